@@ -1,0 +1,61 @@
+# muster's front door. `make demo` and `make test` do all of their own set-up.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+BIN := .venv/bin
+DEMO_ROWS ?= 5000
+
+.PHONY: help install demo test check lint bench lock clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## create .venv with muster and all it can use
+
+.venv/.installed: requirements.lock pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "muster needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: install ## run the seed's classifier over generated rows on all cores
+	@mkdir -p demo
+	echo "+ muster generate --rows $(DEMO_ROWS) -o demo/rows.csv"
+	$(BIN)/muster generate --rows $(DEMO_ROWS) -o demo/rows.csv
+	echo "+ muster run examples/classify.py:classify demo/rows.csv -o demo/classified.csv --dtype str"
+	$(BIN)/muster run examples/classify.py:classify demo/rows.csv -o demo/classified.csv --dtype str
+	echo; echo "The first rows of demo/classified.csv:"
+	head -n 4 demo/classified.csv
+	echo; echo "+ muster runs"
+	$(BIN)/muster runs | head -n 4
+
+test: install lint ## run every check and test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: test ## the same as make test
+
+bench: .venv/.bench-installed ## measure against pandas, multiprocessing, joblib, Dask, Ray Data and Polars
+	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+.venv/.bench-installed: .venv/.installed requirements-bench.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock
+	touch $@
+
+lock: install ## compile the pinned requirements anew
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
+	  --extra remote --extra polars --extra examples --extra dev -o requirements.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
+	  --extra bench -c requirements.lock -o requirements-bench.lock
+
+clean: ## remove what make made
+	rm -rf .venv demo output

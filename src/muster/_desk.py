@@ -1,0 +1,72 @@
+"""Put questions to an engine and get the answers in order: for what must be known before the first task."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from muster._engines.base import Done, Engine, Event, Failed, Lost
+from muster.errors import EngineError, MusterError
+
+_TRIES: Final = 3
+_TICK: Final = 0.2
+
+
+class Desk:
+    """Numbers requests, keeps every slot busy, and asks again where a worker died."""
+
+    def __init__(self, engine: Engine, *, tick: Callable[[], None]) -> None:
+        """``tick`` is called now and then while answers are awaited."""
+        self._engine = engine
+        self._tick = tick
+        self._last_ticket = 0
+
+    def next_ticket(self) -> int:
+        """Count down from -1, so that no ticket is ever taken for a task's number."""
+        self._last_ticket -= 1
+        return self._last_ticket
+
+    def ask(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer all requests, in order. Raises what a request raises, ``EngineError`` where workers keep dying."""
+        answers: list[Any] = [None] * len(requests)
+        waiting = list(range(len(requests)))[::-1]
+        asked: dict[int, int] = {}
+        tries = [0] * len(requests)
+        while waiting or asked:
+            slots = self._engine.slots()
+            for _ in range(min(len(waiting), slots.idle + slots.ahead)):
+                index = waiting.pop()
+                ticket = self.next_ticket()
+                asked[ticket] = index
+                self._engine.submit(ticket, requests[index])
+            for event in self._engine.wait(_TICK):
+                index = asked.pop(event.ticket, -1) if isinstance(event, Done | Failed | Lost) else -1
+                if index < 0:
+                    continue
+                if isinstance(event, Done):
+                    answers[index] = event.answer
+                    continue
+                tries[index] += 1
+                self._judge(event, tries[index])
+                waiting.append(index)
+            self._tick()
+        return answers
+
+    def _judge(self, event: Event, tries: int) -> None:
+        if isinstance(event, Failed):
+            raise as_muster_error(event.error)
+        if isinstance(event, Lost) and tries >= _TRIES:
+            raise EngineError(
+                f"A worker that looked at the input died {tries} times: {event.reason}."
+                " Is there memory left? Try fewer --workers."
+            )
+
+
+def as_muster_error(error: Exception) -> MusterError:
+    """Say in muster's words what a worker ran into."""
+    if isinstance(error, MusterError):
+        return error
+    if isinstance(error, OSError):
+        return EngineError(
+            f"A worker could not read or write: {error}. What was done is kept. Make room or mend the access, then type"
+            " the same command again."
+        )
+    return EngineError(f"A worker raised {type(error).__name__}: {error}. This is a fault of muster; please report it.")

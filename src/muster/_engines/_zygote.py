@@ -1,0 +1,102 @@
+"""Fork workers from a process that has imported what they need and never starts a thread.
+
+``main`` reads a setup from a socket, imports what it says, then obeys: a byte ``F`` with a socket forks a worker that
+serves it; ``W`` and a process id waits for that worker and answers with its status. The end of the socket ends it, and
+the kernel then ends its workers.
+"""
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from muster.errors import EngineError
+
+PID: Final = struct.Struct("!q")
+_SET_PARENT_DEATH_SIGNAL: Final = 1
+
+
+def main(descriptor: int) -> None:
+    """Set up, then fork a worker whenever asked, until the socket ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=descriptor)
+    paths, preload, make_body = pickle.loads(_frame(control))  # noqa: S301 (from the process that started this one)
+    sys.path[:] = paths
+    for name in preload:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    while True:
+        command, descriptors, *_ = socket.recv_fds(control, 1, 1)
+        if command == b"F":
+            _fork(control, descriptors[0], make_body)
+        elif command == b"W":
+            (pid,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
+            _, status = os.waitpid(pid, 0)
+            control.sendall(PID.pack(status))
+        else:
+            return
+
+
+def _frame(control: socket.socket) -> bytes:
+    (size,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
+    return control.recv(size, socket.MSG_WAITALL)
+
+
+def _fork(control: socket.socket, descriptor: int, make_body: Any) -> None:  # noqa: ANN401 (a MakeBody, from a pickle)
+    parent = os.getpid()
+    if os.fork():
+        os.close(descriptor)
+        return
+    status = 1
+    try:
+        control.close()
+        _die_with(parent)
+        serve(Connection(descriptor), make_body())
+        status = 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies; elsewhere than on Linux the pipe's end has to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def serve(pipe: "Connection[Any, Any]", body: Any) -> None:  # noqa: ANN401 (a Body)
+    """Answer requests from a pipe, in order, until it ends."""
+    pipe.send(os.getpid())
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            ticket, request = pipe.recv()
+            if ticket is None:
+                body.brief(request)
+                continue
+            try:
+                pipe.send((ticket, True, body(request)))
+            except (EOFError, ConnectionError):
+                raise
+            except Exception as error:  # noqa: BLE001 (whatever the body raises belongs to the runner)
+                pipe.send((ticket, False, _portable(error)))
+
+
+def _portable(error: Exception) -> Exception:
+    """Make sure that an error can be read at the other end, where the user's modules are not loaded."""
+    if type(error).__module__.partition(".")[0] in {"builtins", "muster"}:
+        with contextlib.suppress(Exception):
+            pickle.loads(pickle.dumps(error))  # noqa: S301 (this process's own error)
+            return error
+    return EngineError(f"A worker raised {type(error).__name__}: {error}. This is a fault of muster; please report it.")

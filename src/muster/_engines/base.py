@@ -1,0 +1,82 @@
+"""What the runner asks of an engine, and what an engine tells the runner."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Body(Protocol):
+    """The worker body that an engine carries; it runs in the worker."""
+
+    def brief(self, briefing: bytes) -> None:
+        """Take what the requests that follow need to know."""
+
+    def __call__(self, request: Any) -> object:  # noqa: ANN401 (an engine does not know what it carries)
+        """Answer a request."""
+
+
+MakeBody = Callable[[], Body]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A request was answered."""
+
+    ticket: int
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A request raised; the worker lives."""
+
+    ticket: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker that held a request is gone; only a request that had begun can be to blame."""
+
+    ticket: int
+    reason: str
+    began: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsChanged:
+    """Workers came or went."""
+
+
+Event = Done | Failed | Lost | SlotsChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """How many requests an engine takes now: by idle workers, and ahead of time by busy ones."""
+
+    idle: int
+    ahead: int
+
+
+class Engine(Protocol):
+    """Where requests are answered. One thread uses it."""
+
+    @property
+    def workers(self) -> int:
+        """Count the workers, starting ones included."""
+
+    def slots(self) -> Slots:
+        """Tell how many requests would be taken now."""
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief all workers, also those yet to come; requests submitted before keep the old briefing."""
+
+    def submit(self, ticket: int, request: object) -> None:
+        """Hand a request to a worker, an idle one first."""
+
+    def wait(self, timeout: float | None = None) -> list[Event]:
+        """Wait, at most ``timeout`` seconds, until something happened. Raises ``EngineError`` when nothing can."""
+
+    def close(self) -> None:
+        """End all workers at once, busy or not."""

@@ -1,0 +1,54 @@
+"""Answer requests in this very process, one at a time: for a debugger, and for the smallest of jobs."""
+
+import signal
+import threading
+from collections import deque
+from types import FrameType
+
+from .base import Body, Done, Event, Failed, MakeBody, Slots
+
+
+class InlineEngine:
+    """An engine without processes."""
+
+    workers = 1
+
+    def __init__(self, make_body: MakeBody) -> None:
+        """Make the worker body here; a time limit interrupts its call, where this is the main thread."""
+        self._body: Body = make_body()
+        self._queue: deque[tuple[int, object]] = deque()
+        self._is_main = threading.current_thread() is threading.main_thread()
+        if self._is_main:
+            self._previous = signal.signal(signal.SIGALRM, _time_is_up)
+
+    def slots(self) -> Slots:
+        """Take one request at a time."""
+        return Slots(int(not self._queue), 0)
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief the body."""
+        self._body.brief(briefing)
+
+    def submit(self, ticket: int, request: object) -> None:
+        """Keep the request until somebody waits."""
+        self._queue.append((ticket, request))
+
+    def wait(self, timeout: float | None = None) -> list[Event]:
+        """Answer the oldest request, however long it takes."""
+        del timeout
+        if not self._queue:
+            return []
+        ticket, request = self._queue.popleft()
+        try:
+            return [Done(ticket, self._body(request))]
+        except Exception as error:  # noqa: BLE001 (an engine reports whatever its body raises)
+            return [Failed(ticket, error)]
+
+    def close(self) -> None:
+        """Give the alarm signal back."""
+        if self._is_main:
+            signal.signal(signal.SIGALRM, self._previous)
+
+
+def _time_is_up(_signal: int, _frame: FrameType | None) -> None:
+    raise TimeoutError("the function ran longer than the time limit")

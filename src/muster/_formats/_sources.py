@@ -1,0 +1,187 @@
+"""Find the input files and read bytes of them, on this computer or wherever fsspec can reach."""
+
+import contextlib
+import functools
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from muster._model import Source
+from muster.errors import DataError, UsageError
+
+FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+CODECS: Final = {".gz": "gzip", ".zst": "zstd"}
+
+_READ_ON: Final = 1 << 16
+
+
+def is_remote(path: str) -> bool:
+    """Tell a URL from a path of this computer."""
+    return "://" in path
+
+
+def format_of(path: str, *, forced: str | None = None, default: str | None = None) -> tuple[str, str]:
+    """Tell format and codec from a path's suffix: ``rows.csv.gz`` is ``("csv", "gzip")``.
+
+    ``forced`` counts in place of the suffix, ``default`` where there is none that muster knows. Raises ``UsageError``
+    when nothing tells the format.
+    """
+    *_, before, suffix = ["", *Path(path).suffixes[-2:]] if Path(path).suffix else ["", ""]
+    codec = CODECS.get(suffix.lower(), "")
+    suffix = before if codec else suffix
+    found = forced or FORMATS.get(suffix.lower()) or default
+    if found is None:
+        known = " ".join(FORMATS)
+        raise UsageError(
+            f"{path!r} has no suffix that says its format. muster knows {known}, each but Parquet also with .gz or"
+            " .zst. Rename it, or say --format csv, jsonl or parquet."
+        )
+    if codec and found == "parquet":
+        raise UsageError(f"{path!r}: a Parquet file is compressed inside. Use plain .parquet.")
+    return found, codec
+
+
+def find_sources(inputs: Sequence[str], *, forced: str | None = None, default: str | None = None) -> tuple[Source, ...]:
+    """Turn paths, globs, folders and URLs into input files: in the order given, each glob or folder in name order.
+
+    ``forced`` and ``default`` are those of ``format_of``. Raises ``UsageError`` when an input names nothing, or a file
+    of unknown format.
+    """
+    sources = []
+    for text in inputs:
+        found = _remote(text) if is_remote(text) else _local(text)
+        if not found:
+            raise UsageError(f"No input at {text!r}: no such file, or a pattern or folder with nothing in it.")
+        for path, size, stamp in found:
+            kind, codec = format_of(path, forced=forced, default=default)
+            sources.append(Source(path, size, stamp, kind, codec))
+    kinds = {source.format for source in sources}
+    if len(kinds) > 1:
+        raise UsageError(f"The inputs are of several formats ({', '.join(sorted(kinds))}). Give one at a time.")
+    return tuple(sources)
+
+
+def _local(text: str) -> list[tuple[str, int, str]]:
+    path = Path(text)
+    if path.is_dir():
+        paths = [str(p) for p in path.iterdir() if p.is_file() and not p.name.startswith(("_", "."))]
+    elif path.exists():
+        paths = [text]
+    else:
+        paths = [p for p in glob.glob(text, recursive=True) if Path(p).is_file()]  # noqa: PTH207 (an absolute pattern, too)
+    found = []
+    for name in sorted(paths):
+        if not os.access(name, os.R_OK):
+            raise UsageError(f"Cannot read {name!r}: no permission. Change its mode or its owner.")
+        status = Path(name).stat()
+        if not Path(name).is_file():
+            raise UsageError(f"{name!r} is not a regular file, and muster reads its input more than once.")
+        found.append((name, status.st_size, str(status.st_mtime_ns)))
+    return found
+
+
+def _remote(text: str) -> list[tuple[str, int, str]]:
+    files, root = filesystem(text)
+    try:
+        if any(sign in root for sign in "*?["):
+            paths = sorted(files.glob(root))
+        elif files.isdir(root):
+            paths = sorted(p for p in files.find(root) if not Path(p).name.startswith(("_", ".")))
+        else:
+            paths = [root] if files.exists(root) else []
+        infos = [(files.unstrip_protocol(p), files.info(p)) for p in paths]
+    except OSError as error:
+        raise UsageError(f"Cannot list {text!r}: {error}. Check the address and your credentials.") from error
+    return [(url, int(info["size"]), str(info.get("ETag") or info.get("mtime") or "")) for url, info in infos]
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Open the fsspec file system of a URL; also the path within it. Raises ``UsageError`` without the extra."""
+    try:
+        import fsspec  # noqa: PLC0415 (local files need neither it nor its start-up time)
+
+        files, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise UsageError(
+            f"Reading {url!r} needs the remote extra: {error}. Type: pip install 'muster[remote]'"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"Cannot open {url!r}: {error}.") from error
+    return files, path
+
+
+class Reader:
+    """Read byte ranges of one file, local or remote."""
+
+    def __init__(self, path: str) -> None:
+        """Open the file."""
+        self._files: Any = None
+        if is_remote(path):
+            self._files, self._path = filesystem(path)
+        else:
+            self._descriptor = os.open(path, os.O_RDONLY)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Read bytes ``start`` to ``stop``, fewer at the end of the file."""
+        if self._files is not None:
+            return bytes(self._files.cat_file(self._path, start=start, end=stop)) if stop > start else b""
+        pieces = []
+        while start < stop and (piece := os.pread(self._descriptor, stop - start, start)):
+            pieces.append(piece)
+            start += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def between_newlines(self, start: int, stop: int, *, size: int) -> tuple[int, bytes]:
+        """Read from just after the first newline at or after ``start`` to just after the one at or after ``stop``.
+
+        The file's own start and end count as such places. Also tells the offset of the first byte.
+        """
+        data = self.read(start, stop)
+        more = _READ_ON
+        while start + len(data) < size and (len(data) <= stop - start or b"\n" not in data[stop - start :]):
+            piece = self.read(start + len(data), start + len(data) + more)
+            if not piece:
+                raise DataError("An input file became shorter while muster was reading it. Run again when it is whole.")
+            data += piece
+            more *= 2
+        end = data.find(b"\n", stop - start) + 1 if stop < size else len(data)
+        begin = data.find(b"\n") + 1 if start else 0
+        if (start and not begin) or begin >= (end or len(data)):
+            return start, b""
+        return start + begin, data[begin : end or len(data)]
+
+    def __del__(self) -> None:
+        """Close a local file when the last user of this reader is gone."""
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+
+@functools.lru_cache(maxsize=64)
+def reader(path: str) -> Reader:
+    """Open a file once per process, and keep the 64 that were used last."""
+    return Reader(path)
+
+
+@contextlib.contextmanager
+def open_stream(source: Source) -> Iterator[IO[bytes]]:
+    """Open a file as one stream of decompressed bytes. Raises ``DataError`` when it is not what its suffix says."""
+    import pyarrow as pa  # noqa: PLC0415 (only a compressed input needs Arrow in muster's own process)
+
+    raw: Any
+    if is_remote(source.path):
+        files, path = filesystem(source.path)
+        raw = pa.PythonFile(files.open(path, "rb"))
+    else:
+        raw = pa.OSFile(source.path)
+    with raw, pa.CompressedInputStream(raw, source.codec) if source.codec else raw as stream:
+        yield stream
+
+
+def read_exactly(stream: IO[bytes], count: int, *, source: Source) -> bytes:
+    """Read ``count`` bytes of a stream, fewer only at its end."""
+    try:
+        return bytes(stream.read(count))
+    except OSError as error:
+        raise DataError(f"{source.path!r} is damaged or not {source.codec} data: {error}. Fetch it again.") from error

@@ -1,0 +1,79 @@
+"""Join scanned blocks into stretches that can be read alone. Plain Python, without NumPy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What a block holds under one assumption about its start. Offsets count from the start of the file.
+
+    ``lead`` counts the records that end before the first cut; ``rows[i]`` those that end between cut ``i`` and the
+    next one. Every cut is where a record starts. ``open`` is where a record starts that has no end in this block.
+    """
+
+    ends_quoted: bool
+    lead: int
+    cuts: tuple[int, ...]
+    rows: tuple[int, ...]
+    open: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A scanned block; a flow is ``None`` where its assumption was improbable and has not been worked out."""
+
+    start: int
+    stop: int
+    plain: Flow | None
+    quoted: Flow | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Records that can be read alone: bytes ``start`` to ``stop``, ``rows`` of them not blank."""
+
+    start: int
+    stop: int
+    rows: int
+
+
+class NeedsScanError(Exception):
+    """Ask for a block to be scanned once more under the assumption that turned out to be true."""
+
+    def __init__(self, index: int, *, quoted: bool) -> None:
+        """Name the block and the assumption."""
+        super().__init__(index)
+        self.index = index
+        self.quoted = quoted
+
+
+def stitch(blocks: Sequence[Block]) -> tuple[list[Stretch], int | None]:
+    """Join the blocks of one file, in order, into stretches that can be read alone.
+
+    Also tells where a record starts whose quote is never closed; it is in no stretch. Raises ``NeedsScanError`` when
+    a block's true flow has not been worked out.
+    """
+    stretches: list[Stretch] = []
+    quoted, start, rows, unfinished = False, 0, 0, None
+    for index, block in enumerate(blocks):
+        flow = block.quoted if quoted else block.plain
+        if flow is None:
+            raise NeedsScanError(index, quoted=quoted)
+        rows += flow.lead
+        for cut, more in zip(flow.cuts, flow.rows, strict=True):
+            if cut > start:
+                stretches.append(Stretch(start, cut, rows))
+                start, rows = cut, 0
+            rows += more
+        quoted = flow.ends_quoted
+        if flow.open is not None or flow.cuts or flow.lead:
+            unfinished = flow.open
+    stop = blocks[-1].stop if blocks else 0
+    if quoted and unfinished is not None:
+        stop = unfinished
+    elif unfinished is not None and unfinished < stop:
+        rows += 1
+    if stop > start:
+        stretches.append(Stretch(start, stop, rows))
+    return stretches, unfinished if quoted else None

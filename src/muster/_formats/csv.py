@@ -1,0 +1,286 @@
+"""Read parts of CSV and TSV, and write them: RFC 4180, with the values that pandas would read and write."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from muster._model import Column, Dialect
+from muster.errors import DataError
+
+from . import _kinds
+from ._lines import records
+from ._rows import Rows, type_of
+
+BOM: Final = b"\xef\xbb\xbf"
+
+_SAFE_INTEGER: Final = 1e15
+_SMALLEST_PLAIN: Final = 1e-4
+_DOUBTFUL: Final = 2.0**63
+
+
+def header_of(data: bytes, dialect: Dialect, *, whole: bool) -> tuple[tuple[str, ...], int] | None:
+    """Read the column names from the start of a file; also where its data starts, after the header row.
+
+    ``None`` when there is no row in ``data``, or none that surely ends there though ``data`` is not the whole file.
+    Names are made as pandas makes them: ``a``, ``a.1``, ``Unnamed: 2``. Without a header row they are column numbers.
+    """
+    import pandas as pd  # noqa: PLC0415 (in a worker; the parent never reads a header)
+
+    skipped = len(BOM) if data.startswith(BOM) else 0
+    for start, end in records(data[skipped:], delimiter=dialect.delimiter, quote=dialect.quote):
+        if skipped + end == len(data) and not whole:
+            return None
+        line = data[skipped + start : skipped + end].decode(dialect.encoding)
+        frame = pd.read_csv(
+            io.StringIO(line),
+            sep=dialect.delimiter,
+            quotechar=dialect.quote or '"',
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            header=0 if dialect.header else None,
+            dtype=str,
+            index_col=False,
+        )
+        return tuple(str(name) for name in frame.columns), skipped + (end if dialect.header else 0)
+    return None
+
+
+def read(data: bytes, *, row: int, order: Sequence[str], columns: tuple[Column, ...], dialect: Dialect) -> Rows:
+    """Read records as rows of the settled types; the first is data row ``row`` of its file.
+
+    ``order`` names the file's columns as they stand; the table comes back in the order of ``columns``. First by Arrow
+    alone; where Arrow finds, or might have missed, what does not fit, cell by cell with pandas' rules.
+    """
+    data = _as_utf8(data, dialect)
+    types = {column.name: _kinds.ARROW[type_of(column)] for column in columns}
+    ragged: dict[int, str] = {}
+    try:
+        table = _parse(data, order, types, dialect, ragged)
+        if not _is_doubtful(table, columns, data):
+            return Rows(table.select(list(types)), _numbers(row, len(table), ragged), _shifted(ragged, row))
+    except pa.ArrowInvalid as error:
+        if "Empty CSV file" in str(error):
+            return Rows(pa.schema(types.items()).empty_table(), np.empty(0, np.int64))
+    ragged = {}
+    raw = _parse(data, order, dict.fromkeys(types, pa.binary()), dialect, ragged)
+    rows = Rows(raw, _numbers(row, len(raw), ragged), _shifted(ragged, row))
+    return _carefully(rows, columns)
+
+
+def observe(data: bytes, *, order: Sequence[str], dialect: Dialect) -> dict[str, frozenset[str]]:
+    """Name the kinds of value in each column of these records."""
+    try:
+        table = _parse(_as_utf8(data, dialect), order, dict.fromkeys(order, pa.binary()), dialect, {})
+    except pa.ArrowInvalid:
+        return {}
+    return {name: _kinds.observe(_text(table[name])[0]) for name in order}
+
+
+def _as_utf8(data: bytes, dialect: Dialect) -> bytes:
+    return data if dialect.encoding == "utf-8" else data.decode(dialect.encoding).encode()
+
+
+def _parse(
+    data: bytes, order: Sequence[str], types: dict[str, pa.DataType], dialect: Dialect, ragged: dict[int, str]
+) -> pa.Table:
+    def skip(record: Any) -> str:  # noqa: ANN401 (Arrow's InvalidRow, which has no types)
+        ragged[record.number - 1] = f"expected {record.expected_columns} fields, found {record.actual_columns}"
+        return "skip"
+
+    return pyarrow.csv.read_csv(
+        pa.py_buffer(data),
+        pyarrow.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=list(order)),
+        pyarrow.csv.ParseOptions(
+            delimiter=dialect.delimiter,
+            quote_char=dialect.quote or False,
+            newlines_in_values=True,
+            invalid_row_handler=skip,
+        ),
+        pyarrow.csv.ConvertOptions(
+            column_types=types,
+            null_values=_kinds.MISSING,
+            true_values=_kinds.TRUE,
+            false_values=_kinds.FALSE,
+            strings_can_be_null=True,
+        ),
+    )
+
+
+def _numbers(row: int, good: int, ragged: dict[int, str]) -> np.ndarray:
+    numbers = np.arange(row, row + good + len(ragged))
+    return np.delete(numbers, list(ragged)) if ragged else numbers
+
+
+def _shifted(ragged: dict[int, str], row: int) -> dict[int, str]:
+    return {row + at: error for at, error in ragged.items()}
+
+
+def _is_doubtful(table: pa.Table, columns: tuple[Column, ...], data: bytes) -> bool:
+    """Tell whether Arrow may have read a value otherwise than pandas: 0x10, NAN, a huge integer, a missing one."""
+    for column in columns:
+        type_name, cells = type_of(column), table[column.name]
+        if type_name.startswith(("int", "uint")) and (cells.null_count or b"0x" in data or b"0X" in data):
+            return True
+        if type_name in {"bool", "bigint"} and (cells.null_count or type_name == "bigint"):
+            return True
+        if type_name.startswith("float"):
+            if pc.any(pc.is_nan(cells)).as_py() or b"0x" in data or b"0X" in data:
+                return True
+            extent = pc.min_max(cells).as_py()
+            if extent["max"] is not None and max(extent["max"], -extent["min"]) >= _DOUBTFUL:
+                return True
+    return False
+
+
+def _carefully(rows: Rows, columns: tuple[Column, ...]) -> Rows:
+    arrays, unfit = [], np.zeros(len(rows.table), bool)
+    for column in columns:
+        cells, undecodable = _text(rows.table[column.name])
+        _blame(rows, undecodable, f"column {column.name!r}: not valid in the input's encoding")
+        if not column.fixed:
+            kinds = _kinds.observe(cells)
+            if _kinds.settle(kinds | column.kinds) != _kinds.settle(column.kinds):
+                rows.misfits[column.name] = kinds
+        type_name = type_of(column)
+        typed, misfit = _kinds.convert(cells, type_name)
+        if column.name not in rows.misfits:
+            misfit &= ~undecodable
+            for at in np.flatnonzero(misfit).tolist():
+                _blame_one(rows, at, f"column {column.name!r}: {_shown(cells[at].as_py())} is not {type_name}")
+            unfit |= undecodable | misfit
+        arrays.append(typed)
+    keep = ~unfit
+    table = pa.table(arrays, names=[column.name for column in columns])
+    return Rows(table.filter(pa.array(keep)), rows.numbers[keep], rows.bad, rows.misfits)
+
+
+def _blame(rows: Rows, which: np.ndarray, error: str) -> None:
+    for at in np.flatnonzero(which).tolist():
+        _blame_one(rows, at, error)
+
+
+def _blame_one(rows: Rows, at: int, error: str) -> None:
+    rows.bad.setdefault(int(rows.numbers[at]), error)
+
+
+def _shown(text: str | None) -> str:
+    return "a missing value" if text is None else repr(text[:80])
+
+
+def _text(cells: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
+    """Read bytes as UTF-8; also a mask of the cells that are not."""
+    array = cells.combine_chunks() if cells.num_chunks != 1 else cells.chunk(0)
+    try:
+        return array.cast(pa.string()), np.zeros(len(array), bool)
+    except pa.ArrowInvalid:
+        pass
+    texts = []
+    for cell in array.to_pylist():
+        try:
+            texts.append(None if cell is None else cell.decode())
+        except UnicodeDecodeError:
+            texts.append(None)
+    decoded = pa.array(texts, pa.string())
+    return decoded, pc.and_not(array.is_valid(), decoded.is_valid()).to_numpy(zero_copy_only=False)
+
+
+def render(table: pa.Table, *, delimiter: str) -> bytes:
+    """Write rows without a header, as pandas' ``to_csv(index=False)`` does: few quotes, ``1.0``, ``True``."""
+    if not table.num_columns or not len(table):
+        return b""
+    texts = [_rendered(column) for column in table.columns]
+    plain = pa.table(texts, names=[str(at) for at in range(len(texts))])
+    if len(texts) > 1:
+        sink = pa.BufferOutputStream()
+        options = pyarrow.csv.WriteOptions(
+            include_header=False, delimiter=delimiter, quoting_style="none", batch_size=16384
+        )
+        try:
+            pyarrow.csv.write_csv(plain, sink, options)
+            return bytes(sink.getvalue().to_pybytes())
+        except pa.ArrowInvalid:
+            pass  # a cell needs quotes, which Arrow would then put around every cell
+    return _quoted(plain, delimiter)
+
+
+def _rendered(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return _floats(column)
+    if pa.types.is_boolean(kind):
+        return pc.if_else(column, "True", "False")
+    if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return column
+    if pa.types.is_timestamp(kind) and kind.tz is None:
+        return pc.replace_substring_regex(column.cast(pa.string()), r"\.0+$", "")
+    if pa.types.is_date(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        return column.cast(pa.string())
+    return pa.chunked_array(
+        [pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())]
+    )
+
+
+def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Write floats as Python's ``repr`` does; Arrow's own digits are the same, but for ``1.0`` and exponents."""
+    size = pc.abs(column)
+    odd = pc.or_(
+        pc.and_(pc.less(size, _SMALLEST_PLAIN), pc.not_equal(size, 0.0)), pc.greater_equal(size, _SAFE_INTEGER)
+    )
+    text = column.cast(pa.string())
+    whole = pc.and_not(pc.equal(column, pc.floor(column)), odd)
+    text = pc.if_else(whole, pc.binary_join_element_wise(text, ".0", ""), text)
+    if pc.any(odd).as_py():
+        python = [repr(float(str(value))) for value in column.filter(odd).cast(pa.string()).to_pylist()]
+        text = pc.replace_with_mask(text.combine_chunks(), odd.combine_chunks().fill_null(False), pa.array(python))  # noqa: FBT003 (a value, not a flag)
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.string()), text)
+
+
+def _quoted(table: pa.Table, delimiter: str) -> bytes:
+    cells = [
+        _with_quotes(column.cast(pa.large_string()), delimiter, alone=table.num_columns == 1)
+        for column in table.columns
+    ]
+    joined = pc.binary_join_element_wise(*cells, pa.scalar(delimiter, pa.large_string()), null_handling="replace")
+    ended = pc.binary_join_element_wise(joined, pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string()))
+    return b"".join(_bytes_of(chunk) for chunk in ended.chunks)
+
+
+def _bytes_of(array: pa.Array) -> bytes:
+    """Take the text of a large-string array as one run of bytes: its cells lie one behind the other."""
+    _, offsets, text = array.buffers()
+    ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    return bytes(text.slice(int(ends[0]), int(ends[-1] - ends[0])).to_pybytes())
+
+
+def _with_quotes(column: pa.ChunkedArray, delimiter: str, *, alone: bool) -> pa.ChunkedArray:
+    special = pc.match_substring_regex(column, f'["\r\n{_escaped(delimiter)}]')
+    doubled = pc.replace_substring(column, '"', '""')
+    mark = pa.scalar('"', pa.large_string())
+    column = pc.if_else(
+        special, pc.binary_join_element_wise(mark, doubled, mark, pa.scalar("", pa.large_string())), column
+    )
+    if alone:  # an empty line would be no row
+        column = pc.if_else(pc.equal(pc.binary_length(column.fill_null("")), 0), '""', column.fill_null(""))
+    return column
+
+
+def _escaped(delimiter: str) -> str:
+    return "\\" + delimiter if delimiter in r"\]^-[" else delimiter
+
+
+def raw_records(data: bytes, dialect: Dialect, *, wanted: Iterable[int]) -> dict[int, tuple[int, str]]:
+    """Find the text of some records, counted from 0, with where they start in ``data``."""
+    wanted = set(wanted)
+    found = {}
+    for at, (start, end) in enumerate(records(data, delimiter=dialect.delimiter, quote=dialect.quote)):
+        if at in wanted:
+            text = data[start:end].decode(dialect.encoding, errors="backslashreplace")
+            found[at] = (start, text.removesuffix("\n").removesuffix("\r"))
+    if len(found) < len(wanted):
+        raise DataError("A rejected row could not be found again: the input changed while it was read.")
+    return found

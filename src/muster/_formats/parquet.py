@@ -1,0 +1,138 @@
+"""Read parts of Parquet files by row group, and write them."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from muster._model import Column
+from muster.errors import DataError
+
+from ._rows import Rows, type_of
+from ._sources import filesystem, is_remote
+
+PART_ROWS: Final = 8192
+"""Rows of a part: small enough to share out a single row group of a slow function's rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the footer of a file says: columns, and the rows of each row group."""
+
+    columns: tuple[Column, ...]
+    schema: str
+    groups: tuple[int, ...]
+
+
+def layout(path: str) -> Layout:
+    """Read a file's footer. Raises ``DataError`` when it is not Parquet.
+
+    An integer or boolean column with missing values anywhere has the type in every batch that pandas would give it.
+    """
+    try:
+        file = _open(path)
+        columns = tuple(Column(field.name, fixed=_fixed(file, field)) for field in file.schema_arrow)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path!r} cannot be read as Parquet: {error}. Check the file, or say --format.") from error
+    groups = tuple(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))
+    return Layout(columns, str(file.schema_arrow.remove_metadata()), groups)
+
+
+def _fixed(file: Any, field: pa.Field) -> str:  # noqa: ANN401 (a ParquetFile, which has no types)
+    if not (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)) or not field.nullable:
+        return "as is"
+    for group in range(file.metadata.num_row_groups):
+        found = [file.metadata.row_group(group).column(c) for c in range(file.metadata.num_columns)]
+        statistics = next(column.statistics for column in found if column.path_in_schema == field.name)
+        if statistics is None or not statistics.has_null_count:
+            missing = file.read_row_group(group, [field.name]).column(0).null_count
+        else:
+            missing = statistics.null_count
+        if missing:
+            return "bool?" if pa.types.is_boolean(field.type) else "float64"
+    return "as is"
+
+
+def _open(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
+    if is_remote(path):
+        files, inside = filesystem(path)
+        return pq.ParquetFile(files.open(inside, "rb"))
+    return pq.ParquetFile(path, memory_map=False)
+
+
+@functools.lru_cache(maxsize=8)
+def _file(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
+    return _open(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _group(path: str, group: int) -> pa.Table:
+    try:
+        return _file(path).read_row_group(group, use_threads=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path!r}: row group {group} is damaged: {error}. Fetch the file again.") from error
+
+
+def read(path: str, *, lo: int, hi: int, columns: tuple[Column, ...]) -> Rows:
+    """Read rows ``lo`` to ``hi`` of a file."""
+    file, first, tables = _file(path), 0, []
+    for group in range(file.metadata.num_row_groups):
+        last = first + file.metadata.row_group(group).num_rows
+        if first < hi and lo < last:
+            tables.append(_group(path, group).slice(max(lo - first, 0), min(hi, last) - max(lo, first)))
+        first = last
+    table = pa.concat_tables(tables) if tables else file.schema_arrow.empty_table()
+    for at, column in enumerate(columns):
+        if type_of(column) == "float64" and pa.types.is_integer(table.schema.field(at).type):
+            table = table.set_column(at, column.name, table.column(at).cast(pa.float64(), safe=False))
+    return Rows(table, np.arange(lo, hi))
+
+
+def as_text(path: str, row: int) -> str:
+    """Show one row as text, for the rejects."""
+    return str(read(path, lo=row, hi=row + 1, columns=()).table.to_pylist()[0])
+
+
+def render(table: pa.Table) -> bytes:
+    """Write rows as one Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Put the results of several batches together. Raises ``DataError`` when a column has types that do not mix."""
+    return _typed(tables, _shared([table.schema for table in tables]))
+
+
+def schema_of(paths: Iterable[Path]) -> pa.Schema:
+    """Find the schema that the files of a run share; a column may be null or integer in some and wider in others."""
+    schemas = [pq.read_schema(path) for path in paths]
+    return _shared(schemas) if schemas else pa.schema([])
+
+
+def _shared(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    try:
+        return pa.unify_schemas([schema.remove_metadata() for schema in schemas], promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"The function returned a column with types that one Parquet column cannot hold: {error}."
+            " Make it return the same type for every batch, for example with astype(str)."
+        ) from error
+
+
+def _typed(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
+    return pa.concat_tables([table.cast(schema) for table in tables]).combine_chunks()
+
+
+def merge(volumes: Iterable[list[Path]], schema: pa.Schema, output: Path) -> None:
+    """Write one file from many; each volume's rows become one row group."""
+    with pq.ParquetWriter(output, schema, compression="zstd") as writer:
+        for paths in volumes:
+            table = _typed([pq.read_table(path) for path in paths], schema)
+            writer.write_table(table, row_group_size=max(len(table), 1))

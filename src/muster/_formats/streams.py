@@ -1,0 +1,147 @@
+"""Read an input that cannot be split (compressed, or in an encoding whose bytes are not its characters) as a stream.
+
+muster's own process decompresses it once, a block at a time, into spool files of whole records; workers do the rest.
+"""
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Final
+
+from muster._model import Dialect, Part, Source, Spool
+from muster.errors import DataError
+
+from ._lines import records, scan
+from ._sources import open_stream, read_exactly
+from ._stitch import Block, Stretch, stitch
+from .survey import ATOM_BYTES, numbered
+
+BLOCK_BYTES: Final = 4 << 20
+_ASCII: Final = bytes(range(128))
+_BEYOND: Final = bytes(range(128, 256))
+
+
+def needs_stream(source: Source, dialect: Dialect) -> bool:
+    """Tell whether a file must be read from its start: compressed, or not one byte a character (UTF-8 excepted)."""
+    return bool(source.codec) or not is_splittable(dialect.encoding)
+
+
+def is_splittable(encoding: str) -> bool:
+    """Tell whether the bytes of a delimiter, quote or newline can be nothing else in this encoding."""
+    if codecs.lookup(encoding).name == "utf-8":
+        return True
+    try:
+        return _ASCII.decode(encoding) == _ASCII.decode() and len(_BEYOND.decode(encoding, "replace")) == len(_BEYOND)
+    except UnicodeError:
+        return False
+
+
+class Stream:
+    """One file read as a stream: iterate to get the parts of one spool file after another."""
+
+    def __init__(  # noqa: PLR0913 (what to read, how it is written, where to put it, how to cut it)
+        self,
+        source: Source,
+        file: int,
+        *,
+        dialect: Dialect,
+        folder: Path,
+        atom: int | None = None,
+        batch_rows: int | None = None,
+        data_start: int = 0,
+    ) -> None:
+        """Say what to read and where spool files go; nothing is opened yet. ``data_start``: where the header ends."""
+        self._source = source
+        self._file = file
+        self._dialect = dialect
+        self._folder = folder
+        self._atom = atom or ATOM_BYTES
+        self._batch_rows = batch_rows
+        self._row = 0
+        self._data_start = data_start
+        self._decoder = None if is_splittable(dialect.encoding) else codecs.getincrementaldecoder(dialect.encoding)()
+
+    def __iter__(self) -> Iterator[tuple[Part, ...]]:
+        """Yield the parts of each spool file, in order. Raises ``DataError`` when the file is damaged."""
+        with open_stream(self._source) as stream:
+            data, origin, ended = b"", 0, False
+            while not ended:
+                block = self._more(stream)
+                data, ended = data + block, not block
+                used, parts = self._cut(data, origin, ended=ended)
+                if parts:
+                    yield parts
+                data, origin = data[used:], origin + used
+
+    def _more(self, stream: IO[bytes]) -> bytes:
+        block = read_exactly(stream, BLOCK_BYTES, source=self._source)
+        if self._decoder is None:
+            return block
+        try:
+            text = self._decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self._source.path!r} is not {self._dialect.encoding}: {error}. Name its encoding with --encoding."
+            ) from error
+        return text.encode() or (self._more(stream) if block else b"")
+
+    def head(self) -> tuple[str, int]:
+        """Spool the first block alone, to learn the header from; tell its path and size."""
+        path = self._folder / f"{self._file}-head"
+        with open_stream(self._source) as stream:
+            block = self._more(stream)
+        path.write_bytes(block)
+        return str(path), len(block)
+
+    def _cut(self, data: bytes, origin: int, *, ended: bool) -> tuple[int, tuple[Part, ...]]:
+        dialect = self._dialect
+        block = scan(
+            data, start=origin, delimiter=dialect.delimiter, quote=dialect.quote, atom=self._atom, assume_quoted=False
+        )
+        if not ended:
+            block = _whole_records(block)
+        stretches, unclosed = stitch([block])
+        if self._batch_rows:
+            stretches = self._whole_batches(data, stretches, origin, ended=ended)
+            if not stretches and not ended:
+                return 0, ()
+        spool = Spool(str(self._folder / f"{self._file}-{origin}"), origin)
+        first = origin == 0
+        data_start = self._data_start if first else 0
+        has_header = first and self._source.format == "csv" and dialect.header
+        parts = numbered(
+            self._file, stretches, data_start, has_header=has_header, row=self._row, spool=spool, unclosed=unclosed
+        )
+        self._row += sum(part.rows for part in parts)
+        used = (stretches[-1].stop if stretches and not ended else block.stop) - origin
+        if parts:
+            Path(spool.path).write_bytes(data if unclosed is not None else data[:used])
+        return used, tuple(parts)
+
+    def _whole_batches(self, data: bytes, stretches: list[Stretch], origin: int, *, ended: bool) -> list[Stretch]:
+        """Cut at rows that are multiples of ``batch_rows`` instead, and leave the rows of an unfinished batch."""
+        batch_rows = self._batch_rows or 1
+        headers = int(origin == 0 and self._source.format == "csv" and self._dialect.header)
+        rows = sum(stretch.rows for stretch in stretches) - headers
+        per_part = batch_rows * max(1, rows * self._atom // max(len(data), 1) // batch_rows)
+        last = rows if ended else rows - rows % batch_rows
+        if last <= 0:
+            return stretches if ended else []
+        text = data[: stretches[-1].stop - origin]
+        starts = [start for start, _ in records(text, delimiter=self._dialect.delimiter, quote=self._dialect.quote)]
+        cuts = list(range(per_part, last, per_part))
+        edges = [0, *(starts[row + headers] for row in cuts)]
+        edges.append(starts[last + headers] if last < rows else len(text))
+        counts = [stop - start for start, stop in pairwise([0, *cuts, last])]
+        counts[0] += headers
+        return [Stretch(origin + a, origin + b, n) for (a, b), n in zip(pairwise(edges), counts, strict=True)]
+
+
+def _whole_records(block: Block) -> Block:
+    """Leave out the record that goes on in the next block."""
+    flow = block.plain
+    if flow is None or flow.open is None:
+        return block
+    return replace(block, stop=flow.open, plain=replace(flow, open=None, ends_quoted=False))

@@ -1,0 +1,300 @@
+"""Find out how the inputs can be split and what their columns hold.
+
+Whoever has workers passes ``ask``, which puts questions to them and gives the answers in order. The questions carry
+everything that a worker needs; they are answered where the bytes are read.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from muster._model import Column, Dialect, Part, Source, Spool
+from muster.errors import DataError
+
+from ._sources import reader
+from ._stitch import Block, NeedsScanError, Stretch, stitch
+
+BLOCK_BYTES: Final = 4 << 20
+ATOM_BYTES: Final = 16 << 10
+_PARTS_WANTED: Final = 8192
+_LARGEST_ATOM: Final = 1 << 20
+_SAMPLES: Final = 32
+_SAMPLE_BYTES: Final = 64 << 10
+
+Ask = Callable[[Sequence[Any]], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Ask where the records of one block start and end."""
+
+    path: str
+    size: int
+    start: int
+    stop: int
+    dialect: Dialect
+    atom: int
+    assume_quoted: bool | None = None
+
+    def answer(self) -> Block | None:
+        """Scan the block; ``None`` when no line starts in it."""
+        from ._lines import scan  # noqa: PLC0415 (NumPy stays out of muster's own process)
+
+        start, data = reader(self.path).between_newlines(self.start, self.stop, size=self.size)
+        if not data:
+            return None
+        return scan(
+            data,
+            start=start,
+            delimiter=self.dialect.delimiter,
+            quote=self.dialect.quote,
+            atom=self.atom,
+            assume_quoted=self.assume_quoted,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Ask for the column names of a CSV file, and where its data starts."""
+
+    path: str
+    size: int
+    dialect: Dialect
+
+    def answer(self) -> tuple[tuple[str, ...], int] | None:
+        """Read as much of the file as its first record takes; ``None`` for a file without one."""
+        from .csv import header_of  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
+
+        wanted = _SAMPLE_BYTES
+        while True:
+            data = reader(self.path).read(0, min(wanted, self.size))
+            whole = len(data) >= self.size
+            found = header_of(data if whole else data[: data.rfind(b"\n") + 1], self.dialect, whole=whole)
+            if found is not None or whole:
+                return found
+            wanted *= 4
+
+
+@dataclass(frozen=True, slots=True)
+class Locate:
+    """Ask where some rows start, counted from the first of these bytes, which begin with a record."""
+
+    path: str
+    start: int
+    stop: int
+    rows: tuple[int, ...]
+    dialect: Dialect
+
+    def answer(self) -> list[int]:
+        """Find them; offsets count from the start of the file."""
+        from ._lines import locate  # noqa: PLC0415 (NumPy stays out of muster's own process)
+
+        data = reader(self.path).read(self.start, self.stop)
+        found = locate(data, self.rows, delimiter=self.dialect.delimiter, quote=self.dialect.quote)
+        return [self.start + offset for offset in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """Ask what a Parquet file's footer says."""
+
+    path: str
+
+    def answer(self) -> Any:  # noqa: ANN401 (a Layout, whose module imports Arrow)
+        """Read it."""
+        from .parquet import layout  # noqa: PLC0415 (Arrow stays out of muster's own process)
+
+        return layout(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Ask which kinds of value the columns of a stretch hold."""
+
+    path: str
+    start: int
+    stop: int
+    format: str
+    order: tuple[str, ...]
+    dialect: Dialect
+
+    def answer(self) -> dict[str, frozenset[str]]:
+        """Look at every cell."""
+        from . import csv, jsonl  # noqa: PLC0415 (Arrow stays out of muster's own process)
+
+        data = reader(self.path).read(self.start, self.stop)
+        return (
+            jsonl.observe(data) if self.format == "jsonl" else csv.observe(data, order=self.order, dialect=self.dialect)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How the inputs are split, and what they say about their columns."""
+
+    parts: tuple[Part, ...]
+    headers: tuple[tuple[tuple[str, ...], int] | None, ...] = ()
+    orders: tuple[tuple[str, ...], ...] = ()
+    columns: tuple[Column, ...] = ()
+    """Settled already where the format says so itself (Parquet)."""
+
+
+def survey_lines(
+    sources: Sequence[Source], ask: Ask, *, dialect: Dialect, atom: int | None, batch_rows: int | None
+) -> Survey:
+    """Split CSV or JSON lines."""
+    is_csv = bool(sources) and sources[0].format == "csv"
+    total = sum(source.size for source in sources)
+    atom = atom or min(max(total // _PARTS_WANTED, ATOM_BYTES), _LARGEST_ATOM)
+    block = max(BLOCK_BYTES, atom)
+    scans = [
+        Scan(source.path, source.size, start, min(start + block, source.size), dialect, min(atom, block))
+        for source in sources
+        for start in range(0, source.size, block)
+    ]
+    heads = [Head(source.path, source.size, dialect) for source in sources] if is_csv else []
+    answers = ask([*heads, *scans])
+    headers, blocks = answers[: len(heads)], iter(list(zip(scans, answers[len(heads) :], strict=True)))
+    parts: list[Part] = []
+    for file, source in enumerate(sources):
+        own = [next(blocks) for _ in range(0, source.size, block)]
+        stretches, unclosed = _stitched([pair for pair in own if pair[1] is not None], ask)
+        data_start = headers[file][1] if is_csv and headers[file] else 0
+        found = numbered(file, stretches, data_start, has_header=is_csv and dialect.header, unclosed=unclosed)
+        parts += _aligned(found, source.path, ask, dialect=dialect, batch_rows=batch_rows) if batch_rows else found
+    return Survey(tuple(parts), headers=tuple(headers) or (None,) * len(sources))
+
+
+def _stitched(pairs: list[tuple[Scan, Block]], ask: Ask) -> tuple[list[Stretch], int | None]:
+    blocks = [block for _, block in pairs]
+    while True:
+        try:
+            return stitch(blocks)
+        except NeedsScanError as need:
+            scan = dataclasses.replace(pairs[need.index][0], assume_quoted=need.quoted)
+            blocks[need.index] = ask([scan])[0]
+
+
+def numbered(  # noqa: PLR0913 (the stretches of a file, and where they stand in it)
+    file: int,
+    stretches: Sequence[Stretch],
+    data_start: int,
+    *,
+    has_header: bool,
+    unclosed: int | None,
+    row: int = 0,
+    spool: Spool | None = None,
+) -> list[Part]:
+    """Count the rows of stretches from ``row`` on; what lies before the data, as a header does, is cut off.
+
+    A record at ``unclosed`` whose quote is never closed becomes a part of its own, with a fault.
+    """
+    parts: list[Part] = []
+    headers = int(has_header)
+    for stretch in stretches:
+        rows = stretch.rows
+        if headers and rows:
+            rows, headers = rows - 1, 0
+        if rows:
+            parts.append(Part(file, max(stretch.start, data_start), stretch.stop, row, rows, spool))
+        row += rows
+    if unclosed is not None:
+        parts.append(Part(file, unclosed, unclosed, row, 1, spool, fault="a quote is opened here and never closed"))
+    return parts
+
+
+def _aligned(parts: Sequence[Part], path: str, ask: Ask, *, dialect: Dialect, batch_rows: int) -> list[Part]:
+    """Move the cuts to rows that are multiples of ``batch_rows``, so that every batch lies in one part."""
+    faults = [part for part in parts if part.fault]
+    parts = [part for part in parts if not part.fault]
+    questions, wanted, last = [], [], -1
+    for part in parts:
+        first = -(-part.row // batch_rows) * batch_rows
+        if first < part.row + part.rows and first > last:
+            questions.append(Locate(path, part.start, part.stop, (first - part.row,), dialect))
+            wanted.append((first, part.file))
+            last = first
+    starts = [found[0] for found in ask(questions)]
+    if not parts:
+        return faults
+    end_row = parts[-1].row + parts[-1].rows
+    ends = [(start, row) for start, (row, _) in zip(starts[1:], wanted[1:], strict=True)]
+    ends.append((parts[-1].stop, end_row))
+    cut = zip(starts, wanted, ends, strict=True)
+    return [Part(file, start, stop, row, stop_row - row) for start, (row, file), (stop, stop_row) in cut] + faults
+
+
+def orders_of(
+    sources: Sequence[Source], headers: Sequence[tuple[tuple[str, ...], int] | None]
+) -> tuple[tuple[str, ...], ...]:
+    """List every file's column order; a file without rows takes the first's. Raises ``DataError`` when names differ."""
+    named = [(source.path, header[0]) for source, header in zip(sources, headers, strict=True) if header]
+    first = named[0] if named else ("", ())
+    for path, names in named:
+        if sorted(names) != sorted(first[1]):
+            lacks, has = sorted(set(first[1]) - set(names)), sorted(set(names) - set(first[1]))
+            raise DataError(
+                f"{path!r} has other columns than {first[0]!r}: it lacks {lacks} and has {has} instead."
+                " All inputs of a run need the same columns. Run them apart, or mend the header."
+            )
+    return tuple(header[0] if header else first[1] for header in headers)
+
+
+def survey_parquet(sources: Sequence[Source], ask: Ask, *, batch_rows: int | None) -> Survey:
+    """Split Parquet into rows of row groups. Raises ``DataError`` when files have other columns or types."""
+    from .parquet import PART_ROWS  # noqa: PLC0415 (Arrow is loaded only where Parquet is read)
+
+    step = batch_rows or PART_ROWS
+    layouts = ask([Footer(source.path) for source in sources])
+    for source, found in zip(sources, layouts, strict=True):
+        if found.schema != layouts[0].schema:
+            raise DataError(
+                f"{source.path!r} has another schema than {sources[0].path!r}:\n{found.schema}\ninstead of\n"
+                f"{layouts[0].schema}\nAll inputs of a run need the same columns and types. Run them apart."
+            )
+    parts = [
+        Part(file, start, stop, start, stop - start)
+        for file, found in enumerate(layouts)
+        for start, stop in _row_ranges(found.groups, step, aligned=batch_rows is not None)
+    ]
+    columns = [
+        next((c for c in same if c.fixed != "as is"), same[0])
+        for same in zip(*(f.columns for f in layouts), strict=True)
+    ]
+    orders = (tuple(column.name for column in columns),) * len(sources)
+    return Survey(tuple(parts), orders=orders, columns=tuple(columns))
+
+
+def _row_ranges(groups: Sequence[int], step: int, *, aligned: bool) -> Iterator[tuple[int, int]]:
+    first = 0
+    for rows in [sum(groups)] if aligned else groups:
+        for start in range(first, first + rows, step):
+            yield start, min(start + step, first + rows)
+        first += rows
+
+
+def samples(
+    parts: Sequence[Part], sources: Sequence[Source], orders: Sequence[tuple[str, ...]], dialect: Dialect
+) -> list[Observe]:
+    """Choose stretches that span the input, its first and last part among them."""
+    parts = [part for part in parts if not part.fault]
+    step = max(1, -(-len(parts) // _SAMPLES))
+    chosen = {*range(0, len(parts), step), len(parts) - 1} if parts else set()
+    return [observation(part, sources, orders, dialect) for part in (parts[at] for at in sorted(chosen))]
+
+
+def observation(part: Part, sources: Sequence[Source], orders: Sequence[tuple[str, ...]], dialect: Dialect) -> Observe:
+    """Ask about every cell of one part."""
+    source, origin = sources[part.file], part.spool.origin if part.spool else 0
+    path = part.spool.path if part.spool else source.path
+    return Observe(path, part.start - origin, part.stop - origin, source.format, orders[part.file], dialect)
+
+
+def add_up(observed: Sequence[dict[str, frozenset[str]]]) -> dict[str, frozenset[str]]:
+    """Add up what several stretches were seen to hold; a key that a stretch of JSON lacks is missing there."""
+    names = dict.fromkeys(name for seen in observed for name in seen)
+    return {
+        name: frozenset[str]().union(*(seen.get(name, frozenset({"missing"})) for seen in observed if seen))
+        for name in names
+    }

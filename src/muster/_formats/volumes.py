@@ -1,0 +1,83 @@
+"""Make the files of the output out of the pieces that tasks wrote."""
+
+import csv
+import gzip
+import hashlib
+import io
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_COPY_BYTES: Final = 1 << 20
+_ZSTD_LEVEL: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Ask for one file, or one compressed stretch of a file, made of pieces that lie next to each other.
+
+    Compressed stretches can be put one behind the other: gzip members and zstd frames add up to one file.
+    """
+
+    pieces: tuple[str, ...]
+    output: str
+    format: str
+    codec: str = ""
+    header: bytes = b""
+
+    def answer(self) -> tuple[int, str]:
+        """Write it; tell its size in bytes and its SHA-256."""
+        if self.format == "parquet":
+            from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
+
+            paths = [Path(piece) for piece in self.pieces]
+            parquet.merge([paths], parquet.schema_of(paths), Path(self.output))
+        elif self.codec:
+            data = self.header + b"".join(Path(piece).read_bytes() for piece in self.pieces)
+            Path(self.output).write_bytes(compress(data, self.codec))
+        else:
+            with Path(self.output).open("wb") as output:
+                output.write(self.header)
+                for piece in self.pieces:
+                    with Path(piece).open("rb") as rows:
+                        shutil.copyfileobj(rows, output, _COPY_BYTES)
+        digest = hashlib.sha256()
+        with Path(self.output).open("rb") as written:
+            while block := written.read(_COPY_BYTES):
+                digest.update(block)
+        return Path(self.output).stat().st_size, digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SealParquet:
+    """Ask for one Parquet file made of all pieces, a row group for each volume."""
+
+    volumes: tuple[tuple[str, ...], ...]
+    output: str
+
+    def answer(self) -> int:
+        """Write it; tell its size in bytes. Raises ``DataError`` when pieces cannot share a schema."""
+        from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
+
+        volumes = [[Path(piece) for piece in volume] for volume in self.volumes]
+        schema = parquet.schema_of([path for volume in volumes for path in volume])
+        parquet.merge(volumes, schema, Path(self.output))
+        return Path(self.output).stat().st_size
+
+
+def header(columns: Iterable[str], *, delimiter: str) -> bytes:
+    """Write the header row of a CSV output."""
+    line = io.StringIO()
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(columns)
+    return line.getvalue().encode()
+
+
+def compress(data: bytes, codec: str) -> bytes:
+    """Compress bytes so that equal input gives equal output, at any time."""
+    if codec == "gzip":
+        return gzip.compress(data, mtime=0)
+    import pyarrow as pa  # noqa: PLC0415 (gzip does without Arrow)
+
+    return bytes(pa.Codec("zstd", _ZSTD_LEVEL).compress(data, asbytes=True))

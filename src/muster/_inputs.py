@@ -1,0 +1,168 @@
+"""What a run reads: its files, how they are split, and the types of their columns."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from muster._formats import survey
+from muster._formats.survey import Ask, Head
+from muster._model import Column, Dialect, Options, Part, Source
+from muster.errors import UsageError
+
+_ALIASES: Final = {"int": "int64", "float": "float64", "string": "str", "object": "str", "datetime64": "datetime"}
+TYPES: Final = (
+    *("str", "bool", "datetime", "date", "float32", "float64"),
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The input of a run. ``parts`` grows while streams are read; ``columns`` may widen."""
+
+    sources: tuple[Source, ...]
+    options: Options
+    spool: Path
+    orders: tuple[tuple[str, ...], ...] = ()
+    columns: tuple[Column, ...] = ()
+    surveyed: tuple[Part, ...] = ()
+    stream_starts: dict[int, int] = field(default_factory=dict)
+    """Where the data of each compressed CSV file starts, after its header."""
+
+    @property
+    def format(self) -> str:
+        """Name the format, the same for all files."""
+        return self.sources[0].format
+
+    @property
+    def dialect(self) -> Dialect:
+        """Tell how the text is written; JSON lines have neither quotes nor header."""
+        chosen = self.options.dialect
+        if self.format == "csv":
+            return chosen
+        return dataclasses.replace(chosen, delimiter="", quote="", header=True)
+
+    @property
+    def worker_dialect(self) -> Dialect:
+        """Tell how workers find the text: a stream in an encoding of its own has become UTF-8."""
+        if self._is_splittable():
+            return self.dialect
+        return dataclasses.replace(self.dialect, encoding="utf-8")
+
+    def _is_splittable(self) -> bool:
+        if self.dialect.encoding.lower().replace("-", "") in {"utf8", "ascii"}:
+            return True
+        from muster._formats.streams import is_splittable  # noqa: PLC0415 (NumPy, only for what UTF-8 does not need)
+
+        return is_splittable(self.dialect.encoding)
+
+    def is_stream(self, source: Source) -> bool:
+        """Tell whether a file must be read from its start."""
+        return self.format != "parquet" and (bool(source.codec) or not self._is_splittable())
+
+    def survey(self, ask: Ask) -> None:
+        """Find parts and columns. Raises ``DataError`` when files do not go together."""
+        if self.format == "parquet":
+            found = survey.survey_parquet(self.sources, ask, batch_rows=self.options.batch_rows)
+            self.columns = found.columns
+            self.orders, self.surveyed = found.orders, found.parts
+            return
+        plain = [at for at, source in enumerate(self.sources) if not self.is_stream(source)]
+        found = survey.survey_lines(
+            [self.sources[at] for at in plain],
+            ask,
+            dialect=self.dialect,
+            atom=self.options.part_bytes,
+            batch_rows=self.options.batch_rows,
+        )
+        self.surveyed = tuple(dataclasses.replace(part, file=plain[part.file]) for part in found.parts)
+        headers = dict(zip(plain, found.headers, strict=True))
+        headers |= self._stream_headers(ask)
+        self.orders = survey.orders_of(self.sources, [headers[at] for at in range(len(self.sources))])
+
+    def _stream_headers(self, ask: Ask) -> dict[int, Any]:
+        streams = [at for at, source in enumerate(self.sources) if self.is_stream(source)]
+        if self.format != "csv":
+            return dict.fromkeys(streams)
+        spooled = [self._stream(at).head() for at in streams]
+        heads = [Head(path, size, self.worker_dialect) for path, size in spooled]
+        found = dict(zip(streams, ask(heads), strict=True))
+        self.stream_starts = {at: header[1] for at, header in found.items() if header}
+        return found
+
+    def _stream(self, at: int) -> Any:  # noqa: ANN401 (a Stream, whose module imports NumPy)
+        from muster._formats.streams import Stream  # noqa: PLC0415 (NumPy and Arrow, only for streams)
+
+        return Stream(
+            self.sources[at],
+            at,
+            dialect=self.dialect,
+            folder=self.spool,
+            atom=self.options.part_bytes,
+            batch_rows=self.options.batch_rows,
+            data_start=self.stream_starts.get(at, 0),
+        )
+
+    def feed(self) -> Iterator[Sequence[Part]]:
+        """Yield the parts of all files in order; those of a stream as it is read."""
+        for at, source in enumerate(self.sources):
+            if self.is_stream(source):
+                yield from self._stream(at)
+            else:
+                yield [part for part in self.surveyed if part.file == at]
+
+    def observe(self, ask: Ask, parts: Sequence[Part], *, everything: bool) -> None:
+        """Settle the types: from a sample that spans these parts, or from every cell of them."""
+        if self.format == "parquet":
+            if self.options.dtype:
+                raise UsageError("--dtype is for text; a Parquet file says itself what its columns hold. Leave it out.")
+            return
+        looked_at = joined(parts) if everything else list(parts)
+        whole = (self.sources, self.orders, self.worker_dialect)
+        asked = [survey.observation(p, *whole) for p in looked_at] if everything else survey.samples(looked_at, *whole)
+        seen = survey.add_up(ask(asked))
+        names = tuple(dict.fromkeys(seen)) if self.format == "jsonl" else self.orders[0] if self.orders else ()
+        fixed = fixed_types(self.options.dtype, names)
+        no_rows = frozenset({"nested"})  # pandas gives a column without rows the type object
+        self.columns = tuple(
+            Column(name, seen.get(name, frozenset({"missing"}) if parts else no_rows), fixed.get(name, ""))
+            for name in names
+        )
+
+
+def joined(parts: Iterable[Part]) -> list[Part]:
+    """Put neighbouring parts together, up to a block each, to look at many rows at once."""
+    stretches: list[Part] = []
+    for part in (part for part in parts if not part.fault):
+        last = stretches[-1] if stretches else None
+        if (
+            last is not None
+            and (last.file, last.spool, last.stop) == (part.file, part.spool, part.start)
+            and part.stop - last.start <= survey.BLOCK_BYTES
+        ):
+            stretches[-1] = dataclasses.replace(last, stop=part.stop, rows=last.rows + part.rows)
+        else:
+            stretches.append(part)
+    return stretches
+
+
+def fixed_types(dtype: str | Mapping[str, str] | None, names: Sequence[str]) -> dict[str, str]:
+    """Understand ``--dtype``: one type for all columns, or ``COL=TYPE,…``. Raises ``UsageError``."""
+    if not dtype:
+        return {}
+    if isinstance(dtype, str) and "=" in dtype:
+        pairs = [pair.rpartition("=") for pair in dtype.split(",")]
+        dtype = {name: text for name, _, text in pairs}
+    chosen = {name: str(dtype) for name in names} if isinstance(dtype, str) else {k: str(v) for k, v in dtype.items()}
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise UsageError(
+            f"--dtype names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
+        )
+    chosen = {name: _ALIASES.get(text, text) for name, text in chosen.items()}
+    for name, text in chosen.items():
+        if text not in TYPES:
+            raise UsageError(f"--dtype {name}={text}: no such type. Known are: {', '.join(TYPES)}, int and float.")
+    return chosen

@@ -1,0 +1,93 @@
+"""The run's durable record: one JSON object a line, appended, and read again after a crash."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+from muster._model import Outcome, Piece, Seconds, Spool, Task
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """Append events to a file. A line that a crash has torn is cut off when the journal is opened again."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the journal."""
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        os.ftruncate(self._descriptor, _whole_lines(path))
+
+    def write(self, event: str, **fields: object) -> None:
+        """Append one event; it outlives the death of this process. Raises ``OSError`` when the disk is full."""
+        line = json.dumps({"event": event, **fields}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        begun = os.lseek(self._descriptor, 0, os.SEEK_END)
+        if os.write(self._descriptor, line) < len(line):
+            os.ftruncate(self._descriptor, begun)
+            raise OSError(f"No room for a line of {len(line)} bytes in {self.path}")
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+
+def _whole_lines(path: Path) -> int:
+    data = path.read_bytes()
+    return data.rfind(b"\n") + 1
+
+
+def replay(path: Path) -> Iterator[Event]:
+    """Yield the events of a journal, in order; a torn last line is no event."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):
+                yield json.loads(line)
+
+
+def as_fields(outcome: Outcome) -> Event:
+    """Write an outcome as fields of an event."""
+    task = outcome.task
+    fields = {
+        "task": [task.first, task.last, task.file, task.start, task.stop, task.row, task.rows, task.lo, task.hi],
+        "spool": asdict(task.spool) if task.spool else None,
+        "rows_in": outcome.rows_in,
+        "rows_out": outcome.rows_out,
+        "bad_rows": outcome.bad_rows,
+        "output": asdict(outcome.output) if outcome.output else None,
+        "rejects": asdict(outcome.rejects) if outcome.rejects else None,
+        "columns": outcome.columns,
+        "floats": sorted(outcome.floats),
+        "integers": sorted(outcome.integers),
+        "seconds": asdict(outcome.seconds),
+    }
+    return {name: value for name, value in fields.items() if value or name == "task"}
+
+
+def as_outcome(event: Event) -> Outcome:
+    """Read an outcome from the fields of an event."""
+    first, last, file, start, stop, row, rows, lo, hi = event["task"]
+    spool = Spool(**event["spool"]) if "spool" in event else None
+    return Outcome(
+        Task(0, first, last, file, start, stop, row, rows, lo, hi, spool),
+        rows_in=event.get("rows_in", 0),
+        rows_out=event.get("rows_out", 0),
+        output=Piece(**event["output"]) if "output" in event else None,
+        rejects=Piece(**event["rejects"]) if "rejects" in event else None,
+        bad_rows=event.get("bad_rows", 0),
+        columns=tuple(event["columns"]) if "columns" in event else None,
+        floats=frozenset(event.get("floats", ())),
+        integers=frozenset(event.get("integers", ())),
+        seconds=Seconds(**event["seconds"]),
+    )

@@ -1,0 +1,220 @@
+"""The frozen nouns that travel between rooms. Nothing here knows how anything is done."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input file: where it is, how large, and a stamp that changes when its content does."""
+
+    path: str
+    size: int
+    stamp: str
+    format: str
+    codec: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the text of an input is written: one-byte delimiter and quote, header row, encoding."""
+
+    delimiter: str = ","
+    quote: str = '"'
+    header: bool = True
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a step's function is found: a file, a module, or a pickle of the function itself."""
+
+    kind: str
+    place: str = ""
+    name: str = ""
+    pickle: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input column: the kinds of value seen in it, or the type that the user fixed."""
+
+    name: str
+    kinds: frozenset[str] = frozenset()
+    fixed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """A file that holds one stretch of a decompressed stream; ``origin`` is where the stretch begins in the stream."""
+
+    path: str
+    origin: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of one input file that can be read alone.
+
+    ``start`` and ``stop`` are byte offsets (row offsets for Parquet); ``row`` is the data row of the file it begins
+    with and ``rows`` how many it holds. A part with a ``fault`` is a row that cannot be read.
+    """
+
+    file: int
+    start: int
+    stop: int
+    row: int
+    rows: int
+    spool: Spool | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the output of every batch must look like: its columns, and which of them are decimal in some batch."""
+
+    columns: tuple[str, ...] | None = None
+    floats: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Consecutive parts ``first`` to ``last`` (exclusive) of one file; of their ``rows`` only ``lo`` to ``hi``.
+
+    A ``condemned`` task is not run: its rows go to the rejects, for this reason.
+    """
+
+    number: int
+    first: int
+    last: int
+    file: int
+    start: int
+    stop: int
+    row: int
+    rows: int
+    lo: int
+    hi: int
+    spool: Spool | None = None
+    expected: Expected = Expected()
+    bad_rows_left: int = 0
+    condemned: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file that a task wrote: its name in the work folder, its size and CRC-32, and how many rows it holds."""
+
+    name: str
+    bytes: int
+    crc: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Where a task's time went, in seconds; ``total`` is wall time in the worker."""
+
+    read: float = 0.0
+    function: float = 0.0
+    write: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a task gave back: its rows accounted for, its pieces, and what its output looked like."""
+
+    task: Task
+    rows_in: int
+    rows_out: int
+    output: Piece | None = None
+    rejects: Piece | None = None
+    bad_rows: int = 0
+    columns: tuple[str, ...] | None = None
+    floats: frozenset[str] = frozenset()
+    integers: frozenset[str] = frozenset()
+    seconds: Seconds = Seconds()
+    first_error: str = ""
+    misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Columns whose values did not fit the inferred type, with the kinds that were seen; then nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """What a worker must know for every task of a run; replaced as a whole when the schema is widened."""
+
+    sources: tuple[Source, ...]
+    dialect: Dialect
+    steps: tuple[Target, ...]
+    format: str
+    folder: str
+    delimiter: str = ","
+    columns: tuple[Column, ...] = ()
+    orders: tuple[tuple[str, ...], ...] = ()
+    """Each file's own column order; files may differ in order, never in names."""
+    batch_rows: int | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may choose about a run.
+
+    ``format`` counts where a suffix says nothing; ``input_format`` and ``output_format`` count in any case.
+    """
+
+    workers: int | None = None
+    batch_rows: int | None = None
+    dtype: str | Mapping[str, str] | None = None
+    max_bad_rows: int = 1000
+    strict: bool = False
+    fresh: bool = False
+    timeout: float | None = None
+    format: str | None = None
+    input_format: str | None = None
+    output_format: str | None = None
+    dialect: Dialect = Dialect()
+    part_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the user asked for: steps, inputs, output, options."""
+
+    steps: tuple[Target, ...]
+    inputs: tuple[str, ...]
+    output: str
+    options: Options = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished run amounts to; the fields of ``--json``, in its order."""
+
+    rows_in: int
+    rows_out: int
+    bad_rows: int
+    parts: int
+    resumed_parts: int
+    workers: int
+    machines: int
+    seconds: float
+    rows_per_second: float
+    output: str
+    rejects: str | None
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How far a run is, for those who watch it."""
+
+    phase: str
+    rows_done: int = 0
+    rows_total: int | None = None
+    fraction: float = 0.0
+    bad_rows: int = 0
+    workers: int = 0
+    function_seconds: float = 0.0
+    worker_seconds: float = 0.0
+    note: str = ""

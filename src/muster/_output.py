@@ -1,0 +1,197 @@
+"""The output of a run: the work folder beside it, the file that grows in it, and the rename that makes it visible."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from muster._model import Outcome, Piece
+from muster.errors import OutputBusyError, UsageError
+
+MANIFEST: Final = "_manifest.json"
+_COPY_BYTES: Final = 8 << 20
+
+
+class Work:
+    """The folder ``OUTPUT.muster`` and who may work in it.
+
+    It lies beside the output, on the same file system, so that a rename is all that is left at the end; for a remote
+    output it lies in ``MUSTER_HOME``.
+    """
+
+    def __init__(self, output: str, *, home: Path) -> None:
+        """Name the places; nothing is made yet."""
+        self.output = output
+        self.is_remote = "://" in output
+        self.is_folder = output.endswith("/")
+        plain = output.rstrip("/")
+        digest = hashlib.sha256(output.encode()).hexdigest()[:16]
+        self.folder = home / "work" / digest if self.is_remote else Path(plain + ".muster").absolute()
+        self.rejects = plain + ".rejects.jsonl"
+        self.journal = self.folder / "journal.jsonl"
+        self.parts = self.folder / "parts"
+        self.spool = self.folder / "spool"
+        self.sealed = self.folder / "sealed"
+        self.assembled = self.folder / "assembled"
+        self._lock: int | None = None
+
+    def take(self) -> None:
+        """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held."""
+        self._check()
+        try:
+            for folder in (self.parts, self.spool, self.sealed):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UsageError(
+                f"Cannot work in {str(self.folder)!r}: {error.strerror}. Choose an output where you may write."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise OutputBusyError(
+                f"Another muster process is writing {self.output!r}. Two runs cannot share an output."
+                " Wait for it, stop it, or choose another output."
+            ) from error
+
+    def _check(self) -> None:
+        if self.is_remote:
+            return
+        output = Path(self.output)
+        if not output.absolute().parent.is_dir():
+            raise UsageError(f"No folder {str(output.absolute().parent)!r} to write {self.output!r} in. Make it first.")
+        if not self.is_folder and output.is_dir():
+            raise UsageError(f"{self.output!r} is a folder. For numbered part files type {self.output}/ instead.")
+        if self.is_folder and output.exists() and not (output / MANIFEST).exists() and any(output.iterdir()):
+            raise UsageError(
+                f"{self.output!r} holds files that muster did not write (there is no {MANIFEST}), and a run replaces"
+                " the folder as a whole. Choose another, or empty it."
+            )
+
+    def release(self) -> None:
+        """Let others work on the output."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def clear(self) -> None:
+        """Forget an unfinished run, but hold the lock."""
+        self.journal.unlink(missing_ok=True)
+        self.assembled.unlink(missing_ok=True)
+        for folder in (self.parts, self.spool, self.sealed):
+            shutil.rmtree(folder)
+            folder.mkdir()
+
+    def remove(self) -> None:
+        """Remove the folder of a finished run."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def is_intact(self, outcome: Outcome) -> bool:
+        """Tell whether the pieces of an outcome are still what was written: a power cut may have lost them."""
+        return all(self._is_intact(piece) for piece in (outcome.output, outcome.rejects) if piece is not None)
+
+    def _is_intact(self, piece: Piece) -> bool:
+        with contextlib.suppress(OSError):
+            data = (self.parts / piece.name).read_bytes()
+            return len(data) == piece.bytes and zlib.crc32(data) == piece.crc
+        return False
+
+    def publish(self, rejects: Iterable[Piece], *, seals: list[dict[str, Any]] | None = None) -> None:
+        """Make rejects and output visible, the output last; each is complete on the disk before its name is."""
+        self._publish_rejects([self.parts / piece.name for piece in rejects])
+        if self.is_folder:
+            (self.sealed / MANIFEST).write_text(json.dumps({"parts": seals or []}, indent=2) + "\n")
+            for path in self.sealed.iterdir():
+                _sync(path)
+            _sync(self.sealed)
+            self._publish_folder()
+        else:
+            _sync(self.assembled)
+            self._publish_file(self.assembled, self.output)
+
+    def _publish_rejects(self, pieces: list[Path]) -> None:
+        if not pieces:
+            if not self.is_remote:
+                Path(self.rejects).unlink(missing_ok=True)
+            return
+        gathered = self.folder / "rejects.jsonl"
+        with gathered.open("wb") as output:
+            for piece in pieces:
+                output.write(piece.read_bytes())
+        _sync(gathered)
+        self._publish_file(gathered, self.rejects)
+
+    def _publish_file(self, path: Path, name: str) -> None:
+        if self.is_remote:
+            _upload(path, name)
+            return
+        path.replace(name)
+        _sync(Path(name).absolute().parent)
+
+    def _publish_folder(self) -> None:
+        if self.is_remote:
+            for path in sorted(self.sealed.iterdir(), key=lambda path: path.name == MANIFEST):
+                _upload(path, self.output + path.name)
+            return
+        output = Path(self.output)
+        if output.exists():
+            output.replace(self.folder / "replaced")
+        self.sealed.replace(output)
+        _sync(output.absolute().parent)
+
+
+class Assembler:
+    """Put pieces one behind the other in a file that grows while the run goes on, by kernel copies."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin with an empty file."""
+        self._file = path.open("wb", buffering=0)
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        self._file.write(data)
+        self._size += len(data)
+
+    def append(self, path: Path, size: int) -> None:
+        """Append a file of ``size`` bytes, and have the kernel begin to write it out."""
+        with path.open("rb", buffering=0) as piece:
+            left = size
+            while left:
+                copied = os.copy_file_range(piece.fileno(), self._file.fileno(), min(left, _COPY_BYTES))
+                if not copied:
+                    raise OSError(f"{path} is shorter than the {size} bytes that were written to it")
+                left -= copied
+        self._size += size
+
+    def rewind(self) -> None:
+        """Throw away all that was appended."""
+        self._file.truncate(0)
+        self._file.seek(0)
+        self._size = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _upload(path: Path, url: str) -> None:
+    import fsspec  # noqa: PLC0415 (only a remote output needs it)
+
+    files, inside = fsspec.core.url_to_fs(url)
+    files.put_file(str(path), inside)

@@ -1,0 +1,173 @@
+"""The lazy pipeline that ``read_csv`` and friends return, and the one call that runs a function over files."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from typing import Any
+
+from muster import _runner, _targets
+from muster._model import Dialect, Job, Options, Result, Snapshot, Target
+from muster.errors import UsageError
+
+Function = Callable[..., Any]
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+Watch = Callable[[Snapshot], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Inputs, functions and an output, put together step by step; nothing happens before :meth:`run`.
+
+    Every method returns a new pipeline, so that one can be kept and used twice.
+    """
+
+    inputs: tuple[str, ...] = ()
+    steps: tuple[Target, ...] = ()
+    output: str = ""
+    options: Options = field(default_factory=Options)
+
+    def map_batches(self, function: Function | str) -> "Pipeline":
+        """Apply a function to every batch: a DataFrame in, a DataFrame out.
+
+        ``function`` may be a function, a lambda, a closure, a class (built once per worker, then called), or a target
+        such as ``"file.py:function"``. Its first parameter's annotation decides what it gets: a pandas DataFrame, or a
+        ``pyarrow.Table`` or ``polars.DataFrame``. The frame's index is the rows' number in their file.
+        """
+        target = _targets.parse_target(function) if isinstance(function, str) else _targets.of_function(function)
+        return dataclasses.replace(self, steps=(*self.steps, target))
+
+    def write_csv(self, path: str | PathLike[str]) -> "Pipeline":
+        """Write CSV: a file, or a folder of numbered parts when the path ends in ``/``."""
+        return self._write(path, "csv")
+
+    def write_parquet(self, path: str | PathLike[str]) -> "Pipeline":
+        """Write Parquet: a file, or a folder of numbered parts when the path ends in ``/``."""
+        return self._write(path, "parquet")
+
+    def write_json(self, path: str | PathLike[str]) -> "Pipeline":
+        """Write JSON lines: a file, or a folder of numbered parts when the path ends in ``/``."""
+        return self._write(path, "jsonl")
+
+    def _write(self, path: str | PathLike[str], format_: str) -> "Pipeline":
+        return dataclasses.replace(
+            self, output=fspath(path), options=dataclasses.replace(self.options, output_format=format_)
+        )
+
+    def run(self, *, watch: Watch | None = None, **options: Any) -> Result:  # noqa: ANN401 (the fields of Options)
+        """Run to the end; ``options`` are those of :func:`muster.run`. Raises ``MusterError``."""
+        if not self.steps:
+            raise UsageError("This pipeline has no function. Add one with .map_batches(function).")
+        if not self.inputs:
+            raise UsageError("This pipeline has no input. Begin it with muster.read_csv(...), or name inputs.")
+        if not self.output:
+            raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
+        job = Job(self.steps, self.inputs, self.output, checked(dataclasses.replace(self.options, **options)))
+        return _runner.run(job, watch=watch or _unwatched)
+
+
+def _unwatched(_: Snapshot) -> None:
+    pass
+
+
+def checked(options: Options) -> Options:
+    """Raise ``UsageError`` for an option out of its range."""
+    for name, least in {"workers": 0, "batch_rows": 1, "max_bad_rows": 0, "part_bytes": 1}.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UsageError(f"{name}={value}: it must be {least} or more.")
+    if options.timeout is not None and options.timeout <= 0:
+        raise UsageError(f"timeout={options.timeout}: it must be more than 0 seconds.")
+    dialect = options.dialect
+    for name, text in {"delimiter": dialect.delimiter, "quote": dialect.quote}.items():
+        if len(text.encode()) != 1 and not (name == "quote" and not text):
+            raise UsageError(f"{name}={text!r}: it must be one byte, such as ',' or ';'.")
+    if dialect.delimiter == dialect.quote or dialect.delimiter in "\r\n":
+        raise UsageError(f"delimiter={dialect.delimiter!r}: it must differ from the quote and from a line's end.")
+    try:
+        "".encode(dialect.encoding)
+    except LookupError as error:
+        raise UsageError(f"encoding={dialect.encoding!r}: Python knows no such encoding.") from error
+    return options
+
+
+def _paths(paths: Paths) -> tuple[str, ...]:
+    return (fspath(paths),) if isinstance(paths, str | PathLike) else tuple(fspath(path) for path in paths)
+
+
+def read_csv(  # noqa: PLR0913 (the options of a dialect)
+    paths: Paths,
+    *,
+    delimiter: str | None = None,
+    quote: str = '"',
+    header: bool = True,
+    encoding: str = "utf-8",
+    dtype: str | Mapping[str, str] | None = None,
+) -> Pipeline:
+    """Begin a pipeline over CSV or TSV: files, globs, folders or URLs, in name order.
+
+    ``dtype`` is ``"str"`` for all columns, or a type per column; without it types are inferred as pandas would infer
+    them from the whole input. ``delimiter`` is a comma, for ``.tsv`` a tab.
+    """
+    inputs = _paths(paths)
+    dialect = Dialect(delimiter or default_delimiter(inputs), quote, header=header, encoding=encoding)
+    return Pipeline(inputs, options=Options(input_format="csv", dtype=dtype, dialect=dialect))
+
+
+def read_parquet(paths: Paths) -> Pipeline:
+    """Begin a pipeline over Parquet: files, globs, folders or URLs, in name order."""
+    return Pipeline(_paths(paths), options=Options(input_format="parquet"))
+
+
+def read_json(paths: Paths, *, dtype: Mapping[str, str] | None = None) -> Pipeline:
+    """Begin a pipeline over JSON lines, one object a line: files, globs, folders or URLs, in name order."""
+    return Pipeline(_paths(paths), options=Options(input_format="jsonl", dtype=dtype))
+
+
+def default_delimiter(inputs: Sequence[str]) -> str:
+    """Tell what separates columns when nobody says: a tab for ``.tsv``, else a comma."""
+    return "\t" if inputs and ".tsv" in inputs[0].lower().rpartition("/")[2] else ","
+
+
+def run(
+    function: Function | str,
+    inputs: Paths,
+    output: str | PathLike[str],
+    *,
+    watch: Watch | None = None,
+    **options: Any,  # noqa: ANN401 (the fields of Options)
+) -> Result:
+    """Run a function over every row of the inputs, on all cores, and write one output.
+
+    ``function`` takes a pandas DataFrame and returns one; it may also be a class, or a target such as
+    ``"file.py:function"``. ``inputs`` are files, globs, folders or URLs; formats follow the suffixes. Options:
+
+    - ``workers``: processes; 0 runs in this one. Default: all cores.
+    - ``batch_rows``: exactly so many rows in each call. Default: as many as is fast.
+    - ``dtype``: ``"str"``, or a type for each column.
+    - ``max_bad_rows``: how many rows may be rejected before the run stops. Default: 1000. ``strict``: none.
+    - ``fresh``: forget an unfinished run of the same output.
+    - ``timeout``: seconds that one call may take.
+    - ``format``: ``csv``, ``jsonl`` or ``parquet``, where the inputs' suffix does not say.
+    - ``dialect``: a :class:`muster.Dialect`.
+
+    Raises ``UsageError``, ``DataError``, ``UserCodeError`` or ``EngineError``, all of them ``MusterError``. The output
+    appears complete or not at all; after an error, the same call again goes on where this one stopped.
+    """
+    names = _paths(inputs)
+    if "dialect" not in options:
+        options["dialect"] = Dialect(delimiter=default_delimiter(names))
+    return Pipeline(names, output=fspath(output)).map_batches(function).run(watch=watch, **options)
+
+
+def with_command(pipeline: Pipeline, inputs: Sequence[str], output: str | None, options: Options) -> Pipeline:
+    """Lay what a command line says over a pipeline that a file defines: its inputs, output and options count first."""
+    own = pipeline.options
+    chosen = dataclasses.replace(
+        options,
+        dtype=options.dtype or own.dtype,
+        input_format=None if inputs else own.input_format,
+        output_format=None if output else own.output_format,
+        dialect=own.dialect if options.dialect == Dialect() else options.dialect,
+    )
+    return Pipeline(tuple(inputs) or pipeline.inputs, pipeline.steps, output or pipeline.output, chosen)

@@ -1,0 +1,387 @@
+"""The state of a run, as a pure machine: events go in, actions come out. No clock, no files, no processes.
+
+Every race between workers is therefore a unit test: it is only an order of events. What an event's time was comes with
+the event. After Dask's ``worker_state_machine.py``.
+"""
+
+from bisect import insort
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from muster._model import Expected, Outcome, Part, Task
+
+TASK_SECONDS: Final = 0.5
+"""How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
+
+LARGEST_TASK: Final = 8 << 20
+FIRST_TASK: Final = 256 << 10
+_SPARE_ROUNDS: Final = 2
+_DEATHS_BEFORE_HALVING: Final = 2
+_DEATHS_BEFORE_REJECTING: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Hand this task to the engine."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Record that this task is done."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Record that this outcome, kept before, no longer counts; its rows will come again."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """All rows before this outcome's are settled: it is next in the output."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """An outcome that was appended has been dropped: begin the output anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Widen:
+    """An inferred type was too narrow: settle the types anew, and start over."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """More rows were bad than the user allows."""
+
+    bad_rows: int
+    first_error: str
+
+
+Action = Submit | Keep | Drop | Append | Rewind | Widen | GiveUp
+_Key = tuple[int, int]
+
+
+class Progress:
+    """Which parts are waiting, running and done; what every output must look like; what comes next."""
+
+    def __init__(  # noqa: PLR0913 (the options that decide about tasks)
+        self,
+        *,
+        workers: int,
+        max_bad_rows: int,
+        batch_rows: int | None = None,
+        volume: int | None = None,
+        same_text: bool = True,
+        unit_bytes: int = 1,
+    ) -> None:
+        """Begin without parts.
+
+        ``volume``: an output file, or a stretch of one, is made of about that much input; tasks do not cross its
+        borders. ``same_text``: an integer must be written ``1.0`` everywhere if its column is decimal anywhere.
+        ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows).
+        """
+        self._workers = workers
+        self._max_bad_rows = max_bad_rows
+        self._batch_rows = batch_rows
+        self._volume = volume
+        self._same_text = same_text
+        self._unit_bytes = unit_bytes
+        self._parts: list[Part] = []
+        self._volumes: list[int] = []
+        self._in_volume = 0
+        self._waiting: list[tuple[int, int]] = []
+        self._waiting_weight = 0
+        self._again: deque[Task] = deque()
+        self._running: dict[int, Task] = {}
+        self._deaths: dict[tuple[int, int, int], int] = {}
+        self._kept: dict[_Key, Outcome] = {}
+        self._frontier: _Key = (0, 0)
+        self._expected = Expected()
+        self._rate = 0.0
+        self._next_number = 0
+        self.bad_rows = 0
+        self.rows_done = 0
+        self.is_complete = False
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether every part is settled and no more will come."""
+        return self.is_complete and not (self._waiting or self._again or self._running)
+
+    @property
+    def parts(self) -> int:
+        """Count the parts that are known."""
+        return len(self._parts)
+
+    @property
+    def running(self) -> frozenset[int]:
+        """Number the tasks that are with the engine."""
+        return frozenset(self._running)
+
+    @property
+    def waiting_weight(self) -> int:
+        """Say how much input waits to be handed out, in bytes (rows for Parquet)."""
+        return self._waiting_weight
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Name the columns of the output, once they are settled."""
+        return self._expected.columns
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """List what is kept, in the order of the input."""
+        return [self._kept[key] for key in sorted(self._kept)]
+
+    def volume_of(self, outcome: Outcome) -> int:
+        """Tell which volume of the output an outcome belongs to."""
+        return self._volumes[outcome.task.first] if outcome.task.first < len(self._volumes) else 0
+
+    def add_parts(self, parts: Iterable[Part]) -> None:
+        """Take more of the input, in order."""
+        for part in parts:
+            index = len(self._parts)
+            if self._volume and self._in_volume >= self._volume:
+                self._volumes.append(self._volumes[-1] + 1)
+                self._in_volume = 0
+            else:
+                self._volumes.append(self._volumes[-1] if self._volumes else 0)
+            self._in_volume += _weight(part)
+            self._parts.append(part)
+            self._wait_for(index, index + 1)
+
+    def no_more_parts(self) -> None:
+        """Know that the input is complete."""
+        self.is_complete = True
+
+    def _wait_for(self, first: int, last: int) -> None:
+        self._waiting_weight += sum(map(_weight, self._parts[first:last]))
+        if self._waiting and self._waiting[-1][1] == first:
+            self._waiting[-1] = (self._waiting[-1][0], last)
+        else:
+            insort(self._waiting, (first, last))
+
+    def restore(self, outcomes: Sequence[Outcome]) -> list[Action]:
+        """Take over what an earlier attempt kept; only the rest is done. Their parts must be known."""
+        gaps: dict[int, list[tuple[int, int]]] = {}
+        done: set[int] = set()
+        for outcome in outcomes:
+            task = outcome.task
+            if self._is_whole(task):
+                done.update(range(task.first, task.last))
+            else:
+                gaps.setdefault(task.first, []).append((task.lo, task.hi))
+        waiting = [index for first, last in self._waiting for index in range(first, last)]
+        self._waiting, self._waiting_weight = [], 0
+        for index in waiting:
+            if index not in done and index not in gaps:
+                self._wait_for(index, index + 1)
+        for index, covered in gaps.items():
+            self._fill(index, sorted(covered))
+        actions: list[Action] = []
+        for outcome in outcomes:
+            actions += self._keep(outcome)
+        return [action for action in actions if not isinstance(action, Keep)]
+
+    def _fill(self, index: int, covered: list[tuple[int, int]]) -> None:
+        part = self._parts[index]
+        reached = part.row
+        for lo, hi in [*covered, (part.row + part.rows, 0)]:
+            if lo > reached:
+                self._again.append(self._task(index, index + 1, lo=reached, hi=lo))
+            reached = hi
+
+    def submit(self, *, idle: int, ahead: int) -> list[Action]:
+        """Hand out work to idle workers; ahead of time only while there is plenty, and never what killed a worker."""
+        actions: list[Action] = []
+        while idle and self._again:
+            actions.append(self._start(self._again.popleft()))
+            idle -= 1
+        plenty = self._workers * _SPARE_ROUNDS * self._task_weight()
+        while self._waiting and (idle or (ahead and self._waiting_weight > plenty)):
+            actions.append(self._start(self._next_task()))
+            idle, ahead = (idle - 1, ahead) if idle else (idle, ahead - 1)
+        return actions
+
+    def _start(self, task: Task) -> Submit:
+        self._next_number += 1
+        left = max(self._max_bad_rows - self.bad_rows, 0)
+        task = replace(task, number=self._next_number, expected=self._expected, bad_rows_left=left)
+        self._running[task.number] = task
+        return Submit(task)
+
+    def _task_weight(self) -> float:
+        """Size the next task: by what a worker does in ``TASK_SECONDS``, less towards the end so that none idles."""
+        share = self._waiting_weight / (self._workers * _SPARE_ROUNDS)
+        if not self._rate:
+            return min(FIRST_TASK / self._unit_bytes, share / _SPARE_ROUNDS)
+        return min(self._rate * TASK_SECONDS, LARGEST_TASK / self._unit_bytes, share)
+
+    def _next_task(self) -> Task:
+        first, end = self._waiting[0]
+        wanted, weight, last = self._task_weight(), 0, first
+        while last < end and (last == first or (weight + _weight(self._parts[last]) <= wanted and self._joins(last))):
+            weight += _weight(self._parts[last])
+            last += 1
+        self._waiting_weight -= weight
+        if last < end:
+            self._waiting[0] = (last, end)
+        else:
+            del self._waiting[0]
+        return self._task(first, last)
+
+    def _joins(self, index: int) -> bool:
+        """Tell whether a part may be in one task with the part before it."""
+        part, before = self._parts[index], self._parts[index - 1]
+        return (
+            part.file == before.file
+            and part.spool == before.spool
+            and not (part.fault or before.fault)
+            and self._volumes[index] == self._volumes[index - 1]
+        )
+
+    def _task(self, first: int, last: int, *, lo: int | None = None, hi: int | None = None) -> Task:
+        start, end = self._parts[first], self._parts[last - 1]
+        stop_row = end.row + end.rows
+        return Task(
+            number=0,
+            first=first,
+            last=last,
+            file=start.file,
+            start=start.start,
+            stop=end.stop,
+            row=start.row,
+            rows=stop_row - start.row,
+            lo=start.row if lo is None else lo,
+            hi=stop_row if hi is None else hi,
+            spool=start.spool,
+            condemned=start.fault,
+        )
+
+    def _is_whole(self, task: Task) -> bool:
+        return (task.lo, task.hi) == (task.row, task.row + task.rows)
+
+    def done(self, number: int, outcome: Outcome) -> list[Action]:
+        """Take an outcome: keep it, do it again under what is now expected, or stop for what it says."""
+        task = self._running.pop(number)
+        if outcome.misfits:
+            return [Widen(outcome)]
+        if self.bad_rows + outcome.bad_rows > self._max_bad_rows:
+            return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error)]
+        self._learn_rate(task, outcome)
+        if not self._is_as_expected(outcome):
+            self._again.append(task)
+            return []
+        return self._keep(outcome)
+
+    def failed(self, number: int) -> None:
+        """Forget a task whose worker lives but which did not come to an end."""
+        self._running.pop(number)
+
+    def _learn_rate(self, task: Task, outcome: Outcome) -> None:
+        weight = sum(map(_weight, self._parts[task.first : task.last]))
+        if outcome.seconds.total > 0 and self._is_whole(task):
+            rate = weight / outcome.seconds.total
+            self._rate = rate if not self._rate else (self._rate + rate) / 2
+
+    def _is_as_expected(self, outcome: Outcome) -> bool:
+        columns = self._expected.columns
+        if columns is not None and outcome.columns is not None and outcome.columns != columns:
+            return False
+        return not (self._same_text and outcome.integers & self._expected.floats)
+
+    def _keep(self, outcome: Outcome) -> list[Action]:
+        actions: list[Action] = [Keep(outcome)]
+        self._kept[self._key(outcome)] = outcome
+        self.bad_rows += outcome.bad_rows
+        self.rows_done += outcome.rows_in
+        before = self._expected
+        if outcome.floats - before.floats:
+            self._expected = replace(before, floats=before.floats | outcome.floats)
+        actions += self._advance()
+        if self._expected != before:
+            actions += self._drop_unexpected()
+        return actions
+
+    def _key(self, outcome: Outcome) -> _Key:
+        return outcome.task.first, outcome.task.lo - outcome.task.row
+
+    def _advance(self) -> list[Action]:
+        """Append what has become next; the first outcome in the input that has columns settles them."""
+        actions: list[Action] = []
+        while (outcome := self._kept.get(self._frontier)) is not None:
+            if self._expected.columns is None and outcome.columns is not None:
+                self._expected = replace(self._expected, columns=outcome.columns)
+            elif not self._is_as_expected(outcome):
+                break
+            actions.append(Append(outcome))
+            task = outcome.task
+            reached_end = task.hi == task.row + task.rows
+            self._frontier = (task.last, 0) if reached_end else (task.first, task.hi - task.row)
+        return actions
+
+    def _drop_unexpected(self) -> list[Action]:
+        actions: list[Action] = []
+        for key, outcome in sorted(self._kept.items()):
+            if self._is_as_expected(outcome):
+                continue
+            del self._kept[key]
+            self.bad_rows -= outcome.bad_rows
+            self.rows_done -= outcome.rows_in
+            actions.append(Drop(outcome))
+            self._again.append(outcome.task)
+            if key < self._frontier and not any(isinstance(action, Rewind) for action in actions):
+                actions.append(Rewind())
+        if any(isinstance(action, Rewind) for action in actions):
+            self._frontier = (0, 0)
+            actions += self._advance()
+        return actions
+
+    def lost(self, number: int, reason: str, *, began: bool) -> list[Action]:
+        """Take back a task whose worker died: try again, then halve it until what kills workers stands alone."""
+        task = self._running.pop(number)
+        if not began:
+            self._again.append(task)
+            return []
+        key = (task.first, task.lo, task.hi)
+        deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
+        halves = self._halves(task)
+        if deaths < (_DEATHS_BEFORE_HALVING if halves else _DEATHS_BEFORE_REJECTING):
+            self._again.append(task)
+        elif halves:
+            for half in halves:
+                self._deaths[(half.first, half.lo, half.hi)] = 1
+            self._again.extendleft(reversed(halves))
+        else:
+            self._again.append(replace(task, condemned=f"{reason} ({deaths} times)"))
+        return []
+
+    def _halves(self, task: Task) -> list[Task]:
+        if task.last - task.first > 1:
+            middle = (task.first + task.last) // 2
+            return [self._task(task.first, middle), self._task(middle, task.last)]
+        rows = task.hi - task.lo
+        middle = task.lo + rows // 2
+        if self._batch_rows and rows > self._batch_rows:
+            middle = max(middle - middle % self._batch_rows, task.lo - task.lo % self._batch_rows + self._batch_rows)
+        if rows <= 1:
+            return []
+        ends = (task.lo, middle), (middle, task.hi)
+        return [self._task(task.first, task.last, lo=lo, hi=hi) for lo, hi in ends]
+
+
+def _weight(part: Part) -> int:
+    return max(part.stop - part.start, 1)

@@ -1,0 +1,156 @@
+"""Call the user's functions on a batch, and find the rows that they cannot take."""
+
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+from muster import _targets
+from muster._formats import _rows
+from muster._model import Briefing
+from muster.errors import UserCodeError
+
+_NESTED: Final = {"csv": "text", "jsonl": "json", "parquet": "arrow"}
+
+
+class ColumnsError(ValueError):
+    """Say that a batch came back with other columns than the batches before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """Why a row is rejected: the step, the error, and the traceback where the user's function raised it."""
+
+    step: str
+    error: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    step: str
+    error: Exception
+
+
+@dataclass(slots=True)
+class Steps:
+    """The steps of a stage, called on one batch after another; ``bad`` collects the rows that they raised on.
+
+    All results have the same columns: those of ``columns``, or of the first result when that is ``None``.
+    """
+
+    briefing: Briefing
+    columns: tuple[str, ...] | None
+    bad_rows_left: int
+    bad: dict[int, BadRow] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def exhausted(self) -> bool:
+        """Tell whether more rows were bad than the run allows."""
+        return len(self.bad) > self.bad_rows_left
+
+    def results(self, rows: _rows.Rows) -> Iterator[pa.Table]:
+        """Yield the results of a batch's good rows, in order: one table where no row is bad."""
+        yield from self._sift(rows, None)
+
+    def _sift(self, rows: _rows.Rows, failure: _Failure | None) -> Iterator[pa.Table]:
+        """Halve until the bad rows stand alone; ``failure`` is that of all these rows, where it is known.
+
+        Where one half succeeds, the other must hold the culprit, so it is halved without a call: one bad row among n
+        costs about 2 log2(n) calls at most, on n rows in all.
+        """
+        if failure is None:
+            result = self._attempt(rows)
+            if not isinstance(result, _Failure):
+                yield result
+                return
+            failure = result
+        if len(rows.numbers) <= 1:
+            if len(rows.numbers):
+                self._reject(int(rows.numbers[0]), failure)
+            return
+        left, right = _halves(rows)
+        result = self._attempt(left)
+        if not isinstance(result, _Failure):
+            yield result
+            yield from self._sift(right, failure if len(right.numbers) > 1 else None)
+            return
+        yield from self._sift(left, result)
+        if not self.exhausted:
+            yield from self._sift(right, None)
+
+    def _attempt(self, rows: _rows.Rows) -> pa.Table | _Failure:
+        began, step = time.perf_counter(), ""
+        try:
+            frame: Any = rows.table
+            for at, target in enumerate(self.briefing.steps):
+                step, function = target.name, _targets.load(target)
+                wanted = self._as_wanted(frame, _targets.wants(function), rows, first=at == 0)
+                with Alarm(self.briefing.timeout):
+                    frame = function(wanted)
+            return self._checked(_rows.from_result(frame, nested=_NESTED[self.briefing.format]))
+        except UserCodeError:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever the user's function raises costs its rows, not the run)
+            return _Failure(step, error)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+    def _as_wanted(self, frame: Any, wanted: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
+        if wanted == "pandas" and first:
+            header = self.briefing.dialect.header
+            return _rows.to_pandas(frame, rows.numbers, self.briefing.columns, header=header)
+        if wanted == "pandas" and type(frame).__module__.startswith("pandas."):
+            return frame
+        table = _rows.from_result(frame, nested="arrow")
+        if wanted == "polars":
+            import polars as pl  # noqa: PLC0415 (only a function that asks for Polars needs it)
+
+            return pl.from_arrow(table)
+        return table if wanted == "pyarrow" else table.to_pandas(use_threads=False)
+
+    def _checked(self, table: pa.Table) -> pa.Table:
+        columns = tuple(table.column_names)
+        if self.columns is None:
+            self.columns = columns
+        if columns != self.columns:
+            raise ColumnsError(f"the function returned columns {list(columns)}, not {list(self.columns)} as before")
+        return table
+
+    def _reject(self, row: int, failure: _Failure) -> None:
+        error = failure.error
+        text = f"{type(error).__name__}: {error}"
+        self.bad[row] = BadRow(failure.step, text, _targets.user_traceback(error))
+
+
+def _halves(rows: _rows.Rows) -> tuple[_rows.Rows, _rows.Rows]:
+    middle = len(rows.numbers) // 2
+    return (
+        _rows.Rows(rows.table.slice(0, middle), rows.numbers[:middle]),
+        _rows.Rows(rows.table.slice(middle), rows.numbers[middle:]),
+    )
+
+
+class Alarm:
+    """Kill this process, or interrupt it where a handler is set, when a call takes longer than it may.
+
+    A kernel timer, not a thread: it also ends a call that hangs in C code and never gives the interpreter back.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        """Allow this many seconds; ``None`` allows any."""
+        self._seconds = seconds or 0.0
+
+    def __enter__(self) -> None:
+        """Start the clock."""
+        if self._seconds:
+            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        if self._seconds:
+            signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,0 +1,224 @@
+"""Load the user's function, tell what it wants, and know it again when it has changed."""
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import site
+import sys
+import sysconfig
+import traceback
+import types
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from muster._model import Target
+from muster.errors import UsageError, UserCodeError
+
+_HERE: Final = str(Path(__file__).resolve().parent)
+_LIBRARIES: Final = tuple(
+    {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages(), "<frozen"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a target turned out to be: the step's name, and a fingerprint of its code."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Ask a worker what the steps are called, and for a fingerprint of their code."""
+
+    steps: tuple[Target, ...]
+
+    def answer(self) -> list[Described]:
+        """Load them. Raises as ``load`` does."""
+        return describe(self.steps)
+
+
+def parse_target(text: str) -> Target:
+    """Understand ``file.py:function``, ``package.module:function`` or ``file.py`` that defines ``pipeline``.
+
+    Raises ``UsageError`` when it is none of these, or the file does not exist.
+    """
+    place, _, name = text.rpartition(":") if ":" in text else (text, "", "pipeline")
+    if place.endswith(".py"):
+        if not Path(place).is_file():
+            raise UsageError(f"No file {place!r}, so no function {name!r} in it. Check the path before the colon.")
+        return Target("file", str(Path(place).resolve()), name)
+    if not name.isidentifier() or not all(word.isidentifier() for word in place.split(".")):
+        raise UsageError(f"{text!r} names no function. Type file.py:function or package.module:function.")
+    return Target("module", place, name)
+
+
+def of_function(function: Callable[..., object]) -> Target:
+    """Carry a function or class by value, so that lambdas, closures and notebooks work."""
+    import cloudpickle  # noqa: PLC0415 (the command line names its targets and never pickles one)
+
+    name = getattr(function, "__name__", type(function).__name__)
+    return Target("pickle", fingerprint_of(function), name, cloudpickle.dumps(function))
+
+
+@functools.lru_cache(maxsize=64)
+def load(target: Target) -> Callable[[Any], object]:
+    """Make the step's function: import it, and build it once where it is a class.
+
+    Raises ``UsageError`` when the file has no such name, ``UserCodeError`` when the user's own code raises.
+    """
+    try:
+        found = _find(target)
+        return found() if isinstance(found, type) else typing.cast("Callable[[Any], object]", found)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UserCodeError(
+            f"Loading {target.name!r} from {target.place or 'the caller'} raised"
+            f" {type(error).__name__}: {error}. Mend it, then type the same command again.",
+            user_traceback(error),
+        ) from error
+
+
+def find(target: Target) -> object:
+    """Import what a target names, without calling anything. Raises as ``load`` does."""
+    return _find(target)
+
+
+def _find(target: Target) -> object:
+    if target.kind == "pickle":
+        import cloudpickle  # noqa: PLC0415 (only where a function travels by value)
+
+        return cloudpickle.loads(target.pickle)
+    module = _module_from_file(Path(target.place)) if target.kind == "file" else _module_from_name(target.place)
+    found = getattr(module, target.name, None)
+    if found is None:
+        names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        raise UsageError(f"{target.place} has no {target.name!r}. It defines: {', '.join(names) or 'no function'}.")
+    if not callable(found) and target.name != "pipeline":
+        raise UsageError(f"{target.name!r} in {target.place} is a {type(found).__name__}, not a function or a class.")
+    return found
+
+
+def _module_from_file(path: Path) -> types.ModuleType:
+    """Import a file as ``python file.py`` would: its folder comes first on the search path."""
+    folder = str(path.parent)
+    if sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    name = path.stem if loaded is None else f"_muster_target_{path.stem}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise UsageError(f"{str(path)!r} cannot be imported as Python.")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _module_from_name(name: str) -> types.ModuleType:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        raise UsageError(f"No module {name!r} in this environment or folder. For a file, type {name}.py:…") from error
+
+
+def describe(targets: Iterable[Target]) -> list[Described]:
+    """Load every step and fingerprint its code, with that of the modules beside it. Raises as ``load`` does."""
+    described = []
+    for target in targets:
+        load(target)
+        if target.kind == "pickle":
+            described.append(Described(target.name, target.place))
+            continue
+        module = sys.modules[target.place] if target.kind == "module" else _module_from_file(Path(target.place))
+        described.append(Described(target.name, _hash(_files_beside(module), target.name)))
+    return described
+
+
+def _files_beside(module: types.ModuleType) -> list[Path]:
+    """List the module's file and those of all loaded modules in its folder or below."""
+    own = Path(module.__file__ or "")
+    loaded = [getattr(other, "__file__", None) for other in list(sys.modules.values())]
+    return sorted({Path(f) for f in loaded if f and Path(f).is_relative_to(own.parent) and _is_users(f)} | {own})
+
+
+def _hash(paths: Iterable[Path], name: str) -> str:
+    digest = hashlib.sha256(name.encode())
+    for path in paths:
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def fingerprint_of(function: Callable[..., object]) -> str:
+    """Fingerprint a function by its code, constants, defaults and closure: the same again in another process."""
+    digest = hashlib.sha256()
+    if isinstance(function, type):
+        for name, value in sorted(vars(function).items()):
+            if callable(value):
+                digest.update(name.encode() + fingerprint_of(value).encode())
+    else:
+        plain = inspect.unwrap(function)
+        _add_code(digest, getattr(plain, "__code__", None) or getattr(type(plain).__call__, "__code__", None))
+        cells = [cell.cell_contents for cell in getattr(plain, "__closure__", None) or ()]
+        for value in (*cells, getattr(plain, "__defaults__", None)):
+            digest.update((fingerprint_of(value) if isinstance(value, types.FunctionType) else repr(value)).encode())
+    return digest.hexdigest()
+
+
+def _add_code(digest: Any, code: types.CodeType | None) -> None:  # noqa: ANN401 (hashlib's own type is private)
+    if code is None:
+        return
+    digest.update(code.co_code + repr(code.co_names).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            _add_code(digest, constant)
+        else:
+            digest.update(repr(sorted(constant, key=repr) if isinstance(constant, frozenset) else constant).encode())
+
+
+def wants(function: Callable[[Any], object]) -> str:
+    """Tell which frame the first parameter is annotated with: ``pandas``, ``pyarrow`` or ``polars``."""
+    plain = function if inspect.isroutine(function) else type(function).__call__
+    names = [name for name in inspect.signature(plain).parameters if name != "self"]
+    annotation = getattr(plain, "__annotations__", {}).get(names[0]) if names else None
+    try:
+        annotation = typing.get_type_hints(plain).get(names[0]) if names else None
+    except Exception:  # noqa: BLE001 (an annotation that cannot be resolved is read as text)
+        annotation = str(annotation)
+    text = (
+        annotation
+        if isinstance(annotation, str)
+        else f"{getattr(annotation, '__module__', '')}.{getattr(annotation, '__name__', '')}"
+    )
+    if text.endswith("Table") and text.startswith(("pyarrow", "pa.")):
+        return "pyarrow"
+    return "polars" if text.endswith("DataFrame") and text.startswith(("polars", "pl.")) else "pandas"
+
+
+def user_traceback(error: BaseException) -> str:
+    """Format a traceback with the user's own frames only; all but muster's where there are none."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
+    own = [frame for frame in frames if _is_users(frame.filename)]
+    lines = traceback.format_list(own or frames)
+    return "".join(["Traceback (your frames):\n", *lines, *traceback.format_exception_only(error)]).rstrip()
+
+
+def _is_users(filename: str) -> bool:
+    return not filename.startswith((_HERE, *_LIBRARIES))

@@ -1,0 +1,194 @@
+"""What a worker does: answer questions about the input, and run tasks. The one worker body, which engines carry."""
+
+import dataclasses
+import json
+import pickle
+import time
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd  # noqa: F401 (imported once, before workers are forked)
+import pyarrow as pa
+
+from muster._formats import _kinds, _rows, csv, jsonl, parquet
+from muster._formats._sources import reader
+from muster._model import Briefing, Outcome, Piece, Seconds, Task
+from muster._steps import BadRow, Steps
+from muster.errors import DataError
+
+_FAULT_BYTES: Final = 64 << 10
+
+
+class Worker:
+    """Answer one request after another under the current briefing."""
+
+    def __init__(self) -> None:
+        """Wait for a briefing; questions are answered without one."""
+        self._briefing: Briefing | None = None
+        pa.set_cpu_count(1)
+        pa.set_io_thread_count(1)
+
+    def brief(self, briefing: bytes) -> None:
+        """Take a pickled ``Briefing`` for the tasks that follow."""
+        self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
+
+    def __call__(self, request: Any) -> object:  # noqa: ANN401 (a task, or any question with an answer)
+        """Run a task, or answer a question."""
+        if isinstance(request, Task):
+            if self._briefing is None:
+                raise RuntimeError("a worker got a task before a briefing")
+            return _Work(self._briefing, request).run()
+        return request.answer()
+
+
+class _Work:
+    """One task, from bytes to pieces."""
+
+    def __init__(self, briefing: Briefing, task: Task) -> None:
+        self.briefing = briefing
+        self.task = task
+        self.source = briefing.sources[task.file]
+        self.path = task.spool.path if task.spool else self.source.path
+        self.origin = task.spool.origin if task.spool else 0
+
+    def run(self) -> Outcome:
+        began = time.perf_counter()
+        rows = self._read()
+        read = time.perf_counter()
+        if rows.misfits:
+            return Outcome(self.task, 0, 0, misfits=rows.misfits)
+        steps = Steps(self.briefing, self.task.expected.columns, self.task.bad_rows_left)
+        steps.bad.update({row: BadRow("read", error) for row, error in rows.bad.items()})
+        tables = []
+        if self.task.condemned:
+            names = " or ".join(step.name for step in self.briefing.steps)
+            steps.bad.update({row: BadRow(names, self.task.condemned) for row in rows.numbers.tolist()})
+        else:
+            tables = [table for batch in self._batches(rows) if not steps.exhausted for table in steps.results(batch)]
+        applied = time.perf_counter()
+        first_error = next((f"{bad.error}\n{bad.traceback}".strip() for bad in steps.bad.values()), "")
+        outcome = Outcome(
+            self.task, len(rows.numbers) + len(rows.bad), 0, bad_rows=len(steps.bad), first_error=first_error
+        )
+        if not steps.exhausted:
+            outcome = self._write(outcome, tables, steps.bad)
+        ended = time.perf_counter()
+        seconds = Seconds(read - began, steps.seconds, ended - applied, ended - began)
+        return dataclasses.replace(outcome, seconds=seconds)
+
+    def _data(self) -> bytes:
+        start, stop = self.task.start - self.origin, self.task.stop - self.origin
+        data = reader(self.path).read(start, stop)
+        if len(data) != stop - start:
+            raise DataError(f"{self.path!r} became shorter while muster read it. Run again when it is whole.")
+        return data
+
+    def _read(self) -> _rows.Rows:
+        task, briefing = self.task, self.briefing
+        if task.start == task.stop:
+            return self._no_rows()
+        if self.source.format == "parquet":
+            return parquet.read(self.path, lo=task.lo, hi=task.hi, columns=briefing.columns)
+        if self.source.format == "jsonl":
+            rows = jsonl.read(self._data(), row=task.row, count=task.rows, columns=briefing.columns)
+        else:
+            order = briefing.orders[task.file]
+            rows = csv.read(self._data(), row=task.row, order=order, columns=briefing.columns, dialect=briefing.dialect)
+        found = len(rows.numbers) + len(rows.bad)
+        if found != task.rows and not rows.misfits:
+            raise DataError(
+                f"{self.path!r}: expected {task.rows} rows from byte {task.start} on, found {found}. The file changed"
+                " while muster read it. Run again with --fresh."
+            )
+        return rows if task.hi - task.lo == task.rows or rows.misfits else rows.between(task.lo, task.hi)
+
+    def _no_rows(self) -> _rows.Rows:
+        """Give a frame without rows, or a single row that is at fault."""
+        if self.source.format == "parquet":
+            table = parquet.read(self.path, lo=0, hi=0, columns=self.briefing.columns).table
+        else:
+            types = [(column.name, _kinds.ARROW[_rows.type_of(column)]) for column in self.briefing.columns]
+            table = pa.schema(types).empty_table()
+        bad = {self.task.lo: self.task.condemned} if self.task.condemned else {}
+        return _rows.Rows(table, np.empty(0, np.int64), bad)
+
+    def _batches(self, rows: _rows.Rows) -> Iterator[_rows.Rows]:
+        size = self.briefing.batch_rows
+        if size is None or self.task.lo == self.task.hi:
+            if len(rows.numbers) or self.task.lo == self.task.hi:
+                yield rows
+            return
+        for lo in range(self.task.lo - self.task.lo % size, self.task.hi, size):
+            batch = rows.between(lo, lo + size)
+            if len(batch.numbers):
+                yield batch
+
+    def _write(self, outcome: Outcome, tables: list[pa.Table], bad: dict[int, BadRow]) -> Outcome:
+        if bad:
+            outcome = dataclasses.replace(outcome, rejects=self._write_piece("rejects", self._rejects(bad), len(bad)))
+        if not tables:
+            return outcome
+        floats = {column.name for table in tables for column in table.schema if pa.types.is_floating(column.type)}
+        tables = [_as_floats(table, floats | self.task.expected.floats) for table in tables]
+        integers = {column.name for table in tables for column in table.schema if pa.types.is_integer(column.type)}
+        rows = sum(len(table) for table in tables)
+        return dataclasses.replace(
+            outcome,
+            rows_out=rows,
+            output=self._write_piece("rows", self._render(tables), rows),
+            columns=tuple(tables[0].column_names),
+            floats=frozenset(floats),
+            integers=frozenset(integers),
+        )
+
+    def _render(self, tables: list[pa.Table]) -> bytes:
+        if self.briefing.format == "csv":
+            return b"".join(csv.render(table, delimiter=self.briefing.delimiter) for table in tables)
+        if self.briefing.format == "jsonl":
+            return b"".join(jsonl.render(table) for table in tables)
+        return parquet.render(parquet.joined(tables))
+
+    def _write_piece(self, kind: str, data: bytes, rows: int) -> Piece:
+        path = Path(f"{self.briefing.folder}-{self.task.number}.{kind}")
+        path.write_bytes(data)
+        return Piece(path.name, len(data), zlib.crc32(data), rows)
+
+    def _rejects(self, bad: dict[int, BadRow]) -> bytes:
+        raw = self._raw(bad)
+        lines = [
+            {
+                "file": self.source.path,
+                "row": row,
+                "byte_offset": raw[row][0],
+                "raw": raw[row][1],
+                "step": found.step,
+                "error": found.error,
+                "traceback": found.traceback,
+            }
+            for row, found in sorted(bad.items())
+        ]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        return text.encode(errors="backslashreplace")
+
+    def _raw(self, rows: Iterable[int]) -> dict[int, tuple[int | None, str]]:
+        """Find where each row starts in its file, and its text."""
+        task, dialect = self.task, self.briefing.dialect
+        if self.source.format == "parquet":
+            return {row: (None, parquet.as_text(self.path, row)) for row in rows}
+        if task.start == task.stop:
+            begin = task.start - self.origin
+            data = reader(self.path).read(begin, begin + _FAULT_BYTES)
+            return {task.lo: (task.start, data.decode(dialect.encoding, errors="backslashreplace"))}
+        found = csv.raw_records(self._data(), dialect, wanted=[row - task.row for row in rows])
+        return {task.row + at: (task.start + offset, text) for at, (offset, text) in found.items()}
+
+
+def _as_floats(table: pa.Table, names: Collection[str]) -> pa.Table:
+    """Make integer columns decimal that are decimal in another batch, as pandas would on the whole."""
+    for at, column in enumerate(table.schema):
+        if column.name in names and pa.types.is_integer(column.type):
+            table = table.set_column(at, column.name, table.column(at).cast(pa.float64(), safe=False))
+    return table

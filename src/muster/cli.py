@@ -1,0 +1,176 @@
+"""The command line: parse, call the face, print."""
+
+import argparse
+import dataclasses
+import json
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Final, NoReturn
+
+from muster import __version__, _history, _pipeline, _show, _targets
+from muster._generate import generate
+from muster._model import Dialect, Options
+from muster._pipeline import Pipeline
+from muster.errors import MusterError, UsageError, UserCodeError
+
+_INTERRUPTED: Final = 130
+_TERMINATED: Final = 143
+_SOME_REJECTED: Final = 4
+_SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parsed = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(parsed.call(parsed))
+    except MusterError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was done is kept: type the same command again to go on.", file=sys.stderr)
+        return _INTERRUPTED
+    except _Terminated:
+        print("\nTerminated. What was done is kept: type the same command again to go on.", file=sys.stderr)
+        return _TERMINATED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; unwind as for Ctrl-C."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _complain(error: MusterError) -> int:
+    if isinstance(error, UserCodeError) and error.details:
+        print(error.details, file=sys.stderr)
+    print(f"muster: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "muster", description="Run the pandas function you have over files that have outgrown it."
+    )
+    parser.add_argument("--version", action="version", version=f"muster {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
+    _add_run(verbs.add_parser("run", help="run a function over every row of the inputs", allow_abbrev=False))
+    _add_generate(verbs.add_parser("generate", help="write synthetic rows to try things on", allow_abbrev=False))
+    _add_runs(verbs.add_parser("runs", help="list the finished runs, newest first", allow_abbrev=False))
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.set_defaults(call=_run)
+    run.description = (
+        "Run a function over every row of the inputs, in parallel, and write one output, rows in input order. The"
+        " output appears complete or not at all; the same command again resumes an unfinished run."
+    )
+    run.epilog = (
+        "exit codes: 0 every row done; 1 the data or the function stopped the run; 2 the command was wrong; 3 workers,"
+        " disk or network failed; 4 finished, but some rows are in OUTPUT.rejects.jsonl; 130 after Ctrl-C"
+    )
+    add = run.add_argument
+    add("target", metavar="TARGET", help="file.py:function, package.module:function, or a file that defines pipeline")
+    add("inputs", metavar="INPUT", nargs="*", help="files, globs, folders, or URLs that fsspec knows (s3://...)")
+    add("-o", "--output", metavar="OUTPUT", help="a file, or a folder ending in / for numbered part files")
+    add("--workers", type=int, metavar="N", help="processes; 0 runs in this one, for a debugger (default: all cores)")
+    add("--batch-rows", type=int, metavar="N", help="hand the function exactly N rows each time (default: as is fast)")
+    add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
+    add(
+        "--max-bad-rows", type=int, default=1000, metavar="N", help="stop when more rows are bad (default: %(default)s)"
+    )
+    add("--strict", action="store_true", help="stop at the first bad row")
+    add("--fresh", action="store_true", help="forget an unfinished run of this output, and start over")
+    add("--timeout", type=_seconds, metavar="60s", help="how long one call of the function may take")
+    add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say; also of a folder's files")
+    add("--delimiter", metavar="C", help="what separates CSV cells, one byte (default: a comma; for .tsv a tab)")
+    add("--quote", default='"', metavar="C", help='what quotes CSV cells, one byte; empty for none (default: ")')
+    add("--no-header", action="store_true", help="the CSV has no header row; columns are numbered, as with header=None")
+    add("--encoding", default="utf-8", metavar="NAME", help="of the input's text (default: %(default)s)")
+    add("--json", action="store_true", help="print one JSON object as the last line of standard output")
+    add("--quiet", action="store_true", help="say nothing but errors")
+
+
+def _add_generate(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(call=_generate)
+    verb.description = "Write the synthetic rows of the seed system: ID,SKU,FLUX,MANUFACTURER_NAME,DESCRIPTION."
+    verb.add_argument("--rows", type=int, required=True, metavar="N", help="how many")
+    verb.add_argument("-o", "--output", required=True, metavar="FILE", help="the CSV file to write")
+
+
+def _add_runs(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(call=_runs)
+    verb.description = "List the finished runs of this user, newest first, at most the last hundred."
+    verb.add_argument("--json", action="store_true", help="print one JSON array")
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)(ms|s|m|h|)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; type for example 60s, 5m or 1h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    pipeline = _pipeline_of(parsed)
+    with _show.show(quiet=parsed.quiet) as shown:
+        result = pipeline.run(watch=shown.watch)
+        shown.finish(result)
+    if parsed.json:
+        print(json.dumps(dataclasses.asdict(result)))
+    return _SOME_REJECTED if result.bad_rows else 0
+
+
+def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
+    options = Options(
+        workers=parsed.workers,
+        batch_rows=parsed.batch_rows,
+        dtype=parsed.dtype,
+        max_bad_rows=parsed.max_bad_rows,
+        strict=parsed.strict,
+        fresh=parsed.fresh,
+        timeout=parsed.timeout,
+        format=parsed.format,
+        dialect=Dialect(
+            parsed.delimiter if parsed.delimiter is not None else _pipeline.default_delimiter(parsed.inputs),
+            parsed.quote,
+            header=not parsed.no_header,
+            encoding=parsed.encoding,
+        ),
+    )
+    target = _targets.parse_target(parsed.target)
+    if target.name != "pipeline":
+        if not parsed.inputs or not parsed.output:
+            raise UsageError("Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT")
+        return Pipeline(tuple(parsed.inputs), (target,), parsed.output, options)
+    found = _targets.find(target)
+    if not isinstance(found, Pipeline):
+        raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
+    return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options)
+
+
+def _generate(parsed: argparse.Namespace) -> int:
+    generate(parsed.rows, parsed.output)
+    return 0
+
+
+def _runs(parsed: argparse.Namespace) -> int:
+    found = list(_history.runs())
+    if parsed.json:
+        print(json.dumps(found))
+    else:
+        print(_show.table(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

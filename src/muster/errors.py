@@ -1,0 +1,64 @@
+"""The errors that muster raises, and the exit code that each one means on the command line.
+
+    MusterError
+     ├── UsageError            2  the command was wrong; nothing was started
+     │    ├── OutputBusyError     another muster process works on this output
+     │    └── ResumeError         what lies in OUTPUT.muster belongs to another job
+     ├── DataError             1  the data stopped the run
+     │    └── TooManyBadRowsError    more rows were rejected than --max-bad-rows allows
+     ├── UserCodeError         1  the user's function or its imports stopped the run
+     └── EngineError           3  the infrastructure failed: workers, disk, network
+
+Every message has three beats: what happened, why, what to type next.
+"""
+
+from typing import ClassVar
+
+
+class MusterError(Exception):
+    """Stand at the root of everything that muster raises on purpose."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class UsageError(MusterError):
+    """Say that the command, or the call, was wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class OutputBusyError(UsageError):
+    """Say that another muster process holds this output."""
+
+
+class ResumeError(UsageError):
+    """Say that the unfinished run in OUTPUT.muster belongs to another job."""
+
+
+class DataError(MusterError):
+    """Say that the input could not be read as what it claims to be."""
+
+    exit_code = 1
+
+
+class TooManyBadRowsError(DataError):
+    """Say that more rows were rejected than the user allows; the run can be resumed."""
+
+
+class UserCodeError(MusterError):
+    """Say that the user's function stopped the run; ``details`` is their traceback, cut to their frames."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, details: str = "") -> None:
+        """Keep the traceback of the user's own frames beside the message."""
+        super().__init__(message)
+        self.details = details
+
+    def __reduce__(self) -> tuple[type["UserCodeError"], tuple[str, str]]:
+        """Survive pickling with both arguments."""
+        return type(self), (str(self), self.details)
+
+
+class EngineError(MusterError):
+    """Say that workers, disk or network failed; what was done so far is kept."""

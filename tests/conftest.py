@@ -1,0 +1,67 @@
+"""What all tests share: a MUSTER_HOME of their own, seed rows, and the command line as a real process."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muster._generate import generate
+
+MUSTER = [sys.executable, "-m", "muster"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return found
+
+
+Muster = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MUSTER_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def muster(tmp_path: Path) -> Muster:
+    """Run ``muster ...`` to its end, in the test's folder."""
+
+    def call(*arguments: str | Path, timeout: float = 120) -> Ended:
+        done = subprocess.run(
+            [*MUSTER, *map(str, arguments)],
+            cwd=tmp_path,
+            env=dict(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def seed_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20,000 rows of the seed system."""
+    path = tmp_path_factory.mktemp("seed") / "rows.csv"
+    generate(20_000, path)
+    return path
