@@ -1,93 +1,137 @@
 """Make a run's output out of its outcomes, and make it visible."""
 
-from collections.abc import Callable, Iterable, Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from muster._formats._sources import format_of
 from muster._formats.volumes import Seal, SealParquet, header
-from muster._model import Outcome
+from muster._inputs import Inputs
+from muster._model import Options, Outcome, Task
 from muster._output import Assembler, Work
+
+_VOLUME_BYTES: Final = 64 << 20
+_VOLUME_BYTES_COMPRESSED: Final = 8 << 20
+_SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
+_BEHIND_ALL: Final = 1 << 62
 
 Ask = Callable[[Sequence[Any]], list[Any]]
 
 
-class Growing:
-    """A plain text output that grows in input order while the run goes on."""
+class Finish:
+    """The output's format, and how it comes about.
 
-    def __init__(self, work: Work, *, delimiter: str | None) -> None:
-        """Begin with nothing; ``delimiter`` is that of a header row, ``None`` where the format has none."""
+    A plain text file grows in input order while the run goes on. A folder, a compressed or a Parquet file is made at
+    the end, by the workers, of volumes: stretches whose borders depend on the input alone, so that its bytes do too.
+    """
+
+    def __init__(self, work: Work, options: Options, inputs: Inputs) -> None:
+        """Find out the format. Raises ``UsageError`` when nothing tells it."""
         self._work = work
-        self._delimiter = delimiter
-        self._assembler = Assembler(work.assembled)
+        self._inputs = inputs
+        if work.is_folder:
+            self.format, self._codec = options.output_format or options.format or inputs.format, ""
+        else:
+            self.format, self._codec = format_of(work.output, forced=options.output_format, default=options.format)
+        self.delimiter = "\t" if ".tsv" in Path(work.output).suffixes else ","
+        self._grows = self.format != "parquet" and not self._codec and not work.is_folder
+        self._assembler: Assembler | None = None
         self._has_header = False
 
+    @property
+    def volume_bytes(self) -> int | None:
+        """Say how much input makes a volume, in bytes; ``None`` where there are none."""
+        if self._grows:
+            return None
+        return _VOLUME_BYTES_COMPRESSED if self._codec else _VOLUME_BYTES
+
+    def begin(self) -> None:
+        """Begin the output with nothing."""
+        self._has_header = False
+        if self._grows:
+            self._assembler = Assembler(self._work.assembled)
+
     def append(self, outcome: Outcome) -> None:
-        """Append an outcome's rows, the header before the first."""
-        self.begin(outcome.columns)
+        """Take the rows that come next in the output."""
+        if self._assembler is None:
+            return
+        if outcome.columns is not None and not self._has_header:
+            self._assembler.write(self._header(outcome.columns))
+            self._has_header = True
         if outcome.output is not None:
             self._assembler.append(self._work.parts / outcome.output.name, outcome.output.bytes)
 
-    def begin(self, columns: tuple[str, ...] | None) -> None:
-        """Write the header, once the columns are known."""
-        if columns is not None and not self._has_header and self._delimiter is not None:
-            self._assembler.write(header(columns, delimiter=self._delimiter))
-            self._has_header = True
-
     def rewind(self) -> None:
-        """Begin anew."""
-        self._assembler.rewind()
+        """Begin anew: rows that were taken do not count."""
         self._has_header = False
+        if self._assembler is not None:
+            self._assembler.rewind()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._assembler.close()
+    def pause(self) -> None:
+        """Close what is open."""
+        if self._assembler is not None:
+            self._assembler.close()
 
+    def end(self, outcomes: list[Outcome], ask: Ask, volume_of: Callable[[Outcome], int]) -> list[Outcome]:
+        """Complete the output and publish it, with the rejects; return the outcomes that it is made of.
 
-def seal(  # noqa: PLR0913 (the work folder, what lies in it, and how the output is written)
-    work: Work,
-    outcomes: Iterable[Outcome],
-    ask: Ask,
-    *,
-    volume_of: Callable[[Outcome], int],
-    format_: str,
-    codec: str,
-    columns: tuple[str, ...] | None,
-    delimiter: str | None,
-) -> list[dict[str, Any]]:
-    """Make the files of a folder, of a compressed or of a Parquet output; tell what a manifest says of each file."""
-    written = [outcome for outcome in outcomes if outcome.output is not None]
-    volumes = [list(group) for _, group in groupby(written, key=volume_of)] or [[]]
-    pieces = [tuple(str(work.parts / o.output.name) for o in group if o.output) for group in volumes]
-    if format_ == "parquet" and not work.is_folder:
-        ask([SealParquet(tuple(pieces), str(work.assembled))])
-        return []
-    head = header(columns, delimiter=delimiter) if columns is not None and delimiter is not None else b""
-    suffix = "." + format_ + {"gzip": ".gz", "zstd": ".zst"}.get(codec, "")
-    if delimiter == "\t":
-        suffix = suffix.replace("csv", "tsv")
-    seals = [
-        Seal(
-            piece,
-            str(work.sealed / f"part-{at:05d}{suffix}"),
-            format_,
-            codec,
-            head if work.is_folder or not at else b"",
-        )
-        for at, piece in enumerate(pieces)
-    ]
-    sizes = ask(seals)
-    if not work.is_folder:
-        assembler = Assembler(work.assembled)
-        for sealed, (size, _) in zip(seals, sizes, strict=True):
-            assembler.append(Path(sealed.output), size)
+        An output without rows still has columns: those that the function gives a frame without rows.
+        """
+        columns = next((outcome.columns for outcome in outcomes if outcome.columns is not None), None)
+        if columns is None and self._inputs.columns:
+            blank: Outcome = ask([_blank_task()])[0]
+            outcomes, columns = [*outcomes, dataclasses.replace(blank, bad_rows=0)], blank.columns
+            if self._grows:
+                self.begin()
+                self.append(blank)
+                self.pause()
+        files = [] if self._grows else self._seal(outcomes, ask, volume_of, columns)
+        self._work.publish([outcome.rejects for outcome in outcomes if outcome.rejects is not None], files=files)
+        return outcomes
+
+    def _header(self, columns: tuple[str, ...] | None) -> bytes:
+        if columns is None or self.format != "csv" or not self._inputs.dialect.header:
+            return b""
+        return header(columns, delimiter=self.delimiter)
+
+    def _seal(
+        self,
+        outcomes: Sequence[Outcome],
+        ask: Ask,
+        volume_of: Callable[[Outcome], int],
+        columns: tuple[str, ...] | None,
+    ) -> list[dict[str, Any]]:
+        """Have workers make the output's files; tell what a manifest says of each."""
+        work = self._work
+        written = [outcome for outcome in outcomes if outcome.output is not None]
+        volumes = [list(group) for _, group in groupby(written, key=volume_of)] or [[]]
+        pieces = [tuple(str(work.parts / o.output.name) for o in group if o.output) for group in volumes]
+        if self.format == "parquet" and not work.is_folder:
+            ask([SealParquet(tuple(pieces), str(work.assembled))])
+            return []
+        first, head = self._header(columns), self._header(columns) if work.is_folder else b""
+        suffix = f".{self.format}{_SUFFIX.get(self._codec, '')}"
+        names = [str(work.sealed / f"part-{at:05d}{suffix}") for at in range(len(pieces))]
+        seals = [
+            Seal(piece, name, self.format, self._codec, head if at else first)
+            for at, (piece, name) in enumerate(zip(pieces, names, strict=True))
+        ]
+        sealed = ask(seals)
+        if not work.is_folder:
+            self._join(names, [size for size, _ in sealed])
+        return [
+            {"name": Path(name).name, "rows": sum(o.rows_out for o in group), "bytes": size, "sha256": digest}
+            for name, group, (size, digest) in zip(names, volumes, sealed, strict=True)
+        ]
+
+    def _join(self, names: Sequence[str], sizes: Sequence[int]) -> None:
+        assembler = Assembler(self._work.assembled)
+        for name, size in zip(names, sizes, strict=True):
+            assembler.append(Path(name), size)
         assembler.close()
-    return [
-        {
-            "name": Path(sealed.output).name,
-            "rows": sum(outcome.rows_out for outcome in group),
-            "bytes": size,
-            "sha256": digest,
-        }
-        for sealed, (size, digest), group in zip(seals, sizes, volumes, strict=True)
-    ]
+
+
+def _blank_task() -> Task:
+    return Task(number=0, first=_BEHIND_ALL, last=_BEHIND_ALL, file=0, start=0, stop=0, row=0, rows=0, lo=0, hi=0)

@@ -113,6 +113,27 @@ class Inputs:
             else:
                 yield [part for part in self.surveyed if part.file == at]
 
+    @property
+    def known_rows(self) -> int | None:
+        """Count the rows of the input; ``None`` while streams hide some."""
+        if any(self.is_stream(source) for source in self.sources):
+            return None
+        return sum(part.rows for part in self.surveyed)
+
+    def widen(self, ask: Ask, parts: Sequence[Part], misfits: Mapping[str, frozenset[str]]) -> None:
+        """Settle the types by every cell, and by what a task met that a look at cells alone may not show."""
+        before = {column.name: column.kinds for column in self.columns}
+        self.observe(ask, parts, everything=True)
+        self.columns = tuple(
+            dataclasses.replace(
+                column,
+                kinds=column.kinds
+                | misfits.get(column.name, frozenset())
+                | before.get(column.name, frozenset({"missing"})),
+            )
+            for column in self.columns
+        )
+
     def observe(self, ask: Ask, parts: Sequence[Part], *, everything: bool) -> None:
         """Settle the types: from a sample that spans these parts, or from every cell of them."""
         if self.format == "parquet":

@@ -103,11 +103,11 @@ class Work:
             return len(data) == piece.bytes and zlib.crc32(data) == piece.crc
         return False
 
-    def publish(self, rejects: Iterable[Piece], *, seals: list[dict[str, Any]] | None = None) -> None:
+    def publish(self, rejects: Iterable[Piece], *, files: list[dict[str, Any]]) -> None:
         """Make rejects and output visible, the output last; each is complete on the disk before its name is."""
         self._publish_rejects([self.parts / piece.name for piece in rejects])
         if self.is_folder:
-            (self.sealed / MANIFEST).write_text(json.dumps({"parts": seals or []}, indent=2) + "\n")
+            (self.sealed / MANIFEST).write_text(json.dumps({"parts": files}, indent=2) + "\n")
             for path in self.sealed.iterdir():
                 _sync(path)
             _sync(self.sealed)

@@ -1,0 +1,104 @@
+"""What an unfinished run left in its journal, and whether it belongs to the same job."""
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from muster._journal import Event, as_outcome, replay
+from muster._model import Column, Job, Outcome, Part, Source
+from muster._targets import Described
+
+Kept = dict[tuple[int, int], Outcome]
+
+
+@dataclass(slots=True)
+class Past:
+    """The events of earlier attempts, added up; empty for a run that has not begun."""
+
+    run: str = ""
+    job: Event = field(default_factory=dict)
+    attempts: int = 0
+    surveyed: Event | None = None
+    columns: tuple[Column, ...] | None = None
+    kept: Kept = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, journal: Path) -> Self:
+        """Replay a journal."""
+        past = cls()
+        for event in replay(journal):
+            past.add(event)
+        return past
+
+    def add(self, event: Event) -> None:
+        """Take one event into account."""
+        match event["event"]:
+            case "started":
+                self.run, self.job = event["run"], event["job"]
+            case "attempt":
+                self.attempts += 1
+            case "surveyed":
+                self.surveyed = event
+            case "settled":
+                self.columns = read_columns(event["columns"])
+                self.kept = {}
+            case "kept":
+                outcome = as_outcome(event)
+                self.kept[outcome.task.first, outcome.task.lo] = outcome
+            case "dropped":
+                self.kept.pop((event["first"], event["lo"]), None)
+            case _:
+                pass
+
+
+def columns_as_fields(columns: Sequence[Column]) -> list[list[Any]]:
+    """Write columns as a field of an event."""
+    return [[column.name, sorted(column.kinds), column.fixed] for column in columns]
+
+
+def read_columns(fields: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
+    """Read columns from a field of an event."""
+    return tuple(Column(name, frozenset(kinds), fixed) for name, kinds, fixed in fields)
+
+
+def parts_as_fields(parts: Sequence[Part]) -> list[list[Any]]:
+    """Write parts as a field of an event."""
+    return [[part.file, part.start, part.stop, part.row, part.rows, part.fault] for part in parts]
+
+
+def read_parts(fields: Sequence[Sequence[Any]]) -> tuple[Part, ...]:
+    """Read parts from a field of an event."""
+    return tuple(Part(file, start, stop, row, rows, fault=fault) for file, start, stop, row, rows, fault in fields)
+
+
+def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described]) -> Event:
+    """Say what the rows of the output depend on; a run is resumed only while none of it changes."""
+    options = job.options
+    return {
+        "inputs": [[source.path, source.size, source.stamp] for source in sources],
+        "steps": [[step.name, step.fingerprint] for step in steps],
+        "output": job.output,
+        "dtype": options.dtype if isinstance(options.dtype, str | None) else dict(options.dtype),
+        "batch_rows": options.batch_rows,
+        "format": [options.format, options.input_format, options.output_format],
+        "dialect": dataclasses.asdict(options.dialect),
+        "python": ".".join(map(str, sys.version_info[:2])),
+    }
+
+
+def differences(before: Event, now: Event) -> Iterator[str]:
+    """Say in words what has changed between two fingerprints."""
+    known = {path: (size, stamp) for path, size, stamp in before["inputs"]}
+    for path, size, stamp in now["inputs"]:
+        if path in known and known[path] != (size, stamp):
+            yield f"the input {path!r} has changed: it had {known[path][0]} bytes, has {size} now, or was written again"
+    if [step[0] for step in before["steps"]] == [step[0] for step in now["steps"]]:
+        for (name, code), (_, old_code) in zip(now["steps"], before["steps"], strict=True):
+            if code != old_code:
+                yield f"the code of {name!r}, or of a module beside it, has changed"
+    for what, value in now.items():
+        if before.get(what) != value:
+            yield f"{what} was {before.get(what)!r}, and is {value!r} now"
