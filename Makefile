@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 DEMO_ROWS ?= 5000
 
-.PHONY: help install demo test check lint bench lock clean
+.PHONY: help install demo test check lint bench docs lock clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: .venv/.bench-installed ## measure against pandas, multiprocessing, joblib
 .venv/.bench-installed: .venv/.installed requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock
 	touch $@
+
+docs: install ## write docs/cli.md anew from the program itself
+	$(BIN)/python docs/make_cli.py > docs/cli.md
 
 lock: install ## compile the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \

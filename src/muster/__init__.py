@@ -1,5 +1,6 @@
 """Run the pandas function you have over files that have outgrown it: exact, fast, resumable."""
 
+from muster._generate import generate
 from muster._model import Dialect, Result, Snapshot
 from muster._pipeline import Pipeline, read_csv, read_json, read_parquet, run
 from muster.errors import DataError, EngineError, MusterError, TooManyBadRowsError, UsageError, UserCodeError
@@ -17,6 +18,7 @@ __all__ = [
     "TooManyBadRowsError",
     "UsageError",
     "UserCodeError",
+    "generate",
     "read_csv",
     "read_json",
     "read_parquet",

@@ -113,9 +113,8 @@ class Inputs:
             else:
                 yield [part for part in self.surveyed if part.file == at]
 
-    @property
-    def known_rows(self) -> int | None:
-        """Count the rows of the input; ``None`` while streams hide some."""
+    def count_rows(self) -> int | None:
+        """Count the rows of the input; ``None`` where streams hide some."""
         if any(self.is_stream(source) for source in self.sources):
             return None
         return sum(part.rows for part in self.surveyed)

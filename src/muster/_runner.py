@@ -15,7 +15,7 @@ from muster._engines.base import Body, Done, Engine, Event, Failed, Lost
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._finish import Finish
-from muster._formats._sources import find_sources
+from muster._formats._sources import find_sources, is_same_file
 from muster._history import archive, home
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
@@ -24,7 +24,7 @@ from muster._output import Work
 from muster._past import Kept, Past
 from muster._progress import Progress
 from muster._targets import Describe
-from muster.errors import EngineError, MusterError, ResumeError, TooManyBadRowsError
+from muster.errors import EngineError, ResumeError, TooManyBadRowsError, UsageError
 
 _TICK: Final = 0.1
 _BYTES_A_WORKER: Final = 16 << 10
@@ -71,8 +71,12 @@ class _Runner:
         self._sources = find_sources(job.inputs, forced=job.options.input_format, default=job.options.format)
         self._workers = self._count_workers()
         self.work = Work(job.output, home=home())
+        if any(is_same_file(source.path, job.output) for source in self._sources):
+            raise UsageError(f"{job.output!r} is both input and output. Choose another output.")
         self._inputs = Inputs(self._sources, job.options, self.work.spool)
         self._finish = Finish(self.work, job.options, self._inputs)
+        self._past = Past()
+        self._has_kept = False
         self._fed: list[Part] = []
         self._resumed: list[Outcome] = []
 
@@ -87,6 +91,7 @@ class _Runner:
 
     def run(self, make_engine: MakeEngine) -> Result:
         self.work.take()
+        self._past = Past.read(self.work.journal)
         engine = None
         try:
             self._say("starting")
@@ -96,10 +101,12 @@ class _Runner:
         finally:
             if engine is not None:
                 engine.close()
+            if not self._past.kept and not self._has_kept:
+                self.work.remove()
             self.work.release()
 
     def _run(self) -> Result:
-        past = self._read_past()
+        past = self._past = self._read_past()
         with Journal(self.work.journal) as journal:
             self._journal = journal
             if not past.run:
@@ -117,18 +124,13 @@ class _Runner:
 
     def _read_past(self) -> Past:
         """Read what an unfinished run left. Raises ``ResumeError`` when it was another job's."""
-        past = Past() if self._job.options.fresh else Past.read(self.work.journal)
-        try:
-            described = self._desk.ask([Describe(self._job.steps)])[0]
-        except MusterError:
-            if not self.work.journal.exists():
-                self.work.remove()
-            raise
+        described = self._desk.ask([Describe(self._job.steps)])[0]
         self._fingerprint = _past.fingerprint(self._job, self._sources, described)
+        past = Past() if self._job.options.fresh else self._past
         self._run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-        if not past.run:
+        if not past.kept:
             self.work.clear()
-            return past
+            return Past()
         for difference in _past.differences(past.job, self._fingerprint):
             raise ResumeError(
                 f"{str(self.work.folder)!r} holds an unfinished run of another job: {difference}. To go on with that"
@@ -227,6 +229,7 @@ class _Runner:
 
     def _loop(self, progress: Progress, kept: Kept) -> Outcome | None:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
+        self._last = dataclasses.replace(self._last, rows_total=self._inputs.count_rows())
         self._add(progress, self._fed, kept)
         while True:
             self._read_ahead(progress, kept)
@@ -277,6 +280,7 @@ class _Runner:
                 case _progress.Submit(task):
                     self._engine.submit(task.number, task)
                 case _progress.Keep(outcome):
+                    self._has_kept = True
                     self._journal.write("kept", **as_fields(outcome))
                 case _progress.Drop(outcome):
                     self._journal.write("dropped", first=outcome.task.first, lo=outcome.task.lo)
@@ -353,10 +357,7 @@ class _Runner:
         self._watch(dataclasses.replace(self._last, note=note))
 
     def _say_progress(self, phase: str, progress: Progress) -> None:
-        total = self._inputs.known_rows
-        self._last = dataclasses.replace(
-            self._last, rows_done=progress.rows_done, rows_total=total, bad_rows=progress.bad_rows
-        )
+        self._last = dataclasses.replace(self._last, rows_done=progress.rows_done, bad_rows=progress.bad_rows)
         self._say(phase)
 
     def _add_seconds(self, outcome: Outcome) -> None:

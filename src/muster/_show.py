@@ -150,9 +150,9 @@ def summary(result: Result, last: Snapshot | None) -> str:
     if result.resumed_parts:
         lines.append(f"{result.resumed_parts:,} of {result.parts:,} parts were done by an earlier attempt.")
     if result.bad_rows:
+        bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
         lines.append(
-            f"{result.bad_rows:,} bad rows are in {result.rejects}, each with its text and the reason."
-            " Mend the function or those rows, then run again."
+            f"{bad} in {result.rejects}, with the text and the reason. Mend the function or the data, run again."
         )
     return "\n".join(lines)
 

@@ -24,7 +24,7 @@ _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return int(parsed.call(parsed))
@@ -56,16 +56,17 @@ def _complain(error: MusterError) -> int:
     return error.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of all verbs; the reference in ``docs/cli.md`` is made of it."""
+    made = argparse.ArgumentParser(
         "muster", description="Run the pandas function you have over files that have outgrown it."
     )
-    parser.add_argument("--version", action="version", version=f"muster {__version__}")
-    verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
+    made.add_argument("--version", action="version", version=f"muster {__version__}")
+    verbs = made.add_subparsers(required=True, metavar="VERB", title="verbs")
     _add_run(verbs.add_parser("run", help="run a function over every row of the inputs", allow_abbrev=False))
     _add_generate(verbs.add_parser("generate", help="write synthetic rows to try things on", allow_abbrev=False))
     _add_runs(verbs.add_parser("runs", help="list the finished runs, newest first", allow_abbrev=False))
-    return parser
+    return made
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:

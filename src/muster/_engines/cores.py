@@ -27,6 +27,9 @@ _SINGLE_THREADED: Final = dict.fromkeys(
 )
 """A worker has one core. It also keeps the zygote free of threads, without which forking it would not be safe."""
 
+_KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
+"""A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
+
 
 @dataclass(slots=True)
 class _Worker:
@@ -57,7 +60,7 @@ class CoresEngine:
 
     def _start(self) -> None:
         self._control, theirs = socket.socketpair()
-        environment: Mapping[str, str] = {**_SINGLE_THREADED, **os.environ}
+        environment: Mapping[str, str] = {**_SINGLE_THREADED, **_KEEP_MEMORY, **os.environ}
         with theirs:
             self._zygote = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
                 [sys.executable, "-c", _ZYGOTE, str(theirs.fileno())],

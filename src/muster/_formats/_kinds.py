@@ -4,6 +4,7 @@
 sets, sets add up, and :func:`settle` turns the sum into the type that one look at the whole would have found.
 """
 
+import itertools
 from collections.abc import Iterable
 from typing import Final
 
@@ -17,13 +18,15 @@ MISSING: Final = (
 )
 """The cells that pandas reads as missing by default."""
 
-TRUE: Final = ("True", "TRUE", "true")
-FALSE: Final = ("False", "FALSE", "false")
+TRUE: Final = tuple(map("".join, itertools.product(*zip("true", "TRUE", strict=True))))
+FALSE: Final = tuple(map("".join, itertools.product(*zip("false", "FALSE", strict=True))))
 
 _INTEGER: Final = r"^[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*$"
 _DECIMAL: Final = (
     r"^[ \t\n\v\f\r]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t\n\v\f\r]*$|^[+-]?(?i:inf|infinity)$"
 )
+_LONGEST_INTEGER: Final = 4300
+"""Python, and so pandas, reads no integer with more characters than this; such a cell is text."""
 
 ARROW: Final = {
     **{f"{sign}int{bits}": getattr(pa, f"{sign}int{bits}")() for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -33,6 +36,7 @@ ARROW: Final = {
     "bool?": pa.bool_(),
     "bigint": pa.string(),
     "str": pa.string(),
+    "verbatim": pa.string(),
     "object": pa.string(),
     "datetime": pa.timestamp("us"),
     "date": pa.date32(),
@@ -40,7 +44,8 @@ ARROW: Final = {
 """The Arrow type that each settled or fixed type is read as.
 
 ``bool?`` is boolean with missing values, ``bigint`` integers beyond 64 bits (kept as text until the frame is made),
-``object`` JSON values of several kinds (kept as JSON).
+``verbatim`` numbers that fit no type together and stay text, the missing cells as they stand, ``object`` JSON values of
+several kinds (kept as JSON).
 """
 
 
@@ -55,9 +60,9 @@ def settle(kinds: Iterable[str]) -> str:
     if "boolean" in kinds:
         return "bool?" if "missing" in kinds else "bool"
     if "big" in kinds:
-        return "str" if "decimal" in kinds else "bigint"
+        return "verbatim" if "decimal" in kinds else "bigint"
     if "unsigned" in kinds and "decimal" not in kinds:
-        return "str" if kinds & {"negative", "missing"} else "uint64"
+        return "verbatim" if kinds & {"negative", "missing"} else "uint64"
     return "int64" if numbers and not kinds & {"decimal", "missing"} else "float64"
 
 
@@ -75,8 +80,9 @@ def observe(cells: pa.Array) -> frozenset[str]:
     kinds = {"missing"} if cells.null_count else set()
     cells = cells.drop_null().unique()
     is_boolean = pc.is_in(cells, value_set=pa.array(TRUE + FALSE))
-    is_integer = pc.match_substring_regex(cells, _INTEGER)
-    is_decimal = pc.and_not(pc.match_substring_regex(cells, _DECIMAL), is_integer)
+    is_digits = pc.match_substring_regex(cells, _INTEGER)
+    is_integer = pc.and_(is_digits, pc.less_equal(pc.binary_length(cells), _LONGEST_INTEGER))
+    is_decimal = pc.and_not(pc.match_substring_regex(cells, _DECIMAL), is_digits)
     if pc.any(is_boolean).as_py():
         kinds.add("boolean")
     if pc.any(is_decimal).as_py():
@@ -118,7 +124,7 @@ def convert(cells: pa.Array, type_name: str) -> tuple[pa.Array, np.ndarray]:
 
 def _convert(cells: pa.Array, type_name: str) -> tuple[pa.Array, np.ndarray]:
     target = ARROW[type_name]
-    if type_name == "str":
+    if type_name in {"str", "verbatim"}:
         return cells, np.zeros(len(cells), bool)
     if type_name.startswith("bool"):
         known = pc.is_in(cells, value_set=pa.array(TRUE + FALSE))

@@ -14,12 +14,20 @@ from muster.errors import DataError, UsageError
 FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 CODECS: Final = {".gz": "gzip", ".zst": "zstd"}
 
-_READ_ON: Final = 1 << 16
+_READ_ON: Final = 1 << 13
+_READ_ON_AT_MOST: Final = 1 << 22
 
 
 def is_remote(path: str) -> bool:
     """Tell a URL from a path of this computer."""
     return "://" in path
+
+
+def is_same_file(path: str, other: str) -> bool:
+    """Tell whether two names, of which the second may not exist yet, are one file."""
+    if is_remote(path) or is_remote(other):
+        return path == other
+    return Path(path).resolve() == Path(other).resolve()
 
 
 def format_of(path: str, *, forced: str | None = None, default: str | None = None) -> tuple[str, str]:
@@ -138,19 +146,23 @@ class Reader:
 
         The file's own start and end count as such places. Also tells the offset of the first byte.
         """
-        data = self.read(start, stop)
-        more = _READ_ON
-        while start + len(data) < size and (len(data) <= stop - start or b"\n" not in data[stop - start :]):
-            piece = self.read(start + len(data), start + len(data) + more)
-            if not piece:
+        begin = self._after_newline(start, size) if start else 0
+        end = self._after_newline(stop, size) if stop < size else size
+        return begin, self.read(begin, end)
+
+    def _after_newline(self, offset: int, size: int) -> int:
+        """Find the first line that starts behind ``offset``; the end of the file where there is none."""
+        wanted = _READ_ON
+        while offset < size:
+            data = self.read(offset, offset + wanted)
+            if not data:
                 raise DataError("An input file became shorter while muster was reading it. Run again when it is whole.")
-            data += piece
-            more *= 2
-        end = data.find(b"\n", stop - start) + 1 if stop < size else len(data)
-        begin = data.find(b"\n") + 1 if start else 0
-        if (start and not begin) or begin >= (end or len(data)):
-            return start, b""
-        return start + begin, data[begin : end or len(data)]
+            found = data.find(b"\n") + 1
+            if found:
+                return offset + found
+            offset += len(data)
+            wanted = min(wanted * 2, _READ_ON_AT_MOST)
+        return size
 
     def __del__(self) -> None:
         """Close a local file when the last user of this reader is gone."""

@@ -1,5 +1,6 @@
 """Read parts of CSV and TSV, and write them: RFC 4180, with the values that pandas would read and write."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from ._rows import Rows, type_of
 
 BOM: Final = b"\xef\xbb\xbf"
 
+_ALPHANUMERIC: Final = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", np.uint8)
 _SAFE_INTEGER: Final = 1e15
 _SMALLEST_PLAIN: Final = 1e-4
 _DOUBTFUL: Final = 2.0**63
@@ -69,6 +71,7 @@ def read(data: bytes, *, row: int, order: Sequence[str], columns: tuple[Column, 
     ragged = {}
     raw = _parse(data, order, dict.fromkeys(types, pa.binary()), dialect, ragged)
     rows = Rows(raw, _numbers(row, len(raw), ragged), _shifted(ragged, row))
+    _decode(rows)
     return _carefully(rows, columns)
 
 
@@ -78,16 +81,26 @@ def observe(data: bytes, *, order: Sequence[str], dialect: Dialect) -> dict[str,
         table = _parse(_as_utf8(data, dialect), order, dict.fromkeys(order, pa.binary()), dialect, {})
     except pa.ArrowInvalid:
         return {}
-    return {name: _kinds.observe(_text(table[name])[0]) for name in order}
+    rows = Rows(table, np.arange(len(table)))
+    _decode(rows)
+    return {name: _kinds.observe(_without_missing(rows.table[name])) for name in order}
 
 
 def _as_utf8(data: bytes, dialect: Dialect) -> bytes:
-    return data if dialect.encoding == "utf-8" else data.decode(dialect.encoding).encode()
+    """Make UTF-8 of bytes in another encoding; what is invalid in that one is then invalid in UTF-8."""
+    if data.isascii() or codecs.lookup(dialect.encoding).name in {"utf-8", "utf-8-sig"}:
+        return data
+    return data.decode(dialect.encoding, "surrogateescape").encode("utf-8", "surrogatepass")
 
 
 def _parse(
     data: bytes, order: Sequence[str], types: dict[str, pa.DataType], dialect: Dialect, ragged: dict[int, str]
 ) -> pa.Table:
+    if data.startswith(BOM):
+        data = (
+            BOM + data
+        )  # no mark of the file's start, which was cut off, but a part's first cell: Arrow takes one away
+
     def skip(record: Any) -> str:  # noqa: ANN401 (Arrow's InvalidRow, which has no types)
         ragged[record.number - 1] = f"expected {record.expected_columns} fields, found {record.actual_columns}"
         return "skip"
@@ -106,7 +119,7 @@ def _parse(
             null_values=_kinds.MISSING,
             true_values=_kinds.TRUE,
             false_values=_kinds.FALSE,
-            strings_can_be_null=True,
+            strings_can_be_null=pa.binary() not in types.values(),
         ),
     )
 
@@ -122,26 +135,52 @@ def _shifted(ragged: dict[int, str], row: int) -> dict[int, str]:
 
 def _is_doubtful(table: pa.Table, columns: tuple[Column, ...], data: bytes) -> bool:
     """Tell whether Arrow may have read a value otherwise than pandas: 0x10, NAN, a huge integer, a missing one."""
-    for column in columns:
-        type_name, cells = type_of(column), table[column.name]
-        if type_name.startswith(("int", "uint")) and (cells.null_count or b"0x" in data or b"0X" in data):
-            return True
-        if type_name in {"bool", "bigint"} and (cells.null_count or type_name == "bigint"):
-            return True
-        if type_name.startswith("float"):
-            if pc.any(pc.is_nan(cells)).as_py() or b"0x" in data or b"0X" in data:
-                return True
-            extent = pc.min_max(cells).as_py()
-            if extent["max"] is not None and max(extent["max"], -extent["min"]) >= _DOUBTFUL:
-                return True
-    return False
+    if any(_is_doubtful_column(table[column.name], column) for column in columns):
+        return True
+    return _has_hexadecimal(data)
+
+
+def _is_doubtful_column(cells: pa.ChunkedArray, column: Column) -> bool:
+    type_name = type_of(column)
+    if type_name in {"bigint", "verbatim"}:
+        return True
+    if type_name == "bool" or type_name.startswith(("int", "uint")):
+        return bool(cells.null_count)
+    if not type_name.startswith("float"):
+        return False
+    if pc.any(pc.is_nan(cells)).as_py():
+        return True
+    extent = pc.min_max(cells).as_py()
+    return not column.fixed and extent["max"] is not None and max(extent["max"], -extent["min"]) >= _DOUBTFUL
+
+
+def _has_hexadecimal(data: bytes) -> bool:
+    """Tell whether a cell may begin like ``0x1F``, which Arrow takes for a number."""
+    if b"x" not in data and b"X" not in data:
+        return False
+    text = np.frombuffer(data, np.uint8)
+    at = np.flatnonzero((text | ord(" ")) == ord("x"))
+    at = at[(at > 0) & (text[at - 1] == ord("0"))]
+    return not np.isin(text[at - 2][at > 1], _ALPHANUMERIC).all() or bool((at == 1).any())
+
+
+def _decode(rows: Rows) -> None:
+    """Make text of a table of bytes; a row that is not valid in the input's encoding becomes a bad one."""
+    texts, good = [], np.ones(len(rows.table), bool)
+    for name in rows.table.column_names:
+        text, undecodable = _text(rows.table[name])
+        _blame(rows, undecodable, f"column {name!r}: not valid in the input's encoding")
+        good &= ~undecodable
+        texts.append(text)
+    rows.table = pa.table(texts, names=rows.table.column_names)
+    if not good.all():
+        rows.table, rows.numbers = rows.table.filter(pa.array(good)), rows.numbers[good]
 
 
 def _carefully(rows: Rows, columns: tuple[Column, ...]) -> Rows:
     arrays, unfit = [], np.zeros(len(rows.table), bool)
     for column in columns:
-        cells, undecodable = _text(rows.table[column.name])
-        _blame(rows, undecodable, f"column {column.name!r}: not valid in the input's encoding")
+        cells = _without_missing(rows.table[column.name])
         if not column.fixed:
             kinds = _kinds.observe(cells)
             if _kinds.settle(kinds | column.kinds) != _kinds.settle(column.kinds):
@@ -149,14 +188,18 @@ def _carefully(rows: Rows, columns: tuple[Column, ...]) -> Rows:
         type_name = type_of(column)
         typed, misfit = _kinds.convert(cells, type_name)
         if column.name not in rows.misfits:
-            misfit &= ~undecodable
             for at in np.flatnonzero(misfit).tolist():
                 _blame_one(rows, at, f"column {column.name!r}: {_shown(cells[at].as_py())} is not {type_name}")
-            unfit |= undecodable | misfit
-        arrays.append(typed)
+            unfit |= misfit
+        arrays.append(rows.table[column.name] if type_name == "verbatim" else typed)
     keep = ~unfit
     table = pa.table(arrays, names=[column.name for column in columns])
     return Rows(table.filter(pa.array(keep)), rows.numbers[keep], rows.bad, rows.misfits)
+
+
+def _without_missing(cells: pa.ChunkedArray) -> pa.Array:
+    array = cells.combine_chunks()
+    return pc.if_else(pc.is_in(array, value_set=pa.array(_kinds.MISSING)), pa.scalar(None, pa.string()), array)
 
 
 def _blame(rows: Rows, which: np.ndarray, error: str) -> None:
@@ -227,17 +270,29 @@ def _rendered(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Write floats as Python's ``repr`` does; Arrow's own digits are the same, but for ``1.0`` and exponents."""
-    size = pc.abs(column)
-    odd = pc.or_(
-        pc.and_(pc.less(size, _SMALLEST_PLAIN), pc.not_equal(size, 0.0)), pc.greater_equal(size, _SAFE_INTEGER)
-    )
     text = column.cast(pa.string())
-    whole = pc.and_not(pc.equal(column, pc.floor(column)), odd)
-    text = pc.if_else(whole, pc.binary_join_element_wise(text, ".0", ""), text)
-    if pc.any(odd).as_py():
-        python = [repr(float(str(value))) for value in column.filter(odd).cast(pa.string()).to_pylist()]
-        text = pc.replace_with_mask(text.combine_chunks(), odd.combine_chunks().fill_null(False), pa.array(python))  # noqa: FBT003 (a value, not a flag)
-    return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.string()), text)
+    values = column.to_numpy()
+    with np.errstate(invalid="ignore"):
+        differs = (values == np.floor(values)) | (np.abs(values) < _SMALLEST_PLAIN) | np.isnan(values)
+    if differs.any():
+        text = pc.replace_with_mask(text.combine_chunks(), pa.array(differs), _as_python_writes(values[differs]))
+    return text
+
+
+def _as_python_writes(values: np.ndarray) -> pa.Array:
+    """Write whole numbers by way of integers, which is fast; NaN as null; tiny, huge and negative zero by ``repr``."""
+    missing = np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        by_repr = (
+            (np.abs(values) >= _SAFE_INTEGER) | (values != np.floor(values)) | ((values == 0) & np.signbit(values))
+        )
+    by_repr &= ~missing
+    integers = np.where(by_repr | missing, 0, values).astype(np.int64)
+    text = pc.binary_join_element_wise(pa.array(integers, mask=missing).cast(pa.string()), "0", ".")
+    if by_repr.any():
+        python = pa.array([repr(float(str(value))) for value in values[by_repr]], pa.string())
+        text = pc.replace_with_mask(text, pa.array(by_repr), python)
+    return text
 
 
 def _quoted(table: pa.Table, delimiter: str) -> bytes:

@@ -1,0 +1,166 @@
+"""The command line: what it prints where, and how it ends."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import MUSTER, Muster
+
+SLOW = """
+import time
+
+def slow(df):
+    deadline = time.monotonic() + 0.002 * len(df)
+    while time.monotonic() < deadline:
+        pass
+    if (df["ID"] == 7).any():
+        raise ValueError("seven")
+    return df
+
+def broken(df):
+    return df["NOPE"]
+"""
+
+
+@pytest.fixture
+def rows(tmp_path: Path, muster: Muster) -> str:
+    (tmp_path / "slow.py").write_text(SLOW)
+    assert muster("generate", "--rows", "1000", "-o", "rows.csv").code == 0
+    return "rows.csv"
+
+
+def test_generated_rows_are_the_seeds_and_the_same_every_time(muster: Muster, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        assert muster("generate", "--rows", "3", "-o", name).code == 0
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[0] == "ID,SKU,FLUX,MANUFACTURER_NAME,DESCRIPTION"
+    row, sku, flux, name, description = lines[1].split(",")
+    assert (row, name) == ("0", "cfcd208495d565ef66e7dff9f98764da")
+    assert 1 <= int(sku) <= 100_000
+    assert 0 <= float(flux) < 1
+    assert description == name * 2
+    assert len(lines) == 4
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_json_is_the_last_line_of_standard_output_and_progress_goes_to_standard_error(
+    muster: Muster, rows: str
+) -> None:
+    ended = muster("run", "slow.py:slow", rows, "-o", "out.csv", "--json")
+    assert ended.code == 4
+    assert list(ended.json) == [
+        *("rows_in", "rows_out", "bad_rows", "parts", "resumed_parts", "workers", "machines", "seconds"),
+        *("rows_per_second", "output", "rejects", "cost"),
+    ]
+    assert len(ended.out.splitlines()) == 1
+    assert ended.json["rows_in"] == 1000
+    assert ended.json["rows_out"] == 999
+    assert ended.json["rejects"] == "out.csv.rejects.jsonl"
+    assert "out.csv: 999 rows of 1,000" in ended.err
+    assert "of the workers' time was your function" in ended.err
+    assert "1 bad row is in out.csv.rejects.jsonl" in ended.err
+
+
+def test_a_quiet_run_says_nothing(muster: Muster, rows: str) -> None:
+    ended = muster("run", "slow.py:slow", rows, "-o", "out.csv", "--quiet")
+    assert (ended.code, ended.out, ended.err) == (4, "", "")
+
+
+def test_on_a_terminal_a_live_bar_shows_rows_pace_time_left_workers_and_bad_rows(tmp_path: Path, rows: str) -> None:
+    ours, theirs = pty.openpty()
+    command = [*MUSTER, "run", "slow.py:slow", rows, "-o", "out.csv", "--workers", "2"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # how Linux says that the other side has closed
+            break
+        if not piece:
+            break
+        seen += piece
+    os.close(ours)
+    assert process.wait(timeout=60) == 4
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
+    assert re.search(r"\d+% [\d,]+ of 1,000 rows, [\d,]+ rows/s, [\d.]+ s left, 2 workers, 1 bad", text), text
+    assert "out.csv: 999 rows of 1,000" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run"], "TARGET"),
+        (["run", "slow.py:slow", "rows.csv"], "-o OUTPUT"),
+        (["run", "nofile.py:slow", "rows.csv", "-o", "out.csv"], "No file 'nofile.py'"),
+        (["run", "slow.py:nope", "rows.csv", "-o", "out.csv"], "It defines: slow, broken"),
+        (["run", "slow.py", "rows.csv", "-o", "out.csv"], "has no 'pipeline'"),
+        (["run", "no_such_module:slow", "rows.csv", "-o", "out.csv"], "No module 'no_such_module'"),
+        (["run", "slow.py:slow", "nothing-*.csv", "-o", "out.csv"], "No input at 'nothing-*.csv'"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.xlsx"], "no suffix that says its format"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "nowhere/out.csv"], "Make it first"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "-1"], "0 or more"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--batch-rows", "0"], "1 or more"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--dtype", "NOPE=int"], "the input has not: NOPE"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--dtype", "ID=bogus"], "no such type"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--timeout", "soon"], "is no time"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--delimiter", "::"], "one byte"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--encoding", "klingon"], "no such encoding"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "rows.csv"], "both input and output"),
+        (["generate", "--rows", "-3", "-o", "x.csv"], "0 or more"),
+        (["fly"], "invalid choice"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_command_ends_with_2_says_what_to_type_and_leaves_nothing(
+    muster: Muster, tmp_path: Path, rows: str, arguments: list[str], says: str
+) -> None:
+    before = sorted(path.name for path in tmp_path.iterdir())
+    ended = muster(*arguments)
+    assert ended.code == 2, ended.err
+    assert says in ended.err
+    assert "Traceback" not in ended.err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == before
+    assert rows
+
+
+def test_a_function_that_always_raises_stops_the_run_and_shows_the_users_own_frames(muster: Muster, rows: str) -> None:
+    ended = muster("run", "slow.py:broken", rows, "-o", "out.csv", "--max-bad-rows", "10")
+    assert ended.code == 1
+    assert "KeyError: 'NOPE'" in ended.err
+    assert 'slow.py", line 13, in broken' in ended.err
+    assert "site-packages" not in ended.err
+    assert "--fresh" in ended.err
+
+
+def test_a_file_that_cannot_be_imported_shows_the_users_traceback(muster: Muster, tmp_path: Path, rows: str) -> None:
+    (tmp_path / "typo.py").write_text("import pandas\nimport no_such_thing\n")
+    ended = muster("run", "typo.py:f", rows, "-o", "out.csv")
+    assert ended.code == 1
+    assert 'typo.py", line 2' in ended.err
+    assert "No module named 'no_such_thing'" in ended.err
+    assert "muster/_" not in ended.err
+
+
+def test_runs_lists_finished_runs_newest_first_as_a_table_and_as_json(muster: Muster, rows: str) -> None:
+    assert "No finished runs yet" in muster("runs").out
+    for name in ("first.csv", "second.csv"):
+        assert muster("run", "slow.py:slow", rows, "-o", name).code == 4
+    table = muster("runs").out.splitlines()
+    assert [line.split()[-1] for line in table[1:]] == ["second.csv", "first.csv"]
+    found = json.loads(muster("runs", "--json").out)
+    assert [run["output"] for run in found] == ["second.csv", "first.csv"]
+    assert found[0]["rows_in"] == 1000
+
+
+def test_help_needs_neither_pandas_nor_arrow_nor_numpy() -> None:
+    code = "import sys, muster.cli; print([m for m in ('pandas', 'pyarrow', 'numpy', 'rich') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
