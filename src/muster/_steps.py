@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from muster import _targets
+from muster._code import user_traceback
 from muster._formats import _rows
 from muster._model import Briefing
 from muster.errors import UserCodeError
@@ -124,7 +125,7 @@ class Steps:
     def _reject(self, row: int, failure: _Failure) -> None:
         error = failure.error
         text = f"{type(error).__name__}: {error}"
-        self.bad[row] = BadRow(failure.step, text, _targets.user_traceback(error))
+        self.bad[row] = BadRow(failure.step, text, user_traceback(error))
 
 
 def _halves(rows: _rows.Rows) -> tuple[_rows.Rows, _rows.Rows]:

@@ -1,28 +1,20 @@
-"""Load the user's function, tell what it wants, and know it again when it has changed."""
+"""Find the user's function, load it, and tell what it wants."""
 
 import functools
-import hashlib
 import importlib
 import importlib.util
 import inspect
-import site
 import sys
-import sysconfig
-import traceback
 import types
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from muster._code import files_beside, fingerprint_of, fingerprint_of_files, user_traceback
 from muster._model import Target
 from muster.errors import UsageError, UserCodeError
-
-_HERE: Final = str(Path(__file__).resolve().parent)
-_LIBRARIES: Final = tuple(
-    {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages(), "<frozen"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,49 +140,8 @@ def describe(targets: Iterable[Target]) -> list[Described]:
             described.append(Described(target.name, target.place))
             continue
         module = sys.modules[target.place] if target.kind == "module" else _module_from_file(Path(target.place))
-        described.append(Described(target.name, _hash(_files_beside(module), target.name)))
+        described.append(Described(target.name, fingerprint_of_files(files_beside(module), target.name)))
     return described
-
-
-def _files_beside(module: types.ModuleType) -> list[Path]:
-    """List the module's file and those of all loaded modules in its folder or below."""
-    own = Path(module.__file__ or "")
-    loaded = [getattr(other, "__file__", None) for other in list(sys.modules.values())]
-    return sorted({Path(f) for f in loaded if f and Path(f).is_relative_to(own.parent) and _is_users(f)} | {own})
-
-
-def _hash(paths: Iterable[Path], name: str) -> str:
-    digest = hashlib.sha256(name.encode())
-    for path in paths:
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()
-
-
-def fingerprint_of(function: Callable[..., object]) -> str:
-    """Fingerprint a function by its code, constants, defaults and closure: the same again in another process."""
-    digest = hashlib.sha256()
-    if isinstance(function, type):
-        for name, value in sorted(vars(function).items()):
-            if callable(value):
-                digest.update(name.encode() + fingerprint_of(value).encode())
-    else:
-        plain = inspect.unwrap(function)
-        _add_code(digest, getattr(plain, "__code__", None) or getattr(type(plain).__call__, "__code__", None))
-        cells = [cell.cell_contents for cell in getattr(plain, "__closure__", None) or ()]
-        for value in (*cells, getattr(plain, "__defaults__", None)):
-            digest.update((fingerprint_of(value) if isinstance(value, types.FunctionType) else repr(value)).encode())
-    return digest.hexdigest()
-
-
-def _add_code(digest: Any, code: types.CodeType | None) -> None:  # noqa: ANN401 (hashlib's own type is private)
-    if code is None:
-        return
-    digest.update(code.co_code + repr(code.co_names).encode())
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            _add_code(digest, constant)
-        else:
-            digest.update(repr(sorted(constant, key=repr) if isinstance(constant, frozenset) else constant).encode())
 
 
 def wants(function: Callable[[Any], object]) -> str:
@@ -210,15 +161,3 @@ def wants(function: Callable[[Any], object]) -> str:
     if text.endswith("Table") and text.startswith(("pyarrow", "pa.")):
         return "pyarrow"
     return "polars" if text.endswith("DataFrame") and text.startswith(("polars", "pl.")) else "pandas"
-
-
-def user_traceback(error: BaseException) -> str:
-    """Format a traceback with the user's own frames only; all but muster's where there are none."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
-    own = [frame for frame in frames if _is_users(frame.filename)]
-    lines = traceback.format_list(own or frames)
-    return "".join(["Traceback (your frames):\n", *lines, *traceback.format_exception_only(error)]).rstrip()
-
-
-def _is_users(filename: str) -> bool:
-    return not filename.startswith((_HERE, *_LIBRARIES))
