@@ -1,6 +1,7 @@
 """Make a run's output out of its outcomes, and make it visible."""
 
 import dataclasses
+import secrets
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,11 +11,12 @@ from muster._formats._sources import format_of
 from muster._formats.volumes import Seal, SealParquet, header
 from muster._inputs import Inputs
 from muster._model import Options, Outcome, Task
-from muster._output import Assembler, Work
+from muster._output import Assembler, Place, Work
 
 _VOLUME_BYTES: Final = 64 << 20
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
 _SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
+_COMPLETE: Final = "complete"
 _BEHIND_ALL: Final = 1 << 62
 
 Ask = Callable[[Sequence[Any]], list[Any]]
@@ -38,7 +40,9 @@ class Finish:
         self.delimiter = "\t" if ".tsv" in Path(work.output).suffixes else ","
         self._grows = self.format != "parquet" and not self._codec and not work.is_folder
         self._assembler: Assembler | None = None
+        self._grown = ""
         self._has_header = False
+        self.moved: dict[str, Place] = {}
 
     @property
     def volume_bytes(self) -> int | None:
@@ -48,31 +52,32 @@ class Finish:
         return _VOLUME_BYTES_COMPRESSED if self._codec else _VOLUME_BYTES
 
     def begin(self) -> None:
-        """Begin the output with nothing."""
+        """Begin the output with nothing; what an earlier beginning took can be taken again."""
+        self.pause()
         self._has_header = False
         if self._grows:
-            self._assembler = Assembler(self._work.assembled)
+            self._grown = f"grown-{secrets.token_hex(4)}"
+            self._assembler = Assembler(self._work.folder / self._grown)
 
-    def append(self, outcome: Outcome) -> None:
-        """Take the rows that come next in the output."""
+    def append(self, outcome: Outcome) -> Place | None:
+        """Take the rows that come next in the output; tell where they were moved to."""
         if self._assembler is None:
-            return
+            return None
         if outcome.columns is not None and not self._has_header:
             self._assembler.write(self._header(outcome.columns))
             self._has_header = True
-        if outcome.output is not None:
-            self._assembler.append(self._work.parts / outcome.output.name, outcome.output.bytes)
-
-    def rewind(self) -> None:
-        """Begin anew: rows that were taken do not count."""
-        self._has_header = False
-        if self._assembler is not None:
-            self._assembler.rewind()
+        if outcome.output is None:
+            return None
+        before = self._work.place_of(outcome.output, self.moved)
+        offset = self._assembler.append(self._work.folder / before.file, outcome.output.bytes, offset=before.offset)
+        self.moved[outcome.output.name] = Place(self._grown, offset)
+        return self.moved[outcome.output.name]
 
     def pause(self) -> None:
         """Close what is open."""
         if self._assembler is not None:
             self._assembler.close()
+            self._assembler = None
 
     def end(self, outcomes: list[Outcome], ask: Ask, volume_of: Callable[[Outcome], int]) -> list[Outcome]:
         """Complete the output and publish it, with the rejects; return the outcomes that it is made of.
@@ -87,8 +92,11 @@ class Finish:
                 self.begin()
                 self.append(blank)
                 self.pause()
-        files = [] if self._grows else self._seal(outcomes, ask, volume_of, columns)
-        self._work.publish([outcome.rejects for outcome in outcomes if outcome.rejects is not None], files=files)
+        rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
+        if self._grows:
+            self._work.publish(rejects, complete=self._grown)
+        else:
+            self._work.publish(rejects, files=self._seal(outcomes, ask, volume_of, columns))
         return outcomes
 
     def _header(self, columns: tuple[str, ...] | None) -> bytes:
@@ -109,7 +117,7 @@ class Finish:
         volumes = [list(group) for _, group in groupby(written, key=volume_of)] or [[]]
         pieces = [tuple(str(work.parts / o.output.name) for o in group if o.output) for group in volumes]
         if self.format == "parquet" and not work.is_folder:
-            ask([SealParquet(tuple(pieces), str(work.assembled))])
+            ask([SealParquet(tuple(pieces), str(work.folder / _COMPLETE))])
             return []
         first, head = self._header(columns), self._header(columns) if work.is_folder else b""
         suffix = f".{self.format}{_SUFFIX.get(self._codec, '')}"
@@ -127,7 +135,7 @@ class Finish:
         ]
 
     def _join(self, names: Sequence[str], sizes: Sequence[int]) -> None:
-        assembler = Assembler(self._work.assembled)
+        assembler = Assembler(self._work.folder / _COMPLETE)
         for name, size in zip(names, sizes, strict=True):
             assembler.append(Path(name), size)
         assembler.close()

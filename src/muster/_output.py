@@ -1,13 +1,13 @@
 """The output of a run: the work folder beside it, the file that grows in it, and the rename that makes it visible."""
 
-import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,14 @@ from muster.errors import OutputBusyError, UsageError
 
 MANIFEST: Final = "_manifest.json"
 _COPY_BYTES: Final = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a piece lies: a file, named from the work folder, and an offset in it."""
+
+    file: str
+    offset: int
 
 
 class Work:
@@ -38,7 +46,6 @@ class Work:
         self.parts = self.folder / "parts"
         self.spool = self.folder / "spool"
         self.sealed = self.folder / "sealed"
-        self.assembled = self.folder / "assembled"
         self._lock: int | None = None
 
     def take(self) -> None:
@@ -84,37 +91,54 @@ class Work:
     def clear(self) -> None:
         """Forget an unfinished run, but hold the lock."""
         self.journal.unlink(missing_ok=True)
-        self.assembled.unlink(missing_ok=True)
-        for folder in (self.parts, self.spool, self.sealed):
+        self.clear_parts()
+        for folder in (self.spool, self.sealed):
             shutil.rmtree(folder)
             folder.mkdir()
+
+    def clear_parts(self) -> None:
+        """Forget what tasks have written."""
+        for grown in self.folder.glob("grown-*"):
+            grown.unlink()
+        shutil.rmtree(self.parts)
+        self.parts.mkdir()
 
     def remove(self) -> None:
         """Remove the folder of a finished run."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def is_intact(self, outcome: Outcome) -> bool:
+    def place_of(self, piece: Piece, moved: Mapping[str, Place]) -> Place:
+        """Tell where a piece lies: in a file of its own, or where it was moved to in a file that grew of many."""
+        return moved.get(piece.name) or Place(f"{self.parts.name}/{piece.name}", 0)
+
+    def is_intact(self, outcome: Outcome, moved: Mapping[str, Place]) -> bool:
         """Tell whether the pieces of an outcome are still what was written: a power cut may have lost them."""
-        return all(self._is_intact(piece) for piece in (outcome.output, outcome.rejects) if piece is not None)
+        pieces = [piece for piece in (outcome.output, outcome.rejects) if piece is not None]
+        return all(self._is_intact(piece, self.place_of(piece, moved)) for piece in pieces)
 
-    def _is_intact(self, piece: Piece) -> bool:
-        with contextlib.suppress(OSError):
-            data = (self.parts / piece.name).read_bytes()
-            return len(data) == piece.bytes and zlib.crc32(data) == piece.crc
-        return False
+    def _is_intact(self, piece: Piece, place: Place) -> bool:
+        try:
+            with (self.folder / place.file).open("rb") as file:
+                file.seek(place.offset)
+                data = file.read(piece.bytes)
+        except OSError:
+            return False
+        return len(data) == piece.bytes and zlib.crc32(data) == piece.crc
 
-    def publish(self, rejects: Iterable[Piece], *, files: list[dict[str, Any]]) -> None:
+    def publish(
+        self, rejects: Iterable[Piece], *, complete: str = "complete", files: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         """Make rejects and output visible, the output last; each is complete on the disk before its name is."""
         self._publish_rejects([self.parts / piece.name for piece in rejects])
         if self.is_folder:
-            (self.sealed / MANIFEST).write_text(json.dumps({"parts": files}, indent=2) + "\n")
+            (self.sealed / MANIFEST).write_text(json.dumps({"parts": list(files)}, indent=2) + "\n")
             for path in self.sealed.iterdir():
                 _sync(path)
             _sync(self.sealed)
             self._publish_folder()
         else:
-            _sync(self.assembled)
-            self._publish_file(self.assembled, self.output)
+            _sync(self.folder / complete)
+            self._publish_file(self.folder / complete, self.output)
 
     def _publish_rejects(self, pieces: list[Path]) -> None:
         if not pieces:
@@ -132,7 +156,14 @@ class Work:
         if self.is_remote:
             _upload(path, name)
             return
-        path.replace(name)
+        # By a second name: all is still in the work folder should muster die before it has said that it is done.
+        second = path.with_name(path.name + ".published")
+        second.unlink(missing_ok=True)
+        try:
+            second.hardlink_to(path)
+        except OSError:  # a file system without hard links
+            second = path
+        second.replace(name)
         _sync(Path(name).absolute().parent)
 
     def _publish_folder(self) -> None:
@@ -148,7 +179,7 @@ class Work:
 
 
 class Assembler:
-    """Put pieces one behind the other in a file that grows while the run goes on, by kernel copies."""
+    """Put pieces one behind the other in a file, by kernel copies."""
 
     def __init__(self, path: Path) -> None:
         """Begin with an empty file."""
@@ -160,22 +191,20 @@ class Assembler:
         self._file.write(data)
         self._size += len(data)
 
-    def append(self, path: Path, size: int) -> None:
-        """Append a file of ``size`` bytes, and have the kernel begin to write it out."""
+    def append(self, path: Path, size: int, *, offset: int = 0) -> int:
+        """Append ``size`` bytes of a file, from ``offset`` on; tell where they lie now."""
+        begun = self._size
         with path.open("rb", buffering=0) as piece:
             left = size
             while left:
-                copied = os.copy_file_range(piece.fileno(), self._file.fileno(), min(left, _COPY_BYTES))
+                copied = os.copy_file_range(
+                    piece.fileno(), self._file.fileno(), min(left, _COPY_BYTES), offset_src=offset + size - left
+                )
                 if not copied:
                     raise OSError(f"{path} is shorter than the {size} bytes that were written to it")
                 left -= copied
         self._size += size
-
-    def rewind(self) -> None:
-        """Throw away all that was appended."""
-        self._file.truncate(0)
-        self._file.seek(0)
-        self._size = 0
+        return begun
 
     def close(self) -> None:
         """Close the file."""

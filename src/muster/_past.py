@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from muster._journal import Event, as_outcome, replay
 from muster._model import Column, Job, Outcome, Part, Source
+from muster._output import Place
 from muster._targets import Described
 
 Kept = dict[tuple[int, int], Outcome]
@@ -24,6 +25,8 @@ class Past:
     surveyed: Event | None = None
     columns: tuple[Column, ...] | None = None
     kept: Kept = field(default_factory=dict)
+    moved: dict[str, Place] = field(default_factory=dict)
+    """Where pieces lie that no longer have a file of their own."""
 
     @classmethod
     def read(cls, journal: Path) -> Self:
@@ -44,10 +47,12 @@ class Past:
                 self.surveyed = event
             case "settled":
                 self.columns = read_columns(event["columns"])
-                self.kept = {}
+                self.kept, self.moved = {}, {}
             case "kept":
                 outcome = as_outcome(event)
                 self.kept[outcome.task.first, outcome.task.lo] = outcome
+            case "moved":
+                self.moved[event["name"]] = Place(event["file"], event["offset"])
             case "dropped":
                 self.kept.pop((event["first"], event["lo"]), None)
             case _:

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import pickle
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -114,7 +113,9 @@ class _Runner:
             self._begin_attempt(past.attempts)
             self._survey(past)
             self._settle(past)
-            progress = self._work_through({k: kept for k, kept in past.kept.items() if self.work.is_intact(kept)})
+            self._finish.moved = dict(past.moved)
+            kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
+            progress = self._work_through(kept)
             result = self._commit(progress)
         archive(self.work.journal, self._run_id)
         self.work.remove()
@@ -285,14 +286,21 @@ class _Runner:
                 case _progress.Drop(outcome):
                     self._journal.write("dropped", first=outcome.task.first, lo=outcome.task.lo)
                 case _progress.Append(outcome):
-                    self._finish.append(outcome)
+                    self._append(outcome)
                 case _progress.Rewind():
-                    self._finish.rewind()
+                    self._finish.begin()
                 case _progress.Widen(outcome):
                     return outcome
                 case _progress.GiveUp(bad_rows, first_error):
                     raise self._too_many(bad_rows, first_error)
         return None
+
+    def _append(self, outcome: Outcome) -> None:
+        """Move an outcome's rows to the output that grows. Their own file, often not on the disk yet, need never be."""
+        place = self._finish.append(outcome)
+        if place is not None and outcome.output is not None:
+            self._journal.write("moved", name=outcome.output.name, file=place.file, offset=place.offset)
+            (self.work.parts / outcome.output.name).unlink(missing_ok=True)
 
     def _too_many(self, bad_rows: int, first_error: str) -> TooManyBadRowsError:
         return TooManyBadRowsError(
@@ -321,8 +329,8 @@ class _Runner:
             pass
         self._inputs.widen(self._desk.ask, self._fed, misfit.misfits)
         self._write_settled(f"every value, for the sake of {names}")
-        shutil.rmtree(self.work.parts)
-        self.work.parts.mkdir()
+        self.work.clear_parts()
+        self._finish.moved = {}
         self._resumed = []
         self._begin_attempt(self._attempt + 1)
 
