@@ -174,6 +174,8 @@ def fixed_types(dtype: str | Mapping[str, str] | None, names: Sequence[str]) -> 
         return {}
     if isinstance(dtype, str) and "=" in dtype:
         pairs = [pair.rpartition("=") for pair in dtype.split(",")]
+        if odd := [text for name, _, text in pairs if not name]:
+            raise UsageError(f"--dtype {dtype}: {odd[0]!r} is no COLUMN=TYPE. Type for example --dtype A=int64,B=str.")
         dtype = {name: text for name, _, text in pairs}
     chosen = {name: str(dtype) for name in names} if isinstance(dtype, str) else {k: str(v) for k, v in dtype.items()}
     unknown = [name for name in chosen if name not in names]

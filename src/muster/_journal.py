@@ -1,6 +1,7 @@
 """The run's durable record: one JSON object a line, appended, and read again after a crash."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -14,13 +15,13 @@ Event = dict[str, Any]
 
 
 class Journal:
-    """Append events to a file. A line that a crash has torn is cut off when the journal is opened again."""
+    """Append events to a file. What a crash has torn is cut off when the journal is opened again."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the journal."""
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        os.ftruncate(self._descriptor, _whole_lines(path))
+        os.ftruncate(self._descriptor, max((end for _, end in _readable(path)), default=0))
 
     def write(self, event: str, **fields: object) -> None:
         """Append one event; it outlives the death of this process. Raises ``OSError`` when the disk is full."""
@@ -28,7 +29,7 @@ class Journal:
         begun = os.lseek(self._descriptor, 0, os.SEEK_END)
         if os.write(self._descriptor, line) < len(line):
             os.ftruncate(self._descriptor, begun)
-            raise OSError(f"No room for a line of {len(line)} bytes in {self.path}")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def close(self) -> None:
         """Close the file."""
@@ -43,17 +44,19 @@ class Journal:
         self.close()
 
 
-def _whole_lines(path: Path) -> int:
-    data = path.read_bytes()
-    return data.rfind(b"\n") + 1
-
-
 def replay(path: Path) -> Iterator[Event]:
-    """Yield the events of a journal, in order; a torn last line is no event."""
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
+    """Yield the events of a journal, in order, up to where a crash or a power cut has torn it."""
+    for event, _ in _readable(path):
+        yield event
+
+
+def _readable(path: Path) -> Iterator[tuple[Event, int]]:
+    end = 0
+    with contextlib.suppress(FileNotFoundError, ValueError), path.open("rb") as lines:
         for line in lines:
+            end += len(line)
             if line.endswith(b"\n"):
-                yield json.loads(line)
+                yield json.loads(line), end
 
 
 def as_fields(outcome: Outcome) -> Event:
@@ -72,7 +75,7 @@ def as_fields(outcome: Outcome) -> Event:
         "integers": sorted(outcome.integers),
         "seconds": asdict(outcome.seconds),
     }
-    return {name: value for name, value in fields.items() if value or name == "task"}
+    return {name: value for name, value in fields.items() if value or name == "task" or value == ()}
 
 
 def as_outcome(event: Event) -> Outcome:

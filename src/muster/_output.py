@@ -1,5 +1,6 @@
 """The output of a run: the work folder beside it, the file that grows in it, and the rename that makes it visible."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Outcome, Piece
+from muster._urls import check_writable, delete, is_remote, list_folder, upload
 from muster.errors import OutputBusyError, UsageError
 
 MANIFEST: Final = "_manifest.json"
@@ -36,7 +38,7 @@ class Work:
     def __init__(self, output: str, *, home: Path) -> None:
         """Name the places; nothing is made yet."""
         self.output = output
-        self.is_remote = "://" in output
+        self.is_remote = is_remote(output)
         self.is_folder = output.endswith("/")
         plain = output.rstrip("/")
         digest = hashlib.sha256(output.encode()).hexdigest()[:16]
@@ -46,37 +48,59 @@ class Work:
         self.parts = self.folder / "parts"
         self.spool = self.folder / "spool"
         self.sealed = self.folder / "sealed"
+        self._lock_path = self.folder / "lock"
         self._lock: int | None = None
 
     def take(self) -> None:
         """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held."""
         self._check()
+        while self._lock is None:
+            self._lock = self._try_to_lock()
+        for folder in (self.parts, self.spool, self.sealed):
+            folder.mkdir(exist_ok=True)
+
+    def _try_to_lock(self) -> int | None:
+        """Lock the folder; ``None`` when another muster has removed it, at its own end, while this one opened it."""
         try:
-            for folder in (self.parts, self.spool, self.sealed):
-                folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
                 f"Cannot work in {str(self.folder)!r}: {error.strerror}. Choose an output where you may write."
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._lock)
+            os.close(lock)
             raise OutputBusyError(
                 f"Another muster process is writing {self.output!r}. Two runs cannot share an output."
                 " Wait for it, stop it, or choose another output."
             ) from error
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(self._lock_path.stat(), os.fstat(lock)):
+                return lock
+        os.close(lock)
+        return None
 
     def _check(self) -> None:
         if self.is_remote:
+            if self.is_folder:
+                self._check_is_ours(list_folder(self.output))
+            check_writable(self.output)
             return
         output = Path(self.output)
         if not output.absolute().parent.is_dir():
             raise UsageError(f"No folder {str(output.absolute().parent)!r} to write {self.output!r} in. Make it first.")
         if not self.is_folder and output.is_dir():
             raise UsageError(f"{self.output!r} is a folder. For numbered part files type {self.output}/ instead.")
-        if self.is_folder and output.exists() and not (output / MANIFEST).exists() and any(output.iterdir()):
+        if self.is_folder and output.exists():
+            self._check_is_ours([path.name for path in output.iterdir()])
+
+    def _check_is_ours(self, names: Sequence[str]) -> None:
+        if names and MANIFEST not in names:
             raise UsageError(
                 f"{self.output!r} holds files that muster did not write (there is no {MANIFEST}), and a run replaces"
                 " the folder as a whole. Choose another, or empty it."
@@ -104,8 +128,12 @@ class Work:
         self.parts.mkdir()
 
     def remove(self) -> None:
-        """Remove the folder of a finished run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder of a finished run, its lock last: then nobody has taken it in the meantime."""
+        with contextlib.suppress(OSError):
+            for path in [path for path in self.folder.iterdir() if path != self._lock_path]:
+                _remove(path)
+            self._lock_path.unlink()
+            self.folder.rmdir()
 
     def place_of(self, piece: Piece, moved: Mapping[str, Place]) -> Place:
         """Tell where a piece lies: in a file of its own, or where it was moved to in a file that grew of many."""
@@ -154,7 +182,7 @@ class Work:
 
     def _publish_file(self, path: Path, name: str) -> None:
         if self.is_remote:
-            _upload(path, name)
+            upload(path, name)
             return
         # By a second name: all is still in the work folder should muster die before it has said that it is done.
         second = path.with_name(path.name + ".published")
@@ -168,12 +196,16 @@ class Work:
 
     def _publish_folder(self) -> None:
         if self.is_remote:
-            for path in sorted(self.sealed.iterdir(), key=lambda path: path.name == MANIFEST):
-                _upload(path, self.output + path.name)
+            written = sorted(self.sealed.iterdir(), key=lambda path: path.name == MANIFEST)
+            for path in written:
+                upload(path, self.output + path.name)
+            delete(self.output, sorted(set(list_folder(self.output)) - {path.name for path in written}))
             return
         output = Path(self.output)
         if output.exists():
-            output.replace(self.folder / "replaced")
+            replaced = self.folder / "replaced"
+            _remove(replaced)
+            output.replace(replaced)
         self.sealed.replace(output)
         _sync(output.absolute().parent)
 
@@ -211,16 +243,17 @@ class Assembler:
         self._file.close()
 
 
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder and all in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _upload(path: Path, url: str) -> None:
-    import fsspec  # noqa: PLC0415 (only a remote output needs it)
-
-    files, inside = fsspec.core.url_to_fs(url)
-    files.put_file(str(path), inside)

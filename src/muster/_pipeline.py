@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from muster import _runner, _targets
+from muster._formats._sources import FORMATS
 from muster._model import Dialect, Job, Options, Result, Snapshot, Target
 from muster.errors import UsageError
 
@@ -34,6 +35,10 @@ class Pipeline:
         such as ``"file.py:function"``. Its first parameter's annotation decides what it gets: a pandas DataFrame, or a
         ``pyarrow.Table`` or ``polars.DataFrame``. The frame's index is the rows' number in their file.
         """
+        if not isinstance(function, str) and not callable(function):
+            raise UsageError(
+                f"{function!r} is no function. Pass a function, a class, or text such as 'file.py:function'."
+            )
         target = _targets.parse_target(function) if isinstance(function, str) else _targets.of_function(function)
         return dataclasses.replace(self, steps=(*self.steps, target))
 
@@ -62,6 +67,9 @@ class Pipeline:
             raise UsageError("This pipeline has no input. Begin it with muster.read_csv(...), or name inputs.")
         if not self.output:
             raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
+        known = {field.name for field in dataclasses.fields(Options)}
+        if unknown := ", ".join(sorted(options.keys() - known)):
+            raise UsageError(f"There is no option {unknown}. There are: {', '.join(sorted(known))}.")
         job = Job(self.steps, self.inputs, self.output, checked(dataclasses.replace(self.options, **options)))
         return _runner.run(job, watch=watch or _unwatched)
 
@@ -74,21 +82,28 @@ def checked(options: Options) -> Options:
     """Raise ``UsageError`` for an option out of its range."""
     for name, least in {"workers": 0, "batch_rows": 1, "max_bad_rows": 0, "part_bytes": 1}.items():
         value = getattr(options, name)
-        if value is not None and value < least:
-            raise UsageError(f"{name}={value}: it must be {least} or more.")
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
     if options.timeout is not None and options.timeout <= 0:
         raise UsageError(f"timeout={options.timeout}: it must be more than 0 seconds.")
-    dialect = options.dialect
+    if options.format not in {None, *FORMATS.values()}:
+        raise UsageError(f"format={options.format!r}: it must be csv, jsonl or parquet.")
+    _check_dialect(options.dialect)
+    return options
+
+
+def _check_dialect(dialect: Dialect) -> None:
     for name, text in {"delimiter": dialect.delimiter, "quote": dialect.quote}.items():
         if len(text.encode()) != 1 and not (name == "quote" and not text):
             raise UsageError(f"{name}={text!r}: it must be one byte, such as ',' or ';'.")
-    if dialect.delimiter == dialect.quote or dialect.delimiter in "\r\n":
-        raise UsageError(f"delimiter={dialect.delimiter!r}: it must differ from the quote and from a line's end.")
+        if text in {"\r", "\n"}:
+            raise UsageError(f"{name}={text!r}: it must differ from a line's end.")
+    if dialect.delimiter == dialect.quote:
+        raise UsageError(f"delimiter={dialect.delimiter!r}: it must differ from the quote.")
     try:
         "".encode(dialect.encoding)
     except LookupError as error:
         raise UsageError(f"encoding={dialect.encoding!r}: Python knows no such encoding.") from error
-    return options
 
 
 def _paths(paths: Paths) -> tuple[str, ...]:

@@ -211,6 +211,8 @@ class Progress:
             actions.append(self._start(self._again.popleft()))
             idle -= 1
         plenty = self._workers * _SPARE_ROUNDS * self._task_weight()
+        if not self._rate:  # nobody knows yet how long a task takes
+            ahead = 0
         while self._waiting and (idle or (ahead and self._waiting_weight > plenty)):
             actions.append(self._start(self._next_task()))
             idle, ahead = (idle - 1, ahead) if idle else (idle, ahead - 1)
@@ -282,7 +284,8 @@ class Progress:
         if self.bad_rows + outcome.bad_rows > self._max_bad_rows:
             return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error)]
         self._learn_rate(task, outcome)
-        if not self._is_as_expected(outcome):
+        was_cut_short = outcome.bad_rows > task.bad_rows_left  # and what used up the allowance was dropped since
+        if was_cut_short or not self._is_as_expected(outcome):
             self._again.append(task)
             return []
         return self._keep(outcome)
@@ -312,7 +315,7 @@ class Progress:
         if outcome.floats - before.floats:
             self._expected = replace(before, floats=before.floats | outcome.floats)
         actions += self._advance()
-        if self._expected != before:
+        if self._expected != before or not self._is_as_expected(outcome):  # the latter after a crash before a drop
             actions += self._drop_unexpected()
         return actions
 

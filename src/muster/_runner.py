@@ -23,7 +23,7 @@ from muster._output import Work
 from muster._past import Kept, Past
 from muster._progress import Progress
 from muster._targets import Describe
-from muster.errors import EngineError, ResumeError, TooManyBadRowsError, UsageError
+from muster.errors import DataError, EngineError, ResumeError, TooManyBadRowsError, UsageError
 
 _TICK: Final = 0.1
 _BYTES_A_WORKER: Final = 16 << 10
@@ -67,7 +67,8 @@ class _Runner:
         self._job = job
         self._watch = watch
         self._last = Snapshot("starting")
-        self._sources = find_sources(job.inputs, forced=job.options.input_format, default=job.options.format)
+        options = job.options
+        self._sources = find_sources(job.inputs, forced=options.input_format, default=options.format)
         self._workers = self._count_workers()
         self.work = Work(job.output, home=home())
         if any(is_same_file(source.path, job.output) for source in self._sources):
@@ -338,6 +339,7 @@ class _Runner:
 
     def _commit(self, progress: Progress) -> Result:
         self._say_progress("writing the output", progress)
+        self._check_inputs_are_the_same()
         outcomes = self._finish.end(progress.outcomes, self._desk.ask, progress.volume_of)
         rows_in, seconds = sum(outcome.rows_in for outcome in outcomes), time.monotonic() - self._began
         has_rejects = any(outcome.rejects for outcome in outcomes)
@@ -357,6 +359,19 @@ class _Runner:
         )
         self._journal.write("finished", at=time.time(), result=dataclasses.asdict(result))
         return result
+
+    def _check_inputs_are_the_same(self) -> None:
+        """Raise ``DataError`` when an input was written while it was read; the next run then starts over."""
+        for source in self._sources:
+            try:
+                now = find_sources([source.path], forced=source.format)
+            except UsageError:
+                now = ()
+            if now != (source,):
+                raise DataError(
+                    f"{source.path!r} has changed while muster read it, so its rows may be of two versions. There is"
+                    " no output. Type the command again, with --fresh, when nobody writes to it."
+                )
 
     # What watchers are told
 

@@ -33,7 +33,7 @@ class BadRow:
 @dataclass(frozen=True, slots=True)
 class _Failure:
     step: str
-    error: Exception
+    error: BaseException
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class Steps:
             return self._checked(_rows.from_result(frame, nested=_NESTED[self.briefing.format]))
         except UserCodeError:
             raise
-        except Exception as error:  # noqa: BLE001 (whatever the user's function raises costs its rows, not the run)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the function raises costs its rows, not the run)
             return _Failure(step, error)
         finally:
             self.seconds += time.perf_counter() - began

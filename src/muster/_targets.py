@@ -10,11 +10,14 @@ import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from muster._code import files_beside, fingerprint_of, fingerprint_of_files, user_traceback
 from muster._model import Target
 from muster.errors import UsageError, UserCodeError
+
+_loaded: Final[list[str]] = []
+"""Names of the modules that were loaded from a target's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,13 @@ def load(target: Target) -> Callable[[Any], object]:
         ) from error
 
 
+def forget() -> None:
+    """Load every target anew from now on: in one process, a later run sees the code as it stands then."""
+    load.cache_clear()
+    while _loaded:
+        sys.modules.pop(_loaded.pop(), None)
+
+
 def find(target: Target) -> object:
     """Import what a target names, without calling anything. Raises as ``load`` does."""
     return _find(target)
@@ -112,6 +122,7 @@ def _module_from_file(path: Path) -> types.ModuleType:
         raise UsageError(f"{str(path)!r} cannot be imported as Python.")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
+    _loaded.append(name)
     try:
         specification.loader.exec_module(module)
     except BaseException:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
+from muster import _targets
 from muster._formats import _kinds, _rows, csv, jsonl, parquet
 from muster._formats._sources import reader
 from muster._model import Briefing, Outcome, Piece, Seconds, Task
@@ -28,6 +29,7 @@ class Worker:
     def __init__(self) -> None:
         """Wait for a briefing; questions are answered without one."""
         self._briefing: Briefing | None = None
+        _targets.forget()
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
 
@@ -93,7 +95,8 @@ class _Work:
         if self.source.format == "parquet":
             return parquet.read(self.path, lo=task.lo, hi=task.hi, columns=briefing.columns)
         if self.source.format == "jsonl":
-            rows = jsonl.read(self._data(), row=task.row, count=task.rows, columns=briefing.columns)
+            encoding = briefing.dialect.encoding
+            rows = jsonl.read(self._data(), row=task.row, count=task.rows, columns=briefing.columns, encoding=encoding)
         else:
             order = briefing.orders[task.file]
             rows = csv.read(self._data(), row=task.row, order=order, columns=briefing.columns, dialect=briefing.dialect)

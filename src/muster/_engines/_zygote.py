@@ -1,8 +1,8 @@
 """Fork workers from a process that has imported what they need and never starts a thread.
 
 ``main`` reads a setup from a socket, imports what it says, then obeys: a byte ``F`` with a socket forks a worker that
-serves it; ``W`` and a process id waits for that worker and answers with its status. The end of the socket ends it, and
-the kernel then ends its workers.
+serves it; ``W`` and a process id ends that worker, if it has not ended, and answers with its status. The end of the
+socket ends it and its workers, and the kernel ends them when it is killed.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ PID: Final = struct.Struct("!q")
 _SET_PARENT_DEATH_SIGNAL: Final = 1
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: str) -> None:
     """Set up, then fork a worker whenever asked, until the socket ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = socket.socket(fileno=descriptor)
-    paths, preload, make_body = pickle.loads(_frame(control))  # noqa: S301 (from the process that started this one)
-    sys.path[:] = paths
+    control = socket.socket(fileno=int(descriptor))
+    preload, environment, make_body = pickle.loads(_frame(control))  # noqa: S301 (from the process that started this one)
     for name in preload:
         importlib.import_module(name)
+    os.environ.update(environment)
     gc.collect()
     gc.freeze()
     while True:
@@ -40,10 +40,11 @@ def main(descriptor: int) -> None:
             _fork(control, descriptors[0], make_body)
         elif command == b"W":
             (pid,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
+            os.kill(pid, signal.SIGKILL)  # one that has ended keeps its status; one that closed its pipe would hang on
             _, status = os.waitpid(pid, 0)
             control.sendall(PID.pack(status))
         else:
-            return
+            os.killpg(0, signal.SIGKILL)
 
 
 def _frame(control: socket.socket) -> bytes:
@@ -60,7 +61,9 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any) -> None:  # n
     try:
         control.close()
         _die_with(parent)
-        serve(Connection(descriptor), make_body())
+        pipe = Connection(descriptor)
+        os.register_at_fork(after_in_child=pipe.close)  # a child that held it would hide a worker's death
+        serve(pipe, make_body())
         status = 0
     finally:
         sys.stdout.flush()

@@ -19,13 +19,18 @@ from muster.errors import EngineError
 from ._zygote import PID
 from .base import Done, Event, Failed, Lost, MakeBody, Slots, SlotsChanged
 
-_ZYGOTE: Final = "import sys; from muster._engines._zygote import main; main(int(sys.argv[1]))"
+_ZYGOTE: Final = "import sys; sys.path[:] = sys.argv[2:]; from muster._engines._zygote import main; main(sys.argv[1])"
 _AHEAD: Final = 1
+_SURELY_BUFFERED: Final = 16 << 10
 _DEATHS_AT_START: Final = 5
-_SINGLE_THREADED: Final = dict.fromkeys(
-    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
-)
-"""A worker has one core. It also keeps the zygote free of threads, without which forking it would not be safe."""
+_SINGLE_THREADED: Final = {
+    **dict.fromkeys(
+        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
+    ),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""A worker has one core. It also keeps the zygote free of threads, without which forking it would not be safe: so it
+counts for what the zygote imports in any case, and what the user says counts for all that workers import later."""
 
 _KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
 """A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
@@ -36,6 +41,22 @@ class _Worker:
     pipe: "Connection[Any, Any]"
     pid: int = 0
     tickets: deque[int] = field(default_factory=deque)
+    sent: int = 0
+    """How many of the tickets were sent."""
+    unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
+
+    def pass_on(self, ticket: int | None, message: object) -> None:
+        """Send a message, or keep it until the worker surely reads it: it may itself wait for its answer to be read."""
+        self.unsent.append((ticket, pickle.dumps((ticket, message))))
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Send what can be sent."""
+        while self.unsent and (len(self.unsent[0][1]) <= _SURELY_BUFFERED or (self.pid and not self.sent)):
+            ticket, data = self.unsent.popleft()
+            self.sent += ticket is not None
+            with contextlib.suppress(ConnectionError):  # it died just now: the end of its pipe will say so
+                self.pipe.send_bytes(data)
 
 
 class CoresEngine:
@@ -50,7 +71,8 @@ class CoresEngine:
         ``make_body`` must be importable: it is carried to the zygote by name.
         """
         self.workers = workers
-        self._setup = pickle.dumps((sys.path, tuple(preload), make_body))
+        chosen = {name: os.environ[name] for name in _SINGLE_THREADED if name in os.environ}
+        self._setup = pickle.dumps((tuple(preload), chosen, make_body))
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
         self._poll = select.poll()
@@ -60,10 +82,10 @@ class CoresEngine:
 
     def _start(self) -> None:
         self._control, theirs = socket.socketpair()
-        environment: Mapping[str, str] = {**_SINGLE_THREADED, **_KEEP_MEMORY, **os.environ}
+        environment: Mapping[str, str] = {**_KEEP_MEMORY, **os.environ, **_SINGLE_THREADED}
         with theirs:
             self._zygote = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
-                [sys.executable, "-c", _ZYGOTE, str(theirs.fileno())],
+                [sys.executable, "-P", "-c", _ZYGOTE, str(theirs.fileno()), *sys.path],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what the user's function prints must not mix with muster's own standard output
@@ -76,11 +98,11 @@ class CoresEngine:
 
     def _fork(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             socket.send_fds(self._control, [b"F"], [theirs.fileno()])
-        worker = _Worker(Connection(ours.detach()))
+            worker = _Worker(Connection(ours.detach()))
         if self._briefing is not None:
-            worker.pipe.send((None, self._briefing))
+            worker.pass_on(None, self._briefing)
         self._live[worker.pipe.fileno()] = worker
         self._poll.register(worker.pipe.fileno(), select.POLLIN)
 
@@ -93,15 +115,13 @@ class CoresEngine:
         """Brief every worker, and each new one before its first request."""
         self._briefing = briefing
         for worker in self._live.values():
-            with contextlib.suppress(ConnectionError):
-                worker.pipe.send((None, briefing))
+            worker.pass_on(None, briefing)
 
     def submit(self, ticket: int, request: object) -> None:
         """Hand a request to the ready worker that holds the fewest."""
         worker = min((w for w in self._live.values() if w.pid), key=lambda worker: len(worker.tickets))
+        worker.pass_on(ticket, request)
         worker.tickets.append(ticket)
-        with contextlib.suppress(ConnectionError):  # it died just now: the end of its pipe will say so
-            worker.pipe.send((ticket, request))
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what workers sent, and bury those that died."""
@@ -117,11 +137,14 @@ class CoresEngine:
                 continue
             if not worker.pid:
                 worker.pid = message
+                worker.catch_up()
                 self._deaths_at_start = 0
                 events.append(SlotsChanged())
                 continue
             ticket, succeeded, answer = message
             worker.tickets.remove(ticket)
+            worker.sent -= 1
+            worker.catch_up()
             events.append(Done(ticket, answer) if succeeded else Failed(ticket, answer))
         return events
 
@@ -168,18 +191,18 @@ class CoresEngine:
         return events
 
     def _end_zygote(self) -> None:
+        """Kill it, its workers, and whatever the user's function started in their process group."""
         self._control.close()
         if self._zygote is not None:
-            self._zygote.kill()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._zygote.pid, signal.SIGKILL)
             self._zygote.wait()
+            self._zygote = None
 
     def close(self) -> None:
-        """Kill the workers, which hold nothing that is not journaled or thrown away, then the zygote."""
+        """Kill the workers, which hold nothing that is not journaled or thrown away, and the zygote."""
         for worker in list(self._live.values()):
             self._forget(worker)
-            if worker.pid:
-                with contextlib.suppress(ProcessLookupError):  # the zygote reaps no worker unasked: the id is its own
-                    os.kill(worker.pid, signal.SIGKILL)
         self._end_zygote()
 
 

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections import deque
 from types import FrameType
+from typing import Any
 
 from .base import Body, Done, Event, Failed, MakeBody, Slots
 
@@ -16,18 +17,18 @@ class InlineEngine:
     def __init__(self, make_body: MakeBody) -> None:
         """Make the worker body here; a time limit interrupts its call, where this is the main thread."""
         self._body: Body = make_body()
-        self._queue: deque[tuple[int, object]] = deque()
+        self._queue: deque[tuple[int | None, Any]] = deque()
         self._is_main = threading.current_thread() is threading.main_thread()
         if self._is_main:
             self._previous = signal.signal(signal.SIGALRM, _time_is_up)
 
     def slots(self) -> Slots:
         """Take one request at a time."""
-        return Slots(int(not self._queue), 0)
+        return Slots(int(not any(ticket is not None for ticket, _ in self._queue)), 0)
 
     def brief(self, briefing: bytes) -> None:
-        """Brief the body."""
-        self._body.brief(briefing)
+        """Brief the body, when what was submitted before is answered."""
+        self._queue.append((None, briefing))
 
     def submit(self, ticket: int, request: object) -> None:
         """Keep the request until somebody waits."""
@@ -36,9 +37,13 @@ class InlineEngine:
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Answer the oldest request, however long it takes."""
         del timeout
-        if not self._queue:
-            return []
-        ticket, request = self._queue.popleft()
+        ticket = None
+        while ticket is None:
+            if not self._queue:
+                return []
+            ticket, request = self._queue.popleft()
+            if ticket is None:
+                self._body.brief(request)
         try:
             return [Done(ticket, self._body(request))]
         except Exception as error:  # noqa: BLE001 (an engine reports whatever its body raises)

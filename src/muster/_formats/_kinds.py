@@ -77,19 +77,21 @@ def _settle_json(kinds: frozenset[str], *, missing: bool) -> str:
 
 def observe(cells: pa.Array) -> frozenset[str]:
     """Name the kinds of value among these cells (an Arrow string array whose missing cells are null)."""
-    kinds = {"missing"} if cells.null_count else set()
+    missing = frozenset({"missing"}) if cells.null_count else frozenset[str]()
     cells = cells.drop_null().unique()
+    is_integer = pc.match_substring_regex(cells, _INTEGER)
+    integers, others = cells.filter(is_integer), cells.filter(pc.invert(is_integer))
+    return missing | _integer_kinds(bare_numbers(integers)) | _other_kinds(others)
+
+
+def _other_kinds(cells: pa.Array) -> frozenset[str]:
+    if not len(cells):
+        return frozenset()
     is_boolean = pc.is_in(cells, value_set=pa.array(TRUE + FALSE))
-    is_digits = pc.match_substring_regex(cells, _INTEGER)
-    is_integer = pc.and_(is_digits, pc.less_equal(pc.binary_length(cells), _LONGEST_INTEGER))
-    is_decimal = pc.and_not(pc.match_substring_regex(cells, _DECIMAL), is_digits)
-    if pc.any(is_boolean).as_py():
-        kinds.add("boolean")
-    if pc.any(is_decimal).as_py():
-        kinds.add("decimal")
-    if pc.any(pc.invert(pc.or_(is_boolean, pc.or_(is_integer, is_decimal)))).as_py():
-        kinds.add("text")
-    return frozenset(kinds) | _integer_kinds(bare_numbers(cells.filter(is_integer)))
+    is_decimal = pc.match_substring_regex(cells, _DECIMAL)
+    is_text = pc.invert(pc.or_(is_boolean, is_decimal))
+    found = {"boolean": is_boolean, "decimal": is_decimal, "text": is_text}
+    return frozenset(kind for kind, mask in found.items() if pc.any(mask).as_py())
 
 
 def _integer_kinds(cells: pa.Array) -> frozenset[str]:
@@ -99,6 +101,9 @@ def _integer_kinds(cells: pa.Array) -> frozenset[str]:
     try:
         cells.cast(pa.int64())
     except pa.ArrowInvalid:
+        is_readable = pc.less_equal(pc.binary_length(cells), _LONGEST_INTEGER)
+        if not pc.all(is_readable).as_py():
+            return frozenset({"text"}) | _integer_kinds(cells.filter(is_readable))
         values = [int(text) for text in cells.to_pylist()]
         if min(values) < -(2**63) or max(values) >= 2**64:
             return frozenset({"integer", "big", *negative})

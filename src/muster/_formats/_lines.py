@@ -21,6 +21,7 @@ Text = npt.NDArray[np.uint8]
 
 _NEWLINE: Final = 10
 _RETURN: Final = 13
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect and what to assume)
@@ -30,6 +31,8 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
 
     Under ``assume_quoted`` only that flow is worked out; without it, those that are probable.
     """
+    if not start:
+        data = without_mark(data)
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == ord(quote)) if quote and quote.encode() in data else np.empty(0, np.int64)
     terminators = _terminators(data, text)
@@ -42,6 +45,11 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
         for quoted in wanted
     }
     return Block(start, start + len(data), flows.get(False), flows.get(True))
+
+
+def without_mark(data: bytes) -> bytes:
+    """Blank out a byte order mark at the start of a file: a quote behind it opens a cell, a line of it is blank."""
+    return b"\n" * len(_BOM) + data[len(_BOM) :] if data.startswith(_BOM) else data
 
 
 def _terminators(data: bytes, text: Text) -> Offsets:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from muster._model import Column
 
+from ._json import as_json
 from ._kinds import settle
 
 if TYPE_CHECKING:
@@ -49,9 +50,11 @@ def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...],
     import pandas as pd  # noqa: PLC0415 (a function that asks for Arrow or Polars does not pay for pandas)
 
     frame: Any = table.to_pandas(use_threads=False, date_as_object=True)
-    for name, type_name in ((column.name, type_of(column)) for column in columns):
+    for column in columns:
+        name, type_name = column.name, type_of(column)
         if type_name == "bool?":
-            frame[name] = frame[name].astype(object).where(frame[name].notna(), np.nan)
+            objects = frame[name].astype(object)
+            frame[name] = objects if column.fixed else objects.where(objects.notna(), np.nan)
         elif type_name in {"bigint", "object"}:
             parse: Callable[[str], object] = int if type_name == "bigint" else json.loads
             values = [np.nan if text is None else parse(text) for text in table[name].to_pylist()]
@@ -88,8 +91,8 @@ def from_result(result: object, *, nested: str) -> pa.Table:
 
 def _from_pandas(frame: "pd.DataFrame", nested: str) -> pa.Table:
     fields, arrays = [], []
-    for at, name in enumerate(frame.columns):
-        array, metadata = _array(frame.iloc[:, at], nested)
+    for name, series in frame.items():
+        array, metadata = _array(series, nested)
         fields.append(pa.field(str(name), array.type, metadata=metadata))
         arrays.append(array)
     return pa.table(arrays, schema=pa.schema(fields))
@@ -100,17 +103,31 @@ def _array(series: "pd.Series[Any]", nested: str) -> tuple[pa.Array, dict[str, s
     if series.dtype == object and nested != "arrow":
         values = [None if missing else value for value, missing in zip(series, series.isna(), strict=True)]
     if values and nested == "json" and not all(isinstance(value, str | None) for value in values):
-        return pa.array(
-            [None if value is None else json.dumps(value, default=str) for value in values], pa.string()
-        ), IS_JSON
+        return pa.array([None if value is None else as_json(value) for value in values], pa.string()), IS_JSON
     if values and any(isinstance(value, list | dict | tuple | set | np.ndarray) for value in values):
         return pa.array([None if value is None else str(value) for value in values], pa.string()), None
     try:
         array = pa.array(series, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        # A column of mixed Python objects: as text, which is what pandas' to_csv makes of it.
-        texts = [None if missing else str(value) for value, missing in zip(series, series.isna(), strict=True)]
-        array = pa.array(texts, pa.string())
+        array = _as_text(series)
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    if nested == "text" and not _is_written_alike(array.type, series):
+        array = _as_text(series)
     return (pc.dictionary_decode(array) if pa.types.is_dictionary(array.type) else array), None
+
+
+def _as_text(series: "pd.Series[Any]") -> pa.Array:
+    """Make text of Python objects, as pandas' ``to_csv`` does."""
+    texts = [None if missing else str(value) for value, missing in zip(series, series.isna(), strict=True)]
+    return pa.array(texts, pa.string())
+
+
+def _is_written_alike(kind: pa.DataType, series: "pd.Series[Any]") -> bool:
+    """Tell whether Arrow's values are written as pandas would have written these.
+
+    Arrow makes ``1`` and ``2.5`` in one column of objects ``1.0`` and ``2.5``, and knows its own kinds of time.
+    """
+    if pa.types.is_floating(kind) or pa.types.is_timestamp(kind):
+        return series.dtype != object
+    return not (pa.types.is_decimal(kind) or pa.types.is_duration(kind) or isinstance(kind, pa.BaseExtensionType))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from muster._model import Source
+from muster._urls import filesystem, is_remote, unreachable
 from muster.errors import DataError, UsageError
 
 FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -16,11 +17,6 @@ CODECS: Final = {".gz": "gzip", ".zst": "zstd"}
 
 _READ_ON: Final = 1 << 13
 _READ_ON_AT_MOST: Final = 1 << 22
-
-
-def is_remote(path: str) -> bool:
-    """Tell a URL from a path of this computer."""
-    return "://" in path
 
 
 def is_same_file(path: str, other: str) -> bool:
@@ -92,32 +88,21 @@ def _local(text: str) -> list[tuple[str, int, str]]:
 
 def _remote(text: str) -> list[tuple[str, int, str]]:
     files, root = filesystem(text)
+    files.invalidate_cache()  # fsspec remembers listings for as long as the process lives
     try:
         if any(sign in root for sign in "*?["):
             paths = sorted(files.glob(root))
         elif files.isdir(root):
-            paths = sorted(p for p in files.find(root) if not Path(p).name.startswith(("_", ".")))
+            inside = (info["name"] for info in files.ls(root, detail=True) if info["type"] == "file")
+            paths = sorted(p for p in inside if not p.rpartition("/")[2].startswith(("_", ".")) and not p.endswith("/"))
         else:
             paths = [root] if files.exists(root) else []
         infos = [(files.unstrip_protocol(p), files.info(p)) for p in paths]
-    except OSError as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise UsageError(f"Cannot list {text!r}: {error}. Check the address and your credentials.") from error
+    except Exception as error:
+        raise unreachable(text, error) from error
     return [(url, int(info["size"]), str(info.get("ETag") or info.get("mtime") or "")) for url, info in infos]
-
-
-def filesystem(url: str) -> tuple[Any, str]:
-    """Open the fsspec file system of a URL; also the path within it. Raises ``UsageError`` without the extra."""
-    try:
-        import fsspec  # noqa: PLC0415 (local files need neither it nor its start-up time)
-
-        files, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        raise UsageError(
-            f"Reading {url!r} needs the remote extra: {error}. Type: pip install 'muster[remote]'"
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"Cannot open {url!r}: {error}.") from error
-    return files, path
 
 
 class Reader:
@@ -134,12 +119,18 @@ class Reader:
     def read(self, start: int, stop: int) -> bytes:
         """Read bytes ``start`` to ``stop``, fewer at the end of the file."""
         if self._files is not None:
-            return bytes(self._files.cat_file(self._path, start=start, end=stop)) if stop > start else b""
+            return self._fetch(start, stop) if stop > start else b""
         pieces = []
         while start < stop and (piece := os.pread(self._descriptor, stop - start, start)):
             pieces.append(piece)
             start += len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        try:
+            return bytes(self._files.cat_file(self._path, start=start, end=stop))
+        except Exception as error:
+            raise unreachable(self._path, error) from error
 
     def between_newlines(self, start: int, stop: int, *, size: int) -> tuple[int, bytes]:
         """Read from just after the first newline at or after ``start`` to just after the one at or after ``stop``.
@@ -170,10 +161,22 @@ class Reader:
             os.close(self._descriptor)
 
 
-@functools.lru_cache(maxsize=64)
 def reader(path: str) -> Reader:
-    """Open a file once per process, and keep the 64 that were used last."""
+    """Open a file once per process, and keep the 64 that were used last; a file that was replaced is opened anew."""
+    return _reader(path, version(path))
+
+
+@functools.lru_cache(maxsize=64)
+def _reader(path: str, _version: tuple[int, ...]) -> Reader:
     return Reader(path)
+
+
+def version(path: str) -> tuple[int, ...]:
+    """Tell one content of a path of this computer from the next; of a URL that would cost a request."""
+    if is_remote(path):
+        return ()
+    status = Path(path).stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @contextlib.contextmanager
@@ -184,11 +187,31 @@ def open_stream(source: Source) -> Iterator[IO[bytes]]:
     raw: Any
     if is_remote(source.path):
         files, path = filesystem(source.path)
-        raw = pa.PythonFile(files.open(path, "rb"))
+        raw = pa.PythonFile(_Fetched(files.open(path, "rb"), source.path), mode="r")
     else:
         raw = pa.OSFile(source.path)
     with raw, pa.CompressedInputStream(raw, source.codec) if source.codec else raw as stream:
         yield stream
+
+
+class _Fetched:
+    """A remote file whose failures are told from damaged data."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes], url: str) -> None:
+        self._file = file
+        self._url = url
+
+    def read(self, count: int) -> bytes:
+        try:
+            return self._file.read(count)
+        except Exception as error:
+            raise unreachable(self._url, error) from error
+
+    def close(self) -> None:
+        self.closed = True
+        self._file.close()
 
 
 def read_exactly(stream: IO[bytes], count: int, *, source: Source) -> bytes:

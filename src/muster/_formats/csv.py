@@ -19,10 +19,14 @@ from ._lines import records
 from ._rows import Rows, type_of
 
 BOM: Final = b"\xef\xbb\xbf"
+_MISSING: Final = pa.array(_kinds.MISSING)
 
 _ALPHANUMERIC: Final = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", np.uint8)
-_SAFE_INTEGER: Final = 1e15
-_SMALLEST_PLAIN: Final = 1e-4
+_SMALLEST_PLAIN: Final = np.float64(1e-4)  # exact, also beside float32
+_PLAIN: Final = {np.dtype(np.float16): 0.0, np.dtype(np.float32): 1e6, np.dtype(np.float64): 1e10}
+"""Below this Arrow writes fractions as pandas does; from here on it takes to exponents sooner or later than pandas."""
+_WHOLE: Final = _PLAIN | {np.dtype(np.float64): 1e15}
+"""Below this pandas writes whole numbers without an exponent."""
 _DOUBTFUL: Final = 2.0**63
 
 
@@ -31,6 +35,7 @@ def header_of(data: bytes, dialect: Dialect, *, whole: bool) -> tuple[tuple[str,
 
     ``None`` when there is no row in ``data``, or none that surely ends there though ``data`` is not the whole file.
     Names are made as pandas makes them: ``a``, ``a.1``, ``Unnamed: 2``. Without a header row they are column numbers.
+    Raises ``ValueError`` for a row that pandas cannot read, or that is not in the encoding.
     """
     import pandas as pd  # noqa: PLC0415 (in a worker; the parent never reads a header)
 
@@ -88,7 +93,7 @@ def observe(data: bytes, *, order: Sequence[str], dialect: Dialect) -> dict[str,
 
 def _as_utf8(data: bytes, dialect: Dialect) -> bytes:
     """Make UTF-8 of bytes in another encoding; what is invalid in that one is then invalid in UTF-8."""
-    if data.isascii() or codecs.lookup(dialect.encoding).name in {"utf-8", "utf-8-sig"}:
+    if codecs.lookup(dialect.encoding).name in {"utf-8", "utf-8-sig"} or data.isascii():
         return data
     return data.decode(dialect.encoding, "surrogateescape").encode("utf-8", "surrogatepass")
 
@@ -97,9 +102,7 @@ def _parse(
     data: bytes, order: Sequence[str], types: dict[str, pa.DataType], dialect: Dialect, ragged: dict[int, str]
 ) -> pa.Table:
     if data.startswith(BOM):
-        data = (
-            BOM + data
-        )  # no mark of the file's start, which was cut off, but a part's first cell: Arrow takes one away
+        data = BOM + data  # Arrow takes one away; the file's own is cut off already, so this one is a cell's text
 
     def skip(record: Any) -> str:  # noqa: ANN401 (Arrow's InvalidRow, which has no types)
         ragged[record.number - 1] = f"expected {record.expected_columns} fields, found {record.actual_columns}"
@@ -199,7 +202,7 @@ def _carefully(rows: Rows, columns: tuple[Column, ...]) -> Rows:
 
 def _without_missing(cells: pa.ChunkedArray) -> pa.Array:
     array = cells.combine_chunks()
-    return pc.if_else(pc.is_in(array, value_set=pa.array(_kinds.MISSING)), pa.scalar(None, pa.string()), array)
+    return pc.if_else(pc.is_in(array, value_set=_MISSING), pa.scalar(None, pa.string()), array)
 
 
 def _blame(rows: Rows, which: np.ndarray, error: str) -> None:
@@ -269,29 +272,30 @@ def _rendered(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Write floats as Python's ``repr`` does; Arrow's own digits are the same, but for ``1.0`` and exponents."""
+    """Write floats as pandas does; Arrow's own digits are the same, but for ``1.0`` and exponents."""
     text = column.cast(pa.string())
     values = column.to_numpy()
+    size = np.abs(values)
     with np.errstate(invalid="ignore"):
-        differs = (values == np.floor(values)) | (np.abs(values) < _SMALLEST_PLAIN) | np.isnan(values)
+        differs = (values == np.floor(values)) | np.isnan(values)
+        differs |= (size < _SMALLEST_PLAIN) | (size >= _PLAIN[values.dtype])
     if differs.any():
         text = pc.replace_with_mask(text.combine_chunks(), pa.array(differs), _as_python_writes(values[differs]))
     return text
 
 
 def _as_python_writes(values: np.ndarray) -> pa.Array:
-    """Write whole numbers by way of integers, which is fast; NaN as null; tiny, huge and negative zero by ``repr``."""
+    """Write whole numbers by way of integers, which is fast; NaN as null; fractions and negative zero by NumPy."""
     missing = np.isnan(values)
     with np.errstate(invalid="ignore"):
-        by_repr = (
-            (np.abs(values) >= _SAFE_INTEGER) | (values != np.floor(values)) | ((values == 0) & np.signbit(values))
-        )
-    by_repr &= ~missing
-    integers = np.where(by_repr | missing, 0, values).astype(np.int64)
+        by_numpy = (values != np.floor(values)) | ((values == 0) & np.signbit(values))
+        by_numpy |= np.abs(values) >= _WHOLE[values.dtype]
+    by_numpy &= ~missing
+    integers = np.where(by_numpy | missing, 0, values).astype(np.int64)
     text = pc.binary_join_element_wise(pa.array(integers, mask=missing).cast(pa.string()), "0", ".")
-    if by_repr.any():
-        python = pa.array([repr(float(str(value))) for value in values[by_repr]], pa.string())
-        text = pc.replace_with_mask(text, pa.array(by_repr), python)
+    if by_numpy.any():
+        by_hand = pa.array(values[by_numpy].astype(str).tolist(), pa.string())
+        text = pc.replace_with_mask(text, pa.array(by_numpy), by_hand)
     return text
 
 

@@ -1,49 +1,58 @@
 """Read parts of JSON lines, one object a line, and write them."""
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json
 
 from muster._model import Column
 
 from . import _kinds
+from ._json import as_json
 from ._lines import records
 from ._rows import IS_JSON, Rows, type_of
 
+_BOM: Final = "\ufeff"
 _KINDS: Final = {bool: "truth", int: "integer", float: "decimal", str: "string", type(None): "missing"}
 
 
-def read(data: bytes, *, row: int, count: int, columns: tuple[Column, ...]) -> Rows:
-    """Read ``count`` lines as rows of the settled types; the first is data row ``row`` of its file."""
-    names = [column.name for column in columns]
+def read(data: bytes, *, row: int, count: int, columns: tuple[Column, ...], encoding: str = "utf-8") -> Rows:
+    """Read ``count`` lines as rows of the settled types; the first is data row ``row`` of its file.
+
+    First by Arrow alone; where Arrow finds what does not fit, or does not know the type, line by line.
+    """
     types = {column.name: type_of(column) for column in columns}
-    if not any(column.fixed for column in columns) and not {"object"} & set(types.values()):
-        schema = pa.schema([(name, _kinds.ARROW[type_name]) for name, type_name in types.items()])
-        try:
-            table = pyarrow.json.read_json(
-                pa.py_buffer(data),
-                pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-                pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
-            ).select(names)
-        except (pa.ArrowInvalid, KeyError):
-            table = None
+    if not any(column.fixed for column in columns) and "object" not in types.values():
+        table = _at_once(data, types, encoding)
         if table is not None and len(table) == count and not _has_holes(table, types):
             return Rows(table, np.arange(row, row + count))
-    return _carefully(data, row, columns)
+    return _carefully(data, row, columns, encoding)
 
 
-def observe(data: bytes) -> dict[str, frozenset[str]]:
+def _at_once(data: bytes, types: dict[str, str], encoding: str) -> pa.Table | None:
+    schema = pa.schema([(name, _kinds.ARROW[type_name]) for name, type_name in types.items()])
+    try:
+        data = data if encoding == "utf-8" else data.decode(encoding).encode()
+        table = pyarrow.json.read_json(
+            pa.py_buffer(data),
+            pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+        ).select(list(types))
+        table.validate(full=True)  # Arrow does not look whether strings are UTF-8 unless it is asked
+    except (ValueError, KeyError):
+        return None
+    return table
+
+
+def observe(data: bytes, *, encoding: str = "utf-8") -> dict[str, frozenset[str]]:
     """Name the kinds of value under each key of these lines."""
     kinds: dict[str, set[str]] = {}
     seen: dict[str, int] = {}
     objects = 0
-    for _, value in _parsed(data):
+    for _, value in _parsed(data, encoding):
         if isinstance(value, dict):
             objects += 1
             for key, item in value.items():
@@ -62,17 +71,25 @@ def _has_holes(table: pa.Table, types: dict[str, str]) -> bool:
     return any(table[name].null_count for name, type_name in types.items() if type_name in {"int64", "bool"})
 
 
-def _parsed(data: bytes) -> Iterator[tuple[int, Any]]:
+def _parsed(data: bytes, encoding: str) -> Iterator[tuple[int, Any]]:
+    """Yield what each line holds, a ``ValueError`` where it is not JSON."""
     for at, (start, end) in enumerate(records(data, delimiter="", quote="")):
+        value: object
         try:
-            yield at, json.loads(data[start:end])
+            text = data[start:end].decode(encoding).removeprefix(_BOM)
+            value = json.loads(text)
+            if "\\u" in text:
+                json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is in no Unicode text
         except ValueError as error:
-            yield at, error
+            value = error
+        except RecursionError:
+            value = ValueError("nested too deeply")
+        yield at, value
 
 
-def _carefully(data: bytes, row: int, columns: tuple[Column, ...]) -> Rows:
+def _carefully(data: bytes, row: int, columns: tuple[Column, ...], encoding: str) -> Rows:
     rows = Rows(pa.table({}), np.empty(0, np.int64))
-    found = observe(data)
+    found = observe(data, encoding=encoding)
     names = {column.name for column in columns}
     for column in columns:
         kinds = found.get(column.name, frozenset({"missing"}))
@@ -81,7 +98,7 @@ def _carefully(data: bytes, row: int, columns: tuple[Column, ...]) -> Rows:
     rows.misfits.update({name: kinds | {"missing"} for name, kinds in found.items() if name not in names})
     numbers: list[int] = []
     cells: list[list[object]] = [[] for _ in columns]
-    for at, value in _parsed(data):
+    for at, value in _parsed(data, encoding):
         try:
             typed = _typed(value, columns, misfits=rows.misfits)
         except ValueError as error:
@@ -122,6 +139,8 @@ def _cell(value: object, type_name: str, name: str) -> object:
         try:
             if isinstance(value, str):
                 return pa.scalar(value).cast(_kinds.ARROW[type_name]).as_py()
+            if isinstance(value, int) and type_name.startswith("float"):
+                return float(value)  # Arrow refuses an integer beyond 53 bits; pandas takes the nearest
             return pa.scalar(value, _kinds.ARROW[type_name]).as_py()
         except (pa.ArrowInvalid, OverflowError):
             pass
@@ -144,10 +163,4 @@ def render(table: pa.Table) -> bytes:
 def _values(field: pa.Field, column: pa.ChunkedArray) -> list[str]:
     if field.metadata and field.metadata.get(b"muster") == IS_JSON["muster"].encode():
         return ["null" if cell is None else cell for cell in column.to_pylist()]
-    if pa.types.is_floating(field.type):
-        column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, field.type))
-    return [json.dumps(_plain(cell), ensure_ascii=False, default=str) for cell in column.to_pylist()]
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return [as_json(cell) for cell in column.to_pylist()]

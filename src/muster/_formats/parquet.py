@@ -1,6 +1,8 @@
 """Read parts of Parquet files by row group, and write them."""
 
 import functools
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muster._model import Column
+from muster._urls import filesystem, is_remote
 from muster.errors import DataError
 
 from ._rows import Rows, type_of
-from ._sources import filesystem, is_remote
+from ._sources import version
+
+_UNNAMED_INDEX: Final = re.compile(r"__index_level_\d+__")
 
 PART_ROWS: Final = 8192
 """Rows of a part: small enough to share out a single row group of a slow function's rows."""
@@ -34,13 +39,32 @@ def layout(path: str) -> Layout:
 
     An integer or boolean column with missing values anywhere has the type in every batch that pandas would give it.
     """
+    _file.cache_clear()  # a URL has no version to tell it from what an earlier run in this process has read
+    _group.cache_clear()
     try:
         file = _open(path)
-        columns = tuple(Column(field.name, fixed=_fixed(file, field)) for field in file.schema_arrow)
+        schema = _schema(file)
+        types = schema.empty_table().to_pandas().dtypes
+        columns = tuple(
+            Column(field.name, fixed=_fixed(file, field) if isinstance(types.iloc[at], np.dtype) else "as is")
+            for at, field in enumerate(schema)
+        )
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path!r} cannot be read as Parquet: {error}. Check the file, or say --format.") from error
     groups = tuple(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))
-    return Layout(columns, str(file.schema_arrow.remove_metadata()), groups)
+    return Layout(columns, str(schema.remove_metadata()), groups)
+
+
+def _schema(file: Any) -> pa.Schema:  # noqa: ANN401 (a ParquetFile, which has no types)
+    """Take the schema without the index that pandas wrote: a frame's index is its rows' number in the file.
+
+    Index levels with a name stay as columns; those without one have nothing to say.
+    """
+    schema, said = file.schema_arrow, file.schema_arrow.pandas_metadata
+    if not said:
+        return schema
+    kept = [field for field in schema if not _UNNAMED_INDEX.fullmatch(field.name)]
+    return pa.schema(kept, {**schema.metadata, b"pandas": json.dumps({**said, "index_columns": []}).encode()})
 
 
 def _fixed(file: Any, field: pa.Field) -> str:  # noqa: ANN401 (a ParquetFile, which has no types)
@@ -61,32 +85,37 @@ def _fixed(file: Any, field: pa.Field) -> str:  # noqa: ANN401 (a ParquetFile, w
 def _open(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
     if is_remote(path):
         files, inside = filesystem(path)
-        return pq.ParquetFile(files.open(inside, "rb"))
+        # fsspec would read tens of megabytes ahead; Arrow knows which ranges it needs, and puts neighbours together.
+        return pq.ParquetFile(files.open(inside, "rb", cache_type="none"), pre_buffer=True)
     return pq.ParquetFile(path, memory_map=False)
 
 
 @functools.lru_cache(maxsize=8)
-def _file(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
+def _file(path: str, _version: tuple[int, ...]) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
     return _open(path)
 
 
 @functools.lru_cache(maxsize=1)
-def _group(path: str, group: int) -> pa.Table:
+def _group(path: str, version_: tuple[int, ...], group: int) -> pa.Table:
+    file = _file(path, version_)
     try:
-        return _file(path).read_row_group(group, use_threads=False)
+        table = file.read_row_group(group, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path!r}: row group {group} is damaged: {error}. Fetch the file again.") from error
+    unnamed = [name for name in table.column_names if _UNNAMED_INDEX.fullmatch(name)]
+    return table.drop_columns(unnamed).replace_schema_metadata(_schema(file).metadata)
 
 
 def read(path: str, *, lo: int, hi: int, columns: tuple[Column, ...]) -> Rows:
     """Read rows ``lo`` to ``hi`` of a file."""
-    file, first, tables = _file(path), 0, []
+    version_ = version(path)
+    file, first, tables = _file(path, version_), 0, []
     for group in range(file.metadata.num_row_groups):
         last = first + file.metadata.row_group(group).num_rows
         if first < hi and lo < last:
-            tables.append(_group(path, group).slice(max(lo - first, 0), min(hi, last) - max(lo, first)))
+            tables.append(_group(path, version_, group).slice(max(lo - first, 0), min(hi, last) - max(lo, first)))
         first = last
-    table = pa.concat_tables(tables) if tables else file.schema_arrow.empty_table()
+    table = pa.concat_tables(tables) if tables else _schema(file).empty_table()
     for at, column in enumerate(columns):
         if type_of(column) == "float64" and pa.types.is_integer(table.schema.field(at).type):
             table = table.set_column(at, column.name, table.column(at).cast(pa.float64(), safe=False))

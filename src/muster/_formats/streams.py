@@ -20,20 +20,17 @@ from .survey import ATOM_BYTES, numbered
 
 BLOCK_BYTES: Final = 4 << 20
 _ASCII: Final = bytes(range(128))
-_BEYOND: Final = bytes(range(128, 256))
-
-
-def needs_stream(source: Source, dialect: Dialect) -> bool:
-    """Tell whether a file must be read from its start: compressed, or not one byte a character (UTF-8 excepted)."""
-    return bool(source.codec) or not is_splittable(dialect.encoding)
 
 
 def is_splittable(encoding: str) -> bool:
     """Tell whether the bytes of a delimiter, quote or newline can be nothing else in this encoding."""
-    if codecs.lookup(encoding).name == "utf-8":
+    codec = codecs.lookup(encoding)
+    if codec.name in {"utf-8", "utf-8-sig"}:
         return True
+    if getattr(codec.incrementaldecoder, "__bases__", ()) != (codecs.IncrementalDecoder,):
+        return False  # it keeps bytes back, or shifts in and out of alphabets: a byte alone means nothing
     try:
-        return _ASCII.decode(encoding) == _ASCII.decode() and len(_BEYOND.decode(encoding, "replace")) == len(_BEYOND)
+        return _ASCII.decode(encoding) == _ASCII.decode()
     except UnicodeError:
         return False
 

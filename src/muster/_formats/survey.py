@@ -63,14 +63,23 @@ class Head:
     dialect: Dialect
 
     def answer(self) -> tuple[tuple[str, ...], int] | None:
-        """Read as much of the file as its first record takes; ``None`` for a file without one."""
+        """Read as much of the file as its first record takes; ``None`` for a file without one.
+
+        Raises ``DataError`` for one that cannot be read.
+        """
         from .csv import header_of  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
 
         wanted = _SAMPLE_BYTES
         while True:
             data = reader(self.path).read(0, min(wanted, self.size))
             whole = len(data) >= self.size
-            found = header_of(data if whole else data[: data.rfind(b"\n") + 1], self.dialect, whole=whole)
+            try:
+                found = header_of(data if whole else data[: data.rfind(b"\n") + 1], self.dialect, whole=whole)
+            except ValueError as error:
+                raise DataError(
+                    f"The first row of {self.path!r} cannot be read: {error}. Mend it, or say how the file is written"
+                    " with --delimiter, --quote or --encoding."
+                ) from error
             if found is not None or whole:
                 return found
             wanted *= 4
@@ -125,7 +134,9 @@ class Observe:
 
         data = reader(self.path).read(self.start, self.stop)
         return (
-            jsonl.observe(data) if self.format == "jsonl" else csv.observe(data, order=self.order, dialect=self.dialect)
+            jsonl.observe(data, encoding=self.dialect.encoding)
+            if self.format == "jsonl"
+            else csv.observe(data, order=self.order, dialect=self.dialect)
         )
 
 

@@ -1,0 +1,76 @@
+"""Reach what URLs name, through fsspec: every protocol's errors become muster's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from muster.errors import EngineError, UsageError
+
+
+def is_remote(path: str) -> bool:
+    """Tell a URL from a path of this computer."""
+    return "://" in path
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Open the fsspec file system of a URL; also the path within it. Raises ``UsageError`` without the extra."""
+    try:
+        import fsspec  # noqa: PLC0415 (local files need neither it nor its start-up time)
+
+        files, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise UsageError(f"{url!r} needs the remote extra: {error}. Type: pip install 'muster[remote]'") from error
+    except ValueError as error:
+        raise UsageError(f"Cannot open {url!r}: {error}.") from error
+    return files, path
+
+
+def unreachable(url: str, error: Exception) -> EngineError:
+    """Say that a URL could not be read or written; every protocol of fsspec has error types of its own."""
+    return EngineError(
+        f"Cannot reach {url!r}: {type(error).__name__}: {error}. What was done is kept. Check the network and your"
+        " credentials, then type the same command again."
+    )
+
+
+def check_writable(url: str) -> None:
+    """Write and remove a tiny file there. Raises ``UsageError`` where that cannot be, before any work is done."""
+    files, path = filesystem(url.rstrip("/") + ".muster-probe")
+    try:
+        files.pipe_file(path, b"muster")
+        files.rm_file(path)
+    except (FileNotFoundError, PermissionError) as error:
+        raise UsageError(f"Cannot write {url!r}: {error}. Check the address and your credentials.") from error
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def upload(path: Path, url: str) -> None:
+    """Put a file there; it appears whole."""
+    files, inside = filesystem(url)
+    try:
+        files.put_file(str(path), inside)
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def list_folder(url: str) -> list[str]:
+    """Name the files of a folder; none where there is no such folder."""
+    files, path = filesystem(url)
+    files.invalidate_cache()
+    try:
+        found = files.ls(path, detail=True) if files.isdir(path) else []
+    except Exception as error:
+        raise unreachable(url, error) from error
+    names = [info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "file"]
+    return [name for name in names if name and name != path.rstrip("/").rpartition("/")[2]]
+
+
+def delete(url: str, names: Sequence[str]) -> None:
+    """Delete files of a folder."""
+    files, path = filesystem(url)
+    try:
+        for name in names:
+            files.rm_file(f"{path.rstrip('/')}/{name}")
+    except Exception as error:
+        raise unreachable(url, error) from error

@@ -1,0 +1,90 @@
+"""What workers do in the contract suite of engines. Workers import this, so it imports next to nothing."""
+
+import os
+import signal
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+
+class Obedient:
+    """Do what a request says; remember the briefing."""
+
+    def __init__(self) -> None:
+        self.briefing = b""
+        self.answered = 0
+
+    def brief(self, briefing: bytes) -> None:
+        self.briefing = briefing
+
+    def __call__(self, request: Any) -> object:  # noqa: ANN401 (a verb and its argument)
+        self.answered += 1
+        verb, *rest = request
+        return getattr(self, verb)(*rest)
+
+    def echo(self, value: object) -> object:
+        return value
+
+    def grow(self, _: bytes, size: int) -> bytes:
+        return bytes(size)
+
+    def briefed(self) -> bytes:
+        return self.briefing
+
+    def count(self) -> int:
+        return self.answered
+
+    def who(self) -> int:
+        return os.getpid()
+
+    def threads_of_parent(self) -> int:
+        return len(list(Path(f"/proc/{os.getppid()}/task").iterdir()))
+
+    def environment(self, name: str) -> str | None:
+        return os.environ.get(name)
+
+    def fail(self, message: str) -> None:
+        raise ValueError(message)
+
+    def fail_strangely(self, message: str) -> None:
+        class StrangeError(Exception):
+            pass
+
+        raise StrangeError(message)
+
+    def answer_strangely(self) -> object:
+        return lambda: None
+
+    def leave(self, status: int) -> None:
+        raise SystemExit(status)
+
+    def die(self, number: int) -> None:
+        os.kill(os.getpid(), number)
+        Event().wait()
+
+    def alarm(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        Event().wait()
+
+    def hang(self, mark: str) -> None:
+        """Tell who hangs, by a file, and hang."""
+        Path(mark).with_suffix(".new").write_text(str(os.getpid()))
+        Path(mark).with_suffix(".new").rename(mark)
+        Event().wait()
+
+    def die_with_a_child_left(self, mark: str) -> None:
+        """Start a process as ``multiprocessing`` does, leave its id in a file, and die."""
+        child = os.fork()
+        if child:
+            Path(mark).write_text(str(child))
+            os.kill(os.getpid(), signal.SIGKILL)
+        Event().wait()
+
+    def close_everything(self) -> None:
+        os.closerange(3, 256)
+        Event().wait()
+
+
+class StillBorn(Obedient):
+    def __init__(self) -> None:
+        os._exit(7)

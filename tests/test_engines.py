@@ -1,0 +1,471 @@
+"""One contract for all engines; and what those that have processes promise beyond it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from threading import Event as Flag
+from time import monotonic
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import pytest
+
+import bodies
+from muster._engines.base import Done, Engine, Event, Failed, Lost, MakeBody
+from muster._engines.cores import CoresEngine
+from muster._engines.inline import InlineEngine
+from muster.errors import EngineError
+from muster.testing import FakeEngine
+
+SECONDS = 30.0
+Make = Callable[..., Engine]
+
+
+def make_inline(make_body: MakeBody, *, workers: int) -> Engine:
+    del workers
+    return InlineEngine(make_body)
+
+
+def make_cores(make_body: MakeBody, *, workers: int) -> CoresEngine:
+    return CoresEngine(make_body, workers=workers)
+
+
+def make_fake(make_body: MakeBody, *, workers: int) -> FakeEngine:
+    return FakeEngine(make_body, workers=workers, chance=Random(7))  # noqa: S311 (an order of events is no secret)
+
+
+ENGINES: dict[str, Make] = {"inline": make_inline, "cores": make_cores, "fake": make_fake}
+
+
+@pytest.fixture(params=list(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Each engine in turn, with two workers that do what they are told."""
+    made = ENGINES[request.param](bodies.Obedient, workers=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def cores() -> Iterator[CoresEngine]:
+    made = make_cores(bodies.Obedient, workers=2)
+    yield made
+    made.close()
+
+
+def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    deadline = monotonic() + seconds
+    while not condition():
+        assert monotonic() < deadline, "it did not happen in time"
+        Flag().wait(0.01)
+
+
+def events_of(engine: Engine, enough: Callable[[list[Event]], object]) -> list[Event]:
+    """Collect events until there are enough."""
+    events: list[Event] = []
+    deadline = monotonic() + SECONDS
+    while not enough(events):
+        assert monotonic() < deadline, f"only {events} happened"
+        events += engine.wait(0.1)
+    return events
+
+
+def done_of(events: list[Event]) -> set[int]:
+    return {event.ticket for event in events if isinstance(event, Done)}
+
+
+def wait_for_workers(engine: Engine, count: int = 1) -> None:
+    events_of(engine, lambda _: engine.slots().idle >= count)
+
+
+def ask(engine: Engine, *requests: object) -> list[Any]:
+    """Answer requests, in order, each worker holding as many as it takes."""
+    events = ask_for_events(engine, *requests)
+    return [event.answer for event in sorted(events, key=lambda event: event.ticket) if isinstance(event, Done)]
+
+
+def ask_for_events(engine: Engine, *requests: object) -> list[Done | Failed | Lost]:
+    waiting = list(enumerate(requests))
+    found: list[Done | Failed | Lost] = []
+    deadline = monotonic() + SECONDS
+    while len(found) < len(requests):
+        assert monotonic() < deadline, f"only {found} came"
+        slots = engine.slots()
+        for _ in range(min(len(waiting), slots.idle + slots.ahead)):
+            engine.submit(*waiting.pop(0))
+        found += [event for event in engine.wait(0.1) if isinstance(event, Done | Failed | Lost)]
+    return found
+
+
+# The contract
+
+
+def test_every_request_is_answered_once(engine: Engine) -> None:
+    events = ask_for_events(engine, *(("echo", number) for number in range(100)))
+    assert all(isinstance(event, Done) for event in events)
+    assert sorted(event.ticket for event in events) == list(range(100))
+    assert all(event.answer == event.ticket for event in events if isinstance(event, Done))
+    assert not [event for event in engine.wait(0.05) if isinstance(event, Done)]
+
+
+def test_an_exception_comes_back_and_the_worker_goes_on(engine: Engine) -> None:
+    before = set(ask(engine, *[("who",)] * 10))
+    (failed,) = ask_for_events(engine, ("fail", "no such row"))
+    assert isinstance(failed, Failed)
+    assert type(failed.error) is ValueError
+    assert str(failed.error) == "no such row"
+    assert set(ask(engine, *[("who",)] * 10)) <= before
+
+
+def test_an_exception_that_only_the_worker_knows_still_comes_back(engine: Engine) -> None:
+    (failed,) = ask_for_events(engine, ("fail_strangely", "no such row"))
+    assert isinstance(failed, Failed)
+    assert "no such row" in str(failed.error)
+    assert ask(engine, ("echo", 1)) == [1]
+
+
+def test_a_briefing_reaches_every_worker_before_the_requests_that_follow_it(engine: Engine) -> None:
+    engine.brief(b"one")
+    assert set(ask(engine, *[("briefed",)] * 10)) == {b"one"}
+    engine.brief(b"two")
+    assert set(ask(engine, *[("briefed",)] * 10)) == {b"two"}
+
+
+def test_a_request_keeps_the_briefing_under_which_it_was_submitted(engine: Engine) -> None:
+    engine.brief(b"one")
+    wait_for_workers(engine)
+    engine.submit(1, ("briefed",))
+    engine.brief(b"two")
+    assert Done(1, b"one") in events_of(engine, done_of)
+    assert ask(engine, ("briefed",)) == [b"two"]
+
+
+def test_slots_go_down_with_a_request_and_up_with_its_answer(engine: Engine) -> None:
+    wait_for_workers(engine, engine.workers)
+    free = engine.slots()
+    assert (free.idle, free.ahead) == (engine.workers, 0)
+    for number in range(engine.workers):
+        assert engine.slots().idle == engine.workers - number
+        engine.submit(number, ("echo", number))
+    assert engine.slots().idle == 0
+    while (slots := engine.slots()).ahead:
+        engine.submit(100 + slots.ahead, ("echo", 0))
+    events_of(engine, lambda _: engine.slots() == free)
+
+
+def test_waiting_for_nothing_ends_with_nothing(engine: Engine) -> None:
+    wait_for_workers(engine, engine.workers)
+    assert engine.wait(0.01) == []
+
+
+def test_large_requests_and_large_answers_do_not_wait_for_each_other(engine: Engine) -> None:
+    size = 4 << 20
+    answers = ask(engine, *[("grow", bytes(size), size)] * 8)
+    assert [len(answer) for answer in answers] == [size] * 8
+
+
+def test_a_large_briefing_behind_a_large_answer_arrives(engine: Engine) -> None:
+    size = 4 << 20
+    wait_for_workers(engine)
+    engine.submit(1, ("grow", b"", size))
+    engine.brief(bytes(size))
+    assert done_of(events_of(engine, done_of)) == {1}
+    assert ask(engine, ("briefed",)) == [bytes(size)]
+
+
+def test_closing_with_work_in_hand_is_quick_and_may_be_repeated(engine: Engine) -> None:
+    wait_for_workers(engine)
+    engine.submit(1, ("echo", 1))
+    engine.close()
+    engine.close()
+
+
+# Losing workers: the engines that can
+
+
+@pytest.fixture(params=["cores", "fake"])
+def losing(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """An engine of one worker, for which every request to ``die`` is the worker's last."""
+    made: Engine
+    if request.param == "cores":
+        made = make_cores(bodies.Obedient, workers=1)
+    else:
+        made = FakeEngine(bodies.Obedient, workers=1, kills=lambda asked: isinstance(asked, tuple) and "die" in asked)
+    yield made
+    made.close()
+
+
+def test_a_dead_worker_loses_what_it_was_on_and_what_it_had_ahead_and_is_replaced(losing: Engine) -> None:
+    losing.brief(b"for all")
+    wait_for_workers(losing)
+    losing.submit(1, ("die", signal.SIGKILL))
+    losing.submit(2, ("echo", 2))
+    lost = [event for event in events_of(losing, lambda _: losing.slots().idle) if isinstance(event, Lost)]
+    assert [(event.ticket, event.began) for event in lost] == [(1, True), (2, False)]
+    assert ask(losing, ("echo", 3)) == [3]
+
+
+def test_a_worker_that_comes_later_is_briefed_too(losing: Engine) -> None:
+    losing.brief(b"old")
+    losing.brief(b"new")
+    assert isinstance(ask_for_events(losing, ("die", signal.SIGKILL))[0], Lost)
+    assert ask(losing, ("briefed",), ("count",)) == [b"new", 2]
+
+
+def test_a_fake_worker_can_be_lost_at_will() -> None:
+    engine = FakeEngine(bodies.Obedient, workers=2)
+    engine.submit(1, ("echo", 1))
+    engine.lose_worker()
+    assert engine.wait()[0] == Lost(1, "the worker was lost", began=True)
+    assert engine.wait() == []
+    assert engine.slots().idle == 2
+
+
+def test_a_fake_engine_answers_in_the_order_that_chance_chose_and_in_the_same_one_again() -> None:
+    orders = []
+    for seed in (1, 1, 2, 3):
+        engine = FakeEngine(bodies.Obedient, workers=4, chance=Random(seed))  # noqa: S311 (no secret)
+        for number in range(4):
+            engine.submit(number, ("echo", number))
+        orders.append([event.ticket for _ in range(4) for event in engine.wait() if isinstance(event, Done)])
+    assert orders[0] == orders[1]
+    assert len({tuple(order) for order in orders}) > 1
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
+
+
+# Processes
+
+
+def family(pid: int | None = None) -> set[int]:
+    """The ids of all processes below one."""
+    return {child.pid for child in psutil.Process(pid).children(recursive=True)}
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def start_hanging(engine: Engine, mark: Path, *, ticket: int = 1) -> int:
+    """Have a worker hang; return its process id."""
+    wait_for_workers(engine)
+    engine.submit(ticket, ("hang", str(mark)))
+    until(mark.exists)
+    return int(mark.read_text())
+
+
+def lost_of(events: list[Event]) -> dict[int, bool]:
+    return {event.ticket: event.began for event in events if isinstance(event, Lost)}
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (("die", signal.SIGKILL), "killed by SIGKILL, as the kernel does when memory runs out"),
+        (("die", signal.SIGSEGV), "killed by SIGSEGV, a crash in compiled code"),
+        (("die", signal.SIGTERM), "killed by SIGTERM"),
+        (("leave", 3), "exited by itself with status 1"),
+        (("alarm",), "longer than the time limit"),
+    ],
+)
+def test_the_cause_of_a_death_is_named(cores: CoresEngine, request_: object, reason: str) -> None:
+    (lost,) = ask_for_events(cores, request_)
+    assert isinstance(lost, Lost)
+    assert reason in lost.reason
+
+
+def test_a_worker_killed_from_outside_loses_only_its_own(cores: CoresEngine, tmp_path: Path) -> None:
+    victim = start_hanging(cores, tmp_path / "one")
+    wait_for_workers(cores)
+    other = start_hanging(cores, tmp_path / "two", ticket=2)
+    os.kill(victim, signal.SIGKILL)
+    assert lost_of(events_of(cores, lost_of)) == {1: True}
+    assert not is_gone(other)
+    wait_for_workers(cores)
+    assert ask(cores, ("echo", 1)) == [1]
+
+
+def test_an_idle_worker_that_is_killed_is_replaced(cores: CoresEngine) -> None:
+    wait_for_workers(cores, 2)
+    (victim,) = ask(cores, ("who",))
+    os.kill(victim, signal.SIGKILL)
+    events_of(cores, lambda _: cores.slots().idle == 1)
+    wait_for_workers(cores, 2)
+    assert victim not in ask(cores, *[("who",)] * 10)
+
+
+def test_a_worker_that_closed_its_own_pipe_is_put_to_death(cores: CoresEngine) -> None:
+    (lost,) = ask_for_events(cores, ("close_everything",))
+    assert isinstance(lost, Lost)
+    assert ask(cores, ("echo", 1)) == [1]
+
+
+def test_what_a_function_started_neither_hides_the_death_of_its_worker_nor_outlives_the_engine(
+    cores: CoresEngine, tmp_path: Path
+) -> None:
+    mark = tmp_path / "child"
+    (lost,) = ask_for_events(cores, ("die_with_a_child_left", str(mark)))
+    assert isinstance(lost, Lost)
+    child = int(mark.read_text())
+    assert not is_gone(child)
+    cores.close()
+    until(lambda: is_gone(child), 5)
+
+
+def zygote_of(worker: int) -> int:
+    return int(psutil.Process(worker).ppid())
+
+
+def test_a_killed_zygote_takes_all_with_it_and_the_engine_recovers(cores: CoresEngine, tmp_path: Path) -> None:
+    cores.brief(b"still known")
+    worker = start_hanging(cores, tmp_path / "mark")
+    wait_for_workers(cores)
+    cores.submit(2, ("echo", 2))
+    cores.submit(3, ("hang", str(tmp_path / "three")))
+    before = family()
+    os.kill(zygote_of(worker), signal.SIGKILL)
+    found = events_of(cores, lambda events: 1 in lost_of(events))
+    lost = lost_of(found) | lost_of(events_of(cores, lambda _: cores.slots().idle == 2))
+    assert set(lost) | done_of(found) == {1, 2, 3}
+    assert set(ask(cores, *[("briefed",)] * 4)) == {b"still known"}
+    until(lambda: all(is_gone(pid) for pid in before))
+
+
+def test_closing_ends_every_process_busy_or_not(cores: CoresEngine, tmp_path: Path) -> None:
+    start_hanging(cores, tmp_path / "mark")
+    processes = family()
+    assert len(processes) >= 3
+    cores.close()
+    until(lambda: all(is_gone(pid) for pid in processes), 5)
+
+
+def test_closing_before_the_workers_are_ready_leaves_none() -> None:
+    engine = make_cores(bodies.Obedient, workers=2)
+    processes = family()
+    engine.close()
+    until(lambda: all(is_gone(pid) for pid in processes), 5)
+    until(lambda: not family(), 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path, number: int) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import bodies\n"
+        "from muster._engines.cores import CoresEngine\n"
+        "engine = CoresEngine(bodies.Obedient, workers=2)\n"
+        "while engine.slots().idle < 2: engine.wait()\n"
+        f"engine.submit(1, ('hang', {str(tmp_path / 'mark')!r}))\n"
+        "while True: engine.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, script]) as parent:
+        until((tmp_path / "mark").exists)
+        processes = family(parent.pid)
+        assert len(processes) >= 3
+        parent.send_signal(number)
+        parent.wait()
+    until(lambda: all(is_gone(pid) for pid in processes), 5)
+
+
+def test_the_zygote_has_one_thread_when_it_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "4")
+    engine = CoresEngine(bodies.Obedient, workers=1, preload=["muster._task"])
+    try:
+        assert ask(engine, ("threads_of_parent",)) == [1]
+        assert isinstance(ask_for_events(engine, ("die", signal.SIGKILL))[0], Lost)
+        assert ask(engine, ("threads_of_parent",)) == [1]
+        assert ask(engine, ("environment", "OMP_NUM_THREADS")) == ["4"]
+    finally:
+        engine.close()
+
+
+def test_a_worker_has_one_thread_for_numbers_unless_the_user_says_otherwise(
+    cores: CoresEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert ask(cores, ("environment", "OMP_NUM_THREADS")) == ["1"]
+
+
+def test_files_of_the_users_folder_do_not_pass_for_pythons_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("random", "struct", "selectors"):
+        (tmp_path / f"{name}.py").write_text("raise SystemError('this is no module of Python')")
+    monkeypatch.chdir(tmp_path)
+    engine = make_cores(bodies.Obedient, workers=1)
+    try:
+        assert ask(engine, ("echo", 1)) == [1]
+    finally:
+        engine.close()
+
+
+def test_workers_that_cannot_start_end_in_an_error() -> None:
+    engine = make_cores(bodies.StillBorn, workers=2)
+    try:
+        with pytest.raises(EngineError, match="die before they are ready"):
+            events_of(engine, lambda _: False)
+    finally:
+        engine.close()
+    until(lambda: not family(), 5)
+
+
+def test_an_answer_that_cannot_travel_is_a_failure_and_no_death(cores: CoresEngine) -> None:
+    (failed,) = ask_for_events(cores, ("answer_strangely",))
+    assert isinstance(failed, Failed)
+
+
+# The user's functions, wherever they are defined
+
+ROWS = "a\n" + "\n".join(map(str, range(20_000))) + "\n"
+SCRIPT = """
+import muster
+{body}
+result = muster.run({function}, "rows.csv", "out.csv", workers=2)
+assert result.workers == 2, result
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "function"),
+    [
+        ("", "lambda df: df.assign(b=df.a + 1)"),
+        ("def add(n):\n    return lambda df: df.assign(b=df.a + n)", "add(1)"),
+        ("import os\nn = 1\ndef add(df):\n    assert os\n    df['b'] = df.a + n\n    return df", "add"),
+        ("import beside", "beside.add"),
+        ("class Add:\n    n = 1\n    def __call__(self, df):\n        return df.assign(b=df.a + self.n)", "Add"),
+    ],
+    ids=["lambda", "closure", "function of __main__", "function of a module beside the script", "class of __main__"],
+)
+def test_a_script_without_a_main_guard_runs_its_own_functions(tmp_path: Path, body: str, function: str) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    (tmp_path / "beside.py").write_text("def add(df):\n    return df.assign(b=df.a + 1)\n")
+    (tmp_path / "script.py").write_text(SCRIPT.format(body=body, function=function))
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines == ["a,b", *(f"{n},{n + 1}" for n in range(20_000))]
+
+
+def test_a_class_is_built_once_per_worker(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    (tmp_path / "model.py").write_text(
+        "import os\n"
+        "class Model:\n"
+        "    def __init__(self):\n"
+        "        with open('built', 'a') as log: log.write(f'{os.getpid()}\\n')\n"
+        "    def __call__(self, df):\n"
+        "        with open('called', 'a') as log: log.write(f'{os.getpid()}\\n')\n"
+        "        return df\n"
+    )
+    command = [sys.executable, "-m", "muster", "run", "model.py:Model", "rows.csv", "-o", "out.csv", "--workers", "2"]
+    subprocess.run([*command, "--batch-rows", "100"], cwd=tmp_path, check=True, capture_output=True)
+    built = (tmp_path / "built").read_text().split()
+    called = (tmp_path / "called").read_text().split()
+    assert len(called) >= 200
+    assert len(built) == len(set(built)) <= 2
+    assert set(called) <= set(built)

@@ -1,0 +1,620 @@
+"""The state of a run, driven through orders of events that no cluster would show in a lifetime."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from muster._journal import as_fields, as_outcome
+from muster._model import Outcome, Part, Piece, Seconds, Task
+from muster._progress import (
+    FIRST_TASK,
+    LARGEST_TASK,
+    TASK_SECONDS,
+    Action,
+    Append,
+    Drop,
+    GiveUp,
+    Keep,
+    Progress,
+    Rewind,
+    Submit,
+    Widen,
+)
+
+Row = tuple[int, int]
+"""A row's file and its number there."""
+
+MANY = 1 << 40
+ROW_BYTES = 8
+
+
+@dataclass(frozen=True)
+class World:
+    """An input, and what a function makes of each of its rows."""
+
+    parts: tuple[Part, ...]
+    poison: frozenset[Row] = frozenset()
+    """Rows that kill the worker."""
+    raising: frozenset[Row] = frozenset()
+    other: frozenset[Row] = frozenset()
+    """Rows for which the function returns column ``b``; for the others it is ``a``."""
+    decimal: frozenset[Row] = frozenset()
+    """Rows whose ``a`` is no integer: then it must be written so everywhere."""
+    batch_rows: int | None = None
+    volume: int | None = None
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        return [row for part in self.parts for row in rows_of_part(part)]
+
+    @property
+    def faults(self) -> frozenset[Row]:
+        return frozenset(row for part in self.parts if part.fault for row in rows_of_part(part))
+
+    @cached_property
+    def good(self) -> list[Row]:
+        """The rows that must end up in the output: those that agree with the first that is good."""
+        able = [row for row in self.rows if row not in self.poison | self.raising | self.faults]
+        return [row for row in able if (row in self.other) == (able[0] in self.other)]
+
+    def written(self, row: Row, *, as_decimal: bool) -> str:
+        name = "b" if row in self.other else "a"
+        return f"{name}={row}{'.0' if as_decimal and name == 'a' else ''}"
+
+    @property
+    def output(self) -> list[str]:
+        as_decimal = any(row in self.decimal and row not in self.other for row in self.good)
+        return [self.written(row, as_decimal=as_decimal) for row in self.good]
+
+    def progress(self) -> Progress:
+        return Progress(workers=3, max_bad_rows=MANY, batch_rows=self.batch_rows, volume=self.volume)
+
+
+def rows_of_part(part: Part) -> list[Row]:
+    return [(part.file, row) for row in range(part.row, part.row + part.rows)]
+
+
+def rows_of(task: Task) -> list[Row]:
+    return [(task.file, row) for row in range(task.lo, task.hi)]
+
+
+@dataclass
+class Worker:
+    """Does to a task what the real one does, on rows that are mere numbers."""
+
+    world: World
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    """What was written, by the piece's name."""
+
+    def is_killed_by(self, task: Task) -> bool:
+        return not task.condemned and not self.world.poison.isdisjoint(rows_of(task))
+
+    def answer(self, task: Task) -> Outcome:
+        world, columns, good, bad = self.world, task.expected.columns, [], 0
+        for row in rows_of(task):
+            own = ("b",) if row in world.other else ("a",)
+            if task.condemned or row in world.raising or own != (columns or own):
+                bad += 1
+            else:
+                columns = own
+                good.append(row)
+        outcome = Outcome(task, task.hi - task.lo, 0, bad_rows=bad, seconds=Seconds(total=0.001 * len(good)))
+        if bad > task.bad_rows_left or not good:
+            return outcome
+        decimals = frozenset({"a"} if columns == ("a",) and not world.decimal.isdisjoint(good) else ())
+        as_decimal = "a" in decimals | task.expected.floats
+        name = f"piece-{len(self.texts)}"
+        self.texts[name] = [world.written(row, as_decimal=as_decimal) for row in good]
+        return replace(
+            outcome,
+            rows_out=len(good),
+            output=Piece(name, 1, 0, len(good)),
+            columns=columns,
+            floats=decimals,
+            integers=frozenset({"a"} if columns == ("a",) and not as_decimal else ()),
+        )
+
+
+class Run:
+    """Obey a machine's actions as the runner does, and object to any that it must not ask for."""
+
+    def __init__(self, world: World, *, past: Sequence[dict[str, Any]] = (), worker: Worker | None = None) -> None:
+        self.world = world
+        self.worker = worker or Worker(world)
+        self.progress = world.progress()
+        self.events = list(past)
+        self.earlier = kept_in(past)
+        self.fed = 0
+        self.running: dict[int, Task] = {}
+        self.kept: dict[Row, Outcome] = {}
+        self.kept_rows: set[Row] = set()
+        self.appended: list[Outcome] = []
+        self.finished_tasks = 0
+
+    @property
+    def is_fed(self) -> bool:
+        return self.fed == len(self.world.parts)
+
+    def feed(self, count: int) -> None:
+        """Give the machine more parts, and what an earlier attempt made of them."""
+        first, self.fed = self.fed, min(self.fed + count, len(self.world.parts))
+        while 0 < self.fed < len(self.world.parts) and any(
+            task.first < self.fed < task.last for task in (outcome.task for outcome in self.earlier)
+        ):
+            self.fed += 1  # the parts of one task come in one go: a task never spans two files or spools
+        self.progress.add_parts(self.world.parts[first : self.fed])
+        found = [outcome for outcome in self.earlier if first <= outcome.task.first < self.fed]
+        for outcome in found:
+            self._keep(outcome)
+        if found:
+            self.act(self.progress.restore(found))
+        if self.is_fed:
+            self.progress.no_more_parts()
+
+    def submit(self, *, idle: int, ahead: int) -> None:
+        actions = self.progress.submit(idle=idle, ahead=ahead)
+        assert len(actions) <= idle + ahead
+        self.act(actions)
+
+    def end(self, number: int) -> None:
+        """Let a task come to its end: an outcome, or a dead worker."""
+        task = self.running[number]
+        self.finished_tasks += 1
+        if self.worker.is_killed_by(task):
+            self.lose(number, began=True)
+        else:
+            del self.running[number]
+            self.act(self.progress.done(number, self.worker.answer(task)))
+
+    def lose(self, number: int, *, began: bool) -> None:
+        del self.running[number]
+        self.act(self.progress.lost(number, "it died", began=began))
+
+    def to_the_end(self) -> None:
+        self.feed(len(self.world.parts) - self.fed)
+        while not self.progress.is_done:
+            self.submit(idle=3, ahead=2)
+            assert self.running, "nothing runs, and yet it is not done"
+            self.end(min(self.running))
+            assert self.finished_tasks < 100 * (len(self.world.rows) + 100), "it goes round in circles"
+
+    def act(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Submit(task):
+                    self._start(task)
+                case Keep(outcome):
+                    self._keep(outcome)
+                    self.events.append({"event": "kept", **json.loads(json.dumps(as_fields(outcome)))})
+                case Drop(outcome):
+                    assert self.kept.pop(rows_of(outcome.task)[0]) == outcome
+                    self.kept_rows.difference_update(rows_of(outcome.task))
+                    self.events.append({"event": "dropped", "first": outcome.task.first, "lo": outcome.task.lo})
+                case Append(outcome):
+                    self._append(outcome)
+                case Rewind():
+                    assert self.appended
+                    self.appended = []
+                case Widen() | GiveUp():
+                    pytest.fail(f"nothing is wrong, and yet {action}")
+
+    def _start(self, task: Task) -> None:
+        assert task.number not in self.running
+        assert task.lo < task.hi
+        together = self.world.parts[task.first : task.last]
+        assert {part.file for part in together} == {task.file}
+        assert {row for part in together for row in rows_of_part(part)}.issuperset(rows_of(task))
+        assert not task.condemned or task.hi - task.lo == 1
+        if self.world.batch_rows and not self.earlier:  # what a crash leaves of a batch is done as it lies
+            assert_whole_batches(task, self.world.batch_rows)
+        self.running[task.number] = task
+
+    def _keep(self, outcome: Outcome) -> None:
+        assert self.kept_rows.isdisjoint(rows_of(outcome.task)), "a row was kept twice"
+        self.kept_rows.update(rows_of(outcome.task))
+        self.kept[rows_of(outcome.task)[0]] = outcome
+
+    def _append(self, outcome: Outcome) -> None:
+        assert self.kept[rows_of(outcome.task)[0]] == outcome
+        reached = sum(before.rows_in for before in self.appended)
+        rows = rows_of(outcome.task)
+        assert rows == self.world.rows[reached : reached + len(rows)], "a row was appended out of order"
+        self.appended.append(outcome)
+
+    @property
+    def appended_rows(self) -> list[Row]:
+        return [row for outcome in self.appended for row in rows_of(outcome.task)]
+
+    def assert_ended_well(self) -> None:
+        """Every row is settled once, in order, and the output is what one process would have written."""
+        progress, world = self.progress, self.world
+        assert progress.is_done
+        assert not self.running
+        assert not progress.running
+        assert self.appended_rows == world.rows
+        assert progress.outcomes == self.appended
+        assert progress.rows_done == len(world.rows)
+        assert progress.bad_rows == len(world.rows) - len(world.good)
+        assert progress.columns == (("b" if world.good[0] in world.other else "a",) if world.good else None)
+        pieces = [outcome.output for outcome in self.appended if outcome.output]
+        assert [text for piece in pieces for text in self.worker.texts[piece.name]] == world.output
+        volumes = volumes_of(world)
+        for outcome in self.appended:
+            task = outcome.task
+            assert set(volumes[task.first : task.last]) == {progress.volume_of(outcome)}
+
+
+def assert_whole_batches(task: Task, batch_rows: int) -> None:
+    if task.lo // batch_rows != (task.hi - 1) // batch_rows:
+        assert task.lo % batch_rows == 0
+        assert task.hi % batch_rows == 0 or task.hi == task.row + task.rows
+
+
+def kept_in(events: Iterable[dict[str, Any]]) -> list[Outcome]:
+    """Add up a journal as the runner does."""
+    kept: dict[tuple[int, int], Outcome] = {}
+    for event in events:
+        if event["event"] == "kept":
+            outcome = as_outcome(event)
+            kept[outcome.task.first, outcome.task.lo] = outcome
+        else:
+            kept.pop((event["first"], event["lo"]))
+    return [kept[key] for key in sorted(kept)]
+
+
+def volumes_of(world: World) -> list[int]:
+    """Number each part's volume: a new one begins with the first part after the last one is full."""
+    volumes, volume, filled = [], 0, 0
+    for part in world.parts:
+        if world.volume and filled >= world.volume:
+            volume, filled = volume + 1, 0
+        volumes.append(volume)
+        filled += max(part.stop - part.start, 1)
+    return volumes
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    batch_rows = draw(st.sampled_from([None, None, 1, 3, 4]))
+    parts: list[Part] = []
+    for file in range(draw(st.integers(1, 3))):
+        row = 0
+        counts = draw(st.lists(st.integers(1, 9), max_size=6))
+        for at, count in enumerate(counts):
+            rows = count if batch_rows is None or at == len(counts) - 1 else -(-count // batch_rows) * batch_rows
+            parts.append(Part(file, row * ROW_BYTES, (row + rows) * ROW_BYTES, row, rows))
+            row += rows
+        if draw(st.booleans()):
+            parts.append(Part(file, row * ROW_BYTES, row * ROW_BYTES, row, 1, fault="never closed"))
+    numbered = [row for part in parts if not part.fault for row in rows_of_part(part)]
+    some = st.frozensets(st.sampled_from(numbered), max_size=4) if numbered else st.just(frozenset())
+    every = frozenset(numbered)
+    others = draw(st.one_of(st.just(frozenset()), st.just(every), some, some.map(every.difference)))
+    volume = draw(st.sampled_from([None, 1, 10 * ROW_BYTES]))
+    return World(tuple(parts), draw(some), draw(some), others, draw(some), batch_rows, volume)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Feed, submit, finish, lose and crash in any order; then let it end."""
+
+    @initialize(world=worlds())
+    def begin(self, world: World) -> None:
+        self.run_ = Run(world)
+        self.died: set[Row] = set()
+
+    @rule(count=st.integers(1, 8))
+    @precondition(lambda self: not self.run_.is_fed)
+    def feed(self, count: int) -> None:
+        self.run_.feed(count)
+
+    @rule(idle=st.integers(0, 4), ahead=st.integers(0, 4))
+    def submit(self, idle: int, ahead: int) -> None:
+        self.run_.submit(idle=idle, ahead=ahead)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.run_.running)
+    def end(self, data: st.DataObject) -> None:
+        self.run_.end(data.draw(st.sampled_from(sorted(self.run_.running))))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.run_.running)
+    def lose_what_had_not_begun(self, data: st.DataObject) -> None:
+        self.run_.lose(data.draw(st.sampled_from(sorted(self.run_.running))), began=False)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.run_.running)
+    def lose_what_is_innocent(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.run_.running)))
+        rows = rows_of(self.run_.running[number])
+        alone = len(rows) == 1 and rows[0] not in self.run_.world.poison
+        if alone and rows[0] in self.died:
+            return  # who dies alone again and again is taken for the culprit, and rightly
+        self.died.update(rows if alone else ())
+        self.run_.lose(number, began=True)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.run_.fed)
+    def crash(self, data: st.DataObject) -> None:
+        events = self.run_.events
+        past = events[: data.draw(st.integers(0, len(events)))]
+        self.run_ = Run(self.run_.world, past=past, worker=self.run_.worker)
+        self.died = set()
+
+    def teardown(self) -> None:
+        if hasattr(self, "run_"):
+            self.run_.to_the_end()
+            self.run_.assert_ended_well()
+
+
+AnyOrder.TestCase.settings = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+TestAnyOrderOfEventsEndsWithEveryRowSettledOnce = AnyOrder.TestCase
+
+
+def in_some_order(world: World, chance: Random) -> Run:
+    """Run to the end: who ends next, and who dies on the way, is chance."""
+    run = Run(world)
+    deaths = chance.choice([0, 0, 3])
+    while not run.progress.is_done:
+        if not run.progress.is_complete and chance.random() < 0.5:
+            run.feed(chance.randint(1, 6))
+        run.submit(idle=chance.randint(0, 4), ahead=chance.randint(0, 4))
+        if run.running:
+            number = chance.choice(sorted(run.running))
+            if deaths and len(rows_of(run.running[number])) > 1:
+                deaths -= 1
+                run.lose(number, began=chance.random() < 0.7)
+            else:
+                run.end(number)
+    run.assert_ended_well()
+    return run
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(world=worlds(), seed=st.integers(0, 1 << 32))
+def test_any_prefix_of_a_journal_resumes_to_the_same_end(world: World, seed: int) -> None:
+    run = in_some_order(world, Random(seed))  # noqa: S311 (an order of events is no secret)
+    step = max(1, len(run.events) // 12)
+    for length in range(seed % step, len(run.events) + 1, step):
+        resumed = Run(world, past=run.events[:length], worker=run.worker)
+        resumed.to_the_end()
+        resumed.assert_ended_well()
+
+
+def line_of_parts(count: int, *, rows: int = 1, size: int | None = None) -> tuple[Part, ...]:
+    length = size or rows * ROW_BYTES
+    return tuple(Part(0, at * length, (at + 1) * length, at * rows, rows) for at in range(count))
+
+
+def progress_over(parts: Sequence[Part], **options: Any) -> Progress:  # noqa: ANN401 (those of Progress)
+    progress = Progress(**{"workers": 2, "max_bad_rows": MANY, **options})
+    progress.add_parts(parts)
+    progress.no_more_parts()
+    return progress
+
+
+def submitted(actions: Iterable[Action]) -> Iterator[Task]:
+    return (action.task for action in actions if isinstance(action, Submit))
+
+
+def outcome_of(task: Task, **fields: Any) -> Outcome:  # noqa: ANN401 (those of Outcome)
+    return Outcome(task, **{"rows_in": task.hi - task.lo, "rows_out": task.hi - task.lo, "columns": ("a",), **fields})
+
+
+def three_tasks(progress: Progress) -> tuple[Task, Task, Task]:
+    """Hand out three parts in a task each."""
+    first, second, third = submitted(progress.submit(idle=3, ahead=0))
+    return first, second, third
+
+
+def test_the_first_batch_of_the_input_settles_the_columns_whoever_answers_first() -> None:
+    progress = progress_over(line_of_parts(3))
+    first, second, third = three_tasks(progress)
+    late = outcome_of(third, columns=("z",))
+    assert progress.done(third.number, late) == [Keep(late)]
+    assert progress.columns is None
+    early = outcome_of(first)
+    assert progress.done(first.number, early) == [Keep(early), Append(early), Drop(late)]
+    assert progress.columns == ("a",)
+    assert progress.done(second.number, outcome_of(second, columns=("z",))) == []
+    again = list(submitted(progress.submit(idle=2, ahead=0)))
+    assert {task.first for task in again} == {1, 2}
+    assert {task.expected.columns for task in again} == {("a",)}
+
+
+def test_a_batch_without_columns_settles_nothing() -> None:
+    progress = progress_over(line_of_parts(3))
+    first, second, _ = three_tasks(progress)
+    progress.done(first.number, outcome_of(first, columns=None, rows_out=0, bad_rows=1))
+    assert progress.columns is None
+    progress.done(second.number, outcome_of(second))
+    assert progress.columns == ("a",)
+
+
+def test_an_integer_that_was_written_before_a_decimal_was_seen_is_written_anew() -> None:
+    progress = progress_over(line_of_parts(3))
+    first, second, third = three_tasks(progress)
+    whole = outcome_of(first, integers=frozenset({"a"}))
+    assert progress.done(first.number, whole) == [Keep(whole), Append(whole)]
+    decimal = outcome_of(second, floats=frozenset({"a"}))
+    actions = progress.done(second.number, decimal)
+    assert actions == [Keep(decimal), Append(decimal), Drop(whole), Rewind()]
+    assert progress.done(third.number, outcome_of(third, integers=frozenset({"a"}))) == []
+    again = list(submitted(progress.submit(idle=2, ahead=0)))
+    assert {task.expected.floats for task in again} == {frozenset({"a"})}
+    ends = {task.first: progress.done(task.number, outcome_of(task)) for task in again}
+    assert [type(action) for action in ends[0]] == [Keep, Append, Append]
+    assert progress.is_done
+
+
+def test_integers_beside_decimals_stay_where_the_format_knows_types() -> None:
+    progress = progress_over(line_of_parts(3), same_text=False)
+    first, second, _ = three_tasks(progress)
+    progress.done(first.number, outcome_of(first, integers=frozenset({"a"})))
+    actions = progress.done(second.number, outcome_of(second, floats=frozenset({"a"})))
+    assert [type(action) for action in actions] == [Keep, Append]
+
+
+def test_a_task_that_was_cut_short_is_done_again_when_its_allowance_came_back() -> None:
+    progress = progress_over(line_of_parts(3), max_bad_rows=1)
+    first, second = submitted(progress.submit(idle=2, ahead=0))
+    bad = outcome_of(second, bad_rows=1, integers=frozenset({"a"}))
+    progress.done(second.number, bad)
+    (third,) = submitted(progress.submit(idle=1, ahead=0))
+    assert third.bad_rows_left == 0
+    assert Drop(bad) in progress.done(first.number, outcome_of(first, floats=frozenset({"a"})))
+    nothing_written = outcome_of(third, rows_out=0, columns=None, bad_rows=1)
+    assert progress.done(third.number, nothing_written) == []
+    assert {task.first for task in submitted(progress.submit(idle=2, ahead=0))} == {1, 2}
+
+
+def test_more_bad_rows_than_allowed_stop_the_run_and_are_not_kept() -> None:
+    progress = progress_over(line_of_parts(3), max_bad_rows=2)
+    first, second, third = three_tasks(progress)
+    progress.done(first.number, outcome_of(first, bad_rows=1))
+    progress.done(second.number, outcome_of(second, bad_rows=1))
+    assert progress.done(third.number, outcome_of(third, bad_rows=1, first_error="why")) == [GiveUp(3, "why")]
+    assert len(progress.outcomes) == 2
+
+
+def test_a_value_that_does_not_fit_asks_for_wider_types_and_keeps_nothing() -> None:
+    progress = progress_over(line_of_parts(3))
+    first, second, third = three_tasks(progress)
+    misfit = outcome_of(second, misfits={"a": frozenset({"text"})})
+    assert progress.done(second.number, misfit) == [Widen(misfit)]
+    progress.failed(first.number)
+    progress.failed(third.number)
+    assert not progress.running
+    assert not progress.outcomes
+
+
+def test_a_task_that_had_not_begun_is_not_to_blame_for_the_death_of_its_worker() -> None:
+    progress = progress_over(line_of_parts(1))
+    for _ in range(20):
+        (task,) = submitted(progress.submit(idle=1, ahead=0))
+        assert not task.condemned
+        assert progress.lost(task.number, "it died", began=False) == []
+
+
+@pytest.mark.parametrize("parts", [1, 2, 64])
+def test_a_row_that_kills_costs_a_logarithm_of_deaths_and_is_rejected_alone(parts: int) -> None:
+    rows = 1024 // parts
+    world = World(line_of_parts(parts, rows=rows), poison=frozenset({(0, 700)}))
+    run = Run(world)
+    run.feed(parts)
+    deaths = 0
+    while not run.progress.is_done:
+        run.submit(idle=1, ahead=0)
+        (number,) = run.running
+        deaths += run.worker.is_killed_by(run.running[number])
+        run.end(number)
+    run.assert_ended_well()
+    assert deaths <= 10 + 3
+    (condemned,) = [outcome.task for outcome in run.appended if outcome.task.condemned]
+    assert rows_of(condemned) == [(0, 700)]
+    assert condemned.condemned == "it died (3 times)"
+
+
+def test_what_killed_a_worker_is_never_handed_out_ahead_of_time() -> None:
+    progress = progress_over(line_of_parts(4000, rows=1, size=FIRST_TASK))
+    done, first = submitted(progress.submit(idle=2, ahead=0))
+    progress.done(done.number, outcome_of(done, seconds=Seconds(total=0.5)))
+    progress.lost(first.number, "it died", began=True)
+    ahead = list(submitted(progress.submit(idle=0, ahead=2)))
+    assert len(ahead) == 2
+    assert all(task.first >= first.last for task in ahead)
+    (again,) = submitted(progress.submit(idle=1, ahead=0))
+    assert (again.first, again.last) == (first.first, first.last)
+
+
+def test_a_row_that_cannot_be_read_is_condemned_alone_from_the_start() -> None:
+    fault = Part(0, 80, 80, 10, 1, fault="never closed")
+    progress = progress_over([*line_of_parts(10), fault])
+    tasks: list[Task] = []
+    while not progress.is_done:
+        (task,) = submitted(progress.submit(idle=1, ahead=0))
+        tasks.append(task)
+        progress.done(task.number, outcome_of(task))
+    assert [(task.condemned, task.rows) for task in tasks if task.last == 11] == [("never closed", 1)]
+
+
+def sizes_of_tasks(*, parts: int, size: int, seconds_a_byte: float) -> list[int]:
+    progress = progress_over(line_of_parts(parts, size=size))
+    sizes: list[int] = []
+    while not progress.is_done:
+        (task,) = submitted(progress.submit(idle=1, ahead=0))
+        sizes.append(task.stop - task.start)
+        progress.done(task.number, outcome_of(task, seconds=Seconds(total=sizes[-1] * seconds_a_byte)))
+    return sizes
+
+
+def test_tasks_begin_small_then_take_their_time_and_shrink_towards_the_end() -> None:
+    part, seconds_a_byte = 16 << 10, 1e-6
+    sizes = sizes_of_tasks(parts=1000, size=part, seconds_a_byte=seconds_a_byte)
+    assert sum(sizes) == 1000 * part
+    assert sizes[0] <= FIRST_TASK
+    wanted = TASK_SECONDS / seconds_a_byte
+    assert max(sizes) <= wanted
+    assert sizes[1] > wanted - part
+    left = sum(sizes)
+    for size in sizes:
+        assert size <= max(left / 4, part)
+        left -= size
+    assert sizes[-1] <= 2 * part
+
+
+def test_no_task_is_larger_than_the_largest_however_fast_the_function_is() -> None:
+    sizes = sizes_of_tasks(parts=1000, size=1 << 20, seconds_a_byte=1e-12)
+    assert LARGEST_TASK - (1 << 20) < max(sizes) <= LARGEST_TASK
+
+
+def test_a_part_larger_than_any_task_is_a_task_of_its_own() -> None:
+    size = 2 * LARGEST_TASK
+    assert sizes_of_tasks(parts=3, size=size, seconds_a_byte=1e-6) == [size] * 3
+
+
+def test_work_is_handed_out_ahead_only_while_there_is_plenty() -> None:
+    progress = progress_over(line_of_parts(20, size=FIRST_TASK))
+    assert progress.submit(idle=0, ahead=2) == []  # nobody knows yet how long a task takes
+    (first,) = submitted(progress.submit(idle=1, ahead=0))
+    progress.done(first.number, outcome_of(first, seconds=Seconds(total=TASK_SECONDS)))
+    assert len(progress.submit(idle=0, ahead=2)) == 2
+    while not progress.is_done:
+        ahead = progress.submit(idle=0, ahead=1)
+        assert not ahead or progress.waiting_weight >= 3 * FIRST_TASK
+        list(submitted(progress.submit(idle=1, ahead=0)))
+        for number in progress.running:
+            progress.failed(number)
+
+
+@given(world=worlds(), cuts=st.lists(st.integers(1, 5), max_size=8))
+def test_volumes_are_the_same_however_the_parts_come(world: World, cuts: list[int]) -> None:
+    run = Run(world)
+    for count in cuts:
+        run.feed(count)
+    run.to_the_end()
+    run.assert_ended_well()
+
+
+def test_a_crash_between_what_was_kept_and_what_it_made_obsolete_loses_no_row() -> None:
+    parts = line_of_parts(3)
+    tasks = three_tasks(progress_over(parts))
+    decimal = outcome_of(tasks[0], floats=frozenset({"a"}))
+    whole = outcome_of(tasks[2], integers=frozenset({"a"}))
+    progress = progress_over(parts)
+    assert progress.restore([decimal, whole]) == [Append(decimal), Drop(whole)]
+    assert {task.first for task in submitted(progress.submit(idle=2, ahead=0))} == {1, 2}
