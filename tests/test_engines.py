@@ -112,12 +112,15 @@ def test_every_request_is_answered_once(engine: Engine) -> None:
 
 
 def test_an_exception_comes_back_and_the_worker_goes_on(engine: Engine) -> None:
-    before = set(ask(engine, *[("who",)] * 10))
-    (failed,) = ask_for_events(engine, ("fail", "no such row"))
+    wait_for_workers(engine, engine.workers)
+    engine.submit(1, ("fail", "no such row"))
+    (failed,) = events_of(engine, len)
     assert isinstance(failed, Failed)
+    assert failed.ticket == 1
     assert type(failed.error) is ValueError
     assert str(failed.error) == "no such row"
-    assert set(ask(engine, *[("who",)] * 10)) <= before
+    assert engine.slots().idle == engine.workers
+    assert engine.wait(0.05) == []
 
 
 def test_an_exception_that_only_the_worker_knows_still_comes_back(engine: Engine) -> None:

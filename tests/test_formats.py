@@ -699,3 +699,11 @@ def test_compressed_output_is_made_of_stretches_that_any_tool_reads_as_one(tmp_p
     assert unpack(tmp_path / f"out.csv{suffix}") == (tmp_path / "in.csv").read_bytes()
     magic = {".gz": b"\x1f\x8b\x08", ".zst": b"\x28\xb5\x2f\xfd"}[suffix]
     assert (tmp_path / f"out.csv{suffix}").read_bytes().count(magic) > 1
+
+
+def test_a_byte_order_mark_before_a_header_with_a_line_break_counts_as_no_row_of_a_stream(tmp_path: Path) -> None:
+    text = b'\xef\xbb\xbf"a\nb","c"\n1,x\n2,y\n3,z\n4,w\n'
+    (tmp_path / "in.csv.gz").write_bytes(gzip.compress(text))
+    result = muster.run(lambda df: df, tmp_path / "in.csv.gz", tmp_path / "out.csv", batch_rows=3, workers=0)
+    assert result.rows_out == 4
+    assert (tmp_path / "out.csv").read_bytes() == text.removeprefix(b"\xef\xbb\xbf").replace(b'"c"', b"c")

@@ -1,6 +1,6 @@
 """Put questions to an engine and get the answers in order: for what must be known before the first task."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from muster._engines.base import Done, Engine, Event, Failed, Lost
@@ -18,16 +18,25 @@ class Desk:
         self._engine = engine
         self._tick = tick
         self._last_ticket = 0
+        self._known: dict[Any, Any] = {}
 
     def next_ticket(self) -> int:
         """Count down from -1, so that no ticket is ever taken for a task's number."""
         self._last_ticket -= 1
         return self._last_ticket
 
+    def begin(self, requests: Iterable[Any]) -> None:
+        """Answer requests in this process, for as long as no worker is ready; ``ask`` then has their answers."""
+        for request in requests:
+            self._engine.wait(0)
+            if self._engine.slots().idle:
+                return
+            self._known[request] = request.answer()
+
     def ask(self, requests: Sequence[Any]) -> list[Any]:
         """Answer all requests, in order. Raises what a request raises, ``EngineError`` where workers keep dying."""
-        answers: list[Any] = [None] * len(requests)
-        waiting = list(range(len(requests)))[::-1]
+        answers: list[Any] = [self._known.pop(request, None) if self._known else None for request in requests]
+        waiting = [index for index, answer in enumerate(answers) if answer is None][::-1]
         asked: dict[int, int] = {}
         tries = [0] * len(requests)
         while waiting or asked:

@@ -1,7 +1,7 @@
 """Make a run's output out of its outcomes, and make it visible."""
 
 import dataclasses
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -56,8 +56,16 @@ class Finish:
         self.pause()
         self._has_header = False
         if self._grows:
-            self._grown = f"grown-{secrets.token_hex(4)}"
+            self._grown = f"grown-{os.urandom(4).hex()}"
             self._assembler = Assembler(self._work.folder / self._grown)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what earlier beginnings grew and nothing needs any more."""
+        needed = {self._grown, *(place.file for place in self.moved.values())}
+        for path in self._work.folder.glob("grown-*"):
+            if path.name not in needed:
+                path.unlink()
 
     def append(self, outcome: Outcome) -> Place | None:
         """Take the rows that come next in the output; tell where they were moved to."""

@@ -62,6 +62,14 @@ class Inputs:
         """Tell whether a file must be read from its start."""
         return self.format != "parquet" and (bool(source.codec) or not self._is_splittable())
 
+    def first_questions(self) -> list[Any]:
+        """List what a survey asks first and needs little for: where records start and end."""
+        if self.format == "parquet":
+            return []
+        plain = [source for source in self.sources if not self.is_stream(source)]
+        scans = survey.scans_of(plain, dialect=self.dialect, atom=self.options.part_bytes)
+        return [scan for own in scans for scan in own]
+
     def survey(self, ask: Ask) -> None:
         """Find parts and columns. Raises ``DataError`` when files do not go together."""
         if self.format == "parquet":

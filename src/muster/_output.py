@@ -64,6 +64,8 @@ class Work:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            if isinstance(error, FileExistsError) and not (self.folder.is_file() or self.folder.is_symlink()):
+                return None
             raise UsageError(
                 f"Cannot work in {str(self.folder)!r}: {error.strerror}. Choose an output where you may write."
             ) from error
@@ -236,6 +238,8 @@ class Assembler:
                     raise OSError(f"{path} is shorter than the {size} bytes that were written to it")
                 left -= copied
         self._size += size
+        if hasattr(os, "posix_fadvise"):  # Linux then begins to write it out, so that little is left for the end
+            os.posix_fadvise(self._file.fileno(), begun, size, os.POSIX_FADV_DONTNEED)
         return begun
 
     def close(self) -> None:

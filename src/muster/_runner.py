@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pickle
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -42,11 +41,19 @@ def make_body() -> Body:
     return Worker()
 
 
+def make_body_of_a_process() -> Body:
+    """Make the worker body in a process of its own, which has one core."""
+    from muster._task import use_one_core  # noqa: PLC0415 (likewise)
+
+    use_one_core()
+    return make_body()
+
+
 def engine_of_this_computer(workers: int) -> Engine:
     """Choose the engine: none of the cores' processes where 0 workers are asked for."""
     if workers == 0:
         return InlineEngine(make_body)
-    return CoresEngine(make_body, workers=workers, preload=["muster._task"])
+    return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"])
 
 
 def run(job: Job, *, watch: Watch, make_engine: MakeEngine = engine_of_this_computer) -> Result:
@@ -97,6 +104,8 @@ class _Runner:
             self._say("starting")
             engine = self._engine = make_engine(self._workers)
             self._desk = Desk(engine, tick=lambda: self._watch(self._last))
+            if self._past.surveyed is None:
+                self._desk.begin(self._inputs.first_questions())
             return self._run()
         finally:
             if engine is not None:
@@ -118,7 +127,10 @@ class _Runner:
             kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
             progress = self._work_through(kept)
             result = self._commit(progress)
-        archive(self.work.journal, self._run_id)
+        try:
+            archive(self.work.journal, self._run_id)
+        except OSError as error:
+            self._say("done", note=f"the journal of this run could not be kept: {error}")
         self.work.remove()
         return result
 
@@ -129,7 +141,7 @@ class _Runner:
         described = self._desk.ask([Describe(self._job.steps)])[0]
         self._fingerprint = _past.fingerprint(self._job, self._sources, described)
         past = Past() if self._job.options.fresh else self._past
-        self._run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+        self._run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
         if not past.kept:
             self.work.clear()
             return Past()
@@ -261,6 +273,8 @@ class _Runner:
         found = [outcome for (at, _), outcome in sorted(kept.items()) if first <= at < progress.parts]
         self._resumed += found
         self._act(progress.restore(found))
+        if found:
+            self._finish.tidy()
 
     def _on(self, progress: Progress, event: Event) -> list[_progress.Action]:
         match event:
@@ -340,6 +354,7 @@ class _Runner:
     def _commit(self, progress: Progress) -> Result:
         self._say_progress("writing the output", progress)
         self._check_inputs_are_the_same()
+        self._check_every_row_is_settled(progress)
         outcomes = self._finish.end(progress.outcomes, self._desk.ask, progress.volume_of)
         rows_in, seconds = sum(outcome.rows_in for outcome in outcomes), time.monotonic() - self._began
         has_rejects = any(outcome.rejects for outcome in outcomes)
@@ -372,6 +387,15 @@ class _Runner:
                     f"{source.path!r} has changed while muster read it, so its rows may be of two versions. There is"
                     " no output. Type the command again, with --fresh, when nobody writes to it."
                 )
+
+    def _check_every_row_is_settled(self, progress: Progress) -> None:
+        """Raise ``EngineError`` rather than publish an output that is short of a row, whatever may have gone wrong."""
+        expected = sum(part.rows for part in self._fed)
+        if progress.rows_done != expected:
+            raise EngineError(
+                f"{progress.rows_done} of {expected} rows are settled, so there is no output. This is muster's fault;"
+                " please report it, with the folder of the run. To start over, type the command again with --fresh."
+            )
 
     # What watchers are told
 

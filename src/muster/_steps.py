@@ -1,6 +1,7 @@
 """Call the user's functions on a batch, and find the rows that they cannot take."""
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -143,8 +144,8 @@ class Alarm:
     """
 
     def __init__(self, seconds: float | None) -> None:
-        """Allow this many seconds; ``None`` allows any."""
-        self._seconds = seconds or 0.0
+        """Allow this many seconds; ``None`` allows any, as does a thread, which no signal interrupts."""
+        self._seconds = (seconds or 0.0) if threading.current_thread() is threading.main_thread() else 0.0
 
     def __enter__(self) -> None:
         """Start the clock."""

@@ -23,6 +23,12 @@ from muster.errors import DataError
 _FAULT_BYTES: Final = 64 << 10
 
 
+def use_one_core() -> None:
+    """Keep Arrow from starting threads: this process is one of many, each on a core."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
 class Worker:
     """Answer one request after another under the current briefing."""
 
@@ -30,8 +36,6 @@ class Worker:
         """Wait for a briefing; questions are answered without one."""
         self._briefing: Briefing | None = None
         _targets.forget()
-        pa.set_cpu_count(1)
-        pa.set_io_thread_count(1)
 
     def brief(self, briefing: bytes) -> None:
         """Take a pickled ``Briefing`` for the tasks that follow."""

@@ -13,7 +13,7 @@ from typing import IO, Final
 from muster._model import Dialect, Part, Source, Spool
 from muster.errors import DataError
 
-from ._lines import records, scan
+from ._lines import records, scan, without_mark
 from ._sources import open_stream, read_exactly
 from ._stitch import Block, Stretch, stitch
 from .survey import ATOM_BYTES, numbered
@@ -127,6 +127,7 @@ class Stream:
         if last <= 0:
             return stretches if ended else []
         text = data[: stretches[-1].stop - origin]
+        text = text if origin else without_mark(text)
         starts = [start for start, _ in records(text, delimiter=self._dialect.delimiter, quote=self._dialect.quote)]
         cuts = list(range(per_part, last, per_part))
         edges = [0, *(starts[row + headers] for row in cuts)]

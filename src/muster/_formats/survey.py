@@ -7,6 +7,7 @@ everything that a worker needs; they are answered where the bytes are read.
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from muster._model import Column, Dialect, Part, Source, Spool
@@ -151,25 +152,32 @@ class Survey:
     """Settled already where the format says so itself (Parquet)."""
 
 
+def scans_of(sources: Sequence[Source], *, dialect: Dialect, atom: int | None) -> list[list[Scan]]:
+    """List, for each file, the questions that finding its parts begins with."""
+    total = sum(source.size for source in sources)
+    atom = atom or min(max(total // _PARTS_WANTED, ATOM_BYTES), _LARGEST_ATOM)
+    block = max(BLOCK_BYTES, atom)
+    return [
+        [
+            Scan(source.path, source.size, start, min(start + block, source.size), dialect, atom)
+            for start in range(0, source.size, block)
+        ]
+        for source in sources
+    ]
+
+
 def survey_lines(
     sources: Sequence[Source], ask: Ask, *, dialect: Dialect, atom: int | None, batch_rows: int | None
 ) -> Survey:
     """Split CSV or JSON lines."""
     is_csv = bool(sources) and sources[0].format == "csv"
-    total = sum(source.size for source in sources)
-    atom = atom or min(max(total // _PARTS_WANTED, ATOM_BYTES), _LARGEST_ATOM)
-    block = max(BLOCK_BYTES, atom)
-    scans = [
-        Scan(source.path, source.size, start, min(start + block, source.size), dialect, min(atom, block))
-        for source in sources
-        for start in range(0, source.size, block)
-    ]
+    scans = scans_of(sources, dialect=dialect, atom=atom)
     heads = [Head(source.path, source.size, dialect) for source in sources] if is_csv else []
-    answers = ask([*heads, *scans])
-    headers, blocks = answers[: len(heads)], iter(list(zip(scans, answers[len(heads) :], strict=True)))
+    answers = ask([*heads, *chain.from_iterable(scans)])
+    headers, blocks = answers[: len(heads)], iter(answers[len(heads) :])
     parts: list[Part] = []
     for file, source in enumerate(sources):
-        own = [next(blocks) for _ in range(0, source.size, block)]
+        own = [(scan, next(blocks)) for scan in scans[file]]
         stretches, unclosed = _stitched([pair for pair in own if pair[1] is not None], ask)
         data_start = headers[file][1] if is_csv and headers[file] else 0
         found = numbered(file, stretches, data_start, has_header=is_csv and dialect.header, unclosed=unclosed)

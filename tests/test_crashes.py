@@ -1,0 +1,628 @@
+"""Promises 1 to 3 under fire: whatever is killed, the output is complete and exact, or not there at all."""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from threading import Event
+from time import monotonic
+
+import pandas as pd
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import pytest
+
+from conftest import MUSTER, Ended, Muster
+from muster._generate import generate
+from muster._model import Job, Options, Target, Task
+from muster._output import Work
+from muster._runner import run
+from muster._task import Worker
+from muster.errors import OutputBusyError
+from muster.testing import FakeEngine
+
+ROWS = 4000
+HELD = """
+import os, threading
+import beside
+
+def held(df):
+    while os.path.exists("hold") and df["ID"].max() >= 2000:
+        threading.Event().wait(0.01)
+    return beside.add(df)
+"""
+BESIDE = """
+def add(df):
+    df["TWICE"] = df["SKU"] * 2 + df["FLUX"]
+    return df
+"""
+SLOW = """
+import threading
+
+def slow(df):
+    threading.Event().wait(len(df) * 0.0004)
+    df["TWICE"] = df["SKU"] * 2 + df["FLUX"]
+    return df
+"""
+COMMAND = ("run", "held.py:held", "rows.csv", "-o", "out.csv", "--workers", "2", "--json")
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = monotonic() + seconds
+    while not condition():
+        assert monotonic() < deadline, "it did not happen in time"
+        Event().wait(0.01)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def processes_of(home: Path) -> list[int]:
+    """Find what runs with this MUSTER_HOME: muster, its workers, and all that they started."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("MUSTER_HOME") == str(home):
+                found.append(process.pid)
+    return [pid for pid in found if pid != os.getpid()]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running(home: Path) -> Iterator[None]:
+    yield
+    until(lambda: not processes_of(home), 10)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start ``muster ...`` in the test's folder, and kill it at the end if it still runs."""
+    started: list[subprocess.Popen[str]] = []
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child would inherit that it is ignored
+
+    def call(*arguments: str) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [*MUSTER, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+        return started[-1]
+
+    yield call
+    for process in started:
+        process.kill()
+        process.communicate()
+    signal.signal(signal.SIGINT, previous)
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    out, err = process.communicate(timeout=60)
+    return Ended(process.returncode, out, err)
+
+
+def kept(folder: Path, output: str = "out.csv") -> int:
+    """Count the tasks that the journal says are done."""
+    with contextlib.suppress(FileNotFoundError):
+        return (folder / f"{output}.muster" / "journal.jsonl").read_bytes().count(b'{"event":"kept"')
+    return 0
+
+
+def lay_out(folder: Path, rows: int = ROWS) -> None:
+    generate(rows, folder / "rows.csv")
+    (folder / "held.py").write_text(HELD)
+    (folder / "beside.py").write_text(BESIDE)
+
+
+def right(rows: Path) -> bytes:
+    frame = pd.read_csv(rows)
+    frame["TWICE"] = frame["SKU"] * 2 + frame["FLUX"]
+    text: str = frame.to_csv(index=False)
+    return text.encode()
+
+
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which muster was killed when half of the rows were done."""
+    folder = tmp_path_factory.mktemp("killed")
+    lay_out(folder)
+    (folder / "hold").touch()
+    home = folder / "home"
+    with subprocess.Popen(
+        [*MUSTER, *COMMAND], cwd=folder, env={**os.environ, "MUSTER_HOME": str(home)}, stdout=subprocess.DEVNULL
+    ) as process:
+        until(lambda: kept(folder) >= 3)
+        process.kill()
+    until(lambda: not processes_of(home), 10)
+    assert not (folder / "out.csv").exists()
+    (folder / "hold").unlink()
+    return folder
+
+
+@pytest.fixture
+def unfinished(killed_once: Path, tmp_path: Path) -> Path:
+    """A run to be resumed, in the test's folder."""
+    shutil.copytree(killed_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def assert_right(folder: Path, end: Ended, *, resumed: bool | None = True) -> None:
+    assert end.code == 0, end.err
+    assert (folder / "out.csv").read_bytes() == right(folder / "rows.csv")
+    result = end.json
+    assert result["rows_in"] == result["rows_out"] == (folder / "rows.csv").read_bytes().count(b"\n") - 1
+    assert result["bad_rows"] == 0
+    if resumed is not None:
+        assert bool(result["resumed_parts"]) is resumed
+    assert not (folder / "out.csv.muster").exists()
+    assert not (folder / "out.csv.rejects.jsonl").exists()
+
+
+# The storm
+
+
+@dataclass
+class Storm:
+    """Kill workers, zygotes and muster itself at times that a seed chose."""
+
+    folder: Path
+    chance: Random
+    start: Callable[..., subprocess.Popen[str]]
+    workers_killed: int = 0
+    musters_killed: int = 0
+
+    def rage(self) -> Ended:
+        """Run until the end comes in spite of it all."""
+        while True:
+            process = self.start(
+                "run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "4", "--json", "--quiet"
+            )
+            if self._survives(process):
+                return ended(process)
+
+    def _survives(self, process: subprocess.Popen[str]) -> bool:
+        last = self.musters_killed >= 8
+        enough, delay = kept(self.folder) + self.chance.randint(0, 6), self.chance.random() * 1.5
+        began = monotonic()
+        while True:
+            is_there = (self.folder / "out.csv").exists()
+            if process.poll() is not None:
+                return True
+            assert not is_there or not (self.folder / "out.csv.muster").exists() or last
+            if not last and (monotonic() - began > delay + 1 or kept(self.folder) > enough):
+                self.musters_killed += 1
+                process.kill()
+                process.wait()
+                assert not (self.folder / "out.csv").exists()
+                return False
+            if self.workers_killed < 30:
+                self._kill_a_worker(process.pid)
+            Event().wait(self.chance.random() * 0.1)
+
+    def _kill_a_worker(self, muster: int) -> None:
+        if kept(self.folder) == 0:
+            return
+        with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+            zygote = psutil.Process(muster).children()[0]
+            workers = [zygote] if self.chance.random() < 0.05 else zygote.children()
+            self.chance.choice(workers).kill()
+            self.workers_killed += 1
+
+
+def test_the_output_is_exact_after_30_dead_workers_and_8_dead_musters(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]], seed_rows: Path
+) -> None:
+    shutil.copy(seed_rows, tmp_path / "rows.csv")
+    (tmp_path / "slow.py").write_text(SLOW)
+    storm = Storm(tmp_path, Random(2026), start)  # noqa: S311 (no secret)
+    end = storm.rage()
+    assert storm.musters_killed == 8
+    assert storm.workers_killed == 30
+    assert_right(tmp_path, end)
+
+
+# Any order
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_order_of_answers_and_deaths_gives_the_same_bytes(tmp_path: Path, seed: int) -> None:
+    generate(600, tmp_path / "rows.csv")
+    (tmp_path / "gaps.py").write_text("def gaps(df):\n    return df.assign(ID=df['ID'].where(df['ID'] != 444))\n")
+    chance = Random(seed)  # noqa: S311 (no secret)
+    deaths = chance.choice([0, 5])
+
+    def kills(request: object) -> bool:
+        nonlocal deaths
+        if not isinstance(request, Task) or request.condemned:
+            return False
+        by_chance = deaths > 0 and request.hi - request.lo > 1 and chance.random() < 0.2
+        deaths -= by_chance
+        return by_chance or request.lo <= 77 < request.hi
+
+    job = Job(
+        (Target("file", str(tmp_path / "gaps.py"), "gaps"),),
+        (str(tmp_path / "rows.csv"),),
+        str(tmp_path / "out.csv"),
+        Options(workers=3, part_bytes=1000),
+    )
+    result = run(
+        job,
+        watch=lambda _: None,
+        make_engine=lambda _: FakeEngine(Worker, workers=3, chance=chance, kills=kills),
+    )
+    assert (result.rows_in, result.rows_out, result.bad_rows) == (600, 599, 1)
+    frame = pd.read_csv(tmp_path / "rows.csv")
+    frame["ID"] = frame["ID"].where(frame["ID"] != 444)
+    assert (tmp_path / "out.csv").read_text() == frame.drop(77).to_csv(index=False)
+    (reject,) = (tmp_path / "out.csv.rejects.jsonl").read_text().splitlines()
+    assert json.loads(reject)["row"] == 77
+
+
+# Signals
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("how", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+def test_a_run_that_is_told_to_stop_says_so_and_can_be_resumed(
+    muster: Muster, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], how: tuple[int, int], workers: str
+) -> None:
+    number, code = how
+    lay_out(tmp_path)
+    (tmp_path / "hold").touch()
+    process = start(*COMMAND, "--workers", workers)
+    until(lambda: kept(tmp_path) >= 1)
+    process.send_signal(number)
+    end = ended(process)
+    assert end.code == code
+    assert "type the same command again" in end.err
+    assert "Traceback" not in end.err
+    assert not (tmp_path / "out.csv").exists()
+    (tmp_path / "hold").unlink()
+    assert_right(tmp_path, muster(*COMMAND, "--workers", workers))
+
+
+def test_no_process_outlives_a_muster_that_is_killed(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]], home: Path
+) -> None:
+    lay_out(tmp_path)
+    (tmp_path / "hold").touch()
+    process = start(*COMMAND)
+    until(lambda: kept(tmp_path) >= 2)
+    assert len(processes_of(home)) == 1 + 1 + 2
+    process.kill()
+    until(lambda: not processes_of(home), 5)
+
+
+# One output, two musters
+
+
+def test_a_second_muster_on_the_same_output_is_refused_while_the_first_goes_on(
+    muster: Muster, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    lay_out(tmp_path)
+    (tmp_path / "hold").touch()
+    first = start(*COMMAND)
+    until(lambda: kept(tmp_path) >= 2)
+    for option in ("--json", "--fresh"):
+        second = muster(*COMMAND, option)
+        assert second.code == 2
+        assert "Another muster process is writing 'out.csv'" in second.err
+    assert first.poll() is None
+    (tmp_path / "hold").unlink()
+    assert_right(tmp_path, ended(first), resumed=False)
+
+
+def test_one_that_comes_while_another_puts_its_folder_away_is_refused_or_finds_order(tmp_path: Path) -> None:
+    holders = taken = 0
+
+    def take_and_remove() -> None:
+        nonlocal holders, taken
+        for _ in range(300):
+            work = Work(str(tmp_path / "out.csv"), home=tmp_path)
+            try:
+                work.take()
+            except OutputBusyError:
+                continue
+            holders += 1
+            assert holders == 1
+            (work.parts / "piece").write_text("rows")
+            (work.parts / "piece").read_text()
+            holders -= 1
+            taken += 1
+            work.remove()
+            work.release()
+
+    with ThreadPoolExecutor(6) as threads:
+        for done in [threads.submit(take_and_remove) for _ in range(6)]:
+            done.result()
+    assert taken > 10
+    assert list(tmp_path.iterdir()) == []
+
+
+# Resuming
+
+
+def test_a_killed_run_is_resumed_by_the_same_command(muster: Muster, unfinished: Path) -> None:
+    assert_right(unfinished, muster(*COMMAND))
+
+
+def test_a_run_may_be_resumed_with_other_workers_and_other_limits(muster: Muster, unfinished: Path) -> None:
+    assert_right(unfinished, muster(*COMMAND, "--workers", "1", "--max-bad-rows", "5", "--timeout", "60s"))
+
+
+def changed_input(folder: Path) -> None:
+    with (folder / "rows.csv").open("a") as rows:
+        rows.write("4000,1,0.5,x,y\n")
+
+
+def touched_input(folder: Path) -> None:
+    data = (folder / "rows.csv").read_bytes()
+    (folder / "rows.csv").write_bytes(data[:-10] + b"012345678\n")
+
+
+def changed_function(folder: Path) -> None:
+    (folder / "held.py").write_text(HELD.replace("return beside.add(df)", "return beside.add(df).head(0)"))
+
+
+def changed_module_beside(folder: Path) -> None:
+    (folder / "beside.py").write_text(BESIDE.replace("* 2", "* 3"))
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "reason"),
+    [
+        (changed_input, (), "the input 'rows.csv' has changed"),
+        (touched_input, (), "the input 'rows.csv' has changed"),
+        (changed_function, (), "the code of 'held', or of a module beside it, has changed"),
+        (changed_module_beside, (), "the code of 'held', or of a module beside it, has changed"),
+        (None, ("--batch-rows", "100"), "batch_rows was None, and is 100 now"),
+        (None, ("--dtype", "FLUX=float32"), "dtype was None, and is 'FLUX=float32' now"),
+        (None, ("--delimiter", ";"), "dialect was"),
+    ],
+)
+def test_a_changed_job_is_refused_with_the_reason(
+    muster: Muster,
+    unfinished: Path,
+    change: Callable[[Path], None] | None,
+    options: tuple[str, ...],
+    reason: str,
+) -> None:
+    if change is not None:
+        change(unfinished)
+    refused = muster(*COMMAND, *options)
+    assert refused.code == 2
+    assert reason in refused.err
+    assert "--fresh" in refused.err
+    assert not (unfinished / "out.csv").exists()
+    if options:
+        assert_right(unfinished, muster(*COMMAND))
+        return
+    again = muster(*COMMAND, "--fresh")
+    assert again.code == 0, again.err
+    assert again.json["resumed_parts"] == 0
+    assert again.json["rows_in"] == len(pd.read_csv(unfinished / "rows.csv"))
+
+
+def test_fresh_starts_over_even_when_nothing_has_changed(muster: Muster, unfinished: Path) -> None:
+    assert_right(unfinished, muster(*COMMAND, "--fresh"), resumed=False)
+
+
+def test_a_torn_last_line_of_the_journal_costs_no_more_than_its_task(muster: Muster, unfinished: Path) -> None:
+    journal = unfinished / "out.csv.muster" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    last = max(at for at, line in enumerate(lines) if b'"event":"kept"' in line)
+    journal.write_bytes(b"".join(lines[:last]) + lines[last][:-20])
+    assert_right(unfinished, muster(*COMMAND))
+
+
+def test_a_journal_of_zeros_starts_over(muster: Muster, unfinished: Path) -> None:
+    journal = unfinished / "out.csv.muster" / "journal.jsonl"
+    journal.write_bytes(bytes(journal.stat().st_size))
+    assert_right(unfinished, muster(*COMMAND), resumed=False)
+
+
+def written_rows(folder: Path) -> list[Path]:
+    work = folder / "out.csv.muster"
+    return [path for path in work.rglob("*") if path.is_file() and path.name not in {"lock", "journal.jsonl"}]
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for at in range(0, len(data), 512):
+        data[at] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
+def test_rows_that_a_power_cut_has_spoilt_are_done_again(
+    muster: Muster, unfinished: Path, damage: Callable[[Path], None]
+) -> None:
+    damaged = [path for path in written_rows(unfinished) if path.stat().st_size]
+    assert damaged
+    for path in damaged:
+        damage(path)
+    assert_right(unfinished, muster(*COMMAND), resumed=None)
+
+
+# Dying at every step of the end
+
+DYING = """
+import importlib, os, signal, sys
+from muster.cli import main
+
+where, name, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
+module, _, owner = where.partition(":")
+place = importlib.import_module(module)
+place = getattr(place, owner) if owner else place
+real = getattr(place, name)
+
+def dying(*arguments, **named):
+    global calls
+    calls -= 1
+    if not calls:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments, **named)
+
+setattr(place, name, dying)
+main(sys.argv[4:])
+"""
+
+STEPS_OF_THE_END = {
+    "out.csv": [
+        "muster._output:Assembler append 2",
+        "muster._output:Work publish 1",
+        "muster._output _sync 1",
+        "muster._output:Path replace 1",
+        "muster._output _sync 2",
+        "muster._runner archive 1",
+        "muster._history:shutil move 1",
+        "muster._output:Work remove 1",
+        "muster._output _remove 2",
+    ],
+    "out/": [
+        "muster._output:Work publish 1",
+        "muster._output:Path replace 1",
+        "muster._output:Path replace 2",
+        "muster._runner archive 1",
+        "muster._output:Work remove 1",
+    ],
+    "out.csv.gz": ["muster._output:Work publish 1", "muster._runner archive 1"],
+}
+
+
+@pytest.mark.parametrize(
+    ("output", "step"), [(output, step) for output, steps in STEPS_OF_THE_END.items() for step in steps]
+)
+def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command_mends_it(
+    muster: Muster, tmp_path: Path, output: str, step: str
+) -> None:
+    lay_out(tmp_path, rows=500)
+    put_there_before(tmp_path / output, is_folder=output.endswith("/"))
+    old = content(tmp_path / output)
+    command = ("run", "held.py:held", "rows.csv", "-o", output, "--workers", "0", "--json", "--quiet")
+    dead = subprocess.run([sys.executable, "-c", DYING, *step.split(), *command], cwd=tmp_path, check=False)
+    assert dead.returncode == -signal.SIGKILL
+    found = content(tmp_path / output)
+    end = muster(*command)
+    assert end.code == 0, end.err
+    assert end.json["rows_out"] == 500
+    new = content(tmp_path / output)
+    assert b"TWICE" in unpacked(new)
+    assert found in (old, new, {})
+    assert not (tmp_path / f"{output.rstrip('/')}.muster").exists()
+
+
+def put_there_before(output: Path, *, is_folder: bool) -> None:
+    if is_folder:
+        output.mkdir()
+        (output / "_manifest.json").write_text("{}")
+    else:
+        output.write_text("an earlier output")
+
+
+def content(path: Path) -> dict[str, bytes]:
+    if path.is_dir():
+        return {file.name: file.read_bytes() for file in path.iterdir()}
+    return {path.name: path.read_bytes()} if path.exists() else {}
+
+
+def unpacked(files: dict[str, bytes]) -> bytes:
+    return b"".join(gzip.decompress(data) if name.endswith(".gz") else data for name, data in files.items())
+
+
+# The output's place
+
+
+def test_a_folder_that_is_not_musters_own_is_left_alone(muster: Muster, tmp_path: Path) -> None:
+    lay_out(tmp_path, rows=20)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    end = muster("run", "held.py:held", "rows.csv", "-o", "out/")
+    assert end.code == 2
+    assert "holds files that muster did not write" in end.err
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
+    assert not (tmp_path / "out.muster").exists()
+
+
+def test_a_folder_output_replaces_the_one_before_as_a_whole(muster: Muster, tmp_path: Path) -> None:
+    lay_out(tmp_path, rows=20)
+    for rows in (20, 30):
+        generate(rows, tmp_path / "rows.csv")
+        assert muster("run", "held.py:held", "rows.csv", "-o", "out/").code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_manifest.json", "part-00000.csv"]
+    assert len(pd.read_csv(tmp_path / "out" / "part-00000.csv")) == 30
+
+
+def test_nothing_but_the_output_is_left_after_success(muster: Muster, tmp_path: Path, home: Path) -> None:
+    lay_out(tmp_path)
+    before = {path.name for path in tmp_path.iterdir()}
+    assert_right(tmp_path, muster(*COMMAND), resumed=False)
+    assert {path.name for path in tmp_path.iterdir()} - before - {"__pycache__"} == {"out.csv"}
+    assert not processes_of(home)
+    (journal,) = (home / "runs").iterdir()
+    assert json.loads(journal.read_text().splitlines()[-1])["event"] == "finished"
+
+
+def test_the_output_is_what_it_was_until_a_run_that_fails_is_mended(muster: Muster, tmp_path: Path) -> None:
+    lay_out(tmp_path, rows=50)
+    assert muster(*COMMAND).code == 0
+    before = sha256(tmp_path / "out.csv")
+    (tmp_path / "held.py").write_text("def held(df):\n    raise ValueError('no')\n")
+    end = muster(*COMMAND, "--max-bad-rows", "3")
+    assert end.code == 1
+    assert sha256(tmp_path / "out.csv") == before
+
+
+# A full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = os.geteuid() == 0 and mount(folder, "size=2m") == 0
+    if not mounted and not os.environ.get("CI"):
+        pytest.skip("mounting a small file system takes root")
+    assert mounted
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)  # noqa: S607 (wherever it is)
+
+
+def mount(folder: Path, options: str) -> int:
+    return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=False).returncode  # noqa: S607
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_full_disk_stops_the_run_and_the_same_command_goes_on_when_there_is_room(
+    muster: Muster, tmp_path: Path, small_disk: Path, seed_rows: Path, workers: str
+) -> None:
+    shutil.copy(seed_rows, tmp_path / "rows.csv")
+    (tmp_path / "held.py").write_text(HELD)
+    (tmp_path / "beside.py").write_text(BESIDE)
+    command = ("run", "held.py:held", "rows.csv", "-o", "small/out.csv", "--workers", workers, "--json")
+    for _ in range(2):
+        full = muster(*command)
+        assert full.code == 3, full.err
+        assert "No space left on device" in full.err
+        assert "type the same command again" in full.err
+        assert "Traceback" not in full.err
+        assert not (small_disk / "out.csv").exists()
+    assert mount(small_disk, "remount,size=64m") == 0
+    end = muster(*command)
+    assert end.code == 0, end.err
+    assert end.json["resumed_parts"] > 0
+    assert (small_disk / "out.csv").read_bytes() == right(tmp_path / "rows.csv")
+    assert [path.name for path in small_disk.iterdir()] == ["out.csv"]
