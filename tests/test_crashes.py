@@ -18,7 +18,7 @@ from threading import Event
 from time import monotonic
 
 import pandas as pd
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 import pytest
 
 from conftest import MUSTER, Ended, Muster

@@ -353,8 +353,7 @@ def test_files_with_the_same_columns_in_another_order_are_one_input(tmp_path: Pa
 
 
 def rendered(frame: pd.DataFrame) -> str:
-    text: bytes = muster_csv.render(_rows.from_result(frame, nested="text"), delimiter=",")
-    return text.decode()
+    return bytes(muster_csv.render(_rows.from_result(frame, nested="text"), delimiter=",")).decode()
 
 
 def check_written(values: object) -> None:

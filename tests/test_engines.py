@@ -11,7 +11,7 @@ from threading import Event as Flag
 from time import monotonic
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 import pytest
 
 import bodies

@@ -1,11 +1,22 @@
 """Run the pandas function you have over files that have outgrown it: exact, fast, resumable."""
 
-from muster._generate import generate
-from muster._model import Dialect, Result, Snapshot
-from muster._pipeline import Pipeline, read_csv, read_json, read_parquet, run
-from muster.errors import DataError, EngineError, MusterError, TooManyBadRowsError, UsageError, UserCodeError
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from muster._generate import generate
+    from muster._model import Dialect, Result, Snapshot
+    from muster._pipeline import Pipeline, read_csv, read_json, read_parquet, run
+    from muster.errors import DataError, EngineError, MusterError, TooManyBadRowsError, UsageError, UserCodeError
 
 __version__ = "0.1.0"
+
+_ROOMS: Final = {
+    "_generate": ("generate",),
+    "_model": ("Dialect", "Result", "Snapshot"),
+    "_pipeline": ("Pipeline", "read_csv", "read_json", "read_parquet", "run"),
+    "errors": ("DataError", "EngineError", "MusterError", "TooManyBadRowsError", "UsageError", "UserCodeError"),
+}
 
 __all__ = [
     "DataError",
@@ -24,3 +35,15 @@ __all__ = [
     "read_parquet",
     "run",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load a name when it is first asked for: workers ask for none of them, and start sooner."""
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(importlib.import_module(f"muster.{room}"), name)
+    raise AttributeError(f"module 'muster' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -5,7 +5,7 @@ import json
 import pickle
 import time
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster import _targets
-from muster._formats import _kinds, _rows, csv, jsonl, parquet
+from muster._formats import _kinds, _rows, csv
 from muster._formats._sources import reader
 from muster._model import Briefing, Outcome, Piece, Seconds, Task
 from muster._steps import BadRow, Steps
@@ -97,8 +97,12 @@ class _Work:
         if task.start == task.stop:
             return self._no_rows()
         if self.source.format == "parquet":
+            from muster._formats import parquet  # noqa: PLC0415 (a worker for text starts sooner without)
+
             return parquet.read(self.path, lo=task.lo, hi=task.hi, columns=briefing.columns)
         if self.source.format == "jsonl":
+            from muster._formats import jsonl  # noqa: PLC0415 (likewise)
+
             encoding = briefing.dialect.encoding
             rows = jsonl.read(self._data(), row=task.row, count=task.rows, columns=briefing.columns, encoding=encoding)
         else:
@@ -115,6 +119,8 @@ class _Work:
     def _no_rows(self) -> _rows.Rows:
         """Give a frame without rows, or a single row that is at fault."""
         if self.source.format == "parquet":
+            from muster._formats import parquet  # noqa: PLC0415 (likewise)
+
             table = parquet.read(self.path, lo=0, hi=0, columns=self.briefing.columns).table
         else:
             types = [(column.name, _kinds.ARROW[_rows.type_of(column)]) for column in self.briefing.columns]
@@ -135,7 +141,7 @@ class _Work:
 
     def _write(self, outcome: Outcome, tables: list[pa.Table], bad: dict[int, BadRow]) -> Outcome:
         if bad:
-            outcome = dataclasses.replace(outcome, rejects=self._write_piece("rejects", self._rejects(bad), len(bad)))
+            outcome = dataclasses.replace(outcome, rejects=self._write_piece("rejects", [self._rejects(bad)], len(bad)))
         if not tables:
             return outcome
         floats = {column.name for table in tables for column in table.schema if pa.types.is_floating(column.type)}
@@ -151,17 +157,27 @@ class _Work:
             integers=frozenset(integers),
         )
 
-    def _render(self, tables: list[pa.Table]) -> bytes:
+    def _render(self, tables: list[pa.Table]) -> list[bytes | memoryview]:
         if self.briefing.format == "csv":
-            return b"".join(csv.render(table, delimiter=self.briefing.delimiter) for table in tables)
+            return [csv.render(table, delimiter=self.briefing.delimiter) for table in tables]
         if self.briefing.format == "jsonl":
-            return b"".join(jsonl.render(table) for table in tables)
-        return parquet.render(parquet.joined(tables))
+            from muster._formats import jsonl  # noqa: PLC0415 (likewise)
 
-    def _write_piece(self, kind: str, data: bytes, rows: int) -> Piece:
+            return [jsonl.render(table) for table in tables]
+        from muster._formats import parquet  # noqa: PLC0415 (likewise)
+
+        return [parquet.render(parquet.joined(tables))]
+
+    def _write_piece(self, kind: str, texts: Sequence[bytes | memoryview], rows: int) -> Piece:
         path = Path(f"{self.briefing.folder}-{self.task.number}.{kind}")
-        path.write_bytes(data)
-        return Piece(path.name, len(data), zlib.crc32(data), rows)
+        crc = 0
+        with path.open("wb", buffering=0) as file:
+            for text in texts:
+                crc = zlib.crc32(text, crc)
+                left = memoryview(text)
+                while left:
+                    left = left[file.write(left) :]
+        return Piece(path.name, sum(map(len, texts)), crc, rows)
 
     def _rejects(self, bad: dict[int, BadRow]) -> bytes:
         raw = self._raw(bad)
@@ -184,6 +200,8 @@ class _Work:
         """Find where each row starts in its file, and its text."""
         task, dialect = self.task, self.briefing.dialect
         if self.source.format == "parquet":
+            from muster._formats import parquet  # noqa: PLC0415 (likewise)
+
             return {row: (None, parquet.as_text(self.path, row)) for row in rows}
         if task.start == task.stop:
             begin = task.start - self.origin

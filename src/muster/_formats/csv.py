@@ -235,7 +235,7 @@ def _text(cells: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
     return decoded, pc.and_not(array.is_valid(), decoded.is_valid()).to_numpy(zero_copy_only=False)
 
 
-def render(table: pa.Table, *, delimiter: str) -> bytes:
+def render(table: pa.Table, *, delimiter: str) -> bytes | memoryview:
     """Write rows without a header, as pandas' ``to_csv(index=False)`` does: few quotes, ``1.0``, ``True``."""
     if not table.num_columns or not len(table):
         return b""
@@ -248,7 +248,7 @@ def render(table: pa.Table, *, delimiter: str) -> bytes:
         )
         try:
             pyarrow.csv.write_csv(plain, sink, options)
-            return bytes(sink.getvalue().to_pybytes())
+            return memoryview(sink.getvalue())
         except pa.ArrowInvalid:
             pass  # a cell needs quotes, which Arrow would then put around every cell
     return _quoted(plain, delimiter)
