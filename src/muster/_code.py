@@ -1,7 +1,6 @@
 """Tell the user's code from everybody else's, and know it again when it has changed."""
 
 import hashlib
-import inspect
 import site
 import sys
 import sysconfig
@@ -18,10 +17,11 @@ _LIBRARIES: Final = tuple(
 
 
 def files_beside(module: types.ModuleType) -> list[Path]:
-    """List the module's file and those of all loaded modules in its folder or below."""
+    """List the module's file, those in its folder (any may be imported yet), and those loaded from below it."""
     own = Path(module.__file__ or "")
     loaded = [getattr(other, "__file__", None) for other in list(sys.modules.values())]
-    return sorted({Path(f) for f in loaded if f and Path(f).is_relative_to(own.parent) and is_users(f)} | {own})
+    below = {Path(f) for f in loaded if f and Path(f).is_relative_to(own.parent) and is_users(f)}
+    return sorted({own, *own.parent.glob("*.py"), *below})
 
 
 def fingerprint_of_files(paths: Iterable[Path], name: str) -> str:
@@ -45,29 +45,53 @@ def _add(digest: Any, value: object, *, seen: set[int]) -> None:  # noqa: ANN401
     if isinstance(value, types.ModuleType) or _is_from_a_library(value):
         digest.update(getattr(value, "__name__", type(value).__name__).encode())
         return
-    if isinstance(value, type):
-        seen.add(id(value))
-        parts: Iterable[object] = (part for _, part in sorted(vars(value).items()) if inspect.isroutine(part))
-    elif isinstance(value, types.FunctionType):
-        seen.add(id(value))
-        parts = _parts_of_function(value)
-    elif isinstance(value, types.CodeType):
-        digest.update(value.co_code + repr(value.co_names).encode())
-        parts = value.co_consts
-    elif isinstance(value, set | frozenset):
-        parts = sorted(map(repr, value))
-    else:
-        digest.update(_bytes_of(value))
-        parts = ()
-    for part in parts:
+    seen.add(id(value))
+    for part in _parts(digest, value):
         _add(digest, part, seen=seen)
+
+
+def _parts(digest: Any, value: object) -> Iterable[object]:  # noqa: ANN401, C901, PLR0911 (a case for each kind of value)
+    """Digest what a value is by itself; list what it is made of."""
+    match value:
+        case type():
+            own = [item for item in sorted(vars(value).items()) if not item[0].startswith("__") or callable(item[1])]
+            return [*own, *value.__bases__]
+        case types.FunctionType():
+            return _parts_of_function(value)
+        case types.MethodType():
+            return [value.__func__, value.__self__]
+        case types.CodeType():
+            digest.update(value.co_code + repr(value.co_names).encode())
+            return value.co_consts
+        case property():
+            return [value.fget, value.fset]
+        case staticmethod() | classmethod():
+            return [value.__func__]
+        case set() | frozenset():
+            return sorted(map(repr, value))
+        case list() | tuple():
+            return value
+        case dict():
+            return value.items()
+        case _ if hasattr(value, "__dict__") and not _is_from_a_library(type(value)):
+            return [type(value), sorted(vars(value).items())]
+        case _:
+            digest.update(_bytes_of(value))
+            return ()
 
 
 def _parts_of_function(function: types.FunctionType) -> list[object]:
     """List a function's code, and the values that it finds in its closure, its defaults and its module."""
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    names = [name for name in function.__code__.co_names if name in function.__globals__]
-    return [function.__code__, function.__defaults__, *cells, *(function.__globals__[name] for name in names)]
+    cells = [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
+    names = [name for name in sorted(_names(function.__code__)) if name in function.__globals__]
+    globals_ = [function.__globals__[name] for name in names]
+    return [function.__code__, function.__defaults__, function.__kwdefaults__, *cells, *globals_]
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Name what code looks up, with the comprehensions and functions inside it."""
+    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*map(_names, inner))
 
 
 def _is_from_a_library(value: object) -> bool:

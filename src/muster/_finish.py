@@ -12,6 +12,7 @@ from muster._formats.volumes import Seal, SealParquet, header
 from muster._inputs import Inputs
 from muster._model import Options, Outcome, Task
 from muster._output import Assembler, Place, Work
+from muster.errors import EngineError
 
 _VOLUME_BYTES: Final = 64 << 20
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
@@ -94,8 +95,8 @@ class Finish:
         """
         columns = next((outcome.columns for outcome in outcomes if outcome.columns is not None), None)
         if columns is None and self._inputs.columns:
-            blank: Outcome = ask([_blank_task()])[0]
-            outcomes, columns = [*outcomes, dataclasses.replace(blank, bad_rows=0)], blank.columns
+            blank = self._ask_for_columns(ask)
+            outcomes, columns = [*outcomes, blank], blank.columns
             if self._grows:
                 self.begin()
                 self.append(blank)
@@ -106,6 +107,13 @@ class Finish:
         else:
             self._work.publish(rejects, files=self._seal(outcomes, ask, volume_of, columns))
         return outcomes
+
+    def _ask_for_columns(self, ask: Ask) -> Outcome:
+        try:
+            blank: Outcome = ask([_blank_task()])[0]
+        except EngineError:  # the function cannot take a frame without rows: then the output has no columns
+            return Outcome(_blank_task(), 0, 0)
+        return dataclasses.replace(blank, bad_rows=0)
 
     def _header(self, columns: tuple[str, ...] | None) -> bytes:
         if columns is None or self.format != "csv" or not self._inputs.dialect.header:

@@ -24,6 +24,8 @@ def generate(rows: int, output: str | os.PathLike[str]) -> None:
     if rows < 0:
         raise UsageError(f"--rows {rows}: it must be 0 or more.")
     path = Path(output)
+    if not path.name or path.is_dir():
+        raise UsageError(f"{str(output)!r} is a folder. Name a file.")
     unfinished = path.with_name(path.name + ".unfinished")
     try:
         with unfinished.open("w") as file:

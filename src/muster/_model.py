@@ -13,6 +13,13 @@ class Source:
     stamp: str
     format: str
     codec: str = ""
+    given: str = ""
+    """The path as the user gave it; ``path`` is absolute, whatever folder the user's function goes to."""
+
+    @property
+    def name(self) -> str:
+        """Name the file as the user does."""
+        return self.given or self.path
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The output of a run: the work folder beside it, the file that grows in it, and the rename that makes it visible."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -18,6 +19,7 @@ from muster.errors import OutputBusyError, UsageError
 
 MANIFEST: Final = "_manifest.json"
 _COPY_BYTES: Final = 8 << 20
+_NO_KERNEL_COPY: Final = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class Work:
         self.is_folder = output.endswith("/")
         plain = output.rstrip("/")
         digest = hashlib.sha256(output.encode()).hexdigest()[:16]
-        self.folder = home / "work" / digest if self.is_remote else Path(plain + ".muster").absolute()
+        # Through a symbolic link to the file that it names, as every other program would write.
+        self._path = Path(os.path.realpath(plain))
+        self.folder = home / "work" / digest if self.is_remote else Path(f"{self._path}.muster")
         self.rejects = plain + ".rejects.jsonl"
         self.journal = self.folder / "journal.jsonl"
         self.parts = self.folder / "parts"
@@ -93,9 +97,13 @@ class Work:
                 self._check_is_ours(list_folder(self.output))
             check_writable(self.output)
             return
-        output = Path(self.output)
+        output = self._path
         if not output.absolute().parent.is_dir():
             raise UsageError(f"No folder {str(output.absolute().parent)!r} to write {self.output!r} in. Make it first.")
+        if output.exists() and not (output.is_file() or output.is_dir()):
+            raise UsageError(f"{self.output!r} is neither a file nor a folder, and a run replaces it. Choose another.")
+        if self.is_folder and output.is_file():
+            raise UsageError(f"{self.output!r} is to be a folder, but is a file. Leave out the / or remove the file.")
         if not self.is_folder and output.is_dir():
             raise UsageError(f"{self.output!r} is a folder. For numbered part files type {self.output}/ instead.")
         if self.is_folder and output.exists():
@@ -168,7 +176,7 @@ class Work:
             self._publish_folder()
         else:
             _sync(self.folder / complete)
-            self._publish_file(self.folder / complete, self.output)
+            self._publish_file(self.folder / complete, self.output if self.is_remote else str(self._path))
 
     def _publish_rejects(self, pieces: list[Path]) -> None:
         if not pieces:
@@ -203,7 +211,7 @@ class Work:
                 upload(path, self.output + path.name)
             delete(self.output, sorted(set(list_folder(self.output)) - {path.name for path in written}))
             return
-        output = Path(self.output)
+        output = self._path
         if output.exists():
             replaced = self.folder / "replaced"
             _remove(replaced)
@@ -231,9 +239,7 @@ class Assembler:
         with path.open("rb", buffering=0) as piece:
             left = size
             while left:
-                copied = os.copy_file_range(
-                    piece.fileno(), self._file.fileno(), min(left, _COPY_BYTES), offset_src=offset + size - left
-                )
+                copied = self._copy(piece.fileno(), offset + size - left, min(left, _COPY_BYTES))
                 if not copied:
                     raise OSError(f"{path} is shorter than the {size} bytes that were written to it")
                 left -= copied
@@ -241,6 +247,16 @@ class Assembler:
         if hasattr(os, "posix_fadvise"):  # Linux then begins to write it out, so that little is left for the end
             os.posix_fadvise(self._file.fileno(), begun, size, os.POSIX_FADV_DONTNEED)
         return begun
+
+    def _copy(self, source: int, offset: int, size: int) -> int:
+        """Have the kernel copy; by hand where it, or this file system, cannot."""
+        if hasattr(os, "copy_file_range"):
+            try:
+                return os.copy_file_range(source, self._file.fileno(), size, offset_src=offset)
+            except OSError as error:
+                if error.errno not in _NO_KERNEL_COPY:
+                    raise
+        return self._file.write(os.pread(source, size, offset)) or 0
 
     def close(self) -> None:
         """Close the file."""

@@ -1,6 +1,7 @@
 """What an unfinished run left in its journal, and whether it belongs to the same job."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from muster._journal import Event, as_outcome, replay
 from muster._model import Column, Job, Outcome, Part, Source
 from muster._output import Place
 from muster._targets import Described
+from muster._urls import is_remote
 
 Kept = dict[tuple[int, int], Outcome]
 
@@ -83,15 +85,21 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
     """Say what the rows of the output depend on; a run is resumed only while none of it changes."""
     options = job.options
     return {
-        "inputs": [[source.path, source.size, source.stamp] for source in sources],
+        "inputs": [[_normal(source.name), source.size, source.stamp] for source in sources],
         "steps": [[step.name, step.fingerprint] for step in steps],
-        "output": job.output,
+        "output": _normal(job.output),
         "dtype": options.dtype if isinstance(options.dtype, str | None) else dict(options.dtype),
+        "part_bytes": options.part_bytes,
         "batch_rows": options.batch_rows,
         "format": [options.format, options.input_format, options.output_format],
         "dialect": dataclasses.asdict(options.dialect),
         "python": ".".join(map(str, sys.version_info[:2])),
     }
+
+
+def _normal(path: str) -> str:
+    """Write a path in one way; a relative one stays so, for a folder may be moved with the run in it."""
+    return path if is_remote(path) else os.path.normpath(path) + ("/" if path.endswith("/") else "")
 
 
 def differences(before: Event, now: Event) -> Iterator[str]:

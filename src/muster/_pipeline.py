@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Final
 
 from muster import _runner, _targets
 from muster._formats._sources import FORMATS
 from muster._model import Dialect, Job, Options, Result, Snapshot, Target
 from muster.errors import UsageError
+
+_LONGEST_TIMEOUT: Final = 31 * 24 * 3600.0
 
 Function = Callable[..., Any]
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -84,17 +86,29 @@ def checked(options: Options) -> Options:
         value = getattr(options, name)
         if value is not None and (not isinstance(value, int) or value < least):
             raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
-    if options.timeout is not None and options.timeout <= 0:
-        raise UsageError(f"timeout={options.timeout}: it must be more than 0 seconds.")
+    timeout = options.timeout
+    if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT):
+        raise UsageError(f"timeout={timeout!r}: it must be a number of seconds, more than 0 and at most a month.")
     if options.format not in {None, *FORMATS.values()}:
         raise UsageError(f"format={options.format!r}: it must be csv, jsonl or parquet.")
     _check_dialect(options.dialect)
-    return options
+    return dataclasses.replace(options, dtype=_names_of(options.dtype))
+
+
+def _names_of(dtype: Any) -> str | dict[str, str] | None:  # noqa: ANN401 (what people pass to pandas)
+    """Take types as pandas takes them: ``str``, ``int``, ``np.int64``, or their names."""
+    if isinstance(dtype, Mapping):
+        return {str(name): str(_names_of(one)) for name, one in dtype.items()}
+    if dtype is None or isinstance(dtype, str):
+        return dtype
+    return str(getattr(dtype, "__name__", None) or getattr(dtype, "name", None) or dtype)
 
 
 def _check_dialect(dialect: Dialect) -> None:
+    if not isinstance(dialect, Dialect):
+        raise UsageError(f"dialect={dialect!r}: it must be a muster.Dialect, such as muster.Dialect(delimiter=';').")
     for name, text in {"delimiter": dialect.delimiter, "quote": dialect.quote}.items():
-        if len(text.encode()) != 1 and not (name == "quote" and not text):
+        if (len(text) != 1 or not text.isascii()) and not (name == "quote" and not text):
             raise UsageError(f"{name}={text!r}: it must be one byte, such as ',' or ';'.")
         if text in {"\r", "\n"}:
             raise UsageError(f"{name}={text!r}: it must differ from a line's end.")
@@ -102,7 +116,7 @@ def _check_dialect(dialect: Dialect) -> None:
         raise UsageError(f"delimiter={dialect.delimiter!r}: it must differ from the quote.")
     try:
         "".encode(dialect.encoding)
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:
         raise UsageError(f"encoding={dialect.encoding!r}: Python knows no such encoding.") from error
 
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from muster import _past, _progress
@@ -13,7 +14,7 @@ from muster._engines.base import Body, Done, Engine, Event, Failed, Lost
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._finish import Finish
-from muster._formats._sources import find_sources, is_same_file
+from muster._formats._sources import find_sources, is_within
 from muster._history import archive, home
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
@@ -25,7 +26,7 @@ from muster._targets import Describe
 from muster.errors import DataError, EngineError, ResumeError, TooManyBadRowsError, UsageError
 
 _TICK: Final = 0.1
-_BYTES_A_WORKER: Final = 16 << 10
+_BYTES_A_WORKER: Final = 1 << 10
 _BACKLOG_BYTES: Final = 16 << 20
 _ROW_BYTES: Final = 64
 """What a Parquet row counts as, where work is measured in bytes."""
@@ -58,19 +59,21 @@ def engine_of_this_computer(workers: int) -> Engine:
 
 def run(job: Job, *, watch: Watch, make_engine: MakeEngine = engine_of_this_computer) -> Result:
     """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt."""
-    runner = _Runner(job, watch)
     try:
-        return runner.run(make_engine)
+        return _Runner(job, watch).run(make_engine)
+    except BrokenPipeError:  # whoever read what is said has gone
+        raise
     except OSError as error:
         raise EngineError(
-            f"Cannot read or write: {error}. What was done is kept in {str(runner.work.folder)!r}. Make room or mend"
-            " the access, then type the same command again."
+            f"Cannot read or write: {error}. What was done is kept beside the output. Make room or mend the access,"
+            " then type the same command again."
         ) from error
 
 
 class _Runner:
     def __init__(self, job: Job, watch: Watch) -> None:
         self._began = time.monotonic()
+        self._folder = Path.cwd()
         self._job = job
         self._watch = watch
         self._last = Snapshot("starting")
@@ -78,7 +81,7 @@ class _Runner:
         self._sources = find_sources(job.inputs, forced=options.input_format, default=options.format)
         self._workers = self._count_workers()
         self.work = Work(job.output, home=home())
-        if any(is_same_file(source.path, job.output) for source in self._sources):
+        if any(is_within(source.path, job.output) for source in self._sources):
             raise UsageError(f"{job.output!r} is both input and output. Choose another output.")
         self._inputs = Inputs(self._sources, job.options, self.work.spool)
         self._finish = Finish(self.work, job.options, self._inputs)
@@ -88,13 +91,12 @@ class _Runner:
         self._resumed: list[Outcome] = []
 
     def _count_workers(self) -> int:
-        """Take what the user chose, or all cores; but not more than there is work for."""
+        """Take what the user chose; else all cores, but not more than there is work for."""
         chosen = self._job.options.workers
-        if chosen is None:
-            chosen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if any(source.codec or source.format == "parquet" for source in self._sources):
+        if chosen is not None:
             return chosen
-        return min(chosen, max(1, sum(source.size for source in self._sources) // _BYTES_A_WORKER))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(cores, max(1, sum(source.size for source in self._sources) // _BYTES_A_WORKER))
 
     def run(self, make_engine: MakeEngine) -> Result:
         self.work.take()
@@ -251,11 +253,12 @@ class _Runner:
             self._act(progress.submit(idle=slots.idle, ahead=slots.ahead))
             if progress.is_done:
                 return None
-            for event in self._engine.wait(_TICK):
-                misfit = self._act(self._on(progress, event))
-                if misfit is not None:
-                    self._drain(progress)
-                    return misfit
+            # Every event of a wait is taken: what is thrown away here nobody would ever hear of again.
+            misfits = [self._act(self._on(progress, event)) for event in self._engine.wait(_TICK)]
+            misfit = next((found for found in misfits if found is not None), None)
+            if misfit is not None:
+                self._drain(progress)
+                return misfit
             self._say_progress("working", progress)
 
     def _read_ahead(self, progress: Progress, kept: Kept) -> None:
@@ -353,6 +356,7 @@ class _Runner:
 
     def _commit(self, progress: Progress) -> Result:
         self._say_progress("writing the output", progress)
+        os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._check_inputs_are_the_same()
         self._check_every_row_is_settled(progress)
         outcomes = self._finish.end(progress.outcomes, self._desk.ask, progress.volume_of)
@@ -382,9 +386,9 @@ class _Runner:
                 now = find_sources([source.path], forced=source.format)
             except UsageError:
                 now = ()
-            if now != (source,):
+            if [(one.size, one.stamp) for one in now] != [(source.size, source.stamp)]:
                 raise DataError(
-                    f"{source.path!r} has changed while muster read it, so its rows may be of two versions. There is"
+                    f"{source.name!r} has changed while muster read it, so its rows may be of two versions. There is"
                     " no output. Type the command again, with --fresh, when nobody writes to it."
                 )
 

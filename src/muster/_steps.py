@@ -117,6 +117,8 @@ class Steps:
 
     def _checked(self, table: pa.Table) -> pa.Table:
         columns = tuple(table.column_names)
+        if not columns and not len(table):  # pd.DataFrame() for "nothing here": it says nothing about columns
+            return table
         if self.columns is None:
             self.columns = columns
         if columns != self.columns:
@@ -125,8 +127,15 @@ class Steps:
 
     def _reject(self, row: int, failure: _Failure) -> None:
         error = failure.error
-        text = f"{type(error).__name__}: {error}"
+        text = _said(error)
         self.bad[row] = BadRow(failure.step, text, user_traceback(error))
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 (even an error's own text may raise)
+        return type(error).__name__
 
 
 def _halves(rows: _rows.Rows) -> tuple[_rows.Rows, _rows.Rows]:

@@ -59,7 +59,13 @@ def of_function(function: Callable[..., object]) -> Target:
     import cloudpickle  # noqa: PLC0415 (the command line names its targets and never pickles one)
 
     name = getattr(function, "__name__", type(function).__name__)
-    return Target("pickle", fingerprint_of(function), name, cloudpickle.dumps(function))
+    try:
+        return Target("pickle", fingerprint_of(function), name, cloudpickle.dumps(function))
+    except Exception as error:
+        raise UsageError(
+            f"{name!r} cannot be sent to workers: {error}. Make what it holds (a lock, a file, a connection) inside the"
+            " function, or in the __init__ of a class."
+        ) from error
 
 
 @functools.lru_cache(maxsize=64)
@@ -70,15 +76,26 @@ def load(target: Target) -> Callable[[Any], object]:
     """
     try:
         found = _find(target)
-        return found() if isinstance(found, type) else typing.cast("Callable[[Any], object]", found)
+        function = found() if isinstance(found, type) else found
     except UsageError:
         raise
-    except Exception as error:
-        raise UserCodeError(
-            f"Loading {target.name!r} from {target.place or 'the caller'} raised"
-            f" {type(error).__name__}: {error}. Mend it, then type the same command again.",
-            user_traceback(error),
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise _unloadable(target, error) from error
+    if not callable(function):
+        raise UsageError(
+            f"{target.name!r} makes {type(function).__name__} objects, which cannot be called: no __call__."
+        )
+    return typing.cast("Callable[[Any], object]", function)
+
+
+def _unloadable(target: Target, error: BaseException) -> UserCodeError:
+    place = target.place if target.kind != "pickle" else "the caller"
+    hint = "put what a script does under if __name__ == '__main__'" if isinstance(error, SystemExit) else "mend it"
+    return UserCodeError(
+        f"Loading {target.name!r} from {place} raised {type(error).__name__}: {error}. To go on, {hint}, then type the"
+        " same command again.",
+        user_traceback(error),
+    )
 
 
 def forget() -> None:
@@ -90,7 +107,12 @@ def forget() -> None:
 
 def find(target: Target) -> object:
     """Import what a target names, without calling anything. Raises as ``load`` does."""
-    return _find(target)
+    try:
+        return _find(target)
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _unloadable(target, error) from error
 
 
 def _find(target: Target) -> object:

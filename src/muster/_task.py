@@ -73,7 +73,8 @@ class _Work:
             names = " or ".join(step.name for step in self.briefing.steps)
             steps.bad.update({row: BadRow(names, self.task.condemned) for row in rows.numbers.tolist()})
         else:
-            tables = [table for batch in self._batches(rows) if not steps.exhausted for table in steps.results(batch)]
+            results = [table for batch in self._batches(rows) if not steps.exhausted for table in steps.results(batch)]
+            tables = [table for table in results if table.num_columns]
         applied = time.perf_counter()
         first_error = next((f"{bad.error}\n{bad.traceback}".strip() for bad in steps.bad.values()), "")
         outcome = Outcome(
@@ -183,7 +184,7 @@ class _Work:
         raw = self._raw(bad)
         lines = [
             {
-                "file": self.source.path,
+                "file": self.source.name,
                 "row": row,
                 "byte_offset": raw[row][0],
                 "raw": raw[row][1],

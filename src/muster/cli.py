@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import re
 import signal
 import sys
@@ -27,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        return int(parsed.call(parsed))
+        code = int(parsed.call(parsed))
+        sys.stdout.flush()
+    except BrokenPipeError:  # as with `| head`: whoever read standard output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except MusterError as error:
         return _complain(error)
     except KeyboardInterrupt:
@@ -36,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _Terminated:
         print("\nTerminated. What was done is kept: type the same command again to go on.", file=sys.stderr)
         return _TERMINATED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
+    return code
 
 
 class _Terminated(BaseException):
@@ -127,6 +130,8 @@ def _run(parsed: argparse.Namespace) -> int:
         result = pipeline.run(watch=shown.watch)
         shown.finish(result)
     if parsed.json:
+        if parsed.workers == 0:
+            print()  # the function may have left a line unfinished
         print(json.dumps(dataclasses.asdict(result)))
     return _SOME_REJECTED if result.bad_rows else 0
 

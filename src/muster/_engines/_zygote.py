@@ -61,6 +61,7 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any) -> None:  # n
     try:
         control.close()
         _die_with(parent)
+        _shuffle()
         pipe = Connection(descriptor)
         os.register_at_fork(after_in_child=pipe.close)  # a child that held it would hide a worker's death
         serve(pipe, make_body())
@@ -69,6 +70,12 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any) -> None:  # n
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _shuffle() -> None:
+    """Give this worker random numbers of its own: NumPy's state was forked, while Python's looks after itself."""
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
 
 
 def _die_with(parent: int) -> None:

@@ -19,11 +19,12 @@ _READ_ON: Final = 1 << 13
 _READ_ON_AT_MOST: Final = 1 << 22
 
 
-def is_same_file(path: str, other: str) -> bool:
-    """Tell whether two names, of which the second may not exist yet, are one file."""
-    if is_remote(path) or is_remote(other):
-        return path == other
-    return Path(path).resolve() == Path(other).resolve()
+def is_within(path: str, output: str) -> bool:
+    """Tell whether a file is the output, or lies in the folder that is."""
+    if is_remote(path) or is_remote(output):
+        return path == output or (output.endswith("/") and path.startswith(output))
+    resolved = Path(output).resolve()
+    return Path(path).resolve() == resolved or (output.endswith("/") and Path(path).resolve().is_relative_to(resolved))
 
 
 def format_of(path: str, *, forced: str | None = None, default: str | None = None) -> tuple[str, str]:
@@ -60,7 +61,8 @@ def find_sources(inputs: Sequence[str], *, forced: str | None = None, default: s
             raise UsageError(f"No input at {text!r}: no such file, or a pattern or folder with nothing in it.")
         for path, size, stamp in found:
             kind, codec = format_of(path, forced=forced, default=default)
-            sources.append(Source(path, size, stamp, kind, codec))
+            place = path if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps dots)
+            sources.append(Source(place, size, stamp, kind, codec, given=path))
     kinds = {source.format for source in sources}
     if len(kinds) > 1:
         raise UsageError(f"The inputs are of several formats ({', '.join(sorted(kinds))}). Give one at a time.")
@@ -219,4 +221,4 @@ def read_exactly(stream: IO[bytes], count: int, *, source: Source) -> bytes:
     try:
         return bytes(stream.read(count))
     except OSError as error:
-        raise DataError(f"{source.path!r} is damaged or not {source.codec} data: {error}. Fetch it again.") from error
+        raise DataError(f"{source.name!r} is damaged or not {source.codec} data: {error}. Fetch it again.") from error

@@ -16,7 +16,7 @@ from muster.errors import DataError
 from ._lines import records, scan, without_mark
 from ._sources import open_stream, read_exactly
 from ._stitch import Block, Stretch, stitch
-from .survey import ATOM_BYTES, numbered
+from .survey import ATOM_BYTES, numbered, refuse_long_tail
 
 BLOCK_BYTES: Final = 4 << 20
 _ASCII: Final = bytes(range(128))
@@ -66,6 +66,8 @@ class Stream:
             data, origin, ended = b"", 0, False
             while not ended:
                 block = self._more(stream)
+                if block and len(data) > len(block):  # a record of many blocks is scanned as often as it doubles
+                    block += b"".join(self._more(stream) for _ in range(len(data) // len(block)))
                 data, ended = data + block, not block
                 used, parts = self._cut(data, origin, ended=ended)
                 if parts:
@@ -78,9 +80,9 @@ class Stream:
             return block
         try:
             text = self._decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise DataError(
-                f"{self._source.path!r} is not {self._dialect.encoding}: {error}. Name its encoding with --encoding."
+                f"{self._source.name!r} is not {self._dialect.encoding}: {error}. Name its encoding with --encoding."
             ) from error
         return text.encode() or (self._more(stream) if block else b"")
 
@@ -100,6 +102,7 @@ class Stream:
         if not ended:
             block = _whole_records(block)
         stretches, unclosed = stitch([block])
+        refuse_long_tail(self._source, unclosed, origin + len(data))
         if self._batch_rows:
             stretches = self._whole_batches(data, stretches, origin, ended=ended)
             if not stretches and not ended:

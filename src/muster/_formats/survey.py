@@ -18,7 +18,11 @@ from ._stitch import Block, NeedsScanError, Stretch, stitch
 
 BLOCK_BYTES: Final = 4 << 20
 ATOM_BYTES: Final = 16 << 10
+LONGEST_TAIL: Final = 64 << 10
+"""How many bytes a record may hold whose quote is never closed; a reject shows so many."""
 _PARTS_WANTED: Final = 8192
+_FEWEST_PARTS: Final = 64
+_SMALLEST_ATOM: Final = 256
 _LARGEST_ATOM: Final = 1 << 20
 _SAMPLES: Final = 32
 _SAMPLE_BYTES: Final = 64 << 10
@@ -155,7 +159,8 @@ class Survey:
 def scans_of(sources: Sequence[Source], *, dialect: Dialect, atom: int | None) -> list[list[Scan]]:
     """List, for each file, the questions that finding its parts begins with."""
     total = sum(source.size for source in sources)
-    atom = atom or min(max(total // _PARTS_WANTED, ATOM_BYTES), _LARGEST_ATOM)
+    small = min(max(total // _FEWEST_PARTS, _SMALLEST_ATOM), ATOM_BYTES)  # a few rows may be a lot of work
+    atom = atom or min(max(total // _PARTS_WANTED, small), _LARGEST_ATOM)
     block = max(BLOCK_BYTES, atom)
     return [
         [
@@ -179,10 +184,21 @@ def survey_lines(
     for file, source in enumerate(sources):
         own = [(scan, next(blocks)) for scan in scans[file]]
         stretches, unclosed = _stitched([pair for pair in own if pair[1] is not None], ask)
+        refuse_long_tail(source, unclosed, source.size)
         data_start = headers[file][1] if is_csv and headers[file] else 0
         found = numbered(file, stretches, data_start, has_header=is_csv and dialect.header, unclosed=unclosed)
         parts += _aligned(found, source.path, ask, dialect=dialect, batch_rows=batch_rows) if batch_rows else found
     return Survey(tuple(parts), headers=tuple(headers) or (None,) * len(sources))
+
+
+def refuse_long_tail(source: Source, unclosed: int | None, size: int) -> None:
+    """Raise ``DataError`` when a quote that is never closed swallows more than a reject can show."""
+    if unclosed is not None and size - unclosed > LONGEST_TAIL:
+        raise DataError(
+            f"{source.name!r}: a quote is opened in the row at byte {unclosed} and never closed, so the"
+            f" {size - unclosed:,} bytes from there on would be one row. Mend that quote; or, where"
+            " quotes mean nothing, say --quote ''."
+        )
 
 
 def _stitched(pairs: list[tuple[Scan, Block]], ask: Ask) -> tuple[list[Stretch], int | None]:
@@ -248,7 +264,7 @@ def orders_of(
     sources: Sequence[Source], headers: Sequence[tuple[tuple[str, ...], int] | None]
 ) -> tuple[tuple[str, ...], ...]:
     """List every file's column order; a file without rows takes the first's. Raises ``DataError`` when names differ."""
-    named = [(source.path, header[0]) for source, header in zip(sources, headers, strict=True) if header]
+    named = [(source.name, header[0]) for source, header in zip(sources, headers, strict=True) if header]
     first = named[0] if named else ("", ())
     for path, names in named:
         if sorted(names) != sorted(first[1]):
@@ -269,7 +285,7 @@ def survey_parquet(sources: Sequence[Source], ask: Ask, *, batch_rows: int | Non
     for source, found in zip(sources, layouts, strict=True):
         if found.schema != layouts[0].schema:
             raise DataError(
-                f"{source.path!r} has another schema than {sources[0].path!r}:\n{found.schema}\ninstead of\n"
+                f"{source.name!r} has another schema than {sources[0].name!r}:\n{found.schema}\ninstead of\n"
                 f"{layouts[0].schema}\nAll inputs of a run need the same columns and types. Run them apart."
             )
     parts = [
