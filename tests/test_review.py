@@ -78,6 +78,22 @@ def test_a_fingerprint_sees_globals_in_comprehensions_and_attributes_of_classes(
     assert not set(before) & set(after)
 
 
+TABLE = {"a": 1, "b": 2, "c": 1}
+
+
+def by_table(df: pd.DataFrame) -> object:
+    return df["A"].map(TABLE)
+
+
+def test_a_fingerprint_sees_every_value_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [{"a": a, "b": b, "c": c} for a in (1, 2) for b in (1, 2) for c in (1, 2)]
+    found = set()
+    for table in tables:
+        monkeypatch.setitem(globals(), "TABLE", table)
+        found |= {fingerprint_of(by_table), fingerprint_of(by_table)}
+    assert len(found) == len(tables)
+
+
 def test_workers_draw_random_numbers_of_their_own(tmp_path: Path) -> None:
     def draw(df: pd.DataFrame) -> pd.DataFrame:
         return df.assign(R=np.random.random(len(df)))  # noqa: NPY002 (the global state is what this is about)

@@ -35,17 +35,22 @@ def fingerprint_of_files(paths: Iterable[Path], name: str) -> str:
 def fingerprint_of(function: object) -> str:
     """Fingerprint a function or class by its code and the values that it refers to: the same in every process."""
     digest = hashlib.sha256()
-    _add(digest, function, seen=set())
+    _add(digest, function, seen={})
     return digest.hexdigest()
 
 
-def _add(digest: Any, value: object, *, seen: set[int]) -> None:  # noqa: ANN401 (hashlib's own type is private)
-    if id(value) in seen:
+def _add(digest: Any, value: object, *, seen: dict[int, tuple[int, object]]) -> None:  # noqa: ANN401 (hashlib's own type is private)
+    digest.update(f"|{type(value).__name__}".encode())
+    if isinstance(value, str | int | float | bytes | bool | None):
+        digest.update(repr(value).encode())
         return
+    if id(value) in seen:
+        digest.update(str(seen[id(value)][0]).encode())
+        return
+    seen[id(value)] = len(seen), value  # the value, too: as long as it lives, no other has its id
     if isinstance(value, types.ModuleType) or _is_from_a_library(value):
         digest.update(getattr(value, "__name__", type(value).__name__).encode())
         return
-    seen.add(id(value))
     for part in _parts(digest, value):
         _add(digest, part, seen=seen)
 
@@ -104,8 +109,6 @@ def _is_from_a_library(value: object) -> bool:
 def _bytes_of(value: object) -> bytes:
     import cloudpickle  # noqa: PLC0415 (only for functions that travel by value, which need it anyhow)
 
-    if isinstance(value, str | int | float | bytes | bool | None):
-        return repr(value).encode()
     return bytes(cloudpickle.dumps(value))
 
 
