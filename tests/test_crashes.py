@@ -481,7 +481,7 @@ main(sys.argv[4:])
 
 STEPS_OF_THE_END = {
     "out.csv": [
-        "muster._output:Assembler append 2",
+        "muster._grown:Grown append 2",
         "muster._output:Work publish 1",
         "muster._output _sync 1",
         "muster._output:Path replace 1",

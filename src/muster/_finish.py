@@ -9,16 +9,16 @@ from typing import Any, Final
 
 from muster._formats._sources import format_of
 from muster._formats.volumes import Seal, SealParquet, header
+from muster._grown import OFFSETS, Grown
 from muster._inputs import Inputs
-from muster._model import Options, Outcome, Task
-from muster._output import Assembler, Place, Work
+from muster._model import Options, Outcome, Place, Task
+from muster._output import Work
 from muster.errors import EngineError
 
 _VOLUME_BYTES: Final = 64 << 20
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
 _SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
 _COMPLETE: Final = "complete"
-_BEHIND_ALL: Final = 1 << 62
 
 Ask = Callable[[Sequence[Any]], list[Any]]
 
@@ -40,8 +40,8 @@ class Finish:
             self.format, self._codec = format_of(work.output, forced=options.output_format, default=options.format)
         self.delimiter = "\t" if ".tsv" in Path(work.output).suffixes else ","
         self._grows = self.format != "parquet" and not self._codec and not work.is_folder
-        self._assembler: Assembler | None = None
-        self._grown = ""
+        self._grown: Grown | None = None
+        self._closed: Grown | None = None
         self._has_header = False
         self.moved: dict[str, Place] = {}
 
@@ -52,41 +52,77 @@ class Finish:
             return None
         return _VOLUME_BYTES_COMPRESSED if self._codec else _VOLUME_BYTES
 
+    @property
+    def grown(self) -> str:
+        """Name the file that the output grows in; empty where it is made at the end."""
+        return str(self._grown.path) if self._grown else ""
+
     def begin(self) -> None:
         """Begin the output with nothing; what an earlier beginning took can be taken again."""
         self.pause()
         self._has_header = False
         if self._grows:
-            self._grown = f"grown-{os.urandom(4).hex()}"
-            self._assembler = Assembler(self._work.folder / self._grown)
+            self._grown = Grown(self._new_path())
             self.tidy()
+
+    def _new_path(self) -> Path:
+        return self._work.folder / f"grown-{os.urandom(4).hex()}"
 
     def tidy(self) -> None:
         """Remove what earlier beginnings grew and nothing needs any more."""
-        needed = {self._grown, *(place.file for place in self.moved.values())}
+        needed = {Path(self.grown).name, *(place.file for place in self.moved.values())}
         for path in self._work.folder.glob("grown-*"):
-            if path.name not in needed:
+            if path.name.removesuffix(OFFSETS) not in needed:
                 path.unlink()
 
+    def note(self, outcome: Outcome) -> None:
+        """Know where an outcome's rows lie already."""
+        if outcome.output and outcome.output.place:
+            self.moved[outcome.output.name] = outcome.output.place
+
+    def is_stale(self, outcome: Outcome) -> bool:
+        """Tell whether a task wrote its rows to a file that the output no longer grows in."""
+        if outcome.output is None or outcome.output.place is None:
+            return False
+        return outcome.output.place.file != Path(self.grown).name
+
+    def make_way(self, outcome: Outcome) -> dict[str, Place]:
+        """Grow on in another file if the rows that come next would run into others; tell what lies there now.
+
+        So it is where a task that had taken its place died or was dropped, and gave other rows when it was done again.
+        """
+        if self._grown is None or self._grown.fits(outcome.task, outcome.output.bytes if outcome.output else 0):
+            return {}
+        before = self._grown
+        self._grown = Grown.after(before, self._new_path())
+        held = {name: place for name, place in self.moved.items() if before.holds(place)}
+        before.close()
+        moved = {name: Place(self._grown.path.name, place.offset) for name, place in held.items()}
+        self.moved |= moved
+        return moved
+
     def append(self, outcome: Outcome) -> Place | None:
-        """Take the rows that come next in the output; tell where they were moved to."""
-        if self._assembler is None:
+        """Take the rows that come next in the output; tell where they were moved to, unless they lie there already."""
+        if self._grown is None:
             return None
         if outcome.columns is not None and not self._has_header:
-            self._assembler.write(self._header(outcome.columns))
+            self._grown.begin_rows(self._header(outcome.columns))
             self._has_header = True
+        if not self._has_header:
+            return None
         if outcome.output is None:
+            self._grown.skip(outcome.task)
             return None
         before = self._work.place_of(outcome.output, self.moved)
-        offset = self._assembler.append(self._work.folder / before.file, outcome.output.bytes, offset=before.offset)
-        self.moved[outcome.output.name] = Place(self._grown, offset)
-        return self.moved[outcome.output.name]
+        offset = self._grown.append(outcome.task, self._work.folder / before.file, before.offset, outcome.output.bytes)
+        place = self.moved[outcome.output.name] = Place(self._grown.path.name, offset)
+        return None if place == before else place
 
     def pause(self) -> None:
         """Close what is open."""
-        if self._assembler is not None:
-            self._assembler.close()
-            self._assembler = None
+        if self._grown is not None:
+            self._grown.close()
+            self._closed, self._grown = self._grown, None
 
     def end(self, outcomes: list[Outcome], ask: Ask, volume_of: Callable[[Outcome], int]) -> list[Outcome]:
         """Complete the output and publish it, with the rejects; return the outcomes that it is made of.
@@ -95,24 +131,26 @@ class Finish:
         """
         columns = next((outcome.columns for outcome in outcomes if outcome.columns is not None), None)
         if columns is None and self._inputs.columns:
-            blank = self._ask_for_columns(ask)
+            blank = self._ask_for_columns(ask, first=max((outcome.task.last for outcome in outcomes), default=0))
             outcomes, columns = [*outcomes, blank], blank.columns
             if self._grows:
                 self.begin()
                 self.append(blank)
                 self.pause()
         rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
-        if self._grows:
-            self._work.publish(rejects, complete=self._grown)
+        if self._closed:
+            self._closed.complete()
+            self._work.publish(rejects, complete=self._closed.path.name)
         else:
             self._work.publish(rejects, files=self._seal(outcomes, ask, volume_of, columns))
         return outcomes
 
-    def _ask_for_columns(self, ask: Ask) -> Outcome:
+    def _ask_for_columns(self, ask: Ask, *, first: int) -> Outcome:
+        task = Task(number=0, first=first, last=first, file=0, start=0, stop=0, row=0, rows=0, lo=0, hi=0)
         try:
-            blank: Outcome = ask([_blank_task()])[0]
+            blank: Outcome = ask([task])[0]
         except EngineError:  # the function cannot take a frame without rows: then the output has no columns
-            return Outcome(_blank_task(), 0, 0)
+            return Outcome(task, 0, 0)
         return dataclasses.replace(blank, bad_rows=0)
 
     def _header(self, columns: tuple[str, ...] | None) -> bytes:
@@ -151,11 +189,7 @@ class Finish:
         ]
 
     def _join(self, names: Sequence[str], sizes: Sequence[int]) -> None:
-        assembler = Assembler(self._work.folder / _COMPLETE)
+        grown = Grown(self._work.folder / _COMPLETE)
         for name, size in zip(names, sizes, strict=True):
-            assembler.append(Path(name), size)
-        assembler.close()
-
-
-def _blank_task() -> Task:
-    return Task(number=0, first=_BEHIND_ALL, last=_BEHIND_ALL, file=0, start=0, stop=0, row=0, rows=0, lo=0, hi=0)
+            grown.copy(Path(name), size)
+        grown.close()

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,7 +87,9 @@ class Inputs:
             atom=self.options.part_bytes,
             batch_rows=self.options.batch_rows,
         )
-        self.surveyed = tuple(dataclasses.replace(part, file=plain[part.file]) for part in found.parts)
+        self.surveyed = found.parts
+        if len(plain) < len(self.sources):
+            self.surveyed = tuple(dataclasses.replace(part, file=plain[part.file]) for part in found.parts)
         headers = dict(zip(plain, found.headers, strict=True))
         headers |= self._stream_headers(ask)
         self.orders = survey.orders_of(self.sources, [headers[at] for at in range(len(self.sources))])
@@ -115,11 +119,12 @@ class Inputs:
 
     def feed(self) -> Iterator[Sequence[Part]]:
         """Yield the parts of all files in order; those of a stream as it is read."""
+        surveyed = {at: list(parts) for at, parts in groupby(self.surveyed, key=attrgetter("file"))}
         for at, source in enumerate(self.sources):
             if self.is_stream(source):
                 yield from self._stream(at)
             else:
-                yield [part for part in self.surveyed if part.file == at]
+                yield surveyed.get(at, [])
 
     def count_rows(self) -> int | None:
         """Count the rows of the input; ``None`` where streams hide some."""

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from muster._model import Outcome, Piece, Seconds, Spool, Task
+from muster._model import Outcome, Piece, Place, Seconds, Spool, Task
 
 Event = dict[str, Any]
 
@@ -68,8 +68,8 @@ def as_fields(outcome: Outcome) -> Event:
         "rows_in": outcome.rows_in,
         "rows_out": outcome.rows_out,
         "bad_rows": outcome.bad_rows,
-        "output": asdict(outcome.output) if outcome.output else None,
-        "rejects": asdict(outcome.rejects) if outcome.rejects else None,
+        "output": _piece_as_fields(outcome.output),
+        "rejects": _piece_as_fields(outcome.rejects),
         "columns": outcome.columns,
         "floats": sorted(outcome.floats),
         "integers": sorted(outcome.integers),
@@ -86,11 +86,21 @@ def as_outcome(event: Event) -> Outcome:
         Task(0, first, last, file, start, stop, row, rows, lo, hi, spool),
         rows_in=event.get("rows_in", 0),
         rows_out=event.get("rows_out", 0),
-        output=Piece(**event["output"]) if "output" in event else None,
-        rejects=Piece(**event["rejects"]) if "rejects" in event else None,
+        output=_as_piece(event.get("output")),
+        rejects=_as_piece(event.get("rejects")),
         bad_rows=event.get("bad_rows", 0),
         columns=tuple(event["columns"]) if "columns" in event else None,
         floats=frozenset(event.get("floats", ())),
         integers=frozenset(event.get("integers", ())),
         seconds=Seconds(**event["seconds"]),
     )
+
+
+def _piece_as_fields(piece: Piece | None) -> Event:
+    return {name: value for name, value in asdict(piece).items() if value is not None} if piece else {}
+
+
+def _as_piece(fields: Event | None) -> Piece | None:
+    if not fields:
+        return None
+    return Piece(**fields | {"place": Place(**fields["place"]) if "place" in fields else None})

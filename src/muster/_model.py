@@ -106,15 +106,37 @@ class Task:
     bad_rows_left: int = 0
     condemned: str = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the task is about all rows of its parts."""
+        return (self.lo, self.hi) == (self.row, self.row + self.rows)
+
+    @property
+    def reaches_end(self) -> bool:
+        """Tell whether the task's last row is the last one of its parts."""
+        return self.hi == self.row + self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a piece lies: a file, named from the work folder, and an offset in it."""
+
+    file: str
+    offset: int
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A file that a task wrote: its name in the work folder, its size and CRC-32, and how many rows it holds."""
+    """What a task wrote: its name, its size and CRC-32, and how many rows it holds.
+
+    It is a file of that name among the parts in the work folder, unless it lies in a ``place`` in another.
+    """
 
     name: str
     bytes: int
     crc: int
     rows: int
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +177,8 @@ class Briefing:
     steps: tuple[Target, ...]
     format: str
     folder: str
+    grown: str = ""
+    """The file that the output grows in, where it does."""
     delimiter: str = ","
     columns: tuple[Column, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()

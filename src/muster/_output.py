@@ -1,7 +1,6 @@
-"""The output of a run: the work folder beside it, the file that grows in it, and the rename that makes it visible."""
+"""The output of a run: the work folder beside it, and the rename that makes it visible."""
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -9,25 +8,14 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from muster._model import Outcome, Piece
+from muster._model import Outcome, Piece, Place
 from muster._urls import check_writable, delete, is_remote, list_folder, upload
 from muster.errors import OutputBusyError, UsageError
 
 MANIFEST: Final = "_manifest.json"
-_COPY_BYTES: Final = 8 << 20
-_NO_KERNEL_COPY: Final = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL}
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a piece lies: a file, named from the work folder, and an offset in it."""
-
-    file: str
-    offset: int
 
 
 class Work:
@@ -218,49 +206,6 @@ class Work:
             output.replace(replaced)
         self.sealed.replace(output)
         _sync(output.absolute().parent)
-
-
-class Assembler:
-    """Put pieces one behind the other in a file, by kernel copies."""
-
-    def __init__(self, path: Path) -> None:
-        """Begin with an empty file."""
-        self._file = path.open("wb", buffering=0)
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        """Append bytes."""
-        self._file.write(data)
-        self._size += len(data)
-
-    def append(self, path: Path, size: int, *, offset: int = 0) -> int:
-        """Append ``size`` bytes of a file, from ``offset`` on; tell where they lie now."""
-        begun = self._size
-        with path.open("rb", buffering=0) as piece:
-            left = size
-            while left:
-                copied = self._copy(piece.fileno(), offset + size - left, min(left, _COPY_BYTES))
-                if not copied:
-                    raise OSError(f"{path} is shorter than the {size} bytes that were written to it")
-                left -= copied
-        self._size += size
-        if hasattr(os, "posix_fadvise"):  # Linux then begins to write it out, so that little is left for the end
-            os.posix_fadvise(self._file.fileno(), begun, size, os.POSIX_FADV_DONTNEED)
-        return begun
-
-    def _copy(self, source: int, offset: int, size: int) -> int:
-        """Have the kernel copy; by hand where it, or this file system, cannot."""
-        if hasattr(os, "copy_file_range"):
-            try:
-                return os.copy_file_range(source, self._file.fileno(), size, offset_src=offset)
-            except OSError as error:
-                if error.errno not in _NO_KERNEL_COPY:
-                    raise
-        return self._file.write(os.pread(source, size, offset)) or 0
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def _remove(path: Path) -> None:

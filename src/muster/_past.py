@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from muster._journal import Event, as_outcome, replay
-from muster._model import Column, Job, Outcome, Part, Source
-from muster._output import Place
+from muster._model import Column, Job, Outcome, Part, Place, Source
 from muster._targets import Described
 from muster._urls import is_remote
 
@@ -53,6 +52,8 @@ class Past:
             case "kept":
                 outcome = as_outcome(event)
                 self.kept[outcome.task.first, outcome.task.lo] = outcome
+                if outcome.output and outcome.output.place:
+                    self.moved[outcome.output.name] = outcome.output.place
             case "moved":
                 self.moved[event["name"]] = Place(event["file"], event["offset"])
             case "dropped":

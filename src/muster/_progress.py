@@ -152,8 +152,8 @@ class Progress:
 
     def add_parts(self, parts: Iterable[Part]) -> None:
         """Take more of the input, in order."""
+        known = len(self._parts)
         for part in parts:
-            index = len(self._parts)
             if self._volume and self._in_volume >= self._volume:
                 self._volumes.append(self._volumes[-1] + 1)
                 self._in_volume = 0
@@ -161,13 +161,15 @@ class Progress:
                 self._volumes.append(self._volumes[-1] if self._volumes else 0)
             self._in_volume += _weight(part)
             self._parts.append(part)
-            self._wait_for(index, index + 1)
+        self._wait_for(known, len(self._parts))
 
     def no_more_parts(self) -> None:
         """Know that the input is complete."""
         self.is_complete = True
 
     def _wait_for(self, first: int, last: int) -> None:
+        if first == last:
+            return
         self._waiting_weight += sum(map(_weight, self._parts[first:last]))
         if self._waiting and self._waiting[-1][1] == first:
             self._waiting[-1] = (self._waiting[-1][0], last)
@@ -176,11 +178,13 @@ class Progress:
 
     def restore(self, outcomes: Sequence[Outcome]) -> list[Action]:
         """Take over what an earlier attempt kept; only the rest is done. Their parts must be known."""
+        if not outcomes:
+            return []
         gaps: dict[int, list[tuple[int, int]]] = {}
         done: set[int] = set()
         for outcome in outcomes:
             task = outcome.task
-            if self._is_whole(task):
+            if task.is_whole:
                 done.update(range(task.first, task.last))
             else:
                 gaps.setdefault(task.first, []).append((task.lo, task.hi))
@@ -273,9 +277,6 @@ class Progress:
             condemned=start.fault,
         )
 
-    def _is_whole(self, task: Task) -> bool:
-        return (task.lo, task.hi) == (task.row, task.row + task.rows)
-
     def done(self, number: int, outcome: Outcome) -> list[Action]:
         """Take an outcome: keep it, do it again under what is now expected, or stop for what it says."""
         task = self._running.pop(number)
@@ -296,7 +297,7 @@ class Progress:
 
     def _learn_rate(self, task: Task, outcome: Outcome) -> None:
         weight = sum(map(_weight, self._parts[task.first : task.last]))
-        if outcome.seconds.total > 0 and self._is_whole(task):
+        if outcome.seconds.total > 0 and task.is_whole:
             rate = weight / outcome.seconds.total
             self._rate = rate if not self._rate else (self._rate + rate) / 2
 
@@ -332,8 +333,7 @@ class Progress:
                 break
             actions.append(Append(outcome))
             task = outcome.task
-            reached_end = task.hi == task.row + task.rows
-            self._frontier = (task.last, 0) if reached_end else (task.first, task.hi - task.row)
+            self._frontier = (task.last, 0) if task.reaches_end else (task.first, task.hi - task.row)
         return actions
 
     def _drop_unexpected(self) -> list[Action]:

@@ -18,7 +18,7 @@ from muster._formats._sources import find_sources, is_within
 from muster._history import archive, home
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
-from muster._model import Briefing, Job, Outcome, Part, Result, Snapshot
+from muster._model import Briefing, Job, Outcome, Part, Place, Result, Snapshot
 from muster._output import Work
 from muster._past import Kept, Past
 from muster._progress import Progress
@@ -199,8 +199,8 @@ class _Runner:
 
     def _work_through(self, kept: Kept) -> Progress:
         while True:
-            self._brief()
             self._finish.begin()
+            self._brief()
             progress = self._new_progress()
             try:
                 misfit = self._loop(progress, kept)
@@ -219,6 +219,7 @@ class _Runner:
             steps=self._job.steps,
             format=self._finish.format,
             folder=str(self.work.parts / str(self._attempt)),
+            grown=self._finish.grown,
             delimiter=self._finish.delimiter,
             columns=inputs.columns,
             orders=inputs.orders,
@@ -281,6 +282,8 @@ class _Runner:
 
     def _on(self, progress: Progress, event: Event) -> list[_progress.Action]:
         match event:
+            case Done(ticket, outcome) if self._finish.is_stale(outcome):
+                return progress.lost(ticket, "its output is no longer wanted", began=False)
             case Done(ticket, outcome):
                 self._add_seconds(outcome)
                 return progress.done(ticket, outcome)
@@ -300,6 +303,7 @@ class _Runner:
                     self._engine.submit(task.number, task)
                 case _progress.Keep(outcome):
                     self._has_kept = True
+                    self._finish.note(outcome)
                     self._journal.write("kept", **as_fields(outcome))
                 case _progress.Drop(outcome):
                     self._journal.write("dropped", first=outcome.task.first, lo=outcome.task.lo)
@@ -307,6 +311,7 @@ class _Runner:
                     self._append(outcome)
                 case _progress.Rewind():
                     self._finish.begin()
+                    self._brief()
                 case _progress.Widen(outcome):
                     return outcome
                 case _progress.GiveUp(bad_rows, first_error):
@@ -314,11 +319,18 @@ class _Runner:
         return None
 
     def _append(self, outcome: Outcome) -> None:
-        """Move an outcome's rows to the output that grows. Their own file, often not on the disk yet, need never be."""
+        """Move an outcome's rows to the output that grows; their own file, often not on the disk yet, need never be."""
+        if moved := self._finish.make_way(outcome):
+            for name in moved:
+                self._journal_moved(name, moved[name])
+            self._brief()
         place = self._finish.append(outcome)
         if place is not None and outcome.output is not None:
-            self._journal.write("moved", name=outcome.output.name, file=place.file, offset=place.offset)
+            self._journal_moved(outcome.output.name, place)
             (self.work.parts / outcome.output.name).unlink(missing_ok=True)
+
+    def _journal_moved(self, name: str, place: Place) -> None:
+        self._journal.write("moved", name=name, file=place.file, offset=place.offset)
 
     def _too_many(self, bad_rows: int, first_error: str) -> TooManyBadRowsError:
         return TooManyBadRowsError(

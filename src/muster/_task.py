@@ -16,6 +16,7 @@ import pyarrow as pa
 from muster import _targets
 from muster._formats import _kinds, _rows, csv
 from muster._formats._sources import reader
+from muster._grown import Turn
 from muster._model import Briefing, Outcome, Piece, Seconds, Task
 from muster._steps import BadRow, Steps
 from muster.errors import DataError
@@ -35,27 +36,32 @@ class Worker:
     def __init__(self) -> None:
         """Wait for a briefing; questions are answered without one."""
         self._briefing: Briefing | None = None
+        self._turn: Turn | None = None
         _targets.forget()
 
     def brief(self, briefing: bytes) -> None:
         """Take a pickled ``Briefing`` for the tasks that follow."""
         self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
+        if self._turn:
+            self._turn.close()
+        self._turn = Turn(self._briefing.grown) if self._briefing.grown else None
 
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a task, or any question with an answer)
         """Run a task, or answer a question."""
         if isinstance(request, Task):
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")
-            return _Work(self._briefing, request).run()
+            return _Work(self._briefing, request, self._turn).run()
         return request.answer()
 
 
 class _Work:
     """One task, from bytes to pieces."""
 
-    def __init__(self, briefing: Briefing, task: Task) -> None:
+    def __init__(self, briefing: Briefing, task: Task, turn: Turn | None) -> None:
         self.briefing = briefing
         self.task = task
+        self.turn = turn
         self.source = briefing.sources[task.file]
         self.path = task.spool.path if task.spool else self.source.path
         self.origin = task.spool.origin if task.spool else 0
@@ -172,13 +178,13 @@ class _Work:
     def _write_piece(self, kind: str, texts: Sequence[bytes | memoryview], rows: int) -> Piece:
         path = Path(f"{self.briefing.folder}-{self.task.number}.{kind}")
         crc = 0
-        with path.open("wb", buffering=0) as file:
-            for text in texts:
-                crc = zlib.crc32(text, crc)
-                left = memoryview(text)
-                while left:
-                    left = left[file.write(left) :]
-        return Piece(path.name, sum(map(len, texts)), crc, rows)
+        for text in texts:
+            crc = zlib.crc32(text, crc)
+        place = self.turn.write(self.task, texts) if self.turn and kind == "rows" else None
+        if place is None:
+            with path.open("wb") as file:
+                file.writelines(texts)
+        return Piece(path.name, sum(map(len, texts)), crc, rows, place)
 
     def _rejects(self, bad: dict[int, BadRow]) -> bytes:
         raw = self._raw(bad)

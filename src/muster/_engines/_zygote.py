@@ -29,11 +29,12 @@ def main(descriptor: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=int(descriptor))
     preload, environment, make_body = pickle.loads(_frame(control))  # noqa: S301 (from the process that started this one)
+    gc.disable()  # what is imported stays: looking through it for garbage again and again takes longer than the rest
     for name in preload:
         importlib.import_module(name)
     os.environ.update(environment)
-    gc.collect()
     gc.freeze()
+    gc.enable()
     while True:
         command, descriptors, *_ = socket.recv_fds(control, 1, 1)
         if command == b"F":

@@ -7,7 +7,8 @@ everything that a worker needs; they are answered where the bytes are read.
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from muster._model import Column, Dialect, Part, Source, Spool
@@ -25,6 +26,7 @@ _FEWEST_PARTS: Final = 64
 _SMALLEST_ATOM: Final = 256
 _LARGEST_ATOM: Final = 1 << 20
 _SAMPLES: Final = 32
+_SAMPLES_AT_ONCE: Final = 8
 _SAMPLE_BYTES: Final = 64 << 10
 
 Ask = Callable[[Sequence[Any]], list[Any]]
@@ -124,25 +126,30 @@ class Footer:
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """Ask which kinds of value the columns of a stretch hold."""
+    """Ask which kinds of value the columns of some stretches of a file hold."""
 
     path: str
-    start: int
-    stop: int
+    stretches: tuple[tuple[int, int], ...]
     format: str
     order: tuple[str, ...]
     dialect: Dialect
 
     def answer(self) -> dict[str, frozenset[str]]:
-        """Look at every cell."""
+        """Look at every cell, of all stretches at once unless one of them cannot be read."""
+        whole = reader(self.path)
+        stretches = [_ended(whole.read(start, stop)) for start, stop in self.stretches]
+        return self._seen(b"".join(stretches)) or add_up([self._seen(data) for data in stretches])
+
+    def _seen(self, data: bytes) -> dict[str, frozenset[str]]:
         from . import csv, jsonl  # noqa: PLC0415 (Arrow stays out of muster's own process)
 
-        data = reader(self.path).read(self.start, self.stop)
-        return (
-            jsonl.observe(data, encoding=self.dialect.encoding)
-            if self.format == "jsonl"
-            else csv.observe(data, order=self.order, dialect=self.dialect)
-        )
+        if self.format == "jsonl":
+            return jsonl.observe(data, encoding=self.dialect.encoding)
+        return csv.observe(data, order=self.order, dialect=self.dialect)
+
+
+def _ended(data: bytes) -> bytes:
+    return data if data.endswith(b"\n") else data + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,14 +323,27 @@ def samples(
     parts = [part for part in parts if not part.fault]
     step = max(1, -(-len(parts) // _SAMPLES))
     chosen = {*range(0, len(parts), step), len(parts) - 1} if parts else set()
-    return [observation(part, sources, orders, dialect) for part in (parts[at] for at in sorted(chosen))]
+    places = (_place_of(parts[at], sources) for at in sorted(chosen))
+    return [
+        Observe(path, tuple(stretches), sources[file].format, orders[file], dialect)
+        for (file, path), found in groupby(places, key=itemgetter(0))
+        for stretches in _batched([stretch for _, stretch in found], _SAMPLES_AT_ONCE)
+    ]
+
+
+def _batched(stretches: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:
+    return (stretches[at : at + size] for at in range(0, len(stretches), size))
 
 
 def observation(part: Part, sources: Sequence[Source], orders: Sequence[tuple[str, ...]], dialect: Dialect) -> Observe:
     """Ask about every cell of one part."""
-    source, origin = sources[part.file], part.spool.origin if part.spool else 0
-    path = part.spool.path if part.spool else source.path
-    return Observe(path, part.start - origin, part.stop - origin, source.format, orders[part.file], dialect)
+    (file, path), stretch = _place_of(part, sources)
+    return Observe(path, (stretch,), sources[file].format, orders[file], dialect)
+
+
+def _place_of(part: Part, sources: Sequence[Source]) -> tuple[tuple[int, str], tuple[int, int]]:
+    path, origin = (part.spool.path, part.spool.origin) if part.spool else (sources[part.file].path, 0)
+    return (part.file, path), (part.start - origin, part.stop - origin)
 
 
 def add_up(observed: Sequence[dict[str, frozenset[str]]]) -> dict[str, frozenset[str]]:
