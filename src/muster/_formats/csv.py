@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -23,10 +24,8 @@ _MISSING: Final = pa.array(_kinds.MISSING)
 
 _ALPHANUMERIC: Final = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", np.uint8)
 _SMALLEST_PLAIN: Final = np.float64(1e-4)  # exact, also beside float32
-_PLAIN: Final = {np.dtype(np.float16): 0.0, np.dtype(np.float32): 1e6, np.dtype(np.float64): 1e10}
-"""Below this Arrow writes fractions as pandas does; from here on it takes to exponents sooner or later than pandas."""
-_WHOLE: Final = _PLAIN | {np.dtype(np.float64): 1e15}
-"""Below this pandas writes whole numbers without an exponent."""
+_EXPONENT: Final = {np.dtype(np.float32): 1e6, np.dtype(np.float64): 1e16}
+"""From this number on, and below the one above, pandas writes exponents, and writes them otherwise than JSON does."""
 _DOUBTFUL: Final = 2.0**63
 
 
@@ -271,32 +270,31 @@ def _rendered(column: pa.ChunkedArray) -> pa.ChunkedArray:
     )
 
 
-def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Write floats as pandas does; Arrow's own digits are the same, but for ``1.0`` and exponents."""
-    text = column.cast(pa.string())
+def _floats(column: pa.ChunkedArray) -> pa.Array:
+    """Write floats as pandas does: the shortest digits that are read as the same number."""
     values = column.to_numpy()
+    if values.dtype not in _EXPONENT:
+        return _as_numpy_writes(values)
     size = np.abs(values)
-    with np.errstate(invalid="ignore"):
-        differs = (values == np.floor(values)) | np.isnan(values)
-        differs |= (size < _SMALLEST_PLAIN) | (size >= _PLAIN[values.dtype])
-    if differs.any():
-        text = pc.replace_with_mask(text.combine_chunks(), pa.array(differs), _as_python_writes(values[differs]))
-    return text
+    differs = ~((size >= _SMALLEST_PLAIN) & (size < _EXPONENT[values.dtype])) & (values != 0)
+    text = _shortest(values)
+    return pc.replace_with_mask(text, pa.array(differs), _as_numpy_writes(values[differs])) if differs.any() else text
 
 
-def _as_python_writes(values: np.ndarray) -> pa.Array:
-    """Write whole numbers by way of integers, which is fast; NaN as null; fractions and negative zero by NumPy."""
+def _shortest(values: np.ndarray) -> pa.Array:
+    """Write floats by way of a JSON list, whose commas then tell where each of them ends."""
+    json = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    text = json.translate(None, b"[,]")
+    commas = np.flatnonzero(np.frombuffer(json, np.uint8) == ord(","))
+    offsets = np.empty(len(values) + 1, np.int64)
+    offsets[:1], offsets[1:-1], offsets[-1] = 0, commas - np.arange(1, len(commas) + 1), len(text)
+    return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(text))
+
+
+def _as_numpy_writes(values: np.ndarray) -> pa.Array:
+    """Write floats one by one: what is missing, infinite, or has an exponent."""
     missing = np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        by_numpy = (values != np.floor(values)) | ((values == 0) & np.signbit(values))
-        by_numpy |= np.abs(values) >= _WHOLE[values.dtype]
-    by_numpy &= ~missing
-    integers = np.where(by_numpy | missing, 0, values).astype(np.int64)
-    text = pc.binary_join_element_wise(pa.array(integers, mask=missing).cast(pa.string()), "0", ".")
-    if by_numpy.any():
-        by_hand = pa.array(values[by_numpy].astype(str).tolist(), pa.string())
-        text = pc.replace_with_mask(text, pa.array(by_numpy), by_hand)
-    return text
+    return pa.array(np.where(missing, "", values.astype(str)).tolist(), pa.large_string(), mask=missing)
 
 
 def _quoted(table: pa.Table, delimiter: str) -> bytes:
