@@ -206,6 +206,7 @@ class Options:
     output_format: str | None = None
     dialect: Dialect = Dialect()
     part_bytes: int | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

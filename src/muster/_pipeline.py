@@ -91,6 +91,8 @@ def checked(options: Options) -> Options:
         raise UsageError(f"timeout={timeout!r}: it must be a number of seconds, more than 0 and at most a month.")
     if options.format not in {None, *FORMATS.values()}:
         raise UsageError(f"format={options.format!r}: it must be csv, jsonl or parquet.")
+    if options.cluster is not None and options.workers is not None:
+        raise UsageError("A cluster's workers are chosen when it is made: leave out workers, or the cluster.")
     _check_dialect(options.dialect)
     return dataclasses.replace(options, dtype=_names_of(options.dtype))
 

@@ -93,7 +93,7 @@ class Progress:
         borders. ``same_text``: an integer must be written ``1.0`` everywhere if its column is decimal anywhere.
         ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows).
         """
-        self._workers = workers
+        self.workers = workers
         self._max_bad_rows = max_bad_rows
         self._batch_rows = batch_rows
         self._volume = volume
@@ -214,7 +214,7 @@ class Progress:
         while idle and self._again:
             actions.append(self._start(self._again.popleft()))
             idle -= 1
-        plenty = self._workers * _SPARE_ROUNDS * self._task_weight()
+        plenty = self.workers * _SPARE_ROUNDS * self._task_weight()
         if not self._rate:  # nobody knows yet how long a task takes
             ahead = 0
         while self._waiting and (idle or (ahead and self._waiting_weight > plenty)):
@@ -231,7 +231,7 @@ class Progress:
 
     def _task_weight(self) -> float:
         """Size the next task: by what a worker does in ``TASK_SECONDS``, less towards the end so that none idles."""
-        share = self._waiting_weight / (self._workers * _SPARE_ROUNDS)
+        share = self._waiting_weight / (self.workers * _SPARE_ROUNDS)
         if not self._rate:
             return min(FIRST_TASK / self._unit_bytes, share / _SPARE_ROUNDS)
         return min(self._rate * TASK_SECONDS, LARGEST_TASK / self._unit_bytes, share)

@@ -1,5 +1,6 @@
 """The one loop: split, submit, record, retry, commit."""
 
+import contextlib
 import dataclasses
 import os
 import pickle
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from muster import _past, _progress
+from muster._clouds.base import Access
+from muster._cluster import Cluster, cores
 from muster._desk import Desk, as_muster_error
-from muster._engines.base import Body, Done, Engine, Event, Failed, Lost
+from muster._engines.base import Body, Done, Engine, Event, Failed, Lost, Told
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._finish import Finish
@@ -57,10 +60,26 @@ def engine_of_this_computer(workers: int) -> Engine:
     return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"])
 
 
+def engine_of_a_cluster(access: Access) -> Engine:
+    """Connect to a cluster's Ray, which is loaded only here."""
+    from muster._engines.ray import RayEngine  # noqa: PLC0415 (a run on this computer needs nothing of it)
+
+    return RayEngine(
+        make_body_of_a_process,
+        address=access.address,
+        environment=access.environment,
+        shares_files=access.shares_files,
+    )
+
+
 def run(job: Job, *, watch: Watch, make_engine: MakeEngine = engine_of_this_computer) -> Result:
     """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt."""
     try:
-        return _Runner(job, watch).run(make_engine)
+        runner = _Runner(job, watch)
+        if job.options.cluster is None:
+            return runner.run(make_engine)
+        with Cluster(job.options.cluster).borrow() as access:
+            return runner.run(make_engine, access)
     except BrokenPipeError:  # whoever read what is said has gone
         raise
     except OSError as error:
@@ -95,26 +114,31 @@ class _Runner:
         chosen = self._job.options.workers
         if chosen is not None:
             return chosen
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(cores, max(1, sum(source.size for source in self._sources) // _BYTES_A_WORKER))
+        return min(cores(), max(1, sum(source.size for source in self._sources) // _BYTES_A_WORKER))
 
-    def run(self, make_engine: MakeEngine) -> Result:
+    def run(self, make_engine: MakeEngine, access: Access | None = None) -> Result:
+        """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
         self.work.take()
         self._past = Past.read(self.work.journal)
-        engine = None
-        try:
+        with contextlib.ExitStack() as engines:
+            engines.callback(self._end)
             self._say("starting")
-            engine = self._engine = make_engine(self._workers)
-            self._desk = Desk(engine, tick=lambda: self._watch(self._last))
+            self._home = self._engine = make_engine(self._workers)
+            engines.callback(self._home.close)
+            if access is not None:
+                self._engine = engine_of_a_cluster(access)
+                engines.callback(self._engine.close)
+                self._workers = access.workers
+            self._desk = Desk(self._home, tick=lambda: self._watch(self._last))
             if self._past.surveyed is None:
                 self._desk.begin(self._inputs.first_questions())
             return self._run()
-        finally:
-            if engine is not None:
-                engine.close()
-            if not self._past.kept and not self._has_kept:
-                self.work.remove()
-            self.work.release()
+
+    def _end(self) -> None:
+        """Leave nothing behind that nobody needs, and let others work on the output."""
+        if not self._past.kept and not self._has_kept:
+            self.work.remove()
+        self.work.release()
 
     def _run(self) -> Result:
         past = self._past = self._read_past()
@@ -226,7 +250,8 @@ class _Runner:
             batch_rows=options.batch_rows,
             timeout=options.timeout,
         )
-        self._engine.brief(pickle.dumps(briefing))
+        for engine in {id(engine): engine for engine in (self._home, self._engine)}.values():
+            engine.brief(pickle.dumps(briefing))
 
     def _new_progress(self) -> Progress:
         unit = _ROW_BYTES if self._inputs.format == "parquet" else 1
@@ -250,7 +275,7 @@ class _Runner:
         self._add(progress, self._fed, kept)
         while True:
             self._read_ahead(progress, kept)
-            slots = self._engine.slots()
+            slots, progress.workers = self._engine.slots(), max(self._engine.workers, 1)
             self._act(progress.submit(idle=slots.idle, ahead=slots.ahead))
             if progress.is_done:
                 return None
@@ -293,8 +318,9 @@ class _Runner:
                 return progress.lost(ticket, "memory ran out", began=True)
             case Failed(_, error):
                 raise as_muster_error(error)
-            case _:
-                return []
+            case Told(text):
+                self._say(self._last.phase, note=text)
+        return []
 
     def _act(self, actions: Sequence[_progress.Action]) -> Outcome | None:
         for action in actions:
@@ -381,7 +407,7 @@ class _Runner:
             parts=progress.parts,
             resumed_parts=sum(outcome.task.last - outcome.task.first for outcome in self._resumed),
             workers=self._workers,
-            machines=1,
+            machines=self._engine.machines,
             seconds=round(seconds, 3),
             rows_per_second=round(rows_in / seconds, 1),
             output=self._job.output,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TextIO
 
+from muster._cluster import Status
 from muster._model import Result, Snapshot
 
 _LINE_EVERY: Final = 10.0
@@ -170,7 +171,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
     if not runs:
         return "No finished runs yet."
     heads = ("RUN", "WHEN", "FUNCTION", "ROWS", "BAD", "TOOK", "OUTPUT")
-    rows = [heads] + [
+    cells = [
         (
             str(run["run"]),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(run["at"])),
@@ -182,7 +183,33 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
         )
         for run in runs
     ]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(heads))]
+    return _columns(heads, *cells)
+
+
+def cluster(status: Status) -> str:
+    """Lay out a cluster's machines in columns, under a line about the whole."""
+    machines = status.machines
+    held = f", working for process {status.held_by}" if status.held_by else ""
+    workers = sum(machine.workers for machine in machines)
+    title = f"{status.name}: {len(machines)} machines, {workers} workers, on {status.on}{held}"
+    heads = ("MACHINE", "ADDRESS", "BUSY", "MEMORY", "DISK FREE", "LEASE LEFT", "VERSIONS")
+    cells = [
+        (
+            machine.name + (" (head)" if machine.is_head else ""),
+            machine.address,
+            f"{machine.busy} of {machine.workers}",
+            f"{machine.memory / 1e6:,.0f} MB",
+            f"{machine.disk / 1e9:,.0f} GB",
+            f"{duration(machine.left)} of {duration(machine.lease)}",
+            ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
+        )
+        for machine in machines
+    ]
+    return "\n".join([title, *([_columns(heads, *cells)] if cells else [])])
+
+
+def _columns(*rows: Sequence[str]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )

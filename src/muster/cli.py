@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Final, NoReturn
 
-from muster import __version__, _history, _pipeline, _show, _targets
+from muster import __version__, _cluster, _history, _pipeline, _show, _targets
+from muster._clouds.base import Wanted
 from muster._generate import generate
 from muster._model import Dialect, Options
 from muster._pipeline import Pipeline
@@ -67,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"muster {__version__}")
     verbs = made.add_subparsers(required=True, metavar="VERB", title="verbs")
     _add_run(verbs.add_parser("run", help="run a function over every row of the inputs", allow_abbrev=False))
+    _add_up(verbs.add_parser("up", help="make a cluster, or make it larger or smaller", allow_abbrev=False))
+    _add_status(verbs.add_parser("status", help="show the clusters and their machines", allow_abbrev=False))
+    _add_down(verbs.add_parser("down", help="end a cluster and all that runs on it", allow_abbrev=False))
     _add_generate(verbs.add_parser("generate", help="write synthetic rows to try things on", allow_abbrev=False))
     _add_runs(verbs.add_parser("runs", help="list the finished runs, newest first", allow_abbrev=False))
     return made
@@ -100,8 +104,40 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--quote", default='"', metavar="C", help='what quotes CSV cells, one byte; empty for none (default: ")')
     add("--no-header", action="store_true", help="the CSV has no header row; columns are numbered, as with header=None")
     add("--encoding", default="utf-8", metavar="NAME", help="of the input's text (default: %(default)s)")
+    add("--cluster", metavar="NAME", help="run on the machines that muster up made")
     add("--json", action="store_true", help="print one JSON object as the last line of standard output")
     add("--quiet", action="store_true", help="say nothing but errors")
+
+
+def _add_up(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(call=_up)
+    verb.description = (
+        "Make a cluster of machines, each a Ray node of its own. Typed again with another number it makes the cluster"
+        " larger or smaller, also while a run works on it. Machines that nobody renews end by themselves: a run on the"
+        " cluster renews their lease, and so does --keep."
+    )
+    verb.add_argument("name", nargs="?", default=_cluster.DEFAULT, metavar="NAME", help="default: %(default)s")
+    verb.add_argument("--machines", type=int, required=True, metavar="N", help="how many")
+    verb.add_argument("--on", metavar="CLOUD", help="who makes them: local, which is this computer (the default)")
+    verb.add_argument("--workers-per-machine", type=int, metavar="W", help="default: the cores of this computer")
+    verb.add_argument(
+        "--lease", type=_seconds, default=900.0, metavar="15m", help="how long they live unrenewed (default: 15m)"
+    )
+    verb.add_argument("--keep", action="store_true", help="stay, and renew their lease until Ctrl-C")
+
+
+def _add_status(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(call=_status)
+    verb.description = "Show machines, workers, memory, disk, what is left of the lease, and versions."
+    verb.add_argument("name", nargs="?", metavar="NAME", help="default: all clusters")
+    verb.add_argument("--json", action="store_true", help="print one JSON array")
+
+
+def _add_down(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(call=_down)
+    verb.description = "End a cluster's machines and all that runs on them. A run on it stops, and can be resumed."
+    verb.add_argument("name", nargs="?", default=_cluster.DEFAULT, metavar="NAME", help="default: %(default)s")
+    verb.add_argument("--all", action="store_true", help="end all clusters of this user")
 
 
 def _add_generate(verb: argparse.ArgumentParser) -> None:
@@ -146,6 +182,7 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         fresh=parsed.fresh,
         timeout=parsed.timeout,
         format=parsed.format,
+        cluster=parsed.cluster,
         dialect=Dialect(
             parsed.delimiter if parsed.delimiter is not None else _pipeline.default_delimiter(parsed.inputs),
             parsed.quote,
@@ -162,6 +199,33 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
     if not isinstance(found, Pipeline):
         raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
     return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options)
+
+
+def _up(parsed: argparse.Namespace) -> int:
+    cluster = _cluster.Cluster(parsed.name)
+    workers = _cluster.cores() if parsed.workers_per_machine is None else parsed.workers_per_machine
+    wanted = Wanted(parsed.machines, workers, parsed.lease)
+    print(_show.cluster(cluster.up(wanted, on=parsed.on)))
+    if parsed.keep:
+        print("Renewing the lease until Ctrl-C.", flush=True)
+        cluster.keep()
+    return 0
+
+
+def _status(parsed: argparse.Namespace) -> int:
+    found = [_cluster.Cluster(name).status() for name in ([parsed.name] if parsed.name else _cluster.names())]
+    if parsed.json:
+        print(json.dumps([dataclasses.asdict(status) for status in found]))
+    else:
+        print("\n".join(map(_show.cluster, found)) or "There is no cluster. Make one with muster up --machines N.")
+    return 0
+
+
+def _down(parsed: argparse.Namespace) -> int:
+    for name in _cluster.names() if parsed.all else [parsed.name]:
+        _cluster.Cluster(name).down()
+        print(f"{name}: gone")
+    return 0
 
 
 def _generate(parsed: argparse.Namespace) -> int:

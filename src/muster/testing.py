@@ -32,6 +32,8 @@ class FakeEngine:
     once can be looked at.
     """
 
+    machines = 1
+
     def __init__(
         self,
         make_body: MakeBody,

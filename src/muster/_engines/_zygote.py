@@ -18,7 +18,7 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from muster.errors import EngineError
+from .base import portable
 
 PID: Final = struct.Struct("!q")
 _SET_PARENT_DEATH_SIGNAL: Final = 1
@@ -101,13 +101,4 @@ def serve(pipe: "Connection[Any, Any]", body: Any) -> None:  # noqa: ANN401 (a B
             except (EOFError, ConnectionError):
                 raise
             except Exception as error:  # noqa: BLE001 (whatever the body raises belongs to the runner)
-                pipe.send((ticket, False, _portable(error)))
-
-
-def _portable(error: Exception) -> Exception:
-    """Make sure that an error can be read at the other end, where the user's modules are not loaded."""
-    if type(error).__module__.partition(".")[0] in {"builtins", "muster"}:
-        with contextlib.suppress(Exception):
-            pickle.loads(pickle.dumps(error))  # noqa: S301 (this process's own error)
-            return error
-    return EngineError(f"A worker raised {type(error).__name__}: {error}. This is a fault of muster; please report it.")
+                pipe.send((ticket, False, portable(error)))

@@ -1,8 +1,12 @@
 """What the runner asks of an engine, and what an engine tells the runner."""
 
+import contextlib
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from muster.errors import EngineError
 
 
 class Body(Protocol):
@@ -48,7 +52,14 @@ class SlotsChanged:
     """Workers came or went."""
 
 
-Event = Done | Failed | Lost | SlotsChanged
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something happened that whoever watches the run should know."""
+
+    text: str
+
+
+Event = Done | Failed | Lost | SlotsChanged | Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,10 @@ class Engine(Protocol):
     def workers(self) -> int:
         """Count the workers, starting ones included."""
 
+    @property
+    def machines(self) -> int:
+        """Count the machines that workers are, or were, on."""
+
     def slots(self) -> Slots:
         """Tell how many requests would be taken now."""
 
@@ -80,3 +95,12 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End all workers at once, busy or not."""
+
+
+def portable(error: Exception) -> Exception:
+    """Make sure that an error can be read at the other end, where the user's modules are not loaded."""
+    if type(error).__module__.partition(".")[0] in {"builtins", "muster"}:
+        with contextlib.suppress(Exception):
+            pickle.loads(pickle.dumps(error))  # noqa: S301 (this process's own error)
+            return error
+    return EngineError(f"A worker raised {type(error).__name__}: {error}. This is a fault of muster; please report it.")

@@ -65,6 +65,8 @@ class CoresEngine:
     A worker that dies is replaced; the request that it was on is reported as lost.
     """
 
+    machines = 1
+
     def __init__(self, make_body: MakeBody, *, workers: int, preload: Sequence[str] = ()) -> None:
         """Start ``workers`` processes; this returns before they are ready.
 

@@ -13,6 +13,7 @@ class InlineEngine:
     """An engine without processes."""
 
     workers = 1
+    machines = 1
 
     def __init__(self, make_body: MakeBody) -> None:
         """Make the worker body here; a time limit interrupts its call, where this is the main thread."""

@@ -1,0 +1,67 @@
+"""What a cloud is: who makes machines, tells of them, and ends them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One computer of a cluster, as its cloud sees it; the first is the head, which the others joined.
+
+    ``lease`` is how many seconds it may live without being renewed, ``left`` how many of them are left.
+    """
+
+    name: str
+    address: str
+    workers: int
+    is_head: bool
+    lease: float
+    left: float
+    busy: int = 0
+    """How many of its workers are on a request just now."""
+    memory: int = 0
+    """Bytes that its processes hold."""
+    disk: int = 0
+    """Bytes that are free where it works."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a cluster shall be: how many machines, of how many workers, and how long they may live unrenewed."""
+
+    machines: int
+    workers: int
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a driver reaches a cluster's Ray: an address, and what its environment must hold for that."""
+
+    address: str
+    environment: Mapping[str, str]
+    workers: int
+    """How many workers its machines have together, as far as is known beforehand."""
+    shares_files: bool
+    """Whether its machines see the files of this computer under the same paths."""
+
+
+class Cloud(Protocol):
+    """Who makes machines. Every verb may be repeated, also after it was interrupted."""
+
+    def scale(self, wanted: Wanted) -> None:
+        """Make or dismiss machines until there are as many as wanted. Raises ``EngineError``, ``UsageError``."""
+
+    def machines(self) -> list[Machine]:
+        """List the machines that live, the head first."""
+
+    def renew(self) -> None:
+        """Renew the lease of every machine that lives."""
+
+    def access(self) -> Access:
+        """Tell how to reach the cluster. Raises ``EngineError`` when its head does not live."""
+
+    def destroy(self) -> None:
+        """End all machines, and all that ran on them."""

@@ -1,0 +1,187 @@
+"""Machines on this computer: each a Ray node of its own, on loopback, with an agent that keeps its lease."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from muster.errors import EngineError
+
+from ._machine import MachineFolder, until, write
+from .base import Access, Machine, Wanted
+
+_NODE: Final = Path(__file__).with_name("node.py")
+_ADDRESS: Final = "127.0.0.1"
+_OBJECT_STORE_BYTES: Final = 128 << 20
+_START_SECONDS: Final = 120.0
+_END_SECONDS: Final = 20.0
+_TICK: Final = 0.02
+_STARTED: Final = b"Ray runtime started"
+_WORKERS_ENVIRONMENT: Final = {
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # as on all cores: a worker uses the same few megabytes again and again
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "RAY_enable_worker_prestart": "0",  # each worker is asked for by name
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "1000",
+    **dict.fromkeys(
+        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What must be remembered of a cluster between two commands."""
+
+    port: int
+    scratch: str
+    """Where Ray keeps its sockets, whose paths must be short."""
+    workers: int
+    lease: float
+
+
+class LocalCloud:
+    """The machines of one cluster, each with a folder: its lease, its log, and who its agent is."""
+
+    def __init__(self, folder: Path) -> None:
+        """Know a cluster by its folder; nothing happens yet."""
+        self._folder = folder
+        self._token = folder / "token"
+
+    # What is there
+
+    def _record(self) -> _Record | None:
+        with contextlib.suppress(FileNotFoundError):
+            return _Record(**json.loads((self._folder / "local.json").read_text()))
+        return None
+
+    def _folders(self) -> "list[MachineFolder]":
+        """List the machines' folders, the head first."""
+        found = (MachineFolder(path) for path in self._folder.glob("m*") if path.name[1:].isdigit())
+        return sorted(found, key=lambda folder: folder.number)
+
+    def machines(self) -> list[Machine]:
+        """List the machines that live, the head first."""
+        record = self._record()
+        if record is None:
+            return []
+        living = [folder for folder in self._folders() if folder.agent() is not None]
+        return [folder.describe(record.workers, scratch=Path(record.scratch)) for folder in living]
+
+    def access(self) -> Access:
+        """Tell how to reach the cluster. Raises ``EngineError`` when its head does not live."""
+        record = self._record()
+        machines = self.machines()
+        if record is None or not any(machine.is_head for machine in machines):
+            raise EngineError("The cluster's head does not live any more. Make the cluster again with muster up.")
+        stays_local = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray looks for 127.0.0.1 on the network
+        return Access(
+            f"{_ADDRESS}:{record.port}",
+            {**self._environment(), **stays_local},
+            workers=record.workers * len(machines),
+            shares_files=True,
+        )
+
+    def _environment(self) -> Mapping[str, str]:
+        return {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self._token.absolute()),
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+
+    # What changes it
+
+    def scale(self, wanted: Wanted) -> None:
+        """Start or end machines until there are as many as wanted. Raises ``EngineError`` when one does not start."""
+        living = [folder for folder in self._folders() if folder.agent() is not None]
+        record = self._record()
+        if record is None or not living or living[0].number != 1 or record.workers != wanted.workers:
+            self.destroy()
+            living = []
+            record = self._begin(wanted)
+        record = _Record(record.port, record.scratch, record.workers, wanted.lease)
+        write(self._folder / "local.json", json.dumps(asdict(record)))
+        for folder in living:
+            folder.renew(wanted.lease)
+        self._end(living[wanted.machines :])
+        if not living:
+            head = self._start(1, record)
+            self._await([head])
+            living = [head]
+        used = {folder.number for folder in living}
+        free = (number for number in range(2, 2 + wanted.machines + len(used)) if number not in used)
+        new = [self._start(next(free), record) for _ in range(wanted.machines - len(living))]
+        self._await(new)
+
+    def _begin(self, wanted: Wanted) -> _Record:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._token.touch(mode=0o600)
+        self._token.write_text(secrets.token_hex(32))
+        return _Record(_free_port(), tempfile.mkdtemp(prefix="muster-"), wanted.workers, wanted.lease)
+
+    def _start(self, number: int, record: _Record) -> "MachineFolder":
+        """Start a machine's agent, which starts its node; this does not wait for either."""
+        folder = MachineFolder(self._folder / f"m{number}")
+        folder.make(record.lease)
+        place = (
+            ["--head", f"--port={record.port}", "--include-dashboard=false", "--no-monitor"]
+            if number == 1
+            else [f"--address={_ADDRESS}:{record.port}"]
+        )
+        command = [
+            *(sys.executable, str(_NODE), "start", "--block", *place),
+            *(f"--node-name={folder.name}", f"--node-ip-address={_ADDRESS}", f"--num-cpus={record.workers}"),
+            *("--min-worker-port=0", "--max-worker-port=0", f"--object-store-memory={_OBJECT_STORE_BYTES}"),
+            *("--disable-usage-stats", f"--temp-dir={record.scratch}/{folder.name}"),
+        ]
+        folder.start(command, {**os.environ, **_WORKERS_ENVIRONMENT, **self._environment()})
+        return folder
+
+    def _await(self, folders: "Sequence[MachineFolder]") -> None:
+        """Wait until the machines' nodes have joined; end those that were just started when one has not."""
+        try:
+            until(lambda: all(folder.has_started() for folder in folders), _START_SECONDS)
+        except TimeoutError as error:
+            waiting = ", ".join(folder.name for folder in folders if not folder.has_started())
+            self._end(folders)
+            raise EngineError(
+                f"{waiting} did not start within {_START_SECONDS:g} s. Is this computer busy? Type muster up again."
+            ) from error
+        except EngineError:
+            self._end(folders)
+            raise
+
+    def renew(self) -> None:
+        """Renew the lease of every machine."""
+        for folder in self._folders():
+            folder.renew()
+
+    def destroy(self) -> None:
+        """End all machines and forget the cluster."""
+        record = self._record()
+        self._end(self._folders())
+        if record is not None:
+            shutil.rmtree(record.scratch, ignore_errors=True)
+        (self._folder / "local.json").unlink(missing_ok=True)
+        self._token.unlink(missing_ok=True)
+
+    def _end(self, folders: "Sequence[MachineFolder]") -> None:
+        """End machines side by side."""
+        for folder in folders:
+            folder.ask_to_end()
+        for folder in folders:
+            folder.end()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_ADDRESS, 0))
+        return int(probe.getsockname()[1])
