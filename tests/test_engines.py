@@ -15,9 +15,12 @@ import psutil
 import pytest
 
 import bodies
+from muster._clouds.base import Access, Wanted
+from muster._clouds.local import LocalCloud
 from muster._engines.base import Done, Engine, Event, Failed, Lost, MakeBody
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
+from muster._engines.ray import RayEngine
 from muster.errors import EngineError
 from muster.testing import FakeEngine
 
@@ -38,13 +41,32 @@ def make_fake(make_body: MakeBody, *, workers: int) -> FakeEngine:
     return FakeEngine(make_body, workers=workers, chance=Random(7))  # noqa: S311 (an order of events is no secret)
 
 
+def make_ray(make_body: MakeBody, *, access: Access) -> RayEngine:
+    return RayEngine(make_body, address=access.address, environment=access.environment)
+
+
 ENGINES: dict[str, Make] = {"inline": make_inline, "cores": make_cores, "fake": make_fake}
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(scope="module")
+def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """A cluster of two machines with a worker each, for all tests of this file."""
+    cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
+    try:
+        cloud.scale(Wanted(machines=2, workers=1, lease=600))
+        yield cloud.access()
+    finally:
+        cloud.destroy()
+
+
+@pytest.fixture(params=[*ENGINES, "ray"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Each engine in turn, with two workers that do what they are told."""
-    made = ENGINES[request.param](bodies.Obedient, workers=2)
+    if request.param == "ray":
+        made: Engine = make_ray(bodies.Obedient, access=request.getfixturevalue("access"))
+        wait_for_workers(made, 2)
+    else:
+        made = ENGINES[request.param](bodies.Obedient, workers=2)
     yield made
     made.close()
 
@@ -189,12 +211,25 @@ def test_closing_with_work_in_hand_is_quick_and_may_be_repeated(engine: Engine) 
 # Losing workers: the engines that can
 
 
-@pytest.fixture(params=["cores", "fake"])
+@pytest.fixture(scope="module")
+def small_access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """A cluster of one machine with one worker."""
+    cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
+    try:
+        cloud.scale(Wanted(machines=1, workers=1, lease=600))
+        yield cloud.access()
+    finally:
+        cloud.destroy()
+
+
+@pytest.fixture(params=["cores", "fake", "ray"])
 def losing(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An engine of one worker, for which every request to ``die`` is the worker's last."""
     made: Engine
     if request.param == "cores":
         made = make_cores(bodies.Obedient, workers=1)
+    elif request.param == "ray":
+        made = make_ray(bodies.Obedient, access=request.getfixturevalue("small_access"))
     else:
         made = FakeEngine(bodies.Obedient, workers=1, kills=lambda asked: isinstance(asked, tuple) and "die" in asked)
     yield made

@@ -38,13 +38,14 @@ class MachineFolder:
         (self._path / "lease").write_text(f"{seconds:g}")
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        subprocess.Popen(  # noqa: S603 (the agent, with a command of our own)
+        subprocess.run(  # noqa: S603 (the agent, with a command of our own)
             [sys.executable, "-P", "-S", lease.__file__, str(self._path), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,
             start_new_session=True,  # it outlives this command, its terminal, and Ctrl-C
+            check=True,
         )
 
     def agent(self) -> int | None:

@@ -32,14 +32,16 @@ _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def main() -> None:
-    """Run the command until it ends, the lease does, or somebody asks for the end; then end everything."""
+    """Leave an agent behind: it runs the command until that or the lease ends, or it is asked to end, and ends all."""
     folder, command = Path(sys.argv[1]), sys.argv[2:]
+    (folder / "end").unlink(missing_ok=True)
+    if agent := os.fork():
+        _write(folder / "agent", json.dumps({"pid": agent, "born": birth_of(agent)}))
+        return
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    (folder / "end").unlink(missing_ok=True)
-    _write(folder / "agent", json.dumps({"pid": os.getpid(), "born": birth_of(os.getpid())}))
     why = "the agent failed"
     try:
         with (folder / "log").open("ab") as log:
