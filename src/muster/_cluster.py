@@ -83,7 +83,9 @@ class Cluster:
         cloud = self._cloud(on)
         with self._changing():
             self._record.write_text(json.dumps({"on": on}))
-            cloud.scale(wanted)
+            with renewing(cloud, every=wanted.lease / _RENEWALS_A_LEASE):
+                cloud.scale(wanted)
+            cloud.renew()
         return self.status()
 
     @contextlib.contextmanager
@@ -113,13 +115,14 @@ class Cluster:
                 return int(lock.read() or 0)
         return None
 
-    def down(self) -> None:
-        """End the cluster and all that runs on it; a run that has borrowed it stops, resumable."""
-        if self._on() is None and not self._folder.exists():
-            raise UsageError(f"There is no cluster {self.name!r}. There are: {', '.join(names()) or 'none'}.")
+    def down(self) -> bool:
+        """End the cluster and all that runs on it; tell whether there was one. A run on it stops, resumable."""
+        if not self._folder.exists():
+            return False
         with self._changing():
             self._cloud(self._on() or "local").destroy()
             shutil.rmtree(self._folder, ignore_errors=True)
+        return True
 
     def keep(self) -> None:
         """Renew the leases until this process is interrupted, or no machine lives."""

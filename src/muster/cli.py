@@ -223,8 +223,9 @@ def _status(parsed: argparse.Namespace) -> int:
 
 def _down(parsed: argparse.Namespace) -> int:
     for name in _cluster.names() if parsed.all else [parsed.name]:
-        _cluster.Cluster(name).down()
-        print(f"{name}: gone")
+        ended = _cluster.Cluster(name).down()
+        others = ", ".join(_cluster.names()) or "none"
+        print(f"{name}: gone" if ended else f"{name}: there is no such cluster. There are: {others}.")
     return 0
 
 

@@ -32,10 +32,11 @@ class MachineFolder:
         self.name = path.name
         self.number = int(path.name[1:])
 
-    def make(self, seconds: float) -> None:
+    def make(self, seconds: float, *, scratch: str) -> None:
         shutil.rmtree(self._path, ignore_errors=True)
         self._path.mkdir(parents=True)
         (self._path / "lease").write_text(f"{seconds:g}")
+        (self._path / "scratch").write_text(scratch)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         subprocess.run(  # noqa: S603 (the agent, with a command of our own)
@@ -94,7 +95,7 @@ class MachineFolder:
                     os.kill(descendant, signal.SIGKILL)
         shutil.rmtree(self._path, ignore_errors=True)
 
-    def describe(self, workers: int, *, scratch: Path) -> Machine:
+    def describe(self, workers: int) -> Machine:
         stamp = self._path / "lease"
         seconds = float(stamp.read_text())
         pids = lease.descendants(self.agent() or 0)
@@ -107,7 +108,7 @@ class MachineFolder:
             left=max(0.0, seconds - (time.time() - stamp.stat().st_mtime)),
             busy=sum(map(lease.is_busy, pids)),
             memory=sum(map(lease.resident, pids)),
-            disk=shutil.disk_usage(scratch if scratch.exists() else self._path).free,
+            disk=shutil.disk_usage(self._path).free,
             versions={"python": sys.version.split()[0], "ray": importlib.metadata.version("ray")},
         )
 

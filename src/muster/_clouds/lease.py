@@ -5,13 +5,15 @@ the kernel hands it their orphans. It needs nothing but Python's standard librar
 
 ``python lease.py FOLDER COMMAND...`` runs the command with FOLDER/log as its output. FOLDER/lease holds how many
 seconds the machine may live without being renewed; touching it renews. FOLDER/agent tells who the agent is, FOLDER/end,
-when it has ended, why. The machine's own boot clock counts the seconds, so that no clock that is set can lengthen them.
+when it has ended, why. FOLDER/scratch, if there is one, names a folder that ends with it. The machine's own boot clock
+counts the seconds, so that no clock that is set can lengthen them.
 """
 
 import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +64,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _say_goodbye()
         end_descendants()
+        with contextlib.suppress(OSError):
+            shutil.rmtree((folder / "scratch").read_text(), ignore_errors=True)
         _write(folder / "end", why)
 
 

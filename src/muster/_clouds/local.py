@@ -74,7 +74,7 @@ class LocalCloud:
         if record is None:
             return []
         living = [folder for folder in self._folders() if folder.agent() is not None]
-        return [folder.describe(record.workers, scratch=Path(record.scratch)) for folder in living]
+        return [folder.describe(record.workers) for folder in living]
 
     def access(self) -> Access:
         """Tell how to reach the cluster. Raises ``EngineError`` when its head does not live."""
@@ -95,6 +95,7 @@ class LocalCloud:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self._token.absolute()),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # a head of this computer that does not answer is no more
         }
 
     # What changes it
@@ -130,7 +131,8 @@ class LocalCloud:
     def _start(self, number: int, record: _Record) -> "MachineFolder":
         """Start a machine's agent, which starts its node; this does not wait for either."""
         folder = MachineFolder(self._folder / f"m{number}")
-        folder.make(record.lease)
+        scratch = f"{record.scratch}/{folder.name}"
+        folder.make(record.lease, scratch=scratch)
         place = (
             ["--head", f"--port={record.port}", "--include-dashboard=false", "--no-monitor"]
             if number == 1
@@ -140,7 +142,7 @@ class LocalCloud:
             *(sys.executable, str(_NODE), "start", "--block", *place),
             *(f"--node-name={folder.name}", f"--node-ip-address={_ADDRESS}", f"--num-cpus={record.workers}"),
             *("--min-worker-port=0", "--max-worker-port=0", f"--object-store-memory={_OBJECT_STORE_BYTES}"),
-            *("--disable-usage-stats", f"--temp-dir={record.scratch}/{folder.name}"),
+            *("--disable-usage-stats", f"--temp-dir={scratch}"),
         ]
         folder.start(command, {**os.environ, **_WORKERS_ENVIRONMENT, **self._environment()})
         return folder

@@ -1,0 +1,280 @@
+"""Clusters of this computer: made, resized, borrowed, killed and ended, with real Ray nodes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event as Flag
+from time import monotonic
+from typing import Any
+
+import psutil
+import pytest
+
+from conftest import MUSTER, Ended, Muster
+from muster._clouds.local import LocalCloud
+from muster._engines.ray import RayEngine
+from muster._task import Worker
+from muster.errors import EngineError
+
+ROWS = 3000
+SECONDS = 60.0
+FUNCTION = """
+import time
+
+def slow(df):
+    time.sleep(0.002 * len(df))
+    df["b"] = df["a"] * 2
+    return df
+"""
+COMMAND = ("run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--json", "--quiet")
+EXPECTED = "a,b\n" + "".join(f"{n},{n * 2}\n" for n in range(ROWS))
+
+
+def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    deadline = monotonic() + seconds
+    while not condition():
+        assert monotonic() < deadline, "it did not happen in time"
+        Flag().wait(0.02)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "slow.py").write_text(FUNCTION)
+    (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{n}\n" for n in range(ROWS)))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(home: Path) -> Iterator[None]:
+    """End what a test has made; no process may be left then."""
+    yield
+    clusters = [path.parent for path in (home / "clusters").glob("*/local.json")]
+    for path in clusters:
+        LocalCloud(path).destroy()
+    until(lambda: not processes_of(home))
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Find the processes of this test's clusters: their token lies in its MUSTER_HOME."""
+    found = []
+    for process in psutil.process_iter(["environ", "status"]):
+        environment = process.info["environ"] or {}
+        is_ours = environment.get("RAY_AUTH_TOKEN_PATH", "").startswith(str(home))
+        if is_ours and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def up(muster: Muster, machines: int, *more: str) -> Ended:
+    end = muster("up", "--machines", str(machines), "--workers-per-machine", "1", *more)
+    assert end.code == 0, end.err
+    return end
+
+
+def agent_of(home: Path, machine: str) -> int:
+    return int(json.loads((home / "clusters" / "default" / machine / "agent").read_text())["pid"])
+
+
+def kill_machine(home: Path, machine: str) -> None:
+    """Pull a machine's plug: its agent first, so that nobody tidies up."""
+    agent = psutil.Process(agent_of(home, machine))
+    for process in [agent, *agent.children(recursive=True)]:
+        process.kill()
+
+
+class Running:
+    """A run on the cluster that goes on meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process = subprocess.Popen(
+            [*MUSTER, *COMMAND, "--cluster", "default"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def has_kept(self, parts: int) -> bool:
+        journal = self.folder / "out.csv.muster" / "journal.jsonl"
+        return journal.exists() and journal.read_text().count('"event":"kept"') >= parts
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def ended(self) -> Ended:
+        out, err = self._process.communicate(timeout=SECONDS)
+        return Ended(self._process.returncode, out, err)
+
+
+def start(folder: Path, *, kept: int = 2) -> Running:
+    """Start a run, and wait until some of it is done."""
+    running = Running(folder)
+    until(lambda: running.has_kept(kept))
+    return running
+
+
+def assert_right(folder: Path, end: Ended) -> dict[str, Any]:
+    assert end.code == 0, end.err
+    assert (folder / "out.csv").read_text() == EXPECTED
+    assert end.json["rows_in"] == end.json["rows_out"] == ROWS
+    return end.json
+
+
+def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(muster: Muster, folder: Path) -> None:
+    for _ in range(2):
+        assert "2 machines, 2 workers, on local" in up(muster, 2).out
+    end = muster(*COMMAND, "--cluster", "default")
+    assert assert_right(folder, end)["machines"] == 2
+    (status,) = json.loads(muster("status", "default", "--json").out)
+    assert [machine["name"] for machine in status["machines"]] == ["m1", "m2"]
+    assert all(machine["versions"]["ray"] and machine["memory"] > 0 for machine in status["machines"])
+    assert all(0 < machine["left"] <= machine["lease"] == 900 for machine in status["machines"])
+    assert "gone" in muster("down").out
+    again = muster("down")
+    assert (again.code, "no such cluster" in again.out) == (0, True)
+    assert muster("status").out.startswith("There is no cluster")
+
+
+def test_machines_that_come_and_go_in_the_middle_of_a_run_change_nothing_in_its_output(
+    muster: Muster, folder: Path
+) -> None:
+    up(muster, 1)
+    running = start(folder)
+    up(muster, 3)
+    up(muster, 1)
+    assert_right(folder, running.ended())
+
+
+def test_a_machine_that_is_killed_in_the_middle_of_a_run_costs_it_only_time(
+    muster: Muster, folder: Path, home: Path
+) -> None:
+    up(muster, 2)
+    running = start(folder)
+    kill_machine(home, "m2")
+    assert_right(folder, running.ended())
+
+
+def test_a_head_that_is_killed_stops_the_run_which_goes_on_elsewhere(muster: Muster, folder: Path, home: Path) -> None:
+    up(muster, 1)
+    running = start(folder, kept=3)
+    kill_machine(home, "m1")
+    end = running.ended()
+    assert end.code == 3
+    assert "head is gone" in end.err
+    assert "Traceback" not in end.err
+    assert not (folder / "out.csv").exists()
+    assert assert_right(folder, muster(*COMMAND, "--workers", "2"))["resumed_parts"] > 0
+
+
+def test_down_in_the_middle_of_a_run_stops_it_resumable(muster: Muster, folder: Path) -> None:
+    up(muster, 2)
+    running = start(folder)
+    assert "gone" in muster("down").out
+    end = running.ended()
+    assert end.code == 3
+    assert "is gone" in end.err
+    assert_right(folder, muster(*COMMAND, "--workers", "0"))
+
+
+def test_nothing_outlives_a_lease_that_nobody_renews(muster: Muster, home: Path) -> None:
+    up(muster, 2, "--lease", "3s")
+    scratch = Path(json.loads((home / "clusters" / "default" / "local.json").read_text())["scratch"])
+    until(lambda: not processes_of(home), 30)
+    assert not list(scratch.glob("*"))
+    end = muster(*COMMAND, "--cluster", "default")
+    assert end.code in {2, 3}
+    assert "0 machines" in muster("status").out
+
+
+def test_a_run_renews_the_lease_and_when_it_is_killed_all_is_gone_within_it(
+    muster: Muster, folder: Path, home: Path
+) -> None:
+    up(muster, 2, "--lease", "4s")
+    running = start(folder, kept=6)
+    assert len(processes_of(home)) > 2
+    running.kill()
+    until(lambda: not processes_of(home), 30)
+
+
+def test_an_agent_that_is_killed_takes_its_machine_with_it(muster: Muster, home: Path) -> None:
+    up(muster, 1)
+    os.kill(agent_of(home, "m1"), signal.SIGKILL)
+    until(lambda: not processes_of(home), 30)
+
+
+def test_two_runs_on_one_cluster_are_refused_clearly(muster: Muster, folder: Path) -> None:
+    up(muster, 1)
+    running = start(folder)
+    second = muster("run", "slow.py:slow", "rows.csv", "-o", "other.csv", "--cluster", "default", "--quiet")
+    assert second.code == 2
+    assert "is working for another run" in second.err
+    assert_right(folder, running.ended())
+
+
+def test_an_up_that_was_killed_half_way_is_mended_by_the_next(muster: Muster, folder: Path, home: Path) -> None:
+    command = [*MUSTER, "up", "--machines", "2", "--workers-per-machine", "1"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as half:
+        until((home / "clusters" / "default" / "m1" / "agent").exists)
+        half.kill()
+    assert "2 machines" in up(muster, 2).out
+    assert assert_right(folder, muster(*COMMAND, "--cluster", "default"))["machines"] == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("up", "--machines", "0"), "at least 1 machine"),
+        (("up", "--machines", "1", "--workers-per-machine", "0"), "at least 1 machine with 1 worker"),
+        (("up", "--machines", "1", "--lease", "0s"), "more than 0 seconds"),
+        (("up", "no/name", "--machines", "1"), "cannot name a cluster"),
+        (("up", "--machines", "1", "--on", "mars"), "there is no such cloud"),
+        (("status", "nowhere"), "There is no cluster 'nowhere'"),
+        ((*COMMAND, "--cluster", "nowhere"), "There is no cluster 'nowhere'"),
+        ((*COMMAND, "--cluster", "default", "--workers", "2"), "leave out workers, or the cluster"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_started(
+    muster: Muster, folder: Path, home: Path, command: tuple[str, ...], told: str
+) -> None:
+    assert folder.exists()
+    end = muster(*command)
+    assert end.code == 2
+    assert told in end.err
+    assert "Traceback" not in end.err
+    assert not processes_of(home)
+
+
+def test_a_token_that_does_not_fit_is_refused_clearly(muster: Muster, home: Path, tmp_path: Path) -> None:
+    up(muster, 1)
+    access = LocalCloud(home / "clusters" / "default").access()
+    wrong = tmp_path / "token"
+    wrong.write_text("0" * 64)
+    engine = RayEngine(
+        Worker, address=access.address, environment={**access.environment, "RAY_AUTH_TOKEN_PATH": str(wrong)}
+    )
+    try:
+        with pytest.raises(EngineError, match=r"cannot be reached|head is gone"):
+            until(lambda: engine.wait(1) and False)
+    finally:
+        engine.close()
+
+
+def test_everything_listens_on_loopback_alone(muster: Muster, home: Path) -> None:
+    up(muster, 2)
+    found = processes_of(home)
+    listening = [
+        link.laddr.ip for process in found for link in process.net_connections() if link.status == psutil.CONN_LISTEN
+    ]
+    assert listening
+    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+
+
+def test_importing_muster_and_running_at_home_load_no_ray() -> None:
+    code = "import sys, muster, muster.cli, muster._runner; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
