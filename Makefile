@@ -7,11 +7,16 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 DEMO_ROWS ?= 5000
+CLUSTER ?= default
+CLUSTER_SIZE ?= 2
+INPUT_LINES ?= 10000
+ON ?= local
+WORKERS_PER_MACHINE ?=
 
-.PHONY: help install demo test check lint bench docs lock clean
+.PHONY: help install demo test check lint bench docs lock clean up run-cluster get-results down status
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## create .venv with muster and all it can use
 
@@ -32,6 +37,24 @@ demo: install ## run the seed's classifier over generated rows on all cores
 	head -n 4 demo/classified.csv
 	echo; echo "+ muster runs"
 	$(BIN)/muster runs | head -n 4
+
+up: install ## make a cluster of CLUSTER_SIZE machines, ON=local
+	$(BIN)/muster up $(CLUSTER) --machines $(CLUSTER_SIZE) --on $(ON) $(if $(WORKERS_PER_MACHINE),--workers-per-machine $(WORKERS_PER_MACHINE))
+
+run-cluster: install ## run the seed's classifier over INPUT_LINES rows on it
+	@mkdir -p output
+	$(BIN)/muster generate --rows $(INPUT_LINES) -o output/rows.csv
+	$(BIN)/muster run examples/classify.py:classify output/rows.csv -o output/classified.csv --dtype str --cluster $(CLUSTER)
+
+get-results: ## put what it gave into output/results.tgz
+	@cd output && tar -czf results.tgz classified.csv $$(ls classified.csv.rejects.jsonl 2>/dev/null || true)
+	echo "output/results.tgz: $$(du -h results.tgz | cut -f1)"
+
+status: install ## show the clusters and their machines
+	$(BIN)/muster status
+
+down: install ## end the cluster
+	$(BIN)/muster down $(CLUSTER)
 
 test: install lint ## run every check and test
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -182,6 +182,13 @@ def test_down_in_the_middle_of_a_run_stops_it_resumable(muster: Muster, folder: 
     assert_right(folder, muster(*COMMAND, "--workers", "0"))
 
 
+def test_machines_that_are_called_up_for_a_run_end_with_it(muster: Muster, folder: Path, home: Path) -> None:
+    end = muster(*COMMAND, "--machines", "2")
+    assert assert_right(folder, end)["machines"] == 2
+    assert not processes_of(home)
+    assert muster("status").out.startswith("There is no cluster")
+
+
 def test_nothing_outlives_a_lease_that_nobody_renews(muster: Muster, home: Path) -> None:
     up(muster, 2, "--lease", "3s")
     scratch = Path(json.loads((home / "clusters" / "default" / "local.json").read_text())["scratch"])
@@ -237,6 +244,10 @@ def test_an_up_that_was_killed_half_way_is_mended_by_the_next(muster: Muster, fo
         (("status", "nowhere"), "There is no cluster 'nowhere'"),
         ((*COMMAND, "--cluster", "nowhere"), "There is no cluster 'nowhere'"),
         ((*COMMAND, "--cluster", "default", "--workers", "2"), "leave out workers, or the cluster"),
+        ((*COMMAND, "--cluster", "default", "--machines", "2"), "not both"),
+        ((*COMMAND, "--on", "local"), "how many machines"),
+        ((*COMMAND, "--machines", "0"), "1 or more"),
+        ((*COMMAND, "--machines", "1", "--on", "mars"), "there is no such cloud"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_started(

@@ -19,6 +19,7 @@ from muster.errors import EngineError, UsageError
 
 DEFAULT: Final = "default"
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
+LEASE: Final = 900.0
 _RENEWALS_A_LEASE: Final = 4
 
 
@@ -154,6 +155,22 @@ class Cluster:
                 )
             with renewing(cloud, every=min(machine.lease for machine in machines) / _RENEWALS_A_LEASE):
                 yield cloud.access()
+
+
+@contextlib.contextmanager
+def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[Access]:
+    """Lend a cluster to a run: the one of that name, or one that is made for it and ended with it."""
+    if name is not None:
+        with Cluster(name).borrow() as access:
+            yield access
+        return
+    cluster = Cluster(f"run-{os.getpid()}-{os.urandom(2).hex()}")
+    try:
+        cluster.up(Wanted(machines or 1, cores(), LEASE), on=on)
+        with cluster.borrow() as access:
+            yield access
+    finally:
+        cluster.down()
 
 
 @contextlib.contextmanager

@@ -207,6 +207,8 @@ class Options:
     dialect: Dialect = Dialect()
     part_bytes: int | None = None
     cluster: str | None = None
+    machines: int | None = None
+    on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def _unwatched(_: Snapshot) -> None:
 
 def checked(options: Options) -> Options:
     """Raise ``UsageError`` for an option out of its range."""
-    for name, least in {"workers": 0, "batch_rows": 1, "max_bad_rows": 0, "part_bytes": 1}.items():
+    for name, least in {"workers": 0, "batch_rows": 1, "max_bad_rows": 0, "part_bytes": 1, "machines": 1}.items():
         value = getattr(options, name)
         if value is not None and (not isinstance(value, int) or value < least):
             raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
@@ -91,10 +91,18 @@ def checked(options: Options) -> Options:
         raise UsageError(f"timeout={timeout!r}: it must be a number of seconds, more than 0 and at most a month.")
     if options.format not in {None, *FORMATS.values()}:
         raise UsageError(f"format={options.format!r}: it must be csv, jsonl or parquet.")
-    if options.cluster is not None and options.workers is not None:
-        raise UsageError("A cluster's workers are chosen when it is made: leave out workers, or the cluster.")
+    _check_cluster(options)
     _check_dialect(options.dialect)
     return dataclasses.replace(options, dtype=_names_of(options.dtype))
+
+
+def _check_cluster(options: Options) -> None:
+    if options.cluster is not None and (options.machines is not None or options.on is not None):
+        raise UsageError("Name a cluster that is there, or say how many machines to make for this run: not both.")
+    if options.on is not None and options.machines is None:
+        raise UsageError(f"on={options.on!r}: say with --machines how many machines to make there.")
+    if (options.cluster or options.machines) and options.workers is not None:
+        raise UsageError("A cluster's workers are chosen when it is made: leave out workers, or the cluster.")
 
 
 def _names_of(dtype: Any) -> str | dict[str, str] | None:  # noqa: ANN401 (what people pass to pandas)

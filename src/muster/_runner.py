@@ -11,7 +11,7 @@ from typing import Final
 
 from muster import _past, _progress
 from muster._clouds.base import Access
-from muster._cluster import Cluster, cores
+from muster._cluster import cores, lent
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Body, Done, Engine, Event, Failed, Lost, Told
 from muster._engines.cores import CoresEngine
@@ -76,9 +76,11 @@ def run(job: Job, *, watch: Watch, make_engine: MakeEngine = engine_of_this_comp
     """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt."""
     try:
         runner = _Runner(job, watch)
-        if job.options.cluster is None:
+        options = job.options
+        if options.cluster is None and options.machines is None:
             return runner.run(make_engine)
-        with Cluster(job.options.cluster).borrow() as access:
+        watch(Snapshot("calling up machines"))
+        with lent(options.cluster, machines=options.machines, on=options.on) as access:
             return runner.run(make_engine, access)
     except BrokenPipeError:  # whoever read what is said has gone
         raise

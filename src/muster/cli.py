@@ -105,6 +105,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--no-header", action="store_true", help="the CSV has no header row; columns are numbered, as with header=None")
     add("--encoding", default="utf-8", metavar="NAME", help="of the input's text (default: %(default)s)")
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
+    add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
+    add("--on", metavar="CLOUD", help="who makes them: local, which is this computer (the default)")
     add("--json", action="store_true", help="print one JSON object as the last line of standard output")
     add("--quiet", action="store_true", help="say nothing but errors")
 
@@ -121,7 +123,11 @@ def _add_up(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--on", metavar="CLOUD", help="who makes them: local, which is this computer (the default)")
     verb.add_argument("--workers-per-machine", type=int, metavar="W", help="default: the cores of this computer")
     verb.add_argument(
-        "--lease", type=_seconds, default=900.0, metavar="15m", help="how long they live unrenewed (default: 15m)"
+        "--lease",
+        type=_seconds,
+        default=_cluster.LEASE,
+        metavar="15m",
+        help="how long they may live unrenewed",
     )
     verb.add_argument("--keep", action="store_true", help="stay, and renew their lease until Ctrl-C")
 
@@ -183,6 +189,8 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         timeout=parsed.timeout,
         format=parsed.format,
         cluster=parsed.cluster,
+        machines=parsed.machines,
+        on=parsed.on,
         dialect=Dialect(
             parsed.delimiter if parsed.delimiter is not None else _pipeline.default_delimiter(parsed.inputs),
             parsed.quote,
