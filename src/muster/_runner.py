@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from muster import _past, _progress
+from muster._bundle import pack
 from muster._clouds.base import Access
 from muster._cluster import cores, lent
 from muster._desk import Desk, as_muster_error
@@ -23,6 +24,7 @@ from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
 from muster._model import Briefing, Job, Outcome, Part, Place, Result, Snapshot
 from muster._output import Work
+from muster._parcels import ParcelEngine
 from muster._past import Kept, Past
 from muster._progress import Progress
 from muster._targets import Describe
@@ -60,28 +62,40 @@ def engine_of_this_computer(workers: int) -> Engine:
     return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"])
 
 
+def make_body_far_away() -> Body:
+    """Make the worker body on a machine that does not see this computer's files."""
+    from muster._opening import make_body  # noqa: PLC0415 (likewise)
+
+    return make_body()
+
+
 def engine_of_a_cluster(access: Access) -> Engine:
     """Connect to a cluster's Ray, which is loaded only here."""
     from muster._engines.ray import RayEngine  # noqa: PLC0415 (a run on this computer needs nothing of it)
 
     return RayEngine(
-        make_body_of_a_process,
+        make_body_of_a_process if access.shares_files else make_body_far_away,
         address=access.address,
         environment=access.environment,
         shares_files=access.shares_files,
     )
 
 
-def run(job: Job, *, watch: Watch, make_engine: MakeEngine = engine_of_this_computer) -> Result:
-    """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt."""
+def run(
+    job: Job, *, watch: Watch, make_engine: MakeEngine = engine_of_this_computer, access: Access | None = None
+) -> Result:
+    """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt.
+
+    ``access`` is to a cluster that is there; without it the job's options say whether one is borrowed or called up.
+    """
     try:
         runner = _Runner(job, watch)
         options = job.options
-        if options.cluster is None and options.machines is None:
-            return runner.run(make_engine)
-        watch(Snapshot("calling up machines"))
-        with lent(options.cluster, machines=options.machines, on=options.on) as access:
+        if access is not None or (options.cluster is None and options.machines is None):
             return runner.run(make_engine, access)
+        watch(Snapshot("calling up machines"))
+        with lent(options.cluster, machines=options.machines, on=options.on) as borrowed:
+            return runner.run(make_engine, borrowed)
     except BrokenPipeError:  # whoever read what is said has gone
         raise
     except OSError as error:
@@ -118,7 +132,7 @@ class _Runner:
             return chosen
         return min(cores(), max(1, sum(source.size for source in self._sources) // _BYTES_A_WORKER))
 
-    def run(self, make_engine: MakeEngine, access: Access | None = None) -> Result:
+    def run(self, make_engine: MakeEngine, access: Access | None) -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
         self.work.take()
         self._past = Past.read(self.work.journal)
@@ -130,11 +144,20 @@ class _Runner:
             if access is not None:
                 self._engine = engine_of_a_cluster(access)
                 engines.callback(self._engine.close)
+                if not access.shares_files:
+                    self._engine = self._parcelled(self._engine)
                 self._workers = access.workers
             self._desk = Desk(self._home, tick=lambda: self._watch(self._last))
             if self._past.surveyed is None:
                 self._desk.begin(self._inputs.first_questions())
             return self._run()
+
+    def _parcelled(self, engine: Engine) -> Engine:
+        """Send workers what they need of this computer's files."""
+        bundle = pack(self._job.steps, besides=[source.path for source in self._sources])
+        if bundle.left_out:
+            self._say("starting", note=f"too large to travel as code, so left out: {', '.join(bundle.left_out)}")
+        return ParcelEngine(engine, sources=self._sources, bundle=bundle, parts=self.work.parts)
 
     def _end(self) -> None:
         """Leave nothing behind that nobody needs, and let others work on the output."""

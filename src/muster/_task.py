@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd  # noqa: F401 (imported once, before workers are forked)
@@ -16,12 +16,11 @@ import pyarrow as pa
 from muster import _targets
 from muster._formats import _kinds, _rows, csv
 from muster._formats._sources import reader
+from muster._formats.survey import LONGEST_TAIL
 from muster._grown import Turn
 from muster._model import Briefing, Outcome, Piece, Seconds, Task
 from muster._steps import BadRow, Steps
 from muster.errors import DataError
-
-_FAULT_BYTES: Final = 64 << 10
 
 
 def use_one_core() -> None:
@@ -106,7 +105,8 @@ class _Work:
         if self.source.format == "parquet":
             from muster._formats import parquet  # noqa: PLC0415 (a worker for text starts sooner without)
 
-            return parquet.read(self.path, lo=task.lo, hi=task.hi, columns=briefing.columns)
+            rows = parquet.read(self.path, lo=task.lo - self.origin, hi=task.hi - self.origin, columns=briefing.columns)
+            return _rows.Rows(rows.table, rows.numbers + self.origin)
         if self.source.format == "jsonl":
             from muster._formats import jsonl  # noqa: PLC0415 (likewise)
 
@@ -209,10 +209,10 @@ class _Work:
         if self.source.format == "parquet":
             from muster._formats import parquet  # noqa: PLC0415 (likewise)
 
-            return {row: (None, parquet.as_text(self.path, row)) for row in rows}
+            return {row: (None, parquet.as_text(self.path, row - self.origin)) for row in rows}
         if task.start == task.stop:
             begin = task.start - self.origin
-            data = reader(self.path).read(begin, begin + _FAULT_BYTES)
+            data = reader(self.path).read(begin, begin + LONGEST_TAIL)
             return {task.lo: (task.start, data.decode(dialect.encoding, errors="backslashreplace"))}
         found = csv.raw_records(self._data(), dialect, wanted=[row - task.row for row in rows])
         return {task.row + at: (task.start + offset, text) for at, (offset, text) in found.items()}

@@ -173,6 +173,11 @@ def _reader(path: str, _version: tuple[int, ...]) -> Reader:
     return Reader(path)
 
 
+def forget_readers() -> None:
+    """Let go of all files that are open."""
+    _reader.cache_clear()
+
+
 def version(path: str) -> tuple[int, ...]:
     """Tell one content of a path of this computer from the next; of a URL that would cost a request."""
     if is_remote(path):

@@ -1,0 +1,130 @@
+"""Work for machines that do not see this computer's files: a task travels with its bytes, and its rows travel back.
+
+``_opening`` is the other side.
+"""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from muster._bundle import Bundle
+from muster._engines.base import Done, Engine, Event, Failed, Lost, Slots
+from muster._formats._sources import reader
+from muster._formats.survey import LONGEST_TAIL
+from muster._model import Outcome, Source, Task
+from muster._urls import is_remote
+
+_CODEC: Final = "zstd"
+_IN_FLIGHT_BYTES: Final = 256 << 20
+"""How much input may be under way to workers at a time, so that memory stays bounded on any number of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A task with the stretch of its input, compressed; with ``None`` where the worker reaches the input itself."""
+
+    task: Task
+    stretch: bytes | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """An outcome with the pieces that its task wrote, compressed, by name."""
+
+    outcome: Outcome
+    pieces: Mapping[str, tuple[bytes, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A briefing with the code that it needs."""
+
+    briefing: bytes
+    bundle: Bundle
+
+
+class ParcelEngine:
+    """An engine that packs what another one carries, and unpacks what comes back."""
+
+    def __init__(self, engine: Engine, *, sources: tuple[Source, ...], bundle: Bundle, parts: Path) -> None:
+        """Wrap an engine whose workers open parcels; pieces are put into ``parts``."""
+        self._engine = engine
+        self._sources = sources
+        self._bundle = bundle
+        self._parts = parts
+        self._in_flight: dict[int, int] = {}
+
+    @property
+    def workers(self) -> int:
+        """Count the workers of the engine within."""
+        return self._engine.workers
+
+    @property
+    def machines(self) -> int:
+        """Count the machines of the engine within."""
+        return self._engine.machines
+
+    def slots(self) -> Slots:
+        """Take what the engine within takes, while not too much is under way."""
+        return self._engine.slots() if sum(self._in_flight.values()) < _IN_FLIGHT_BYTES else Slots(0, 0)
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief all workers, with the code that they need."""
+        self._engine.brief(pickle.dumps(Sent(briefing, self._bundle)))
+
+    def submit(self, ticket: int, request: object) -> None:
+        """Hand a request to a worker, a task with its bytes."""
+        if isinstance(request, Task):
+            request = self._packed(request)
+            self._in_flight[ticket] = len(request.stretch or b"")
+        self._engine.submit(ticket, request)
+
+    def _packed(self, task: Task) -> Parcel:
+        source = self._sources[task.file]
+        path, origin = (task.spool.path, task.spool.origin) if task.spool else (source.path, 0)
+        if is_remote(path):
+            return Parcel(task, None, 0)
+        if source.format == "parquet":
+            from muster._formats import parquet  # noqa: PLC0415 (Arrow, only where Parquet travels)
+
+            data = parquet.cut(path, lo=task.lo, hi=task.hi)
+        else:
+            stop = task.stop if task.stop > task.start else task.start + LONGEST_TAIL
+            data = reader(path).read(task.start - origin, stop - origin)
+        return Parcel(task, compressed(data), len(data))
+
+    def wait(self, timeout: float | None = None) -> list[Event]:
+        """Collect events; what tasks wrote is put into files of this computer first. Raises as the engine within."""
+        events = self._engine.wait(timeout)
+        for at, event in enumerate(events):
+            if isinstance(event, Done | Failed | Lost):
+                self._in_flight.pop(event.ticket, None)
+            if isinstance(event, Done) and isinstance(event.answer, Returned):
+                events[at] = Done(event.ticket, self._unpacked(event.answer))
+        return events
+
+    def _unpacked(self, returned: Returned) -> Outcome:
+        for name, (data, size) in returned.pieces.items():
+            (self._parts / name).write_bytes(decompressed(data, size))
+        return returned.outcome
+
+    def close(self) -> None:
+        """Close the engine within."""
+        self._engine.close()
+
+
+def compressed(data: bytes) -> bytes:
+    """Compress for the way."""
+    import pyarrow as pa  # noqa: PLC0415 (muster's own process needs Arrow only where bytes travel)
+
+    return pa.compress(data, codec=_CODEC, asbytes=True) if data else b""
+
+
+def decompressed(data: bytes, size: int) -> bytes:
+    """Undo that; ``size`` is how many bytes come out."""
+    import pyarrow as pa  # noqa: PLC0415 (likewise)
+
+    return pa.decompress(data, size, codec=_CODEC, asbytes=True) if size else b""

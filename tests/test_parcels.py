@@ -1,0 +1,145 @@
+"""Machines that do not see this computer's files: tasks, rows and code travel."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from muster import UsageError
+from muster._bundle import LARGEST_FILE, pack
+from muster._clouds.base import Access, Wanted
+from muster._clouds.local import LocalCloud
+from muster._model import Job, Options, Result, Snapshot, Target
+from muster._runner import run
+from muster._targets import of_function, parse_target
+
+COUNT = 400
+CODE = """
+from pathlib import Path
+from beside import factor
+
+WORD = Path("word.txt").read_text()
+
+def work(df):
+    if (df["n"] == 77).any():
+        raise ValueError("seventy-seven")
+    df["m"] = df["n"] * factor
+    df["word"] = WORD
+    return df
+"""
+
+
+@pytest.fixture(scope="module")
+def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """A machine with two workers that are told nothing of this computer's files."""
+    cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
+    try:
+        cloud.scale(Wanted(machines=1, workers=2, lease=600))
+        yield replace(cloud.access(), shares_files=False)
+    finally:
+        cloud.destroy()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "work.py").write_text(CODE)
+    (code / "beside.py").write_text("factor = 3\n")
+    (code / "word.txt").write_text("café")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def unwatched(_: Snapshot) -> None:
+    pass
+
+
+def frame() -> pd.DataFrame:
+    return pd.DataFrame({"n": range(COUNT), "text": [f'line "{n}"\nand, more' for n in range(COUNT)]})
+
+
+def lay_out(folder: Path, name: str) -> None:
+    if name.endswith(".parquet"):
+        frame().to_parquet(folder / name, row_group_size=90)
+    elif ".jsonl" in name:
+        frame().to_json(folder / name, orient="records", lines=True)
+    else:
+        text = frame().to_csv(index=False)
+        data = text.encode()
+        (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+
+def ran(folder: Path, job: Job, access: Access | None) -> tuple[Result, bytes, list[tuple[int, str]]]:
+    result = run(job, watch=unwatched, access=access)
+    rejects = Path(f"{job.output}.rejects.jsonl")
+    bad = [json.loads(line) for line in rejects.read_text().splitlines()] if rejects.exists() else []
+    return result, (folder / job.output).read_bytes(), [(row["row"], row["raw"]) for row in bad]
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.csv.gz", "in.jsonl", "in.parquet"])
+def test_rows_that_travel_give_the_same_output_and_rejects_as_rows_that_do_not(
+    folder: Path, access: Access, name: str
+) -> None:
+    lay_out(folder, name)
+    steps = (parse_target("code/work.py:work"),)
+    monkey = Options(workers=0, part_bytes=500)
+    (folder / "word.txt").write_text("café")  # at home the function finds it in the folder that muster is called in
+    _, expected, bad = ran(folder, Job(steps, (name,), "home.csv", monkey), None)
+    result, found, bad_far_away = ran(folder, Job(steps, (name,), "away.csv", replace(monkey, workers=None)), access)
+    assert found == expected
+    assert bad_far_away == bad
+    assert [row for row, _ in bad] == [77]
+    assert (result.rows_in, result.bad_rows, result.machines) == (COUNT, 1, 1)
+
+
+def test_a_function_by_value_travels_with_the_module_beside_it(
+    folder: Path, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_out(folder, "in.csv")
+    (folder / "tripled.py").write_text("def triple(n):\n    return n * 3\n")
+    monkeypatch.syspath_prepend(folder)
+
+    def by_value(df: pd.DataFrame) -> pd.DataFrame:
+        from tripled import triple  # type: ignore[import-not-found]  # noqa: PLC0415 (made by this test)
+
+        return df[["n"]].assign(m=triple(df["n"]))
+
+    _, found, _ = ran(folder, Job((of_function(by_value),), ("in.csv",), "away.csv"), access)
+    assert found.decode().splitlines() == ["n,m", *(f"{n},{n * 3}" for n in range(COUNT))]
+
+
+# The code that travels
+
+
+def test_code_is_found_where_it_was_unpacked(folder: Path) -> None:
+    step = Target("file", str(folder / "code" / "work.py"), "work")
+    (unpacked,) = pack([step]).unpack(folder / "there")
+    assert Path(unpacked.place).read_text() == CODE
+    assert (Path(unpacked.place).parent / "beside.py").exists()
+    assert unpacked.name == "work"
+
+
+def test_what_is_no_code_stays_at_home(folder: Path) -> None:
+    code = folder / "code"
+    for name in (".hidden", "input.csv", "__pycache__/work.pyc", "out.csv.muster/journal.jsonl", ".venv/lib.py"):
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).write_text("x")
+    with (code / "large.bin").open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    bundle = pack([Target("file", str(code / "work.py"), "work")], besides=[str(code / "input.csv")])
+    bundle.unpack(folder / "there")
+    assert {path.name for path in (folder / "there" / "0").rglob("*")} == {"work.py", "beside.py", "word.txt"}
+    assert bundle.left_out == (str(code / "large.bin"),)
+
+
+def test_a_folder_that_is_too_much_for_code_is_refused_clearly(folder: Path) -> None:
+    for number in range(5):
+        with (folder / "code" / f"{number}.bin").open("wb") as file:
+            file.truncate(LARGEST_FILE)
+    with pytest.raises(UsageError, match="Give the function a folder of its own"):
+        pack([Target("file", str(folder / "code" / "work.py"), "work")])
