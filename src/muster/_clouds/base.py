@@ -16,8 +16,8 @@ class Machine:
     address: str
     workers: int
     is_head: bool
-    lease: float
-    left: float
+    lease: float = 0.0
+    left: float = 0.0
     busy: int = 0
     """How many of its workers are on a request just now."""
     memory: int = 0

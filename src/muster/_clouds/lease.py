@@ -3,10 +3,13 @@
 It is the first process on a machine and the ancestor of every other one there, also of those that detach themselves:
 the kernel hands it their orphans. It needs nothing but Python's standard library, so that it can be copied alone.
 
-``python lease.py FOLDER COMMAND...`` runs the command with FOLDER/log as its output. FOLDER/lease holds how many
-seconds the machine may live without being renewed; touching it renews. FOLDER/agent tells who the agent is, FOLDER/end,
-when it has ended, why. FOLDER/scratch, if there is one, names a folder that ends with it. The machine's own boot clock
-counts the seconds, so that no clock that is set can lengthen them.
+A machine is known by a folder: ``lease`` holds how many seconds it may live without being renewed, and touching it
+renews; ``agent`` tells who the agent is, ``log`` what its command said, ``end``, when it has ended, why; ``scratch``
+names a folder that ends with it. The machine's own boot clock counts the seconds, so that no clock that is set can
+lengthen them.
+
+``start FOLDER COMMAND...`` leaves an agent behind, ``await FOLDER SIGN SECONDS`` waits for its command to say so,
+``inspect FOLDER`` prints what there is to know as JSON, ``end FOLDER`` ends it.
 """
 
 import contextlib
@@ -18,44 +21,42 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-_SET_CHILD_SUBREAPER: Final = 36
 _SET_PARENT_DEATH_SIGNAL: Final = 1
-_NODE: Final = "raylet"
-_GOODBYE_SECONDS: Final = 3.0
-_GOODBYE_TICK: Final = 0.02
-_BUSY: Final = b"ray::Seat.answer"
+_SET_CHILD_SUBREAPER: Final = 36
 _TICKS_A_LEASE: Final = 20
 _LONGEST_TICK: Final = 1.0
+_TICK: Final = 0.02
+_GOODBYE_SECONDS: Final = 3.0
+_END_SECONDS: Final = 20.0
+_NODE: Final = "raylet"
+_BUSY: Final = b"ray::Seat.answer"
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts on while the machine is suspended."""
 
 
-def main() -> None:
+class NotStartedError(Exception):
+    """The agent's command ended, or took too long, before it said that it had started."""
+
+
+# The agent
+
+
+def start(folder: Path, command: Sequence[str]) -> None:
     """Leave an agent behind: it runs the command until that or the lease ends, or it is asked to end, and ends all."""
-    folder, command = Path(sys.argv[1]), sys.argv[2:]
+    if agent_of(folder) is not None:
+        return
     (folder / "end").unlink(missing_ok=True)
     if agent := os.fork():
         _write(folder / "agent", json.dumps({"pid": agent, "born": birth_of(agent)}))
         return
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     why = "the agent failed"
     try:
-        with (folder / "log").open("ab") as log:
-            child = subprocess.Popen(  # noqa: S603 (what the machine is for)
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_end_with_agent,  # noqa: PLW1509 (the agent has no threads)
-            )
-        why = _watch(folder, child)
+        os.setsid()
+        why = _keep(folder, command)
     except SystemExit as asked:
         why = str(asked)
     except OSError as error:
@@ -63,10 +64,33 @@ def main() -> None:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _say_goodbye()
-        end_descendants()
+        _end_descendants()
         with contextlib.suppress(OSError):
             shutil.rmtree((folder / "scratch").read_text(), ignore_errors=True)
-        _write(folder / "end", why)
+        with contextlib.suppress(OSError):
+            _write(folder / "end", why)
+        os._exit(0)
+
+
+def _keep(folder: Path, command: Sequence[str]) -> str:
+    """Run the command, and wait for a reason to end; tell it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):  # whoever started this waits for the end of what it was given
+        os.dup2(nothing, descriptor)
+    with (folder / "log").open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603 (what the machine is for)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_end_with_agent,  # noqa: PLW1509 (the agent has no threads)
+        )
+    return _watch(folder / "lease", child)
 
 
 def _end_with_agent() -> None:
@@ -75,9 +99,7 @@ def _end_with_agent() -> None:
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def _watch(folder: Path, child: "subprocess.Popen[bytes]") -> str:
-    """Wait for a reason to end, and tell it."""
-    lease = folder / "lease"
+def _watch(lease: Path, child: "subprocess.Popen[bytes]") -> str:
     renewed, seen = time.clock_gettime(_CLOCK), 0
     while True:
         try:
@@ -97,23 +119,91 @@ def _say_goodbye() -> None:
     """Ask the node itself to end, shortly: it then tells the head, which otherwise waits for it for a while."""
     asked = [pid for pid in descendants(os.getpid()) if _name(pid) == _NODE]
     for pid in asked:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _GOODBYE_SECONDS
-    while any(birth_of(pid) for pid in asked) and time.monotonic() < deadline:
-        time.sleep(_GOODBYE_TICK)
+        _signal(pid, signal.SIGTERM)
+    _until_gone(asked, _GOODBYE_SECONDS)
 
 
-def end_descendants() -> None:
+def _end_descendants() -> None:
     """Kill every process below this one, and what they start meanwhile, until none is left."""
     while True:
         for pid in descendants(os.getpid()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
+
+
+# What others ask
+
+
+def agent_of(folder: Path) -> int | None:
+    """Name the agent's process, if it lives."""
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads((folder / "agent").read_text())
+        if birth_of(known["pid"]) == known["born"]:
+            return int(known["pid"])
+    return None
+
+
+def has_started(folder: Path, sign: str) -> bool:
+    """Tell whether the agent's command has said so. Raises ``NotStartedError`` when the agent has ended instead."""
+    log = folder / "log"
+    text = log.read_text(errors="replace") if log.exists() else ""
+    if sign in text:
+        return True
+    end = folder / "end"
+    if end.exists():
+        last = "\n".join(text.splitlines()[-5:])
+        raise NotStartedError(f"{end.read_text()}. The end of its log {str(log)!r}:\n{last}")
+    return False
+
+
+def wait(folder: Path, sign: str, seconds: float) -> None:
+    """Wait until the agent's command has started. Raises ``NotStartedError``."""
+    deadline = time.monotonic() + seconds
+    while not has_started(folder, sign):
+        if time.monotonic() > deadline:
+            raise NotStartedError(f"it took longer than {seconds:g} s")
+        time.sleep(_TICK)
+
+
+def inspect(folder: Path) -> dict[str, Any]:
+    """Tell how the machine is: seconds of lease and left of it, busy workers, bytes of memory and of free disk."""
+    agent = agent_of(folder)
+    if agent is None:
+        return {}
+    lease = folder / "lease"
+    seconds, below = float(lease.read_text()), descendants(agent)
+    return {
+        "lease": seconds,
+        "left": max(0.0, seconds - (time.time() - lease.stat().st_mtime)),
+        "busy": sum(map(_is_busy, below)),
+        "memory": sum(map(_resident, below)),
+        "disk": shutil.disk_usage(folder).free,
+    }
+
+
+def ask_to_end(folder: Path) -> None:
+    """Ask the agent to end all, and do not wait for it."""
+    agent = agent_of(folder)
+    if agent is not None:
+        _signal(agent, signal.SIGTERM)
+
+
+def end(folder: Path) -> None:
+    """Have the agent end all, kill what it leaves, and forget the machine."""
+    ask_to_end(folder)
+    agent = agent_of(folder)
+    if agent is not None:
+        _until_gone([agent], _END_SECONDS)
+        if agent_of(folder) is not None:
+            for pid in [*descendants(agent), agent]:
+                _signal(pid, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+# Processes
 
 
 def descendants(ancestor: int) -> list[int]:
@@ -139,7 +229,18 @@ def birth_of(pid: int) -> str | None:
     return None if not fields or fields[0] == "Z" else fields[19]
 
 
-def resident(pid: int) -> int:
+def _until_gone(pids: Sequence[int], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while any(birth_of(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(_TICK)
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _resident(pid: int) -> int:
     """Tell how many bytes of memory a process holds."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -147,7 +248,7 @@ def resident(pid: int) -> int:
         return 0
 
 
-def is_busy(pid: int) -> bool:
+def _is_busy(pid: int) -> bool:
     """Tell whether a process is a worker on a request: Ray gives it the name of what it is on."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(_BUSY)
@@ -175,6 +276,23 @@ def _write(path: Path, text: str) -> None:
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(text)
     unfinished.replace(path)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    verb, folder, *rest = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]
+    match verb:
+        case "start":
+            start(folder, rest)
+        case "await":
+            try:
+                wait(folder, rest[0], float(rest[1]))
+            except NotStartedError as error:
+                sys.exit(f"The machine did not start: {error}")
+        case "inspect":
+            sys.stdout.write(json.dumps(inspect(folder)) + "\n")
+        case "end":
+            end(folder)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,15 @@ from typing import Final
 
 from muster.errors import EngineError
 
-from ._machine import MachineFolder, until, write
+from . import lease
+from ._machine import MachineFolder
 from .base import Access, Machine, Wanted
 
 _NODE: Final = Path(__file__).with_name("node.py")
 _ADDRESS: Final = "127.0.0.1"
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _START_SECONDS: Final = 120.0
-_END_SECONDS: Final = 20.0
-_TICK: Final = 0.02
-_STARTED: Final = b"Ray runtime started"
-_WORKERS_ENVIRONMENT: Final = {
+WORKERS_ENVIRONMENT: Final = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # as on all cores: a worker uses the same few megabytes again and again
     "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
     "RAY_enable_worker_prestart": "0",  # each worker is asked for by name
@@ -73,7 +71,7 @@ class LocalCloud:
         record = self._record()
         if record is None:
             return []
-        living = [folder for folder in self._folders() if folder.agent() is not None]
+        living = [folder for folder in self._folders() if folder.is_alive]
         return [folder.describe(record.workers) for folder in living]
 
     def access(self) -> Access:
@@ -102,14 +100,14 @@ class LocalCloud:
 
     def scale(self, wanted: Wanted) -> None:
         """Start or end machines until there are as many as wanted. Raises ``EngineError`` when one does not start."""
-        living = [folder for folder in self._folders() if folder.agent() is not None]
+        living = [folder for folder in self._folders() if folder.is_alive]
         record = self._record()
         if record is None or not living or living[0].number != 1 or record.workers != wanted.workers:
             self.destroy()
             living = []
             record = self._begin(wanted)
         record = _Record(record.port, record.scratch, record.workers, wanted.lease)
-        write(self._folder / "local.json", json.dumps(asdict(record)))
+        (self._folder / "local.json").write_text(json.dumps(asdict(record)))
         for folder in living:
             folder.renew(wanted.lease)
         self._end(living[wanted.machines :])
@@ -132,7 +130,6 @@ class LocalCloud:
         """Start a machine's agent, which starts its node; this does not wait for either."""
         folder = MachineFolder(self._folder / f"m{number}")
         scratch = f"{record.scratch}/{folder.name}"
-        folder.make(record.lease, scratch=scratch)
         place = (
             ["--head", f"--port={record.port}", "--include-dashboard=false", "--no-monitor"]
             if number == 1
@@ -144,19 +141,15 @@ class LocalCloud:
             *("--min-worker-port=0", "--max-worker-port=0", f"--object-store-memory={_OBJECT_STORE_BYTES}"),
             *("--disable-usage-stats", f"--temp-dir={scratch}"),
         ]
-        folder.start(command, {**os.environ, **_WORKERS_ENVIRONMENT, **self._environment()})
+        environment = {**os.environ, **WORKERS_ENVIRONMENT, **self._environment()}
+        folder.start(command, environment, seconds=record.lease, scratch=scratch)
         return folder
 
-    def _await(self, folders: "Sequence[MachineFolder]") -> None:
+    def _await(self, folders: Sequence[MachineFolder]) -> None:
         """Wait until the machines' nodes have joined; end those that were just started when one has not."""
         try:
-            until(lambda: all(folder.has_started() for folder in folders), _START_SECONDS)
-        except TimeoutError as error:
-            waiting = ", ".join(folder.name for folder in folders if not folder.has_started())
-            self._end(folders)
-            raise EngineError(
-                f"{waiting} did not start within {_START_SECONDS:g} s. Is this computer busy? Type muster up again."
-            ) from error
+            for folder in folders:
+                folder.wait(_START_SECONDS)
         except EngineError:
             self._end(folders)
             raise
@@ -178,9 +171,9 @@ class LocalCloud:
     def _end(self, folders: "Sequence[MachineFolder]") -> None:
         """End machines side by side."""
         for folder in folders:
-            folder.ask_to_end()
+            lease.ask_to_end(folder.path)
         for folder in folders:
-            folder.end()
+            lease.end(folder.path)
 
 
 def _free_port() -> int:
