@@ -26,7 +26,7 @@ FUNCTION = """
 import time
 
 def slow(df):
-    time.sleep(0.002 * len(df))
+    time.sleep(0.004 * len(df))
     df["b"] = df["a"] * 2
     return df
 """
@@ -84,6 +84,11 @@ def kill_machine(home: Path, machine: str) -> None:
     agent = psutil.Process(agent_of(home, machine))
     for process in [agent, *agent.children(recursive=True)]:
         process.kill()
+
+
+def is_busy(muster: Muster, machine: str) -> bool:
+    (status,) = json.loads(muster("status", "--json").out)
+    return any(found["busy"] for found in status["machines"] if found["name"] == machine)
 
 
 class Running:
@@ -144,11 +149,13 @@ def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(mu
 def test_machines_that_come_and_go_in_the_middle_of_a_run_change_nothing_in_its_output(
     muster: Muster, folder: Path
 ) -> None:
+    (folder / "slow.py").write_text(FUNCTION.replace("0.004", "0.012"))
     up(muster, 1)
     running = start(folder)
     up(muster, 3)
+    until(lambda: is_busy(muster, "m2"))
     up(muster, 1)
-    assert_right(folder, running.ended())
+    assert assert_right(folder, running.ended())["machines"] > 1
 
 
 def test_a_machine_that_is_killed_in_the_middle_of_a_run_costs_it_only_time(
@@ -263,7 +270,8 @@ def test_what_cannot_be_is_refused_before_anything_is_started(
 
 def test_a_token_that_does_not_fit_is_refused_clearly(muster: Muster, home: Path, tmp_path: Path) -> None:
     up(muster, 1)
-    access = LocalCloud(home / "clusters" / "default").access()
+    with LocalCloud(home / "clusters" / "default").access() as found:
+        access = found
     wrong = tmp_path / "token"
     wrong.write_text("0" * 64)
     engine = RayEngine(

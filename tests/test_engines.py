@@ -54,7 +54,8 @@ def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
     try:
         cloud.scale(Wanted(machines=2, workers=1, lease=600))
-        yield cloud.access()
+        with cloud.access() as found:
+            yield found
     finally:
         cloud.destroy()
 
@@ -217,7 +218,8 @@ def small_access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
     try:
         cloud.scale(Wanted(machines=1, workers=1, lease=600))
-        yield cloud.access()
+        with cloud.access() as found:
+            yield found
     finally:
         cloud.destroy()
 

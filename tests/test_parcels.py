@@ -39,7 +39,8 @@ def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
     try:
         cloud.scale(Wanted(machines=1, workers=2, lease=600))
-        yield replace(cloud.access(), shares_files=False)
+        with cloud.access() as found:
+            yield replace(found, shares_files=False)
     finally:
         cloud.destroy()
 

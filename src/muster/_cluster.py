@@ -9,10 +9,12 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
 from muster._clouds.base import Access, Cloud, Machine, Wanted
+from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._history import home
 from muster.errors import EngineError, UsageError
@@ -51,11 +53,13 @@ class Cluster:
             return None
 
     def _cloud(self, on: str) -> Cloud:
-        if on != "local":
-            raise UsageError(f"--on {on}: there is no such cloud. Machines can be made on: local.")
-        if importlib.util.find_spec("ray") is None:
-            raise UsageError("Clusters need Ray, which is not installed. Install muster[cluster].")
-        return LocalCloud(self._folder)
+        if on != "local" and not on.endswith((".yml", ".yaml")):
+            raise UsageError(
+                f"--on {on}: there is no such cloud. Machines are made on local, or are hosts of a YAML file."
+            )
+        if missing := [name for name in ("ray", "yaml", "ansible_runner") if importlib.util.find_spec(name) is None]:
+            raise UsageError(f"Clusters need {', '.join(missing)}, not installed here. Install muster[cluster].")
+        return LocalCloud(self._folder) if on == "local" else HostsCloud(self._folder, Path(on))
 
     def _known_cloud(self) -> Cloud:
         on = self._on()
@@ -76,11 +80,12 @@ class Cluster:
         if wanted.lease <= 0:
             raise UsageError("A lease lasts more than 0 seconds. Type for example --lease 15m.")
         before = self._on()
-        if before is not None and on is not None and before != on and self._cloud(before).machines():
-            raise UsageError(
-                f"Cluster {self.name!r} is on {before}, not on {on}. End it first: muster down {self.name}."
-            )
-        on = on or before or "local"
+        if on is None:
+            on = before or "local"
+        elif on != "local":
+            on = str(Path(on).absolute())
+        if before not in {None, on} and self._known_cloud().machines():
+            raise UsageError(f"Cluster {self.name!r} is on {before}, not on {on}. First type muster down {self.name}.")
         cloud = self._cloud(on)
         with self._changing():
             self._record.write_text(json.dumps({"on": on}))
@@ -153,8 +158,9 @@ class Cluster:
                     f"No machine of cluster {self.name!r} lives any more: its lease has ended, or it was killed. Make"
                     f" it again: muster up {self.name} --machines N."
                 )
-            with renewing(cloud, every=min(machine.lease for machine in machines) / _RENEWALS_A_LEASE):
-                yield cloud.access()
+            every = min(machine.lease for machine in machines) / _RENEWALS_A_LEASE
+            with renewing(cloud, every=every), cloud.access() as access:
+                yield access
 
 
 @contextlib.contextmanager

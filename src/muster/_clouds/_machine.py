@@ -1,19 +1,17 @@
 """A machine of this computer: its agent, its lease, its log."""
 
 import importlib.metadata
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from muster.errors import EngineError
 
 from . import lease
-from .base import Machine
-
-STARTED: Final = "Ray runtime started"
+from .base import STARTED, Machine
 
 
 class MachineFolder:
@@ -28,12 +26,10 @@ class MachineFolder:
     def start(self, command: Sequence[str], environment: Mapping[str, str], *, seconds: float, scratch: str) -> None:
         """Start the machine's agent; this does not wait for its command."""
         shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
-        (self.path / "lease").write_text(f"{seconds:g}")
-        (self.path / "scratch").write_text(scratch)
         subprocess.run(  # noqa: S603 (the agent, with a command of our own)
             [sys.executable, "-P", "-S", lease.__file__, "start", str(self.path), *command],
-            stdin=subprocess.DEVNULL,
+            input=json.dumps({"lease": f"{seconds:g}", "scratch": scratch}),
+            text=True,
             env=environment,
             check=True,
         )

@@ -1,8 +1,23 @@
 """What a cloud is: who makes machines, tells of them, and ends them."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
+
+STARTED: Final = "Ray runtime started"
+"""What ``ray start`` says when its node has joined."""
+
+WORKERS_ENVIRONMENT: Final = {
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # as on all cores: a worker uses the same few megabytes again and again
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "RAY_enable_worker_prestart": "0",  # each worker is asked for by name
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "1000",
+    **dict.fromkeys(
+        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +75,8 @@ class Cloud(Protocol):
     def renew(self) -> None:
         """Renew the lease of every machine that lives."""
 
-    def access(self) -> Access:
-        """Tell how to reach the cluster. Raises ``EngineError`` when its head does not live."""
+    def access(self) -> AbstractContextManager[Access]:
+        """Open a way to the cluster for as long as the context lasts. Raises ``EngineError`` when there is none."""
 
     def destroy(self) -> None:
         """End all machines, and all that ran on them."""

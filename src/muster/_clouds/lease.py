@@ -8,7 +8,8 @@ renews; ``agent`` tells who the agent is, ``log`` what its command said, ``end``
 names a folder that ends with it. The machine's own boot clock counts the seconds, so that no clock that is set can
 lengthen them.
 
-``start FOLDER COMMAND...`` leaves an agent behind, ``await FOLDER SIGN SECONDS`` waits for its command to say so,
+``start FOLDER COMMAND...`` leaves an agent behind, with the notes that it reads as JSON;
+``await FOLDER SIGN SECONDS`` waits for its command to say so,
 ``inspect FOLDER`` prints what there is to know as JSON, ``end FOLDER`` ends it.
 """
 
@@ -21,7 +22,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,8 +46,14 @@ class NotStartedError(Exception):
 # The agent
 
 
-def start(folder: Path, command: Sequence[str]) -> None:
-    """Leave an agent behind: it runs the command until that or the lease ends, or it is asked to end, and ends all."""
+def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> None:
+    """Leave an agent behind: it runs the command until that or the lease ends, or it is asked to end, and ends all.
+
+    ``notes`` are files of the folder, the lease among them; where an agent lives already, it goes by them from now on.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, text in notes.items():
+        _write(folder / name, text)
     if agent_of(folder) is not None:
         return
     (folder / "end").unlink(missing_ok=True)
@@ -272,8 +279,9 @@ def _stat(pid: int) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that appears complete or not at all."""
+    """Write a file, for this user alone, that appears complete or not at all."""
     unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.touch(mode=0o600)
     unfinished.write_text(text)
     unfinished.replace(path)
 
@@ -283,7 +291,7 @@ def main() -> None:
     verb, folder, *rest = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]
     match verb:
         case "start":
-            start(folder, rest)
+            start(folder, rest, notes=json.load(sys.stdin))
         case "await":
             try:
                 wait(folder, rest[0], float(rest[1]))

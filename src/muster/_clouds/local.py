@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -17,22 +17,12 @@ from muster.errors import EngineError
 
 from . import lease
 from ._machine import MachineFolder
-from .base import Access, Machine, Wanted
+from .base import WORKERS_ENVIRONMENT, Access, Machine, Wanted
 
 _NODE: Final = Path(__file__).with_name("node.py")
 _ADDRESS: Final = "127.0.0.1"
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _START_SECONDS: Final = 120.0
-WORKERS_ENVIRONMENT: Final = {
-    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # as on all cores: a worker uses the same few megabytes again and again
-    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
-    "RAY_enable_worker_prestart": "0",  # each worker is asked for by name
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "1000",
-    **dict.fromkeys(
-        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +64,15 @@ class LocalCloud:
         living = [folder for folder in self._folders() if folder.is_alive]
         return [folder.describe(record.workers) for folder in living]
 
-    def access(self) -> Access:
+    @contextlib.contextmanager
+    def access(self) -> Iterator[Access]:
         """Tell how to reach the cluster. Raises ``EngineError`` when its head does not live."""
         record = self._record()
         machines = self.machines()
         if record is None or not any(machine.is_head for machine in machines):
             raise EngineError("The cluster's head does not live any more. Make the cluster again with muster up.")
         stays_local = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray looks for 127.0.0.1 on the network
-        return Access(
+        yield Access(
             f"{_ADDRESS}:{record.port}",
             {**self._environment(), **stays_local},
             workers=record.workers * len(machines),

@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
@@ -69,9 +70,10 @@ class Driver:
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
             self._look_at_nodes()
-            with contextlib.suppress(Empty):
-                while True:
-                    call, arguments = self._inbox.get(timeout=_NODES_EVERY)
+            next_look = time.monotonic() + _NODES_EVERY
+            while (left := next_look - time.monotonic()) > 0:
+                with contextlib.suppress(Empty):
+                    call, arguments = self._inbox.get(timeout=left)
                     call(*arguments)
 
     def _listen(self) -> None:

@@ -1,0 +1,146 @@
+"""Run a playbook on hosts, all side by side, and gather what its tasks found or what went wrong."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from muster.errors import EngineError
+
+from ._hosts_file import Host
+
+_PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
+_CONNECT_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a host failed: the task, and what it said."""
+
+    task: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of a playbook: by host, what the command of its last task printed; and the hosts that failed."""
+
+    output: Mapping[str, str]
+    failures: Mapping[str, Failure]
+
+    def check(self, doing: str) -> None:
+        """Raise ``EngineError`` when a host failed."""
+        if self.failures:
+            lines = "\n".join(f"  {name}: {failure.said}" for name, failure in sorted(self.failures.items()))
+            raise EngineError(
+                f"{doing} failed:\n{lines}\nMend that, or take the host out of the file; then type it again."
+            )
+
+
+def ssh_options(known_hosts: Path) -> list[str]:
+    """List the options under which hosts are reached: their keys must be known, and nobody is asked anything."""
+    options = {
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(known_hosts),
+        "GlobalKnownHostsFile": "none",
+        "IdentitiesOnly": "yes",
+        "ConnectTimeout": str(_CONNECT_SECONDS),
+        "ServerAliveInterval": "10",
+        "ServerAliveCountMax": "6",
+    }
+    return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+
+
+def play(
+    playbook: str,
+    hosts: Sequence[Host],
+    *,
+    known_hosts: Path,
+    told: Mapping[str, Any],
+    each: Mapping[str, Mapping[str, Any]],
+) -> Played:
+    """Run a playbook of this folder; ``told`` holds its variables, ``each`` those of every host."""
+    import ansible_runner  # type: ignore[import-untyped]  # noqa: PLC0415 (only a cluster of hosts needs it)
+
+    folder = Path(tempfile.mkdtemp(prefix="muster-"))  # short: sockets lie in it
+    try:
+        ran = ansible_runner.run(
+            private_data_dir=str(folder),
+            playbook=str(_PLAYBOOKS / f"{playbook}.yml"),
+            inventory=_inventory(hosts, each),
+            extravars=dict(told),
+            envvars=_environment(folder, known_hosts, forks=len(hosts)),
+            quiet=True,
+        )
+        return _gathered(ran.events, (host.name for host in hosts))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _inventory(hosts: Sequence[Host], each: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    described = {
+        host.name: {
+            "ansible_host": host.address,
+            "ansible_port": host.port,
+            "ansible_user": host.user,
+            **({"ansible_ssh_private_key_file": host.key} if host.key else {}),
+            **({"ansible_python_interpreter": host.python} if host.python else {}),
+            **each.get(host.name, {}),
+        }
+        for host in hosts
+    }
+    names = list(described)
+    heads = [name for name in names if described[name].get("is_head")]
+    others = [name for name in names if name not in heads]
+    groups: dict[str, Any] = {
+        "head": {"hosts": {name: {} for name in heads}},
+        "others": {"hosts": {name: {} for name in others}},
+    }
+    return {"all": {"hosts": described, "children": groups}}
+
+
+def _environment(folder: Path, known_hosts: Path, *, forks: int) -> dict[str, str]:
+    options = " ".join([*ssh_options(known_hosts), "-o", "ControlMaster=auto", "-o", "ControlPersist=5s"])
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "ANSIBLE_HOME": str(folder),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
+        "ANSIBLE_SSH_ARGS": options,
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_FORKS": str(forks),
+        "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
+        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+    }
+
+
+def _gathered(events: Iterable[Mapping[str, Any]], names: Iterable[str]) -> Played:
+    output: dict[str, str] = {}
+    failures: dict[str, Failure] = {}
+    last = "the playbook did not run"
+    for event in events:
+        data = event.get("event_data", {})
+        name, result, task = data.get("host"), data.get("res", {}), data.get("task", "")
+        if event["event"] == "runner_on_ok" and "stdout" in result:
+            output[name] = result["stdout"]
+        elif event["event"] in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
+            failures[name] = Failure(task, _said(result))
+        elif event["event"] == "error":
+            last = event.get("stdout", last)
+    for name in names:
+        if name not in output and name not in failures:
+            failures[name] = Failure("", last)
+    return Played(output, failures)
+
+
+def _said(result: Mapping[str, Any]) -> str:
+    text = str(result.get("stderr") or result.get("msg") or result.get("stdout") or result)
+    return " ".join(text.removeprefix("Failed to connect to the host via ssh:").split())

@@ -1,0 +1,243 @@
+"""Clusters of hosts: real SSH, real Ansible, real Ray, on hosts that the test made itself."""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event as Flag
+from time import monotonic
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import MUSTER, Ended, Muster
+from hosts import Host, Hosts, lacking, make_hosts, program
+from muster import UsageError
+from muster._clouds._hosts_file import read
+
+PYTHON = MUSTER[0]
+ROWS = 4000
+SECONDS = 120.0
+FUNCTION = """
+import time
+from beside import factor
+
+def work(df):
+    time.sleep(0.02 * len(df))
+    if (df["a"] == 1234).any():
+        raise ValueError("twelve thirty-four")
+    df["b"] = df["a"] * factor
+    return df
+"""
+COMMAND = ("run", "code/work.py:work", "rows.csv", "-o", "out.csv", "--json", "--quiet")
+EXPECTED = "a,b\n" + "".join(f"{n},{n * 2}\n" for n in range(ROWS) if n != 1234)
+
+
+def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    deadline = monotonic() + seconds
+    while not condition():
+        assert monotonic() < deadline, "it did not happen in time"
+        Flag().wait(0.05)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "work.py").write_text(FUNCTION)
+    (tmp_path / "code" / "beside.py").write_text("factor = 2\n")
+    (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{n}\n" for n in range(ROWS)))
+    return tmp_path
+
+
+def write_file(folder: Path, hosts: Hosts, instead: dict[str, object] | None = None) -> Path:
+    told = {
+        "python": PYTHON,
+        "known_hosts": str(hosts.known_hosts),
+        "key": str(hosts.key),
+        "workers": 1,
+        "user": "root",
+    }
+    named = [{"name": host.name, "address": host.address, "port": host.port} for host in hosts]
+    path = folder / "hosts.yml"
+    path.write_text(yaml.safe_dump({**told, "workers": 1, "hosts": named, **(instead or {})}))
+    return path
+
+
+def ours(hosts: Hosts, host: Host) -> list[str]:
+    """List what runs on a host because of muster: all but its own first process and SSH."""
+    commands = [process.command for process in hosts.processes(host) if process.inner != 1]
+    return [command for command in commands if not command.startswith("sshd") and command]
+
+
+def require_hosts() -> None:
+    """Skip a test where there can be no hosts; but CI has to have them."""
+    if reason := lacking():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Hosts]:
+    """Three hosts; the test that loses one makes its own."""
+    require_hosts()
+    with make_hosts(3) as made:
+        yield made
+
+
+@pytest.fixture
+def others() -> Iterator[Hosts]:
+    require_hosts()
+    with make_hosts(3) as made:
+        yield made
+
+
+@pytest.fixture
+def ending(muster: Muster) -> Iterator[None]:
+    yield
+    muster("down", "--all")
+
+
+def is_busy(muster: Muster, host: Host) -> bool:
+    (status,) = json.loads(muster("status", "--json").out)
+    return any(found["busy"] for found in status["machines"] if found["name"] == host.name)
+
+
+def start_run(folder: Path) -> "subprocess.Popen[str]":
+    running = subprocess.Popen(
+        [*MUSTER, *COMMAND, "--cluster", "default"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    journal = folder / "out.csv.muster" / "journal.jsonl"
+    until(lambda: journal.exists() and journal.read_text().count('"event":"kept"') >= 2)
+    return running
+
+
+def assert_right(folder: Path, code: int, out: str, err: str) -> dict[str, Any]:
+    assert code == 4, err  # one row is bad
+    assert (folder / "out.csv").read_text() == EXPECTED
+    (bad,) = (folder / "out.csv.rejects.jsonl").read_text().splitlines()
+    assert json.loads(bad)["row"] == 1234
+    return Ended(code, out, err).json
+
+
+@pytest.mark.usefixtures("ending")
+def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_shows_in_the_output(
+    muster: Muster, folder: Path, others: Hosts
+) -> None:
+    hosts = others
+    file = write_file(folder, hosts)
+    end = muster("up", "--machines", "2", "--on", file)
+    assert end.code == 0, end.err
+    assert "2 machines, 2 workers" in end.out
+    running = start_run(folder)
+    assert muster("up", "--machines", "3").code == 0
+    until(lambda: is_busy(muster, hosts[2]))
+    hosts.lose(hosts[1])
+    out, err = running.communicate(timeout=SECONDS)
+    assert assert_right(folder, running.returncode, out, err)["machines"] == 3
+    (status,) = json.loads(muster("status", "--json").out)
+    assert [machine["name"] for machine in status["machines"]] == [hosts[0].name, hosts[2].name]
+    assert muster("down").code in {0, 3}
+    assert not ours(hosts, hosts[0])
+    assert not ours(hosts, hosts[2])
+
+
+@pytest.mark.usefixtures("ending")
+def test_nothing_runs_on_any_host_after_the_runner_and_the_link_died(
+    muster: Muster, folder: Path, hosts: Hosts
+) -> None:
+    end = muster("up", "--machines", "2", "--on", write_file(folder, hosts), "--lease", "15s")
+    assert end.code == 0, end.err
+    running = start_run(folder)
+    hosts.cut(hosts[1])
+    running.kill()
+    running.communicate()
+    assert ours(hosts, hosts[0])
+    until(lambda: not any(ours(hosts, host) for host in hosts), 60)
+    hosts.mend(hosts[1])
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_hosts_that_cannot_be_used_are_named_with_the_reason_and_nothing_is_started(
+    muster: Muster, folder: Path, hosts: Hosts, tmp_path: Path
+) -> None:
+    first = {"name": hosts[0].name, "address": hosts[0].address}
+    other_key = tmp_path / "other"
+    subprocess.run([program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", other_key], check=True)
+    strange = f"{hosts[0].address} {other_key.with_suffix('.pub').read_text()}"
+    (tmp_path / "strange").write_text(strange)
+    cases: list[tuple[dict[str, object], int, str]] = [
+        ({"hosts": [{**first, "port": unused_port()}]}, 3, "Connection refused"),
+        ({"key": str(other_key)}, 3, "Permission denied"),
+        ({"known_hosts": str(tmp_path / "strange")}, 3, "Host key verification failed"),
+        ({"python": "/usr/bin/nowhere"}, 3, "/usr/bin/nowhere"),
+        ({"python": "/usr/bin/python3"}, 2, "not installed there"),
+    ]
+    for instead, code, told in cases:
+        end = muster("up", "--machines", "1", "--on", write_file(folder, hosts, instead))
+        assert end.code == code, (instead, end.err)
+        assert told in end.err
+        assert hosts[0].name in end.err
+        assert "Traceback" not in end.err
+    assert not ours(hosts, hosts[0])
+
+
+def test_a_host_without_room_on_its_disk_is_refused(muster: Muster, folder: Path, hosts: Hosts) -> None:
+    hosts.fill_disk(hosts[0])
+    try:
+        end = muster("up", "--machines", "1", "--on", write_file(folder, hosts))
+        assert end.code in {2, 3}
+        assert "disk" in end.err or "space" in end.err
+        assert "Traceback" not in end.err
+    finally:
+        hosts.empty_disk(hosts[0])
+
+
+def test_more_machines_than_the_file_names_are_refused(muster: Muster, folder: Path, hosts: Hosts) -> None:
+    end = muster("up", "--machines", "9", "--on", write_file(folder, hosts))
+    assert end.code == 2
+    assert f"names {len(hosts)} hosts" in end.err
+
+
+# The file of hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hosts: [", "is not YAML"),
+        ("- a", "must hold words and values"),
+        ("hosts: []", "names no host"),
+        ("host: [{address: a}]", "'host' means nothing there. Known are: hosts"),
+        ("hosts: [{adress: a}]", "host 1: 'adress' means nothing there"),
+        ("hosts: [{name: a}]", "host 1: it has no address"),
+        ("hosts: [{address: a, port: x}]", "port must be a whole number"),
+        ("hosts: [{address: a, port: 0}]", "must be from 1"),
+        ("hosts: [{address: a, workers: 0}]", "must be from 1"),
+        ("hosts: [{address: a}, {address: a, name: b}]", "two hosts have the address 'a'"),
+        ("hosts: [{address: a, key: nowhere}]", "there is no key"),
+    ],
+)
+def test_a_file_with_a_typo_is_refused_with_the_word_that_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="(?s).*" + told):
+        read(path)
+
+
+def test_what_is_said_for_all_hosts_counts_unless_a_host_says_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text("user: anna\nworkers: 7\nhosts:\n- address: one\n- {address: two, user: bert, name: second}\n")
+    one, two = read(path).hosts
+    assert (one.name, one.user, one.workers, one.port) == ("one", "anna", 7, 22)
+    assert (two.name, two.user, two.workers) == ("second", "bert", 7)
