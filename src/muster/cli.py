@@ -106,7 +106,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--encoding", default="utf-8", metavar="NAME", help="of the input's text (default: %(default)s)")
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
     add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
-    add("--on", metavar="CLOUD", help="local, which is this computer (the default), or a YAML file of hosts")
+    add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
     add("--json", action="store_true", help="print one JSON object as the last line of standard output")
     add("--quiet", action="store_true", help="say nothing but errors")
 
@@ -120,7 +120,7 @@ def _add_up(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("name", nargs="?", default=_cluster.DEFAULT, metavar="NAME", help="default: %(default)s")
     verb.add_argument("--machines", type=int, required=True, metavar="N", help="how many")
-    verb.add_argument("--on", metavar="CLOUD", help="local, which is this computer (the default), or a YAML file of hosts")
+    verb.add_argument("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
     verb.add_argument("--workers-per-machine", type=int, metavar="W", help="default: the cores of this computer")
     verb.add_argument(
         "--lease",
