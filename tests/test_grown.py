@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from muster._finish import Finish
-from muster._grown import OFFSETS, Starts, Turn
+from muster._grown import OFFSETS, Starts, write_in_turn
 from muster._inputs import Inputs
 from muster._model import Options, Outcome, Piece, Place, Source, Task
 from muster._output import Work
@@ -44,14 +44,11 @@ class Growing:
 
     def work_on(self, wanted: Task, text: bytes, *, dies: bool = False) -> bool:
         """Do a task, or die in the middle of writing; tell whether its rows went straight to their place."""
-        turn = Turn(self.finish.grown)
-        try:
-            if dies:
-                offset = Starts(Path(self.finish.grown)).claim(wanted, len(text))
-                return offset is not None
-            place = turn.write(wanted, [text[:1], text[1:]])
-        finally:
-            turn.close()
+        grown = Path(self.finish.grown)
+        if dies:
+            with Starts(grown) as starts:
+                return starts.claim(wanted, len(text)) is not None
+        place = write_in_turn(grown, wanted, [text[:1], text[1:]])
         self.number += 1
         name = f"{self.number}.rows"
         if place is None:
@@ -149,16 +146,16 @@ def test_what_no_row_needs_any_more_is_tidied_away(growing: Growing, tmp_path: P
 
 
 def test_an_offset_that_is_torn_is_not_known(tmp_path: Path) -> None:
-    starts = Starts(tmp_path / "grown")
-    starts[3] = 1 << 40
-    assert starts[3] == 1 << 40
-    path = Path(f"{tmp_path / 'grown'}{OFFSETS}")
-    data = bytearray(path.read_bytes())
-    data[3 * 16] ^= 1
-    path.write_bytes(data)
-    assert starts[3] is None
-    assert starts[2] is None
-    assert starts[400] is None
+    with Starts(tmp_path / "grown") as starts:
+        starts[3] = 1 << 40
+        assert starts[3] == 1 << 40
+        path = Path(f"{tmp_path / 'grown'}{OFFSETS}")
+        data = bytearray(path.read_bytes())
+        data[3 * 16] ^= 1
+        path.write_bytes(data)
+        assert starts[3] is None
+        assert starts[2] is None
+        assert starts[400] is None
 
 
 TEXTS = st.sampled_from([b"", b"x\n", b"yy\n", b"zzzz\n"])

@@ -66,6 +66,14 @@ class Starts:
         """Close the file."""
         os.close(self._descriptor)
 
+    def __enter__(self) -> Self:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
 
 def _offset(entry: bytes) -> int | None:
     if len(entry) < _ENTRY.size:
@@ -74,36 +82,29 @@ def _offset(entry: bytes) -> int | None:
     return value - 1 if value and value == ~inverted else None
 
 
-class Turn:
-    """A worker's side: the file that grows, and who is next in it."""
+def write_in_turn(grown: Path, task: Task, texts: Sequence[bytes | memoryview]) -> Place | None:
+    """Write a task's rows straight into the file that grows, if all rows before them have their place; tell where.
 
-    def __init__(self, grown: str) -> None:
-        """Open a file that the runner has begun."""
-        self._name = Path(grown).name
-        self._descriptor = os.open(grown, os.O_WRONLY)
-        self._starts = Starts(Path(grown))
-
-    def write(self, task: Task, texts: Sequence[bytes | memoryview]) -> Place | None:
-        """Write a task's rows if all rows before them have their place; tell where, or ``None``."""
-        offset = self._starts.claim(task, sum(map(len, texts)))
-        if offset is None:
-            return None
-        at = offset
+    This is the worker's side: ``None`` says that it is not the task's turn yet, and nothing was written.
+    """
+    with Starts(grown) as starts:
+        offset = starts.claim(task, sum(map(len, texts)))
+    if offset is None:
+        return None
+    descriptor, at = os.open(grown, os.O_WRONLY), offset
+    try:
         for text in texts:
             left = memoryview(text)
             while left:
-                written = os.pwrite(self._descriptor, left, at)
+                written = os.pwrite(descriptor, left, at)
                 left, at = left[written:], at + written
-        return Place(self._name, offset)
-
-    def close(self) -> None:
-        """Close the files."""
-        os.close(self._descriptor)
-        self._starts.close()
+    finally:
+        os.close(descriptor)
+    return Place(grown.name, offset)
 
 
 class Grown:
-    """The runner's side: how much of the file is there, in the order of the input without a gap."""
+    """How much of the file is there, in the order of the input without a gap."""
 
     def __init__(self, path: Path) -> None:
         """Begin with an empty file."""

@@ -301,7 +301,8 @@ class _Runner:
         while True:
             self._read_ahead(progress, kept)
             slots, progress.workers = self._engine.slots(), max(self._engine.workers, 1)
-            self._workers = max(self._workers, progress.workers)
+            if self._engine is not self._home:
+                self._workers = max(self._workers, progress.workers)
             self._act(progress.submit(idle=slots.idle, ahead=slots.ahead))
             if progress.is_done:
                 return None

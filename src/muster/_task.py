@@ -17,7 +17,7 @@ from muster import _targets
 from muster._formats import _kinds, _rows, csv
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
-from muster._grown import Turn
+from muster._grown import write_in_turn
 from muster._model import Briefing, Outcome, Piece, Seconds, Task
 from muster._steps import BadRow, Steps
 from muster.errors import DataError
@@ -35,32 +35,27 @@ class Worker:
     def __init__(self) -> None:
         """Wait for a briefing; questions are answered without one."""
         self._briefing: Briefing | None = None
-        self._turn: Turn | None = None
         _targets.forget()
 
     def brief(self, briefing: bytes) -> None:
         """Take a pickled ``Briefing`` for the tasks that follow."""
         self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
-        if self._turn:
-            self._turn.close()
-        self._turn = Turn(self._briefing.grown) if self._briefing.grown else None
 
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a task, or any question with an answer)
         """Run a task, or answer a question."""
         if isinstance(request, Task):
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")
-            return _Work(self._briefing, request, self._turn).run()
+            return _Work(self._briefing, request).run()
         return request.answer()
 
 
 class _Work:
     """One task, from bytes to pieces."""
 
-    def __init__(self, briefing: Briefing, task: Task, turn: Turn | None) -> None:
+    def __init__(self, briefing: Briefing, task: Task) -> None:
         self.briefing = briefing
         self.task = task
-        self.turn = turn
         self.source = briefing.sources[task.file]
         self.path = task.spool.path if task.spool else self.source.path
         self.origin = task.spool.origin if task.spool else 0
@@ -180,7 +175,8 @@ class _Work:
         crc = 0
         for text in texts:
             crc = zlib.crc32(text, crc)
-        place = self.turn.write(self.task, texts) if self.turn and kind == "rows" else None
+        grown = self.briefing.grown if kind == "rows" else ""
+        place = write_in_turn(Path(grown), self.task, texts) if grown else None
         if place is None:
             with path.open("wb") as file:
                 file.writelines(texts)

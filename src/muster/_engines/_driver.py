@@ -63,6 +63,7 @@ class Driver:
         self._node_of: dict[int, str] = {}
         self._nodes: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, int] = {}
+        self._joined: set[int] = set()
         self._next_number = 0
 
     def run(self) -> None:
@@ -93,16 +94,16 @@ class Driver:
 
     def _look_at_nodes(self) -> None:
         """Seat workers on nodes that have joined, and forget those that have left."""
-        now = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
-        for gone in self._nodes.keys() - now.keys():
-            self._tell("told", f"machine {self._nodes[gone]['NodeName']} is gone")
+        before = self._nodes
+        now = self._nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+        for gone in before.keys() - now.keys():
+            self._tell("told", f"machine {before[gone]['NodeName']} is gone")
             for number in [number for number, node in self._node_of.items() if node == gone]:
                 self._leave(number, "its machine is gone", is_to_blame=False)
-        for new in now.keys() - self._nodes.keys():
+        for new in now.keys() - before.keys():
             self._failures[new] = 0
             for _ in range(int(now[new]["Resources"].get("CPU", 0))):
                 self._seat(new)
-        self._nodes = now
 
     def _seat(self, node: str) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415 (only in this process)
@@ -127,8 +128,9 @@ class Driver:
             return
         if error := future.exception():
             self._failures[self._node_of[number]] += 1
-            self._leave(number, _said(error), is_to_blame=False, joined=False)
+            self._leave(number, _said(error), is_to_blame=False)
             return
+        self._joined.add(number)
         self._tell("joined", number, self._nodes[self._node_of[number]]["NodeName"])
 
     def _brief(self, number: int, briefing: bytes) -> None:
@@ -152,12 +154,13 @@ class Driver:
         self._failures[self._node_of[number]] = 0
         self._tell("answered", number, ticket, future.result())
 
-    def _leave(self, number: int, reason: str, *, is_to_blame: bool, joined: bool = True) -> None:
+    def _leave(self, number: int, reason: str, *, is_to_blame: bool) -> None:
         """Give a worker up, and seat another in its place unless too many have died there in a row."""
         actor, node = self._actors.pop(number), self._node_of.pop(number)
         with contextlib.suppress(Exception):  # it may be dead, and its machine too
             self._ray.kill(actor)
-        if joined:
+        if number in self._joined:
+            self._joined.remove(number)
             self._tell("left", number, reason, is_to_blame)
         if node not in self._nodes:
             return
