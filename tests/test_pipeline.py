@@ -516,3 +516,13 @@ def test_importing_muster_loads_nothing_heavy() -> None:
     code = f"import sys, muster; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_in_one_process_each_target_gets_the_module_beside_itself(tmp_path: Path, rows: Path) -> None:
+    for factor in (3, 5):
+        folder = tmp_path / str(factor)
+        folder.mkdir()
+        (folder / "neighbour.py").write_text(f"FACTOR = {factor}\n")
+        (folder / "target.py").write_text("import neighbour\ndef times(df):\n    return df * neighbour.FACTOR\n")
+        muster.run(f"{folder}/target.py:times", rows, tmp_path / "out.csv", workers=0)
+        assert column(tmp_path / "out.csv") == [at * factor for at in range(10)]

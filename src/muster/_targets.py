@@ -17,7 +17,7 @@ from muster._model import Target
 from muster.errors import UsageError, UserCodeError
 
 _loaded: Final[list[str]] = []
-"""Names of the modules that were loaded from a target's file."""
+"""Names of the modules that were loaded from a target's file, and of those beside it that it imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +143,20 @@ def _module_from_file(path: Path) -> types.ModuleType:
     if specification is None or specification.loader is None:
         raise UsageError(f"{str(path)!r} cannot be imported as Python.")
     module = importlib.util.module_from_spec(specification)
+    known = set(sys.modules)
     sys.modules[name] = module
-    _loaded.append(name)
     try:
         specification.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        _loaded.extend(other for other in sys.modules.keys() - known if _is_below(sys.modules[other], path.parent))
     return module
+
+
+def _is_below(module: types.ModuleType, folder: Path) -> bool:
+    return Path(getattr(module, "__file__", None) or "").is_relative_to(folder)
 
 
 def _module_from_name(name: str) -> types.ModuleType:
