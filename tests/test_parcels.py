@@ -35,14 +35,18 @@ def work(df):
 
 @pytest.fixture(scope="module")
 def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
-    """A machine with two workers that are told nothing of this computer's files."""
-    cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
+    """A machine with two workers that are told nothing of this computer's files; what they opened ends with it."""
+    folder = tmp_path_factory.mktemp("cluster")
+    cloud = LocalCloud(folder)
     try:
         cloud.scale(Wanted(machines=1, workers=2, lease=600))
+        scratch = Path(json.loads((folder / "local.json").read_text())["scratch"])
         with cloud.access() as found:
             yield replace(found, shares_files=False)
+        assert list(scratch.glob("*/muster-*"))
     finally:
         cloud.destroy()
+    assert not scratch.exists()
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ _TICK: Final = 0.02
 _GOODBYE_SECONDS: Final = 3.0
 _END_SECONDS: Final = 20.0
 _NODE: Final = "raylet"
+_OURS: Final = "muster-"
 _BUSY: Final = b"ray::Seat.answer"
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts on while the machine is suspended."""
@@ -61,8 +62,12 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
         _write(folder / "agent", json.dumps({"pid": agent, "born": birth_of(agent)}))
         return
     why = "the agent failed"
+    scratch = Path(notes["scratch"]) if "scratch" in notes else None
     try:
         os.setsid()
+        if scratch is not None:  # whatever anybody puts into a temporary folder here ends with the machine
+            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.environ["TMPDIR"] = str(scratch)
         why = _keep(folder, command)
     except SystemExit as asked:
         why = str(asked)
@@ -72,8 +77,11 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _say_goodbye()
         _end_descendants()
-        with contextlib.suppress(OSError):
-            shutil.rmtree((folder / "scratch").read_text(), ignore_errors=True)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+            if scratch.parent.name.startswith(_OURS):
+                with contextlib.suppress(OSError):  # it may hold another machine's
+                    scratch.parent.rmdir()
         with contextlib.suppress(OSError):
             _write(folder / "end", why)
         os._exit(0)
