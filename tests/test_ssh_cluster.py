@@ -142,7 +142,8 @@ def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_
     assert assert_right(folder, running.returncode, out, err)["machines"] == 3
     (status,) = json.loads(muster("status", "--json").out)
     assert [machine["name"] for machine in status["machines"]] == [hosts[0].name, hosts[2].name]
-    assert muster("down").code in {0, 3}
+    file.unlink()  # what was started is remembered, whatever becomes of the file
+    assert muster("down").code == 0
     assert not ours(hosts, hosts[0])
     assert not ours(hosts, hosts[2])
 

@@ -16,12 +16,12 @@ from typing import Final
 from muster._clouds.base import Access, Cloud, Machine, Wanted
 from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
+from muster._engines.cores import count_cores
 from muster._history import home
 from muster.errors import EngineError, UsageError
 
-DEFAULT: Final = "default"
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
-LEASE: Final = 900.0
+_LEASE_SECONDS: Final = 900.0
 _RENEWALS_A_LEASE: Final = 4
 
 
@@ -70,11 +70,15 @@ class Cluster:
             )
         return self._cloud(on)
 
-    def up(self, wanted: Wanted, *, on: str | None) -> Status:
+    def up(self, machines: int, *, workers: int | None = None, lease: float | None = None, on: str | None) -> Status:
         """Make the cluster, or make it larger or smaller, also while it works.
 
-        Raises ``UsageError`` for what cannot be wanted, ``EngineError`` when a machine does not start.
+        ``workers`` are those of a machine, by default one a core of this computer; ``lease`` is in seconds. Raises
+        ``UsageError`` for what cannot be wanted, ``EngineError`` when a machine does not start.
         """
+        wanted = Wanted(
+            machines, count_cores() if workers is None else workers, _LEASE_SECONDS if lease is None else lease
+        )
         if wanted.machines < 1 or wanted.workers < 1:
             raise UsageError("A cluster has at least 1 machine with 1 worker. To end it: muster down.")
         if wanted.lease <= 0:
@@ -172,7 +176,7 @@ def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[
         return
     cluster = Cluster(f"run-{os.getpid()}-{os.urandom(2).hex()}")
     try:
-        cluster.up(Wanted(machines or 1, cores(), LEASE), on=on)
+        cluster.up(machines or 1, on=on)
         with cluster.borrow() as access:
             yield access
     finally:
@@ -197,11 +201,6 @@ def renewing(cloud: Cloud, *, every: float) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def names() -> list[str]:

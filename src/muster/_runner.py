@@ -7,15 +7,12 @@ import pickle
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from muster import _past, _progress
-from muster._bundle import pack
-from muster._clouds.base import Access
-from muster._cluster import cores, lent
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Body, Done, Engine, Event, Failed, Lost, Told
-from muster._engines.cores import CoresEngine
+from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
 from muster._finish import Finish
 from muster._formats._sources import find_sources, is_within
@@ -24,11 +21,13 @@ from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
 from muster._model import Briefing, Job, Outcome, Part, Place, Result, Snapshot
 from muster._output import Work
-from muster._parcels import ParcelEngine
 from muster._past import Kept, Past
 from muster._progress import Progress
 from muster._targets import Describe
 from muster.errors import DataError, EngineError, ResumeError, TooManyBadRowsError, UsageError
+
+if TYPE_CHECKING:
+    from muster._clouds.base import Access
 
 _TICK: Final = 0.1
 _BYTES_A_WORKER: Final = 1 << 10
@@ -69,7 +68,7 @@ def make_body_far_away() -> Body:
     return make_body()
 
 
-def engine_of_a_cluster(access: Access) -> Engine:
+def engine_of_a_cluster(access: "Access") -> Engine:
     """Connect to a cluster's Ray, which is loaded only here."""
     from muster._engines.ray import RayEngine  # noqa: PLC0415 (a run on this computer needs nothing of it)
 
@@ -82,7 +81,7 @@ def engine_of_a_cluster(access: Access) -> Engine:
 
 
 def run(
-    job: Job, *, watch: Watch, make_engine: MakeEngine = engine_of_this_computer, access: Access | None = None
+    job: Job, *, watch: Watch, make_engine: MakeEngine = engine_of_this_computer, access: "Access | None" = None
 ) -> Result:
     """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt.
 
@@ -93,6 +92,8 @@ def run(
         options = job.options
         if access is not None or (options.cluster is None and options.machines is None):
             return runner.run(make_engine, access)
+        from muster._cluster import lent  # noqa: PLC0415 (clusters take time to load, and most runs need none)
+
         watch(Snapshot("calling up machines"))
         with lent(options.cluster, machines=options.machines, on=options.on) as borrowed:
             return runner.run(make_engine, borrowed)
@@ -130,9 +131,9 @@ class _Runner:
         chosen = self._job.options.workers
         if chosen is not None:
             return chosen
-        return min(cores(), max(1, sum(source.size for source in self._sources) // _BYTES_A_WORKER))
+        return min(count_cores(), max(1, sum(source.size for source in self._sources) // _BYTES_A_WORKER))
 
-    def run(self, make_engine: MakeEngine, access: Access | None) -> Result:
+    def run(self, make_engine: MakeEngine, access: "Access | None") -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
         self.work.take()
         self._past = Past.read(self.work.journal)
@@ -154,6 +155,9 @@ class _Runner:
 
     def _parcelled(self, engine: Engine) -> Engine:
         """Send workers what they need of this computer's files."""
+        from muster._bundle import pack  # noqa: PLC0415 (likewise)
+        from muster._parcels import ParcelEngine  # noqa: PLC0415 (likewise)
+
         bundle = pack(self._job.steps, besides=[source.path for source in self._sources])
         if bundle.left_out:
             self._say("starting", note=f"too large to travel as code, so left out: {', '.join(bundle.left_out)}")

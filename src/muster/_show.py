@@ -4,10 +4,12 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 
-from muster._cluster import Status
 from muster._model import Result, Snapshot
+
+if TYPE_CHECKING:
+    from muster._cluster import Status
 
 _LINE_EVERY: Final = 10.0
 _MINUTE: Final = 60
@@ -186,7 +188,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
     return _columns(heads, *cells)
 
 
-def cluster(status: Status) -> str:
+def cluster(status: "Status") -> str:
     """Lay out a cluster's machines in columns, under a line about the whole."""
     machines = status.machines
     held = f", working for process {status.held_by}" if status.held_by else ""

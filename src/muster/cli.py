@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Final, NoReturn
 
-from muster import __version__, _cluster, _history, _pipeline, _show, _targets
-from muster._clouds.base import Wanted
+from muster import __version__, _history, _pipeline, _show, _targets
 from muster._generate import generate
 from muster._model import Dialect, Options
 from muster._pipeline import Pipeline
@@ -118,16 +117,15 @@ def _add_up(verb: argparse.ArgumentParser) -> None:
         " larger or smaller, also while a run works on it. Machines that nobody renews end by themselves: a run on the"
         " cluster renews their lease, and so does --keep."
     )
-    verb.add_argument("name", nargs="?", default=_cluster.DEFAULT, metavar="NAME", help="default: %(default)s")
+    verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
     verb.add_argument("--machines", type=int, required=True, metavar="N", help="how many")
     verb.add_argument("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
     verb.add_argument("--workers-per-machine", type=int, metavar="W", help="default: the cores of this computer")
     verb.add_argument(
         "--lease",
         type=_seconds,
-        default=_cluster.LEASE,
         metavar="15m",
-        help="how long they may live unrenewed",
+        help="how long they may live unrenewed (default: 15m)",
     )
     verb.add_argument("--keep", action="store_true", help="stay, and renew their lease until Ctrl-C")
 
@@ -142,7 +140,7 @@ def _add_status(verb: argparse.ArgumentParser) -> None:
 def _add_down(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(call=_down)
     verb.description = "End a cluster's machines and all that runs on them. A run on it stops, and can be resumed."
-    verb.add_argument("name", nargs="?", default=_cluster.DEFAULT, metavar="NAME", help="default: %(default)s")
+    verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
     verb.add_argument("--all", action="store_true", help="end all clusters of this user")
 
 
@@ -210,10 +208,11 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
 
 
 def _up(parsed: argparse.Namespace) -> int:
-    cluster = _cluster.Cluster(parsed.name)
-    workers = _cluster.cores() if parsed.workers_per_machine is None else parsed.workers_per_machine
-    wanted = Wanted(parsed.machines, workers, parsed.lease)
-    print(_show.cluster(cluster.up(wanted, on=parsed.on)))
+    from muster._cluster import Cluster  # noqa: PLC0415 (clusters take time to load, and most commands need none)
+
+    cluster = Cluster(parsed.name)
+    status = cluster.up(parsed.machines, workers=parsed.workers_per_machine, lease=parsed.lease, on=parsed.on)
+    print(_show.cluster(status))
     if parsed.keep:
         print("Renewing the lease until Ctrl-C.", flush=True)
         cluster.keep()
@@ -221,7 +220,9 @@ def _up(parsed: argparse.Namespace) -> int:
 
 
 def _status(parsed: argparse.Namespace) -> int:
-    found = [_cluster.Cluster(name).status() for name in ([parsed.name] if parsed.name else _cluster.names())]
+    from muster._cluster import Cluster, names  # noqa: PLC0415 (likewise)
+
+    found = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]
     if parsed.json:
         print(json.dumps([dataclasses.asdict(status) for status in found]))
     else:
@@ -230,9 +231,11 @@ def _status(parsed: argparse.Namespace) -> int:
 
 
 def _down(parsed: argparse.Namespace) -> int:
-    for name in _cluster.names() if parsed.all else [parsed.name]:
-        ended = _cluster.Cluster(name).down()
-        others = ", ".join(_cluster.names()) or "none"
+    from muster._cluster import Cluster, names  # noqa: PLC0415 (likewise)
+
+    for name in names() if parsed.all else [parsed.name]:
+        ended = Cluster(name).down()
+        others = ", ".join(names()) or "none"
         print(f"{name}: gone" if ended else f"{name}: there is no such cluster. There are: {others}.")
     return 0
 

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import re
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -44,18 +45,23 @@ print(json.dumps({
 
 
 @dataclass(frozen=True, slots=True)
+class _Started:
+    """A host that was started: how to reach it, whatever the file says by now, and what was found there."""
+
+    host: Host
+    folder: str
+    workers: int
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Record:
-    """What must be remembered of a cluster between two commands; hosts by name, the head first."""
+    """What must be remembered of a cluster between two commands; the hosts that were started, the head first."""
 
-    file: str
     scratch: str
+    known_hosts: str = ""
     lease: float = 0.0
-    started: Mapping[str, Mapping[str, Any]] | None = None
-    """Of each host that was started: its folder, how many workers, and its versions."""
-
-    def folder_of(self, host: Host) -> str:
-        """Name the folder of a host's agent, on that host."""
-        return str((self.started or {})[host.name]["folder"])
+    started: tuple[_Started, ...] = ()
 
 
 class HostsCloud:
@@ -69,7 +75,9 @@ class HostsCloud:
 
     def _record(self) -> _Record | None:
         with contextlib.suppress(FileNotFoundError):
-            return _Record(**json.loads((self._folder / "hosts.json").read_text()))
+            known = json.loads((self._folder / "hosts.json").read_text())
+            started = tuple(_Started(**{**one, "host": Host(**one["host"])}) for one in known["started"])
+            return _Record(**{**known, "started": started})
         return None
 
     def _remember(self, record: _Record) -> None:
@@ -84,47 +92,32 @@ class HostsCloud:
         known.write_text("".join(f"{_as_known(host)} {host.host_key}\n" for host in found.hosts if host.host_key))
         return HostsFile(found.hosts, known)
 
-    def _started(self) -> tuple[list[Host], HostsFile, _Record]:
-        """List the hosts that were started, as the file describes them."""
-        record = self._record() or _Record("", "")
-        file = self._known()
-        return [host for host in file.hosts if host.name in (record.started or {})], file, record
-
-    def _play(
-        self, playbook: str, hosts: Sequence[Host], *, each: Mapping[str, Mapping[str, Any]], **told: object
-    ) -> Played:
-        return play(playbook, hosts, known_hosts=self._known().known_hosts, told=told, each=each)
-
     # What is there
 
     def machines(self) -> list[Machine]:
         """List the machines that live, the head first."""
-        hosts, _, record = self._started()
-        if not hosts or record.started is None:
+        record = self._record()
+        if record is None or not record.started:
             return []
-        each = {host.name: {**record.started[host.name], "python": host.python} for host in hosts}
-        played = self._play("inspect", hosts, each=each)
+        output = _play("inspect", record.started, record).output
         found = []
-        for at, host in enumerate(hosts):
-            told, known = json.loads(played.output.get(host.name) or "{}"), record.started[host.name]
+        for at, one in enumerate(record.started):
+            told = json.loads(output.get(one.host.name) or "{}")
             if told:
-                found.append(
-                    Machine(
-                        host.name, host.address, known["workers"], is_head=at == 0, versions=known["versions"], **told
-                    )
-                )
+                name, address = one.host.name, one.host.address
+                found.append(Machine(name, address, one.workers, is_head=at == 0, versions=one.versions, **told))
         return found
 
     @contextlib.contextmanager
     def access(self) -> Iterator[Access]:
         """Dig a tunnel to the head's Ray for as long as this lasts. Raises ``EngineError`` when it does not answer."""
-        hosts, file, record = self._started()
-        if not hosts or record.started is None:
+        record = self._record()
+        if record is None or not record.started:
             raise EngineError("The cluster has no head. Make the cluster again with muster up.")
-        head, port = hosts[0], _free_port()
+        head, port = record.started[0].host, _free_port()
         way = f"127.0.0.1:{port}:{head.address}:{_CLIENT_PORT}"
         with subprocess.Popen(  # noqa: S603 (ssh, with arguments of our own)
-            [*_ssh(head, file.known_hosts), "-o", "ExitOnForwardFailure=yes", "-L", way, _place(head), "cat"],
+            [*_ssh(head, Path(record.known_hosts)), "-o", "ExitOnForwardFailure=yes", "-L", way, _place(head), "cat"],
             stdin=subprocess.PIPE,  # its end, also by our death, ends cat, and that the tunnel
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -133,15 +126,12 @@ class HostsCloud:
         ) as tunnel:
             try:
                 _await_tunnel(tunnel, port, head)
-                workers = sum(int(known["workers"]) for known in record.started.values())
+                workers = sum(one.workers for one in record.started)
                 yield Access(
-                    f"ray://127.0.0.1:{port}", self._secrets(str(self._token.absolute())), workers, shares_files=False
+                    f"ray://127.0.0.1:{port}", _secrets(str(self._token.absolute())), workers, shares_files=False
                 )
             finally:
                 tunnel.terminate()
-
-    def _secrets(self, token: str) -> dict[str, str]:
-        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token, "RAY_USAGE_STATS_ENABLED": "0"}
 
     # What changes it
 
@@ -154,27 +144,29 @@ class HostsCloud:
                 " hosts to the file, or ask for fewer."
             )
         chosen = file.hosts[: wanted.machines]
-        looked = self._look(chosen)
+        looked = self._look(chosen, file.known_hosts)
         record = self._record() or self._begin()
-        started = dict(record.started or {})
-        self._stop([host for host in file.hosts if host.name in started and host not in chosen], record)
-        for host in chosen:
-            started[host.name] = {
-                "folder": f"{looked[host.name]['home']}/.muster/machines/{self._folder.name}",
-                "workers": host.workers or wanted.workers,
-                "versions": {"python": looked[host.name]["python"], "ray": looked[host.name]["packages"]["ray"]},
-            }
-        started = {host.name: started[host.name] for host in chosen}
-        record = replace(record, lease=wanted.lease, started=started)
+        names = {host.name for host in chosen}
+        _stop([one for one in record.started if one.host.name not in names], record)
+        started = tuple(
+            _Started(
+                host,
+                f"{looked[host.name]['home']}/.muster/machines/{self._folder.name}",
+                host.workers or wanted.workers,
+                {"python": looked[host.name]["python"], "ray": looked[host.name]["packages"]["ray"]},
+            )
+            for host in chosen
+        )
+        record = replace(record, known_hosts=str(file.known_hosts), lease=wanted.lease, started=started)
         self._remember(record)
-        self._start(chosen, record)
+        self._start(record)
 
     def _begin(self) -> _Record:
         self._token.touch(mode=0o600)
         self._token.write_text(secrets.token_hex(32))
-        return _Record(str(self._file), f"/tmp/muster-{secrets.token_hex(4)}")  # noqa: S108 (a name of chance, on hosts)
+        return _Record(f"/tmp/muster-{secrets.token_hex(4)}")  # noqa: S108 (a name of chance, on hosts)
 
-    def _look(self, hosts: Sequence[Host]) -> dict[str, dict[str, Any]]:
+    def _look(self, hosts: Sequence[Host], known_hosts: Path) -> dict[str, dict[str, Any]]:
         """See what hosts have. Raises ``UsageError`` where that is not what is here, ``EngineError`` for no answer."""
         for host in hosts:
             if not host.python:
@@ -182,92 +174,113 @@ class HostsCloud:
                     f"{str(self._file)!r} does not say which Python to use on {host.name}. Write python: and the path"
                     " of the interpreter that has muster and the function's packages there."
                 )
-        played = self._play("check", hosts, each={host.name: {"python": host.python} for host in hosts}, look=_LOOK)
+        each = {host.name: {"python": host.python} for host in hosts}
+        played = play("check", hosts, known_hosts=known_hosts, told={"look": _LOOK}, each=each)
         played.check("Looking at the hosts")
         looked = {name: json.loads(text) for name, text in played.output.items()}
         if wrong := [f"  {name}: {what}" for name in looked for what in _differences(looked[name])]:
             raise UsageError("Hosts differ from this computer:\n" + "\n".join(wrong) + "\nMend that, then try again.")
         return looked
 
-    def _start(self, hosts: Sequence[Host], record: _Record) -> None:
-        head = hosts[0]
-        each = {}
-        for host in hosts:
-            known = (record.started or {})[host.name]
-            token = f"{known['folder']}/token"
-            each[host.name] = {
-                **known,
-                "is_head": host is head,
-                "python": host.python,
-                "command": self._command(host, head, workers=known["workers"], scratch=record.scratch),
-                "notes": {"lease": f"{record.lease:g}", "scratch": record.scratch, "token": self._token.read_text()},
-                "agent_environment": {**WORKERS_ENVIRONMENT, **self._secrets(token)},
+    def _start(self, record: _Record) -> None:
+        head = record.started[0]
+        notes = {"lease": f"{record.lease:g}", "scratch": record.scratch, "token": self._token.read_text()}
+        each = {
+            one.host.name: {
+                "is_head": one is head,
+                "command": _command(one, head.host, scratch=record.scratch),
+                "notes": notes,
+                "agent_environment": {**WORKERS_ENVIRONMENT, **_secrets(f"{one.folder}/token")},
             }
-        played = self._play("start", hosts, each=each, agent=lease.__file__, sign=STARTED, seconds=_START_SECONDS)
+            for one in record.started
+        }
+        told = {"agent": lease.__file__, "sign": STARTED, "seconds": _START_SECONDS}
+        played = _play("start", record.started, record, told=told, each=each)
         if played.failures:
-            self._stop([host for host in hosts if host.name in played.failures], record)
+            _stop([one for one in record.started if one.host.name in played.failures], record)
         played.check("Starting the hosts")
-
-    def _command(self, host: Host, head: Host, *, workers: int, scratch: str) -> list[str]:
-        place = (
-            [
-                *("--head", f"--port={_HEAD_PORT}", f"--ray-client-server-port={_CLIENT_PORT}"),
-                *("--include-dashboard=false", "--no-monitor"),
-            ]
-            if host is head
-            else [f"--address={head.address}:{_HEAD_PORT}"]
-        )
-        return [
-            *(str(Path(host.python).parent / "ray"), "start", "--block", "--disable-usage-stats", *place),
-            *(f"--node-name={host.name}", f"--node-ip-address={host.address}", f"--num-cpus={workers}"),
-            *(f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={scratch}"),
-        ]
 
     def renew(self) -> None:
         """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
-        hosts, file, record = self._started()
+        record = self._record()
+        if record is None:
+            return
+        known_hosts = Path(record.known_hosts)
         touching = [
             subprocess.Popen(  # noqa: S603 (ssh, with arguments of our own)
-                [
-                    *_ssh(host, file.known_hosts),
-                    _place(host),
-                    f"touch -c {record.folder_of(host)}/lease",
-                ],
+                [*_ssh(one.host, known_hosts), _place(one.host), f"touch -c {shlex.quote(one.folder)}/lease"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            for host in hosts
+            for one in record.started
         ]
         deadline = time.monotonic() + _RENEW_SECONDS
-        for one in touching:
+        for process in touching:
             try:
-                one.wait(max(0.0, deadline - time.monotonic()))
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                one.kill()
-                one.wait()
+                process.kill()
+                process.wait()
 
     def destroy(self) -> None:
         """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it."""
-        hosts, _, record = self._started()
+        record = self._record()
         try:
-            self._stop(hosts, record)
+            if record is not None:
+                _stop(record.started, record)
         finally:
             (self._folder / "hosts.json").unlink(missing_ok=True)
             self._token.unlink(missing_ok=True)
 
-    def _stop(self, hosts: Sequence[Host], record: _Record) -> None:
-        if not hosts or record.started is None:
-            return
-        each = {host.name: {**record.started[host.name], "python": host.python} for host in hosts}
-        played = self._play("stop", hosts, each=each)
-        lost = [name for name, failure in played.failures.items() if failure.task]
-        if lost:
-            raise EngineError(
-                f"{', '.join(lost)} did not answer, so what runs there could not be ended. It ends by itself when its"
-                f" lease of {record.lease:g} s does."
-            )
+
+def _play(
+    playbook: str,
+    started: Sequence[_Started],
+    record: _Record,
+    *,
+    told: Mapping[str, object] | None = None,
+    each: Mapping[str, Mapping[str, object]] | None = None,
+) -> Played:
+    """Run a playbook on hosts that were started, or are about to be."""
+    known = {
+        one.host.name: {"folder": one.folder, "python": one.host.python, **(each or {}).get(one.host.name, {})}
+        for one in started
+    }
+    hosts = [one.host for one in started]
+    return play(playbook, hosts, known_hosts=Path(record.known_hosts), told=told or {}, each=known)
+
+
+def _stop(started: Sequence[_Started], record: _Record) -> None:
+    if not started:
+        return
+    lost = [name for name, failure in _play("stop", started, record).failures.items() if failure.task]
+    if lost:
+        raise EngineError(
+            f"{', '.join(lost)} did not answer, so what runs there could not be ended. It ends by itself when its"
+            f" lease of {record.lease:g} s does."
+        )
+
+
+def _command(one: _Started, head: Host, *, scratch: str) -> list[str]:
+    place = (
+        [
+            *("--head", f"--port={_HEAD_PORT}", f"--ray-client-server-port={_CLIENT_PORT}"),
+            *("--include-dashboard=false", "--no-monitor"),
+        ]
+        if one.host is head
+        else [f"--address={head.address}:{_HEAD_PORT}"]
+    )
+    return [
+        *(str(Path(one.host.python).parent / "ray"), "start", "--block", "--disable-usage-stats", *place),
+        *(f"--node-name={one.host.name}", f"--node-ip-address={one.host.address}", f"--num-cpus={one.workers}"),
+        *(f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={scratch}"),
+    ]
+
+
+def _secrets(token: str) -> dict[str, str]:
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def _differences(found: Mapping[str, Any]) -> Iterator[str]:

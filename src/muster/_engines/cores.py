@@ -59,6 +59,11 @@ class _Worker:
                 self.pipe.send_bytes(data)
 
 
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class CoresEngine:
     """An engine of processes that are forked from a zygote, so that pandas is imported once.
 
