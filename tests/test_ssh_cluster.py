@@ -143,6 +143,9 @@ def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_
     (status,) = json.loads(muster("status", "--json").out)
     assert [machine["name"] for machine in status["machines"]] == [hosts[0].name, hosts[2].name]
     file.unlink()  # what was started is remembered, whatever becomes of the file
+    end = muster("down")
+    assert end.code == 3
+    assert f"{hosts[1].name} did not answer" in end.err
     assert muster("down").code == 0
     assert not ours(hosts, hosts[0])
     assert not ours(hosts, hosts[2])
