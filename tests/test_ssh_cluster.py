@@ -26,7 +26,7 @@ import time
 from beside import factor
 
 def work(df):
-    time.sleep(0.02 * len(df))
+    time.sleep(0.035 * len(df))
     if (df["a"] == 1234).any():
         raise ValueError("twelve thirty-four")
     df["b"] = df["a"] * factor
