@@ -104,6 +104,10 @@ def is_busy(muster: Muster, host: Host) -> bool:
     return any(found["busy"] for found in status["machines"] if found["name"] == host.name)
 
 
+def kept(journal: Path) -> int:
+    return journal.read_text().count('"event":"kept"') if journal.exists() else 0
+
+
 def start_run(folder: Path) -> "subprocess.Popen[str]":
     running = subprocess.Popen(
         [*MUSTER, *COMMAND, "--cluster", "default"],
@@ -113,7 +117,8 @@ def start_run(folder: Path) -> "subprocess.Popen[str]":
         text=True,
     )
     journal = folder / "out.csv.muster" / "journal.jsonl"
-    until(lambda: journal.exists() and journal.read_text().count('"event":"kept"') >= 2)
+    until(lambda: kept(journal) >= 2 or running.poll() is not None)
+    assert running.poll() is None, running.communicate()
     return running
 
 
