@@ -6,6 +6,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from muster._engines.cores import CoresEngine
+
 
 class Obedient:
     """Do what a request says; remember the briefing."""
@@ -88,3 +90,8 @@ class Obedient:
 class StillBorn(Obedient):
     def __init__(self) -> None:
         os._exit(7)
+
+
+def obedient_engine(workers: int) -> CoresEngine:
+    """Make the engine of a machine whose workers do what a request says."""
+    return CoresEngine(Obedient, workers=workers)

@@ -17,7 +17,7 @@ import pytest
 from conftest import MUSTER, Ended, Muster
 from muster._clouds.local import LocalCloud
 from muster._engines.ray import RayEngine
-from muster._task import Worker
+from muster._runner import engine_of_a_machine
 from muster.errors import EngineError
 
 ROWS = 3000
@@ -275,7 +275,9 @@ def test_a_token_that_does_not_fit_is_refused_clearly(muster: Muster, home: Path
     wrong = tmp_path / "token"
     wrong.write_text("0" * 64)
     engine = RayEngine(
-        Worker, address=access.address, environment={**access.environment, "RAY_AUTH_TOKEN_PATH": str(wrong)}
+        engine_of_a_machine,
+        address=access.address,
+        environment={**access.environment, "RAY_AUTH_TOKEN_PATH": str(wrong)},
     )
     try:
         with pytest.raises(EngineError, match=r"cannot be reached|head is gone"):

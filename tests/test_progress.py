@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from muster._journal import as_fields, as_outcome
+from muster._journal import as_fields
 from muster._model import Outcome, Part, Piece, Seconds, Task
+from muster._past import Past
 from muster._progress import (
     FIRST_TASK,
     LARGEST_TASK,
@@ -21,6 +22,7 @@ from muster._progress import (
     Action,
     Append,
     Drop,
+    Forget,
     GiveUp,
     Keep,
     Progress,
@@ -137,6 +139,7 @@ class Run:
         self.kept: dict[Row, Outcome] = {}
         self.kept_rows: set[Row] = set()
         self.appended: list[Outcome] = []
+        self.forgotten: set[str] = set()
         self.finished_tasks = 0
 
     @property
@@ -195,11 +198,15 @@ class Run:
                     self._keep(outcome)
                     self.events.append({"event": "kept", **json.loads(json.dumps(as_fields(outcome)))})
                 case Drop(outcome):
-                    assert self.kept.pop(rows_of(outcome.task)[0]) == outcome
-                    self.kept_rows.difference_update(rows_of(outcome.task))
-                    self.events.append({"event": "dropped", "first": outcome.task.first, "lo": outcome.task.lo})
+                    task = outcome.task
+                    self._parts_of(outcome)
+                    self.kept = {row: kept for row, kept in self.kept.items() if row not in rows_of(task)}
+                    self.kept_rows.difference_update(rows_of(task))
+                    self.events.append({"event": "dropped", "first": task.first, "last": task.last, "lo": task.lo})
                 case Append(outcome):
                     self._append(outcome)
+                case Forget(name):
+                    self.forgotten.add(name)
                 case Rewind():
                     assert self.appended
                     self.appended = []
@@ -223,11 +230,20 @@ class Run:
         self.kept[rows_of(outcome.task)[0]] = outcome
 
     def _append(self, outcome: Outcome) -> None:
-        assert self.kept[rows_of(outcome.task)[0]] == outcome
         reached = sum(before.rows_in for before in self.appended)
         rows = rows_of(outcome.task)
         assert rows == self.world.rows[reached : reached + len(rows)], "a row was appended out of order"
-        self.appended.append(outcome)
+        self.appended += self._parts_of(outcome)
+
+    def _parts_of(self, outcome: Outcome) -> list[Outcome]:
+        """List what a stretch was put together of, and check that it says the same."""
+        found = [self.kept[row] for row in rows_of(outcome.task) if row in self.kept]
+        assert [row for part in found for row in rows_of(part.task)] == rows_of(outcome.task)
+        assert sum(part.rows_out for part in found) == outcome.rows_out
+        pieces = [part.output for part in found if part.output]
+        assert (outcome.output.name if outcome.output else None) == (pieces[0].name if pieces else None)
+        assert (outcome.output.bytes if outcome.output else 0) == sum(piece.bytes for piece in pieces)
+        return found
 
     @property
     def appended_rows(self) -> list[Row]:
@@ -240,7 +256,8 @@ class Run:
         assert not self.running
         assert not progress.running
         assert self.appended_rows == world.rows
-        assert progress.outcomes == self.appended
+        assert [part for outcome in progress.outcomes for part in self._parts_of(outcome)] == self.appended
+        assert self.forgotten.isdisjoint(outcome.output.name for outcome in progress.outcomes if outcome.output)
         assert progress.rows_done == len(world.rows)
         assert progress.bad_rows == len(world.rows) - len(world.good)
         assert progress.columns == (("b" if world.good[0] in world.other else "a",) if world.good else None)
@@ -259,15 +276,11 @@ def assert_whole_batches(task: Task, batch_rows: int) -> None:
 
 
 def kept_in(events: Iterable[dict[str, Any]]) -> list[Outcome]:
-    """Add up a journal as the runner does."""
-    kept: dict[tuple[int, int], Outcome] = {}
+    """Add up a journal."""
+    past = Past()
     for event in events:
-        if event["event"] == "kept":
-            outcome = as_outcome(event)
-            kept[outcome.task.first, outcome.task.lo] = outcome
-        else:
-            kept.pop((event["first"], event["lo"]))
-    return [kept[key] for key in sorted(kept)]
+        past.add(event)
+    return [past.kept[key] for key in sorted(past.kept)]
 
 
 def volumes_of(world: World) -> list[int]:
@@ -457,7 +470,7 @@ def test_an_integer_that_was_written_before_a_decimal_was_seen_is_written_anew()
     again = list(submitted(progress.submit(idle=2, ahead=0)))
     assert {task.expected.floats for task in again} == {frozenset({"a"})}
     ends = {task.first: progress.done(task.number, outcome_of(task)) for task in again}
-    assert [type(action) for action in ends[0]] == [Keep, Append, Append]
+    assert [type(action) for action in ends[0]] == [Keep, Append, Append, Append]
     assert progress.is_done
 
 

@@ -13,10 +13,11 @@ _TICK: Final = 0.2
 class Desk:
     """Numbers requests, keeps every slot busy, and asks again where a worker died."""
 
-    def __init__(self, engine: Engine, *, tick: Callable[[], None]) -> None:
-        """``tick`` is called now and then while answers are awaited."""
+    def __init__(self, engine: Engine, *, tick: Callable[[], None], hear: Callable[[Event], None]) -> None:
+        """``tick`` is called now and then while answers are awaited, ``hear`` with all other events."""
         self._engine = engine
         self._tick = tick
+        self._hear = hear
         self._last_ticket = 0
         self._known: dict[Any, Any] = {}
 
@@ -28,7 +29,8 @@ class Desk:
     def begin(self, requests: Iterable[Any]) -> None:
         """Answer requests in this process, for as long as no worker is ready; ``ask`` then has their answers."""
         for request in requests:
-            self._engine.wait(0)
+            for event in self._engine.wait(0):
+                self._hear(event)
             if self._engine.slots().idle:
                 return
             self._known[request] = request.answer()
@@ -47,7 +49,10 @@ class Desk:
                 asked[ticket] = index
                 self._engine.submit(ticket, requests[index])
             for event in self._engine.wait(_TICK):
-                index = asked.pop(event.ticket, -1) if isinstance(event, Done | Failed | Lost) else -1
+                if not isinstance(event, Done | Failed | Lost):
+                    self._hear(event)
+                    continue
+                index = asked.pop(event.ticket, -1)
                 if index < 0:
                     continue
                 if isinstance(event, Done):

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from muster._formats._sources import format_of
 from muster._formats.volumes import Seal, SealParquet, header
-from muster._grown import OFFSETS, Grown
+from muster._grown import OFFSETS, Grown, follow
 from muster._inputs import Inputs
-from muster._model import Options, Outcome, Place, Task
+from muster._model import Options, Outcome, Place, Regrown, Task
 from muster._output import Work
 from muster.errors import EngineError
 
@@ -86,20 +86,23 @@ class Finish:
             return False
         return outcome.output.place.file != Path(self.grown).name
 
-    def make_way(self, outcome: Outcome) -> dict[str, Place]:
-        """Grow on in another file if the rows that come next would run into others; tell what lies there now.
+    def forget(self, name: str) -> None:
+        """Forget where a piece lies that is found by the one before it."""
+        self.moved.pop(name, None)
+
+    def make_way(self, outcome: Outcome) -> Regrown | None:
+        """Grow on in another file if the rows that come next would run into others; tell so.
 
         So it is where a task that had taken its place died or was dropped, and gave other rows when it was done again.
         """
         if self._grown is None or self._grown.fits(outcome.task, outcome.output.bytes if outcome.output else 0):
-            return {}
+            return None
         before = self._grown
         self._grown = Grown.after(before, self._new_path())
-        held = {name: place for name, place in self.moved.items() if before.holds(place)}
         before.close()
-        moved = {name: Place(self._grown.path.name, place.offset) for name, place in held.items()}
-        self.moved |= moved
-        return moved
+        regrown = Regrown(before.path.name, self._grown.path.name, before.size)
+        self.moved = follow(self.moved, regrown)
+        return regrown
 
     def append(self, outcome: Outcome) -> Place | None:
         """Take the rows that come next in the output; tell where they were moved to, unless they lie there already."""

@@ -8,11 +8,11 @@ once, by the worker that made them. Workers and the runner meet in a small file 
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from muster._model import Place, Task
+from muster._model import Place, Regrown, Task
 
 OFFSETS: Final = ".starts"
 _ENTRY: Final = struct.Struct("<qq")
@@ -111,35 +111,32 @@ class Grown:
         self.path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         self._starts = Starts(path)
-        self._size = 0
+        self.size = 0
+        """How many bytes are there."""
 
     @classmethod
     def after(cls, other: Self, path: Path) -> Self:
         """Begin with what is there of another file, but with no place that a task has taken behind it."""
         grown = cls(path)
-        grown.copy(other.path, other._size)
+        grown.copy(other.path, other.size)
         return grown
-
-    def holds(self, place: Place) -> bool:
-        """Tell whether a place lies in what is there."""
-        return place.file == self.path.name and place.offset < self._size
 
     def begin_rows(self, header: bytes) -> None:
         """Write the header, and so let the first task of all know where its rows begin."""
         left = memoryview(header)
         while left:
             left = left[os.write(self._descriptor, left) :]
-        self._size = self._starts[0] = len(header)
+        self.size = self._starts[0] = len(header)
 
     def fits(self, task: Task, size: int) -> bool:
         """Tell whether a task's rows, which are next, run into no place that another task has taken behind them."""
-        return self._starts.leave_room(task, self._size, size)
+        return self._starts.leave_room(task, self.size, size)
 
     def append(self, task: Task, path: Path, offset: int, size: int) -> int:
         """Take a task's rows, which are next: copy them unless they lie in their place; tell where that is."""
-        begun = self._size
+        begun = self.size
         if (path, offset) == (self.path, begun):
-            self._size += size
+            self.size += size
         else:
             self.copy(path, size, offset=offset)
         self.skip(task)
@@ -150,11 +147,11 @@ class Grown:
     def skip(self, task: Task) -> None:
         """Let the task behind this one, whose rows are there, know where its own begin."""
         if task.reaches_end:
-            self._starts[task.last] = self._size
+            self._starts[task.last] = self.size
 
     def copy(self, path: Path, size: int, *, offset: int = 0) -> None:
         """Append ``size`` bytes of a file, from ``offset`` on."""
-        os.lseek(self._descriptor, self._size, os.SEEK_SET)
+        os.lseek(self._descriptor, self.size, os.SEEK_SET)
         with path.open("rb", buffering=0) as piece:
             left = size
             while left:
@@ -162,7 +159,7 @@ class Grown:
                 if not copied:
                     raise OSError(f"{path} is shorter than the {size} bytes that were written to it")
                 left -= copied
-        self._size += size
+        self.size += size
 
     def _copy(self, source: int, offset: int, size: int) -> int:
         """Have the kernel copy; by hand where it, or this file system, cannot."""
@@ -181,4 +178,14 @@ class Grown:
 
     def complete(self) -> None:
         """Cut off what is behind the end of all rows, of a file that is closed."""
-        os.truncate(self.path, self._size)
+        os.truncate(self.path, self.size)
+
+
+def follow(moved: Mapping[str, Place], regrown: Regrown) -> dict[str, Place]:
+    """Tell where pieces lie after a file has been grown anew."""
+    return {
+        name: Place(regrown.file, place.offset)
+        if place.file == regrown.before and place.offset < regrown.size
+        else place
+        for name, place in moved.items()
+    }

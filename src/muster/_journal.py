@@ -74,6 +74,7 @@ def as_fields(outcome: Outcome) -> Event:
         "floats": sorted(outcome.floats),
         "integers": sorted(outcome.integers),
         "seconds": asdict(outcome.seconds),
+        "worker": outcome.worker,
     }
     return {name: value for name, value in fields.items() if value or name == "task" or value == ()}
 
@@ -93,6 +94,7 @@ def as_outcome(event: Event) -> Outcome:
         floats=frozenset(event.get("floats", ())),
         integers=frozenset(event.get("integers", ())),
         seconds=Seconds(**event["seconds"]),
+        worker=event.get("worker", ""),
     )
 
 

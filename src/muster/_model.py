@@ -140,6 +140,15 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Regrown:
+    """What lay in a file, up to ``size``, lies at the same offsets in another one now."""
+
+    before: str
+    file: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Seconds:
     """Where a task's time went, in seconds; ``total`` is wall time in the worker."""
 
@@ -147,6 +156,15 @@ class Seconds:
     function: float = 0.0
     write: float = 0.0
     total: float = 0.0
+
+    def __add__(self, other: "Seconds") -> "Seconds":
+        """Add up two tasks."""
+        return Seconds(
+            self.read + other.read,
+            self.function + other.function,
+            self.write + other.write,
+            self.total + other.total,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +181,8 @@ class Outcome:
     floats: frozenset[str] = frozenset()
     integers: frozenset[str] = frozenset()
     seconds: Seconds = Seconds()
+    worker: str = ""
+    """Who did it."""
     first_error: str = ""
     misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Columns whose values did not fit the inferred type, with the kinds that were seen; then nothing was written."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from muster._grown import follow
 from muster._journal import Event, as_outcome, replay
-from muster._model import Column, Job, Outcome, Part, Place, Source
+from muster._model import Column, Job, Outcome, Part, Place, Regrown, Source
 from muster._targets import Described
 from muster._urls import is_remote
 
@@ -56,10 +57,19 @@ class Past:
                     self.moved[outcome.output.name] = outcome.output.place
             case "moved":
                 self.moved[event["name"]] = Place(event["file"], event["offset"])
+            case "regrown":
+                self.moved = follow(self.moved, Regrown(event["before"], event["file"], event["size"]))
             case "dropped":
-                self.kept.pop((event["first"], event["lo"]), None)
+                self._drop(event["first"], event["last"], event["lo"])
             case _:
                 pass
+
+    def _drop(self, first: int, last: int, lo: int) -> None:
+        """Forget an outcome; or all that a stretch was made of."""
+        outcome = self.kept.pop((first, lo), None)
+        if outcome is not None and outcome.task.last < last:
+            for key in [key for key in self.kept if first <= key[0] < last]:
+                del self.kept[key]
 
 
 def columns_as_fields(columns: Sequence[Column]) -> list[list[Any]]:

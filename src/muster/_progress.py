@@ -15,6 +15,9 @@ from muster._model import Expected, Outcome, Part, Task
 TASK_SECONDS: Final = 0.5
 """How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
 
+TASK_SECONDS_A_WORKER: Final = 0.5e-3
+"""How much longer it should take for each worker, as there is one to hand them out: a few times what that takes."""
+
 LARGEST_TASK: Final = 8 << 20
 FIRST_TASK: Final = 256 << 10
 _SPARE_ROUNDS: Final = 2
@@ -51,6 +54,13 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """The rows of the piece of this name are found behind those of the piece before it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rewind:
     """An outcome that was appended has been dropped: begin the output anew."""
 
@@ -70,7 +80,7 @@ class GiveUp:
     first_error: str
 
 
-Action = Submit | Keep | Drop | Append | Rewind | Widen | GiveUp
+Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp
 _Key = tuple[int, int]
 
 
@@ -109,6 +119,7 @@ class Progress:
         self._deaths: dict[tuple[int, int, int], int] = {}
         self._kept: dict[_Key, Outcome] = {}
         self._frontier: _Key = (0, 0)
+        self._last_stretch: _Key | None = None
         self._expected = Expected()
         self._rate = 0.0
         self._next_number = 0
@@ -234,7 +245,8 @@ class Progress:
         share = self._waiting_weight / (self.workers * _SPARE_ROUNDS)
         if not self._rate:
             return min(FIRST_TASK / self._unit_bytes, share / _SPARE_ROUNDS)
-        return min(self._rate * TASK_SECONDS, LARGEST_TASK / self._unit_bytes, share)
+        seconds = max(TASK_SECONDS, self.workers * TASK_SECONDS_A_WORKER)
+        return min(self._rate * seconds, LARGEST_TASK / self._unit_bytes, share)
 
     def _next_task(self) -> Task:
         first, end = self._waiting[0]
@@ -331,10 +343,20 @@ class Progress:
                 self._expected = replace(self._expected, columns=outcome.columns)
             elif not self._is_as_expected(outcome):
                 break
-            actions.append(Append(outcome))
+            actions += [Append(outcome), *self._lengthen(outcome)]
             task = outcome.task
             self._frontier = (task.last, 0) if task.reaches_end else (task.first, task.hi - task.row)
         return actions
+
+    def _lengthen(self, outcome: Outcome) -> list[Action]:
+        """Put an outcome that was appended and the stretch before it together, so that memory stays flat."""
+        key, before = self._key(outcome), self._kept.get(self._last_stretch) if self._last_stretch else None
+        if self._volume is not None or before is None or not _continues(before, outcome):
+            self._last_stretch = key
+            return []
+        del self._kept[key]
+        self._kept[self._key(before)] = _stretch(before, outcome)
+        return [Forget(outcome.output.name)] if before.output and outcome.output else []
 
     def _drop_unexpected(self) -> list[Action]:
         actions: list[Action] = []
@@ -345,11 +367,14 @@ class Progress:
             self.bad_rows -= outcome.bad_rows
             self.rows_done -= outcome.rows_in
             actions.append(Drop(outcome))
-            self._again.append(outcome.task)
+            if outcome.task.is_whole:
+                self._wait_for(outcome.task.first, outcome.task.last)
+            else:
+                self._again.append(outcome.task)
             if key < self._frontier and not any(isinstance(action, Rewind) for action in actions):
                 actions.append(Rewind())
         if any(isinstance(action, Rewind) for action in actions):
-            self._frontier = (0, 0)
+            self._frontier, self._last_stretch = (0, 0), None
             actions += self._advance()
         return actions
 
@@ -384,6 +409,42 @@ class Progress:
             return []
         ends = (task.lo, middle), (middle, task.hi)
         return [self._task(task.first, task.last, lo=lo, hi=hi) for lo, hi in ends]
+
+
+def _continues(before: Outcome, outcome: Outcome) -> bool:
+    """Tell whether two outcomes, whose rows follow each other in the output, can be one."""
+    one, other = before.task, outcome.task
+    return (
+        (one.last, one.file) == (other.first, other.file)
+        and one.is_whole
+        and other.is_whole
+        and not (before.bad_rows or outcome.bad_rows)
+        and (before.columns, before.floats, before.integers) == (outcome.columns, outcome.floats, outcome.integers)
+    )
+
+
+def _stretch(before: Outcome, outcome: Outcome) -> Outcome:
+    """Make one outcome of two; its rows are found by the name of the first piece."""
+    task = replace(
+        before.task,
+        last=outcome.task.last,
+        stop=outcome.task.stop,
+        rows=before.task.rows + outcome.task.rows,
+        hi=outcome.task.hi,
+        spool=None,
+    )
+    piece = before.output or outcome.output
+    if before.output and outcome.output:
+        size, rows = before.output.bytes + outcome.output.bytes, before.output.rows + outcome.output.rows
+        piece = replace(before.output, bytes=size, rows=rows, crc=0, place=None)
+    return replace(
+        before,
+        task=task,
+        output=piece,
+        rows_in=before.rows_in + outcome.rows_in,
+        rows_out=before.rows_out + outcome.rows_out,
+        seconds=before.seconds + outcome.seconds,
+    )
 
 
 def _weight(part: Part) -> int:

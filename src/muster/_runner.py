@@ -7,11 +7,11 @@ import pickle
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from muster import _past, _progress
 from muster._desk import Desk, as_muster_error
-from muster._engines.base import Body, Done, Engine, Event, Failed, Lost, Told
+from muster._engines.base import Body, Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
 from muster._finish import Finish
@@ -19,7 +19,7 @@ from muster._formats._sources import find_sources, is_within
 from muster._history import archive, home
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
-from muster._model import Briefing, Job, Outcome, Part, Place, Result, Snapshot
+from muster._model import Briefing, Job, Outcome, Part, Result, Snapshot
 from muster._output import Work
 from muster._past import Kept, Past
 from muster._progress import Progress
@@ -54,11 +54,14 @@ def make_body_of_a_process() -> Body:
     return make_body()
 
 
+def engine_of_a_machine(workers: int) -> CoresEngine:
+    """Make the engine of a machine that sees this computer's files."""
+    return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"])
+
+
 def engine_of_this_computer(workers: int) -> Engine:
     """Choose the engine: none of the cores' processes where 0 workers are asked for."""
-    if workers == 0:
-        return InlineEngine(make_body)
-    return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"])
+    return engine_of_a_machine(workers) if workers else InlineEngine(make_body)
 
 
 def make_body_far_away() -> Body:
@@ -68,12 +71,17 @@ def make_body_far_away() -> Body:
     return make_body()
 
 
+def engine_far_away(workers: int) -> CoresEngine:
+    """Make the engine of a machine that does not see this computer's files."""
+    return CoresEngine(make_body_far_away, workers=workers, preload=["muster._opening"])
+
+
 def engine_of_a_cluster(access: "Access") -> Engine:
     """Connect to a cluster's Ray, which is loaded only here."""
     from muster._engines.ray import RayEngine  # noqa: PLC0415 (a run on this computer needs nothing of it)
 
     return RayEngine(
-        make_body_of_a_process if access.shares_files else make_body_far_away,
+        engine_of_a_machine if access.shares_files else engine_far_away,
         address=access.address,
         environment=access.environment,
         shares_files=access.shares_files,
@@ -125,6 +133,8 @@ class _Runner:
         self._has_kept = False
         self._fed: list[Part] = []
         self._resumed: list[Outcome] = []
+        self._journal: Journal | None = None
+        self._early: list[dict[str, Any]] = []
 
     def _count_workers(self) -> int:
         """Take what the user chose; else all cores, but not more than there is work for."""
@@ -148,7 +158,7 @@ class _Runner:
                 if not access.shares_files:
                     self._engine = self._parcelled(self._engine)
                 self._workers = access.workers
-            self._desk = Desk(self._home, tick=lambda: self._watch(self._last))
+            self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
             if self._past.surveyed is None:
                 self._desk.begin(self._inputs.first_questions())
             return self._run()
@@ -174,8 +184,10 @@ class _Runner:
         with Journal(self.work.journal) as journal:
             self._journal = journal
             if not past.run:
-                journal.write("started", run=self._run_id, at=time.time(), job=self._fingerprint)
+                self._write("started", run=self._run_id, job=self._fingerprint)
             self._begin_attempt(past.attempts)
+            for early in self._early:
+                journal.write(**early)
             self._survey(past)
             self._settle(past)
             self._finish.moved = dict(past.moved)
@@ -207,9 +219,17 @@ class _Runner:
             )
         return past
 
+    def _write(self, event: str, **fields: object) -> None:
+        """Journal an event with the time of day; workers may join before there is a journal."""
+        written: dict[str, Any] = {"event": event, "at": round(time.time(), 3), **fields}
+        if self._journal is None:
+            self._early.append(written)
+        else:
+            self._journal.write(**written)
+
     def _begin_attempt(self, number: int) -> None:
         self._attempt = number
-        self._journal.write("attempt", number=number, pid=os.getpid(), workers=self._workers)
+        self._write("attempt", number=number, pid=os.getpid(), workers=self._workers)
 
     def _survey(self, past: Past) -> None:
         self._say("looking at the input")
@@ -221,7 +241,7 @@ class _Runner:
             inputs.stream_starts = {int(at): start for at, start in before["starts"].items()}
             return
         inputs.survey(self._desk.ask)
-        self._journal.write(
+        self._write(
             "surveyed",
             parts=_past.parts_as_fields(inputs.surveyed),
             orders=inputs.orders,
@@ -240,7 +260,7 @@ class _Runner:
         self._write_settled("a sample that spans the input")
 
     def _write_settled(self, by: str) -> None:
-        self._journal.write("settled", columns=_past.columns_as_fields(self._inputs.columns), by=by)
+        self._write("settled", columns=_past.columns_as_fields(self._inputs.columns), by=by)
 
     def _take_parts(self) -> bool:
         """Read on in the input; tell whether there was more."""
@@ -340,18 +360,32 @@ class _Runner:
         match event:
             case Done(ticket, outcome) if self._finish.is_stale(outcome):
                 return progress.lost(ticket, "its output is no longer wanted", began=False)
-            case Done(ticket, outcome):
+            case Done(ticket, outcome, worker):
                 self._add_seconds(outcome)
-                return progress.done(ticket, outcome)
+                return progress.done(ticket, dataclasses.replace(outcome, worker=worker))
             case Lost(ticket, reason, began):
                 return progress.lost(ticket, reason, began=began)
             case Failed(ticket, MemoryError()):
                 return progress.lost(ticket, "memory ran out", began=True)
             case Failed(_, error):
                 raise as_muster_error(error)
+            case Told() | Joined() | Left():
+                self._hear(event)
+        return []
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case Joined(worker, machine):
+                self._write("joined", worker=worker, machine=machine)
+            case Left(worker, reason):
+                self._write("left", worker=worker, reason=reason)
             case Told(text):
                 self._say(self._last.phase, note=text)
-        return []
+
+    def _hear_at_home(self, event: Event) -> None:
+        """Hear of workers of this computer, which count where they do the tasks."""
+        if self._engine is self._home:
+            self._hear(event)
 
     def _act(self, actions: Sequence[_progress.Action]) -> Outcome | None:
         for action in actions:
@@ -361,11 +395,13 @@ class _Runner:
                 case _progress.Keep(outcome):
                     self._has_kept = True
                     self._finish.note(outcome)
-                    self._journal.write("kept", **as_fields(outcome))
+                    self._write("kept", **as_fields(outcome))
                 case _progress.Drop(outcome):
-                    self._journal.write("dropped", first=outcome.task.first, lo=outcome.task.lo)
+                    self._write("dropped", first=outcome.task.first, last=outcome.task.last, lo=outcome.task.lo)
                 case _progress.Append(outcome):
                     self._append(outcome)
+                case _progress.Forget(name):
+                    self._finish.forget(name)
                 case _progress.Rewind():
                     self._finish.begin()
                     self._brief()
@@ -377,17 +413,13 @@ class _Runner:
 
     def _append(self, outcome: Outcome) -> None:
         """Move an outcome's rows to the output that grows; their own file, often not on the disk yet, need never be."""
-        if moved := self._finish.make_way(outcome):
-            for name in moved:
-                self._journal_moved(name, moved[name])
+        if regrown := self._finish.make_way(outcome):
+            self._write("regrown", **dataclasses.asdict(regrown))
             self._brief()
         place = self._finish.append(outcome)
         if place is not None and outcome.output is not None:
-            self._journal_moved(outcome.output.name, place)
+            self._write("moved", name=outcome.output.name, file=place.file, offset=place.offset)
             (self.work.parts / outcome.output.name).unlink(missing_ok=True)
-
-    def _journal_moved(self, name: str, place: Place) -> None:
-        self._journal.write("moved", name=name, file=place.file, offset=place.offset)
 
     def _too_many(self, bad_rows: int, first_error: str) -> TooManyBadRowsError:
         return TooManyBadRowsError(
@@ -445,7 +477,7 @@ class _Runner:
             rejects=self.work.rejects if has_rejects else None,
             cost=0.0,
         )
-        self._journal.write("finished", at=time.time(), result=dataclasses.asdict(result))
+        self._write("finished", result=dataclasses.asdict(result))
         return result
 
     def _check_inputs_are_the_same(self) -> None:

@@ -3,110 +3,190 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from random import Random
-from typing import Any, Final
+from typing import Any
 
-from muster._engines.base import Body, Done, Event, Failed, Lost, MakeBody, Slots, SlotsChanged
-
-_AHEAD: Final = 1
+from muster._engines.base import Body, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
 
 def _spares_all(_: object) -> bool:
     return False
 
 
-@dataclass(slots=True)
+def _takes_no_time(_: object) -> float:
+    return 0.0
+
+
+class FakeClock:
+    """A clock that stands still until somebody waits by it."""
+
+    def __init__(self) -> None:
+        """Begin at 0 seconds."""
+        self.seconds = 0.0
+
+    def reach(self, seconds: float) -> None:
+        """Move on to a time, unless it has passed."""
+        self.seconds = max(self.seconds, seconds)
+
+
+@dataclass(slots=True, eq=False)
 class _Worker:
+    name: str
     body: Body
     inbox: deque[tuple[int | None, Any]] = field(default_factory=deque)
+    held: int = 0
 
     @property
     def tickets(self) -> list[int]:
         return [ticket for ticket, _ in self.inbox if ticket is not None]
+
+    def next_request(self) -> tuple[int, Any]:
+        """Take the briefings that come first, and look at the request behind them."""
+        ticket, request = self.inbox[0]
+        while ticket is None:
+            self.inbox.popleft()
+            self.body.brief(request)
+            ticket, request = self.inbox[0]
+        return ticket, request
 
 
 class FakeEngine:
     """An engine whose workers are objects of this process; it reorders answers and loses workers as it is told.
 
     Each ``wait`` answers one request. The same ``chance`` gives the same events again, so that a race that was seen
-    once can be looked at.
+    once can be looked at. With ``seconds`` and a ``clock`` thousands of workers take their time in no time.
     """
 
-    machines = 1
-
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each of which a test may leave out)
         self,
         make_body: MakeBody,
         *,
         workers: int = 2,
+        machines: int = 1,
         chance: Random | None = None,
         kills: Callable[[object], bool] = _spares_all,
+        seconds: Callable[[Any], float] = _takes_no_time,
+        clock: FakeClock | None = None,
     ) -> None:
         """Make the bodies of ``workers`` workers, each of which holds one request and one ahead.
 
-        ``chance`` picks who answers next; without it that is who was asked first. A request for which ``kills`` says
-        so ends its worker, which is replaced.
+        ``chance`` picks who answers next; without it that is who is done first, where requests take as many ``seconds``
+        on the ``clock`` as is said. A request for which ``kills`` says so ends its worker, which is replaced.
         """
         self.workers = workers
+        self.machines = machines
+        self.clock = clock or FakeClock()
         self._make_body = make_body
         self._chance = chance
         self._kills = kills
+        self._seconds = seconds
         self._briefing: bytes | None = None
-        self._live = [_Worker(make_body()) for _ in range(workers)]
-        self._lost: list[Event] = []
+        self._born = 0
+        self._idle: dict[_Worker, None] = {}
+        self._on_one: dict[_Worker, None] = {}
+        self._busy: list[tuple[float, int, _Worker]] = []
+        self._begun = 0
+        self._events: list[Event] = []
+        for _ in range(workers):
+            self._bear()
+
+    def _bear(self) -> None:
+        self._born += 1
+        worker = _Worker(str(self._born), self._make_body())
+        if self._briefing is not None:
+            worker.body.brief(self._briefing)
+        self._idle[worker] = None
+        self._events.append(Joined(worker.name, f"machine {self._born % self.machines + 1}"))
 
     def slots(self) -> Slots:
         """Count idle workers, and those that hold one request."""
-        held = [len(worker.tickets) for worker in self._live]
-        return Slots(held.count(0), sum(0 < count <= _AHEAD for count in held))
+        return Slots(len(self._idle), len(self._on_one))
 
     def brief(self, briefing: bytes) -> None:
         """Brief every worker behind the requests that it holds, and each new one at once."""
         self._briefing = briefing
-        for worker in self._live:
+        for worker in self._idle:
+            worker.body.brief(briefing)
+        for _, _, worker in self._busy:
             worker.inbox.append((None, briefing))
 
     def submit(self, ticket: int, request: object) -> None:
-        """Hand a request to the worker that holds the fewest."""
-        min(self._live, key=lambda worker: len(worker.tickets)).inbox.append((ticket, request))
+        """Hand a request to a worker that holds the fewest."""
+        if self._idle:
+            worker, _ = self._idle.popitem()
+        elif self._on_one:
+            worker, _ = self._on_one.popitem()
+        else:
+            *_, worker = min(self._busy, key=lambda entry: entry[2].held)
+        worker.inbox.append((ticket, request))
+        worker.held += 1
+        if worker.held == 1:
+            self._begin(worker)
+
+    def _begin(self, worker: _Worker) -> None:
+        """Have a worker begin with the request that is first."""
+        if worker.held == 1:
+            self._on_one[worker] = None
+        else:
+            self._on_one.pop(worker, None)
+        self._begun += 1
+        _, request = worker.next_request()
+        entry = self.clock.seconds + self._seconds(request), self._begun, worker
+        if self._chance:
+            self._busy.append(entry)
+        else:
+            heappush(self._busy, entry)
 
     def lose_worker(self) -> None:
         """Have the worker with the most requests die; ``wait`` tells of it."""
-        self._lost += self._bury(max(self._live, key=lambda worker: len(worker.tickets)), "the worker was lost")
+        if not self._busy:
+            return
+        entry = max(self._busy, key=lambda entry: entry[2].held)
+        self._busy.remove(entry)
+        heapify(self._busy)
+        self._bury(entry[2], "the worker was lost")
 
     def wait(self, timeout: float | None = None) -> list[Event]:
-        """Tell of lost workers, or else answer one request; this never waits."""
+        """Tell of workers that came or went, or else answer one request; this never waits."""
         del timeout
-        if self._lost:
-            lost, self._lost = self._lost, []
-            return lost
-        busy = [worker for worker in self._live if worker.tickets]
-        if not busy:
-            return []
-        worker = self._chance.choice(busy) if self._chance else min(busy, key=lambda worker: worker.tickets[0])
-        return self._answer(worker)
+        if not self._events and self._busy:
+            self._answer()
+        events, self._events = self._events, []
+        return events
 
-    def _answer(self, worker: _Worker) -> list[Event]:
-        ticket, request = worker.inbox[0]
-        while ticket is None:
-            worker.body.brief(worker.inbox.popleft()[1])
-            ticket, request = worker.inbox[0]
+    def _answer(self) -> None:
+        if self._chance:
+            done, _, worker = self._busy.pop(self._chance.randrange(len(self._busy)))
+        else:
+            done, _, worker = heappop(self._busy)
+        self.clock.reach(done)
+        ticket, request = worker.next_request()
         if self._kills(request):
-            return self._bury(worker, "the request killed its worker")
+            self._bury(worker, "the request killed its worker")
+            return
         worker.inbox.popleft()
+        worker.held -= 1
         try:
-            return [Done(ticket, worker.body(request))]
+            self._events.append(Done(ticket, worker.body(request), worker.name))
         except Exception as error:  # noqa: BLE001 (an engine reports whatever its body raises)
-            return [Failed(ticket, error)]
+            self._events.append(Failed(ticket, error, worker.name))
+        if worker.held:
+            self._begin(worker)
+            return
+        self._on_one.pop(worker, None)
+        for _, briefing in worker.inbox:
+            worker.body.brief(briefing)
+        worker.inbox.clear()
+        self._idle[worker] = None
 
-    def _bury(self, worker: _Worker, reason: str) -> list[Event]:
-        at = self._live.index(worker)
-        self._live[at] = _Worker(self._make_body())
-        if self._briefing is not None:
-            self._live[at].body.brief(self._briefing)
-        return [*(Lost(ticket, reason, began=not at) for at, ticket in enumerate(worker.tickets)), SlotsChanged()]
+    def _bury(self, worker: _Worker, reason: str) -> None:
+        self._on_one.pop(worker, None)
+        self._events += [Lost(ticket, reason, began=not at) for at, ticket in enumerate(worker.tickets)]
+        self._events.append(Left(worker.name, reason))
+        self._bear()
 
     def close(self) -> None:
         """Forget all requests."""
-        for worker in self._live:
-            worker.inbox.clear()
+        self._busy.clear()
+        self._on_one.clear()

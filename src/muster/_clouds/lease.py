@@ -35,7 +35,7 @@ _GOODBYE_SECONDS: Final = 3.0
 _END_SECONDS: Final = 20.0
 _NODE: Final = "raylet"
 _OURS: Final = "muster-"
-_BUSY: Final = b"ray::Seat.answer"
+_BUSY: Final = "muster:busy"
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts on while the machine is suspended."""
 
@@ -193,7 +193,7 @@ def inspect(folder: Path) -> dict[str, Any]:
     return {
         "lease": seconds,
         "left": max(0.0, seconds - (time.time() - lease.stat().st_mtime)),
-        "busy": sum(map(_is_busy, below)),
+        "busy": sum(_name(pid) == _BUSY for pid in below),
         "memory": sum(map(_resident, below)),
         "disk": shutil.disk_usage(folder).free,
     }
@@ -261,14 +261,6 @@ def _resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
-
-
-def _is_busy(pid: int) -> bool:
-    """Tell whether a process is a worker on a request: Ray gives it the name of what it is on."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(_BUSY)
-    except OSError:
-        return False
 
 
 def _name(pid: int) -> str:

@@ -15,13 +15,19 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from .base import portable
 
 PID: Final = struct.Struct("!q")
+BUSY: Final = "muster:busy"
+"""The name under which the kernel lists a worker that is on a request."""
+
+_IDLE: Final = "muster:idle"
 _SET_PARENT_DEATH_SIGNAL: Final = 1
+_SET_NAME: Final = 15
 
 
 def main(descriptor: str) -> None:
@@ -87,15 +93,26 @@ def _die_with(parent: int) -> None:
             os._exit(1)
 
 
+def _namer() -> Callable[[str], object]:
+    """Make what tells the kernel the name of this process; elsewhere than on Linux nobody is told."""
+    if sys.platform != "linux":
+        return lambda _: None
+    tell = ctypes.CDLL(None).prctl
+    return lambda name: tell(_SET_NAME, name.encode(), 0, 0, 0)
+
+
 def serve(pipe: "Connection[Any, Any]", body: Any) -> None:  # noqa: ANN401 (a Body)
     """Answer requests from a pipe, in order, until it ends."""
+    call_it = _namer()
     pipe.send(os.getpid())
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
+            call_it(_IDLE)
             ticket, request = pipe.recv()
             if ticket is None:
                 body.brief(request)
                 continue
+            call_it(BUSY)
             try:
                 pipe.send((ticket, True, body(request)))
             except (EOFError, ConnectionError):

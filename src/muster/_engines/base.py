@@ -3,7 +3,7 @@
 import contextlib
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from muster.errors import EngineError
@@ -28,6 +28,7 @@ class Done:
 
     ticket: int
     answer: Any
+    worker: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Failed:
 
     ticket: int
     error: Exception
+    worker: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,19 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class SlotsChanged:
-    """Workers came or went."""
+class Joined:
+    """A worker is ready; its name is its own for the whole run."""
+
+    worker: str
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A worker is gone."""
+
+    worker: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ class Told:
     text: str
 
 
-Event = Done | Failed | Lost | SlotsChanged | Told
+Event = Done | Failed | Lost | Joined | Left | Told
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import pickle
-import select
+import platform
+import selectors
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any, Final
 from muster.errors import EngineError
 
 from ._zygote import PID
-from .base import Done, Event, Failed, Lost, MakeBody, Slots, SlotsChanged
+from .base import Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
 _ZYGOTE: Final = "import sys; sys.path[:] = sys.argv[2:]; from muster._engines._zygote import main; main(sys.argv[1])"
 _AHEAD: Final = 1
@@ -39,6 +40,7 @@ _KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_TH
 @dataclass(slots=True)
 class _Worker:
     pipe: "Connection[Any, Any]"
+    name: str
     pid: int = 0
     tickets: deque[int] = field(default_factory=deque)
     sent: int = 0
@@ -82,7 +84,8 @@ class CoresEngine:
         self._setup = pickle.dumps((tuple(preload), chosen, make_body))
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
-        self._poll = select.poll()
+        self._selector = selectors.DefaultSelector()
+        self._born = 0
         self._deaths_at_start = 0
         self._zygote: subprocess.Popen[bytes] | None = None
         self._start()
@@ -107,11 +110,16 @@ class CoresEngine:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             socket.send_fds(self._control, [b"F"], [theirs.fileno()])
-            worker = _Worker(Connection(ours.detach()))
+            self._born += 1
+            worker = _Worker(Connection(ours.detach()), str(self._born))
         if self._briefing is not None:
             worker.pass_on(None, self._briefing)
         self._live[worker.pipe.fileno()] = worker
-        self._poll.register(worker.pipe.fileno(), select.POLLIN)
+        self._selector.register(worker.pipe.fileno(), selectors.EVENT_READ)
+
+    def fileno(self) -> int:
+        """Name the descriptor that can be read when ``wait`` would find something."""
+        return self._selector.fileno()
 
     def slots(self) -> Slots:
         """Count the workers that are ready and idle, and those that can take a request ahead."""
@@ -125,16 +133,16 @@ class CoresEngine:
             worker.pass_on(None, briefing)
 
     def submit(self, ticket: int, request: object) -> None:
-        """Hand a request to the ready worker that holds the fewest."""
-        worker = min((w for w in self._live.values() if w.pid), key=lambda worker: len(worker.tickets))
+        """Hand a request to the worker that holds the fewest, a ready one first."""
+        worker = min(self._live.values(), key=lambda worker: (not worker.pid, len(worker.tickets)))
         worker.pass_on(ticket, request)
         worker.tickets.append(ticket)
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what workers sent, and bury those that died."""
         events: list[Event] = []
-        for descriptor, _ in self._poll.poll(None if timeout is None else timeout * 1000):
-            worker = self._live.get(descriptor)
+        for key, _ in self._selector.select(timeout):
+            worker = self._live.get(key.fd)
             if worker is None:
                 continue
             try:
@@ -146,13 +154,13 @@ class CoresEngine:
                 worker.pid = message
                 worker.catch_up()
                 self._deaths_at_start = 0
-                events.append(SlotsChanged())
+                events.append(Joined(worker.name, platform.node()))
                 continue
             ticket, succeeded, answer = message
             worker.tickets.remove(ticket)
             worker.sent -= 1
             worker.catch_up()
-            events.append(Done(ticket, answer) if succeeded else Failed(ticket, answer))
+            events.append((Done if succeeded else Failed)(ticket, answer, worker.name))
         return events
 
     def _bury(self, worker: _Worker) -> list[Event]:
@@ -165,16 +173,16 @@ class CoresEngine:
                     f"Workers die before they are ready ({reason}). Their messages stand above; with --workers 0 the"
                     " job runs in muster's own process."
                 )
-        lost: list[Event] = [Lost(ticket, reason, began=at == 0) for at, ticket in enumerate(worker.tickets)]
+        lost = _lost(worker, reason, is_to_blame=worker.pid != 0)
         try:
             self._fork()
         except OSError:
             lost += self._restart()
-        return [*lost, SlotsChanged()]
+        return lost
 
     def _forget(self, worker: _Worker) -> None:
         del self._live[worker.pipe.fileno()]
-        self._poll.unregister(worker.pipe.fileno())
+        self._selector.unregister(worker.pipe.fileno())
         worker.pipe.close()
 
     def _cause_of_death(self, pid: int) -> str:
@@ -192,7 +200,7 @@ class CoresEngine:
         events: list[Event] = []
         for worker in list(self._live.values()):
             self._forget(worker)
-            events += [Lost(ticket, "its parent process died", began=False) for ticket in worker.tickets]
+            events += _lost(worker, "its parent process died", is_to_blame=False)
         self._end_zygote()
         self._start()
         return events
@@ -210,7 +218,15 @@ class CoresEngine:
         """Kill the workers, which hold nothing that is not journaled or thrown away, and the zygote."""
         for worker in list(self._live.values()):
             self._forget(worker)
+        self._selector.close()
         self._end_zygote()
+
+
+def _lost(worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Event]:
+    lost: list[Event] = [
+        Lost(ticket, reason, began=at == 0 and is_to_blame) for at, ticket in enumerate(worker.tickets)
+    ]
+    return [*lost, Left(worker.name, reason)] if worker.pid else lost
 
 
 def _said(status: int) -> str:

@@ -1,12 +1,15 @@
 """Answer requests in this very process, one at a time: for a debugger, and for the smallest of jobs."""
 
+import platform
 import signal
 import threading
 from collections import deque
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
-from .base import Body, Done, Event, Failed, MakeBody, Slots
+from .base import Body, Done, Event, Failed, Joined, MakeBody, Slots
+
+_NAME: Final = "1"
 
 
 class InlineEngine:
@@ -18,6 +21,7 @@ class InlineEngine:
     def __init__(self, make_body: MakeBody) -> None:
         """Make the worker body here; a time limit interrupts its call, where this is the main thread."""
         self._body: Body = make_body()
+        self._has_joined = False
         self._queue: deque[tuple[int | None, Any]] = deque()
         self._is_main = threading.current_thread() is threading.main_thread()
         if self._is_main:
@@ -38,6 +42,9 @@ class InlineEngine:
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Answer the oldest request, however long it takes."""
         del timeout
+        if not self._has_joined:
+            self._has_joined = True
+            return [Joined(_NAME, platform.node())]
         ticket = None
         while ticket is None:
             if not self._queue:
@@ -46,9 +53,9 @@ class InlineEngine:
             if ticket is None:
                 self._body.brief(request)
         try:
-            return [Done(ticket, self._body(request))]
+            return [Done(ticket, self._body(request), _NAME)]
         except Exception as error:  # noqa: BLE001 (an engine reports whatever its body raises)
-            return [Failed(ticket, error)]
+            return [Failed(ticket, error, _NAME)]
 
     def close(self) -> None:
         """Give the alarm signal back."""

@@ -1,4 +1,4 @@
-"""Answer requests in actors of a Ray cluster: one a worker, each one request ahead.
+"""Answer requests on the machines of a Ray cluster, by the workers of a station on each, one request ahead.
 
 Ray lives in a process of its own, the driver: it takes a second to load, holds the memory of a small job, and ends the
 process that it lives in when the cluster's head dies. So muster's own process stays small and outlives all that.
@@ -10,41 +10,53 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Final
 
 from muster.errors import EngineError
 
-from .base import Done, Event, Failed, Lost, MakeBody, Slots, SlotsChanged, Told
+from ._station import MakeStation
+from .base import Done, Event, Failed, Joined, Left, Lost, Slots, Told
 
 _DRIVER: Final = "import sys; sys.path[:] = sys.argv[2:]; from muster._engines._driver import main; main(sys.argv[1])"
-_AHEAD: Final = 1
 _LEAVE_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
-class _Worker:
+class _Station:
+    """What is known of a station: who is ready there, and which requests are with it."""
+
     machine: str
-    tickets: deque[int] = field(default_factory=deque)
+    workers: set[str] = field(default_factory=set)
+    tickets: dict[int, None] = field(default_factory=dict)
+
+    @property
+    def idle(self) -> int:
+        return max(0, len(self.workers) - len(self.tickets))
+
+    @property
+    def ahead(self) -> int:
+        """How many more it takes, besides those for idle workers: each worker holds one and one ahead."""
+        return max(0, 2 * len(self.workers) - len(self.tickets) - self.idle) if self.tickets else 0
 
 
 class RayEngine:
-    """An engine of Ray actors. Machines may join and leave while it works; a worker that dies is replaced."""
+    """An engine of Ray nodes. Machines may join and leave while it works; a worker that dies is replaced."""
 
     def __init__(
-        self, make_body: MakeBody, *, address: str, environment: Mapping[str, str], shares_files: bool = True
+        self, make_engine: MakeStation, *, address: str, environment: Mapping[str, str], shares_files: bool = True
     ) -> None:
         """Connect; this returns before any worker is ready.
 
-        ``environment`` is what Ray needs for that, its token among it. Where the workers share this computer's files
-        they also get its module path and working folder.
+        ``make_engine``, carried by name, makes the engine of one machine, given its number of workers. ``environment``
+        is what Ray needs to connect, its token among it. Where the workers share this computer's files they also get
+        its module path and working folder.
         """
         self._briefing: bytes | None = None
-        self._workers: dict[int, _Worker] = {}
+        self._stations: dict[int, _Station] = {}
         self._machines: set[str] = set()
         ours, theirs = Pipe()
         self._pipe: Connection[Any, Any] | None = ours
@@ -58,12 +70,12 @@ class RayEngine:
                 env={**os.environ, **environment},
             )
         place = (tuple(sys.path), str(Path.cwd())) if shares_files else None
-        ours.send((address, pickle.dumps(make_body), place))
+        ours.send((address, pickle.dumps(make_engine), place))
 
     @property
     def workers(self) -> int:
         """Count the workers that are there."""
-        return len(self._workers)
+        return sum(len(station.workers) for station in self._stations.values())
 
     @property
     def machines(self) -> int:
@@ -72,20 +84,20 @@ class RayEngine:
 
     def slots(self) -> Slots:
         """Count the workers that are ready and idle, and those that can take a request ahead."""
-        held = [len(worker.tickets) for worker in self._workers.values()]
-        return Slots(held.count(0), sum(1 for count in held if 0 < count <= _AHEAD))
+        stations = self._stations.values()
+        return Slots(sum(station.idle for station in stations), sum(station.ahead for station in stations))
 
     def brief(self, briefing: bytes) -> None:
         """Brief every worker, and each new one before its first request."""
         self._briefing = briefing
-        for number in self._workers:
-            self._send("brief", number, briefing)
+        for number in self._stations:
+            self._send(number, None, briefing)
 
     def submit(self, ticket: int, request: object) -> None:
-        """Hand a request to the worker that holds the fewest."""
-        number, worker = min(self._workers.items(), key=lambda item: len(item[1].tickets))
-        worker.tickets.append(ticket)
-        self._send("ask", number, ticket, pickle.dumps(request))
+        """Hand a request to the machine with the most idle workers, or else with the most room."""
+        number, station = max(self._stations.items(), key=lambda item: (item[1].idle, item[1].ahead))
+        station.tickets[ticket] = None
+        self._send(number, ticket, pickle.dumps(request))
 
     def _send(self, *message: object) -> None:
         if self._pipe is not None:
@@ -109,24 +121,38 @@ class RayEngine:
             if not self._pipe.poll(0):
                 return events
 
-    def _on_joined(self, number: int, machine: str) -> list[Event]:
-        self._workers[number] = _Worker(machine)
-        self._machines.add(machine)
+    def _on_opened(self, number: int, machine: str) -> list[Event]:
+        self._stations[number] = _Station(machine)
         if self._briefing is not None:
-            self._send("brief", number, self._briefing)
-        return [SlotsChanged()]
+            self._send(number, None, self._briefing)
+        return []
 
-    def _on_answered(self, number: int, ticket: int, data: bytes) -> list[Event]:
-        self._workers[number].tickets.remove(ticket)
-        succeeded, answer = pickle.loads(data)  # noqa: S301 (from a worker that runs what this process sent)
-        return [Done(ticket, answer) if succeeded else Failed(ticket, answer)]
+    def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Event]:
+        station = self._stations[number]
+        return [self._heard(station, pickle.loads(data)) for data in told]  # noqa: S301 (from what this process sent)
 
-    def _on_left(self, number: int, reason: str, is_to_blame: bool) -> list[Event]:  # noqa: FBT001 (from a message)
-        worker = self._workers.pop(number)
-        lost: list[Event] = [
-            Lost(ticket, reason, began=at == 0 and is_to_blame) for at, ticket in enumerate(worker.tickets)
-        ]
-        return [*lost, SlotsChanged()]
+    def _heard(self, station: _Station, said: Event | Exception) -> Event:
+        match said:
+            case Done(ticket) | Failed(ticket):
+                del station.tickets[ticket]
+                return replace(said, worker=f"{station.machine}-{said.worker}")
+            case Lost(ticket):
+                del station.tickets[ticket]
+            case Joined(worker):
+                station.workers.add(worker)
+                self._machines.add(station.machine)
+                return Joined(f"{station.machine}-{worker}", station.machine)
+            case Left(worker, reason):
+                station.workers.discard(worker)
+                return Left(f"{station.machine}-{worker}", reason)
+            case Exception():
+                raise said
+        return said
+
+    def _on_closed(self, number: int, reason: str) -> list[Event]:
+        station = self._stations.pop(number)
+        lost: list[Event] = [Lost(ticket, reason, began=False) for ticket in station.tickets]
+        return [*lost, *(Left(f"{station.machine}-{worker}", reason) for worker in sorted(station.workers))]
 
     def _on_told(self, text: str) -> list[Event]:
         return [Told(text)]
@@ -140,7 +166,7 @@ class RayEngine:
             return
         self._pipe.close()
         self._pipe = None
-        self._workers.clear()
+        self._stations.clear()
         try:
             self._driver.wait(_LEAVE_SECONDS)
         except subprocess.TimeoutExpired:

@@ -1,0 +1,89 @@
+"""Run a job on thousands of workers that are not there: the runner is real, the workers' time is a fake clock's."""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+
+from muster._model import Job, Options, Outcome, Seconds, Snapshot, Target, Task
+from muster._runner import make_body, run
+from muster.testing import FakeEngine
+
+ROW_BYTES = 8
+SECONDS = 8.0
+
+
+class Body:
+    """Answer tasks without doing them, and questions by the real body."""
+
+    def __init__(self) -> None:
+        self._real: Any = None
+
+    def brief(self, briefing: bytes) -> None:
+        pass
+
+    def __call__(self, request: Any) -> object:  # noqa: ANN401 (a task, or any question)
+        if isinstance(request, Task):
+            rows = request.hi - request.lo
+            return Outcome(request, rows, 0, columns=(), seconds=Seconds(total=taken(request)))
+        self._real = self._real or make_body()
+        return self._real(request)
+
+
+def taken(request: object) -> float:
+    """Say how long a task takes: 8 s, a fifth more or less, the same for the same task."""
+    if not isinstance(request, Task):
+        return 0.0
+    return SECONDS * Random(request.first).uniform(0.8, 1.2)  # noqa: S311 (no secret)
+
+
+def simulate(workers: int, tasks: int) -> dict[str, float]:
+    """Settle so many tasks of one row each; tell the pace, the memory, and how well the workers were used."""
+    clock_engine: list[FakeEngine] = []
+    memory: list[tuple[int, int]] = []
+    began: list[float] = []
+
+    def make_engine(_: int) -> FakeEngine:
+        clock_engine.append(FakeEngine(Body, workers=workers, machines=workers // 8, seconds=taken))
+        return clock_engine[0]
+
+    def watch(snapshot: Snapshot) -> None:
+        if snapshot.phase != "working":
+            return
+        if not began:
+            began.append(time.monotonic())
+        if snapshot.rows_done >= len(memory) * tasks // 10:
+            memory.append((snapshot.rows_done, psutil.Process().memory_info().rss))
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "rows.csv")
+        source.write_text("a\n" + "".join(f"{row:07d}\n" for row in range(tasks)))
+        target = Target("module", "sleeping", "classify")
+        options = Options(part_bytes=ROW_BYTES, dtype="str", workers=workers)
+        os.environ["MUSTER_HOME"] = folder
+        job = Job((target,), (str(source),), str(Path(folder, "out.csv")), options)
+        result = run(job, watch=watch, make_engine=make_engine)
+        seconds = time.monotonic() - began[0]
+    work = sum(SECONDS for _ in range(tasks))
+    return {
+        "workers": workers,
+        "tasks": tasks,
+        "parts": result.parts,
+        "seconds": seconds,
+        "memory_begun": memory[1][1],
+        "memory_ended": memory[-1][1],
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "virtual": clock_engine[0].clock.seconds,
+        "efficiency": work / (clock_engine[0].clock.seconds * workers),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(simulate(int(sys.argv[1]), int(sys.argv[2]))))
