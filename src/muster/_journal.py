@@ -5,13 +5,18 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from muster._model import Outcome, Piece, Place, Seconds, Spool, Task
 
 Event = dict[str, Any]
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
+_DIGITS: Final = 6
+"""Microseconds are enough."""
+
+_SECONDS: Final = tuple(field.name for field in fields(Seconds))
 
 
 class Journal:
@@ -25,7 +30,7 @@ class Journal:
 
     def write(self, event: str, **fields: object) -> None:
         """Append one event; it outlives the death of this process. Raises ``OSError`` when the disk is full."""
-        line = json.dumps({"event": event, **fields}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        line = _ENCODE({"event": event, **fields}).encode() + b"\n"
         begun = os.lseek(self._descriptor, 0, os.SEEK_END)
         if os.write(self._descriptor, line) < len(line):
             os.ftruncate(self._descriptor, begun)
@@ -62,7 +67,7 @@ def _readable(path: Path) -> Iterator[tuple[Event, int]]:
 def as_fields(outcome: Outcome) -> Event:
     """Write an outcome as fields of an event."""
     task = outcome.task
-    fields = {
+    told = {
         "task": [task.first, task.last, task.file, task.start, task.stop, task.row, task.rows, task.lo, task.hi],
         "spool": asdict(task.spool) if task.spool else None,
         "rows_in": outcome.rows_in,
@@ -73,10 +78,10 @@ def as_fields(outcome: Outcome) -> Event:
         "columns": outcome.columns,
         "floats": sorted(outcome.floats),
         "integers": sorted(outcome.integers),
-        "seconds": asdict(outcome.seconds),
+        "seconds": {name: round(getattr(outcome.seconds, name), _DIGITS) for name in _SECONDS},
         "worker": outcome.worker,
     }
-    return {name: value for name, value in fields.items() if value or name == "task" or value == ()}
+    return {name: value for name, value in told.items() if value or name == "task" or value == ()}
 
 
 def as_outcome(event: Event) -> Outcome:

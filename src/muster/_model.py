@@ -266,7 +266,6 @@ class Snapshot:
     phase: str
     rows_done: int = 0
     rows_total: int | None = None
-    fraction: float = 0.0
     bad_rows: int = 0
     workers: int = 0
     function_seconds: float = 0.0

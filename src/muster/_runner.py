@@ -19,7 +19,7 @@ from muster._formats._sources import find_sources, is_within
 from muster._history import archive, home
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
-from muster._model import Briefing, Job, Outcome, Part, Result, Snapshot
+from muster._model import Briefing, Job, Outcome, Part, Result, Seconds, Snapshot
 from muster._output import Work
 from muster._past import Kept, Past
 from muster._progress import Progress
@@ -121,6 +121,9 @@ class _Runner:
         self._job = job
         self._watch = watch
         self._last = Snapshot("starting")
+        self._progress: Progress | None = None
+        self._rows_total: int | None = None
+        self._spent = Seconds()
         options = job.options
         self._sources = find_sources(job.inputs, forced=options.input_format, default=options.format)
         self._workers = self._count_workers()
@@ -305,7 +308,7 @@ class _Runner:
     def _new_progress(self) -> Progress:
         unit = _ROW_BYTES if self._inputs.format == "parquet" else 1
         volume = self._finish.volume_bytes
-        return Progress(
+        self._progress = Progress(
             workers=max(self._workers, 1),
             max_bad_rows=self._allowed,
             batch_rows=self._job.options.batch_rows,
@@ -313,6 +316,7 @@ class _Runner:
             same_text=self._finish.format != "parquet",
             unit_bytes=unit,
         )
+        return self._progress
 
     @property
     def _allowed(self) -> int:
@@ -320,7 +324,7 @@ class _Runner:
 
     def _loop(self, progress: Progress, kept: Kept) -> Outcome | None:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
-        self._last = dataclasses.replace(self._last, rows_total=self._inputs.count_rows())
+        self._rows_total = self._inputs.count_rows()
         self._add(progress, self._fed, kept)
         while True:
             self._read_ahead(progress, kept)
@@ -336,7 +340,7 @@ class _Runner:
             if misfit is not None:
                 self._drain(progress)
                 return misfit
-            self._say_progress("working", progress)
+            self._say("working")
 
     def _read_ahead(self, progress: Progress, kept: Kept) -> None:
         """Keep a backlog of parts, but do not read a whole stream before it is needed."""
@@ -361,7 +365,7 @@ class _Runner:
             case Done(ticket, outcome) if self._finish.is_stale(outcome):
                 return progress.lost(ticket, "its output is no longer wanted", began=False)
             case Done(ticket, outcome, worker):
-                self._add_seconds(outcome)
+                self._spent += outcome.seconds
                 return progress.done(ticket, dataclasses.replace(outcome, worker=worker))
             case Lost(ticket, reason, began):
                 return progress.lost(ticket, reason, began=began)
@@ -456,7 +460,7 @@ class _Runner:
     # The end
 
     def _commit(self, progress: Progress) -> Result:
-        self._say_progress("writing the output", progress)
+        self._say("writing the output")
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._check_inputs_are_the_same()
         self._check_every_row_is_settled(progress)
@@ -505,16 +509,14 @@ class _Runner:
     # What watchers are told
 
     def _say(self, phase: str, *, note: str = "") -> None:
-        self._last = dataclasses.replace(self._last, phase=phase, workers=self._workers, note="")
-        self._watch(dataclasses.replace(self._last, note=note))
-
-    def _say_progress(self, phase: str, progress: Progress) -> None:
-        self._last = dataclasses.replace(self._last, rows_done=progress.rows_done, bad_rows=progress.bad_rows)
-        self._say(phase)
-
-    def _add_seconds(self, outcome: Outcome) -> None:
-        self._last = dataclasses.replace(
-            self._last,
-            function_seconds=self._last.function_seconds + outcome.seconds.function,
-            worker_seconds=self._last.worker_seconds + outcome.seconds.total,
+        progress = self._progress
+        self._last = Snapshot(
+            phase,
+            rows_done=progress.rows_done if progress else 0,
+            rows_total=self._rows_total,
+            bad_rows=progress.bad_rows if progress else 0,
+            workers=self._workers,
+            function_seconds=self._spent.function,
+            worker_seconds=self._spent.total,
         )
+        self._watch(dataclasses.replace(self._last, note=note) if note else self._last)
