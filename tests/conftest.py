@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hosts import lacking
 from muster._generate import generate
 
 MUSTER = [sys.executable, "-m", "muster"]
@@ -31,6 +32,12 @@ class Ended:
 
 
 Muster = Callable[..., Ended]
+
+
+def require_hosts() -> None:
+    """Skip a test where there can be no hosts; but CI has to have them."""
+    if reason := lacking():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 @pytest.fixture(autouse=True)

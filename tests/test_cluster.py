@@ -24,9 +24,14 @@ ROWS = 3000
 SECONDS = 60.0
 FUNCTION = """
 import time
+from pathlib import Path
+
+HURRY = Path(__file__).with_name("hurry")
 
 def slow(df):
-    time.sleep(0.004 * len(df))
+    for _ in df.index:
+        if not HURRY.exists():
+            time.sleep(0.02)
     df["b"] = df["a"] * 2
     return df
 """
@@ -44,6 +49,7 @@ def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "slow.py").write_text(FUNCTION)
+    (tmp_path / "hurry").touch()
     (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{n}\n" for n in range(ROWS)))
     return tmp_path
 
@@ -69,8 +75,8 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
-def up(muster: Muster, machines: int, *more: str) -> Ended:
-    end = muster("up", "--machines", str(machines), "--workers-per-machine", "1", *more)
+def up(muster: Muster, machines: int, *more: str, name: str = "default") -> Ended:
+    end = muster("up", name, "--machines", str(machines), "--workers-per-machine", "1", *more)
     assert end.code == 0, end.err
     return end
 
@@ -96,6 +102,7 @@ class Running:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        (folder / "hurry").unlink()
         self._process = subprocess.Popen(
             [*MUSTER, *COMMAND, "--cluster", "default"],
             cwd=folder,
@@ -106,6 +113,7 @@ class Running:
 
     def has_kept(self, parts: int) -> bool:
         journal = self.folder / "out.csv.muster" / "journal.jsonl"
+        assert self._process.poll() is None, self._process.communicate()
         return journal.exists() and journal.read_text().count('"event":"kept"') >= parts
 
     def kill(self) -> None:
@@ -113,6 +121,8 @@ class Running:
         self._process.communicate()
 
     def ended(self) -> Ended:
+        """Let the function hurry from now on, and wait for the end."""
+        (self.folder / "hurry").touch()
         out, err = self._process.communicate(timeout=SECONDS)
         return Ended(self._process.returncode, out, err)
 
@@ -135,7 +145,7 @@ def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(mu
     for _ in range(2):
         assert "2 machines, 2 workers, on local" in up(muster, 2).out
     end = muster(*COMMAND, "--cluster", "default")
-    assert assert_right(folder, end)["machines"] == 2
+    assert_right(folder, end)
     (status,) = json.loads(muster("status", "default", "--json").out)
     assert [machine["name"] for machine in status["machines"]] == ["m1", "m2"]
     assert all(machine["versions"]["ray"] and machine["memory"] > 0 for machine in status["machines"])
@@ -149,7 +159,6 @@ def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(mu
 def test_machines_that_come_and_go_in_the_middle_of_a_run_change_nothing_in_its_output(
     muster: Muster, folder: Path
 ) -> None:
-    (folder / "slow.py").write_text(FUNCTION.replace("0.004", "0.012"))
     up(muster, 1)
     running = start(folder)
     up(muster, 3)
@@ -176,7 +185,8 @@ def test_a_head_that_is_killed_stops_the_run_which_goes_on_elsewhere(muster: Mus
     assert "head is gone" in end.err
     assert "Traceback" not in end.err
     assert not (folder / "out.csv").exists()
-    assert assert_right(folder, muster(*COMMAND, "--workers", "2"))["resumed_parts"] > 0
+    up(muster, 1, name="other")
+    assert assert_right(folder, muster(*COMMAND, "--cluster", "other"))["resumed_parts"] > 0
 
 
 def test_down_in_the_middle_of_a_run_stops_it_resumable(muster: Muster, folder: Path) -> None:
@@ -190,6 +200,8 @@ def test_down_in_the_middle_of_a_run_stops_it_resumable(muster: Muster, folder: 
 
 
 def test_machines_that_are_called_up_for_a_run_end_with_it(muster: Muster, folder: Path, home: Path) -> None:
+    (folder / "slow.py").write_text(FUNCTION.replace("0.02", "0.004"))
+    (folder / "hurry").unlink()
     end = muster(*COMMAND, "--machines", "2")
     assert assert_right(folder, end)["machines"] == 2
     assert not processes_of(home)
@@ -237,7 +249,7 @@ def test_an_up_that_was_killed_half_way_is_mended_by_the_next(muster: Muster, fo
         until((home / "clusters" / "default" / "m1" / "agent").exists)
         half.kill()
     assert "2 machines" in up(muster, 2).out
-    assert assert_right(folder, muster(*COMMAND, "--cluster", "default"))["machines"] == 2
+    assert_right(folder, muster(*COMMAND, "--cluster", "default"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from time import monotonic
 import psutil
 import pytest
 
-from hosts import Host, Hosts, HostsError, lacking, make_hosts, until
+from conftest import require_hosts
+from hosts import Host, Hosts, HostsError, make_hosts, until
 
 GREETING = b"SSH-2.0"
 FOLDERS = Path("/var/tmp")  # noqa: S108 (where hosts keep their files)
@@ -29,12 +30,6 @@ hosts.slow(hosts[0], 5)
 print(hosts.token, flush=True)
 Event().wait()
 """
-
-
-def require_hosts() -> None:
-    """Skip a test where there can be no hosts; but CI has to have them."""
-    if reason := lacking():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 @pytest.fixture(scope="module")

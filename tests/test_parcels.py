@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
-from muster import UsageError
+from muster import EngineError, UsageError
 from muster._bundle import LARGEST_FILE, pack
 from muster._clouds.base import Access, Wanted
 from muster._clouds.local import LocalCloud
 from muster._model import Job, Options, Result, Snapshot, Target
+from muster._packages import Packages, check
 from muster._runner import run
 from muster._targets import of_function, parse_target
 
@@ -148,3 +150,16 @@ def test_a_folder_that_is_too_much_for_code_is_refused_clearly(folder: Path) -> 
             file.truncate(LARGEST_FILE)
     with pytest.raises(UsageError, match="Give the function a folder of its own"):
         pack([Target("file", str(folder / "code" / "work.py"), "work")])
+
+
+def test_a_package_of_another_version_stops_the_run_with_its_name() -> None:
+    check({"pandas": pd.__version__})
+    with pytest.raises(EngineError, match=r"pandas is .* there, and 0\.1 here; nowhere is not installed there"):
+        check({"pandas": "0.1", "nowhere": "2"})
+
+
+def test_the_packages_of_a_function_are_those_that_it_imports(folder: Path) -> None:
+    (folder / "code" / "other.py").write_text("import yaml\n\ndef work(df):\n    return df\n")
+    found = Packages((parse_target("code/other.py:work"),)).answer()
+    assert found["PyYAML"] == yaml.__version__
+    assert "pandas" in found

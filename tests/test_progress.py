@@ -517,7 +517,7 @@ def test_a_value_that_does_not_fit_asks_for_wider_types_and_keeps_nothing() -> N
 
 def test_a_task_that_had_not_begun_is_not_to_blame_for_the_death_of_its_worker() -> None:
     progress = progress_over(line_of_parts(1))
-    for _ in range(20):
+    for _ in range(9):
         (task,) = submitted(progress.submit(idle=1, ahead=0))
         assert not task.condemned
         assert progress.lost(task.number, "it died", began=False) == []
@@ -631,3 +631,15 @@ def test_a_crash_between_what_was_kept_and_what_it_made_obsolete_loses_no_row() 
     progress = progress_over(parts)
     assert progress.restore([decimal, whole]) == [Append(decimal), Drop(whole)]
     assert {task.first for task in submitted(progress.submit(idle=2, ahead=0))} == {1, 2}
+
+
+def test_a_task_that_is_lost_unbegun_again_and_again_is_to_blame_in_the_end() -> None:
+    progress = progress_over(line_of_parts(1, rows=1))
+    lost = 0
+    (task,) = submitted(progress.submit(idle=1, ahead=0))
+    while not task.condemned:
+        progress.lost(task.number, "its machine is gone", began=False)
+        lost += 1
+        (task,) = submitted(progress.submit(idle=1, ahead=0))
+    assert lost == 30
+    assert "its machine is gone (3 times)" in task.condemned

@@ -1,20 +1,25 @@
 """Clusters of hosts: real SSH, real Ansible, real Ray, on hosts that the test made itself."""
 
+import importlib.metadata
 import json
-import os
+import shlex
 import socket
 import subprocess
+import tempfile
+import venv
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
-from conftest import MUSTER, Ended, Muster
-from hosts import Host, Hosts, lacking, make_hosts, program
+from conftest import MUSTER, Ended, Muster, require_hosts
+from hosts import Host, Hosts, make_hosts, program
 from muster import UsageError
 from muster._clouds._hosts_file import read
 
@@ -23,15 +28,21 @@ ROWS = 4000
 SECONDS = 120.0
 FUNCTION = """
 import time
+from pathlib import Path
 from beside import factor
 
+HURRY = Path("/tmp/hurry")
+
 def work(df):
-    time.sleep(0.035 * len(df))
+    for _ in df.index:
+        if not HURRY.exists():
+            time.sleep(0.02)
     if (df["a"] == 1234).any():
         raise ValueError("twelve thirty-four")
     df["b"] = df["a"] * factor
     return df
 """
+HURRY = "/tmp/hurry"  # noqa: S108 (that of a host)
 COMMAND = ("run", "code/work.py:work", "rows.csv", "-o", "out.csv", "--json", "--quiet")
 EXPECTED = "a,b\n" + "".join(f"{n},{n * 2}\n" for n in range(ROWS) if n != 1234)
 
@@ -70,12 +81,6 @@ def ours(hosts: Hosts, host: Host) -> list[str]:
     """List what runs on a host because of muster: all but its own first process and SSH."""
     commands = [process.command for process in hosts.processes(host) if process.inner != 1]
     return [command for command in commands if not command.startswith("sshd") and command]
-
-
-def require_hosts() -> None:
-    """Skip a test where there can be no hosts; but CI has to have them."""
-    if reason := lacking():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +127,12 @@ def start_run(folder: Path) -> "subprocess.Popen[str]":
     return running
 
 
+def hurry(hosts: Hosts, *these: Host) -> None:
+    """Have the function on these hosts take no time from now on."""
+    for host in these:
+        hosts.inside(host, HURRY).touch()
+
+
 def assert_right(folder: Path, code: int, out: str, err: str) -> dict[str, Any]:
     assert code == 4, err  # one row is bad
     assert (folder / "out.csv").read_text() == EXPECTED
@@ -143,6 +154,7 @@ def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_
     assert muster("up", "--machines", "3").code == 0
     until(lambda: is_busy(muster, hosts[2]))
     hosts.lose(hosts[1])
+    hurry(hosts, hosts[0], hosts[2])
     out, err = running.communicate(timeout=SECONDS)
     assert assert_right(folder, running.returncode, out, err)["machines"] == 3
     (status,) = json.loads(muster("status", "--json").out)
@@ -171,6 +183,97 @@ def test_nothing_runs_on_any_host_after_the_runner_and_the_link_died(
     hosts.mend(hosts[1])
 
 
+@pytest.mark.usefixtures("ending")
+def test_a_link_that_is_cut_for_half_a_minute_and_then_slow_costs_the_run_only_time(
+    muster: Muster, folder: Path, hosts: Hosts
+) -> None:
+    end = muster("up", "--machines", "2", "--on", write_file(folder, hosts))
+    assert end.code == 0, end.err
+    running = start_run(folder)
+    hosts.cut(hosts[0])
+    hosts.cut(hosts[1])
+    mended_at = monotonic() + 30
+    until(lambda: monotonic() > mended_at)
+    assert running.poll() is None, running.communicate()
+    hosts.mend(hosts[0])
+    hosts.mend(hosts[1])
+    hosts.slow(hosts[1], 40, 0.01)
+    hurry(hosts, hosts[0], hosts[1])
+    out, err = running.communicate(timeout=SECONDS)
+    hosts.mend(hosts[1])
+    assert_right(folder, running.returncode, out, err)
+
+
+@pytest.fixture
+def older() -> Iterator[tuple[str, Path]]:
+    """An interpreter that hosts see, whose cloudpickle is not the one here; and a folder with the wheel of that."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        venv.create(folder / "python", symlinks=True)
+        site = next((folder / "python").glob("lib/python*/site-packages"))
+        (site / "all.pth").write_text(f"import site; site.addsitedir({str(Path(pd.__file__).parent.parent)!r})\n")
+        (site / "cloudpickle-0.1.dist-info").mkdir()
+        (site / "cloudpickle-0.1.dist-info" / "METADATA").write_text("Name: cloudpickle\nVersion: 0.1\n")
+        (folder / "wheels").mkdir()
+        make_wheel("cloudpickle", folder / "wheels")
+        yield str(folder / "python" / "bin" / "python"), folder / "wheels"
+
+
+def make_wheel(name: str, folder: Path) -> None:
+    """Put the files of an installed package back into a wheel."""
+    found = importlib.metadata.distribution(name)
+    with zipfile.ZipFile(folder / f"{name}-{found.version}-py3-none-any.whl", "w") as wheel:
+        for file in found.files or ():
+            if ".." not in file.parts and file.name not in {"INSTALLER", "REQUESTED", "direct_url.json"}:
+                wheel.write(str(file.locate()), str(file))
+
+
+@pytest.mark.usefixtures("ending")
+def test_what_a_host_has_in_another_version_is_installed_there_beside_it(
+    muster: Muster, folder: Path, hosts: Hosts, older: tuple[str, Path]
+) -> None:
+    python, wheels = older
+    (folder / "code" / "work.py").write_text(
+        "import sys, importlib.metadata as metadata\n"
+        "def work(df):\n"
+        "    return df.assign(place=sys.prefix, version=metadata.version('cloudpickle'))\n"
+    )
+    file = write_file(folder, hosts, {"python": python, "packages": ["cloudpickle"]})
+    end = muster("up", "--machines", "1", "--on", file)
+    assert end.code == 3
+    assert "pip could not install cloudpickle" in end.err
+    assert "Traceback" not in end.err
+    settings = hosts.inside(hosts[0], Path("~/.config/pip").expanduser())
+    settings.mkdir(parents=True)
+    (settings / "pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
+    for _ in range(2):
+        end = muster("up", "--machines", "1", "--on", file)
+        assert end.code == 0, end.err
+    assert muster(*COMMAND, "--cluster", "default").code == 0
+    written = pd.read_csv(folder / "out.csv")
+    assert set(written["version"]) == {importlib.metadata.version("cloudpickle")}
+    assert all(".muster/environments" in place for place in written["place"])
+
+
+@pytest.mark.usefixtures("ending")
+def test_a_port_that_is_taken_on_the_head_is_named_and_nothing_is_left_there(
+    muster: Muster, folder: Path, hosts: Hosts
+) -> None:
+    listen = "import socket; s = socket.create_server(('', 6379)); print(flush=True); input()"
+    with subprocess.Popen(
+        [*hosts.ssh(hosts[0]), f"{PYTHON} -c {shlex.quote(listen)}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as taker:
+        assert taker.stdout
+        taker.stdout.readline()
+        end = muster("up", "--machines", "1", "--on", write_file(folder, hosts))
+        assert end.code == 3
+        assert "6379" in end.err
+        assert "Traceback" not in end.err
+        taker.communicate(b"\n")
+    until(lambda: not ours(hosts, hosts[0]))
+
+
 def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -190,13 +293,14 @@ def test_hosts_that_cannot_be_used_are_named_with_the_reason_and_nothing_is_star
         ({"key": str(other_key)}, 3, "Permission denied"),
         ({"known_hosts": str(tmp_path / "strange")}, 3, "Host key verification failed"),
         ({"python": "/usr/bin/nowhere"}, 3, "/usr/bin/nowhere"),
-        ({"python": "/usr/bin/python3"}, 2, "not installed there"),
+        ({"python": "/usr/bin/python3"}, 3, "could"),
+        ({"packages": ["no-such-package"]}, 2, "is not installed here"),
     ]
     for instead, code, told in cases:
         end = muster("up", "--machines", "1", "--on", write_file(folder, hosts, instead))
         assert end.code == code, (instead, end.err)
         assert told in end.err
-        assert hosts[0].name in end.err
+        assert hosts[0].name in end.err or "packages" in instead
         assert "Traceback" not in end.err
     assert not ours(hosts, hosts[0])
 

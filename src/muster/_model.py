@@ -205,6 +205,8 @@ class Briefing:
     """Each file's own column order; files may differ in order, never in names."""
     batch_rows: int | None = None
     timeout: float | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """What the steps import, with the versions here, where a machine may have others."""
 
 
 @dataclass(frozen=True, slots=True)

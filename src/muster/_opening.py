@@ -12,6 +12,7 @@ from typing import Any
 from muster._engines.base import Body
 from muster._formats._sources import forget_readers
 from muster._model import Briefing, Outcome, Spool
+from muster._packages import check
 from muster._parcels import Parcel, Returned, Sent, compressed, decompressed
 from muster._task import Worker, use_one_core
 
@@ -25,6 +26,7 @@ class ParcelBody:
         self._worker = Worker()
         self._briefings = 0
         self._formats: tuple[str, ...] = ()
+        self._unchecked: dict[str, str] = {}
 
     def brief(self, briefing: bytes) -> None:
         """Unpack the code, go to its folder, and brief the worker with the targets as they are found there."""
@@ -36,11 +38,14 @@ class ParcelBody:
         sys.path.insert(0, str(code / "0"))
         known: Briefing = pickle.loads(sent.briefing)  # noqa: S301 (likewise)
         self._formats = tuple(source.format for source in known.sources)
+        self._unchecked = dict(known.packages)
         here = replace(known, steps=steps, folder=str(self._folder / "piece"), grown="")
         self._worker.brief(pickle.dumps(here))
 
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a parcel, or any question with an answer)
-        """Do the task of a parcel, or answer a question."""
+        """Do the task of a parcel, or answer a question. Raises ``EngineError`` where packages differ from home's."""
+        check(self._unchecked)
+        self._unchecked = {}
         if not isinstance(request, Parcel):
             return self._worker(request)
         opened = self._folder / "stretch"

@@ -23,6 +23,7 @@ FIRST_TASK: Final = 256 << 10
 _SPARE_ROUNDS: Final = 2
 _DEATHS_BEFORE_HALVING: Final = 2
 _DEATHS_BEFORE_REJECTING: Final = 3
+_TIMES_A_BYSTANDER: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Progress:
         self._again: deque[Task] = deque()
         self._running: dict[int, Task] = {}
         self._deaths: dict[tuple[int, int, int], int] = {}
+        self._bystander: dict[tuple[int, int, int], int] = {}
         self._kept: dict[_Key, Outcome] = {}
         self._frontier: _Key = (0, 0)
         self._last_stretch: _Key | None = None
@@ -379,12 +381,18 @@ class Progress:
         return actions
 
     def lost(self, number: int, reason: str, *, began: bool) -> list[Action]:
-        """Take back a task whose worker died: try again, then halve it until what kills workers stands alone."""
+        """Take back a task whose worker died: try again, then halve it until what kills workers stands alone.
+
+        One that had not begun is not to blame, unless it was so again and again: then it takes with it even those that
+        would know.
+        """
         task = self._running.pop(number)
-        if not began:
-            self._again.append(task)
-            return []
         key = (task.first, task.lo, task.hi)
+        if not began:
+            times = self._bystander[key] = self._bystander.get(key, 0) + 1
+            if times % _TIMES_A_BYSTANDER:
+                self._again.append(task)
+                return []
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
         halves = self._halves(task)
         if deaths < (_DEATHS_BEFORE_HALVING if halves else _DEATHS_BEFORE_REJECTING):

@@ -21,6 +21,7 @@ from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
 from muster._model import Briefing, Job, Outcome, Part, Result, Seconds, Snapshot
 from muster._output import Work
+from muster._packages import Packages
 from muster._past import Kept, Past
 from muster._progress import Progress
 from muster._targets import Describe
@@ -84,6 +85,8 @@ def engine_of_a_cluster(access: "Access") -> Engine:
         engine_of_a_machine if access.shares_files else engine_far_away,
         address=access.address,
         environment=access.environment,
+        python=access.python,
+        through=access.through,
         shares_files=access.shares_files,
     )
 
@@ -138,6 +141,8 @@ class _Runner:
         self._resumed: list[Outcome] = []
         self._journal: Journal | None = None
         self._early: list[dict[str, Any]] = []
+        self._is_far = False
+        self._packages: dict[str, str] = {}
 
     def _count_workers(self) -> int:
         """Take what the user chose; else all cores, but not more than there is work for."""
@@ -158,7 +163,8 @@ class _Runner:
             if access is not None:
                 self._engine = engine_of_a_cluster(access)
                 engines.callback(self._engine.close)
-                if not access.shares_files:
+                self._is_far = not access.shares_files
+                if self._is_far:
                     self._engine = self._parcelled(self._engine)
                 self._workers = access.workers
             self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
@@ -211,6 +217,8 @@ class _Runner:
         described = self._desk.ask([Describe(self._job.steps)])[0]
         self._fingerprint = _past.fingerprint(self._job, self._sources, described)
         past = Past() if self._job.options.fresh else self._past
+        if self._is_far:
+            self._packages = self._desk.ask([Packages(self._job.steps)])[0]
         self._run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
         if not past.kept:
             self.work.clear()
@@ -301,6 +309,7 @@ class _Runner:
             orders=inputs.orders,
             batch_rows=options.batch_rows,
             timeout=options.timeout,
+            packages=self._packages,
         )
         for engine in {id(engine): engine for engine in (self._home, self._engine)}.values():
             engine.brief(pickle.dumps(briefing))

@@ -1,6 +1,7 @@
 """The file that names the hosts of a cluster: YAML, checked word by word."""
 
 import getpass
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Final
 from muster.errors import UsageError
 
 _COMMON: Final = {"user": str, "port": int, "key": str, "workers": int, "python": str}
-_FILE: Final = {"hosts": list, "known_hosts": str, **_COMMON}
+_FILE: Final = {"hosts": list, "known_hosts": str, "packages": list, **_COMMON}
 _HOST: Final = {"name": str, "address": str, "host_key": str, **_COMMON}
 _NAMES: Final = {str: "text", int: "a whole number", list: "a list"}
 _HIGHEST_PORT: Final = 65535
@@ -17,7 +18,7 @@ _HIGHEST_PORT: Final = 65535
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host, as the file describes it: ``python`` is the interpreter to use there, where one is named."""
+    """A host, as the file describes it: ``python`` is the interpreter to use there."""
 
     name: str
     address: str
@@ -25,16 +26,17 @@ class Host:
     port: int = 22
     key: str = ""
     workers: int | None = None
-    python: str = ""
+    python: str = f"python{sys.version_info.major}.{sys.version_info.minor}"
     host_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HostsFile:
-    """The hosts of a cluster, and the file of the keys that they are known by."""
+    """The hosts of a cluster, the file of the keys that they are known by, and packages that they need besides."""
 
     hosts: tuple[Host, ...]
     known_hosts: Path
+    packages: tuple[str, ...] = ()
 
 
 def read(path: Path) -> HostsFile:
@@ -59,7 +61,8 @@ def read(path: Path) -> HostsFile:
         if twice := sorted({value for value in values if values.count(value) > 1}):
             raise UsageError(f"{str(path)!r}: two hosts have the {what} {twice[0]!r}. Give each its own.")
     known_hosts = Path(found.get("known_hosts", "~/.ssh/known_hosts")).expanduser()
-    return HostsFile(hosts, path.parent / known_hosts)
+    packages = tuple(map(str, found.get("packages", ())))
+    return HostsFile(hosts, path.parent / known_hosts, packages)
 
 
 def _host(path: Path, at: int, common: Mapping[str, Any], told: object) -> Host:

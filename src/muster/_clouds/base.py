@@ -59,7 +59,11 @@ class Access:
     environment: Mapping[str, str]
     workers: int
     """How many workers its machines have together, as far as is known beforehand."""
-    shares_files: bool
+    python: str
+    """The interpreter that runs the driver."""
+    through: tuple[str, ...] = ()
+    """Where the driver must run on the head: a command whose last word, a line of shell, runs what stands behind it."""
+    shares_files: bool = True
     """Whether its machines see the files of this computer under the same paths."""
 
 

@@ -1,47 +1,28 @@
 """Machines that are there already: hosts that SSH reaches, driven by Ansible."""
 
 import contextlib
-import importlib.metadata
 import json
-import re
 import secrets
 import shlex
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from threading import Event
 from typing import Any, Final
 
 from muster.errors import EngineError, UsageError
 
-from . import lease
+from . import _needs, environment, lease
 from ._ansible import Played, play, ssh_options
 from ._hosts_file import Host, HostsFile, read
 from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Wanted
 
+_PROGRAM: Final = Path(environment.__file__)
 _HEAD_PORT: Final = 6379
-_CLIENT_PORT: Final = 10001
 _OBJECT_STORE_BYTES: Final = 256 << 20
 _START_SECONDS: Final = 120
-_TUNNEL_SECONDS: Final = 30.0
 _RENEW_SECONDS: Final = 20.0
-_LEAST_DISK: Final = 256 << 20
-_TICK: Final = 0.02
-_MUST_AGREE: Final = ("muster", "ray", "pandas", "numpy", "pyarrow", "cloudpickle")
-_LOOK: Final = """
-import importlib.metadata as metadata, json, os, platform, shutil
-home = os.path.expanduser("~")
-print(json.dumps({
-    "home": home,
-    "free": min(shutil.disk_usage(home).free, shutil.disk_usage("/tmp").free),
-    "python": platform.python_version(),
-    "packages": {one.metadata["Name"].lower(): one.version for one in metadata.distributions()},
-}))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +71,7 @@ class HostsCloud:
             return found
         known = self._folder / "known_hosts"
         known.write_text("".join(f"{_as_known(host)} {host.host_key}\n" for host in found.hosts if host.host_key))
-        return HostsFile(found.hosts, known)
+        return replace(found, known_hosts=known)
 
     # What is there
 
@@ -110,28 +91,20 @@ class HostsCloud:
 
     @contextlib.contextmanager
     def access(self) -> Iterator[Access]:
-        """Dig a tunnel to the head's Ray for as long as this lasts. Raises ``EngineError`` when it does not answer."""
+        """Tell how to run a driver on the head, through SSH. Raises ``EngineError`` when there is none."""
         record = self._record()
         if record is None or not record.started:
             raise EngineError("The cluster has no head. Make the cluster again with muster up.")
-        head, port = record.started[0].host, _free_port()
-        way = f"127.0.0.1:{port}:{head.address}:{_CLIENT_PORT}"
-        with subprocess.Popen(  # noqa: S603 (ssh, with arguments of our own)
-            [*_ssh(head, Path(record.known_hosts)), "-o", "ExitOnForwardFailure=yes", "-L", way, _place(head), "cat"],
-            stdin=subprocess.PIPE,  # its end, also by our death, ends cat, and that the tunnel
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as tunnel:
-            try:
-                _await_tunnel(tunnel, port, head)
-                workers = sum(one.workers for one in record.started)
-                yield Access(
-                    f"ray://127.0.0.1:{port}", _secrets(str(self._token.absolute())), workers, shares_files=False
-                )
-            finally:
-                tunnel.terminate()
+        head = record.started[0]
+        attended = shlex.join([head.host.python, "-P", "-S", f"{head.folder}/lease.py", "attend", head.folder])
+        yield Access(
+            f"{head.host.address}:{_HEAD_PORT}",
+            _secrets(f"{head.folder}/token"),
+            workers=sum(one.workers for one in record.started),
+            python=head.host.python,
+            through=(*_ssh(head.host, Path(record.known_hosts)), _place(head.host), attended),
+            shares_files=False,
+        )
 
     # What changes it
 
@@ -144,7 +117,9 @@ class HostsCloud:
                 " hosts to the file, or ask for fewer."
             )
         chosen = file.hosts[: wanted.machines]
-        looked = self._look(chosen, file.known_hosts)
+        needed = _needs.packages(file.packages)
+        looked = self._look(file, chosen, needed)
+        equipped = self._equip(file, chosen, needed, looked)
         record = self._record() or self._begin()
         names = {host.name for host in chosen}
         _stop([one for one in record.started if one.host.name not in names], record)
@@ -153,9 +128,9 @@ class HostsCloud:
                 host,
                 f"{looked[host.name]['home']}/.muster/machines/{self._folder.name}",
                 host.workers or wanted.workers,
-                {"python": looked[host.name]["python"], "ray": looked[host.name]["packages"]["ray"]},
+                {"python": looked[host.name]["python"], "ray": needed["ray"]},
             )
-            for host in chosen
+            for host in equipped
         )
         record = replace(record, known_hosts=str(file.known_hosts), lease=wanted.lease, started=started)
         self._remember(record)
@@ -166,21 +141,30 @@ class HostsCloud:
         self._token.write_text(secrets.token_hex(32))
         return _Record(f"/tmp/muster-{secrets.token_hex(4)}")  # noqa: S108 (a name of chance, on hosts)
 
-    def _look(self, hosts: Sequence[Host], known_hosts: Path) -> dict[str, dict[str, Any]]:
-        """See what hosts have. Raises ``UsageError`` where that is not what is here, ``EngineError`` for no answer."""
-        for host in hosts:
-            if not host.python:
-                raise UsageError(
-                    f"{str(self._file)!r} does not say which Python to use on {host.name}. Write python: and the path"
-                    " of the interpreter that has muster and the function's packages there."
-                )
+    def _look(self, file: HostsFile, hosts: Sequence[Host], wanted: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """See what hosts have. Raises ``UsageError`` where they cannot be used, ``EngineError`` for no answer."""
+        told = {"program": _PROGRAM.read_text(), "packages": list(wanted)}
         each = {host.name: {"python": host.python} for host in hosts}
-        played = play("check", hosts, known_hosts=known_hosts, told={"look": _LOOK}, each=each)
+        played = play("check", hosts, known_hosts=file.known_hosts, told=told, each=each)
         played.check("Looking at the hosts")
         looked = {name: json.loads(text) for name, text in played.output.items()}
-        if wrong := [f"  {name}: {what}" for name in looked for what in _differences(looked[name])]:
-            raise UsageError("Hosts differ from this computer:\n" + "\n".join(wrong) + "\nMend that, then try again.")
+        if wrong := [f"  {name}: {what}" for name in looked for what in _needs.obstacles(looked[name])]:
+            raise UsageError("Hosts cannot be used as they are:\n" + "\n".join(wrong) + "\nMend that, then try again.")
         return looked
+
+    def _equip(
+        self, file: HostsFile, hosts: Sequence[Host], wanted: Mapping[str, str], looked: Mapping[str, Mapping[str, Any]]
+    ) -> list[Host]:
+        """Install on hosts what differs from here; tell which interpreter to use. Raises ``EngineError``."""
+        orders = {host.name: _needs.order(looked[host.name], wanted, python=host.python) for host in hosts}
+        differing = [host for host in hosts if orders[host.name]]
+        if not differing:
+            return list(hosts)
+        each = {host.name: {"python": host.python, "order": orders[host.name]} for host in differing}
+        told = {"program": _PROGRAM.read_text()}
+        played = play("install", differing, known_hosts=file.known_hosts, told=told, each=each)
+        played.check("Installing on the hosts what is here")
+        return [replace(host, python=played.output.get(host.name, host.python).strip()) for host in hosts]
 
     def _start(self, record: _Record) -> None:
         head = record.started[0]
@@ -189,7 +173,7 @@ class HostsCloud:
             one.host.name: {
                 "is_head": one is head,
                 "command": _command(one, head.host, scratch=record.scratch),
-                "notes": notes,
+                "notes": {**notes, "port": str(_HEAD_PORT)} if one is head else notes,
                 "agent_environment": {**WORKERS_ENVIRONMENT, **_secrets(f"{one.folder}/token")},
             }
             for one in record.started
@@ -266,14 +250,13 @@ def _stop(started: Sequence[_Started], record: _Record) -> None:
 def _command(one: _Started, head: Host, *, scratch: str) -> list[str]:
     place = (
         [
-            *("--head", f"--port={_HEAD_PORT}", f"--ray-client-server-port={_CLIENT_PORT}"),
-            *("--include-dashboard=false", "--no-monitor"),
+            *("--head", f"--port={_HEAD_PORT}", "--include-dashboard=false", "--no-monitor"),
         ]
-        if one.host is head
+        if one.host.name == head.name
         else [f"--address={head.address}:{_HEAD_PORT}"]
     )
     return [
-        *(str(Path(one.host.python).parent / "ray"), "start", "--block", "--disable-usage-stats", *place),
+        *(one.host.python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *place),
         *(f"--node-name={one.host.name}", f"--node-ip-address={one.host.address}", f"--num-cpus={one.workers}"),
         *(f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={scratch}"),
     ]
@@ -281,18 +264,6 @@ def _command(one: _Started, head: Host, *, scratch: str) -> list[str]:
 
 def _secrets(token: str) -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token, "RAY_USAGE_STATS_ENABLED": "0"}
-
-
-def _differences(found: Mapping[str, Any]) -> Iterator[str]:
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if ".".join(found["python"].split(".")[:2]) != here:
-        yield f"Python is {found['python']} there, and {here} here"
-    for name in _MUST_AGREE:
-        there = found["packages"].get(name)
-        if there != importlib.metadata.version(name):
-            yield f"{name} is {there or 'not installed'} there, and {importlib.metadata.version(name)} here"
-    if found["free"] < _LEAST_DISK:
-        yield f"there are {found['free'] >> 20} MiB of disk left there, and {_LEAST_DISK >> 20} are needed"
 
 
 def _as_known(host: Host) -> str:
@@ -313,20 +284,3 @@ def _ssh(host: Host, known_hosts: Path) -> list[str]:
 
 def _place(host: Host) -> str:
     return f"{host.user}@{host.address}"
-
-
-def _await_tunnel(tunnel: "subprocess.Popen[str]", port: int, head: Host) -> None:
-    deadline = time.monotonic() + _TUNNEL_SECONDS
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        if tunnel.poll() is not None or time.monotonic() > deadline:
-            said = re.sub(r"\s+", " ", tunnel.stderr.read() if tunnel.poll() is not None and tunnel.stderr else "")
-            raise EngineError(f"No way through SSH to the head {head.name}: {said or 'it does not answer'}. Is it up?")
-        Event().wait(_TICK)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,10 +5,11 @@ the kernel hands it their orphans. It needs nothing but Python's standard librar
 
 A machine is known by a folder: ``lease`` holds how many seconds it may live without being renewed, and touching it
 renews; ``agent`` tells who the agent is, ``log`` what its command said, ``end``, when it has ended, why; ``scratch``
-names a folder that ends with it. The machine's own boot clock counts the seconds, so that no clock that is set can
-lengthen them.
+names a folder that ends with it, ``port`` what its command will listen on. The machine's own boot clock counts the
+seconds, so that no clock that is set can lengthen them.
 
 ``start FOLDER COMMAND...`` leaves an agent behind, with the notes that it reads as JSON;
+``attend FOLDER COMMAND...`` runs a command that somebody else started, and that ends with the machine;
 ``await FOLDER SIGN SECONDS`` waits for its command to say so,
 ``inspect FOLDER`` prints what there is to know as JSON, ``end FOLDER`` ends it.
 """
@@ -19,6 +20,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,6 +36,7 @@ _TICK: Final = 0.02
 _GOODBYE_SECONDS: Final = 3.0
 _END_SECONDS: Final = 20.0
 _NODE: Final = "raylet"
+_GUEST: Final = "guest-"
 _OURS: Final = "muster-"
 _BUSY: Final = "muster:busy"
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -58,6 +61,9 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
     if agent_of(folder) is not None:
         return
     (folder / "end").unlink(missing_ok=True)
+    if "port" in notes and _is_taken(int(notes["port"])):
+        _write(folder / "end", f"another program listens on port {notes['port']} there; end it")
+        return
     if agent := os.fork():
         _write(folder / "agent", json.dumps({"pid": agent, "born": birth_of(agent)}))
         return
@@ -77,6 +83,7 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _say_goodbye()
         _end_descendants()
+        _end_guests(folder)
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
             if scratch.parent.name.startswith(_OURS):
@@ -85,6 +92,14 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
         with contextlib.suppress(OSError):
             _write(folder / "end", why)
         os._exit(0)
+
+
+def _is_taken(port: int) -> bool:
+    try:
+        socket.create_server(("", port)).close()
+    except OSError:
+        return True
+    return False
 
 
 def _keep(folder: Path, command: Sequence[str]) -> str:
@@ -149,7 +164,24 @@ def _end_descendants() -> None:
             return
 
 
+def _end_guests(folder: Path) -> None:
+    """Kill the processes that are not below this one, but work with what is."""
+    for guest in folder.glob(f"{_GUEST}*"):
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(guest.read_text())
+            if birth_of(known["pid"]) == known["born"]:
+                _signal(known["pid"], signal.SIGKILL)
+
+
 # What others ask
+
+
+def attend(folder: Path, command: Sequence[str]) -> None:
+    """Become a command that ends with the machine at the latest, and whose temporary files do too."""
+    _write(folder / f"{_GUEST}{os.getpid()}", json.dumps({"pid": os.getpid(), "born": birth_of(os.getpid())}))
+    with contextlib.suppress(OSError):
+        os.environ["TMPDIR"] = (folder / "scratch").read_text()
+    os.execvp(command[0], list(command))  # noqa: S606 (what the muster that started the machine asks for)
 
 
 def agent_of(folder: Path) -> int | None:
@@ -170,7 +202,8 @@ def has_started(folder: Path, sign: str) -> bool:
     end = folder / "end"
     if end.exists():
         last = "\n".join(text.splitlines()[-5:])
-        raise NotStartedError(f"{end.read_text()}. The end of its log {str(log)!r}:\n{last}")
+        said = f". The end of its log {str(log)!r}:\n{last}" if last else ""
+        raise NotStartedError(f"{end.read_text()}{said}")
     return False
 
 
@@ -292,6 +325,8 @@ def main() -> None:
     match verb:
         case "start":
             start(folder, rest, notes=json.load(sys.stdin))
+        case "attend":
+            attend(folder, rest)
         case "await":
             try:
                 wait(folder, rest[0], float(rest[1]))

@@ -76,7 +76,7 @@ class LocalCloud:
             f"{_ADDRESS}:{record.port}",
             {**self._environment(), **stays_local},
             workers=record.workers * len(machines),
-            shares_files=True,
+            python=sys.executable,
         )
 
     def _environment(self) -> Mapping[str, str]:

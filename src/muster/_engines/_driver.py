@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
@@ -30,14 +31,17 @@ class _Post:
 class Driver:
     """Keep one station on every node; one thread does, others only fill its inbox."""
 
-    def __init__(self, pipe: "Connection[Any, Any]") -> None:
+    def __init__(self, reading: "Connection[Any, Any]", writing: "Connection[Any, Any]") -> None:
         """Connect to the cluster that the first message names. Raises what Ray raises."""
         import ray  # noqa: PLC0415 (only in this process)
 
         self._ray: Any = ray
-        self._pipe = pipe
-        address, self._make_engine, self._place = pipe.recv()
-        ray.init(address=address, log_to_driver=True, configure_logging=False, namespace="muster")
+        self._reading, self._writing = reading, writing
+        address, self._make_engine, self._place = reading.recv()
+        host, _, _ = address.rpartition(":")
+        ray.init(
+            address=address, log_to_driver=True, configure_logging=False, namespace="muster", _node_ip_address=host
+        )
         self._station: Any = self._ray.remote(Station)
         self._inbox: SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]] = SimpleQueue()
         self._posts: dict[int, _Post] = {}
@@ -46,7 +50,7 @@ class Driver:
         self._next_number = 0
 
     def run(self) -> None:
-        """Relay until the engine's end of the pipe is closed."""
+        """Relay until the engine ends what it writes to."""
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
             self._look_at_nodes()
@@ -59,14 +63,14 @@ class Driver:
     def _listen(self) -> None:
         try:
             while True:
-                self._inbox.put((self._leave_message, self._pipe.recv()))
+                self._inbox.put((self._leave_message, self._reading.recv()))
         except (EOFError, ConnectionError):
             self._ray.shutdown()
             os._exit(0)
 
     def _tell(self, *message: object) -> None:
         with contextlib.suppress(ConnectionError):
-            self._pipe.send(message)
+            self._writing.send(message)
 
     # Machines
 
@@ -167,11 +171,18 @@ def _said(error: BaseException) -> str:
     return cause.strip() if found else text[:300]
 
 
-def main(descriptor: str) -> None:
-    """Serve the engine at the other end of a pipe."""
-    pipe: Connection[Any, Any] = Connection(int(descriptor))
+def main() -> None:
+    """Serve the engine at the other end of standard input and output; what anybody prints goes to standard error."""
+    reading, writing = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
     try:
-        Driver(pipe).run()
+        Driver(reading, writing).run()
     except Exception as error:  # noqa: BLE001 (whatever Ray raises is for the engine to tell)
         with contextlib.suppress(ConnectionError):
-            pipe.send(("gave_up", f"Ray cannot be reached: {' '.join(str(error).split())[:500]}"))
+            writing.send(("gave_up", f"Ray cannot be reached: {' '.join(str(error).split())[:500]}"))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,25 +4,23 @@ Ray lives in a process of its own, the driver: it takes a second to load, holds 
 process that it lives in when the cluster's head dies. So muster's own process stays small and outlives all that.
 """
 
-import contextlib
 import os
 import pickle
-import signal
-import subprocess
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from muster.errors import EngineError
 
+from ._line import Line
 from ._station import MakeStation
 from .base import Done, Event, Failed, Joined, Left, Lost, Slots, Told
 
-_DRIVER: Final = "import sys; sys.path[:] = sys.argv[2:]; from muster._engines._driver import main; main(sys.argv[1])"
-_LEAVE_SECONDS: Final = 10.0
+_DRIVER: Final = "muster._engines._driver"
+_HERE: Final = f"import sys; sys.path[:] = sys.argv[1:]; from {_DRIVER} import main; main()"
 
 
 @dataclass(slots=True)
@@ -46,31 +44,36 @@ class _Station:
 class RayEngine:
     """An engine of Ray nodes. Machines may join and leave while it works; a worker that dies is replaced."""
 
-    def __init__(
-        self, make_engine: MakeStation, *, address: str, environment: Mapping[str, str], shares_files: bool = True
+    def __init__(  # noqa: PLR0913 (what it takes to reach a cluster)
+        self,
+        make_engine: MakeStation,
+        *,
+        address: str,
+        environment: Mapping[str, str],
+        python: str = sys.executable,
+        through: Sequence[str] = (),
+        shares_files: bool = True,
     ) -> None:
         """Connect; this returns before any worker is ready.
 
         ``make_engine``, carried by name, makes the engine of one machine, given its number of workers. ``environment``
-        is what Ray needs to connect, its token among it. Where the workers share this computer's files they also get
-        its module path and working folder.
+        is what Ray needs to connect, its token among it. ``through`` is a command whose last word, a line of shell,
+        runs what is written behind it on a host from which Ray can be reached; ``python`` is the interpreter there.
+        Where workers share this computer's files they also get its module path and working folder.
         """
         self._briefing: bytes | None = None
         self._stations: dict[int, _Station] = {}
         self._machines: set[str] = set()
-        ours, theirs = Pipe()
-        self._pipe: Connection[Any, Any] | None = ours
-        with theirs:
-            self._driver = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
-                [sys.executable, "-P", "-c", _DRIVER, str(theirs.fileno()), *sys.path],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # what the user's function prints must not mix with muster's own standard output
-                start_new_session=True,  # Ctrl-C is for muster, which then ends its workers
-                env={**os.environ, **environment},
-            )
+        self._has_heard = False
+        command = [python, "-P", "-m", _DRIVER]
+        if through:
+            settings = [f"{name}={value}" for name, value in environment.items()]
+            command = [*through[:-1], f"{through[-1]} {shlex.join(['env', *settings, *command])}"]
+        elif shares_files:
+            command = [python, "-P", "-c", _HERE, *sys.path]
+        self._line = Line(command, {**os.environ, **({} if through else environment)})
         place = (tuple(sys.path), str(Path.cwd())) if shares_files else None
-        ours.send((address, pickle.dumps(make_engine), place))
+        self._line.send((address, pickle.dumps(make_engine), place))
 
     @property
     def workers(self) -> int:
@@ -91,40 +94,45 @@ class RayEngine:
         """Brief every worker, and each new one before its first request."""
         self._briefing = briefing
         for number in self._stations:
-            self._send(number, None, briefing)
+            self._line.send((number, None, briefing))
 
     def submit(self, ticket: int, request: object) -> None:
         """Hand a request to the machine with the most idle workers, or else with the most room."""
         number, station = max(self._stations.items(), key=lambda item: (item[1].idle, item[1].ahead))
         station.tickets[ticket] = None
-        self._send(number, ticket, pickle.dumps(request))
-
-    def _send(self, *message: object) -> None:
-        if self._pipe is not None:
-            with contextlib.suppress(ConnectionError):  # the driver died just now: the end of its pipe will say so
-                self._pipe.send(message)
+        self._line.send((number, ticket, pickle.dumps(request)))
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what the driver tells. Raises ``EngineError`` when the cluster is gone, or never was there."""
         events: list[Event] = []
-        if self._pipe is None or not self._pipe.poll(timeout):
+        if not self._line.poll(timeout):
             return events
         while True:
             try:
-                verb, *told = self._pipe.recv()
-            except (EOFError, ConnectionError) as error:
-                raise EngineError(
-                    "The cluster's head is gone, and with it the way to all workers. What was done is kept: type the"
-                    " same command again to go on, on another cluster or without --cluster."
-                ) from error
+                verb, *told = self._line.receive()
+            except EOFError as error:
+                raise self._gone() from error
+            self._has_heard = True
             events += getattr(self, f"_on_{verb}")(*told)
-            if not self._pipe.poll(0):
+            if not self._line.poll(0):
                 return events
+
+    def _gone(self) -> EngineError:
+        if not self._has_heard:
+            said = self._line.last_words() or "its driver ended"
+            return EngineError(
+                f"No way to the cluster's head: {said}. Is it up, and can it be reached? Look with muster status, then"
+                " type the same command again."
+            )
+        return EngineError(
+            "The cluster's head is gone, or the way to it, and with it the way to all workers. What was done is kept:"
+            " type the same command again to go on, on another cluster or without --cluster."
+        )
 
     def _on_opened(self, number: int, machine: str) -> list[Event]:
         self._stations[number] = _Station(machine)
         if self._briefing is not None:
-            self._send(number, None, self._briefing)
+            self._line.send((number, None, self._briefing))
         return []
 
     def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Event]:
@@ -162,14 +170,5 @@ class RayEngine:
 
     def close(self) -> None:
         """Leave the cluster, which ends the workers, busy or not."""
-        if self._pipe is None:
-            return
-        self._pipe.close()
-        self._pipe = None
         self._stations.clear()
-        try:
-            self._driver.wait(_LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._driver.pid, signal.SIGKILL)
-            self._driver.wait()
+        self._line.close()

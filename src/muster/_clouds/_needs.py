@@ -1,0 +1,82 @@
+"""What hosts must have: this computer's Python, its muster, and the packages that muster and the user need."""
+
+import base64
+import functools
+import hashlib
+import importlib.metadata
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from muster.errors import UsageError
+
+from . import environment
+
+_ALWAYS: Final = ("muster", "ray")
+_FOLDER: Final = "~/.muster/environments"
+_LEAST_DISK: Final = 256 << 20
+
+
+def packages(named: Sequence[str]) -> dict[str, str]:
+    """Pin what muster, Ray and the packages that are named need, to the versions here, by name.
+
+    Raises ``UsageError`` for a package that is not installed here.
+    """
+    for name in named:
+        if environment.version_of(name) is None:
+            raise UsageError(f"packages: {name!r} is not installed here, so hosts cannot have the same version.")
+    found = dict(_closure((*_ALWAYS, *named)))
+    del found["muster"]
+    return dict(sorted(found.items()))
+
+
+def _closure(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield packages, and those that they require and that are there, with their versions."""
+    from packaging.requirements import Requirement  # noqa: PLC0415 (only a cluster of hosts needs it)
+    from packaging.utils import canonicalize_name  # noqa: PLC0415 (likewise)
+
+    waiting, known = list(names), set()
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        version = environment.version_of(name)
+        if name in known or version is None:
+            continue
+        known.add(name)
+        yield name, version
+        required = map(Requirement, importlib.metadata.requires(name) or ())
+        waiting += [one.name for one in required if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
+def obstacles(found: Mapping[str, Any]) -> Iterator[str]:
+    """Say what keeps a host from being used, and what nothing can be installed against."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if ".".join(found["python"].split(".")[:2]) != here:
+        yield f"Python is {found['python']} there, and {here} here; name another with python:"
+    if found["free"] < _LEAST_DISK:
+        yield f"there are {found['free'] >> 20} MiB of disk left there, and {_LEAST_DISK >> 20} are needed"
+
+
+def order(found: Mapping[str, Any], wanted: Mapping[str, str], *, python: str) -> dict[str, Any] | None:
+    """Say what must be installed on a host where something differs; ``None`` where nothing does."""
+    differing = [f"{name}=={version}" for name, version in wanted.items() if found["packages"][name] != version]
+    if not differing and found["muster"] == environment.digest_of_muster():
+        return None
+    content = json.dumps([differing, python, environment.digest_of_muster()])
+    folder = f"{_FOLDER}/{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    return {"folder": folder, "requirements": differing, "muster": _archive()}
+
+
+@functools.cache
+def _archive() -> str:
+    """Pack the muster of this computer, with what tells its version."""
+    sink, package = io.BytesIO(), Path(environment.__file__).parent.parent
+    distribution = importlib.metadata.distribution("muster")
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in environment.files_of(package):
+            archive.write(path, path.relative_to(package.parent))
+        archive.writestr(f"muster-{distribution.version}.dist-info/METADATA", distribution.read_text("METADATA") or "")
+    return base64.b64encode(sink.getvalue()).decode()

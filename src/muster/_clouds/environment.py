@@ -1,0 +1,112 @@
+"""What a host has, and an environment there that has what this computer has: run on hosts, by a Python of theirs.
+
+It needs nothing but Python's standard library. ``look`` prints as JSON what there is; ``make`` adds to it. Both read
+JSON from standard input. An environment lies in a folder of its own, named after what it must hold, and takes from the
+interpreter that makes it whatever that has in the right version: so only what differs is installed.
+"""
+
+import base64
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+_READY: Final = "ready"
+_INSTALL_SECONDS: Final = 1800
+
+
+def look(names: Iterable[str]) -> dict[str, Any]:
+    """Tell what this host has of these packages: ``None`` for one that is not there."""
+    home = Path.home()
+    return {
+        "home": str(home),
+        "free": min(shutil.disk_usage(home).free, shutil.disk_usage("/tmp").free),  # noqa: S108 (Ray works there)
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": {name: version_of(name) for name in names},
+        "muster": digest_of_muster(),
+    }
+
+
+def version_of(name: str) -> str | None:
+    """Tell the version of a package; ``None`` when it is not installed."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return None
+
+
+def digest_of_muster() -> str:
+    """Fingerprint the muster that would be imported here; empty when there is none."""
+    found = importlib.util.find_spec("muster")
+    if found is None or not found.origin:
+        return ""
+    digest = hashlib.sha256()
+    for path in files_of(Path(found.origin).parent):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def files_of(package: Path) -> list[Path]:
+    """List the files of a package, without what Python makes of them."""
+    return sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def make(order: Mapping[str, Any]) -> str:
+    """Make the environment that is ordered, unless it is there; tell its interpreter. Exits with what went wrong."""
+    folder = Path(order["folder"]).expanduser()
+    python = folder / "bin" / "python"
+    if (folder / _READY).exists():
+        return str(python)
+    shutil.rmtree(folder, ignore_errors=True)
+    has_pip = importlib.util.find_spec("pip") is not None
+    venv.EnvBuilder(symlinks=True, with_pip=not has_pip).create(folder)
+    site = next(folder.glob("lib/python*/site-packages"))
+    inherited = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in inherited]
+    (site / "inherited.pth").write_text("".join(lines))
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(order["muster"]))) as archive:
+        archive.extractall(site)
+    if order["requirements"]:
+        _install(python, order["requirements"])
+    (folder / _READY).touch()
+    return str(python)
+
+
+def _install(python: Path, requirements: Iterable[str]) -> None:
+    options = ["--quiet", "--no-input", "--disable-pip-version-check", "--retries", "1", "--no-warn-conflicts"]
+    done = subprocess.run(  # noqa: S603 (pip, with exact versions)
+        [python, "-m", "pip", "install", *options, *requirements],
+        env={**os.environ, "PYTHONNOUSERSITE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=_INSTALL_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        told = (done.stderr or done.stdout).strip().splitlines() or ["pip said nothing"]
+        sys.exit(f"pip could not install {', '.join(requirements)}: {told[-1].removeprefix('ERROR: ')}")
+
+
+def main() -> None:
+    """Do what the command line says."""
+    given = json.load(sys.stdin)
+    try:
+        sys.stdout.write((json.dumps(look(given)) if sys.argv[1] == "look" else make(given)) + "\n")
+    except (OSError, subprocess.SubprocessError) as error:
+        sys.exit(f"no environment could be made: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The line to a process that is spoken with over its standard input and output."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import IO, Any, Final
+
+_LEAVE_SECONDS: Final = 10.0
+_LAST_LINES: Final = 5
+
+
+class Line:
+    """Messages to and from a process of ours; what it prints beside them goes to this one's standard error."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start the process. It has a session of its own: Ctrl-C is for muster, which then ends it."""
+        self._process = subprocess.Popen(  # noqa: S603 (what the engine asks for)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=environment,
+        )
+        self._writing = _connected(self._process.stdin, is_ours_to_read=False)
+        self._reading = _connected(self._process.stdout, is_ours_to_read=True)
+        self._last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._listener = threading.Thread(target=self._relay, daemon=True)
+        self._listener.start()
+        self.is_open = True
+
+    def _relay(self) -> None:
+        for line in self._process.stderr or ():
+            text = line.decode(errors="replace")
+            self._last.append(text.strip())
+            with contextlib.suppress(ValueError, OSError):
+                sys.stderr.write(text)
+
+    def send(self, message: object) -> None:
+        """Send a message; where the process is gone, the end of what it says will tell."""
+        if self.is_open:
+            with contextlib.suppress(ConnectionError):
+                self._writing.send(message)
+
+    def poll(self, seconds: float | None) -> bool:
+        """Wait for a message, or for the end; tell whether there is either."""
+        return self.is_open and self._reading.poll(seconds)
+
+    def receive(self) -> Any:  # noqa: ANN401 (whatever was sent)
+        """Take the next message. Raises ``EOFError`` when there is none any more."""
+        try:
+            return self._reading.recv()
+        except ConnectionError as error:
+            raise EOFError from error
+
+    def last_words(self) -> str:
+        """Say what the process printed at last."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LEAVE_SECONDS)
+            self._listener.join(_LEAVE_SECONDS)
+        return " ".join(self._last)
+
+    def close(self) -> None:
+        """Hang up, which ends the process; kill it if it does not end."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        self._writing.close()
+        try:
+            self._process.wait(_LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._reading.close()
+        self._listener.join(_LEAVE_SECONDS)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+
+def _connected(pipe: IO[bytes] | None, *, is_ours_to_read: bool) -> "Connection[Any, Any]":
+    """Make a connection of a pipe, which from then on holds it alone."""
+    if pipe is None:
+        raise RuntimeError("a process that was started with pipes has none")
+    with pipe:
+        return Connection(os.dup(pipe.fileno()), readable=is_ours_to_read, writable=not is_ours_to_read)
