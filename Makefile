@@ -13,7 +13,7 @@ INPUT_LINES ?= 10000
 ON ?= local
 WORKERS_PER_MACHINE ?=
 
-.PHONY: help install demo test check lint bench docs lock clean up run-cluster get-results down status
+.PHONY: help install demo test check lint bench bench-scale docs lock clean up run-cluster get-results down status
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ check: test ## the same as make test
 
 bench: .venv/.bench-installed ## measure against pandas, multiprocessing, joblib, Dask, Ray Data and Polars
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+bench-scale: install ## measure clusters of this computer: how work scales, how fast machines start
+	$(BIN)/python benchmarks/scale.py $(BENCH)
 
 .venv/.bench-installed: .venv/.installed requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock

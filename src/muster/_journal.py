@@ -9,10 +9,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final, Self
 
+import orjson
+
 from muster._model import Outcome, Piece, Place, Seconds, Spool, Task
 
 Event = dict[str, Any]
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _DIGITS: Final = 6
 """Microseconds are enough."""
 
@@ -30,7 +31,7 @@ class Journal:
 
     def write(self, event: str, **fields: object) -> None:
         """Append one event; it outlives the death of this process. Raises ``OSError`` when the disk is full."""
-        line = _ENCODE({"event": event, **fields}).encode() + b"\n"
+        line = _line({"event": event, **fields})
         begun = os.lseek(self._descriptor, 0, os.SEEK_END)
         if os.write(self._descriptor, line) < len(line):
             os.ftruncate(self._descriptor, begun)
@@ -55,13 +56,28 @@ def replay(path: Path) -> Iterator[Event]:
         yield event
 
 
+def _line(event: Event) -> bytes:
+    try:
+        return orjson.dumps(event, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # a file's name that is no text, as Linux allows
+        return json.dumps(event, separators=(",", ":")).encode() + b"\n"
+
+
+def _event(line: bytes) -> Event:
+    try:
+        found: Event = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        found = json.loads(line)
+    return found
+
+
 def _readable(path: Path) -> Iterator[tuple[Event, int]]:
     end = 0
     with contextlib.suppress(FileNotFoundError, ValueError), path.open("rb") as lines:
         for line in lines:
             end += len(line)
             if line.endswith(b"\n"):
-                yield json.loads(line), end
+                yield _event(line), end
 
 
 def as_fields(outcome: Outcome) -> Event:
@@ -79,7 +95,6 @@ def as_fields(outcome: Outcome) -> Event:
         "floats": sorted(outcome.floats),
         "integers": sorted(outcome.integers),
         "seconds": {name: round(getattr(outcome.seconds, name), _DIGITS) for name in _SECONDS},
-        "worker": outcome.worker,
     }
     return {name: value for name, value in told.items() if value or name == "task" or value == ()}
 
@@ -99,7 +114,6 @@ def as_outcome(event: Event) -> Outcome:
         floats=frozenset(event.get("floats", ())),
         integers=frozenset(event.get("integers", ())),
         seconds=Seconds(**event["seconds"]),
-        worker=event.get("worker", ""),
     )
 
 

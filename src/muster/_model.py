@@ -106,6 +106,25 @@ class Task:
     bad_rows_left: int = 0
     condemned: str = ""
 
+    def again(self, number: int, *, expected: Expected, bad_rows_left: int) -> "Task":
+        """Make the same task under another number; written out, as it is made for every task there is."""
+        return Task(
+            number,
+            self.first,
+            self.last,
+            self.file,
+            self.start,
+            self.stop,
+            self.row,
+            self.rows,
+            self.lo,
+            self.hi,
+            self.spool,
+            expected,
+            bad_rows_left,
+            self.condemned,
+        )
+
     @property
     def is_whole(self) -> bool:
         """Tell whether the task is about all rows of its parts."""
@@ -181,8 +200,6 @@ class Outcome:
     floats: frozenset[str] = frozenset()
     integers: frozenset[str] = frozenset()
     seconds: Seconds = Seconds()
-    worker: str = ""
-    """Who did it."""
     first_error: str = ""
     misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Columns whose values did not fit the inferred type, with the kinds that were seen; then nothing was written."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from muster._model import Expected, Outcome, Part, Task
+from muster._model import Expected, Outcome, Part, Piece, Task
 
 TASK_SECONDS: Final = 0.5
 """How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
@@ -238,7 +238,7 @@ class Progress:
     def _start(self, task: Task) -> Submit:
         self._next_number += 1
         left = max(self._max_bad_rows - self.bad_rows, 0)
-        task = replace(task, number=self._next_number, expected=self._expected, bad_rows_left=left)
+        task = task.again(self._next_number, expected=self._expected, bad_rows_left=left)
         self._running[task.number] = task
         return Submit(task)
 
@@ -433,24 +433,21 @@ def _continues(before: Outcome, outcome: Outcome) -> bool:
 
 def _stretch(before: Outcome, outcome: Outcome) -> Outcome:
     """Make one outcome of two; its rows are found by the name of the first piece."""
-    task = replace(
-        before.task,
-        last=outcome.task.last,
-        stop=outcome.task.stop,
-        rows=before.task.rows + outcome.task.rows,
-        hi=outcome.task.hi,
-        spool=None,
-    )
+    one, other = before.task, outcome.task
+    rows = one.rows + other.rows
     piece = before.output or outcome.output
     if before.output and outcome.output:
-        size, rows = before.output.bytes + outcome.output.bytes, before.output.rows + outcome.output.rows
-        piece = replace(before.output, bytes=size, rows=rows, crc=0, place=None)
-    return replace(
-        before,
-        task=task,
-        output=piece,
-        rows_in=before.rows_in + outcome.rows_in,
-        rows_out=before.rows_out + outcome.rows_out,
+        piece = Piece(
+            before.output.name, before.output.bytes + outcome.output.bytes, 0, before.output.rows + outcome.output.rows
+        )
+    return Outcome(
+        Task(0, one.first, other.last, one.file, one.start, other.stop, one.row, rows, one.row, one.row + rows),
+        before.rows_in + outcome.rows_in,
+        before.rows_out + outcome.rows_out,
+        piece,
+        columns=before.columns,
+        floats=before.floats,
+        integers=before.integers,
         seconds=before.seconds + outcome.seconds,
     )
 

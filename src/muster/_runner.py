@@ -140,6 +140,8 @@ class _Runner:
         self._fed: list[Part] = []
         self._resumed: list[Outcome] = []
         self._journal: Journal | None = None
+        self._answering = ""
+        """The worker whose outcome is taken just now."""
         self._early: list[dict[str, Any]] = []
         self._is_far = False
         self._packages: dict[str, str] = {}
@@ -375,7 +377,8 @@ class _Runner:
                 return progress.lost(ticket, "its output is no longer wanted", began=False)
             case Done(ticket, outcome, worker):
                 self._spent += outcome.seconds
-                return progress.done(ticket, dataclasses.replace(outcome, worker=worker))
+                self._answering = worker
+                return progress.done(ticket, outcome)
             case Lost(ticket, reason, began):
                 return progress.lost(ticket, reason, began=began)
             case Failed(ticket, MemoryError()):
@@ -408,7 +411,7 @@ class _Runner:
                 case _progress.Keep(outcome):
                     self._has_kept = True
                     self._finish.note(outcome)
-                    self._write("kept", **as_fields(outcome))
+                    self._write("kept", worker=self._answering, **as_fields(outcome))
                 case _progress.Drop(outcome):
                     self._write("dropped", first=outcome.task.first, last=outcome.task.last, lo=outcome.task.lo)
                 case _progress.Append(outcome):
