@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,12 @@ from werkzeug.serving import make_server
 
 import muster
 from conftest import Ended, Muster
+from muster._clouds.base import Access, Wanted
+from muster._clouds.local import LocalCloud
+from muster._history import home
+from muster._model import Job, Options, Snapshot
+from muster._runner import run
+from muster._targets import of_function
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -46,6 +52,16 @@ class Bucket:
 
     port: int
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What those need in their environment who use it."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
 
     @property
     def files(self) -> Any:  # noqa: ANN401 (fsspec has no types)
@@ -91,12 +107,25 @@ def server() -> Iterator[Bucket]:
     serving.server_close()
 
 
+@pytest.fixture(scope="module")
+def access(server: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """A cluster of one machine with two workers, which know the server."""
+    cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in server.settings.items():
+            environment.setenv(name, value)
+        cloud.scale(Wanted(machines=1, workers=2, lease=600))
+    try:
+        with cloud.access() as found:
+            yield found
+    finally:
+        cloud.destroy()
+
+
 @pytest.fixture
 def bucket(server: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in server.settings.items():
+        monkeypatch.setenv(name, value)
     server.files.mkdir("bucket")
     server.asked.clear()
     yield server
@@ -347,3 +376,52 @@ def test_urls_and_paths_may_be_mixed(bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put("in.csv", b"a\nremote\n")
     muster.run(same, [tmp_path / "in.csv", url], tmp_path / "out.csv", workers=0)
     assert (tmp_path / "out.csv").read_text() == "a\nlocal\nremote\n"
+
+
+@pytest.mark.parametrize("shares_files", [True, False])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_workers_of_a_cluster_write_a_folder_in_a_bucket_themselves(
+    bucket: Bucket, access: Access, suffix: str, *, shares_files: bool
+) -> None:
+    url = bucket.put("in/rows.csv", CSV)
+    options = Options(part_bytes=20_000, output_format=suffix)
+    job = Job((of_function(same),), (url,), "s3://bucket/out/", options)
+    came_home: list[Path] = []
+
+    def watch(_: Snapshot) -> None:
+        came_home.extend((home() / "work").glob("*/parts/*"))
+
+    result = run(job, watch=watch, access=replace(access, shares_files=shares_files))
+    assert result.rows_out == ROWS
+    assert came_home == []
+    written = [path for how, path, _ in bucket.asked if how == "PUT"]
+    assert [path for path in written if path.startswith("/bucket/out.muster/")]
+    assert not bucket.files.exists("bucket/out.muster")
+    manifest = json.loads(bucket.get("out/_manifest.json"))
+    names = [part["name"] for part in manifest["parts"]]
+    assert sorted(path.rpartition("/")[2] for path in bucket.files.ls("bucket/out")) == sorted(
+        [*names, "_manifest.json"]
+    )
+    read = pd.read_csv if suffix == "csv" else pd.read_parquet
+    found = pd.concat([read(f"s3://bucket/out/{name}") for name in names], ignore_index=True)
+    pd.testing.assert_frame_equal(found, pd.read_csv(url))
+    assert [len(bucket.get(f"out/{part['name']}")) for part in manifest["parts"]] == [
+        part["bytes"] for part in manifest["parts"]
+    ]
+
+
+def test_a_run_into_a_bucket_that_was_stopped_on_a_cluster_goes_on_there(bucket: Bucket, access: Access) -> None:
+    url = bucket.put("in/rows.csv", CSV)
+    job = Job((of_function(same),), (url,), "s3://bucket/out/", Options(part_bytes=2_000))
+
+    def stop(snapshot: Snapshot) -> None:
+        if snapshot.rows_done > ROWS // 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job, watch=stop, access=access)
+    assert bucket.files.ls("bucket/out.muster")
+    result = run(job, watch=lambda _: None, access=access)
+    assert (result.rows_out, result.resumed_parts > 0) == (ROWS, True)
+    assert not bucket.files.exists("bucket/out.muster")
+    assert bucket.get("out/part-00000.csv") == CSV

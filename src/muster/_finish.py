@@ -172,13 +172,15 @@ class Finish:
         work = self._work
         written = [outcome for outcome in outcomes if outcome.output is not None]
         volumes = [list(group) for _, group in groupby(written, key=volume_of)] or [[]]
-        pieces = [tuple(str(work.parts / o.output.name) for o in group if o.output) for group in volumes]
+        place = work.staging or str(work.parts)
+        pieces = [tuple(f"{place}/{o.output.name}" for o in group if o.output) for group in volumes]
         if self.format == "parquet" and not work.is_folder:
             ask([SealParquet(tuple(pieces), str(work.folder / _COMPLETE))])
             return []
         first, head = self._header(columns), self._header(columns) if work.is_folder else b""
         suffix = f".{self.format}{_SUFFIX.get(self._codec, '')}"
-        names = [str(work.sealed / f"part-{at:05d}{suffix}") for at in range(len(pieces))]
+        target = work.output.rstrip("/") if work.staging else str(work.sealed)
+        names = [f"{target}/part-{at:05d}{suffix}" for at in range(len(pieces))]
         seals = [
             Seal(piece, name, self.format, self._codec, head if at else first)
             for at, (piece, name) in enumerate(zip(pieces, names, strict=True))

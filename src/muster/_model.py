@@ -216,6 +216,8 @@ class Briefing:
     folder: str
     grown: str = ""
     """The file that the output grows in, where it does."""
+    staging: str = ""
+    """The URL of a folder where workers put rows themselves, where they do."""
     delimiter: str = ","
     columns: tuple[Column, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()

@@ -26,6 +26,7 @@ class ParcelBody:
         self._worker = Worker()
         self._briefings = 0
         self._formats: tuple[str, ...] = ()
+        self._is_staged = False
         self._unchecked: dict[str, str] = {}
 
     def brief(self, briefing: bytes) -> None:
@@ -39,7 +40,8 @@ class ParcelBody:
         known: Briefing = pickle.loads(sent.briefing)  # noqa: S301 (likewise)
         self._formats = tuple(source.format for source in known.sources)
         self._unchecked = dict(known.packages)
-        here = replace(known, steps=steps, folder=str(self._folder / "piece"), grown="")
+        here = replace(known, steps=steps, folder=str(self._folder / Path(known.folder).name), grown="")
+        self._is_staged = bool(known.staging)
         self._worker.brief(pickle.dumps(here))
 
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a parcel, or any question with an answer)
@@ -63,7 +65,7 @@ class ParcelBody:
 
     def _pieces_of(self, outcome: Outcome) -> dict[str, tuple[bytes, int]]:
         pieces = {}
-        for piece in (outcome.output, outcome.rejects):
+        for piece in (None if self._is_staged else outcome.output, outcome.rejects):
             if piece is not None:
                 path = self._folder / piece.name
                 data = path.read_bytes()

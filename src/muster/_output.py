@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Outcome, Piece, Place
-from muster._urls import check_writable, delete, is_remote, list_folder, upload
-from muster.errors import OutputBusyError, UsageError
+from muster._urls import check_writable, delete, is_remote, list_folder, sizes, upload
+from muster.errors import EngineError, OutputBusyError, UsageError
 
 MANIFEST: Final = "_manifest.json"
 
@@ -40,8 +40,12 @@ class Work:
         self.parts = self.folder / "parts"
         self.spool = self.folder / "spool"
         self.sealed = self.folder / "sealed"
+        self._shelf = f"{plain}.muster" if self.is_remote and self.is_folder else ""
+        self.staging = ""
+        """The URL of a folder where workers put rows themselves; empty where rows come to ``parts``."""
         self._lock_path = self.folder / "lock"
         self._lock: int | None = None
+        self._staged: dict[str, int] | None = None
 
     def take(self) -> None:
         """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held."""
@@ -104,6 +108,10 @@ class Work:
                 " the folder as a whole. Choose another, or empty it."
             )
 
+    def stage(self) -> None:
+        """Have workers write for themselves: their rows need not come here to be put into a remote folder."""
+        self.staging = self._shelf
+
     def release(self) -> None:
         """Let others work on the output."""
         if self._lock is not None:
@@ -124,10 +132,16 @@ class Work:
             grown.unlink()
         shutil.rmtree(self.parts)
         self.parts.mkdir()
+        self._clear_staging()
+
+    def _clear_staging(self) -> None:
+        if self._shelf:
+            delete(self._shelf, sorted(sizes(self._shelf)))
 
     def remove(self) -> None:
         """Remove the folder of a finished run, its lock last: then nobody has taken it in the meantime."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, EngineError):
+            self._clear_staging()
             for path in [path for path in self.folder.iterdir() if path != self._lock_path]:
                 _remove(path)
             self._lock_path.unlink()
@@ -140,6 +154,12 @@ class Work:
     def is_intact(self, outcome: Outcome, moved: Mapping[str, Place]) -> bool:
         """Tell whether the pieces of an outcome are still what was written: a power cut may have lost them."""
         pieces = [piece for piece in (outcome.output, outcome.rejects) if piece is not None]
+        if self.staging and outcome.output is not None:
+            if self._staged is None:
+                self._staged = sizes(self.staging)
+            if self._staged.get(outcome.output.name) != outcome.output.bytes:
+                return False
+            pieces.remove(outcome.output)
         return all(self._is_intact(piece, self.place_of(piece, moved)) for piece in pieces)
 
     def _is_intact(self, piece: Piece, place: Place) -> bool:
@@ -161,7 +181,7 @@ class Work:
             for path in self.sealed.iterdir():
                 _sync(path)
             _sync(self.sealed)
-            self._publish_folder()
+            self._publish_folder(files)
         else:
             _sync(self.folder / complete)
             self._publish_file(self.folder / complete, self.output if self.is_remote else str(self._path))
@@ -192,12 +212,13 @@ class Work:
         second.replace(name)
         _sync(Path(name).absolute().parent)
 
-    def _publish_folder(self) -> None:
+    def _publish_folder(self, files: Sequence[Mapping[str, Any]]) -> None:
         if self.is_remote:
-            written = sorted(self.sealed.iterdir(), key=lambda path: path.name == MANIFEST)
-            for path in written:
+            found = sorted(self.sealed.iterdir(), key=lambda path: path.name == MANIFEST)
+            for path in found:
                 upload(path, self.output + path.name)
-            delete(self.output, sorted(set(list_folder(self.output)) - {path.name for path in written}))
+            written = {path.name for path in found} | {file["name"] for file in files}
+            delete(self.output, sorted(set(list_folder(self.output)) - written))
             return
         output = self._path
         if output.exists():

@@ -169,6 +169,7 @@ class _Runner:
                 if self._is_far:
                     self._engine = self._parcelled(self._engine)
                 self._workers = access.workers
+                self.work.stage()
             self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
             if self._past.surveyed is None:
                 self._desk.begin(self._inputs.first_questions())
@@ -306,6 +307,7 @@ class _Runner:
             format=self._finish.format,
             folder=str(self.work.parts / str(self._attempt)),
             grown=self._finish.grown,
+            staging=self.work.staging,
             delimiter=self._finish.delimiter,
             columns=inputs.columns,
             orders=inputs.orders,
@@ -476,7 +478,10 @@ class _Runner:
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._check_inputs_are_the_same()
         self._check_every_row_is_settled(progress)
-        outcomes = self._finish.end(progress.outcomes, self._desk.ask, progress.volume_of)
+        desk = self._desk
+        if self.work.staging:  # workers put the output together where it lies
+            desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)
+        outcomes = self._finish.end(progress.outcomes, desk.ask, progress.volume_of)
         rows_in, seconds = sum(outcome.rows_in for outcome in outcomes), time.monotonic() - self._began
         has_rejects = any(outcome.rejects for outcome in outcomes)
         result = Result(

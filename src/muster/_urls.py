@@ -54,16 +54,40 @@ def upload(path: Path, url: str) -> None:
         raise unreachable(url, error) from error
 
 
-def list_folder(url: str) -> list[str]:
-    """Name the files of a folder; none where there is no such folder."""
+def put(url: str, data: bytes) -> None:
+    """Write a file there; it appears whole."""
+    files, inside = filesystem(url)
+    try:
+        files.pipe_file(inside, data)
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def get(url: str) -> bytes:
+    """Read a file from there."""
+    files, inside = filesystem(url)
+    try:
+        return bytes(files.cat_file(inside))
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def sizes(url: str) -> dict[str, int]:
+    """Tell the sizes in bytes of a folder's files, by name; none where there is no such folder."""
     files, path = filesystem(url)
     files.invalidate_cache()
     try:
         found = files.ls(path, detail=True) if files.isdir(path) else []
     except Exception as error:
         raise unreachable(url, error) from error
-    names = [info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "file"]
-    return [name for name in names if name and name != path.rstrip("/").rpartition("/")[2]]
+    files_in_it = (info for info in found if info["type"] == "file")
+    return {info["name"].rstrip("/").rpartition("/")[2]: int(info["size"] or 0) for info in files_in_it}
+
+
+def list_folder(url: str) -> list[str]:
+    """Name the files of a folder; none where there is no such folder."""
+    _, path = filesystem(url)
+    return [name for name in sizes(url) if name and name != path.rstrip("/").rpartition("/")[2]]
 
 
 def delete(url: str, names: Sequence[str]) -> None:

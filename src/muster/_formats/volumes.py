@@ -5,10 +5,13 @@ import gzip
 import hashlib
 import io
 import shutil
+import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from muster._urls import get, is_remote, upload
 
 _COPY_BYTES: Final = 1 << 20
 _ZSTD_LEVEL: Final = 3
@@ -29,6 +32,8 @@ class Seal:
 
     def answer(self) -> tuple[int, str]:
         """Write it; tell its size in bytes and its SHA-256."""
+        if is_remote(self.output):
+            return self._answer_remotely()
         if self.format == "parquet":
             from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
 
@@ -48,6 +53,16 @@ class Seal:
             while block := written.read(_COPY_BYTES):
                 digest.update(block)
         return Path(self.output).stat().st_size, digest.hexdigest()
+
+    def _answer_remotely(self) -> tuple[int, str]:
+        """Fetch the pieces, make the file here, and put it in its place, where it appears whole."""
+        with tempfile.TemporaryDirectory(prefix="muster-") as folder:
+            paths = tuple(f"{folder}/{at}" for at, _ in enumerate(self.pieces))
+            for path, url in zip(paths, self.pieces, strict=True):
+                Path(path).write_bytes(get(url))
+            found = replace(self, pieces=paths, output=f"{folder}/whole").answer()
+            upload(Path(folder, "whole"), self.output)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
