@@ -27,7 +27,7 @@ from muster._clouds.local import LocalCloud
 from muster._history import home
 from muster._model import Job, Options, Snapshot
 from muster._runner import run
-from muster._targets import of_function
+from muster._targets import of_function, parse_target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -381,11 +381,11 @@ def test_urls_and_paths_may_be_mixed(bucket: Bucket, tmp_path: Path) -> None:
 @pytest.mark.parametrize("shares_files", [True, False])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_workers_of_a_cluster_write_a_folder_in_a_bucket_themselves(
-    bucket: Bucket, access: Access, suffix: str, *, shares_files: bool
+    bucket: Bucket, access: Access, tmp_path: Path, suffix: str, *, shares_files: bool
 ) -> None:
     url = bucket.put("in/rows.csv", CSV)
     options = Options(part_bytes=20_000, output_format=suffix)
-    job = Job((of_function(same),), (url,), "s3://bucket/out/", options)
+    job = Job((parse_target(f"{tmp_path}/same.py:same"),), (url,), "s3://bucket/out/", options)
     came_home: list[Path] = []
 
     def watch(_: Snapshot) -> None:
@@ -399,9 +399,8 @@ def test_workers_of_a_cluster_write_a_folder_in_a_bucket_themselves(
     assert not bucket.files.exists("bucket/out.muster")
     manifest = json.loads(bucket.get("out/_manifest.json"))
     names = [part["name"] for part in manifest["parts"]]
-    assert sorted(path.rpartition("/")[2] for path in bucket.files.ls("bucket/out")) == sorted(
-        [*names, "_manifest.json"]
-    )
+    there = {path.rpartition("/")[2] for path in bucket.files.ls("bucket/out")}
+    assert there == {*names, "_manifest.json"}
     read = pd.read_csv if suffix == "csv" else pd.read_parquet
     found = pd.concat([read(f"s3://bucket/out/{name}") for name in names], ignore_index=True)
     pd.testing.assert_frame_equal(found, pd.read_csv(url))

@@ -12,14 +12,16 @@ from typing import Final
 
 from muster._model import Expected, Outcome, Part, Piece, Task
 
-TASK_SECONDS: Final = 0.5
+TASK_SECONDS: Final = 1.0
 """How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
 
 TASK_SECONDS_A_WORKER: Final = 0.5e-3
 """How much longer it should take for each worker, as there is one to hand them out: a few times what that takes."""
 
 LARGEST_TASK: Final = 8 << 20
-FIRST_TASK: Final = 256 << 10
+FIRST_TASK: Final = 32 << 10
+"""How large one is while nobody knows how long the function takes."""
+
 _SPARE_ROUNDS: Final = 2
 _DEATHS_BEFORE_HALVING: Final = 2
 _DEATHS_BEFORE_REJECTING: Final = 3

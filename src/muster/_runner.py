@@ -341,9 +341,10 @@ class _Runner:
         self._add(progress, self._fed, kept)
         while True:
             self._read_ahead(progress, kept)
-            slots, progress.workers = self._engine.slots(), max(self._engine.workers, 1)
-            if self._engine is not self._home:
-                self._workers = max(self._workers, progress.workers)
+            slots = self._engine.slots()
+            if self._engine is not self._home:  # whose workers come, and may come to be more
+                self._workers = max(self._workers, self._engine.workers)
+            progress.workers = max(self._workers, 1)
             self._act(progress.submit(idle=slots.idle, ahead=slots.ahead))
             if progress.is_done:
                 return None

@@ -23,6 +23,7 @@ _NODE: Final = Path(__file__).with_name("node.py")
 _ADDRESS: Final = "127.0.0.1"
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _START_SECONDS: Final = 120.0
+_STARTING_A_CORE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,10 @@ class LocalCloud:
             living = [head]
         used = {folder.number for folder in living}
         free = (number for number in range(2, 2 + wanted.machines + len(used)) if number not in used)
-        new = [self._start(next(free), record) for _ in range(wanted.machines - len(living))]
-        self._await(new)
+        wave = (os.cpu_count() or 1) * _STARTING_A_CORE  # Ray gives up on a node that does not start within 30 s
+        for first in range(len(living), wanted.machines, wave):
+            number = min(wave, wanted.machines - first)
+            self._await([self._start(next(free), record) for _ in range(number)])
 
     def _begin(self, wanted: Wanted) -> _Record:
         self._folder.mkdir(parents=True, exist_ok=True)
