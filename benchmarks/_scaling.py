@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,11 @@ DRIVER = "muster._engines._driver"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a job made of its workers; seconds, and cores for what muster itself used of the processor."""
+    """What a job made of its workers; seconds, and cores for what muster itself used of the processor.
+
+    ``efficiency`` counts from each worker's first outcome on, when it has loaded all that it needs; ``with_loading``
+    from when it joined.
+    """
 
     rows: int
     workers: int
@@ -33,6 +38,7 @@ class Use:
     all_ready: float
     seconds: float
     efficiency: float
+    with_loading: float
     own_cores: float
     driver_cores: float
 
@@ -121,17 +127,23 @@ def _run(count: int, target: str, *where: object) -> tuple[list[dict[str, Any]],
 def _used(ran: tuple[list[dict[str, Any]], _Usage], count: int) -> Use:
     events, usage = ran
     started = next(event["at"] for event in events if event["event"] == "started")
-    ended = max(event["at"] for event in events if event["event"] == "kept")
     joined = [event["at"] for event in events if event["event"] == "joined"]
-    available = sum(max(0.0, ended - at) for at in joined)
+    kept = sorted((event for event in events if event["event"] == "kept"), key=itemgetter("at"))
+    ended, ready, done = kept[-1]["at"], {}, 0
+    for event in kept:
+        if event["worker"] in ready:
+            done += event["rows_in"]
+        else:
+            ready[event["worker"]] = event["at"]
     own, driver = usage.between(min(joined), ended)
     return Use(
         rows=count,
         workers=len(joined),
-        first_ready=min(joined) - started,
-        all_ready=max(joined) - started,
+        first_ready=min(ready.values()) - started,
+        all_ready=max(ready.values()) - started,
         seconds=ended - min(joined),
-        efficiency=count * ROW_SECONDS / available,
+        efficiency=done * ROW_SECONDS / sum(ended - at for at in ready.values()),
+        with_loading=count * ROW_SECONDS / sum(ended - at for at in joined),
         own_cores=own,
         driver_cores=driver,
     )

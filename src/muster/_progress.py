@@ -15,8 +15,10 @@ from muster._model import Expected, Outcome, Part, Piece, Task
 TASK_SECONDS: Final = 1.0
 """How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
 
-TASK_SECONDS_A_WORKER: Final = 0.5e-3
-"""How much longer it should take for each worker, as there is one to hand them out: a few times what that takes."""
+TASK_SECONDS_A_WORKER: Final = 0.02
+"""How long it should take at least for each worker that there is, as one process hands them all out."""
+
+LONGEST_TASK_SECONDS: Final = 10.0
 
 LARGEST_TASK: Final = 8 << 20
 FIRST_TASK: Final = 32 << 10
@@ -249,7 +251,7 @@ class Progress:
         share = self._waiting_weight / (self.workers * _SPARE_ROUNDS)
         if not self._rate:
             return min(FIRST_TASK / self._unit_bytes, share / _SPARE_ROUNDS)
-        seconds = max(TASK_SECONDS, self.workers * TASK_SECONDS_A_WORKER)
+        seconds = min(max(TASK_SECONDS, self.workers * TASK_SECONDS_A_WORKER), LONGEST_TASK_SECONDS)
         return min(self._rate * seconds, LARGEST_TASK / self._unit_bytes, share)
 
     def _next_task(self) -> Task:
