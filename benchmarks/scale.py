@@ -42,9 +42,9 @@ HEAD = (
     " | muster's own process | its Ray driver |"
 )
 ABOUT_SCALING = f"""\
-A classifier that sleeps {ROW_SECONDS * 1000:.2f} ms a row, on Ray clusters of this computer. The time counts from the first
-worker's joining. The efficiency is that of perfect scaling, from each worker's first outcome on; with loading, from when it
-joined, while others still start on the same few cores."""
+A classifier that sleeps {ROW_SECONDS * 1000:.2f} ms a row, on Ray clusters of this computer. The time counts from when
+the first worker joined. The efficiency is that of perfect scaling, from each worker's first outcome on; with loading, from when
+it joined, while others still start on the same few cores."""
 SIMULATED = ((1_600, 100_000), (16_000, 1_000_000))
 BUSY_ROWS = 20_000
 MEGABYTE = 1_000_000
