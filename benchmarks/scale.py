@@ -43,8 +43,8 @@ HEAD = (
 )
 ABOUT_SCALING = f"""\
 A classifier that sleeps {ROW_SECONDS * 1000:.2f} ms a row, on Ray clusters of this computer. The time counts from when
-the first worker joined. The efficiency is that of perfect scaling, from each worker's first outcome on; with loading, from when
-it joined, while others still start on the same few cores."""
+the first worker joined. The efficiency is that of perfect scaling, from each worker's first outcome on; with loading,
+from when it joined, while others still start on the same few cores."""
 SIMULATED = ((1_600, 100_000), (16_000, 1_000_000))
 BUSY_ROWS = 20_000
 MEGABYTE = 1_000_000
