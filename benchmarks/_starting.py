@@ -40,7 +40,15 @@ def ray_alone_here(machines: int) -> float:
     before = set(psutil.pids())
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:
         port = _free_port()
-        start = [sys.executable, node.__file__, "start", "--node-ip-address=127.0.0.1", "--min-worker-port=0", *COMMON]
+        start = [
+            sys.executable,
+            node.__file__,
+            "start",
+            "--node-ip-address=127.0.0.1",
+            "--min-worker-port=0",
+            "--max-worker-port=0",
+            *COMMON,
+        ]
         environment = {**os.environ, **WORKERS_ENVIRONMENT, **_token(Path(folder))}
 
         def begin(place: Sequence[str]) -> "subprocess.Popen[bytes]":
