@@ -82,7 +82,7 @@ docs: install ## write docs/cli.md anew from the program itself
 
 lock: install ## compile the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
-	  --extra remote --extra polars --extra cluster --extra examples --extra dev -o requirements.lock
+	  --extra remote --extra polars --extra cluster --extra watch --extra examples --extra dev -o requirements.lock
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
 	  --extra bench -c requirements.lock -o requirements-bench.lock
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import psutil
 
+from muster._assembly import make_body
 from muster._model import Job, Options, Outcome, Seconds, Snapshot, Target, Task
-from muster._runner import make_body, run
+from muster._runner import run
 from muster.testing import FakeEngine
 
 ROW_BYTES = 8

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from conftest import MUSTER, Ended, Muster
+from muster._assembly import engine_of_a_machine
 from muster._clouds.local import LocalCloud
 from muster._engines.ray import RayEngine
-from muster._runner import engine_of_a_machine
 from muster.errors import EngineError
 
 ROWS = 3000

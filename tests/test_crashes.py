@@ -487,7 +487,7 @@ STEPS_OF_THE_END = {
         "muster._output:Path replace 1",
         "muster._output _sync 2",
         "muster._runner archive 1",
-        "muster._history:shutil move 1",
+        "muster._history abridge 1",
         "muster._output:Work remove 1",
         "muster._output _remove 2",
     ],

@@ -13,9 +13,10 @@ import pytest
 
 import muster
 from conftest import MUSTER, Muster
+from muster._assembly import make_body
 from muster._code import fingerprint_of
 from muster._model import Job, Options, Snapshot
-from muster._runner import make_body, run
+from muster._runner import run
 from muster._targets import of_function
 from muster.testing import FakeEngine
 

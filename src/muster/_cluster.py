@@ -1,19 +1,21 @@
 """Clusters by name: made, looked at, borrowed for a run and ended."""
 
 import contextlib
+import dataclasses
 import fcntl
 import importlib.util
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Final
 
-from muster._clouds.base import Access, Cloud, Machine, Wanted
+from muster._clouds.base import Access, Cloud, Machine, Renewed, Wanted
 from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._engines.cores import count_cores
@@ -163,8 +165,9 @@ class Cluster:
                     f" it again: muster up {self.name} --machines N."
                 )
             every = min(machine.lease for machine in machines) / _RENEWALS_A_LEASE
-            with renewing(cloud, every=every), cloud.access() as access:
-                yield access
+            renewals: SimpleQueue[Renewed] = SimpleQueue()
+            with renewing(cloud, every=every, told=renewals.put), cloud.access() as access:
+                yield dataclasses.replace(access, name=self.name, renewals=renewals)
 
 
 @contextlib.contextmanager
@@ -183,17 +186,21 @@ def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[
         cluster.down()
 
 
+def _to_nobody(_: Renewed) -> None:
+    pass
+
+
 @contextlib.contextmanager
-def renewing(cloud: Cloud, *, every: float) -> Iterator[None]:
+def renewing(cloud: Cloud, *, every: float, told: Callable[[Renewed], None] = _to_nobody) -> Iterator[None]:
     """Renew a cloud's leases every so many seconds, whatever else this process does."""
     ended = Event()
 
     def renew() -> None:
         while not ended.wait(every):
             with contextlib.suppress(OSError, EngineError):  # the next time may succeed, and the lease is longer
-                cloud.renew()
+                told(cloud.renew())
 
-    cloud.renew()
+    told(cloud.renew())
     thread = Thread(target=renew, daemon=True)
     thread.start()
     try:

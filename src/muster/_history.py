@@ -1,14 +1,24 @@
-"""The journals of finished runs, kept in MUSTER_HOME: the last hundred."""
+"""What is known of this user's runs, going on or ended: MUSTER_HOME says where the journal of each is.
 
+A run that goes on, or may be resumed, has its journal beside its output; a note tells where. The journals of finished
+runs are kept there: the last hundred, without what only a resumed run needs.
+"""
+
+import contextlib
+import json
 import os
-import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from muster._journal import replay
+from muster._journal import Event, abridge, replay
+from muster.errors import UsageError
 
 _KEPT: Final = 100
+ONLY_TO_RESUME: Final = frozenset({"surveyed", "kept", "dropped", "moved", "regrown"})
+"""What tells where rows lie, an event for each task: a finished run needs it no more."""
 
 
 def home() -> Path:
@@ -16,25 +26,109 @@ def home() -> Path:
     return Path(os.environ.get("MUSTER_HOME") or Path.home() / ".muster")
 
 
+class State(StrEnum):
+    """What became of a run so far. One that is unfinished goes on when its command is typed again."""
+
+    RUNNING = "running"
+    UNFINISHED = "unfinished"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A run that is known: its id, its journal, and what became of it so far."""
+
+    run: str
+    journal: Path
+    state: State
+
+    def events(self) -> Iterator[Event]:
+        """Replay what is worth showing of its journal."""
+        return replay(self.journal, without=ONLY_TO_RESUME)
+
+
+def note(run: str, journal: Path) -> None:
+    """Note that this process works on a run, so that others find its journal."""
+    told = {"journal": str(journal.absolute()), "pid": os.getpid(), "born": _birth_of(os.getpid())}
+    path = _note_of(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(told))
+    unfinished.replace(path)
+
+
 def archive(journal: Path, run: str) -> None:
-    """Move a finished run's journal there, and forget the oldest over a hundred."""
-    folder = home() / "runs"
+    """Keep a finished run's journal, and forget the oldest over a hundred."""
+    folder = _archive()
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.move(journal, folder / f"{run}.jsonl")
+    abridge(journal, folder / f"{run}.jsonl", without=ONLY_TO_RESUME)
+    _note_of(run).unlink(missing_ok=True)
     for old in sorted(folder.glob("*.jsonl"))[:-_KEPT]:
         old.unlink(missing_ok=True)
 
 
+def known() -> list[Known]:
+    """List the runs of this user, newest first. Notes of journals that are no more are forgotten."""
+    found = {path.stem: Known(path.stem, path, State.FINISHED) for path in _archive().glob("*.jsonl")}
+    for path in (home() / "unfinished").glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it may be damaged
+            told = json.loads(path.read_text())
+            if path.stem in found or not Path(told["journal"]).exists():
+                path.unlink(missing_ok=True)
+                continue
+            lives = told["born"] is not None and _birth_of(told["pid"]) == told["born"]
+            state = State.RUNNING if lives else State.UNFINISHED
+            found[path.stem] = Known(path.stem, Path(told["journal"]), state)
+    return [found[run] for run in sorted(found, reverse=True)]
+
+
+def find(run: str | None) -> Known:
+    """Find a run by its id, or by the beginning of it; the newest for ``None``. Raises ``UsageError``."""
+    runs = known()
+    matching = [one for one in runs if run is None or one.run.startswith(run)]
+    if not matching:
+        newest = ", ".join(one.run for one in runs[:3]) or "none"
+        raise UsageError(f"There is no run {run or ''!r}. The newest are: {newest}. See all with muster runs.")
+    if run is not None and len(matching) > 1 and matching[0].run != run:
+        raise UsageError(f"{len(matching)} runs begin with {run!r}: {', '.join(one.run for one in matching[:5])}.")
+    return matching[0]
+
+
 def runs() -> Iterator[dict[str, Any]]:
-    """Yield what is known of each finished run, newest first: ``run at target inputs`` and the fields of ``--json``."""
-    for path in sorted((home() / "runs").glob("*.jsonl"), reverse=True):
-        events = {event["event"]: event for event in replay(path)}
-        if "started" in events and "finished" in events:
-            started, finished = events["started"], events["finished"]
-            yield {
-                "run": started["run"],
-                "at": started["at"],
-                "target": started["job"]["steps"],
-                "inputs": started["job"]["inputs"],
-                **finished["result"],
-            }
+    """Yield what is known of each run, newest first: ``run state at target inputs output``.
+
+    Those that finished also have the fields of ``--json``.
+    """
+    for one in known():
+        events = {event["event"]: event for event in replay(one.journal, without=ONLY_TO_RESUME | {"measured"})}
+        if "started" not in events:
+            continue
+        started = events["started"]
+        yield {
+            "run": one.run,
+            "state": str(one.state),
+            "at": started["at"],
+            "target": started["job"]["steps"],
+            "inputs": started["job"]["inputs"],
+            "output": started["job"]["output"],
+            **(events["finished"]["result"] if one.state is State.FINISHED and "finished" in events else {}),
+        }
+
+
+def _archive() -> Path:
+    return home() / "runs"
+
+
+def _note_of(run: str) -> Path:
+    return home() / "unfinished" / f"{run}.json"
+
+
+def _birth_of(pid: int) -> float | None:
+    """Tell when a process was born, which with its id names it for good; ``None`` for one that is gone."""
+    import psutil  # noqa: PLC0415 (a command that asks for no run starts sooner without)
+
+    try:
+        process = psutil.Process(pid)
+        return float(process.create_time()) if process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._formats import survey
+from muster._formats._sources import find_sources
 from muster._formats.survey import Ask, Head
 from muster._model import Column, Dialect, Options, Part, Source
-from muster.errors import UsageError
+from muster.errors import DataError, UsageError
 
 _ALIASES: Final = {"int": "int64", "float": "float64", "string": "str", "object": "str", "datetime64": "datetime"}
 TYPES: Final = (
@@ -71,6 +72,19 @@ class Inputs:
         plain = [source for source in self.sources if not self.is_stream(source)]
         scans = survey.scans_of(plain, dialect=self.dialect, atom=self.options.part_bytes)
         return [scan for own in scans for scan in own]
+
+    def check_unchanged(self) -> None:
+        """Raise ``DataError`` when an input was written while it was read; the next run then starts over."""
+        for source in self.sources:
+            try:
+                now = find_sources([source.path], forced=source.format)
+            except UsageError:
+                now = ()
+            if [(one.size, one.stamp) for one in now] != [(source.size, source.stamp)]:
+                raise DataError(
+                    f"{source.name!r} has changed while muster read it, so its rows may be of two versions. There is"
+                    " no output. Type the command again, with --fresh, when nobody writes to it."
+                )
 
     def survey(self, ask: Ask) -> None:
         """Find parts and columns. Raises ``DataError`` when files do not go together."""

@@ -169,12 +169,18 @@ class Regrown:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Where a task's time went, in seconds; ``total`` is wall time in the worker."""
+    """Where a task's time went, in seconds: reading and converting, in the user's function, writing.
+
+    ``transfer`` is what rows cost the worker that travel between machines, ``total`` its wall time, and ``waiting`` how
+    long it had had nothing to do before.
+    """
 
     read: float = 0.0
     function: float = 0.0
     write: float = 0.0
     total: float = 0.0
+    transfer: float = 0.0
+    waiting: float = 0.0
 
     def __add__(self, other: "Seconds") -> "Seconds":
         """Add up two tasks."""
@@ -183,7 +189,44 @@ class Seconds:
             self.function + other.function,
             self.write + other.write,
             self.total + other.total,
+            self.transfer + other.transfer,
+            self.waiting + other.waiting,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StepMeasure:
+    """What a step did in a task: rows that it took and gave, calls, and seconds in them.
+
+    ``bins`` count how many calls took how long; ``_measures`` tells how wide they are.
+    """
+
+    rows_in: int
+    rows_out: int
+    batches: int
+    seconds: float
+    bins: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How loaded a machine is: the share of its processor that is busy, 0 to 1; its cores; bytes of memory and disk."""
+
+    cpu: float
+    cores: int
+    memory: int
+    memory_total: int
+    disk_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why rows were rejected: the step, the error without what differs from row to row, how many, and one in full."""
+
+    step: str
+    error: str
+    rows: int
+    example: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +244,14 @@ class Outcome:
     integers: frozenset[str] = frozenset()
     seconds: Seconds = Seconds()
     first_error: str = ""
+    steps: tuple[StepMeasure, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    cpu: float = 0.0
+    """Seconds of the processor that the task took."""
+    memory: int = 0
+    """Bytes that the worker holds."""
+    load: Load | None = None
+    """How loaded the machine is, told now and then."""
     misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Columns whose values did not fit the inferred type, with the kinds that were seen; then nothing was written."""
 
@@ -281,14 +332,34 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class MachinePace:
+    """What a machine does just now: its workers, rows per second, and the share of its workers' time with tasks."""
+
+    machine: str
+    workers: int
+    rows_per_second: float
+    busy: float
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """How far a run is, for those who watch it."""
 
     phase: str
+    run: str = ""
+    """Its id, once it has one."""
     rows_done: int = 0
     rows_total: int | None = None
     bad_rows: int = 0
     workers: int = 0
+    rows_per_second: float = 0.0
+    """Of the last minute."""
+    seconds_left: tuple[float, float] | None = None
+    """In how many seconds it will be done, at the least and at the most."""
     function_seconds: float = 0.0
     worker_seconds: float = 0.0
+    machines: tuple[MachinePace, ...] = ()
+    dollars: float = 0.0
+    waiting_for: str = ""
+    """Why workers have nothing to do, where they have not."""
     note: str = ""

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class ParcelBody:
         self._formats: tuple[str, ...] = ()
         self._is_staged = False
         self._unchecked: dict[str, str] = {}
+        self._idle_since: float | None = None
 
     def brief(self, briefing: bytes) -> None:
         """Unpack the code, go to its folder, and brief the worker with the targets as they are found there."""
@@ -50,6 +52,7 @@ class ParcelBody:
         self._unchecked = {}
         if not isinstance(request, Parcel):
             return self._worker(request)
+        began = time.perf_counter()
         opened = self._folder / "stretch"
         task = request.task
         if request.stretch is not None:
@@ -58,10 +61,14 @@ class ParcelBody:
             task = replace(task, spool=Spool(str(opened), origin))
         try:
             outcome: Outcome = self._worker(task)  # type: ignore[assignment]  # a task is answered with an outcome
-            return Returned(replace(outcome, task=request.task), self._pieces_of(outcome))
+            pieces = self._pieces_of(outcome)
         finally:
             forget_readers()
             opened.unlink(missing_ok=True)
+        waiting, self._idle_since = began - (self._idle_since or began), time.perf_counter()
+        total = self._idle_since - began
+        seconds = replace(outcome.seconds, total=total, transfer=total - outcome.seconds.total, waiting=waiting)
+        return Returned(replace(outcome, task=request.task, seconds=seconds), pieces)
 
     def _pieces_of(self, outcome: Outcome) -> dict[str, tuple[bytes, int]]:
         pieces = {}

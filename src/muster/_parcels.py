@@ -5,7 +5,7 @@
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -103,7 +103,7 @@ class ParcelEngine:
             if isinstance(event, Done | Failed | Lost):
                 self._in_flight.pop(event.ticket, None)
             if isinstance(event, Done) and isinstance(event.answer, Returned):
-                events[at] = Done(event.ticket, self._unpacked(event.answer))
+                events[at] = replace(event, answer=self._unpacked(event.answer))
         return events
 
     def _unpacked(self, returned: Returned) -> Outcome:

@@ -5,27 +5,28 @@ import dataclasses
 import os
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster import _past, _progress
+from muster._assembly import engine_of_a_cluster, engine_of_this_computer
 from muster._desk import Desk, as_muster_error
-from muster._engines.base import Body, Done, Engine, Event, Failed, Joined, Left, Lost, Told
-from muster._engines.cores import CoresEngine, count_cores
-from muster._engines.inline import InlineEngine
+from muster._engines.base import Done, Engine, Event, Failed, Joined, Left, Lost, Told
+from muster._engines.cores import count_cores
 from muster._finish import Finish
 from muster._formats._sources import find_sources, is_within
-from muster._history import archive, home
+from muster._history import archive, home, note
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
-from muster._model import Briefing, Job, Outcome, Part, Result, Seconds, Snapshot
+from muster._model import Briefing, Job, Outcome, Part, Result, Snapshot
+from muster._observer import Observer
 from muster._output import Work
 from muster._packages import Packages
 from muster._past import Kept, Past
 from muster._progress import Progress
 from muster._targets import Describe
-from muster.errors import DataError, EngineError, ResumeError, TooManyBadRowsError, UsageError
+from muster.errors import EngineError, ResumeError, TooManyBadRowsError, UsageError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -38,57 +39,6 @@ _ROW_BYTES: Final = 64
 
 Watch = Callable[[Snapshot], None]
 MakeEngine = Callable[[int], Engine]
-
-
-def make_body() -> Body:
-    """Make the worker body; called in the worker, which alone needs pandas and Arrow."""
-    from muster._task import Worker  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
-
-    return Worker()
-
-
-def make_body_of_a_process() -> Body:
-    """Make the worker body in a process of its own, which has one core."""
-    from muster._task import use_one_core  # noqa: PLC0415 (likewise)
-
-    use_one_core()
-    return make_body()
-
-
-def engine_of_a_machine(workers: int) -> CoresEngine:
-    """Make the engine of a machine that sees this computer's files."""
-    return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"])
-
-
-def engine_of_this_computer(workers: int) -> Engine:
-    """Choose the engine: none of the cores' processes where 0 workers are asked for."""
-    return engine_of_a_machine(workers) if workers else InlineEngine(make_body)
-
-
-def make_body_far_away() -> Body:
-    """Make the worker body on a machine that does not see this computer's files."""
-    from muster._opening import make_body  # noqa: PLC0415 (likewise)
-
-    return make_body()
-
-
-def engine_far_away(workers: int) -> CoresEngine:
-    """Make the engine of a machine that does not see this computer's files."""
-    return CoresEngine(make_body_far_away, workers=workers, preload=["muster._opening"])
-
-
-def engine_of_a_cluster(access: "Access") -> Engine:
-    """Connect to a cluster's Ray, which is loaded only here."""
-    from muster._engines.ray import RayEngine  # noqa: PLC0415 (a run on this computer needs nothing of it)
-
-    return RayEngine(
-        engine_of_a_machine if access.shares_files else engine_far_away,
-        address=access.address,
-        environment=access.environment,
-        python=access.python,
-        through=access.through,
-        shares_files=access.shares_files,
-    )
 
 
 def run(
@@ -126,7 +76,7 @@ class _Runner:
         self._last = Snapshot("starting")
         self._progress: Progress | None = None
         self._rows_total: int | None = None
-        self._spent = Seconds()
+        self._phase = "starting"
         options = job.options
         self._sources = find_sources(job.inputs, forced=options.input_format, default=options.format)
         self._workers = self._count_workers()
@@ -140,10 +90,11 @@ class _Runner:
         self._fed: list[Part] = []
         self._resumed: list[Outcome] = []
         self._journal: Journal | None = None
-        self._answering = ""
-        """The worker whose outcome is taken just now."""
         self._early: list[dict[str, Any]] = []
         self._is_far = False
+        self._run_id = ""
+        self._access: Access | None = None
+        self._observer = Observer(self._write, prices={})
         self._packages: dict[str, str] = {}
 
     def _count_workers(self) -> int:
@@ -163,6 +114,8 @@ class _Runner:
             self._home = self._engine = make_engine(self._workers)
             engines.callback(self._home.close)
             if access is not None:
+                self._access = access
+                self._observer = Observer(self._write, prices=access.prices)
                 self._engine = engine_of_a_cluster(access)
                 engines.callback(self._engine.close)
                 self._is_far = not access.shares_files
@@ -200,18 +153,30 @@ class _Runner:
             self._begin_attempt(past.attempts)
             for early in self._early:
                 journal.write(**early)
-            self._survey(past)
-            self._settle(past)
-            self._finish.moved = dict(past.moved)
-            kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
-            progress = self._work_through(kept)
-            result = self._commit(progress)
+            note(self._run_id, self.work.journal)
+            with self._telling_why_it_stops():
+                self._survey(past)
+                self._settle(past)
+                self._finish.moved = dict(past.moved)
+                kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
+                progress = self._work_through(kept)
+                result = self._commit(progress)
         try:
             archive(self.work.journal, self._run_id)
         except OSError as error:
-            self._say("done", note=f"the journal of this run could not be kept: {error}")
+            self._say(self._phase, note=f"the journal of this run could not be kept: {error}")
         self.work.remove()
         return result
+
+    @contextlib.contextmanager
+    def _telling_why_it_stops(self) -> Iterator[None]:
+        """Journal what stops the run, where it is not the end of this process."""
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # the disk may be full
+                self._write("stopped", error=type(error).__name__, message=str(error))
+            raise
 
     # What comes before the first task
 
@@ -243,7 +208,16 @@ class _Runner:
 
     def _begin_attempt(self, number: int) -> None:
         self._attempt = number
-        self._write("attempt", number=number, pid=os.getpid(), workers=self._workers)
+        access = self._access
+        self._write(
+            "attempt",
+            number=number,
+            pid=os.getpid(),
+            workers=self._workers,
+            engine="ray" if access else "cores" if self._workers else "inline",
+            cluster=access.name if access else None,
+            prices=access.prices if access else {},
+        )
 
     def _survey(self, past: Past) -> None:
         self._say("looking at the input")
@@ -354,7 +328,14 @@ class _Runner:
             if misfit is not None:
                 self._drain(progress)
                 return misfit
+            self._journal_renewals()
+            self._observer.look(progress, rows_total=self._rows_total, idle=lambda: self._engine.slots().idle)
             self._say("working")
+
+    def _journal_renewals(self) -> None:
+        while self._access is not None and not self._access.renewals.empty():
+            renewed = self._access.renewals.get()
+            self._write("renewed", machines=renewed.machines, lease=renewed.lease)
 
     def _read_ahead(self, progress: Progress, kept: Kept) -> None:
         """Keep a backlog of parts, but do not read a whole stream before it is needed."""
@@ -379,12 +360,13 @@ class _Runner:
             case Done(ticket, outcome) if self._finish.is_stale(outcome):
                 return progress.lost(ticket, "its output is no longer wanted", began=False)
             case Done(ticket, outcome, worker):
-                self._spent += outcome.seconds
-                self._answering = worker
+                self._observer.done(worker, outcome)
                 return progress.done(ticket, outcome)
             case Lost(ticket, reason, began):
+                self._write("retried", reason=reason)
                 return progress.lost(ticket, reason, began=began)
             case Failed(ticket, MemoryError()):
+                self._write("retried", reason="memory ran out")
                 return progress.lost(ticket, "memory ran out", began=True)
             case Failed(_, error):
                 raise as_muster_error(error)
@@ -393,13 +375,9 @@ class _Runner:
         return []
 
     def _hear(self, event: Event) -> None:
-        match event:
-            case Joined(worker, machine):
-                self._write("joined", worker=worker, machine=machine)
-            case Left(worker, reason):
-                self._write("left", worker=worker, reason=reason)
-            case Told(text):
-                self._say(self._last.phase, note=text)
+        self._observer.hear(event)
+        if isinstance(event, Told):
+            self._say(self._last.phase, note=event.text)
 
     def _hear_at_home(self, event: Event) -> None:
         """Hear of workers of this computer, which count where they do the tasks."""
@@ -414,7 +392,7 @@ class _Runner:
                 case _progress.Keep(outcome):
                     self._has_kept = True
                     self._finish.note(outcome)
-                    self._write("kept", worker=self._answering, **as_fields(outcome))
+                    self._write("kept", **as_fields(outcome))
                 case _progress.Drop(outcome):
                     self._write("dropped", first=outcome.task.first, last=outcome.task.last, lo=outcome.task.lo)
                 case _progress.Append(outcome):
@@ -477,7 +455,7 @@ class _Runner:
     def _commit(self, progress: Progress) -> Result:
         self._say("writing the output")
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
-        self._check_inputs_are_the_same()
+        self._inputs.check_unchanged()
         self._check_every_row_is_settled(progress)
         desk = self._desk
         if self.work.staging:  # workers put the output together where it lies
@@ -497,23 +475,11 @@ class _Runner:
             rows_per_second=round(rows_in / seconds, 1),
             output=self._job.output,
             rejects=self.work.rejects if has_rejects else None,
-            cost=0.0,
+            cost=round(self._observer.dollars, 4),
         )
+        self._observer.tell(progress, rows_total=self._rows_total)
         self._write("finished", result=dataclasses.asdict(result))
         return result
-
-    def _check_inputs_are_the_same(self) -> None:
-        """Raise ``DataError`` when an input was written while it was read; the next run then starts over."""
-        for source in self._sources:
-            try:
-                now = find_sources([source.path], forced=source.format)
-            except UsageError:
-                now = ()
-            if [(one.size, one.stamp) for one in now] != [(source.size, source.stamp)]:
-                raise DataError(
-                    f"{source.name!r} has changed while muster read it, so its rows may be of two versions. There is"
-                    " no output. Type the command again, with --fresh, when nobody writes to it."
-                )
 
     def _check_every_row_is_settled(self, progress: Progress) -> None:
         """Raise ``EngineError`` rather than publish an output that is short of a row, whatever may have gone wrong."""
@@ -527,14 +493,10 @@ class _Runner:
     # What watchers are told
 
     def _say(self, phase: str, *, note: str = "") -> None:
-        progress = self._progress
-        self._last = Snapshot(
-            phase,
-            rows_done=progress.rows_done if progress else 0,
-            rows_total=self._rows_total,
-            bad_rows=progress.bad_rows if progress else 0,
-            workers=self._workers,
-            function_seconds=self._spent.function,
-            worker_seconds=self._spent.total,
+        if phase != self._phase:
+            self._phase = phase
+            self._write("phase", phase=phase)
+        self._last = self._observer.snapshot(
+            phase, self._progress, run=self._run_id, rows_total=self._rows_total, workers=self._workers
         )
         self._watch(dataclasses.replace(self._last, note=note) if note else self._last)

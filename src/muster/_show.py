@@ -6,12 +6,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 
-from muster._model import Result, Snapshot
+from muster._model import MachinePace, Result, Snapshot
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from muster._cluster import Status
 
 _LINE_EVERY: Final = 10.0
+_MOST_MACHINES: Final = 16
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 
@@ -47,50 +50,31 @@ class _Nothing:
         pass
 
 
-class _Pace:
-    """How fast rows are done, from when the first are: starting up is no work."""
-
-    def __init__(self) -> None:
-        self._first: tuple[float, int] | None = None
-        self.rows_per_second = 0.0
-
-    def update(self, rows: int) -> None:
-        now = time.monotonic()
-        if self._first is None:
-            if rows:
-                self._first = (now, rows)
-        elif now > self._first[0]:
-            self.rows_per_second = (rows - self._first[1]) / (now - self._first[0])
-
-    def left(self, snapshot: Snapshot) -> str:
-        if snapshot.rows_total is None or not self.rows_per_second:
-            return "?"
-        return duration((snapshot.rows_total - snapshot.rows_done) / self.rows_per_second)
-
-
-def _status(snapshot: Snapshot, pace: _Pace) -> str:
+def _status(snapshot: Snapshot) -> str:
     total = f" of {snapshot.rows_total:,}" if snapshot.rows_total is not None else ""
     bad = f", {snapshot.bad_rows:,} bad" if snapshot.bad_rows else ""
-    return (
-        f"{snapshot.rows_done:,}{total} rows, {pace.rows_per_second:,.0f} rows/s, {pace.left(snapshot)} left,"
-        f" {snapshot.workers} workers{bad}"
-    )
+    cost = f", {dollars(snapshot.dollars)} so far" if snapshot.dollars else ""
+    waits = f"; {snapshot.waiting_for}" if snapshot.waiting_for else ""
+    pace = f"{snapshot.rows_per_second:,.0f} rows/s, {left(snapshot.seconds_left)} left"
+    return f"{snapshot.rows_done:,}{total} rows, {pace}, {snapshot.workers} workers{bad}{cost}{waits}"
+
+
+def _machine(pace: MachinePace) -> str:
+    return f"  {pace.machine}: {pace.rows_per_second:,.0f} rows/s, {pace.workers} workers, busy {pace.busy:.0%}"
 
 
 class _Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._pace = _Pace()
         self._said = time.monotonic()
         self._last: Snapshot | None = None
 
     def watch(self, snapshot: Snapshot) -> None:
         self._last = snapshot
-        self._pace.update(snapshot.rows_done)
         if snapshot.note:
             self._say(snapshot.note)
         elif time.monotonic() - self._said >= _LINE_EVERY:
-            self._say(_status(snapshot, self._pace) if snapshot.phase == "working" else snapshot.phase)
+            self._say(_status(snapshot) if snapshot.phase == "working" else snapshot.phase)
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()
@@ -101,45 +85,56 @@ class _Lines:
 
 
 class _Bar:
+    """A bar, and below it a line for each machine when there are several."""
+
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console  # noqa: PLC0415 (not on a terminal, nobody needs it)
+        from rich.live import Live  # noqa: PLC0415 (likewise)
         from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 (likewise)
 
         self._stream = stream
-        self._pace = _Pace()
         self._last: Snapshot | None = None
-        self._progress = Progress(
+        self._bar = Progress(
             TextColumn("{task.fields[phase]}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.description}"),
-            console=Console(file=stream),
-            transient=True,
         )
-        self._task = self._progress.add_task("", total=None, phase="starting")
+        self._task = self._bar.add_task("", total=None, phase="starting")
+        self._live = Live(console=Console(file=stream), transient=True, get_renderable=self._drawn)
+
+    def _drawn(self) -> "Group":
+        from rich.console import Group  # noqa: PLC0415 (likewise)
+        from rich.text import Text  # noqa: PLC0415 (likewise)
+
+        machines = self._last.machines if self._last else ()
+        shown = sorted(machines, key=lambda pace: -pace.rows_per_second)[:_MOST_MACHINES] if len(machines) > 1 else []
+        lines = [_machine(pace) for pace in sorted(shown, key=lambda pace: pace.machine)]
+        if len(machines) > _MOST_MACHINES:
+            lines.append(f"  and {len(machines) - _MOST_MACHINES} machines that are slower")
+        return Group(self._bar, *map(Text, lines))
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def watch(self, snapshot: Snapshot) -> None:
         self._last = snapshot
-        self._pace.update(snapshot.rows_done)
         if snapshot.note:
-            self._progress.console.print(f"muster: {snapshot.note}", markup=False)
-        self._progress.update(
+            self._live.console.print(f"muster: {snapshot.note}", markup=False)
+        self._bar.update(
             self._task,
             completed=snapshot.rows_done,
             total=snapshot.rows_total,
             phase=snapshot.phase,
-            description=_status(snapshot, self._pace) if snapshot.phase == "working" else "",
+            description=_status(snapshot) if snapshot.phase == "working" else "",
         )
 
     def finish(self, result: Result) -> None:
-        self._progress.stop()
+        self._live.stop()
         print(summary(result, self._last), file=self._stream, flush=True)
 
 
@@ -160,6 +155,19 @@ def summary(result: Result, last: Snapshot | None) -> str:
     return "\n".join(lines)
 
 
+def left(seconds: tuple[float, float] | None) -> str:
+    """Write how long something will take, at the least and at the most: ``4m10s to 6m00s``."""
+    if seconds is None:
+        return "?"
+    low, high = map(duration, seconds)
+    return low if low == high else f"{low} to {high}"
+
+
+def dollars(amount: float) -> str:
+    """Write an amount of money."""
+    return f"${amount:,.2f}"
+
+
 def duration(seconds: float) -> str:
     """Write seconds as a person would: ``0.4 s``, ``50 s``, ``3m20s``, ``1h05m``."""
     if seconds < _MINUTE:
@@ -169,18 +177,19 @@ def duration(seconds: float) -> str:
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Lay out finished runs in columns."""
+    """Lay out runs in columns."""
     if not runs:
-        return "No finished runs yet."
-    heads = ("RUN", "WHEN", "FUNCTION", "ROWS", "BAD", "TOOK", "OUTPUT")
+        return "No runs yet."
+    heads = ("RUN", "WHEN", "STATE", "FUNCTION", "ROWS", "BAD", "TOOK", "OUTPUT")
     cells = [
         (
             str(run["run"]),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(run["at"])),
+            str(run["state"]),
             " | ".join(step[0] for step in run["target"]),
-            f"{run['rows_in']:,}",
-            f"{run['bad_rows']:,}",
-            duration(run["seconds"]),
+            f"{run['rows_in']:,}" if "rows_in" in run else "-",
+            f"{run['bad_rows']:,}" if "bad_rows" in run else "-",
+            duration(run["seconds"]) if "seconds" in run else "-",
             str(run["output"]),
         )
         for run in runs

@@ -1,9 +1,10 @@
 """Call the user's functions on a batch, and find the rows that they cannot take."""
 
+import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,10 +13,17 @@ import pyarrow as pa
 from muster import _targets
 from muster._code import user_traceback
 from muster._formats import _rows
-from muster._model import Briefing
+from muster._measures import StepSum, bin_of
+from muster._model import Briefing, Reason
 from muster.errors import UserCodeError
 
 _NESTED: Final = {"csv": "text", "jsonl": "json", "parquet": "arrow"}
+_VARIABLE: Final = re.compile(r"""'[^']*'|"[^"]*"|\b[+-]?\d[\w.+-]*""")
+"""What differs from row to row in an error: quoted text, and numbers."""
+
+_REASON_LENGTH: Final = 200
+_EXAMPLE_LENGTH: Final = 2000
+_MOST_REASONS: Final = 20
 
 
 class ColumnsError(ValueError):
@@ -48,7 +56,16 @@ class Steps:
     columns: tuple[str, ...] | None
     bad_rows_left: int
     bad: dict[int, BadRow] = field(default_factory=dict)
-    seconds: float = 0.0
+    sums: list[StepSum] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count from nothing."""
+        self.sums = [StepSum() for _ in self.briefing.steps]
+
+    @property
+    def seconds(self) -> float:
+        """Tell how long the user's functions took."""
+        return sum(step.seconds for step in self.sums)
 
     @property
     def exhausted(self) -> bool:
@@ -86,21 +103,24 @@ class Steps:
             yield from self._sift(right, None)
 
     def _attempt(self, rows: _rows.Rows) -> pa.Table | _Failure:
-        began, step = time.perf_counter(), ""
+        step, counts = "", [len(rows.numbers)]
         try:
             frame: Any = rows.table
             for at, target in enumerate(self.briefing.steps):
                 step, function = target.name, _targets.load(target)
                 wanted = self._as_wanted(frame, _targets.wants(function), rows, first=at == 0)
-                with Alarm(self.briefing.timeout):
+                with Alarm(self.briefing.timeout), _Stopwatch(self.sums[at]):
                     frame = function(wanted)
-            return self._checked(_rows.from_result(frame, nested=_NESTED[self.briefing.format]))
+                counts.append(len(frame) if hasattr(frame, "__len__") else 0)
+            table = self._checked(_rows.from_result(frame, nested=_NESTED[self.briefing.format]))
         except UserCodeError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the function raises costs its rows, not the run)
             return _Failure(step, error)
-        finally:
-            self.seconds += time.perf_counter() - began
+        for at, one in enumerate(self.sums):
+            one.rows_in += counts[at]
+            one.rows_out += counts[at + 1]
+        return table
 
     def _as_wanted(self, frame: Any, wanted: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if wanted == "pandas" and first:
@@ -129,6 +149,41 @@ class Steps:
         error = failure.error
         text = _said(error)
         self.bad[row] = BadRow(failure.step, text, user_traceback(error))
+        for target, one in zip(self.briefing.steps, self.sums, strict=True):  # it came as far as the step that raised
+            one.rows_in += 1
+            if target.name == failure.step:
+                break
+            one.rows_out += 1
+
+
+class _Stopwatch:
+    """Count a call, and how long it took."""
+
+    def __init__(self, step: StepSum) -> None:
+        """Count it for a step."""
+        self._step = step
+
+    def __enter__(self) -> None:
+        """Start."""
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, also where the call raised."""
+        seconds = time.perf_counter() - self._began
+        self._step.batches += 1
+        self._step.seconds += seconds
+        self._step.bins[bin_of(seconds)] += 1
+
+
+def reasons(bad: Iterable[BadRow]) -> tuple[Reason, ...]:
+    """Group bad rows by step and error, without what differs from row to row; the rarest beyond 20 are left out."""
+    found: dict[tuple[str, str], Reason] = {}
+    for row in bad:
+        key = row.step, _VARIABLE.sub("…", row.error[:_REASON_LENGTH])
+        before = found.get(key)
+        example = before.example if before else f"{row.error}\n{row.traceback}".strip()[:_EXAMPLE_LENGTH]
+        found[key] = Reason(*key, (before.rows if before else 0) + 1, example)
+    return tuple(sorted(found.values(), key=lambda reason: -reason.rows)[:_MOST_REASONS])
 
 
 def _said(error: BaseException) -> str:

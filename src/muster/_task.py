@@ -18,9 +18,10 @@ from muster._formats import _kinds, _rows, csv
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
-from muster._model import Briefing, Outcome, Piece, Seconds, Task
-from muster._steps import BadRow, Steps
+from muster._model import Briefing, Outcome, Piece, Seconds, StepMeasure, Task
+from muster._steps import BadRow, Steps, reasons
 from muster._urls import put
+from muster._vitals import Vitals
 from muster.errors import DataError
 
 
@@ -36,6 +37,7 @@ class Worker:
     def __init__(self) -> None:
         """Wait for a briefing; questions are answered without one."""
         self._briefing: Briefing | None = None
+        self._vitals = Vitals()
         _targets.forget()
 
     def brief(self, briefing: bytes) -> None:
@@ -47,7 +49,8 @@ class Worker:
         if isinstance(request, Task):
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")
-            return _Work(self._briefing, request).run()
+            work = _Work(self._briefing, request)
+            return self._vitals.measured(work.run, folder=Path(self._briefing.folder).parent)
         return request.answer()
 
 
@@ -64,7 +67,6 @@ class _Work:
     def run(self) -> Outcome:
         began = time.perf_counter()
         rows = self._read()
-        read = time.perf_counter()
         if rows.misfits:
             return Outcome(self.task, 0, 0, misfits=rows.misfits)
         steps = Steps(self.briefing, self.task.expected.columns, self.task.bad_rows_left)
@@ -84,8 +86,14 @@ class _Work:
         if not steps.exhausted:
             outcome = self._write(outcome, tables, steps.bad)
         ended = time.perf_counter()
-        seconds = Seconds(read - began, steps.seconds, ended - applied, ended - began)
-        return dataclasses.replace(outcome, seconds=seconds)
+        return dataclasses.replace(
+            outcome,
+            seconds=Seconds(applied - began - steps.seconds, steps.seconds, ended - applied, ended - began),
+            steps=tuple(
+                StepMeasure(one.rows_in, one.rows_out, one.batches, one.seconds, dict(one.bins)) for one in steps.sums
+            ),
+            reasons=reasons(steps.bad.values()),
+        )
 
     def _data(self) -> bytes:
         start, stop = self.task.start - self.origin, self.task.stop - self.origin

@@ -1,25 +1,29 @@
 """The command line: parse, call the face, print."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
 from muster import __version__, _history, _pipeline, _show, _targets
 from muster._generate import generate
-from muster._model import Dialect, Options
+from muster._model import Dialect, Options, Snapshot
 from muster._pipeline import Pipeline
 from muster.errors import MusterError, UsageError, UserCodeError
 
 _INTERRUPTED: Final = 130
 _TERMINATED: Final = 143
 _SOME_REJECTED: Final = 4
+_PORT: Final = 4000
+_HIGHEST_PORT: Final = 65535
 _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -71,7 +75,9 @@ def parser() -> argparse.ArgumentParser:
     _add_status(verbs.add_parser("status", help="show the clusters and their machines", allow_abbrev=False))
     _add_down(verbs.add_parser("down", help="end a cluster and all that runs on it", allow_abbrev=False))
     _add_generate(verbs.add_parser("generate", help="write synthetic rows to try things on", allow_abbrev=False))
-    _add_runs(verbs.add_parser("runs", help="list the finished runs, newest first", allow_abbrev=False))
+    _add_runs(verbs.add_parser("runs", help="list the runs, newest first", allow_abbrev=False))
+    _add_watch(verbs.add_parser("watch", help="serve a live page of the runs", allow_abbrev=False))
+    _add_report(verbs.add_parser("report", help="write a report of a run", allow_abbrev=False))
     return made
 
 
@@ -106,6 +112,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
     add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
     add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
+    add("--watch", action="store_true", help="serve a live page while it works; needs muster[watch]")
+    add("--port", type=_port, default=_PORT, metavar="N", help="where --watch serves it (default: %(default)s)")
     add("--json", action="store_true", help="print one JSON object as the last line of standard output")
     add("--quiet", action="store_true", help="say nothing but errors")
 
@@ -153,8 +161,36 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
 
 def _add_runs(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(call=_runs)
-    verb.description = "List the finished runs of this user, newest first, at most the last hundred."
+    verb.description = (
+        "List the runs of this user, newest first: those that go on, those that the same command would resume, and the"
+        " last hundred that finished."
+    )
     verb.add_argument("--json", action="store_true", help="print one JSON array")
+
+
+def _add_watch(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(call=_watch)
+    verb.description = (
+        "Serve a live page of this user's runs on 127.0.0.1, with Prometheus metrics at /metrics, until Ctrl-C. It only"
+        " reads journals: closing it, or opening it late, changes nothing in a run."
+    )
+    verb.add_argument("run", nargs="?", metavar="RUN", help="the id of a run, or its beginning (default: all runs)")
+    verb.add_argument(
+        "--port", type=_port, default=_PORT, metavar="N", help="the next free one if taken (default: %(default)s)"
+    )
+
+
+def _add_report(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(call=_report)
+    verb.description = "Write what a run did, how long it took and where the time went into one self-contained page."
+    verb.add_argument("run", nargs="?", metavar="RUN", help="the id of a run, or its beginning (default: the newest)")
+    verb.add_argument("-o", "--output", required=True, metavar="FILE", help="the HTML file to write")
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= _HIGHEST_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; type a number from 0 (any free one) to {_HIGHEST_PORT}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -166,14 +202,26 @@ def _seconds(text: str) -> float:
 
 def _run(parsed: argparse.Namespace) -> int:
     pipeline = _pipeline_of(parsed)
-    with _show.show(quiet=parsed.quiet) as shown:
-        result = pipeline.run(watch=shown.watch)
+    with _show.show(quiet=parsed.quiet) as shown, _page(parsed) as with_page:
+        result = pipeline.run(watch=lambda snapshot: shown.watch(with_page(snapshot)))
         shown.finish(result)
     if parsed.json:
         if parsed.workers == 0:
             print()  # the function may have left a line unfinished
         print(json.dumps(dataclasses.asdict(result)))
     return _SOME_REJECTED if result.bad_rows else 0
+
+
+@contextlib.contextmanager
+def _page(parsed: argparse.Namespace) -> Iterator[Callable[[Snapshot], Snapshot]]:
+    """Serve a page beside the run where it is asked for; what is yielded tells where, in a snapshot's note."""
+    if not parsed.watch:
+        yield lambda snapshot: snapshot
+        return
+    from muster._watch.beside import beside  # noqa: PLC0415 (the page takes time to load, and most runs have none)
+
+    with beside(parsed.port) as page:
+        yield page.told
 
 
 def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
@@ -242,6 +290,25 @@ def _down(parsed: argparse.Namespace) -> int:
 
 def _generate(parsed: argparse.Namespace) -> int:
     generate(parsed.rows, parsed.output)
+    return 0
+
+
+def _watch(parsed: argparse.Namespace) -> int:
+    from muster._watch.server import serve  # noqa: PLC0415 (likewise)
+
+    serve(parsed.run, port=parsed.port)
+    return 0
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    from muster._watch.report import report  # noqa: PLC0415 (likewise)
+
+    page = report(parsed.run)
+    try:
+        Path(parsed.output).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"Cannot write {parsed.output!r}: {error.strerror}. Choose another file.") from error
+    print(f"{parsed.output}: {len(page) / 1e6:.1f} MB; open it in a browser.")
     return 0
 
 

@@ -5,14 +5,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, Final
 
 from muster.errors import UsageError
 
-_COMMON: Final = {"user": str, "port": int, "key": str, "workers": int, "python": str}
+_COMMON: Final = {"user": str, "port": int, "key": str, "workers": int, "python": str, "price": int | float}
 _FILE: Final = {"hosts": list, "known_hosts": str, "packages": list, **_COMMON}
 _HOST: Final = {"name": str, "address": str, "host_key": str, **_COMMON}
-_NAMES: Final = {str: "text", int: "a whole number", list: "a list"}
+_NAMES: Final = {str: "text", int: "a whole number", list: "a list", int | float: "a number"}
 _HIGHEST_PORT: Final = 65535
 
 
@@ -28,6 +29,8 @@ class Host:
     workers: int | None = None
     python: str = f"python{sys.version_info.major}.{sys.version_info.minor}"
     host_key: str = ""
+    price: float = 0.0
+    """What it costs, in dollars an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ def _host(path: Path, at: int, common: Mapping[str, Any], told: object) -> Host:
     for name, most in (("port", _HIGHEST_PORT), ("workers", 1 << 16)):
         if name in words and not 1 <= words[name] <= most:
             raise UsageError(f"{where}: {name} is {words[name]}. It must be from 1 to {most}.")
+    if words.get("price", 0) < 0:
+        raise UsageError(f"{where}: price is {words['price']}. It is in dollars an hour, 0 or more.")
     if words.get("key"):
         words["key"] = str(path.parent / Path(words["key"]).expanduser())
         if not Path(words["key"]).is_file():
@@ -81,7 +86,7 @@ def _host(path: Path, at: int, common: Mapping[str, Any], told: object) -> Host:
     return Host(**words)
 
 
-def _check(found: object, known: Mapping[str, type], where: str) -> None:
+def _check(found: object, known: Mapping[str, type | UnionType], where: str) -> None:
     if not isinstance(found, Mapping):
         raise UsageError(f"{where}: it must hold words and values, such as address: 10.0.0.1. It holds {found!r}.")
     for name, value in found.items():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Final, Protocol
 
 STARTED: Final = "Ray runtime started"
@@ -52,6 +53,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """Machines whose lease was renewed just now, and for how many seconds."""
+
+    machines: tuple[str, ...]
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """How a driver reaches a cluster's Ray: an address, and what its environment must hold for that."""
 
@@ -65,6 +74,12 @@ class Access:
     """Where the driver must run on the head: a command whose last word, a line of shell, runs what stands behind it."""
     shares_files: bool = True
     """Whether its machines see the files of this computer under the same paths."""
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """What a machine costs, in dollars an hour, by name; nothing where it is not named."""
+    name: str = ""
+    """The cluster's."""
+    renewals: "SimpleQueue[Renewed]" = field(default_factory=SimpleQueue)
+    """Leases that are renewed meanwhile."""
 
 
 class Cloud(Protocol):
@@ -76,8 +91,8 @@ class Cloud(Protocol):
     def machines(self) -> list[Machine]:
         """List the machines that live, the head first."""
 
-    def renew(self) -> None:
-        """Renew the lease of every machine that lives."""
+    def renew(self) -> Renewed:
+        """Renew the lease of every machine that lives; tell of which."""
 
     def access(self) -> AbstractContextManager[Access]:
         """Open a way to the cluster for as long as the context lasts. Raises ``EngineError`` when there is none."""

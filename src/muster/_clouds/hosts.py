@@ -16,7 +16,7 @@ from muster.errors import EngineError, UsageError
 from . import _needs, environment, lease
 from ._ansible import Played, play, ssh_options
 from ._hosts_file import Host, HostsFile, read
-from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Wanted
+from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted
 
 _PROGRAM: Final = Path(environment.__file__)
 _HEAD_PORT: Final = 6379
@@ -104,6 +104,7 @@ class HostsCloud:
             python=head.host.python,
             through=(*_ssh(head.host, Path(record.known_hosts)), _place(head.host), attended),
             shares_files=False,
+            prices={one.host.name: one.host.price for one in record.started if one.host.price},
         )
 
     # What changes it
@@ -184,11 +185,11 @@ class HostsCloud:
             _stop([one for one in record.started if one.host.name in played.failures], record)
         played.check("Starting the hosts")
 
-    def renew(self) -> None:
+    def renew(self) -> Renewed:
         """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
         record = self._record()
         if record is None:
-            return
+            return Renewed((), 0.0)
         known_hosts = Path(record.known_hosts)
         touching = [
             subprocess.Popen(  # noqa: S603 (ssh, with arguments of our own)
@@ -207,6 +208,8 @@ class HostsCloud:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        names = (one.host.name for one, process in zip(record.started, touching, strict=True) if not process.returncode)
+        return Renewed(tuple(names), record.lease)
 
     def destroy(self) -> None:
         """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it."""

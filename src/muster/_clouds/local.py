@@ -17,7 +17,7 @@ from muster.errors import EngineError
 
 from . import lease
 from ._machine import MachineFolder
-from .base import WORKERS_ENVIRONMENT, Access, Machine, Wanted
+from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted
 
 _NODE: Final = Path(__file__).with_name("node.py")
 _ADDRESS: Final = "127.0.0.1"
@@ -148,10 +148,13 @@ class LocalCloud:
             self._end(folders)
             raise
 
-    def renew(self) -> None:
-        """Renew the lease of every machine."""
-        for folder in self._folders():
+    def renew(self) -> Renewed:
+        """Renew the lease of every machine; tell of those that live."""
+        record = self._record()
+        folders = self._folders()
+        for folder in folders:
             folder.renew()
+        return Renewed(tuple(one.name for one in folders if one.is_alive), record.lease if record else 0.0)
 
     def destroy(self) -> None:
         """End all machines and forget the cluster."""

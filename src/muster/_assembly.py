@@ -1,0 +1,61 @@
+"""Put worker bodies and engines together: which body runs where, and which engine carries it."""
+
+from typing import TYPE_CHECKING
+
+from muster._engines.base import Body, Engine
+from muster._engines.cores import CoresEngine
+from muster._engines.inline import InlineEngine
+
+if TYPE_CHECKING:
+    from muster._clouds.base import Access
+
+
+def make_body() -> Body:
+    """Make the worker body; called in the worker, which alone needs pandas and Arrow."""
+    from muster._task import Worker  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
+
+    return Worker()
+
+
+def make_body_of_a_process() -> Body:
+    """Make the worker body in a process of its own, which has one core."""
+    from muster._task import use_one_core  # noqa: PLC0415 (likewise)
+
+    use_one_core()
+    return make_body()
+
+
+def engine_of_a_machine(workers: int) -> CoresEngine:
+    """Make the engine of a machine that sees this computer's files."""
+    return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"])
+
+
+def engine_of_this_computer(workers: int) -> Engine:
+    """Choose the engine: none of the cores' processes where 0 workers are asked for."""
+    return engine_of_a_machine(workers) if workers else InlineEngine(make_body)
+
+
+def make_body_far_away() -> Body:
+    """Make the worker body on a machine that does not see this computer's files."""
+    from muster._opening import make_body  # noqa: PLC0415 (likewise)
+
+    return make_body()
+
+
+def engine_far_away(workers: int) -> CoresEngine:
+    """Make the engine of a machine that does not see this computer's files."""
+    return CoresEngine(make_body_far_away, workers=workers, preload=["muster._opening"])
+
+
+def engine_of_a_cluster(access: "Access") -> Engine:
+    """Connect to a cluster's Ray, which is loaded only here."""
+    from muster._engines.ray import RayEngine  # noqa: PLC0415 (a run on this computer needs nothing of it)
+
+    return RayEngine(
+        engine_of_a_machine if access.shares_files else engine_far_away,
+        address=access.address,
+        environment=access.environment,
+        python=access.python,
+        through=access.through,
+        shares_files=access.shares_files,
+    )

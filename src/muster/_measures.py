@@ -1,0 +1,196 @@
+"""What a run's work comes to, worker by worker: pure sums, which the runner journals now and then and pages add up.
+
+Times of batches are counted in bins a quarter of an octave wide, so that the counts of two workers, or of two hours,
+add up, and a bound that is read off them is at most 19% above the truth. After HdrHistogram.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from muster._model import Load, Outcome, Reason, Seconds, StepMeasure
+
+BINS_AN_OCTAVE: Final = 4
+_SHORTEST_BIN: Final = -80
+"""A microsecond; whatever is shorter counts as that."""
+
+FIRST_SPAN: Final = 0.5
+"""Seconds that the first measured events add up."""
+
+_SPANS_A_RUN: Final = 600
+_WORKERS_AT_FULL_PACE: Final = 100
+MOST_REASONS: Final = 50
+
+
+def bin_of(seconds: float) -> int:
+    """Tell which bin a time belongs to."""
+    return max(math.floor(math.log2(seconds) * BINS_AN_OCTAVE), _SHORTEST_BIN) if seconds > 0 else _SHORTEST_BIN
+
+
+def upper_edge(number: int) -> float:
+    """Tell which time, in seconds, all of a bin are below."""
+    return float(2.0 ** ((number + 1) / BINS_AN_OCTAVE))
+
+
+def bound(bins: Mapping[int, int], share: float) -> float | None:
+    """Tell below which time, in seconds, this share of all lies; ``None`` where there is none."""
+    wanted, seen = share * sum(bins.values()), 0
+    for number in sorted(bins):
+        seen += bins[number]
+        if seen >= wanted:
+            return upper_edge(number)
+    return None
+
+
+def span(elapsed: float, workers: int) -> float:
+    """Tell how many seconds the next measured event shall add up.
+
+    Their number grows with the logarithm of the time, so that a run of days journals little more than one of an hour;
+    with many workers they are rarer.
+    """
+    return max(FIRST_SPAN, elapsed / _SPANS_A_RUN) * max(1.0, workers / _WORKERS_AT_FULL_PACE)
+
+
+@dataclass(slots=True)
+class StepSum:
+    """What a step has done: rows, calls, seconds in the user's function, and how long each call took, in bins."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    batches: int = 0
+    seconds: float = 0.0
+    bins: Counter[int] = field(default_factory=Counter)
+
+    def add(self, other: "StepMeasure | StepSum") -> None:
+        """Take in what was done besides."""
+        self.rows_in += other.rows_in
+        self.rows_out += other.rows_out
+        self.batches += other.batches
+        self.seconds += other.seconds
+        for number, count in other.bins.items():
+            self.bins[number] += count
+
+
+@dataclass(slots=True)
+class WorkerSum:
+    """What a worker has done; ``memory`` in bytes is what it held last, ``cpu`` seconds of its processor."""
+
+    tasks: int = 0
+    rows_in: int = 0
+    rows_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    bad_rows: int = 0
+    seconds: Seconds = field(default_factory=Seconds)
+    cpu: float = 0.0
+    memory: int = 0
+    steps: list[StepSum] = field(default_factory=list)
+
+    def add(self, other: "WorkerSum") -> None:
+        """Take in what was done besides."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.seconds += other.seconds
+        self.cpu += other.cpu
+        self.memory = other.memory or self.memory
+        self.add_steps(other.steps)
+
+    def add_steps(self, steps: "Iterable[StepMeasure | StepSum]") -> None:
+        """Take in what each step did besides."""
+        for at, step in enumerate(steps):
+            if at == len(self.steps):
+                self.steps.append(StepSum())
+            self.steps[at].add(step)
+
+
+_COUNTS: Final = ("tasks", "rows_in", "rows_out", "bytes_in", "bytes_out", "bad_rows")
+_SECONDS: Final = tuple(one.name for one in fields(Seconds))
+_LOAD: Final = tuple(one.name for one in fields(Load))
+_DIGITS: Final = 6
+
+
+@dataclass(slots=True)
+class Measured:
+    """What was done in a stretch of a run: by workers, with the load of machines and the reasons of rejects."""
+
+    workers: dict[str, WorkerSum] = field(default_factory=dict)
+    machines: dict[str, Load] = field(default_factory=dict)
+    reasons: dict[tuple[str, str], Reason] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to tell."""
+        return bool(self.workers)
+
+    def note(self, worker: str, machine: str, outcome: Outcome) -> None:
+        """Add what a task came to."""
+        found = self.workers.get(worker)
+        if found is None:
+            found = self.workers[worker] = WorkerSum()
+        found.tasks += 1
+        found.rows_in += outcome.rows_in
+        found.rows_out += outcome.rows_out
+        found.bytes_in += outcome.task.stop - outcome.task.start
+        found.bytes_out += outcome.output.bytes if outcome.output else 0
+        found.bad_rows += outcome.bad_rows
+        found.seconds += outcome.seconds
+        found.cpu += outcome.cpu
+        found.memory = outcome.memory or found.memory
+        found.add_steps(outcome.steps)
+        if outcome.load is not None:
+            self.machines[machine] = outcome.load
+        self.add_reasons(outcome.reasons)
+
+    def add_reasons(self, reasons: Iterable[Reason]) -> None:
+        """Count rejects by their reasons, of which so many are told apart."""
+        for reason in reasons:
+            key = reason.step, reason.error
+            if key not in self.reasons and len(self.reasons) >= MOST_REASONS:
+                reason = Reason("", "other reasons", reason.rows, reason.example)  # noqa: PLW2901 (it counts as that)
+                key = reason.step, reason.error
+            before = self.reasons.get(key)
+            rows, example = (before.rows, before.example) if before else (0, reason.example)
+            self.reasons[key] = Reason(reason.step, reason.error, rows + reason.rows, example)
+
+    def as_fields(self) -> dict[str, Any]:
+        """Write as fields of an event: lists in the order of the fields here, and nothing that is empty."""
+        return {
+            "workers": {name: _worker_as_fields(worker) for name, worker in self.workers.items()},
+            "machines": {name: [getattr(load, one) for one in _LOAD] for name, load in self.machines.items()},
+            "reasons": [[one.step, one.error, one.rows, one.example] for one in self.reasons.values()],
+        }
+
+
+def measured(event: Mapping[str, Any]) -> Measured:
+    """Read what ``Measured.as_fields`` wrote."""
+    found = Measured(
+        {name: _as_worker(told) for name, told in event["workers"].items()},
+        {name: Load(*told) for name, told in event["machines"].items()},
+    )
+    found.add_reasons(Reason(*told) for told in event["reasons"])
+    return found
+
+
+def _worker_as_fields(worker: WorkerSum) -> list[Any]:
+    return [
+        *(getattr(worker, name) for name in _COUNTS),
+        [round(getattr(worker.seconds, name), _DIGITS) for name in _SECONDS],
+        round(worker.cpu, _DIGITS),
+        worker.memory,
+        [
+            [step.rows_in, step.rows_out, step.batches, round(step.seconds, _DIGITS), sorted(step.bins.items())]
+            for step in worker.steps
+        ],
+    ]
+
+
+def _as_worker(told: list[Any]) -> WorkerSum:
+    *counts, seconds, cpu, memory, steps = told
+    return WorkerSum(
+        *counts,
+        Seconds(*seconds),
+        cpu,
+        memory,
+        [StepSum(*rest, Counter(dict(map(tuple, bins)))) for *rest, bins in steps],
+    )

@@ -1,0 +1,144 @@
+"""What real runs journal of their work: it adds up, on every engine, also over crashes and resumed runs."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from conftest import MUSTER, Muster
+from muster._history import Known, State, known
+from muster._measures import Measured, WorkerSum, measured
+
+ROWS = 3000
+FUNCTIONS = """
+import os, threading
+
+def halve(df):
+    return df[df["n"] % 2 == 0]
+
+def judge(df):
+    if (df["n"] % 1000 == 0).any():
+        raise ValueError(f"row {df['n'].iloc[0]} is round: '{df['n'].iloc[-1]}'")
+    return df.assign(twice=df["n"] * 2)
+
+def hold(df):
+    while os.path.exists("hold") and df["n"].max() >= 1500:
+        threading.Event().wait(0.01)
+    return df
+"""
+PIPELINE = """
+import muster
+from functions import halve, judge
+
+pipeline = muster.read_csv("rows.csv").map_batches(halve).map_batches(judge).write_csv("out.csv")
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
+    (tmp_path / "pipe.py").write_text(PIPELINE)
+    (tmp_path / "rows.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(ROWS)))
+    return tmp_path
+
+
+def added_up(run: Known) -> tuple[WorkerSum, Measured]:
+    """Add up all that a journal holds, over workers and attempts."""
+    total, rest = WorkerSum(), Measured()
+    for event in run.events():
+        if event["event"] == "measured":
+            found = measured(event)
+            rest.add_reasons(found.reasons.values())
+            rest.machines.update(found.machines)
+            for worker in found.workers.values():
+                total.add(worker)
+    return total, rest
+
+
+def all_of(run: Known, kind: str) -> list[dict[str, Any]]:
+    return [event for event in run.events() if event["event"] == kind]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_rows_bytes_steps_and_reasons_of_a_run_add_up(muster: Muster, folder: Path, workers: str) -> None:
+    assert muster("run", "pipe.py", "--workers", workers).code == 4
+    (run,) = known()
+    total, rest = added_up(run)
+    assert (total.rows_in, total.rows_out, total.bad_rows) == (ROWS, ROWS // 2 - 3, 3)
+    assert total.bytes_in == (folder / "rows.csv").stat().st_size - len("n\n")
+    header = len("n,twice\n")
+    assert total.bytes_out == (folder / "out.csv").stat().st_size - header
+    halve, judge = total.steps
+    assert halve.rows_in == judge.rows_in + ROWS // 2 == ROWS
+    assert (halve.rows_out, judge.rows_out) == (ROWS // 2, ROWS // 2 - 3)
+    assert halve.batches == sum(halve.bins.values()) > 0
+    assert 0 < total.seconds.function <= total.seconds.total
+    assert total.cpu > 0
+    assert total.memory > 1 << 20
+    (reason,) = rest.reasons.values()
+    assert (reason.step, reason.error, reason.rows) == ("judge", "ValueError: row … is round: …", 3)
+    assert "functions.py" in reason.example
+
+
+def test_the_last_measures_and_the_result_say_the_same(muster: Muster) -> None:
+    assert muster("run", "pipe.py", "--workers", "2").code == 4
+    (run,) = known()
+    assert run.state is State.FINISHED
+    (finished,) = all_of(run, "finished")
+    last = all_of(run, "measured")[-1]
+    assert last["rows_done"] == last["rows_total"] == finished["result"]["rows_in"] == ROWS
+    assert [event["phase"] for event in all_of(run, "phase")] == [
+        "looking at the input",
+        "working",
+        "writing the output",
+    ]
+    assert [(event["engine"], event["cluster"], event["prices"]) for event in all_of(run, "attempt")] == [
+        ("cores", None, {})
+    ]
+
+
+def test_a_run_that_was_killed_is_unfinished_and_goes_on_under_its_own_name(muster: Muster, folder: Path) -> None:
+    (folder / "hold").touch()
+    command = ("run", "functions.py:hold", "rows.csv", "-o", "out.csv", "--workers", "2")
+    process = subprocess.Popen([*MUSTER, *command], cwd=folder, stderr=subprocess.DEVNULL)
+    deadline = monotonic() + 60
+    while not (runs := [run for run in known() if b'"event":"kept"' in run.journal.read_bytes()]):
+        assert monotonic() < deadline
+        Event().wait(0.01)
+    assert runs[0].state is State.RUNNING
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (run,) = known()
+    assert run.state is State.UNFINISHED
+    (folder / "hold").unlink()
+    assert muster(*command).code == 0
+    (again,) = known()
+    assert (again.run, again.state) == (run.run, State.FINISHED)
+    assert len(all_of(again, "attempt")) == 2
+    assert all_of(again, "measured")[-1]["rows_done"] == ROWS
+
+
+def test_a_run_that_stops_says_why_in_its_journal(muster: Muster) -> None:
+    assert muster("run", "pipe.py", "--strict").code == 1
+    (run,) = known()
+    assert run.state is State.UNFINISHED
+    (stopped,) = all_of(run, "stopped")
+    assert stopped["error"] == "TooManyBadRowsError"
+    assert "1 rows could not be processed" in stopped["message"]
+
+
+def test_a_worker_that_died_shows_as_left_and_its_task_as_tried_again(muster: Muster, folder: Path) -> None:
+    (folder / "deadly.py").write_text(
+        "import os\ndef f(df):\n    if (df['n'] == 7).any() and not os.path.exists('died'):\n"
+        "        open('died', 'w').close()\n        os._exit(3)\n    return df\n"
+    )
+    assert muster("run", "deadly.py:f", "rows.csv", "-o", "out.csv", "--workers", "2").code == 0
+    (run,) = known()
+    (left,) = all_of(run, "left")
+    assert "status 3" in left["reason"]
+    assert next(event["reason"] for event in all_of(run, "retried")) == left["reason"]

@@ -1,0 +1,126 @@
+"""The observer of a run: what it journals and when, on a clock that stands still until it is told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from muster._engines.base import Joined, Left, Told
+from muster._model import Outcome, Part, Seconds, Task
+from muster._observer import Observer
+from muster._progress import Progress
+from muster.testing import FakeClock
+
+ROWS = 100
+
+
+class Scene:
+    """An observer, what it wrote, and a run of one part whose rows are said to be done."""
+
+    def __init__(self, prices: dict[str, float] | None = None) -> None:
+        self.clock = FakeClock()
+        self.events: list[dict[str, Any]] = []
+        self.observer = Observer(self.write, prices=prices or {}, clock=lambda: self.clock.seconds)
+        self.progress = Progress(workers=1, max_bad_rows=0)
+        self.idle = 0
+
+    def write(self, event: str, **fields: object) -> None:
+        self.events.append({"event": event, **fields})
+
+    def all(self, event: str) -> list[dict[str, Any]]:
+        return [one for one in self.events if one["event"] == event]
+
+    def do(self, worker: str, rows: int, seconds: float) -> None:
+        task = Task(1, 0, 1, 0, 0, rows, 0, rows, 0, rows)
+        self.observer.done(worker, Outcome(task, rows, rows, seconds=Seconds(function=seconds, total=seconds)))
+        self.progress.rows_done += rows
+
+    def run_the_only_part(self) -> None:
+        self.progress.add_parts([Part(0, 0, 10, 0, 10)])
+        self.progress.submit(idle=1, ahead=0)
+
+    def look(self, seconds: float = 0.0) -> None:
+        self.clock.reach(self.clock.seconds + seconds)
+        self.observer.look(self.progress, rows_total=10 * ROWS, idle=lambda: self.idle)
+
+
+def test_what_was_done_is_journaled_now_and_then_and_once() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    scene.do("1", 10, 0.1)
+    scene.look(0.3)
+    assert not scene.all("measured")
+    scene.do("1", 5, 0.1)
+    scene.look(0.3)
+    scene.look(5.0)
+    (event,) = scene.all("measured")
+    assert event["workers"]["1"][:2] == [2, 15]
+    assert (event["span"], event["rows_done"], event["rows_total"]) == (0.6, 15, 10 * ROWS)
+
+
+def test_a_run_in_which_nothing_is_done_still_says_that_it_lives() -> None:
+    scene = Scene()
+    scene.look(11.0)
+    assert [event["waiting_for"] for event in scene.all("measured")] == ["workers start"]
+
+
+def test_pace_and_prediction_follow_what_is_done_and_are_made_into_one_plan() -> None:
+    scene = Scene({"here": 36.0})
+    scene.observer.hear(Joined("1", "here"))
+    scene.observer.hear(Joined("2", "here"))
+    for _ in range(12):
+        scene.do("1", 6, 0.5)
+        scene.do("2", 4, 0.25)
+        scene.look(1.0)
+    assert scene.observer.rows_per_second == 10.0
+    assert scene.observer.seconds_left == (88.0, 88.0)
+    (pace,) = scene.observer.machines
+    assert (pace.machine, pace.workers, pace.rows_per_second, pace.busy) == ("here", 2, 10.0, 0.375)
+    (made,) = scene.all("planned")
+    assert (made["workers"], made["rows_per_second"], made["seconds"]) == (2, 10.0, (92.0, 92.0))
+    assert scene.observer.dollars == pytest.approx(0.12)
+
+
+def test_why_workers_wait_is_said_while_they_do() -> None:
+    scene = Scene()
+    said = []
+    steps: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: scene.observer.hear(Joined("1", "here")),
+        lambda: setattr(scene, "idle", 1),
+        scene.run_the_only_part,
+        scene.progress.no_more_parts,
+        lambda: scene.observer.hear(Left("1", "killed")),
+    ]
+    for step in steps:
+        step()
+        scene.look(0.3)
+        said.append(scene.observer.waiting_for)
+    assert said == [
+        "workers start",
+        "",
+        "the input is read no faster",
+        "the input is read no faster",
+        "the last task is with its worker",
+        "every worker is gone; waiting for others",
+    ]
+
+
+def test_who_comes_and_goes_and_what_engines_tell_is_journaled() -> None:
+    scene = Scene()
+    for event in (Joined("m1-1", "m1"), Told("machine m2 is gone"), Left("m1-1", "killed"), Left("unknown", "killed")):
+        scene.observer.hear(event)
+    assert [event["event"] for event in scene.events] == ["joined", "told", "left", "left"]
+    assert scene.events[0] == {"event": "joined", "worker": "m1-1", "machine": "m1"}
+
+
+def test_the_pace_of_a_run_forgets_what_was_long_ago() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    for _ in range(100):
+        scene.do("1", 1, 1.0)
+        scene.look(1.0)
+    for _ in range(100):
+        scene.do("1", 9, 1.0)
+        scene.look(1.0)
+    assert scene.observer.rows_per_second == 9.0
