@@ -312,3 +312,22 @@ def test_importing_muster_and_running_at_home_load_no_ray() -> None:
     heavy = "{'ray', 'ansible_runner', 'yaml', 'muster._cluster', 'muster._clouds', 'muster._parcels'}"
     code = f"import sys, muster, muster.cli, muster._runner; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+FAULTY = """
+import os, signal, time
+
+def faulty(df):
+    if "/m2" in os.environ["TMPDIR"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(len(df) * 0.002)
+    return df.assign(b=df["a"] * 2)
+"""
+
+
+def test_a_machine_that_kills_every_task_is_put_aside_and_named_and_costs_no_row(muster: Muster, folder: Path) -> None:
+    (folder / "faulty.py").write_text(FAULTY)
+    up(muster, 3)
+    end = muster("run", "faulty.py:faulty", "rows.csv", "-o", "out.csv", "--json", "--cluster", "default")
+    assert assert_right(folder, end)["bad_rows"] == 0
+    assert "machine m2 is put aside: tasks fail there that others do" in end.err

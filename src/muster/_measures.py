@@ -6,7 +6,7 @@ add up, and a bound that is read off them is at most 19% above the truth. After 
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -188,9 +188,13 @@ def _worker_as_fields(worker: WorkerSum) -> list[Any]:
 def _as_worker(told: list[Any]) -> WorkerSum:
     *counts, seconds, cpu, memory, steps = told
     return WorkerSum(
-        *counts,
-        Seconds(*seconds),
-        cpu,
-        memory,
-        [StepSum(*rest, Counter(dict(map(tuple, bins)))) for *rest, bins in steps],
+        **dict(zip(_COUNTS, counts, strict=True)),
+        seconds=Seconds(*seconds),
+        cpu=cpu,
+        memory=memory,
+        steps=[_as_step(*step) for step in steps],
     )
+
+
+def _as_step(rows_in: int, rows_out: int, batches: int, seconds: float, bins: Sequence[tuple[int, int]]) -> StepSum:
+    return StepSum(rows_in, rows_out, batches, seconds, Counter(dict(bins)))

@@ -41,8 +41,10 @@ class Observer:
         self._write = write
         self._clock = clock
         self._bill = Bill(prices)
-        self._machine_of: dict[str, str] = {}
-        self._had_workers = False
+        self._known: dict[str, str] = {}
+        self._workers_on: Counter[str] = Counter()
+        self.at_work: frozenset[str] = frozenset()
+        """The machines that have workers."""
         self._measured = Measured()
         self._rows_done = 0
         self._began = self._since = clock()
@@ -56,6 +58,10 @@ class Observer:
         self.machines: tuple[MachinePace, ...] = ()
         self.waiting_for = ""
         """Why workers have nothing to do; empty where they have."""
+
+    def machine_of(self, worker: str) -> str:
+        """Name the machine of a worker, also of one that has left."""
+        return self._known.get(worker, "")
 
     def snapshot(
         self, phase: str, progress: Progress | None, *, run: str, rows_total: int | None, workers: int
@@ -86,12 +92,14 @@ class Observer:
         """Journal that a worker came or went, or what an engine told."""
         match event:
             case Joined(worker, machine):
-                self._machine_of[worker] = machine
-                self._had_workers = True
+                self._known[worker] = machine
+                self._workers_on[machine] += 1
+                self._see_machines()
                 self._bill.joined(worker, machine, self._clock())
                 self._write("joined", worker=worker, machine=machine)
             case Left(worker, reason):
-                self._bill.left(worker, self._machine_of.pop(worker, ""), self._clock())
+                self._bill.left(worker, self.machine_of(worker), self._clock())
+                self._lose(self.machine_of(worker))
                 self._write("left", worker=worker, reason=reason)
             case Told(text):
                 self._write("told", text=text)
@@ -99,7 +107,17 @@ class Observer:
     def done(self, worker: str, outcome: Outcome) -> None:
         """Add up what a task came to."""
         self.spent += outcome.seconds
-        self._measured.note(worker, self._machine_of.get(worker, ""), outcome)
+        self._measured.note(worker, self.machine_of(worker), outcome)
+
+    def _lose(self, machine: str) -> None:
+        self._workers_on[machine] -= 1
+        if self._workers_on[machine] <= 0:
+            del self._workers_on[machine]
+        self._see_machines()
+
+    def _see_machines(self) -> None:
+        if len(self._workers_on) != len(self.at_work):
+            self.at_work = frozenset(self._workers_on)
 
     def look(self, progress: Progress, *, rows_total: int | None, idle: Callable[[], int]) -> None:
         """Find out why workers wait, where they do; journal what was done since the last time, if that is long ago."""
@@ -108,13 +126,13 @@ class Observer:
             return
         self._next_look = now + _LOOK_EVERY
         self.waiting_for = self._why_they_wait(progress, idle())
-        wanted = span(self._since - self._began, len(self._machine_of))
+        wanted = span(self._since - self._began, self._workers_on.total())
         if now - self._since >= (wanted if self._measured else max(wanted, _SILENCE_SECONDS)):
             self.tell(progress, rows_total=rows_total)
 
     def _why_they_wait(self, progress: Progress, idle: int) -> str:
-        if not self._machine_of:
-            return "every worker is gone; waiting for others" if self._had_workers else "workers start"
+        if not self.at_work:
+            return "every worker is gone; waiting for others" if self._known else "workers start"
         if not idle or progress.is_done:
             return ""
         if not progress.is_complete:
@@ -146,7 +164,7 @@ class Observer:
         rows: dict[str, int] = {}
         busy: dict[str, float] = {}
         for worker, did in self._measured.workers.items():
-            machine = self._machine_of.get(worker, "")
+            machine = self.machine_of(worker)
             rows[machine] = rows.get(machine, 0) + did.rows_in
             busy[machine] = busy.get(machine, 0.0) + did.seconds.total
         done, self._rows_done = rows_done - self._rows_done, rows_done
@@ -156,8 +174,7 @@ class Observer:
         while len(self._spans) > _FEWEST_SPANS and self._window() - self._spans[0].seconds > _WINDOW_SECONDS:
             self._spans.popleft()
         self.rows_per_second = sum(one.rows for one in self._spans) / self._window()
-        workers = Counter(self._machine_of.values())
-        self.machines = tuple(self._pace_of(machine, workers[machine]) for machine in sorted(workers))
+        self.machines = tuple(self._pace_of(machine, count) for machine, count in sorted(self._workers_on.items()))
 
     def _window(self) -> float:
         return sum(one.seconds for one in self._spans)
@@ -176,7 +193,7 @@ class Observer:
         made = plan(
             rates,
             rows_left=rows_left,
-            workers=len(self._machine_of),
+            workers=self._workers_on.total(),
             dollars_an_hour=self._bill.dollars_an_hour,
         )
         if made is not None:

@@ -4,7 +4,7 @@
 """
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -75,12 +75,16 @@ class ParcelEngine:
         """Brief all workers, with the code that they need."""
         self._engine.brief(pickle.dumps(Sent(briefing, self._bundle)))
 
-    def submit(self, ticket: int, request: object) -> None:
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
         """Hand a request to a worker, a task with its bytes."""
         if isinstance(request, Task):
             request = self._packed(request)
             self._in_flight[ticket] = len(request.stretch or b"")
-        self._engine.submit(ticket, request)
+        self._engine.submit(ticket, request, avoid=avoid)
+
+    def put_aside(self, machine: str) -> None:
+        """Put a machine of the engine within aside."""
+        self._engine.put_aside(machine)
 
     def _packed(self, task: Task) -> Parcel:
         source = self._sources[task.file]

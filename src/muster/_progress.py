@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from muster._model import Expected, Outcome, Part, Piece, Task
+from muster._suspects import Suspects
 
 TASK_SECONDS: Final = 1.0
 """How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
@@ -32,9 +33,10 @@ _TIMES_A_BYSTANDER: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Hand this task to the engine."""
+    """Hand this task to the engine, and rather not to these machines."""
 
     task: Task
+    avoid: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,14 @@ class GiveUp:
     first_error: str
 
 
-Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """A machine fails tasks that others do: it shall do no more."""
+
+    machine: str
+
+
+Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | PutAside
 _Key = tuple[int, int]
 
 
@@ -123,6 +132,7 @@ class Progress:
         self._running: dict[int, Task] = {}
         self._deaths: dict[tuple[int, int, int], int] = {}
         self._bystander: dict[tuple[int, int, int], int] = {}
+        self._suspects = Suspects()
         self._kept: dict[_Key, Outcome] = {}
         self._frontier: _Key = (0, 0)
         self._last_stretch: _Key | None = None
@@ -142,6 +152,10 @@ class Progress:
     def parts(self) -> int:
         """Count the parts that are known."""
         return len(self._parts)
+
+    def work_on(self, machines: frozenset[str]) -> None:
+        """Know which machines are at work."""
+        self._suspects.machines = machines
 
     @property
     def running(self) -> frozenset[int]:
@@ -244,7 +258,7 @@ class Progress:
         left = max(self._max_bad_rows - self.bad_rows, 0)
         task = task.again(self._next_number, expected=self._expected, bad_rows_left=left)
         self._running[task.number] = task
-        return Submit(task)
+        return Submit(task, self._suspects.avoid(_name(task)))
 
     def _task_weight(self) -> float:
         """Size the next task: by what a worker does in ``TASK_SECONDS``, less towards the end so that none idles."""
@@ -295,11 +309,21 @@ class Progress:
             condemned=start.fault,
         )
 
-    def done(self, number: int, outcome: Outcome) -> list[Action]:
+    def done(self, number: int, outcome: Outcome, *, machine: str = "") -> list[Action]:
         """Take an outcome: keep it, do it again under what is now expected, or stop for what it says."""
         task = self._running.pop(number)
         if outcome.misfits:
             return [Widen(outcome)]
+        aside: list[Action] = []
+        if _is_strange(task, outcome):
+            if not self._suspects.is_to_blame(_name(task), machine):
+                self._again.append(task)
+                return []
+        else:
+            aside = [PutAside(guilty) for guilty in self._suspects.done(_name(task), machine)]
+        return aside + self._take(task, outcome)
+
+    def _take(self, task: Task, outcome: Outcome) -> list[Action]:
         if self.bad_rows + outcome.bad_rows > self._max_bad_rows:
             return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error)]
         self._learn_rate(task, outcome)
@@ -384,14 +408,14 @@ class Progress:
             actions += self._advance()
         return actions
 
-    def lost(self, number: int, reason: str, *, began: bool) -> list[Action]:
+    def lost(self, number: int, reason: str, *, began: bool, machine: str = "") -> list[Action]:
         """Take back a task whose worker died: try again, then halve it until what kills workers stands alone.
 
         One that had not begun is not to blame, unless it was so again and again: then it takes with it even those that
-        would know.
+        would know. Where there are several machines, one that died on one of them is tried on another first.
         """
         task = self._running.pop(number)
-        key = (task.first, task.lo, task.hi)
+        key = _name(task)
         if not began:
             times = self._bystander[key] = self._bystander.get(key, 0) + 1
             if times % _TIMES_A_BYSTANDER:
@@ -399,11 +423,14 @@ class Progress:
                 return []
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
         halves = self._halves(task)
-        if deaths < (_DEATHS_BEFORE_HALVING if halves else _DEATHS_BEFORE_REJECTING):
+        if not self._suspects.is_to_blame(key, machine) or deaths < (
+            _DEATHS_BEFORE_HALVING if halves else _DEATHS_BEFORE_REJECTING
+        ):
             self._again.append(task)
         elif halves:
             for half in halves:
-                self._deaths[(half.first, half.lo, half.hi)] = 1
+                self._deaths[_name(half)] = 1
+                self._suspects.inherit(key, _name(half))
             self._again.extendleft(reversed(halves))
         else:
             self._again.append(replace(task, condemned=f"{reason} ({deaths} times)"))
@@ -454,6 +481,18 @@ def _stretch(before: Outcome, outcome: Outcome) -> Outcome:
         integers=before.integers,
         seconds=before.seconds + outcome.seconds,
     )
+
+
+def _name(task: Task) -> tuple[int, int, int]:
+    """Name a task by its rows, however often it is done."""
+    return task.first, task.lo, task.hi
+
+
+def _is_strange(task: Task, outcome: Outcome) -> bool:
+    """Tell whether not a row was good: then the machine may be to blame."""
+    if task.condemned or not outcome.bad_rows:
+        return False
+    return outcome.bad_rows > task.bad_rows_left or outcome.bad_rows == outcome.rows_in
 
 
 def _weight(part: Part) -> int:

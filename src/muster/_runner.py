@@ -303,6 +303,7 @@ class _Runner:
             same_text=self._finish.format != "parquet",
             unit_bytes=unit,
         )
+        self._progress.work_on(self._observer.at_work)
         return self._progress
 
     @property
@@ -361,13 +362,13 @@ class _Runner:
                 return progress.lost(ticket, "its output is no longer wanted", began=False)
             case Done(ticket, outcome, worker):
                 self._observer.done(worker, outcome)
-                return progress.done(ticket, outcome)
-            case Lost(ticket, reason, began):
+                return progress.done(ticket, outcome, machine=self._observer.machine_of(worker))
+            case Lost(ticket, reason, began, worker):
                 self._write("retried", reason=reason)
-                return progress.lost(ticket, reason, began=began)
-            case Failed(ticket, MemoryError()):
+                return progress.lost(ticket, reason, began=began, machine=self._observer.machine_of(worker))
+            case Failed(ticket, MemoryError(), worker):
                 self._write("retried", reason="memory ran out")
-                return progress.lost(ticket, "memory ran out", began=True)
+                return progress.lost(ticket, "memory ran out", began=True, machine=self._observer.machine_of(worker))
             case Failed(_, error):
                 raise as_muster_error(error)
             case Told() | Joined() | Left():
@@ -376,6 +377,8 @@ class _Runner:
 
     def _hear(self, event: Event) -> None:
         self._observer.hear(event)
+        if self._progress is not None:
+            self._progress.work_on(self._observer.at_work)
         if isinstance(event, Told):
             self._say(self._last.phase, note=event.text)
 
@@ -387,8 +390,8 @@ class _Runner:
     def _act(self, actions: Sequence[_progress.Action]) -> Outcome | None:
         for action in actions:
             match action:
-                case _progress.Submit(task):
-                    self._engine.submit(task.number, task)
+                case _progress.Submit() | _progress.PutAside():
+                    self._pass_on(action)
                 case _progress.Keep(outcome):
                     self._has_kept = True
                     self._finish.note(outcome)
@@ -407,6 +410,14 @@ class _Runner:
                 case _progress.GiveUp(bad_rows, first_error):
                     raise self._too_many(bad_rows, first_error)
         return None
+
+    def _pass_on(self, action: _progress.Submit | _progress.PutAside) -> None:
+        """Have the engine do what it shall."""
+        if isinstance(action, _progress.Submit):
+            self._engine.submit(action.task.number, action.task, avoid=action.avoid)
+            return
+        self._engine.put_aside(action.machine)
+        self._hear(Told(f"machine {action.machine} is put aside: tasks fail there that others do"))
 
     def _append(self, outcome: Outcome) -> None:
         """Move an outcome's rows to the output that grows; their own file, often not on the disk yet, need never be."""

@@ -1,7 +1,7 @@
 """Stand-ins without processes, files or clocks, for muster's own tests and for those of its users."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from random import Random
@@ -10,7 +10,7 @@ from typing import Any
 from muster._engines.base import Body, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
 
-def _spares_all(_: object) -> bool:
+def _spares_all(*_: object) -> bool:
     return False
 
 
@@ -33,6 +33,7 @@ class FakeClock:
 @dataclass(slots=True, eq=False)
 class _Worker:
     name: str
+    machine: str
     body: Body
     inbox: deque[tuple[int | None, Any]] = field(default_factory=deque)
     held: int = 0
@@ -66,13 +67,15 @@ class FakeEngine:
         machines: int = 1,
         chance: Random | None = None,
         kills: Callable[[object], bool] = _spares_all,
+        kills_on: Callable[[str, object], bool] = _spares_all,
         seconds: Callable[[Any], float] = _takes_no_time,
         clock: FakeClock | None = None,
     ) -> None:
         """Make the bodies of ``workers`` workers, each of which holds one request and one ahead.
 
         ``chance`` picks who answers next; without it that is who is done first, where requests take as many ``seconds``
-        on the ``clock`` as is said. A request for which ``kills`` says so ends its worker, which is replaced.
+        on the ``clock`` as is said. A request for which ``kills`` says so ends its worker, which is replaced; so does
+        one for which ``kills_on`` says so of the machine, ``machine 1`` and so on, that it is on.
         """
         self.workers = workers
         self.machines = machines
@@ -80,6 +83,8 @@ class FakeEngine:
         self._make_body = make_body
         self._chance = chance
         self._kills = kills
+        self._kills_on = kills_on
+        self._put_aside: set[str] = set()
         self._seconds = seconds
         self._briefing: bytes | None = None
         self._born = 0
@@ -88,16 +93,18 @@ class FakeEngine:
         self._busy: list[tuple[float, int, _Worker]] = []
         self._begun = 0
         self._events: list[Event] = []
-        for _ in range(workers):
-            self._bear()
+        for number in range(workers):
+            self._bear(f"machine {number % machines + 1}")
 
-    def _bear(self) -> None:
+    def _bear(self, machine: str) -> None:
+        if machine in self._put_aside:
+            return
         self._born += 1
-        worker = _Worker(str(self._born), self._make_body())
+        worker = _Worker(str(self._born), machine, self._make_body())
         if self._briefing is not None:
             worker.body.brief(self._briefing)
         self._idle[worker] = None
-        self._events.append(Joined(worker.name, f"machine {self._born % self.machines + 1}"))
+        self._events.append(Joined(worker.name, machine))
 
     def slots(self) -> Slots:
         """Count idle workers, and those that hold one request."""
@@ -111,18 +118,35 @@ class FakeEngine:
         for _, _, worker in self._busy:
             worker.inbox.append((None, briefing))
 
-    def submit(self, ticket: int, request: object) -> None:
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
         """Hand a request to a worker that holds the fewest."""
-        if self._idle:
-            worker, _ = self._idle.popitem()
-        elif self._on_one:
-            worker, _ = self._on_one.popitem()
-        else:
-            *_, worker = min(self._busy, key=lambda entry: entry[2].held)
+        worker = self._choose(avoid)
+        self._idle.pop(worker, None)
+        self._on_one.pop(worker, None)
         worker.inbox.append((ticket, request))
         worker.held += 1
         if worker.held == 1:
             self._begin(worker)
+
+    def _choose(self, avoid: Collection[str]) -> _Worker:
+        for those in (self._idle, self._on_one):
+            for worker in reversed(those):
+                if worker.machine not in avoid:
+                    return worker
+        busy = [entry[2] for entry in self._busy]
+        others = [worker for worker in busy if worker.machine not in avoid]
+        return min(others or [*self._idle, *busy], key=lambda worker: worker.held)
+
+    def put_aside(self, machine: str) -> None:
+        """Have the workers of a machine leave for good."""
+        self._put_aside.add(machine)
+        for entry in [entry for entry in self._busy if entry[2].machine == machine]:
+            self._busy.remove(entry)
+            self._bury(entry[2], "its machine is put aside", began=False)
+        heapify(self._busy)
+        for worker in [worker for worker in self._idle if worker.machine == machine]:
+            del self._idle[worker]
+            self._bury(worker, "its machine is put aside", began=False)
 
     def _begin(self, worker: _Worker) -> None:
         """Have a worker begin with the request that is first."""
@@ -162,7 +186,7 @@ class FakeEngine:
             done, _, worker = heappop(self._busy)
         self.clock.reach(done)
         ticket, request = worker.next_request()
-        if self._kills(request):
+        if self._kills(request) or self._kills_on(worker.machine, request):
             self._bury(worker, "the request killed its worker")
             return
         worker.inbox.popleft()
@@ -180,11 +204,13 @@ class FakeEngine:
         worker.inbox.clear()
         self._idle[worker] = None
 
-    def _bury(self, worker: _Worker, reason: str) -> None:
+    def _bury(self, worker: _Worker, reason: str, *, began: bool = True) -> None:
         self._on_one.pop(worker, None)
-        self._events += [Lost(ticket, reason, began=not at) for at, ticket in enumerate(worker.tickets)]
+        self._events += [
+            Lost(ticket, reason, began=began and not at, worker=worker.name) for at, ticket in enumerate(worker.tickets)
+        ]
         self._events.append(Left(worker.name, reason))
-        self._bear()
+        self._bear(worker.machine)
 
     def close(self) -> None:
         """Forget all requests."""

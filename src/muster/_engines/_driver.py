@@ -129,8 +129,11 @@ class Driver:
         self._tell("heard", number, future.result())
         self._hear(number)
 
-    def _leave_message(self, number: int, ticket: int | None, data: bytes) -> None:
-        if number in self._posts:
+    def _leave_message(self, number: int, ticket: int | None, data: bytes | None) -> None:
+        if number in self._posts and data is None:
+            self._failures[self._posts[number].node] = _FAILURES_IN_A_ROW
+            self._close(number, "its machine is put aside")
+        elif number in self._posts and data is not None:
             self._posts[number].unsent.append((ticket, data))
             self._send(number)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,6 +47,7 @@ class Lost:
     ticket: int
     reason: str
     began: bool
+    worker: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,11 @@ class Engine(Protocol):
     def brief(self, briefing: bytes) -> None:
         """Brief all workers, also those yet to come; requests submitted before keep the old briefing."""
 
-    def submit(self, ticket: int, request: object) -> None:
-        """Hand a request to a worker, an idle one first."""
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
+        """Hand a request to a worker, an idle one first, and to one of the machines to avoid only where all are."""
+
+    def put_aside(self, machine: str) -> None:
+        """Have the workers of a machine do nothing more; they leave, and what they were on is lost."""
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Wait, at most ``timeout`` seconds, until something happened. Raises ``EngineError`` when nothing can."""

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -132,11 +132,15 @@ class CoresEngine:
         for worker in self._live.values():
             worker.pass_on(None, briefing)
 
-    def submit(self, ticket: int, request: object) -> None:
-        """Hand a request to the worker that holds the fewest, a ready one first."""
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
+        """Hand a request to the worker that holds the fewest, a ready one first; there is but one machine."""
+        del avoid
         worker = min(self._live.values(), key=lambda worker: (not worker.pid, len(worker.tickets)))
         worker.pass_on(ticket, request)
         worker.tickets.append(ticket)
+
+    def put_aside(self, machine: str) -> None:
+        """Do nothing: there would be no worker left."""
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what workers sent, and bury those that died."""
@@ -224,7 +228,8 @@ class CoresEngine:
 
 def _lost(worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Event]:
     lost: list[Event] = [
-        Lost(ticket, reason, began=at == 0 and is_to_blame) for at, ticket in enumerate(worker.tickets)
+        Lost(ticket, reason, began=at == 0 and is_to_blame, worker=worker.name)
+        for at, ticket in enumerate(worker.tickets)
     ]
     return [*lost, Left(worker.name, reason)] if worker.pid else lost
 

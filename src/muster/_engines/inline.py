@@ -4,6 +4,7 @@ import platform
 import signal
 import threading
 from collections import deque
+from collections.abc import Collection
 from types import FrameType
 from typing import Any, Final
 
@@ -35,9 +36,13 @@ class InlineEngine:
         """Brief the body, when what was submitted before is answered."""
         self._queue.append((None, briefing))
 
-    def submit(self, ticket: int, request: object) -> None:
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
         """Keep the request until somebody waits."""
+        del avoid
         self._queue.append((ticket, request))
+
+    def put_aside(self, machine: str) -> None:
+        """Do nothing: there would be no worker left."""
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Answer the oldest request, however long it takes."""

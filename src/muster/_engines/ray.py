@@ -8,7 +8,7 @@ import os
 import pickle
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -96,11 +96,20 @@ class RayEngine:
         for number in self._stations:
             self._line.send((number, None, briefing))
 
-    def submit(self, ticket: int, request: object) -> None:
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
         """Hand a request to the machine with the most idle workers, or else with the most room."""
-        number, station = max(self._stations.items(), key=lambda item: (item[1].idle, item[1].ahead))
+        number, station = max(
+            self._stations.items(),
+            key=lambda item: (bool(item[1].workers) and item[1].machine not in avoid, item[1].idle, item[1].ahead),
+        )
         station.tickets[ticket] = None
         self._line.send((number, ticket, pickle.dumps(request)))
+
+    def put_aside(self, machine: str) -> None:
+        """Have a machine's station closed for good."""
+        for number, station in self._stations.items():
+            if station.machine == machine:
+                self._line.send((number, None, None))
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what the driver tells. Raises ``EngineError`` when the cluster is gone, or never was there."""
@@ -146,6 +155,7 @@ class RayEngine:
                 return replace(said, worker=f"{station.machine}-{said.worker}")
             case Lost(ticket):
                 del station.tickets[ticket]
+                return replace(said, worker=f"{station.machine}-{said.worker}")
             case Joined(worker):
                 station.workers.add(worker)
                 self._machines.add(station.machine)

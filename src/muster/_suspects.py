@@ -1,0 +1,57 @@
+"""Who is to blame when a task fails: its rows, or the machine that it was on."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+_FAILURES_IN_A_ROW: Final = 3
+
+Key = tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class Suspects:
+    """Tasks that failed, and where. A task is to blame that fails on two machines, or on the only one that there is.
+
+    A machine is to blame on which three tasks in a row failed that others then did.
+    """
+
+    machines: frozenset[str] = frozenset()
+    """Those that are at work."""
+    _failed_on: dict[Key, set[str]] = field(default_factory=dict)
+    _guilty: set[Key] = field(default_factory=set)
+    """Tasks that are known to be to blame, as then are their halves: what fails in them is no machine's fault."""
+    _failures: dict[str, int] = field(default_factory=dict)
+    _put_aside: set[str] = field(default_factory=set)
+
+    def is_to_blame(self, task: Key, machine: str) -> bool:
+        """Know that a task failed on a machine; tell whether that is enough, or it must be tried on another."""
+        if task in self._guilty:
+            return True
+        failed_on = self._failed_on.setdefault(task, set())
+        failed_on.add(machine)
+        if len(failed_on) == 1 and len(self.machines - self._put_aside) > 1:
+            return False
+        del self._failed_on[task]
+        self._guilty.add(task)
+        return True
+
+    def inherit(self, task: Key, half: Key) -> None:
+        """Know that one task is a half of another."""
+        if task in self._guilty:
+            self._guilty.add(half)
+
+    def avoid(self, task: Key) -> frozenset[str]:
+        """Name the machines that a task had better not be on."""
+        return frozenset(self._failed_on.get(task, ())) if self._failed_on else frozenset()
+
+    def done(self, task: Key, machine: str) -> list[str]:
+        """Know that a task was done on a machine; name the machines that are now known to be to blame."""
+        if not self._failed_on and not self._failures:
+            return []
+        self._failures.pop(machine, None)
+        guilty = self._failed_on.pop(task, set()) - {machine} - self._put_aside
+        for one in guilty:
+            self._failures[one] = self._failures.get(one, 0) + 1
+        found = sorted(one for one in guilty if self._failures[one] >= _FAILURES_IN_A_ROW)
+        self._put_aside.update(found)
+        return found
