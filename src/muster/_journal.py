@@ -100,7 +100,7 @@ def _readable(path: Path, *, after: int = 0, without: Collection[str] = ()) -> I
         lines.seek(after)
         for line in lines:
             end += len(line)
-            if line.endswith(b"\n") and not line.startswith(skipped):
+            if not line.startswith(skipped) and line.endswith(b"\n"):
                 yield _event(line), end
 
 

@@ -20,7 +20,7 @@ FIRST_SPAN: Final = 0.5
 """Seconds that the first measured events add up."""
 
 _SPANS_A_RUN: Final = 600
-_WORKERS_AT_FULL_PACE: Final = 100
+_WORKERS_AT_FULL_PACE: Final = 28
 MOST_REASONS: Final = 50
 
 

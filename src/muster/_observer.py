@@ -133,7 +133,7 @@ class Observer:
     def _why_they_wait(self, progress: Progress, idle: int) -> str:
         if not self.at_work:
             return "every worker is gone; waiting for others" if self._known else "workers start"
-        if not idle or progress.is_done:
+        if not idle or progress.is_done or progress.waiting_weight:
             return ""
         if not progress.is_complete:
             return "the input is read no faster"

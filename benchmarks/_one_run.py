@@ -1,0 +1,48 @@
+"""Run the cheap function once, with or without measures; prints seconds, and seconds of all processors."""
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+from _unmeasured import make_body_without
+from muster import _runner
+from muster._engines.cores import CoresEngine
+from muster._model import Job, Options, Target
+
+HERE = Path(__file__).parent
+
+
+class Blind(_runner.Observer):
+    """An observer that sees who is there, and nothing else."""
+
+    def done(self, *_: object) -> None:
+        pass
+
+    def look(self, *_: object, **__: object) -> None:
+        pass
+
+    def tell(self, *_: object, **__: object) -> None:
+        pass
+
+
+def main() -> None:
+    source, output, measures = sys.argv[1], sys.argv[2], sys.argv[3] == "with"
+    job = Job((Target("file", str(HERE / "cheap.py"), "cheap"),), (source,), output, Options(fresh=True))
+    began = time.perf_counter()
+    if measures:
+        _runner.run(job, watch=lambda _: None)
+    else:
+        vars(_runner)["Observer"] = Blind
+        _runner.run(
+            job,
+            watch=lambda _: None,
+            make_engine=lambda workers: CoresEngine(make_body_without, workers=workers, preload=["muster._task"]),
+        )
+    seconds = time.perf_counter() - began
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(seconds, sum(one.ru_utime + one.ru_stime for one in used))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""The worker body that measures nothing, for comparison; workers import it from here."""
+
+from typing import Any
+
+
+def make_body_without() -> Any:  # noqa: ANN401 (a worker body)
+    """Make the worker body that looks neither at itself nor at its machine."""
+    from muster import _task  # noqa: PLC0415 (only in the worker)
+
+    class Nothing:
+        def measured(self, work: Any, **_: object) -> object:  # noqa: ANN401 (a task's work)
+            return work()
+
+    _task.use_one_core()
+    worker: Any = _task.Worker()
+    worker._vitals = Nothing()  # noqa: SLF001 (what the benchmark takes away)
+    return worker

@@ -1,0 +1,54 @@
+"""Serve the page in a process beside a run: a second set of libraries and a busy page cost the run nothing."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from threading import Thread
+
+from muster._model import Snapshot
+from muster._watch.server import check_installed
+
+_SERVE = "import sys; from muster._watch.server import serve; serve(None, port=int(sys.argv[1]), with_parent=True)"
+
+
+class Page:
+    """The page of a run that goes on; where it is served is known a little later."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self.url = ""
+        self._has_told = False
+
+    def told(self, snapshot: Snapshot) -> Snapshot:
+        """Put where to watch into a snapshot's note, once, when it is known."""
+        if self._has_told or not self.url or not snapshot.run or snapshot.note:
+            return snapshot
+        self._has_told = True
+        return replace(snapshot, note=f"Watch at {self.url}runs/{snapshot.run}")
+
+
+@contextlib.contextmanager
+def beside(port: int) -> Iterator[Page]:
+    """Serve for as long as the context lasts, and until the page has been told the end.
+
+    Raises ``UsageError`` where the page's libraries are not installed.
+    """
+    check_installed()
+    page = Page()
+    with subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
+        [sys.executable, "-P", "-c", _SERVE, str(port)],
+        stdin=subprocess.PIPE,  # its end tells the server that this process is no more, however it ended
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the run
+    ) as server:
+
+        def listen() -> None:
+            said = server.stdout.readline() if server.stdout else ""
+            page.url = said.rpartition(" ")[2].strip()
+
+        listener = Thread(target=listen, daemon=True)
+        listener.start()
+        yield page

@@ -1,0 +1,142 @@
+"""The figures of a whole run, a step, a machine or a worker: the same for each, so that each can be shown alike."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from muster._measures import bound
+from muster._watch.pace import Throughput, throughput
+from muster._watch.series import rates, total
+from muster._watch.view import RunView
+from muster._watch.worker import FUNCTION, READ, ROWS_IN, ROWS_OUT, WRITE, Worker
+
+SHARES: Final = (0.5, 0.95, 0.99, 0.999, 0.9999)
+SHARE_NAMES: Final = ("50%", "95%", "99%", "99.9%", "99.99%")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Where the time of workers went, in seconds; ``there`` is how long they were there, each counted."""
+
+    read: float = 0.0
+    function: float = 0.0
+    write: float = 0.0
+    transfer: float = 0.0
+    waiting: float = 0.0
+    there: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        """Tell how much of it was work."""
+        return self.read + self.function + self.write
+
+    @property
+    def rest(self) -> float:
+        """Tell of how much nobody knows what it was: starting, and the tasks that still go on."""
+        return max(self.there - self.busy - self.transfer - self.waiting, 0.0)
+
+    @property
+    def efficiency(self) -> float | None:
+        """Tell which share of perfect scaling this is: workers that were busy all the time."""
+        return min(self.busy / self.there, 1.0) if self.there > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What somebody did: rows, calls of the function and how long each took, throughput, and rates over time."""
+
+    rows_in: int
+    rows_out: int
+    calls: int
+    bins: Counter[int]
+    rates_in: Sequence[float]
+    rates_out: Sequence[float]
+    recent_in: Throughput | None
+    recent_out: Throughput | None
+
+    @property
+    def bounds(self) -> list[float | None]:
+        """Tell below which time 50, 95, 99, 99.9 and 99.99% of the calls were, in seconds."""
+        return [bound(self.bins, share) for share in SHARES]
+
+
+def of_workers(view: RunView, workers: Sequence[Worker], now: float) -> Figures:
+    """Add up what some workers did until now, in seconds of the run."""
+    bins: Counter[int] = Counter()
+    for worker in workers:
+        bins.update(_bins_of(worker))
+    channels = [worker.series.at(view.clock) for worker in workers]
+    bursts = view.recent.of_workers({worker.name for worker in workers})
+    return Figures(
+        sum(worker.rows_in for worker in workers),
+        sum(worker.rows_out for worker in workers),
+        sum(step.batches for worker in workers for step in worker.steps),
+        bins,
+        rates(total(channel[ROWS_IN] for channel in channels), view.clock, now),
+        rates(total(channel[ROWS_OUT] for channel in channels), view.clock, now),
+        throughput(bursts, view.last, out=False),
+        throughput(bursts, view.last, out=True),
+    )
+
+
+def of_step(view: RunView, number: int, now: float) -> Figures:
+    """Add up what was done in a step, counted from 0, until now."""
+    steps = [worker.steps[number] for worker in view.workers.values() if number < len(worker.steps)]
+    bins: Counter[int] = Counter()
+    for step in steps:
+        bins.update(step.bins)
+    channels = view.steps[number].at(view.clock) if number < len(view.steps) else [[0.0], [0.0]]
+    bursts = view.recent.of_step(number)
+    return Figures(
+        sum(step.rows_in for step in steps),
+        sum(step.rows_out for step in steps),
+        sum(step.batches for step in steps),
+        bins,
+        rates(channels[0], view.clock, now),
+        rates(channels[1], view.clock, now),
+        throughput(bursts, view.last, out=False),
+        throughput(bursts, view.last, out=True),
+    )
+
+
+def spent(workers: Iterable[Worker], now: float, *, all_busy: bool) -> Spent:
+    """Add up where the time of some workers went; where all are busy, up to when it is known of each."""
+    mine = list(workers)
+    return Spent(
+        sum(worker.read for worker in mine),
+        sum(worker.function for worker in mine),
+        sum(worker.write for worker in mine),
+        sum(worker.transfer for worker in mine),
+        sum(worker.waiting for worker in mine),
+        sum(worker.seconds(min(worker.until, now) if all_busy and worker.tasks else now) for worker in mine),
+    )
+
+
+def activity(view: RunView, worker: Worker, now: float) -> list[tuple[float, float, float, float]]:
+    """Tell for each bucket how much of it a worker read, was in the function, wrote, and was idle, as shares of 1.
+
+    Where it was not there, all four are 0, and from when on nobody knows yet: it is at a task that has not ended.
+    """
+    channels, width = worker.series.at(view.clock), view.clock.width
+    found = []
+    for at in range(min(int(now / width) + 1, len(channels[0]))):
+        start, stop = at * width, min((at + 1) * width, now)
+        length = max(stop - start, 1e-9)
+        known = worker.until if worker.is_there and worker.tasks else now
+        there = sum(
+            max(min(stop, known if stay.stop is None else stay.stop) - max(start, stay.start), 0.0)
+            for stay in worker.present
+        )
+        busy = [channels[one][at] / length for one in (READ, FUNCTION, WRITE)]
+        scale = 1 / sum(busy) if sum(busy) > 1 else 1.0
+        read, function, write = (share * scale for share in busy)
+        found.append((read, function, write, max(there / length - read - function - write, 0.0)))
+    return found
+
+
+def _bins_of(worker: Worker) -> Counter[int]:
+    bins: Counter[int] = Counter()
+    for step in worker.steps:
+        bins.update(step.bins)
+    return bins

@@ -1,0 +1,171 @@
+"""What Prometheus is told about runs: names and units after its conventions."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from muster._measures import BINS_AN_OCTAVE
+from muster._watch.look import Look, MachineRow
+from muster._watch.worker import Worker
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_EDGES: Final = range(-13, 9)
+"""Powers of two, in seconds: exact edges of bins, from an eighth of a millisecond to four minutes."""
+
+_RUN: Final = ["run"]
+_STEP: Final = ["run", "step", "function"]
+_WORKER: Final = ["run", "worker", "machine"]
+_MACHINE: Final = ["run", "machine"]
+_ACTIVITIES: Final = ("read", "function", "write", "transfer", "waiting")
+
+
+_Of = TypeVar("_Of")
+_Tellers = Mapping[str, tuple[str, Callable[[_Of], float | None]]]
+"""Names of metrics, each with its help and how its value is found."""
+
+
+def text(looks: Iterable[Look]) -> str:
+    """Write what there is to tell about some runs."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Runs([*looks]))
+    return generate_latest(registry).decode()
+
+
+class _Runs(Collector):
+    def __init__(self, looks: Sequence[Look]) -> None:
+        self._looks = looks
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _of_runs(self._looks)
+        yield from _of_steps(self._looks)
+        yield from _of_workers(self._looks)
+        yield from _of_machines(self._looks)
+
+
+def _of_runs(looks: Sequence[Look]) -> Iterator[Metric]:
+    info = InfoMetricFamily("muster_run", "What a run does, to what, and what became of it so far.", labels=_RUN)
+    for look in looks:
+        told = {
+            "function": " | ".join(look.names),
+            "input": look.inputs,
+            "output": str(look.view.job.get("output", "")),
+        }
+        info.add_metric([look.view.run], {**told, "state": str(look.state)})
+    yield info
+    gauges: _Tellers[Look] = {
+        "muster_run_start_time_seconds": ("When the run began, since the epoch.", lambda look: look.view.begun),
+        "muster_run_duration_seconds": ("Time at work, without pauses between attempts.", lambda look: look.now),
+        "muster_run_going": ("1 while the process of the run is alive.", lambda look: float(look.is_going)),
+        "muster_run_rows_expected": ("Rows of the input, once they are counted.", lambda look: look.view.rows_total),
+        "muster_run_rows_settled": ("Rows that are done for good.", lambda look: look.view.rows_done),
+        "muster_run_progress_ratio": ("Share of the rows that is done.", lambda look: look.share),
+        "muster_run_workers": ("Workers that are there.", lambda look: look.there),
+        "muster_run_tasks_running": ("Tasks that are with workers.", lambda look: look.view.running),
+        "muster_run_cost_dollars": ("What the machines have cost.", lambda look: look.dollars),
+        "muster_run_efficiency_ratio": ("Share of perfect scaling.", lambda look: look.spent.efficiency),
+    }
+    for name, (help_text, tell) in gauges.items():
+        gauge = GaugeMetricFamily(name, help_text, labels=_RUN)
+        for look in looks:
+            value = tell(look)
+            if value is not None:
+                gauge.add_metric([look.view.run], value)
+        yield gauge
+    left = GaugeMetricFamily(
+        "muster_run_remaining_seconds", "Time until it is done, at least and at most.", labels=[*_RUN, "bound"]
+    )
+    bad = CounterMetricFamily("muster_bad_rows", "Rows that were rejected.", labels=_RUN)
+    retries = CounterMetricFamily("muster_retries", "Tasks that were tried again.", labels=[*_RUN, "reason"])
+    for look in looks:
+        for bound, seconds in zip(("low", "high"), look.left or (), strict=False):
+            left.add_metric([look.view.run, bound], seconds)
+        bad.add_metric([look.view.run], look.view.bad_rows)
+        for reason, count in look.view.retries.items():
+            retries.add_metric([look.view.run, reason], count)
+    yield from (left, bad, retries)
+
+
+def _of_steps(looks: Sequence[Look]) -> Iterator[Metric]:
+    rows_in = CounterMetricFamily("muster_step_input_rows", "Rows that went into a step.", labels=_STEP)
+    rows_out = CounterMetricFamily("muster_step_output_rows", "Rows that came out of a step.", labels=_STEP)
+    calls = HistogramMetricFamily("muster_batch_duration_seconds", "How long calls of a function took.", labels=_STEP)
+    for look in looks:
+        for row in look.steps:
+            labels = [look.view.run, str(row.number), row.name]
+            rows_in.add_metric(labels, row.figures.rows_in)
+            rows_out.add_metric(labels, row.figures.rows_out)
+            calls.add_metric(labels, _buckets(row.figures.bins), row.seconds)
+    yield from (rows_in, rows_out, calls)
+
+
+def _buckets(bins: Mapping[int, int]) -> list[tuple[str, float]]:
+    """Count calls that took less than each edge, and all."""
+    counted = [
+        (str(2.0**edge), float(sum(count for number, count in bins.items() if number < edge * BINS_AN_OCTAVE)))
+        for edge in _EDGES
+    ]
+    return [*counted, ("+Inf", float(sum(bins.values())))]
+
+
+def _of_workers(looks: Sequence[Look]) -> Iterator[Metric]:
+    sums: _Tellers[Worker] = {
+        "muster_worker_input_rows": ("Rows that a worker has read.", lambda worker: worker.rows_in),
+        "muster_worker_output_rows": ("Rows that a worker has written.", lambda worker: worker.rows_out),
+        "muster_worker_input_bytes": ("Bytes of input that a worker has read.", lambda worker: worker.bytes_in),
+        "muster_worker_output_bytes": ("Bytes of output that a worker has written.", lambda worker: worker.bytes_out),
+        "muster_worker_tasks": ("Tasks that a worker has done.", lambda worker: worker.tasks),
+        "muster_worker_cpu_seconds": ("Time of the processor that its tasks took.", lambda worker: worker.cpu),
+    }
+    for name, (help_text, tell) in sums.items():
+        counter = CounterMetricFamily(name, help_text, labels=_WORKER)
+        for labels, worker in _workers(looks):
+            counter.add_metric(labels, tell(worker) or 0)
+        yield counter
+    spent = CounterMetricFamily(
+        "muster_worker_activity_seconds", "What a worker's time went into.", labels=[*_WORKER, "activity"]
+    )
+    memory = GaugeMetricFamily("muster_worker_memory_bytes", "What a worker held last.", labels=_WORKER)
+    for labels, worker in _workers(looks):
+        for activity in _ACTIVITIES:
+            spent.add_metric([*labels, activity], getattr(worker, activity))
+        memory.add_metric(labels, worker.memory)
+    yield from (spent, memory)
+
+
+def _workers(looks: Sequence[Look]) -> Iterator[tuple[list[str], Worker]]:
+    for look in looks:
+        for worker in look.ordered():
+            yield [look.view.run, worker.name, worker.machine], worker
+
+
+def _of_machines(looks: Sequence[Look]) -> Iterator[Metric]:
+    gauges: _Tellers[MachineRow] = {
+        "muster_machine_workers": ("Workers of a machine that are there.", lambda row: row.there),
+        "muster_machine_cpu_ratio": ("Share of its processor that is busy.", lambda row: _of_load(row, "cpu")),
+        "muster_machine_memory_used_bytes": ("Memory in use.", lambda row: _of_load(row, "memory")),
+        "muster_machine_memory_size_bytes": ("Memory that it has.", lambda row: _of_load(row, "memory_total")),
+        "muster_machine_disk_free_bytes": ("Room on its disk.", lambda row: _of_load(row, "disk_free")),
+        "muster_machine_lease_remaining_seconds": ("How long it lives unless renewed.", lambda row: row.lease_left),
+    }
+    for name, (help_text, tell) in gauges.items():
+        gauge = GaugeMetricFamily(name, help_text, labels=_MACHINE)
+        for look in looks:
+            for row in look.machines:
+                value = tell(row)
+                if value is not None:
+                    gauge.add_metric([look.view.run, row.machine.name], value)
+        yield gauge
+
+
+def _of_load(row: MachineRow, name: str) -> float | None:
+    return float(getattr(row.machine.load, name)) if row.machine.load is not None else None

@@ -1,0 +1,234 @@
+"""The pages: fragments of HTML by their ids, of which a live page is made and kept up to date, and the report too."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from muster._history import Known
+from muster._watch import charts, figures, words
+from muster._watch.listing import Listed
+from muster._watch.look import Look
+from muster._watch.view import RunView
+
+_HERE: Final = Path(__file__).parent
+_FEW_WORKERS: Final = 16
+_TALL, _LOW, _LOWEST = 18, 6, 4
+"""Heights of a worker in the timeline."""
+
+OVERVIEW: Final = (
+    "head progress rates timeline machines steps workers spent calls rejects plan notes".split()  # noqa: SIM905
+)
+_IN_REPORT: Final = ("rates", "calls")
+_OF_PART: Final = ("head", "figures", "rates", "calls", "timeline", "inside")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: its title, the way to it from the list of runs, and its fragments."""
+
+    title: str
+    crumbs: Sequence[tuple[str, str]]
+    fragments: Mapping[str, Markup]
+    live: str = ""
+    """Where its changes are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A step, a machine or a worker, which has a page of its own."""
+
+    kind: str
+    name: str
+    figures: figures.Figures
+    facts: Sequence[tuple[str, str]] = ()
+    workers: Sequence[str] = ()
+    ties: Sequence[tuple[str, str, str]] = field(default=())
+    """What else leads on from here: what it is, its name, its address."""
+
+
+@cache
+def _templates() -> Environment:
+    loader = FileSystemLoader(_HERE / "templates")
+    found = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    found.filters |= {name: getattr(words, name) for name in _WRITTEN}
+    found.globals |= {"charts": charts, "words": words, "SHARES": figures.SHARE_NAMES}
+    return found
+
+
+_WRITTEN: Final = "count short pace size duration latency share dollars clock moment day".split()  # noqa: SIM905
+
+
+def static(name: str) -> str:
+    """Read one of the files that pages load."""
+    return (_HERE / "static" / name).read_text()
+
+
+def whole(page: Page) -> str:
+    """Write a page as a document."""
+    return _templates().get_template("page.html").render(page=page)
+
+
+def overview(look: Look) -> Page:
+    """Show a run."""
+    run = look.view.run
+    done = f"{int(look.share * 100)}% · " if look.is_going and look.share is not None else f"{look.badge[1]} · "
+    return Page(
+        f"{done}{look.short_names} · muster",
+        [("Runs", "/"), (run, "")],
+        fragments(look, OVERVIEW, link=_links(run)),
+        f"/runs/{quote(run)}/events",
+    )
+
+
+def part(look: Look, kind: str, name: str) -> Page | None:
+    """Show a step, a machine or a worker of a run; ``None`` where there is no such."""
+    subject = _SUBJECTS[kind](look, name) if kind in _SUBJECTS else None
+    if subject is None:
+        return None
+    run = look.view.run
+    return Page(
+        f"{subject.name} · {look.short_names} · muster",
+        [("Runs", "/"), (run, f"/runs/{quote(run)}"), (f"{subject.kind} {subject.name}", "")],
+        fragments(look, _OF_PART, link=_links(run), subject=subject),
+        f"/runs/{quote(run)}/{kind}/{quote(name, safe='')}/events",
+    )
+
+
+def document(look: Look, inside: Mapping[str, Markup], subjects: Sequence[tuple[str, str]]) -> str:
+    """Write a report: fragments of a run, and details of some of its parts, as a document that needs nothing else."""
+    details = []
+    for kind, name in subjects:
+        subject = _SUBJECTS[kind](look, name)
+        if subject is not None:
+            details.append((subject, [*fragments(look, _IN_REPORT, link=None, subject=subject).values()]))
+    css = Markup(static("watch.css"))  # noqa: S704 (our own file)
+    template = _templates().get_template("report.html")
+    return template.render(look=look, view=look.view, css=css, fragments=inside, subjects=details)
+
+
+def listing(listed: Sequence[Listed]) -> Page:
+    """Show the runs that are known."""
+    going = [one for one in listed if one.state == "running"]
+    told = f"{len(going)} running · " if going else ""
+    html = Markup(_templates().get_template("runs.html").render(runs=listed))  # noqa: S704 (rendered with escaping)
+    return Page(f"{told}Runs · muster", [("Runs", "")], {"runs": html}, "/events")
+
+
+def missing(what: str) -> Page:
+    """Say that there is no such page."""
+    html = Markup(_templates().get_template("missing.html").render(what=what))  # noqa: S704 (rendered with escaping)
+    return Page("Not here · muster", [("Runs", "/")], {"missing": html})
+
+
+def overview_of(known: Known) -> str:
+    """Open a run's page from its journal."""
+    view = RunView(known.run)
+    view.take_all(known.events())
+    return whole(overview(Look(view, known.state, time.time())))
+
+
+def fragments(look: Look, names: Sequence[str], **context: Any) -> dict[str, Markup]:  # noqa: ANN401 (of a template)
+    """Render fragments of a look; what has nothing to say is empty."""
+    given = {"look": look, "view": look.view, "lanes": lanes, "timeline": _timeline, **context}
+    return {
+        name: Markup(_templates().get_template(f"{name}.html").render(given).strip())  # noqa: S704 (with escaping)
+        for name in names
+    }
+
+
+def lanes(look: Look, machine: str | None = None) -> list[tuple[str, str, list[str]]]:
+    """Group workers as the timeline shows them: few one by one, many by machine. Kind, name, workers of each lane."""
+    workers = look.ordered(machine)
+    if len(workers) <= _FEW_WORKERS:
+        return [("workers", worker.name, [worker.name]) for worker in workers]
+    found: dict[str, list[str]] = {}
+    for worker in workers:
+        found.setdefault(worker.machine, []).append(worker.name)
+    return [("machines", name, names) for name, names in found.items()]
+
+
+def _timeline(look: Look, names: Sequence[str]) -> Markup:
+    rows = []
+    for name in names:
+        worker = look.view.workers[name]
+        spent = look.spent_by([worker])
+        told = f"{name}: {words.share(spent.efficiency)} busy, {words.count(worker.rows_in)} rows"
+        rows.append((told, figures.activity(look.view, worker, look.known)))
+    height = _TALL if len(names) == 1 else _LOW if len(names) <= _FEW_WORKERS else _LOWEST
+    return charts.timeline(rows, height=height, label=f"What {', '.join(names[:3])} did over time")
+
+
+def _links(run: str) -> Any:  # noqa: ANN401 (a function for templates)
+    return lambda kind, name: f"/runs/{quote(run)}/{kind}/{quote(str(name), safe='')}"
+
+
+def step(look: Look, name: str) -> Subject | None:
+    """Find a step by its number, from 1."""
+    if not name.isdecimal() or not 1 <= int(name) <= len(look.names):
+        return None
+    row = look.steps[int(name) - 1]
+    facts = [
+        ("Rows in", words.count(row.figures.rows_in)),
+        ("Rows out", words.count(row.figures.rows_out)),
+        ("Calls", words.count(row.figures.calls)),
+        ("In the function", words.duration(row.seconds)),
+        ("A row takes", words.latency(row.seconds / row.figures.rows_in) if row.figures.rows_in else words.NOTHING),
+    ]
+    return Subject("step", f"{name}, {row.name}", row.figures, facts)
+
+
+def machine(look: Look, name: str) -> Subject | None:
+    """Find a machine."""
+    row = next((row for row in look.machines if row.machine.name == name), None)
+    if row is None:
+        return None
+    load, workers = row.machine.load, look.ordered(name)
+    facts = [
+        ("Workers", f"{row.there} of {row.workers}" if look.is_going else words.count(row.workers)),
+        ("Rows", words.count(row.rows_in)),
+        ("Busy", words.share(row.spent.efficiency)),
+        ("Processor", f"{words.share(load.cpu)} of {load.cores} cores" if load else words.NOTHING),
+        ("Memory", f"{words.size(load.memory)} of {words.size(load.memory_total)}" if load else words.NOTHING),
+        ("Disk free", words.size(load.disk_free) if load else words.NOTHING),
+        ("Lease left", words.duration(row.lease_left)),
+    ]
+    names = [worker.name for worker in workers]
+    return Subject("machine", name, figures.of_workers(look.view, workers, look.known), facts, names)
+
+
+def worker(look: Look, name: str) -> Subject | None:
+    """Find a worker."""
+    row = next((row for row in look.workers if row.worker.name == name), None)
+    if row is None:
+        return None
+    found = row.worker
+    facts = [
+        ("State", _state(look, row.worker)),
+        ("Tasks", words.count(found.tasks)),
+        ("Rows", words.count(found.rows_in)),
+        ("Bad rows", words.count(found.bad_rows)),
+        ("Busy", words.share(row.spent.efficiency)),
+        ("Processor time", words.duration(found.cpu)),
+        ("Memory", words.size(found.memory)),
+        ("Read", words.size(found.bytes_in)),
+        ("Written", words.size(found.bytes_out)),
+    ]
+    link = _links(look.view.run)
+    ties = [("machine", found.machine, link("machines", found.machine))] if found.machine else []
+    return Subject("worker", name, figures.of_workers(look.view, [found], look.known), facts, [name], ties)
+
+
+def _state(look: Look, found: Any) -> str:  # noqa: ANN401
+    if found.is_there:
+        return "at work"
+    return f"gone: {found.gone}" if found.gone else "done" if not look.is_going else "gone"
+
+
+_SUBJECTS: Final = {"steps": step, "machines": machine, "workers": worker}

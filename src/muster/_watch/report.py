@@ -1,0 +1,37 @@
+"""The report of a run: one HTML file that needs nothing else, from the same templates as the live page."""
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from muster._history import Known, find
+from muster._watch.needs import needing
+
+if TYPE_CHECKING:
+    from muster._watch.look import Look
+
+_IN_DETAIL: Final = 32
+
+
+def report(run: str | None) -> str:
+    """Write the report of a run, the newest for ``None``, as HTML. Raises ``UsageError`` where there is no such run."""
+    known = find(run)
+    with needing("muster report"):
+        from muster._watch import pages  # noqa: PLC0415 (only this verb needs its packages)
+    look = _look(known)
+    return pages.document(look, pages.fragments(look, pages.OVERVIEW, link=None), _subjects(look))
+
+
+def _look(known: Known) -> "Look":
+    from muster._watch.look import Look  # noqa: PLC0415 (likewise)
+    from muster._watch.view import RunView  # noqa: PLC0415 (likewise)
+
+    view = RunView(known.run)
+    view.take_all(known.events())
+    return Look(view, known.state, time.time())
+
+
+def _subjects(look: "Look") -> list[tuple[str, str]]:
+    """Name the steps and machines that are told of in detail: where there is one, the whole run says it all."""
+    steps = [("steps", str(row.number)) for row in look.steps]
+    machines = [("machines", row.machine.name) for row in look.machines]
+    return [one for some in (steps, machines) if len(some) > 1 for one in some[:_IN_DETAIL]]

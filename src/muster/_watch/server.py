@@ -1,0 +1,89 @@
+"""Serve the live page on this computer alone, until somebody ends it."""
+
+import errno
+import importlib.util
+import os
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from muster._history import find
+from muster._watch.needs import needing
+from muster.errors import UsageError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+HERE: Final = "127.0.0.1"
+_TRIED: Final = 100
+_LAST_PORT: Final = 65535
+_CHUNK: Final = 4096
+
+
+def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False) -> None:
+    """Serve the pages until Ctrl-C or a signal; or until standard input ends, if it is to end with its parent.
+
+    Prints where, as one line. A port that is taken leaves the next free one; 0 is any. Raises ``UsageError`` for a run
+    that there is not, and where packages are missing.
+    """
+    place = f"/runs/{quote(find(run).run)}" if run is not None else "/"
+    with needing("muster watch"):
+        import uvicorn  # noqa: PLC0415 (only this verb needs it)
+
+        from muster._watch.app import Site  # noqa: PLC0415 (likewise)
+    site = Site()
+    with _listen(port) as listener:
+        config = uvicorn.Config(site.app(), log_config=None, access_log=False, lifespan="off", ws="none")
+        config.server_header, config.timeout_graceful_shutdown = False, 2
+        server = uvicorn.Server(config)
+        site.is_closing = lambda: server.should_exit
+        _end_quietly(server, with_parent=with_parent)
+        taken = listener.getsockname()[1]
+        told = f"Port {port} is taken. " if port not in {0, taken} else ""
+        print(f"{told}Watch at http://{HERE}:{taken}{place}", flush=True)  # noqa: T201 (this verb's answer)
+        server.run(sockets=[listener])
+
+
+def check_installed() -> None:
+    """Check that what a page needs is there, without loading it. Raises ``UsageError``."""
+    for name in ("jinja2", "prometheus_client", "starlette", "uvicorn"):
+        with needing("A live page"):
+            if importlib.util.find_spec(name) is None:
+                raise ModuleNotFoundError(name=name)
+
+
+def _listen(port: int) -> socket.socket:
+    """Take the port, or the next that is free. Raises ``UsageError`` when none is."""
+    last = min(port + _TRIED, _LAST_PORT) if port else 0
+    for tried in range(port, last + 1):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((HERE, tried))
+            listener.listen(64)
+        except OSError as error:
+            listener.close()
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                raise
+        else:
+            return listener
+    raise UsageError(f"No port from {port} to {last} is free on {HERE}. Choose another with --port, or 0 for any.")
+
+
+def _end_quietly(server: "uvicorn.Server", *, with_parent: bool) -> None:
+    """Make Ctrl-C, a signal or the end of standard input end the server, and nothing but that."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    def outlive() -> None:
+        while os.read(0, _CHUNK):
+            pass
+        end()
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, end)
+    if with_parent:
+        threading.Thread(target=outlive, daemon=True).start()

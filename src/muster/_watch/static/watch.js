@@ -1,0 +1,76 @@
+// Put what the server tells in place, where it differs: what is focused, open or scrolled stays as it is.
+"use strict";
+
+const connection = document.getElementById("connection");
+const address = document.body.dataset.live;
+let source = null;
+
+function sync(now, next) {
+  if (now.nodeType !== next.nodeType || now.nodeName !== next.nodeName || now.id !== next.id) {
+    now.replaceWith(next.cloneNode(true));
+  } else if (now.nodeType === Node.ELEMENT_NODE) {
+    syncAttributes(now, next);
+    syncChildren(now, next);
+  } else if (now.nodeValue !== next.nodeValue) {
+    now.nodeValue = next.nodeValue;
+  }
+}
+
+function syncAttributes(now, next) {
+  for (const { name, value } of [...next.attributes]) {
+    if (now.getAttribute(name) !== value) now.setAttribute(name, value);
+  }
+  for (const { name } of [...now.attributes]) {
+    if (!next.hasAttribute(name) && !(now.nodeName === "DETAILS" && name === "open")) now.removeAttribute(name);
+  }
+}
+
+function syncChildren(now, next) {
+  const before = [...now.childNodes], after = [...next.childNodes];
+  after.forEach((node, at) => (at < before.length ? sync(before[at], node) : now.append(node.cloneNode(true))));
+  before.slice(after.length).forEach((node) => node.remove());
+}
+
+function show(event) {
+  for (const [name, html] of Object.entries(JSON.parse(event.data))) {
+    const place = document.getElementById(name);
+    if (name === "title") document.title = html;
+    else if (place) {
+      const next = document.createElement("template");
+      next.innerHTML = html;
+      syncChildren(place, next.content);
+    }
+  }
+  say("");
+}
+
+function say(text) {
+  if (connection.textContent !== text) connection.textContent = text;
+  connection.classList.toggle("lost", text !== "");
+}
+
+function connect() {
+  if (!address || source) return;
+  source = new EventSource(address);
+  source.onmessage = show;
+  source.onopen = () => say("");
+  source.onerror = () => {
+    say("Connection lost, trying again. This is how it was at " + new Date().toLocaleTimeString() + ".");
+    if (source.readyState === EventSource.CLOSED) setTimeout(reconnect, 3000);
+  };
+}
+
+function disconnect() {
+  if (source) source.close();
+  source = null;
+}
+
+function reconnect() {
+  disconnect();
+  if (!document.hidden) connect();
+}
+
+document.addEventListener("visibilitychange", reconnect);
+addEventListener("pagehide", disconnect);
+addEventListener("pageshow", reconnect);
+connect();

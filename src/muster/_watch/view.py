@@ -1,0 +1,308 @@
+"""What the events of a run add up to, for those who look at it: bounded in size, however long it takes."""
+
+import gc
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from muster._journal import Event
+from muster._measures import Measured
+from muster._model import Load, Reason
+from muster._watch.pace import Burst, Recent
+from muster._watch.series import BUCKETS, Clock, Series
+from muster._watch.worker import Worker
+
+_HOUR: Final = 3600
+_NOTES: Final = 50
+_STEP_CHANNELS: Final = 2
+_SECONDS, _TOTAL = 6, 3
+"""Where a measured event tells of a worker how long its tasks took."""
+
+_SETTLED_AT_ONCE: Final = 10
+"""So many measured events, which are 2% of a run at most; with few workers fewer, as that costs little."""
+
+_WORKERS_AN_EVENT: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One process's work on a run; ``time`` is when it began, in seconds of the run."""
+
+    number: int
+    time: float
+    engine: str
+    workers: int
+    pid: int
+    cluster: str
+    prices: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that happened, and when by the clock."""
+
+    at: float
+    kind: str
+    text: str
+    machine: str = ""
+    count: int = 1
+
+
+@dataclass(slots=True)
+class Machine:
+    """One computer of a run: its load when last told, and its lease, which began at ``renewed`` by the clock."""
+
+    name: str
+    load: Load | None = None
+    lease: float | None = None
+    renewed: float = 0.0
+
+    def lease_left(self, at: float) -> float | None:
+        """Tell how many seconds it may still live, unless it is renewed."""
+        return None if self.lease is None else max(self.renewed + self.lease - at, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was predicted at ``time``, in seconds of the run."""
+
+    time: float
+    rows_left: int
+    workers: int
+    seconds: tuple[float, float]
+    rows_per_second: float
+    dollars: float | None
+
+
+@dataclass(slots=True)
+class RunView:
+    """Add up events. Times are seconds of work: from the first event on, without the pauses between attempts."""
+
+    run: str = ""
+    job: Mapping[str, Any] = field(default_factory=dict)
+    begun: float | None = None
+    last_at: float = 0.0
+    last: float = 0.0
+    paused: float = 0.0
+    attempts: list[Attempt] = field(default_factory=list)
+    phase: str = ""
+    waiting_for: str = ""
+    rows_done: int = 0
+    rows_total: int | None = None
+    bad_rows: int = 0
+    running: int = 0
+    workers: dict[str, Worker] = field(default_factory=dict)
+    machines: dict[str, Machine] = field(default_factory=dict)
+    reasons: Measured = field(default_factory=Measured)
+    retries: Counter[str] = field(default_factory=Counter)
+    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_NOTES))
+    plan: Plan | None = None
+    stopped: tuple[str, str] | None = None
+    result: Mapping[str, Any] | None = None
+    clock: Clock = field(default_factory=Clock)
+    steps: list[Series] = field(default_factory=list)
+    recent: Recent = field(default_factory=Recent)
+    _unsettled: int = 0
+
+    def take(self, event: Event) -> None:
+        """Add an event; those of other kinds than are shown change nothing."""
+        taken = _TAKEN.get(event["event"])
+        if taken is not None:
+            at = event.get("at", self.last_at)
+            if self.begun is None:
+                self.begun = at
+            if event["event"] == "attempt":
+                self._pause(at, event)
+            self.last_at = max(at, self.last_at)
+            self.last = max(at - self.begun - self.paused, self.last)
+            self.clock.reach(self.last)
+            taken(self, event)
+
+    def take_all(self, events: Iterable[Event]) -> None:
+        """Add many events, without looking for garbage meanwhile: they leave none that has to be looked for."""
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            for event in events:
+                self.take(event)
+        finally:
+            if was_on:
+                gc.enable()
+
+    def elapsed(self, at: float, *, going: bool) -> float:
+        """Tell how many seconds of work there were by a time of the clock; of a run that is over, in all."""
+        if not going or self.begun is None:
+            return self.last
+        return max(at - self.begun - self.paused, self.last)
+
+    def dollars(self, now: float) -> float | None:
+        """Tell what the machines cost until now, in seconds of the run; ``None`` if nobody knows their prices."""
+        prices = {name: price for attempt in self.attempts for name, price in attempt.prices.items()}
+        if self.result is not None and self.result.get("cost"):
+            return float(self.result["cost"])
+        if not prices:
+            return None
+        return sum(price * self.seconds_of(name, now) / _HOUR for name, price in prices.items())
+
+    def seconds_of(self, machine: str, now: float) -> float:
+        """Tell how long a machine was there: while any of its workers was."""
+        stays = sorted(
+            (stay.start, now if stay.stop is None else stay.stop)
+            for worker in self.workers.values()
+            if worker.machine == machine
+            for stay in worker.present
+        )
+        seconds, reached = 0.0, 0.0
+        for start, stop in stays:
+            seconds += max(stop - max(start, reached), 0.0)
+            reached = max(reached, stop)
+        return seconds
+
+    def _pause(self, at: float, event: Event) -> None:
+        """Leave the time since the attempt before out, and its workers, unless this is the same process."""
+        if self.attempts and self.attempts[-1].pid != event["pid"]:
+            self.paused += max(at - self.last_at, 0.0)
+            for worker in self.workers.values():
+                worker.leave(self.last)
+
+    def _started(self, event: Event) -> None:
+        self.run, self.job = event["run"], event["job"]
+
+    def _attempt(self, event: Event) -> None:
+        engine, cluster = event["engine"], event["cluster"] or ""
+        number, pid = event["number"], event["pid"]
+        self.attempts.append(Attempt(number, self.last, engine, event["workers"], pid, cluster, event["prices"]))
+        self.stopped, self.waiting_for, self.running = None, "", 0
+        self.recent = Recent()
+        if len(self.attempts) > 1:
+            self._note(event, "attempt", f"Attempt {len(self.attempts)} began.")
+
+    def _joined(self, event: Event) -> None:
+        worker = self._met(event["worker"])
+        worker.machine = event["machine"]
+        worker.join(self.last)
+        self.machines.setdefault(worker.machine, Machine(worker.machine))
+        self._note_joined(event)
+
+    def _left(self, event: Event) -> None:
+        if event["worker"] in self.workers:
+            self.workers[event["worker"]].leave(self.last, reason=event["reason"])
+            self._note(event, "left", f"Worker {event['worker']} left: {event['reason']}.")
+
+    def _phase(self, event: Event) -> None:
+        self.phase = event["phase"]
+
+    def _measured(self, event: Event) -> None:
+        self._take_progress(event)
+        now, span, workers = self.last, event["span"], self.workers
+        for name, told in event["workers"].items():
+            worker = workers.get(name) or self._met(name)
+            worker.take(told, now - max(span, told[_SECONDS][_TOTAL]), now)
+        self._unsettled += 1
+        if self._unsettled >= min(len(workers) // _WORKERS_AN_EVENT, _SETTLED_AT_ONCE):
+            self.settle()
+        for name, load in event["machines"].items():
+            self.machines.setdefault(name, Machine(name)).load = Load(*load)
+        self.reasons.add_reasons(Reason(*told) for told in event["reasons"])
+
+    def settle(self) -> None:
+        """Add up what was told of workers lately; before that their sums lag a few events behind."""
+        bursts: dict[str, Burst] = {}
+        steps: list[list[float]] = []
+        self._unsettled = 0
+        for name, worker in self.workers.items():
+            settled = worker.settle(self.clock)
+            if settled is None:
+                continue
+            bursts[name] = settled.rows_in, settled.rows_out, settled.since, settled.until
+            for at, (rows_in, rows_out) in enumerate(settled.steps):
+                if at == len(steps):
+                    steps.append([0.0, 0.0])
+                steps[at][0] += rows_in
+                steps[at][1] += rows_out
+        if bursts:
+            self._settle_steps(steps, min(burst[2] for burst in bursts.values()), bursts)
+
+    def _take_progress(self, event: Event) -> None:
+        self.rows_done, self.rows_total = event["rows_done"], event["rows_total"]
+        self.bad_rows, self.running = event["bad_rows"], event["running"]
+        self.waiting_for = event["waiting_for"]
+        self.recent.reach(self.last, self.rows_done)
+
+    def _settle_steps(self, steps: list[list[float]], since: float, bursts: dict[str, Burst]) -> None:
+        shares = self.clock.split(since, self.last)
+        for at, sums in enumerate(steps):
+            if at == len(self.steps):
+                self.steps.append(Series(_STEP_CHANNELS))
+            self.steps[at].add(self.clock, shares, sums)
+        self.recent.add(self.last, bursts, [(rows_in, rows_out, since, self.last) for rows_in, rows_out in steps])
+
+    def _retried(self, event: Event) -> None:
+        self.retries[event["reason"]] += 1
+        rows = f"{event['rows']:,} rows were" if event.get("rows") else "A task was"
+        self._note(event, "retried", f"{rows} tried again: {event['reason']}.")
+
+    def _told(self, event: Event) -> None:
+        self._note(event, "told", event["text"])
+
+    def _renewed(self, event: Event) -> None:
+        for name in event["machines"]:
+            machine = self.machines.setdefault(name, Machine(name))
+            machine.lease, machine.renewed = event["lease"], event["at"]
+
+    def _planned(self, event: Event) -> None:
+        low, high = event["seconds"]
+        self.plan = Plan(
+            self.last,
+            event["rows_left"],
+            event["workers"],
+            (low, high),
+            event["rows_per_second"],
+            event.get("dollars"),
+        )
+
+    def _stopped(self, event: Event) -> None:
+        self.stopped = event["error"], event["message"]
+        self._end(event, "stopped", f"The run stopped: {event['error']}.")
+
+    def _finished(self, event: Event) -> None:
+        self.result = event["result"]
+        self.rows_done = self.rows_total = self.result["rows_in"]
+        self.bad_rows = self.result["bad_rows"]
+        self._end(event, "finished", "The run finished.")
+
+    def _end(self, event: Event, kind: str, text: str) -> None:
+        self.waiting_for, self.running = "", 0
+        for worker in self.workers.values():
+            worker.leave(self.last)
+        self._note(event, kind, text)
+
+    def _met(self, name: str) -> Worker:
+        """Find a worker, or meet it, though nobody told that it joined."""
+        worker = self.workers.get(name)
+        if worker is None:
+            worker = self.workers[name] = Worker(name)
+        worker.join(self.last)
+        return worker
+
+    def _note_joined(self, event: Event) -> None:
+        """Note that a worker joined; those that join a machine together share one note."""
+        worker, machine, count = event["worker"], event["machine"], 1
+        if self.notes and (self.notes[-1].kind, self.notes[-1].machine) == ("joined", machine):
+            count += self.notes.pop().count
+        who = f"{count:,} workers" if count > 1 else f"Worker {worker}"
+        self.notes.append(Note(event.get("at", self.last_at), "joined", f"{who} joined on {machine}.", machine, count))
+
+    def _note(self, event: Event, kind: str, text: str) -> None:
+        self.notes.append(Note(event.get("at", self.last_at), kind, text))
+
+
+_TAKEN: Final[Mapping[str, Callable[[RunView, Event], None]]] = {
+    kind: getattr(RunView, f"_{kind}")
+    for kind in (
+        "started attempt joined left phase measured retried told renewed planned stopped finished".split()  # noqa: SIM905
+    )
+}
+
+__all__ = ["BUCKETS", "Attempt", "Machine", "Note", "Plan", "RunView"]

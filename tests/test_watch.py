@@ -1,0 +1,424 @@
+"""The view of a run, its charts, pages, metrics and report: all made of events alone."""
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from muster._history import find, known
+from muster._measures import Measured, StepSum, WorkerSum, bin_of, bound
+from muster._model import Seconds
+from muster._watch import charts, pages, words
+from muster._watch.axes import nice
+from muster._watch.figures import activity
+from muster._watch.look import Look
+from muster._watch.metrics import text
+from muster._watch.pace import Recent, throughput
+from muster._watch.report import report
+from muster._watch.series import BUCKETS, Clock, Series, rates
+from muster._watch.view import RunView
+from muster.errors import UsageError
+from watching import INJECTION, Story, going, large, rejecting, resumed, stopped
+
+HELD_IN_ONE = re.compile(r"https?://", re.IGNORECASE)
+
+
+def look_at(run: str | None = None, *, at: float | None = None) -> Look:
+    """Look at a run as the page does."""
+    found = find(run)
+    view = RunView(found.run)
+    for event in found.events():
+        view.take(event)
+    return Look(view, found.state, at or view.last_at)
+
+
+def did(rows: int, seconds: float, *, waiting: float = 0.0) -> WorkerSum:
+    """Make the measures of one task."""
+    step = StepSum(rows, rows, 1, seconds, Counter({bin_of(seconds): 1}))
+    return WorkerSum(
+        1, rows, rows, rows * 100, rows * 120, 0, Seconds(0, seconds, 0, seconds, 0, waiting), 0, 1, [step]
+    )
+
+
+# Series
+
+
+def test_series_keep_their_sums_when_their_buckets_double() -> None:
+    clock, series, chance = Clock(), Series(1), random.Random(1)  # noqa: S311 (no secret)
+    wanted, now = 0.0, 0.0
+    for _ in range(3000):
+        now += chance.expovariate(0.5)
+        clock.reach(now)
+        amount, start = chance.uniform(0, 100), max(now - chance.expovariate(0.2), 0.0)
+        series.add(clock, clock.split(start, now), [amount])
+        wanted += amount
+    assert sum(series.at(clock)[0]) == pytest.approx(wanted)
+    assert len(series.at(clock)[0]) == BUCKETS
+    assert BUCKETS / 2 * clock.width <= now < BUCKETS * clock.width
+
+
+def test_what_took_long_is_spread_backwards_over_the_time_it_took() -> None:
+    clock = Clock()
+    assert clock.split(1.0, 2.0) == [(2, 0.5), (3, 0.5), (4, 0.0)]
+    shares = clock.split(0.25, 3.25)
+    assert [bucket for bucket, _ in shares] == [0, 1, 2, 3, 4, 5, 6]
+    assert sum(share for _, share in shares) == pytest.approx(1)
+    assert shares[0][1] == pytest.approx(0.25 / 3)
+    assert sum(share for _, share in clock.split(-5.0, 0.2)) == pytest.approx(1)
+
+
+def test_rates_leave_out_a_bucket_that_has_hardly_begun() -> None:
+    clock = Clock()
+    assert rates([1.0, 1.0, 0.1, 0.0], clock, 1.1) == [2.0, 2.0]
+    assert rates([1.0, 1.0, 0.4, 0.0], clock, 1.4) == pytest.approx([2.0, 2.0, 1.0])
+
+
+def test_throughput_tells_the_least_the_median_and_the_most_of_five_minutes() -> None:
+    recent = Recent()
+    for second in range(600):
+        recent.add(second + 1.0, {"1": (100 if second < 450 else 200, 50, float(second), second + 1.0)}, [])
+    found = throughput(recent.of_workers({"1"}), 600.0, out=False)
+    assert found is not None
+    assert (found.least, found.median, found.most) == pytest.approx((100, 150, 200), rel=0.35)
+    assert len(recent.told) <= 302
+    assert throughput([], 1.0, out=True) is None
+
+
+# The view
+
+
+def test_the_view_adds_up_what_workers_did(tmp_path: Path) -> None:
+    story = large(tmp_path)
+    look = look_at(story.run)
+    view = look.view
+    assert sum(worker.rows_in for worker in view.workers.values()) == view.rows_done == story.rows_done
+    assert len(view.workers) == 28
+    assert len(view.machines) == 4
+    assert look.figures.rows_in == view.rows_done
+    assert sum(look.figures.bins.values()) == look.figures.calls
+    assert look.steps[0].figures.rows_in == view.rows_done
+    assert sum(row.rows_in for row in look.machines) == view.rows_done
+    assert [row.machine.name for row in look.machines] == ["m1", "m2", "m3", "m4"]
+    area = sum(rate * view.clock.width for rate in look.figures.rates_in)
+    assert area == pytest.approx(view.rows_done, rel=0.02)
+
+
+def test_bounds_of_a_run_are_those_of_all_its_calls(tmp_path: Path) -> None:
+    story = Story(tmp_path).begin()
+    taken = [0.001 * 1.01**at for at in range(1000)]
+    for at, seconds in enumerate(taken):
+        story.at += 1
+        story.measured(Measured({str(at % 2 + 1): did(10, seconds)}), span=1.0)
+    found = look_at(story.run).figures.bounds
+    for share, told in zip((0.5, 0.95, 0.99, 0.999), found, strict=False):
+        truth = sorted(taken)[max(int(share * len(taken)) - 1, 0)]
+        assert told is not None
+        assert truth <= told * 1.01
+        assert told <= truth * 1.3
+    assert bound({}, 0.5) is None
+
+
+def test_a_long_task_counts_as_busy_for_all_the_time_it_took(tmp_path: Path) -> None:
+    story = Story(tmp_path, machines={"atlas": 1}).begin()
+    story.at += 30
+    story.measured(Measured({"1": did(1000, 20.0)}), span=0.5)
+    look = look_at(story.run)
+    shares = activity(look.view, look.view.workers["1"], look.now)
+    width = look.view.clock.width
+    busy = [at * width for at, (_, function, _, _) in enumerate(shares) if function > 0.9]
+    assert busy[-1] - busy[0] == pytest.approx(19.5, abs=1.1)
+    idle = sum(idle for _, _, _, idle in shares) * width
+    assert idle == pytest.approx(10, abs=1.5)
+
+
+def test_a_pause_between_attempts_is_not_time_at_work(tmp_path: Path) -> None:
+    story = resumed(tmp_path)
+    look = look_at(story.run)
+    assert look.now < 120
+    assert look.view.paused == pytest.approx(3600, abs=1)
+    assert len(look.view.attempts) == 2
+    assert look.badge == ("finished", "finished")
+    assert look.spent.efficiency is not None
+    assert look.spent.efficiency > 0.85
+    assert look.spent.there == pytest.approx(2 * look.now, rel=0.1)
+
+
+def test_a_resumed_attempt_of_the_same_process_keeps_its_workers(tmp_path: Path) -> None:
+    story = Story(tmp_path).begin().work(5)
+    story.write("attempt", number=2, pid=os.getpid() + 1, workers=2, engine="cores", cluster=None, prices={})
+    story.work(5)
+    assert look_at(story.run).there == 2
+
+
+def test_the_rest_is_told_as_a_range_that_shrinks(tmp_path: Path) -> None:
+    story = Story(tmp_path, rows_total=100_000).begin().work(5)
+    early = look_at(story.run).left
+    story.work(50)
+    late = look_at(story.run).left
+    assert early is not None
+    assert late is not None
+    assert late[1] - late[0] < early[1] - early[0]
+    assert late[0] < (100_000 - story.rows_done) / 1425 < late[1]
+
+
+def test_a_run_that_stopped_tells_why(tmp_path: Path) -> None:
+    look = look_at(stopped(tmp_path).run)
+    assert look.badge == ("stopped", "stopped")
+    page = pages.whole(pages.overview(look))
+    assert "TooManyBadRowsError" in page
+    assert "1,001 rows were rejected; 1,000 are allowed." in page
+    assert "type the same command again" in page
+
+
+def test_money_counts_machines_from_when_they_came_until_they_left(tmp_path: Path) -> None:
+    story = Story(tmp_path, machines={"m1": 1, "m2": 1}, at=time.time() - 7200).begin(prices={"m1": 1.0, "m2": 2.0})
+    story.at += 1800
+    story.write("left", worker="m2-1", reason="its lease ended")
+    story.at += 1800
+    story.measured(Measured({"m1-1": did(10, 1.0)}))
+    assert look_at(story.run).dollars == pytest.approx(1.0 + 1.0, rel=0.01)
+
+
+def test_leases_run_down(tmp_path: Path) -> None:
+    story = large(tmp_path)
+    renewed = look_at(story.run).view.machines["m1"].renewed
+    assert look_at(story.run, at=renewed + 600).machines[0].lease_left == pytest.approx(300)
+
+
+def test_a_view_stays_small_however_long_the_run(tmp_path: Path) -> None:
+    story = Story(tmp_path, rows_total=10**12, at=time.time() - 10**7).begin()
+    view = RunView()
+    story.work(10**6, span=1000)
+    for event in find(story.run).events():
+        view.take(event)
+    look = Look(view, find(story.run).state, view.last_at)
+    assert all(len(channel) == BUCKETS for worker in view.workers.values() for channel in worker.series.channels)
+    assert len(look.figures.rates_in) <= BUCKETS
+    assert len(view.recent.told) < 400
+    assert len(view.recent.done) < 400
+
+
+def test_old_journals_without_measures_are_shown_as_well(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.journal.write(
+        "started", at=story.at, run=story.run, job={"inputs": [["a.csv", 1, ""]], "steps": [["f", ""]], "output": "b"}
+    )
+    look = look_at(story.run)
+    assert "a.csv" in pages.whole(pages.overview(look))
+
+
+# Charts
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 59, 240])
+def test_charts_are_well_formed(count: int) -> None:
+    values = [float(at % 7) for at in range(count)]
+    shares = [(0.1, 0.5, 0.1, 0.3)] * count
+    for drawn in (
+        charts.rate_chart(values, values, elapsed=count, label="<&>"),
+        charts.timeline([("<a>", shares), ("b", [])], height=10, label="'\""),
+        charts.sparkline(values, label="x"),
+        charts.bar(None, label="x"),
+        charts.bar(0.3, label="x"),
+        charts.stacked([("read", float(count)), ("write", 0.0)], label="x"),
+        charts.histogram({at: 1 + at for at in range(count)} or {0: 1}, label="x"),
+    ):
+        ET.fromstring(drawn)  # noqa: S314 (our own)
+    assert charts.histogram({}, label="x") == ""
+
+
+def test_scales_end_at_round_numbers() -> None:
+    assert [nice(number) for number in (0, 0.7, 1, 1.1, 13, 999, 1000, 1001)] == [1, 0.8, 1, 1.2, 16, 1000, 1000, 1200]
+
+
+def test_numbers_are_written_as_people_do() -> None:
+    assert words.between(70, 110) == "1.2–1.8 min"  # noqa: RUF001
+    assert words.between(8, 9) == "8–9 s"  # noqa: RUF001
+    assert words.duration(3725) == "1h02m"
+    assert words.latency(0.00123) == "1.23 ms"
+    assert words.latency(0.0000123) == "12.3 µs"
+    assert words.size(1_234_000_000) == "1.2 GB"
+    assert words.short(1600) == "1.6k"
+    assert words.share(0.043) == "4.3%"
+    assert words.pace(None) == words.NOTHING
+
+
+# Pages
+
+
+def test_what_others_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
+    story = Story(tmp_path, steps=(f"x.py:{INJECTION}",), machines={f"m{INJECTION}": 1, "m2": 1})
+    story.begin(inputs=(INJECTION,), output=INJECTION).work(3, waiting_for=INJECTION)
+    story.write("told", text=INJECTION)
+    story.write("retried", rows=1, reason=INJECTION)
+    story.reject(INJECTION, 1, example=INJECTION + "'\">")
+    look = look_at(story.run)
+    worker = next(iter(look.view.workers))
+    shown = [
+        pages.overview(look),
+        pages.part(look, "steps", "1"),
+        pages.part(look, "machines", f"m{INJECTION}"),
+        pages.part(look, "workers", worker),
+        pages.missing(INJECTION),
+    ]
+    for page in shown:
+        assert page is not None
+        html = pages.whole(page)
+        assert "alert(" in html
+        assert "<script>" not in html
+    assert "<script" not in report(story.run)
+    assert "alert(" in report(story.run)
+
+
+def test_rejects_are_grouped_by_reason_with_one_in_full(tmp_path: Path) -> None:
+    look = look_at(rejecting(tmp_path).run)
+    html = pages.overview(look).fragments["rejects"]
+    assert "could not convert string to float" in html
+    assert "212" in html
+    assert "215 in" in html
+    assert "classified.csv.rejects.jsonl" in html
+    assert html.index("212") < html.index("KeyError")
+
+
+def test_sections_with_nothing_to_say_are_empty(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.write("started", run=story.run, job={"inputs": [], "steps": [], "output": "o"})
+    fragments = pages.overview(look_at(story.run)).fragments
+    assert fragments["head"]
+    assert all(not fragments[name] for name in ("rates", "timeline", "machines", "workers", "spent", "rejects", "plan"))
+
+
+def test_every_level_leads_to_the_next(tmp_path: Path) -> None:
+    look = look_at(large(tmp_path).run)
+    html = pages.whole(pages.overview(look))
+    for address in re.findall(r'href="/runs/[^/"]+/(steps|machines|workers)/([^"]+)"', html):
+        page = pages.part(look, *address)
+        assert page is not None
+        below = pages.whole(page)
+        assert f'href="/runs/{look.view.run}"' in below
+        if "m2-1" in address:  # it never had anything to do
+            continue
+        assert "That share of calls took less than" in below
+        assert "99.99%" in below
+        assert "Rows a second, last five minutes" in below
+    assert pages.part(look, "workers", "m9-9") is None
+    assert pages.part(look, "steps", "2") is None
+    assert pages.part(look, "steps", "0") is None
+    assert pages.part(look, "friends", "1") is None
+
+
+# Metrics
+
+
+def metrics_of(*runs: str) -> tuple[str, dict[str, list[Sample]]]:
+    told = text([look_at(run) for run in runs])
+    return told, {family.name: family.samples for family in text_string_to_metric_families(told)}
+
+
+def test_metrics_follow_the_conventions(tmp_path: Path) -> None:
+    told, _ = metrics_of(large(tmp_path).run, rejecting(tmp_path).run)
+    families = list(text_string_to_metric_families(told))
+    assert len(families) > 20
+    assert len({family.name for family in families}) == len(families)
+    for family in families:
+        assert re.fullmatch(r"muster(_[a-z]+)+", family.name)
+        assert family.documentation.endswith(".")
+        assert family.type in {"counter", "gauge", "histogram", "info"}
+        assert not re.search(r"_(ms|kb|mb|minutes|hours|percent|count|sum|bucket)$", family.name)
+        if family.type != "counter":
+            assert not family.name.endswith("_total")
+        for sample in family.samples:
+            if family.type == "counter":
+                assert sample.name == f"{family.name}_total"
+            assert "run" in sample.labels
+        keys = [(sample.name, *sorted(sample.labels.items())) for sample in family.samples]
+        assert len(keys) == len(set(keys))
+        assert f"# HELP {family.name}" in told
+
+
+def test_metrics_tell_what_the_view_does(tmp_path: Path) -> None:
+    story = large(tmp_path)
+    _, families = metrics_of(story.run)
+    assert sum(sample.value for sample in families["muster_worker_input_rows"]) == story.rows_done
+    assert families["muster_run_workers"][0].value == 28
+    buckets = [one for one in families["muster_batch_duration_seconds"] if one.name.endswith("_bucket")]
+    assert [one.value for one in buckets] == sorted(one.value for one in buckets)
+    look = look_at(story.run)
+    assert buckets[-1].labels["le"] == "+Inf"
+    assert buckets[-1].value == look.figures.calls
+    for one in buckets[:-1]:
+        below = sum(
+            n for number, n in look.figures.bins.items() if 2 ** ((number + 1) / 4) <= float(one.labels["le"]) * 1.001
+        )
+        assert one.value == below
+
+
+def test_the_dashboard_uses_metrics_that_there_are(tmp_path: Path) -> None:
+    story = large(tmp_path)
+    story.reject("ValueError", 3)
+    told, _ = metrics_of(story.run)
+    dashboard = json.loads((Path(__file__).parents[1] / "docs" / "grafana.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    used = {name for expression in expressions for name in re.findall(r"muster_\w+", expression)}
+    assert len(used) > 15
+    for name in used:
+        assert re.search(rf"^{name}[{{ ]", told, re.MULTILINE), name
+    labels = {label for expression in expressions for label in re.findall(r"by \(([^)]+)\)", expression)}
+    for label in {one.strip() for some in labels for one in some.split(",")}:
+        assert f'{label}="' in told
+
+
+# The report
+
+
+def test_a_report_needs_nothing_but_itself(tmp_path: Path) -> None:
+    html = report(rejecting(tmp_path).run)
+    assert "clean | Score" in html
+    assert "of perfect scaling" in html
+    assert "The plan beside what happened" in html
+    assert not HELD_IN_ONE.search(html)
+    assert not re.search(r"<(script|link|img|iframe|object|base)\b", html)
+    assert not re.search(r"\b(src|href)=", html.replace('href="#', ""))
+    assert "@import" not in html
+    assert "url(" not in html
+    assert "Step 2, score.py:Score" in html
+
+
+def test_a_report_of_no_run_says_what_there_is(tmp_path: Path) -> None:
+    going(tmp_path)
+    with pytest.raises(UsageError, match="There is no run"):
+        report("nope")
+    assert len(known()) == 1
+    assert "classify" in report(None)
+
+
+def test_the_page_loads_nothing_that_a_run_needs_not() -> None:
+    script = (
+        "import sys, muster, muster.cli, muster._watch.server, muster._watch.report;"
+        "late = ('starlette', 'uvicorn', 'jinja2', 'prometheus_client', 'pandas');"
+        "print([name for name in late if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_missing_package_is_told_with_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['uvicorn'] = None;"
+        "from muster._watch.server import serve, check_installed\n"
+        "from muster.errors import UsageError\n"
+        "try: serve(None, 0)\n"
+        "except UsageError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "Install muster[watch]" in done.stdout

@@ -1,0 +1,331 @@
+"""The live page in a real browser: numbers move, keys work, nothing overflows, nothing complains."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from conftest import MUSTER
+from muster._generate import generate
+from muster._watch.report import report
+from watching import Story, going, large, rejecting, resumed, serving, stopped
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+Make = Callable[[Path], Story]
+Scheme = Literal["light", "dark"]
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("there is no Chromium here")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield found
+        found.close()
+
+
+@dataclass
+class Opened:
+    """A page in the browser, and what it complained of."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **options: Any) -> Iterator[Opened]:  # noqa: ANN401 (of a browser's context)
+    """Open a page; afterwards it must not have complained of anything, and have asked nobody else."""
+    context = browser.new_context(**options)
+    found = Opened(context.new_page())
+    page, complaints = found.page, found.complaints
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda asked: complaints.append(asked.url) if "/events" not in asked.url else None)
+    page.on("response", lambda answer: complaints.append(answer.url) if answer.status >= 400 else None)
+    page.on("request", lambda asked: None if asked.url.startswith(url[:17]) else complaints.append(asked.url))
+    page.goto(url)
+    yield found
+    context.close()
+    assert complaints == []
+
+
+def overflow(page: Page) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+def rows_of(page: Page) -> int:
+    return int(page.locator("#progress dd").first.inner_text().split("\n")[0].replace(",", ""))
+
+
+def on_with(story: Story) -> None:
+    story.at += 1.0
+    story.work(0.1)
+
+
+def test_numbers_move_without_a_reload(browser: Browser, tmp_path: Path) -> None:
+    story = going(tmp_path)
+    with serving(story.run) as served, opened(browser, served.url) as found:
+        page = found.page
+        before, title = rows_of(page), page.title()
+        assert re.match(r"\d+% · classify · muster", title)
+        page.evaluate("window.isTheSame = true")
+        for _ in range(12):
+            on_with(story)
+        expect(page.locator("#progress dd").first).to_contain_text(f"{story.rows_done:,}")
+        assert rows_of(page) > before
+        expect(page).not_to_have_title(title)
+        assert page.evaluate("window.isTheSame")
+        page.screenshot(path=tmp_path / "going.png", full_page=True)
+
+
+def test_a_run_that_ends_is_seen_to_end(browser: Browser, tmp_path: Path) -> None:
+    story = going(tmp_path)
+    with serving(story.run) as served, opened(browser, served.url) as found:
+        expect(found.page.locator(".badge")).to_have_text("working")
+        story.work(1000)
+        story.finish()
+        expect(found.page.locator(".badge")).to_have_text("finished")
+        expect(found.page.locator(".percent")).to_have_text("100%")
+        expect(found.page).to_have_title("finished · classify · muster")
+
+
+def test_the_keyboard_leads_from_the_runs_to_a_worker(browser: Browser, tmp_path: Path) -> None:
+    story = large(tmp_path)
+    with serving() as served, opened(browser, served.url) as found:
+        page = found.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        tab_to(page, f"/runs/{story.run}")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/runs/{story.run}")
+        tab_to(page, f"/runs/{story.run}/workers/m1-2")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/workers/m1-2")
+        expect(page.locator("h1")).to_have_text("Worker m1-2")
+        expect(page.locator("#calls")).to_contain_text("99.99%")
+        page.screenshot(path=tmp_path / "worker.png", full_page=True)
+
+
+def tab_to(page: Page, address: str) -> None:
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('href')") == address:
+            return
+    pytest.fail(f"no key leads to {address}")
+
+
+def test_focus_and_what_is_open_outlive_a_push(browser: Browser, tmp_path: Path) -> None:
+    story = large(tmp_path)
+    with serving(story.run) as served, opened(browser, served.url) as found:
+        page = found.page
+        page.locator("#all-workers summary").click()
+        link = page.locator(f'#workers a[href="/runs/{story.run}/workers/m4-7"]')
+        link.focus()
+        page.evaluate("document.querySelector('#workers .scroll').scrollLeft = 5")
+        place = page.evaluate("scrollY")
+        on_with(story)
+        expect(page.locator("#progress dd").first).to_contain_text(f"{story.rows_done:,}")
+        assert page.evaluate("document.activeElement.textContent") == "m4-7"
+        assert page.locator("#all-workers").get_attribute("open") is not None
+        assert page.evaluate("scrollY") == place
+
+
+def test_a_server_that_is_gone_is_told_calmly_and_found_again(browser: Browser, tmp_path: Path) -> None:
+    story = going(tmp_path)
+    with serving(story.run) as served:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(served.url)
+        expect(page.locator("#connection")).to_have_text("")
+        served.process.terminate()
+        served.process.wait()
+        expect(page.locator("#connection")).to_contain_text("Connection lost")
+        on_with(story)
+        with serving(story.run, port=served.port):
+            expect(page.locator("#connection")).to_have_text("", timeout=15_000)
+            expect(page.locator("#progress dd").first).to_contain_text(f"{story.rows_done:,}")
+        context.close()
+
+
+@pytest.mark.parametrize("make", [going, rejecting, large, resumed, stopped])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_kind_of_run_looks_right(browser: Browser, tmp_path: Path, make: Make, scheme: Scheme) -> None:
+    story = make(tmp_path)
+    with serving(story.run) as served:
+        for name, options in (("wide", {}), ("phone", PHONE)):
+            with opened(browser, served.url, color_scheme=scheme, **options) as found:
+                assert overflow(found.page) == 0
+                assert contrast(found.page) >= 4.5
+                found.page.screenshot(path=tmp_path / f"{make.__name__}-{scheme}-{name}.png", full_page=True)
+
+
+def contrast(page: Page) -> float:
+    """Measure the least contrast of any text with what lies behind it, as WCAG counts it."""
+    return float(
+        page.evaluate(
+            """() => {
+      const parse = (c) => { const n = c.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+      const linear = (v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+      const light = ([r, g, b]) => [r, g, b].map((v) => linear(v / 255))
+        .reduce((sum, v, at) => sum + v * [.2126, .7152, .0722][at], 0);
+      const over = (top, under) => top.slice(0, 3).map((v, at) => v * top[3] + under[at] * (1 - top[3]));
+      const behind = (node) => { if (!node) return [255, 255, 255];
+        const back = parse(getComputedStyle(node).backgroundColor);
+        return back[3] === 1 ? back.slice(0, 3) : over(back, behind(node.parentElement)); };
+      let least = 21;
+      const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      while (walk.nextNode()) {
+        const node = walk.currentNode.parentElement;
+        if (!walk.currentNode.nodeValue.trim() || node.closest("svg, .skip, noscript")) continue;
+        const back = behind(node), ink = over(parse(getComputedStyle(node).color), back);
+        const [high, low] = [light(ink), light(back)].sort((a, b) => b - a);
+        least = Math.min(least, (high + .05) / (low + .05));
+      }
+      return least;
+    }"""
+        )
+    )
+
+
+def test_the_other_pages_fit_a_phone(browser: Browser, tmp_path: Path) -> None:
+    story = large(tmp_path)
+    with serving() as served:
+        for path in (
+            "",
+            f"runs/{story.run}/machines/m2",
+            f"runs/{story.run}/workers/m2-3",
+            f"runs/{story.run}/steps/1",
+        ):
+            with opened(browser, served.url + path, **PHONE) as found:
+                assert overflow(found.page) == 0
+
+
+def test_the_page_says_what_it_is_to_those_who_do_not_see_it(browser: Browser, tmp_path: Path) -> None:
+    story = large(tmp_path)
+    with serving(story.run) as served, opened(browser, served.url) as found:
+        page = found.page
+        assert page.evaluate("document.documentElement.lang") == "en"
+        levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map((node) => +node.tagName[1])")
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after <= before + 1 for before, after in pairwise(levels))
+        assert page.evaluate(
+            "[...document.querySelectorAll('[role=img]')].every((node) => node.getAttribute('aria-label'))"
+        )
+        assert page.evaluate(
+            "[...document.querySelectorAll('table')].every((table) => table.querySelector('th[scope]'))"
+        )
+
+
+def test_a_report_opens_without_any_network(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(report(large(tmp_path).run), encoding="utf-8")
+    context = browser.new_context(offline=True)
+    page, asked = context.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: asked.append(message.text))
+    page.goto(path.as_uri())
+    assert asked == [path.as_uri()]
+    assert overflow(page) == 0
+    page.screenshot(path=tmp_path / "report.png", full_page=True)
+    page.pdf(path=tmp_path / "report.pdf")
+    assert (tmp_path / "report.pdf").stat().st_size > 10_000
+    context.close()
+
+
+# Real runs
+
+SLOW = """
+import threading
+
+def slow(frame):
+    threading.Event().wait(0.002 * len(frame))
+    if (frame["ID"] % 1000 == 7).any():
+        raise ValueError(f"row {frame['ID'].iloc[0]} is unlucky")
+    return frame
+"""
+
+
+@contextmanager
+def run(folder: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run a slow function over generated rows, as a real process, until the end of the context."""
+    (folder / "slow.py").write_text(SLOW)
+    if not (folder / "rows.csv").exists():
+        generate(12_000, folder / "rows.csv")
+    command = [*MUSTER, "run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--batch-rows", "50", *options]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for_rows(page: Page) -> None:
+    page.wait_for_function("() => /[1-9]/.test(document.querySelector('#progress dd')?.textContent)", timeout=60_000)
+
+
+def test_a_real_run_is_watched_to_its_end(browser: Browser, tmp_path: Path) -> None:
+    with serving() as served, opened(browser, served.url) as found, run(tmp_path, "--workers", "2") as process:
+        page = found.page
+        page.locator("table a").first.click(timeout=30_000)
+        wait_for_rows(page)
+        expect(page.locator(".left")).to_have_text(re.compile(r"\d.* left"), timeout=30_000)
+        before = rows_of(page)
+        until = f"() => +document.querySelector('#progress dd').firstChild.textContent.replace(/,/g, '') > {before}"
+        page.wait_for_function(until)
+        page.screenshot(path=tmp_path / "real-going.png", full_page=True)
+        expect(page.locator(".badge")).to_have_text("finished, with bad rows", timeout=90_000)
+        assert process.wait(timeout=30) == 4
+        assert rows_of(page) == 12_000
+        expect(page.locator("#rejects")).to_contain_text("ValueError")
+        expect(page.locator("#rejects .reason b").first).to_have_text("12")
+        page.screenshot(path=tmp_path / "real-finished.png", full_page=True)
+
+
+def test_a_real_run_of_28_workers_fits_the_page(browser: Browser, tmp_path: Path) -> None:
+    with serving() as served, run(tmp_path, "--workers", "28"), opened(browser, served.url) as found:
+        page = found.page
+        page.locator("table a").first.click(timeout=60_000)
+        wait_for_rows(page)
+        expect(page.locator("#workers tbody tr")).to_have_count(28, timeout=60_000)
+        expect(page.locator("#timeline g")).to_have_count(28)
+        assert overflow(page) == 0
+        page.screenshot(path=tmp_path / "real-28.png", full_page=True)
+
+
+def test_a_real_run_that_was_killed_and_resumed_is_one_run(browser: Browser, tmp_path: Path) -> None:
+    with serving() as served, opened(browser, served.url) as found:
+        page = found.page
+        with run(tmp_path, "--workers", "2"):
+            page.locator("table a").first.click(timeout=30_000)
+            wait_for_rows(page)
+        expect(page.locator(".badge")).to_have_text("interrupted", timeout=15_000)
+        page.screenshot(path=tmp_path / "real-killed.png", full_page=True)
+        with run(tmp_path, "--workers", "2") as process:
+            expect(page.locator(".badge")).to_have_text("working", timeout=30_000)
+            assert process.wait(timeout=90) == 4
+        expect(page.locator(".badge")).to_have_text("finished, with bad rows", timeout=15_000)
+        expect(page.locator("#head")).to_contain_text("2 attempts")
+        page.screenshot(path=tmp_path / "real-resumed.png", full_page=True)
