@@ -13,7 +13,7 @@ INPUT_LINES ?= 10000
 ON ?= local
 WORKERS_PER_MACHINE ?=
 
-.PHONY: help install demo test check lint bench bench-scale docs lock clean up run-cluster get-results down status
+.PHONY: help install demo test check lint bench bench-scale bench-watch docs lock clean up run-cluster get-results down status urls watch
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ up: install ## make a cluster of CLUSTER_SIZE machines, ON=local
 run-cluster: install ## run the seed's classifier over INPUT_LINES rows on it
 	@mkdir -p output
 	$(BIN)/muster generate --rows $(INPUT_LINES) -o output/rows.csv
-	$(BIN)/muster run examples/classify.py:classify output/rows.csv -o output/classified.csv --dtype str --cluster $(CLUSTER)
+	$(BIN)/muster run examples/classify.py:classify output/rows.csv -o output/classified.csv --dtype str --cluster $(CLUSTER) --watch
 
 get-results: ## put what it gave into output/results.tgz
 	@cd output && tar -czf results.tgz classified.csv $$(ls classified.csv.rejects.jsonl 2>/dev/null || true)
@@ -52,6 +52,13 @@ get-results: ## put what it gave into output/results.tgz
 
 status: install ## show the clusters and their machines
 	$(BIN)/muster status
+
+urls: install ## show the cluster's machines, and where to watch
+	@$(BIN)/muster status $(CLUSTER)
+	echo "Watch at http://127.0.0.1:4000/ while make run-cluster works (it says so when that port is taken), or type make watch."
+
+watch: install ## serve the live page of all runs until Ctrl-C
+	$(BIN)/muster watch
 
 down: install ## end the cluster
 	$(BIN)/muster down $(CLUSTER)
@@ -72,6 +79,10 @@ bench: .venv/.bench-installed ## measure against pandas, multiprocessing, joblib
 
 bench-scale: install ## measure clusters of this computer: how work scales, how fast machines start
 	$(BIN)/python benchmarks/scale.py $(BENCH)
+
+bench-watch: install ## measure what measuring costs a run, and how soon the page of a long run opens
+	$(BIN)/python benchmarks/measuring.py $(BENCH)
+	$(BIN)/python benchmarks/watching.py
 
 .venv/.bench-installed: .venv/.installed requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock
