@@ -12,6 +12,7 @@ from muster._watch.view import RunView
 from muster._watch.worker import FUNCTION, READ, ROWS_IN, ROWS_OUT, WRITE, Worker
 
 SHARES: Final = (0.5, 0.95, 0.99, 0.999, 0.9999)
+_LEAST_SHARE: Final = 0.75
 SHARE_NAMES: Final = ("50%", "95%", "99%", "99.9%", "99.99%")
 
 
@@ -54,6 +55,8 @@ class Figures:
     rates_out: Sequence[float]
     recent_in: Throughput | None
     recent_out: Throughput | None
+    until: float
+    """Up to when the rates are known, in seconds of the run: tasks that still go on have not counted."""
 
     @property
     def bounds(self) -> list[float | None]:
@@ -68,15 +71,17 @@ def of_workers(view: RunView, workers: Sequence[Worker], now: float) -> Figures:
         bins.update(_bins_of(worker))
     channels = [worker.series.at(view.clock) for worker in workers]
     bursts = view.recent.of_workers({worker.name for worker in workers})
+    until = _known_until(workers, now)
     return Figures(
         sum(worker.rows_in for worker in workers),
         sum(worker.rows_out for worker in workers),
         sum(step.batches for worker in workers for step in worker.steps),
         bins,
-        rates(total(channel[ROWS_IN] for channel in channels), view.clock, now),
-        rates(total(channel[ROWS_OUT] for channel in channels), view.clock, now),
+        rates(total(channel[ROWS_IN] for channel in channels), view.clock, until),
+        rates(total(channel[ROWS_OUT] for channel in channels), view.clock, until),
         throughput(bursts, view.last, out=False),
         throughput(bursts, view.last, out=True),
+        until,
     )
 
 
@@ -88,15 +93,17 @@ def of_step(view: RunView, number: int, now: float) -> Figures:
         bins.update(step.bins)
     channels = view.steps[number].at(view.clock) if number < len(view.steps) else [[0.0], [0.0]]
     bursts = view.recent.of_step(number)
+    until = _known_until(view.workers.values(), now)
     return Figures(
         sum(step.rows_in for step in steps),
         sum(step.rows_out for step in steps),
         sum(step.batches for step in steps),
         bins,
-        rates(channels[0], view.clock, now),
-        rates(channels[1], view.clock, now),
+        rates(channels[0], view.clock, until),
+        rates(channels[1], view.clock, until),
         throughput(bursts, view.last, out=False),
         throughput(bursts, view.last, out=True),
+        until,
     )
 
 
@@ -133,6 +140,12 @@ def activity(view: RunView, worker: Worker, now: float) -> list[tuple[float, flo
         read, function, write = (share * scale for share in busy)
         found.append((read, function, write, max(there / length - read - function - write, 0.0)))
     return found
+
+
+def _known_until(workers: Iterable[Worker], now: float) -> float:
+    """Tell up to when all is known of nine workers in ten; one that is long at a task does not hold up the rest."""
+    times = sorted(worker.until for worker in workers if worker.is_there and worker.tasks)
+    return max(min(times[len(times) // 10], now), now * _LEAST_SHARE) if times else now
 
 
 def _bins_of(worker: Worker) -> Counter[int]:

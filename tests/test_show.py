@@ -1,0 +1,92 @@
+"""What a terminal shows of a run: a bar, a line for each machine, why it waits, what it costs."""
+
+import io
+import re
+
+import pytest
+
+from muster._model import MachinePace, Snapshot
+from muster._show import left, show
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+    @property
+    def text(self) -> str:
+        """All that was ever drawn, without what moves the cursor or colours."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.getvalue())
+
+
+def snapshot(**more: object) -> Snapshot:
+    known: dict[str, object] = {
+        "rows_done": 250,
+        "rows_total": 1000,
+        "workers": 4,
+        "rows_per_second": 12.5,
+        "seconds_left": (50.0, 70.0),
+    }
+    return Snapshot("working", **{**known, **more})  # type: ignore[arg-type]  # fields by name
+
+
+def drawn(shot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    terminal = Terminal()
+    with show(quiet=False, to=terminal) as shown:
+        shown.watch(shot)
+    return terminal.text
+
+
+def test_the_bar_tells_rows_pace_time_left_as_a_range_and_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = drawn(snapshot(), monkeypatch)
+    assert "25% 250 of 1,000 rows, 12 rows/s, 50 s to 1m10s left, 4 workers" in text
+
+
+def test_several_machines_have_a_line_each_and_one_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = MachinePace("m1", 2, 7.0, 0.98), MachinePace("m2", 2, 5.5, 0.5)
+    text = drawn(snapshot(machines=(one, other)), monkeypatch)
+    assert "m1: 7 rows/s, 2 workers, busy 98%" in text
+    assert "m2: 6 rows/s, 2 workers, busy 50%" in text
+    assert "m1:" not in drawn(snapshot(machines=(one,)), monkeypatch)
+
+
+def test_of_many_machines_the_fastest_are_shown_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tuple(MachinePace(f"m{number:02}", 7, float(number), 1.0) for number in range(40))
+    text = drawn(snapshot(machines=many), monkeypatch)
+    assert "m39:" in text
+    assert "m23:" not in text
+    assert "and 24 machines that are slower" in text
+
+
+def test_money_bad_rows_and_why_it_waits_are_told_where_there_is_anything_to_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = drawn(snapshot(dollars=1.234, bad_rows=3, waiting_for="the last task is with its worker"), monkeypatch)
+    assert "4 workers, 3 bad, $1.23 so far; the last task is with its worker" in text
+    assert "$" not in drawn(snapshot(), monkeypatch)
+
+
+def test_a_note_stands_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "muster: machine m2 is gone\n" in drawn(snapshot(note="machine m2 is gone"), monkeypatch).replace("\r", "")
+
+
+def test_elsewhere_a_note_is_a_line_and_nothing_is_drawn() -> None:
+    stream = io.StringIO()
+    with show(quiet=False, to=stream) as shown:
+        shown.watch(snapshot())
+        shown.watch(snapshot(note="machine m2 is gone"))
+    assert stream.getvalue() == "muster: machine m2 is gone\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(None, "?"), ((5.0, 5.01), "5.0 s"), ((50.0, 70.0), "50 s to 1m10s"), ((3600.0, 7200.0), "1h00m to 2h00m")],
+)
+def test_time_left_is_written_as_a_range_unless_both_ends_read_the_same(
+    seconds: tuple[float, float] | None, written: str
+) -> None:
+    assert left(seconds) == written
