@@ -18,6 +18,7 @@ from muster.errors import DataError
 from . import _kinds
 from ._lines import records
 from ._rows import Rows, type_of
+from ._signals import held
 
 BOM: Final = b"\xef\xbb\xbf"
 _MISSING: Final = pa.array(_kinds.MISSING)
@@ -107,23 +108,24 @@ def _parse(
         ragged[record.number - 1] = f"expected {record.expected_columns} fields, found {record.actual_columns}"
         return "skip"
 
-    return pyarrow.csv.read_csv(
-        pa.py_buffer(data),
-        pyarrow.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=list(order)),
-        pyarrow.csv.ParseOptions(
-            delimiter=dialect.delimiter,
-            quote_char=dialect.quote or False,
-            newlines_in_values=True,
-            invalid_row_handler=skip,
-        ),
-        pyarrow.csv.ConvertOptions(
-            column_types=types,
-            null_values=_kinds.MISSING,
-            true_values=_kinds.TRUE,
-            false_values=_kinds.FALSE,
-            strings_can_be_null=pa.binary() not in types.values(),
-        ),
-    )
+    with held():
+        return pyarrow.csv.read_csv(
+            pa.py_buffer(data),
+            pyarrow.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=list(order)),
+            pyarrow.csv.ParseOptions(
+                delimiter=dialect.delimiter,
+                quote_char=dialect.quote or False,
+                newlines_in_values=True,
+                invalid_row_handler=skip,
+            ),
+            pyarrow.csv.ConvertOptions(
+                column_types=types,
+                null_values=_kinds.MISSING,
+                true_values=_kinds.TRUE,
+                false_values=_kinds.FALSE,
+                strings_can_be_null=pa.binary() not in types.values(),
+            ),
+        )
 
 
 def _numbers(row: int, good: int, ragged: dict[int, str]) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""Signals that come while Arrow reads: none is lost, and none is handled in the middle of it."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from random import Random
+from types import FrameType
+
+import pytest
+
+from muster._formats import csv
+from muster._model import Column, Dialect
+
+TIMES = 300
+COLUMNS = (Column("a", fixed="int64"), Column("b", fixed="str"))
+RAGGED = b"".join(b"1,x\n2\n3,y,z\n" for _ in range(300))
+
+
+class CameError(Exception):
+    """What the handler raises."""
+
+
+def came(_signal: int, _frame: FrameType | None) -> None:
+    raise CameError
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def number(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = signal.signal(request.param, came)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_no_signal_that_comes_while_a_ragged_file_is_read_is_lost(number: int) -> None:
+    main, chance = threading.main_thread().ident or 0, Random(5)  # noqa: S311 (a moment is no secret)
+    for _ in range(TIMES):
+        raised = False
+        sender = threading.Timer(chance.random() * 0.001, signal.pthread_kill, (main, number))
+        try:
+            sender.start()
+            while sender.is_alive():
+                csv.read(RAGGED, row=0, order=("a", "b"), columns=COLUMNS, dialect=Dialect())
+            sender.join()
+        except CameError:
+            raised = True
+        sender.join()
+        assert raised
+
+
+def test_the_handlers_are_those_from_before_when_a_file_was_read(number: int) -> None:
+    csv.read(b"1,x\n", row=0, order=("a", "b"), columns=COLUMNS, dialect=Dialect())
+    assert signal.getsignal(number) is came
