@@ -1,7 +1,6 @@
 """The observer of a run: what it journals and when, on a clock that stands still until it is told."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +9,9 @@ from muster._model import Outcome, Part, Seconds, Task
 from muster._observer import Observer
 from muster._progress import Progress
 from muster.testing import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROWS = 100
 
