@@ -142,3 +142,12 @@ def test_a_worker_that_died_shows_as_left_and_its_task_as_tried_again(muster: Mu
     (left,) = all_of(run, "left")
     assert "status 3" in left["reason"]
     assert next(event["reason"] for event in all_of(run, "retried")) == left["reason"]
+
+
+def test_a_run_goes_on_where_nobody_can_note_it(muster: Muster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "no-folder").touch()
+    monkeypatch.setenv("MUSTER_HOME", str(folder / "no-folder"))
+    end = muster("run", "functions.py:hold", "rows.csv", "-o", "out.csv", "--workers", "2")
+    assert end.code == 0, end.err
+    assert "the journal of this run could not be kept" in end.err
+    assert (folder / "out.csv").read_text() == (folder / "rows.csv").read_text()

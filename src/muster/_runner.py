@@ -153,7 +153,8 @@ class _Runner:
             self._begin_attempt(past.attempts)
             for early in self._early:
                 journal.write(**early)
-            note(self._run_id, self.work.journal)
+            with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
+                note(self._run_id, self.work.journal)
             with self._telling_why_it_stops():
                 self._survey(past)
                 self._settle(past)
