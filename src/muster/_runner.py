@@ -14,8 +14,8 @@ from muster._assembly import engine_of_a_cluster, engine_of_this_computer
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._engines.cores import count_cores
-from muster._finish import Finish
-from muster._formats._sources import find_sources, is_within
+from muster._finish import Finish, check_every_row_is_settled
+from muster._formats._sources import find_sources
 from muster._history import archive, home, note
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
@@ -26,7 +26,7 @@ from muster._packages import Packages
 from muster._past import Kept, Past
 from muster._progress import Progress
 from muster._targets import Describe
-from muster.errors import EngineError, ResumeError, TooManyBadRowsError, UsageError
+from muster.errors import EngineError, TooManyBadRowsError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -81,8 +81,6 @@ class _Runner:
         self._sources = find_sources(job.inputs, forced=options.input_format, default=options.format)
         self._workers = self._count_workers()
         self.work = Work(job.output, home=home())
-        if any(is_within(source.path, job.output) for source in self._sources):
-            raise UsageError(f"{job.output!r} is both input and output. Choose another output.")
         self._inputs = Inputs(self._sources, job.options, self.work.spool)
         self._finish = Finish(self.work, job.options, self._inputs)
         self._past = Past()
@@ -146,6 +144,16 @@ class _Runner:
 
     def _run(self) -> Result:
         past = self._past = self._read_past()
+        result = past.result(self.work.visible()) if past.finished else None
+        if result is None:
+            result = self._attempt_it(past)
+        else:
+            self._say(self._phase, note="an earlier attempt had finished; its output is as it was written")
+        self._put_away(self._run_id)
+        self.work.remove()
+        return result
+
+    def _attempt_it(self, past: Past) -> Result:
         with Journal(self.work.journal) as journal:
             self._journal = journal
             if not past.run:
@@ -161,12 +169,14 @@ class _Runner:
                 kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
                 progress = self._work_through(kept)
                 result = self._commit(progress)
-        try:
-            archive(self.work.journal, self._run_id)
-        except OSError as error:
-            self._say(self._phase, note=f"the journal of this run could not be kept: {error}")
-        self.work.remove()
         return result
+
+    def _put_away(self, run: str) -> None:
+        """Keep the journal of a run that has finished where those of all runs are."""
+        try:
+            archive(self.work.journal, run)
+        except OSError as error:
+            self._say(self._phase, note=f"the journal of run {run} could not be kept: {error}")
 
     @contextlib.contextmanager
     def _telling_why_it_stops(self) -> Iterator[None]:
@@ -184,18 +194,19 @@ class _Runner:
         """Read what an unfinished run left. Raises ``ResumeError`` when it was another job's."""
         described = self._desk.ask([Describe(self._job.steps)])[0]
         self._fingerprint = _past.fingerprint(self._job, self._sources, described)
-        past = Past() if self._job.options.fresh else self._past
+        past = self._past
+        if past.finished and (self._job.options.fresh or any(_past.differences(past.job, self._fingerprint))):
+            self._put_away(past.run)  # that run is over, so it stands in nobody's way
+            past = Past()
+        elif self._job.options.fresh:
+            past = Past()
         if self._is_far:
             self._packages = self._desk.ask([Packages(self._job.steps)])[0]
         self._run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
-        if not past.kept:
+        if not past.kept and not past.finished:
             self.work.clear()
             return Past()
-        for difference in _past.differences(past.job, self._fingerprint):
-            raise ResumeError(
-                f"{str(self.work.folder)!r} holds an unfinished run of another job: {difference}. To go on with that"
-                " run, restore what it had; to start over, type the command again with --fresh."
-            )
+        _past.check_same(past.job, self._fingerprint, folder=str(self.work.folder))
         return past
 
     def _write(self, event: str, **fields: object) -> None:
@@ -405,7 +416,7 @@ class _Runner:
                 case _progress.Widen(outcome):
                     return outcome
                 case _progress.GiveUp(bad_rows, first_error):
-                    raise self._too_many(bad_rows, first_error)
+                    raise TooManyBadRowsError.of(bad_rows, allowed=self._allowed, first_error=first_error)
         return None
 
     def _append(self, outcome: Outcome) -> None:
@@ -417,14 +428,6 @@ class _Runner:
         if place is not None and outcome.output is not None:
             self._write("moved", name=outcome.output.name, file=place.file, offset=place.offset)
             (self.work.parts / outcome.output.name).unlink(missing_ok=True)
-
-    def _too_many(self, bad_rows: int, first_error: str) -> TooManyBadRowsError:
-        return TooManyBadRowsError(
-            f"{bad_rows} rows could not be processed, and {self._allowed} are allowed. The first of them:\n"
-            f"{first_error}\n"
-            "Mend the function or the data, and type the command again with --fresh. Or allow more with --max-bad-rows,"
-            " and the run goes on where it stopped."
-        )
 
     # A type that turned out too narrow
 
@@ -456,7 +459,7 @@ class _Runner:
         self._say("writing the output")
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._inputs.check_unchanged()
-        self._check_every_row_is_settled(progress)
+        check_every_row_is_settled(self._fed, done=progress.rows_done)
         desk = self._desk
         if self.work.staging:  # workers put the output together where it lies
             desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)
@@ -478,17 +481,8 @@ class _Runner:
             cost=round(self._observer.dollars, 4),
         )
         self._observer.tell(progress, rows_total=self._rows_total)
-        self._write("finished", result=dataclasses.asdict(result))
+        self._write("finished", result=dataclasses.asdict(result), published=self.work.visible())
         return result
-
-    def _check_every_row_is_settled(self, progress: Progress) -> None:
-        """Raise ``EngineError`` rather than publish an output that is short of a row, whatever may have gone wrong."""
-        expected = sum(part.rows for part in self._fed)
-        if progress.rows_done != expected:
-            raise EngineError(
-                f"{progress.rows_done} of {expected} rows are settled, so there is no output. This is muster's fault;"
-                " please report it, with the folder of the run. To start over, type the command again with --fresh."
-            )
 
     # What watchers are told
 
