@@ -51,6 +51,8 @@ class Observer:
         self._next_look = 0.0
         self.spent = Seconds()
         """Where the time of all tasks went."""
+        self.most_workers = self.most_machines = 0
+        """How many had joined and were there, at the time when they were most."""
         self.rows_per_second = 0.0
         self.seconds_left: tuple[float, float] | None = None
         self.machines: tuple[MachinePace, ...] = ()
@@ -88,6 +90,8 @@ class Observer:
             case Joined(worker, machine):
                 self._machine_of[worker] = machine
                 self._had_workers = True
+                self.most_workers = max(self.most_workers, len(self._machine_of))
+                self.most_machines = max(self.most_machines, len({*self._machine_of.values()}))
                 self._bill.joined(worker, machine, self._clock())
                 self._write("joined", worker=worker, machine=machine)
             case Left(worker, reason):

@@ -465,6 +465,7 @@ class _Runner:
             desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)
         outcomes = self._finish.end(progress.outcomes, desk.ask, progress.volume_of)
         rows_in, seconds = sum(outcome.rows_in for outcome in outcomes), time.monotonic() - self._began
+        is_here = self._engine is self._home  # whose workers all take part, for as long as the run takes
         has_rejects = any(outcome.rejects for outcome in outcomes)
         result = Result(
             rows_in=rows_in,
@@ -472,8 +473,8 @@ class _Runner:
             bad_rows=sum(outcome.bad_rows for outcome in outcomes),
             parts=progress.parts,
             resumed_parts=sum(outcome.task.last - outcome.task.first for outcome in self._resumed),
-            workers=self._workers,
-            machines=self._engine.machines,
+            workers=self._workers if is_here else self._observer.most_workers,
+            machines=self._engine.machines if is_here else self._observer.most_machines,
             seconds=round(seconds, 3),
             rows_per_second=round(rows_in / seconds, 1),
             output=self._job.output,
