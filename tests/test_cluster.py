@@ -17,6 +17,7 @@ import pytest
 from conftest import MUSTER, Ended, Muster
 from muster._assembly import engine_of_a_machine
 from muster._clouds.local import LocalCloud
+from muster._engines.cores import count_cores
 from muster._engines.ray import RayEngine
 from muster.errors import EngineError
 
@@ -203,7 +204,8 @@ def test_machines_that_are_called_up_for_a_run_end_with_it(muster: Muster, folde
     (folder / "slow.py").write_text(FUNCTION.replace("0.02", "0.004"))
     (folder / "hurry").unlink()
     end = muster(*COMMAND, "--machines", "2")
-    assert assert_right(folder, end)["machines"] == 2
+    result = assert_right(folder, end)
+    assert (result["workers"], result["machines"]) == (2 * count_cores(), 2)
     assert not processes_of(home)
     assert muster("status").out.startswith("There is no cluster")
 

@@ -524,6 +524,106 @@ def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command
     assert not (tmp_path / f"{output.rstrip('/')}.muster").exists()
 
 
+GAPS = """
+def gaps(df):
+    if (df["ID"] == 44).any():
+        raise ValueError("forty-four")
+    return df
+"""
+
+STEPS_OF_A_SECOND_END = {
+    "out.csv": ["muster._output:shutil copyfileobj 1", "muster._output:Work publish 1"],
+    "out.csv.gz": ["muster._output:shutil copyfileobj 1", "muster._finish:Grown copy 1"],
+    "out.parquet": ["muster._output:shutil copyfileobj 1", "pyarrow.parquet:ParquetWriter write_table 1"],
+}
+
+
+def die(folder: Path, step: str, *command: str) -> None:
+    dead = subprocess.run([sys.executable, "-c", DYING, *step.split(), *command], cwd=folder, check=False)
+    assert dead.returncode == -signal.SIGKILL
+
+
+def published(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("out.*") if path.is_file()}
+
+
+def with_gaps(folder: Path, output: str) -> tuple[str, ...]:
+    """Lay out a run in which one row is bad; return its command."""
+    generate(500, folder / "rows.csv")
+    (folder / "gaps.py").write_text(GAPS)
+    return ("run", "gaps.py:gaps", "rows.csv", "-o", output, "--workers", "0", "--batch-rows", "100", "--json")
+
+
+@pytest.mark.parametrize(
+    ("output", "step"), [(output, step) for output, steps in STEPS_OF_A_SECOND_END.items() for step in steps]
+)
+def test_what_is_published_stays_whole_when_the_run_that_tidies_up_after_a_death_dies_too(
+    muster: Muster, tmp_path: Path, output: str, step: str
+) -> None:
+    command = with_gaps(tmp_path, output)
+    die(tmp_path, "muster._observer:Observer tell 1", *command)  # visible, but the journal does not say so yet
+    before = published(tmp_path)
+    assert set(before) == {output, f"{output}.rejects.jsonl"}
+    assert all(before.values())
+    die(tmp_path, step, *command)
+    assert published(tmp_path) == before
+    end = muster(*command)
+    assert (end.code, end.json["rows_out"], end.json["bad_rows"]) == (4, 499, 1)
+    assert end.json["resumed_parts"] == end.json["parts"]
+    assert published(tmp_path) == before
+    assert not (tmp_path / f"{output}.muster").exists()
+
+
+@pytest.mark.parametrize("output", ["out.csv", "out.csv.gz", "out.parquet", "out/"])
+def test_a_run_that_had_finished_is_tidied_up_by_the_same_command_and_its_output_left_as_it_is(
+    muster: Muster, tmp_path: Path, output: str
+) -> None:
+    command = with_gaps(tmp_path, output)
+    die(tmp_path, "muster._runner archive 1", *command)
+    there = tmp_path / (f"{output}_manifest.json" if output.endswith("/") else output)
+    before = there.stat()
+    end = muster(*command)
+    assert end.code == 4, end.err
+    assert "an earlier attempt had finished" in end.err
+    assert (end.json["rows_in"], end.json["rows_out"], end.json["bad_rows"]) == (500, 499, 1)
+    assert end.json["resumed_parts"] == end.json["parts"]
+    assert end.json["rejects"] == f"{output.rstrip('/')}.rejects.jsonl"
+    assert (there.stat().st_ino, there.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert not (tmp_path / f"{output.rstrip('/')}.muster").exists()
+    (run,) = json.loads(muster("runs", "--json").out)
+    assert (run["state"], run["rows_out"]) == ("finished", 499)
+
+
+def gone(output: Path) -> None:
+    output.unlink()
+
+
+def written_over(output: Path) -> None:
+    output.write_text("something else")
+
+
+@pytest.mark.parametrize("change", [gone, written_over])
+def test_a_run_that_had_finished_writes_its_output_again_where_it_is_no_longer_what_it_wrote(
+    muster: Muster, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    command = with_gaps(tmp_path, "out.csv")
+    die(tmp_path, "muster._runner archive 1", *command)
+    before = published(tmp_path)
+    change(tmp_path / "out.csv")
+    end = muster(*command)
+    assert (end.code, end.json["rows_out"]) == (4, 499), end.err
+    assert published(tmp_path) == before
+
+
+def test_a_run_that_had_finished_stands_in_no_other_runs_way(muster: Muster, tmp_path: Path) -> None:
+    command = with_gaps(tmp_path, "out.csv")
+    die(tmp_path, "muster._runner archive 1", *command)
+    generate(300, tmp_path / "rows.csv")
+    end = muster(*command)
+    assert (end.code, end.json["rows_out"], end.json["resumed_parts"]) == (4, 299, 0), end.err
+    assert [run["state"] for run in json.loads(muster("runs", "--json").out)] == ["finished"] * 2
+
+
 def put_there_before(output: Path, *, is_folder: bool) -> None:
     if is_folder:
         output.mkdir()
@@ -554,6 +654,48 @@ def test_a_folder_that_is_not_musters_own_is_left_alone(muster: Muster, tmp_path
     assert "holds files that muster did not write" in end.err
     assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
     assert not (tmp_path / "out.muster").exists()
+
+
+def test_a_folder_of_the_users_with_the_name_of_the_runs_own_is_left_alone(muster: Muster, tmp_path: Path) -> None:
+    lay_out(tmp_path, rows=20)
+    (tmp_path / "out.csv.muster" / "parts").mkdir(parents=True)
+    (tmp_path / "out.csv.muster" / "parts" / "thesis.tex").write_text("years of work")
+    end = muster("run", "held.py:held", "rows.csv", "-o", "out.csv", "--fresh")
+    assert end.code == 2
+    assert "holds files that muster did not write" in end.err
+    assert [path.name for path in (tmp_path / "out.csv.muster").iterdir()] == ["parts"]
+    assert (tmp_path / "out.csv.muster" / "parts" / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_empty_folder_with_the_name_of_the_runs_own_is_no_obstacle(muster: Muster, tmp_path: Path) -> None:
+    lay_out(tmp_path, rows=20)
+    (tmp_path / "out.csv.muster").mkdir()
+    assert muster("run", "held.py:held", "rows.csv", "-o", "out.csv").code == 0
+
+
+@pytest.mark.parametrize("place", ["out.csv.rejects.jsonl", "out.csv.muster/rows.jsonl", "link.jsonl"])
+def test_an_input_that_lies_where_the_run_keeps_its_own_is_refused_and_not_lost(
+    muster: Muster, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "same.py").write_text("def same(df):\n    return df\n")
+    (tmp_path / "out.csv.muster").mkdir()
+    (tmp_path / "link.jsonl").symlink_to("out.csv.rejects.jsonl")
+    (tmp_path / place).write_text('{"a": 1}\n')
+    end = muster("run", "same.py:same", place, "-o", "out.csv")
+    assert end.code == 2
+    assert f"'{place}' is an input, and lies where a run to 'out.csv'" in end.err
+    assert (tmp_path / place).read_text() == '{"a": 1}\n'
+
+
+def test_a_folder_where_bad_rows_go_is_found_out_before_the_first_row(muster: Muster, tmp_path: Path) -> None:
+    (tmp_path / "touch.py").write_text("def touch(df):\n    open('called', 'w').close()\n    return df\n")
+    generate(20, tmp_path / "rows.csv")
+    (tmp_path / "out.csv.rejects.jsonl").mkdir()
+    end = muster("run", "touch.py:touch", "rows.csv", "-o", "out.csv")
+    assert end.code == 2
+    assert "'out.csv.rejects.jsonl' is no file" in end.err
+    assert not (tmp_path / "called").exists()
+    assert not (tmp_path / "out.csv.muster").exists()
 
 
 def test_a_folder_output_replaces_the_one_before_as_a_whole(muster: Muster, tmp_path: Path) -> None:

@@ -116,6 +116,16 @@ def test_who_comes_and_goes_and_what_engines_tell_is_journaled() -> None:
     assert scene.events[0] == {"event": "joined", "worker": "m1-1", "machine": "m1"}
 
 
+def test_workers_and_machines_are_counted_when_they_were_most_and_only_those_that_joined() -> None:
+    scene = Scene()
+    assert (scene.observer.most_workers, scene.observer.most_machines) == (0, 0)
+    for worker in ("m1-1", "m1-2", "m2-1"):
+        scene.observer.hear(Joined(worker, worker[:2]))
+    scene.observer.hear(Left("m2-1", "killed"))
+    scene.observer.hear(Joined("m3-1", "m3"))
+    assert (scene.observer.most_workers, scene.observer.most_machines) == (3, 2)
+
+
 def test_the_pace_of_a_run_forgets_what_was_long_ago() -> None:
     scene = Scene()
     scene.observer.hear(Joined("1", "here"))

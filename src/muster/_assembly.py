@@ -1,13 +1,25 @@
 """Put worker bodies and engines together: which body runs where, and which engine carries it."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from muster._engines.base import Body, Engine
-from muster._engines.cores import CoresEngine
+from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
+from muster._model import Job, Source
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
+
+_BYTES_A_WORKER: Final = 1 << 10
+
+
+def workers_for(sources: Iterable[Source], *, chosen: int | None) -> int:
+    """Take what the user chose; else all cores, but not more than there is work for."""
+    if chosen is not None:
+        return chosen
+    return min(count_cores(), max(1, sum(source.size for source in sources) // _BYTES_A_WORKER))
 
 
 def make_body() -> Body:
@@ -59,3 +71,12 @@ def engine_of_a_cluster(access: "Access") -> Engine:
         through=access.through,
         shares_files=access.shares_files,
     )
+
+
+def parcelled(engine: Engine, *, job: Job, sources: tuple[Source, ...], parts: Path) -> tuple[Engine, Sequence[str]]:
+    """Have an engine send workers what they need of this computer's files; tell what is too large to travel as code."""
+    from muster._bundle import pack  # noqa: PLC0415 (likewise)
+    from muster._parcels import ParcelEngine  # noqa: PLC0415 (likewise)
+
+    bundle = pack(job.steps, besides=[source.path for source in sources])
+    return ParcelEngine(engine, sources=sources, bundle=bundle, parts=parts), bundle.left_out

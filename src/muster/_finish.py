@@ -2,18 +2,18 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from muster._formats._sources import format_of
+from muster._formats._sources import format_of, is_within
 from muster._formats.volumes import Seal, SealParquet, header
 from muster._grown import OFFSETS, Grown, follow
 from muster._inputs import Inputs
-from muster._model import Options, Outcome, Place, Regrown, Task
+from muster._model import Options, Outcome, Part, Place, Regrown, Task
 from muster._output import Work
-from muster.errors import EngineError
+from muster.errors import EngineError, UsageError
 
 _VOLUME_BYTES: Final = 64 << 20
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
@@ -31,7 +31,8 @@ class Finish:
     """
 
     def __init__(self, work: Work, options: Options, inputs: Inputs) -> None:
-        """Find out the format. Raises ``UsageError`` when nothing tells it."""
+        """Find out the format. Raises ``UsageError`` when nothing tells it, or an input lies where the run writes."""
+        _check_apart(work, inputs)
         self._work = work
         self._inputs = inputs
         if work.is_folder:
@@ -175,7 +176,7 @@ class Finish:
         place = work.staging or str(work.parts)
         pieces = [tuple(f"{place}/{o.output.name}" for o in group if o.output) for group in volumes]
         if self.format == "parquet" and not work.is_folder:
-            ask([SealParquet(tuple(pieces), str(work.folder / _COMPLETE))])
+            ask([SealParquet(tuple(pieces), str(work.unused(_COMPLETE)))])
             return []
         first, head = self._header(columns), self._header(columns) if work.is_folder else b""
         suffix = f".{self.format}{_SUFFIX.get(self._codec, '')}"
@@ -194,7 +195,29 @@ class Finish:
         ]
 
     def _join(self, names: Sequence[str], sizes: Sequence[int]) -> None:
-        grown = Grown(self._work.folder / _COMPLETE)
+        grown = Grown(self._work.unused(_COMPLETE))
         for name, size in zip(names, sizes, strict=True):
             grown.copy(Path(name), size)
         grown.close()
+
+
+def _check_apart(work: Work, inputs: Inputs) -> None:
+    """Raise ``UsageError`` where an input is what the run replaces or removes."""
+    for source in inputs.sources:
+        if is_within(source.path, work.output):
+            raise UsageError(f"{work.output!r} is both input and output. Choose another output.")
+        if is_within(source.path, work.rejects) or is_within(source.path, f"{work.folder}/"):
+            raise UsageError(
+                f"{source.name!r} is an input, and lies where a run to {work.output!r} keeps its bad rows or its work,"
+                " so it would be lost. Choose another output, or move the input."
+            )
+
+
+def check_every_row_is_settled(parts: Iterable[Part], *, done: int) -> None:
+    """Raise ``EngineError`` rather than publish an output that is short of a row, whatever may have gone wrong."""
+    expected = sum(part.rows for part in parts)
+    if done != expected:
+        raise EngineError(
+            f"{done} of {expected} rows are settled, so there is no output. This is muster's fault; please report it,"
+            " with the folder of the run. To start over, type the command again with --fresh."
+        )

@@ -53,6 +53,8 @@ class Observer:
         self._next_look = 0.0
         self.spent = Seconds()
         """Where the time of all tasks went."""
+        self.most_workers = self.most_machines = 0
+        """How many had joined and were there, at the time when they were most."""
         self.rows_per_second = 0.0
         self.seconds_left: tuple[float, float] | None = None
         self.machines: tuple[MachinePace, ...] = ()
@@ -95,6 +97,8 @@ class Observer:
                 self._known[worker] = machine
                 self._workers_on[machine] += 1
                 self._see_machines()
+                self.most_workers = max(self.most_workers, self._workers_on.total())
+                self.most_machines = max(self.most_machines, len(self._workers_on))
                 self._bill.joined(worker, machine, self._clock())
                 self._write("joined", worker=worker, machine=machine)
             case Left(worker, reason):

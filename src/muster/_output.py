@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Outcome, Piece, Place
-from muster._urls import check_writable, delete, is_remote, list_folder, sizes, upload
+from muster._urls import check_writable, delete, is_remote, list_folder, sizes, upload, versions
 from muster.errors import EngineError, OutputBusyError, UsageError
 
 MANIFEST: Final = "_manifest.json"
@@ -31,7 +31,7 @@ class Work:
         self.is_remote = is_remote(output)
         self.is_folder = output.endswith("/")
         plain = output.rstrip("/")
-        digest = hashlib.sha256(output.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(os.fsencode(output)).hexdigest()[:16]
         # Through a symbolic link to the file that it names, as every other program would write.
         self._path = Path(os.path.realpath(plain))
         self.folder = home / "work" / digest if self.is_remote else Path(f"{self._path}.muster")
@@ -65,6 +65,7 @@ class Work:
             raise UsageError(
                 f"Cannot work in {str(self.folder)!r}: {error.strerror}. Choose an output where you may write."
             ) from error
+        self._check_folder_is_ours()
         try:
             lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:
@@ -83,6 +84,17 @@ class Work:
         os.close(lock)
         return None
 
+    def _check_folder_is_ours(self) -> None:
+        """Raise ``UsageError`` for a folder of the user's own that happens to have the name of the run's."""
+        names: set[str] = set()
+        with contextlib.suppress(FileNotFoundError):  # another muster has removed it just now, at its own end
+            names = {path.name for path in self.folder.iterdir()}
+        if names and not names & {self._lock_path.name, self.journal.name}:
+            raise UsageError(
+                f"{str(self.folder)!r} holds files that muster did not write, and a run to {self.output!r} works in a"
+                " folder of that name and removes it at its end. Choose another output, or rename the folder."
+            )
+
     def _check(self) -> None:
         if self.is_remote:
             if self.is_folder:
@@ -98,6 +110,11 @@ class Work:
             raise UsageError(f"{self.output!r} is to be a folder, but is a file. Leave out the / or remove the file.")
         if not self.is_folder and output.is_dir():
             raise UsageError(f"{self.output!r} is a folder. For numbered part files type {self.output}/ instead.")
+        if Path(self.rejects).exists() and not Path(self.rejects).is_file():
+            raise UsageError(
+                f"{self.rejects!r} is no file, and bad rows go to a file of that name. Choose another output, or"
+                " rename what is there."
+            )
         if self.is_folder and output.exists():
             self._check_is_ours([path.name for path in output.iterdir()])
 
@@ -171,6 +188,29 @@ class Work:
             return False
         return len(data) == piece.bytes and zlib.crc32(data) == piece.crc
 
+    def unused(self, name: str) -> Path:
+        """Give a name in the folder to write to.
+
+        What had it may be visible by now, under a second name, if an earlier attempt died after that: it is never
+        written into.
+        """
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        return path
+
+    def visible(self) -> str:
+        """Fingerprint what stands where output and rejects go, by names, sizes and times; empty where it cannot be."""
+        try:
+            found = versions(self.output) + versions(self.rejects) if self.is_remote else self._visible_here()
+        except (OSError, EngineError):
+            return ""
+        return hashlib.sha256(repr(found).encode()).hexdigest() if all(stamp for *_, stamp in found) else ""
+
+    def _visible_here(self) -> list[tuple[str, int, str]]:
+        paths = [*sorted(self._path.iterdir())] if self._path.is_dir() else [self._path]
+        paths += [Path(self.rejects)] if Path(self.rejects).exists() else []
+        return [(path.name, path.stat().st_size, str(path.stat().st_mtime_ns)) for path in paths]
+
     def publish(
         self, rejects: Iterable[Piece], *, complete: str = "complete", files: Sequence[Mapping[str, Any]] = ()
     ) -> None:
@@ -191,10 +231,11 @@ class Work:
             if not self.is_remote:
                 Path(self.rejects).unlink(missing_ok=True)
             return
-        gathered = self.folder / "rejects.jsonl"
+        gathered = self.unused("rejects.jsonl")
         with gathered.open("wb") as output:
             for piece in pieces:
-                output.write(piece.read_bytes())
+                with piece.open("rb") as rows:
+                    shutil.copyfileobj(rows, output)
         _sync(gathered)
         self._publish_file(gathered, self.rejects)
 

@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from muster._grown import follow
 from muster._journal import Event, as_outcome, replay
-from muster._model import Column, Job, Outcome, Part, Place, Regrown, Source
+from muster._model import Column, Job, Outcome, Part, Place, Regrown, Result, Source
 from muster._targets import Described
 from muster._urls import is_remote
+from muster.errors import ResumeError
 
 Kept = dict[tuple[int, int], Outcome]
 
@@ -29,6 +30,8 @@ class Past:
     kept: Kept = field(default_factory=dict)
     moved: dict[str, Place] = field(default_factory=dict)
     """Where pieces lie that no longer have a file of their own."""
+    finished: Event | None = None
+    """How the run ended, if all that was left to do then was to tidy up."""
 
     @classmethod
     def read(cls, journal: Path) -> Self:
@@ -43,8 +46,9 @@ class Past:
         match event["event"]:
             case "started":
                 self.run, self.job = event["run"], event["job"]
-            case "attempt":
-                self.attempts += 1
+            case "attempt" | "finished" as kind:
+                self.attempts += kind == "attempt"
+                self.finished = event if kind == "finished" else None
             case "surveyed":
                 self.surveyed = event
             case "settled":
@@ -63,6 +67,18 @@ class Past:
                 self._drop(event["first"], event["last"], event["lo"])
             case _:
                 pass
+
+    def result(self, visible: str) -> Result | None:
+        """Tell what a run came to that had finished, if what stands there for all to see is still what it wrote.
+
+        ``visible`` is the fingerprint of that. Every part counts as done by an earlier attempt.
+        """
+        known = self.finished or {}
+        if not visible or known.get("published") != visible:
+            return None
+        fields = {field.name for field in dataclasses.fields(Result)}
+        result = known["result"] | {"resumed_parts": known["result"]["parts"]}
+        return Result(**result) if result.keys() == fields else None
 
     def _drop(self, first: int, last: int, lo: int) -> None:
         """Forget an outcome; or all that a stretch was made of."""
@@ -111,6 +127,15 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
 def _normal(path: str) -> str:
     """Write a path in one way; a relative one stays so, for a folder may be moved with the run in it."""
     return path if is_remote(path) else os.path.normpath(path) + ("/" if path.endswith("/") else "")
+
+
+def check_same(before: Event, now: Event, *, folder: str) -> None:
+    """Raise ``ResumeError`` where an unfinished run was another job's."""
+    for difference in differences(before, now):
+        raise ResumeError(
+            f"{folder!r} holds an unfinished run of another job: {difference}. To go on with that run, restore what it"
+            " had; to start over, type the command again with --fresh."
+        )
 
 
 def differences(before: Event, now: Event) -> Iterator[str]:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster import _past, _progress
-from muster._assembly import engine_of_a_cluster, engine_of_this_computer
+from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Done, Engine, Event, Failed, Joined, Left, Lost, Told
-from muster._engines.cores import count_cores
-from muster._finish import Finish
-from muster._formats._sources import find_sources, is_within
+from muster._finish import Finish, check_every_row_is_settled
+from muster._formats._sources import find_sources
 from muster._history import archive, home, note
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
@@ -26,13 +25,12 @@ from muster._packages import Packages
 from muster._past import Kept, Past
 from muster._progress import Progress
 from muster._targets import Describe
-from muster.errors import EngineError, ResumeError, TooManyBadRowsError, UsageError
+from muster.errors import EngineError, TooManyBadRowsError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
 
 _TICK: Final = 0.1
-_BYTES_A_WORKER: Final = 1 << 10
 _BACKLOG_BYTES: Final = 16 << 20
 _ROW_BYTES: Final = 64
 """What a Parquet row counts as, where work is measured in bytes."""
@@ -79,10 +77,8 @@ class _Runner:
         self._phase = "starting"
         options = job.options
         self._sources = find_sources(job.inputs, forced=options.input_format, default=options.format)
-        self._workers = self._count_workers()
+        self._workers = workers_for(self._sources, chosen=options.workers)
         self.work = Work(job.output, home=home())
-        if any(is_within(source.path, job.output) for source in self._sources):
-            raise UsageError(f"{job.output!r} is both input and output. Choose another output.")
         self._inputs = Inputs(self._sources, job.options, self.work.spool)
         self._finish = Finish(self.work, job.options, self._inputs)
         self._past = Past()
@@ -96,13 +92,6 @@ class _Runner:
         self._access: Access | None = None
         self._observer = Observer(self._write, prices={})
         self._packages: dict[str, str] = {}
-
-    def _count_workers(self) -> int:
-        """Take what the user chose; else all cores, but not more than there is work for."""
-        chosen = self._job.options.workers
-        if chosen is not None:
-            return chosen
-        return min(count_cores(), max(1, sum(source.size for source in self._sources) // _BYTES_A_WORKER))
 
     def run(self, make_engine: MakeEngine, access: "Access | None") -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
@@ -120,23 +109,17 @@ class _Runner:
                 engines.callback(self._engine.close)
                 self._is_far = not access.shares_files
                 if self._is_far:
-                    self._engine = self._parcelled(self._engine)
+                    self._engine, left_out = parcelled(
+                        self._engine, job=self._job, sources=self._sources, parts=self.work.parts
+                    )
+                    if left_out:
+                        self._say("starting", note=f"too large to travel as code, so left out: {', '.join(left_out)}")
                 self._workers = access.workers
                 self.work.stage()
             self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
             if self._past.surveyed is None:
                 self._desk.begin(self._inputs.first_questions())
             return self._run()
-
-    def _parcelled(self, engine: Engine) -> Engine:
-        """Send workers what they need of this computer's files."""
-        from muster._bundle import pack  # noqa: PLC0415 (likewise)
-        from muster._parcels import ParcelEngine  # noqa: PLC0415 (likewise)
-
-        bundle = pack(self._job.steps, besides=[source.path for source in self._sources])
-        if bundle.left_out:
-            self._say("starting", note=f"too large to travel as code, so left out: {', '.join(bundle.left_out)}")
-        return ParcelEngine(engine, sources=self._sources, bundle=bundle, parts=self.work.parts)
 
     def _end(self) -> None:
         """Leave nothing behind that nobody needs, and let others work on the output."""
@@ -146,6 +129,16 @@ class _Runner:
 
     def _run(self) -> Result:
         past = self._past = self._read_past()
+        result = past.result(self.work.visible()) if past.finished else None
+        if result is None:
+            result = self._attempt_it(past)
+        else:
+            self._say(self._phase, note="an earlier attempt had finished; its output is as it was written")
+        self._put_away(self._run_id)
+        self.work.remove()
+        return result
+
+    def _attempt_it(self, past: Past) -> Result:
         with Journal(self.work.journal) as journal:
             self._journal = journal
             if not past.run:
@@ -162,12 +155,14 @@ class _Runner:
                 kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
                 progress = self._work_through(kept)
                 result = self._commit(progress)
-        try:
-            archive(self.work.journal, self._run_id)
-        except OSError as error:
-            self._say(self._phase, note=f"the journal of this run could not be kept: {error}")
-        self.work.remove()
         return result
+
+    def _put_away(self, run: str) -> None:
+        """Keep the journal of a run that has finished where those of all runs are."""
+        try:
+            archive(self.work.journal, run)
+        except OSError as error:
+            self._say(self._phase, note=f"the journal of run {run} could not be kept: {error}")
 
     @contextlib.contextmanager
     def _telling_why_it_stops(self) -> Iterator[None]:
@@ -185,18 +180,19 @@ class _Runner:
         """Read what an unfinished run left. Raises ``ResumeError`` when it was another job's."""
         described = self._desk.ask([Describe(self._job.steps)])[0]
         self._fingerprint = _past.fingerprint(self._job, self._sources, described)
-        past = Past() if self._job.options.fresh else self._past
+        past = self._past
+        if past.finished and (self._job.options.fresh or any(_past.differences(past.job, self._fingerprint))):
+            self._put_away(past.run)  # that run is over, so it stands in nobody's way
+            past = Past()
+        elif self._job.options.fresh:
+            past = Past()
         if self._is_far:
             self._packages = self._desk.ask([Packages(self._job.steps)])[0]
         self._run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
-        if not past.kept:
+        if not past.kept and not past.finished:
             self.work.clear()
             return Past()
-        for difference in _past.differences(past.job, self._fingerprint):
-            raise ResumeError(
-                f"{str(self.work.folder)!r} holds an unfinished run of another job: {difference}. To go on with that"
-                " run, restore what it had; to start over, type the command again with --fresh."
-            )
+        _past.check_same(past.job, self._fingerprint, folder=str(self.work.folder))
         return past
 
     def _write(self, event: str, **fields: object) -> None:
@@ -409,7 +405,7 @@ class _Runner:
                 case _progress.Widen(outcome):
                     return outcome
                 case _progress.GiveUp(bad_rows, first_error):
-                    raise self._too_many(bad_rows, first_error)
+                    raise TooManyBadRowsError.of(bad_rows, allowed=self._allowed, first_error=first_error)
         return None
 
     def _pass_on(self, action: _progress.Submit | _progress.PutAside) -> None:
@@ -429,14 +425,6 @@ class _Runner:
         if place is not None and outcome.output is not None:
             self._write("moved", name=outcome.output.name, file=place.file, offset=place.offset)
             (self.work.parts / outcome.output.name).unlink(missing_ok=True)
-
-    def _too_many(self, bad_rows: int, first_error: str) -> TooManyBadRowsError:
-        return TooManyBadRowsError(
-            f"{bad_rows} rows could not be processed, and {self._allowed} are allowed. The first of them:\n"
-            f"{first_error}\n"
-            "Mend the function or the data, and type the command again with --fresh. Or allow more with --max-bad-rows,"
-            " and the run goes on where it stopped."
-        )
 
     # A type that turned out too narrow
 
@@ -468,12 +456,13 @@ class _Runner:
         self._say("writing the output")
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._inputs.check_unchanged()
-        self._check_every_row_is_settled(progress)
+        check_every_row_is_settled(self._fed, done=progress.rows_done)
         desk = self._desk
         if self.work.staging:  # workers put the output together where it lies
             desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)
         outcomes = self._finish.end(progress.outcomes, desk.ask, progress.volume_of)
         rows_in, seconds = sum(outcome.rows_in for outcome in outcomes), time.monotonic() - self._began
+        is_here = self._engine is self._home  # whose workers all take part, for as long as the run takes
         has_rejects = any(outcome.rejects for outcome in outcomes)
         result = Result(
             rows_in=rows_in,
@@ -481,8 +470,8 @@ class _Runner:
             bad_rows=sum(outcome.bad_rows for outcome in outcomes),
             parts=progress.parts,
             resumed_parts=sum(outcome.task.last - outcome.task.first for outcome in self._resumed),
-            workers=self._workers,
-            machines=self._engine.machines,
+            workers=self._workers if is_here else self._observer.most_workers,
+            machines=self._engine.machines if is_here else self._observer.most_machines,
             seconds=round(seconds, 3),
             rows_per_second=round(rows_in / seconds, 1),
             output=self._job.output,
@@ -490,17 +479,8 @@ class _Runner:
             cost=round(self._observer.dollars, 4),
         )
         self._observer.tell(progress, rows_total=self._rows_total)
-        self._write("finished", result=dataclasses.asdict(result))
+        self._write("finished", result=dataclasses.asdict(result), published=self.work.visible())
         return result
-
-    def _check_every_row_is_settled(self, progress: Progress) -> None:
-        """Raise ``EngineError`` rather than publish an output that is short of a row, whatever may have gone wrong."""
-        expected = sum(part.rows for part in self._fed)
-        if progress.rows_done != expected:
-            raise EngineError(
-                f"{progress.rows_done} of {expected} rows are settled, so there is no output. This is muster's fault;"
-                " please report it, with the folder of the run. To start over, type the command again with --fresh."
-            )
 
     # What watchers are told
 

@@ -1,6 +1,6 @@
 """Reach what URLs name, through fsspec: every protocol's errors become muster's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,22 @@ def sizes(url: str) -> dict[str, int]:
         raise unreachable(url, error) from error
     files_in_it = (info for info in found if info["type"] == "file")
     return {info["name"].rstrip("/").rpartition("/")[2]: int(info["size"] or 0) for info in files_in_it}
+
+
+def versions(url: str) -> list[tuple[str, int, str]]:
+    """List a file, or the files of a folder, each with its size and what tells one version of it from the next."""
+    files, path = filesystem(url)
+    files.invalidate_cache()
+    try:
+        found = (files.ls(path, detail=True) if url.endswith("/") else [files.info(path)]) if files.exists(path) else []
+    except Exception as error:
+        raise unreachable(url, error) from error
+    return sorted((one["name"], int(one["size"] or 0), stamp_of(one)) for one in found)
+
+
+def stamp_of(info: Mapping[str, Any]) -> str:
+    """Take what changes when a file's content does; empty where its file system tells nothing of the kind."""
+    return str(info.get("ETag") or info.get("mtime") or "")
 
 
 def list_folder(url: str) -> list[str]:

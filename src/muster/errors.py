@@ -12,7 +12,7 @@
 Every message has three beats: what happened, why, what to type next.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class MusterError(Exception):
@@ -43,6 +43,16 @@ class DataError(MusterError):
 
 class TooManyBadRowsError(DataError):
     """Say that more rows were rejected than the user allows; the run can be resumed."""
+
+    @classmethod
+    def of(cls, bad_rows: int, *, allowed: int, first_error: str) -> Self:
+        """Say how many were bad, and show the first of them."""
+        return cls(
+            f"{bad_rows} rows could not be processed, and {allowed} are allowed. The first of them:\n"
+            f"{first_error}\n"
+            "Mend the function or the data, and type the command again with --fresh. Or allow more with --max-bad-rows,"
+            " and the run goes on where it stopped."
+        )
 
 
 class UserCodeError(MusterError):

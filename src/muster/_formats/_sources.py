@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from muster._model import Source
-from muster._urls import filesystem, is_remote, unreachable
+from muster._urls import filesystem, is_remote, stamp_of, unreachable
 from muster.errors import DataError, UsageError
 
 FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -104,7 +104,7 @@ def _remote(text: str) -> list[tuple[str, int, str]]:
         raise UsageError(f"Cannot list {text!r}: {error}. Check the address and your credentials.") from error
     except Exception as error:
         raise unreachable(text, error) from error
-    return [(url, int(info["size"]), str(info.get("ETag") or info.get("mtime") or "")) for url, info in infos]
+    return [(url, int(info["size"]), stamp_of(info)) for url, info in infos]
 
 
 class Reader:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from muster._journal import Event
 from muster._measures import Measured
 from muster._model import Load, Reason
+from muster._planner import Plan
 from muster._watch.pace import Burst, Recent
 from muster._watch.series import BUCKETS, Clock, Series
 from muster._watch.worker import Worker
@@ -63,18 +64,6 @@ class Machine:
         return None if self.lease is None else max(self.renewed + self.lease - at, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What was predicted at ``time``, in seconds of the run."""
-
-    time: float
-    rows_left: int
-    workers: int
-    seconds: tuple[float, float]
-    rows_per_second: float
-    dollars: float | None
-
-
 @dataclass(slots=True)
 class RunView:
     """Add up events. Times are seconds of work: from the first event on, without the pauses between attempts."""
@@ -98,6 +87,8 @@ class RunView:
     retries: Counter[str] = field(default_factory=Counter)
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_NOTES))
     plan: Plan | None = None
+    planned: float = 0.0
+    """When the plan was made, in seconds of the run."""
     stopped: tuple[str, str] | None = None
     result: Mapping[str, Any] | None = None
     clock: Clock = field(default_factory=Clock)
@@ -253,13 +244,9 @@ class RunView:
 
     def _planned(self, event: Event) -> None:
         low, high = event["seconds"]
+        self.planned = self.last
         self.plan = Plan(
-            self.last,
-            event["rows_left"],
-            event["workers"],
-            (low, high),
-            event["rows_per_second"],
-            event.get("dollars"),
+            event["rows_left"], event["workers"], event["rows_per_second"], (low, high), event.get("dollars") or 0.0
         )
 
     def _stopped(self, event: Event) -> None:
@@ -305,4 +292,4 @@ _TAKEN: Final[Mapping[str, Callable[[RunView, Event], None]]] = {
     )
 }
 
-__all__ = ["BUCKETS", "Attempt", "Machine", "Note", "Plan", "RunView"]
+__all__ = ["BUCKETS", "Attempt", "Machine", "Note", "RunView"]
