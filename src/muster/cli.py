@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import signal
 import sys
@@ -13,11 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
-from muster import __version__, _history, _pipeline, _show, _targets
+from muster import __version__, _history, _pipeline, _show, _standard, _targets
 from muster._generate import generate
-from muster._model import Dialect, Options, Snapshot
+from muster._model import Dialect, Options, Result, Snapshot
 from muster._pipeline import Pipeline
-from muster.errors import MusterError, UsageError, UserCodeError
+from muster.errors import EngineError, MusterError, UsageError, UserCodeError
 
 _INTERRUPTED: Final = 130
 _TERMINATED: Final = 143
@@ -29,23 +28,29 @@ _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parsed = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    with _standard.forgiving():
+        parsed = parser().parse_args(arguments)
+        signal.signal(signal.SIGTERM, _terminate)
+        return _call(parsed)
+
+
+def _call(parsed: argparse.Namespace) -> int:
     try:
-        code = int(parsed.call(parsed))
-        sys.stdout.flush()
-    except BrokenPipeError:  # as with `| head`: whoever read standard output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return int(parsed.call(parsed))
     except MusterError as error:
         return _complain(error)
+    except OSError as error:
+        return _complain(
+            EngineError(
+                f"Cannot read or write: {error}. Make room or mend the access, then type the same command again."
+            )
+        )
     except KeyboardInterrupt:
         print("\nInterrupted. What was done is kept: type the same command again to go on.", file=sys.stderr)
         return _INTERRUPTED
     except _Terminated:
         print("\nTerminated. What was done is kept: type the same command again to go on.", file=sys.stderr)
         return _TERMINATED
-    return code
 
 
 class _Terminated(BaseException):
@@ -206,10 +211,31 @@ def _run(parsed: argparse.Namespace) -> int:
         result = pipeline.run(watch=lambda snapshot: shown.watch(with_page(snapshot)))
         shown.finish(result)
     if parsed.json:
-        if parsed.workers == 0:
-            print()  # the function may have left a line unfinished
-        print(json.dumps(dataclasses.asdict(result)))
+        _print_result(result, after_a_line=parsed.workers != 0)
     return _SOME_REJECTED if result.bad_rows else 0
+
+
+def _print_result(result: Result, *, after_a_line: bool) -> None:
+    """Print a result as the last line; where the function may have left one unfinished, on a line of its own."""
+    try:
+        _standard.say(("" if after_a_line else "\n") + json.dumps(dataclasses.asdict(result)))
+    except OSError as error:
+        raise EngineError(
+            f"Cannot print the result to standard output: {error.strerror}. The run is finished, and {result.output!r}"
+            " is complete. For the same figures, type: muster runs --json"
+        ) from error
+
+
+def _tell(text: str) -> None:
+    """Print what the user asked for; as with ``| head``, whoever reads it may have had enough."""
+    try:
+        _standard.say(text)
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise EngineError(
+            f"Cannot print to standard output: {error.strerror}. Send it elsewhere, and type the same command again."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -272,9 +298,9 @@ def _status(parsed: argparse.Namespace) -> int:
 
     found = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]
     if parsed.json:
-        print(json.dumps([dataclasses.asdict(status) for status in found]))
+        _tell(json.dumps([dataclasses.asdict(status) for status in found]))
     else:
-        print("\n".join(map(_show.cluster, found)) or "There is no cluster. Make one with muster up --machines N.")
+        _tell("\n".join(map(_show.cluster, found)) or "There is no cluster. Make one with muster up --machines N.")
     return 0
 
 
@@ -315,9 +341,9 @@ def _report(parsed: argparse.Namespace) -> int:
 def _runs(parsed: argparse.Namespace) -> int:
     found = list(_history.runs())
     if parsed.json:
-        print(json.dumps(found))
+        _tell(json.dumps(found))
     else:
-        print(_show.table(found))
+        _tell(_show.table(found))
     return 0
 
 
