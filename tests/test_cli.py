@@ -112,6 +112,7 @@ def test_on_a_terminal_a_live_bar_shows_rows_pace_time_left_workers_and_bad_rows
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--batch-rows", "0"], "1 or more"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--dtype", "NOPE=int"], "the input has not: NOPE"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--dtype", "ID=bogus"], "no such type"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--dtype", "ID=int,ID=str"], "names 'ID' twice"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--timeout", "soon"], "is no time"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--delimiter", "::"], "one byte"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--encoding", "klingon"], "no such encoding"),
