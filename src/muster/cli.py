@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from muster import __version__, _history, _pipeline, _show, _standard, _targets
 from muster._generate import generate
-from muster._model import Dialect, Options, Result, Snapshot
+from muster._model import Options, Result, Snapshot
 from muster._pipeline import Pipeline
 from muster.errors import EngineError, MusterError, UsageError, UserCodeError
 
@@ -111,9 +111,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--timeout", type=_seconds, metavar="60s", help="how long one call of the function may take")
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say; also of a folder's files")
     add("--delimiter", metavar="C", help="what separates CSV cells, one byte (default: a comma; for .tsv a tab)")
-    add("--quote", default='"', metavar="C", help='what quotes CSV cells, one byte; empty for none (default: ")')
+    add("--quote", metavar="C", help='what quotes CSV cells, one byte; empty for none (default: ")')
     add("--no-header", action="store_true", help="the CSV has no header row; columns are numbered, as with header=None")
-    add("--encoding", default="utf-8", metavar="NAME", help="of the input's text (default: %(default)s)")
+    add("--encoding", metavar="NAME", help="of the input's text (default: utf-8)")
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
     add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
     add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
@@ -263,22 +263,23 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         cluster=parsed.cluster,
         machines=parsed.machines,
         on=parsed.on,
-        dialect=Dialect(
-            parsed.delimiter if parsed.delimiter is not None else _pipeline.default_delimiter(parsed.inputs),
-            parsed.quote,
-            header=not parsed.no_header,
-            encoding=parsed.encoding,
-        ),
     )
     target = _targets.parse_target(parsed.target)
     if target.name != "pipeline":
         if not parsed.inputs or not parsed.output:
             raise UsageError("Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT")
-        return Pipeline(tuple(parsed.inputs), (target,), parsed.output, options)
+        return _pipeline.of_command(target, tuple(parsed.inputs), parsed.output, options, typed=_typed(parsed))
     found = _targets.find(target)
     if not isinstance(found, Pipeline):
         raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
-    return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options)
+    return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options, typed=_typed(parsed))
+
+
+def _typed(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Take what the command line says of the input's dialect, and nothing that it does not say."""
+    said = {"delimiter": parsed.delimiter, "quote": parsed.quote, "encoding": parsed.encoding}
+    said["header"] = False if parsed.no_header else None
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _up(parsed: argparse.Namespace) -> int:
