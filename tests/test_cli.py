@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import MUSTER, Muster
+from conftest import MUSTER, Ended, Muster
 
 SLOW = """
 import time
@@ -112,6 +112,7 @@ def test_on_a_terminal_a_live_bar_shows_rows_pace_time_left_workers_and_bad_rows
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--batch-rows", "0"], "1 or more"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--dtype", "NOPE=int"], "the input has not: NOPE"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--dtype", "ID=bogus"], "no such type"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--dtype", "ID=int,ID=str"], "names 'ID' twice"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--timeout", "soon"], "is no time"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--delimiter", "::"], "one byte"),
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--encoding", "klingon"], "no such encoding"),
@@ -160,6 +161,116 @@ def test_runs_lists_finished_runs_newest_first_as_a_table_and_as_json(muster: Mu
     found = json.loads(muster("runs", "--json").out)
     assert [run["output"] for run in found] == ["second.csv", "first.csv"]
     assert found[0]["rows_in"] == 1000
+
+
+CHATTY = """
+def chatty(df):
+    for _ in df.index:
+        print("x" * 200)
+    return df
+"""
+
+
+def redirected(folder: Path, streams: str, *arguments: str) -> Ended:
+    """Run ``muster ...`` as a shell does, with streams closed or led elsewhere."""
+    command = ["/bin/sh", "-c", f'"$@" {streams}', "sh", *MUSTER, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize(
+    ("streams", "code", "says"),
+    [
+        (">&-", 3, "it is closed. The run is finished, and 'out.csv' is complete"),
+        (">/dev/full", 3, "No space left on device. The run is finished"),
+        ("2>&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+        ("<&-", 0, "out.csv: 1,000 rows of 1,000"),
+        ("<&- >&- 2>&-", 3, ""),
+        (">/dev/full 2>/dev/full", 3, ""),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_changes_nothing_in_a_run_but_who_is_told(  # noqa: PLR0913, PLR0917 (a row)
+    tmp_path: Path, rows: str, workers: str, streams: str, code: int, says: str
+) -> None:
+    (tmp_path / "chatty.py").write_text(CHATTY)
+    command = ("run", "chatty.py:chatty", rows, "-o", "out.csv", "--workers", workers)
+    ended = redirected(tmp_path, streams, *command, "--json")
+    assert ended.code == code, ended.err
+    assert says in ended.err
+    assert "Traceback" not in ended.err
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / rows).read_bytes()
+    assert not (tmp_path / "out.csv.rejects.jsonl").exists()
+    if code == 0:
+        assert ended.json["rows_out"] == 1000
+    assert redirected(tmp_path, streams, *command).code == 0
+
+
+@pytest.mark.parametrize("streams", [">&-", ">/dev/full"])
+@pytest.mark.parametrize("arguments", [("runs",), ("runs", "--json"), ("status",)], ids=" ".join)
+def test_what_cannot_be_printed_is_said_so(tmp_path: Path, streams: str, arguments: tuple[str, ...]) -> None:
+    ended = redirected(tmp_path, streams, *arguments)
+    assert (ended.code, ended.err.count("\n")) == (3, 1)
+    assert "Cannot print to standard output" in ended.err
+
+
+def test_a_run_whose_errors_nobody_reads_ends_as_any_other(tmp_path: Path, rows: str) -> None:
+    ended = redirected(tmp_path, "2>&-", "run", "slow.py:slow", rows, "-o", "out.csv", "--strict")
+    assert (ended.code, ended.out, ended.err) == (1, "", "")
+
+
+NOT_TEXT = os.fsdecode(b"o\xff")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet", "/"])
+def test_the_name_of_an_output_or_an_input_need_not_be_text(
+    muster: Muster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: str, suffix: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    output = NOT_TEXT + suffix
+    ended = muster("run", "slow.py:slow", rows, "-o", output, "--json")
+    assert ended.code == 4, ended.err
+    assert ended.json["output"] == output
+    assert ended.json["rejects"] == f"{NOT_TEXT}{suffix.rstrip('/')}.rejects.jsonl"
+    assert (tmp_path / ended.json["rejects"]).exists()
+    assert "o\\udcff" in muster("runs").out
+    assert json.loads(muster("runs", "--json").out)[0]["output"] == output
+    again = muster("run", "slow.py:slow", output, "-o", f"{NOT_TEXT}-again.csv", "--json")
+    assert (again.code, again.json["rows_out"]) == (0, 999), again.err
+    lines = (tmp_path / rows).read_text().splitlines(keepends=True)
+    assert (tmp_path / f"{NOT_TEXT}-again.csv").read_text() == "".join(lines[:8] + lines[9:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "home", "code", "says"),
+    [
+        (("generate", "--rows", "1", "-o", "rows.csv/x.csv"), "home", 2, "Not a directory"),
+        (("generate", "--rows", "1", "-o", "x" * 300), "home", 2, "File name too long"),
+        (("generate", "--rows", "1", "-o", "pipe"), "home", 2, "is not a regular file"),
+        (("run", "slow.py:slow", "rows.csv", "-o", "x" * 300 + ".csv"), "home", 3, "File name too long"),
+        (("run", "slow.py:slow", "rows.csv", "-o", "out.csv"), "slow.py", 3, "Not a directory"),
+        (("runs",), "x" * 300, 3, "File name too long"),
+    ],
+)
+def test_what_the_system_refuses_is_said_without_a_traceback(  # noqa: PLR0913, PLR0917 (a case is a row of the table)
+    muster: Muster,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    rows: str,
+    arguments: tuple[str, ...],
+    home: str,
+    code: int,
+    says: str,
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("MUSTER_HOME", str(tmp_path / home))
+    ended = muster(*arguments)
+    assert ended.code == code, ended.err
+    assert says in ended.err
+    assert "Traceback" not in ended.err
+    assert (tmp_path / "pipe").is_fifo()
+    assert rows
 
 
 def test_help_needs_neither_pandas_nor_arrow_nor_numpy() -> None:

@@ -768,3 +768,10 @@ def test_a_full_disk_stops_the_run_and_the_same_command_goes_on_when_there_is_ro
     assert end.json["resumed_parts"] > 0
     assert (small_disk / "out.csv").read_bytes() == right(tmp_path / "rows.csv")
     assert [path.name for path in small_disk.iterdir()] == ["out.csv"]
+
+
+def test_generated_rows_that_find_no_room_leave_nothing(muster: Muster, small_disk: Path) -> None:
+    full = muster("generate", "--rows", "50000", "-o", "small/rows.csv")
+    assert full.code == 3
+    assert "Cannot write 'small/rows.csv': No space left on device. Make room" in full.err
+    assert list(small_disk.iterdir()) == []

@@ -277,6 +277,50 @@ def test_a_pipeline_in_a_file_keeps_its_own_options(tmp_path: Path, muster: Must
     assert (tmp_path / "out").read_text() == '{"a":"007","b":"x"}\n'
 
 
+LATIN = """
+import muster
+pipeline = muster.read_csv("lat.csv", delimiter=";", encoding="latin-1").map_batches(lambda df: df).write_csv("out.csv")
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        (("--delimiter", ";"), "a;b\né;1\n"),
+        (("--quote", "'"), "a;b\n'é';1\n"),
+        (("--delimiter", ","), "a,b\né,1\n"),
+    ],
+)
+def test_a_command_line_changes_no_more_of_a_pipelines_dialect_than_it_names(
+    tmp_path: Path, muster: Muster, typed: tuple[str, ...], text: str
+) -> None:
+    (tmp_path / "defined.py").write_text(LATIN)
+    (tmp_path / "lat.csv").write_text(text, encoding="latin-1")
+    ended = muster("run", "defined.py", "--workers", "0", *typed)
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "out.csv").read_text() == "a,b\né,1\n"
+
+
+def test_a_header_row_and_an_encoding_can_be_typed_over_a_pipelines_own(tmp_path: Path, muster: Muster) -> None:
+    (tmp_path / "defined.py").write_text(LATIN)
+    (tmp_path / "lat.csv").write_text("é;1\n", encoding="utf-8")
+    assert muster("run", "defined.py", "--workers", "0", "--no-header", "--encoding", "utf-8").code == 0
+    assert (tmp_path / "out.csv").read_text() == "é,1\n"
+
+
+def test_other_inputs_of_a_pipeline_have_its_own_delimiter_or_that_of_their_name(
+    tmp_path: Path, muster: Muster
+) -> None:
+    (tmp_path / "defined.py").write_text(LATIN)
+    (tmp_path / "other.csv").write_text("a;b\né;1\n", encoding="latin-1")
+    assert muster("run", "defined.py", "other.csv", "--workers", "0").code == 0
+    assert (tmp_path / "out.csv").read_text() == "a,b\né,1\n"
+    (tmp_path / "plain.py").write_text(LATIN.replace('delimiter=";", ', ""))
+    (tmp_path / "other.tsv").write_text("a\tb\né\t2\n", encoding="latin-1")
+    assert muster("run", "plain.py", "other.tsv", "--workers", "0").code == 0
+    assert (tmp_path / "out.csv").read_text() == "a,b\né,2\n"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -8,6 +8,7 @@ from muster._engines.base import Body, Engine
 from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
 from muster._model import Job, Source
+from muster._standard import forgive
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -30,10 +31,11 @@ def make_body() -> Body:
 
 
 def make_body_of_a_process() -> Body:
-    """Make the worker body in a process of its own, which has one core."""
+    """Make the worker body in a process of its own, which has one core, and where a print fails no row."""
     from muster._task import use_one_core  # noqa: PLC0415 (likewise)
 
     use_one_core()
+    forgive()
     return make_body()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from muster.errors import UsageError
+from muster.errors import EngineError, UsageError
 
 HEADER: Final = "ID,SKU,FLUX,MANUFACTURER_NAME,DESCRIPTION\n"
 _LARGEST_SKU: Final = 100_000
@@ -19,21 +19,29 @@ def generate(rows: int, output: str | os.PathLike[str]) -> None:
 
     The columns are ``ID`` (0 to N-1), ``SKU`` (1 to 100000), ``FLUX`` (0 to 1), ``MANUFACTURER_NAME`` (the MD5 of the
     ID) and ``DESCRIPTION`` (that MD5 twice). Raises ``UsageError`` for a negative number, or a file that cannot be
-    written.
+    written, ``EngineError`` where there is no room for it.
     """
     if rows < 0:
         raise UsageError(f"--rows {rows}: it must be 0 or more.")
     path = Path(output)
-    if not path.name or path.is_dir():
-        raise UsageError(f"{str(output)!r} is a folder. Name a file.")
-    unfinished = path.with_name(path.name + ".unfinished")
     try:
-        with unfinished.open("w") as file:
+        if not path.name or path.is_dir():
+            raise UsageError(f"{str(output)!r} is a folder. Name a file.")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{str(output)!r} is not a regular file, and would be replaced by one. Name another.")
+        unfinished = path.with_name(path.name + ".unfinished")
+        file = unfinished.open("w")
+    except OSError as error:
+        raise UsageError(f"Cannot write {str(path)!r}: {error.strerror}. Choose another place.") from error
+    try:
+        with file:
             file.write(HEADER)
             file.writelines(_lines(rows))
         unfinished.replace(path)
     except OSError as error:
-        raise UsageError(f"Cannot write {str(path)!r}: {error.strerror}. Choose another place.") from error
+        raise EngineError(
+            f"Cannot write {str(path)!r}: {error.strerror}. Make room, or choose another place."
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -203,6 +203,9 @@ def fixed_types(dtype: str | Mapping[str, str] | None, names: Sequence[str]) -> 
         pairs = [pair.rpartition("=") for pair in dtype.split(",")]
         if odd := [text for name, _, text in pairs if not name]:
             raise UsageError(f"--dtype {dtype}: {odd[0]!r} is no COLUMN=TYPE. Type for example --dtype A=int64,B=str.")
+        names_in_it = [name for name, _, _ in pairs]
+        if twice := [name for at, name in enumerate(names_in_it) if name in names_in_it[:at]]:
+            raise UsageError(f"--dtype {dtype}: it names {twice[0]!r} twice, and a column has one type. Leave one out.")
         dtype = {name: text for name, _, text in pairs}
     chosen = {name: str(dtype) for name in names} if isinstance(dtype, str) else {k: str(v) for k, v in dtype.items()}
     unknown = [name for name in chosen if name not in names]

@@ -179,7 +179,8 @@ def run(
     """Run a function over every row of the inputs, on all cores, and write one output.
 
     ``function`` takes a pandas DataFrame and returns one; it may also be a class, or a target such as
-    ``"file.py:function"``. ``inputs`` are files, globs, folders or URLs; formats follow the suffixes. Options:
+    ``"file.py:function"``. ``inputs`` are files, globs, folders or URLs; formats follow the suffixes.
+    ``watch`` is called with a :class:`muster.Snapshot` now and then, in the caller's thread. Options:
 
     - ``workers``: processes; 0 runs in this one. Default: all cores.
     - ``batch_rows``: exactly so many rows in each call. Default: as many as is fast.
@@ -189,6 +190,9 @@ def run(
     - ``timeout``: seconds that one call may take.
     - ``format``: ``csv``, ``jsonl`` or ``parquet``, where the inputs' suffix does not say.
     - ``dialect``: a :class:`muster.Dialect`.
+    - ``cluster``: the name of a cluster that ``muster up`` made, to run on.
+    - ``machines``: how many to call up for this run alone.
+    - ``on``: where to call them up, ``"local"`` (the default) or a YAML file of hosts.
 
     Raises ``UsageError``, ``DataError``, ``UserCodeError`` or ``EngineError``, all of them ``MusterError``. The output
     appears complete or not at all; after an error, the same call again goes on where this one stopped.
@@ -199,14 +203,31 @@ def run(
     return Pipeline(names, output=fspath(output)).map_batches(function).run(watch=watch, **options)
 
 
-def with_command(pipeline: Pipeline, inputs: Sequence[str], output: str | None, options: Options) -> Pipeline:
-    """Lay what a command line says over a pipeline that a file defines: its inputs, output and options count first."""
+def of_command(
+    target: Target, inputs: Sequence[str], output: str, options: Options, *, typed: Mapping[str, Any]
+) -> Pipeline:
+    """Make the pipeline of a command line; ``typed`` are the fields of the dialect that it names."""
+    dialect = dataclasses.replace(Dialect(default_delimiter(inputs)), **typed)
+    return Pipeline(tuple(inputs), (target,), output, dataclasses.replace(options, dialect=dialect))
+
+
+def with_command(
+    pipeline: Pipeline, inputs: Sequence[str], output: str | None, options: Options, *, typed: Mapping[str, Any]
+) -> Pipeline:
+    """Lay what a command line says over a pipeline that a file defines: its inputs, output and options count first.
+
+    Of the dialect only what is ``typed`` does; other inputs have the delimiter that goes with their name, unless the
+    pipeline has chosen one for its own.
+    """
     own = pipeline.options
+    dialect = own.dialect
+    if inputs and dialect.delimiter == default_delimiter(pipeline.inputs):
+        dialect = dataclasses.replace(dialect, delimiter=default_delimiter(inputs))
     chosen = dataclasses.replace(
         options,
         dtype=options.dtype or own.dtype,
         input_format=None if inputs else own.input_format,
         output_format=None if output else own.output_format,
-        dialect=own.dialect if options.dialect == Dialect() else options.dialect,
+        dialect=dataclasses.replace(dialect, **typed),
     )
     return Pipeline(tuple(inputs) or pipeline.inputs, pipeline.steps, output or pipeline.output, chosen)

@@ -4,20 +4,19 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from muster import __version__, _history, _pipeline, _show, _targets
+from muster import __version__, _history, _pipeline, _show, _standard, _targets
 from muster._generate import generate
-from muster._model import Dialect, Options, Snapshot
+from muster._model import Options, Result, Snapshot
 from muster._pipeline import Pipeline
-from muster.errors import MusterError, UsageError, UserCodeError
+from muster.errors import EngineError, MusterError, UsageError, UserCodeError
 
 _INTERRUPTED: Final = 130
 _TERMINATED: Final = 143
@@ -29,23 +28,29 @@ _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parsed = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    with _standard.forgiving():
+        parsed = parser().parse_args(arguments)
+        signal.signal(signal.SIGTERM, _terminate)
+        return _call(parsed)
+
+
+def _call(parsed: argparse.Namespace) -> int:
     try:
-        code = int(parsed.call(parsed))
-        sys.stdout.flush()
-    except BrokenPipeError:  # as with `| head`: whoever read standard output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return int(parsed.call(parsed))
     except MusterError as error:
         return _complain(error)
+    except OSError as error:
+        return _complain(
+            EngineError(
+                f"Cannot read or write: {error}. Make room or mend the access, then type the same command again."
+            )
+        )
     except KeyboardInterrupt:
         print("\nInterrupted. What was done is kept: type the same command again to go on.", file=sys.stderr)
         return _INTERRUPTED
     except _Terminated:
         print("\nTerminated. What was done is kept: type the same command again to go on.", file=sys.stderr)
         return _TERMINATED
-    return code
 
 
 class _Terminated(BaseException):
@@ -106,9 +111,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--timeout", type=_seconds, metavar="60s", help="how long one call of the function may take")
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say; also of a folder's files")
     add("--delimiter", metavar="C", help="what separates CSV cells, one byte (default: a comma; for .tsv a tab)")
-    add("--quote", default='"', metavar="C", help='what quotes CSV cells, one byte; empty for none (default: ")')
+    add("--quote", metavar="C", help='what quotes CSV cells, one byte; empty for none (default: ")')
     add("--no-header", action="store_true", help="the CSV has no header row; columns are numbered, as with header=None")
-    add("--encoding", default="utf-8", metavar="NAME", help="of the input's text (default: %(default)s)")
+    add("--encoding", metavar="NAME", help="of the input's text (default: utf-8)")
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
     add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
     add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
@@ -206,10 +211,31 @@ def _run(parsed: argparse.Namespace) -> int:
         result = pipeline.run(watch=lambda snapshot: shown.watch(with_page(snapshot)))
         shown.finish(result)
     if parsed.json:
-        if parsed.workers == 0:
-            print()  # the function may have left a line unfinished
-        print(json.dumps(dataclasses.asdict(result)))
+        _print_result(result, after_a_line=parsed.workers != 0)
     return _SOME_REJECTED if result.bad_rows else 0
+
+
+def _print_result(result: Result, *, after_a_line: bool) -> None:
+    """Print a result as the last line; where the function may have left one unfinished, on a line of its own."""
+    try:
+        _standard.say(("" if after_a_line else "\n") + json.dumps(dataclasses.asdict(result)))
+    except OSError as error:
+        raise EngineError(
+            f"Cannot print the result to standard output: {error.strerror}. The run is finished, and {result.output!r}"
+            " is complete. For the same figures, type: muster runs --json"
+        ) from error
+
+
+def _tell(text: str) -> None:
+    """Print what the user asked for; as with ``| head``, whoever reads it may have had enough."""
+    try:
+        _standard.say(text)
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise EngineError(
+            f"Cannot print to standard output: {error.strerror}. Send it elsewhere, and type the same command again."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -237,22 +263,23 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         cluster=parsed.cluster,
         machines=parsed.machines,
         on=parsed.on,
-        dialect=Dialect(
-            parsed.delimiter if parsed.delimiter is not None else _pipeline.default_delimiter(parsed.inputs),
-            parsed.quote,
-            header=not parsed.no_header,
-            encoding=parsed.encoding,
-        ),
     )
     target = _targets.parse_target(parsed.target)
     if target.name != "pipeline":
         if not parsed.inputs or not parsed.output:
             raise UsageError("Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT")
-        return Pipeline(tuple(parsed.inputs), (target,), parsed.output, options)
+        return _pipeline.of_command(target, tuple(parsed.inputs), parsed.output, options, typed=_typed(parsed))
     found = _targets.find(target)
     if not isinstance(found, Pipeline):
         raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
-    return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options)
+    return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options, typed=_typed(parsed))
+
+
+def _typed(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Take what the command line says of the input's dialect, and nothing that it does not say."""
+    said = {"delimiter": parsed.delimiter, "quote": parsed.quote, "encoding": parsed.encoding}
+    said["header"] = False if parsed.no_header else None
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _up(parsed: argparse.Namespace) -> int:
@@ -272,9 +299,9 @@ def _status(parsed: argparse.Namespace) -> int:
 
     found = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]
     if parsed.json:
-        print(json.dumps([dataclasses.asdict(status) for status in found]))
+        _tell(json.dumps([dataclasses.asdict(status) for status in found]))
     else:
-        print("\n".join(map(_show.cluster, found)) or "There is no cluster. Make one with muster up --machines N.")
+        _tell("\n".join(map(_show.cluster, found)) or "There is no cluster. Make one with muster up --machines N.")
     return 0
 
 
@@ -315,9 +342,9 @@ def _report(parsed: argparse.Namespace) -> int:
 def _runs(parsed: argparse.Namespace) -> int:
     found = list(_history.runs())
     if parsed.json:
-        print(json.dumps(found))
+        _tell(json.dumps(found))
     else:
-        print(_show.table(found))
+        _tell(_show.table(found))
     return 0
 
 

@@ -196,7 +196,7 @@ def open_stream(source: Source) -> Iterator[IO[bytes]]:
         files, path = filesystem(source.path)
         raw = pa.PythonFile(_Fetched(files.open(path, "rb"), source.path), mode="r")
     else:
-        raw = pa.OSFile(source.path)
+        raw = pa.OSFile(os.fsencode(source.path))  # a name need not be text
     with raw, pa.CompressedInputStream(raw, source.codec) if source.codec else raw as stream:
         yield stream
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,12 @@ def _open(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
         files, inside = filesystem(path)
         # fsspec would read tens of megabytes ahead; Arrow knows which ranges it needs, and puts neighbours together.
         return pq.ParquetFile(files.open(inside, "rb", cache_type="none"), pre_buffer=True)
-    return pq.ParquetFile(path, memory_map=False)
+    return pq.ParquetFile(_bytes_of(path), memory_map=False)
+
+
+def _bytes_of(path: str | Path, mode: str = "rb") -> pa.OSFile:
+    """Open a file of this computer, whose name need not be text, which Arrow takes for granted."""
+    return pa.OSFile(os.fsencode(path), mode)
 
 
 @functools.lru_cache(maxsize=8)
@@ -146,7 +152,7 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 def schema_of(paths: Iterable[Path]) -> pa.Schema:
     """Find the schema that the files of a run share; a column may be null or integer in some and wider in others."""
-    schemas = [pq.read_schema(path) for path in paths]
+    schemas = [pq.read_schema(_bytes_of(path)) for path in paths]
     return _shared(schemas) if schemas else pa.schema([])
 
 
@@ -166,7 +172,7 @@ def _typed(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
 
 def merge(volumes: Iterable[list[Path]], schema: pa.Schema, output: Path) -> None:
     """Write one file from many; each volume's rows become one row group."""
-    with pq.ParquetWriter(output, schema, compression="zstd") as writer:
+    with _bytes_of(output, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for paths in volumes:
-            table = _typed([pq.read_table(path) for path in paths], schema)
+            table = _typed([pq.read_table(_bytes_of(path)) for path in paths], schema)
             writer.write_table(table, row_group_size=max(len(table), 1))

@@ -1,0 +1,99 @@
+"""The standard streams, each of which may be closed, full, or read by nobody: no command ends otherwise for that."""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, Final, TextIO, cast
+
+_DESCRIPTORS: Final = (0, 1, 2)
+
+
+class _Forgiving:
+    """A stream that takes what it cannot pass on as passed on; ``strict`` is the one that says what happens."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.strict = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            if self.strict is not None:
+                self.strict.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.strict is not None:
+                self.strict.flush()
+
+    def isatty(self) -> bool:
+        return self.strict is not None and self.strict.isatty()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever else a stream has)
+        return getattr(self.strict, name)
+
+
+def forgive() -> None:
+    """Let everything that is printed in this process from now on succeed, also where it reaches nobody."""
+    _open_what_is_closed()
+    sys.stdout, sys.stderr = (cast("TextIO", _Forgiving(stream)) for stream in (sys.stdout, sys.stderr))
+
+
+@contextlib.contextmanager
+def forgiving() -> Iterator[None]:
+    """Forgive for as long as the context lasts; nor does Python complain afterwards of what it could not write."""
+    streams = sys.stdout, sys.stderr
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text
+    forgive()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        for stream in streams:
+            _let_go(stream)
+
+
+def say(text: str) -> None:
+    """Print a line that the user asked for. Raises ``OSError`` where standard output does not take it."""
+    stream = sys.stdout.strict if isinstance(sys.stdout, _Forgiving) else sys.stdout
+    if stream is None:
+        raise OSError(errno.EBADF, "it is closed", "standard output")
+    try:
+        print(text, file=stream, flush=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def _open_what_is_closed() -> None:
+    """Open to nowhere what is closed: else a file of the run's would get the number, and with it what is printed."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in _DESCRIPTORS:
+        if descriptor == nowhere:
+            os.set_inheritable(descriptor, True)  # noqa: FBT003 (it takes no names)
+        elif not _is_open(descriptor):
+            os.dup2(nowhere, descriptor)
+    if nowhere not in _DESCRIPTORS:
+        os.close(nowhere)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _let_go(stream: TextIO | None) -> None:
+    """Write what is left to be written, or give it up: Python would try it again at its end, and exit with 120."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
