@@ -13,7 +13,12 @@ from muster.errors import UsageError
 _COMMON: Final = {"user": str, "port": int, "key": str, "workers": int, "python": str, "price": int | float}
 _FILE: Final = {"hosts": list, "known_hosts": str, "packages": list, **_COMMON}
 _HOST: Final = {"name": str, "address": str, "host_key": str, **_COMMON}
-_NAMES: Final = {str: "text", int: "a whole number", list: "a list", int | float: "a number"}
+_NAMES: Final[Mapping[type | UnionType, str]] = {
+    str: "text",
+    int: "a whole number",
+    list: "a list",
+    int | float: "a number",
+}
 _HIGHEST_PORT: Final = 65535
 
 
