@@ -15,11 +15,8 @@ import psutil
 import pytest
 
 from conftest import MUSTER, Ended, Muster
-from muster._assembly import engine_of_a_machine
 from muster._clouds.local import LocalCloud
 from muster._engines.cores import count_cores
-from muster._engines.ray import RayEngine
-from muster.errors import EngineError
 
 ROWS = 3000
 SECONDS = 60.0
@@ -162,7 +159,8 @@ def test_machines_that_come_and_go_in_the_middle_of_a_run_change_nothing_in_its_
 ) -> None:
     up(muster, 1)
     running = start(folder)
-    up(muster, 3)
+    end = muster("up", "--machines", "3")  # what is not said stays as it is: 1 worker on each
+    assert (end.code, "3 machines, 3 workers" in end.out) == (0, True), end.err
     until(lambda: is_busy(muster, "m2"))
     up(muster, 1)
     assert assert_right(folder, running.ended())["machines"] > 1
@@ -200,7 +198,12 @@ def test_down_in_the_middle_of_a_run_stops_it_resumable(muster: Muster, folder: 
     assert_right(folder, muster(*COMMAND, "--workers", "0"))
 
 
-def test_machines_that_are_called_up_for_a_run_end_with_it(muster: Muster, folder: Path, home: Path) -> None:
+def test_machines_that_are_called_up_for_a_run_end_with_it_also_where_temporary_files_have_long_paths(
+    muster: Muster, folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = folder / ("long" * 25)
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     (folder / "slow.py").write_text(FUNCTION.replace("0.02", "0.004"))
     (folder / "hurry").unlink()
     end = muster(*COMMAND, "--machines", "2")
@@ -218,6 +221,7 @@ def test_nothing_outlives_a_lease_that_nobody_renews(muster: Muster, home: Path)
     end = muster(*COMMAND, "--cluster", "default")
     assert end.code in {2, 3}
     assert "0 machines" in muster("status").out
+    assert "its machines have ended" in muster("status").out
 
 
 def test_a_run_renews_the_lease_and_when_it_is_killed_all_is_gone_within_it(
@@ -236,20 +240,38 @@ def test_an_agent_that_is_killed_takes_its_machine_with_it(muster: Muster, home:
     until(lambda: not processes_of(home), 30)
 
 
-def test_two_runs_on_one_cluster_are_refused_clearly(muster: Muster, folder: Path) -> None:
-    up(muster, 1)
+def test_two_runs_on_one_cluster_are_refused_clearly_and_so_is_what_would_start_its_machines_anew(
+    muster: Muster, folder: Path
+) -> None:
+    up(muster, 1, "--lease", "10m")
     running = start(folder)
     second = muster("run", "slow.py:slow", "rows.csv", "-o", "other.csv", "--cluster", "default", "--quiet")
     assert second.code == 2
     assert "is working for another run" in second.err
+    larger = ("up", "--machines", "1", "--workers-per-machine", "2")
+    refused = muster(*larger)
+    assert refused.code == 2
+    assert "a run works on them" in refused.err
+    assert "muster down default" in refused.err
     assert_right(folder, running.ended())
+    assert "1 machines, 2 workers" in muster(*larger).out
+    (status,) = json.loads(muster("status", "--json").out)
+    assert [(machine["workers"], machine["lease"]) for machine in status["machines"]] == [(2, 600)]
 
 
-def test_an_up_that_was_killed_half_way_is_mended_by_the_next(muster: Muster, folder: Path, home: Path) -> None:
+def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next(
+    muster: Muster, folder: Path, home: Path
+) -> None:
     command = [*MUSTER, "up", "--machines", "2", "--workers-per-machine", "1"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as half:
-        until((home / "clusters" / "default" / "m1" / "agent").exists)
-        half.kill()
+    for blow, machine in ((signal.SIGKILL, "m1"), (signal.SIGINT, "m2")):
+        with subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as half:
+            until((home / "clusters" / "default" / machine / "agent").exists)
+            half.send_signal(blow)
+            _, err = half.communicate(timeout=SECONDS)
+    assert half.returncode == 130
+    assert "muster down default to end it" in err
     assert "2 machines" in up(muster, 2).out
     assert_right(folder, muster(*COMMAND, "--cluster", "default"))
 
@@ -282,22 +304,58 @@ def test_what_cannot_be_is_refused_before_anything_is_started(
     assert not processes_of(home)
 
 
-def test_a_token_that_does_not_fit_is_refused_clearly(muster: Muster, home: Path, tmp_path: Path) -> None:
+def test_a_token_that_does_not_fit_is_refused_clearly_and_at_once(muster: Muster, folder: Path, home: Path) -> None:
     up(muster, 1)
-    with LocalCloud(home / "clusters" / "default").access() as found:
-        access = found
-    wrong = tmp_path / "token"
-    wrong.write_text("0" * 64)
-    engine = RayEngine(
-        engine_of_a_machine,
-        address=access.address,
-        environment={**access.environment, "RAY_AUTH_TOKEN_PATH": str(wrong)},
-    )
-    try:
-        with pytest.raises(EngineError, match=r"cannot be reached|head is gone"):
-            until(lambda: engine.wait(1) and False)
-    finally:
-        engine.close()
+    token = home / "clusters" / "default" / "token"
+    commands: dict[str, tuple[str, ...]] = {
+        "0" * 64: (*COMMAND, "--cluster", "default"),
+        "": (*COMMAND, "--cluster", "default"),
+        "\n": ("up", "--machines", "2"),
+    }
+    for text, command in commands.items():
+        token.write_text(text)
+        began = monotonic()
+        end = muster(*command)
+        assert monotonic() - began < 15
+        assert end.code == 3
+        assert "token does not fit" in end.err
+        assert "muster down" in end.err
+        assert not any(noise in end.err for noise in ("Traceback", "gcs_client", "InvalidAuthToken")), end.err
+    assert not (folder / "out.csv").exists()
+    assert len(json.loads(muster("status", "--json").out)[0]["machines"]) == 1
+
+
+def test_a_file_of_hosts_with_a_typo_leaves_no_cluster_behind(muster: Muster, tmp_path: Path, home: Path) -> None:
+    (tmp_path / "typo.yml").write_text("hosts: [{adress: 10.0.0.1}]")
+    (tmp_path / "few.yml").write_text("hosts: [{address: 10.0.0.1}]")
+    for name, told in (("typo.yml", "'adress' means nothing"), ("no.yml", "Cannot read"), ("few.yml", "names 1 hosts")):
+        end = muster("up", "--machines", "2", "--on", name)
+        assert end.code == 2
+        assert told in end.err
+    assert muster("status").out.startswith("There is no cluster")
+    assert not (home / "clusters").exists()
+
+
+def test_where_nothing_can_be_written_the_folder_is_named_and_what_to_do(
+    muster: Muster, folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "clusters" / "default").mkdir(parents=True)
+    (home / "clusters" / "default" / "m1").write_text("a file, where a machine's folder must be")
+    (home / "file").touch()
+    cases: dict[Path, list[tuple[str, ...]]] = {
+        home: [("up", "--machines", "1")],
+        home / "file": [("up", "--machines", "1"), (*COMMAND, "--machines", "1"), ("status", "default")],
+    }
+    for place, commands in cases.items():
+        monkeypatch.setenv("MUSTER_HOME", str(place))
+        for command in commands:
+            end = muster(*command)
+            assert end.code == 3, end.err
+            assert "MUSTER_HOME" in end.err
+            assert "Mend that" in end.err
+            assert "Traceback" not in end.err
+    assert not processes_of(home)
+    assert not (folder / "out.csv").exists()
 
 
 def test_everything_listens_on_loopback_alone(muster: Muster, home: Path) -> None:

@@ -72,6 +72,7 @@ def engine_of_a_cluster(access: "Access") -> Engine:
         python=access.python,
         through=access.through,
         shares_files=access.shares_files,
+        name=access.name,
     )
 
 

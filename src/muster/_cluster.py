@@ -3,28 +3,35 @@
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import importlib.util
 import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from muster._clouds import lease as lease_file
 from muster._clouds.base import Access, Cloud, Machine, Renewed, Wanted
 from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._engines.cores import count_cores
 from muster._history import home
-from muster.errors import EngineError, UsageError
+from muster.errors import EngineError, MusterError, UsageError
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
 _LEASE_SECONDS: Final = 900.0
 _RENEWALS_A_LEASE: Final = 4
+_LONGEST_TICK: Final = 1.0
+
+_Given = ParamSpec("_Given")
+_Got = TypeVar("_Got")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,19 @@ class Status:
     on: str
     machines: tuple[Machine, ...]
     held_by: int | None
+
+
+def _tells_of_disk(
+    verb: "Callable[Concatenate[Cluster, _Given], _Got]",
+) -> "Callable[Concatenate[Cluster, _Given], _Got]":
+    """Have a verb raise ``EngineError`` where the cluster's folder cannot be read or written."""
+
+    @functools.wraps(verb)
+    def told(cluster: "Cluster", /, *given: _Given.args, **named: _Given.kwargs) -> _Got:
+        with cluster.telling_of_disk():
+            return verb(cluster, *given, **named)
+
+    return told
 
 
 class Cluster:
@@ -72,33 +92,72 @@ class Cluster:
             )
         return self._cloud(on)
 
+    @contextlib.contextmanager
+    def telling_of_disk(self) -> Iterator[None]:
+        """Say in muster's words what the disk refused. Raises ``EngineError``."""
+        try:
+            yield
+        except OSError as error:
+            raise EngineError(
+                f"Cluster {self.name!r}: {error}. What is known of it is kept in {str(self._folder)!r}: is there room,"
+                " and may you write there? Mend that, or set MUSTER_HOME to another folder; then type the command"
+                " again."
+            ) from error
+
+    @_tells_of_disk
     def up(self, machines: int, *, workers: int | None = None, lease: float | None = None, on: str | None) -> Status:
         """Make the cluster, or make it larger or smaller, also while it works.
 
-        ``workers`` are those of a machine, by default one a core of this computer; ``lease`` is in seconds. Raises
-        ``UsageError`` for what cannot be wanted, ``EngineError`` when a machine does not start.
+        ``workers`` are those of a machine, ``lease`` is in seconds. Where one is not said, it stays as it is; a new
+        cluster has a worker for each core of this computer, and 15 minutes. Machines of another number of workers start
+        anew. Raises ``UsageError`` for what cannot be wanted, ``EngineError`` when a machine does not start.
         """
-        wanted = Wanted(
-            machines, count_cores() if workers is None else workers, _LEASE_SECONDS if lease is None else lease
-        )
-        if wanted.machines < 1 or wanted.workers < 1:
-            raise UsageError("A cluster has at least 1 machine with 1 worker. To end it: muster down.")
-        if wanted.lease <= 0:
-            raise UsageError("A lease lasts more than 0 seconds. Type for example --lease 15m.")
         before = self._on()
-        if on is None:
-            on = before or "local"
-        elif on != "local":
-            on = str(Path(on).absolute())
-        if before not in {None, on} and self._known_cloud().machines():
-            raise UsageError(f"Cluster {self.name!r} is on {before}, not on {on}. First type muster down {self.name}.")
+        on = (before or "local") if on is None else on if on == "local" else str(Path(on).absolute())
         cloud = self._cloud(on)
-        with self._changing():
-            self._record.write_text(json.dumps({"on": on}))
-            with renewing(cloud, every=wanted.lease / _RENEWALS_A_LEASE):
-                cloud.scale(wanted)
+        wanted = _wanted(machines, workers, lease, last=cloud.last())
+        cloud.check(wanted)
+        with self._changing(), contextlib.ExitStack() as held:
+            if before not in {None, on}:
+                self._leave(str(before), on)
+            lease_file.write(self._record, json.dumps({"on": on}))
+            try:
+                with renewing(cloud, lease=lambda: wanted.lease):
+                    cloud.scale(wanted, alone=lambda: self._take_alone(held, wanted))
+            except (MusterError, OSError):
+                if cloud.last() is None:  # nothing was made, so nothing is remembered
+                    shutil.rmtree(self._folder, ignore_errors=True)
+                raise
             cloud.renew()
-        return self.status()
+        return self._counted(wanted)
+
+    def _leave(self, before: str, on: str) -> None:
+        """Forget the cloud that the cluster was on. Raises ``UsageError`` when machines of it live."""
+        cloud = self._cloud(before)
+        if cloud.machines():
+            raise UsageError(f"Cluster {self.name!r} is on {before}, not on {on}. First type muster down {self.name}.")
+        cloud.destroy()
+
+    def _take_alone(self, held: contextlib.ExitStack, wanted: Wanted) -> None:
+        """Keep runs away while machines start anew. Raises ``UsageError`` when one works on them."""
+        held.enter_context(
+            self._holding(
+                f"Machines of cluster {self.name!r} would have to start anew to have {wanted.workers} workers each, or"
+                " another head, and a run works on them (process {holder}). Leave --workers-per-machine out and the"
+                f" file of hosts as it was, or first type muster down {self.name}: the run can be resumed."
+            )
+        )
+
+    def _counted(self, wanted: Wanted) -> Status:
+        """Look at the cluster. Raises ``EngineError`` when fewer machines live than were wanted."""
+        status = self.status()
+        if len(status.machines) < wanted.machines:
+            living = ", ".join(machine.name for machine in status.machines) or "none"
+            raise EngineError(
+                f"{wanted.machines} machines were started, and {len(status.machines)} of them live ({living}): others"
+                f" ended at once, or do not answer. Type muster up {self.name} --machines {wanted.machines} again."
+            )
+        return status
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -113,6 +172,7 @@ class Cluster:
                 ) from error
             yield
 
+    @_tells_of_disk
     def status(self) -> Status:
         """Look at the cluster. Raises ``UsageError`` when there is none of that name."""
         cloud = self._known_cloud()
@@ -127,6 +187,7 @@ class Cluster:
                 return int(lock.read() or 0)
         return None
 
+    @_tells_of_disk
     def down(self) -> bool:
         """End the cluster and all that runs on it; tell whether there was one. A run on it stops, resumable."""
         if not self._folder.exists():
@@ -136,37 +197,45 @@ class Cluster:
             shutil.rmtree(self._folder, ignore_errors=True)
         return True
 
+    @_tells_of_disk
     def keep(self) -> None:
         """Renew the leases until this process is interrupted, or no machine lives."""
         cloud = self._known_cloud()
-        while machines := cloud.machines():
-            cloud.renew()
-            Event().wait(min(machine.lease for machine in machines) / _RENEWALS_A_LEASE)
+        with renewing(cloud, lease=lambda: _lease_of(cloud)):
+            while cloud.machines():
+                Event().wait(_lease_of(cloud) / _RENEWALS_A_LEASE)
+
+    @contextlib.contextmanager
+    def _holding(self, refused: str) -> Iterator[None]:
+        """Keep others from working on the cluster. Raises ``UsageError``, where ``{holder}`` is who does already."""
+        with contextlib.ExitStack() as stack:
+            with self.telling_of_disk():
+                lock = stack.enter_context((self._folder / "held").open("a+"))
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise UsageError(refused.format(holder=self._holder())) from error
+                lock.truncate(0)
+                lock.write(str(os.getpid()))
+                lock.flush()
+            yield
 
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Access]:
         """Work on the cluster alone, and renew its leases meanwhile. Raises ``UsageError`` when another run does."""
         cloud = self._known_cloud()
-        with (self._folder / "held").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UsageError(
-                    f"Cluster {self.name!r} is working for another run (process {self._holder()}). Wait for it, or make"
-                    " another cluster: muster up OTHER --machines N."
-                ) from error
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            machines = cloud.machines()
-            if not machines:
+        taken = (
+            f"Cluster {self.name!r} is working for another run (process {{holder}}). Wait for it, or make another"
+            " cluster: muster up OTHER --machines N."
+        )
+        renewals: SimpleQueue[Renewed] = SimpleQueue()
+        with self._holding(taken), renewing(cloud, lease=lambda: _lease_of(cloud), told=renewals.put):
+            if not cloud.machines():
                 raise EngineError(
                     f"No machine of cluster {self.name!r} lives any more: its lease has ended, or it was killed. Make"
                     f" it again: muster up {self.name} --machines N."
                 )
-            every = min(machine.lease for machine in machines) / _RENEWALS_A_LEASE
-            renewals: SimpleQueue[Renewed] = SimpleQueue()
-            with renewing(cloud, every=every, told=renewals.put), cloud.access() as access:
+            with cloud.access() as access:
                 yield dataclasses.replace(access, name=self.name, renewals=renewals)
 
 
@@ -191,23 +260,48 @@ def _to_nobody(_: Renewed) -> None:
 
 
 @contextlib.contextmanager
-def renewing(cloud: Cloud, *, every: float, told: Callable[[Renewed], None] = _to_nobody) -> Iterator[None]:
-    """Renew a cloud's leases every so many seconds, whatever else this process does."""
+def renewing(
+    cloud: Cloud, *, lease: Callable[[], float], told: Callable[[Renewed], None] = _to_nobody
+) -> Iterator[None]:
+    """Renew a cloud's leases four times in each, whatever else this process does, and though a lease may change."""
     ended = Event()
 
     def renew() -> None:
-        while not ended.wait(every):
-            with contextlib.suppress(OSError, EngineError):  # the next time may succeed, and the lease is longer
-                told(cloud.renew())
+        with contextlib.suppress(OSError, EngineError):  # the next time may succeed, and the lease is longer
+            told(cloud.renew())
 
-    told(cloud.renew())
-    thread = Thread(target=renew, daemon=True)
+    def keep_renewing() -> None:
+        renewed = time.monotonic()
+        while not ended.wait(min(_LONGEST_TICK, lease() / _RENEWALS_A_LEASE)):
+            if time.monotonic() - renewed >= lease() / _RENEWALS_A_LEASE:
+                renew()
+                renewed = time.monotonic()
+
+    renew()
+    thread = Thread(target=keep_renewing, daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
+
+
+def _wanted(machines: int, workers: int | None, lease: float | None, *, last: Wanted | None) -> Wanted:
+    """Make out what is wanted. Raises ``UsageError`` for what cannot be."""
+    last = last or Wanted(machines, count_cores(), _LEASE_SECONDS)
+    wanted = Wanted(machines, last.workers if workers is None else workers, last.lease if lease is None else lease)
+    if wanted.machines < 1 or wanted.workers < 1:
+        raise UsageError("A cluster has at least 1 machine with 1 worker. To end it: muster down.")
+    if wanted.lease <= 0:
+        raise UsageError("A lease lasts more than 0 seconds. Type for example --lease 15m.")
+    return wanted
+
+
+def _lease_of(cloud: Cloud) -> float:
+    """Tell how long the machines may live now; one command may change that while another renews."""
+    last = cloud.last()
+    return _LEASE_SECONDS if last is None else last.lease
 
 
 def names() -> list[str]:

@@ -203,6 +203,9 @@ def cluster(status: "Status") -> str:
     held = f", working for process {status.held_by}" if status.held_by else ""
     workers = sum(machine.workers for machine in machines)
     title = f"{status.name}: {len(machines)} machines, {workers} workers, on {status.on}{held}"
+    if not machines:
+        title += ": its machines have ended" + ("" if status.on == "local" else ", or do not answer")
+        title += f"; muster up {status.name} --machines N makes it again, muster down {status.name} forgets it"
     heads = ("MACHINE", "ADDRESS", "BUSY", "MEMORY", "DISK FREE", "LEASE LEFT", "VERSIONS")
     cells = [
         (

@@ -46,11 +46,16 @@ def _call(parsed: argparse.Namespace) -> int:
             )
         )
     except KeyboardInterrupt:
-        print("\nInterrupted. What was done is kept: type the same command again to go on.", file=sys.stderr)
+        print(f"\nInterrupted. {_what_now(parsed)}".rstrip(), file=sys.stderr)
         return _INTERRUPTED
     except _Terminated:
-        print("\nTerminated. What was done is kept: type the same command again to go on.", file=sys.stderr)
+        print(f"\nTerminated. {_what_now(parsed)}".rstrip(), file=sys.stderr)
         return _TERMINATED
+
+
+def _what_now(parsed: argparse.Namespace) -> str:
+    """Say what is there after a verb was interrupted, and what to type next; nothing where nothing was at stake."""
+    return str(getattr(parsed, "what_now", "")).format_map(vars(parsed))
 
 
 class _Terminated(BaseException):
@@ -87,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.set_defaults(call=_run)
+    run.set_defaults(call=_run, what_now="What was done is kept: type the same command again to go on.")
     run.description = (
         "Run a function over every row of the inputs, in parallel, and write one output, rows in input order. The"
         " output appears complete or not at all; the same command again resumes an unfinished run."
@@ -124,21 +129,27 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _add_up(verb: argparse.ArgumentParser) -> None:
-    verb.set_defaults(call=_up)
+    verb.set_defaults(
+        call=_up,
+        what_now="What was started so far stays until its lease ends: type the same command again to go on, or muster"
+        " down {name} to end it.",
+    )
     verb.description = (
         "Make a cluster of machines, each a Ray node of its own. Typed again with another number it makes the cluster"
-        " larger or smaller, also while a run works on it. Machines that nobody renews end by themselves: a run on the"
-        " cluster renews their lease, and so does --keep."
+        " larger or smaller, also while a run works on it; what is not said stays as it is. Machines that nobody renews"
+        " end by themselves: a run on the cluster renews their lease, and so does --keep."
     )
     verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
     verb.add_argument("--machines", type=int, required=True, metavar="N", help="how many")
     verb.add_argument("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
-    verb.add_argument("--workers-per-machine", type=int, metavar="W", help="default: the cores of this computer")
+    verb.add_argument(
+        "--workers-per-machine", type=int, metavar="W", help="default: as it is, or the cores of this computer"
+    )
     verb.add_argument(
         "--lease",
         type=_seconds,
         metavar="15m",
-        help="how long they may live unrenewed (default: 15m)",
+        help="how long they may live unrenewed (default: as it is, or 15m)",
     )
     verb.add_argument("--keep", action="store_true", help="stay, and renew their lease until Ctrl-C")
 
@@ -151,7 +162,7 @@ def _add_status(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_down(verb: argparse.ArgumentParser) -> None:
-    verb.set_defaults(call=_down)
+    verb.set_defaults(call=_down, what_now="Some machines may still live: type the same command again to end them.")
     verb.description = "End a cluster's machines and all that runs on them. A run on it stops, and can be resumed."
     verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
     verb.add_argument("--all", action="store_true", help="end all clusters of this user")
@@ -289,6 +300,7 @@ def _up(parsed: argparse.Namespace) -> int:
     status = cluster.up(parsed.machines, workers=parsed.workers_per_machine, lease=parsed.lease, on=parsed.on)
     print(_show.cluster(status))
     if parsed.keep:
+        parsed.what_now = "The machines end with their lease, unless a run renews it: muster down {name} ends them now."
         print("Renewing the lease until Ctrl-C.", flush=True)
         cluster.keep()
     return 0

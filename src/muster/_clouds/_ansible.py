@@ -4,17 +4,24 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from muster.errors import EngineError
 
+from . import lease
 from ._hosts_file import Host
+from .base import LONGEST_SOCKET, scratch
 
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
 _CONNECT_SECONDS: Final = 10
+_SOCKETS: Final = "sockets"
+_SOCKET: Final = f"/{_SOCKETS}/0123456789.0123456789abcdef"
+"""The longest path of a socket that ssh makes below a playbook's folder."""
+_PLAYING: Final = "playing-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,8 @@ class Played:
     def check(self, doing: str) -> None:
         """Raise ``EngineError`` when a host failed."""
         if self.failures:
-            lines = "\n".join(f"  {name}: {failure.said}" for name, failure in sorted(self.failures.items()))
+            causes = {name: failure for name, failure in self.failures.items() if failure.task} or self.failures
+            lines = "\n".join(f"  {name}: {failure.said}" for name, failure in sorted(causes.items()))
             raise EngineError(
                 f"{doing} failed:\n{lines}\nMend that, or take the host out of the file; then type it again."
             )
@@ -56,30 +64,61 @@ def ssh_options(known_hosts: Path) -> list[str]:
     return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
 
 
-def play(
+def play(  # noqa: PLR0913 (what a playbook needs to know)
     playbook: str,
     hosts: Sequence[Host],
     *,
     known_hosts: Path,
     told: Mapping[str, Any],
     each: Mapping[str, Mapping[str, Any]],
+    below: Path,
 ) -> Played:
-    """Run a playbook of this folder; ``told`` holds its variables, ``each`` those of every host."""
+    """Run a playbook of this folder; ``told`` holds its variables, ``each`` those of every host.
+
+    What it writes, secrets among it, lies in a folder ``below`` the one given, and goes with it.
+    """
     import ansible_runner  # type: ignore[import-untyped]  # noqa: PLC0415 (only a cluster of hosts needs it)
 
-    folder = Path(tempfile.mkdtemp(prefix="muster-"))  # short: sockets lie in it
-    try:
+    with _folder(below) as folder, _sockets(folder) as sockets:
         ran = ansible_runner.run(
             private_data_dir=str(folder),
             playbook=str(_PLAYBOOKS / f"{playbook}.yml"),
             inventory=_inventory(hosts, each),
             extravars=dict(told),
-            envvars=_environment(folder, known_hosts, forks=len(hosts)),
+            envvars=_environment(folder, sockets, known_hosts, forks=len(hosts)),
             quiet=True,
         )
         return _gathered(ran.events, (host.name for host in hosts))
+
+
+@contextmanager
+def _folder(below: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PLAYING}{os.getpid()}-", dir=below))
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _sockets(folder: Path) -> Iterator[Path]:
+    """Find a place for sockets: below the folder, or elsewhere where paths there are too long for them."""
+    if len(os.fsencode(folder)) + len(_SOCKET) <= LONGEST_SOCKET:
+        yield folder / _SOCKETS
+        return
+    elsewhere = scratch(len(_SOCKET))
+    try:
+        yield elsewhere / _SOCKETS
+    finally:
+        shutil.rmtree(elsewhere, ignore_errors=True)
+
+
+def tidy(below: Path) -> None:
+    """Remove what playbooks have left whose muster was killed."""
+    for folder in below.glob(f"{_PLAYING}*"):
+        pid = folder.name.removeprefix(_PLAYING).partition("-")[0]
+        if pid.isdigit() and lease.birth_of(int(pid)) is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _inventory(hosts: Sequence[Host], each: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -104,13 +143,13 @@ def _inventory(hosts: Sequence[Host], each: Mapping[str, Mapping[str, Any]]) -> 
     return {"all": {"hosts": described, "children": groups}}
 
 
-def _environment(folder: Path, known_hosts: Path, *, forks: int) -> dict[str, str]:
+def _environment(folder: Path, sockets: Path, known_hosts: Path, *, forks: int) -> dict[str, str]:
     options = " ".join([*ssh_options(known_hosts), "-o", "ControlMaster=auto", "-o", "ControlPersist=5s"])
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ANSIBLE_HOME": str(folder),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
         "ANSIBLE_SSH_ARGS": options,
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_PIPELINING": "True",

@@ -11,7 +11,7 @@ from pathlib import Path
 from muster.errors import EngineError
 
 from . import lease
-from .base import STARTED, Machine
+from .base import STARTED, TOKEN_REFUSED, Machine
 
 
 class MachineFolder:
@@ -26,13 +26,19 @@ class MachineFolder:
     def start(self, command: Sequence[str], environment: Mapping[str, str], *, seconds: float, scratch: str) -> None:
         """Start the machine's agent; this does not wait for its command."""
         shutil.rmtree(self.path, ignore_errors=True)
-        subprocess.run(  # noqa: S603 (the agent, with a command of our own)
+        started = subprocess.run(  # noqa: S603 (the agent, with a command of our own)
             [sys.executable, "-P", "-S", lease.__file__, "start", str(self.path), *command],
             input=json.dumps({"lease": f"{seconds:g}", "scratch": scratch}),
             text=True,
+            stderr=subprocess.PIPE,
             env=environment,
-            check=True,
+            check=False,
         )
+        if started.returncode:
+            raise EngineError(
+                f"Machine {self.name} of this computer: {started.stderr.strip()}. Is there room where MUSTER_HOME is,"
+                " and may you write there? Mend that, then type the command again."
+            )
 
     @property
     def is_alive(self) -> bool:
@@ -44,6 +50,11 @@ class MachineFolder:
         try:
             lease.wait(self.path, STARTED, seconds)
         except lease.NotStartedError as error:
+            if TOKEN_REFUSED in str(error):
+                raise EngineError(
+                    f"Machine {self.name} could not join: its token does not fit, so {str(self.path.parent)!r} is not"
+                    " as it was when the head started. End the cluster with muster down, then make it again."
+                ) from error
             raise EngineError(
                 f"Machine {self.name} did not start: {error}\nIs this computer busy? Type muster up again."
             ) from error
@@ -52,7 +63,7 @@ class MachineFolder:
         """Renew the lease, for ``seconds`` from now on where they are given."""
         path = self.path / "lease"
         if seconds is not None:
-            path.write_text(f"{seconds:g}")
+            lease.write(path, f"{seconds:g}")
         elif path.exists():
             path.touch()
 

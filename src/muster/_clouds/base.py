@@ -1,13 +1,22 @@
 """What a cloud is: who makes machines, tells of them, and ends them."""
 
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Protocol
 
+LONGEST_SOCKET: Final = 103
+"""How many bytes the path of a socket may have, on Linux and on a Mac."""
+
 STARTED: Final = "Ray runtime started"
 """What ``ray start`` says when its node has joined."""
+
+TOKEN_REFUSED: Final = "AuthenticationError"  # noqa: S105 (what is said of one, and none itself)
+"""What Ray raises where the token does not fit, or is not there."""
 
 WORKERS_ENVIRONMENT: Final = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # as on all cores: a worker uses the same few megabytes again and again
@@ -82,11 +91,25 @@ class Access:
     """Leases that are renewed meanwhile."""
 
 
+def nobody_works() -> None:
+    """Let machines start anew: nobody works on them."""
+
+
 class Cloud(Protocol):
     """Who makes machines. Every verb may be repeated, also after it was interrupted."""
 
-    def scale(self, wanted: Wanted) -> None:
-        """Make or dismiss machines until there are as many as wanted. Raises ``EngineError``, ``UsageError``."""
+    def last(self) -> Wanted | None:
+        """Tell what was wanted last; ``None`` when nothing was made yet."""
+
+    def check(self, wanted: Wanted) -> None:
+        """Look whether that can be wanted, before anything is written or made. Raises ``UsageError``."""
+
+    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> None:
+        """Make or dismiss machines until there are as many as wanted, of as many workers.
+
+        ``alone`` is called before machines that live are ended only to be started anew; it raises where a run works
+        on them. Raises ``EngineError``, ``UsageError``.
+        """
 
     def machines(self) -> list[Machine]:
         """List the machines that live, the head first."""
@@ -99,3 +122,10 @@ class Cloud(Protocol):
 
     def destroy(self) -> None:
         """End all machines, and all that ran on them."""
+
+
+def scratch(below: int) -> Path:
+    """Make a folder for temporary files, where a path of ``below`` bytes more can still name a socket."""
+    prefix, drawn = "muster-", 8
+    is_short = len(os.fsencode(tempfile.gettempdir())) + len(prefix) + drawn + 2 + below <= LONGEST_SOCKET
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=None if is_short else "/tmp"))  # noqa: S108 (a name of chance)

@@ -6,7 +6,7 @@ import secrets
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,15 +14,16 @@ from typing import Any, Final
 from muster.errors import EngineError, UsageError
 
 from . import _needs, environment, lease
-from ._ansible import Played, play, ssh_options
+from ._ansible import Played, play, ssh_options, tidy
 from ._hosts_file import Host, HostsFile, read
-from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted
+from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works
 
 _PROGRAM: Final = Path(environment.__file__)
 _HEAD_PORT: Final = 6379
 _OBJECT_STORE_BYTES: Final = 256 << 20
 _START_SECONDS: Final = 120
 _RENEW_SECONDS: Final = 20.0
+_RENEW_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class _Started:
     workers: int
     versions: Mapping[str, str]
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Tell two apart of which the one cannot become the other but by starting anew."""
+        host = self.host
+        return host.name, host.address, host.port, host.user, host.python, self.folder, self.workers
+
 
 @dataclass(frozen=True, slots=True)
 class _Record:
@@ -42,6 +49,8 @@ class _Record:
     scratch: str
     known_hosts: str = ""
     lease: float = 0.0
+    workers: int = 1
+    """What was wanted on hosts of which the file says nothing else."""
     started: tuple[_Started, ...] = ()
 
 
@@ -62,7 +71,21 @@ class HostsCloud:
         return None
 
     def _remember(self, record: _Record) -> None:
-        (self._folder / "hosts.json").write_text(json.dumps(asdict(record)))
+        lease.write(self._folder / "hosts.json", json.dumps(asdict(record)))
+
+    def last(self) -> Wanted | None:
+        """Tell what was wanted last."""
+        record = self._record()
+        return None if record is None else Wanted(len(record.started), record.workers, record.lease)
+
+    def check(self, wanted: Wanted) -> None:
+        """Read the file of hosts, and see whether it names as many as are wanted. Raises ``UsageError``."""
+        named = len(read(self._file).hosts)
+        if wanted.machines > named:
+            raise UsageError(
+                f"{wanted.machines} machines are wanted, and {str(self._file)!r} names {named} hosts. Add hosts to the"
+                " file, or ask for fewer."
+            )
 
     def _known(self) -> HostsFile:
         """Read the file of hosts; keys that stand in it are those that SSH then goes by."""
@@ -80,7 +103,7 @@ class HostsCloud:
         record = self._record()
         if record is None or not record.started:
             return []
-        output = _play("inspect", record.started, record).output
+        output = self._play("inspect", record.started, record).output
         found = []
         for at, one in enumerate(record.started):
             told = json.loads(output.get(one.host.name) or "{}")
@@ -109,21 +132,20 @@ class HostsCloud:
 
     # What changes it
 
-    def scale(self, wanted: Wanted) -> None:
-        """Start or stop hosts until the first that are wanted work. Raises ``UsageError``, ``EngineError``."""
-        file = self._known()
-        if wanted.machines > len(file.hosts):
-            raise UsageError(
-                f"{wanted.machines} machines are wanted, and {str(self._file)!r} names {len(file.hosts)} hosts. Add"
-                " hosts to the file, or ask for fewer."
-            )
-        chosen = file.hosts[: wanted.machines]
+    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> None:
+        """Start or stop hosts until as many as are wanted work: the head, and the first of the file besides.
+
+        Raises ``UsageError``; raises ``EngineError`` where a host does not start, or one that is not wanted any more
+        does not answer.
+        """
+        tidy(self._folder)
+        self.check(wanted)
+        file, record = self._known(), self._record()
+        living = {machine.name for machine in self.machines()}
+        head = record.started[0].host if record and record.started and record.started[0].host.name in living else None
+        chosen = _chosen(file.hosts, wanted.machines, head)
         needed = _needs.packages(file.packages)
         looked = self._look(file, chosen, needed)
-        equipped = self._equip(file, chosen, needed, looked)
-        record = self._record() or self._begin()
-        names = {host.name for host in chosen}
-        _stop([one for one in record.started if one.host.name not in names], record)
         started = tuple(
             _Started(
                 host,
@@ -131,11 +153,19 @@ class HostsCloud:
                 host.workers or wanted.workers,
                 {"python": looked[host.name]["python"], "ray": needed["ray"]},
             )
-            for host in equipped
+            for host in self._equip(file, chosen, needed, looked)
         )
-        record = replace(record, known_hosts=str(file.known_hosts), lease=wanted.lease, started=started)
+        record = record or self._begin()
+        ending, is_anew = _ending(record.started, started, living)
+        if is_anew:
+            alone()
+        lost = self._stop(ending, record)
+        record = replace(
+            record, known_hosts=str(file.known_hosts), lease=wanted.lease, workers=wanted.workers, started=started
+        )
         self._remember(record)
         self._start(record)
+        _complain(lost, record)
 
     def _begin(self) -> _Record:
         self._token.touch(mode=0o600)
@@ -146,7 +176,7 @@ class HostsCloud:
         """See what hosts have. Raises ``UsageError`` where they cannot be used, ``EngineError`` for no answer."""
         told = {"program": _PROGRAM.read_text(), "packages": list(wanted)}
         each = {host.name: {"python": host.python} for host in hosts}
-        played = play("check", hosts, known_hosts=file.known_hosts, told=told, each=each)
+        played = play("check", hosts, known_hosts=file.known_hosts, told=told, each=each, below=self._folder)
         played.check("Looking at the hosts")
         looked = {name: json.loads(text) for name, text in played.output.items()}
         if wrong := [f"  {name}: {what}" for name in looked for what in _needs.obstacles(looked[name])]:
@@ -163,7 +193,7 @@ class HostsCloud:
             return list(hosts)
         each = {host.name: {"python": host.python, "order": orders[host.name]} for host in differing}
         told = {"program": _PROGRAM.read_text()}
-        played = play("install", differing, known_hosts=file.known_hosts, told=told, each=each)
+        played = play("install", differing, known_hosts=file.known_hosts, told=told, each=each, below=self._folder)
         played.check("Installing on the hosts what is here")
         return [replace(host, python=played.output.get(host.name, host.python).strip()) for host in hosts]
 
@@ -180,10 +210,33 @@ class HostsCloud:
             for one in record.started
         }
         told = {"agent": lease.__file__, "sign": STARTED, "seconds": _START_SECONDS}
-        played = _play("start", record.started, record, told=told, each=each)
+        played = self._play("start", record.started, record, told=told, each=each)
         if played.failures:
-            _stop([one for one in record.started if one.host.name in played.failures], record)
+            self._stop([one for one in record.started if one.host.name in played.failures], record)
         played.check("Starting the hosts")
+
+    def _stop(self, started: Sequence[_Started], record: _Record) -> list[str]:
+        """End what runs on hosts; name those that did not answer."""
+        failures = self._play("stop", started, record).failures if started else {}
+        return [name for name, failure in failures.items() if failure.task]
+
+    def _play(
+        self,
+        playbook: str,
+        started: Sequence[_Started],
+        record: _Record,
+        *,
+        told: Mapping[str, object] | None = None,
+        each: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> Played:
+        """Run a playbook on hosts that were started, or are about to be."""
+        known = {
+            one.host.name: {"folder": one.folder, "python": one.host.python, **(each or {}).get(one.host.name, {})}
+            for one in started
+        }
+        hosts = [one.host for one in started]
+        known_hosts = Path(record.known_hosts)
+        return play(playbook, hosts, known_hosts=known_hosts, told=told or {}, each=known, below=self._folder)
 
     def renew(self) -> Renewed:
         """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
@@ -201,7 +254,7 @@ class HostsCloud:
             )
             for one in record.started
         ]
-        deadline = time.monotonic() + _RENEW_SECONDS
+        deadline = time.monotonic() + min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
         for process in touching:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
@@ -216,33 +269,33 @@ class HostsCloud:
         record = self._record()
         try:
             if record is not None:
-                _stop(record.started, record)
+                _complain(self._stop(record.started, record), record)
         finally:
             (self._folder / "hosts.json").unlink(missing_ok=True)
             self._token.unlink(missing_ok=True)
 
 
-def _play(
-    playbook: str,
-    started: Sequence[_Started],
-    record: _Record,
-    *,
-    told: Mapping[str, object] | None = None,
-    each: Mapping[str, Mapping[str, object]] | None = None,
-) -> Played:
-    """Run a playbook on hosts that were started, or are about to be."""
-    known = {
-        one.host.name: {"folder": one.folder, "python": one.host.python, **(each or {}).get(one.host.name, {})}
-        for one in started
-    }
-    hosts = [one.host for one in started]
-    return play(playbook, hosts, known_hosts=Path(record.known_hosts), told=told or {}, each=known)
+def _chosen(hosts: Sequence[Host], number: int, head: Host | None) -> Sequence[Host]:
+    """Choose hosts: the head that lives, whatever its place in the file, then the first of the others."""
+    is_head = {host.name: head is not None and (host.name, host.address) == (head.name, head.address) for host in hosts}
+    return sorted(hosts, key=lambda host: not is_head[host.name])[:number]
 
 
-def _stop(started: Sequence[_Started], record: _Record) -> None:
-    if not started:
-        return
-    lost = [name for name, failure in _play("stop", started, record).failures.items() if failure.task]
+def _ending(
+    before: Sequence[_Started], after: Sequence[_Started], living: Collection[str]
+) -> tuple[Sequence[_Started], bool]:
+    """List what must end before ``after`` can start; tell whether some of it lives, and is ended to start anew.
+
+    All must end where the head does: the others know no other.
+    """
+    wanted, staying = {one.host.name for one in after}, {one.identity for one in after}
+    differing = [one for one in before if one.identity not in staying]
+    if before and (before[0].host.name not in living or before[0] in differing):
+        return before, before[0].host.name in living
+    return differing, any(one.host.name in wanted and one.host.name in living for one in differing)
+
+
+def _complain(lost: Sequence[str], record: _Record) -> None:
     if lost:
         raise EngineError(
             f"{', '.join(lost)} did not answer, so what runs there could not be ended. It ends by itself when its"

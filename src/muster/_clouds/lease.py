@@ -26,7 +26,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 _SET_PARENT_DEATH_SIGNAL: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
@@ -57,18 +57,27 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, text in notes.items():
-        _write(folder / name, text)
+        write(folder / name, text)
     if agent_of(folder) is not None:
         return
-    (folder / "end").unlink(missing_ok=True)
+    _end_guests(folder)  # of an agent that was here before
+    for left in ("end", "log"):
+        (folder / left).unlink(missing_ok=True)
     if "port" in notes and _is_taken(int(notes["port"])):
-        _write(folder / "end", f"another program listens on port {notes['port']} there; end it")
+        write(folder / "end", f"another program listens on port {notes['port']} there; end it")
         return
     if agent := os.fork():
-        _write(folder / "agent", json.dumps({"pid": agent, "born": birth_of(agent)}))
+        try:
+            write(folder / "agent", json.dumps({"pid": agent, "born": birth_of(agent)}))
+        except OSError:  # nobody could find it
+            _signal(agent, signal.SIGTERM)
+            raise
         return
+    _be_agent(folder, command, Path(notes["scratch"]) if "scratch" in notes else None)
+
+
+def _be_agent(folder: Path, command: Sequence[str], scratch: Path | None) -> NoReturn:
     why = "the agent failed"
-    scratch = Path(notes["scratch"]) if "scratch" in notes else None
     try:
         os.setsid()
         if scratch is not None:  # whatever anybody puts into a temporary folder here ends with the machine
@@ -90,7 +99,7 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
                 with contextlib.suppress(OSError):  # it may hold another machine's
                     scratch.parent.rmdir()
         with contextlib.suppress(OSError):
-            _write(folder / "end", why)
+            write(folder / "end", why)
         os._exit(0)
 
 
@@ -171,6 +180,7 @@ def _end_guests(folder: Path) -> None:
             known = json.loads(guest.read_text())
             if birth_of(known["pid"]) == known["born"]:
                 _signal(known["pid"], signal.SIGKILL)
+        guest.unlink(missing_ok=True)
 
 
 # What others ask
@@ -178,7 +188,7 @@ def _end_guests(folder: Path) -> None:
 
 def attend(folder: Path, command: Sequence[str]) -> None:
     """Become a command that ends with the machine at the latest, and whose temporary files do too."""
-    _write(folder / f"{_GUEST}{os.getpid()}", json.dumps({"pid": os.getpid(), "born": birth_of(os.getpid())}))
+    write(folder / f"{_GUEST}{os.getpid()}", json.dumps({"pid": os.getpid(), "born": birth_of(os.getpid())}))
     with contextlib.suppress(OSError):
         os.environ["TMPDIR"] = (folder / "scratch").read_text()
     os.execvp(command[0], list(command))  # noqa: S606 (what the muster that started the machine asks for)
@@ -200,10 +210,11 @@ def has_started(folder: Path, sign: str) -> bool:
     if sign in text:
         return True
     end = folder / "end"
-    if end.exists():
+    if end.exists() or agent_of(folder) is None:
+        why = end.read_text() if end.exists() else "its agent is gone"
         last = "\n".join(text.splitlines()[-5:])
         said = f". The end of its log {str(log)!r}:\n{last}" if last else ""
-        raise NotStartedError(f"{end.read_text()}{said}")
+        raise NotStartedError(f"{why}{said}")
     return False
 
 
@@ -311,7 +322,7 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file, for this user alone, that appears complete or not at all."""
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.touch(mode=0o600)
@@ -324,7 +335,10 @@ def main() -> None:
     verb, folder, *rest = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]
     match verb:
         case "start":
-            start(folder, rest, notes=json.load(sys.stdin))
+            try:
+                start(folder, rest, notes=json.load(sys.stdin))
+            except OSError as error:
+                sys.exit(f"The machine did not start: {error}")
         case "attend":
             attend(folder, rest)
         case "await":

@@ -7,9 +7,8 @@ import secrets
 import shutil
 import socket
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +16,15 @@ from muster.errors import EngineError
 
 from . import lease
 from ._machine import MachineFolder
-from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted
+from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works, scratch
 
 _NODE: Final = Path(__file__).with_name("node.py")
 _ADDRESS: Final = "127.0.0.1"
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _START_SECONDS: Final = 120.0
 _STARTING_A_CORE: Final = 2
+_SOCKET: Final = "/m9999/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""The longest path of a socket that Ray makes below the scratch folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,14 @@ class LocalCloud:
         self._token = folder / "token"
 
     # What is there
+
+    def last(self) -> Wanted | None:
+        """Tell what was wanted last."""
+        record = self._record()
+        return None if record is None else Wanted(len(self._folders()), record.workers, record.lease)
+
+    def check(self, wanted: Wanted) -> None:
+        """Find nothing wrong: this computer makes as many machines as are wanted."""
 
     def _record(self) -> _Record | None:
         with contextlib.suppress(FileNotFoundError):
@@ -90,19 +99,25 @@ class LocalCloud:
 
     # What changes it
 
-    def scale(self, wanted: Wanted) -> None:
+    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> None:
         """Start or end machines until there are as many as wanted. Raises ``EngineError`` when one does not start."""
         living = [folder for folder in self._folders() if folder.is_alive]
         record = self._record()
-        if record is None or not living or living[0].number != 1 or record.workers != wanted.workers:
+        has_head = bool(living) and living[0].number == 1
+        if record is None or not has_head or record.workers != wanted.workers:
+            if has_head:
+                alone()
             self.destroy()
             living = []
             record = self._begin(wanted)
-        record = _Record(record.port, record.scratch, record.workers, wanted.lease)
-        (self._folder / "local.json").write_text(json.dumps(asdict(record)))
+        record = replace(record, lease=wanted.lease)
+        lease.write(self._folder / "local.json", json.dumps(asdict(record)))
         for folder in living:
             folder.renew(wanted.lease)
         self._end(living[wanted.machines :])
+        living = living[: wanted.machines]
+        for folder in living:  # of an up that was killed they may not have joined yet
+            self._await([folder])
         if not living:
             head = self._start(1, record)
             self._await([head])
@@ -118,25 +133,25 @@ class LocalCloud:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._token.touch(mode=0o600)
         self._token.write_text(secrets.token_hex(32))
-        return _Record(_free_port(), tempfile.mkdtemp(prefix="muster-"), wanted.workers, wanted.lease)
+        return _Record(_free_port(), str(scratch(len(_SOCKET))), wanted.workers, wanted.lease)
 
     def _start(self, number: int, record: _Record) -> "MachineFolder":
         """Start a machine's agent, which starts its node; this does not wait for either."""
         folder = MachineFolder(self._folder / f"m{number}")
-        scratch = f"{record.scratch}/{folder.name}"
-        place = (
+        place = f"{record.scratch}/{folder.name}"
+        role = (
             ["--head", f"--port={record.port}", "--include-dashboard=false", "--no-monitor"]
             if number == 1
             else [f"--address={_ADDRESS}:{record.port}"]
         )
         command = [
-            *(sys.executable, str(_NODE), "start", "--block", *place),
+            *(sys.executable, str(_NODE), "start", "--block", *role),
             *(f"--node-name={folder.name}", f"--node-ip-address={_ADDRESS}", f"--num-cpus={record.workers}"),
             *("--min-worker-port=0", "--max-worker-port=0", f"--object-store-memory={_OBJECT_STORE_BYTES}"),
-            *("--disable-usage-stats", f"--temp-dir={scratch}"),
+            *("--disable-usage-stats", f"--temp-dir={place}"),
         ]
         environment = {**os.environ, **WORKERS_ENVIRONMENT, **self._environment()}
-        folder.start(command, environment, seconds=record.lease, scratch=scratch)
+        folder.start(command, environment, seconds=record.lease, scratch=place)
         return folder
 
     def _await(self, folders: Sequence[MachineFolder]) -> None:

@@ -184,6 +184,9 @@ def main() -> None:
         Driver(reading, writing).run()
     except Exception as error:  # noqa: BLE001 (whatever Ray raises is for the engine to tell)
         with contextlib.suppress(ConnectionError):
+            if type(error).__name__ == "AuthenticationError":
+                writing.send(("refused",))
+                return
             writing.send(("gave_up", f"Ray cannot be reached: {' '.join(str(error).split())[:500]}"))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,8 +19,11 @@ _LAST_LINES: Final = 5
 class Line:
     """Messages to and from a process of ours; what it prints beside them goes to this one's standard error."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start the process. It has a session of its own: Ctrl-C is for muster, which then ends it."""
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, fatal: str = "(?!)") -> None:
+        """Start the process. It has a session of its own: Ctrl-C is for muster, which then ends it.
+
+        A line that begins as the pattern ``fatal`` says is not passed on, and ends the process at once.
+        """
         self._process = subprocess.Popen(  # noqa: S603 (what the engine asks for)
             command,
             stdin=subprocess.PIPE,
@@ -30,6 +34,9 @@ class Line:
         )
         self._writing = _connected(self._process.stdin, is_ours_to_read=False)
         self._reading = _connected(self._process.stdout, is_ours_to_read=True)
+        self._fatal = re.compile(fatal)
+        self.is_fatal = False
+        """Whether there was such a line."""
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._listener = threading.Thread(target=self._relay, daemon=True)
         self._listener.start()
@@ -38,6 +45,10 @@ class Line:
     def _relay(self) -> None:
         for line in self._process.stderr or ():
             text = line.decode(errors="replace")
+            if self._fatal.match(text):
+                self.is_fatal = True
+                self._kill()
+                continue
             self._last.append(text.strip())
             with contextlib.suppress(ValueError, OSError):
                 sys.stderr.write(text)
@@ -75,13 +86,16 @@ class Line:
         try:
             self._process.wait(_LEAVE_SECONDS)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill()
             self._process.wait()
         self._reading.close()
         self._listener.join(_LEAVE_SECONDS)
         if self._process.stderr is not None:
             self._process.stderr.close()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def _connected(pipe: IO[bytes] | None, *, is_ours_to_read: bool) -> "Connection[Any, Any]":

@@ -20,6 +20,8 @@ from ._station import MakeStation
 from .base import Done, Event, Failed, Joined, Left, Lost, Slots, Told
 
 _DRIVER: Final = "muster._engines._driver"
+_REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
+"""What Ray prints each second for as long as it tries a token that does not fit."""
 _HERE: Final = f"import sys; sys.path[:] = sys.argv[1:]; from {_DRIVER} import main; main()"
 
 
@@ -53,25 +55,28 @@ class RayEngine:
         python: str = sys.executable,
         through: Sequence[str] = (),
         shares_files: bool = True,
+        name: str = "",
     ) -> None:
         """Connect; this returns before any worker is ready.
 
         ``make_engine``, carried by name, makes the engine of one machine, given its number of workers. ``environment``
         is what Ray needs to connect, its token among it. ``through`` is a command whose last word, a line of shell,
         runs what is written behind it on a host from which Ray can be reached; ``python`` is the interpreter there.
-        Where workers share this computer's files they also get its module path and working folder.
+        Where workers share this computer's files they also get its module path and working folder. ``name`` is the
+        cluster's.
         """
         self._briefing: bytes | None = None
         self._stations: dict[int, _Station] = {}
         self._machines: set[str] = set()
         self._has_heard = False
+        self._name = name
         command = [python, "-P", "-m", _DRIVER]
         if through:
             settings = [f"{name}={value}" for name, value in environment.items()]
             command = [*through[:-1], f"{through[-1]} {shlex.join(['env', *settings, *command])}"]
         elif shares_files:
             command = [python, "-P", "-c", _HERE, *sys.path]
-        self._line = Line(command, {**os.environ, **({} if through else environment)})
+        self._line = Line(command, {**os.environ, **({} if through else environment)}, fatal=_REFUSED)
         place = (tuple(sys.path), str(Path.cwd())) if shares_files else None
         self._line.send((address, pickle.dumps(make_engine), place))
 
@@ -127,8 +132,10 @@ class RayEngine:
                 return events
 
     def _gone(self) -> EngineError:
+        said = self._line.last_words() or "its driver ended"
+        if self._line.is_fatal and not self._has_heard:
+            return self._refused()
         if not self._has_heard:
-            said = self._line.last_words() or "its driver ended"
             return EngineError(
                 f"No way to the cluster's head: {said}. Is it up, and can it be reached? Look with muster status, then"
                 " type the same command again."
@@ -137,6 +144,17 @@ class RayEngine:
             "The cluster's head is gone, or the way to it, and with it the way to all workers. What was done is kept:"
             " type the same command again to go on, on another cluster or without --cluster."
         )
+
+    def _refused(self) -> EngineError:
+        named = f" {self._name}" if self._name else ""
+        return EngineError(
+            "The cluster's head lets nobody in with the token that is kept for it: the token does not fit, because its"
+            " file was changed or is gone, or another cluster has taken the place of that one. Make the cluster again,"
+            f" with a new token: muster down{named}, then muster up{named} --machines N."
+        )
+
+    def _on_refused(self) -> list[Event]:
+        raise self._refused()
 
     def _on_opened(self, number: int, machine: str) -> list[Event]:
         self._stations[number] = _Station(machine)
