@@ -376,13 +376,33 @@ def changed_module_beside(folder: Path) -> None:
     (folder / "beside.py").write_text(BESIDE.replace("* 2", "* 3"))
 
 
+def added_module_beside(folder: Path) -> None:
+    (folder / "notes.py").write_text("X = 1\n")
+
+
+def changed_module_of_a_journal_without_digests(folder: Path) -> None:
+    """Leave a journal as it was before each file had a digest of its own."""
+    changed_module_beside(folder)
+    path = folder / "out.csv.muster" / "journal.jsonl"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    started = json.loads(first)
+    del started["job"]["files"]
+    path.write_text(json.dumps(started, separators=(",", ":")) + "\n" + "".join(rest))
+
+
 @pytest.mark.parametrize(
     ("change", "options", "reason"),
     [
         (changed_input, (), "the input 'rows.csv' has changed"),
         (touched_input, (), "the input 'rows.csv' has changed"),
-        (changed_function, (), "the code of 'held', or of a module beside it, has changed"),
-        (changed_module_beside, (), "the code of 'held', or of a module beside it, has changed"),
+        (changed_function, (), "beside it, has changed ('held.py' is not what it was)"),
+        (
+            changed_module_beside,
+            (),
+            "the code of 'held', or of a module beside it, has changed ('beside.py' is not what",
+        ),
+        (added_module_beside, (), "beside it, has changed ('notes.py' is new)"),
+        (changed_module_of_a_journal_without_digests, (), "'held', or of a module beside it, has changed. To go on"),
         (None, ("--batch-rows", "100"), "batch_rows was None, and is 100 now"),
         (None, ("--dtype", "FLUX=float32"), "dtype was None, and is 'FLUX=float32' now"),
         (None, ("--delimiter", ";"), "dialect was"),

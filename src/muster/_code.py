@@ -32,6 +32,12 @@ def fingerprint_of_files(paths: Iterable[Path], name: str) -> str:
     return digest.hexdigest()
 
 
+def digests_of_files(paths: Iterable[Path], folder: Path) -> dict[str, str]:
+    """Digest each file by itself, under its name from this folder on: so one that has changed can be named."""
+    there = (path for path in paths if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in there}
+
+
 def fingerprint_of(function: object) -> str:
     """Fingerprint a function or class by its code and the values that it refers to: the same in every process."""
     digest = hashlib.sha256()

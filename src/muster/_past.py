@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -114,6 +114,7 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
     return {
         "inputs": [[_normal(source.name), source.size, source.stamp] for source in sources],
         "steps": [[step.name, step.fingerprint] for step in steps],
+        "files": [dict(step.files) for step in steps],
         "output": _normal(job.output),
         "dtype": options.dtype if isinstance(options.dtype, str | None) else dict(options.dtype),
         "part_bytes": options.part_bytes,
@@ -145,9 +146,21 @@ def differences(before: Event, now: Event) -> Iterator[str]:
         if path in known and known[path] != (size, stamp):
             yield f"the input {path!r} has changed: it had {known[path][0]} bytes, has {size} now, or was written again"
     if [step[0] for step in before["steps"]] == [step[0] for step in now["steps"]]:
-        for (name, code), (_, old_code) in zip(now["steps"], before["steps"], strict=True):
+        for at, ((name, code), (_, old_code)) in enumerate(zip(now["steps"], before["steps"], strict=True)):
             if code != old_code:
-                yield f"the code of {name!r}, or of a module beside it, has changed"
+                named = ", ".join(_changed(before["files"][at], now["files"][at])) if "files" in before else ""
+                yield f"the code of {name!r}, or of a module beside it, has changed" + (f" ({named})" if named else "")
     for what, value in now.items():
-        if before.get(what) != value:
+        if what != "files" and before.get(what) != value:
             yield f"{what} was {before.get(what)!r}, and is {value!r} now"
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """Say which files have changed, appeared or gone."""
+    for name in sorted(before.keys() | now.keys()):
+        if name not in before:
+            yield f"{name!r} is new"
+        elif name not in now:
+            yield f"{name!r} is gone"
+        elif before[name] != now[name]:
+            yield f"{name!r} is not what it was"

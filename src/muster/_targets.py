@@ -7,12 +7,12 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from muster._code import files_beside, fingerprint_of, fingerprint_of_files, user_traceback
+from muster._code import digests_of_files, files_beside, fingerprint_of, fingerprint_of_files, user_traceback
 from muster._model import Target
 from muster.errors import UsageError, UserCodeError
 
@@ -22,10 +22,11 @@ _loaded: Final[list[str]] = []
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a target turned out to be: the step's name, and a fingerprint of its code."""
+    """What a target turned out to be: the step's name, a fingerprint of its code, and a digest of each file of it."""
 
     name: str
     fingerprint: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,9 @@ def describe(targets: Iterable[Target]) -> list[Described]:
             described.append(Described(target.name, target.place))
             continue
         module = sys.modules[target.place] if target.kind == "module" else _module_from_file(Path(target.place))
-        described.append(Described(target.name, fingerprint_of_files(files_beside(module), target.name)))
+        files = files_beside(module)
+        digests = digests_of_files(files, Path(module.__file__ or "").parent)
+        described.append(Described(target.name, fingerprint_of_files(files, target.name), digests))
     return described
 
 
