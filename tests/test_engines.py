@@ -273,8 +273,7 @@ def test_workers_say_when_they_join_and_leave_and_who_answered(losing: Engine) -
     (left,) = (event for event in events if isinstance(event, Left))
     assert left.worker == joined.worker
     (other,) = (event for event in events if isinstance(event, Joined))
-    assert other.machine == joined.machine
-    assert other.worker != joined.worker
+    assert (other.worker, other.machine) == (joined.worker, joined.machine)
 
 
 def test_a_worker_that_comes_later_is_briefed_too(losing: Engine) -> None:

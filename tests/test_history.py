@@ -32,7 +32,7 @@ def test_a_run_is_running_while_its_process_lives_and_unfinished_when_it_is_gone
     subprocess.run([sys.executable, "-c", code, str(other)], check=True)
     assert [(one.run, one.state) for one in known()] == [("2-other", State.UNFINISHED), ("1-mine", State.RUNNING)]
     told = json.loads((home / "unfinished" / "1-mine.json").read_text())
-    (home / "unfinished" / "1-mine.json").write_text(json.dumps({**told, "born": told["born"] - 1}))
+    (home / "unfinished" / "1-mine.json").write_text(json.dumps({**told, "born": told["born"] + "0"}))
     assert find("1").state is State.UNFINISHED  # another process has its id by now
 
 
@@ -41,7 +41,8 @@ def test_a_journal_that_is_gone_is_forgotten(tmp_path: Path, home: Path) -> None
     note("1", journal)
     journal.unlink()
     assert known() == []
-    assert not list((home / "unfinished").iterdir())
+    note("2", begin(tmp_path, "2"))
+    assert [path.name for path in (home / "unfinished").iterdir()] == ["2.json"]
 
 
 def test_a_finished_run_is_kept_without_what_only_a_resumed_one_needs(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_a_note_that_is_damaged_harms_nobody(home: Path, text: str) -> None:
     (home / "unfinished").mkdir()
     (home / "unfinished" / "1.json").write_text(text)
     assert known() == []
-    with pytest.raises(UsageError, match="There is no run"):
+    with pytest.raises(UsageError, match="There is no run yet"):
         find(None)
 
 

@@ -105,7 +105,7 @@ def test_reasons_beyond_those_told_apart_are_counted_together() -> None:
 def test_a_prediction_narrows_with_what_is_known_and_holds_the_truth_of_a_steady_run() -> None:
     widths = []
     for count in (2, 8, 32):
-        found = remaining([90.0, 110.0] * (count // 2), 1000)
+        found = remaining([(1.0, 90.0), (1.0, 110.0)] * (count // 2), 1000)
         assert found is not None
         low, high = found
         assert low <= 10.0 <= high
@@ -113,14 +113,20 @@ def test_a_prediction_narrows_with_what_is_known_and_holds_the_truth_of_a_steady
     assert widths == sorted(widths, reverse=True)
 
 
+def test_stretches_of_any_length_count_by_how_long_they_are() -> None:
+    found = remaining([(10.0, 0.0), (10.0, 0.0), (10.0, 0.0), (0.5, 1000.0)] * 9, 100_000)
+    assert found is not None
+    assert found[0] < 3050 < found[1]
+
+
 def test_nothing_is_predicted_before_a_row_is_done() -> None:
     assert remaining([], 10) is None
-    assert remaining([0.0, 0.0], 10) is None
-    assert plan([0.0], rows_left=10, workers=1, dollars_an_hour=1.0) is None
+    assert remaining([(1.0, 0.0), (2.0, 0.0)], 10) is None
+    assert plan([(1.0, 0.0)], rows_left=10, workers=1, dollars_an_hour=1.0) is None
 
 
 def test_a_plan_prices_the_time_that_is_left() -> None:
-    made = plan([100.0] * 10, rows_left=360_000, workers=4, dollars_an_hour=2.0)
+    made = plan([(0.5, 50.0)] * 10, rows_left=360_000, workers=4, dollars_an_hour=2.0)
     assert made is not None
     assert made.seconds == (3600.0, 3600.0)
     assert made.dollars == 2.0

@@ -1,11 +1,12 @@
 """The observer of a run: what it journals and when, on a clock that stands still until it is told."""
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from muster._engines.base import Joined, Left, Told
-from muster._model import Outcome, Part, Seconds, Task
+from muster._model import Outcome, Part, Reason, Seconds, Task
 from muster._observer import Observer
 from muster._progress import Progress
 from muster.testing import FakeClock
@@ -34,7 +35,8 @@ class Scene:
 
     def do(self, worker: str, rows: int, seconds: float) -> None:
         task = Task(1, 0, 1, 0, 0, rows, 0, rows, 0, rows)
-        self.observer.done(worker, Outcome(task, rows, rows, seconds=Seconds(function=seconds, total=seconds)))
+        outcome = Outcome(task, rows, rows, seconds=Seconds(function=seconds, total=seconds))
+        self.observer.done(worker, outcome, is_kept=True)
         self.progress.rows_done += rows
 
     def run_the_only_part(self) -> None:
@@ -54,7 +56,7 @@ def test_what_was_done_is_journaled_now_and_then_and_once() -> None:
     assert not scene.all("measured")
     scene.do("1", 5, 0.1)
     scene.look(0.3)
-    scene.look(5.0)
+    scene.look(4.0)
     (event,) = scene.all("measured")
     assert event["workers"]["1"][:2] == [2, 15]
     assert (event["span"], event["rows_done"], event["rows_total"]) == (0.6, 15, 10 * ROWS)
@@ -64,6 +66,32 @@ def test_a_run_in_which_nothing_is_done_still_says_that_it_lives() -> None:
     scene = Scene()
     scene.look(11.0)
     assert [event["waiting_for"] for event in scene.all("measured")] == ["workers start"]
+
+
+def test_how_far_a_long_run_is_is_told_every_five_seconds_and_what_workers_did_more_rarely() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    for _ in range(36_000):
+        scene.do("1", 1, 1.0)
+        scene.look(1.0)
+    events = scene.all("measured")
+    last = events[-100:]
+    assert all(event["rows_done"] - before["rows_done"] <= 6 for before, event in itertools.pairwise(last))
+    assert sum(bool(event["workers"]) for event in last) <= 10
+    assert sum(event["workers"]["1"][1] for event in events if event["workers"]) > 35_900
+    assert scene.observer.rows_per_second == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_task_that_will_be_done_again_counts_with_its_time_alone() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    task = Task(1, 0, 1, 0, 0, 9, 0, 9, 0, 9)
+    lost = Outcome(task, 9, 9, bad_rows=9, seconds=Seconds(total=1.0), reasons=(Reason("f", "no model", 9, ""),))
+    scene.observer.done("1", lost, is_kept=False)
+    scene.look(2.0)
+    (event,) = scene.all("measured")
+    assert (event["workers"]["1"][:6], event["reasons"]) == ([1, 0, 0, 0, 0, 0], [])
+    assert event["workers"]["1"][6][3] == 1.0
 
 
 def test_pace_and_prediction_follow_what_is_done_and_are_made_into_one_plan() -> None:

@@ -29,6 +29,15 @@ def test_where_there_are_two_a_task_is_to_blame_when_it_failed_on_both() -> None
     assert suspects.is_to_blame(TASK, "b")
 
 
+def test_what_a_machine_fails_after_it_was_put_aside_is_tried_on_the_one_that_is_left() -> None:
+    suspects = Suspects(TWO)
+    for number in range(3):
+        suspects.is_to_blame((number, 0, 1), "a")
+        suspects.done((number, 0, 1), "b")
+    assert not suspects.is_to_blame((9, 0, 1), "a"), "its answer came late"
+    assert suspects.is_to_blame((9, 0, 1), "b")
+
+
 def test_halves_of_a_task_that_failed_on_both_are_to_blame_wherever_they_fail() -> None:
     suspects = Suspects(TWO)
     for machine in sorted(TWO):

@@ -7,12 +7,14 @@ runs are kept there: the last hundred, without what only a resumed run needs.
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from muster._clouds import lease
 from muster._journal import Event, abridge, replay
 from muster.errors import UsageError
 
@@ -48,13 +50,23 @@ class Known:
 
 
 def note(run: str, journal: Path) -> None:
-    """Note that this process works on a run, so that others find its journal."""
-    told = {"journal": str(journal.absolute()), "pid": os.getpid(), "born": _birth_of(os.getpid())}
+    """Note that this process works on a run, so that others find its journal; drop notes that lead nowhere."""
+    told = {"journal": str(journal.absolute()), "pid": os.getpid(), "born": birth_of(os.getpid())}
     path = _note_of(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(told))
     unfinished.replace(path)
+    for other in path.parent.glob("*.json"):
+        noted = _noted(other)
+        if noted is None or not noted.journal.exists():
+            other.unlink(missing_ok=True)
+
+
+def forget(run: str) -> None:
+    """Forget a run that was given up."""
+    with contextlib.suppress(OSError):
+        _note_of(run).unlink(missing_ok=True)
 
 
 def archive(journal: Path, run: str) -> None:
@@ -68,27 +80,32 @@ def archive(journal: Path, run: str) -> None:
 
 
 def known() -> list[Known]:
-    """List the runs of this user, newest first. Notes of journals that are no more are forgotten."""
-    found = {path.stem: Known(path.stem, path, State.FINISHED) for path in _archive().glob("*.jsonl")}
-    for path in (home() / "unfinished").glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it may be damaged
-            told = json.loads(path.read_text())
-            if path.stem in found or not Path(told["journal"]).exists():
-                path.unlink(missing_ok=True)
-                continue
-            lives = told["born"] is not None and _birth_of(told["pid"]) == told["born"]
-            state = State.RUNNING if lives else State.UNFINISHED
-            found[path.stem] = Known(path.stem, Path(told["journal"]), state)
+    """List the runs of this user, newest first."""
+    notes = [_noted(path) for path in (home() / "unfinished").glob("*.json")]
+    found = {one.run: one for one in notes if one is not None and one.journal.exists()}
+    # Looked at last: a run that is archived meanwhile is in both, and not in neither.
+    found |= {path.stem: Known(path.stem, path, State.FINISHED) for path in _archive().glob("*.jsonl")}
     return [found[run] for run in sorted(found, reverse=True)]
+
+
+def _noted(path: Path) -> Known | None:
+    """Read a note; ``None`` for one that is damaged, or gone."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        told = json.loads(path.read_text())
+        lives = told["born"] is not None and birth_of(told["pid"]) == told["born"]
+        return Known(path.stem, Path(told["journal"]), State.RUNNING if lives else State.UNFINISHED)
+    return None
 
 
 def find(run: str | None) -> Known:
     """Find a run by its id, or by the beginning of it; the newest for ``None``. Raises ``UsageError``."""
     runs = known()
     matching = [one for one in runs if run is None or one.run.startswith(run)]
+    if not runs:
+        raise UsageError("There is no run yet. Begin one with muster run.")
     if not matching:
         newest = ", ".join(one.run for one in runs[:3]) or "none"
-        raise UsageError(f"There is no run {run or ''!r}. The newest are: {newest}. See all with muster runs.")
+        raise UsageError(f"There is no run {run!r}. The newest are: {newest}. See all with muster runs.")
     if run is not None and len(matching) > 1 and matching[0].run != run:
         raise UsageError(f"{len(matching)} runs begin with {run!r}: {', '.join(one.run for one in matching[:5])}.")
     return matching[0]
@@ -123,12 +140,17 @@ def _note_of(run: str) -> Path:
     return home() / "unfinished" / f"{run}.json"
 
 
-def _birth_of(pid: int) -> float | None:
-    """Tell when a process was born, which with its id names it for good; ``None`` for one that is gone."""
+def birth_of(pid: int) -> str | None:
+    """Tell when a process was born, which with its id names it for good; ``None`` for one that is gone.
+
+    Linux counts from when the computer started, so that no clock that is set changes it.
+    """
+    if sys.platform == "linux":
+        return lease.birth_of(pid)
     import psutil  # noqa: PLC0415 (a command that asks for no run starts sooner without)
 
     try:
         process = psutil.Process(pid)
-        return float(process.create_time()) if process.status() != psutil.STATUS_ZOMBIE else None
+        return str(process.create_time()) if process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None

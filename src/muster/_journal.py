@@ -70,8 +70,11 @@ def abridge(journal: Path, to: Path, *, without: Collection[str]) -> None:
 
 
 def follow(path: Path, *, after: int = 0, without: Collection[str] = ()) -> Iterator[tuple[Event, int]]:
-    """Yield the events behind an offset, as ``replay`` does, each with the offset behind it."""
-    return _readable(path, after=after, without=without)
+    """Yield the events behind an offset, as ``replay`` does, each with the offset behind it.
+
+    Where those at the end are left out, an empty one tells how far it was read.
+    """
+    return _readable(path, after=after, without=without, tells_end=True)
 
 
 def _beginnings(kinds: Collection[str]) -> tuple[bytes, ...]:
@@ -94,14 +97,22 @@ def _event(line: bytes) -> Event:
     return found
 
 
-def _readable(path: Path, *, after: int = 0, without: Collection[str] = ()) -> Iterator[tuple[Event, int]]:
-    end, skipped = after, _beginnings(without)
+def _readable(
+    path: Path, *, after: int = 0, without: Collection[str] = (), tells_end: bool = False
+) -> Iterator[tuple[Event, int]]:
+    end = whole = told = after
+    skipped = _beginnings(without)
     with contextlib.suppress(FileNotFoundError, ValueError), path.open("rb") as lines:
         lines.seek(after)
         for line in lines:
             end += len(line)
-            if not line.startswith(skipped) and line.endswith(b"\n"):
+            if line.startswith(skipped):
+                whole = end if line.endswith(b"\n") else whole
+            elif line.endswith(b"\n"):
                 yield _event(line), end
+                told = end
+        if tells_end and whole > told:
+            yield {"event": ""}, whole
 
 
 def as_fields(outcome: Outcome) -> Event:

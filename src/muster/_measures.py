@@ -6,7 +6,7 @@ add up, and a bound that is read off them is at most 19% above the truth. After 
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ FIRST_SPAN: Final = 0.5
 _SPANS_A_RUN: Final = 600
 _WORKERS_AT_FULL_PACE: Final = 28
 MOST_REASONS: Final = 50
+OTHER_REASONS: Final = "other reasons"
 
 
 def bin_of(seconds: float) -> int:
@@ -123,42 +124,46 @@ class Measured:
         """Tell whether there is anything to tell."""
         return bool(self.workers)
 
-    def note(self, worker: str, machine: str, outcome: Outcome) -> None:
-        """Add what a task came to."""
+    def note(self, worker: str, machine: str, outcome: Outcome, *, is_kept: bool = True) -> None:
+        """Add what a task came to; of one that is not kept only its time, as its rows will be done again."""
         found = self.workers.get(worker)
         if found is None:
             found = self.workers[worker] = WorkerSum()
         found.tasks += 1
-        found.rows_in += outcome.rows_in
-        found.rows_out += outcome.rows_out
-        found.bytes_in += outcome.task.stop - outcome.task.start
-        found.bytes_out += outcome.output.bytes if outcome.output else 0
-        found.bad_rows += outcome.bad_rows
         found.seconds += outcome.seconds
         found.cpu += outcome.cpu
         found.memory = outcome.memory or found.memory
-        found.add_steps(outcome.steps)
         if outcome.load is not None:
             self.machines[machine] = outcome.load
-        self.add_reasons(outcome.reasons)
+        if is_kept:
+            found.rows_in += outcome.rows_in
+            found.rows_out += outcome.rows_out
+            found.bytes_in += outcome.task.stop - outcome.task.start
+            found.bytes_out += outcome.output.bytes if outcome.output else 0
+            found.bad_rows += outcome.bad_rows
+            found.add_steps(outcome.steps)
+            self.add_reasons(outcome.reasons)
 
     def add_reasons(self, reasons: Iterable[Reason]) -> None:
         """Count rejects by their reasons, of which so many are told apart."""
         for reason in reasons:
             key = reason.step, reason.error
             if key not in self.reasons and len(self.reasons) >= MOST_REASONS:
-                reason = Reason("", "other reasons", reason.rows, reason.example)  # noqa: PLW2901 (it counts as that)
+                reason = Reason("", OTHER_REASONS, reason.rows, reason.example)  # noqa: PLW2901 (it counts as that)
                 key = reason.step, reason.error
             before = self.reasons.get(key)
             rows, example = (before.rows, before.example) if before else (0, reason.example)
             self.reasons[key] = Reason(reason.step, reason.error, rows + reason.rows, example)
 
-    def as_fields(self) -> dict[str, Any]:
-        """Write as fields of an event: lists in the order of the fields here, and nothing that is empty."""
+    def as_fields(self, *, known: Collection[tuple[str, str]] = ()) -> dict[str, Any]:
+        """Write as fields of an event: lists in the order of the fields here, no examples of known reasons."""
         return {
             "workers": {name: _worker_as_fields(worker) for name, worker in self.workers.items()},
             "machines": {name: [getattr(load, one) for one in _LOAD] for name, load in self.machines.items()},
-            "reasons": [[one.step, one.error, one.rows, one.example] for one in self.reasons.values()],
+            "reasons": [
+                [one.step, one.error, one.rows, "" if key in known else one.example]
+                for key, one in self.reasons.items()
+            ],
         }
 
 

@@ -326,6 +326,7 @@ class Result:
     machines: int
     seconds: float
     rows_per_second: float
+    """Of the attempt that finished: rows that an earlier one had done are left out."""
     output: str
     rejects: str | None
     cost: float

@@ -15,6 +15,7 @@ from muster._formats._sources import forget_readers
 from muster._model import Briefing, Outcome, Spool
 from muster._packages import check
 from muster._parcels import Parcel, Returned, Sent, compressed, decompressed
+from muster._standard import forgive
 from muster._task import Worker, use_one_core
 
 
@@ -88,4 +89,5 @@ class ParcelBody:
 def make_body() -> Body:
     """Make the worker body on a machine that does not see this computer's files."""
     use_one_core()
+    forgive()
     return ParcelBody()

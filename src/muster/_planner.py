@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
 from typing import Final
 
 _STANDARD_ERRORS: Final = 1.64
@@ -23,25 +22,36 @@ class Plan:
     dollars: float
 
 
-def remaining(rates: Sequence[float], rows_left: int) -> tuple[float, float] | None:
+Stretch = tuple[float, float]
+"""How many seconds it was long, and how many rows were done in it."""
+
+
+def remaining(stretches: Sequence[Stretch], rows_left: int) -> tuple[float, float] | None:
     """Tell in how many seconds rows will be done, at the least and at the most; ``None`` while nothing is known.
 
-    ``rates`` are rows per second in stretches of one length; the range is that of their mean, so it narrows as they
-    become more.
+    The range is that of the pace, by the ratio estimator and its error (Cochran, Sampling Techniques, chapter 6): it
+    narrows as stretches become more, however long each is.
     """
-    if not any(rates):
+    pace = _pace(stretches)
+    if not pace:
         return None
-    mean = fmean(rates)
-    error = _STANDARD_ERRORS * stdev(rates) / len(rates) ** 0.5 if len(rates) > 1 else mean
-    return rows_left / (mean + error), rows_left / max(mean - error, mean * _LEAST_SHARE)
+    count, seconds = len(stretches), sum(length for length, _ in stretches)
+    squares = sum((rows - pace * length) ** 2 for length, rows in stretches)
+    error = _STANDARD_ERRORS * (squares * count / (count - 1)) ** 0.5 / seconds if count > 1 else pace
+    return rows_left / (pace + error), rows_left / max(pace - error, pace * _LEAST_SHARE)
 
 
-def plan(rates: Sequence[float], *, rows_left: int, workers: int, dollars_an_hour: float) -> Plan | None:
+def plan(stretches: Sequence[Stretch], *, rows_left: int, workers: int, dollars_an_hour: float) -> Plan | None:
     """Make a plan for the rows that are left, on as many workers; ``None`` while nothing is known."""
-    seconds = remaining(rates, rows_left)
+    seconds = remaining(stretches, rows_left)
     if seconds is None:
         return None
-    return Plan(rows_left, workers, fmean(rates), seconds, dollars_an_hour * sum(seconds) / 2 / _HOUR)
+    return Plan(rows_left, workers, _pace(stretches), seconds, dollars_an_hour * sum(seconds) / 2 / _HOUR)
+
+
+def _pace(stretches: Sequence[Stretch]) -> float:
+    seconds = sum(length for length, _ in stretches)
+    return sum(rows for _, rows in stretches) / seconds if seconds else 0.0
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from muster._desk import Desk, as_muster_error
 from muster._engines.base import Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._finish import Finish, check_every_row_is_settled
 from muster._formats._sources import find_sources
-from muster._history import archive, home, note
+from muster._history import archive, birth_of, forget, home, note
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
 from muster._model import Briefing, Job, Outcome, Part, Result, Snapshot
@@ -104,7 +104,7 @@ class _Runner:
             engines.callback(self._home.close)
             if access is not None:
                 self._access = access
-                self._observer = Observer(self._write, prices=access.prices)
+                self._observer = Observer(self._write, prices=access.prices, renewals=access.renewals)
                 self._engine = engine_of_a_cluster(access)
                 engines.callback(self._engine.close)
                 self._is_far = not access.shares_files
@@ -171,7 +171,9 @@ class _Runner:
             yield
         except BaseException as error:
             with contextlib.suppress(OSError):  # the disk may be full
-                self._write("stopped", error=type(error).__name__, message=str(error))
+                if self._progress is not None:
+                    self._observer.tell(self._progress, rows_total=self._rows_total)
+                self._write("stopped", error=type(error).__name__.lstrip("_"), message=str(error))
             raise
 
     # What comes before the first task
@@ -185,6 +187,7 @@ class _Runner:
             self._put_away(past.run)  # that run is over, so it stands in nobody's way
             past = Past()
         elif self._job.options.fresh:
+            forget(past.run)
             past = Past()
         if self._is_far:
             self._packages = self._desk.ask([Packages(self._job.steps)])[0]
@@ -210,6 +213,7 @@ class _Runner:
             "attempt",
             number=number,
             pid=os.getpid(),
+            born=birth_of(os.getpid()),
             workers=self._workers,
             engine="ray" if access else "cores" if self._workers else "inline",
             cluster=access.name if access else None,
@@ -326,14 +330,8 @@ class _Runner:
             if misfit is not None:
                 self._drain(progress)
                 return misfit
-            self._journal_renewals()
             self._observer.look(progress, rows_total=self._rows_total, idle=lambda: self._engine.slots().idle)
             self._say("working")
-
-    def _journal_renewals(self) -> None:
-        while self._access is not None and not self._access.renewals.empty():
-            renewed = self._access.renewals.get()
-            self._write("renewed", machines=renewed.machines, lease=renewed.lease)
 
     def _read_ahead(self, progress: Progress, kept: Kept) -> None:
         """Keep a backlog of parts, but do not read a whole stream before it is needed."""
@@ -358,8 +356,10 @@ class _Runner:
             case Done(ticket, outcome) if self._finish.is_stale(outcome):
                 return progress.lost(ticket, "its output is no longer wanted", began=False)
             case Done(ticket, outcome, worker):
-                self._observer.done(worker, outcome)
-                return progress.done(ticket, outcome, machine=self._observer.machine_of(worker))
+                actions = progress.done(ticket, outcome, machine=self._observer.machine_of(worker))
+                counts = any(isinstance(action, _progress.Keep | _progress.GiveUp) for action in actions)
+                self._observer.done(worker, outcome, is_kept=counts)
+                return actions
             case Lost(ticket, reason, began, worker):
                 self._write("retried", reason=reason)
                 return progress.lost(ticket, reason, began=began, machine=self._observer.machine_of(worker))
@@ -432,7 +432,9 @@ class _Runner:
         """Let the tasks that are running end; their outcomes no longer count."""
         while progress.running:
             for event in self._engine.wait(_TICK):
-                if isinstance(event, Done | Failed | Lost) and event.ticket in progress.running:
+                if not isinstance(event, Done | Failed | Lost):
+                    self._hear(event)
+                elif event.ticket in progress.running:
                     progress.failed(event.ticket)
 
     def _widen(self, misfit: Outcome) -> None:
@@ -454,6 +456,7 @@ class _Runner:
 
     def _commit(self, progress: Progress) -> Result:
         self._say("writing the output")
+        self._observer.tell(progress, rows_total=self._rows_total)
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._inputs.check_unchanged()
         check_every_row_is_settled(self._fed, done=progress.rows_done)
@@ -473,7 +476,7 @@ class _Runner:
             workers=self._workers if is_here else self._observer.most_workers,
             machines=self._engine.machines if is_here else self._observer.most_machines,
             seconds=round(seconds, 3),
-            rows_per_second=round(rows_in / seconds, 1),
+            rows_per_second=round((rows_in - sum(outcome.rows_in for outcome in self._resumed)) / seconds, 1),
             output=self._job.output,
             rejects=self.work.rejects if has_rejects else None,
             cost=round(self._observer.dollars, 4),

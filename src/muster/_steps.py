@@ -13,7 +13,7 @@ import pyarrow as pa
 from muster import _targets
 from muster._code import user_traceback
 from muster._formats import _rows
-from muster._measures import StepSum, bin_of
+from muster._measures import OTHER_REASONS, StepSum, bin_of
 from muster._model import Briefing, Reason
 from muster.errors import UserCodeError
 
@@ -176,14 +176,17 @@ class _Stopwatch:
 
 
 def reasons(bad: Iterable[BadRow]) -> tuple[Reason, ...]:
-    """Group bad rows by step and error, without what differs from row to row; the rarest beyond 20 are left out."""
+    """Group bad rows by step and error, without what differs from row to row; the rarest beyond 20 are one group."""
     found: dict[tuple[str, str], Reason] = {}
     for row in bad:
         key = row.step, _VARIABLE.sub("…", row.error[:_REASON_LENGTH])
         before = found.get(key)
         example = before.example if before else f"{row.error}\n{row.traceback}".strip()[:_EXAMPLE_LENGTH]
         found[key] = Reason(*key, (before.rows if before else 0) + 1, example)
-    return tuple(sorted(found.values(), key=lambda reason: -reason.rows)[:_MOST_REASONS])
+    groups = sorted(found.values(), key=lambda reason: -reason.rows)
+    rest = groups[_MOST_REASONS:]
+    other = [Reason("", OTHER_REASONS, sum(reason.rows for reason in rest), rest[0].example)] if rest else []
+    return (*groups[:_MOST_REASONS], *other)
 
 
 def _said(error: BaseException) -> str:

@@ -29,7 +29,7 @@ class Suspects:
             return True
         failed_on = self._failed_on.setdefault(task, set())
         failed_on.add(machine)
-        if len(failed_on) == 1 and len(self.machines - self._put_aside) > 1:
+        if len(failed_on) == 1 and self.machines - self._put_aside - failed_on:
             return False
         del self._failed_on[task]
         self._guilty.add(task)

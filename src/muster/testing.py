@@ -87,20 +87,18 @@ class FakeEngine:
         self._put_aside: set[str] = set()
         self._seconds = seconds
         self._briefing: bytes | None = None
-        self._born = 0
         self._idle: dict[_Worker, None] = {}
         self._on_one: dict[_Worker, None] = {}
         self._busy: list[tuple[float, int, _Worker]] = []
         self._begun = 0
         self._events: list[Event] = []
         for number in range(workers):
-            self._bear(f"machine {number % machines + 1}")
+            self._bear(str(number + 1), f"machine {number % machines + 1}")
 
-    def _bear(self, machine: str) -> None:
+    def _bear(self, name: str, machine: str) -> None:
         if machine in self._put_aside:
             return
-        self._born += 1
-        worker = _Worker(str(self._born), machine, self._make_body())
+        worker = _Worker(name, machine, self._make_body())
         if self._briefing is not None:
             worker.body.brief(self._briefing)
         self._idle[worker] = None
@@ -210,7 +208,7 @@ class FakeEngine:
             Lost(ticket, reason, began=began and not at, worker=worker.name) for at, ticket in enumerate(worker.tickets)
         ]
         self._events.append(Left(worker.name, reason))
-        self._bear(worker.machine)
+        self._bear(worker.name, worker.machine)
 
     def close(self) -> None:
         """Forget all requests."""

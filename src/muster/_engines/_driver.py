@@ -47,6 +47,7 @@ class Driver:
         self._posts: dict[int, _Post] = {}
         self._nodes: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, int] = {}
+        self._aside: set[str] = set()
         self._next_number = 0
 
     def run(self) -> None:
@@ -63,7 +64,8 @@ class Driver:
     def _listen(self) -> None:
         try:
             while True:
-                self._inbox.put((self._leave_message, self._reading.recv()))
+                verb, *told = self._reading.recv()
+                self._inbox.put((getattr(self, f"_{verb}"), tuple(told)))
         except (EOFError, ConnectionError):
             self._ray.shutdown()
             os._exit(0)
@@ -90,7 +92,7 @@ class Driver:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415 (only in this process)
 
         workers = int(self._nodes[node]["Resources"].get("CPU", 0))
-        if not workers:
+        if not workers or self._nodes[node]["NodeName"] in self._aside:
             return
         self._next_number += 1
         actor = self._station.options(
@@ -129,11 +131,14 @@ class Driver:
         self._tell("heard", number, future.result())
         self._hear(number)
 
-    def _leave_message(self, number: int, ticket: int | None, data: bytes | None) -> None:
-        if number in self._posts and data is None:
-            self._failures[self._posts[number].node] = _FAILURES_IN_A_ROW
+    def _put_aside(self, machine: str) -> None:
+        """Close a machine's stations, and open none there again, under whatever id its node comes back."""
+        self._aside.add(machine)
+        for number in [number for number, post in self._posts.items() if post.machine == machine]:
             self._close(number, "its machine is put aside")
-        elif number in self._posts and data is not None:
+
+    def _leave_message(self, number: int, ticket: int | None, data: bytes) -> None:
+        if number in self._posts:
             self._posts[number].unsent.append((ticket, data))
             self._send(number)
 

@@ -52,7 +52,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A worker is ready; its name is its own for the whole run."""
+    """A worker is ready; one that replaces another on its machine takes over its name."""
 
     worker: str
     machine: str

@@ -85,7 +85,6 @@ class CoresEngine:
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
-        self._born = 0
         self._deaths_at_start = 0
         self._zygote: subprocess.Popen[bytes] | None = None
         self._start()
@@ -103,15 +102,14 @@ class CoresEngine:
                 env=environment,
             )
         self._control.sendall(PID.pack(len(self._setup)) + self._setup)
-        for _ in range(self.workers):
-            self._fork()
+        for number in range(self.workers):
+            self._fork(str(number + 1))
 
-    def _fork(self) -> None:
+    def _fork(self, name: str) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             socket.send_fds(self._control, [b"F"], [theirs.fileno()])
-            self._born += 1
-            worker = _Worker(Connection(ours.detach()), str(self._born))
+            worker = _Worker(Connection(ours.detach()), name)
         if self._briefing is not None:
             worker.pass_on(None, self._briefing)
         self._live[worker.pipe.fileno()] = worker
@@ -179,7 +177,7 @@ class CoresEngine:
                 )
         lost = _lost(worker, reason, is_to_blame=worker.pid != 0)
         try:
-            self._fork()
+            self._fork(worker.name)
         except OSError:
             lost += self._restart()
         return lost

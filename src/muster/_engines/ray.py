@@ -99,7 +99,7 @@ class RayEngine:
         """Brief every worker, and each new one before its first request."""
         self._briefing = briefing
         for number in self._stations:
-            self._line.send((number, None, briefing))
+            self._line.send(("leave_message", number, None, briefing))
 
     def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
         """Hand a request to the machine with the most idle workers, or else with the most room."""
@@ -108,13 +108,11 @@ class RayEngine:
             key=lambda item: (bool(item[1].workers) and item[1].machine not in avoid, item[1].idle, item[1].ahead),
         )
         station.tickets[ticket] = None
-        self._line.send((number, ticket, pickle.dumps(request)))
+        self._line.send(("leave_message", number, ticket, pickle.dumps(request)))
 
     def put_aside(self, machine: str) -> None:
         """Have a machine's station closed for good."""
-        for number, station in self._stations.items():
-            if station.machine == machine:
-                self._line.send((number, None, None))
+        self._line.send(("put_aside", machine))
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what the driver tells. Raises ``EngineError`` when the cluster is gone, or never was there."""
@@ -159,7 +157,7 @@ class RayEngine:
     def _on_opened(self, number: int, machine: str) -> list[Event]:
         self._stations[number] = _Station(machine)
         if self._briefing is not None:
-            self._line.send((number, None, self._briefing))
+            self._line.send(("leave_message", number, None, self._briefing))
         return []
 
     def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Event]:

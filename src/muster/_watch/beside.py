@@ -6,11 +6,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Thread
+from typing import Final
 
 from muster._model import Snapshot
 from muster._watch.server import check_installed
 
-_SERVE = "import sys; from muster._watch.server import serve; serve(None, port=int(sys.argv[1]), with_parent=True)"
+_SERVE: Final = """
+import sys
+from muster._watch.server import serve
+from muster.errors import UsageError
+try:
+    serve(None, port=int(sys.argv[1]), with_parent=True)
+except UsageError as error:
+    print(error, flush=True)
+"""
+_WHERE: Final = "Watch at "
 
 
 class Page:
@@ -18,15 +28,16 @@ class Page:
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self.url = ""
+        self.said = ""
         self._has_told = False
 
     def told(self, snapshot: Snapshot) -> Snapshot:
         """Put where to watch into a snapshot's note, once, when it is known."""
-        if self._has_told or not self.url or not snapshot.run or snapshot.note:
+        if self._has_told or not self.said or not snapshot.run or snapshot.note:
             return snapshot
         self._has_told = True
-        return replace(snapshot, note=f"Watch at {self.url}runs/{snapshot.run}")
+        is_served = _WHERE in self.said
+        return replace(snapshot, note=f"{self.said}runs/{snapshot.run}" if is_served else f"No page: {self.said}")
 
 
 @contextlib.contextmanager
@@ -46,8 +57,7 @@ def beside(port: int) -> Iterator[Page]:
     ) as server:
 
         def listen() -> None:
-            said = server.stdout.readline() if server.stdout else ""
-            page.url = said.rpartition(" ")[2].strip()
+            page.said = server.stdout.readline().strip() if server.stdout else ""
 
         listener = Thread(target=listen, daemon=True)
         listener.start()

@@ -17,7 +17,7 @@ from muster._watch.view import RunView
 
 _Told = TypeVar("_Told")
 _KNOWN_FOR: Final = 1.0
-_FOLLOWED: Final = 6
+_FOLLOWED: Final = 16
 _PAGES: Final = 100
 _TICK: Final = 2.0
 """Seconds after which a run that goes on looks different, though nothing was journalled: leases and times run."""
@@ -147,7 +147,11 @@ class Feed:
     def _line(self, run: Known) -> Listed | None:
         stamp = str(run.state), _size(run)
         if run.run not in self._lines or self._lines[run.run][0] != stamp:
-            self._lines[run.run] = stamp, listing.of_ended(run)
+            try:
+                line = listing.of_ended(run)
+            except (KeyError, TypeError, ValueError, IndexError):  # a journal of another muster costs its own line
+                line = None
+            self._lines[run.run] = stamp, line
         return self._lines[run.run][1]
 
     def _forget(self) -> None:

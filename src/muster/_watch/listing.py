@@ -45,7 +45,7 @@ def listed(look: Look) -> Listed:
         view.rows_done,
         look.share,
         look.pace,
-        float(view.result["seconds"]) if view.result else look.now,
+        look.now,
         view.bad_rows,
         look.there,
     )

@@ -113,15 +113,13 @@ class Look:
         total = self.view.rows_total
         if not self.is_going or total is None or self.view.rows_done >= total:
             return None
-        return remaining(self.view.recent.paces(), total - self.view.rows_done)
+        return remaining([(1.0, pace) for pace in self.view.recent.paces()], total - self.view.rows_done)
 
     @property
     def pace(self) -> float | None:
         """Tell how many rows a second are done now; of a run that is over, how many were."""
         if self.is_going:
             return self.view.recent.lately()
-        if self.view.result is not None:
-            return float(self.view.result["rows_per_second"])
         return self.view.rows_done / self.now if self.now else None
 
     @property

@@ -17,14 +17,12 @@ Address = tuple[str, int]
 
 
 def is_stranger(client: Address, server: Address) -> bool:
-    """Tell whether the client's socket is that of another user; where nobody can know that, nobody is a stranger."""
+    """Tell whether the client's socket is not known to be this user's; where nobody can know, nobody is a stranger."""
     if not sys.platform.startswith("linux"):
         return False
     owners = {(local, remote): owner for local, remote, owner in _sockets()}
     mine, theirs = _written(server), _written(client)
-    if (theirs, mine) in owners:
-        return owners[theirs, mine] not in {os.getuid(), _ROOT}
-    return (mine, theirs) in owners  # our end is listed and the other is not: it is hidden, or gone
+    return owners.get((theirs, mine)) not in {os.getuid(), _ROOT}
 
 
 def _written(address: Address) -> Address:

@@ -35,8 +35,16 @@ def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False
         from muster._watch.app import Site  # noqa: PLC0415 (likewise)
     site = Site()
     with _listen(port) as listener:
-        config = uvicorn.Config(site.app(), log_config=None, access_log=False, lifespan="off", ws="none")
-        config.server_header, config.timeout_graceful_shutdown = False, 2
+        config = uvicorn.Config(
+            site.app(),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,  # else whoever asks says who asks
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
         server = uvicorn.Server(config)
         site.is_closing = lambda: server.should_exit
         _end_quietly(server, with_parent=with_parent)
@@ -65,7 +73,9 @@ def _listen(port: int) -> socket.socket:
             listener.listen(64)
         except OSError as error:
             listener.close()
-            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+            if error.errno == errno.EACCES:
+                raise UsageError(f"You may not listen on port {tried}. Choose one above 1023 with --port.") from error
+            if error.errno != errno.EADDRINUSE:
                 raise
         else:
             return listener

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from muster._journal import Event
-from muster._measures import Measured
+from muster._measures import OTHER_REASONS, Measured
 from muster._model import Load, Reason
 from muster._planner import Plan
 from muster._watch.pace import Burst, Recent
@@ -16,6 +16,7 @@ from muster._watch.worker import Worker
 
 _HOUR: Final = 3600
 _NOTES: Final = 50
+_RETRIES_TOLD_APART: Final = 20
 _STEP_CHANNELS: Final = 2
 _SECONDS, _TOTAL = 6, 3
 """Where a measured event tells of a worker how long its tasks took."""
@@ -34,7 +35,8 @@ class Attempt:
     time: float
     engine: str
     workers: int
-    pid: int
+    process: tuple[int, object]
+    """Its id, and when it was born."""
     cluster: str
     prices: Mapping[str, float]
 
@@ -130,8 +132,6 @@ class RunView:
     def dollars(self, now: float) -> float | None:
         """Tell what the machines cost until now, in seconds of the run; ``None`` if nobody knows their prices."""
         prices = {name: price for attempt in self.attempts for name, price in attempt.prices.items()}
-        if self.result is not None and self.result.get("cost"):
-            return float(self.result["cost"])
         if not prices:
             return None
         return sum(price * self.seconds_of(name, now) / _HOUR for name, price in prices.items())
@@ -152,7 +152,7 @@ class RunView:
 
     def _pause(self, at: float, event: Event) -> None:
         """Leave the time since the attempt before out, and its workers, unless this is the same process."""
-        if self.attempts and self.attempts[-1].pid != event["pid"]:
+        if self.attempts and self.attempts[-1].process != (event["pid"], event.get("born")):
             self.paused += max(at - self.last_at, 0.0)
             for worker in self.workers.values():
                 worker.leave(self.last)
@@ -161,9 +161,19 @@ class RunView:
         self.run, self.job = event["run"], event["job"]
 
     def _attempt(self, event: Event) -> None:
-        engine, cluster = event["engine"], event["cluster"] or ""
-        number, pid = event["number"], event["pid"]
-        self.attempts.append(Attempt(number, self.last, engine, event["workers"], pid, cluster, event["prices"]))
+        if self.attempts and self.attempts[-1].process == (event["pid"], event.get("born")):
+            self.reasons = Measured()  # it began anew, with wider types: what was rejected before comes again
+        self.attempts.append(
+            Attempt(
+                event["number"],
+                self.last,
+                event.get("engine", "cores"),  # as the three below: older journals do not tell
+                event["workers"],
+                (event["pid"], event.get("born")),
+                event.get("cluster") or "",
+                event.get("prices", {}),
+            )
+        )
         self.stopped, self.waiting_for, self.running = None, "", 0
         self.recent = Recent()
         if len(self.attempts) > 1:
@@ -230,7 +240,8 @@ class RunView:
         self.recent.add(self.last, bursts, [(rows_in, rows_out, since, self.last) for rows_in, rows_out in steps])
 
     def _retried(self, event: Event) -> None:
-        self.retries[event["reason"]] += 1
+        known = event["reason"] in self.retries or len(self.retries) < _RETRIES_TOLD_APART
+        self.retries[event["reason"] if known else OTHER_REASONS] += 1
         rows = f"{event['rows']:,} rows were" if event.get("rows") else "A task was"
         self._note(event, "retried", f"{rows} tried again: {event['reason']}.")
 
