@@ -340,7 +340,7 @@ def test_where_nothing_can_be_written_the_folder_is_named_and_what_to_do(
     (home / "clusters" / "default").mkdir(parents=True)
     (home / "clusters" / "default" / "m1").write_text("a file, where a machine's folder must be")
     (home / "file").touch()
-    cases = {
+    cases: dict[Path, list[tuple[str, ...]]] = {
         home: [("up", "--machines", "1")],
         home / "file": [("up", "--machines", "1"), (*COMMAND, "--machines", "1"), ("status", "default")],
     }
