@@ -2,13 +2,16 @@
 
 import importlib.metadata
 import json
+import os
 import shlex
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import venv
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
@@ -43,6 +46,16 @@ def work(df):
     return df
 """
 HURRY = "/tmp/hurry"  # noqa: S108 (that of a host)
+OLDER = "/root/python3.9"
+OLDER_PYTHON = f"""
+if [ "$1" = -c ]; then
+    code="import platform; platform.python_version = lambda: '3.9.2'
+$2"
+    shift 2
+    exec {PYTHON} -c "$code" "$@"
+fi
+exec {PYTHON} "$@"
+"""
 COMMAND = ("run", "code/work.py:work", "rows.csv", "-o", "out.csv", "--json", "--quiet")
 EXPECTED = "a,b\n" + "".join(f"{n},{n * 2}\n" for n in range(ROWS) if n != 1234)
 
@@ -63,17 +76,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_file(folder: Path, hosts: Hosts, instead: dict[str, object] | None = None) -> Path:
-    told = {
+def write_file(folder: Path, hosts: Iterable[Host], instead: dict[str, object] | None = None) -> Path:
+    first, *_ = hosts = list(hosts)
+    told: dict[str, object] = {
         "python": PYTHON,
-        "known_hosts": str(hosts.known_hosts),
-        "key": str(hosts.key),
+        "known_hosts": str(first.known_hosts),
+        "key": str(first.key),
         "workers": 1,
         "user": "root",
     }
     named = [{"name": host.name, "address": host.address, "port": host.port} for host in hosts]
     path = folder / "hosts.yml"
-    path.write_text(yaml.safe_dump({**told, "workers": 1, "hosts": named, **(instead or {})}))
+    told = {**told, "hosts": named, **(instead or {})}
+    path.write_text(yaml.safe_dump({word: value for word, value in told.items() if value is not None}))
     return path
 
 
@@ -169,13 +184,23 @@ def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_
 
 
 @pytest.mark.usefixtures("ending")
-def test_nothing_runs_on_any_host_after_the_runner_and_the_link_died(
-    muster: Muster, folder: Path, hosts: Hosts
+def test_a_host_that_is_cut_off_costs_no_other_its_lease_and_none_outlives_the_runner(
+    folder: Path, hosts: Hosts
 ) -> None:
-    end = muster("up", "--machines", "2", "--on", write_file(folder, hosts), "--lease", "15s")
-    assert end.code == 0, end.err
-    running = start_run(folder)
-    hosts.cut(hosts[1])
+    command = ("up", "--machines", "2", "--on", str(write_file(folder, hosts)), "--lease", "12s", "--keep")
+    with subprocess.Popen(
+        [*MUSTER, *command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as keeping:
+        assert keeping.stdout
+        assert any("Renewing" in line for line in keeping.stdout), keeping.communicate()
+        hosts.cut(hosts[1])
+        cut_at = monotonic()
+        running = start_run(folder)
+        until(lambda: monotonic() > cut_at + 20)
+        assert (bool(ours(hosts, hosts[0])), bool(ours(hosts, hosts[1]))) == (True, False)
+        keeping.send_signal(signal.SIGINT)
+        _, err = keeping.communicate(timeout=SECONDS)
+        assert (keeping.returncode, "muster down default ends them now" in err) == (130, True), err
     running.kill()
     running.communicate()
     assert ours(hosts, hosts[0])
@@ -202,6 +227,65 @@ def test_a_link_that_is_cut_for_half_a_minute_and_then_slow_costs_the_run_only_t
     out, err = running.communicate(timeout=SECONDS)
     hosts.mend(hosts[1])
     assert_right(folder, running.returncode, out, err)
+
+
+def left_by_playbooks(home: Path) -> list[Path]:
+    return list((home / "clusters" / "default").glob("playing-*"))
+
+
+def kill_node(hosts: Hosts, host: Host) -> None:
+    """Kill what makes a host a machine, its agent first; the host goes on."""
+    for word in ("lease.py start", "ray.scripts.scripts start", "gcs_server", "raylet/raylet"):
+        for process in hosts.processes(host):
+            if word in process.command:
+                os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("ending")
+def test_hosts_are_reordered_resized_and_their_head_dies_and_each_up_leaves_what_was_asked_for(
+    muster: Muster, folder: Path, hosts: Hosts, home: Path
+) -> None:
+    first, second, third = hosts
+    instead: dict[str, object] = {"workers": None}
+    file = write_file(folder, hosts, instead)
+    up = ("up", "--machines", "2")
+    with subprocess.Popen([*MUSTER, *up, "--on", str(file)], cwd=folder, stderr=subprocess.DEVNULL) as half:
+        until(lambda: any((path / "inventory" / "hosts.json").exists() for path in left_by_playbooks(home)))
+        half.kill()
+    end = muster(*up, "--on", file, "--workers-per-machine", "1")
+    assert end.code == 0, end.err
+    assert not left_by_playbooks(home)
+
+    running = start_run(folder)
+    end = muster(*up, "--workers-per-machine", "2")
+    assert (end.code, "a run works on them" in end.err) == (2, True), end.err
+    write_file(folder, [third, second, first], instead)
+    end = muster(*up)
+    assert end.code == 0, end.err
+    assert "2 machines, 2 workers" in end.out
+    assert names(muster) == [first.name, third.name]
+    hurry(hosts, first, third)
+    out, err = running.communicate(timeout=SECONDS)
+    assert_right(folder, running.returncode, out, err)
+
+    end = muster(*up, "--workers-per-machine", "2")
+    assert "2 machines, 4 workers" in end.out, end.err
+    kill_node(hosts, first)
+    end = muster(*up)
+    assert "2 machines, 4 workers" in end.out, end.err
+    assert names(muster) == [third.name, second.name]  # the first that the file names now
+    (folder / "out.csv").unlink()
+    hosts.inside(third, HURRY).unlink()
+    running = start_run(folder)
+    until(lambda: is_busy(muster, second))
+    hurry(hosts, second, third)
+    out, err = running.communicate(timeout=SECONDS)
+    assert assert_right(folder, running.returncode, out, err)["workers"] == 4
+
+
+def names(muster: Muster) -> list[str]:
+    (status,) = json.loads(muster("status", "--json").out)
+    return [machine["name"] for machine in status["machines"]]
 
 
 @pytest.fixture
@@ -288,7 +372,11 @@ def test_hosts_that_cannot_be_used_are_named_with_the_reason_and_nothing_is_star
     subprocess.run([program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", other_key], check=True)
     strange = f"{hosts[0].address} {other_key.with_suffix('.pub').read_text()}"
     (tmp_path / "strange").write_text(strange)
+    older = hosts.inside(hosts[0], OLDER)
+    older.write_text(f"#!/bin/sh\n{OLDER_PYTHON}")
+    older.chmod(0o755)
     cases: list[tuple[dict[str, object], int, str]] = [
+        ({"python": OLDER}, 2, f"Python is 3.9.2 there, and {sys.version_info.major}.{sys.version_info.minor} here"),
         ({"hosts": [{**first, "port": unused_port()}]}, 3, "Connection refused"),
         ({"key": str(other_key)}, 3, "Permission denied"),
         ({"known_hosts": str(tmp_path / "strange")}, 3, "Host key verification failed"),

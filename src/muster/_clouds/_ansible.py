@@ -87,8 +87,13 @@ def play(  # noqa: PLR0913 (what a playbook needs to know)
             extravars=dict(told),
             envvars=_environment(folder, sockets, known_hosts, forks=len(hosts)),
             quiet=True,
+            cancel_callback=_never,  # or it takes Ctrl-C and SIGTERM away from this process, for good
         )
         return _gathered(ran.events, (host.name for host in hosts))
+
+
+def _never() -> bool:
+    return False
 
 
 @contextmanager

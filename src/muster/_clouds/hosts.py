@@ -165,6 +165,7 @@ class HostsCloud:
         )
         self._remember(record)
         self._start(record)
+        tidy(self._folder)  # again: what a muster that was killed had begun may have gone on for a moment
         _complain(lost, record)
 
     def _begin(self) -> _Record:
