@@ -115,13 +115,17 @@ def _run(count: int, target: str, *where: object) -> tuple[list[dict[str, Any]],
     process = subprocess.Popen([str(word) for word in command], env=environment())
     usage = _Usage(process.pid)
     usage.start()
-    if process.wait():
-        raise SystemExit(f"The run failed: {' '.join(map(str, command))}")
-    newest = max((HOME / "runs").glob("*.jsonl"))
+    journal = out.with_name(f"{out.name}.muster") / "journal.jsonl"
+    while not journal.exists() and process.poll() is None:
+        threading.Event().wait(SAMPLE_SECONDS)
+    with journal.open() as whole:  # what only a resumed run needs is gone when a run has finished, but not from here
+        if process.wait():
+            raise SystemExit(f"The run failed: {' '.join(map(str, command))}")
+        events = [json.loads(line) for line in whole]
     lines = out.read_bytes().count(b"\n")
     if lines != count + 1:
         raise SystemExit(f"{lines - 1} rows came out of {count}")
-    return [json.loads(line) for line in newest.read_text().splitlines()], usage
+    return events, usage
 
 
 def _used(ran: tuple[list[dict[str, Any]], _Usage], count: int) -> Use:

@@ -86,6 +86,7 @@ class _Runner:
         self._fed: list[Part] = []
         self._resumed: list[Outcome] = []
         self._journal: Journal | None = None
+        self._answering = ""  # the worker whose outcome is taken just now
         self._early: list[dict[str, Any]] = []
         self._is_far = False
         self._run_id = ""
@@ -356,6 +357,7 @@ class _Runner:
             case Done(ticket, outcome) if self._finish.is_stale(outcome):
                 return progress.lost(ticket, "its output is no longer wanted", began=False)
             case Done(ticket, outcome, worker):
+                self._answering = worker
                 actions = progress.done(ticket, outcome, machine=self._observer.machine_of(worker))
                 counts = any(isinstance(action, _progress.Keep | _progress.GiveUp) for action in actions)
                 self._observer.done(worker, outcome, is_kept=counts)
@@ -392,7 +394,7 @@ class _Runner:
                 case _progress.Keep(outcome):
                     self._has_kept = True
                     self._finish.note(outcome)
-                    self._write("kept", **as_fields(outcome))
+                    self._write("kept", worker=self._answering, **as_fields(outcome))
                 case _progress.Drop(outcome):
                     self._write("dropped", first=outcome.task.first, last=outcome.task.last, lo=outcome.task.lo)
                 case _progress.Append(outcome):
