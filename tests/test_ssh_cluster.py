@@ -252,9 +252,11 @@ def test_hosts_are_reordered_resized_and_their_head_dies_and_each_up_leaves_what
     with subprocess.Popen([*MUSTER, *up, "--on", str(file)], cwd=folder, stderr=subprocess.DEVNULL) as half:
         until(lambda: any((path / "inventory" / "hosts.json").exists() for path in left_by_playbooks(home)))
         half.kill()
+    sockets = [(path / "sockets").resolve() for path in left_by_playbooks(home)]
     end = muster(*up, "--on", file, "--workers-per-machine", "1")
     assert end.code == 0, end.err
     assert not left_by_playbooks(home)
+    assert not any(path.exists() for path in sockets)
 
     write_file(folder, [third, second, first], instead)
     end = muster("up", "--machines", "3")
