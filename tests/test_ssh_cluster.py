@@ -39,7 +39,7 @@ HURRY = Path("/tmp/hurry")
 def work(df):
     for _ in df.index:
         if not HURRY.exists():
-            time.sleep(0.02)
+            time.sleep(0.03)
     if (df["a"] == 1234).any():
         raise ValueError("twelve thirty-four")
     df["b"] = df["a"] * factor
@@ -252,30 +252,33 @@ def test_hosts_are_reordered_resized_and_their_head_dies_and_each_up_leaves_what
     with subprocess.Popen([*MUSTER, *up, "--on", str(file)], cwd=folder, stderr=subprocess.DEVNULL) as half:
         until(lambda: any((path / "inventory" / "hosts.json").exists() for path in left_by_playbooks(home)))
         half.kill()
+    sockets = [(path / "sockets").resolve() for path in left_by_playbooks(home)]
     end = muster(*up, "--on", file, "--workers-per-machine", "1")
     assert end.code == 0, end.err
     assert not left_by_playbooks(home)
+    assert not any(path.exists() for path in sockets)
 
+    write_file(folder, [third, second, first], instead)
+    end = muster("up", "--machines", "3")
+    assert "3 machines, 3 workers" in end.out, end.err
+    assert names(muster) == [first.name, third.name, second.name]
     running = start_run(folder)
     end = muster(*up, "--workers-per-machine", "2")
     assert (end.code, "a run works on them" in end.err) == (2, True), end.err
-    write_file(folder, [third, second, first], instead)
-    end = muster(*up)
-    assert end.code == 0, end.err
-    assert "2 machines, 2 workers" in end.out
-    assert names(muster) == [first.name, third.name]
-    hurry(hosts, first, third)
+    hurry(hosts, *hosts)
     out, err = running.communicate(timeout=SECONDS)
     assert_right(folder, running.returncode, out, err)
 
     end = muster(*up, "--workers-per-machine", "2")
     assert "2 machines, 4 workers" in end.out, end.err
+    assert names(muster) == [first.name, third.name]
     kill_node(hosts, first)
     end = muster(*up)
     assert "2 machines, 4 workers" in end.out, end.err
     assert names(muster) == [third.name, second.name]  # the first that the file names now
     (folder / "out.csv").unlink()
-    hosts.inside(third, HURRY).unlink()
+    for host in (second, third):
+        hosts.inside(host, HURRY).unlink()
     running = start_run(folder)
     until(lambda: is_busy(muster, second))
     hurry(hosts, second, third)

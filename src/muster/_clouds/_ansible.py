@@ -112,6 +112,7 @@ def _sockets(folder: Path) -> Iterator[Path]:
         yield folder / _SOCKETS
         return
     elsewhere = scratch(len(_SOCKET))
+    (folder / _SOCKETS).symlink_to(elsewhere)  # so that it is found when this is killed
     try:
         yield elsewhere / _SOCKETS
     finally:
@@ -123,6 +124,8 @@ def tidy(below: Path) -> None:
     for folder in below.glob(f"{_PLAYING}*"):
         pid = folder.name.removeprefix(_PLAYING).partition("-")[0]
         if pid.isdigit() and lease.birth_of(int(pid)) is None:
+            if (folder / _SOCKETS).is_symlink():
+                shutil.rmtree((folder / _SOCKETS).readlink(), ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -110,8 +110,7 @@ class LocalCloud:
             self.destroy()
             living = []
             record = self._begin(wanted)
-        record = replace(record, lease=wanted.lease)
-        lease.write(self._folder / "local.json", json.dumps(asdict(record)))
+        record = self._remember(replace(record, lease=wanted.lease))
         for folder in living:
             folder.renew(wanted.lease)
         self._end(living[wanted.machines :])
@@ -133,7 +132,16 @@ class LocalCloud:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._token.touch(mode=0o600)
         self._token.write_text(secrets.token_hex(32))
-        return _Record(_free_port(), str(scratch(len(_SOCKET))), wanted.workers, wanted.lease)
+        place = scratch(len(_SOCKET))
+        try:
+            return self._remember(_Record(_free_port(), str(place), wanted.workers, wanted.lease))
+        except OSError:  # nobody would know of it
+            place.rmdir()
+            raise
+
+    def _remember(self, record: _Record) -> _Record:
+        lease.write(self._folder / "local.json", json.dumps(asdict(record)))
+        return record
 
     def _start(self, number: int, record: _Record) -> "MachineFolder":
         """Start a machine's agent, which starts its node; this does not wait for either."""
