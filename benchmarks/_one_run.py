@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 class Blind(_runner.Observer):
     """An observer that sees who is there, and nothing else."""
 
-    def done(self, *_: object) -> None:
+    def done(self, *_: object, **__: object) -> None:
         pass
 
     def look(self, *_: object, **__: object) -> None:
