@@ -14,7 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from muster._clouds import lease
 from muster._journal import Event, abridge, replay
 from muster.errors import UsageError
 
@@ -146,8 +145,10 @@ def birth_of(pid: int) -> str | None:
     Linux counts from when the computer started, so that no clock that is set changes it.
     """
     if sys.platform == "linux":
+        from muster._clouds import lease  # noqa: PLC0415 (a command that asks for no run starts sooner without)
+
         return lease.birth_of(pid)
-    import psutil  # noqa: PLC0415 (a command that asks for no run starts sooner without)
+    import psutil  # noqa: PLC0415 (likewise)
 
     try:
         process = psutil.Process(pid)

@@ -21,7 +21,6 @@ from muster._journal import Journal, as_fields
 from muster._model import Briefing, Job, Outcome, Part, Result, Snapshot
 from muster._observer import Observer
 from muster._output import Work
-from muster._packages import Packages
 from muster._past import Kept, Past
 from muster._progress import Progress
 from muster._targets import Describe
@@ -191,6 +190,8 @@ class _Runner:
             forget(past.run)
             past = Past()
         if self._is_far:
+            from muster._packages import Packages  # noqa: PLC0415 (it takes time to load, and most runs are here)
+
             self._packages = self._desk.ask([Packages(self._job.steps)])[0]
         self._run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
         if not past.kept and not past.finished:

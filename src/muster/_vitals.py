@@ -2,27 +2,28 @@
 
 import contextlib
 import dataclasses
+import os
+import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from muster._model import Load, Outcome
 
 _LOAD_EVERY: Final = 1.0
+_STATM: Final = Path("/proc/self/statm")
 
 
 class Vitals:
     """Measure this process while it does one task after another; the machine is looked at once a second at most."""
 
     def __init__(self) -> None:
-        """Begin; the machine's load is told of the time from now on."""
-        self._process = psutil.Process()
+        """Begin; the machine is looked at a second later for the first time, and its load told since then."""
         self._idle_since: float | None = None
         self._looked = time.monotonic()
-        psutil.cpu_percent()
+        self._has_looked = False
 
     def measured(self, work: Callable[[], Outcome], *, folder: Path) -> Outcome:
         """Do a task, and put into its outcome what it took; of disks, the one of ``folder`` counts."""
@@ -36,7 +37,7 @@ class Vitals:
             outcome,
             seconds=dataclasses.replace(outcome.seconds, waiting=waiting),
             cpu=time.process_time() - used,
-            memory=self._process.memory_info().rss,
+            memory=_memory(),
             load=self._load(folder),
         )
 
@@ -45,13 +46,26 @@ class Vitals:
         if now - self._looked < _LOAD_EVERY:
             return None
         self._looked = now
+        import psutil  # noqa: PLC0415 (a worker starts sooner without, and many are done within a second)
+
+        busy, had_looked, self._has_looked = psutil.cpu_percent() / 100, self._has_looked, True
+        if not had_looked:  # then it is that of no time at all
+            return None
         memory, disk = psutil.virtual_memory(), 0
         with contextlib.suppress(OSError):
             disk = psutil.disk_usage(str(folder)).free
         return Load(
-            cpu=psutil.cpu_percent() / 100,
+            cpu=busy,
             cores=psutil.cpu_count() or 1,
             memory=memory.total - memory.available,
             memory_total=memory.total,
             disk_free=disk,
         )
+
+
+def _memory() -> int:
+    """Tell how many bytes this process holds; where nobody says, how many it held at most."""
+    with contextlib.suppress(OSError):
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most << 10
