@@ -581,7 +581,7 @@ def test_what_is_published_stays_whole_when_the_run_that_tidies_up_after_a_death
     muster: Muster, tmp_path: Path, output: str, step: str
 ) -> None:
     command = with_gaps(tmp_path, output)
-    die(tmp_path, "muster._observer:Observer tell 1", *command)  # visible, but the journal does not say so yet
+    die(tmp_path, "muster._runner Result 1", *command)  # visible, but the journal does not say so yet
     before = published(tmp_path)
     assert set(before) == {output, f"{output}.rejects.jsonl"}
     assert all(before.values())
