@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import pwd
 import shlex
 import signal
 import socket
@@ -331,7 +332,8 @@ def test_what_a_host_has_in_another_version_is_installed_there_beside_it(
     assert end.code == 3
     assert "pip could not install cloudpickle" in end.err
     assert "Traceback" not in end.err
-    settings = hosts.inside(hosts[0], Path("~/.config/pip").expanduser())
+    of_user = Path(pwd.getpwuid(os.getuid()).pw_dir)  # whatever HOME says here
+    settings = hosts.inside(hosts[0], of_user / ".config" / "pip")
     settings.mkdir(parents=True)
     (settings / "pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
     for _ in range(2):
