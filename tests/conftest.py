@@ -1,11 +1,12 @@
 """What all tests share: a MUSTER_HOME of their own, seed rows, and the command line as a real process."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,19 @@ def muster(tmp_path: Path) -> Muster:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+@contextlib.contextmanager
+def started(folder: Path, *arguments: str | Path) -> "Iterator[subprocess.Popen[str]]":
+    """Run ``muster ...`` beside the test, for as long as it likes; but a test that fails does not wait for it."""
+    with subprocess.Popen(
+        [*MUSTER, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Clusters of hosts: real SSH, real Ansible, real Ray, on hosts that the test made itself."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -22,7 +23,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from conftest import MUSTER, Ended, Muster, require_hosts
+from conftest import MUSTER, Ended, Muster, require_hosts, started
 from hosts import Host, Hosts, make_hosts, program
 from muster import UsageError
 from muster._clouds._hosts_file import read
@@ -100,11 +101,18 @@ def ours(hosts: Hosts, host: Host) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def hosts() -> Iterator[Hosts]:
-    """Three hosts; the test that loses one makes its own."""
+def three() -> Iterator[Hosts]:
     require_hosts()
     with make_hosts(3) as made:
         yield made
+
+
+@pytest.fixture
+def hosts(three: Hosts) -> Hosts:
+    """Three hosts, on which the function takes its time; the test that loses one makes its own."""
+    for host in three:
+        three.inside(host, HURRY).unlink(missing_ok=True)
+    return three
 
 
 @pytest.fixture
@@ -129,18 +137,14 @@ def kept(journal: Path) -> int:
     return journal.read_text().count('"event":"kept"') if journal.exists() else 0
 
 
-def start_run(folder: Path) -> "subprocess.Popen[str]":
-    running = subprocess.Popen(
-        [*MUSTER, *COMMAND, "--cluster", "default"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@contextlib.contextmanager
+def working(folder: Path) -> "Iterator[subprocess.Popen[str]]":
+    """Start a run, and wait until it has kept something."""
     journal = folder / "out.csv.muster" / "journal.jsonl"
-    until(lambda: kept(journal) >= 2 or running.poll() is not None)
-    assert running.poll() is None, running.communicate()
-    return running
+    with started(folder, *COMMAND, "--cluster", "default") as running:
+        until(lambda: kept(journal) >= 2 or running.poll() is not None)
+        assert running.poll() is None, running.communicate()
+        yield running
 
 
 def hurry(hosts: Hosts, *these: Host) -> None:
@@ -166,12 +170,12 @@ def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_
     end = muster("up", "--machines", "2", "--on", file)
     assert end.code == 0, end.err
     assert "2 machines, 2 workers" in end.out
-    running = start_run(folder)
-    assert muster("up", "--machines", "3").code == 0
-    until(lambda: is_busy(muster, hosts[2]))
-    hosts.lose(hosts[1])
-    hurry(hosts, hosts[0], hosts[2])
-    out, err = running.communicate(timeout=SECONDS)
+    with working(folder) as running:
+        assert muster("up", "--machines", "3").code == 0
+        until(lambda: is_busy(muster, hosts[2]))
+        hosts.lose(hosts[1])
+        hurry(hosts, hosts[0], hosts[2])
+        out, err = running.communicate(timeout=SECONDS)
     assert assert_right(folder, running.returncode, out, err)["machines"] == 3
     (status,) = json.loads(muster("status", "--json").out)
     assert [machine["name"] for machine in status["machines"]] == [hosts[0].name, hosts[2].name]
@@ -189,21 +193,18 @@ def test_a_host_that_is_cut_off_costs_no_other_its_lease_and_none_outlives_the_r
     folder: Path, hosts: Hosts
 ) -> None:
     command = ("up", "--machines", "2", "--on", str(write_file(folder, hosts)), "--lease", "12s", "--keep")
-    with subprocess.Popen(
-        [*MUSTER, *command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as keeping:
+    with started(folder, *command) as keeping:
         assert keeping.stdout
         assert any("Renewing" in line for line in keeping.stdout), keeping.communicate()
         hosts.cut(hosts[1])
         cut_at = monotonic()
-        running = start_run(folder)
-        until(lambda: monotonic() > cut_at + 20)
-        assert (bool(ours(hosts, hosts[0])), bool(ours(hosts, hosts[1]))) == (True, False)
-        keeping.send_signal(signal.SIGINT)
-        _, err = keeping.communicate(timeout=SECONDS)
-        assert (keeping.returncode, "muster down default ends them now" in err) == (130, True), err
-    running.kill()
-    running.communicate()
+        with working(folder) as running:
+            until(lambda: monotonic() > cut_at + 20)
+            assert (bool(ours(hosts, hosts[0])), bool(ours(hosts, hosts[1]))) == (True, False)
+            keeping.send_signal(signal.SIGINT)
+            _, err = keeping.communicate(timeout=SECONDS)
+            assert (keeping.returncode, "muster down default ends them now" in err) == (130, True), err
+            running.kill()
     assert ours(hosts, hosts[0])
     until(lambda: not any(ours(hosts, host) for host in hosts), 60)
     hosts.mend(hosts[1])
@@ -215,18 +216,18 @@ def test_a_link_that_is_cut_for_half_a_minute_and_then_slow_costs_the_run_only_t
 ) -> None:
     end = muster("up", "--machines", "2", "--on", write_file(folder, hosts))
     assert end.code == 0, end.err
-    running = start_run(folder)
-    hosts.cut(hosts[0])
-    hosts.cut(hosts[1])
-    mended_at = monotonic() + 30
-    until(lambda: monotonic() > mended_at)
-    assert running.poll() is None, running.communicate()
-    hosts.mend(hosts[0])
-    hosts.mend(hosts[1])
-    hosts.slow(hosts[1], 40, 0.01)
-    hurry(hosts, hosts[0], hosts[1])
-    out, err = running.communicate(timeout=SECONDS)
-    hosts.mend(hosts[1])
+    with working(folder) as running:
+        hosts.cut(hosts[0])
+        hosts.cut(hosts[1])
+        mended_at = monotonic() + 30
+        until(lambda: monotonic() > mended_at)
+        assert running.poll() is None, running.communicate()
+        hosts.mend(hosts[0])
+        hosts.mend(hosts[1])
+        hosts.slow(hosts[1], 40, 0.01)
+        hurry(hosts, hosts[0], hosts[1])
+        out, err = running.communicate(timeout=SECONDS)
+        hosts.mend(hosts[1])
     assert_right(folder, running.returncode, out, err)
 
 
@@ -263,11 +264,11 @@ def test_hosts_are_reordered_resized_and_their_head_dies_and_each_up_leaves_what
     end = muster("up", "--machines", "3")
     assert "3 machines, 3 workers" in end.out, end.err
     assert names(muster) == [first.name, third.name, second.name]
-    running = start_run(folder)
-    end = muster(*up, "--workers-per-machine", "2")
-    assert (end.code, "a run works on them" in end.err) == (2, True), end.err
-    hurry(hosts, *hosts)
-    out, err = running.communicate(timeout=SECONDS)
+    with working(folder) as running:
+        end = muster(*up, "--workers-per-machine", "2")
+        assert (end.code, "a run works on them" in end.err) == (2, True), end.err
+        hurry(hosts, *hosts)
+        out, err = running.communicate(timeout=SECONDS)
     assert_right(folder, running.returncode, out, err)
 
     end = muster(*up, "--workers-per-machine", "2")
@@ -280,10 +281,10 @@ def test_hosts_are_reordered_resized_and_their_head_dies_and_each_up_leaves_what
     (folder / "out.csv").unlink()
     for host in (second, third):
         hosts.inside(host, HURRY).unlink()
-    running = start_run(folder)
-    until(lambda: is_busy(muster, second))
-    hurry(hosts, second, third)
-    out, err = running.communicate(timeout=SECONDS)
+    with working(folder) as running:
+        until(lambda: is_busy(muster, second))
+        hurry(hosts, second, third)
+        out, err = running.communicate(timeout=SECONDS)
     assert assert_right(folder, running.returncode, out, err)["workers"] == 4
 
 

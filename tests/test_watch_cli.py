@@ -4,13 +4,12 @@ import json
 import os
 import re
 import signal
-import subprocess
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from conftest import MUSTER, Muster
+from conftest import Muster, started
 from watching import Served, Streamed, rejecting, resumed, stopped
 
 ROWS = 1000
@@ -46,9 +45,7 @@ def rest_of(stream: Streamed) -> dict[str, str]:
 
 def test_watch_serves_until_ctrl_c(tmp_path: Path) -> None:
     story = rejecting(tmp_path)
-    with subprocess.Popen(
-        [*MUSTER, "watch", story.run[:10], "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started(tmp_path, "watch", story.run[:10], "--port", "0") as process:
         url = first_line(process.stdout, r"^Watch at (http://127\.0\.0\.1:\d+/)runs/(.+)$")
         assert url[2] == story.run
         assert Served(process, "", url[1]).ask("/")[0] == 200
@@ -62,13 +59,12 @@ def test_a_run_with_a_page_tells_where_and_the_page_is_told_the_end(tmp_path: Pa
     (tmp_path / "rows.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(ROWS)))
     (tmp_path / "hold").touch()
     command = ("run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "2", "--json", "--watch", "--port", "0")
-    with subprocess.Popen(
-        [*MUSTER, *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started(tmp_path, *command) as process:
         url = first_line(process.stderr, r"^muster: Watch at (http://127\.0\.0\.1:\d+/)(runs/.+)$")
         stream = Streamed(Served(process, "", url[1]), f"/{url[2]}/events")
         seen = stream.next()
-        assert "working" in seen["head"]
+        while "working" not in seen["head"]:
+            seen |= stream.next()
         (tmp_path / "hold").unlink()
         seen |= rest_of(stream)
         out, _ = process.communicate(timeout=30)
@@ -82,13 +78,7 @@ def test_the_page_of_a_run_that_is_killed_ends_too(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "rows.csv").write_text("n\n1\n2\n")
     (tmp_path / "hold").touch()
-    with subprocess.Popen(
-        [*MUSTER, "run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--watch", "--port", "0"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with started(tmp_path, "run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--watch", "--port", "0") as process:
         url = first_line(process.stderr, r"Watch at (http://127\.0\.0\.1:\d+/)(runs/.+)$")
         stream = Streamed(Served(process, "", url[1]), f"/{url[2]}/events")
         stream.next()
