@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ def require_hosts() -> None:
     """Skip a test where there can be no hosts; but CI has to have them."""
     if reason := lacking():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal what waits for machines out among the rest, so that no test process gets all of it."""
+    waiting = [item for item in items if item.get_closest_marker("waits")]
+    rest = [item for item in items if not item.get_closest_marker("waits")]
+    places = [(at * len(rest) / len(waiting), item) for at, item in enumerate(waiting)]
+    items[:] = [item for _, item in sorted([*places, *enumerate(rest)], key=itemgetter(0))]
 
 
 @pytest.fixture(scope="session", autouse=True)

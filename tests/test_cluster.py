@@ -18,6 +18,7 @@ from conftest import MUSTER, Ended, Muster
 from muster._clouds.local import LocalCloud
 from muster._engines.cores import count_cores
 
+pytestmark = pytest.mark.waits
 ROWS = 3000
 SECONDS = 60.0
 FUNCTION = """

@@ -3,12 +3,13 @@
 import json
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster._measures import MOST_REASONS, Measured, WorkerSum, bin_of, bound, measured, span, upper_edge
+from muster._measures import MOST_REASONS, Measured, WorkerSum, added, bin_of, bound, span, upper_edge
 from muster._model import Load, Outcome, Piece, Reason, Seconds, StepMeasure, Task
 from muster._planner import Bill, plan, remaining
 
@@ -34,7 +35,7 @@ OUTCOMES = st.builds(
 )
 
 
-def added(outcomes: list[Outcome]) -> Measured:
+def noted(outcomes: list[Outcome]) -> Measured:
     found = Measured()
     for at, outcome in enumerate(outcomes):
         found.note(f"worker {at % 2}", "machine", outcome)
@@ -69,10 +70,13 @@ def test_there_is_no_bound_of_nothing() -> None:
 @given(st.lists(OUTCOMES, max_size=6), st.integers(0, 6))
 def test_sums_that_travelled_through_a_journal_add_up_to_those_that_did_not(outcomes: list[Outcome], cut: int) -> None:
     total: dict[str, WorkerSum] = {}
+    told: dict[str, list[Any]] = {}
     for stretch in (outcomes[: cut - cut % 2], outcomes[cut - cut % 2 :]):
-        for name, worker in measured(json.loads(json.dumps(added(stretch).as_fields()))).workers.items():
-            total.setdefault(name, WorkerSum()).add(worker)
-    direct = added(outcomes).workers
+        for name, worker in json.loads(json.dumps(noted(stretch).as_fields()))["workers"].items():
+            told.setdefault(name, []).append(worker)
+            total.setdefault(name, WorkerSum()).add(added([worker]))
+    assert {name: added(worker) for name, worker in told.items()} == total
+    direct = noted(outcomes).workers
     assert {name: (one.tasks, one.rows_in, one.bytes_out, one.bad_rows) for name, one in total.items()} == {
         name: (one.tasks, one.rows_in, one.bytes_out, one.bad_rows) for name, one in direct.items()
     }

@@ -12,7 +12,8 @@ import pytest
 
 from conftest import MUSTER, Muster
 from muster._history import Known, State, known
-from muster._measures import Measured, WorkerSum, measured
+from muster._measures import Measured, WorkerSum, added
+from muster._model import Load, Reason
 
 ROWS = 3000
 FUNCTIONS = """
@@ -52,11 +53,10 @@ def added_up(run: Known) -> tuple[WorkerSum, Measured]:
     total, rest = WorkerSum(), Measured()
     for event in run.events():
         if event["event"] == "measured":
-            found = measured(event)
-            rest.add_reasons(found.reasons.values())
-            rest.machines.update(found.machines)
-            for worker in found.workers.values():
-                total.add(worker)
+            rest.add_reasons(Reason(*told) for told in event["reasons"])
+            rest.machines.update({name: Load(*told) for name, told in event["machines"].items()})
+            for told in event["workers"].values():
+                total.add(added([told]))
     return total, rest
 
 

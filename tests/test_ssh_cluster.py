@@ -25,9 +25,8 @@ import yaml
 
 from conftest import MUSTER, Ended, Muster, require_hosts, started
 from hosts import Host, Hosts, make_hosts, program
-from muster import UsageError
-from muster._clouds._hosts_file import read
 
+pytestmark = pytest.mark.waits
 PYTHON = MUSTER[0]
 ROWS = 4000
 SECONDS = 120.0
@@ -244,7 +243,7 @@ def kill_node(hosts: Hosts, host: Host) -> None:
 
 
 @pytest.mark.usefixtures("ending")
-def test_hosts_are_reordered_resized_and_their_head_dies_and_each_up_leaves_what_was_asked_for(
+def test_hosts_are_named_in_another_order_after_an_up_that_was_killed_and_the_run_on_them_goes_on(
     muster: Muster, folder: Path, hosts: Hosts, home: Path
 ) -> None:
     first, second, third = hosts
@@ -271,16 +270,24 @@ def test_hosts_are_reordered_resized_and_their_head_dies_and_each_up_leaves_what
         out, err = running.communicate(timeout=SECONDS)
     assert_right(folder, running.returncode, out, err)
 
-    end = muster(*up, "--workers-per-machine", "2")
+
+@pytest.mark.usefixtures("ending")
+def test_a_cluster_is_resized_and_its_head_dies_and_each_up_leaves_what_was_asked_for(
+    muster: Muster, folder: Path, hosts: Hosts
+) -> None:
+    first, second, third = hosts
+    instead: dict[str, object] = {"workers": None}
+    file = write_file(folder, hosts, instead)
+    end = muster("up", "--machines", "3", "--on", file, "--workers-per-machine", "1")
+    assert "3 machines, 3 workers" in end.out, end.err
+    end = muster("up", "--machines", "2", "--workers-per-machine", "2")
     assert "2 machines, 4 workers" in end.out, end.err
-    assert names(muster) == [first.name, third.name]
+    assert names(muster) == [first.name, second.name]
+    write_file(folder, [third, second, first], instead)
     kill_node(hosts, first)
-    end = muster(*up)
+    end = muster("up", "--machines", "2")
     assert "2 machines, 4 workers" in end.out, end.err
     assert names(muster) == [third.name, second.name]  # the first that the file names now
-    (folder / "out.csv").unlink()
-    for host in (second, third):
-        hosts.inside(host, HURRY).unlink()
     with working(folder) as running:
         until(lambda: is_busy(muster, second))
         hurry(hosts, second, third)
@@ -414,37 +421,3 @@ def test_more_machines_than_the_file_names_are_refused(muster: Muster, folder: P
     end = muster("up", "--machines", "9", "--on", write_file(folder, hosts))
     assert end.code == 2
     assert f"names {len(hosts)} hosts" in end.err
-
-
-# The file of hosts
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("hosts: [", "is not YAML"),
-        ("- a", "must hold words and values"),
-        ("hosts: []", "names no host"),
-        ("host: [{address: a}]", "'host' means nothing there. Known are: hosts"),
-        ("hosts: [{adress: a}]", "host 1: 'adress' means nothing there"),
-        ("hosts: [{name: a}]", "host 1: it has no address"),
-        ("hosts: [{address: a, port: x}]", "port must be a whole number"),
-        ("hosts: [{address: a, port: 0}]", "must be from 1"),
-        ("hosts: [{address: a, workers: 0}]", "must be from 1"),
-        ("hosts: [{address: a}, {address: a, name: b}]", "two hosts have the address 'a'"),
-        ("hosts: [{address: a, key: nowhere}]", "there is no key"),
-    ],
-)
-def test_a_file_with_a_typo_is_refused_with_the_word_that_is_wrong(tmp_path: Path, text: str, told: str) -> None:
-    path = tmp_path / "hosts.yml"
-    path.write_text(text)
-    with pytest.raises(UsageError, match="(?s).*" + told):
-        read(path)
-
-
-def test_what_is_said_for_all_hosts_counts_unless_a_host_says_otherwise(tmp_path: Path) -> None:
-    path = tmp_path / "hosts.yml"
-    path.write_text("user: anna\nworkers: 7\nhosts:\n- address: one\n- {address: two, user: bert, name: second}\n")
-    one, two = read(path).hosts
-    assert (one.name, one.user, one.workers, one.port) == ("one", "anna", 7, 22)
-    assert (two.name, two.user, two.workers) == ("second", "bert", 7)

@@ -111,12 +111,12 @@ def spent(workers: Iterable[Worker], now: float, *, all_busy: bool) -> Spent:
     """Add up where the time of some workers went; where all are busy, up to when it is known of each."""
     mine = list(workers)
     return Spent(
-        sum(worker.read for worker in mine),
-        sum(worker.function for worker in mine),
-        sum(worker.write for worker in mine),
-        sum(worker.transfer for worker in mine),
-        sum(worker.waiting for worker in mine),
-        sum(worker.seconds(min(worker.until, now) if all_busy and worker.tasks else now) for worker in mine),
+        sum(worker.seconds.read for worker in mine),
+        sum(worker.seconds.function for worker in mine),
+        sum(worker.seconds.write for worker in mine),
+        sum(worker.seconds.transfer for worker in mine),
+        sum(worker.seconds.waiting for worker in mine),
+        sum(worker.stayed(min(worker.until, now) if all_busy and worker.tasks else now) for worker in mine),
     )
 
 

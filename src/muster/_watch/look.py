@@ -13,7 +13,7 @@ from muster._planner import remaining
 from muster._watch import figures
 from muster._watch.figures import Figures, Spent
 from muster._watch.view import Machine, RunView
-from muster._watch.worker import Step, Worker
+from muster._watch.worker import Worker
 
 _DIGITS: Final = re.compile(r"(\d+)")
 
@@ -212,10 +212,10 @@ class Look:
         return sum(worker.steps[number].seconds for worker in workers if number < len(worker.steps))
 
 
-def _sum(steps: Sequence[Step]) -> StepSum:
+def _sum(steps: Sequence[StepSum]) -> StepSum:
     found = StepSum()
     for step in steps:
-        found.add(StepSum(step.rows_in, step.rows_out, step.batches, step.seconds, step.bins))
+        found.add(step)
     return found
 
 

@@ -137,7 +137,7 @@ def _of_workers(looks: Sequence[Look]) -> Iterator[Metric]:
     memory = GaugeMetricFamily("muster_worker_memory_bytes", "What a worker held last.", labels=_WORKER)
     for labels, worker in _workers(looks):
         for activity in _ACTIVITIES:
-            spent.add_metric([*labels, activity], getattr(worker, activity))
+            spent.add_metric([*labels, activity], getattr(worker.seconds, activity))
         memory.add_metric(labels, worker.memory)
     yield from (spent, memory)
 

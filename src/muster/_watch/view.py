@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from muster._journal import Event
-from muster._measures import OTHER_REASONS, Measured
+from muster._measures import OTHER_REASONS, Measured, task_seconds
 from muster._model import Load, Reason
 from muster._planner import Plan
 from muster._watch.pace import Burst, Recent
@@ -18,8 +18,6 @@ _HOUR: Final = 3600
 _NOTES: Final = 50
 _RETRIES_TOLD_APART: Final = 20
 _STEP_CHANNELS: Final = 2
-_SECONDS, _TOTAL = 6, 3
-"""Where a measured event tells of a worker how long its tasks took."""
 
 _SETTLED_AT_ONCE: Final = 10
 """So many measured events, which are 2% of a run at most; with few workers fewer, as that costs little."""
@@ -199,7 +197,7 @@ class RunView:
         now, span, workers = self.last, event["span"], self.workers
         for name, told in event["workers"].items():
             worker = workers.get(name) or self._met(name)
-            worker.take(told, now - max(span, told[_SECONDS][_TOTAL]), now)
+            worker.take(told, now - max(span, task_seconds(told)), now)
         self._unsettled += 1
         if self._unsettled >= min(len(workers) // _WORKERS_AN_EVENT, _SETTLED_AT_ONCE):
             self.settle()
@@ -216,12 +214,13 @@ class RunView:
             settled = worker.settle(self.clock)
             if settled is None:
                 continue
-            bursts[name] = settled.rows_in, settled.rows_out, settled.since, settled.until
-            for at, (rows_in, rows_out) in enumerate(settled.steps):
+            done, since, until = settled
+            bursts[name] = done.rows_in, done.rows_out, since, until
+            for at, step in enumerate(done.steps):
                 if at == len(steps):
                     steps.append([0.0, 0.0])
-                steps[at][0] += rows_in
-                steps[at][1] += rows_out
+                steps[at][0] += step.rows_in
+                steps[at][1] += step.rows_out
         if bursts:
             self._settle_steps(steps, min(burst[2] for burst in bursts.values()), bursts)
 
@@ -280,7 +279,7 @@ class RunView:
         """Find a worker, or meet it, though nobody told that it joined."""
         worker = self.workers.get(name)
         if worker is None:
-            worker = self.workers[name] = Worker(name)
+            worker = self.workers[name] = Worker(name=name)
         worker.join(self.last)
         return worker
 
