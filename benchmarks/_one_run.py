@@ -1,8 +1,6 @@
-"""Run the cheap function once, with or without measures; prints seconds, and seconds of all processors."""
+"""Run the cheap function once, with or without measures."""
 
-import resource
 import sys
-import time
 from pathlib import Path
 
 from _unmeasured import make_body_without
@@ -29,7 +27,6 @@ class Blind(_runner.Observer):
 def main() -> None:
     source, output, measures = sys.argv[1], sys.argv[2], sys.argv[3] == "with"
     job = Job((Target("file", str(HERE / "cheap.py"), "cheap"),), (source,), output, Options(fresh=True))
-    began = time.perf_counter()
     if measures:
         _runner.run(job, watch=lambda _: None)
     else:
@@ -39,9 +36,6 @@ def main() -> None:
             watch=lambda _: None,
             make_engine=lambda workers: CoresEngine(make_body_without, workers=workers, preload=["muster._task"]),
         )
-    seconds = time.perf_counter() - began
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(seconds, sum(one.ru_utime + one.ru_stime for one in used))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Measure what measuring costs: the cheap job with measures and without, in turns, as whole processes.
 
-The cheap function is the worst case: the more a function does, the smaller the share of everything else.
+The cheap function is the worst case: the more a function does, the smaller the share of everything else. Of two runs
+the one with measures is the first as often as the second, since what the first leaves to be written slows the next.
 """
 
 import argparse
@@ -8,36 +9,63 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
+from typing import NamedTuple
+
+import psutil
 
 from _data import rows
 
-ROWS = 2_000_000
 HERE = Path(__file__).parent
+HALVES = 2
+
+
+class Cost(NamedTuple):
+    """What a run took: seconds, and seconds of all processors of the computer."""
+
+    wall: float
+    processors: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
-    source = rows(ROWS)
-    found: dict[str, list[tuple[float, float]]] = {"with": [], "without": []}
+    parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parsed = parser.parse_args()
+    source = rows(parsed.rows)
+    found: dict[str, list[Cost]] = {"with": [], "without": []}
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "MUSTER_HOME": folder, "PYTHONPATH": str(HERE)}
-        for _ in range(rounds):
-            for name, runs in found.items():
-                output = Path(folder, "out.csv")
-                output.unlink(missing_ok=True)
-                os.sync()  # nobody pays for what another left to be written
-                command = [sys.executable, str(HERE / "_one_run.py"), str(source), str(output), name]
-                done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-                seconds, processor = map(float, done.stdout.split())
-                runs.append((seconds, processor))
-    for at, what in enumerate(("time", "processor time")):
-        there, not_there = (median(run[at] for run in found[name]) for name in ("with", "without"))
-        pairs = [one[at] / other[at] - 1 for one, other in zip(found["with"], found["without"], strict=True)]
-        print(f"{what}: {there:.2f} s with measures, {not_there:.2f} s without; pair by pair {median(pairs):+.1%}")
+        for at in range(parsed.rounds):
+            for name in sorted(found, reverse=at % HALVES == 0):
+                found[name].append(cost(name, source, Path(folder)))
+    for what in Cost._fields:
+        there, not_there = ([getattr(run, what) for run in found[name]] for name in ("with", "without"))
+        pairs = [one / other - 1 for one, other in zip(there, not_there, strict=True)]
+        low, _, high = quantiles(pairs, n=4)
+        print(
+            f"{what}: {median(there):.2f} s with measures, {median(not_there):.2f} s without; pair by pair "
+            f"{median(pairs):+.1%} in the middle of {len(pairs)}, half of them from {low:+.1%} to {high:+.1%}"
+        )
+
+
+def cost(name: str, source: Path, folder: Path) -> Cost:
+    """Run the job once, with measures or without; what it wrote is on the disk before another begins."""
+    output = folder / "out.csv"
+    output.unlink(missing_ok=True)
+    os.sync()
+    command = [sys.executable, str(HERE / "_one_run.py"), str(source), str(output), name]
+    environment = {**os.environ, "MUSTER_HOME": str(folder), "PYTHONPATH": str(HERE)}
+    began, used = time.perf_counter(), processor_seconds()
+    subprocess.run(command, env=environment, check=True)
+    return Cost(time.perf_counter() - began, processor_seconds() - used)
+
+
+def processor_seconds() -> float:
+    """Tell how long this computer's processors have worked: also for workers, for which nobody waits."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,23 @@
-"""Let ``python -m muster`` be the command line."""
+"""The command ``muster``, also as ``python -m muster``."""
 
+import contextlib
 import sys
 
-from muster.cli import main
+from muster._engines._starter import started_ahead
+from muster._standard import forgiving
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line; return its exit code.
+
+    The workers of a run begin to load what they need before muster is loaded itself: neither waits for the other.
+    """
+    is_run = sys.argv[1:2] == ["run"]
+    with forgiving(), started_ahead("muster._task") if is_run else contextlib.nullcontext():
+        from muster import cli  # noqa: PLC0415 (see above)
+
+        return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from muster._engines._starter import end_ahead
 from muster._engines.base import Body, Engine
 from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
@@ -46,7 +47,10 @@ def engine_of_a_machine(workers: int) -> CoresEngine:
 
 def engine_of_this_computer(workers: int) -> Engine:
     """Choose the engine: none of the cores' processes where 0 workers are asked for."""
-    return engine_of_a_machine(workers) if workers else InlineEngine(make_body)
+    if workers:
+        return engine_of_a_machine(workers)
+    end_ahead()
+    return InlineEngine(make_body)
 
 
 def make_body_far_away() -> Body:

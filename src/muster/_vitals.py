@@ -13,16 +13,20 @@ from typing import Final
 from muster._model import Load, Outcome
 
 _LOAD_EVERY: Final = 1.0
+_FIRST_LOOK: Final = 4.0
+"""Seconds before the machine is looked at: what it takes to load psutil would be 1% of a second's work."""
+
 _STATM: Final = Path("/proc/self/statm")
 
 
 class Vitals:
     """Measure this process while it does one task after another; the machine is looked at once a second at most."""
 
-    def __init__(self) -> None:
-        """Begin; the machine is looked at a second later for the first time, and its load told since then."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin; the machine is looked at some seconds later for the first time, and its load told since then."""
         self._idle_since: float | None = None
-        self._looked = time.monotonic()
+        self._clock = clock
+        self._next_look = clock() + _FIRST_LOOK
         self._has_looked = False
 
     def measured(self, work: Callable[[], Outcome], *, folder: Path) -> Outcome:
@@ -42,10 +46,10 @@ class Vitals:
         )
 
     def _load(self, folder: Path) -> Load | None:
-        now = time.monotonic()
-        if now - self._looked < _LOAD_EVERY:
+        now = self._clock()
+        if now < self._next_look:
             return None
-        self._looked = now
+        self._next_look = now + _LOAD_EVERY
         import psutil  # noqa: PLC0415 (a worker starts sooner without, and many are done within a second)
 
         busy, had_looked, self._has_looked = psutil.cpu_percent() / 100, self._has_looked, True

@@ -28,10 +28,9 @@ _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    with _standard.forgiving():
-        parsed = parser().parse_args(arguments)
-        signal.signal(signal.SIGTERM, _terminate)
-        return _call(parsed)
+    parsed = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    return _call(parsed)
 
 
 def _call(parsed: argparse.Namespace) -> int:

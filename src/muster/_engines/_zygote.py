@@ -30,12 +30,14 @@ _SET_PARENT_DEATH_SIGNAL: Final = 1
 _SET_NAME: Final = 15
 
 
-def main(descriptor: str) -> None:
-    """Set up, then fork a worker whenever asked, until the socket ends."""
+def main(descriptor: str, ahead: str) -> None:
+    """Set up, then fork a worker whenever asked, until the socket ends; load ``ahead`` before the setup is there."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=int(descriptor))
-    preload, environment, make_body = pickle.loads(_frame(control))  # noqa: S301 (from the process that started this one)
     gc.disable()  # what is imported stays: looking through it for garbage again and again takes longer than the rest
+    with contextlib.suppress(Exception):  # whatever is wrong is said when the setup asks for it again
+        importlib.import_module(ahead)
+    preload, environment, make_body = pickle.loads(_frame(control))  # noqa: S301 (from the process that started this one)
     for name in preload:
         importlib.import_module(name)
     os.environ.update(environment)
@@ -55,7 +57,10 @@ def main(descriptor: str) -> None:
 
 
 def _frame(control: socket.socket) -> bytes:
-    (size,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
+    head = control.recv(PID.size, socket.MSG_WAITALL)
+    if not head:
+        os.killpg(0, signal.SIGKILL)
+    (size,) = PID.unpack(head)
     return control.recv(size, socket.MSG_WAITALL)
 
 

@@ -7,34 +7,21 @@ import platform
 import selectors
 import signal
 import socket
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from muster.errors import EngineError
 
+from ._starter import SINGLE_THREADED, Zygote, take
 from ._zygote import PID
 from .base import Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
-_ZYGOTE: Final = "import sys; sys.path[:] = sys.argv[2:]; from muster._engines._zygote import main; main(sys.argv[1])"
 _AHEAD: Final = 1
 _SURELY_BUFFERED: Final = 16 << 10
 _DEATHS_AT_START: Final = 5
-_SINGLE_THREADED: Final = {
-    **dict.fromkeys(
-        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
-    ),
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-}
-"""A worker has one core. It also keeps the zygote free of threads, without which forking it would not be safe: so it
-counts for what the zygote imports in any case, and what the user says counts for all that workers import later."""
-
-_KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
-"""A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
 
 
 @dataclass(slots=True)
@@ -80,27 +67,18 @@ class CoresEngine:
         ``make_body`` must be importable: it is carried to the zygote by name.
         """
         self.workers = workers
-        chosen = {name: os.environ[name] for name in _SINGLE_THREADED if name in os.environ}
+        chosen = {name: os.environ[name] for name in SINGLE_THREADED if name in os.environ}
         self._setup = pickle.dumps((tuple(preload), chosen, make_body))
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
         self._deaths_at_start = 0
-        self._zygote: subprocess.Popen[bytes] | None = None
+        self._zygote: Zygote | None = None
         self._start()
 
     def _start(self) -> None:
-        self._control, theirs = socket.socketpair()
-        environment: Mapping[str, str] = {**_KEEP_MEMORY, **os.environ, **_SINGLE_THREADED}
-        with theirs:
-            self._zygote = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
-                [sys.executable, "-P", "-c", _ZYGOTE, str(theirs.fileno()), *sys.path],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # what the user's function prints must not mix with muster's own standard output
-                start_new_session=True,  # Ctrl-C is for muster, which then ends its workers
-                env=environment,
-            )
+        self._zygote = take()
+        self._control = self._zygote.control
         self._control.sendall(PID.pack(len(self._setup)) + self._setup)
         for number in range(self.workers):
             self._fork(str(number + 1))
@@ -208,12 +186,8 @@ class CoresEngine:
         return events
 
     def _end_zygote(self) -> None:
-        """Kill it, its workers, and whatever the user's function started in their process group."""
-        self._control.close()
         if self._zygote is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._zygote.pid, signal.SIGKILL)
-            self._zygote.wait()
+            self._zygote.end()
             self._zygote = None
 
     def close(self) -> None:

@@ -1,0 +1,89 @@
+"""Start the zygote and end it; ahead of the engine, where a command line is sure to need one.
+
+The zygote loads pandas and Arrow, which takes longer than anything else at the start of a run, so it pays to have it
+begin while muster still loads itself. Nothing is imported here that a bare interpreter does not load in a moment.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+_MAIN: Final = "import sys; sys.path[:] = sys.argv[3:]; from muster._engines._zygote import main; main(*sys.argv[1:3])"
+SINGLE_THREADED: Final = {
+    **dict.fromkeys(
+        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
+    ),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""A worker has one core. It also keeps the zygote free of threads, without which forking it would not be safe: so it
+counts for what the zygote imports in any case, and what the user says counts for all that workers import later."""
+
+_KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
+"""A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
+
+
+class Zygote:
+    """The process that forks workers, and the socket on which it obeys."""
+
+    def __init__(self, *, ahead: str = "muster") -> None:
+        """Start it; it loads the module ``ahead`` before it is told what to load."""
+        self._surroundings = _surroundings()
+        self.control, theirs = socket.socketpair()
+        environment = {**_KEEP_MEMORY, **os.environ, **SINGLE_THREADED}
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
+                [sys.executable, "-P", "-c", _MAIN, str(theirs.fileno()), ahead, *sys.path],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what the user's function prints must not mix with muster's own standard output
+                start_new_session=True,  # Ctrl-C is for muster, which then ends its workers
+                env=environment,
+            )
+
+    def is_as_if_new(self) -> bool:
+        """Tell whether it lives, and one that is started now would find the same surroundings."""
+        return self._process.poll() is None and self._surroundings == _surroundings()
+
+    def end(self) -> None:
+        """Kill it, its workers, and whatever the user's function started in their process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self.control.close()
+
+
+def _surroundings() -> tuple[str, list[str], dict[str, str]]:
+    return os.getcwd(), list(sys.path), dict(os.environ)  # noqa: PTH109 (pathlib takes its time to load)
+
+
+_ahead: list[Zygote] = []
+
+
+@contextlib.contextmanager
+def started_ahead(module: str) -> Iterator[None]:
+    """Have a zygote load a module from now on, and end it with the context if no engine has taken it."""
+    with contextlib.suppress(OSError):  # the engine will try again, and say what is wrong
+        _ahead.append(Zygote(ahead=module))
+    try:
+        yield
+    finally:
+        end_ahead()
+
+
+def take() -> Zygote:
+    """Take the zygote that was started ahead, or start one."""
+    if _ahead and _ahead[-1].is_as_if_new():
+        return _ahead.pop()
+    end_ahead()
+    return Zygote()
+
+
+def end_ahead() -> None:
+    """End what was started ahead, as nobody needs it."""
+    while _ahead:
+        _ahead.pop().end()
