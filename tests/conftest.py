@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from operator import itemgetter
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deal what waits for machines out among the rest, so that no test process gets all of it."""
     waiting = [item for item in items if item.get_closest_marker("waits")]
     rest = [item for item in items if not item.get_closest_marker("waits")]
-    places = [(at * len(rest) / len(waiting), item) for at, item in enumerate(waiting)]
-    items[:] = [item for _, item in sorted([*places, *enumerate(rest)], key=itemgetter(0))]
+    waiting = [item for at in range(4) for item in waiting[at::4]]  # some of each kind for each
+    dealt, items[:] = 0, []
+    for _, module in groupby(rest, key=lambda item: item.path):
+        items += module  # whole, for what its tests share
+        due = len(waiting) * (len(items) - dealt) // len(rest)
+        items += waiting[dealt:due]
+        dealt = due
+    items += waiting[dealt:]
 
 
 @pytest.fixture(scope="session", autouse=True)

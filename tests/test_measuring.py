@@ -123,8 +123,10 @@ def test_a_run_that_was_killed_is_unfinished_and_goes_on_under_its_own_name(must
     assert all_of(again, "measured")[-1]["rows_done"] == ROWS
 
 
-def test_a_run_that_stops_says_why_in_its_journal(muster: Muster) -> None:
-    assert muster("run", "pipe.py", "--strict").code == 1
+def test_a_run_that_stops_says_why_in_its_journal(muster: Muster, folder: Path) -> None:
+    (folder / "late.py").write_text("def f(df):\n    assert (df['n'] < 2990).all()\n    return df\n")
+    command = ("run", "late.py:f", "rows.csv", "-o", "out.csv", "--workers", "0", "--batch-rows", "10", "--strict")
+    assert muster(*command).code == 1
     (run,) = known()
     assert run.state is State.UNFINISHED
     (stopped,) = all_of(run, "stopped")

@@ -28,7 +28,7 @@ from hosts import Host, Hosts, make_hosts, program
 
 pytestmark = pytest.mark.waits
 PYTHON = MUSTER[0]
-ROWS = 4000
+ROWS = 10_000
 SECONDS = 120.0
 FUNCTION = """
 import time
