@@ -255,7 +255,7 @@ def test_two_runs_on_one_cluster_are_refused_clearly_and_so_is_what_would_start_
     assert "a run works on them" in refused.err
     assert "muster down default" in refused.err
     assert_right(folder, running.ended())
-    assert "1 machines, 2 workers" in muster(*larger).out
+    assert "1 machine, 2 workers" in muster(*larger).out
     (status,) = json.loads(muster("status", "--json").out)
     assert [(machine["workers"], machine["lease"]) for machine in status["machines"]] == [(2, 600)]
 

@@ -57,6 +57,17 @@ def test_a_finished_run_is_kept_without_what_only_a_resumed_one_needs(tmp_path: 
     assert next(runs())["rows_in"] == 7
 
 
+def test_a_journal_that_is_damaged_costs_its_own_line_and_no_other(tmp_path: Path, home: Path) -> None:
+    journal = begin(tmp_path, "1")
+    note("1", journal)
+    archive(journal, "1")
+    (home / "runs" / "2.jsonl").write_text("null\n")
+    (home / "runs" / "3.jsonl").write_text('{"event":"started"}\n')
+    (home / "runs" / "4.jsonl").mkdir()
+    (home / "runs" / "5.jsonl").write_bytes(b"\x00junk\n[]\n")
+    assert [one["run"] for one in runs()] == ["1"]
+
+
 def test_the_oldest_over_a_hundred_are_forgotten(tmp_path: Path) -> None:
     for number in range(103):
         archive(begin(tmp_path, f"{number:03}"), f"{number:03}")

@@ -237,6 +237,13 @@ def test_charts_are_well_formed(count: int) -> None:
     assert charts.histogram({}, label="x") == ""
 
 
+@pytest.mark.parametrize(("count", "marks"), [(1, 2), (2, 3), (3, 4), (4, 5), (5, 5), (13, 5), (64, 5)])
+def test_the_marks_of_a_histogram_differ_and_stand_at_edges_of_bins(count: int, marks: int) -> None:
+    drawn = charts.histogram(dict.fromkeys(range(-8, count - 8), 1), label="x")
+    told = re.findall("<span>([^<]*)</span>", drawn.split('class="x"')[1])
+    assert len(set(told)) == len(told) == marks
+
+
 def test_scales_end_at_round_numbers() -> None:
     assert [nice(number) for number in (0, 0.7, 1, 1.1, 13, 999, 1000, 1001)] == [1, 0.8, 1, 1.2, 16, 1000, 1000, 1200]
 
@@ -288,6 +295,7 @@ def test_rejects_are_grouped_by_reason_with_one_in_full(tmp_path: Path) -> None:
     assert "215 in" in html
     assert "classified.csv.rejects.jsonl" in html
     assert html.index("212") < html.index("KeyError")
+    assert "for instance ValueError: could not convert &#39;n/a&#39;" in html
 
 
 def test_sections_with_nothing_to_say_are_empty(tmp_path: Path) -> None:
@@ -392,6 +400,13 @@ def test_a_report_needs_nothing_but_itself(tmp_path: Path) -> None:
     assert "@import" not in html
     assert "url(" not in html
     assert "Step 2, score.py:Score" in html
+
+
+def test_a_report_of_a_damaged_journal_is_refused(home: Path) -> None:
+    (home / "runs").mkdir()
+    (home / "runs" / "1.jsonl").write_text("junk\n")
+    with pytest.raises(UsageError, match="tells nothing of a run"):
+        report("1")
 
 
 def test_a_report_of_no_run_says_what_there_is(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 import pytest
@@ -286,15 +287,39 @@ def wait_for_rows(page: Page) -> None:
     page.wait_for_function("() => /[1-9]/.test(document.querySelector('#progress dd')?.textContent)", timeout=60_000)
 
 
+def seconds_left(page: Page) -> float:
+    """Read the upper end of the range."""
+    found = re.search(r"([\d.]+) (s|min|h) left", page.locator(".left").inner_text())
+    assert found
+    return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
+
+
+def test_a_page_that_a_run_serves_is_told_the_end_and_waits_for_nothing(browser: Browser, tmp_path: Path) -> None:
+    generate(1000, tmp_path / "rows.csv")
+    with run(tmp_path, "--workers", "2", "--watch", "--port", "0") as process:
+        assert process.stderr
+        url = next(match[0] for line in process.stderr if (match := re.search(r"http://\S+", line)))
+        with opened(browser, url) as found:
+            process.stderr.read()
+            assert process.wait(timeout=60) == 4
+            expect(found.page.locator(".badge")).to_have_text("finished, with bad rows")
+            expect(found.page.locator("#connection")).to_contain_text("its run has ended")
+            found.page.wait_for_timeout(3000)  # longer than a browser waits until it tries again, which would be told
+
+
 def test_a_real_run_is_watched_to_its_end(browser: Browser, tmp_path: Path) -> None:
     with serving() as served, opened(browser, served.url) as found, run(tmp_path, "--workers", "2") as process:
         page = found.page
         page.locator("table a").first.click(timeout=30_000)
         wait_for_rows(page)
         expect(page.locator(".left")).to_have_text(re.compile(r"\d.* left"), timeout=30_000)
-        before = rows_of(page)
+        before, left = rows_of(page), seconds_left(page)
         until = f"() => +document.querySelector('#progress dd').firstChild.textContent.replace(/,/g, '') > {before}"
         page.wait_for_function(until)
+        deadline = monotonic() + 60
+        while seconds_left(page) >= left:
+            assert monotonic() < deadline
+            page.wait_for_timeout(200)
         page.screenshot(path=tmp_path / "real-going.png", full_page=True)
         expect(page.locator(".badge")).to_have_text("finished, with bad rows", timeout=90_000)
         assert process.wait(timeout=30) == 4

@@ -94,7 +94,7 @@ def test_a_report_is_one_file_about_the_run_that_is_named(muster: Muster, tmp_pa
     page = (tmp_path / "report.html").read_text()
     assert page.startswith("<!doctype html>")
     assert story.run in page
-    assert re.search(r"report\.html: \d\.\d MB", end.out)
+    assert re.search(r"report\.html: \d+ kB", end.out)
 
 
 @pytest.mark.parametrize(

@@ -116,19 +116,22 @@ def runs() -> Iterator[dict[str, Any]]:
     Those that finished also have the fields of ``--json``.
     """
     for one in known():
-        events = {event["event"]: event for event in replay(one.journal, without=ONLY_TO_RESUME | {"measured"})}
-        if "started" not in events:
-            continue
-        started = events["started"]
-        yield {
-            "run": one.run,
-            "state": str(one.state),
-            "at": started["at"],
-            "target": started["job"]["steps"],
-            "inputs": started["job"]["inputs"],
-            "output": started["job"]["output"],
-            **(events["finished"]["result"] if one.state is State.FINISHED and "finished" in events else {}),
-        }
+        with contextlib.suppress(OSError, KeyError, TypeError):  # one that is damaged costs its own line
+            yield _summed_up(one)
+
+
+def _summed_up(one: Known) -> dict[str, Any]:
+    events = {event["event"]: event for event in replay(one.journal, without=ONLY_TO_RESUME | {"measured"})}
+    started = events["started"]
+    return {
+        "run": one.run,
+        "state": str(one.state),
+        "at": started["at"],
+        "target": started["job"]["steps"],
+        "inputs": started["job"]["inputs"],
+        "output": started["job"]["output"],
+        **(events["finished"]["result"] if one.state is State.FINISHED and "finished" in events else {}),
+    }
 
 
 def _archive() -> Path:

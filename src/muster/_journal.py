@@ -94,6 +94,8 @@ def _event(line: bytes) -> Event:
         found: Event = orjson.loads(line)
     except orjson.JSONDecodeError:
         found = json.loads(line)
+    if not isinstance(found, dict) or "event" not in found:
+        raise ValueError(f"no event: {line!r}")
     return found
 
 

@@ -67,6 +67,7 @@ def run(
 class _Runner:
     def __init__(self, job: Job, watch: Watch) -> None:
         self._began = time.monotonic()
+        self._began_at = round(time.time(), 3)
         self._folder = Path.cwd()
         self._job = job
         self._watch = watch
@@ -74,9 +75,8 @@ class _Runner:
         self._progress: Progress | None = None
         self._rows_total: int | None = None
         self._phase = "starting"
-        options = job.options
-        self._sources = find_sources(job.inputs, forced=options.input_format, default=options.format)
-        self._workers = workers_for(self._sources, chosen=options.workers)
+        self._sources = find_sources(job.inputs, forced=job.options.input_format, default=job.options.format)
+        self._workers = workers_for(self._sources, chosen=job.options.workers)
         self.work = Work(job.output, home=home())
         self._inputs = Inputs(self._sources, job.options, self.work.spool)
         self._finish = Finish(self.work, job.options, self._inputs)
@@ -142,7 +142,7 @@ class _Runner:
         with Journal(self.work.journal) as journal:
             self._journal = journal
             if not past.run:
-                self._write("started", run=self._run_id, job=self._fingerprint)
+                self._write("started", at=self._began_at, run=self._run_id, job=self._fingerprint)
             self._begin_attempt(past.attempts)
             for early in self._early:
                 journal.write(**early)
@@ -210,16 +210,16 @@ class _Runner:
 
     def _begin_attempt(self, number: int) -> None:
         self._attempt = number
-        access = self._access
         self._write(
             "attempt",
+            at=self._began_at,
             number=number,
             pid=os.getpid(),
             born=birth_of(os.getpid()),
             workers=self._workers,
-            engine="ray" if access else "cores" if self._workers else "inline",
-            cluster=access.name if access else None,
-            prices=access.prices if access else {},
+            engine="ray" if self._access else "cores" if self._workers else "inline",
+            cluster=self._access.name if self._access else None,
+            prices=self._access.prices if self._access else {},
         )
 
     def _survey(self, past: Past) -> None:

@@ -346,7 +346,7 @@ def _report(parsed: argparse.Namespace) -> int:
         Path(parsed.output).write_text(page, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"Cannot write {parsed.output!r}: {error.strerror}. Choose another file.") from error
-    print(f"{parsed.output}: {len(page) / 1e6:.1f} MB; open it in a browser.")
+    print(f"{parsed.output}: {len(page) / 1e3:,.0f} kB; open it in a browser.")
     return 0
 
 

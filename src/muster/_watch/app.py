@@ -37,10 +37,11 @@ Asked = tuple[str, Callable[[Look], Page | None]]
 
 
 class Site:
-    """Answer requests about the runs of this user, until it is closed."""
+    """Answer requests about the runs of this user, until it is closed; pages are told when that is with a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ends_with_run: bool = False) -> None:
         """Begin to follow nothing."""
+        self._ends_with_run = ends_with_run
         self.feed = Feed()
         self.is_closing: Callable[[], bool] = lambda: False
 
@@ -128,6 +129,8 @@ class Site:
                 yield f"data: {json.dumps(changed)}\n\n" if changed else ": still here\n\n"
                 quiet_since = time.monotonic()
             told |= changed
+            if is_last and self._ends_with_run:
+                yield "event: end\ndata: {}\n\n"  # so that no page waits for a server that does not come back
             took = time.monotonic() - begun
             await self._rest(max(_AT_MOST_EVERY, took * _RESTED))
 

@@ -11,6 +11,7 @@ from muster._watch.axes import Axis, nice
 
 _WIDTH: Final = 1000
 _HEIGHT: Final = 200
+_MARKS: Final = 4
 _HOVERED: Final = 60
 _GAP: Final = 0.75
 _LEVELS: Final = 20
@@ -40,6 +41,8 @@ def histogram(bins: Mapping[int, int], *, label: str) -> Markup:
         return Markup("")
     first, last = min(bins), max(bins)
     count, top, whole = last - first + 1, nice(max(bins.values())), sum(bins.values())
+    marks = min(count, _MARKS)
+    count += -count % marks  # so that each mark is at the edge of a bin
     bars = Markup("").join(
         Markup(
             '<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
@@ -54,7 +57,7 @@ def histogram(bins: Mapping[int, int], *, label: str) -> Markup:
         for number in sorted(bins)
         if bins[number]
     )
-    edges = [words.latency(upper_edge(first - 1 + round(at * count / 4))) for at in range(5)]
+    edges = [words.latency(upper_edge(first - 1 + at * count // marks)) for at in range(marks + 1)]
     return _figure(bars, Axis(top, words.short), label=label, below=edges)
 
 

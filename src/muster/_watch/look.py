@@ -127,7 +127,8 @@ class Look:
         """Tell how many workers are there now; of a run that is over, how many there were."""
         if self.is_going:
             return sum(worker.is_there for worker in self.view.workers.values())
-        return int(self.view.result["workers"]) if self.view.result is not None else len(self.view.workers)
+        told = int(self.view.result["workers"]) if self.view.result is not None else 0
+        return told or len(self.view.workers)  # 0 workers are asked for where muster's own process is the one
 
     @property
     def dollars(self) -> float | None:

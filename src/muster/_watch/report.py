@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from muster._history import Known, find
 from muster._watch.needs import needing
+from muster.errors import UsageError
 
 if TYPE_CHECKING:
     from muster._watch.look import Look
@@ -13,11 +14,16 @@ _IN_DETAIL: Final = 32
 
 
 def report(run: str | None) -> str:
-    """Write the report of a run, the newest for ``None``, as HTML. Raises ``UsageError`` where there is no such run."""
+    """Write the report of a run, the newest for ``None``, as HTML.
+
+    Raises ``UsageError`` where there is no such run, or its journal tells nothing of one.
+    """
     known = find(run)
     with needing("muster report"):
         from muster._watch import pages  # noqa: PLC0415 (only this verb needs its packages)
     look = _look(known)
+    if not look.view.job:
+        raise UsageError(f"{known.journal} tells nothing of a run: it is damaged. See all others with muster runs.")
     return pages.document(look, pages.fragments(look, pages.OVERVIEW, link=None), _subjects(look))
 
 

@@ -33,7 +33,7 @@ def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False
         import uvicorn  # noqa: PLC0415 (only this verb needs it)
 
         from muster._watch.app import Site  # noqa: PLC0415 (likewise)
-    site = Site()
+    site = Site(ends_with_run=with_parent)
     with _listen(port) as listener:
         config = uvicorn.Config(
             site.app(),

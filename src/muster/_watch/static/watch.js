@@ -4,6 +4,7 @@
 const connection = document.getElementById("connection");
 const address = document.body.dataset.live;
 let source = null;
+let isOver = false;
 
 function sync(now, next) {
   if (now.nodeType !== next.nodeType || now.nodeName !== next.nodeName || now.id !== next.id) {
@@ -44,18 +45,25 @@ function show(event) {
   say("");
 }
 
-function say(text) {
+function say(text, { isWrong = true } = {}) {
   if (connection.textContent !== text) connection.textContent = text;
-  connection.classList.toggle("lost", text !== "");
+  connection.classList.toggle("lost", isWrong && text !== "");
+}
+
+function end() {
+  isOver = true;
+  disconnect();
+  say("Nobody serves this page any more, as its run has ended. To look around, type: muster watch", { isWrong: false });
 }
 
 function connect() {
-  if (!address || source) return;
+  if (!address || source || isOver) return;
   source = new EventSource(address);
   source.onmessage = show;
+  source.addEventListener("end", end);
   source.onopen = () => say("");
   source.onerror = () => {
-    say("Connection lost, trying again. This is how it was at " + new Date().toLocaleTimeString() + ".");
+    say("Connection lost, trying again. This is how it was at " + new Date().toTimeString().slice(0, 8) + ".");
     if (source.readyState === EventSource.CLOSED) setTimeout(reconnect, 3000);
   };
 }
