@@ -49,12 +49,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rest = [item for item in items if not item.get_closest_marker("waits")]
     waiting = [item for at in range(4) for item in waiting[at::4]]  # some of each kind for each
     dealt, items[:] = 0, []
-    for _, module in groupby(rest, key=lambda item: item.path):
+    for _, module in groupby(reversed(rest), key=lambda item: item.path):
         items += module  # whole, for what its tests share
         due = len(waiting) * (len(items) - dealt) // len(rest)
         items += waiting[dealt:due]
         dealt = due
     items += waiting[dealt:]
+    items.reverse()  # what waits stands before a module: what is short comes last, and no process has long to go
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,72 @@
+"""What is started ahead of an engine: it is taken, or ended, and never one that knows what is no longer so."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from muster._engines._starter import started_ahead, take
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def test_an_engine_takes_what_was_started_ahead() -> None:
+    before = children()
+    with started_ahead("json"):
+        ahead = children() - before
+        zygote = take()
+        assert len(ahead) == 1
+        assert children() - before == ahead
+    assert children() - before == ahead
+    zygote.end()
+    assert children() == before
+
+
+def test_what_nobody_takes_ends_with_the_context() -> None:
+    before = children()
+    with started_ahead("json"):
+        assert len(children() - before) == 1
+    assert children() == before
+
+
+def change_environment(monkeypatch: pytest.MonkeyPatch, _: Path) -> None:
+    monkeypatch.setenv("SOMETHING", "new")
+
+
+def change_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.chdir(folder)
+
+
+def change_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.syspath_prepend(folder)
+
+
+@pytest.mark.parametrize("change", [change_environment, change_folder, change_path])
+def test_what_was_started_before_something_changed_is_not_taken(
+    change: Callable[[pytest.MonkeyPatch, Path], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = children()
+    with started_ahead("json"):
+        (ahead,) = children() - before
+        change(monkeypatch, tmp_path)
+        zygote = take()
+        (other,) = children() - before
+        assert other != ahead
+    zygote.end()
+    assert children() == before
+
+
+def test_what_was_started_ahead_and_died_is_not_taken() -> None:
+    before = children()
+    with started_ahead("json"):
+        (ahead,) = children() - before
+        process = psutil.Process(ahead)
+        process.kill()
+        process.wait()
+        zygote = take()
+        assert ahead not in children()
+    zygote.end()
+    assert children() == before
