@@ -15,10 +15,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from muster import _words as words
 from muster._history import find, known
 from muster._measures import Measured, StepSum, WorkerSum, bin_of, bound
 from muster._model import Seconds
-from muster._watch import charts, pages, words
+from muster._watch import charts, pages
 from muster._watch.axes import nice
 from muster._watch.figures import activity
 from muster._watch.look import Look

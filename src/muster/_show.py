@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 
 from muster._model import MachinePace, Result, Snapshot
+from muster._words import dollars, duration, moment, plural
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 _LINE_EVERY: Final = 10.0
 _MOST_MACHINES: Final = 16
-_MINUTE: Final = 60
-_HOUR: Final = 3600
 
 
 class Shown(Protocol):
@@ -140,7 +139,7 @@ class _Bar:
 
 def crew(workers: int) -> str:
     """Say how many workers there are; none is muster's own process."""
-    return f"{workers} worker{'s' * (workers != 1)}" if workers else "muster's own process"
+    return plural(workers, "worker") if workers else "muster's own process"
 
 
 def summary(result: Result, last: Snapshot | None) -> str:
@@ -168,19 +167,6 @@ def left(seconds: tuple[float, float] | None) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def dollars(amount: float) -> str:
-    """Write an amount of money."""
-    return f"${amount:,.2f}"
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as a person would: ``0.4 s``, ``50 s``, ``3m20s``, ``1h05m``."""
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 (two digits are enough)
-    minutes, rest = divmod(int(seconds), _MINUTE)
-    return f"{minutes}m{rest:02d}s" if seconds < _HOUR else f"{minutes // _MINUTE}h{minutes % _MINUTE:02d}m"
-
-
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
     """Lay out runs in columns."""
     if not runs:
@@ -189,7 +175,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         (
             str(run["run"]),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(run["at"])),
+            moment(run["at"]),
             str(run["state"]),
             " | ".join(step[0] for step in run["target"]),
             f"{run['rows_in']:,}" if "rows_in" in run else "-",
@@ -207,7 +193,7 @@ def cluster(status: "Status") -> str:
     machines = status.machines
     held = f", working for process {status.held_by}" if status.held_by else ""
     workers = sum(machine.workers for machine in machines)
-    count = f"{len(machines)} machine{'s' * (len(machines) != 1)}, {workers} worker{'s' * (workers != 1)}"
+    count = f"{plural(len(machines), 'machine')}, {plural(workers, 'worker')}"
     title = f"{status.name}: {count}, on {status.on}{held}"
     if not machines:
         title += ": its machines have ended" + ("" if status.on == "local" else ", or do not answer")

@@ -5,8 +5,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from muster import _words as words
 from muster._measures import upper_edge
-from muster._watch import words
 from muster._watch.axes import Axis, nice
 
 _WIDTH: Final = 1000

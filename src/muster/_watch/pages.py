@@ -11,8 +11,9 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from muster import _words as words
 from muster._history import Known
-from muster._watch import charts, figures, words
+from muster._watch import charts, figures
 from muster._watch.listing import Listed
 from muster._watch.look import Look
 from muster._watch.view import RunView
