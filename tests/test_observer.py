@@ -94,6 +94,16 @@ def test_a_task_that_will_be_done_again_counts_with_its_time_alone() -> None:
     assert event["workers"]["1"][6][3] == 1.0
 
 
+def test_a_first_task_counts_for_all_the_time_that_it_took() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    for _ in range(19):
+        scene.look(0.5)
+    scene.do("1", 1000, 9.5)
+    scene.look(0.5)
+    assert scene.observer.rows_per_second == pytest.approx(1000 / 9.5, rel=0.01)
+
+
 def test_pace_and_prediction_follow_what_is_done_and_are_made_into_one_plan() -> None:
     scene = Scene({"here": 36.0})
     scene.observer.hear(Joined("1", "here"))

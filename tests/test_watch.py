@@ -19,7 +19,7 @@ from muster import _words as words
 from muster._history import find, known
 from muster._measures import Measured, StepSum, WorkerSum, bin_of, bound
 from muster._model import Seconds
-from muster._watch import charts, pages
+from muster._watch import charts, listing, pages
 from muster._watch.axes import nice
 from muster._watch.figures import activity
 from muster._watch.look import Look
@@ -179,6 +179,39 @@ def test_a_run_that_stopped_tells_why(tmp_path: Path) -> None:
     assert "TooManyBadRowsError" in page
     assert "1,001 rows were rejected; 1,000 are allowed." in page
     assert "type the same command again" in page
+
+
+def test_the_list_tells_of_a_resumed_run_what_its_page_does(tmp_path: Path) -> None:
+    run = resumed(tmp_path).run
+    look, line = look_at(run), listing.of_ended(find(run))
+    assert line is not None
+    assert (line.seconds, line.pace, line.rows) == (look.now, look.pace, look.view.rows_done)
+
+
+def test_rows_that_were_done_but_never_measured_are_told_of(tmp_path: Path) -> None:
+    story = Story(tmp_path).begin().work(5)
+    story.rows_total = story.rows_done = story.rows_done + 91  # of tasks that ended just before a kill
+    look = look_at(story.finish().run)
+    assert look.unmeasured == 91
+    assert "91 rows more were done" in pages.overview(look).fragments["spent"]
+
+
+def test_before_the_first_task_ends_time_passes_as_well(tmp_path: Path) -> None:
+    story = Story(tmp_path).begin()
+    story.at += 10
+    story.measured(Measured({"1": did(1000, 10.0)}), span=0.5)
+    pace = look_at(story.run).pace
+    assert pace is not None
+    assert 95 < pace <= 100
+
+
+def test_an_interrupted_run_has_nobody_at_work(tmp_path: Path, home: Path) -> None:
+    story = going(tmp_path)
+    told = json.loads((home / "unfinished" / f"{story.run}.json").read_text())
+    (home / "unfinished" / f"{story.run}.json").write_text(json.dumps({**told, "born": "0"}))
+    look = look_at(story.run)
+    assert not look.is_going
+    assert "at work" not in pages.overview(look).fragments["workers"]
 
 
 def test_money_counts_machines_from_when_they_came_until_they_left(tmp_path: Path) -> None:

@@ -32,11 +32,14 @@ class _Span:
     """What was done in a stretch of time, on each machine: rows, and seconds in tasks."""
 
     seconds: float = 0.0
+    longest: float = 0.0
+    """Seconds that the longest of its tasks took."""
     rows_of: Counter[str] = dataclasses.field(default_factory=Counter)
     busy_of: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def add(self, machine: str, *, rows: int, seconds: float) -> None:
         """Take in a task."""
+        self.longest = max(self.longest, seconds)
         self.rows_of[machine] += rows
         self.busy_of[machine] = self.busy_of.get(machine, 0.0) + seconds
 
@@ -60,9 +63,9 @@ class _Lately:
         return [one.stretch for one in self._spans]
 
     def end_span(self, seconds: float) -> None:
-        """Begin another stretch; the one that ends was as long as is said."""
+        """Begin another stretch; the one that ends was as long as is said, and the first as its longest task."""
         if self._spans or self.now.rows_of:
-            self.now.seconds = seconds
+            self.now.seconds = seconds if self._spans else max(seconds, self.now.longest)
             self._spans.append(self.now)
         self.now = _Span()
         while len(self._spans) > _FEWEST_SPANS and self._seconds() - self._spans[0].seconds > _WINDOW_SECONDS:

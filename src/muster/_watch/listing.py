@@ -60,6 +60,8 @@ def of_ended(known: Known) -> Listed | None:
     """Read of a run that has ended what its line says; its measures are left out, as they are most of its journal."""
     view = RunView(known.run)
     for event in known.events():
-        if event["event"] != "measured" or known.state is not State.FINISHED:
+        if event["event"] == "measured" and known.state is State.FINISHED:
+            view.see(event)
+        else:
             view.take(event)
     return listed(Look(view, known.state, view.last_at)) if view.job else None

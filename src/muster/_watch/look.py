@@ -131,6 +131,12 @@ class Look:
         return told or len(self.view.workers)  # 0 workers are asked for where muster's own process is the one
 
     @property
+    def unmeasured(self) -> int:
+        """Tell how many rows an attempt did that ended before it told what they took; only of a run that is over."""
+        told = sum(worker.rows_in for worker in self.view.workers.values())
+        return 0 if self.is_going or not told else max(self.view.rows_done - told, 0)
+
+    @property
     def dollars(self) -> float | None:
         """Tell what it has cost."""
         return self.view.dollars(self.now)

@@ -227,7 +227,7 @@ def worker(look: Look, name: str) -> Subject | None:
 
 
 def _state(look: Look, found: Any) -> str:  # noqa: ANN401
-    if found.is_there:
+    if found.is_there and look.is_going:
         return "at work"
     return f"gone: {found.gone}" if found.gone else "done" if not look.is_going else "gone"
 

@@ -100,15 +100,19 @@ class RunView:
         """Add an event; those of other kinds than are shown change nothing."""
         taken = _TAKEN.get(event["event"])
         if taken is not None:
-            at = event.get("at", self.last_at)
-            if self.begun is None:
-                self.begun = at
-            if event["event"] == "attempt":
-                self._pause(at, event)
-            self.last_at = max(at, self.last_at)
-            self.last = max(at - self.begun - self.paused, self.last)
-            self.clock.reach(self.last)
+            self.see(event)
             taken(self, event)
+
+    def see(self, event: Event) -> None:
+        """Know that a run went on until an event, whatever that tells."""
+        at = event.get("at", self.last_at)
+        if self.begun is None:
+            self.begun = at
+        if event["event"] == "attempt":
+            self._pause(at, event)
+        self.last_at = max(at, self.last_at)
+        self.last = max(at - self.begun - self.paused, self.last)
+        self.clock.reach(self.last)
 
     def take_all(self, events: Iterable[Event]) -> None:
         """Add many events, without looking for garbage meanwhile: they leave none that has to be looked for."""
@@ -181,6 +185,8 @@ class RunView:
         worker = self._met(event["worker"])
         worker.machine = event["machine"]
         worker.join(self.last)
+        if not self.recent.done:
+            self.recent.reach(self.last, self.rows_done)  # rows are done from now on, though the first are told later
         self.machines.setdefault(worker.machine, Machine(worker.machine))
         self._note_joined(event)
 
