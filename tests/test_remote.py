@@ -86,7 +86,7 @@ class Bucket:
         return [(int(match[1]), int(match[2]) + 1) for match in found if match]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[Bucket]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application, bucket = DomainDispatcherApplication(create_backend_app), Bucket(0)
