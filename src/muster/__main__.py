@@ -14,7 +14,7 @@ def main() -> int:
     """
     is_run = sys.argv[1:2] == ["run"]
     with forgiving(), started_ahead("muster._task") if is_run else contextlib.nullcontext():
-        from muster import cli  # noqa: PLC0415 (see above)
+        from muster import cli  # noqa: PLC0415 (by now workers have begun to load)
 
         return cli.main()
 

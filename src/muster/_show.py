@@ -55,11 +55,11 @@ def _status(snapshot: Snapshot) -> str:
     cost = f", {dollars(snapshot.dollars)} so far" if snapshot.dollars else ""
     waits = f"; {snapshot.waiting_for}" if snapshot.waiting_for else ""
     pace = f"{snapshot.rows_per_second:,.0f} rows/s, {left(snapshot.seconds_left)} left"
-    return f"{snapshot.rows_done:,}{total} rows, {pace}, {crew(snapshot.workers)}{bad}{cost}{waits}"
+    return f"{snapshot.rows_done:,}{total} rows, {pace}, {_crew(snapshot.workers)}{bad}{cost}{waits}"
 
 
 def _machine(pace: MachinePace) -> str:
-    return f"  {pace.machine}: {pace.rows_per_second:,.0f} rows/s, {crew(pace.workers)}, busy {pace.busy:.0%}"
+    return f"  {pace.machine}: {pace.rows_per_second:,.0f} rows/s, {_crew(pace.workers)}, busy {pace.busy:.0%}"
 
 
 class _Lines:
@@ -137,14 +137,14 @@ class _Bar:
         print(summary(result, self._last), file=self._stream, flush=True)
 
 
-def crew(workers: int) -> str:
+def _crew(workers: int) -> str:
     """Say how many workers there are; none is muster's own process."""
     return plural(workers, "worker") if workers else "muster's own process"
 
 
 def summary(result: Result, last: Snapshot | None) -> str:
     """Say what a run came to, and what to do about its rejects."""
-    took, pace = duration(result.seconds), f"{result.rows_per_second:,.0f} rows/s, {crew(result.workers)}"
+    took, pace = duration(result.seconds), f"{result.rows_per_second:,.0f} rows/s, {_crew(result.workers)}"
     lines = [f"{result.output}: {result.rows_out:,} rows of {result.rows_in:,} in {took} ({pace})"]
     if last is not None and last.worker_seconds:
         share = last.function_seconds / last.worker_seconds

@@ -51,9 +51,10 @@ class Zygote:
 
     def end(self) -> None:
         """Kill it, its workers, and whatever the user's function started in their process group."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process.returncode is None:  # once it is buried, its id may be another's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self.control.close()
 
 

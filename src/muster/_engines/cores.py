@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from muster.errors import EngineError
 
-from ._starter import SINGLE_THREADED, Zygote, take
+from ._starter import SINGLE_THREADED, take
 from ._zygote import PID
 from .base import Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
@@ -73,20 +73,18 @@ class CoresEngine:
         self._live: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
         self._deaths_at_start = 0
-        self._zygote: Zygote | None = None
         self._start()
 
     def _start(self) -> None:
         self._zygote = take()
-        self._control = self._zygote.control
-        self._control.sendall(PID.pack(len(self._setup)) + self._setup)
+        self._zygote.control.sendall(PID.pack(len(self._setup)) + self._setup)
         for number in range(self.workers):
             self._fork(str(number + 1))
 
     def _fork(self, name: str) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            socket.send_fds(self._control, [b"F"], [theirs.fileno()])
+            socket.send_fds(self._zygote.control, [b"F"], [theirs.fileno()])
             worker = _Worker(Connection(ours.detach()), name)
         if self._briefing is not None:
             worker.pass_on(None, self._briefing)
@@ -169,8 +167,8 @@ class CoresEngine:
         if not pid:
             return "it could not start"
         try:
-            self._control.sendall(b"W" + PID.pack(pid))
-            answer = self._control.recv(PID.size, socket.MSG_WAITALL)
+            self._zygote.control.sendall(b"W" + PID.pack(pid))
+            answer = self._zygote.control.recv(PID.size, socket.MSG_WAITALL)
         except OSError:
             answer = b""
         return _said(PID.unpack(answer)[0]) if answer else "its parent process died"
@@ -181,21 +179,16 @@ class CoresEngine:
         for worker in list(self._live.values()):
             self._forget(worker)
             events += _lost(worker, "its parent process died", is_to_blame=False)
-        self._end_zygote()
+        self._zygote.end()
         self._start()
         return events
-
-    def _end_zygote(self) -> None:
-        if self._zygote is not None:
-            self._zygote.end()
-            self._zygote = None
 
     def close(self) -> None:
         """Kill the workers, which hold nothing that is not journaled or thrown away, and the zygote."""
         for worker in list(self._live.values()):
             self._forget(worker)
         self._selector.close()
-        self._end_zygote()
+        self._zygote.end()
 
 
 def _lost(worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Event]:
