@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from muster import _past, _progress
+from muster import _progress
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._finish import Finish, check_every_row_is_settled
 from muster._formats._sources import find_sources
-from muster._history import archive, birth_of, forget, home, note
+from muster._history import archive, birth_of, home, note
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
 from muster._model import Briefing, Job, Outcome, Part, Result, Snapshot
 from muster._observer import Observer
 from muster._output import Work
 from muster._past import Kept, Past
+from muster._prepare import Preparation
 from muster._progress import Progress
-from muster._targets import Describe
 from muster.errors import EngineError, TooManyBadRowsError
 
 if TYPE_CHECKING:
@@ -82,7 +82,6 @@ class _Runner:
         self._finish = Finish(self.work, job.options, self._inputs)
         self._past = Past()
         self._has_kept = False
-        self._fed: list[Part] = []
         self._resumed: list[Outcome] = []
         self._journal: Journal | None = None
         self._answering = ""  # the worker whose outcome is taken just now
@@ -91,7 +90,6 @@ class _Runner:
         self._run_id = ""
         self._access: Access | None = None
         self._observer = Observer(self._write, prices={})
-        self._packages: dict[str, str] = {}
 
     def run(self, make_engine: MakeEngine, access: "Access | None") -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
@@ -119,6 +117,9 @@ class _Runner:
             self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
             if self._past.surveyed is None:
                 self._desk.begin(self._inputs.first_questions())
+            self._prepared = Preparation(
+                self._job, inputs=self._inputs, work=self.work, desk=self._desk, write=self._write
+            )
             return self._run()
 
     def _end(self) -> None:
@@ -128,7 +129,8 @@ class _Runner:
         self.work.release()
 
     def _run(self) -> Result:
-        past = self._past = self._read_past()
+        past = self._past = self._prepared.recognise(self._past, is_far=self._is_far, put_away=self._put_away)
+        self._run_id = self._prepared.run_id
         result = past.result(self.work.visible()) if past.finished else None
         if result is None:
             result = self._attempt_it(past)
@@ -142,15 +144,16 @@ class _Runner:
         with Journal(self.work.journal) as journal:
             self._journal = journal
             if not past.run:
-                self._write("started", at=self._began_at, run=self._run_id, job=self._fingerprint)
+                self._write("started", at=self._began_at, run=self._run_id, job=self._prepared.fingerprint)
             self._begin_attempt(past.attempts)
             for early in self._early:
                 journal.write(**early)
             with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
                 note(self._run_id, self.work.journal)
             with self._telling_why_it_stops():
-                self._survey(past)
-                self._settle(past)
+                self._say("looking at the input")
+                self._prepared.survey(past)
+                self._prepared.settle(past)
                 self._finish.moved = dict(past.moved)
                 kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
                 progress = self._work_through(kept)
@@ -176,30 +179,6 @@ class _Runner:
                 self._write("stopped", error=type(error).__name__.lstrip("_"), message=str(error))
             raise
 
-    # What comes before the first task
-
-    def _read_past(self) -> Past:
-        """Read what an unfinished run left. Raises ``ResumeError`` when it was another job's."""
-        described = self._desk.ask([Describe(self._job.steps)])[0]
-        self._fingerprint = _past.fingerprint(self._job, self._sources, described)
-        past = self._past
-        if past.finished and (self._job.options.fresh or any(_past.differences(past.job, self._fingerprint))):
-            self._put_away(past.run)  # that run is over, so it stands in nobody's way
-            past = Past()
-        elif self._job.options.fresh:
-            forget(past.run)
-            past = Past()
-        if self._is_far:
-            from muster._packages import Packages  # noqa: PLC0415 (it takes time to load, and most runs are here)
-
-            self._packages = self._desk.ask([Packages(self._job.steps)])[0]
-        self._run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
-        if not past.kept and not past.finished:
-            self.work.clear()
-            return Past()
-        _past.check_same(past.job, self._fingerprint, folder=str(self.work.folder))
-        return past
-
     def _write(self, event: str, **fields: object) -> None:
         """Journal an event with the time of day; workers may join before there is a journal."""
         written: dict[str, Any] = {"event": event, "at": round(time.time(), 3), **fields}
@@ -221,43 +200,6 @@ class _Runner:
             cluster=self._access.name if self._access else None,
             prices=self._access.prices if self._access else {},
         )
-
-    def _survey(self, past: Past) -> None:
-        self._say("looking at the input")
-        inputs, before = self._inputs, past.surveyed
-        if before is not None:
-            inputs.surveyed = _past.read_parts(before["parts"])
-            inputs.orders = tuple(tuple(order) for order in before["orders"])
-            inputs.columns = _past.read_columns(before["columns"])
-            inputs.stream_starts = {int(at): start for at, start in before["starts"].items()}
-            return
-        inputs.survey(self._desk.ask)
-        self._write(
-            "surveyed",
-            parts=_past.parts_as_fields(inputs.surveyed),
-            orders=inputs.orders,
-            columns=_past.columns_as_fields(inputs.columns),
-            starts=inputs.stream_starts,
-        )
-
-    def _settle(self, past: Past) -> None:
-        self._feed = self._inputs.feed()
-        if past.columns is not None:
-            self._inputs.columns = past.columns
-            return
-        while not self._inputs.surveyed and not self._fed and self._take_parts():
-            pass
-        self._inputs.observe(self._desk.ask, self._inputs.surveyed or self._fed, everything=False)
-        self._write_settled("a sample that spans the input")
-
-    def _write_settled(self, by: str) -> None:
-        self._write("settled", columns=_past.columns_as_fields(self._inputs.columns), by=by)
-
-    def _take_parts(self) -> bool:
-        """Read on in the input; tell whether there was more."""
-        parts = next(self._feed, None)
-        self._fed += parts or ()
-        return parts is not None
 
     # The loop
 
@@ -290,7 +232,7 @@ class _Runner:
             orders=inputs.orders,
             batch_rows=options.batch_rows,
             timeout=options.timeout,
-            packages=self._packages,
+            packages=self._prepared.packages,
         )
         for engine in {id(engine): engine for engine in (self._home, self._engine)}.values():
             engine.brief(pickle.dumps(briefing))
@@ -316,7 +258,7 @@ class _Runner:
     def _loop(self, progress: Progress, kept: Kept) -> Outcome | None:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
         self._rows_total = self._inputs.count_rows()
-        self._add(progress, self._fed, kept)
+        self._add(progress, self._prepared.fed, kept)
         while True:
             self._read_ahead(progress, kept)
             slots = self._engine.slots()
@@ -338,9 +280,9 @@ class _Runner:
     def _read_ahead(self, progress: Progress, kept: Kept) -> None:
         """Keep a backlog of parts, but do not read a whole stream before it is needed."""
         while not progress.is_complete and progress.waiting_weight < _BACKLOG_BYTES:
-            known = len(self._fed)
-            if self._take_parts():
-                self._add(progress, self._fed[known:], kept)
+            known = len(self._prepared.fed)
+            if self._prepared.take_parts():
+                self._add(progress, self._prepared.fed[known:], kept)
             else:
                 progress.no_more_parts()
 
@@ -446,10 +388,7 @@ class _Runner:
         self._say(
             f"looking at every value of {names}", note=f"{names} holds values that the sample did not; starting over"
         )
-        while self._take_parts():
-            pass
-        self._inputs.widen(self._desk.ask, self._fed, misfit.misfits)
-        self._write_settled(f"every value, for the sake of {names}")
+        self._prepared.widen(misfit, names=names)
         self.work.clear_parts()
         self._finish.moved = {}
         self._resumed = []
@@ -462,7 +401,7 @@ class _Runner:
         self._observer.tell(progress, rows_total=self._rows_total)
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._inputs.check_unchanged()
-        check_every_row_is_settled(self._fed, done=progress.rows_done)
+        check_every_row_is_settled(self._prepared.fed, done=progress.rows_done)
         desk = self._desk
         if self.work.staging:  # workers put the output together where it lies
             desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)

@@ -1,0 +1,105 @@
+"""What comes before the first task: whose run it is that lies there, where the input's rows are, and their types."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from muster import _past
+from muster._desk import Desk
+from muster._history import forget
+from muster._inputs import Inputs
+from muster._model import Job, Outcome, Part
+from muster._output import Work
+from muster._past import Past
+from muster._targets import Describe
+
+Write = Callable[..., None]
+"""Journals an event: its name, and its fields as keywords."""
+
+
+class Preparation:
+    """Finds out what a run must know before it can begin, unless an earlier attempt has left it."""
+
+    def __init__(self, job: Job, *, inputs: Inputs, work: Work, desk: Desk, write: Write) -> None:
+        """Know whom to ask, and where to write what was found."""
+        self._job = job
+        self._inputs = inputs
+        self._work = work
+        self._desk = desk
+        self._write = write
+        self.run_id = ""
+        self.fingerprint: dict[str, Any] = {}
+        self.packages: dict[str, str] = {}
+        """What the steps import, with versions; asked only where a machine may have others."""
+        self.fed: list[Part] = []
+        """The parts that were read so far: all, unless the input is a stream."""
+
+    def recognise(self, past: Past, *, is_far: bool, put_away: Callable[[str], None]) -> Past:
+        """Tell what counts of an earlier attempt. Raises ``ResumeError`` when it was another job's.
+
+        ``put_away`` is told the id of a run that has finished and stands in nobody's way.
+        """
+        described = self._desk.ask([Describe(self._job.steps)])[0]
+        self.fingerprint = _past.fingerprint(self._job, self._inputs.sources, described)
+        if past.finished and (self._job.options.fresh or any(_past.differences(past.job, self.fingerprint))):
+            put_away(past.run)
+            past = Past()
+        elif self._job.options.fresh:
+            forget(past.run)
+            past = Past()
+        if is_far:
+            from muster._packages import Packages  # noqa: PLC0415 (it takes time to load, and most runs are here)
+
+            self.packages = self._desk.ask([Packages(self._job.steps)])[0]
+        self.run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
+        if not past.kept and not past.finished:
+            self._work.clear()
+            return Past()
+        _past.check_same(past.job, self.fingerprint, folder=str(self._work.folder))
+        return past
+
+    def survey(self, past: Past) -> None:
+        """Find the parts and the columns of the input."""
+        inputs, before = self._inputs, past.surveyed
+        if before is not None:
+            inputs.surveyed = _past.read_parts(before["parts"])
+            inputs.orders = tuple(tuple(order) for order in before["orders"])
+            inputs.columns = _past.read_columns(before["columns"])
+            inputs.stream_starts = {int(at): start for at, start in before["starts"].items()}
+            return
+        inputs.survey(self._desk.ask)
+        self._write(
+            "surveyed",
+            parts=_past.parts_as_fields(inputs.surveyed),
+            orders=inputs.orders,
+            columns=_past.columns_as_fields(inputs.columns),
+            starts=inputs.stream_starts,
+        )
+
+    def settle(self, past: Past) -> None:
+        """Settle the types of the columns by a sample, and begin to read the parts."""
+        self._feed = self._inputs.feed()
+        if past.columns is not None:
+            self._inputs.columns = past.columns
+            return
+        while not self._inputs.surveyed and not self.fed and self.take_parts():
+            pass
+        self._inputs.observe(self._desk.ask, self._inputs.surveyed or self.fed, everything=False)
+        self._write_settled("a sample that spans the input")
+
+    def take_parts(self) -> bool:
+        """Read on in the input; tell whether there was more."""
+        parts = next(self._feed, None)
+        self.fed += parts or ()
+        return parts is not None
+
+    def widen(self, misfit: Outcome, *, names: str) -> None:
+        """Settle the types by every value, as those of some columns turned out too narrow."""
+        while self.take_parts():
+            pass
+        self._inputs.widen(self._desk.ask, self.fed, misfit.misfits)
+        self._write_settled(f"every value, for the sake of {names}")
+
+    def _write_settled(self, by: str) -> None:
+        self._write("settled", columns=_past.columns_as_fields(self._inputs.columns), by=by)
