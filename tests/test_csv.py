@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from conftest import Muster
 from muster import DataError, Dialect, Result, run
-from muster._formats import _rows
-from muster._formats import csv as muster_csv
+from muster._formats import _rows, csv_text
 
 PLAIN = Dialect()
 Options = dict[str, Any]
@@ -353,7 +352,7 @@ def test_files_with_the_same_columns_in_another_order_are_one_input(tmp_path: Pa
 
 
 def rendered(frame: pd.DataFrame) -> str:
-    return bytes(muster_csv.render(_rows.from_result(frame, nested="text"), delimiter=",")).decode()
+    return bytes(csv_text.render(_rows.from_result(frame, nested="text"), delimiter=",")).decode()
 
 
 def check_written(values: object) -> None:

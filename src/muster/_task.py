@@ -14,7 +14,7 @@ import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster import _targets
-from muster._formats import _kinds, _rows, csv
+from muster._formats import _kinds, _rows, csv, csv_text
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
@@ -170,7 +170,7 @@ class _Work:
 
     def _render(self, tables: list[pa.Table]) -> list[bytes | memoryview]:
         if self.briefing.format == "csv":
-            return [csv.render(table, delimiter=self.briefing.delimiter) for table in tables]
+            return [csv_text.render(table, delimiter=self.briefing.delimiter) for table in tables]
         if self.briefing.format == "jsonl":
             from muster._formats import jsonl  # noqa: PLC0415 (likewise)
 

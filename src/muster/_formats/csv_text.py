@@ -1,0 +1,109 @@
+"""Write rows as CSV or TSV text: RFC 4180, with the values that pandas would write."""
+
+from typing import Final
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+_SMALLEST_PLAIN: Final = np.float64(1e-4)  # exact, also beside float32
+_EXPONENT: Final = {np.dtype(np.float32): 1e6, np.dtype(np.float64): 1e16}
+"""From this number on, and below the one above, pandas writes exponents, and writes them otherwise than JSON does."""
+
+
+def render(table: pa.Table, *, delimiter: str) -> bytes | memoryview:
+    """Write rows without a header, as pandas' ``to_csv(index=False)`` does: few quotes, ``1.0``, ``True``."""
+    if not table.num_columns or not len(table):
+        return b""
+    texts = [_rendered(column) for column in table.columns]
+    plain = pa.table(texts, names=[str(at) for at in range(len(texts))])
+    if len(texts) > 1:
+        sink = pa.BufferOutputStream()
+        options = pyarrow.csv.WriteOptions(
+            include_header=False, delimiter=delimiter, quoting_style="none", batch_size=16384
+        )
+        try:
+            pyarrow.csv.write_csv(plain, sink, options)
+            return memoryview(sink.getvalue())
+        except pa.ArrowInvalid:
+            pass  # a cell needs quotes, which Arrow would then put around every cell
+    return _quoted(plain, delimiter)
+
+
+def _rendered(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return _floats(column)
+    if pa.types.is_boolean(kind):
+        return pc.if_else(column, "True", "False")
+    if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return column
+    if pa.types.is_timestamp(kind) and kind.tz is None:
+        return pc.replace_substring_regex(column.cast(pa.string()), r"\.0+$", "")
+    if pa.types.is_date(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        return column.cast(pa.string())
+    return pa.chunked_array(
+        [pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())]
+    )
+
+
+def _floats(column: pa.ChunkedArray) -> pa.Array:
+    """Write floats as pandas does: the shortest digits that are read as the same number."""
+    values = column.to_numpy()
+    if values.dtype not in _EXPONENT:
+        return _as_numpy_writes(values)
+    size = np.abs(values)
+    differs = ~((size >= _SMALLEST_PLAIN) & (size < _EXPONENT[values.dtype])) & (values != 0)
+    text = _shortest(values)
+    return pc.replace_with_mask(text, pa.array(differs), _as_numpy_writes(values[differs])) if differs.any() else text
+
+
+def _shortest(values: np.ndarray) -> pa.Array:
+    """Write floats by way of a JSON list, whose commas then tell where each of them ends."""
+    json = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    text = json.translate(None, b"[,]")
+    commas = np.flatnonzero(np.frombuffer(json, np.uint8) == ord(","))
+    offsets = np.empty(len(values) + 1, np.int64)
+    offsets[:1], offsets[1:-1], offsets[-1] = 0, commas - np.arange(1, len(commas) + 1), len(text)
+    return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(text))
+
+
+def _as_numpy_writes(values: np.ndarray) -> pa.Array:
+    """Write floats one by one: what is missing, infinite, or has an exponent."""
+    missing = np.isnan(values)
+    return pa.array(np.where(missing, "", values.astype(str)).tolist(), pa.large_string(), mask=missing)
+
+
+def _quoted(table: pa.Table, delimiter: str) -> bytes:
+    cells = [
+        _with_quotes(column.cast(pa.large_string()), delimiter, alone=table.num_columns == 1)
+        for column in table.columns
+    ]
+    joined = pc.binary_join_element_wise(*cells, pa.scalar(delimiter, pa.large_string()), null_handling="replace")
+    ended = pc.binary_join_element_wise(joined, pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string()))
+    return b"".join(_bytes_of(chunk) for chunk in ended.chunks)
+
+
+def _bytes_of(array: pa.Array) -> bytes:
+    """Take the text of a large-string array as one run of bytes: its cells lie one behind the other."""
+    _, offsets, text = array.buffers()
+    ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    return bytes(text.slice(int(ends[0]), int(ends[-1] - ends[0])).to_pybytes())
+
+
+def _with_quotes(column: pa.ChunkedArray, delimiter: str, *, alone: bool) -> pa.ChunkedArray:
+    special = pc.match_substring_regex(column, f'["\r\n{_escaped(delimiter)}]')
+    doubled = pc.replace_substring(column, '"', '""')
+    mark = pa.scalar('"', pa.large_string())
+    column = pc.if_else(
+        special, pc.binary_join_element_wise(mark, doubled, mark, pa.scalar("", pa.large_string())), column
+    )
+    if alone:  # an empty line would be no row
+        column = pc.if_else(pc.equal(pc.binary_length(column.fill_null("")), 0), '""', column.fill_null(""))
+    return column
+
+
+def _escaped(delimiter: str) -> str:
+    return "\\" + delimiter if delimiter in r"\]^-[" else delimiter
