@@ -12,24 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from muster._actions import Action, Append, Drop, Forget, GiveUp, Keep, Rewind, Submit, Widen
 from muster._journal import as_fields
 from muster._model import Outcome, Part, Piece, Seconds, Task
 from muster._past import Past
-from muster._progress import (
-    FIRST_TASK,
-    LARGEST_TASK,
-    TASK_SECONDS,
-    Action,
-    Append,
-    Drop,
-    Forget,
-    GiveUp,
-    Keep,
-    Progress,
-    Rewind,
-    Submit,
-    Widen,
-)
+from muster._progress import FIRST_TASK, LARGEST_TASK, TASK_SECONDS, Progress
 
 Row = tuple[int, int]
 """A row's file and its number there."""

@@ -7,9 +7,10 @@ the event. After Dask's ``worker_state_machine.py``.
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from muster._actions import Action, Append, Drop, Forget, GiveUp, Keep, PutAside, Rewind, Submit, Widen
 from muster._model import Expected, Outcome, Part, Piece, Task
 from muster._suspects import Suspects
 
@@ -30,71 +31,6 @@ _DEATHS_BEFORE_HALVING: Final = 2
 _DEATHS_BEFORE_REJECTING: Final = 3
 _TIMES_A_BYSTANDER: Final = 10
 
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Hand this task to the engine, and rather not to these machines."""
-
-    task: Task
-    avoid: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Record that this task is done."""
-
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Record that this outcome, kept before, no longer counts; its rows will come again."""
-
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """All rows before this outcome's are settled: it is next in the output."""
-
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """The rows of the piece of this name are found behind those of the piece before it."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rewind:
-    """An outcome that was appended has been dropped: begin the output anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Widen:
-    """An inferred type was too narrow: settle the types anew, and start over."""
-
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """More rows were bad than the user allows."""
-
-    bad_rows: int
-    first_error: str
-
-
-@dataclass(frozen=True, slots=True)
-class PutAside:
-    """A machine fails tasks that others do: it shall do no more."""
-
-    machine: str
-
-
-Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | PutAside
 _Key = tuple[int, int]
 
 

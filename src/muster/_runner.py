@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from muster import _progress
+from muster import _actions
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Done, Engine, Event, Failed, Joined, Left, Lost, Told
@@ -295,14 +295,14 @@ class _Runner:
         if found:
             self._finish.tidy()
 
-    def _on(self, progress: Progress, event: Event) -> list[_progress.Action]:
+    def _on(self, progress: Progress, event: Event) -> list[_actions.Action]:
         match event:
             case Done(ticket, outcome) if self._finish.is_stale(outcome):
                 return progress.lost(ticket, "its output is no longer wanted", began=False)
             case Done(ticket, outcome, worker):
                 self._answering = worker
                 actions = progress.done(ticket, outcome, machine=self._observer.machine_of(worker))
-                counts = any(isinstance(action, _progress.Keep | _progress.GiveUp) for action in actions)
+                counts = any(isinstance(action, _actions.Keep | _actions.GiveUp) for action in actions)
                 self._observer.done(worker, outcome, is_kept=counts)
                 return actions
             case Lost(ticket, reason, began, worker):
@@ -329,33 +329,33 @@ class _Runner:
         if self._engine is self._home:
             self._hear(event)
 
-    def _act(self, actions: Sequence[_progress.Action]) -> Outcome | None:
+    def _act(self, actions: Sequence[_actions.Action]) -> Outcome | None:
         for action in actions:
             match action:
-                case _progress.Submit() | _progress.PutAside():
+                case _actions.Submit() | _actions.PutAside():
                     self._pass_on(action)
-                case _progress.Keep(outcome):
+                case _actions.Keep(outcome):
                     self._has_kept = True
                     self._finish.note(outcome)
                     self._write("kept", worker=self._answering, **as_fields(outcome))
-                case _progress.Drop(outcome):
+                case _actions.Drop(outcome):
                     self._write("dropped", first=outcome.task.first, last=outcome.task.last, lo=outcome.task.lo)
-                case _progress.Append(outcome):
+                case _actions.Append(outcome):
                     self._append(outcome)
-                case _progress.Forget(name):
+                case _actions.Forget(name):
                     self._finish.forget(name)
-                case _progress.Rewind():
+                case _actions.Rewind():
                     self._finish.begin()
                     self._brief()
-                case _progress.Widen(outcome):
+                case _actions.Widen(outcome):
                     return outcome
-                case _progress.GiveUp(bad_rows, first_error):
+                case _actions.GiveUp(bad_rows, first_error):
                     raise TooManyBadRowsError.of(bad_rows, allowed=self._allowed, first_error=first_error)
         return None
 
-    def _pass_on(self, action: _progress.Submit | _progress.PutAside) -> None:
+    def _pass_on(self, action: _actions.Submit | _actions.PutAside) -> None:
         """Have the engine do what it shall."""
-        if isinstance(action, _progress.Submit):
+        if isinstance(action, _actions.Submit):
             self._engine.submit(action.task.number, action.task, avoid=action.avoid)
             return
         self._engine.put_aside(action.machine)
