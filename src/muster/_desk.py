@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from muster._engines.base import Done, Engine, Event, Failed, Lost
-from muster.errors import EngineError, MusterError
+from muster.errors import DataError, EngineError, MusterError
 
 _TRIES: Final = 3
 _TICK: Final = 0.2
@@ -36,7 +36,11 @@ class Desk:
             self._known[request] = request.answer()
 
     def ask(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer all requests, in order. Raises what a request raises, ``EngineError`` where workers keep dying."""
+        """Answer all requests, in order.
+
+        Raises what a request raises. Where workers keep dying of one, that is a ``DataError`` if it is about a file,
+        as then nothing was done but to read it, and otherwise an ``EngineError``.
+        """
         answers: list[Any] = [self._known.pop(request, None) if self._known else None for request in requests]
         waiting = [index for index, answer in enumerate(answers) if answer is None][::-1]
         asked: dict[int, int] = {}
@@ -59,19 +63,23 @@ class Desk:
                     answers[index] = event.answer
                     continue
                 tries[index] += 1
-                self._judge(event, tries[index])
+                self._judge(event, requests[index], tries=tries[index])
                 waiting.append(index)
             self._tick()
         return answers
 
-    def _judge(self, event: Event, tries: int) -> None:
+    def _judge(self, event: Event, request: object, *, tries: int) -> None:
         if isinstance(event, Failed):
             raise as_muster_error(event.error)
-        if isinstance(event, Lost) and tries >= _TRIES:
-            raise EngineError(
-                f"A worker that looked at the input died {tries} times: {event.reason}."
-                " Is there memory left? Try fewer --workers."
+        if not isinstance(event, Lost) or tries < _TRIES:
+            return
+        died = f"A worker that looked at the input died {tries} times: {event.reason}"
+        if path := getattr(request, "path", ""):
+            raise DataError(
+                f"{died}. It read {path!r}, which may be damaged, or too large for the memory that is left."
+                " Check that file, or try fewer --workers."
             )
+        raise EngineError(f"{died}. Is there memory left? Try fewer --workers.")
 
 
 def as_muster_error(error: Exception) -> MusterError:
@@ -83,4 +91,6 @@ def as_muster_error(error: Exception) -> MusterError:
             f"A worker could not read or write: {error}. What was done is kept. Make room or mend the access, then type"
             " the same command again."
         )
+    if isinstance(error, MemoryError):
+        return EngineError("Memory ran out while a worker looked at the input. Free some, or try fewer --workers.")
     return EngineError(f"A worker raised {type(error).__name__}: {error}. This is a fault of muster; please report it.")

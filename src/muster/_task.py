@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from muster import _targets
 from muster._formats import _kinds, _rows, csv, csv_text
+from muster._formats._lines import records
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
@@ -70,41 +71,32 @@ class _Work:
         if rows.misfits:
             return Outcome(self.task, 0, 0, misfits=rows.misfits)
         steps = Steps(self.briefing, self.task.expected.columns, self.task.bad_rows_left)
-        steps.bad.update({row: BadRow("read", error) for row, error in rows.bad.items()})
-        tables = []
-        if self.task.condemned:
-            names = " or ".join(step.name for step in self.briefing.steps)
-            steps.bad.update({row: BadRow(names, self.task.condemned) for row in rows.numbers.tolist()})
-        else:
-            results = [table for batch in self._batches(rows) if not steps.exhausted for table in steps.results(batch)]
-            tables = [table for table in results if table.num_columns]
+        steps.bad.update({row: BadRow(self._reader, error) for row, error in rows.bad.items()})
+        results = [table for batch in self._batches(rows) if not steps.exhausted for table in steps.results(batch)]
+        tables = [table for table in results if table.num_columns]
         applied = time.perf_counter()
         first_error = next((f"{bad.error}\n{bad.traceback}".strip() for bad in steps.bad.values()), "")
         outcome = Outcome(
             self.task, len(rows.numbers) + len(rows.bad), 0, bad_rows=len(steps.bad), first_error=first_error
         )
-        if steps.bad and not steps.exhausted:
-            outcome = dataclasses.replace(
-                outcome, rejects=self._write_piece("rejects", [self._rejects(steps.bad)], len(steps.bad))
-            )
-        sorted_out = time.perf_counter()
         if not steps.exhausted:
-            outcome = self._write(outcome, tables)
+            outcome = self._write(outcome, tables, steps.bad)
         ended = time.perf_counter()
         return dataclasses.replace(
             outcome,
-            seconds=Seconds(
-                applied - began - steps.seconds - steps.sorting,
-                steps.seconds,
-                ended - sorted_out,
-                ended - began,
-                sorting=steps.sorting + sorted_out - applied,
-            ),
+            seconds=Seconds(applied - began - steps.seconds, steps.seconds, ended - applied, ended - began),
             steps=tuple(
                 StepMeasure(one.rows_in, one.rows_out, one.batches, one.seconds, dict(one.bins)) for one in steps.sums
             ),
             reasons=reasons(steps.bad.values()),
         )
+
+    @property
+    def _reader(self) -> str:
+        """Name what rows that could not be read failed in: where a worker died, it may have been any step."""
+        if self.task.condemned and self.task.start < self.task.stop:
+            return " or ".join(step.name for step in self.briefing.steps)
+        return "read"
 
     def _data(self) -> bytes:
         start, stop = self.task.start - self.origin, self.task.stop - self.origin
@@ -115,31 +107,44 @@ class _Work:
 
     def _read(self) -> _rows.Rows:
         task, briefing = self.task, self.briefing
-        if task.start == task.stop:
+        if task.start == task.stop or task.condemned:
             return self._no_rows()
         if self.source.format == "parquet":
             from muster._formats import parquet  # noqa: PLC0415 (a worker for text starts sooner without)
 
             rows = parquet.read(self.path, lo=task.lo - self.origin, hi=task.hi - self.origin, columns=briefing.columns)
             return _rows.Rows(rows.table, rows.numbers + self.origin)
+        data = self._own_data()
         if self.source.format == "jsonl":
             from muster._formats import jsonl  # noqa: PLC0415 (likewise)
 
-            encoding = briefing.dialect.encoding
-            rows = jsonl.read(self._data(), row=task.row, count=task.rows, columns=briefing.columns, encoding=encoding)
+            encoding, count = briefing.dialect.encoding, task.hi - task.lo
+            rows = jsonl.read(data, row=task.lo, count=count, columns=briefing.columns, encoding=encoding)
         else:
             order = briefing.orders[task.file]
-            rows = csv.read(self._data(), row=task.row, order=order, columns=briefing.columns, dialect=briefing.dialect)
-        found = len(rows.numbers) + len(rows.bad)
-        if found != task.rows and not rows.misfits:
+            rows = csv.read(data, row=task.lo, order=order, columns=briefing.columns, dialect=briefing.dialect)
+        if not rows.misfits:
+            self._check_count(len(rows.numbers) + len(rows.bad), task.hi - task.lo)
+        return rows
+
+    def _own_data(self) -> bytes:
+        """Take the text of the task's rows alone: the others of its parts may be those that no worker survives."""
+        task, dialect, data = self.task, self.briefing.dialect, self._data()
+        if task.is_whole:
+            return data
+        starts = [start for start, _ in records(data, delimiter=dialect.delimiter, quote=dialect.quote)]
+        self._check_count(len(starts), task.rows)
+        return data[starts[task.lo - task.row] : None if task.reaches_end else starts[task.hi - task.row]]
+
+    def _check_count(self, found: int, expected: int) -> None:
+        if found != expected:
             raise DataError(
-                f"{self.path!r}: expected {task.rows} rows from byte {task.start} on, found {found}. The file changed"
-                " while muster read it. Run again with --fresh."
+                f"{self.path!r}: expected {expected} rows from byte {self.task.start} on, found {found}. The file"
+                " changed while muster read it. Run again with --fresh."
             )
-        return rows if task.hi - task.lo == task.rows or rows.misfits else rows.between(task.lo, task.hi)
 
     def _no_rows(self) -> _rows.Rows:
-        """Give a frame without rows, or a single row that is at fault."""
+        """Give a frame without rows; those of a task that is condemned are bad."""
         if self.source.format == "parquet":
             from muster._formats import parquet  # noqa: PLC0415 (likewise)
 
@@ -147,7 +152,7 @@ class _Work:
         else:
             types = [(column.name, _kinds.ARROW[_rows.type_of(column)]) for column in self.briefing.columns]
             table = pa.schema(types).empty_table()
-        bad = {self.task.lo: self.task.condemned} if self.task.condemned else {}
+        bad = dict.fromkeys(range(self.task.lo, self.task.hi), self.task.condemned) if self.task.condemned else {}
         return _rows.Rows(table, np.empty(0, np.int64), bad)
 
     def _batches(self, rows: _rows.Rows) -> Iterator[_rows.Rows]:
@@ -161,7 +166,9 @@ class _Work:
             if len(batch.numbers):
                 yield batch
 
-    def _write(self, outcome: Outcome, tables: list[pa.Table]) -> Outcome:
+    def _write(self, outcome: Outcome, tables: list[pa.Table], bad: dict[int, BadRow]) -> Outcome:
+        if bad:
+            outcome = dataclasses.replace(outcome, rejects=self._write_piece("rejects", [self._rejects(bad)], len(bad)))
         if not tables:
             return outcome
         floats = {column.name for table in tables for column in table.schema if pa.types.is_floating(column.type)}

@@ -23,14 +23,6 @@ MakeBody = Callable[[], Body]
 
 
 @dataclass(frozen=True, slots=True)
-class Began:
-    """A worker is on a request from now on: it comes before what becomes of the request."""
-
-    ticket: int
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
     """A request was answered."""
 
@@ -81,7 +73,7 @@ class Told:
     text: str
 
 
-Event = Began | Done | Failed | Lost | Joined | Left | Told
+Event = Done | Failed | Lost | Joined | Left | Told
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ._newlines import BOM, Offsets, lines, scan_lines, spread
 from ._stitch import Block, Flow
 
-Offsets = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Text = npt.NDArray[np.uint8]
 
 _NEWLINE: Final = 10
 _RETURN: Final = 13
-_BOM: Final = b"\xef\xbb\xbf"
 
 
 def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect and what to assume)
@@ -29,8 +28,11 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
 ) -> Block:
     """Scan one block of bytes that begins at offset ``start`` of its file, with cuts about every ``atom`` bytes.
 
-    Under ``assume_quoted`` only that flow is worked out; without it, those that are probable.
+    Under ``assume_quoted`` only that flow is worked out; without it, those that are probable. Without a ``delimiter``
+    records are lines, as those of JSON are.
     """
+    if not delimiter:
+        return scan_lines(data, start=start, atom=atom)
     if not start:
         data = without_mark(data)
     text = np.frombuffer(data, np.uint8)
@@ -49,7 +51,7 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
 
 def without_mark(data: bytes) -> bytes:
     """Blank out a byte order mark at the start of a file: a quote behind it opens a cell, a line of it is blank."""
-    return b"\n" * len(_BOM) + data[len(_BOM) :] if data.startswith(_BOM) else data
+    return b"\n" * len(BOM) + data[len(BOM) :] if data.startswith(BOM) else data
 
 
 def _terminators(data: bytes, text: Text) -> Offsets:
@@ -64,7 +66,7 @@ def _terminators(data: bytes, text: Text) -> Offsets:
 def _may_open(text: Text, quotes: Offsets, delimiter: str) -> Mask:
     """Tell for each quote whether it would open a cell if it stood outside one."""
     before = text[quotes - 1]
-    at_field_start = (before == ord(delimiter or "\n")) | (before == _NEWLINE) | (before == _RETURN) | (quotes == 0)
+    at_field_start = (before == ord(delimiter)) | (before == _NEWLINE) | (before == _RETURN) | (quotes == 0)
     adjacent = np.diff(quotes, prepend=-2) == 1
     may_open: Mask = at_field_start | adjacent
     return may_open
@@ -100,7 +102,7 @@ def _flow(  # noqa: PLR0913 (the block's bytes, its quotes and line ends, and ho
     ends_quoted = quoted ^ bool(len(quotes) & 1)
     starts = np.concatenate(([0], ends[:-1])) if len(ends) else ends
     counted = np.cumsum(~_blank(text, starts, ends, first_is_whole=not quoted))
-    cut_at = _spread(ends, len(text), atom, first=0 if quoted else atom)
+    cut_at = spread(ends, len(text), atom, first=0 if quoted else atom)
     cuts = ends[cut_at]
     before = counted[cut_at]
     if not quoted:
@@ -125,15 +127,11 @@ def _blank(text: Text, starts: Offsets, ends: Offsets, *, first_is_whole: bool) 
     return blank
 
 
-def _spread(ends: Offsets, length: int, atom: int, *, first: int) -> Offsets:
-    """Choose the record ends that lie nearest behind every multiple of ``atom`` bytes, never the end of the block."""
-    chosen = np.unique(np.searchsorted(ends, np.arange(first, length, atom)))
-    chosen = chosen[chosen < len(ends)]
-    return chosen[ends[chosen] < length]
-
-
 def records(data: bytes, *, delimiter: str, quote: str) -> Iterator[tuple[int, int]]:
     """Yield where each record that is not blank starts and ends, for bytes that begin with a record."""
+    if not delimiter:
+        yield from lines(data)
+        return
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == ord(quote)) if quote else np.empty(0, np.int64)
     quotes = _effective(quotes, _may_open(text, quotes, delimiter), quoted=False)

@@ -3,7 +3,7 @@
 import codecs
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -61,16 +61,15 @@ def read(data: bytes, *, row: int, order: Sequence[str], columns: tuple[Column, 
     """
     data = _as_utf8(data, dialect)
     types = {column.name: _kinds.ARROW[type_of(column)] for column in columns}
-    ragged: dict[int, str] = {}
     try:
-        table = _parse(data, order, types, dialect, ragged)
+        table = _parse(data, order, types, dialect)
         if not _is_doubtful(table, columns, data):
-            return Rows(table.select(list(types)), _numbers(row, len(table), ragged), _shifted(ragged, row))
+            return Rows(table.select(list(types)), np.arange(row, row + len(table)))
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
             return Rows(pa.schema(types.items()).empty_table(), np.empty(0, np.int64))
-    ragged = {}
-    raw = _parse(data, order, dict.fromkeys(types, pa.binary()), dialect, ragged)
+    ragged: dict[int, str] = {}
+    raw = _cells(data, order, dialect, ragged)
     rows = Rows(raw, _numbers(row, len(raw), ragged), _shifted(ragged, row))
     _decode(rows)
     return _carefully(rows, columns)
@@ -79,7 +78,7 @@ def read(data: bytes, *, row: int, order: Sequence[str], columns: tuple[Column, 
 def observe(data: bytes, *, order: Sequence[str], dialect: Dialect) -> dict[str, frozenset[str]]:
     """Name the kinds of value in each column of these records."""
     try:
-        table = _parse(_as_utf8(data, dialect), order, dict.fromkeys(order, pa.binary()), dialect, {})
+        table = _cells(_as_utf8(data, dialect), order, dialect, {})
     except pa.ArrowInvalid:
         return {}
     rows = Rows(table, np.arange(len(table)))
@@ -94,16 +93,40 @@ def _as_utf8(data: bytes, dialect: Dialect) -> bytes:
     return data.decode(dialect.encoding, "surrogateescape").encode("utf-8", "surrogatepass")
 
 
-def _parse(
-    data: bytes, order: Sequence[str], types: dict[str, pa.DataType], dialect: Dialect, ragged: dict[int, str]
-) -> pa.Table:
-    if data.startswith(BOM):
-        data = BOM + data  # Arrow takes one away; the file's own is cut off already, so this one is a cell's text
+def _cells(data: bytes, order: Sequence[str], dialect: Dialect, ragged: dict[int, str]) -> pa.Table:
+    """Read every cell as bytes; ``ragged`` takes the records, counted from 0, that have too few cells or too many.
+
+    Arrow makes text of a ragged record before it tells of it, and tells nothing where that cannot be done. So bytes
+    that are not UTF-8 are read as those of an encoding that has a character for each.
+    """
 
     def skip(record: Any) -> str:  # noqa: ANN401 (Arrow's InvalidRow, which has no types)
         ragged[record.number - 1] = f"expected {record.expected_columns} fields, found {record.actual_columns}"
         return "skip"
 
+    types = dict.fromkeys(order, pa.binary())
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        table = _parse(data.decode("latin-1").encode(), order, types, dialect, skip)
+        return pa.table([_as_they_were(column) for column in table.columns], names=table.column_names)
+    return _parse(data, order, types, dialect, skip)
+
+
+def _as_they_were(cells: pa.ChunkedArray) -> pa.Array:
+    return pa.array([cell.decode().encode("latin-1") for cell in cells.to_pylist()], pa.binary())
+
+
+def _parse(
+    data: bytes,
+    order: Sequence[str],
+    types: dict[str, pa.DataType],
+    dialect: Dialect,
+    on_ragged: Callable[[Any], str] | None = None,
+) -> pa.Table:
+    """Let Arrow read records. Raises ``ArrowInvalid`` for a ragged one, where nobody takes those."""
+    if data.startswith(BOM):
+        data = BOM + data  # Arrow takes one away; the file's own is cut off already, so this one is a cell's text
     with held():
         return pyarrow.csv.read_csv(
             pa.py_buffer(data),
@@ -112,7 +135,7 @@ def _parse(
                 delimiter=dialect.delimiter,
                 quote_char=dialect.quote or False,
                 newlines_in_values=True,
-                invalid_row_handler=skip,
+                invalid_row_handler=on_ragged,
             ),
             pyarrow.csv.ConvertOptions(
                 column_types=types,

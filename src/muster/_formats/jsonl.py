@@ -1,22 +1,31 @@
 """Read parts of JSON lines, one object a line, and write them."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
 
 from muster._model import Column
 
 from . import _kinds
 from ._json import as_json
-from ._lines import records
+from ._newlines import lines
 from ._rows import IS_JSON, Rows, type_of
 
 _BOM: Final = "\ufeff"
 _KINDS: Final = {bool: "truth", int: "integer", float: "decimal", str: "string", type(None): "missing"}
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+_DEEPEST: Final = 500
+"""How many levels deep a line may be nested. Python's own limit hangs on how deep its stack is just then."""
+
+_EXACT: Final = 2.0**63
+"""From here on a number in a decimal column may be an integer that only a Python object holds."""
 
 
 def read(data: bytes, *, row: int, count: int, columns: tuple[Column, ...], encoding: str = "utf-8") -> Rows:
@@ -27,7 +36,7 @@ def read(data: bytes, *, row: int, count: int, columns: tuple[Column, ...], enco
     types = {column.name: type_of(column) for column in columns}
     if not any(column.fixed for column in columns) and "object" not in types.values():
         table = _at_once(data, types, encoding)
-        if table is not None and len(table) == count and not _has_holes(table, types):
+        if table is not None and len(table) == count and not _is_doubtful(table, types):
             return Rows(table, np.arange(row, row + count))
     return _carefully(data, row, columns, encoding)
 
@@ -36,6 +45,8 @@ def _at_once(data: bytes, types: dict[str, str], encoding: str) -> pa.Table | No
     schema = pa.schema([(name, _kinds.ARROW[type_name]) for name, type_name in types.items()])
     try:
         data = data if encoding == "utf-8" else data.decode(encoding).encode()
+        if not _is_one_object_a_line(data):
+            return None
         table = pyarrow.json.read_json(
             pa.py_buffer(data),
             pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
@@ -45,6 +56,21 @@ def _at_once(data: bytes, types: dict[str, str], encoding: str) -> pa.Table | No
     except (ValueError, KeyError):
         return None
     return table
+
+
+def _is_one_object_a_line(data: bytes) -> bool:
+    """Tell whether every line begins and ends as an object does; what is between, Arrow sees.
+
+    It reads values as they come, whatever lines they are on, takes a lone ``null`` for a row, dies of one at the very
+    start, and ends at a zero byte. Lines that begin and end like this hold an object each if there are as many rows.
+    """
+    if not data.startswith(b"{") or b"\0" in data:
+        return False
+    text = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(text == ord("\n"))
+    starts, lasts = ends[ends < len(text) - 1] + 1, ends - 1
+    lasts = lasts - (text[lasts] == ord("\r"))
+    return bool((text[starts] == ord("{")).all() and (text[lasts] == ord("}")).all())
 
 
 def observe(data: bytes, *, encoding: str = "utf-8") -> dict[str, frozenset[str]]:
@@ -64,27 +90,48 @@ def observe(data: bytes, *, encoding: str = "utf-8") -> dict[str, frozenset[str]
 def _kind(value: object) -> str:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return "nested"
-    return _KINDS.get(type(value), "nested")
+    return "missing" if _is_missing(value) else _KINDS.get(type(value), "nested")
 
 
-def _has_holes(table: pa.Table, types: dict[str, str]) -> bool:
-    return any(table[name].null_count for name, type_name in types.items() if type_name in {"int64", "bool"})
+def _is_missing(value: object) -> bool:
+    """Tell null, and the NaN that Python writes in its place, which JSON has no word for."""
+    return value is None or value != value  # noqa: PLR0124 (what NaN is known by)
+
+
+def _is_doubtful(table: pa.Table, types: dict[str, str]) -> bool:
+    """Tell whether Arrow may have read a value otherwise than Python: a missing one, NaN, infinity, a huge integer."""
+    for name, type_name in types.items():
+        cells = table[name]
+        if type_name in {"int64", "bool"} and cells.null_count:
+            return True
+        if type_name == "float64" and not pc.all(pc.less(pc.abs(cells), _EXACT)).as_py():
+            return True
+    return False
 
 
 def _parsed(data: bytes, encoding: str) -> Iterator[tuple[int, Any]]:
     """Yield what each line holds, a ``ValueError`` where it is not JSON."""
-    for at, (start, end) in enumerate(records(data, delimiter="", quote="")):
+    for at, (start, end) in enumerate(lines(data)):
         value: object
         try:
             text = data[start:end].decode(encoding).removeprefix(_BOM)
+            _check_depth(text)
             value = json.loads(text)
             if "\\u" in text:
                 json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is in no Unicode text
         except ValueError as error:
             value = error
-        except RecursionError:
-            value = ValueError("nested too deeply")
         yield at, value
+
+
+def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return
+    depth = 0
+    for sign in _STRING.sub("", text):
+        depth += (sign in "[{") - (sign in "]}")
+        if depth > _DEEPEST:
+            raise ValueError(f"nested more than {_DEEPEST} levels deep")
 
 
 def _carefully(data: bytes, row: int, columns: tuple[Column, ...], encoding: str) -> Rows:
@@ -125,6 +172,7 @@ def _typed(value: object, columns: tuple[Column, ...], *, misfits: dict[str, fro
 
 
 def _cell(value: object, type_name: str, name: str) -> object:
+    value = None if _is_missing(value) else value
     if type_name == "object":
         return None if value is None else json.dumps(value, ensure_ascii=False)
     if type_name == "str":

@@ -1,0 +1,61 @@
+"""Split text whose records are lines that end at a newline and nowhere else, as JSON lines do."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ._stitch import Block, Flow
+
+Offsets = npt.NDArray[np.int64]
+
+BOM: Final = b"\xef\xbb\xbf"
+BLANKS: Final = b" \t\r\n"
+"""What JSON takes for white space."""
+
+_MAY_BE_BLANK: Final = np.frombuffer(BLANKS + BOM[:1], np.uint8)
+
+
+def scan_lines(data: bytes, *, start: int, atom: int) -> Block:
+    """Scan one block of bytes that begins at offset ``start`` of its file, with cuts about every ``atom`` bytes."""
+    text = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(text == ord("\n")) + 1
+    starts = np.append(0, ends)[:-1]
+    has_row = np.ones(len(ends), bool)
+    for at in np.flatnonzero(np.isin(text[starts], _MAY_BE_BLANK)).tolist():
+        has_row[at] = not _is_blank(data[starts[at] : ends[at]])
+    counted = np.cumsum(has_row)
+    cut_at = spread(ends, len(text), atom, first=atom)
+    before = np.append(0, counted[cut_at])
+    last = int(ends[-1]) if len(ends) else 0
+    flow = Flow(
+        ends_quoted=False,
+        lead=0,
+        cuts=(start, *(ends[cut_at] + start).tolist()),
+        rows=tuple(np.diff(np.append(before, counted[-1] if len(counted) else 0)).tolist()),
+        open=None if _is_blank(data[last:]) else start + last,
+    )
+    return Block(start, start + len(data), flow, None)
+
+
+def lines(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each line that is not blank starts and ends."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start) + 1 or len(data)
+        if data[start] == ord("{") or not _is_blank(data[start:end]):
+            yield start, end
+        start = end
+
+
+def _is_blank(line: bytes) -> bool:
+    """Tell a line of nothing but white space; a byte order mark where files were put together is no text."""
+    return not line.removeprefix(BOM).strip(BLANKS)
+
+
+def spread(ends: Offsets, length: int, atom: int, *, first: int) -> Offsets:
+    """Choose the record ends that lie nearest behind every multiple of ``atom`` bytes, never the end of the block."""
+    chosen = np.unique(np.searchsorted(ends, np.arange(first, length, atom)))
+    chosen = chosen[chosen < len(ends)]
+    return chosen[ends[chosen] < length]
