@@ -17,7 +17,7 @@ import pytest
 import bodies
 from muster._clouds.base import Access, Wanted
 from muster._clouds.local import LocalCloud
-from muster._engines.base import Done, Engine, Event, Failed, Joined, Left, Lost, MakeBody
+from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, MakeBody
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._engines.ray import RayEngine
@@ -220,6 +220,21 @@ def test_closing_with_work_in_hand_is_quick_and_may_be_repeated(engine: Engine) 
     engine.submit(1, ("echo", 1))
     engine.close()
     engine.close()
+
+
+def test_each_request_begins_once_on_the_worker_that_then_answers_it(engine: Engine) -> None:
+    wait_for_workers(engine, engine.workers)
+    slots = engine.slots()
+    for number in range(slots.idle):
+        engine.submit(number, ("echo", number))
+    while (slots := engine.slots()).ahead:
+        engine.submit(100 + slots.ahead, ("echo", 0))
+    events = events_of(engine, lambda _: not (engine.slots().ahead or engine.slots().idle < engine.workers))
+    began = {event.ticket: (at, event.worker) for at, event in enumerate(events) if isinstance(event, Began)}
+    done = {event.ticket: (at, event.worker) for at, event in enumerate(events) if isinstance(event, Done)}
+    assert began.keys() == done.keys() != set()
+    assert len(events) == 2 * len(done)
+    assert all(began[ticket][0] < at and began[ticket][1] == worker for ticket, (at, worker) in done.items())
 
 
 # Losing workers: the engines that can

@@ -172,7 +172,8 @@ class Seconds:
     """Where a task's time went, in seconds: reading and converting, in the user's function, writing.
 
     ``transfer`` is what rows cost the worker that travel between machines, ``total`` its wall time, and ``waiting`` how
-    long it had had nothing to do before.
+    long it had had nothing to do before. ``sorting`` went into finding the bad rows of batches that the function could
+    not take, without its calls; ``lost`` into tries that ended with their worker: crashes, and calls over their limit.
     """
 
     read: float = 0.0
@@ -181,6 +182,8 @@ class Seconds:
     total: float = 0.0
     transfer: float = 0.0
     waiting: float = 0.0
+    sorting: float = 0.0
+    lost: float = 0.0
 
     def __add__(self, other: "Seconds") -> "Seconds":
         """Add up two tasks."""
@@ -191,6 +194,8 @@ class Seconds:
             self.total + other.total,
             self.transfer + other.transfer,
             self.waiting + other.waiting,
+            self.sorting + other.sorting,
+            self.lost + other.lost,
         )
 
 

@@ -79,12 +79,23 @@ class _Work:
         outcome = Outcome(
             self.task, len(rows.numbers) + len(rows.bad), 0, bad_rows=len(steps.bad), first_error=first_error
         )
+        if steps.bad and not steps.exhausted:
+            outcome = dataclasses.replace(
+                outcome, rejects=self._write_piece("rejects", [self._rejects(steps.bad)], len(steps.bad))
+            )
+        sorted_out = time.perf_counter()
         if not steps.exhausted:
-            outcome = self._write(outcome, tables, steps.bad)
+            outcome = self._write(outcome, tables)
         ended = time.perf_counter()
         return dataclasses.replace(
             outcome,
-            seconds=Seconds(applied - began - steps.seconds, steps.seconds, ended - applied, ended - began),
+            seconds=Seconds(
+                applied - began - steps.seconds - steps.sorting,
+                steps.seconds,
+                ended - sorted_out,
+                ended - began,
+                sorting=steps.sorting + sorted_out - applied,
+            ),
             steps=tuple(
                 StepMeasure(one.rows_in, one.rows_out, one.batches, one.seconds, dict(one.bins)) for one in steps.sums
             ),
@@ -166,9 +177,7 @@ class _Work:
             if len(batch.numbers):
                 yield batch
 
-    def _write(self, outcome: Outcome, tables: list[pa.Table], bad: dict[int, BadRow]) -> Outcome:
-        if bad:
-            outcome = dataclasses.replace(outcome, rejects=self._write_piece("rejects", [self._rejects(bad)], len(bad)))
+    def _write(self, outcome: Outcome, tables: list[pa.Table]) -> Outcome:
         if not tables:
             return outcome
         floats = {column.name for table in tables for column in table.schema if pa.types.is_floating(column.type)}

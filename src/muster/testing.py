@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any
 
-from muster._engines.base import Body, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
+from muster._engines.base import Began, Body, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
 
 def _spares_all(*_: object) -> bool:
@@ -153,7 +153,8 @@ class FakeEngine:
         else:
             self._on_one.pop(worker, None)
         self._begun += 1
-        _, request = worker.next_request()
+        ticket, request = worker.next_request()
+        self._events.append(Began(ticket, worker.name))
         entry = self.clock.seconds + self._seconds(request), self._begun, worker
         if self._chance:
             self._busy.append(entry)
@@ -172,7 +173,7 @@ class FakeEngine:
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Tell of workers that came or went, or else answer one request; this never waits."""
         del timeout
-        if not self._events and self._busy:
+        if self._busy and all(isinstance(event, Began) for event in self._events):
             self._answer()
         events, self._events = self._events, []
         return events

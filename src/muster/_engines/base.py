@@ -23,6 +23,14 @@ MakeBody = Callable[[], Body]
 
 
 @dataclass(frozen=True, slots=True)
+class Began:
+    """A worker is on a request from now on: it comes before what becomes of the request."""
+
+    ticket: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """A request was answered."""
 
@@ -73,7 +81,7 @@ class Told:
     text: str
 
 
-Event = Done | Failed | Lost | Joined | Left | Told
+Event = Began | Done | Failed | Lost | Joined | Left | Told
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from muster.errors import EngineError
 
 from ._starter import SINGLE_THREADED, take
 from ._zygote import PID
-from .base import Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
+from .base import Began, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
 _AHEAD: Final = 1
 _SURELY_BUFFERED: Final = 16 << 10
@@ -30,6 +30,8 @@ class _Worker:
     name: str
     pid: int = 0
     tickets: deque[int] = field(default_factory=deque)
+    current: int | None = None
+    """The ticket that it is on, as far as that was told."""
     sent: int = 0
     """How many of the tickets were sent."""
     unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
@@ -71,6 +73,7 @@ class CoresEngine:
         self._setup = pickle.dumps((tuple(preload), chosen, make_body))
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
+        self._began: list[Event] = []
         self._selector = selectors.DefaultSelector()
         self._deaths_at_start = 0
         self._start()
@@ -112,14 +115,21 @@ class CoresEngine:
         worker = min(self._live.values(), key=lambda worker: (not worker.pid, len(worker.tickets)))
         worker.pass_on(ticket, request)
         worker.tickets.append(ticket)
+        self._note_beginning(worker)
+
+    def _note_beginning(self, worker: _Worker) -> None:
+        """Have ``wait`` tell that a worker is on the first of its requests, where that is so since just now."""
+        if worker.pid and worker.tickets and worker.tickets[0] != worker.current:
+            worker.current = worker.tickets[0]
+            self._began.append(Began(worker.current, worker.name))
 
     def put_aside(self, machine: str) -> None:
         """Do nothing: there would be no worker left."""
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what workers sent, and bury those that died."""
-        events: list[Event] = []
-        for key, _ in self._selector.select(timeout):
+        events, self._began = self._began, []
+        for key, _ in self._selector.select(0 if events else timeout):
             worker = self._live.get(key.fd)
             if worker is None:
                 continue
@@ -133,12 +143,16 @@ class CoresEngine:
                 worker.catch_up()
                 self._deaths_at_start = 0
                 events.append(Joined(worker.name, platform.node()))
+                self._note_beginning(worker)
                 continue
             ticket, succeeded, answer = message
             worker.tickets.remove(ticket)
+            worker.current = None
             worker.sent -= 1
             worker.catch_up()
             events.append((Done if succeeded else Failed)(ticket, answer, worker.name))
+            self._note_beginning(worker)
+        events, self._began = [*events, *self._began], []
         return events
 
     def _bury(self, worker: _Worker) -> list[Event]:

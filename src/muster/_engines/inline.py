@@ -8,7 +8,7 @@ from collections.abc import Collection
 from types import FrameType
 from typing import Any, Final
 
-from .base import Body, Done, Event, Failed, Joined, MakeBody, Slots
+from .base import Began, Body, Done, Event, Failed, Joined, MakeBody, Slots
 
 _NAME: Final = "1"
 
@@ -23,6 +23,7 @@ class InlineEngine:
         """Make the worker body here; a time limit interrupts its call, where this is the main thread."""
         self._body: Body = make_body()
         self._has_joined = False
+        self._current: int | None = None
         self._queue: deque[tuple[int | None, Any]] = deque()
         self._is_main = threading.current_thread() is threading.main_thread()
         if self._is_main:
@@ -45,22 +46,28 @@ class InlineEngine:
         """Do nothing: there would be no worker left."""
 
     def wait(self, timeout: float | None = None) -> list[Event]:
-        """Answer the oldest request, however long it takes."""
+        """Tell of the oldest request that it begins, and the next time answer it, however long that takes."""
         del timeout
         if not self._has_joined:
             self._has_joined = True
             return [Joined(_NAME, platform.node())]
-        ticket = None
-        while ticket is None:
-            if not self._queue:
-                return []
-            ticket, request = self._queue.popleft()
-            if ticket is None:
-                self._body.brief(request)
+        while self._queue:
+            ticket, request = self._queue[0]
+            if ticket is not None and ticket != self._current:
+                self._current = ticket
+                return [Began(ticket, _NAME)]
+            self._queue.popleft()
+            if ticket is not None:
+                self._current = None
+                return [self._answered(ticket, request)]
+            self._body.brief(request)
+        return []
+
+    def _answered(self, ticket: int, request: object) -> Event:
         try:
-            return [Done(ticket, self._body(request), _NAME)]
+            return Done(ticket, self._body(request), _NAME)
         except Exception as error:  # noqa: BLE001 (an engine reports whatever its body raises)
-            return [Failed(ticket, error, _NAME)]
+            return Failed(ticket, error, _NAME)
 
     def close(self) -> None:
         """Give the alarm signal back."""

@@ -17,7 +17,7 @@ from muster.errors import EngineError
 
 from ._line import Line
 from ._station import MakeStation
-from .base import Done, Event, Failed, Joined, Left, Lost, Slots, Told
+from .base import Began, Done, Event, Failed, Joined, Left, Lost, Slots, Told
 
 _DRIVER: Final = "muster._engines._driver"
 _REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
@@ -166,10 +166,9 @@ class RayEngine:
 
     def _heard(self, station: _Station, said: Event | Exception) -> Event:
         match said:
-            case Done(ticket) | Failed(ticket):
-                del station.tickets[ticket]
+            case Began():
                 return replace(said, worker=f"{station.machine}-{said.worker}")
-            case Lost(ticket):
+            case Done(ticket) | Failed(ticket) | Lost(ticket):
                 del station.tickets[ticket]
                 return replace(said, worker=f"{station.machine}-{said.worker}")
             case Joined(worker):

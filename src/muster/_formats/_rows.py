@@ -128,6 +128,6 @@ def _is_written_alike(kind: pa.DataType, series: "pd.Series[Any]") -> bool:
 
     Arrow makes ``1`` and ``2.5`` in one column of objects ``1.0`` and ``2.5``, and knows its own kinds of time.
     """
-    if pa.types.is_floating(kind) or pa.types.is_timestamp(kind):
+    if pa.types.is_floating(kind) or pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
         return series.dtype != object
-    return not (pa.types.is_decimal(kind) or pa.types.is_duration(kind) or isinstance(kind, pa.BaseExtensionType))
+    return not (pa.types.is_decimal(kind) or isinstance(kind, pa.BaseExtensionType))

@@ -1,5 +1,7 @@
 """Write rows as CSV or TSV text: RFC 4180, with the values that pandas would write."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -8,16 +10,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from . import _moments
+
 _SMALLEST_PLAIN: Final = np.float64(1e-4)  # exact, also beside float32
 _EXPONENT: Final = {np.dtype(np.float32): 1e6, np.dtype(np.float64): 1e16}
 """From this number on, and below the one above, pandas writes exponents, and writes them otherwise than JSON does."""
 
 
-def render(table: pa.Table, *, delimiter: str) -> bytes | memoryview:
-    """Write rows without a header, as pandas' ``to_csv(index=False)`` does: few quotes, ``1.0``, ``True``."""
+def forms(table: pa.Table) -> dict[str, str]:
+    """Tell how fine each column of datetimes or time spans must be shown; the others are not named.
+
+    A column is written alike in all batches if each is rendered with the :func:`_moments.finest` of these.
+    """
+    found = {name: _moments.form_of(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    return {name: form for name, form in found.items() if form is not None}
+
+
+def render(table: pa.Table, *, delimiter: str, forms: Mapping[str, str] = MappingProxyType({})) -> bytes | memoryview:
+    """Write rows without a header, as pandas' ``to_csv(index=False)`` does: few quotes, ``1.0``, ``True``.
+
+    ``forms`` says how fine the column of a name is shown, at least as fine as :func:`forms` tells of this table. A
+    column that it does not name is shown as pandas would show this table alone.
+    """
     if not table.num_columns or not len(table):
         return b""
-    texts = [_rendered(column) for column in table.columns]
+    texts = [_rendered(column, forms.get(name)) for name, column in zip(table.column_names, table.columns, strict=True)]
     plain = pa.table(texts, names=[str(at) for at in range(len(texts))])
     if len(texts) > 1:
         sink = pa.BufferOutputStream()
@@ -32,7 +49,7 @@ def render(table: pa.Table, *, delimiter: str) -> bytes | memoryview:
     return _quoted(plain, delimiter)
 
 
-def _rendered(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _rendered(column: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
     kind = column.type
     if pa.types.is_floating(kind):
         return _floats(column)
@@ -40,8 +57,8 @@ def _rendered(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.if_else(column, "True", "False")
     if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return column
-    if pa.types.is_timestamp(kind) and kind.tz is None:
-        return pc.replace_substring_regex(column.cast(pa.string()), r"\.0+$", "")
+    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
+        return _moments.as_text(column, form or _moments.form_of(column))
     if pa.types.is_date(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         return column.cast(pa.string())
     return pa.chunked_array(
