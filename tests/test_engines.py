@@ -298,6 +298,16 @@ def test_a_worker_that_comes_later_is_briefed_too(losing: Engine) -> None:
     assert ask(losing, ("briefed",), ("count",)) == [b"new", 2]
 
 
+def test_a_request_that_is_for_a_fresh_worker_is_the_first_that_this_one_answers(losing: Engine) -> None:
+    losing.brief(b"for all")
+    assert ask(losing, ("count",), ("count",)) == [1, 2]
+    losing.submit(3, ("count",), fresh=True)
+    events = events_of(losing, done_of)
+    assert [event.answer for event in events if isinstance(event, Done)] == [1]
+    assert not [event for event in events if isinstance(event, Lost)]
+    assert ask(losing, ("briefed",)) == [b"for all"]
+
+
 def test_a_fake_worker_can_be_lost_at_will() -> None:
     engine = FakeEngine(bodies.Obedient, workers=2)
     engine.submit(1, ("echo", 1))

@@ -7,10 +7,14 @@ from muster._model import Outcome, Task
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Hand this task to the engine, and rather not to these machines."""
+    """Hand this task to the engine, and rather not to these machines; after a death to a fresh worker.
+
+    A worker that has grown dies, or runs out of memory, of what came before: that is not the fault of the rows.
+    """
 
     task: Task
     avoid: frozenset[str] = frozenset()
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,19 +25,19 @@ def workers_for(sources: Iterable[Source], *, chosen: int | None) -> int:
 
 
 def make_body() -> Body:
-    """Make the worker body; called in the worker, which alone needs pandas and Arrow."""
+    """Make the worker body in this process, which no other can take the place of."""
     from muster._task import Worker  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
 
-    return Worker()
+    return Worker(is_replaceable=False)
 
 
 def make_body_of_a_process() -> Body:
     """Make the worker body in a process of its own, which has one core, and where a print fails no row."""
-    from muster._task import use_one_core  # noqa: PLC0415 (likewise)
+    from muster._task import Worker, use_one_core  # noqa: PLC0415 (likewise)
 
     use_one_core()
     forgive()
-    return make_body()
+    return Worker()
 
 
 def engine_of_a_machine(workers: int) -> CoresEngine:

@@ -75,12 +75,12 @@ class ParcelEngine:
         """Brief all workers, with the code that they need."""
         self._engine.brief(pickle.dumps(Sent(briefing, self._bundle)))
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         """Hand a request to a worker, a task with its bytes."""
         if isinstance(request, Task):
             request = self._packed(request)
             self._in_flight[ticket] = len(request.stretch or b"")
-        self._engine.submit(ticket, request, avoid=avoid)
+        self._engine.submit(ticket, request, avoid=avoid, fresh=fresh)
 
     def put_aside(self, machine: str) -> None:
         """Put a machine of the engine within aside."""

@@ -194,7 +194,7 @@ class Progress:
         left = max(self._max_bad_rows - self.bad_rows, 0)
         task = task.again(self._next_number, expected=self._expected, bad_rows_left=left)
         self._running[task.number] = task
-        return Submit(task, self._suspects.avoid(_name(task)))
+        return Submit(task, self._suspects.avoid(_name(task)), _name(task) in self._deaths)
 
     def _task_weight(self) -> float:
         """Size the next task: by what a worker does in ``TASK_SECONDS``, less towards the end so that none idles."""

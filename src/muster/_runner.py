@@ -356,7 +356,7 @@ class _Runner:
     def _pass_on(self, action: _actions.Submit | _actions.PutAside) -> None:
         """Have the engine do what it shall."""
         if isinstance(action, _actions.Submit):
-            self._engine.submit(action.task.number, action.task, avoid=action.avoid)
+            self._engine.submit(action.task.number, action.task, avoid=action.avoid, fresh=action.fresh)
             return
         self._engine.put_aside(action.machine)
         self._hear(Told(f"machine {action.machine} is put aside: tasks fail there that others do"))

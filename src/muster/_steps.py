@@ -1,8 +1,6 @@
 """Call the user's functions on a batch, and find the rows that they cannot take."""
 
 import re
-import signal
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ import pyarrow as pa
 
 from muster import _targets
 from muster._code import user_traceback
+from muster._engines._limit import Limit
 from muster._formats import _rows
 from muster._measures import OTHER_REASONS, StepSum, bin_of
 from muster._model import Briefing, Reason
@@ -46,6 +45,21 @@ class _Failure:
 
 
 @dataclass(slots=True)
+class MemoryBlame:
+    """Whether memory that runs out may be full of what earlier calls in this process left behind."""
+
+    is_replaceable: bool = True
+    """Whether another process, with nothing left behind, can take the place of this one."""
+    has_called: bool = False
+    """Whether a call has succeeded in this process."""
+
+    @property
+    def is_not_of_the_rows(self) -> bool:
+        """Tell whether a fresh process should try before the rows are to blame."""
+        return self.is_replaceable and self.has_called
+
+
+@dataclass(slots=True)
 class Steps:
     """The steps of a stage, called on one batch after another; ``bad`` collects the rows that they raised on.
 
@@ -55,6 +69,7 @@ class Steps:
     briefing: Briefing
     columns: tuple[str, ...] | None
     bad_rows_left: int
+    memory: MemoryBlame
     bad: dict[int, BadRow] = field(default_factory=dict)
     sums: list[StepSum] = field(init=False)
     sorting: float = 0.0
@@ -75,7 +90,10 @@ class Steps:
         return len(self.bad) > self.bad_rows_left
 
     def results(self, rows: _rows.Rows) -> Iterator[pa.Table]:
-        """Yield the results of a batch's good rows, in order: one table where no row is bad."""
+        """Yield the results of a batch's good rows, in order: one table where no row is bad.
+
+        Raises ``MemoryError`` where that may not be the fault of these rows, but of calls before.
+        """
         result = self._attempt(rows)
         if not isinstance(result, _Failure):
             yield result
@@ -115,16 +133,23 @@ class Steps:
         try:
             frame: Any = rows.table
             for at, target in enumerate(self.briefing.steps):
-                step, function = target.name, _targets.load(target)
+                step = target.name
+                with Limit(self.briefing.timeout):
+                    function = _targets.load(target)
                 wanted = self._as_wanted(frame, _targets.wants(function), rows, first=at == 0)
-                with Alarm(self.briefing.timeout), _Stopwatch(self.sums[at]):
+                with Limit(self.briefing.timeout), _Stopwatch(self.sums[at]):
                     frame = function(wanted)
                 counts.append(len(frame) if hasattr(frame, "__len__") else 0)
             table = self._checked(_rows.from_result(frame, nested=_NESTED[self.briefing.format]))
         except UserCodeError:
             raise
+        except MemoryError as error:
+            if self.memory.is_not_of_the_rows:
+                raise
+            return _Failure(step, error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the function raises costs its rows, not the run)
             return _Failure(step, error)
+        self.memory.has_called = True
         for at, one in enumerate(self.sums):
             one.rows_in += counts[at]
             one.rows_out += counts[at + 1]
@@ -210,24 +235,3 @@ def _halves(rows: _rows.Rows) -> tuple[_rows.Rows, _rows.Rows]:
         _rows.Rows(rows.table.slice(0, middle), rows.numbers[:middle]),
         _rows.Rows(rows.table.slice(middle), rows.numbers[middle:]),
     )
-
-
-class Alarm:
-    """Kill this process, or interrupt it where a handler is set, when a call takes longer than it may.
-
-    A kernel timer, not a thread: it also ends a call that hangs in C code and never gives the interpreter back.
-    """
-
-    def __init__(self, seconds: float | None) -> None:
-        """Allow this many seconds; ``None`` allows any, as does a thread, which no signal interrupts."""
-        self._seconds = (seconds or 0.0) if threading.current_thread() is threading.main_thread() else 0.0
-
-    def __enter__(self) -> None:
-        """Start the clock."""
-        if self._seconds:
-            signal.setitimer(signal.ITIMER_REAL, self._seconds)
-
-    def __exit__(self, *_: object) -> None:
-        """Stop it."""
-        if self._seconds:
-            signal.setitimer(signal.ITIMER_REAL, 0)

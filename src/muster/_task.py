@@ -20,7 +20,7 @@ from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
 from muster._model import Briefing, Outcome, Piece, Seconds, StepMeasure, Task
-from muster._steps import BadRow, Steps, reasons
+from muster._steps import BadRow, MemoryBlame, Steps, reasons
 from muster._urls import put
 from muster._vitals import Vitals
 from muster.errors import DataError
@@ -35,8 +35,13 @@ def use_one_core() -> None:
 class Worker:
     """Answer one request after another under the current briefing."""
 
-    def __init__(self) -> None:
-        """Wait for a briefing; questions are answered without one."""
+    def __init__(self, *, is_replaceable: bool = True) -> None:
+        """Wait for a briefing; questions are answered without one.
+
+        Where memory runs out in a process that is replaceable, another may do better: then a task raises
+        ``MemoryError`` unless nothing has piled up yet.
+        """
+        self._memory = MemoryBlame(is_replaceable)
         self._briefing: Briefing | None = None
         self._vitals = Vitals()
         _targets.forget()
@@ -50,7 +55,7 @@ class Worker:
         if isinstance(request, Task):
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")
-            work = _Work(self._briefing, request)
+            work = _Work(self._briefing, request, memory=self._memory)
             return self._vitals.measured(work.run, folder=Path(self._briefing.folder).parent)
         return request.answer()
 
@@ -58,9 +63,10 @@ class Worker:
 class _Work:
     """One task, from bytes to pieces."""
 
-    def __init__(self, briefing: Briefing, task: Task) -> None:
+    def __init__(self, briefing: Briefing, task: Task, *, memory: MemoryBlame) -> None:
         self.briefing = briefing
         self.task = task
+        self.memory = memory
         self.source = briefing.sources[task.file]
         self.path = task.spool.path if task.spool else self.source.path
         self.origin = task.spool.origin if task.spool else 0
@@ -70,7 +76,7 @@ class _Work:
         rows = self._read()
         if rows.misfits:
             return Outcome(self.task, 0, 0, misfits=rows.misfits)
-        steps = Steps(self.briefing, self.task.expected.columns, self.task.bad_rows_left)
+        steps = Steps(self.briefing, self.task.expected.columns, self.task.bad_rows_left, self.memory)
         steps.bad.update({row: BadRow(self._reader, error) for row, error in rows.bad.items()})
         results = [table for batch in self._batches(rows) if not steps.exhausted for table in steps.results(batch)]
         tables = [table for table in results if table.num_columns]

@@ -37,6 +37,7 @@ class _Worker:
     body: Body
     inbox: deque[tuple[int | None, Any]] = field(default_factory=deque)
     held: int = 0
+    has_worked: bool = False
 
     @property
     def tickets(self) -> list[int]:
@@ -116,9 +117,11 @@ class FakeEngine:
         for _, _, worker in self._busy:
             worker.inbox.append((None, briefing))
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
-        """Hand a request to a worker that holds the fewest."""
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
+        """Hand a request to a worker that holds the fewest; ``fresh``: to one that has done nothing, if one is idle."""
         worker = self._choose(avoid)
+        if fresh and worker in self._idle:
+            worker = self._renewed(worker)
         self._idle.pop(worker, None)
         self._on_one.pop(worker, None)
         worker.inbox.append((ticket, request))
@@ -134,6 +137,15 @@ class FakeEngine:
         busy = [entry[2] for entry in self._busy]
         others = [worker for worker in busy if worker.machine not in avoid]
         return min(others or [*self._idle, *busy], key=lambda worker: worker.held)
+
+    def _renewed(self, worker: _Worker) -> _Worker:
+        alike = [one for one in self._idle if one.machine == worker.machine]
+        for one in alike:
+            if not one.has_worked:
+                return one
+        del self._idle[worker]
+        self._bury(worker, "a fresh worker takes its place")
+        return next(reversed(self._idle))
 
     def put_aside(self, machine: str) -> None:
         """Have the workers of a machine leave for good."""
@@ -190,6 +202,7 @@ class FakeEngine:
             return
         worker.inbox.popleft()
         worker.held -= 1
+        worker.has_worked = True
         try:
             self._events.append(Done(ticket, worker.body(request), worker.name))
         except Exception as error:  # noqa: BLE001 (an engine reports whatever its body raises)

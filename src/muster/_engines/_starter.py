@@ -26,6 +26,9 @@ counts for what the zygote imports in any case, and what the user says counts fo
 _KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
 """A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
 
+_SECONDS_TO_END: Final = 2.0
+"""It ends at once, unless it is still loading what it was told to: then it has no workers yet, and is killed."""
+
 
 class Zygote:
     """The process that forks workers, and the socket on which it obeys."""
@@ -50,12 +53,14 @@ class Zygote:
         return self._process.poll() is None and self._surroundings == _surroundings()
 
     def end(self) -> None:
-        """Kill it, its workers, and whatever the user's function started in their process group."""
+        """End it, its workers, and whatever the user's function started in their process groups."""
+        self.control.close()  # it then ends all that it knows of, and itself
         if self._process.returncode is None:  # once it is buried, its id may be another's
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            try:
+                self._process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self.control.close()
+                self._process.wait()
 
 
 def _surroundings() -> tuple[str, list[str], dict[str, str]]:

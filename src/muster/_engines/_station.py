@@ -19,7 +19,7 @@ from .base import Engine, Event, portable
 
 Place = tuple[tuple[str, ...], str]
 Message = tuple[int | None, bytes]
-"""A ticket with its request, or ``None`` with a briefing."""
+"""A ticket with a request and whether a fresh worker shall answer it, or ``None`` with a briefing."""
 
 _WAKE: Final = b"!"
 
@@ -87,7 +87,8 @@ class Station:
                 if ticket is None:
                     self._engine.brief(data)
                 else:
-                    self._engine.submit(ticket, pickle.loads(data))  # noqa: S301 (likewise)
+                    request, fresh = pickle.loads(data)  # noqa: S301 (likewise)
+                    self._engine.submit(ticket, request, fresh=fresh)
 
     def _say(self, said: Event | Exception) -> None:
         self._outbox.put(pickle.dumps(said))

@@ -9,21 +9,26 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import mmap
 import os
 import pickle
 import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
+from ._limit import is_over, kill_when_over, new_page
 from .base import portable
 
 PID: Final = struct.Struct("!q")
 BUSY: Final = "muster:busy"
 """The name under which the kernel lists a worker that is on a request."""
+
+MEMORY_RAN_OUT: Final = 112
+"""The exit status of a worker that ended because of that; no other program ends so by itself."""
 
 _IDLE: Final = "muster:idle"
 _SET_PARENT_DEATH_SIGNAL: Final = 1
@@ -43,41 +48,61 @@ def main(descriptor: str, ahead: str) -> None:
     os.environ.update(environment)
     gc.freeze()
     gc.enable()
+    pages: dict[int, mmap.mmap] = {}
     while True:
         command, descriptors, *_ = socket.recv_fds(control, 1, 1)
         if command == b"F":
-            _fork(control, descriptors[0], make_body)
+            page = new_page()
+            pages[_fork(control, descriptors[0], make_body, page)] = page
         elif command == b"W":
             (pid,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
-            os.kill(pid, signal.SIGKILL)  # one that has ended keeps its status; one that closed its pipe would hang on
-            _, status = os.waitpid(pid, 0)
-            control.sendall(PID.pack(status))
+            control.sendall(PID.pack(_end(pid, pages.pop(pid))))
         else:
-            os.killpg(0, signal.SIGKILL)
+            _end_all(pages)
 
 
 def _frame(control: socket.socket) -> bytes:
     head = control.recv(PID.size, socket.MSG_WAITALL)
     if not head:
-        os.killpg(0, signal.SIGKILL)
+        _end_all(())
     (size,) = PID.unpack(head)
     return control.recv(size, socket.MSG_WAITALL)
 
 
-def _fork(control: socket.socket, descriptor: int, make_body: Any) -> None:  # noqa: ANN401 (a MakeBody, from a pickle)
+def _end(worker: int, page: mmap.mmap) -> int:
+    """End a worker with what it started, if it has not ended; tell its status.
+
+    SIGKILL does no harm to one that has ended, and is needed for one that only closed its pipe.
+    """
+    os.killpg(worker, signal.SIGKILL)
+    _, status = os.waitpid(worker, 0)
+    return signal.SIGALRM if is_over(page) else status
+
+
+def _end_all(workers: Iterable[int]) -> None:
+    """End this process and its workers, with what they started."""
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker, signal.SIGKILL)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mmap) -> int:  # noqa: ANN401 (a MakeBody, from a pickle)
     parent = os.getpid()
-    if os.fork():
+    if pid := os.fork():
+        os.setpgid(pid, pid)  # here as well as there, or it could be ended before it has a group
         os.close(descriptor)
-        return
+        return pid
     status = 1
     try:
+        os.setpgid(0, 0)  # so that what the user's function starts ends with this worker
         control.close()
+        kill_when_over(page)
         _die_with(parent)
         _shuffle()
         pipe = Connection(descriptor)
         os.register_at_fork(after_in_child=pipe.close)  # a child that held it would hide a worker's death
-        serve(pipe, make_body())
-        status = 0
+        status = serve(pipe, make_body())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -106,8 +131,8 @@ def _namer() -> Callable[[str], object]:
     return lambda name: tell(_SET_NAME, name.encode(), 0, 0, 0)
 
 
-def serve(pipe: "Connection[Any, Any]", body: Any) -> None:  # noqa: ANN401 (a Body)
-    """Answer requests from a pipe, in order, until it ends."""
+def serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Body)
+    """Answer requests from a pipe, in order, until it ends, or memory runs out; return the exit status."""
     call_it = _namer()
     pipe.send(os.getpid())
     with contextlib.suppress(EOFError, ConnectionError):
@@ -122,5 +147,8 @@ def serve(pipe: "Connection[Any, Any]", body: Any) -> None:  # noqa: ANN401 (a B
                 pipe.send((ticket, True, body(request)))
             except (EOFError, ConnectionError):
                 raise
+            except MemoryError:
+                return MEMORY_RAN_OUT  # what has piled up in this process goes with it
             except Exception as error:  # noqa: BLE001 (whatever the body raises belongs to the runner)
                 pipe.send((ticket, False, portable(error)))
+    return 0

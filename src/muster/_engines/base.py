@@ -109,8 +109,11 @@ class Engine(Protocol):
     def brief(self, briefing: bytes) -> None:
         """Brief all workers, also those yet to come; requests submitted before keep the old briefing."""
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
-        """Hand a request to a worker, an idle one first, and to one of the machines to avoid only where all are."""
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
+        """Hand a request to a worker, an idle one first, and to one of the machines to avoid only where all are.
+
+        ``fresh``: to a worker that has answered nothing yet; an idle one makes way for it where there is none.
+        """
 
     def put_aside(self, machine: str) -> None:
         """Have the workers of a machine do nothing more; they leave, and what they were on is lost."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from muster.errors import EngineError
 
 from ._starter import SINGLE_THREADED, take
-from ._zygote import PID
+from ._zygote import MEMORY_RAN_OUT, PID
 from .base import Began, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
 _AHEAD: Final = 1
@@ -34,6 +34,8 @@ class _Worker:
     """The ticket that it is on, as far as that was told."""
     sent: int = 0
     """How many of the tickets were sent."""
+    has_worked: bool = False
+    """Whether it has answered a request: then it holds what it has loaded, and what the function has left behind."""
     unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
 
     def pass_on(self, ticket: int | None, message: object) -> None:
@@ -73,9 +75,9 @@ class CoresEngine:
         self._setup = pickle.dumps((tuple(preload), chosen, make_body))
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
-        self._began: list[Event] = []
         self._selector = selectors.DefaultSelector()
         self._deaths_at_start = 0
+        self._untold: list[Event] = []
         self._start()
 
     def _start(self) -> None:
@@ -109,10 +111,12 @@ class CoresEngine:
         for worker in self._live.values():
             worker.pass_on(None, briefing)
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         """Hand a request to the worker that holds the fewest, a ready one first; there is but one machine."""
         del avoid
         worker = min(self._live.values(), key=lambda worker: (not worker.pid, len(worker.tickets)))
+        if fresh:
+            worker = self._fresh() or self._replaced(worker)
         worker.pass_on(ticket, request)
         worker.tickets.append(ticket)
         self._note_beginning(worker)
@@ -121,14 +125,26 @@ class CoresEngine:
         """Have ``wait`` tell that a worker is on the first of its requests, where that is so since just now."""
         if worker.pid and worker.tickets and worker.tickets[0] != worker.current:
             worker.current = worker.tickets[0]
-            self._began.append(Began(worker.current, worker.name))
+            self._untold.append(Began(worker.current, worker.name))
+
+    def _fresh(self) -> _Worker | None:
+        """Find a worker that has had nothing to do yet, a ready one first."""
+        idle = [worker for worker in self._live.values() if not (worker.has_worked or worker.tickets)]
+        return min(idle, key=lambda worker: not worker.pid, default=None)
+
+    def _replaced(self, worker: _Worker) -> _Worker:
+        """Replace a worker by a new one, unless it is at work."""
+        if worker.tickets:
+            return worker
+        self._untold += self._bury(worker, "a fresh worker takes its place")
+        return self._fresh() or worker
 
     def put_aside(self, machine: str) -> None:
         """Do nothing: there would be no worker left."""
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what workers sent, and bury those that died."""
-        events, self._began = self._began, []
+        events, self._untold = self._untold, []
         for key, _ in self._selector.select(0 if events else timeout):
             worker = self._live.get(key.fd)
             if worker is None:
@@ -148,16 +164,18 @@ class CoresEngine:
             ticket, succeeded, answer = message
             worker.tickets.remove(ticket)
             worker.current = None
+            worker.has_worked = True
             worker.sent -= 1
             worker.catch_up()
             events.append((Done if succeeded else Failed)(ticket, answer, worker.name))
             self._note_beginning(worker)
-        events, self._began = [*events, *self._began], []
+        events, self._untold = [*events, *self._untold], []
         return events
 
-    def _bury(self, worker: _Worker) -> list[Event]:
+    def _bury(self, worker: _Worker, reason: str = "") -> list[Event]:
         self._forget(worker)
-        reason = self._cause_of_death(worker.pid)
+        cause = self._cause_of_death(worker.pid)
+        reason = reason or cause
         if not worker.pid:
             self._deaths_at_start += 1
             if self._deaths_at_start >= _DEATHS_AT_START:
@@ -192,6 +210,9 @@ class CoresEngine:
         events: list[Event] = []
         for worker in list(self._live.values()):
             self._forget(worker)
+            if worker.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(worker.pid, signal.SIGKILL)  # it died with its parent, but not what it started
             events += _lost(worker, "its parent process died", is_to_blame=False)
         self._zygote.end()
         self._start()
@@ -215,6 +236,8 @@ def _lost(worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Event]:
 
 def _said(status: int) -> str:
     if not os.WIFSIGNALED(status):
+        if os.waitstatus_to_exitcode(status) == MEMORY_RAN_OUT:
+            return "memory ran out"
         return f"the worker exited by itself with status {os.waitstatus_to_exitcode(status)}"
     number = os.WTERMSIG(status)
     if number == signal.SIGALRM:

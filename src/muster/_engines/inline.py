@@ -1,11 +1,8 @@
 """Answer requests in this very process, one at a time: for a debugger, and for the smallest of jobs."""
 
 import platform
-import signal
-import threading
 from collections import deque
 from collections.abc import Collection
-from types import FrameType
 from typing import Any, Final
 
 from .base import Began, Body, Done, Event, Failed, Joined, MakeBody, Slots
@@ -20,14 +17,11 @@ class InlineEngine:
     machines = 1
 
     def __init__(self, make_body: MakeBody) -> None:
-        """Make the worker body here; a time limit interrupts its call, where this is the main thread."""
+        """Make the worker body here."""
         self._body: Body = make_body()
         self._has_joined = False
         self._current: int | None = None
         self._queue: deque[tuple[int | None, Any]] = deque()
-        self._is_main = threading.current_thread() is threading.main_thread()
-        if self._is_main:
-            self._previous = signal.signal(signal.SIGALRM, _time_is_up)
 
     def slots(self) -> Slots:
         """Take one request at a time."""
@@ -37,9 +31,9 @@ class InlineEngine:
         """Brief the body, when what was submitted before is answered."""
         self._queue.append((None, briefing))
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         """Keep the request until somebody waits."""
-        del avoid
+        del avoid, fresh
         self._queue.append((ticket, request))
 
     def put_aside(self, machine: str) -> None:
@@ -70,10 +64,4 @@ class InlineEngine:
             return Failed(ticket, error, _NAME)
 
     def close(self) -> None:
-        """Give the alarm signal back."""
-        if self._is_main:
-            signal.signal(signal.SIGALRM, self._previous)
-
-
-def _time_is_up(_signal: int, _frame: FrameType | None) -> None:
-    raise TimeoutError("the function ran longer than the time limit")
+        """Do nothing: there are no processes to end."""

@@ -101,14 +101,14 @@ class RayEngine:
         for number in self._stations:
             self._line.send(("leave_message", number, None, briefing))
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = ()) -> None:
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         """Hand a request to the machine with the most idle workers, or else with the most room."""
         number, station = max(
             self._stations.items(),
             key=lambda item: (bool(item[1].workers) and item[1].machine not in avoid, item[1].idle, item[1].ahead),
         )
         station.tickets[ticket] = None
-        self._line.send(("leave_message", number, ticket, pickle.dumps(request)))
+        self._line.send(("leave_message", number, ticket, pickle.dumps((request, fresh))))
 
     def put_aside(self, machine: str) -> None:
         """Have a machine's station closed for good."""

@@ -1,0 +1,156 @@
+"""A time limit on one call, which holds whatever the call does with signals."""
+
+import contextlib
+import ctypes
+import mmap
+import os
+import signal
+import struct
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any, Final, Protocol
+
+_DEADLINE: Final = struct.Struct("d")
+_SIGEV_SIGNAL: Final = 0
+_SECONDS_AND_NANOSECONDS: Final = 4
+"""``struct itimerspec``: seconds and nanoseconds of the interval, then of the time until the timer expires."""
+
+
+class _Keeper(Protocol):
+    def start(self, seconds: float) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class _Interrupt:
+    """Raise ``TimeoutError`` in the call: in a process that has to go on. No signal interrupts other than main threads.
+
+    The handler is set for each call, as the function may have set its own, and the caller's comes back after it.
+    """
+
+    def __init__(self) -> None:
+        self._previous: Any = None
+
+    def start(self, seconds: float) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGALRM, _time_is_up)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def stop(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._previous)
+
+
+def _time_is_up(_signal: int, _frame: FrameType | None) -> None:
+    raise TimeoutError("the function ran longer than the time limit")
+
+
+class _Kill:
+    """Have the kernel kill this process: no handler, no mask and no call into C can keep that from happening.
+
+    The deadline lies in a page that the parent process shares: it tells this death from others by SIGKILL.
+    """
+
+    def __init__(self, page: mmap.mmap) -> None:
+        self._page = page
+        self._timer = _kernel_timer()
+
+    def start(self, seconds: float) -> None:
+        _DEADLINE.pack_into(self._page, 0, time.monotonic() + seconds)
+        if self._timer is None:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+        else:
+            self._timer(seconds)
+
+    def stop(self) -> None:
+        if self._timer is None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        else:
+            self._timer(0.0)
+        _DEADLINE.pack_into(self._page, 0, 0.0)
+
+
+class _SignalEvent(ctypes.Structure):
+    """``struct sigevent`` of Linux, which is 64 bytes long."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signal", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("padding", ctypes.c_byte * 48),
+    )
+
+
+class _KernelTimer:
+    """A POSIX timer that sends SIGKILL; called with the seconds from now on, 0 stops it."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._settime = library.timer_settime
+        self._timer = ctypes.c_void_p()
+        event = _SignalEvent(signal=signal.SIGKILL, notify=_SIGEV_SIGNAL)
+        if library.timer_create(time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)):
+            raise OSError(ctypes.get_errno(), "timer_create")
+
+    def __call__(self, seconds: float) -> None:
+        whole = int(seconds)
+        nanoseconds = max(int((seconds - whole) * 1e9), 0 < seconds < 1)  # 0 would mean no limit
+        setting = (ctypes.c_long * _SECONDS_AND_NANOSECONDS)(0, 0, whole, nanoseconds)
+        self._settime(self._timer, 0, setting, None)
+
+
+def _kernel_timer() -> _KernelTimer | None:
+    """Make a timer where the kernel has such; glibc before 2.34 keeps it in a library of its own."""
+    if sys.platform != "linux":
+        return None
+    for name in (None, "librt.so.1"):
+        with contextlib.suppress(OSError, AttributeError):
+            return _KernelTimer(ctypes.CDLL(name, use_errno=True))
+    return None
+
+
+_keeper: _Keeper = _Interrupt()
+
+
+class Limit:
+    """A context that lasts at most so many seconds; ``None`` allows any time."""
+
+    def __init__(self, seconds: float | None) -> None:
+        """Allow this many seconds."""
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        """Start the clock."""
+        if self._seconds:
+            _keeper.start(self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        if self._seconds:
+            _keeper.stop()
+
+
+def new_page() -> mmap.mmap:
+    """Make the page that a worker and the process that forks it share."""
+    return mmap.mmap(-1, mmap.PAGESIZE)
+
+
+def kill_when_over(page: mmap.mmap) -> None:
+    """Have this process killed from now on when a limit is over, and its deadline kept in a page."""
+    global _keeper  # noqa: PLW0603 (a process is killed, or interrupted, as a whole)
+    _keeper = _Kill(page)
+    os.register_at_fork(after_in_child=_interrupt)  # a timer is not inherited, and the page is this process's
+
+
+def _interrupt() -> None:
+    global _keeper  # noqa: PLW0603 (likewise)
+    _keeper = _Interrupt()
+
+
+def is_over(page: mmap.mmap) -> bool:
+    """Tell whether the process that was given this page was on a call that had reached its limit."""
+    deadline: float = _DEADLINE.unpack_from(page)[0]
+    return 0 < deadline <= time.monotonic()
