@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._formats._sources import format_of, is_within
+from muster._formats.compression import WRITTEN
 from muster._formats.volumes import Seal, SealParquet, header
 from muster._grown import OFFSETS, Grown, follow
 from muster._inputs import Inputs
@@ -39,6 +40,11 @@ class Finish:
             self.format, self._codec = options.output_format or options.format or inputs.format, ""
         else:
             self.format, self._codec = format_of(work.output, forced=options.output_format, default=options.format)
+        if self._codec and self._codec not in WRITTEN:
+            raise UsageError(
+                f"{work.output!r}: muster reads {self._codec}, but of compressed outputs it writes .gz and .zst alone,"
+                " which any number of workers can make together. Choose one of these."
+            )
         self.delimiter = "\t" if ".tsv" in Path(work.output).suffixes else ","
         self._grows = self.format != "parquet" and not self._codec and not work.is_folder
         self._grown: Grown | None = None

@@ -1,19 +1,19 @@
 """Find the input files and read bytes of them, on this computer or wherever fsspec can reach."""
 
-import contextlib
 import functools
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from muster._model import Source
 from muster._urls import filesystem, is_remote, stamp_of, unreachable
 from muster.errors import DataError, UsageError
 
+from .compression import CODECS
+
 FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-CODECS: Final = {".gz": "gzip", ".zst": "zstd"}
 
 _READ_ON: Final = 1 << 13
 _READ_ON_AT_MOST: Final = 1 << 22
@@ -40,8 +40,8 @@ def format_of(path: str, *, forced: str | None = None, default: str | None = Non
     if found is None:
         known = " ".join(FORMATS)
         raise UsageError(
-            f"{path!r} has no suffix that says its format. muster knows {known}, each but Parquet also with .gz or"
-            " .zst. Rename it, or say --format csv, jsonl or parquet."
+            f"{path!r} has no suffix that says its format. muster knows {known}, each but Parquet also with"
+            f" {' '.join(CODECS)}. Rename it, or say --format csv, jsonl or parquet."
         )
     if codec and found == "parquet":
         raise UsageError(f"{path!r}: a Parquet file is compressed inside. Use plain .parquet.")
@@ -184,46 +184,3 @@ def version(path: str) -> tuple[int, ...]:
         return ()
     status = Path(path).stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-@contextlib.contextmanager
-def open_stream(source: Source) -> Iterator[IO[bytes]]:
-    """Open a file as one stream of decompressed bytes. Raises ``DataError`` when it is not what its suffix says."""
-    import pyarrow as pa  # noqa: PLC0415 (only a compressed input needs Arrow in muster's own process)
-
-    raw: Any
-    if is_remote(source.path):
-        files, path = filesystem(source.path)
-        raw = pa.PythonFile(_Fetched(files.open(path, "rb"), source.path), mode="r")
-    else:
-        raw = pa.OSFile(os.fsencode(source.path))  # a name need not be text
-    with raw, pa.CompressedInputStream(raw, source.codec) if source.codec else raw as stream:
-        yield stream
-
-
-class _Fetched:
-    """A remote file whose failures are told from damaged data."""
-
-    closed = False
-
-    def __init__(self, file: IO[bytes], url: str) -> None:
-        self._file = file
-        self._url = url
-
-    def read(self, count: int) -> bytes:
-        try:
-            return self._file.read(count)
-        except Exception as error:
-            raise unreachable(self._url, error) from error
-
-    def close(self) -> None:
-        self.closed = True
-        self._file.close()
-
-
-def read_exactly(stream: IO[bytes], count: int, *, source: Source) -> bytes:
-    """Read ``count`` bytes of a stream, fewer only at its end."""
-    try:
-        return bytes(stream.read(count))
-    except OSError as error:
-        raise DataError(f"{source.name!r} is damaged or not {source.codec} data: {error}. Fetch it again.") from error

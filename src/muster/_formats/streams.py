@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from muster._model import Dialect, Part, Source, Spool
 from muster.errors import DataError
 
 from ._lines import records, scan, without_mark
-from ._sources import open_stream, read_exactly
 from ._stitch import Block, Stretch, stitch
+from .compression import Bytes, open_stream
 from .survey import ATOM_BYTES, numbered, refuse_long_tail
 
 BLOCK_BYTES: Final = 4 << 20
@@ -74,8 +74,8 @@ class Stream:
                     yield parts
                 data, origin = data[used:], origin + used
 
-    def _more(self, stream: IO[bytes]) -> bytes:
-        block = read_exactly(stream, BLOCK_BYTES, source=self._source)
+    def _more(self, stream: Bytes) -> bytes:
+        block = stream.read(BLOCK_BYTES)
         if self._decoder is None:
             return block
         try:
