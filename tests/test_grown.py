@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from muster._finish import Finish
 from muster._grown import OFFSETS, Starts, write_in_turn
 from muster._inputs import Inputs
-from muster._model import Options, Outcome, Piece, Place, Source, Task
+from muster._model import Options, Outcome, Piece, Place, Schema, Source, Task
 from muster._output import Work
 
 HEADER = b"a\n"
@@ -53,7 +53,11 @@ class Growing:
         name = f"{self.number}.rows"
         if place is None:
             (self.work.parts / name).write_bytes(text)
-        self.take(Outcome(wanted, 1, 1, Piece(name, len(text), zlib.crc32(text), 1, place), columns=("a",)))
+        self.take(
+            Outcome(
+                wanted, 1, 1, Piece(name, len(text), zlib.crc32(text), 1, place), schema=Schema(("a",), (("str",),))
+            )
+        )
         return place is not None
 
     def take(self, outcome: Outcome) -> None:
@@ -63,7 +67,7 @@ class Growing:
         self.kept[outcome.task.first] = outcome
         while (following := self.kept.get(self.frontier)) is not None:
             self.finish.make_way(following)
-            self.finish.append(following)
+            self.finish.append(following, ("a",))
             self.frontier = following.task.last
 
     def complete(self) -> bytes:

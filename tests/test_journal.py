@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from muster._journal import Journal, as_fields, as_outcome, replay
-from muster._model import Outcome, Piece, Seconds, Spool, Task
+from muster._model import Outcome, Piece, Schema, Seconds, Spool, Task
 
 
 @pytest.fixture
@@ -107,6 +107,7 @@ def test_an_event_for_which_there_is_no_room_leaves_no_trace(path: Path, already
         assert names(path) == ["one"] * bool(already)
 
 
+UNUSUAL = Schema(("a", "", "ü,\n"), (("int64",), ("missing object", "str"), ("empty bool",)))
 TASK = Task(0, 3, 5, 1, 100, 200, 40, 20, 45, 50, Spool("spool/1-0", 4096))
 
 
@@ -114,16 +115,15 @@ TASK = Task(0, 3, 5, 1, 100, 200, 40, 20, 45, 50, Spool("spool/1-0", 4096))
     "outcome",
     [
         Outcome(TASK, 5, 0, bad_rows=5, rejects=Piece("r", 12, 0xFFFFFFFF, 5)),
-        Outcome(Task(0, 0, 1, 0, 0, 8, 0, 1, 0, 1), 1, 1, output=Piece("o", 0, 0, 1), columns=("a", "", "ü,\n")),
-        Outcome(Task(0, 0, 1, 0, 0, 8, 0, 1, 0, 1), 1, 1, columns=()),
+        Outcome(Task(0, 0, 1, 0, 0, 8, 0, 1, 0, 1), 1, 1, output=Piece("o", 0, 0, 1), schema=UNUSUAL),
+        Outcome(Task(0, 0, 1, 0, 0, 8, 0, 1, 0, 1), 1, 1, schema=Schema()),
         Outcome(
             TASK,
             5,
             9,
             output=Piece("o", 9, 7, 9),
-            columns=("a", "b", "c"),
-            floats=frozenset({"a", "b"}),
-            integers=frozenset({"c"}),
+            schema=Schema(("a",), (("int64",),)),
+            written=Schema(("a", "b"), (("float64", "int64"), ("datetime us", "missing column"))),
             seconds=Seconds(0.5, 1.5, 0.25, 2.5),
         ),
     ],

@@ -215,13 +215,11 @@ def test_a_batch_that_comes_back_as_something_else_costs_the_row_that_made_it_so
         "None": "TypeError: the function returned NoneType, not a DataFrame",
         "df['n']": "TypeError: the function returned Series, not a DataFrame",
         "df.to_dict()": "TypeError: the function returned dict, not a DataFrame",
-        "df.assign(m=1)": "ColumnsError: the function returned columns ['n', 'text', 'm'], not ['n', 'text'] as before",
-        "df[['text', 'n']]": "ColumnsError: the function returned columns ['text', 'n'], not ['n', 'text'] as before",
     }
     body = [f"if (df['n'] == {n}).any():\n    return {returned}" for n, returned in enumerate(wrong, 2000)]
     place.function("\n".join([*body, "return df"]))
     place.rows()
-    assert_all_but(place, place.run("--workers", workers), [2000, 2001, 2002, 2003, 2004])
+    assert_all_but(place, place.run("--workers", workers), [2000, 2001, 2002])
     assert [reject["error"] for reject in place.rejects] == list(wrong.values())
     assert {reject["step"] for reject in place.rejects} == {"f"}
 

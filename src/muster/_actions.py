@@ -66,10 +66,17 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class NeverSettles:
+    """The function gives other columns each time that it is called, so no schema holds all results."""
+
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PutAside:
     """A machine fails tasks that others do: it shall do no more."""
 
     machine: str
 
 
-Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | PutAside
+Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | NeverSettles | PutAside

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from muster._formats._sources import format_of, is_within
 from muster._formats.compression import WRITTEN
-from muster._formats.volumes import Seal, SealParquet, header
+from muster._formats.volumes import Seal, SealParquet, ShareSchema, header
 from muster._grown import OFFSETS, Grown, follow
 from muster._inputs import Inputs
 from muster._model import Options, Outcome, Part, Place, Regrown, Task
 from muster._output import Work
+from muster._schema import united
 from muster.errors import EngineError, UsageError
 
 _VOLUME_BYTES: Final = 64 << 20
@@ -111,12 +112,12 @@ class Finish:
         self.moved = follow(self.moved, regrown)
         return regrown
 
-    def append(self, outcome: Outcome) -> Place | None:
+    def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> Place | None:
         """Take the rows that come next in the output; tell where they were moved to, unless they lie there already."""
         if self._grown is None:
             return None
-        if outcome.columns is not None and not self._has_header:
-            self._grown.begin_rows(self._header(outcome.columns))
+        if columns is not None and not self._has_header:
+            self._grown.begin_rows(self._header(columns))
             self._has_header = True
         if not self._has_header:
             return None
@@ -139,13 +140,14 @@ class Finish:
 
         An output without rows still has columns: those that the function gives a frame without rows.
         """
-        columns = next((outcome.columns for outcome in outcomes if outcome.columns is not None), None)
+        columns = _columns_of(outcomes)
         if columns is None and self._inputs.columns:
             blank = self._ask_for_columns(ask, first=max((outcome.task.last for outcome in outcomes), default=0))
-            outcomes, columns = [*outcomes, blank], blank.columns
+            outcomes = [*outcomes, blank]
+            columns = _columns_of(outcomes)
             if self._grows:
                 self.begin()
-                self.append(blank)
+                self.append(blank, columns)
                 self.pause()
         rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
         if self._closed:
@@ -181,15 +183,17 @@ class Finish:
         volumes = [list(group) for _, group in groupby(written, key=volume_of)] or [[]]
         place = work.staging or str(work.parts)
         pieces = [tuple(f"{place}/{o.output.name}" for o in group if o.output) for group in volumes]
-        if self.format == "parquet" and not work.is_folder:
+        is_parquet = self.format == "parquet"
+        if is_parquet and not work.is_folder:
             ask([SealParquet(tuple(pieces), str(work.unused(_COMPLETE)))])
             return []
+        schema = ask([ShareSchema(tuple(piece for volume in pieces for piece in volume))])[0] if is_parquet else b""
         first, head = self._header(columns), self._header(columns) if work.is_folder else b""
         suffix = f".{self.format}{_SUFFIX.get(self._codec, '')}"
         target = work.output.rstrip("/") if work.staging else str(work.sealed)
         names = [f"{target}/part-{at:05d}{suffix}" for at in range(len(pieces))]
         seals = [
-            Seal(piece, name, self.format, self._codec, head if at else first)
+            Seal(piece, name, self.format, self._codec, head if at else first, schema)
             for at, (piece, name) in enumerate(zip(pieces, names, strict=True))
         ]
         sealed = ask(seals)
@@ -205,6 +209,12 @@ class Finish:
         for name, size in zip(names, sizes, strict=True):
             grown.copy(Path(name), size)
         grown.close()
+
+
+def _columns_of(outcomes: Iterable[Outcome]) -> tuple[str, ...] | None:
+    """Name the columns of the output; nothing where no result said any."""
+    schemas = [outcome.schema for outcome in outcomes if outcome.schema is not None]
+    return united(schemas).columns if schemas else None
 
 
 def _check_apart(work: Work, inputs: Inputs) -> None:

@@ -5,13 +5,13 @@ import errno
 import json
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
 
-from muster._model import Outcome, Piece, Place, Seconds, Spool, Task
+from muster._model import Outcome, Piece, Place, Schema, Seconds, Spool, Task
 
 Event = dict[str, Any]
 _DIGITS: Final = 6
@@ -128,12 +128,11 @@ def as_fields(outcome: Outcome) -> Event:
         "bad_rows": outcome.bad_rows,
         "output": _piece_as_fields(outcome.output),
         "rejects": _piece_as_fields(outcome.rejects),
-        "columns": outcome.columns,
-        "floats": sorted(outcome.floats),
-        "integers": sorted(outcome.integers),
+        "schema": astuple(outcome.schema) if outcome.schema else None,
+        "written": astuple(outcome.written) if outcome.written else None,
         "seconds": {name: round(getattr(outcome.seconds, name), _DIGITS) for name in _SECONDS},
     }
-    return {name: value for name, value in told.items() if value or name == "task" or value == ()}
+    return {name: value for name, value in told.items() if value or name == "task"}
 
 
 def as_outcome(event: Event) -> Outcome:
@@ -147,11 +146,17 @@ def as_outcome(event: Event) -> Outcome:
         output=_as_piece(event.get("output")),
         rejects=_as_piece(event.get("rejects")),
         bad_rows=event.get("bad_rows", 0),
-        columns=tuple(event["columns"]) if "columns" in event else None,
-        floats=frozenset(event.get("floats", ())),
-        integers=frozenset(event.get("integers", ())),
+        schema=_as_schema(event.get("schema")),
+        written=_as_schema(event.get("written")),
         seconds=Seconds(**event["seconds"]),
     )
+
+
+def _as_schema(fields: list[list[Any]] | None) -> Schema | None:
+    if fields is None:
+        return None
+    columns, kinds = fields
+    return Schema(tuple(columns), tuple(map(tuple, kinds)))
 
 
 def _piece_as_fields(piece: Piece | None) -> Event:

@@ -77,11 +77,11 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What the output of every batch must look like: its columns, and which of them are decimal in some batch."""
+class Schema:
+    """The columns of results, in order, and the kinds that each has in some batch; ``_schema`` says what they mean."""
 
-    columns: tuple[str, ...] | None = None
-    floats: frozenset[str] = frozenset()
+    columns: tuple[str, ...] = ()
+    kinds: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,12 @@ class Task:
     lo: int
     hi: int
     spool: Spool | None = None
-    expected: Expected = Expected()
+    expected: Schema | None = None
+    """What is known already of the results of all batches."""
     bad_rows_left: int = 0
     condemned: str = ""
 
-    def again(self, number: int, *, expected: Expected, bad_rows_left: int) -> "Task":
+    def again(self, number: int, *, expected: Schema | None, bad_rows_left: int) -> "Task":
         """Make the same task under another number; written out, as it is made for every task there is."""
         return Task(
             number,
@@ -244,9 +245,10 @@ class Outcome:
     output: Piece | None = None
     rejects: Piece | None = None
     bad_rows: int = 0
-    columns: tuple[str, ...] | None = None
-    floats: frozenset[str] = frozenset()
-    integers: frozenset[str] = frozenset()
+    schema: Schema | None = None
+    """What the results of its own batches look like, whatever others do."""
+    written: Schema | None = None
+    """Under which schema its rows were written, where that is more than its own."""
     seconds: Seconds = Seconds()
     first_error: str = ""
     steps: tuple[StepMeasure, ...] = ()

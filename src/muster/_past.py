@@ -55,10 +55,7 @@ class Past:
                 self.columns = read_columns(event["columns"])
                 self.kept, self.moved = {}, {}
             case "kept":
-                outcome = as_outcome(event)
-                self.kept[outcome.task.first, outcome.task.lo] = outcome
-                if outcome.output and outcome.output.place:
-                    self.moved[outcome.output.name] = outcome.output.place
+                self._keep(event)
             case "moved":
                 self.moved[event["name"]] = Place(event["file"], event["offset"])
             case "regrown":
@@ -67,6 +64,15 @@ class Past:
                 self._drop(event["first"], event["last"], event["lo"])
             case _:
                 pass
+
+    def _keep(self, event: Event) -> None:
+        """Take an outcome over, unless an earlier version wrote it, which did not say what its rows look like."""
+        if "columns" in event:
+            return
+        outcome = as_outcome(event)
+        self.kept[outcome.task.first, outcome.task.lo] = outcome
+        if outcome.output and outcome.output.place:
+            self.moved[outcome.output.name] = outcome.output.place
 
     def result(self, visible: str) -> Result | None:
         """Tell what a run came to that had finished, if what stands there for all to see is still what it wrote.

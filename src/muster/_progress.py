@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from muster._actions import Action, Append, Drop, Forget, GiveUp, Keep, PutAside, Rewind, Submit, Widen
-from muster._model import Expected, Outcome, Part, Piece, Task
+from muster._actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSettles, PutAside, Rewind, Submit, Widen
+from muster._model import Outcome, Part, Piece, Task
+from muster._repeats import Repeats
+from muster._schema import Union
 from muster._suspects import Suspects
 
 TASK_SECONDS: Final = 1.0
@@ -50,21 +52,23 @@ class Progress:
         """Begin without parts.
 
         ``volume``: an output file, or a stretch of one, is made of about that much input; tasks do not cross its
-        borders. ``same_text``: an integer must be written ``1.0`` everywhere if its column is decimal anywhere.
+        borders. ``same_text``: the output is text, so all rows must be written under one schema from the start.
         ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows).
         """
         self.workers = workers
         self._max_bad_rows = max_bad_rows
         self._batch_rows = batch_rows
         self._volume = volume
-        self._same_text = same_text
+        self._union = Union(same_text=same_text)
         self._unit_bytes = unit_bytes
         self._parts: list[Part] = []
         self._volumes: list[int] = []
         self._in_volume = 0
+        self._rows = 0
         self._waiting: list[tuple[int, int]] = []
         self._waiting_weight = 0
         self._again: deque[Task] = deque()
+        self._repeats = Repeats()
         self._running: dict[int, Task] = {}
         self._deaths: dict[tuple[int, int, int], int] = {}
         self._bystander: dict[tuple[int, int, int], int] = {}
@@ -72,7 +76,6 @@ class Progress:
         self._kept: dict[_Key, Outcome] = {}
         self._frontier: _Key = (0, 0)
         self._last_stretch: _Key | None = None
-        self._expected = Expected()
         self._rate = 0.0
         self._next_number = 0
         self.bad_rows = 0
@@ -82,7 +85,7 @@ class Progress:
     @property
     def is_done(self) -> bool:
         """Tell whether every part is settled and no more will come."""
-        return self.is_complete and not (self._waiting or self._again or self._running)
+        return self.is_complete and not (self._waiting or self._again or self._running or self._repeats)
 
     @property
     def parts(self) -> int:
@@ -105,8 +108,8 @@ class Progress:
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """Name the columns of the output, once they are settled."""
-        return self._expected.columns
+        """Name the columns of the output, as far as results have told them."""
+        return None if self._union.schema is None else self._union.schema.columns
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -127,6 +130,7 @@ class Progress:
             else:
                 self._volumes.append(self._volumes[-1] if self._volumes else 0)
             self._in_volume += _weight(part)
+            self._rows += part.rows
             self._parts.append(part)
         self._wait_for(known, len(self._parts))
 
@@ -162,10 +166,11 @@ class Progress:
                 self._wait_for(index, index + 1)
         for index, covered in gaps.items():
             self._fill(index, sorted(covered))
-        actions: list[Action] = []
+        before = self.columns
         for outcome in outcomes:
-            actions += self._keep(outcome)
-        return [action for action in actions if not isinstance(action, Keep)]
+            self._union.learn(self._key(outcome), outcome.schema)
+            self._put(outcome)
+        return self._settle(before)
 
     def _fill(self, index: int, covered: list[tuple[int, int]]) -> None:
         part = self._parts[index]
@@ -178,6 +183,11 @@ class Progress:
     def submit(self, *, idle: int, ahead: int) -> list[Action]:
         """Hand out work to idle workers; ahead of time only while there is plenty, and never what killed a worker."""
         actions: list[Action] = []
+        if self._repeats and self.is_complete and not (self._waiting or self._again or self._running):
+            if self._repeats.is_in_vain(self.columns):
+                return [NeverSettles(self.columns or ())]
+            for task in self._repeats.let_go():
+                self._wait_again(task)
         while idle and self._again:
             actions.append(self._start(self._again.popleft()))
             idle -= 1
@@ -192,7 +202,7 @@ class Progress:
     def _start(self, task: Task) -> Submit:
         self._next_number += 1
         left = max(self._max_bad_rows - self.bad_rows, 0)
-        task = task.again(self._next_number, expected=self._expected, bad_rows_left=left)
+        task = task.again(self._next_number, expected=self._union.schema, bad_rows_left=left)
         self._running[task.number] = task
         return Submit(task, self._suspects.avoid(_name(task)), _name(task) in self._deaths)
 
@@ -264,7 +274,7 @@ class Progress:
             return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error)]
         self._learn_rate(task, outcome)
         was_cut_short = outcome.bad_rows > task.bad_rows_left  # and what used up the allowance was dropped since
-        if was_cut_short or not self._is_as_expected(outcome):
+        if was_cut_short:
             self._again.append(task)
             return []
         return self._keep(outcome)
@@ -279,36 +289,28 @@ class Progress:
             rate = weight / outcome.seconds.total
             self._rate = rate if not self._rate else (self._rate + rate) / 2
 
-    def _is_as_expected(self, outcome: Outcome) -> bool:
-        columns = self._expected.columns
-        if columns is not None and outcome.columns is not None and outcome.columns != columns:
-            return False
-        return not (self._same_text and outcome.integers & self._expected.floats)
-
     def _keep(self, outcome: Outcome) -> list[Action]:
-        actions: list[Action] = [Keep(outcome)]
+        """Keep an outcome, unless it was written too narrowly; so may others have been, as is known now."""
+        before = self.columns
+        has_changed = self._union.learn(self._key(outcome), outcome.schema)
+        if not self._union.is_written_so(outcome):
+            self._do_again(outcome.task)
+            return self._settle(before) if has_changed else []
+        self._put(outcome)
+        return [Keep(outcome), *(self._settle(before) if has_changed else self._advance())]
+
+    def _put(self, outcome: Outcome) -> None:
         self._kept[self._key(outcome)] = outcome
         self.bad_rows += outcome.bad_rows
         self.rows_done += outcome.rows_in
-        before = self._expected
-        if outcome.floats - before.floats:
-            self._expected = replace(before, floats=before.floats | outcome.floats)
-        actions += self._advance()
-        if self._expected != before or not self._is_as_expected(outcome):  # the latter after a crash before a drop
-            actions += self._drop_unexpected()
-        return actions
 
     def _key(self, outcome: Outcome) -> _Key:
         return outcome.task.first, outcome.task.lo - outcome.task.row
 
     def _advance(self) -> list[Action]:
-        """Append what has become next; the first outcome in the input that has columns settles them."""
+        """Append what has become next."""
         actions: list[Action] = []
         while (outcome := self._kept.get(self._frontier)) is not None:
-            if self._expected.columns is None and outcome.columns is not None:
-                self._expected = replace(self._expected, columns=outcome.columns)
-            elif not self._is_as_expected(outcome):
-                break
             actions += [Append(outcome), *self._lengthen(outcome)]
             task = outcome.task
             self._frontier = (task.last, 0) if task.reaches_end else (task.first, task.hi - task.row)
@@ -324,25 +326,32 @@ class Progress:
         self._kept[self._key(before)] = _stretch(before, outcome)
         return [Forget(outcome.output.name)] if before.output and outcome.output else []
 
-    def _drop_unexpected(self) -> list[Action]:
-        actions: list[Action] = []
-        for key, outcome in sorted(self._kept.items()):
-            if self._is_as_expected(outcome):
-                continue
+    def _settle(self, columns_before: tuple[str, ...] | None) -> list[Action]:
+        """Drop what is not written as it must be now, and append what is; under another header, from the start."""
+        stale = [(key, kept) for key, kept in sorted(self._kept.items()) if not self._union.is_written_so(kept)]
+        for key, outcome in stale:
             del self._kept[key]
             self.bad_rows -= outcome.bad_rows
             self.rows_done -= outcome.rows_in
-            actions.append(Drop(outcome))
-            if outcome.task.is_whole:
-                self._wait_for(outcome.task.first, outcome.task.last)
-            else:
-                self._again.append(outcome.task)
-            if key < self._frontier and not any(isinstance(action, Rewind) for action in actions):
-                actions.append(Rewind())
-        if any(isinstance(action, Rewind) for action in actions):
+            self._do_again(outcome.task)
+        actions: list[Action] = [Drop(outcome) for _, outcome in stale]
+        if self._frontier > (0, 0) and (
+            self.columns != columns_before or any(key < self._frontier for key, _ in stale)
+        ):
             self._frontier, self._last_stretch = (0, 0), None
-            actions += self._advance()
-        return actions
+            actions.append(Rewind())
+        return actions + self._advance()
+
+    def _do_again(self, task: Task) -> None:
+        """Have rows done again that were written under a schema that has grown since."""
+        if self._repeats.has_room_for(task, rows=self._rows):
+            self._wait_again(task)
+
+    def _wait_again(self, task: Task) -> None:
+        if task.is_whole:
+            self._wait_for(task.first, task.last)
+        else:
+            self._again.append(task)
 
     def lost(self, number: int, reason: str, *, began: bool, machine: str = "") -> list[Action]:
         """Take back a task whose worker died: try again, then halve it until what kills workers stands alone.
@@ -394,7 +403,7 @@ def _continues(before: Outcome, outcome: Outcome) -> bool:
         and one.is_whole
         and other.is_whole
         and not (before.bad_rows or outcome.bad_rows)
-        and (before.columns, before.floats, before.integers) == (outcome.columns, outcome.floats, outcome.integers)
+        and (before.schema, before.written) == (outcome.schema, outcome.written)
     )
 
 
@@ -412,9 +421,8 @@ def _stretch(before: Outcome, outcome: Outcome) -> Outcome:
         before.rows_in + outcome.rows_in,
         before.rows_out + outcome.rows_out,
         piece,
-        columns=before.columns,
-        floats=before.floats,
-        integers=before.integers,
+        schema=before.schema,
+        written=before.written,
         seconds=before.seconds + outcome.seconds,
     )
 

@@ -24,7 +24,7 @@ from muster._output import Work
 from muster._past import Kept, Past
 from muster._prepare import Preparation
 from muster._progress import Progress
-from muster.errors import EngineError, TooManyBadRowsError
+from muster.errors import ColumnsError, EngineError, MusterError, TooManyBadRowsError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -349,9 +349,14 @@ class _Runner:
                     self._brief()
                 case _actions.Widen(outcome):
                     return outcome
-                case _actions.GiveUp(bad_rows, first_error):
-                    raise TooManyBadRowsError.of(bad_rows, allowed=self._allowed, first_error=first_error)
+                case _actions.GiveUp() | _actions.NeverSettles():
+                    raise self._reason_to_stop(action)
         return None
+
+    def _reason_to_stop(self, action: _actions.GiveUp | _actions.NeverSettles) -> MusterError:
+        if isinstance(action, _actions.NeverSettles):
+            return ColumnsError.of(action.columns)
+        return TooManyBadRowsError.of(action.bad_rows, allowed=self._allowed, first_error=action.first_error)
 
     def _pass_on(self, action: _actions.Submit | _actions.PutAside) -> None:
         """Have the engine do what it shall."""
@@ -366,7 +371,8 @@ class _Runner:
         if regrown := self._finish.make_way(outcome):
             self._write("regrown", **dataclasses.asdict(regrown))
             self._brief()
-        place = self._finish.append(outcome)
+        columns = self._progress.columns if self._progress else None
+        place = self._finish.append(outcome, columns)
         if place is not None and outcome.output is not None:
             self._write("moved", name=outcome.output.name, file=place.file, offset=place.offset)
             (self.work.parts / outcome.output.name).unlink(missing_ok=True)

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import pyarrow as pa
-
 from muster import _targets
 from muster._code import user_traceback
 from muster._engines._limit import Limit
 from muster._formats import _rows
+from muster._formats._results import Reply, reply_of
 from muster._measures import OTHER_REASONS, StepSum, bin_of
 from muster._model import Briefing, Reason
 from muster.errors import UserCodeError
@@ -23,10 +22,6 @@ _VARIABLE: Final = re.compile(r"""'[^']*'|"[^"]*"|\b[+-]?\d[\w.+-]*""")
 _REASON_LENGTH: Final = 200
 _EXAMPLE_LENGTH: Final = 2000
 _MOST_REASONS: Final = 20
-
-
-class ColumnsError(ValueError):
-    """Say that a batch came back with other columns than the batches before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +56,9 @@ class MemoryBlame:
 
 @dataclass(slots=True)
 class Steps:
-    """The steps of a stage, called on one batch after another; ``bad`` collects the rows that they raised on.
-
-    All results have the same columns: those of ``columns``, or of the first result when that is ``None``.
-    """
+    """The steps of a stage, called on one batch after another; ``bad`` collects the rows that they raised on."""
 
     briefing: Briefing
-    columns: tuple[str, ...] | None
     bad_rows_left: int
     memory: MemoryBlame
     bad: dict[int, BadRow] = field(default_factory=dict)
@@ -89,8 +80,8 @@ class Steps:
         """Tell whether more rows were bad than the run allows."""
         return len(self.bad) > self.bad_rows_left
 
-    def results(self, rows: _rows.Rows) -> Iterator[pa.Table]:
-        """Yield the results of a batch's good rows, in order: one table where no row is bad.
+    def results(self, rows: _rows.Rows) -> Iterator[Reply]:
+        """Yield the results of a batch's good rows, in order: one reply where no row is bad.
 
         Raises ``MemoryError`` where that may not be the fault of these rows, but of calls before.
         """
@@ -102,7 +93,7 @@ class Steps:
         yield from self._sift(rows, result)
         self.sorting += time.perf_counter() - self.seconds - began
 
-    def _sift(self, rows: _rows.Rows, failure: _Failure | None) -> Iterator[pa.Table]:
+    def _sift(self, rows: _rows.Rows, failure: _Failure | None) -> Iterator[Reply]:
         """Halve until the bad rows stand alone; ``failure`` is that of all these rows, where it is known.
 
         Where one half succeeds, the other must hold the culprit, so it is halved without a call: one bad row among n
@@ -128,7 +119,7 @@ class Steps:
         if not self.exhausted:
             yield from self._sift(right, None)
 
-    def _attempt(self, rows: _rows.Rows) -> pa.Table | _Failure:
+    def _attempt(self, rows: _rows.Rows) -> Reply | _Failure:
         step, counts = "", [len(rows.numbers)]
         try:
             frame: Any = rows.table
@@ -140,7 +131,7 @@ class Steps:
                 with Limit(self.briefing.timeout), _Stopwatch(self.sums[at]):
                     frame = function(wanted)
                 counts.append(len(frame) if hasattr(frame, "__len__") else 0)
-            table = self._checked(_rows.from_result(frame, nested=_NESTED[self.briefing.format]))
+            reply = reply_of(frame, nested=_NESTED[self.briefing.format])
         except UserCodeError:
             raise
         except MemoryError as error:
@@ -153,7 +144,7 @@ class Steps:
         for at, one in enumerate(self.sums):
             one.rows_in += counts[at]
             one.rows_out += counts[at + 1]
-        return table
+        return reply
 
     def _as_wanted(self, frame: Any, wanted: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if wanted == "pandas" and first:
@@ -167,16 +158,6 @@ class Steps:
 
             return pl.from_arrow(table)
         return table if wanted == "pyarrow" else table.to_pandas(use_threads=False)
-
-    def _checked(self, table: pa.Table) -> pa.Table:
-        columns = tuple(table.column_names)
-        if not columns and not len(table):  # pd.DataFrame() for "nothing here": it says nothing about columns
-            return table
-        if self.columns is None:
-            self.columns = columns
-        if columns != self.columns:
-            raise ColumnsError(f"the function returned columns {list(columns)}, not {list(self.columns)} as before")
-        return table
 
     def _reject(self, row: int, failure: _Failure) -> None:
         error = failure.error

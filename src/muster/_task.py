@@ -5,7 +5,7 @@ import json
 import pickle
 import time
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import pyarrow as pa
 from muster import _targets
 from muster._formats import _kinds, _rows, csv, csv_text
 from muster._formats._lines import records
+from muster._formats._results import Reply, shaped
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
-from muster._model import Briefing, Outcome, Piece, Seconds, StepMeasure, Task
+from muster._model import Briefing, Outcome, Piece, Schema, Seconds, StepMeasure, Task
+from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
 from muster._urls import put
 from muster._vitals import Vitals
@@ -76,10 +78,9 @@ class _Work:
         rows = self._read()
         if rows.misfits:
             return Outcome(self.task, 0, 0, misfits=rows.misfits)
-        steps = Steps(self.briefing, self.task.expected.columns, self.task.bad_rows_left, self.memory)
+        steps = Steps(self.briefing, self.task.bad_rows_left, self.memory)
         steps.bad.update({row: BadRow(self._reader, error) for row, error in rows.bad.items()})
-        results = [table for batch in self._batches(rows) if not steps.exhausted for table in steps.results(batch)]
-        tables = [table for table in results if table.num_columns]
+        replies = [reply for batch in self._batches(rows) if not steps.exhausted for reply in steps.results(batch)]
         applied = time.perf_counter()
         first_error = next((f"{bad.error}\n{bad.traceback}".strip() for bad in steps.bad.values()), "")
         outcome = Outcome(
@@ -91,7 +92,7 @@ class _Work:
             )
         sorted_out = time.perf_counter()
         if not steps.exhausted:
-            outcome = self._write(outcome, tables)
+            outcome = self._write(outcome, replies)
         ended = time.perf_counter()
         return dataclasses.replace(
             outcome,
@@ -183,32 +184,31 @@ class _Work:
             if len(batch.numbers):
                 yield batch
 
-    def _write(self, outcome: Outcome, tables: list[pa.Table]) -> Outcome:
-        if not tables:
+    def _write(self, outcome: Outcome, replies: list[Reply]) -> Outcome:
+        schemas = [reply.schema for reply in replies if reply.schema is not None]
+        if not schemas:
             return outcome
-        floats = {column.name for table in tables for column in table.schema if pa.types.is_floating(column.type)}
-        tables = [_as_floats(table, floats | self.task.expected.floats) for table in tables]
-        integers = {column.name for table in tables for column in table.schema if pa.types.is_integer(column.type)}
-        rows = sum(len(table) for table in tables)
+        own, rows = united(schemas), sum(reply.rows for reply in replies)
+        schema = united([self.task.expected or own, own])
+        texts = self._render([reply for reply in replies if reply.schema is not None], schema)
         return dataclasses.replace(
             outcome,
             rows_out=rows,
-            output=self._write_piece("rows", self._render(tables), rows),
-            columns=tuple(tables[0].column_names),
-            floats=frozenset(floats),
-            integers=frozenset(integers),
+            output=self._write_piece("rows", texts, rows) if rows or self.briefing.format == "parquet" else None,
+            schema=own,
+            written=None if schema == own else schema,
         )
 
-    def _render(self, tables: list[pa.Table]) -> list[bytes | memoryview]:
+    def _render(self, replies: Sequence[Reply], schema: Schema) -> list[bytes | memoryview]:
         if self.briefing.format == "csv":
-            return [csv_text.render(table, delimiter=self.briefing.delimiter) for table in tables]
+            return [_as_csv(reply, schema, delimiter=self.briefing.delimiter) for reply in replies]
         if self.briefing.format == "jsonl":
             from muster._formats import jsonl  # noqa: PLC0415 (likewise)
 
-            return [jsonl.render(table) for table in tables]
-        from muster._formats import parquet  # noqa: PLC0415 (likewise)
+            return [jsonl.render(shaped(reply, schema)[0], rows=reply.rows) for reply in replies]
+        from muster._formats import parquet, parquet_schema  # noqa: PLC0415 (likewise)
 
-        return [parquet.render(parquet.joined(tables))]
+        return [parquet.render(parquet_schema.piece(replies))]
 
     def _write_piece(self, kind: str, texts: Sequence[bytes | memoryview], rows: int) -> Piece:
         path = Path(f"{self.briefing.folder}-{self.task.number}.{kind}")
@@ -258,9 +258,10 @@ class _Work:
         return {task.row + at: (task.start + offset, text) for at, (offset, text) in found.items()}
 
 
-def _as_floats(table: pa.Table, names: Collection[str]) -> pa.Table:
-    """Make integer columns decimal that are decimal in another batch, as pandas would on the whole."""
-    for at, column in enumerate(table.schema):
-        if column.name in names and pa.types.is_integer(column.type):
-            table = table.set_column(at, column.name, table.column(at).cast(pa.float64(), safe=False))
-    return table
+def _as_csv(reply: Reply, schema: Schema, *, delimiter: str) -> bytes | memoryview:
+    table, forms = shaped(reply, schema)
+    if not table.num_columns:
+        return b"\n" * reply.rows  # as pandas writes rows without columns
+    places = list(map(str, range(table.num_columns)))  # a name may stand twice
+    fine = {place: form for place, form in zip(places, forms, strict=True) if form}
+    return csv_text.render(table.rename_columns(places), delimiter=delimiter, forms=fine)

@@ -7,11 +7,13 @@
      ├── DataError             1  the data stopped the run
      │    └── TooManyBadRowsError    more rows were rejected than --max-bad-rows allows
      ├── UserCodeError         1  the user's function or its imports stopped the run
+     │    └── ColumnsError          the function gives other columns each time that it is called
      └── EngineError           3  the infrastructure failed: workers, disk, network
 
 Every message has three beats: what happened, why, what to type next.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 
@@ -68,6 +70,20 @@ class UserCodeError(MusterError):
     def __reduce__(self) -> tuple[type["UserCodeError"], tuple[str, str]]:
         """Survive pickling with both arguments."""
         return type(self), (str(self), self.details)
+
+
+class ColumnsError(UserCodeError):
+    """Say that a function gives other columns each time that it is called on the same rows."""
+
+    @classmethod
+    def of(cls, columns: Sequence[str]) -> Self:
+        """Say how many there are by now, and name the last ones."""
+        return cls(
+            f"The function gives new columns each time that it is called on the same rows: there are {len(columns)} by"
+            f" now, the last of them {', '.join(map(repr, columns[-3:]))}. So there is no header that fits all rows."
+            " Have it name columns by what the rows hold, not by chance or time, and type the command again with"
+            " --fresh."
+        )
 
 
 class EngineError(MusterError):

@@ -4,7 +4,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from muster.errors import DataError
 
 from ._rows import Rows, type_of
 from ._sources import version
+from .parquet_schema import shared, typed
 
 _UNNAMED_INDEX: Final = re.compile(r"__index_level_\d+__")
 
@@ -145,34 +146,20 @@ def render(table: pa.Table) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Put the results of several batches together. Raises ``DataError`` when a column has types that do not mix."""
-    return _typed(tables, _shared([table.schema for table in tables]))
+def schema_of(pieces: Iterable[str]) -> pa.Schema:
+    """Find the schema that the pieces of a run share; see ``parquet_schema``."""
+    return shared([_open(piece).schema_arrow for piece in pieces])
 
 
-def schema_of(paths: Iterable[Path]) -> pa.Schema:
-    """Find the schema that the files of a run share; a column may be null or integer in some and wider in others."""
-    schemas = [pq.read_schema(_bytes_of(path)) for path in paths]
-    return _shared(schemas) if schemas else pa.schema([])
-
-
-def _shared(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    try:
-        return pa.unify_schemas([schema.remove_metadata() for schema in schemas], promote_options="permissive")
-    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-        raise DataError(
-            f"The function returned a column with types that one Parquet column cannot hold: {error}."
-            " Make it return the same type for every batch, for example with astype(str)."
-        ) from error
-
-
-def _typed(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
-    return pa.concat_tables([table.cast(schema) for table in tables]).combine_chunks()
+def read_schema(data: bytes) -> pa.Schema:
+    """Read a schema that Arrow wrote."""
+    return pa.ipc.read_schema(pa.py_buffer(data))
 
 
 def merge(volumes: Iterable[list[Path]], schema: pa.Schema, output: Path) -> None:
     """Write one file from many; each volume's rows become one row group."""
     with _bytes_of(output, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for paths in volumes:
-            table = _typed([pq.read_table(_bytes_of(path)) for path in paths], schema)
+            tables = [typed(pq.read_table(_bytes_of(path)), schema) for path in paths]
+            table = pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
             writer.write_table(table, row_group_size=max(len(table), 1))

@@ -29,6 +29,8 @@ class Seal:
     format: str
     codec: str = ""
     header: bytes = b""
+    schema: bytes = b""
+    """That of all Parquet files of the output, as Arrow writes it."""
 
     def answer(self) -> tuple[int, str]:
         """Write it; tell its size in bytes and its SHA-256."""
@@ -37,8 +39,7 @@ class Seal:
         if self.format == "parquet":
             from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
 
-            paths = [Path(piece) for piece in self.pieces]
-            parquet.merge([paths], parquet.schema_of(paths), Path(self.output))
+            parquet.merge([[Path(piece) for piece in self.pieces]], parquet.read_schema(self.schema), Path(self.output))
         elif self.codec:
             data = self.header + b"".join(Path(piece).read_bytes() for piece in self.pieces)
             Path(self.output).write_bytes(compress(data, self.codec))
@@ -66,6 +67,19 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareSchema:
+    """Ask for the schema of all Parquet files of an output, whose pieces are given in the order of the input."""
+
+    pieces: tuple[str, ...]
+
+    def answer(self) -> bytes:
+        """Find it, in what the pieces say. Raises ``DataError`` when they cannot share one."""
+        from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
+
+        return bytes(parquet.schema_of(self.pieces).serialize().to_pybytes())
+
+
+@dataclass(frozen=True, slots=True)
 class SealParquet:
     """Ask for one Parquet file made of all pieces, a row group for each volume."""
 
@@ -77,7 +91,7 @@ class SealParquet:
         from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
 
         volumes = [[Path(piece) for piece in volume] for volume in self.volumes]
-        schema = parquet.schema_of([path for volume in volumes for path in volume])
+        schema = parquet.schema_of([piece for volume in self.volumes for piece in volume])
         parquet.merge(volumes, schema, Path(self.output))
         return Path(self.output).stat().st_size
 

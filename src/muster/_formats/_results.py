@@ -1,0 +1,90 @@
+"""What a function gave back for a batch, what it says of the schema, and how it becomes part of the whole."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pyarrow as pa
+
+from muster._model import Schema
+from muster._schema import EMPTY, MISSING, by_column, form
+
+from . import _moments
+from ._rows import from_result
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A table of results; ``rows`` counts them also where it has no column."""
+
+    table: pa.Table
+    rows: int
+    schema: Schema | None
+    """Nothing where the function returned ``pd.DataFrame()``, for "nothing here"."""
+
+
+def reply_of(result: object, *, nested: str) -> Reply:
+    """Make a table of what a function returned. Raises ``TypeError`` when that is no frame.
+
+    ``nested`` says what lists and dicts become, as in ``from_result``.
+    """
+    table = from_result(result, nested=nested)
+    rows = len(cast("Any", result))
+    if not table.num_columns and not rows:
+        return Reply(table, 0, None)
+    named = zip(_dtypes(result, table), table.columns, strict=True)
+    kinds = tuple((_kind(dtype, column, is_shown=nested == "text"),) for dtype, column in named)
+    return Reply(table, rows, Schema(tuple(table.column_names), kinds))
+
+
+def _dtypes(result: object, table: pa.Table) -> Iterable[Any]:
+    import pandas as pd  # noqa: PLC0415 (loaded already wherever a frame can have come from)
+
+    return result.dtypes if isinstance(result, pd.DataFrame) else table.schema.types
+
+
+def _kind(dtype: Any, column: pa.ChunkedArray, *, is_shown: bool) -> str:  # noqa: ANN401 (a dtype of anybody's)
+    """Name what a column holds, for ``_schema``."""
+    kind = _name(dtype)
+    if not len(column):
+        return EMPTY + kind
+    if column.null_count == len(column):
+        return MISSING + kind
+    fineness = _moments.form_of(column) if is_shown else None
+    if fineness is None:
+        return kind
+    return f"{'timespan' if pa.types.is_duration(column.type) else 'datetime'} {fineness}"
+
+
+def _name(dtype: Any) -> str:  # noqa: ANN401 (likewise)
+    dtype = getattr(dtype, "pyarrow_dtype", dtype)
+    if isinstance(dtype, pa.DataType):  # whose numbers can be missing
+        if pa.types.is_integer(dtype):
+            return str(dtype).replace("uint", "UInt").replace("int", "Int")
+        if pa.types.is_floating(dtype):
+            return f"Float{dtype.bit_width}"
+        return "str" if pa.types.is_string(dtype) or pa.types.is_large_string(dtype) else "object"
+    if dtype.kind in "biuf":
+        return str(dtype.name)
+    return "str" if dtype.name in {"str", "string"} else "object"
+
+
+def shaped(reply: Reply, schema: Schema) -> tuple[pa.Table, Sequence[str]]:
+    """Give a table all columns of a schema, with the numbers that text shall show; also how fine moments are shown."""
+    own = reply.schema
+    if own is None or own == schema:
+        return reply.table, [""] * reply.table.num_columns
+    place = {column: at for at, column in enumerate(by_column(own))}
+    columns, forms = [], []
+    for column, kinds in by_column(schema).items():
+        at = place.get(column)
+        shown = form(own.kinds[at][0], kinds) if at is not None else ""
+        values = pa.nulls(reply.rows) if at is None else reply.table.column(at)
+        columns.append(values.cast(pa.float64(), safe=False) if shown == "float64" else values)
+        forms.append("" if shown == "float64" else shown)
+    fields = [reply.table.field(place[column]) if column in place else None for column in by_column(schema)]
+    named = [
+        pa.field(name, values.type, metadata=field.metadata if field else None)
+        for name, values, field in zip(schema.columns, columns, fields, strict=True)
+    ]
+    return pa.table(columns, schema=pa.schema(named)), forms

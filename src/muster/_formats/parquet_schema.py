@@ -1,0 +1,155 @@
+"""Find the types that all results of a run share in Parquet: those that pandas would give the whole."""
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Final
+
+import pyarrow as pa
+
+from muster._schema import ABSENT, EMPTY, MISSING, form, numbered, solid
+from muster.errors import DataError
+
+from ._results import Reply
+
+_KINDS: Final = b"muster.kinds"
+_ROWS: Final = b"muster.rows"
+_SEPARATOR: Final = b"\n"
+
+
+def piece(replies: Sequence[Reply]) -> pa.Table:
+    """Put the results of a task together, in a table that says of which kinds they are, and how many rows it has.
+
+    An integer beside a gap stays one as yet: what the other pieces hold decides.
+    """
+    tables = [_labelled(reply) for reply in replies]
+    schema = _united([table.schema for table in tables])
+    whole = pa.concat_tables([typed(table, schema) for table in tables])
+    rows = sum(reply.rows for reply in replies)
+    return whole.replace_schema_metadata({_ROWS: str(rows).encode()}).combine_chunks()
+
+
+def _labelled(reply: Reply) -> pa.Table:
+    kinds = reply.schema.kinds if reply.schema else ()
+    fields = [
+        field.with_metadata({_KINDS: _SEPARATOR.join(kind.encode() for kind in own)})
+        for field, own in zip(reply.table.schema, kinds, strict=True)
+    ]
+    return pa.table(reply.table.columns, schema=pa.schema(fields, {_ROWS: str(reply.rows).encode()}))
+
+
+def shared(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Find the schema of the whole from those of its pieces, in the order of the input.
+
+    Raises ``DataError`` where a column holds what one Parquet column cannot.
+    """
+    united = _united(schemas)
+    return pa.schema([pa.field(field.name, _as_in_pandas(field)) for field in united])
+
+
+def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Give a piece the columns and types of a schema. Raises ``DataError`` where a value does not fit."""
+    rows = _rows(table.schema) or len(table)
+    columns = dict(zip(numbered(table.column_names), table.columns, strict=True))
+    arrays = [
+        _cast(columns[column], field) if column in columns else pa.nulls(rows, field.type)
+        for column, field in zip(numbered(schema.names), schema, strict=True)
+    ]
+    return pa.table(arrays, schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    if column.type == field.type:
+        return column
+    if column.null_count == len(column):
+        return pa.nulls(len(column), field.type)
+    try:
+        return column.cast(field.type, safe=not pa.types.is_floating(field.type))  # pandas takes the nearest float, too
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise _refused(field.name, column.type, field.type, why=f" ({error})") from error
+
+
+def _united(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Unite columns by name, in the order of their first appearance; they keep in mind of which kinds they are."""
+    fields: dict[tuple[str, int], list[pa.Field]] = {}
+    for schema in schemas:
+        for column, field in zip(numbered(schema.names), schema, strict=True):
+            fields.setdefault(column, []).append(field)
+    with_rows = sum(_rows(schema) > 0 for schema in schemas)
+    return pa.schema([_field(same, with_rows=with_rows) for same in fields.values()])
+
+
+def _field(fields: Sequence[pa.Field], *, with_rows: int) -> pa.Field:
+    kinds = {kind for field in fields for kind in _kinds(field)}
+    if sum(not all(kind.startswith(EMPTY) for kind in _kinds(field)) for field in fields) < with_rows:
+        kinds.add(ABSENT)
+    name = fields[0].name
+    united = reduce(lambda one, other: _wider(one, other, name), dict.fromkeys(_telling(fields)))
+    return pa.field(name, united, metadata={_KINDS: _SEPARATOR.join(kind.encode() for kind in sorted(kinds))})
+
+
+def _telling(fields: Sequence[pa.Field]) -> list[pa.DataType]:
+    """List the types that count: of columns with values, else of those with rows, else of all."""
+    with_values = [field.type for field in fields if solid(_kinds(field))]
+    with_rows = [field.type for field in fields if any(kind.startswith(MISSING) for kind in _kinds(field))]
+    types = with_values or with_rows or [field.type for field in fields]
+    return types if with_values else ([kind for kind in types if not pa.types.is_null(kind)] or types)[:1]
+
+
+def _wider(one: pa.DataType, other: pa.DataType, name: str) -> pa.DataType:
+    """Find the type that holds the values of both."""
+    if _is_number(one) and _is_number(other):
+        return _wider_number(one, other)
+    mixes = {pa.types.is_decimal(kind) + 2 * pa.types.is_floating(kind) for kind in (one, other)}
+    if mixes == {1, 2}:  # Arrow would make decimals inexact
+        raise _refused(name, one, other)
+    if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz and other.tz:
+        other = pa.timestamp(other.unit, one.tz)  # the same moments
+    plain = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (one, other)]
+    try:
+        schemas = [pa.schema([(name, kind)]) for kind in plain]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+        raise _refused(name, one, other) from error
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _wider_number(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """Promote as pandas does, except that 64-bit integers of both signs keep their digits."""
+    if pa.types.is_floating(one) or pa.types.is_floating(other):
+        both = {one, other}
+        if both <= {pa.float16(), pa.float32(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16()}:
+            return pa.float32()
+        return pa.float64()
+    if pa.types.is_signed_integer(one) == pa.types.is_signed_integer(other):
+        return max(one, other, key=lambda kind: kind.bit_width)
+    signed, unsigned = (one, other) if pa.types.is_signed_integer(one) else (other, one)
+    bits = max(signed.bit_width, 2 * unsigned.bit_width)
+    return {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}.get(bits, pa.uint64())
+
+
+def _as_in_pandas(field: pa.Field) -> pa.DataType:
+    """Make integers decimal that pandas would, because the column is missing in some batch."""
+    kinds = tuple(_kinds(field))
+    if _is_number(field.type) and any(form(kind, kinds) == "float64" for kind in solid(kinds)):
+        return pa.float32() if field.type == pa.float32() else pa.float64()
+    return field.type
+
+
+def _kinds(field: pa.Field) -> list[str]:
+    told = (field.metadata or {}).get(_KINDS, b"")
+    return [kind.decode() for kind in told.split(_SEPARATOR)] if told else []
+
+
+def _rows(schema: pa.Schema) -> int:
+    return int((schema.metadata or {}).get(_ROWS, b"0"))
+
+
+def _refused(name: str, one: pa.DataType, other: pa.DataType, why: str = "") -> DataError:
+    return DataError(
+        f"Column {name!r} of the results is {one} in some batches and {other} in others, which one Parquet column"
+        f" cannot hold{why}. Have the function return one type, for example"
+        f" df[{name!r}] = df[{name!r}].astype(str), or write CSV or JSON lines."
+    )
