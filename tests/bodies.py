@@ -19,6 +19,9 @@ class Obedient:
     def brief(self, briefing: bytes) -> None:
         self.briefing = briefing
 
+    def end(self) -> None:
+        pass
+
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a verb and its argument)
         self.answered += 1
         verb, *rest = request

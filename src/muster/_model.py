@@ -1,7 +1,8 @@
 """The frozen nouns that travel between rooms. Nothing here knows how anything is done."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Dialect:
     encoding: str = "utf-8"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Target:
     """Where a step's function is found: a file, a module, or a pickle of the function itself."""
 
@@ -40,6 +41,14 @@ class Target:
     place: str = ""
     name: str = ""
     pickle: bytes = b""
+    own: str = ""
+    """What the target is called in the process that has the function itself."""
+    function: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    """The function itself, in that process."""
+
+    def __reduce__(self) -> tuple[type["Target"], tuple[str, str, str, bytes, str]]:
+        """Travel without the function itself."""
+        return Target, (self.kind, self.place, self.name, self.pickle, self.own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,11 @@ class ParcelBody:
         self._is_staged = bool(known.staging)
         self._worker.brief(pickle.dumps(here))
 
+    def end(self) -> None:
+        """Let go of the user's functions, and remove the folder."""
+        self._worker.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a parcel, or any question with an answer)
         """Do the task of a parcel, or answer a question. Raises ``EngineError`` where packages differ from home's."""
         check(self._unchecked)
@@ -80,10 +85,6 @@ class ParcelBody:
                 pieces[piece.name] = (compressed(data), len(data))
                 path.unlink()
         return pieces
-
-    def __del__(self) -> None:
-        """Remove the folder, where the process ends in good order."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def make_body() -> Body:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from muster import _runner, _targets
 from muster._formats._sources import FORMATS
+from muster._main import check_not_loading
 from muster._model import Dialect, Job, Options, Result, Snapshot, Target
 from muster.errors import UsageError
 
@@ -63,6 +64,7 @@ class Pipeline:
 
     def run(self, *, watch: Watch | None = None, **options: Any) -> Result:  # noqa: ANN401 (the fields of Options)
         """Run to the end; ``options`` are those of :func:`muster.run`. Raises ``MusterError``."""
+        check_not_loading()
         if not self.steps:
             raise UsageError("This pipeline has no function. Add one with .map_batches(function).")
         if not self.inputs:

@@ -1,23 +1,31 @@
 """Find the user's function, load it, and tell what it wants."""
 
-import functools
+import contextlib
 import importlib
 import importlib.util
 import inspect
+import os
+import pickle
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from muster import _main
 from muster._code import digests_of_files, files_beside, fingerprint_of, fingerprint_of_files, user_traceback
 from muster._model import Target
 from muster.errors import UsageError, UserCodeError
 
 _loaded: Final[list[str]] = []
 """Names of the modules that were loaded from a target's file, and of those beside it that it imported."""
+
+_own: Final[weakref.WeakValueDictionary[str, Target]] = weakref.WeakValueDictionary()
+"""Targets whose function was given to this very process, which calls it as it is: no copy of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +65,69 @@ def parse_target(text: str) -> Target:
 
 def of_function(function: Callable[..., object]) -> Target:
     """Carry a function or class by value, so that lambdas, closures and notebooks work."""
-    import cloudpickle  # noqa: PLC0415 (the command line names its targets and never pickles one)
+    from muster._carry import carried  # noqa: PLC0415 (the command line names its targets and never pickles one)
 
     name = getattr(function, "__name__", type(function).__name__)
     try:
-        return Target("pickle", fingerprint_of(function), name, cloudpickle.dumps(function))
+        target = Target("pickle", fingerprint_of(function), name, carried(function), os.urandom(8).hex(), function)
     except Exception as error:
         raise UsageError(
             f"{name!r} cannot be sent to workers: {error}. Make what it holds (a lock, a file, a connection) inside the"
             " function, or in the __init__ of a class."
         ) from error
+    _own[target.own] = target
+    return target
 
 
-@functools.lru_cache(maxsize=64)
+class Loaded:
+    """The functions that one worker has loaded, each once: a class is built once in it."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._functions: dict[Target, Callable[[Any], object]] = {}
+        self._path = list(sys.path)
+        _at_work.append(self)
+
+    def end(self) -> None:
+        """Let go of them; who works here next reads files anew, if nobody else is at work with them now."""
+        self._functions.clear()
+        _at_work.remove(self)
+        if not _at_work:
+            _main.withdraw()
+            while _loaded:
+                sys.modules.pop(_loaded.pop(), None)
+            sys.path[:] = self._path
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """Have ``load`` load into this, in this thread, for as long as the context lasts."""
+        token = _here.set(self)
+        try:
+            yield
+        finally:
+            _here.reset(token)
+
+    def get(self, target: Target) -> Callable[[Any], object]:
+        """Load a target, or take what it was loaded as before."""
+        if target not in self._functions:
+            self._functions[target] = _made(target)
+        return self._functions[target]
+
+
+_at_work: Final[list[Loaded]] = []
+_here: Final[ContextVar[Loaded]] = ContextVar("loaded")
+
+
 def load(target: Target) -> Callable[[Any], object]:
     """Make the step's function: import it, and build it once where it is a class.
 
     Raises ``UsageError`` when the file has no such name, ``UserCodeError`` when the user's own code raises.
     """
+    here = _here.get(None)
+    return _made(target) if here is None else here.get(target)
+
+
+def _made(target: Target) -> Callable[[Any], object]:
     try:
         found = _find(target)
         function = found() if isinstance(found, type) else found
@@ -99,13 +152,6 @@ def _unloadable(target: Target, error: BaseException) -> UserCodeError:
     )
 
 
-def forget() -> None:
-    """Load every target anew from now on: in one process, a later run sees the code as it stands then."""
-    load.cache_clear()
-    while _loaded:
-        sys.modules.pop(_loaded.pop(), None)
-
-
 def find(target: Target) -> object:
     """Import what a target names, without calling anything. Raises as ``load`` does."""
     try:
@@ -117,11 +163,18 @@ def find(target: Target) -> object:
 
 
 def _find(target: Target) -> object:
+    if target.own in _own:
+        return _own[target.own].function
     if target.kind == "pickle":
-        import cloudpickle  # noqa: PLC0415 (only where a function travels by value)
+        with _main.loading(f"The module of {target.name!r}"):
+            return pickle.loads(target.pickle)  # noqa: S301 (from the muster process that runs the job)
+    with _main.loading(target.place):
+        return _find_by_name(target)
 
-        return cloudpickle.loads(target.pickle)
+
+def _find_by_name(target: Target) -> object:
     module = _module_from_file(Path(target.place)) if target.kind == "file" else _module_from_name(target.place)
+    _main.offer(module)
     found = getattr(module, target.name, None)
     if found is None:
         names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
@@ -152,7 +205,8 @@ def _module_from_file(path: Path) -> types.ModuleType:
         del sys.modules[name]
         raise
     finally:
-        _loaded.extend(other for other in sys.modules.keys() - known if _is_below(sys.modules[other], path.parent))
+        if _here.get(None) is not None:
+            _loaded.extend(other for other in sys.modules.keys() - known if _is_below(sys.modules[other], path.parent))
     return module
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
-from muster import _targets
 from muster._formats import _kinds, _rows, csv, csv_text
 from muster._formats._lines import records
 from muster._formats._results import Reply, shaped
@@ -23,6 +22,7 @@ from muster._grown import write_in_turn
 from muster._model import Briefing, Outcome, Piece, Schema, Seconds, StepMeasure, Task
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
+from muster._targets import Loaded
 from muster._urls import put
 from muster._vitals import Vitals
 from muster.errors import DataError
@@ -46,14 +46,22 @@ class Worker:
         self._memory = MemoryBlame(is_replaceable)
         self._briefing: Briefing | None = None
         self._vitals = Vitals()
-        _targets.forget()
+        self._loaded = Loaded()
 
     def brief(self, briefing: bytes) -> None:
         """Take a pickled ``Briefing`` for the tasks that follow."""
         self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
 
+    def end(self) -> None:
+        """Let go of the user's functions."""
+        self._loaded.end()
+
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a task, or any question with an answer)
         """Run a task, or answer a question."""
+        with self._loaded.used():
+            return self._answered(request)
+
+    def _answered(self, request: Any) -> object:  # noqa: ANN401 (likewise)
         if isinstance(request, Task):
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from muster import __version__, _history, _pipeline, _show, _standard, _targets
+from muster import __version__, _history, _main, _pipeline, _show, _standard, _targets
 from muster._generate import generate
-from muster._model import Options, Result, Snapshot
+from muster._model import Options, Result, Snapshot, Target
 from muster._pipeline import Pipeline
 from muster.errors import EngineError, MusterError, UsageError, UserCodeError
 
@@ -275,6 +275,7 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         on=parsed.on,
     )
     target = _targets.parse_target(parsed.target)
+    _be_as_if_run(target)
     if target.name != "pipeline":
         if not parsed.inputs or not parsed.output:
             raise UsageError("Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT")
@@ -283,6 +284,13 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
     if not isinstance(found, Pipeline):
         raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
     return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options, typed=_typed(parsed))
+
+
+def _be_as_if_run(target: Target) -> None:
+    """Let the user's file find what it finds when it is run as ``python file.py``: its name, and no arguments."""
+    file = target.place if target.kind == "file" else _main.script_of_this_process().file
+    _main.become(_main.Script(file))
+    sys.argv[:] = [target.place]
 
 
 def _typed(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -42,10 +42,11 @@ def main(descriptor: str, ahead: str) -> None:
     gc.disable()  # what is imported stays: looking through it for garbage again and again takes longer than the rest
     with contextlib.suppress(Exception):  # whatever is wrong is said when the setup asks for it again
         importlib.import_module(ahead)
-    preload, environment, make_body = pickle.loads(_frame(control))  # noqa: S301 (from the process that started this one)
+    preload, environment, world, make_body = pickle.loads(_frame(control))  # noqa: S301 (from the process that started this one)
     for name in preload:
         importlib.import_module(name)
     os.environ.update(environment)
+    world.enter()
     gc.freeze()
     gc.enable()
     pages: dict[int, mmap.mmap] = {}

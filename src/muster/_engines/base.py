@@ -18,6 +18,9 @@ class Body(Protocol):
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (an engine does not know what it carries)
         """Answer a request."""
 
+    def end(self) -> None:
+        """Let go of what the user's functions hold: nothing is asked any more."""
+
 
 MakeBody = Callable[[], Body]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
+from muster._world import World
 from muster.errors import EngineError
 
 from ._starter import SINGLE_THREADED, take
@@ -72,7 +73,7 @@ class CoresEngine:
         """
         self.workers = workers
         chosen = {name: os.environ[name] for name in SINGLE_THREADED if name in os.environ}
-        self._setup = pickle.dumps((tuple(preload), chosen, make_body))
+        self._setup = pickle.dumps((tuple(preload), chosen, World.here(), make_body))
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()

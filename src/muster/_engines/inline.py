@@ -1,8 +1,11 @@
 """Answer requests in this very process, one at a time: for a debugger, and for the smallest of jobs."""
 
+import contextlib
+import os
 import platform
 from collections import deque
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Final
 
 from .base import Began, Body, Done, Event, Failed, Joined, MakeBody, Slots
@@ -18,6 +21,7 @@ class InlineEngine:
 
     def __init__(self, make_body: MakeBody) -> None:
         """Make the worker body here."""
+        self._folder = Path.cwd()
         self._body: Body = make_body()
         self._has_joined = False
         self._current: int | None = None
@@ -64,4 +68,7 @@ class InlineEngine:
             return Failed(ticket, error, _NAME)
 
     def close(self) -> None:
-        """Do nothing: there are no processes to end."""
+        """Let go of the user's functions, and go back to the folder that they may have left."""
+        self._body.end()
+        with contextlib.suppress(OSError):  # it may be gone
+            os.chdir(self._folder)

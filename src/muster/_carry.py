@@ -1,0 +1,67 @@
+"""Carry a function by value: with the names that it refers to, which it finds in ``__main__`` again."""
+
+import functools
+import io
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, Final
+
+import cloudpickle
+
+from muster import _main
+
+_Cached: Final = type(functools.lru_cache(lambda: None))
+
+
+class _Namespace(dict[str, object]):
+    """Stands for the globals of ``__main__``, on the way to another process."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
+        return _main.namespace, ()
+
+
+class _Carrier(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+    def reducer_override(self, value: Any) -> Any:  # noqa: ANN401 (pickle's own protocol)
+        """Give functions of ``__main__`` the one namespace, and rebuild those with a cache, which pickle by name."""
+        if isinstance(value, types.FunctionType) and _is_of_main(value):
+            self.globals_ref.setdefault(id(value.__globals__), _Namespace(__name__="__main__"))
+        if type(value) is _Cached and not _is_importable(value):
+            return _cache, tuple(value.cache_parameters().values()), (value.__wrapped__,), None, None, _fill
+        return super().reducer_override(value)
+
+
+def _is_of_main(function: types.FunctionType) -> bool:
+    """Tell whether a function's globals are those of the main module; code that is executed elsewhere has its own."""
+    if function.__module__ not in _main.NAMES:
+        return False
+    spawned = function.__globals__.get("__name__") == "__mp_main__"
+    return spawned or function.__globals__ is vars(sys.modules["__main__"])
+
+
+def _is_importable(cached: Any) -> bool:  # noqa: ANN401 (a function with a cache)
+    return cached.__module__ not in _main.NAMES and "<locals>" not in cached.__qualname__
+
+
+def carried(function: object) -> bytes:
+    """Pickle a function by value. Raises what ``pickle`` raises where something in it cannot be pickled."""
+    spawned = sys.modules.get("__mp_main__")
+    if spawned is not None and spawned.__name__ == "__mp_main__":  # nobody else can import that module
+        cloudpickle.register_pickle_by_value(spawned)
+    sink = io.BytesIO()
+    _Carrier(sink).dump(function)
+    return sink.getvalue()
+
+
+def _cache(maxsize: int | None, typed: bool) -> Any:  # noqa: ANN401, FBT001 (the parameters of lru_cache, in order)
+    """Make a function with a cache that has yet to be told what it calls: that may call it in turn."""
+
+    @functools.lru_cache(maxsize, typed)
+    def cached(*given: object, **named: object) -> object:
+        return cached.__wrapped__(*given, **named)
+
+    return cached
+
+
+def _fill(cached: Any, state: tuple[Any]) -> None:  # noqa: ANN401 (a function with a cache)
+    functools.update_wrapper(cached, state[0])

@@ -1,0 +1,125 @@
+"""The user's ``__main__``, in a process whose main program is another: names in pickles are found there, and new ones.
+
+What the caller's functions refer to is carried there by value. What they do not refer to, such as the class of an
+object that is read from a pickle, is found once the script has been run under another name, as ``multiprocessing``
+does: what stands under ``if __name__ == "__main__"`` is left out.
+"""
+
+import os
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
+
+from muster.errors import UsageError
+
+NAMES: Final = ("__main__", "__mp_main__")
+"""What a script is called where it is the main program, and where ``multiprocessing`` has spawned the process."""
+
+_NOT_MAIN: Final = "__mp_main__"
+
+_loading: ContextVar[str] = ContextVar("loading", default="")
+_offered: Final[dict[str, types.ModuleType]] = {}
+
+
+class Script(NamedTuple):
+    """The program that the caller's process runs: its file, and its package where it was run with ``-m``."""
+
+    file: str = ""
+    package: str | None = None
+
+
+class Main(types.ModuleType):
+    """A ``__main__`` that is filled with what is carried to it, and that runs its script when a name is missing."""
+
+    __slots__ = ("has_run", "script")
+
+    def __init__(self, script: Script) -> None:
+        """Know the script; nothing of it is run yet."""
+        super().__init__("__main__")
+        self.script = script
+        self.has_run = False
+        if script.file:
+            self.__file__ = script.file
+        self.__package__ = script.package
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the user has there)
+        """Find a name in the modules that were loaded from a target; else run the script, once, for it."""
+        if not name.startswith("__"):
+            for module in _offered.values():
+                if name in vars(module):
+                    return vars(module)[name]
+            if self._run():
+                return getattr(self, name)
+        raise AttributeError(f"module '__main__' has no attribute {name!r}")
+
+    def _run(self) -> bool:
+        """Run the script, if there is one and it was not run; what was carried here stays what it is."""
+        if self.has_run or not os.path.isfile(self.script.file) or self.script.file in _offered:  # noqa: PTH113 (light)
+            return False
+        self.has_run = True
+        known = vars(self)
+        carried = dict(known)
+        with open(self.script.file, "rb") as file:  # noqa: PTH123 (likewise)
+            code = compile(file.read(), self.script.file, "exec")
+        known["__name__"] = _NOT_MAIN
+        try:
+            with loading(self.script.file):
+                exec(code, known)  # noqa: S102 (the user's own script)
+        finally:
+            for value in known.values():
+                if isinstance(value, type | types.FunctionType) and value.__module__ == _NOT_MAIN:
+                    value.__module__ = "__main__"  # or what it pickles could not be read by the script itself
+            known.update(carried)
+        return True
+
+
+def become(script: Script) -> None:
+    """Have this process's ``__main__`` be that of a script from now on."""
+    sys.modules["__main__"] = sys.modules[_NOT_MAIN] = Main(script)
+
+
+def script_of_this_process() -> Script:
+    """Tell which script this process runs, or runs for."""
+    main = sys.modules.get("__main__")
+    if isinstance(main, Main):
+        return main.script
+    file = getattr(main, "__file__", None)
+    return Script(os.path.abspath(file) if file else "", getattr(main, "__package__", None))  # noqa: PTH100 (light)
+
+
+def namespace() -> dict[str, Any]:
+    """Give carried functions their globals: those of ``__main__``, unless that is this process's own."""
+    main = sys.modules["__main__"]
+    return vars(main) if isinstance(main, Main) else {"__name__": "__main__"}
+
+
+def offer(module: types.ModuleType) -> None:
+    """Let ``__main__`` have the names of a target's module, which is ``__main__`` to ``python file.py``."""
+    _offered[module.__file__ or module.__name__] = module
+
+
+def withdraw() -> None:
+    """Offer no more names."""
+    _offered.clear()
+
+
+@contextmanager
+def loading(place: str) -> Iterator[None]:
+    """Note where code is loaded from, for as long as that takes."""
+    token = _loading.set(place)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
+
+
+def check_not_loading() -> None:
+    """Raise ``UsageError`` where a run is begun by code that is only being loaded: it would begin runs for ever."""
+    if place := _loading.get():
+        raise UsageError(
+            f"{place} begins a run while a run loads it: every worker loads that code, and would begin the run anew."
+            " Put the call under if __name__ == '__main__': there, then type the same command again."
+        )
