@@ -140,7 +140,7 @@ def test_a_function_that_always_raises_stops_the_run_and_shows_the_users_own_fra
     assert "KeyError: 'NOPE'" in ended.err
     assert 'slow.py", line 13, in broken' in ended.err
     assert "site-packages" not in ended.err
-    assert "--fresh" in ended.err
+    assert "type the same command again" in ended.err
 
 
 def test_a_file_that_cannot_be_imported_shows_the_users_traceback(muster: Muster, tmp_path: Path, rows: str) -> None:

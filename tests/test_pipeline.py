@@ -517,21 +517,14 @@ def test_errors_are_raised_as_muster_errors_with_the_users_own_words(tmp_path: P
     def broken(frame: pd.DataFrame) -> pd.DataFrame:
         return frame["no such column"].to_frame()
 
-    with pytest.raises(muster.TooManyBadRowsError, match="no such column") as raised:
+    with pytest.raises(muster.UserCodeError, match="no such column") as raised:
         muster.run(broken, rows, tmp_path / "out.csv", workers=workers, strict=True)
     assert raised.value.exit_code == 1
+    assert "in broken" in raised.value.details
     (tmp_path / "target.py").write_text("import not_installed\ndef f(df):\n    return df\n")
     with pytest.raises(muster.UserCodeError, match="not_installed") as mistaken:
         muster.run(f"{tmp_path}/target.py:f", rows, tmp_path / "other.csv", workers=workers)
     assert "target.py" in mistaken.value.details
-
-
-@pytest.mark.parametrize("result", [None, 5, "text", [1], pd.Series([1])])
-def test_what_is_no_frame_is_a_bad_row(tmp_path: Path, rows: Path, result: object) -> None:
-    done = muster.run(lambda _: result, rows, tmp_path / "out.csv", workers=0)
-    assert (done.rows_out, done.bad_rows) == (0, 10)
-    reject = json.loads((tmp_path / "out.csv.rejects.jsonl").read_text().splitlines()[0])
-    assert f"returned {type(result).__name__}, not a DataFrame" in reject["error"]
 
 
 # The face itself

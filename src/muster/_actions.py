@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from muster._model import Outcome, Task
+from muster._model import Fault, Outcome, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,17 @@ class NeverSettles:
 
 
 @dataclass(frozen=True, slots=True)
+class Blame:
+    """The function fails on every row, in the same way: it is the function's fault, not that of the rows."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
 class PutAside:
     """A machine fails tasks that others do: it shall do no more."""
 
     machine: str
 
 
-Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | NeverSettles | PutAside
+Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | NeverSettles | Blame | PutAside

@@ -15,7 +15,8 @@ from muster._inputs import Inputs
 from muster._model import Options, Outcome, Part, Place, Regrown, Task
 from muster._output import Work
 from muster._schema import united
-from muster.errors import EngineError, UsageError
+from muster._words import plural
+from muster.errors import DataError, EngineError, UsageError
 
 _VOLUME_BYTES: Final = 64 << 20
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
@@ -237,3 +238,17 @@ def check_every_row_is_settled(parts: Iterable[Part], *, done: int) -> None:
             f"{done} of {expected} rows are settled, so there is no output. This is muster's fault; please report it,"
             " with the folder of the run. To start over, type the command again with --fresh."
         )
+
+
+def check_worth_publishing(outcomes: Iterable[Outcome], work: Work) -> None:
+    """Raise ``DataError`` rather than replace rows of an earlier run by none, where all of this run's were rejected."""
+    listed = list(outcomes)
+    bad_rows = sum(outcome.bad_rows for outcome in listed)
+    if not bad_rows or bad_rows < sum(outcome.rows_in for outcome in listed) or not work.holds_rows():
+        return
+    first_error = next((outcome.first_error for outcome in listed if outcome.first_error), "")
+    raise DataError(
+        f"Not one of {plural(bad_rows, 'row')} could be processed, and {work.output!r} holds those of an earlier run:"
+        f" it stays as it is. The first of this run:\n{first_error}\n"
+        "Mend the function or the data, and type the command again with --fresh; or choose another output."
+    )

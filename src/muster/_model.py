@@ -115,8 +115,10 @@ class Task:
     """What is known already of the results of all batches."""
     bad_rows_left: int = 0
     condemned: str = ""
+    is_doubted: bool = False
+    """No row is known to be good yet: if the function fails on all of these alike, it is the function's fault."""
 
-    def again(self, number: int, *, expected: Schema | None, bad_rows_left: int) -> "Task":
+    def again(self, number: int, *, expected: Schema | None, bad_rows_left: int, is_doubted: bool) -> "Task":
         """Make the same task under another number; written out, as it is made for every task there is."""
         return Task(
             number,
@@ -133,6 +135,7 @@ class Task:
             expected,
             bad_rows_left,
             self.condemned,
+            is_doubted,
         )
 
     @property
@@ -245,6 +248,25 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """How a function failed on a task's rows: on all that were tried, in the same way.
+
+    ``sort`` is what two such failures have in common: the step, the kind of error, its line, and its text without what
+    differs from row to row.
+    """
+
+    step: str
+    sort: tuple[str, ...]
+    error: str
+    traceback: str
+    cure: str
+    rows: int
+    """How many were tried, each by itself."""
+    fewest: int = 1
+    """Of how many it must be so before the function is to blame."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a task gave back: its rows accounted for, its pieces, and what its output looked like."""
 
@@ -270,6 +292,8 @@ class Outcome:
     """How loaded the machine is, told now and then."""
     misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Columns whose values did not fit the inferred type, with the kinds that were seen; then nothing was written."""
+    fault: Fault | None = None
+    """Why not a row is done, and none is rejected either: it seems to be the function's fault."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from muster._urls import check_writable, delete, is_remote, list_folder, sizes, 
 from muster.errors import EngineError, OutputBusyError, UsageError
 
 MANIFEST: Final = "_manifest.json"
+_BEGINNING_BYTES: Final = 1 << 20
 
 
 class Work:
@@ -210,6 +211,21 @@ class Work:
         paths = [*sorted(self._path.iterdir())] if self._path.is_dir() else [self._path]
         paths += [Path(self.rejects)] if Path(self.rejects).exists() else []
         return [(path.name, path.stat().st_size, str(path.stat().st_mtime_ns)) for path in paths]
+
+    def holds_rows(self) -> bool:
+        """Tell whether rows stand where the output goes; of what is not text, whether anything does."""
+        try:
+            if self.is_remote:
+                return any(size for _, size, _ in versions(self.output))
+            if self._path.is_dir():
+                parts = json.loads((self._path / MANIFEST).read_bytes())["parts"]
+                return any(part["rows"] for part in parts)
+            with self._path.open("rb") as file:
+                beginning = file.read(_BEGINNING_BYTES)
+        except (OSError, ValueError, KeyError):
+            return False
+        has_header = not {".csv", ".tsv"}.isdisjoint(self._path.suffixes[-1:])
+        return beginning.count(b"\n") > 1 if has_header else bool(beginning)
 
     def publish(
         self, rejects: Iterable[Piece], *, complete: str = "complete", files: Sequence[Mapping[str, Any]] = ()

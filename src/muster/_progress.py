@@ -4,13 +4,27 @@ Every race between workers is therefore a unit test: it is only an order of even
 the event. After Dask's ``worker_state_machine.py``.
 """
 
-from bisect import insort
+from bisect import bisect, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from muster._actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSettles, PutAside, Rewind, Submit, Widen
+from muster._actions import (
+    Action,
+    Append,
+    Blame,
+    Drop,
+    Forget,
+    GiveUp,
+    Keep,
+    NeverSettles,
+    PutAside,
+    Rewind,
+    Submit,
+    Widen,
+)
+from muster._doubt import Doubt
 from muster._model import Outcome, Part, Piece, Task
 from muster._repeats import Repeats
 from muster._schema import Union
@@ -73,6 +87,7 @@ class Progress:
         self._deaths: dict[tuple[int, int, int], int] = {}
         self._bystander: dict[tuple[int, int, int], int] = {}
         self._suspects = Suspects()
+        self._doubt = Doubt()
         self._kept: dict[_Key, Outcome] = {}
         self._frontier: _Key = (0, 0)
         self._last_stretch: _Key | None = None
@@ -191,6 +206,8 @@ class Progress:
         while idle and self._again:
             actions.append(self._start(self._again.popleft()))
             idle -= 1
+        if self._doubt.faults:
+            return actions + self._ask_elsewhere(idle)
         plenty = self.workers * _SPARE_ROUNDS * self._task_weight()
         if not self._rate:  # nobody knows yet how long a task takes
             ahead = 0
@@ -199,10 +216,33 @@ class Progress:
             idle, ahead = (idle - 1, ahead) if idle else (idle, ahead - 1)
         return actions
 
+    def _ask_elsewhere(self, idle: int) -> list[Action]:
+        """Try rows from other places, as the function failed on all so far; blame it where it fails there too."""
+        places = self._doubt.places(index for first, last in self._waiting for index in range(first, last))
+        actions: list[Action] = []
+        while idle and places:
+            index = places.pop()
+            self._take_out(index)
+            actions.append(self._start(self._task(index, index + 1)))
+            idle -= 1
+        if not (places or self._running or self._again) and (self._waiting or self.is_complete):
+            if (fault := self._doubt.verdict) is not None:
+                return [Blame(fault)]
+            self._again.extend(self._doubt.dismiss())
+        return actions
+
+    def _take_out(self, index: int) -> None:
+        """Have a part that waits wait no more."""
+        at = bisect(self._waiting, (index, len(self._parts))) - 1
+        first, last = self._waiting[at]
+        self._waiting[at : at + 1] = [one for one in ((first, index), (index + 1, last)) if one[0] < one[1]]
+        self._waiting_weight -= _weight(self._parts[index])
+
     def _start(self, task: Task) -> Submit:
         self._next_number += 1
         left = max(self._max_bad_rows - self.bad_rows, 0)
-        task = task.again(self._next_number, expected=self._union.schema, bad_rows_left=left)
+        doubted = self._doubt.is_open
+        task = task.again(self._next_number, expected=self._union.schema, bad_rows_left=left, is_doubted=doubted)
         self._running[task.number] = task
         return Submit(task, self._suspects.avoid(_name(task)), _name(task) in self._deaths)
 
@@ -270,6 +310,9 @@ class Progress:
         return aside + self._take(task, outcome)
 
     def _take(self, task: Task, outcome: Outcome) -> list[Action]:
+        if outcome.fault is not None:
+            self._again.extend(self._doubt.hold(task, outcome.fault))
+            return []
         if self.bad_rows + outcome.bad_rows > self._max_bad_rows:
             return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error)]
         self._learn_rate(task, outcome)
@@ -303,6 +346,8 @@ class Progress:
         self._kept[self._key(outcome)] = outcome
         self.bad_rows += outcome.bad_rows
         self.rows_done += outcome.rows_in
+        if self._doubt.is_open and outcome.rows_in > outcome.bad_rows:
+            self._again.extend(self._doubt.dismiss())
 
     def _key(self, outcome: Outcome) -> _Key:
         return outcome.task.first, outcome.task.lo - outcome.task.row

@@ -13,7 +13,7 @@ from muster import _actions
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Done, Engine, Event, Failed, Joined, Left, Lost, Told
-from muster._finish import Finish, check_every_row_is_settled
+from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing
 from muster._formats._sources import find_sources
 from muster._history import archive, birth_of, home, note
 from muster._inputs import Inputs
@@ -24,7 +24,7 @@ from muster._output import Work
 from muster._past import Kept, Past
 from muster._prepare import Preparation
 from muster._progress import Progress
-from muster.errors import ColumnsError, EngineError, MusterError, TooManyBadRowsError
+from muster.errors import ColumnsError, EngineError, MusterError, TooManyBadRowsError, UserCodeError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -349,14 +349,19 @@ class _Runner:
                     self._brief()
                 case _actions.Widen(outcome):
                     return outcome
-                case _actions.GiveUp() | _actions.NeverSettles():
+                case _actions.GiveUp() | _actions.NeverSettles() | _actions.Blame():
                     raise self._reason_to_stop(action)
         return None
 
-    def _reason_to_stop(self, action: _actions.GiveUp | _actions.NeverSettles) -> MusterError:
+    def _reason_to_stop(self, action: _actions.GiveUp | _actions.NeverSettles | _actions.Blame) -> MusterError:
         if isinstance(action, _actions.NeverSettles):
             return ColumnsError.of(action.columns)
-        return TooManyBadRowsError.of(action.bad_rows, allowed=self._allowed, first_error=action.first_error)
+        if isinstance(action, _actions.GiveUp):
+            return TooManyBadRowsError.of(action.bad_rows, allowed=self._allowed, first_error=action.first_error)
+        fault = action.fault
+        return UserCodeError.on_every_row(
+            fault.step, rows=fault.rows, error=fault.error, cure=fault.cure, details=fault.traceback
+        )
 
     def _pass_on(self, action: _actions.Submit | _actions.PutAside) -> None:
         """Have the engine do what it shall."""
@@ -408,6 +413,7 @@ class _Runner:
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._inputs.check_unchanged()
         check_every_row_is_settled(self._prepared.fed, done=progress.rows_done)
+        check_worth_publishing(progress.outcomes, self.work)
         desk = self._desk
         if self.work.staging:  # workers put the output together where it lies
             desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)

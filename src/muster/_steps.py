@@ -1,27 +1,26 @@
 """Call the user's functions on a batch, and find the rows that they cannot take."""
 
-import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from muster import _targets
-from muster._code import user_traceback
+from muster._cures import cure_of
 from muster._engines._limit import Limit
+from muster._failures import NoFrameError, check_frame, masked, most_tries, said, sort_of, spread, traced
 from muster._formats import _rows
 from muster._formats._results import Reply, reply_of
 from muster._measures import OTHER_REASONS, StepSum, bin_of
-from muster._model import Briefing, Reason
+from muster._model import Briefing, Fault, Reason
 from muster.errors import UserCodeError
 
 _NESTED: Final = {"csv": "text", "jsonl": "json", "parquet": "arrow"}
-_VARIABLE: Final = re.compile(r"""'[^']*'|"[^"]*"|\b[+-]?\d[\w.+-]*""")
-"""What differs from row to row in an error: quoted text, and numbers."""
-
 _REASON_LENGTH: Final = 200
 _EXAMPLE_LENGTH: Final = 2000
 _MOST_REASONS: Final = 20
+_FEWEST_TO_BLAME: Final = 2
+"""One row that fails is no evidence, unless what came back is no frame: nothing in a row explains that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,18 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
+class _Success:
+    reply: Reply
+    counts: tuple[int, ...]
+    """How many rows went into the first step, and came out of each."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Failure:
     step: str
     error: BaseException
+    given: Any = None
+    """What the step was called with."""
 
 
 @dataclass(slots=True)
@@ -62,6 +70,8 @@ class Steps:
     bad_rows_left: int
     memory: MemoryBlame
     bad: dict[int, BadRow] = field(default_factory=dict)
+    _tried: dict[tuple[int, int], _Success | _Failure] = field(default_factory=dict)
+    """What came of calls that looked for a fault, by first and last row: none is made twice."""
     sums: list[StepSum] = field(init=False)
     sorting: float = 0.0
     """Seconds that went into finding bad rows, without the function's calls."""
@@ -80,6 +90,30 @@ class Steps:
         """Tell whether more rows were bad than the run allows."""
         return len(self.bad) > self.bad_rows_left
 
+    def fault(self, rows: _rows.Rows, batch: _rows.Rows) -> Fault | None:
+        """Tell how the function fails on all rows, where it does: on a batch as on single rows from all over."""
+        failure = self._tried[_ends(batch)] = self._attempt(batch)
+        if not isinstance(failure, _Failure) or isinstance(failure.error, MemoryError):
+            return None
+        step, error, sort = failure.step, failure.error, sort_of(failure.step, failure.error)
+        places = spread(len(rows.numbers), most=most_tries(error, bad_rows_left=self.bad_rows_left))
+        if not all(
+            self._fails_so(_rows.Rows(rows.table[at : at + 1], rows.numbers[at : at + 1]), sort) for at in places
+        ):
+            return None
+        fewest = 1 if isinstance(error, NoFrameError) else _FEWEST_TO_BLAME
+        return Fault(step, sort, said(error), traced(error), self._cure(failure), len(places), fewest)
+
+    def _fails_so(self, row: _rows.Rows, sort: tuple[str, ...]) -> bool:
+        """Tell whether a row by itself fails like that; what comes of it is remembered."""
+        result = self._tried[_ends(row)] = self._attempt(row)
+        return isinstance(result, _Failure) and sort_of(result.step, result.error) == sort
+
+    def _cure(self, failure: _Failure) -> str:
+        step = next(target for target in self.briefing.steps if target.name == failure.step)
+        types = {column.name: _rows.type_of(column) for column in self.briefing.columns}
+        return cure_of(failure.error, given=failure.given, function=_targets.load(step), types=types)
+
     def results(self, rows: _rows.Rows) -> Iterator[Reply]:
         """Yield the results of a batch's good rows, in order: one reply where no row is bad.
 
@@ -87,7 +121,7 @@ class Steps:
         """
         result = self._attempt(rows)
         if not isinstance(result, _Failure):
-            yield result
+            yield self._counted(result)
             return
         began = time.perf_counter() - self.seconds
         yield from self._sift(rows, result)
@@ -102,7 +136,7 @@ class Steps:
         if failure is None:
             result = self._attempt(rows)
             if not isinstance(result, _Failure):
-                yield result
+                yield self._counted(result)
                 return
             failure = result
         if len(rows.numbers) <= 1:
@@ -112,39 +146,45 @@ class Steps:
         left, right = _halves(rows)
         result = self._attempt(left)
         if not isinstance(result, _Failure):
-            yield result
+            yield self._counted(result)
             yield from self._sift(right, failure if len(right.numbers) > 1 else None)
             return
         yield from self._sift(left, result)
         if not self.exhausted:
             yield from self._sift(right, None)
 
-    def _attempt(self, rows: _rows.Rows) -> Reply | _Failure:
-        step, counts = "", [len(rows.numbers)]
+    def _counted(self, result: _Success) -> Reply:
+        for one, before, after in zip(self.sums, result.counts, result.counts[1:], strict=False):
+            one.rows_in += before
+            one.rows_out += after
+        return result.reply
+
+    def _attempt(self, rows: _rows.Rows) -> _Success | _Failure:
+        if (known := self._tried.pop(_ends(rows), None)) is not None:
+            return known
+        step, counts, given = "", [len(rows.numbers)], None
         try:
             frame: Any = rows.table
             for at, target in enumerate(self.briefing.steps):
                 step = target.name
                 with Limit(self.briefing.timeout):
                     function = _targets.load(target)
-                wanted = self._as_wanted(frame, _targets.wants(function), rows, first=at == 0)
+                given = self._as_wanted(frame, _targets.wants(function), rows, first=at == 0)
                 with Limit(self.briefing.timeout), _Stopwatch(self.sums[at]):
-                    frame = function(wanted)
-                counts.append(len(frame) if hasattr(frame, "__len__") else 0)
+                    frame = function(given)
+                check_frame(frame)
+                counts.append(len(frame))
             reply = reply_of(frame, nested=_NESTED[self.briefing.format])
         except UserCodeError:
             raise
         except MemoryError as error:
             if self.memory.is_not_of_the_rows:
                 raise
-            return _Failure(step, error)
+            return _Failure(step, error, given)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the function raises costs its rows, not the run)
-            return _Failure(step, error)
+            return _Failure(step, error, given)
         self.memory.has_called = True
-        for at, one in enumerate(self.sums):
-            one.rows_in += counts[at]
-            one.rows_out += counts[at + 1]
-        return reply
+        return _Success(reply, tuple(counts))
 
     def _as_wanted(self, frame: Any, wanted: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if wanted == "pandas" and first:
@@ -161,8 +201,8 @@ class Steps:
 
     def _reject(self, row: int, failure: _Failure) -> None:
         error = failure.error
-        text = _said(error)
-        self.bad[row] = BadRow(failure.step, text, user_traceback(error))
+        text = said(error)
+        self.bad[row] = BadRow(failure.step, text, traced(error))
         for target, one in zip(self.briefing.steps, self.sums, strict=True):  # it came as far as the step that raised
             one.rows_in += 1
             if target.name == failure.step:
@@ -193,7 +233,7 @@ def reasons(bad: Iterable[BadRow]) -> tuple[Reason, ...]:
     """Group bad rows by step and error, without what differs from row to row; the rarest beyond 20 are one group."""
     found: dict[tuple[str, str], Reason] = {}
     for row in bad:
-        key = row.step, _VARIABLE.sub("…", row.error[:_REASON_LENGTH])
+        key = row.step, masked(row.error[:_REASON_LENGTH])
         before = found.get(key)
         example = before.example if before else f"{row.error}\n{row.traceback}".strip()[:_EXAMPLE_LENGTH]
         found[key] = Reason(*key, (before.rows if before else 0) + 1, example)
@@ -203,11 +243,9 @@ def reasons(bad: Iterable[BadRow]) -> tuple[Reason, ...]:
     return (*groups[:_MOST_REASONS], *other)
 
 
-def _said(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 (even an error's own text may raise)
-        return type(error).__name__
+def _ends(rows: _rows.Rows) -> tuple[int, int]:
+    """Name the first and the last row, which tell a batch or a half of one from any other."""
+    return (int(rows.numbers[0]), int(rows.numbers[-1])) if len(rows.numbers) else (-1, -1)
 
 
 def _halves(rows: _rows.Rows) -> tuple[_rows.Rows, _rows.Rows]:

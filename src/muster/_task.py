@@ -19,7 +19,7 @@ from muster._formats._results import Reply, shaped
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
-from muster._model import Briefing, Outcome, Piece, Schema, Seconds, StepMeasure, Task
+from muster._model import Briefing, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
 from muster._targets import Loaded
@@ -88,6 +88,10 @@ class _Work:
             return Outcome(self.task, 0, 0, misfits=rows.misfits)
         steps = Steps(self.briefing, self.task.bad_rows_left, self.memory)
         steps.bad.update({row: BadRow(self._reader, error) for row, error in rows.bad.items()})
+        if (fault := self._fault(rows, steps)) is not None:
+            count, spent = len(rows.numbers) + len(rows.bad), time.perf_counter() - began
+            seconds = Seconds(spent - steps.seconds, steps.seconds, total=spent)
+            return Outcome(self.task, count, 0, bad_rows=count, seconds=seconds, fault=fault)
         replies = [reply for batch in self._batches(rows) if not steps.exhausted for reply in steps.results(batch)]
         applied = time.perf_counter()
         first_error = next((f"{bad.error}\n{bad.traceback}".strip() for bad in steps.bad.values()), "")
@@ -123,6 +127,12 @@ class _Work:
         if self.task.condemned and self.task.start < self.task.stop:
             return " or ".join(step.name for step in self.briefing.steps)
         return "read"
+
+    def _fault(self, rows: _rows.Rows, steps: Steps) -> Fault | None:
+        """Tell what is wrong with the function, where it fails on all rows alike and may never have done any."""
+        if not self.task.is_doubted or self.task.condemned or not len(rows.numbers):
+            return None
+        return steps.fault(rows, next(self._batches(rows)))
 
     def _data(self) -> bytes:
         start, stop = self.task.start - self.origin, self.task.stop - self.origin

@@ -67,6 +67,16 @@ class UserCodeError(MusterError):
         super().__init__(message)
         self.details = details
 
+    @classmethod
+    def on_every_row(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:
+        """Say that a function fails on whatever row it gets, and what would mend that."""
+        tried = f"all {rows} rows that were tried, from all over the input," if rows > 1 else "the only row"
+        return cls(
+            f"{step!r} fails on {tried} in the same way: {error}\n{cure}{' ' if cure else ''}Nothing was written. Mend"
+            " the function, or what it is given, then type the same command again.",
+            details,
+        )
+
     def __reduce__(self) -> tuple[type["UserCodeError"], tuple[str, str]]:
         """Survive pickling with both arguments."""
         return type(self), (str(self), self.details)

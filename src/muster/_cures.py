@@ -1,0 +1,231 @@
+"""What is likely to mend a function that fails on every row, judged by its error and by what it was given."""
+
+import difflib
+import inspect
+import linecache
+import re
+import shlex
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from muster._code import is_users
+from muster._failures import NoFrameError
+
+_INSTEAD_OF_A_FRAME: Final = {
+    "NoneType": "Is a `return df` missing?",
+    "Series": "Return the whole frame: put the column into it with df['name'] = ..., and return df.",
+    "generator": "It has a yield: collect what it yields, and return one DataFrame.",
+    "async_generator": "It has a yield: collect what it yields, and return one DataFrame.",
+    "coroutine": "It is an async function, which nobody awaits: make it a plain one that calls asyncio.run(...).",
+    "tuple": "Return the frame alone: is there a comma behind it, or a second thing beside it?",
+    "LazyFrame": "Return .collect() of it.",
+    "DataFrameGroupBy": "A groupby is not a frame yet: what is to be done with the groups?",
+    "type": "Return a frame, not its class: are the parentheses missing?",
+    "method": "Return what the method gives: are the parentheses missing?",
+}
+_OF_A_DATE: Final = re.compile(
+    "year|month|day|hour|minute|second|weekday|day_?of_?(week|year)|quarter|week|isocalendar|isoformat|day_name|month_name"
+    "|strftime|date|time|timestamp|normalize|floor|ceil|round|to_pydatetime|tz_.*|total_seconds|days|toordinal"
+)
+_IS_ABOUT_TIME: Final = re.compile(r"Timestamp|[Dd]ate|Timedelta|timedelta|\.dt accessor")
+_NO_ATTRIBUTE: Final = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
+_WANTS_TEXT: Final = re.compile(
+    r"\.str accessor|expected string or bytes|has no len\(\)|of type 'float' is not (iterable|a container)"
+    r"|'(int|float)' object is not (subscriptable|iterable)"
+)
+_MIXES: Final = re.compile(r"\b(str|string)\b")
+_QUOTED: Final = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_IN_PANDAS: Final = {
+    "datetime": "pd.to_datetime(df[{!r}])",
+    "str": "df[{!r}].astype(str)",
+    "float64": "pd.to_numeric(df[{!r}])",
+}
+_SAMPLE: Final = 50
+_MOST_COLUMNS: Final = 20
+_MOSTLY: Final = 0.5
+_NEAR: Final = 0.6
+
+
+def cure_of(error: BaseException, *, given: object, function: Callable[..., Any], types: Mapping[str, str]) -> str:
+    """Say in a sentence what is likely to mend it; nothing where nobody knows.
+
+    ``given`` is the frame that the function was called with; ``types`` are those of the columns that a type can be
+    fixed for, by name.
+    """
+    case = _Case(error, given, function, types)
+    try:
+        return next(filter(None, (look() for look in case.looks)), "")
+    except Exception:  # noqa: BLE001 (a hint that cannot be given is none; the error itself is told in any case)
+        return ""
+
+
+@dataclass(frozen=True)
+class _Case:
+    error: BaseException
+    given: Any
+    function: Callable[..., Any]
+    types: Mapping[str, str]
+
+    @property
+    def looks(self) -> list[Callable[[], str]]:
+        names = [self._of_a_result, self._of_a_call, self._of_an_exit, self._of_a_name]
+        return [*names, self._of_a_condition, self._of_a_type]
+
+    @cached_property
+    def text(self) -> str:
+        return str(self.error)
+
+    @cached_property
+    def columns(self) -> list[Any]:
+        return (
+            list(getattr(self.given, "columns", ())) if not hasattr(self.given, "schema") else list(self.given.schema)
+        )
+
+    @property
+    def _shown(self) -> list[str]:
+        return [str(name) for name in self.columns]
+
+    def _of_a_result(self) -> str:
+        if not isinstance(self.error, NoFrameError):
+            return ""
+        return _INSTEAD_OF_A_FRAME.get(self.error.kind, "Make a frame of it: pd.DataFrame(...).")
+
+    def _of_a_call(self) -> str:
+        """Where the call itself failed, not something in it: the function takes other arguments."""
+        trace = self.error.__traceback__
+        if not isinstance(self.error, TypeError) or trace is None or trace.tb_next is not None:
+            return ""
+        signature = inspect.signature(self.function)
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        shown = f"It is called with one argument, the batch, and it is {name}{signature}:"
+        if not signature.parameters:
+            return f"{shown} write {name}(df)."
+        return f"{shown} give the other parameters a default, or bind them with functools.partial."
+
+    def _of_an_exit(self) -> str:
+        return "It calls sys.exit: return a frame instead." if isinstance(self.error, SystemExit) else ""
+
+    def _of_a_condition(self) -> str:
+        if "truth value of a" not in self.text:
+            return ""
+        return "A whole column is neither true nor false: choose rows by it (df[mask]), or values (np.where)."
+
+    # Columns that there are not
+
+    def _of_a_name(self) -> str:
+        missing = [name for name in self._names_asked_for() if name not in self.columns]
+        if not missing or not self.columns:
+            return ""
+        if isinstance(missing[0], int) and re.search(r"\.(loc|at)\[", self._lines[0] if self._lines else ""):
+            return "Rows are labelled by their number in the file: use .iloc for the first, second, … row of the batch."
+        shown = self._shown
+        near = _nearest(str(missing[0]), shown)
+        meant = f"; did you mean {near!r}?" if near else "."
+        more = ", …" if len(shown) > _MOST_COLUMNS else ""
+        return f"There is no column {missing[0]!r}{meant} The columns are: {', '.join(shown[:_MOST_COLUMNS])}{more}."
+
+    def _names_asked_for(self) -> list[Any]:
+        """List what was looked up in a frame, or in a row of one, in vain."""
+        frames = traceback.extract_tb(self.error.__traceback__)
+        if isinstance(self.error, AttributeError):
+            found = _NO_ATTRIBUTE.search(self.text)
+            is_row = found is not None and found[1] in {"Series", "Pandas"} and _nearest(found[2], self._shown)
+            return [found[2]] if found and (found[1] == "DataFrame" or is_row) else []
+        is_lookup = isinstance(self.error, KeyError) or "ColumnNotFound" in type(self.error).__name__
+        if not is_lookup or not frames or is_users(frames[-1].filename):
+            return []  # the user's own dictionary lacks it
+        key = self.error.args[0] if self.error.args else None
+        if isinstance(key, int):
+            return [key]
+        names = [one or other for one, other in _QUOTED.findall(self.text if not isinstance(key, str) else key)]
+        return [key] if isinstance(key, str) and re.fullmatch(r"[^\[\]\"']*", key) else names
+
+    # Types that are others than the function takes them for
+
+    def _of_a_type(self) -> str:
+        if not isinstance(self.error, AttributeError | TypeError | ValueError):
+            return ""
+        lacking = _NO_ATTRIBUTE.search(self.text)
+        kind, attribute = lacking.groups() if lacking else ("", "")
+        if (kind == "str" and _OF_A_DATE.fullmatch(attribute)) or (not kind and _IS_ABOUT_TIME.search(self.text)):
+            return self._fix(self._texts_that(_look_like_dates), "datetime", "text", "a date")
+        if kind in {"int", "float", "int64", "float64", "bool"} or _WANTS_TEXT.search(self.text):
+            return self._fix(self._named(self._numbers), "str", "a number", "text") or self._of_missing_cells()
+        if kind or not _MIXES.search(self.text):
+            return ""
+        return self._fix(self._texts_that(_look_like_numbers), "float64", "text", "a number") or self._fix(
+            self._named(self._numbers), "str", "a number", "text"
+        )
+
+    def _of_missing_cells(self) -> str:
+        names = [name for name in self._named(self._texts) if self.given[name].isna().any()]
+        if "float" not in self.text or not names:
+            return ""
+        return f"A missing cell of {names[0]!r} is NaN, a float: fill it with .fillna('') first, or ask pd.isna."
+
+    def _fix(self, names: list[str], kind: str, now: str, then: str) -> str:
+        if not names:
+            return ""
+        subject = f"{' and '.join(map(repr, names))} {'is' if len(names) == 1 else 'are'} {now} here"
+        if not all(name in self.types for name in names):
+            how = _IN_PANDAS[kind]
+            return f"{subject}: {how.format(names[0])} makes it {then}."
+        pairs = shlex.quote(",".join(f"{name}={kind}" for name in names))
+        return f"{subject}: --dtype {pairs} makes it {then}."
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        """The user's own lines that the error came through, the innermost first."""
+        frames = traceback.extract_tb(self.error.__traceback__)[::-1]
+        return [linecache.getline(one.filename, one.lineno or 0) for one in frames if is_users(one.filename)]
+
+    def _named(self, names: Iterable[str]) -> list[str]:
+        """Keep the names that stand in the innermost line that has any."""
+        listed = list(names)
+        for line in self._lines:
+            if found := [name for name in listed if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line)]:
+                return found
+        return []
+
+    def _texts_that(self, looks: Callable[[Any], float]) -> list[str]:
+        """Choose columns of text by what their cells look like: those that the user's line names, else the only one."""
+        named = self._named(self._texts)
+        fitting = [name for name in named or self._texts if looks(self.given[name].dropna()[:_SAMPLE]) > _MOSTLY]
+        return fitting if named or len(fitting) == 1 else []
+
+    @property
+    def _texts(self) -> list[str]:
+        return [name for name, dtype in self._dtypes if str(dtype) in {"str", "string", "object"}]
+
+    @property
+    def _numbers(self) -> list[str]:
+        return [name for name, dtype in self._dtypes if getattr(dtype, "kind", "") in {"i", "u", "f"}]
+
+    @property
+    def _dtypes(self) -> list[tuple[str, Any]]:
+        dtypes = getattr(self.given, "dtypes", None)
+        if dtypes is None or not hasattr(dtypes, "items"):
+            return []
+        return [(name, dtype) for name, dtype in dtypes.items() if isinstance(name, str)]
+
+
+def _look_like_dates(cells: Any) -> float:  # noqa: ANN401 (a Series)
+    import pandas as pd  # noqa: PLC0415 (loaded wherever a frame comes from)
+
+    return float(pd.to_datetime(cells, errors="coerce", format="mixed").notna().mean())
+
+
+def _look_like_numbers(cells: Any) -> float:  # noqa: ANN401 (likewise)
+    import pandas as pd  # noqa: PLC0415 (likewise)
+
+    return float(pd.to_numeric(cells, errors="coerce").notna().mean())
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    """Find the name that was meant: the same but for case and blanks, or one that is spelled much like it."""
+    plain = {one.strip().casefold(): one for one in names[::-1]}
+    found = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=_NEAR)
+    return plain[found[0]] if found else ""

@@ -1,0 +1,49 @@
+"""Whether a function fails on every row: then the fault is its own, and no row is to blame."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from muster._model import Fault, Task
+
+_EVERYWHERE: Final = (0.999, 0.5, 0.25)
+"""Where in what waits, from 0 to 1, rows are tried before the function is blamed: bad rows may stand together."""
+
+
+@dataclass(slots=True)
+class Doubt:
+    """Holds the tasks that failed as a whole, until a row is good or rows fail in different ways: then it is over."""
+
+    is_open: bool = True
+    faults: list[Fault] = field(default_factory=list)
+    _held: list[Task] = field(default_factory=list)
+    _places: list[int] | None = None
+
+    def hold(self, task: Task, fault: Fault) -> list[Task]:
+        """Keep a task that failed as a whole; give back those that are to be done row by row after all."""
+        if not self.is_open:
+            return [task]
+        self._held.append(task)
+        self.faults.append(fault)
+        return self.dismiss() if fault.sort != self.faults[0].sort else []
+
+    def dismiss(self) -> list[Task]:
+        """Know that the function can do some row: what failed as a whole is to be done row by row."""
+        self.is_open = False
+        held, self._held, self.faults = self._held, [], []
+        return held
+
+    def places(self, waiting: Iterable[int]) -> list[int]:
+        """List the parts to try next, out of those that wait; what is taken off the list is tried."""
+        if self._places is None:
+            parts = list(waiting)
+            if not parts:
+                return []
+            self._places = sorted({parts[int(share * len(parts))] for share in _EVERYWHERE})
+        return self._places
+
+    @property
+    def verdict(self) -> Fault | None:
+        """Sum up how the function failed in all places; nothing where these were too few rows."""
+        fault = replace(self.faults[0], rows=sum(fault.rows for fault in self.faults))
+        return fault if fault.rows >= fault.fewest else None

@@ -1,0 +1,82 @@
+"""How a call of the user's function failed, and whether two of them failed alike."""
+
+import inspect
+import re
+from types import TracebackType
+from typing import Any, Final
+
+from muster._code import is_users, user_traceback
+
+_VARIABLE: Final = re.compile(r"""'[^']*'|"[^"]*"|\b[+-]?\d[\w.+-]*""")
+"""What differs from row to row in an error: quoted text, and numbers."""
+
+_TRIES: Final = 32
+"""How many rows of a task are tried before they count as all of them; of fewer, each one is."""
+
+_TRIES_AT_LEAST: Final = 8
+_LENGTH: Final = 200
+
+
+class NoFrameError(TypeError):
+    """Say that a function gave back something else than a frame."""
+
+    def __init__(self, result: object) -> None:
+        """Keep what kind of thing it was."""
+        super().__init__(f"the function returned {type(result).__name__}, not a DataFrame")
+        self.kind = type(result).__name__
+
+
+def check_frame(result: Any) -> None:  # noqa: ANN401 (whatever a function may return)
+    """Raise ``NoFrameError`` for what is neither a pandas or Polars frame nor an Arrow table."""
+    names = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(result).__mro__}
+    if names.isdisjoint({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"}):
+        if inspect.iscoroutine(result):
+            result.close()  # else Python complains later that nobody has awaited it
+        raise NoFrameError(result)
+
+
+def said(error: BaseException) -> str:
+    """Write an error on one line, or several where its text has them."""
+    name = "TypeError" if isinstance(error, NoFrameError) else type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # noqa: BLE001 (even an error's own text may raise)
+        return name
+
+
+def traced(error: BaseException) -> str:
+    """Show where in the user's code an error was raised; nothing where muster itself objects to a result."""
+    return "" if isinstance(error, NoFrameError) else user_traceback(error)
+
+
+def masked(text: str) -> str:
+    """Leave out of an error's text what differs from row to row."""
+    return _VARIABLE.sub("…", text)
+
+
+def sort_of(step: str, error: BaseException) -> tuple[str, ...]:
+    """Tell what failures that are alike have in common: step, kind of error, the user's line, text without values."""
+    return step, type(error).__qualname__, _line(error.__traceback__), masked(said(error)[:_LENGTH])
+
+
+def _line(trace: TracebackType | None) -> str:
+    """Name the last line of the user's own that a traceback comes through."""
+    line = ""
+    while trace is not None:
+        if is_users(name := trace.tb_frame.f_code.co_filename):
+            line = f"{name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
+
+
+def most_tries(error: BaseException, *, bad_rows_left: int) -> int:
+    """Tell how many rows to try: few where no row can explain the failure, or where so many bad ones end the run."""
+    most = 0 if isinstance(error, NoFrameError) else bad_rows_left + 1
+    return min(max(most, _TRIES_AT_LEAST), _TRIES)
+
+
+def spread(count: int, *, most: int) -> list[int]:
+    """Choose some of so many rows, the last and the first among them, from all over."""
+    if count <= most:
+        return list(range(count))[::-1]
+    return [at * (count - 1) // (most - 1) for at in range(most)][::-1]
