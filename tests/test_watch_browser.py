@@ -104,7 +104,7 @@ def test_numbers_move_without_a_reload(browser: Browser, tmp_path: Path) -> None
 def test_a_run_that_ends_is_seen_to_end(browser: Browser, tmp_path: Path) -> None:
     story = going(tmp_path)
     with serving(story.run) as served, opened(browser, served.url) as found:
-        expect(found.page.locator(".badge")).to_have_text("working")
+        expect(found.page.locator(".badge")).to_have_text("running")
         story.work(1000)
         story.finish()
         expect(found.page.locator(".badge")).to_have_text("finished")
@@ -346,10 +346,10 @@ def test_a_real_run_that_was_killed_and_resumed_is_one_run(browser: Browser, tmp
         with run(tmp_path, "--workers", "2"):
             page.locator("table a").first.click(timeout=30_000)
             wait_for_rows(page)
-        expect(page.locator(".badge")).to_have_text("interrupted", timeout=15_000)
+        expect(page.locator(".badge")).to_have_text("killed", timeout=15_000)
         page.screenshot(path=tmp_path / "real-killed.png", full_page=True)
         with run(tmp_path, "--workers", "2") as process:
-            expect(page.locator(".badge")).to_have_text("working", timeout=30_000)
+            expect(page.locator(".badge")).to_have_text("running", timeout=30_000)
             assert process.wait(timeout=90) == 4
         expect(page.locator(".badge")).to_have_text("finished, with bad rows", timeout=15_000)
         expect(page.locator("#head")).to_contain_text("2 attempts")

@@ -167,7 +167,7 @@ def test_the_list_puts_runs_that_go_on_first(tmp_path: Path) -> None:
     assert shown == [runs[3], runs[1], *sorted((runs[0], runs[2]), key=shown.index)]
 
 
-def test_a_run_whose_process_is_killed_is_shown_as_interrupted(tmp_path: Path, home: Path) -> None:
+def test_a_run_whose_process_is_killed_is_shown_as_killed(tmp_path: Path, home: Path) -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r});"
         "from watching import going; from pathlib import Path;"
@@ -179,10 +179,10 @@ def test_a_run_whose_process_is_killed_is_shown_as_interrupted(tmp_path: Path, h
         assert process.stdout is not None
         process.stdout.readline()
         with serving(home=home) as served, streaming(served, "/runs/20261124-101500-c0de/events") as stream:
-            assert "working" in stream.next()["head"]
+            assert ">running<" in stream.next()["head"]
             process.kill()
             process.wait()
-            while "interrupted" not in (told := stream.next()).get("head", ""):
+            while ">killed<" not in (told := stream.next()).get("head", ""):
                 pass
             assert "type the same command again" in told["progress"]
 

@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from muster._calls import Held
 from muster._history import archive, note
 from muster._journal import Journal
+from muster._lately import Lately
 from muster._measures import Measured, StepSum, WorkerSum, bin_of
 from muster._model import Load, Reason, Result, Seconds
+from muster._planner import remaining
 
 GIGABYTE = 1_000_000_000
 INJECTION = "<script>alert('pwned')</script>"
@@ -34,6 +37,7 @@ class Story:
     rows_total: int = 1_000_000
     rows_per_second: float = 750.0
     rows_done: int = 0
+    rows_out: int = 0
     bad_rows: int = 0
     seed: int = 1
 
@@ -42,6 +46,7 @@ class Story:
         work.mkdir(parents=True, exist_ok=True)
         self.path = work / "journal.jsonl"
         self.journal = Journal(self.path)
+        self.lately, self.told = Lately(), self.at
         self.random = random.Random(self.seed)  # noqa: S311 (made-up figures are no secret)
         self.born = self.at
         note(self.run, self.path)
@@ -90,6 +95,7 @@ class Story:
             self.write("joined", worker=worker, machine=machine)
             self.at += 0.01
         self.write("phase", phase="working")
+        self.told = self.at
         return self
 
     def plan(self, low: float, high: float, *, dollars: float | None = None) -> "Story":
@@ -113,23 +119,35 @@ class Story:
             self.measured(measured, span=span, waiting_for=waiting_for)
         return self
 
-    def measured(self, measured: Measured, *, span: float = 0.5, waiting_for: str = "") -> None:
+    def measured(
+        self, measured: Measured, *, span: float = 0.5, waiting_for: str = "", held: Held | None = None
+    ) -> None:
         self.rows_done = min(self.rows_done + sum(one.rows_in for one in measured.workers.values()), self.rows_total)
         self.bad_rows += sum(one.bad_rows for one in measured.workers.values())
+        self.rows_out += sum(one.rows_out for one in measured.workers.values())
+        for worker, one in measured.workers.items():
+            self.lately.now.add(self.workers[worker], rows=one.rows_in, seconds=one.seconds.total)
+        self.lately.end_span(self.at - self.told)
+        self.told = self.at
+        left = remaining(self.lately.stretches, self.rows_total - self.rows_done)
         self.write(
             "measured",
             span=span,
             **measured.as_fields(),
             rows_done=self.rows_done,
             rows_total=self.rows_total,
+            rows_out=self.rows_out,
             bad_rows=self.bad_rows,
+            rows_per_second=self.lately.rows_per_second(),
+            seconds_left=left,
+            held=held.as_field() if held else None,
             running=len(measured.workers),
             waiting_for=waiting_for,
         )
 
     def reject(self, error: str, rows: int, *, example: str = "", step: str = "") -> "Story":
         """Reject rows for a reason."""
-        measured = Measured({next(iter(self.workers)): WorkerSum(bad_rows=rows)})
+        measured = Measured({next(iter(self.workers)): WorkerSum(rows_in=rows, bad_rows=rows)})
         measured.add_reasons([Reason(step or self.steps[0], error, rows, example or error)])
         self.at += 0.5
         self.measured(measured)
@@ -143,7 +161,7 @@ class Story:
         took = self.at - self.born
         result = Result(
             rows_in=self.rows_done,
-            rows_out=self.rows_done - self.bad_rows,
+            rows_out=self.rows_out,
             bad_rows=self.bad_rows,
             parts=80,
             resumed_parts=0,

@@ -35,6 +35,27 @@ class State(StrEnum):
     FINISHED = "finished"
 
 
+_ON_PURPOSE: Final = frozenset({"KeyboardInterrupt", "Terminated"})
+"""What stops a run because somebody wished it: Ctrl-C, or a signal to end."""
+
+
+def became_of(error: str) -> str:
+    """Name what an error made of a run: it was ``stopped`` on purpose, or it ``failed``."""
+    return "stopped" if error in _ON_PURPOSE else "failed"
+
+
+def status(state: State, *, error: str | None, has_finished: bool) -> str:
+    """Say in one word, wherever runs are shown, how a run is: running, finished, stopped, failed or killed.
+
+    ``error`` is what stopped its last attempt, if that is known: one that was killed could not tell.
+    """
+    if has_finished or state is State.FINISHED:
+        return "finished"
+    if error is not None:
+        return became_of(error)
+    return "running" if state is State.RUNNING else "killed"
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A run that is known: its id, its journal, and what became of it so far."""
@@ -111,9 +132,9 @@ def find(run: str | None) -> Known:
 
 
 def runs() -> Iterator[dict[str, Any]]:
-    """Yield what is known of each run, newest first: ``run state at target inputs output``.
+    """Yield what is known of each run, newest first: ``run state status at target inputs output``.
 
-    Those that finished also have the fields of ``--json``.
+    ``status`` is the word that pages use for it. Those that finished also have the fields of ``--json``.
     """
     for one in known():
         with contextlib.suppress(OSError, KeyError, TypeError):  # one that is damaged costs its own line
@@ -121,11 +142,16 @@ def runs() -> Iterator[dict[str, Any]]:
 
 
 def _summed_up(one: Known) -> dict[str, Any]:
-    events = {event["event"]: event for event in replay(one.journal, without=ONLY_TO_RESUME | {"measured"})}
-    started = events["started"]
+    events: dict[str, Event] = {}
+    for event in replay(one.journal, without=ONLY_TO_RESUME | {"measured"}):
+        events.pop(event["event"], None)  # so that the last event is the last
+        events[event["event"]] = event
+    started, last = events["started"], [*events][-1]
+    error = events["stopped"]["error"] if last == "stopped" else None
     return {
         "run": one.run,
         "state": str(one.state),
+        "status": status(one.state, error=error, has_finished="finished" in events),
         "at": started["at"],
         "target": started["job"]["steps"],
         "inputs": started["job"]["inputs"],

@@ -55,6 +55,56 @@ def span(elapsed: float, workers: int) -> float:
     return max(FIRST_SPAN, elapsed / _SPANS_A_RUN) * max(1.0, workers / _WORKERS_AT_FULL_PACE)
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Where the time of workers went, in seconds; ``there`` is how long they were there, each counted.
+
+    The one account of it, which the terminal, the page and the report give alike: shares are of ``there``.
+    """
+
+    read: float = 0.0
+    function: float = 0.0
+    sorting: float = 0.0
+    write: float = 0.0
+    transfer: float = 0.0
+    lost: float = 0.0
+    waiting: float = 0.0
+    there: float = 0.0
+
+    @classmethod
+    def of(cls, seconds: Seconds, *, there: float) -> "Spent":
+        """Put what tasks tell of beside how long workers were there."""
+        return cls(
+            seconds.read,
+            seconds.function,
+            seconds.sorting,
+            seconds.write,
+            seconds.transfer,
+            seconds.lost,
+            seconds.waiting,
+            there,
+        )
+
+    @property
+    def busy(self) -> float:
+        """Tell how long they were at tasks that have ended, well or not."""
+        return self.read + self.function + self.sorting + self.write + self.transfer + self.lost
+
+    @property
+    def rest(self) -> float:
+        """Tell of how long nobody knows what it was: before the first task, after the last, and tasks that go on."""
+        return max(self.there - self.busy - self.waiting, 0.0)
+
+    @property
+    def busy_share(self) -> float | None:
+        """Tell which share of their time workers were at tasks."""
+        return self.share(self.busy)
+
+    def share(self, seconds: float) -> float | None:
+        """Tell which share of the time that they were there some seconds are."""
+        return min(seconds / self.there, 1.0) if self.there > 0 else None
+
+
 @dataclass(slots=True)
 class StepSum:
     """What a step has done: rows, calls, seconds in the user's function, and how long each call took, in bins."""
@@ -149,6 +199,10 @@ class Measured:
             found.add_steps(outcome.steps)
             self.add_reasons(outcome.reasons)
 
+    def spend(self, worker: str, seconds: Seconds) -> None:
+        """Add time of a worker that came to nothing."""
+        self.workers.setdefault(worker, WorkerSum()).seconds += seconds
+
     def add_reasons(self, reasons: Iterable[Reason]) -> None:
         """Count rejects by their reasons, of which so many are told apart."""
         for reason in reasons:
@@ -190,7 +244,7 @@ def added(told: Sequence[Sequence[Any]]) -> WorkerSum:
     *counts, seconds, cpu, memory, steps = zip(*told, strict=True)
     return WorkerSum(
         **dict(zip(_COUNTS, map(sum, counts), strict=True)),
-        seconds=Seconds(*map(sum, zip(*seconds, strict=True))),
+        seconds=Seconds(*map(sum, zip_longest(*seconds, fillvalue=0.0))),  # an earlier muster told of fewer kinds
         cpu=sum(cpu),
         memory=next(filter(None, reversed(memory)), 0),
         steps=[_step_added(told_of_step) for told_of_step in zip_longest(*steps, fillvalue=_NOTHING)],

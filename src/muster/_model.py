@@ -391,6 +391,8 @@ class Snapshot:
     """Its id, once it has one."""
     rows_done: int = 0
     rows_total: int | None = None
+    rows_out: int = 0
+    """Rows that are in the output, so far."""
     bad_rows: int = 0
     workers: int = 0
     rows_per_second: float = 0.0
@@ -398,9 +400,16 @@ class Snapshot:
     seconds_left: tuple[float, float] | None = None
     """In how many seconds it will be done, at the least and at the most."""
     function_seconds: float = 0.0
+    sorting_seconds: float = 0.0
+    """Went into finding bad rows, without the function's calls."""
+    lost_seconds: float = 0.0
+    """Went into calls that crashed their worker, or ran over their limit."""
     worker_seconds: float = 0.0
+    """How long workers were there, each counted."""
     machines: tuple[MachinePace, ...] = ()
     dollars: float = 0.0
     waiting_for: str = ""
     """Why workers have nothing to do, where they have not."""
+    held: str = ""
+    """Which worker is at which rows for strangely long, where one is; then nobody knows how long the rest takes."""
     note: str = ""

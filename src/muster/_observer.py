@@ -2,22 +2,22 @@
 
 import dataclasses
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from muster._engines.base import Event, Joined, Left, Told
-from muster._measures import Measured, span
+from muster._calls import Calls, Held
+from muster._engines.base import Began, Event, Joined, Left, Told
+from muster._lately import Lately
+from muster._measures import Measured, Spent, span
 from muster._model import MachinePace, Outcome, Seconds, Snapshot
-from muster._planner import Bill, Stretch, plan, remaining
+from muster._planner import Bill, plan, remaining
 from muster._progress import Progress
 
 if TYPE_CHECKING:
     from muster._clouds.base import Renewed
 
-_WINDOW_SECONDS: Final = 60.0
-_FEWEST_SPANS: Final = 20
 _SPANS_BEFORE_A_PLAN: Final = 8
 _PROGRESS_EVERY: Final = 5.0
 """Seconds after which watchers are told how far the run is in any case."""
@@ -28,61 +28,24 @@ Write = Callable[..., None]
 
 
 @dataclasses.dataclass(slots=True)
-class _Span:
-    """What was done in a stretch of time, on each machine: rows, and seconds in tasks."""
+class _Stays:
+    """How long workers were there, each counted."""
 
-    seconds: float = 0.0
-    longest: float = 0.0
-    """Seconds that the longest of its tasks took."""
-    rows_of: Counter[str] = dataclasses.field(default_factory=Counter)
-    busy_of: dict[str, float] = dataclasses.field(default_factory=dict)
+    _since: dict[str, float] = dataclasses.field(default_factory=dict)
+    _at_zero: float = 0.0
+    """What it would be at second 0, had it always been as it is: one step leads from there to any time."""
 
-    def add(self, machine: str, *, rows: int, seconds: float) -> None:
-        """Take in a task."""
-        self.longest = max(self.longest, seconds)
-        self.rows_of[machine] += rows
-        self.busy_of[machine] = self.busy_of.get(machine, 0.0) + seconds
+    def joined(self, worker: str, at: float) -> None:
+        if worker not in self._since:
+            self._since[worker] = at
+            self._at_zero -= at
 
-    @property
-    def stretch(self) -> Stretch:
-        """Tell how long it was, and how many rows were done."""
-        return self.seconds, self.rows_of.total()
+    def left(self, worker: str, at: float) -> None:
+        if self._since.pop(worker, None) is not None:
+            self._at_zero += at
 
-
-class _Lately:
-    """What was done in the last minute, and not before the first row: starting is no work."""
-
-    def __init__(self) -> None:
-        self._spans: deque[_Span] = deque()
-        self.now = _Span()
-        """What goes on."""
-
-    @property
-    def stretches(self) -> list[Stretch]:
-        """List the stretches, all but the one that goes on."""
-        return [one.stretch for one in self._spans]
-
-    def end_span(self, seconds: float) -> None:
-        """Begin another stretch; the one that ends was as long as is said, and the first as its longest task."""
-        if self._spans or self.now.rows_of:
-            self.now.seconds = seconds if self._spans else max(seconds, self.now.longest)
-            self._spans.append(self.now)
-        self.now = _Span()
-        while len(self._spans) > _FEWEST_SPANS and self._seconds() - self._spans[0].seconds > _WINDOW_SECONDS:
-            self._spans.popleft()
-
-    def _seconds(self) -> float:
-        return sum(one.seconds for one in self._spans)
-
-    def rows_per_second(self) -> float:
-        """Tell how many rows were done a second."""
-        return sum(rows for _, rows in self.stretches) / (self._seconds() or 1.0)
-
-    def pace_of(self, machine: str, workers: int) -> MachinePace:
-        """Tell what a machine did."""
-        seconds = self._seconds() or 1.0
-        busy = sum(one.busy_of.get(machine, 0.0) for one in self._spans) / (seconds * workers)
-        return MachinePace(machine, workers, sum(one.rows_of[machine] for one in self._spans) / seconds, min(busy, 1.0))
+    def seconds(self, at: float) -> float:
+        return self._at_zero + len(self._since) * at
 
 
 class Observer:
@@ -94,6 +57,7 @@ class Observer:
         *,
         prices: Mapping[str, float],
         renewals: "SimpleQueue[Renewed] | None" = None,
+        calls: Calls | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to observe; prices are in dollars an hour, by machine; ``renewals`` tells of leases."""
@@ -105,14 +69,19 @@ class Observer:
         self._workers_on: Counter[str] = Counter()
         self.at_work: frozenset[str] = frozenset()
         """The machines that have workers."""
+        self.calls = calls or Calls()
+        self.held: Held | None = None
+        """What a worker is at for strangely long."""
+        self._remark = ""
+        self._stays = _Stays()
+        self._unkept: Outcome | None = None
         self._measured = Measured()
         self._reasons: set[tuple[str, str]] = set()
-        self._lately = _Lately()
+        self._lately = Lately()
         self._began = self._since = self._told = clock()
         self._has_planned = False
         self._next_look = 0.0
-        self.spent = Seconds()
-        """Where the time of all tasks went."""
+        self._seconds = Seconds()
         self.most_workers = self.most_machines = 0
         """How many had joined and were there, at the time when they were most."""
         self.rows_per_second = 0.0
@@ -129,21 +98,36 @@ class Observer:
         self, phase: str, progress: Progress | None, *, run: str, rows_total: int | None, workers: int
     ) -> Snapshot:
         """Tell how far the run is."""
+        spent = self.spent
         return Snapshot(
             phase,
             run=run,
             workers=workers,
             rows_done=progress.rows_done if progress else 0,
             rows_total=rows_total,
+            rows_out=progress.rows_out if progress else 0,
             bad_rows=progress.bad_rows if progress else 0,
             rows_per_second=self.rows_per_second,
-            seconds_left=self.seconds_left,
-            function_seconds=self.spent.function,
-            worker_seconds=self.spent.total,
+            seconds_left=None if self.held else self.seconds_left,
+            function_seconds=spent.function,
+            sorting_seconds=spent.sorting,
+            lost_seconds=spent.lost,
+            worker_seconds=spent.there,
             machines=self.machines,
             dollars=self.dollars,
             waiting_for=self.waiting_for,
+            held=self.held.told() if self.held else "",
         )
+
+    @property
+    def spent(self) -> Spent:
+        """Tell where the time of all workers went, while they were there."""
+        return Spent.of(self._seconds, there=self._stays.seconds(self._clock()))
+
+    def remark(self) -> str:
+        """Tell what whoever watches should know, once."""
+        remark, self._remark = self._remark, ""
+        return remark
 
     @property
     def dollars(self) -> float:
@@ -160,20 +144,48 @@ class Observer:
                 self.most_workers = max(self.most_workers, self._workers_on.total())
                 self.most_machines = max(self.most_machines, len(self._workers_on))
                 self._bill.joined(worker, machine, self._clock())
+                self._stays.joined(worker, self._clock())
                 self._write("joined", worker=worker, machine=machine)
             case Left(worker, reason):
                 self._bill.left(worker, self.machine_of(worker), self._clock())
+                self._stays.left(worker, self._clock())
                 self._lose(self.machine_of(worker))
                 self._write("left", worker=worker, reason=reason)
             case Told(text):
                 self._write("told", text=text)
+            case Began(ticket, worker):
+                self.calls.began(ticket, worker, self._clock())
 
     def done(self, worker: str, outcome: Outcome, *, is_kept: bool) -> None:
         """Add up what a task came to; of one that is not kept, as it will be done again, only its time."""
         machine = self.machine_of(worker)
-        self.spent += outcome.seconds
+        self.calls.done(outcome.task, outcome.seconds.total, self._clock())
+        self._seconds += outcome.seconds
         self._measured.note(worker, machine, outcome, is_kept=is_kept)
         self._lately.now.add(machine, rows=outcome.rows_in if is_kept else 0, seconds=outcome.seconds.total)
+
+    def lost(self, number: int, reason: str) -> None:
+        """Journal that a task did not come to its end, and what its worker had spent on it."""
+        task, worker, seconds = self.calls.lost(number, self._clock())
+        told = {"worker": worker, "seconds": round(seconds, 3)} if worker else {}
+        self._write("retried", reason=reason, **told, **(self.calls.place_of(task) if task else {}))
+        if worker:
+            spent = Seconds(total=seconds, lost=seconds)
+            self._seconds += spent
+            self._measured.spend(worker, spent)
+            self._lately.now.add(self.machine_of(worker), rows=0, seconds=seconds)
+
+    def gave_up(self, outcome: Outcome) -> None:
+        """Know what stops the run: of this outcome nothing is kept, but its bad rows are told of."""
+        self._unkept = outcome
+
+    def stopped(self, error: BaseException) -> None:
+        """Journal why the run stops, with the bad rows of what is not kept."""
+        told = {}
+        if self._unkept is not None:
+            reasons = [[one.step, one.error, one.rows, one.example] for one in self._unkept.reasons]
+            told = {"unkept": self._unkept.bad_rows, "reasons": reasons}
+        self._write("stopped", error=type(error).__name__.lstrip("_"), message=str(error), **told)
 
     def _lose(self, machine: str) -> None:
         self._workers_on[machine] -= 1
@@ -195,10 +207,18 @@ class Observer:
             renewed = self._renewals.get()
             self._write("renewed", machines=renewed.machines, lease=renewed.lease)
         self.waiting_for = self._why_they_wait(progress, idle())
+        self._wonder(progress, rows_total, now)
         wanted = span(self._since - self._began, self._workers_on.total())
         if now - self._since >= wanted and self._measured:
             self.tell(progress, rows_total=rows_total)
         elif now - self._told >= _PROGRESS_EVERY:
+            self._tell_progress(progress, rows_total, Measured())
+
+    def _wonder(self, progress: Progress, rows_total: int | None, now: float) -> None:
+        """Notice rows that a worker is at for strangely long: say so once, and journal it at once."""
+        before, self.held = self.held, self.calls.held(now, workers=self._workers_on.total())
+        if self.held is not None and (before is None or before.place != self.held.place):
+            self._remark = "" if self.held.limit else self.held.advice()
             self._tell_progress(progress, rows_total, Measured())
 
     def _why_they_wait(self, progress: Progress, idle: int) -> str:
@@ -220,12 +240,22 @@ class Observer:
         """Journal how far the run is: what workers did follows more rarely, the longer it lasts."""
         now = self._clock()
         self._lately.end_span(now - self._told)
+        self.rows_per_second = self._lately.rows_per_second()
+        self.machines = tuple(
+            self._lately.pace_of(machine, count) for machine, count in sorted(self._workers_on.items())
+        )
+        rows_left = None if rows_total is None else rows_total - progress.rows_done
+        self.seconds_left = None if rows_left is None else remaining(self._lately.stretches, rows_left)
         self._write(
             "measured",
             span=round(now - self._since, 3),
             rows_done=progress.rows_done,
             rows_total=rows_total,
+            rows_out=progress.rows_out,
             bad_rows=progress.bad_rows,
+            rows_per_second=round(self.rows_per_second, 3),
+            seconds_left=[round(one, 3) for one in self.seconds_left] if self.seconds_left else None,
+            held=self.held.as_field() if self.held else None,
             running=len(progress.running),
             waiting_for=self.waiting_for,
             **measured.as_fields(known=self._reasons),
@@ -234,16 +264,11 @@ class Observer:
         if measured:
             self._since = now
             self._reasons.update(measured.reasons)
-        self.rows_per_second = self._lately.rows_per_second()
-        self.machines = tuple(
-            self._lately.pace_of(machine, count) for machine, count in sorted(self._workers_on.items())
-        )
-        if rows_total is not None:
-            self._predict(rows_total - progress.rows_done)
+        if rows_left is not None:
+            self._plan(rows_left)
 
-    def _predict(self, rows_left: int) -> None:
+    def _plan(self, rows_left: int) -> None:
         stretches = self._lately.stretches
-        self.seconds_left = remaining(stretches, rows_left)
         if self._has_planned or len(stretches) < _SPANS_BEFORE_A_PLAN or rows_left <= 0:
             return
         made = plan(

@@ -95,6 +95,7 @@ class Progress:
         self._next_number = 0
         self.bad_rows = 0
         self.rows_done = 0
+        self.rows_out = 0
         self.is_complete = False
 
     @property
@@ -346,6 +347,7 @@ class Progress:
         self._kept[self._key(outcome)] = outcome
         self.bad_rows += outcome.bad_rows
         self.rows_done += outcome.rows_in
+        self.rows_out += outcome.rows_out
         if self._doubt.is_open and outcome.rows_in > outcome.bad_rows:
             self._again.extend(self._doubt.dismiss())
 
@@ -378,6 +380,7 @@ class Progress:
             del self._kept[key]
             self.bad_rows -= outcome.bad_rows
             self.rows_done -= outcome.rows_in
+            self.rows_out -= outcome.rows_out
             self._do_again(outcome.task)
         actions: list[Action] = [Drop(outcome) for _, outcome in stale]
         if self._frontier > (0, 0) and (

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster import _actions
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
+from muster._calls import Calls
 from muster._desk import Desk, as_muster_error
-from muster._engines.base import Done, Engine, Event, Failed, Joined, Left, Lost, Told
+from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing
 from muster._formats._sources import find_sources
 from muster._history import archive, birth_of, home, note
@@ -89,7 +90,11 @@ class _Runner:
         self._is_far = False
         self._run_id = ""
         self._access: Access | None = None
-        self._observer = Observer(self._write, prices={})
+        self._observer = self._observe()
+
+    def _observe(self, **of_cluster: Any) -> Observer:  # noqa: ANN401 (prices and renewals, where there are any)
+        calls = Calls([source.name for source in self._sources], limit=self._job.options.timeout)
+        return Observer(self._write, **{"prices": {}, **of_cluster}, calls=calls)
 
     def run(self, make_engine: MakeEngine, access: "Access | None") -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
@@ -102,7 +107,7 @@ class _Runner:
             engines.callback(self._home.close)
             if access is not None:
                 self._access = access
-                self._observer = Observer(self._write, prices=access.prices, renewals=access.renewals)
+                self._observer = self._observe(prices=access.prices, renewals=access.renewals)
                 self._engine = engine_of_a_cluster(access)
                 engines.callback(self._engine.close)
                 self._is_far = not access.shares_files
@@ -176,7 +181,7 @@ class _Runner:
             with contextlib.suppress(OSError):  # the disk may be full
                 if self._progress is not None:
                     self._observer.tell(self._progress, rows_total=self._rows_total)
-                self._write("stopped", error=type(error).__name__.lstrip("_"), message=str(error))
+                self._observer.stopped(error)
             raise
 
     def _write(self, event: str, **fields: object) -> None:
@@ -199,6 +204,7 @@ class _Runner:
             engine="ray" if self._access else "cores" if self._workers else "inline",
             cluster=self._access.name if self._access else None,
             prices=self._access.prices if self._access else {},
+            one_computer=self._access is not None and self._access.shares_files,
         )
 
     # The loop
@@ -249,6 +255,7 @@ class _Runner:
             unit_bytes=unit,
         )
         self._progress.work_on(self._observer.at_work)
+        self._observer.calls.clear()
         return self._progress
 
     @property
@@ -275,7 +282,7 @@ class _Runner:
                 self._drain(progress)
                 return misfit
             self._observer.look(progress, rows_total=self._rows_total, idle=lambda: self._engine.slots().idle)
-            self._say("working")
+            self._say("working", note=self._observer.remark())
 
     def _read_ahead(self, progress: Progress, kept: Kept) -> None:
         """Keep a backlog of parts, but do not read a whole stream before it is needed."""
@@ -298,22 +305,26 @@ class _Runner:
     def _on(self, progress: Progress, event: Event) -> list[_actions.Action]:
         match event:
             case Done(ticket, outcome) if self._finish.is_stale(outcome):
+                self._observer.calls.forget(ticket)
                 return progress.lost(ticket, "its output is no longer wanted", began=False)
             case Done(ticket, outcome, worker):
                 self._answering = worker
                 actions = progress.done(ticket, outcome, machine=self._observer.machine_of(worker))
-                counts = any(isinstance(action, _actions.Keep | _actions.GiveUp) for action in actions)
-                self._observer.done(worker, outcome, is_kept=counts)
+                self._observer.done(
+                    worker, outcome, is_kept=any(isinstance(action, _actions.Keep) for action in actions)
+                )
+                if any(isinstance(action, _actions.GiveUp) for action in actions):
+                    self._observer.gave_up(outcome)
                 return actions
             case Lost(ticket, reason, began, worker):
-                self._write("retried", reason=reason)
+                self._observer.lost(ticket, reason)
                 return progress.lost(ticket, reason, began=began, machine=self._observer.machine_of(worker))
             case Failed(ticket, MemoryError(), worker):
-                self._write("retried", reason="memory ran out")
+                self._observer.lost(ticket, "memory ran out")
                 return progress.lost(ticket, "memory ran out", began=True, machine=self._observer.machine_of(worker))
             case Failed(_, error):
                 raise as_muster_error(error)
-            case Told() | Joined() | Left():
+            case Told() | Joined() | Left() | Began():
                 self._hear(event)
         return []
 
@@ -366,6 +377,7 @@ class _Runner:
     def _pass_on(self, action: _actions.Submit | _actions.PutAside) -> None:
         """Have the engine do what it shall."""
         if isinstance(action, _actions.Submit):
+            self._observer.calls.submitted(action.task)
             self._engine.submit(action.task.number, action.task, avoid=action.avoid, fresh=action.fresh)
             return
         self._engine.put_aside(action.machine)
@@ -437,6 +449,7 @@ class _Runner:
         )
         self._observer.tell(progress, rows_total=self._rows_total)
         self._write("finished", result=dataclasses.asdict(result), published=self.work.visible())
+        self._say(self._phase)
         return result
 
     # What watchers are told

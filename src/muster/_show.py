@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LINE_EVERY: Final = 10.0
 _MOST_MACHINES: Final = 16
+_WORTH_TELLING: Final = 0.01
 
 
 class Shown(Protocol):
@@ -54,7 +55,7 @@ def _status(snapshot: Snapshot) -> str:
     bad = f", {snapshot.bad_rows:,} bad" if snapshot.bad_rows else ""
     cost = f", {dollars(snapshot.dollars)} so far" if snapshot.dollars else ""
     waits = f"; {snapshot.waiting_for}" if snapshot.waiting_for else ""
-    pace = f"{snapshot.rows_per_second:,.0f} rows/s, {left(snapshot.seconds_left)} left"
+    pace = snapshot.held or f"{snapshot.rows_per_second:,.0f} rows/s, {left(snapshot.seconds_left)} left"
     return f"{snapshot.rows_done:,}{total} rows, {pace}, {_crew(snapshot.workers)}{bad}{cost}{waits}"
 
 
@@ -147,16 +148,32 @@ def summary(result: Result, last: Snapshot | None) -> str:
     took, pace = duration(result.seconds), f"{result.rows_per_second:,.0f} rows/s, {_crew(result.workers)}"
     lines = [f"{result.output}: {result.rows_out:,} rows of {result.rows_in:,} in {took} ({pace})"]
     if last is not None and last.worker_seconds:
-        share = last.function_seconds / last.worker_seconds
-        lines.append(f"{share:.0%} of the workers' time was your function.")
+        lines.append(_where_time_went(last))
     if result.resumed_parts:
         lines.append(f"{result.resumed_parts:,} of {result.parts:,} parts were done by an earlier attempt.")
+    dropped = result.rows_in - result.rows_out - result.bad_rows
+    if dropped > 0:
+        lines.append(f"{plural(dropped, 'row')} {'was' if dropped == 1 else 'were'} dropped by the function.")
     if result.bad_rows:
         bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
         lines.append(
             f"{bad} in {result.rejects}, with the text and the reason. Mend the function or the data, run again."
         )
     return "\n".join(lines)
+
+
+def _where_time_went(last: Snapshot) -> str:
+    """Say what the workers' time went into, as the page does; of what went wrong only where it was much."""
+    parts = (
+        ("was your function", last.function_seconds),
+        ("went into sorting out bad rows", last.sorting_seconds),
+        ("was lost to crashes and time limits", last.lost_seconds),
+    )
+    shares = [(told, min(seconds / last.worker_seconds, 1.0)) for told, seconds in parts]
+    (function, at_work), *others = shares
+    lines = [f"{at_work:.0%} of the workers' time {function}"]
+    lines += [f"{share:.0%} {told}" for told, share in others if share >= _WORTH_TELLING]
+    return ", ".join(lines) + "."
 
 
 def left(seconds: tuple[float, float] | None) -> str:
@@ -176,7 +193,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
         (
             str(run["run"]),
             moment(run["at"]),
-            str(run["state"]),
+            str(run["status"]),
             " | ".join(step[0] for step in run["target"]),
             f"{run['rows_in']:,}" if "rows_in" in run else "-",
             f"{run['bad_rows']:,}" if "bad_rows" in run else "-",

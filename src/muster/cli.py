@@ -45,10 +45,10 @@ def _call(parsed: argparse.Namespace) -> int:
             )
         )
     except KeyboardInterrupt:
-        print(f"\nInterrupted. {_what_now(parsed)}".rstrip(), file=sys.stderr)
+        print(f"\nStopped by you (Ctrl-C). {_what_now(parsed)}".rstrip(), file=sys.stderr)
         return _INTERRUPTED
     except _Terminated:
-        print(f"\nTerminated. {_what_now(parsed)}".rstrip(), file=sys.stderr)
+        print(f"\nStopped by a signal (SIGTERM). {_what_now(parsed)}".rstrip(), file=sys.stderr)
         return _TERMINATED
 
 
@@ -257,7 +257,11 @@ def _page(parsed: argparse.Namespace) -> Iterator[Callable[[Snapshot], Snapshot]
     from muster._watch.beside import beside  # noqa: PLC0415 (the page takes time to load, and most runs have none)
 
     with beside(parsed.port) as page:
-        yield page.told
+        try:
+            yield page.told
+        finally:
+            if page.run and not parsed.quiet:
+                print(page.farewell(), file=sys.stderr)
 
 
 def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 _KINDS: Final = {"watch.css": "text/css", "watch.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _AT_MOST_EVERY: Final = 0.5
+_UNSEEN_EVERY: Final = 2.0
+"""Seconds after which a page that nobody looks at is told its title again."""
+
 _LOOKED_EVERY: Final = 0.25
 _RESTED: Final = 8
 """So many times as long as it took to make a page, nothing is made: at most an eighth of a processor goes into it."""
 
-_ALIVE_EVERY: Final = 10.0
+_ALIVE_EVERY: Final = 5.0
 _RECENTLY: Final = 600.0
 
 Asked = tuple[str, Callable[[Look], Page | None]]
@@ -105,11 +108,13 @@ class Site:
     def _stream(self, request: "Request", make: "Callable[[], Awaitable[Page | None]]") -> Response:
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
-        return StreamingResponse(self._changes(make), media_type="text/event-stream")
+        only_title = request.query_params.get("only") == "title"
+        return StreamingResponse(self._changes(make, only_title=only_title), media_type="text/event-stream")
 
-    async def _changes(self, make: "Callable[[], Awaitable[Page | None]]") -> AsyncIterator[str]:
+    async def _changes(self, make: "Callable[[], Awaitable[Page | None]]", *, only_title: bool) -> AsyncIterator[str]:
         """Yield what differs from what was told before, as server-sent events; the first tells everything.
 
+        Where nothing does, an event says now and then that the server is there: silence means that it is not.
         The last tells how things are when the server ends, which is often how a run ended just now.
         """
         told: dict[str, str] = {}
@@ -123,16 +128,16 @@ class Site:
             page = await make()
             if page is None:
                 return
-            fragments = {"title": page.title, **page.fragments}
+            fragments = {"title": page.title} if only_title else {"title": page.title, **page.fragments}
             changed = {name: html for name, html in fragments.items() if told.get(name) != html}
             if changed or time.monotonic() - quiet_since > _ALIVE_EVERY:
-                yield f"data: {json.dumps(changed)}\n\n" if changed else ": still here\n\n"
+                yield f"data: {json.dumps(changed)}\n\n" if changed else "event: alive\ndata: {}\n\n"
                 quiet_since = time.monotonic()
             told |= changed
             if is_last and self._ends_with_run:
                 yield "event: end\ndata: {}\n\n"  # so that no page waits for a server that does not come back
             took = time.monotonic() - begun
-            await self._rest(max(_AT_MOST_EVERY, took * _RESTED))
+            await self._rest(max(_UNSEEN_EVERY if only_title else _AT_MOST_EVERY, took * _RESTED))
 
     async def _rest(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -29,6 +29,8 @@ class Page:
     def __init__(self) -> None:
         """Know nothing yet."""
         self.said = ""
+        self.run = ""
+        """The run whose page it is, once somebody was told where it is served."""
         self._has_told = False
 
     def told(self, snapshot: Snapshot) -> Snapshot:
@@ -37,7 +39,15 @@ class Page:
             return snapshot
         self._has_told = True
         is_served = _WHERE in self.said
+        self.run = snapshot.run if is_served else ""
         return replace(snapshot, note=f"{self.said}runs/{snapshot.run}" if is_served else f"No page: {self.said}")
+
+    def farewell(self) -> str:
+        """Say, as the page ends with the run, how to see it again."""
+        return (
+            f"The page ends with the run. To see it again: muster watch {self.run}, or as one file:"
+            f" muster report {self.run} -o report.html"
+        )
 
 
 @contextlib.contextmanager

@@ -13,15 +13,24 @@ _WIDTH: Final = 1000
 _HEIGHT: Final = 200
 _MARKS: Final = 4
 _HOVERED: Final = 60
+_BREAK: Final = 5
 _GAP: Final = 0.75
 _LEVELS: Final = 20
+_SEEN: Final = 0.3
+"""The least width, in hundredths, at which few rows of many can be seen."""
 
-ACTIVITIES: Final = ("read", "function", "write", "idle")
-Shares = tuple[float, float, float, float]
+ACTIVITIES: Final = ("read", "function", "sorting", "write", "lost", "idle")
+Shares = tuple[float, ...]
+"""One share of a stretch of time for each of the activities."""
+
+Breaks = Sequence[tuple[float, str]]
+"""When nobody was at work, as seconds or as shares of an axis, and what to say of it."""
 
 
-def rate_chart(rows_in: Sequence[float], rows_out: Sequence[float], *, elapsed: float, label: str) -> Markup:
-    """Draw rows a second over the time of a run: in as an area, out as a line."""
+def rate_chart(
+    rows_in: Sequence[float], rows_out: Sequence[float], *, elapsed: float, label: str, breaks: Breaks = ()
+) -> Markup:
+    """Draw rows a second over the time of a run: in as an area, out as a line; breaks are in seconds."""
     top = nice(max([*rows_in, *rows_out, 0.0]))
     drawn = Markup(
         '<path class="area in" d="{}"/><path class="line in" d="{}"/><path class="line out" d="{}"/>'
@@ -32,7 +41,8 @@ def rate_chart(rows_in: Sequence[float], rows_out: Sequence[float], *, elapsed: 
         (at / count, min(step, count - at) / count, _rate_title(rows_in, rows_out, at, elapsed=elapsed))
         for at in range(0, len(rows_in), step)
     ]
-    return _figure(drawn + _hovers(titles), Axis(top, words.short), label=label, below=_times(elapsed))
+    marks = _breaks([(time / elapsed, told) for time, told in breaks if elapsed])
+    return _figure(drawn + marks + _hovers(titles), Axis(top, words.short), label=label, below=_times(elapsed))
 
 
 def histogram(bins: Mapping[int, int], *, label: str) -> Markup:
@@ -61,8 +71,8 @@ def histogram(bins: Mapping[int, int], *, label: str) -> Markup:
     return _figure(bars, Axis(top, words.short), label=label, below=edges)
 
 
-def timeline(rows: Sequence[tuple[str, Sequence[Shares]]], *, height: float, label: str) -> Markup:
-    """Draw who did what when, a row for each: reading, in the function, writing, idle, stacked."""
+def timeline(rows: Sequence[tuple[str, Sequence[Shares]]], *, height: float, label: str, breaks: Breaks = ()) -> Markup:
+    """Draw who did what when, a row for each: its activities, stacked; breaks are shares of the axis."""
     count = max((len(shares) for _, shares in rows), default=0)
     drawn = Markup("").join(
         Markup('<g transform="translate(0 {:.1f})">{}<title>{}</title></g>').format(
@@ -75,7 +85,7 @@ def timeline(rows: Sequence[tuple[str, Sequence[Shares]]], *, height: float, lab
     return Markup(
         '<svg class="lane" role="img" aria-label="{}" viewBox="0 0 {} {:.1f}" height="{:.0f}" width="100%"'
         ' preserveAspectRatio="none">{}</svg>'
-    ).format(label, _WIDTH, len(rows) * height, len(rows) * height, drawn)
+    ).format(label, _WIDTH, len(rows) * height, len(rows) * height, drawn + _breaks(breaks))
 
 
 def bar(share: float | None, *, label: str, kind: str = "") -> Markup:
@@ -89,13 +99,28 @@ def bar(share: float | None, *, label: str, kind: str = "") -> Markup:
     ).format(kind, label, inside)
 
 
-def stacked(amounts: Iterable[tuple[str, float]], *, label: str) -> Markup:
-    """Draw what a whole consists of as one bar; each amount has a kind, which is its colour."""
-    known = [(kind, amount) for kind, amount in amounts if amount > 0]
-    whole, begun, drawn = sum(amount for _, amount in known) or 1.0, 0.0, Markup("")
-    for kind, amount in known:
+def progress(amounts: Sequence[tuple[str, str, float]], whole: float, *, label: str, kind: str = "") -> Markup:
+    """Draw how much of a whole is done, as amounts, each of a kind and with a name, beside what is still to do."""
+    drawn, begun = Markup(""), 0.0
+    for one, name, amount in amounts:
+        width = amount * 100 / whole
+        drawn += Markup('<rect class="fill {}" x="{:.2f}" width="{:.2f}" height="10"><title>{}</title></rect>').format(
+            one, begun, max(width, _SEEN) if amount else 0, name
+        )
+        begun += width
+    return Markup(
+        '<svg class="progress {}" role="img" aria-label="{}" viewBox="0 0 100 10" preserveAspectRatio="none">'
+        '<rect class="track" width="100" height="10"/>{}</svg>'
+    ).format(kind, label, drawn)
+
+
+def stacked(amounts: Iterable[tuple[str, str, float]], *, label: str) -> Markup:
+    """Draw what a whole consists of as one bar; each amount has a kind, which is its colour, and a name."""
+    known = [(kind, name, amount) for kind, name, amount in amounts if amount > 0]
+    whole, begun, drawn = sum(amount for _, _, amount in known) or 1.0, 0.0, Markup("")
+    for kind, name, amount in known:
         drawn += Markup('<rect class="{}" x="{:.2f}" width="{:.2f}" height="10"><title>{}</title></rect>').format(
-            kind, begun * 100 / whole, amount * 100 / whole, f"{kind}: {words.share(amount / whole)}"
+            kind, begun * 100 / whole, amount * 100 / whole, f"{name}: {words.share(amount / whole)}"
         )
         begun += amount
     return Markup(
@@ -136,6 +161,16 @@ def _rate_title(rows_in: Sequence[float], rows_out: Sequence[float], at: int, *,
     out = rows_out[at] if at < len(rows_out) else 0.0
     when = words.duration(elapsed * at / max(len(rows_in), 1))
     return f"after {when}: {words.pace(rows_in[at])} rows/s in, {words.pace(out)} rows/s out"
+
+
+def _breaks(breaks: Breaks) -> Markup:
+    """Mark where nobody was at work; the axis leaves that time out."""
+    return Markup("").join(
+        Markup('<rect class="break" x="{:.1f}" width="{}" height="100%"><title>{}</title></rect>').format(
+            share * _WIDTH - _BREAK / 2, _BREAK, told
+        )
+        for share, told in breaks
+    )
 
 
 def _hovers(titles: Iterable[tuple[float, float, str]]) -> Markup:

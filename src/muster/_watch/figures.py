@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from muster._measures import bound
-from muster._watch.pace import Throughput, throughput
+from muster._measures import Spent, bound
+from muster._model import Seconds
+from muster._watch.charts import Shares
 from muster._watch.series import rates, total
 from muster._watch.view import RunView
-from muster._watch.worker import FUNCTION, READ, ROWS_IN, ROWS_OUT, WRITE, Worker
+from muster._watch.worker import FUNCTION, LOST, READ, ROWS_IN, ROWS_OUT, SORTING, WRITE, Worker
 
 SHARES: Final = (0.5, 0.95, 0.99, 0.999, 0.9999)
 _LEAST_SHARE: Final = 0.75
@@ -17,35 +18,8 @@ SHARE_NAMES: Final = ("50%", "95%", "99%", "99.9%", "99.99%")
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """Where the time of workers went, in seconds; ``there`` is how long they were there, each counted."""
-
-    read: float = 0.0
-    function: float = 0.0
-    write: float = 0.0
-    transfer: float = 0.0
-    waiting: float = 0.0
-    there: float = 0.0
-
-    @property
-    def busy(self) -> float:
-        """Tell how much of it was work."""
-        return self.read + self.function + self.write
-
-    @property
-    def rest(self) -> float:
-        """Tell of how much nobody knows what it was: starting, and the tasks that still go on."""
-        return max(self.there - self.busy - self.transfer - self.waiting, 0.0)
-
-    @property
-    def efficiency(self) -> float | None:
-        """Tell which share of perfect scaling this is: workers that were busy all the time."""
-        return min(self.busy / self.there, 1.0) if self.there > 0 else None
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
-    """What somebody did: rows, calls of the function and how long each took, throughput, and rates over time."""
+    """What somebody did: rows, calls of the function and how long each took, and rates over time."""
 
     rows_in: int
     rows_out: int
@@ -53,8 +27,6 @@ class Figures:
     bins: Counter[int]
     rates_in: Sequence[float]
     rates_out: Sequence[float]
-    recent_in: Throughput | None
-    recent_out: Throughput | None
     until: float
     """Up to when the rates are known, in seconds of the run: tasks that still go on have not counted."""
 
@@ -70,7 +42,6 @@ def of_workers(view: RunView, workers: Sequence[Worker], now: float) -> Figures:
     for worker in workers:
         bins.update(_bins_of(worker))
     channels = [worker.series.at(view.clock) for worker in workers]
-    bursts = view.recent.of_workers({worker.name for worker in workers})
     until = _known_until(workers, now)
     return Figures(
         sum(worker.rows_in for worker in workers),
@@ -79,8 +50,6 @@ def of_workers(view: RunView, workers: Sequence[Worker], now: float) -> Figures:
         bins,
         rates(total(channel[ROWS_IN] for channel in channels), view.clock, until),
         rates(total(channel[ROWS_OUT] for channel in channels), view.clock, until),
-        throughput(bursts, view.last, out=False),
-        throughput(bursts, view.last, out=True),
         until,
     )
 
@@ -92,7 +61,6 @@ def of_step(view: RunView, number: int, now: float) -> Figures:
     for step in steps:
         bins.update(step.bins)
     channels = view.steps[number].at(view.clock) if number < len(view.steps) else [[0.0], [0.0]]
-    bursts = view.recent.of_step(number)
     until = _known_until(view.workers.values(), now)
     return Figures(
         sum(step.rows_in for step in steps),
@@ -101,8 +69,6 @@ def of_step(view: RunView, number: int, now: float) -> Figures:
         bins,
         rates(channels[0], view.clock, until),
         rates(channels[1], view.clock, until),
-        throughput(bursts, view.last, out=False),
-        throughput(bursts, view.last, out=True),
         until,
     )
 
@@ -110,20 +76,16 @@ def of_step(view: RunView, number: int, now: float) -> Figures:
 def spent(workers: Iterable[Worker], now: float, *, all_busy: bool) -> Spent:
     """Add up where the time of some workers went; where all are busy, up to when it is known of each."""
     mine = list(workers)
-    return Spent(
-        sum(worker.seconds.read for worker in mine),
-        sum(worker.seconds.function for worker in mine),
-        sum(worker.seconds.write for worker in mine),
-        sum(worker.seconds.transfer for worker in mine),
-        sum(worker.seconds.waiting for worker in mine),
-        sum(worker.stayed(min(worker.until, now) if all_busy and worker.tasks else now) for worker in mine),
+    return Spent.of(
+        sum((worker.seconds for worker in mine), Seconds()),
+        there=sum(worker.stayed(min(worker.until, now) if all_busy and worker.tasks else now) for worker in mine),
     )
 
 
-def activity(view: RunView, worker: Worker, now: float) -> list[tuple[float, float, float, float]]:
-    """Tell for each bucket how much of it a worker read, was in the function, wrote, and was idle, as shares of 1.
+def activity(view: RunView, worker: Worker, now: float) -> list[Shares]:
+    """Tell for each bucket how much of it went into what ``charts.ACTIVITIES`` names, as shares of 1.
 
-    Where it was not there, all four are 0, and from when on nobody knows yet: it is at a task that has not ended.
+    Where the worker was not there, all are 0, and from when on nobody knows yet: it is at a task that has not ended.
     """
     channels, width = worker.series.at(view.clock), view.clock.width
     found = []
@@ -135,10 +97,10 @@ def activity(view: RunView, worker: Worker, now: float) -> list[tuple[float, flo
             max(min(stop, known if stay.stop is None else stay.stop) - max(start, stay.start), 0.0)
             for stay in worker.present
         )
-        busy = [channels[one][at] / length for one in (READ, FUNCTION, WRITE)]
+        busy = [channels[one][at] / length for one in (READ, FUNCTION, SORTING, WRITE, LOST)]
         scale = 1 / sum(busy) if sum(busy) > 1 else 1.0
-        read, function, write = (share * scale for share in busy)
-        found.append((read, function, write, max(there / length - read - function - write, 0.0)))
+        done = [share * scale for share in busy]
+        found.append((*done, max(there / length - sum(done), 0.0)))
     return found
 
 

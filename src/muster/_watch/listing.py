@@ -8,7 +8,7 @@ from muster._history import Known, State
 from muster._watch.look import Look
 from muster._watch.view import RunView
 
-_ORDER: Final[Mapping[str, int]] = {"running": 0, "stopped": 1, "bad": 2, "finished": 2}
+_ORDER: Final[Mapping[str, int]] = {"running": 0, "stopped": 1, "killed": 1, "failed": 1, "bad": 2, "finished": 2}
 """Kinds of badge, as lines are put in order."""
 
 
@@ -45,8 +45,8 @@ def listed(look: Look) -> Listed:
         view.rows_done,
         look.share,
         look.pace,
-        look.now,
-        view.bad_rows,
+        look.took,
+        look.bad_rows,
         look.there,
     )
 

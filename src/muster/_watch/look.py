@@ -2,18 +2,22 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-from muster._history import State
-from muster._measures import StepSum, bound
+from muster import _words as words
+from muster._calls import Held
+from muster._history import State, status
+from muster._measures import Measured, Spent, StepSum, bound
 from muster._model import Reason
-from muster._planner import remaining
 from muster._watch import figures
-from muster._watch.figures import Figures, Spent
+from muster._watch.figures import Figures
 from muster._watch.view import Machine, RunView
 from muster._watch.worker import Worker
+
+_TELLS_WITHIN: Final = 15.0
+"""Seconds: three times as long as the runner lets pass without a word."""
 
 _DIGITS: Final = re.compile(r"(\d+)")
 
@@ -44,6 +48,10 @@ class MachineRow:
     rows_in: int
     pace: float
     lease_left: float | None
+    cpu: float
+    """Seconds of the processor that its workers' tasks took."""
+    at_tasks: float
+    """Seconds that those tasks took, each counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,36 @@ class Look:
     def badge(self) -> tuple[str, str]:
         """Say what became of it: a kind, and in words."""
         if self.is_going:
-            return "running", self.view.phase or "starting"
-        if self.view.result is not None or self.state is State.FINISHED:
+            return "running", "starting" if self.is_starting else "running"
+        if self.status == "finished":
             return ("bad", "finished, with bad rows") if self.view.bad_rows else ("finished", "finished")
-        return ("stopped", "stopped") if self.view.stopped else ("stopped", "interrupted")
+        return self.status, self.status
+
+    @property
+    def status(self) -> str:
+        """Say in one word how it is."""
+        error = self.view.stopped[0] if self.view.stopped else None
+        return status(self.state, error=error, has_finished=self.view.result is not None)
+
+    @property
+    def is_starting(self) -> bool:
+        """Tell whether no worker has joined yet, in this attempt."""
+        began = self.view.attempts[-1].time if self.view.attempts else 0.0
+        stays = (worker.present[-1] for worker in self.view.workers.values() if worker.present)
+        return self.is_going and not any(stay.stop is None or stay.start >= began for stay in stays)
+
+    @property
+    def silence(self) -> float | None:
+        """Tell for how many seconds nothing was heard, where that is strange: a run at work tells every few."""
+        seconds = self.at - self.view.last_at
+        is_at_work = self.is_going and not self.is_starting and self.view.phase == "working"
+        return seconds if is_at_work and seconds > _TELLS_WITHIN else None
+
+    @property
+    def held(self) -> Held | None:
+        """Tell which worker is at which rows for strangely long, by now."""
+        held = self.view.pace.held
+        return replace(held, seconds=held.seconds + self.at - self.view.last_at) if held and self.is_going else None
 
     @property
     def names(self) -> list[str]:
@@ -110,17 +144,43 @@ class Look:
     @cached_property
     def left(self) -> tuple[float, float] | None:
         """Tell in how many seconds it will be done, at least and at most."""
-        total = self.view.rows_total
-        if not self.is_going or total is None or self.view.rows_done >= total:
+        left, passed = self.view.pace.seconds_left, max(self.at - self.view.last_at, 0.0)
+        if (
+            left is None
+            or not self.is_going
+            or self.silence
+            or self.held
+            or self.view.rows_done == self.view.rows_total
+        ):
             return None
-        return remaining([(1.0, pace) for pace in self.view.recent.paces()], total - self.view.rows_done)
+        low, high = (max(one - passed, 0.0) for one in left)
+        return (low, high) if high else None
 
     @property
     def pace(self) -> float | None:
-        """Tell how many rows a second are done now; of a run that is over, how many were."""
+        """Tell how many rows a second were done in the last minute; of a run that is over, in all its time."""
         if self.is_going:
-            return self.view.recent.lately()
+            return None if self.silence else self.view.pace.rows_per_second
+        if self.view.result is not None and len(self.view.attempts) == 1:
+            return float(self.view.result["rows_per_second"])
         return self.view.rows_done / self.now if self.now else None
+
+    @property
+    def took(self) -> float:
+        """Tell how many seconds it has taken so far, or took, in all its attempts."""
+        is_told = self.view.result is not None and len(self.view.attempts) == 1
+        return float(self.view.result["seconds"]) if self.view.result and is_told else self.now
+
+    @property
+    def bad_rows(self) -> int:
+        """Count the rows that were rejected; with those of the task that stopped it."""
+        return self.view.bad_rows + self.view.unkept.rows
+
+    @property
+    def dropped(self) -> int | None:
+        """Tell how many rows the function left out, less those it added; ``None`` where nobody told what is written."""
+        view = self.view
+        return None if view.rows_out is None else view.rows_done - view.rows_out - view.bad_rows
 
     @property
     def there(self) -> int:
@@ -159,13 +219,14 @@ class Look:
     @property
     def rejected(self) -> list[Reason]:
         """List the reasons of rejects, most rows first."""
-        return sorted(self.view.reasons.reasons.values(), key=lambda reason: -reason.rows)
+        reasons = Measured(reasons=dict(self.view.reasons.reasons))
+        reasons.add_reasons(self.view.unkept.reasons)
+        return sorted(reasons.reasons.values(), key=lambda reason: -reason.rows)
 
     @property
-    def rejects(self) -> str:
-        """Name the file of rejects."""
-        told = self.view.result["rejects"] if self.view.result is not None else None
-        return str(told or f"{str(self.view.job.get('output', '')).rstrip('/')}.rejects.jsonl")
+    def rejects(self) -> str | None:
+        """Name the file of rejects, once there is one: it appears with the output."""
+        return self.view.result["rejects"] if self.view.result is not None else None
 
     @cached_property
     def workers(self) -> list[WorkerRow]:
@@ -202,6 +263,36 @@ class Look:
         mine = (one for one in self.view.workers.values() if machine is None or one.machine == machine)
         return sorted(mine, key=lambda worker: _counted(worker.name))
 
+    @property
+    def over(self) -> str:
+        """Say how long its attempts lie apart, where there are several."""
+        if not self.view.paused or self.view.begun is None:
+            return ""
+        return f"of work, over {words.duration(self.now + self.view.paused)}"
+
+    @property
+    def settled(self) -> list[tuple[str, str, float]]:
+        """Say what became of the rows that are done: a kind, in words, and how many."""
+        view, dropped = self.view, self.dropped
+        if dropped is None or view.rows_out is None or not view.rows_done:
+            return []
+        less = f"{dropped:,} dropped by the function" if dropped >= 0 else f"{-dropped:,} more than came in"
+        return [
+            ("written", f"{view.rows_out:,} written", min(view.rows_out, view.rows_done - view.bad_rows)),
+            ("rejected", f"{view.bad_rows:,} rejected", view.bad_rows),
+            *([("dropped", less, max(dropped, 0))] if dropped else []),
+        ]
+
+    @property
+    def breaks(self) -> list[tuple[float, str]]:
+        """Tell when nobody was at work, in seconds of the run, and for how long."""
+        return [(one.time, f"nobody at work for {words.duration(one.away)}") for one in self.view.breaks]
+
+    @property
+    def is_one_computer(self) -> bool:
+        """Tell whether its machines are all on the computer that it was started on."""
+        return len(self.machines) > 1 and bool(self.view.attempts) and self.view.attempts[-1].is_one_computer
+
     def _machine(self, name: str, rows: Sequence[WorkerRow]) -> MachineRow:
         machine = self.view.machines.get(name) or Machine(name)
         return MachineRow(
@@ -212,6 +303,8 @@ class Look:
             sum(row.worker.rows_in for row in rows),
             sum(row.pace or 0.0 for row in rows),
             machine.lease_left(self.at) if self.is_going else None,
+            sum(row.worker.cpu for row in rows),
+            sum(row.worker.seconds.total - row.worker.seconds.lost for row in rows),
         )
 
     def _step_seconds(self, number: int) -> float:

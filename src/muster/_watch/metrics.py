@@ -26,7 +26,7 @@ _RUN: Final = ["run"]
 _STEP: Final = ["run", "step", "function"]
 _WORKER: Final = ["run", "worker", "machine"]
 _MACHINE: Final = ["run", "machine"]
-_ACTIVITIES: Final = ("read", "function", "write", "transfer", "waiting")
+_ACTIVITIES: Final = ("read", "function", "sorting", "write", "transfer", "lost", "waiting")
 
 
 _Of = TypeVar("_Of")
@@ -60,19 +60,23 @@ def _of_runs(looks: Sequence[Look]) -> Iterator[Metric]:
             "input": look.inputs,
             "output": str(look.view.job.get("output", "")),
         }
-        info.add_metric([look.view.run], {**told, "state": str(look.state)})
+        info.add_metric([look.view.run], {**told, "state": str(look.state), "status": look.status})
     yield info
     gauges: _Tellers[Look] = {
         "muster_run_start_time_seconds": ("When the run began, since the epoch.", lambda look: look.view.begun),
-        "muster_run_duration_seconds": ("Time at work, without pauses between attempts.", lambda look: look.now),
+        "muster_run_duration_seconds": ("Time at work, without pauses between attempts.", lambda look: look.took),
         "muster_run_going": ("1 while the process of the run is alive.", lambda look: float(look.is_going)),
         "muster_run_rows_expected": ("Rows of the input, once they are counted.", lambda look: look.view.rows_total),
         "muster_run_rows_settled": ("Rows that are done for good.", lambda look: look.view.rows_done),
+        "muster_run_rows_written": ("Rows that are in the output so far.", lambda look: look.view.rows_out),
         "muster_run_progress_ratio": ("Share of the rows that is done.", lambda look: look.share),
         "muster_run_workers": ("Workers that are there.", lambda look: look.there),
         "muster_run_tasks_running": ("Tasks that are with workers.", lambda look: look.view.running),
         "muster_run_cost_dollars": ("What the machines have cost.", lambda look: look.dollars),
-        "muster_run_efficiency_ratio": ("Share of perfect scaling.", lambda look: look.spent.efficiency),
+        "muster_run_efficiency_ratio": (
+            "Share of their time in which workers were at tasks.",
+            lambda look: look.spent.busy_share,
+        ),
     }
     for name, (help_text, tell) in gauges.items():
         gauge = GaugeMetricFamily(name, help_text, labels=_RUN)
@@ -89,7 +93,7 @@ def _of_runs(looks: Sequence[Look]) -> Iterator[Metric]:
     for look in looks:
         for bound, seconds in zip(("low", "high"), look.left or (), strict=False):
             left.add_metric([look.view.run, bound], seconds)
-        bad.add_metric([look.view.run], look.view.bad_rows)
+        bad.add_metric([look.view.run], look.bad_rows)
         for reason, count in look.view.retries.items():
             retries.add_metric([look.view.run, reason], count)
     yield from (left, bad, retries)

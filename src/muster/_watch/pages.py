@@ -16,6 +16,8 @@ from muster._history import Known
 from muster._watch import charts, figures
 from muster._watch.listing import Listed
 from muster._watch.look import Look
+from muster._watch.outlook import outlook, remarks
+from muster._watch.processor import processor
 from muster._watch.view import RunView
 
 _HERE: Final = Path(__file__).parent
@@ -59,7 +61,7 @@ def _templates() -> Environment:
     loader = FileSystemLoader(_HERE / "templates")
     found = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     found.filters |= {name: getattr(words, name) for name in _WRITTEN}
-    found.globals |= {"charts": charts, "words": words, "SHARES": figures.SHARE_NAMES}
+    found.globals |= {"charts": charts, "words": words, "processor": processor, "SHARES": figures.SHARE_NAMES}
     return found
 
 
@@ -137,7 +139,15 @@ def overview_of(known: Known) -> str:
 
 def fragments(look: Look, names: Sequence[str], **context: Any) -> dict[str, Markup]:  # noqa: ANN401 (of a template)
     """Render fragments of a look; what has nothing to say is empty."""
-    given = {"look": look, "view": look.view, "lanes": lanes, "timeline": _timeline, **context}
+    given = {
+        "look": look,
+        "view": look.view,
+        "lanes": lanes,
+        "timeline": _timeline,
+        "outlook": outlook(look),
+        "remarks": remarks(look),
+        **context,
+    }
     return {
         name: Markup(_templates().get_template(f"{name}.html").render(given).strip())  # noqa: S704 (with escaping)
         for name in names
@@ -160,10 +170,12 @@ def _timeline(look: Look, names: Sequence[str]) -> Markup:
     for name in names:
         worker = look.view.workers[name]
         spent = look.spent_by([worker])
-        told = f"{name}: {words.share(spent.efficiency)} busy, {words.count(worker.rows_in)} rows"
+        told = f"{name}: {words.share(spent.busy_share)} busy, {words.count(worker.rows_in)} rows"
         rows.append((told, figures.activity(look.view, worker, look.known)))
     height = _TALL if len(names) == 1 else _LOW if len(names) <= _FEW_WORKERS else _LOWEST
-    return charts.timeline(rows, height=height, label=f"What {', '.join(names[:3])} did over time")
+    count = max((len(shares) for _, shares in rows), default=0) * look.view.clock.width
+    breaks = [(time / count, told) for time, told in look.breaks if count]
+    return charts.timeline(rows, height=height, label=f"What {', '.join(names[:3])} did over time", breaks=breaks)
 
 
 def _links(run: str) -> Any:  # noqa: ANN401 (a function for templates)
@@ -194,7 +206,7 @@ def machine(look: Look, name: str) -> Subject | None:
     facts = [
         ("Workers", f"{row.there} of {row.workers}" if look.is_going else words.count(row.workers)),
         ("Rows", words.count(row.rows_in)),
-        ("Busy", words.share(row.spent.efficiency)),
+        ("Busy", words.share(row.spent.busy_share)),
         ("Processor", f"{words.share(load.cpu)} of {load.cores} cores" if load else words.NOTHING),
         ("Memory", f"{words.size(load.memory)} of {words.size(load.memory_total)}" if load else words.NOTHING),
         ("Disk free", words.size(load.disk_free) if load else words.NOTHING),
@@ -215,7 +227,7 @@ def worker(look: Look, name: str) -> Subject | None:
         ("Tasks", words.count(found.tasks)),
         ("Rows", words.count(found.rows_in)),
         ("Bad rows", words.count(found.bad_rows)),
-        ("Busy", words.share(row.spent.efficiency)),
+        ("Busy", words.share(row.spent.busy_share)),
         ("Processor time", words.duration(found.cpu)),
         ("Memory", words.size(found.memory)),
         ("Read", words.size(found.bytes_in)),

@@ -2,10 +2,12 @@
 
 import gc
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from muster._calls import Held
+from muster._history import became_of
 from muster._journal import Event
 from muster._measures import OTHER_REASONS, Measured, task_seconds
 from muster._model import Load, Reason
@@ -13,6 +15,7 @@ from muster._planner import Plan
 from muster._watch.pace import Burst, Recent
 from muster._watch.series import BUCKETS, Clock, Series
 from muster._watch.worker import Worker
+from muster._words import duration
 
 _HOUR: Final = 3600
 _NOTES: Final = 50
@@ -37,6 +40,44 @@ class Attempt:
     """Its id, and when it was born."""
     cluster: str
     prices: Mapping[str, float]
+    is_one_computer: bool = False
+    """Whether all machines are the computer that it was started on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Nobody worked on the run for some seconds; ``time`` is when, in seconds of the run, which do not count these."""
+
+    time: float
+    away: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the run was in the last minute when it told last, and how long the rest would take from then on.
+
+    ``held`` is which worker was then at which rows for strangely long.
+    """
+
+    rows_per_second: float | None = None
+    seconds_left: tuple[float, float] | None = None
+    held: Held | None = None
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """Read what an event tells; an earlier muster told of none of these."""
+        left, held = event.get("seconds_left"), event.get("held")
+        return cls(
+            event.get("rows_per_second"), (left[0], left[1]) if left else None, Held.of_field(held) if held else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unkept:
+    """Bad rows of the task that stopped the run: nothing of that is kept, and it will be done again."""
+
+    rows: int = 0
+    reasons: Sequence[Reason] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +116,23 @@ class RunView:
     last: float = 0.0
     paused: float = 0.0
     attempts: list[Attempt] = field(default_factory=list)
+    breaks: list[Break] = field(default_factory=list)
     phase: str = ""
     waiting_for: str = ""
     rows_done: int = 0
     rows_total: int | None = None
+    rows_out: int | None = None
+    """Rows that are written; an earlier muster did not tell."""
     bad_rows: int = 0
+    unkept: Unkept = Unkept()
+    pace: Pace = Pace()
     running: int = 0
     workers: dict[str, Worker] = field(default_factory=dict)
     machines: dict[str, Machine] = field(default_factory=dict)
     reasons: Measured = field(default_factory=Measured)
     retries: Counter[str] = field(default_factory=Counter)
+    lost_tries: int = 0
+    """Tries of tasks that ended with their worker."""
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_NOTES))
     plan: Plan | None = None
     planned: float = 0.0
@@ -155,7 +203,12 @@ class RunView:
     def _pause(self, at: float, event: Event) -> None:
         """Leave the time since the attempt before out, and its workers, unless this is the same process."""
         if self.attempts and self.attempts[-1].process != (event["pid"], event.get("born")):
-            self.paused += max(at - self.last_at, 0.0)
+            away = max(at - self.last_at, 0.0)
+            self.paused += away
+            self.breaks.append(Break(self.last, away))
+            if self.stopped is None:
+                text = f"The run's process was gone from about now on, for {duration(away)}."
+                self.notes.append(Note(self.last_at, "killed", text))
             for worker in self.workers.values():
                 worker.leave(self.last)
 
@@ -174,10 +227,11 @@ class RunView:
                 (event["pid"], event.get("born")),
                 event.get("cluster") or "",
                 event.get("prices", {}),
+                event.get("one_computer", False),
             )
         )
         self.stopped, self.waiting_for, self.running = None, "", 0
-        self.recent = Recent()
+        self.recent, self.pace, self.unkept = Recent(), Pace(), Unkept()
         if len(self.attempts) > 1:
             self._note(event, "attempt", f"Attempt {len(self.attempts)} began.")
 
@@ -185,8 +239,6 @@ class RunView:
         worker = self._met(event["worker"])
         worker.machine = event["machine"]
         worker.join(self.last)
-        if not self.recent.done:
-            self.recent.reach(self.last, self.rows_done)  # rows are done from now on, though the first are told later
         self.machines.setdefault(worker.machine, Machine(worker.machine))
         self._note_joined(event)
 
@@ -215,40 +267,42 @@ class RunView:
         """Add up what was told of workers lately; before that their sums lag a few events behind."""
         bursts: dict[str, Burst] = {}
         steps: list[list[float]] = []
-        self._unsettled = 0
+        self._unsettled, began = 0, self.last
         for name, worker in self.workers.items():
             settled = worker.settle(self.clock)
             if settled is None:
                 continue
-            done, since, until = settled
-            bursts[name] = done.rows_in, done.rows_out, since, until
+            done, since, _ = settled
+            bursts[name] = done.rows_in, since
+            began = min(began, since)
             for at, step in enumerate(done.steps):
                 if at == len(steps):
                     steps.append([0.0, 0.0])
                 steps[at][0] += step.rows_in
                 steps[at][1] += step.rows_out
         if bursts:
-            self._settle_steps(steps, min(burst[2] for burst in bursts.values()), bursts)
+            self._settle_steps(steps, began)
+            self.recent.add(self.last, bursts)
 
     def _take_progress(self, event: Event) -> None:
         self.rows_done, self.rows_total = event["rows_done"], event["rows_total"]
         self.bad_rows, self.running = event["bad_rows"], event["running"]
         self.waiting_for = event["waiting_for"]
-        self.recent.reach(self.last, self.rows_done)
+        self.rows_out = event.get("rows_out")
+        self.pace = Pace.of(event)
 
-    def _settle_steps(self, steps: list[list[float]], since: float, bursts: dict[str, Burst]) -> None:
+    def _settle_steps(self, steps: list[list[float]], since: float) -> None:
         shares = self.clock.split(since, self.last)
         for at, sums in enumerate(steps):
             if at == len(self.steps):
                 self.steps.append(Series(_STEP_CHANNELS))
             self.steps[at].add(self.clock, shares, sums)
-        self.recent.add(self.last, bursts, [(rows_in, rows_out, since, self.last) for rows_in, rows_out in steps])
 
     def _retried(self, event: Event) -> None:
         known = event["reason"] in self.retries or len(self.retries) < _RETRIES_TOLD_APART
         self.retries[event["reason"] if known else OTHER_REASONS] += 1
-        rows = f"{event['rows']:,} rows were" if event.get("rows") else "A task was"
-        self._note(event, "retried", f"{rows} tried again: {event['reason']}.")
+        self.lost_tries += "worker" in event
+        self._note(event, "retried", _told_of_retry(event))
 
     def _told(self, event: Event) -> None:
         self._note(event, "told", event["text"])
@@ -267,16 +321,19 @@ class RunView:
 
     def _stopped(self, event: Event) -> None:
         self.stopped = event["error"], event["message"]
-        self._end(event, "stopped", f"The run stopped: {event['error']}.")
+        if "unkept" in event:
+            self.unkept = Unkept(event["unkept"], [Reason(*told) for told in event["reasons"]])
+        became = became_of(self.stopped[0])
+        self._end(event, became, f"The run {'was stopped' if became == 'stopped' else 'failed'}: {event['error']}.")
 
     def _finished(self, event: Event) -> None:
         self.result = event["result"]
         self.rows_done = self.rows_total = self.result["rows_in"]
-        self.bad_rows = self.result["bad_rows"]
+        self.rows_out, self.bad_rows = self.result["rows_out"], self.result["bad_rows"]
         self._end(event, "finished", "The run finished.")
 
     def _end(self, event: Event, kind: str, text: str) -> None:
-        self.waiting_for, self.running = "", 0
+        self.waiting_for, self.running, self.pace = "", 0, Pace()
         for worker in self.workers.values():
             worker.leave(self.last)
         self._note(event, kind, text)
@@ -299,6 +356,18 @@ class RunView:
 
     def _note(self, event: Event, kind: str, text: str) -> None:
         self.notes.append(Note(event.get("at", self.last_at), kind, text))
+
+
+def _told_of_retry(event: Event) -> str:
+    """Say what was tried again, why, and what it had cost; an earlier muster told of the reason alone."""
+    rows = "A task was"
+    if "row" in event:
+        first, last = event["row"], event["row"] + event["rows"] - 1
+        rows = f"Rows {first:,} to {last:,} of {event['file']} were"
+        if last <= first:
+            rows = f"Row {first:,} of {event['file']} was"
+    spent = f", after {duration(event['seconds'])} on worker {event['worker']}" if event.get("worker") else ""
+    return f"{rows} tried again: {event['reason']}{spent}."
 
 
 _TAKEN: Final[Mapping[str, Callable[[RunView, Event], None]]] = {

@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 from muster._measures import WorkerSum, added
 from muster._watch.series import Clock, Series
 
-CHANNELS: Final = 5
-ROWS_IN, ROWS_OUT, READ, FUNCTION, WRITE = range(CHANNELS)
+CHANNELS: Final = 7
+ROWS_IN, ROWS_OUT, READ, FUNCTION, SORTING, WRITE, LOST = range(CHANNELS)
 """The channels of a worker's series; writing includes what rows cost that travel."""
 
 
@@ -70,12 +70,18 @@ class Worker(WorkerSum):
     def take(self, told: list[Any], start: float, now: float) -> None:
         """Keep what it did lately, as a measured event tells it, until it is added up; ``start`` is when that began.
 
-        A task counts when it ends, and may be longer than the span of the event: it began before that.
+        A task counts when it ends, and may be longer than the span of the event: it began before that, though never
+        before the worker was there.
         """
         if not self._untold:
-            self._since = start
+            self._since = self._from_when_there(start)
         self._untold.append(told)
         self.until = now
+
+    def _from_when_there(self, time: float) -> float:
+        """Find the first moment from a time on when it was there."""
+        stays = (max(stay.start, time) for stay in self.present if stay.stop is None or stay.stop > time)
+        return next(stays, time)
 
     def settle(self, clock: Clock) -> Settled | None:
         """Add up what was kept, spread over the time that it took. Adding many at a time is what makes it cheap."""
@@ -85,6 +91,7 @@ class Worker(WorkerSum):
         self._untold = []
         self.add(done)
         spent = done.seconds
-        channels = (done.rows_in, done.rows_out, spent.read, spent.function, spent.write + spent.transfer)
+        travel = spent.write + spent.transfer
+        channels = (done.rows_in, done.rows_out, spent.read, spent.function, spent.sorting, travel, spent.lost)
         self.series.add(clock, clock.split(self._since, self.until), channels)
         return Settled(done, self._since, self.until)

@@ -5,6 +5,9 @@ const connection = document.getElementById("connection");
 const address = document.body.dataset.live;
 let source = null;
 let isOver = false;
+let heardAt = Date.now();
+
+const SILENT_AFTER = 12000; // the server says at least every 5 s that it is there
 
 function sync(now, next) {
   if (now.nodeType !== next.nodeType || now.nodeName !== next.nodeName || now.id !== next.id) {
@@ -32,6 +35,11 @@ function syncChildren(now, next) {
   before.slice(after.length).forEach((node) => node.remove());
 }
 
+function hear() {
+  heardAt = Date.now();
+  say("");
+}
+
 function show(event) {
   for (const [name, html] of Object.entries(JSON.parse(event.data))) {
     const place = document.getElementById(name);
@@ -42,7 +50,11 @@ function show(event) {
       syncChildren(place, next.content);
     }
   }
-  say("");
+  hear();
+}
+
+function timeOfDay(at) {
+  return new Date(at).toTimeString().slice(0, 8);
 }
 
 function say(text, { isWrong = true } = {}) {
@@ -58,12 +70,14 @@ function end() {
 
 function connect() {
   if (!address || source || isOver) return;
-  source = new EventSource(address);
+  source = new EventSource(document.hidden ? address + "?only=title" : address);
+  heardAt = Date.now();
   source.onmessage = show;
+  source.addEventListener("alive", hear);
   source.addEventListener("end", end);
-  source.onopen = () => say("");
+  source.onopen = hear;
   source.onerror = () => {
-    say("Connection lost, trying again. This is how it was at " + new Date().toTimeString().slice(0, 8) + ".");
+    say("Connection lost, trying again. This is how it was at " + timeOfDay(heardAt) + ".");
     if (source.readyState === EventSource.CLOSED) setTimeout(reconnect, 3000);
   };
 }
@@ -75,10 +89,17 @@ function disconnect() {
 
 function reconnect() {
   disconnect();
-  if (!document.hidden) connect();
+  connect();
+}
+
+function watchForSilence() {
+  if (source && source.readyState === EventSource.OPEN && Date.now() - heardAt > SILENT_AFTER) {
+    say("No news since " + timeOfDay(heardAt) + ": the server, or the way to it, is silent.");
+  }
 }
 
 document.addEventListener("visibilitychange", reconnect);
+setInterval(watchForSilence, 1000);
 addEventListener("pagehide", disconnect);
 addEventListener("pageshow", reconnect);
 connect();

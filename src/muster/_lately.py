@@ -1,0 +1,69 @@
+"""What was done in the last minute: how fast, and on which machine."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from muster._model import MachinePace
+from muster._planner import Stretch
+
+_WINDOW_SECONDS: Final = 60.0
+_FEWEST_SPANS: Final = 20
+
+
+@dataclass(slots=True)
+class _Span:
+    """What was done in a stretch of time, on each machine: rows, and seconds in tasks."""
+
+    seconds: float = 0.0
+    longest: float = 0.0
+    """Seconds that the longest of its tasks took."""
+    rows_of: Counter[str] = field(default_factory=Counter)
+    busy_of: dict[str, float] = field(default_factory=dict)
+
+    def add(self, machine: str, *, rows: int, seconds: float) -> None:
+        """Take in a task."""
+        self.longest = max(self.longest, seconds)
+        self.rows_of[machine] += rows
+        self.busy_of[machine] = self.busy_of.get(machine, 0.0) + seconds
+
+    @property
+    def stretch(self) -> Stretch:
+        """Tell how long it was, and how many rows were done."""
+        return self.seconds, self.rows_of.total()
+
+
+class Lately:
+    """What was done in the last minute, and not before the first row: starting is no work."""
+
+    def __init__(self) -> None:
+        self._spans: deque[_Span] = deque()
+        self.now = _Span()
+        """What goes on."""
+
+    @property
+    def stretches(self) -> list[Stretch]:
+        """List the stretches, all but the one that goes on."""
+        return [one.stretch for one in self._spans]
+
+    def end_span(self, seconds: float) -> None:
+        """Begin another stretch; the one that ends was as long as is said, and the first as its longest task."""
+        if self._spans or self.now.rows_of:
+            self.now.seconds = seconds if self._spans else max(seconds, self.now.longest)
+            self._spans.append(self.now)
+        self.now = _Span()
+        while len(self._spans) > _FEWEST_SPANS and self._seconds() - self._spans[0].seconds > _WINDOW_SECONDS:
+            self._spans.popleft()
+
+    def _seconds(self) -> float:
+        return sum(one.seconds for one in self._spans)
+
+    def rows_per_second(self) -> float:
+        """Tell how many rows were done a second."""
+        return sum(rows for _, rows in self.stretches) / (self._seconds() or 1.0)
+
+    def pace_of(self, machine: str, workers: int) -> MachinePace:
+        """Tell what a machine did."""
+        seconds = self._seconds() or 1.0
+        busy = sum(one.busy_of.get(machine, 0.0) for one in self._spans) / (seconds * workers)
+        return MachinePace(machine, workers, sum(one.rows_of[machine] for one in self._spans) / seconds, min(busy, 1.0))

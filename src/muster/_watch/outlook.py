@@ -1,0 +1,97 @@
+"""What a run's page says in words: what is awaited, what is wrong, and what to do about it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from muster import _words as words
+from muster import errors
+from muster._watch.look import Look
+from muster._watch.processor import processor
+
+_GOES_ON: Final = "What is done is kept: type the same command again, and the run goes on."
+_SIGNALS: Final = {"KeyboardInterrupt": "by you (Ctrl-C)", "Terminated": "by a signal (SIGTERM)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to know about a run: ``kind`` is how grave it is, ``said`` what an error said."""
+
+    kind: str
+    text: str
+    title: str = ""
+    said: str = ""
+
+
+def outlook(look: Look) -> str:
+    """Say how long it will take, or what that depends on; of a run that is over, how long it took."""
+    if look.is_starting:
+        workers = look.view.attempts[-1].workers if look.view.attempts else 0
+        return (
+            f"waiting for the first of {words.plural(workers, 'worker')}" if workers > 1 else "waiting for its worker"
+        )
+    if look.silence:
+        return f"nothing heard from muster for {words.duration(look.silence)}"
+    if look.held:
+        return "waiting for one call"
+    if look.left:
+        return f"{words.between(*look.left)} left"
+    if look.is_going:
+        return look.view.phase
+    took = words.duration(look.took)
+    return f"{took} in all" if look.status == "finished" else f"{took} until it {_ENDED[look.status]}"
+
+
+_ENDED: Final = {"stopped": "was stopped", "failed": "failed", "killed": "was killed"}
+
+
+def remarks(look: Look) -> list[Remark]:
+    """Say what is wrong with a run, or why it is not faster; the gravest first."""
+    return [*_of_its_end(look), *_of_its_work(look)] if not look.is_going else _of_its_work(look)
+
+
+def _of_its_end(look: Look) -> list[Remark]:
+    when = words.clock(look.view.last_at)
+    match look.status:
+        case "stopped":
+            by = _SIGNALS.get(look.view.stopped[0] if look.view.stopped else "", "")
+            return [Remark("plain", f"Stopped {by} at {when}. {_GOES_ON}")]
+        case "failed":
+            error, said = look.view.stopped or ("", "")
+            return [Remark("failed", "" if _advises(error) else _GOES_ON, f"Failed at {when}: {error}", said)]
+        case "killed":
+            return [Remark("warning", f"Killed at about {when}, or its computer went down. {_GOES_ON}")]
+    return []
+
+
+def _advises(error: str) -> bool:
+    """Tell whether an error's text says itself what to type next, as each of muster's own does."""
+    found = getattr(errors, error, None)
+    return isinstance(found, type) and issubclass(found, errors.MusterError)
+
+
+def _of_its_work(look: Look) -> list[Remark]:
+    found = []
+    if look.silence:
+        found.append(Remark("warning", _of_silence(look)))
+    elif look.held:
+        told = look.held.advice()
+        found.append(Remark("warning", told[0].upper() + told[1:]))
+    elif look.view.waiting_for and look.is_going and not look.is_starting:
+        found.append(Remark("plain", f"Waiting: {look.view.waiting_for}."))
+    use = processor(look.machines)
+    if use is not None and use.remark:
+        found.append(Remark(use.kind, use.remark))
+    return found
+
+
+def _of_silence(look: Look) -> str:
+    """Say why nothing may be heard: a run at work tells every few seconds how far it is."""
+    since = words.clock(look.view.last_at)
+    if look.view.attempts and look.view.attempts[-1].engine == "inline":
+        return (
+            f"Nothing heard since {since}: with --workers 0 muster itself makes the call, and tells when it has ended."
+        )
+    return (
+        f"Nothing heard from muster since {since}, though its process lives: it is stopped, or its computer sleeps or"
+        " is overloaded. The figures here are of that time."
+    )

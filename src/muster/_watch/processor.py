@@ -1,0 +1,47 @@
+"""How much of a processor workers get: whether a computer is crowded, or the function waits for something else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from muster import _words as words
+from muster._watch.look import MachineRow
+
+_LITTLE: Final = 0.6
+"""Of a core: a worker that gets less is slow for a reason outside the function's own computing."""
+
+_FULL: Final = 0.9
+_MUCH: Final = 0.25
+_ENOUGH_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Which share of a core each worker had while it was at tasks, and what is remarkable about that."""
+
+    share: float
+    kind: str = ""
+    remark: str = ""
+
+
+def processor(rows: Sequence[MachineRow]) -> Use | None:
+    """Add up what the workers of all machines used; ``None`` where no task has told."""
+    used, busy = sum(row.cpu for row in rows), sum(row.at_tasks for row in rows)
+    if not busy:
+        return None
+    share = used / busy
+    loads = [row.machine.load for row in rows if row.machine.load is not None]
+    if share >= _LITTLE or busy < _ENOUGH_SECONDS or not loads:
+        return Use(share)
+    load = max(loads, key=lambda load: load.cpu)
+    if load.cpu <= _FULL:
+        said = f"Workers use {words.share(share)} of a core each: your function waits, for network, disk or sleep."
+        return Use(share, "plain", said)
+    workers = max(row.there or row.workers for row in rows)
+    others = load.cpu - share * workers / load.cores
+    each = f"workers get {words.share(share)} of a core each"
+    if others > _MUCH:
+        taken = f"other programs take about {words.share(others)} of its processor"
+        return Use(share, "warning", f"The computer is crowded: {each}, and {taken}.")
+    said = f"There are more workers than cores: {each}, of {words.plural(load.cores, 'core')}."
+    return Use(share, "plain", said)
