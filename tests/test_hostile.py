@@ -14,7 +14,7 @@ import pytest
 import muster
 from conftest import MUSTER, Muster
 from muster._assembly import make_body
-from muster._code import fingerprint_of
+from muster._facts import facts_of
 from muster._model import Job, Options, Snapshot
 from muster._runner import run
 from muster._targets import of_function
@@ -71,11 +71,11 @@ class Keeps:
 def test_a_fingerprint_sees_globals_in_comprehensions_and_attributes_of_classes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = fingerprint_of(by_comprehension), fingerprint_of(Keeps), fingerprint_of(Keeps(["a", "b"]))
-    assert before == (fingerprint_of(by_comprehension), fingerprint_of(Keeps), fingerprint_of(Keeps(["b", "a"])))
+    before = facts_of(by_comprehension), facts_of(Keeps), facts_of(Keeps(["a", "b"]))
+    assert before == (facts_of(by_comprehension), facts_of(Keeps), facts_of(Keeps(["b", "a"])))
     monkeypatch.setitem(globals(), "FACTOR", 3)
     monkeypatch.setattr(Keeps, "factor", 3)
-    after = fingerprint_of(by_comprehension), fingerprint_of(Keeps), fingerprint_of(Keeps(["a", "b"]))
+    after = facts_of(by_comprehension), facts_of(Keeps), facts_of(Keeps(["a", "b"]))
     assert not set(before) & set(after)
 
 
@@ -91,7 +91,7 @@ def test_a_fingerprint_sees_every_value_of_a_table(monkeypatch: pytest.MonkeyPat
     found = set()
     for table in tables:
         monkeypatch.setitem(globals(), "TABLE", table)
-        found |= {fingerprint_of(by_table), fingerprint_of(by_table)}
+        found |= {facts_of(by_table), facts_of(by_table)}
     assert len(found) == len(tables)
 
 

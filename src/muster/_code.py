@@ -1,121 +1,20 @@
-"""Tell the user's code from everybody else's, and know it again when it has changed."""
+"""Tell the user's code from everybody else's, and name where it stands."""
 
-import hashlib
 import site
 import sys
 import sysconfig
 import traceback
-import types
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 _HERE: Final = str(Path(__file__).resolve().parent)
 _LIBRARIES: Final = tuple(
-    {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages(), "<frozen"}
+    {
+        *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *(site.getusersitepackages(), *site.getsitepackages(), "<frozen"),
+    }
 )
-
-
-def files_beside(module: types.ModuleType) -> list[Path]:
-    """List the module's file, those in its folder (any may be imported yet), and those loaded from below it."""
-    own = Path(module.__file__ or "")
-    loaded = [getattr(other, "__file__", None) for other in list(sys.modules.values())]
-    below = {Path(f) for f in loaded if f and Path(f).is_relative_to(own.parent) and is_users(f)}
-    return sorted({own, *own.parent.glob("*.py"), *below})
-
-
-def fingerprint_of_files(paths: Iterable[Path], name: str) -> str:
-    """Fingerprint what is in these files, for the one of that name in them."""
-    digest = hashlib.sha256(name.encode())
-    for path in paths:
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()
-
-
-def digests_of_files(paths: Iterable[Path], folder: Path) -> dict[str, str]:
-    """Digest each file by itself, under its name from this folder on: so one that has changed can be named."""
-    there = (path for path in paths if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in there}
-
-
-def fingerprint_of(function: object) -> str:
-    """Fingerprint a function or class by its code and the values that it refers to: the same in every process."""
-    digest = hashlib.sha256()
-    _add(digest, function, seen={})
-    return digest.hexdigest()
-
-
-def _add(digest: Any, value: object, *, seen: dict[int, tuple[int, object]]) -> None:  # noqa: ANN401 (hashlib's own type is private)
-    digest.update(f"|{type(value).__name__}".encode())
-    if isinstance(value, str | int | float | bytes | bool | None):
-        digest.update(repr(value).encode())
-        return
-    if id(value) in seen:
-        digest.update(str(seen[id(value)][0]).encode())
-        return
-    seen[id(value)] = len(seen), value  # the value, too: as long as it lives, no other has its id
-    if isinstance(value, types.ModuleType) or _is_from_a_library(value):
-        digest.update(getattr(value, "__name__", type(value).__name__).encode())
-        return
-    for part in _parts(digest, value):
-        _add(digest, part, seen=seen)
-
-
-def _parts(digest: Any, value: object) -> Iterable[object]:  # noqa: ANN401, C901, PLR0911 (a case for each kind of value)
-    """Digest what a value is by itself; list what it is made of."""
-    match value:
-        case type():
-            own = [item for item in sorted(vars(value).items()) if not item[0].startswith("__") or callable(item[1])]
-            return [*own, *value.__bases__]
-        case types.FunctionType():
-            return _parts_of_function(value)
-        case types.MethodType():
-            return [value.__func__, value.__self__]
-        case types.CodeType():
-            digest.update(value.co_code + repr(value.co_names).encode())
-            return value.co_consts
-        case property():
-            return [value.fget, value.fset]
-        case staticmethod() | classmethod():
-            return [value.__func__]
-        case set() | frozenset():
-            return sorted(map(repr, value))
-        case list() | tuple():
-            return value
-        case dict():
-            return value.items()
-        case _ if hasattr(value, "__dict__") and not _is_from_a_library(type(value)):
-            return [type(value), sorted(vars(value).items())]
-        case _:
-            digest.update(_bytes_of(value))
-            return ()
-
-
-def _parts_of_function(function: types.FunctionType) -> list[object]:
-    """List a function's code, and the values that it finds in its closure, its defaults and its module."""
-    cells = [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
-    names = [name for name in sorted(_names(function.__code__)) if name in function.__globals__]
-    globals_ = [function.__globals__[name] for name in names]
-    return [function.__code__, function.__defaults__, function.__kwdefaults__, *cells, *globals_]
-
-
-def _names(code: types.CodeType) -> set[str]:
-    """Name what code looks up, with the comprehensions and functions inside it."""
-    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
-    return set(code.co_names).union(*map(_names, inner))
-
-
-def _is_from_a_library(value: object) -> bool:
-    module = sys.modules.get(getattr(value, "__module__", None) or "")
-    return isinstance(value, type | types.FunctionType | types.BuiltinFunctionType) and (
-        module is None or not is_users(getattr(module, "__file__", None) or _HERE)
-    )
-
-
-def _bytes_of(value: object) -> bytes:
-    import cloudpickle  # noqa: PLC0415 (only for functions that travel by value, which need it anyhow)
-
-    return bytes(cloudpickle.dumps(value))
 
 
 def user_traceback(error: BaseException) -> str:
@@ -129,3 +28,28 @@ def user_traceback(error: BaseException) -> str:
 def is_users(filename: str) -> bool:
     """Tell whether a file is neither muster's nor a library's."""
     return not filename.startswith((_HERE, *_LIBRARIES))
+
+
+def is_users_module(name: str) -> bool:
+    """Tell whether a module is neither muster's nor a library's; one that is made without a file is the user's."""
+    if name == "__main__":
+        return True
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        return bool(file) and is_users(str(file))  # it may stand in the way of a library's
+    module = sys.modules.get(name)
+    specification = getattr(module, "__spec__", None)
+    file = getattr(module, "__file__", None) or getattr(specification, "origin", None) or ""
+    if not file and specification is not None:  # a package in several folders
+        file = next(iter(getattr(module, "__path__", ())), "")
+    return is_users(str(file))
+
+
+def label_of(globals_: Mapping[str, Any]) -> str:
+    """Name a module as its user does: by its file, with the folders that its packages are."""
+    file = globals_.get("__file__")
+    if not isinstance(file, str) or not file:
+        return "the session" if globals_.get("__name__") == "__main__" else str(globals_.get("__name__"))
+    depth = str(globals_.get("__package__") or "").count(".") + bool(globals_.get("__package__"))
+    return "/".join(Path(file).parts[-1 - depth :])

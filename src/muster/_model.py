@@ -33,9 +33,23 @@ class Dialect:
     encoding: str = "utf-8"
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that rows depend on: what it is called, and a value that is another one when it has changed.
+
+    The value can be read where it is a number; text is not shown, as it may be a secret. A ``module`` and a ``name``
+    are those of a global that a worker may find otherwise, as it imports the module anew.
+    """
+
+    what: str
+    value: str
+    module: str = ""
+    name: str = ""
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Target:
-    """Where a step's function is found: a file, a module, or a pickle of the function itself."""
+    """Where a step's function is found: a file, a module, or a pickle of the function itself; what is known of it."""
 
     kind: str
     place: str = ""
@@ -45,10 +59,12 @@ class Target:
     """What the target is called in the process that has the function itself."""
     function: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
     """The function itself, in that process."""
+    facts: tuple[Fact, ...] = field(default=(), compare=False, repr=False)
+    """What the rows of the function depend on, where only the process that has it can tell."""
 
-    def __reduce__(self) -> tuple[type["Target"], tuple[str, str, str, bytes, str]]:
+    def __reduce__(self) -> tuple[type["Target"], tuple[object, ...]]:
         """Travel without the function itself."""
-        return Target, (self.kind, self.place, self.name, self.pickle, self.own)
+        return Target, (self.kind, self.place, self.name, self.pickle, self.own, None, self.facts)
 
 
 @dataclass(frozen=True, slots=True)

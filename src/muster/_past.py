@@ -2,12 +2,12 @@
 
 import dataclasses
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from muster._facts import ODD
 from muster._grown import follow
 from muster._journal import Event, as_outcome, replay
 from muster._model import Column, Job, Outcome, Part, Place, Regrown, Result, Source
@@ -119,15 +119,14 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
     options = job.options
     return {
         "inputs": [[_normal(source.name), source.size, source.stamp] for source in sources],
-        "steps": [[step.name, step.fingerprint] for step in steps],
-        "files": [dict(step.files) for step in steps],
+        "steps": [step.name for step in steps],
+        "facts": {fact.what: fact.value for step in steps for fact in step.facts},
         "output": _normal(job.output),
         "dtype": options.dtype if isinstance(options.dtype, str | None) else dict(options.dtype),
         "part_bytes": options.part_bytes,
         "batch_rows": options.batch_rows,
         "format": [options.format, options.input_format, options.output_format],
         "dialect": dataclasses.asdict(options.dialect),
-        "python": ".".join(map(str, sys.version_info[:2])),
     }
 
 
@@ -147,26 +146,38 @@ def check_same(before: Event, now: Event, *, folder: str) -> None:
 
 def differences(before: Event, now: Event) -> Iterator[str]:
     """Say in words what has changed between two fingerprints."""
+    if "facts" not in before:
+        yield "it was begun by an earlier version of muster, which did not note what its rows depend on"
+        return
     known = {path: (size, stamp) for path, size, stamp in before["inputs"]}
     for path, size, stamp in now["inputs"]:
         if path in known and known[path] != (size, stamp):
             yield f"the input {path!r} has changed: it had {known[path][0]} bytes, has {size} now, or was written again"
-    if [step[0] for step in before["steps"]] == [step[0] for step in now["steps"]]:
-        for at, ((name, code), (_, old_code)) in enumerate(zip(now["steps"], before["steps"], strict=True)):
-            if code != old_code:
-                named = ", ".join(_changed(before["files"][at], now["files"][at])) if "files" in before else ""
-                yield f"the code of {name!r}, or of a module beside it, has changed" + (f" ({named})" if named else "")
     for what, value in now.items():
-        if what != "files" and before.get(what) != value:
-            yield f"{what} was {before.get(what)!r}, and is {value!r} now"
+        if what not in {"facts", "inputs"} and before.get(what) != value:
+            yield f"{what} was {_said(before.get(what))}, and is {_said(value)} now"
+    if known.keys() != {path for path, *_ in now["inputs"]}:
+        yield f"the inputs were {_said([*known])}, and are {_said([path for path, *_ in now['inputs']])} now"
+    yield from changed_facts(before["facts"], now["facts"])
 
 
-def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    """Say which files have changed, appeared or gone."""
-    for name in sorted(before.keys() | now.keys()):
-        if name not in before:
-            yield f"{name!r} is new"
-        elif name not in now:
-            yield f"{name!r} is gone"
-        elif before[name] != now[name]:
-            yield f"{name!r} is not what it was"
+def changed_facts(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """Say in words which facts are others now, or cannot be compared."""
+    for what in sorted(before.keys() | now.keys()):
+        was, value = before.get(what), now.get(what)
+        odd = next((one for one in (was, value) if one is not None and one.startswith(ODD)), None)
+        if odd is not None:
+            yield f"{what} holds {odd.removeprefix(ODD)}, which cannot be compared with what it was"
+        elif was is None:
+            yield f"{what} is new"
+        elif value is None:
+            yield f"{what} is no longer used"
+        elif was != value:
+            is_clear = not (was.startswith("#") or value.startswith("#"))
+            yield f"{what} was {was} and is {value} now" if is_clear else f"{what} has changed"
+
+
+def _said(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_said, value)) or "none"
+    return "not given" if value is None else repr(value)

@@ -10,15 +10,17 @@ import sys
 import types
 import typing
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from muster import _main
-from muster._code import digests_of_files, files_beside, fingerprint_of, fingerprint_of_files, user_traceback
-from muster._model import Target
+from muster._code import user_traceback
+from muster._facts import facts_of
+from muster._model import Fact, Target
+from muster._versions import versions
 from muster.errors import UsageError, UserCodeError
 
 _loaded: Final[list[str]] = []
@@ -30,16 +32,15 @@ _own: Final[weakref.WeakValueDictionary[str, Target]] = weakref.WeakValueDiction
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a target turned out to be: the step's name, a fingerprint of its code, and a digest of each file of it."""
+    """What a target turned out to be: the step's name, and what its rows depend on."""
 
     name: str
-    fingerprint: str
-    files: Mapping[str, str] = field(default_factory=dict)
+    facts: tuple[Fact, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """Ask a worker what the steps are called, and for a fingerprint of their code."""
+    """Ask a worker what the steps are called, and what their rows depend on."""
 
     steps: tuple[Target, ...]
 
@@ -69,7 +70,7 @@ def of_function(function: Callable[..., object]) -> Target:
 
     name = getattr(function, "__name__", type(function).__name__)
     try:
-        target = Target("pickle", fingerprint_of(function), name, carried(function), os.urandom(8).hex(), function)
+        target = Target("pickle", "", name, carried(function), os.urandom(8).hex(), function, facts_of(function))
     except Exception as error:
         raise UsageError(
             f"{name!r} cannot be sent to workers: {error}. Make what it holds (a lock, a file, a connection) inside the"
@@ -226,17 +227,15 @@ def _module_from_name(name: str) -> types.ModuleType:
 
 
 def describe(targets: Iterable[Target]) -> list[Described]:
-    """Load every step and fingerprint its code, with that of the modules beside it. Raises as ``load`` does."""
+    """Load every step and say what its rows depend on. Raises as ``load`` does.
+
+    What travels by value is described where it comes from: there all of it has its name.
+    """
     described = []
     for target in targets:
         load(target)
-        if target.kind == "pickle":
-            described.append(Described(target.name, target.place))
-            continue
-        module = sys.modules[target.place] if target.kind == "module" else _module_from_file(Path(target.place))
-        files = files_beside(module)
-        digests = digests_of_files(files, Path(module.__file__ or "").parent)
-        described.append(Described(target.name, fingerprint_of_files(files, target.name), digests))
+        facts = target.facts if target.kind == "pickle" else facts_of(find(target))
+        described.append(Described(target.name, (*facts, *versions())))
     return described
 
 

@@ -1,0 +1,250 @@
+"""Say what the rows of a function depend on: its code, and all of the user's that it reaches, each under a name."""
+
+import functools
+import sys
+import types
+from collections import deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from muster._bytecode import Reading, imports, readings, statements
+from muster._code import is_users, is_users_module, label_of
+from muster._content import Contents, Parts
+from muster._model import Fact
+from muster._unimported import compiled, digest_of_source, origin_of
+from muster._versions import BASE, package
+
+_SAYS_NOTHING: Final = frozenset(
+    {
+        *(
+            "__dict__",
+            "__weakref__",
+            "__doc__",
+            "__module__",
+            "__qualname__",
+            "__firstlineno__",
+            "__static_attributes__",
+        ),
+        *("__abstractmethods__", "_abc_impl", "__wrapped__", "__signature__", "__annotate__", "__annotations_cache__"),
+    }
+)
+_SAYS_MUCH: Final = frozenset(
+    {
+        *("__slots__", "__annotations__", "__orig_bases__", "__attrs_attrs__"),
+        *("__pydantic_fields__", "__private_attributes__"),
+    }
+)
+_READABLE: Final = (type(None), bool, int, float)
+_LONGEST: Final = 40
+ODD: Final = "?"
+"""How the value of a fact begins that cannot be compared with another one."""
+
+
+def facts_of(function: object) -> tuple[Fact, ...]:
+    """List what the rows of a function or a class depend on: the same in every process. It never raises."""
+    walk = _Walk()
+    walk.meet(function)
+    return walk.end()
+
+
+class _Walk:
+    """Goes from one thing of the user's to all those that its code names, and digests each by itself.
+
+    Things that have a name are digested by that name within others; so recursion ends, and what changed can be named.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Fact] = {}
+        self._queue: deque[functools.partial[None]] = deque()
+        self._met: set[object] = set()
+        self._kept: list[object] = []
+        self._odd: set[str] = set()
+
+    def meet(self, value: object) -> None:
+        """Begin with a function, a class or an object that can be called."""
+        if self._named(value) is None:
+            name = getattr(value, "__qualname__", None)
+            self._add(f"the function {name!r}" if name else f"the {type(value).__qualname__} object", value)
+
+    def end(self) -> tuple[Fact, ...]:
+        """Follow everything, and list what was found."""
+        while self._queue:
+            self._queue.popleft()()
+        return tuple(self._facts[what] for what in sorted(self._facts))
+
+    def _add(self, what: str, value: object, *, place: tuple[str, str] = ("", ""), parts: Parts | None = None) -> None:
+        """Digest a thing by what it holds."""
+        contents = Contents(named=self._named, parts=self._parts)
+        try:
+            found = "#" + contents.digest(value if parts is None else parts(value)).hex()
+        except RecursionError:
+            contents.odd.add("something nested too deeply")
+            found = ""
+        except Exception as error:  # noqa: BLE001 (objects of others may raise anything when they are looked at)
+            contents.odd.add(f"{type(value).__qualname__} ({type(error).__name__})")
+            found = ""
+        if contents.odd:
+            found = ODD + ", ".join(sorted(contents.odd))
+        elif type(value) in _READABLE and len(repr(value)) <= _LONGEST:
+            found = repr(value)
+        self._note(Fact(what, found, *place))
+
+    def _note(self, fact: Fact) -> None:
+        known = self._facts.get(fact.what)
+        if known is not None and known != fact:  # two things of one name, made one after the other
+            at = next(at for at in range(2, len(self._facts) + 3) if f"{fact.what} ({at})" not in self._facts)
+            fact = Fact(f"{fact.what} ({at})", fact.value, fact.module, fact.name)
+        self._facts[fact.what] = fact
+
+    def _later(self, key: object, work: "functools.partial[None]") -> None:
+        if key not in self._met:
+            self._met.add(key)
+            self._queue.append(work)
+
+    # Names
+
+    def _named(self, value: object) -> str | None:
+        """Name a function, class or module that others find by its name, and see to it that it is looked at, too."""
+        if isinstance(value, types.ModuleType):
+            if is_users_module(value.__name__):
+                self._later(("module", value.__name__), functools.partial(self._all_of, value))
+            else:
+                self._library(value.__name__)
+            return value.__name__
+        if not isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+            return None
+        home = _home_of(value)
+        if home is None:
+            return None
+        module, name = home
+        if not is_users_module(module):
+            self._library(module)
+        elif isinstance(value, type | types.FunctionType):
+            kind = "class" if isinstance(value, type) else "function"
+            what = f"the {kind} {name!r} of {label_of(vars(sys.modules[module]))}"
+            work = functools.partial(self._add, what, value, parts=self._parts_in_full)
+            self._later((kind, module, name), work)
+        return f"{module}:{name}"
+
+    def _parts_in_full(self, value: Any) -> list[object]:  # noqa: ANN401 (a function or a class)
+        return list(self._parts(value))
+
+    def _library(self, module: str) -> None:
+        top = module.partition(".")[0]
+        if top and top not in sys.stdlib_module_names and top not in {*BASE, "muster"}:
+            self._later(("package", top), functools.partial(self._package, top))
+
+    def _package(self, top: str) -> None:
+        self._note(package(top))
+
+    def _all_of(self, module: types.ModuleType) -> None:
+        """Look at everything in a module that is handed on as a whole, so that nobody knows what is asked of it."""
+        for name in sorted(vars(module)):
+            if not name.startswith("__"):
+                self._global(vars(module), Reading(name))
+
+    # What things are made of
+
+    def _parts(self, value: Any) -> Iterable[object]:  # noqa: ANN401 (a function, a class, or code)
+        match value:
+            case types.CodeType():
+                return statements(value)
+            case types.FunctionType():
+                return self._parts_of_function(value)
+            case type():
+                return self._parts_of_class(value)
+            case types.BuiltinFunctionType():
+                return [value.__name__, value.__self__]
+        return [value]
+
+    def _parts_of_function(self, function: types.FunctionType) -> list[object]:
+        code = function.__code__
+        cells = list(zip(code.co_freevars, function.__closure__ or (), strict=False))
+        own = {name: held for name, held in vars(function).items() if name not in _SAYS_NOTHING}
+        parts: list[object] = [function.__defaults__, function.__kwdefaults__, cells, own]
+        if not is_users(code.co_filename):  # a library's wrapper around something of the user's
+            self._library(str(function.__globals__.get("__name__", "")))
+            return [code.co_qualname, *parts]
+        self._read(code, function.__globals__)
+        return [code, dict(function.__annotations__), *parts]
+
+    def _read(self, code: types.CodeType, globals_: dict[str, Any]) -> None:
+        """Look at what code finds in its module, and at the modules that it imports when it runs."""
+        for reading in dict.fromkeys(readings(code)):
+            if reading.name in globals_:
+                self._global(globals_, reading)
+        for name in imports(code, package=str(globals_.get("__package__") or "")):
+            self._later(("import", name), functools.partial(self._imported, name))
+
+    def _parts_of_class(self, kind: type) -> list[object]:
+        own = [(name, held) for name, held in sorted(vars(kind).items()) if _counts(name, held)]
+        return [kind.__qualname__, type(kind), kind.__bases__, own]
+
+    # Globals and modules
+
+    def _global(self, globals_: Mapping[str, Any], reading: Reading) -> None:
+        """Look at a global; where it is a module of the user's, only at what is asked of it."""
+        value = globals_[reading.name]
+        attributes = reading.attributes
+        while isinstance(value, types.ModuleType) and attributes and is_users_module(value.__name__):
+            found = vars(value).get(attributes[0], value)
+            if found is value:  # it has no such attribute yet
+                return
+            globals_, reading = vars(value), Reading(attributes[0], attributes[1:])
+            value, attributes = found, reading.attributes
+        if isinstance(value, types.ModuleType):
+            self._named(value)
+            return
+        module = str(globals_.get("__name__", ""))
+        self._kept.append(globals_)  # as long as it lives, no other has its id
+        self._later((id(globals_), reading.name), functools.partial(self._value, globals_, module, reading.name))
+
+    def _value(self, globals_: Mapping[str, Any], module: str, name: str) -> None:
+        value = globals_[name]
+        what = f"the global {name} of {label_of(globals_)}"
+        is_imported = module != "__main__" and getattr(sys.modules.get(module), "__dict__", None) is globals_
+        known = self._named(value)
+        if known == f"{module}:{name}":
+            return
+        place = (module, name) if is_imported else ("", "")
+        if known is not None:
+            self._note(Fact(what, known, *place))
+        else:
+            self._add(what, value, place=place)
+
+    def _imported(self, name: str) -> None:
+        """Look at the file of a module that is imported when a function runs, but do not import it before."""
+        origin, is_package = origin_of(name)
+        if not origin:
+            return
+        if not is_users(origin):
+            self._library(name)
+        elif origin.endswith(".py"):
+            self._note(Fact(f"the module {name}", digest_of_source(Path(origin))))
+            code = compiled(Path(origin))
+            for other in imports(code, package=name if is_package else name.rpartition(".")[0]) if code else ():
+                self._later(("import", other), functools.partial(self._imported, other))
+
+
+def _counts(name: str, held: object) -> bool:
+    """Tell whether an attribute of a class is one that the user made, or that says how its objects behave."""
+    if name in _SAYS_NOTHING or isinstance(held, types.GetSetDescriptorType | types.MemberDescriptorType):
+        return False
+    is_special = name.startswith("__") and name.endswith("__")
+    is_code = isinstance(held, types.FunctionType | classmethod | staticmethod | property)
+    return not is_special or is_code or name in _SAYS_MUCH
+
+
+def _home_of(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 (a function or a class)
+    """Tell in which module and under which name others find a function or a class; ``None`` if they do not."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+    if module is None and isinstance(getattr(value, "__self__", None), types.ModuleType):
+        module = value.__self__.__name__
+    found: Any = sys.modules.get(module) if isinstance(module, str) else None
+    for word in name.split("."):
+        found = getattr(found, word, None) if isinstance(found, type | types.ModuleType) else None
+    if found is value:
+        return str(module), name
+    is_librarys = isinstance(module, str) and module in sys.modules and not is_users_module(module)
+    return (str(module), name) if is_librarys and isinstance(value, type) else None

@@ -1,0 +1,41 @@
+"""Tell the versions of the libraries that rows depend on."""
+
+import functools
+import sys
+from typing import Final
+
+from muster._model import Fact
+
+BASE: Final = ("pandas", "numpy", "pyarrow")
+_OTHER_NAMES: Final = {
+    "sklearn": "scikit-learn",
+    "attr": "attrs",
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "yaml": "PyYAML",
+    "bs4": "beautifulsoup4",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "Levenshtein": "levenshtein",
+}
+"""Modules whose package has another name."""
+
+
+def versions() -> tuple[Fact, ...]:
+    """List the versions of what every function's rows depend on."""
+    python = Fact("Python", ".".join(map(str, sys.version_info[:3])))
+    there = [(name, sys.modules[name]) for name in BASE if name in sys.modules]
+    return (python, *(Fact(f"the package {name}", str(getattr(module, "__version__", ""))) for name, module in there))
+
+
+@functools.cache
+def package(top: str) -> Fact:
+    """Name a library that user code reaches, with its version, whether it is loaded or not."""
+    from importlib import metadata  # noqa: PLC0415 (most functions need nothing but pandas and NumPy)
+
+    name = _OTHER_NAMES.get(top, top)
+    try:
+        return Fact(f"the package {name}", metadata.version(name))
+    except metadata.PackageNotFoundError:
+        names = metadata.packages_distributions().get(top, ())  # which takes half a second
+        return Fact(f"the package {', '.join(names) or top}", ", ".join(map(metadata.version, names)))

@@ -1,0 +1,153 @@
+"""What the rows of a function depend on: everything that matters changes the facts, and nothing else does."""
+
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from muster._facts import facts_of
+from muster._past import changed_facts
+
+BASE = """
+import re
+LIMIT = 10
+WORDS = {"a", "b"}
+def twice(value):
+    return value * 2
+class Keeps:
+    factor = 2
+    def use(self, value):
+        return value * self.factor
+def step(df):
+    try:
+        kept = [twice(value) for value in df if value < LIMIT]
+    except ValueError:
+        kept = []
+    return Keeps().use(kept), WORDS
+def unused():
+    return 1
+"""
+
+
+def facts(text: str) -> dict[str, str]:
+    """Run a module's text as a notebook would, and say what its ``step`` depends on."""
+    module = sys.modules["cells"] = types.ModuleType("cells")
+    exec(compile(text, "<cell>", "exec"), vars(module))  # noqa: S102 (that is how notebooks run what is typed)
+    return {fact.what: fact.value for fact in facts_of(module.step)}
+
+
+def changes(text: str, other: str) -> list[str]:
+    return list(changed_facts(facts(text), facts(other)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def unused():\n    return 1", "def unused():\n    return 2"),
+        ("import re", "import re  # for later\n# and more\n\n"),
+        ("    return value * 2", "    '''Double it.'''\n    # as was agreed\n\n    return value * 2"),
+        ("class Keeps:", "class Keeps:\n    '''Keeps.'''\n"),
+        ('{"a", "b"}', '{"b", "a"}'),
+    ],
+)
+def test_comments_docstrings_order_of_sets_and_what_is_not_reached_change_nothing(old: str, new: str) -> None:
+    assert old in BASE
+    assert not changes(BASE, BASE.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("LIMIT = 10", "LIMIT = 50", "the global LIMIT of cells was 10 and is 50 now"),
+        ("value * 2\n", "value * 3\n", "the function 'twice' of cells has changed"),
+        ("factor = 2", "factor = 3", "the class 'Keeps' of cells has changed"),
+        ("value * self.factor", "value + self.factor", "the function 'Keeps.use' of cells has changed"),
+        ("value < LIMIT", "value > LIMIT", "the function 'step' of cells has changed"),
+        (
+            "except ValueError:\n        kept = []",
+            "finally:\n        kept = []",
+            "the function 'step' of cells has changed",
+        ),
+        ('{"a", "b"}', '{"a", "c"}', "the global WORDS of cells has changed"),
+    ],
+)
+def test_what_rows_depend_on_is_named_when_it_has_changed(old: str, new: str, said: str) -> None:
+    assert old in BASE
+    assert changes(BASE, BASE.replace(old, new)) == [said]
+
+
+def imported(folder: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> types.ModuleType:
+    """Write modules, ``package_in_module`` below ``package``, and import that of the name ``first``."""
+    for name, text in texts.items():
+        path = folder / f"{name.replace('_in_', '/')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"first", "second", "third", "package"}]:
+        del sys.modules[name]
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return __import__("first")
+
+
+def of_modules(folder: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> dict[str, str]:
+    module = imported(folder, monkeypatch, **texts)
+    return {fact.what: fact.value for fact in facts_of(module.step)}
+
+
+FIRST = "import second\ndef step(df):\n    return second.mark(df)\n"
+SECOND = "import third\nLIMIT = 1\ndef mark(df):\n    return third.add(df, LIMIT)\ndef other():\n    return 5\n"
+THIRD = "def add(df, n):\n    return df + n\n"
+
+
+def test_modules_are_followed_through_what_is_asked_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = of_modules(tmp_path, monkeypatch, first=FIRST, second=SECOND, third=THIRD)
+    same = of_modules(tmp_path, monkeypatch, second="# new\n" + SECOND.replace("return 5", "return 6"), scratch="x=1")
+    assert before == same
+    other = of_modules(tmp_path, monkeypatch, second=SECOND, third=THIRD.replace("+ n", "- n"))
+    assert list(changed_facts(before, other)) == ["the function 'add' of third.py has changed"]
+
+
+def test_a_global_that_was_set_at_run_time_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = imported(tmp_path, monkeypatch, first=FIRST, second=SECOND, third=THIRD)
+    before = {fact.what: fact.value for fact in facts_of(module.step)}
+    module.second.LIMIT = 7
+    after = {fact.what: fact.value for fact in facts_of(module.step)}
+    assert list(changed_facts(before, after)) == ["the global LIMIT of second.py was 1 and is 7 now"]
+
+
+def test_modules_that_are_imported_in_a_function_are_looked_at_but_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = "def step(df):\n    from package.inner import mark\n    return mark(df)\n"
+    texts = {"first": first, "package_in___init__": "", "package_in_inner": "from . import deep\nmark = deep.mark\n"}
+    before = of_modules(tmp_path, monkeypatch, **texts, package_in_deep="def mark(df): return df\n")
+    assert not any(name.startswith("package") for name in sys.modules)
+    same = of_modules(tmp_path, monkeypatch, package_in_deep="# said\ndef mark(df): return df\n")
+    assert before == same
+    other = of_modules(tmp_path, monkeypatch, package_in_deep="def mark(df): return df + 1\n")
+    assert list(changed_facts(before, other)) == ["the module package.deep has changed"]
+
+
+def test_a_module_that_is_handed_on_counts_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = "import second\ndef step(df):\n    return getattr(second, 'mark')(df)\n"
+    before = of_modules(tmp_path, monkeypatch, first=first, second=SECOND, third=THIRD)
+    other = of_modules(tmp_path, monkeypatch, second=SECOND.replace("return 5", "return 6"))
+    assert list(changed_facts(before, other)) == ["the function 'other' of second.py has changed"]
+
+
+def test_packages_are_compared_by_version() -> None:
+    found = facts("import pydantic\ndef step(df):\n    return pydantic.VERSION")
+    assert found["the package pydantic"] == sys.modules["pydantic"].VERSION
+    later = found | {"the package pydantic": "9.0"}
+    assert list(changed_facts(found, later)) == [
+        f"the package pydantic was {sys.modules['pydantic'].VERSION} and is 9.0 now"
+    ]
+
+
+def test_what_cannot_be_compared_is_named() -> None:
+    text = "import socket\nLINE = socket.socket()\nLINE.close()\ndef step(df):\n    return LINE"
+    found = facts(text)
+    assert list(changed_facts(found, found)) == [
+        "the global LINE of cells holds socket.socket, which cannot be compared with what it was"
+    ]
