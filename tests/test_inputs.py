@@ -92,10 +92,14 @@ def tree(tmp_path: Path) -> Path:
             ["_f.csv", "a.csv", "b.csv", "c10.csv", "c9.csv", "deep/d.csv", "deep/er/e.csv"],
             id="a glob of all folders",
         ),
-        pytest.param(["deep"], ["deep/d.csv"], id="a folder, without those below and hidden files"),
-        pytest.param(["."], ["a.csv", "b.csv", "c10.csv", "c9.csv"], id="a folder, without _ and hidden files"),
+        pytest.param(["deep"], ["deep/d.csv", "deep/er/e.csv"], id="a folder, with those below, without hidden files"),
+        pytest.param(
+            ["."],
+            ["a.csv", "b.csv", "c10.csv", "c9.csv", "deep/d.csv", "deep/er/e.csv"],
+            id="a folder, without _ and hidden files",
+        ),
         pytest.param(["_f.csv", ".g.csv"], ["_f.csv", ".g.csv"], id="hidden files when they are named"),
-        pytest.param(["deep/", "a.csv"], ["deep/d.csv", "a.csv"], id="a folder with a slash"),
+        pytest.param(["deep/", "a.csv"], ["deep/d.csv", "deep/er/e.csv", "a.csv"], id="a folder with a slash"),
     ],
 )
 def test_inputs_are_read_in_name_order_or_as_given(
@@ -203,7 +207,7 @@ def test_an_input_that_names_nothing_is_a_wrong_command(tmp_path: Path, run: Run
     assert not (tmp_path / "out.csv.muster").exists()
 
 
-@pytest.mark.parametrize("name", ["in.txt", "in", "in.csv.bz2", "in.csv.gz.gz", "in.xlsx", "in.parquet.gz"])
+@pytest.mark.parametrize("name", ["in.txt", "in", "in.csv.lzma", "in.csv.gz.gz", "in.xlsx", "in.parquet.gz"])
 def test_an_unknown_suffix_is_a_wrong_command(tmp_path: Path, run: Run, name: str) -> None:
     text(tmp_path / name, "a\n1\n")
     refused(run(name, "-o", "out.csv"), repr(name), "parquet")

@@ -201,12 +201,21 @@ def test_globs_and_folders_of_a_bucket_are_read_in_name_order(bucket: Bucket, tm
     expected = {
         "s3://bucket/in/?.csv": ["a.csv", "b.csv"],
         "s3://bucket/in/**/c.csv": ["deep/c.csv"],
-        "s3://bucket/in/": ["a.csv", "b.csv"],
-        "s3://bucket/in": ["a.csv", "b.csv"],
+        "s3://bucket/in/": ["a.csv", "b.csv", "deep/c.csv"],
+        "s3://bucket/in": ["a.csv", "b.csv", "deep/c.csv"],
     }
     for url, names in expected.items():
         muster.run(same, url, tmp_path / "out.csv", workers=0)
         assert (tmp_path / "out.csv").read_text().splitlines() == ["name", *names]
+
+
+def test_folders_of_a_bucket_may_name_a_column(bucket: Bucket, tmp_path: Path) -> None:
+    for code in ("01001", "02"):
+        bucket.put(f"in/code={code}/_SUCCESS", b"")
+        bucket.put(f"in/code={code}/a.csv", b"a\n1\n")
+    for url in ("s3://bucket/in/", "s3://bucket/in/code=*/a.csv"):
+        muster.run(same, url, tmp_path / "out.csv", workers=0)
+        assert (tmp_path / "out.csv").read_text() == "a,code\n1,01001\n1,02\n"
 
 
 def test_other_columns_in_a_bucket_are_named_with_their_url(bucket: Bucket, tmp_path: Path, muster: Muster) -> None:

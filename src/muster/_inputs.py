@@ -1,7 +1,7 @@
 """What a run reads: its files, how they are split, and the types of their columns."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -31,6 +31,8 @@ class Inputs:
     orders: tuple[tuple[str, ...], ...] = ()
     columns: tuple[Column, ...] = ()
     surveyed: tuple[Part, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    """What the user should hear of the files, and has not yet."""
     stream_starts: dict[int, int] = field(default_factory=dict)
     """Where the data of each compressed CSV file starts, after its header."""
 
@@ -90,7 +92,7 @@ class Inputs:
         """Find parts and columns. Raises ``DataError`` when files do not go together."""
         if self.format == "parquet":
             found = survey.survey_parquet(self.sources, ask, batch_rows=self.options.batch_rows)
-            self.columns = found.columns
+            self.columns = self._with_folders(found.columns)
             self.orders, self.surveyed = found.orders, found.parts
             return
         plain = [at for at, source in enumerate(self.sources) if not self.is_stream(source)]
@@ -171,12 +173,22 @@ class Inputs:
         asked = [survey.observation(p, *whole) for p in looked_at] if everything else survey.samples(looked_at, *whole)
         seen = survey.add_up(ask(asked))
         names = tuple(dict.fromkeys(seen)) if self.format == "jsonl" else self.orders[0] if self.orders else ()
-        fixed = fixed_types(self.options.dtype, names)
+        fixed = fixed_types(self.options.dtype, names, folders=self._folders)
         no_rows = frozenset({"nested"})  # pandas gives a column without rows the type object
-        self.columns = tuple(
+        self.columns = self._with_folders(
             Column(name, seen.get(name, frozenset({"missing"}) if parts else no_rows), fixed.get(name, ""))
             for name in names
         )
+
+    @property
+    def _folders(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for source in self.sources for name, _ in source.keys))
+
+    def _with_folders(self, columns: Iterable[Column]) -> tuple[Column, ...]:
+        """Add the columns that folders name, unless the files themselves have them."""
+        columns = tuple(columns)
+        own = {column.name for column in columns}
+        return (*columns, *(Column(name, fixed="folder") for name in self._folders if name not in own))
 
 
 def joined(parts: Iterable[Part]) -> list[Part]:
@@ -195,7 +207,9 @@ def joined(parts: Iterable[Part]) -> list[Part]:
     return stretches
 
 
-def fixed_types(dtype: str | Mapping[str, str] | None, names: Sequence[str]) -> dict[str, str]:
+def fixed_types(
+    dtype: str | Mapping[str, str] | None, names: Sequence[str], *, folders: Collection[str] = ()
+) -> dict[str, str]:
     """Understand ``--dtype``: one type for all columns, or ``COL=TYPE,…``. Raises ``UsageError``."""
     if not dtype:
         return {}
@@ -209,6 +223,11 @@ def fixed_types(dtype: str | Mapping[str, str] | None, names: Sequence[str]) -> 
         dtype = {name: text for name, _, text in pairs}
     chosen = {name: str(dtype) for name in names} if isinstance(dtype, str) else {k: str(v) for k, v in dtype.items()}
     unknown = [name for name in chosen if name not in names]
+    if named := [name for name in unknown if name in folders]:
+        raise UsageError(
+            f"--dtype {named[0]}={chosen[named[0]]}: that column is named by folders, and what they say is text. Leave"
+            " it out of --dtype, and convert the column in your function."
+        )
     if unknown:
         raise UsageError(
             f"--dtype names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."

@@ -16,6 +16,8 @@ class Source:
     codec: str = ""
     given: str = ""
     """The path as the user gave it; ``path`` is absolute, whatever folder the user's function goes to."""
+    keys: tuple[tuple[str, str | None], ...] = ()
+    """Columns that the names of its folders give, each with the value that all its rows have."""
 
     @property
     def name(self) -> str:
@@ -69,7 +71,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One input column: the kinds of value seen in it, or the type that the user fixed."""
+    """One input column: the kinds of value seen in it, or the type that is fixed: by the user, a file or a folder."""
 
     name: str
     kinds: frozenset[str] = frozenset()

@@ -76,10 +76,13 @@ class _Runner:
         self._progress: Progress | None = None
         self._rows_total: int | None = None
         self._phase = "starting"
-        self._sources = find_sources(job.inputs, forced=job.options.input_format, default=job.options.format)
+        notes: list[str] = []
+        self._sources = find_sources(
+            job.inputs, forced=job.options.input_format, default=job.options.format, tell=notes.append
+        )
         self._workers = workers_for(self._sources, chosen=job.options.workers)
         self.work = Work(job.output, home=home())
-        self._inputs = Inputs(self._sources, job.options, self.work.spool)
+        self._inputs = Inputs(self._sources, job.options, self.work.spool, notes=notes)
         self._finish = Finish(self.work, job.options, self._inputs)
         self._past = Past()
         self._has_kept = False
@@ -159,6 +162,8 @@ class _Runner:
                 self._say("looking at the input")
                 self._prepared.survey(past)
                 self._prepared.settle(past)
+                for text in self._inputs.notes:
+                    self._say("looking at the input", note=text)
                 self._finish.moved = dict(past.moved)
                 kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
                 progress = self._work_through(kept)

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
-from muster._formats import _kinds, _rows, csv, csv_text
+from muster._formats import _absent, _kinds, _rows, csv, csv_text
 from muster._formats._lines import records
 from muster._formats._results import Reply, shaped
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
-from muster._model import Briefing, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
+from muster._model import Briefing, Column, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
 from muster._targets import Loaded
@@ -145,20 +145,26 @@ class _Work:
         task, briefing = self.task, self.briefing
         if task.start == task.stop or task.condemned:
             return self._no_rows()
+        order = briefing.orders[task.file] if briefing.orders else ()
+        columns = _absent.own(briefing.columns, order)
         if self.source.format == "parquet":
             from muster._formats import parquet  # noqa: PLC0415 (a worker for text starts sooner without)
 
-            rows = parquet.read(self.path, lo=task.lo - self.origin, hi=task.hi - self.origin, columns=briefing.columns)
-            return _rows.Rows(rows.table, rows.numbers + self.origin)
-        data = self._own_data()
-        if self.source.format == "jsonl":
-            from muster._formats import jsonl  # noqa: PLC0415 (likewise)
-
-            encoding, count = briefing.dialect.encoding, task.hi - task.lo
-            rows = jsonl.read(data, row=task.lo, count=count, columns=briefing.columns, encoding=encoding)
+            rows = parquet.read(self.path, lo=task.lo - self.origin, hi=task.hi - self.origin, columns=columns)
+            rows = _rows.Rows(rows.table, rows.numbers + self.origin)
         else:
-            order = briefing.orders[task.file]
-            rows = csv.read(data, row=task.lo, order=order, columns=briefing.columns, dialect=briefing.dialect)
+            rows = self._read_text(columns, order)
+        return _absent.completed(rows, briefing.columns, dict(self.source.keys))
+
+    def _read_text(self, columns: tuple[Column, ...], order: tuple[str, ...]) -> _rows.Rows:
+        task, dialect, data = self.task, self.briefing.dialect, self._own_data()
+        if self.source.format == "jsonl":
+            from muster._formats import jsonl  # noqa: PLC0415 (a worker for CSV starts sooner without)
+
+            count = task.hi - task.lo
+            rows = jsonl.read(data, row=task.lo, count=count, columns=columns, encoding=dialect.encoding)
+        else:
+            rows = csv.read(data, row=task.lo, order=order, columns=columns, dialect=dialect)
         if not rows.misfits:
             self._check_count(len(rows.numbers) + len(rows.bad), task.hi - task.lo)
         return rows
@@ -184,12 +190,13 @@ class _Work:
         if self.source.format == "parquet":
             from muster._formats import parquet  # noqa: PLC0415 (likewise)
 
-            table = parquet.read(self.path, lo=0, hi=0, columns=self.briefing.columns).table
+            table = parquet.read(self.path, lo=0, hi=0, columns=_absent.own(self.briefing.columns, ())).table
         else:
             types = [(column.name, _kinds.ARROW[_rows.type_of(column)]) for column in self.briefing.columns]
             table = pa.schema(types).empty_table()
         bad = dict.fromkeys(range(self.task.lo, self.task.hi), self.task.condemned) if self.task.condemned else {}
-        return _rows.Rows(table, np.empty(0, np.int64), bad)
+        rows = _rows.Rows(table, np.empty(0, np.int64), bad)
+        return _absent.completed(rows, self.briefing.columns, {})
 
     def _batches(self, rows: _rows.Rows) -> Iterator[_rows.Rows]:
         size = self.briefing.batch_rows

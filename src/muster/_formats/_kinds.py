@@ -36,6 +36,7 @@ ARROW: Final = {
     "bool?": pa.bool_(),
     "bigint": pa.string(),
     "str": pa.string(),
+    "folder": pa.string(),
     "verbatim": pa.string(),
     "object": pa.string(),
     "datetime": pa.timestamp("us"),
@@ -44,6 +45,7 @@ ARROW: Final = {
 """The Arrow type that each settled or fixed type is read as.
 
 ``bool?`` is boolean with missing values, ``bigint`` integers beyond 64 bits (kept as text until the frame is made),
+``folder`` what a folder's name says,
 ``verbatim`` numbers that fit no type together and stay text, the missing cells as they stand, ``object`` JSON values of
 several kinds (kept as JSON).
 """

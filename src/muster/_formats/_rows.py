@@ -64,7 +64,9 @@ def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...],
     else:
         frame.index = pd.Index(numbers)
     if not header:
-        frame.columns = pd.RangeIndex(len(frame.columns))
+        folders = [column.name for column in columns if column.fixed == "folder"]
+        numbered = pd.RangeIndex(len(frame.columns) - len(folders))
+        frame.columns = pd.Index([*numbered, *folders]) if folders else numbered
     return cast("pd.DataFrame", frame)
 
 

@@ -1,9 +1,12 @@
 """Find the input files and read bytes of them, on this computer or wherever fsspec can reach."""
 
+import contextlib
 import functools
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +14,7 @@ from muster._model import Source
 from muster._urls import filesystem, is_remote, stamp_of, unreachable
 from muster.errors import DataError, UsageError
 
+from ._folders import below_pattern, is_input, keys_of, left_out, walk
 from .compression import CODECS
 
 FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -48,63 +52,119 @@ def format_of(path: str, *, forced: str | None = None, default: str | None = Non
     return found, codec
 
 
-def find_sources(inputs: Sequence[str], *, forced: str | None = None, default: str | None = None) -> tuple[Source, ...]:
+def find_sources(
+    inputs: Sequence[str],
+    *,
+    forced: str | None = None,
+    default: str | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> tuple[Source, ...]:
     """Turn paths, globs, folders and URLs into input files: in the order given, each glob or folder in name order.
 
-    ``forced`` and ``default`` are those of ``format_of``. Raises ``UsageError`` when an input names nothing, or a file
-    of unknown format.
+    A folder is read with all below it. ``forced`` and ``default`` are those of ``format_of``; ``tell`` hears of the
+    files of a folder that are left out. Raises ``UsageError`` when an input names nothing, or a file of unknown format.
     """
     sources = []
     for text in inputs:
-        found = _remote(text) if is_remote(text) else _local(text)
-        if not found:
+        found = _in_bucket(text) if is_remote(text) else _here(text)
+        read, rest = _sifted(found, forced)
+        if not read:
             raise UsageError(f"No input at {text!r}: no such file, or a pattern or folder with nothing in it.")
-        for path, size, stamp in found:
-            kind, codec = format_of(path, forced=forced, default=default)
-            place = path if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps dots)
-            sources.append(Source(place, size, stamp, kind, codec, given=path))
+        if rest and tell:
+            tell(left_out(text, rest))
+        for one in read:
+            kind, codec = format_of(one.path, forced=forced, default=default)
+            size, stamp = one.look()
+            place = one.path if is_remote(one.path) else os.path.abspath(one.path)  # noqa: PTH100 (Path.absolute keeps dots)
+            sources.append(Source(place, size, stamp, kind, codec, given=one.path, keys=keys_of(one.inside)))
     kinds = {source.format for source in sources}
     if len(kinds) > 1:
         raise UsageError(f"The inputs are of several formats ({', '.join(sorted(kinds))}). Give one at a time.")
     return tuple(sources)
 
 
-def _local(text: str) -> list[tuple[str, int, str]]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file that an input names: its path, and its name from the folder or the pattern that it was found by."""
+
+    path: str
+    inside: str
+    look: Callable[[], tuple[int, str]]
+    """Tells its size and its stamp. Raises ``UsageError`` for what cannot be read."""
+    is_of_folder: bool = False
+
+
+def _sifted(found: Sequence[_Found], forced: str | None) -> tuple[list[_Found], list[str]]:
+    """Keep what is to be read; also name what is not, of a folder that was given as a whole.
+
+    Of a folder those are its files whose suffix names a format; all, where there are none.
+    """
+    shown = [one for one in found if not one.is_of_folder or is_input(one.inside)]
+    read = [one for one in shown if not one.is_of_folder or _has_format(one.path, forced)] or shown
+    kept = {one.path for one in read}
+    return read, [one.inside for one in found if one.path not in kept]
+
+
+def _has_format(path: str, forced: str | None) -> bool:
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if suffixes and suffixes[-1] in CODECS:
+        suffixes.pop()
+    kind = FORMATS.get(suffixes[-1]) if suffixes else None
+    return kind is not None and forced in {None, kind}
+
+
+def _here(text: str) -> list[_Found]:
     path = Path(text)
     if path.is_dir():
-        paths = [str(p) for p in path.iterdir() if p.is_file() and not p.name.startswith(("_", "."))]
-    elif path.exists():
-        paths = [text]
-    else:
-        paths = [p for p in glob.glob(text, recursive=True) if Path(p).is_file()]  # noqa: PTH207 (an absolute pattern, too)
-    found = []
-    for name in sorted(paths):
-        if not os.access(name, os.R_OK):
-            raise UsageError(f"Cannot read {name!r}: no permission. Change its mode or its owner.")
-        status = Path(name).stat()
-        if not Path(name).is_file():
-            raise UsageError(f"{name!r} is not a regular file, and muster reads its input more than once.")
-        found.append((name, status.st_size, str(status.st_mtime_ns)))
-    return found
+        return [
+            _Found(os.path.join(text, name), name, partial(_look, os.path.join(text, name)), is_of_folder=True)  # noqa: PTH118
+            for name in sorted(walk(path))
+        ]
+    if path.exists():
+        return [_Found(text, path.name, partial(_look, text))]
+    paths = sorted(p for p in glob.glob(text, recursive=True) if Path(p).is_file())  # noqa: PTH207 (an absolute pattern, too)
+    return [_Found(p, below_pattern(p, text), partial(_look, p)) for p in paths]
 
 
-def _remote(text: str) -> list[tuple[str, int, str]]:
+def _look(name: str) -> tuple[int, str]:
+    if not os.access(name, os.R_OK):
+        raise UsageError(f"Cannot read {name!r}: no permission. Change its mode or its owner.")
+    if not Path(name).is_file():
+        raise UsageError(f"{name!r} is not a regular file, and muster reads its input more than once.")
+    status = Path(name).stat()
+    return status.st_size, str(status.st_mtime_ns)
+
+
+def _in_bucket(text: str) -> list[_Found]:
     files, root = filesystem(text)
     files.invalidate_cache()  # fsspec remembers listings for as long as the process lives
-    try:
+
+    def look(path: str) -> tuple[int, str]:
+        with _asking(text):
+            info = files.info(path)
+        return int(info["size"]), stamp_of(info)
+
+    def found(path: str, inside: str, *, is_of_folder: bool = False) -> _Found:
+        return _Found(files.unstrip_protocol(path), inside, partial(look, path), is_of_folder)
+
+    with _asking(text):
         if any(sign in root for sign in "*?["):
-            paths = sorted(files.glob(root))
-        elif files.isdir(root):
-            inside = (info["name"] for info in files.ls(root, detail=True) if info["type"] == "file")
-            paths = sorted(p for p in inside if not p.rpartition("/")[2].startswith(("_", ".")) and not p.endswith("/"))
-        else:
-            paths = [root] if files.exists(root) else []
-        infos = [(files.unstrip_protocol(p), files.info(p)) for p in paths]
+            return [found(path, below_pattern(path, root)) for path in sorted(files.glob(root)) if files.isfile(path)]
+        if files.isdir(root):
+            paths = sorted(path for path in files.find(root) if not path.endswith("/"))
+            return [found(path, path.removeprefix(root).lstrip("/"), is_of_folder=True) for path in paths]
+        return [found(root, root.rpartition("/")[2])] if files.exists(root) else []
+
+
+@contextlib.contextmanager
+def _asking(url: str) -> Iterator[None]:
+    """Make muster's errors of those of a file system of another computer."""
+    try:
+        yield
     except (FileNotFoundError, PermissionError) as error:
-        raise UsageError(f"Cannot list {text!r}: {error}. Check the address and your credentials.") from error
+        raise UsageError(f"Cannot list {url!r}: {error}. Check the address and your credentials.") from error
     except Exception as error:
-        raise unreachable(text, error) from error
-    return [(url, int(info["size"]), stamp_of(info)) for url, info in infos]
+        raise unreachable(url, error) from error
 
 
 class Reader:

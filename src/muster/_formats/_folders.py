@@ -1,0 +1,71 @@
+"""Which files of a folder are input, and what the names of folders say of their rows."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import unquote
+
+Keys = tuple[tuple[str, str | None], ...]
+"""Columns that the names of folders give, as ``code=01001`` does, with the one value that all rows below have."""
+
+_MISSING: Final = "__HIVE_DEFAULT_PARTITION__"
+_SHOWN: Final = 3
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Yield the files of a folder and of all below, named from it; links are followed, but never in a circle."""
+    yield from _below(folder, "", frozenset())
+
+
+def _below(folder: Path, name: str, above: frozenset[Path]) -> Iterator[str]:
+    place = folder.resolve()
+    if place in above:
+        return
+    for path in folder.iterdir():
+        inside = f"{name}{path.name}"
+        if path.is_dir():
+            yield from _below(path, f"{inside}/", above | {place})
+        elif path.is_file():
+            yield inside
+
+
+def is_input(name: str) -> bool:
+    """Tell whether a file, named from the folder that is read, is one that its owner means to be read.
+
+    Not so where a name begins with a dot or an underscore (``_SUCCESS``, ``_manifest.json``), except that of a column,
+    and where muster keeps work that is not finished, or rejects.
+    """
+    *folders, last = PurePosixPath(name).parts
+    return not (
+        last.startswith((".", "_"))
+        or last.endswith((".crc", ".rejects.jsonl"))
+        or any(_is_hidden(folder) or folder.endswith(".muster") for folder in folders)
+    )
+
+
+def _is_hidden(folder: str) -> bool:
+    return folder.startswith(".") or (folder.startswith("_") and "=" not in folder)
+
+
+def keys_of(name: str) -> Keys:
+    """Read the columns out of the folders in a name; the values stay text, whatever they look like."""
+    pairs = [part.partition("=") for part in PurePosixPath(name).parts[:-1]]
+    found = {unquote(key): None if value == _MISSING else unquote(value) for key, sign, value in pairs if key and sign}
+    return tuple(found.items())
+
+
+def below_pattern(path: str, pattern: str) -> str:
+    """Cut a path that a pattern matched to what lies below the part of the pattern that is no pattern."""
+    fixed = 0
+    for part in PurePosixPath(pattern).parts:
+        if any(sign in part for sign in "*?["):
+            break
+        fixed += 1
+    return str(PurePosixPath(*PurePosixPath(path).parts[fixed:]))
+
+
+def left_out(folder: str, names: Iterable[str]) -> str:
+    """Say which files of a folder are not read; nothing where there are none."""
+    names = sorted(names)
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return f"left out of {folder!r}: {', '.join(names[:_SHOWN])}{more}" if names else ""
