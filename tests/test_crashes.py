@@ -428,6 +428,52 @@ def test_a_changed_job_is_refused_with_the_reason(
     assert again.json["rows_in"] == len(pd.read_csv(unfinished / "rows.csv"))
 
 
+def test_changes_may_be_accepted_and_are_told_of_wherever_the_run_is_shown(muster: Muster, unfinished: Path) -> None:
+    changed = HELD.replace("return beside.add(df)", "return beside.add(df).assign(TWICE=-1)")
+    (unfinished / "held.py").write_text(changed)
+    refused = muster(*COMMAND)
+    assert "the function 'held' of held.py has changed" in refused.err
+    assert "--accept-changes" in refused.err
+    ended = muster(*COMMAND, "--accept-changes")
+    assert ended.code == 0, ended.err
+    assert ended.json["resumed_parts"]
+    assert "going on although this has changed: the function 'held' of held.py has changed" in ended.err
+    twice = pd.read_csv(unfinished / "out.csv")["TWICE"]
+    assert 0 < (twice == -1).sum() < len(twice)
+    told = "Went on although this had changed: the function &#39;held&#39; of held.py has changed"
+    muster("report", "-o", "report.html")
+    assert told in (unfinished / "report.html").read_text()
+    (listed, *_) = json.loads(muster("runs", "--json").out)
+    assert listed["accepted"] == ["the function 'held' of held.py has changed"]
+
+
+def test_other_rows_are_refused_also_where_changes_are_accepted(muster: Muster, unfinished: Path) -> None:
+    changed_input(unfinished)
+    refused = muster(*COMMAND, "--accept-changes")
+    assert refused.code == 2
+    assert "the input 'rows.csv' has changed" in refused.err
+
+
+@pytest.mark.parametrize("slip", [("--dtype", "FLUX=category"), ("--dtype", "NONE=str"), ("--delimiter", "::")])
+def test_a_slip_in_a_command_with_fresh_costs_nothing_of_what_was_done(
+    muster: Muster, unfinished: Path, slip: tuple[str, ...]
+) -> None:
+    refused = muster(*COMMAND, "--fresh", *slip)
+    assert refused.code == 2, refused.err
+    assert_right(unfinished, muster(*COMMAND))
+
+
+def test_a_journal_that_cannot_be_understood_is_refused_in_words(muster: Muster, unfinished: Path) -> None:
+    journal = unfinished / "out.csv.muster" / "journal.jsonl"
+    journal.write_text(
+        journal.read_text().replace('"settled","at"', '"settled","when"').replace('"columns":', '"cols":')
+    )
+    refused = muster(*COMMAND)
+    assert refused.code == 2
+    assert "another version of muster" in refused.err
+    assert_right(unfinished, muster(*COMMAND, "--fresh"), resumed=False)
+
+
 def test_fresh_starts_over_even_when_nothing_has_changed(muster: Muster, unfinished: Path) -> None:
     assert_right(unfinished, muster(*COMMAND, "--fresh"), resumed=False)
 

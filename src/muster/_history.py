@@ -156,6 +156,7 @@ def _summed_up(one: Known) -> dict[str, Any]:
         "target": started["job"]["steps"],
         "inputs": started["job"]["inputs"],
         "output": started["job"]["output"],
+        **({"accepted": events["accepted"]["changes"]} if "accepted" in events else {}),
         **(events["finished"]["result"] if one.state is State.FINISHED and "finished" in events else {}),
     }
 

@@ -350,6 +350,7 @@ class Options:
     max_bad_rows: int = 1000
     strict: bool = False
     fresh: bool = False
+    accept_changes: bool = False
     timeout: float | None = None
     format: str | None = None
     input_format: str | None = None

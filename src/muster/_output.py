@@ -16,6 +16,7 @@ from muster._urls import check_writable, delete, is_remote, list_folder, sizes, 
 from muster.errors import EngineError, OutputBusyError, UsageError
 
 MANIFEST: Final = "_manifest.json"
+_SPOOL: Final = "spool"
 _BEGINNING_BYTES: Final = 1 << 20
 
 
@@ -39,7 +40,7 @@ class Work:
         self.rejects = plain + ".rejects.jsonl"
         self.journal = self.folder / "journal.jsonl"
         self.parts = self.folder / "parts"
-        self.spool = self.folder / "spool"
+        self.spool = self.folder / _SPOOL
         self.sealed = self.folder / "sealed"
         self._shelf = f"{plain}.muster" if self.is_remote and self.is_folder else ""
         self.staging = ""
@@ -140,9 +141,19 @@ class Work:
         """Forget an unfinished run, but hold the lock."""
         self.journal.unlink(missing_ok=True)
         self.clear_parts()
-        for folder in (self.spool, self.sealed):
+        for folder in (self.folder / _SPOOL, self.sealed):
             shutil.rmtree(folder)
             folder.mkdir()
+
+    def spool_apart(self) -> Path:
+        """Spool to another folder from now on: what an unfinished run has spooled stays as long as it may be needed."""
+        self.spool = self.folder / f"{_SPOOL}-{os.urandom(4).hex()}"
+        self.spool.mkdir()
+        return self.spool
+
+    def forget_spool_apart(self) -> None:
+        """Remove what was spooled for a run that does not begin."""
+        shutil.rmtree(self.spool)
 
     def clear_parts(self) -> None:
         """Forget what tasks have written."""

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from muster._facts import ODD
 from muster._grown import follow
@@ -16,6 +16,7 @@ from muster._urls import is_remote
 from muster.errors import ResumeError
 
 Kept = dict[tuple[int, int], Outcome]
+_MOST_SAID: Final = 5
 
 
 @dataclass(slots=True)
@@ -35,10 +36,16 @@ class Past:
 
     @classmethod
     def read(cls, journal: Path) -> Self:
-        """Replay a journal."""
+        """Replay a journal. Raises ``ResumeError`` where another version of muster wrote it, in a way of its own."""
         past = cls()
-        for event in replay(journal):
-            past.add(event)
+        try:
+            for event in replay(journal):
+                past.add(event)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ResumeError(
+                f"{str(journal)!r} is of an unfinished run of another version of muster: {type(error).__name__}:"
+                f" {error}. Finish it with that version; or type the command again with --fresh to start over."
+            ) from error
         return past
 
     def add(self, event: Event) -> None:
@@ -46,6 +53,8 @@ class Past:
         match event["event"]:
             case "started":
                 self.run, self.job = event["run"], event["job"]
+            case "accepted":
+                self.job = event["job"]
             case "attempt" | "finished" as kind:
                 self.attempts += kind == "attempt"
                 self.finished = event if kind == "finished" else None
@@ -119,7 +128,7 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
     options = job.options
     return {
         "inputs": [[_normal(source.name), source.size, source.stamp] for source in sources],
-        "steps": [step.name for step in steps],
+        "steps": [[step.name] for step in steps],
         "facts": {fact.what: fact.value for step in steps for fact in step.facts},
         "output": _normal(job.output),
         "dtype": options.dtype if isinstance(options.dtype, str | None) else dict(options.dtype),
@@ -135,17 +144,39 @@ def _normal(path: str) -> str:
     return path if is_remote(path) else os.path.normpath(path) + ("/" if path.endswith("/") else "")
 
 
-def check_same(before: Event, now: Event, *, folder: str) -> None:
-    """Raise ``ResumeError`` where an unfinished run was another job's."""
-    for difference in differences(before, now):
+def check_same(before: Event, now: Event, *, folder: str, accept: bool) -> list[str]:
+    """Tell what has changed since an unfinished run, where that is to be accepted.
+
+    Raises ``ResumeError`` where it is not, or where the rows of that run are not among those of this one.
+    """
+    for difference in differences_of_rows(before, now):
         raise ResumeError(
             f"{folder!r} holds an unfinished run of another job: {difference}. To go on with that run, restore what it"
             " had; to start over, type the command again with --fresh."
         )
+    changes = list(changed_facts(before["facts"], now["facts"]))
+    if changes and not accept:
+        raise ResumeError(
+            f"{folder!r} holds an unfinished run, and its rows depend on what is not the same now: {_listed(changes)}."
+            " To go on with that run, restore what it had. To start over, type the command again with --fresh. To go on"
+            " all the same, with rows of both in one output, type it with --accept-changes."
+        )
+    return changes
+
+
+def _listed(changes: Sequence[str]) -> str:
+    more = f"; and {len(changes) - _MOST_SAID} more" if len(changes) > _MOST_SAID else ""
+    return "; ".join(changes[:_MOST_SAID]) + more
 
 
 def differences(before: Event, now: Event) -> Iterator[str]:
     """Say in words what has changed between two fingerprints."""
+    yield from differences_of_rows(before, now)
+    yield from changed_facts(before.get("facts", {}), now["facts"])
+
+
+def differences_of_rows(before: Event, now: Event) -> Iterator[str]:
+    """Say in words what has changed of which rows there are, and of how they are read and written."""
     if "facts" not in before:
         yield "it was begun by an earlier version of muster, which did not note what its rows depend on"
         return
@@ -156,9 +187,8 @@ def differences(before: Event, now: Event) -> Iterator[str]:
     for what, value in now.items():
         if what not in {"facts", "inputs"} and before.get(what) != value:
             yield f"{what} was {_said(before.get(what))}, and is {_said(value)} now"
-    if known.keys() != {path for path, *_ in now["inputs"]}:
+    if [path for path, *_ in before["inputs"]] != [path for path, *_ in now["inputs"]]:
         yield f"the inputs were {_said([*known])}, and are {_said([path for path, *_ in now['inputs']])} now"
-    yield from changed_facts(before["facts"], now["facts"])
 
 
 def changed_facts(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -189,6 +189,7 @@ def run(
     - ``dtype``: ``"str"``, or a type for each column.
     - ``max_bad_rows``: how many rows may be rejected before the run stops. Default: 1000. ``strict``: none.
     - ``fresh``: forget an unfinished run of the same output.
+    - ``accept_changes``: go on with an unfinished run although what its rows depend on has changed.
     - ``timeout``: seconds that one call may take.
     - ``format``: ``csv``, ``jsonl`` or ``parquet``, where the inputs' suffix does not say.
     - ``dialect``: a :class:`muster.Dialect`.

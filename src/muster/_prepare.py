@@ -28,7 +28,11 @@ class Preparation:
         self._work = work
         self._desk = desk
         self._write = write
+        self._given_up = ""
+        self._has_looked = False
         self.run_id = ""
+        self.accepted: list[str] = []
+        """What has changed since an earlier attempt, and is accepted."""
         self.fingerprint: dict[str, Any] = {}
         self.packages: dict[str, str] = {}
         """What the steps import, with versions; asked only where a machine may have others."""
@@ -42,24 +46,49 @@ class Preparation:
         """
         described = self._desk.ask([Describe(self._job.steps)])[0]
         self.fingerprint = _past.fingerprint(self._job, self._inputs.sources, described)
-        if past.finished and (self._job.options.fresh or any(_past.differences(past.job, self.fingerprint))):
-            put_away(past.run)
-            past = Past()
-        elif self._job.options.fresh:
-            forget(past.run)
-            past = Past()
         if is_far:
             from muster._packages import Packages  # noqa: PLC0415 (it takes time to load, and most runs are here)
 
             self.packages = self._desk.ask([Packages(self._job.steps)])[0]
+        options = self._job.options
+        if past.finished and (options.fresh or any(_past.differences(past.job, self.fingerprint))):
+            put_away(past.run)
+            past = Past()
+        elif options.fresh and past.run:
+            self._given_up = past.run
+            self._inputs.spool = self._work.spool_apart()
+            past = Past()
         self.run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
         if not past.kept and not past.finished:
-            self._work.clear()
+            if not self._given_up:
+                self._work.clear()
             return Past()
-        _past.check_same(past.job, self.fingerprint, folder=str(self._work.folder))
+        folder = str(self._work.folder)
+        self.accepted = _past.check_same(past.job, self.fingerprint, folder=folder, accept=options.accept_changes)
         return past
 
-    def survey(self, past: Past) -> None:
+    def start_over(self, past: Past) -> None:
+        """Forget the unfinished run that lies there, where it is to be; but not before the whole command is checked.
+
+        A wrong type or an input that cannot be read is found first: a slip must not cost what a night has done.
+        """
+        if self._given_up:
+            try:
+                self.look(past)
+            except BaseException:
+                self._work.forget_spool_apart()
+                raise
+            forget(self._given_up)
+            self._work.clear()
+
+    def look(self, past: Past) -> None:
+        """Find out where the input's rows are and what its columns hold, once."""
+        if not self._has_looked:
+            self._survey(past)
+            self._settle(past)
+            self._has_looked = True
+
+    def _survey(self, past: Past) -> None:
         """Find the parts and the columns of the input."""
         inputs, before = self._inputs, past.surveyed
         if before is not None:
@@ -77,7 +106,7 @@ class Preparation:
             starts=inputs.stream_starts,
         )
 
-    def settle(self, past: Past) -> None:
+    def _settle(self, past: Past) -> None:
         """Settle the types of the columns by a sample, and begin to read the parts."""
         self._feed = self._inputs.feed()
         if past.columns is not None:

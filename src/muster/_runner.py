@@ -25,7 +25,7 @@ from muster._output import Work
 from muster._past import Kept, Past
 from muster._prepare import Preparation
 from muster._progress import Progress
-from muster.errors import ColumnsError, EngineError, MusterError, TooManyBadRowsError, UserCodeError
+from muster.errors import ColumnsError, EngineError, MusterError, ResumeError, TooManyBadRowsError, UserCodeError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -102,7 +102,7 @@ class _Runner:
     def run(self, make_engine: MakeEngine, access: "Access | None") -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
         self.work.take()
-        self._past = Past.read(self.work.journal)
+        self._past = self._read_past()
         with contextlib.ExitStack() as engines:
             engines.callback(self._end)
             self._say("starting")
@@ -130,6 +130,15 @@ class _Runner:
             )
             return self._run()
 
+    def _read_past(self) -> Past:
+        try:
+            return Past.read(self.work.journal)
+        except ResumeError:
+            if self._job.options.fresh:
+                return Past()
+            self.work.release()
+            raise
+
     def _end(self) -> None:
         """Leave nothing behind that nobody needs, and let others work on the output."""
         if not self._past.kept and not self._has_kept:
@@ -137,8 +146,10 @@ class _Runner:
         self.work.release()
 
     def _run(self) -> Result:
-        past = self._past = self._prepared.recognise(self._past, is_far=self._is_far, put_away=self._put_away)
+        past = self._prepared.recognise(self._past, is_far=self._is_far, put_away=self._put_away)
         self._run_id = self._prepared.run_id
+        self._prepared.start_over(past)
+        self._past = past
         result = past.result(self.work.visible()) if past.finished else None
         if result is None:
             result = self._attempt_it(past)
@@ -156,12 +167,14 @@ class _Runner:
             self._begin_attempt(past.attempts)
             for early in self._early:
                 journal.write(**early)
+            if changes := self._prepared.accepted:
+                self._write("accepted", changes=changes, job=self._prepared.fingerprint)
+                self._say(self._phase, note=f"going on although this has changed: {'; '.join(changes)}")
             with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
                 note(self._run_id, self.work.journal)
             with self._telling_why_it_stops():
                 self._say("looking at the input")
-                self._prepared.survey(past)
-                self._prepared.settle(past)
+                self._prepared.look(past)
                 for text in self._inputs.notes:
                     self._say("looking at the input", note=text)
                 self._finish.moved = dict(past.moved)

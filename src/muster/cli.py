@@ -112,6 +112,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     add("--strict", action="store_true", help="stop at the first bad row")
     add("--fresh", action="store_true", help="forget an unfinished run of this output, and start over")
+    add("--accept-changes", action="store_true", help="go on with an unfinished run although code or data has changed")
     add("--timeout", type=_seconds, metavar="60s", help="how long one call of the function may take")
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say; also of a folder's files")
     add("--delimiter", metavar="C", help="what separates CSV cells, one byte (default: a comma; for .tsv a tab)")
@@ -272,6 +273,7 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         max_bad_rows=parsed.max_bad_rows,
         strict=parsed.strict,
         fresh=parsed.fresh,
+        accept_changes=parsed.accept_changes,
         timeout=parsed.timeout,
         format=parsed.format,
         cluster=parsed.cluster,

@@ -131,6 +131,8 @@ class RunView:
     machines: dict[str, Machine] = field(default_factory=dict)
     reasons: Measured = field(default_factory=Measured)
     retries: Counter[str] = field(default_factory=Counter)
+    accepted: list[str] = field(default_factory=list)
+    """What had changed between attempts, and was accepted."""
     lost_tries: int = 0
     """Tries of tasks that ended with their worker."""
     notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_NOTES))
@@ -304,6 +306,10 @@ class RunView:
         self.lost_tries += "worker" in event
         self._note(event, "retried", _told_of_retry(event))
 
+    def _accepted(self, event: Event) -> None:
+        self.accepted += event["changes"]
+        self._note(event, "accepted", f"Went on although this had changed: {'; '.join(event['changes'])}.")
+
     def _told(self, event: Event) -> None:
         self._note(event, "told", event["text"])
 
@@ -373,7 +379,7 @@ def _told_of_retry(event: Event) -> str:
 _TAKEN: Final[Mapping[str, Callable[[RunView, Event], None]]] = {
     kind: getattr(RunView, f"_{kind}")
     for kind in (
-        "started attempt joined left phase measured retried told renewed planned stopped finished".split()  # noqa: SIM905
+        "started attempt joined left phase measured retried accepted told renewed planned stopped finished".split()  # noqa: SIM905
     )
 }
 
