@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import muster
-from muster._formats import _lines, survey
+from muster._formats import _lines, _records, survey
 from muster._formats._sources import Reader, find_sources
 from muster._formats._stitch import Block, NeedsScanError, Stretch, stitch
 from muster._formats.survey import Scan
@@ -150,7 +150,7 @@ def test_records_and_their_places_are_those_of_reading_whole(data: bytes, quote:
     assert list(_lines.records(data, delimiter=",", quote=quote)) == records
     for step in (1, 2, 5):
         wanted = range(0, len(records), step)
-        assert _lines.locate(data, wanted, delimiter=",", quote=quote) == [records[row][0] for row in wanted]
+        assert _records.locate(data, wanted, Dialect(quote=quote)) == [records[row][0] for row in wanted]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from conftest import Muster
 from muster import Dialect, UsageError, run
-from muster._formats import _kinds
+from muster._formats import _kinds, _rules
 from muster._formats import csv as muster_csv
 from muster._formats._rows import to_pandas
 from muster._formats.survey import ATOM_BYTES
@@ -63,8 +63,8 @@ COLUMNS = {
     "infinities": ["inf", "-inf", "+inf", "Infinity", "-INFINITY", "iNf", "1e400", "-1e400"],
     "an infinity with a blank": ["inf "],
     "too small a number": ["1e-400", "-1e-400"],
-    "missing by any name": list(_kinds.MISSING),
-    "missing and text": ["x", *_kinds.MISSING],
+    "missing by any name": list(_rules.MISSING),
+    "missing and text": ["x", *_rules.MISSING],
     "missing in another case": ["NAN", "1.5"],
     "missing with a blank": ["NA ", "1"],
     "hexadecimal": ["0x10", "0X1f"],

@@ -167,7 +167,7 @@ class Finish:
         return dataclasses.replace(blank, bad_rows=0)
 
     def _header(self, columns: tuple[str, ...] | None) -> bytes:
-        if columns is None or self.format != "csv" or not self._inputs.dialect.header:
+        if columns is None or self.format != "csv" or self._inputs.dialect.is_numbered:
             return b""
         return header(columns, delimiter=self.delimiter)
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from muster._formats import survey
 from muster._formats._sources import find_sources
-from muster._formats.survey import Ask, Head
-from muster._model import Column, Dialect, Options, Part, Source
+from muster._formats.survey import Ask, Head, Observe
+from muster._model import Column, Dialect, Options, Part, Reading, Source
 from muster.errors import DataError, UsageError
 
 _ALIASES: Final = {"int": "int64", "float": "float64", "string": "str", "object": "str", "datetime64": "datetime"}
@@ -36,6 +36,14 @@ class Inputs:
     stream_starts: dict[int, int] = field(default_factory=dict)
     """Where the data of each compressed CSV file starts, after its header."""
 
+    def __post_init__(self) -> None:
+        """Raise ``UsageError`` for options of CSV where the input is another format."""
+        if self.format != "csv" and (said := list(_said_of_csv(self.options))):
+            raise UsageError(
+                f"{', '.join(said)}: that is for CSV, and {self.sources[0].name!r} is {self.format}. Leave it out, or"
+                " say --format csv if it is CSV."
+            )
+
     @property
     def format(self) -> str:
         """Name the format, the same for all files."""
@@ -47,7 +55,7 @@ class Inputs:
         chosen = self.options.dialect
         if self.format == "csv":
             return chosen
-        return dataclasses.replace(chosen, delimiter="", quote="", header=True)
+        return Dialect("", "", encoding=chosen.encoding, encoding_errors=chosen.encoding_errors)
 
     @property
     def worker_dialect(self) -> Dialect:
@@ -69,7 +77,7 @@ class Inputs:
 
     def first_questions(self) -> list[Any]:
         """List what a survey asks first and needs little for: where records start and end."""
-        if self.format == "parquet":
+        if self.format == "parquet" or self.dialect.has_preamble:
             return []
         plain = [source for source in self.sources if not self.is_stream(source)]
         scans = survey.scans_of(plain, dialect=self.dialect, atom=self.options.part_bytes)
@@ -102,6 +110,7 @@ class Inputs:
             dialect=self.dialect,
             atom=self.options.part_bytes,
             batch_rows=self.options.batch_rows,
+            usecols=self.options.reading.usecols or (),
         )
         self.surveyed = found.parts
         if len(plain) < len(self.sources):
@@ -115,7 +124,8 @@ class Inputs:
         if self.format != "csv":
             return dict.fromkeys(streams)
         spooled = [self._stream(at).head() for at in streams]
-        heads = [Head(path, size, self.worker_dialect) for path, size in spooled]
+        usecols = self.options.reading.usecols or ()
+        heads = [Head(path, size, self.worker_dialect, usecols) for path, size in spooled]
         found = dict(zip(streams, ask(heads), strict=True))
         self.stream_starts = {at: header[1] for at, header in found.items() if header}
         return found
@@ -169,15 +179,22 @@ class Inputs:
                 raise UsageError("--dtype is for text; a Parquet file says itself what its columns hold. Leave it out.")
             return
         looked_at = joined(parts) if everything else list(parts)
-        whole = (self.sources, self.orders, self.worker_dialect)
+        first = self.orders[0] if self.orders else ()
+        reading = self.options.reading
+        used = used_columns(reading.usecols, first, folders=self._folders)
+        whole = (
+            self.sources,
+            self.orders,
+            Observe(self.format, self.worker_dialect, reading=reading, used=used),
+        )
         asked = [survey.observation(p, *whole) for p in looked_at] if everything else survey.samples(looked_at, *whole)
         seen = survey.add_up(ask(asked))
-        names = tuple(dict.fromkeys(seen)) if self.format == "jsonl" else self.orders[0] if self.orders else ()
-        fixed = fixed_types(self.options.dtype, names, folders=self._folders)
+        every = tuple(dict.fromkeys(seen)) if self.format == "jsonl" else first
+        fixed = fixed_types(self.options.dtype, every, folders=self._folders)
         no_rows = frozenset({"nested"})  # pandas gives a column without rows the type object
         self.columns = self._with_folders(
             Column(name, seen.get(name, frozenset({"missing"}) if parts else no_rows), fixed.get(name, ""))
-            for name in names
+            for name in (every if used is None else used)
         )
 
     @property
@@ -189,6 +206,16 @@ class Inputs:
         columns = tuple(columns)
         own = {column.name for column in columns}
         return (*columns, *(Column(name, fixed="folder") for name in self._folders if name not in own))
+
+
+def _said_of_csv(options: Options) -> Iterator[str]:
+    """Name what options say that means something for CSV alone."""
+    dialect = options.dialect
+    plain = Dialect(encoding=dialect.encoding, encoding_errors=dialect.encoding_errors)
+    for said, neutral in ((dialect, plain), (options.reading, Reading())):
+        for name in (one.name for one in dataclasses.fields(said)):
+            if getattr(said, name) != getattr(neutral, name) and (name, getattr(said, name)) != ("delimiter", "\t"):
+                yield name
 
 
 def joined(parts: Iterable[Part]) -> list[Part]:
@@ -205,6 +232,23 @@ def joined(parts: Iterable[Part]) -> list[Part]:
         else:
             stretches.append(part)
     return stretches
+
+
+def used_columns(
+    usecols: Sequence[str | int] | None, names: Sequence[str], *, folders: Collection[str] = ()
+) -> tuple[str, ...] | None:
+    """Name the columns that ``usecols`` chooses, in the order of the file; those of ``folders`` are there anyway.
+
+    Raises ``UsageError`` for one that the input has not.
+    """
+    if usecols is None or not names:
+        return None
+    known = {*names, *folders, *range(len(names))}
+    if unknown := [repr(one) for one in usecols if one not in known]:
+        raise UsageError(
+            f"usecols names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
+        )
+    return tuple(name for at, name in enumerate(names) if name in usecols or at in usecols)
 
 
 def fixed_types(

@@ -1,6 +1,7 @@
 """What an unfinished run left in its journal, and whether it belongs to the same job."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, Final, Self
 from muster._facts import ODD
 from muster._grown import follow
 from muster._journal import Event, as_outcome, replay
-from muster._model import Column, Job, Outcome, Part, Place, Regrown, Result, Source
+from muster._model import Column, Dialect, Job, Outcome, Part, Place, Reading, Regrown, Result, Source
 from muster._targets import Described
 from muster._urls import is_remote
 from muster.errors import ResumeError
@@ -135,8 +136,14 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
         "part_bytes": options.part_bytes,
         "batch_rows": options.batch_rows,
         "format": [options.format, options.input_format, options.output_format],
-        "dialect": dataclasses.asdict(options.dialect),
+        "dialect": _as_journaled(options.dialect),
+        "reading": _as_journaled(options.reading),
     }
+
+
+def _as_journaled(noun: Dialect | Reading) -> Any:  # noqa: ANN401 (JSON)
+    """Write a noun as it comes back from the journal, to be compared with what lies there."""
+    return json.loads(json.dumps(dataclasses.asdict(noun)))
 
 
 def _normal(path: str) -> str:

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from muster import _runner, _targets
+from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._formats._sources import FORMATS
 from muster._main import check_not_loading
-from muster._model import Dialect, Job, Options, Result, Snapshot, Target
+from muster._model import Dialect, Job, Options, Reading, Result, Snapshot, Target
 from muster.errors import UsageError
 
 _LONGEST_TIMEOUT: Final = 31 * 24 * 3600.0
@@ -71,6 +72,9 @@ class Pipeline:
             raise UsageError("This pipeline has no input. Begin it with muster.read_csv(...), or name inputs.")
         if not self.output:
             raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
+        said = {name: options.pop(name) for name in list(options) if is_of_csv(name)}
+        dialect, reading = options.pop("dialect", self.options.dialect), self.options.reading
+        options |= dict(zip(("dialect", "reading"), understood(said, dialect, reading), strict=True))
         known = {field.name for field in dataclasses.fields(Options)}
         if unknown := ", ".join(sorted(options.keys() - known)):
             raise UsageError(f"There is no option {unknown}. There are: {', '.join(sorted(known))}.")
@@ -94,7 +98,7 @@ def checked(options: Options) -> Options:
     if options.format not in {None, *FORMATS.values()}:
         raise UsageError(f"format={options.format!r}: it must be csv, jsonl or parquet.")
     _check_cluster(options)
-    _check_dialect(options.dialect)
+    checked_dialect(options.dialect)
     return dataclasses.replace(options, dtype=_names_of(options.dtype))
 
 
@@ -116,43 +120,27 @@ def _names_of(dtype: Any) -> str | dict[str, str] | None:  # noqa: ANN401 (what 
     return str(getattr(dtype, "__name__", None) or getattr(dtype, "name", None) or dtype)
 
 
-def _check_dialect(dialect: Dialect) -> None:
-    if not isinstance(dialect, Dialect):
-        raise UsageError(f"dialect={dialect!r}: it must be a muster.Dialect, such as muster.Dialect(delimiter=';').")
-    for name, text in {"delimiter": dialect.delimiter, "quote": dialect.quote}.items():
-        if (len(text) != 1 or not text.isascii()) and not (name == "quote" and not text):
-            raise UsageError(f"{name}={text!r}: it must be one byte, such as ',' or ';'.")
-        if text in {"\r", "\n"}:
-            raise UsageError(f"{name}={text!r}: it must differ from a line's end.")
-    if dialect.delimiter == dialect.quote:
-        raise UsageError(f"delimiter={dialect.delimiter!r}: it must differ from the quote.")
-    try:
-        "".encode(dialect.encoding)
-    except (LookupError, UnicodeError) as error:
-        raise UsageError(f"encoding={dialect.encoding!r}: Python knows no such encoding.") from error
-
-
 def _paths(paths: Paths) -> tuple[str, ...]:
     return (fspath(paths),) if isinstance(paths, str | PathLike) else tuple(fspath(path) for path in paths)
 
 
-def read_csv(  # noqa: PLR0913 (the options of a dialect)
-    paths: Paths,
-    *,
-    delimiter: str | None = None,
-    quote: str = '"',
-    header: bool = True,
-    encoding: str = "utf-8",
-    dtype: str | Mapping[str, str] | None = None,
-) -> Pipeline:
+def read_csv(paths: Paths, *, dtype: str | Mapping[str, str] | None = None, **options: Unpack[CsvOptions]) -> Pipeline:
     """Begin a pipeline over CSV or TSV: files, globs, folders or URLs, in name order.
 
     ``dtype`` is ``"str"`` for all columns, or a type per column; without it types are inferred as pandas would infer
-    them from the whole input. ``delimiter`` is a comma, for ``.tsv`` a tab.
+    them from the whole input. The other options are those of ``pandas.read_csv``, with its names and its meaning:
+
+    - how the text is written: ``sep`` (or ``delimiter``; a comma, for ``.tsv`` a tab), ``quotechar``, ``quoting``,
+      ``doublequote``, ``escapechar``, ``comment``, ``skipinitialspace``, ``encoding``, ``encoding_errors``;
+    - its top: ``header``, ``names``, ``skiprows``, ``usecols``, ``index_col=False``;
+    - its cells: ``na_values``, ``keep_default_na``, ``na_filter``, ``true_values``, ``false_values``, ``decimal``,
+      ``thousands``.
+
+    docs/read-csv.md says of each what it takes, and of the others why they are not there.
     """
     inputs = _paths(paths)
-    dialect = Dialect(delimiter or default_delimiter(inputs), quote, header=header, encoding=encoding)
-    return Pipeline(inputs, options=Options(input_format="csv", dtype=dtype, dialect=dialect))
+    dialect, reading = understood(options, Dialect(default_delimiter(inputs)), Reading())
+    return Pipeline(inputs, options=Options(input_format="csv", dtype=dtype, dialect=dialect, reading=reading))
 
 
 def read_parquet(paths: Paths) -> Pipeline:
@@ -192,7 +180,8 @@ def run(
     - ``accept_changes``: go on with an unfinished run although what its rows depend on has changed.
     - ``timeout``: seconds that one call may take.
     - ``format``: ``csv``, ``jsonl`` or ``parquet``, where the inputs' suffix does not say.
-    - ``dialect``: a :class:`muster.Dialect`.
+    - those of :func:`muster.read_csv`, where the inputs are CSV: ``sep``, ``na_values``, ``usecols`` and so on.
+    - ``dialect``: a :class:`muster.Dialect`, which those are laid over.
     - ``cluster``: the name of a cluster that ``muster up`` made, to run on.
     - ``machines``: how many to call up for this run alone.
     - ``on``: where to call them up, ``"local"`` (the default) or a YAML file of hosts.
@@ -207,30 +196,33 @@ def run(
 
 
 def of_command(
-    target: Target, inputs: Sequence[str], output: str, options: Options, *, typed: Mapping[str, Any]
+    target: Target, inputs: Sequence[str], output: str, options: Options, *, said: Mapping[str, Any]
 ) -> Pipeline:
-    """Make the pipeline of a command line; ``typed`` are the fields of the dialect that it names."""
-    dialect = dataclasses.replace(Dialect(default_delimiter(inputs)), **typed)
-    return Pipeline(tuple(inputs), (target,), output, dataclasses.replace(options, dialect=dialect))
+    """Make the pipeline of a command line; ``said`` is what it says of CSV, by pandas' names."""
+    dialect, reading = understood(said, Dialect(default_delimiter(inputs)), Reading())
+    chosen = dataclasses.replace(options, dialect=dialect, reading=reading)
+    return Pipeline(tuple(inputs), (target,), output, chosen)
 
 
 def with_command(
-    pipeline: Pipeline, inputs: Sequence[str], output: str | None, options: Options, *, typed: Mapping[str, Any]
+    pipeline: Pipeline, inputs: Sequence[str], output: str | None, options: Options, *, said: Mapping[str, Any]
 ) -> Pipeline:
     """Lay what a command line says over a pipeline that a file defines: its inputs, output and options count first.
 
-    Of the dialect only what is ``typed`` does; other inputs have the delimiter that goes with their name, unless the
-    pipeline has chosen one for its own.
+    Of CSV only what is ``said`` does; other inputs have the delimiter that goes with their name, unless the pipeline
+    has chosen one for its own.
     """
     own = pipeline.options
     dialect = own.dialect
     if inputs and dialect.delimiter == default_delimiter(pipeline.inputs):
         dialect = dataclasses.replace(dialect, delimiter=default_delimiter(inputs))
+    dialect, reading = understood(said, dialect, own.reading)
     chosen = dataclasses.replace(
         options,
         dtype=options.dtype or own.dtype,
         input_format=None if inputs else own.input_format,
         output_format=None if output else own.output_format,
-        dialect=dataclasses.replace(dialect, **typed),
+        dialect=dialect,
+        reading=reading,
     )
     return Pipeline(tuple(inputs) or pipeline.inputs, pipeline.steps, output or pipeline.output, chosen)

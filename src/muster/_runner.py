@@ -246,6 +246,7 @@ class _Runner:
         briefing = Briefing(
             sources=self._sources,
             dialect=inputs.worker_dialect,
+            reading=options.reading,
             steps=self._job.steps,
             format=self._finish.format,
             folder=str(self.work.parts / str(self._attempt)),

@@ -188,7 +188,7 @@ class Steps:
 
     def _as_wanted(self, frame: Any, wanted: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if wanted == "pandas" and first:
-            header = self.briefing.dialect.header
+            header = not self.briefing.dialect.is_numbered
             return _rows.to_pandas(frame, rows.numbers, self.briefing.columns, header=header)
         if wanted == "pandas" and type(frame).__module__.startswith("pandas."):
             return frame

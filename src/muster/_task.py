@@ -14,7 +14,7 @@ import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster._formats import _absent, _kinds, _rows, csv, csv_text
-from muster._formats._lines import records
+from muster._formats._records import records
 from muster._formats._results import Reply, shaped
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
@@ -164,17 +164,18 @@ class _Work:
             count = task.hi - task.lo
             rows = jsonl.read(data, row=task.lo, count=count, columns=columns, encoding=dialect.encoding)
         else:
-            rows = csv.read(data, row=task.lo, order=order, columns=columns, dialect=dialect)
+            reading = self.briefing.reading
+            rows = csv.read(data, row=task.lo, order=order, columns=columns, dialect=dialect, reading=reading)
         if not rows.misfits:
             self._check_count(len(rows.numbers) + len(rows.bad), task.hi - task.lo)
         return rows
 
     def _own_data(self) -> bytes:
         """Take the text of the task's rows alone: the others of its parts may be those that no worker survives."""
-        task, dialect, data = self.task, self.briefing.dialect, self._data()
+        task, data = self.task, self._data()
         if task.is_whole:
             return data
-        starts = [start for start, _ in records(data, delimiter=dialect.delimiter, quote=dialect.quote)]
+        starts = [start for start, _ in records(data, self.briefing.dialect)]
         self._check_count(len(starts), task.rows)
         return data[starts[task.lo - task.row] : None if task.reaches_end else starts[task.hi - task.row]]
 

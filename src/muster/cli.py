@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from muster import __version__, _history, _main, _pipeline, _show, _standard, _targets
+from muster import __version__, _csv_flags, _history, _main, _pipeline, _show, _standard, _targets
 from muster._generate import generate
 from muster._model import Options, Result, Snapshot, Target
 from muster._pipeline import Pipeline
@@ -115,10 +115,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--accept-changes", action="store_true", help="go on with an unfinished run although code or data has changed")
     add("--timeout", type=_seconds, metavar="60s", help="how long one call of the function may take")
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say; also of a folder's files")
-    add("--delimiter", metavar="C", help="what separates CSV cells, one byte (default: a comma; for .tsv a tab)")
-    add("--quote", metavar="C", help='what quotes CSV cells, one byte; empty for none (default: ")')
-    add("--no-header", action="store_true", help="the CSV has no header row; columns are numbered, as with header=None")
-    add("--encoding", metavar="NAME", help="of the input's text (default: utf-8)")
+    _csv_flags.add_to(run)
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
     add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
     add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
@@ -285,11 +282,11 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
     if target.name != "pipeline":
         if not parsed.inputs or not parsed.output:
             raise UsageError("Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT")
-        return _pipeline.of_command(target, tuple(parsed.inputs), parsed.output, options, typed=_typed(parsed))
+        return _pipeline.of_command(target, tuple(parsed.inputs), parsed.output, options, said=_csv_flags.said(parsed))
     found = _targets.find(target)
     if not isinstance(found, Pipeline):
         raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
-    return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options, typed=_typed(parsed))
+    return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options, said=_csv_flags.said(parsed))
 
 
 def _be_as_if_run(target: Target) -> None:
@@ -297,13 +294,6 @@ def _be_as_if_run(target: Target) -> None:
     file = target.place if target.kind == "file" else _main.script_of_this_process().file
     _main.become(_main.Script(file))
     sys.argv[:] = [target.place]
-
-
-def _typed(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Take what the command line says of the input's dialect, and nothing that it does not say."""
-    said = {"delimiter": parsed.delimiter, "quote": parsed.quote, "encoding": parsed.encoding}
-    said["header"] = False if parsed.no_header else None
-    return {name: value for name, value in said.items() if value is not None}
 
 
 def _up(parsed: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@
 sets, sets add up, and :func:`settle` turns the sum into the type that one look at the whole would have found.
 """
 
-import itertools
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,19 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MISSING: Final = (
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
-    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
-)
-"""The cells that pandas reads as missing by default."""
+from ._rules import Rules
 
-TRUE: Final = tuple(map("".join, itertools.product(*zip("true", "TRUE", strict=True))))
-FALSE: Final = tuple(map("".join, itertools.product(*zip("false", "FALSE", strict=True))))
-
-_INTEGER: Final = r"^[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*$"
-_DECIMAL: Final = (
-    r"^[ \t\n\v\f\r]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t\n\v\f\r]*$|^[+-]?(?i:inf|infinity)$"
-)
 _LONGEST_INTEGER: Final = 4300
 """Python, and so pandas, reads no integer with more characters than this; such a cell is text."""
 
@@ -50,19 +38,22 @@ ARROW: Final = {
 several kinds (kept as JSON).
 """
 
+_NUMBERS: Final = frozenset({"integer", "negative", "unsigned", "big", "decimal"})
+_DEFAULT: Final = Rules()
+
 
 def settle(kinds: Iterable[str]) -> str:
     """Name the type of a column that holds these kinds of value, as ``pandas.read_csv`` would."""
-    kinds = frozenset(kinds)
+    kinds = _decided(frozenset(kinds))
     if kinds & {"string", "truth", "nested"}:
         return _settle_json(kinds - {"missing"}, missing="missing" in kinds)
-    numbers = kinds & {"integer", "negative", "unsigned", "big", "decimal"}
+    numbers = kinds & _NUMBERS
     if "text" in kinds or ("boolean" in kinds and numbers):
         return "str"
     if "boolean" in kinds:
         return "bool?" if "missing" in kinds else "bool"
-    if "big" in kinds:
-        return "verbatim" if "decimal" in kinds else "bigint"
+    if "big" in kinds:  # read by Python's int, which knows no marks between thousands
+        return "str" if "grouped" in kinds else "verbatim" if "decimal" in kinds else "bigint"
     if "unsigned" in kinds and "decimal" not in kinds:
         return "verbatim" if kinds & {"negative", "missing"} else "uint64"
     return "int64" if numbers and not kinds & {"decimal", "missing"} else "float64"
@@ -77,20 +68,44 @@ def _settle_json(kinds: frozenset[str], *, missing: bool) -> str:
     return "object"
 
 
-def observe(cells: pa.Array) -> frozenset[str]:
+def _decided(kinds: frozenset[str]) -> frozenset[str]:
+    """Take numbers that the user's true or false values name, such as ``integer?``, for what the others are."""
+    either = {kind for kind in kinds if kind.endswith("?")}
+    others = kinds - either
+    if either and "boolean" in others and not others & _NUMBERS:
+        return others
+    return others | {kind.removesuffix("?") for kind in either}
+
+
+def observe(cells: pa.Array, rules: Rules = _DEFAULT) -> frozenset[str]:
     """Name the kinds of value among these cells (an Arrow string array whose missing cells are null)."""
     missing = frozenset({"missing"}) if cells.null_count else frozenset[str]()
     cells = cells.drop_null().unique()
-    is_integer = pc.match_substring_regex(cells, _INTEGER)
+    either = frozenset[str]()
+    if rules.has_own_booleans:
+        is_either = pc.is_in(cells, value_set=rules.booleans)
+        kinds = _kinds_of(cells.filter(is_either), rules)
+        either = frozenset(f"{kind}?" if kind in _NUMBERS else "boolean" for kind in kinds)
+        cells = cells.filter(pc.invert(is_either))
+    return missing | either | _kinds_of(cells, rules)
+
+
+def _kinds_of(cells: pa.Array, rules: Rules) -> frozenset[str]:
+    is_integer = pc.match_substring_regex(cells, rules.integer)
     integers, others = cells.filter(is_integer), cells.filter(pc.invert(is_integer))
-    return missing | _integer_kinds(bare_numbers(integers)) | _other_kinds(others)
+    return _integer_kinds(bare_numbers(integers, rules)) | _grouped(integers, rules) | _other_kinds(others, rules)
 
 
-def _other_kinds(cells: pa.Array) -> frozenset[str]:
+def _grouped(integers: pa.Array, rules: Rules) -> frozenset[str]:
+    has_groups = rules.thousands and pc.any(pc.match_substring(integers, rules.thousands)).as_py()
+    return frozenset({"grouped"} if has_groups else ())
+
+
+def _other_kinds(cells: pa.Array, rules: Rules) -> frozenset[str]:
     if not len(cells):
         return frozenset()
-    is_boolean = pc.is_in(cells, value_set=pa.array(TRUE + FALSE))
-    is_decimal = pc.match_substring_regex(cells, _DECIMAL)
+    is_boolean = pc.is_in(cells, value_set=rules.booleans)
+    is_decimal = pc.match_substring_regex(cells, rules.decimal_number)
     is_text = pc.invert(pc.or_(is_boolean, is_decimal))
     found = {"boolean": is_boolean, "decimal": is_decimal, "text": is_text}
     return frozenset(kind for kind, mask in found.items() if pc.any(mask).as_py())
@@ -113,37 +128,48 @@ def _integer_kinds(cells: pa.Array) -> frozenset[str]:
     return frozenset({"integer", *negative})
 
 
-def bare_numbers(cells: pa.Array) -> pa.Array:
-    """Take off what pandas allows around a number and Arrow does not: blanks and a plus sign."""
-    return pc.replace_substring_regex(pc.ascii_trim_whitespace(cells), r"^\+", "")
+def bare_numbers(cells: pa.Array, rules: Rules = _DEFAULT) -> pa.Array:
+    """Write numbers as Arrow reads them: without blanks, plus signs and thousands, with a point."""
+    cells = pc.replace_substring_regex(pc.ascii_trim_whitespace(cells), r"^\+", "")
+    if rules.thousands:
+        cells = pc.replace_substring(cells, rules.thousands, "")
+    return cells if rules.decimal == "." else pc.replace_substring(cells, rules.decimal, ".")
 
 
-def convert(cells: pa.Array, type_name: str) -> tuple[pa.Array, np.ndarray]:
+def convert(cells: pa.Array, type_name: str, rules: Rules = _DEFAULT) -> tuple[pa.Array, np.ndarray]:
     """Give cells (Arrow strings, missing ones null) a type; also a mask of the rows that did not fit.
 
     A missing cell does not fit an integer or a plain boolean, as with pandas' own ``dtype=int``.
     """
-    typed, unfit = _convert(cells, type_name)
+    typed, unfit = _convert(cells, type_name, rules)
     if type_name == "bool" or type_name.startswith(("int", "uint")):
         unfit = unfit | cells.is_null().to_numpy(zero_copy_only=False)
     return typed, unfit
 
 
-def _convert(cells: pa.Array, type_name: str) -> tuple[pa.Array, np.ndarray]:
+def _convert(cells: pa.Array, type_name: str, rules: Rules) -> tuple[pa.Array, np.ndarray]:
     target = ARROW[type_name]
     if type_name in {"str", "verbatim"}:
         return cells, np.zeros(len(cells), bool)
     if type_name.startswith("bool"):
-        known = pc.is_in(cells, value_set=pa.array(TRUE + FALSE))
-        return _keep(pc.is_in(cells, value_set=pa.array(TRUE)), cells, known)
+        known = pc.is_in(cells, value_set=rules.booleans)
+        return _keep(pc.is_in(cells, value_set=pa.array(rules.true)), cells, known)
     if type_name == "bigint":
-        return _keep(cells, cells, pc.match_substring_regex(cells, _INTEGER))
+        return _keep(cells, cells, pc.match_substring_regex(cells, rules.integer))
     if not (pa.types.is_integer(target) or pa.types.is_floating(target)):
         return _one_by_one(cells, target)
-    pattern = _INTEGER if pa.types.is_integer(target) else _INTEGER + "|" + _DECIMAL
-    cells, unfit = _keep(bare_numbers(cells), cells, pc.match_substring_regex(cells, pattern))
+    pattern = rules.integer if pa.types.is_integer(target) else rules.integer + "|" + rules.decimal_number
+    cells, unfit = _keep(bare_numbers(cells, rules), cells, pc.match_substring_regex(cells, pattern))
     typed, overflowing = _one_by_one(cells, target)
-    return typed, unfit | overflowing
+    return without_missing_numbers(typed, rules), unfit | overflowing
+
+
+def without_missing_numbers(cells: pa.Array, rules: Rules) -> pa.Array:
+    """Make null the decimals that stand for a missing value."""
+    if not (rules.missing_numbers and pa.types.is_floating(cells.type)):
+        return cells
+    numbers = pa.array(sorted(rules.missing_numbers), pa.float64()).cast(cells.type)
+    return pc.if_else(pc.is_in(cells, value_set=numbers), pa.scalar(None, cells.type), cells)
 
 
 def _keep(typed: pa.Array, cells: pa.Array, fits: pa.Array) -> tuple[pa.Array, np.ndarray]:

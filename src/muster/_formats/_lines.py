@@ -7,7 +7,7 @@ CSV Data Parsing for Big Data Analytics" (SIGMOD 2019), made exact. A quote open
 and is text elsewhere, as in pandas' and Arrow's parsers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -99,10 +99,24 @@ def _flow(  # noqa: PLR0913 (the block's bytes, its quotes and line ends, and ho
         ends = terminators[outside] + 1
     else:
         ends = terminators[:0] + 1 if quoted else terminators + 1
-    ends_quoted = quoted ^ bool(len(quotes) & 1)
     starts = np.concatenate(([0], ends[:-1])) if len(ends) else ends
-    counted = np.cumsum(~_blank(text, starts, ends, first_is_whole=not quoted))
-    cut_at = spread(ends, len(text), atom, first=0 if quoted else atom)
+    return flow_of(
+        ends,
+        ~_blank(text, starts, ends, first_is_whole=not quoted),
+        length=len(text),
+        start=start,
+        atom=atom,
+        quoted=quoted,
+        ends_quoted=quoted ^ bool(len(quotes) & 1),
+    )
+
+
+def flow_of(  # noqa: PLR0913 (the records that end in a block, how it begins and ends, and how to cut it)
+    ends: Offsets, are_rows: Mask, *, length: int, start: int, atom: int, quoted: bool, ends_quoted: bool
+) -> Flow:
+    """Sum a block up: ``ends`` are where its records end, counted from its start; some of them are blank, no rows."""
+    counted = np.cumsum(are_rows)
+    cut_at = spread(ends, length, atom, first=0 if quoted else atom)
     cuts = ends[cut_at]
     before = counted[cut_at]
     if not quoted:
@@ -115,7 +129,7 @@ def _flow(  # noqa: PLR0913 (the block's bytes, its quotes and line ends, and ho
         lead=int(before[0]) if len(before) else total,
         cuts=tuple((cuts + start).tolist()),
         rows=tuple(rows.tolist()),
-        open=start + last if last is not None and last < len(text) else None,
+        open=start + last if last is not None and last < length else None,
     )
 
 
@@ -144,9 +158,3 @@ def records(data: bytes, *, delimiter: str, quote: str) -> Iterator[tuple[int, i
         if data[start:end].strip(b"\r\n"):
             yield start, end
         start = end
-
-
-def locate(data: bytes, rows: Iterable[int], *, delimiter: str, quote: str) -> list[int]:
-    """Find where the given records (counted from 0, ascending) start, for bytes that begin with a record."""
-    starts = [start for start, _ in records(data, delimiter=delimiter, quote=quote)]
-    return [starts[row] for row in rows]

@@ -64,9 +64,9 @@ def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...],
     else:
         frame.index = pd.Index(numbers)
     if not header:
-        folders = [column.name for column in columns if column.fixed == "folder"]
-        numbered = pd.RangeIndex(len(frame.columns) - len(folders))
-        frame.columns = pd.Index([*numbered, *folders]) if folders else numbered
+        folders = {column.name for column in columns if column.fixed == "folder"}
+        labels = [name if name in folders else int(name) for name in frame.columns]
+        frame.columns = pd.Index(labels) if labels != list(range(len(labels))) else pd.RangeIndex(len(labels))
     return cast("pd.DataFrame", frame)
 
 

@@ -194,26 +194,32 @@ class Reader:
         except Exception as error:
             raise unreachable(self._path, error) from error
 
-    def between_newlines(self, start: int, stop: int, *, size: int) -> tuple[int, bytes]:
+    def between_newlines(
+        self, start: int, stop: int, *, size: int, origin: int = 0, escape: bytes = b""
+    ) -> tuple[int, bytes]:
         """Read from just after the first newline at or after ``start`` to just after the one at or after ``stop``.
 
-        The file's own start and end count as such places. Also tells the offset of the first byte.
+        ``origin`` and the file's end count as such places; a newline behind an ``escape`` does not. Also tells the
+        offset of the first byte.
         """
-        begin = self._after_newline(start, size) if start else 0
-        end = self._after_newline(stop, size) if stop < size else size
+        begin = self._after_newline(start, size, escape) if start > origin else origin
+        end = self._after_newline(stop, size, escape) if stop < size else size
         return begin, self.read(begin, end)
 
-    def _after_newline(self, offset: int, size: int) -> int:
+    def _after_newline(self, offset: int, size: int, escape: bytes) -> int:
         """Find the first line that starts behind ``offset``; the end of the file where there is none."""
-        wanted = _READ_ON
+        wanted, before = _READ_ON, self.read(offset - 1, offset) if escape else b""
         while offset < size:
             data = self.read(offset, offset + wanted)
             if not data:
                 raise DataError("An input file became shorter while muster was reading it. Run again when it is whole.")
             found = data.find(b"\n") + 1
+            while escape and found and (data[found - 2 : found - 1] if found > 1 else before) == escape:
+                found = data.find(b"\n", found) + 1
             if found:
                 return offset + found
             offset += len(data)
+            before = data[-1:]
             wanted = min(wanted * 2, _READ_ON_AT_MOST)
         return size
 

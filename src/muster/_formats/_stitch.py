@@ -17,6 +17,8 @@ class Flow:
     cuts: tuple[int, ...]
     rows: tuple[int, ...]
     open: int | None
+    is_open_a_row: bool = True
+    """Whether that record is a row, and not a comment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def stitch(blocks: Sequence[Block]) -> tuple[list[Stretch], int | None]:
     a block's true flow has not been worked out.
     """
     stretches: list[Stretch] = []
-    quoted, start, rows, unfinished = False, 0, 0, None
+    quoted, start, rows, unfinished, flow = False, 0, 0, None, None
     for index, block in enumerate(blocks):
         flow = block.quoted if quoted else block.plain
         if flow is None:
@@ -73,7 +75,7 @@ def stitch(blocks: Sequence[Block]) -> tuple[list[Stretch], int | None]:
     if quoted and unfinished is not None:
         stop = unfinished
     elif unfinished is not None and unfinished < stop:
-        rows += 1
+        rows += flow is not None and flow.is_open_a_row
     if stop > start:
         stretches.append(Stretch(start, stop, rows))
     return stretches, unfinished if quoted else None

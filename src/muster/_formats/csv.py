@@ -1,9 +1,7 @@
 """Read parts of CSV and TSV: RFC 4180, with the values that pandas would read."""
 
 import codecs
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,140 +9,156 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from muster._model import Column, Dialect
+from muster._model import Column, Dialect, Reading
 from muster.errors import DataError
 
 from . import _kinds
-from ._lines import records
+from ._records import records
 from ._rows import Rows, type_of
+from ._rules import Rules, differ_by_column, rules_of
 from ._signals import held
+from ._tokens import rewritten
+from ._top import BOM
 
-BOM: Final = b"\xef\xbb\xbf"
-_MISSING: Final = pa.array(_kinds.MISSING)
-
+_COMMON: Final = Dialect()
+_ALL: Final = Reading()
 _ALPHANUMERIC: Final = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", np.uint8)
 _DOUBTFUL: Final = 2.0**63
 
 
-def header_of(data: bytes, dialect: Dialect, *, whole: bool) -> tuple[tuple[str, ...], int] | None:
-    """Read the column names from the start of a file; also where its data starts, after the header row.
-
-    ``None`` when there is no row in ``data``, or none that surely ends there though ``data`` is not the whole file.
-    Names are made as pandas makes them: ``a``, ``a.1``, ``Unnamed: 2``. Without a header row they are column numbers.
-    Raises ``ValueError`` for a row that pandas cannot read, or that is not in the encoding.
-    """
-    import pandas as pd  # noqa: PLC0415 (in a worker; the parent never reads a header)
-
-    skipped = len(BOM) if data.startswith(BOM) else 0
-    for start, end in records(data[skipped:], delimiter=dialect.delimiter, quote=dialect.quote):
-        if skipped + end == len(data) and not whole:
-            return None
-        line = data[skipped + start : skipped + end].decode(dialect.encoding)
-        frame = pd.read_csv(
-            io.StringIO(line),
-            sep=dialect.delimiter,
-            quotechar=dialect.quote or '"',
-            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
-            header=0 if dialect.header else None,
-            dtype=str,
-            index_col=False,
-        )
-        return tuple(str(name) for name in frame.columns), skipped + (end if dialect.header else 0)
-    return None
-
-
-def read(data: bytes, *, row: int, order: Sequence[str], columns: tuple[Column, ...], dialect: Dialect) -> Rows:
+def read(  # noqa: PLR0913 (the records, where they stand, and how to understand them)
+    data: bytes,
+    *,
+    row: int,
+    order: Sequence[str],
+    columns: tuple[Column, ...],
+    dialect: Dialect,
+    reading: Reading = _ALL,
+) -> Rows:
     """Read records as rows of the settled types; the first is data row ``row`` of its file.
 
     ``order`` names the file's columns as they stand; the table comes back in the order of ``columns``. First by Arrow
     alone; where Arrow finds, or might have missed, what does not fit, cell by cell with pandas' rules.
     """
-    data = _as_utf8(data, dialect)
+    text = _Text(data, order, dialect, reading)
     types = {column.name: _kinds.ARROW[type_of(column)] for column in columns}
     try:
-        table = _parse(data, order, types, dialect)
-        if not _is_doubtful(table, columns, data):
-            return Rows(table.select(list(types)), np.arange(row, row + len(table)))
+        if text.suits_arrow:
+            table = text.parsed(types)
+            if not _is_doubtful(table, columns, text.data):
+                numbers = np.arange(row, row + len(table))
+                return Rows(_without_missing_numbers(table.select(list(types)), text.rules), numbers)
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
             return Rows(pa.schema(types.items()).empty_table(), np.empty(0, np.int64))
-    ragged: dict[int, str] = {}
-    raw = _cells(data, order, dialect, ragged)
+    raw, ragged = text.cells(list(types))
     rows = Rows(raw, _numbers(row, len(raw), ragged), _shifted(ragged, row))
     _decode(rows)
-    return _carefully(rows, columns)
+    return _carefully(rows, columns, reading)
 
 
-def observe(data: bytes, *, order: Sequence[str], dialect: Dialect) -> dict[str, frozenset[str]]:
-    """Name the kinds of value in each column of these records."""
+def observe(
+    data: bytes, *, order: Sequence[str], dialect: Dialect, reading: Reading = _ALL, used: Sequence[str] | None = None
+) -> dict[str, frozenset[str]]:
+    """Name the kinds of value in each column of these records, or in those that are used."""
+    used = [name for name in order if used is None or name in used]
     try:
-        table = _cells(_as_utf8(data, dialect), order, dialect, {})
+        table, _ = _Text(data, order, dialect, reading).cells(used)
     except pa.ArrowInvalid:
         return {}
     rows = Rows(table, np.arange(len(table)))
     _decode(rows)
-    return {name: _kinds.observe(_without_missing(rows.table[name])) for name in order}
+    return {name: _kinds.observe(_present(rows.table[name], rules), rules) for name, rules in _each(used, reading)}
 
 
-def _as_utf8(data: bytes, dialect: Dialect) -> bytes:
-    """Make UTF-8 of bytes in another encoding; what is invalid in that one is then invalid in UTF-8."""
-    if codecs.lookup(dialect.encoding).name in {"utf-8", "utf-8-sig"} or data.isascii():
-        return data
-    return data.decode(dialect.encoding, "surrogateescape").encode("utf-8", "surrogatepass")
+def _each(names: Iterable[str], reading: Reading) -> Iterator[tuple[str, Rules]]:
+    return ((name, rules_of(reading, name)) for name in names)
 
 
-def _cells(data: bytes, order: Sequence[str], dialect: Dialect, ragged: dict[int, str]) -> pa.Table:
-    """Read every cell as bytes; ``ragged`` takes the records, counted from 0, that have too few cells or too many.
+class _Text:
+    """Records as Arrow can parse them: in UTF-8, and in the common dialect."""
 
-    Arrow makes text of a ragged record before it tells of it, and tells nothing where that cannot be done. So bytes
-    that are not UTF-8 are read as those of an encoding that has a character for each.
-    """
+    def __init__(self, data: bytes, order: Sequence[str], dialect: Dialect, reading: Reading) -> None:
+        self.data = _as_utf8(data, dialect)
+        if not dialect.is_common:
+            self.data, dialect = rewritten(self.data, dialect), _COMMON
+        self.rules = rules_of(reading)
+        self.suits_arrow = self.rules.suit_arrow and not differ_by_column(reading)
+        self._order = list(order)
+        self._dialect = dialect
 
-    def skip(record: Any) -> str:  # noqa: ANN401 (Arrow's InvalidRow, which has no types)
-        ragged[record.number - 1] = f"expected {record.expected_columns} fields, found {record.actual_columns}"
-        return "skip"
+    def cells(self, names: Sequence[str]) -> tuple[pa.Table, dict[int, str]]:
+        """Read the cells of some columns as bytes; tell also which records have too few cells or too many.
 
-    types = dict.fromkeys(order, pa.binary())
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        table = _parse(data.decode("latin-1").encode(), order, types, dialect, skip)
-        return pa.table([_as_they_were(column) for column in table.columns], names=table.column_names)
-    return _parse(data, order, types, dialect, skip)
+        Arrow makes text of a ragged record before it tells of it, and tells nothing where that cannot be done. So bytes
+        that are not UTF-8 are read as those of an encoding that has a character for each.
+        """
+        ragged: dict[int, str] = {}
+
+        def skip(record: Any) -> str:  # noqa: ANN401 (Arrow's InvalidRow, which has no types)
+            ragged[record.number - 1] = f"expected {record.expected_columns} fields, found {record.actual_columns}"
+            return "skip"
+
+        types, data = dict.fromkeys(names, pa.binary()), self.data
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            self.data = data.decode("latin-1").encode()
+            table = self.parsed(types, skip)
+            self.data = data
+            return pa.table([_as_they_were(column) for column in table.columns], names=table.column_names), ragged
+        return self.parsed(types, skip), ragged
+
+    def parsed(self, types: dict[str, pa.DataType], on_ragged: Callable[[Any], str] | None = None) -> pa.Table:
+        """Let Arrow read the columns that have a type. Raises ``ArrowInvalid`` for a ragged record nobody takes."""
+        data, rules = self.data, self.rules
+        if data.startswith(BOM):
+            data = BOM + data  # Arrow takes one away; the file's own is cut off already, so this one is a cell's text
+        with held():
+            return pyarrow.csv.read_csv(
+                pa.py_buffer(data),
+                pyarrow.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=self._order),
+                pyarrow.csv.ParseOptions(
+                    delimiter=self._dialect.delimiter,
+                    quote_char=self._dialect.quote or False,
+                    newlines_in_values=True,
+                    invalid_row_handler=on_ragged,
+                ),
+                pyarrow.csv.ConvertOptions(
+                    column_types=types,
+                    include_columns=list(types) if len(types) < len(self._order) else None,
+                    null_values=rules.missing,
+                    true_values=rules.true,
+                    false_values=rules.false,
+                    decimal_point=rules.decimal,
+                    strings_can_be_null=pa.binary() not in types.values(),
+                ),
+            )
 
 
 def _as_they_were(cells: pa.ChunkedArray) -> pa.Array:
     return pa.array([cell.decode().encode("latin-1") for cell in cells.to_pylist()], pa.binary())
 
 
-def _parse(
-    data: bytes,
-    order: Sequence[str],
-    types: dict[str, pa.DataType],
-    dialect: Dialect,
-    on_ragged: Callable[[Any], str] | None = None,
-) -> pa.Table:
-    """Let Arrow read records. Raises ``ArrowInvalid`` for a ragged one, where nobody takes those."""
-    if data.startswith(BOM):
-        data = BOM + data  # Arrow takes one away; the file's own is cut off already, so this one is a cell's text
-    with held():
-        return pyarrow.csv.read_csv(
-            pa.py_buffer(data),
-            pyarrow.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=list(order)),
-            pyarrow.csv.ParseOptions(
-                delimiter=dialect.delimiter,
-                quote_char=dialect.quote or False,
-                newlines_in_values=True,
-                invalid_row_handler=on_ragged,
-            ),
-            pyarrow.csv.ConvertOptions(
-                column_types=types,
-                null_values=_kinds.MISSING,
-                true_values=_kinds.TRUE,
-                false_values=_kinds.FALSE,
-                strings_can_be_null=pa.binary() not in types.values(),
-            ),
-        )
+def _as_utf8(data: bytes, dialect: Dialect) -> bytes:
+    """Make UTF-8 of bytes in another encoding; what is invalid in that one is then invalid in UTF-8.
+
+    Unless the user chose what becomes of it: then it becomes that.
+    """
+    if data.isascii():
+        return data
+    if dialect.encoding_errors != "strict":
+        return data.decode(dialect.encoding, dialect.encoding_errors).encode()
+    if codecs.lookup(dialect.encoding).name in {"utf-8", "utf-8-sig"}:
+        return data
+    return data.decode(dialect.encoding, "surrogateescape").encode("utf-8", "surrogatepass")
+
+
+def _without_missing_numbers(table: pa.Table, rules: Rules) -> pa.Table:
+    if not rules.missing_numbers:
+        return table
+    columns = [_kinds.without_missing_numbers(column, rules) for column in table.columns]
+    return pa.table(columns, names=table.column_names)
 
 
 def _numbers(row: int, good: int, ragged: dict[int, str]) -> np.ndarray:
@@ -200,16 +214,17 @@ def _decode(rows: Rows) -> None:
         rows.table, rows.numbers = rows.table.filter(pa.array(good)), rows.numbers[good]
 
 
-def _carefully(rows: Rows, columns: tuple[Column, ...]) -> Rows:
+def _carefully(rows: Rows, columns: tuple[Column, ...], reading: Reading) -> Rows:
     arrays, unfit = [], np.zeros(len(rows.table), bool)
     for column in columns:
-        cells = _without_missing(rows.table[column.name])
+        rules = rules_of(reading, column.name)
+        cells = _present(rows.table[column.name], rules)
         if not column.fixed:
-            kinds = _kinds.observe(cells)
+            kinds = _kinds.observe(cells, rules)
             if _kinds.settle(kinds | column.kinds) != _kinds.settle(column.kinds):
                 rows.misfits[column.name] = kinds
         type_name = type_of(column)
-        typed, misfit = _kinds.convert(cells, type_name)
+        typed, misfit = _kinds.convert(cells, type_name, rules)
         if column.name not in rows.misfits:
             for at in np.flatnonzero(misfit).tolist():
                 _blame_one(rows, at, f"column {column.name!r}: {_shown(cells[at].as_py())} is not {type_name}")
@@ -220,9 +235,10 @@ def _carefully(rows: Rows, columns: tuple[Column, ...]) -> Rows:
     return Rows(table.filter(pa.array(keep)), rows.numbers[keep], rows.bad, rows.misfits)
 
 
-def _without_missing(cells: pa.ChunkedArray) -> pa.Array:
+def _present(cells: pa.ChunkedArray, rules: Rules) -> pa.Array:
+    """Make null the cells that are missing."""
     array = cells.combine_chunks()
-    return pc.if_else(pc.is_in(array, value_set=_MISSING), pa.scalar(None, pa.string()), array)
+    return pc.if_else(pc.is_in(array, value_set=rules.missing_cells), pa.scalar(None, pa.string()), array)
 
 
 def _blame(rows: Rows, which: np.ndarray, error: str) -> None:
@@ -259,7 +275,7 @@ def raw_records(data: bytes, dialect: Dialect, *, wanted: Iterable[int]) -> dict
     """Find the text of some records, counted from 0, with where they start in ``data``."""
     wanted = set(wanted)
     found = {}
-    for at, (start, end) in enumerate(records(data, delimiter=dialect.delimiter, quote=dialect.quote)):
+    for at, (start, end) in enumerate(records(data, dialect)):
         if at in wanted:
             text = data[start:end].decode(dialect.encoding, errors="backslashreplace")
             found[at] = (start, text.removesuffix("\n").removesuffix("\r"))

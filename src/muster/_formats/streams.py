@@ -13,10 +13,11 @@ from typing import Final
 from muster._model import Dialect, Part, Source, Spool
 from muster.errors import DataError
 
-from ._lines import records, scan, without_mark
+from ._lines import without_mark
+from ._records import records, scan
 from ._stitch import Block, Stretch, stitch
 from .compression import Bytes, open_stream
-from .survey import ATOM_BYTES, numbered, refuse_long_tail
+from .survey import ATOM_BYTES, has_header_among_rows, numbered, refuse_long_tail
 
 BLOCK_BYTES: Final = 4 << 20
 _ASCII: Final = bytes(range(128))
@@ -58,12 +59,14 @@ class Stream:
         self._batch_rows = batch_rows
         self._row = 0
         self._data_start = data_start
-        self._decoder = None if is_splittable(dialect.encoding) else codecs.getincrementaldecoder(dialect.encoding)()
+        self._decoder = None if is_splittable(dialect.encoding) else _decoder(dialect)
 
     def __iter__(self) -> Iterator[tuple[Part, ...]]:
         """Yield the parts of each spool file, in order. Raises ``DataError`` when the file is damaged."""
         with open_stream(self._source) as stream:
             data, origin, ended = b"", 0, False
+            if self._dialect.has_preamble:
+                data, origin = self._behind_preamble(stream), self._data_start
             while not ended:
                 block = self._more(stream)
                 if block and len(data) > len(block):  # a record of many blocks is scanned as often as it doubles
@@ -73,6 +76,13 @@ class Stream:
                 if parts:
                     yield parts
                 data, origin = data[used:], origin + used
+
+    def _behind_preamble(self, stream: Bytes) -> bytes:
+        """Read to where the data starts, and what has been read with it."""
+        data = b""
+        while len(data) < self._data_start and (block := self._more(stream)):
+            data += block
+        return data[self._data_start :]
 
     def _more(self, stream: Bytes) -> bytes:
         block = stream.read(BLOCK_BYTES)
@@ -96,9 +106,7 @@ class Stream:
 
     def _cut(self, data: bytes, origin: int, *, ended: bool) -> tuple[int, tuple[Part, ...]]:
         dialect = self._dialect
-        block = scan(
-            data, start=origin, delimiter=dialect.delimiter, quote=dialect.quote, atom=self._atom, assume_quoted=False
-        )
+        block = scan(data, dialect, start=origin, atom=self._atom, assume_quoted=False)
         if not ended:
             block = _whole_records(block)
         stretches, unclosed = stitch([block])
@@ -110,7 +118,7 @@ class Stream:
         spool = Spool(str(self._folder / f"{self._file}-{origin}"), origin)
         first = origin == 0
         data_start = self._data_start if first else 0
-        has_header = first and self._source.format == "csv" and dialect.header
+        has_header = first and self._source.format == "csv" and has_header_among_rows(dialect)
         parts = numbered(
             self._file, stretches, data_start, has_header=has_header, row=self._row, spool=spool, unclosed=unclosed
         )
@@ -123,7 +131,7 @@ class Stream:
     def _whole_batches(self, data: bytes, stretches: list[Stretch], origin: int, *, ended: bool) -> list[Stretch]:
         """Cut at rows that are multiples of ``batch_rows`` instead, and leave the rows of an unfinished batch."""
         batch_rows = self._batch_rows or 1
-        headers = int(origin == 0 and self._source.format == "csv" and self._dialect.header)
+        headers = int(origin == 0 and self._source.format == "csv" and has_header_among_rows(self._dialect))
         rows = sum(stretch.rows for stretch in stretches) - headers
         per_part = batch_rows * max(1, rows * self._atom // max(len(data), 1) // batch_rows)
         last = rows if ended else rows - rows % batch_rows
@@ -131,13 +139,17 @@ class Stream:
             return stretches if ended else []
         text = data[: stretches[-1].stop - origin]
         text = text if origin else without_mark(text)
-        starts = [start for start, _ in records(text, delimiter=self._dialect.delimiter, quote=self._dialect.quote)]
+        starts = [start for start, _ in records(text, self._dialect)]
         cuts = list(range(per_part, last, per_part))
         edges = [0, *(starts[row + headers] for row in cuts)]
         edges.append(starts[last + headers] if last < rows else len(text))
         counts = [stop - start for start, stop in pairwise([0, *cuts, last])]
         counts[0] += headers
         return [Stretch(origin + a, origin + b, n) for (a, b), n in zip(pairwise(edges), counts, strict=True)]
+
+
+def _decoder(dialect: Dialect) -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder(dialect.encoding)(dialect.encoding_errors)
 
 
 def _whole_records(block: Block) -> Block:

@@ -6,12 +6,12 @@ everything that a worker needs; they are answered where the bytes are read.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from muster._model import Column, Dialect, Part, Source, Spool
+from muster._model import Column, Dialect, Part, Reading, Source, Spool
 from muster.errors import DataError
 
 from ._sources import reader
@@ -42,23 +42,20 @@ class Scan:
     stop: int
     dialect: Dialect
     atom: int
+    origin: int = 0
+    """Where the first block starts: behind what is passed over at the start of the file."""
     assume_quoted: bool | None = None
 
     def answer(self) -> Block | None:
         """Scan the block; ``None`` when no line starts in it."""
-        from ._lines import scan  # noqa: PLC0415 (NumPy stays out of muster's own process)
+        from ._records import scan  # noqa: PLC0415 (NumPy stays out of muster's own process)
 
-        start, data = reader(self.path).between_newlines(self.start, self.stop, size=self.size)
+        start, data = reader(self.path).between_newlines(
+            self.start, self.stop, size=self.size, origin=self.origin, escape=self.dialect.escapechar.encode()
+        )
         if not data:
             return None
-        return scan(
-            data,
-            start=start,
-            delimiter=self.dialect.delimiter,
-            quote=self.dialect.quote,
-            atom=self.atom,
-            assume_quoted=self.assume_quoted,
-        )
+        return scan(data, self.dialect, start=start, atom=self.atom, assume_quoted=self.assume_quoted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +65,22 @@ class Head:
     path: str
     size: int
     dialect: Dialect
+    usecols: tuple[object, ...] = ()
 
     def answer(self) -> tuple[tuple[str, ...], int] | None:
         """Read as much of the file as its first record takes; ``None`` for a file without one.
 
         Raises ``DataError`` for one that cannot be read.
         """
-        from .csv import header_of  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
+        from ._top import top_of  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
 
         wanted = _SAMPLE_BYTES
         while True:
             data = reader(self.path).read(0, min(wanted, self.size))
             whole = len(data) >= self.size
             try:
-                found = header_of(data if whole else data[: data.rfind(b"\n") + 1], self.dialect, whole=whole)
+                data = data if whole else data[: data.rfind(b"\n") + 1]
+                found = top_of(data, self.dialect, whole=whole, usecols=self.usecols)
             except ValueError as error:
                 raise DataError(
                     f"The first row of {self.path!r} cannot be read: {error}. Mend it, or say how the file is written"
@@ -104,10 +103,10 @@ class Locate:
 
     def answer(self) -> list[int]:
         """Find them; offsets count from the start of the file."""
-        from ._lines import locate  # noqa: PLC0415 (NumPy stays out of muster's own process)
+        from ._records import locate  # noqa: PLC0415 (NumPy stays out of muster's own process)
 
         data = reader(self.path).read(self.start, self.stop)
-        found = locate(data, self.rows, delimiter=self.dialect.delimiter, quote=self.dialect.quote)
+        found = locate(data, self.rows, self.dialect)
         return [self.start + offset for offset in found]
 
 
@@ -128,11 +127,14 @@ class Footer:
 class Observe:
     """Ask which kinds of value the columns of some stretches of a file hold."""
 
-    path: str
-    stretches: tuple[tuple[int, int], ...]
     format: str
-    order: tuple[str, ...]
     dialect: Dialect
+    path: str = ""
+    stretches: tuple[tuple[int, int], ...] = ()
+    order: tuple[str, ...] = ()
+    reading: Reading = field(default_factory=Reading)
+    used: tuple[str, ...] | None = None
+    """The columns to look at; ``None``: all."""
 
     def answer(self) -> dict[str, frozenset[str]]:
         """Look at every cell, of all stretches at once unless one of them cannot be read."""
@@ -145,7 +147,7 @@ class Observe:
 
         if self.format == "jsonl":
             return jsonl.observe(data, encoding=self.dialect.encoding)
-        return csv.observe(data, order=self.order, dialect=self.dialect)
+        return csv.observe(data, order=self.order, dialect=self.dialect, reading=self.reading, used=self.used)
 
 
 def _ended(data: bytes) -> bytes:
@@ -163,39 +165,59 @@ class Survey:
     """Settled already where the format says so itself (Parquet)."""
 
 
-def scans_of(sources: Sequence[Source], *, dialect: Dialect, atom: int | None) -> list[list[Scan]]:
-    """List, for each file, the questions that finding its parts begins with."""
+def scans_of(
+    sources: Sequence[Source], *, dialect: Dialect, atom: int | None, origins: Sequence[int] = ()
+) -> list[list[Scan]]:
+    """List, for each file, the questions that finding its parts begins with; ``origins`` is where they start."""
     total = sum(source.size for source in sources)
     small = min(max(total // _FEWEST_PARTS, _SMALLEST_ATOM), ATOM_BYTES)  # a few rows may be a lot of work
     atom = atom or min(max(total // _PARTS_WANTED, small), _LARGEST_ATOM)
     block = max(BLOCK_BYTES, atom)
     return [
         [
-            Scan(source.path, source.size, start, min(start + block, source.size), dialect, atom)
-            for start in range(0, source.size, block)
+            Scan(source.path, source.size, start, min(start + block, source.size), dialect, atom, origin)
+            for start in range(origin, source.size, block)
         ]
-        for source in sources
+        for source, origin in zip(sources, origins or (0,) * len(sources), strict=True)
     ]
 
 
-def survey_lines(
-    sources: Sequence[Source], ask: Ask, *, dialect: Dialect, atom: int | None, batch_rows: int | None
+def survey_lines(  # noqa: PLR0913 (what to read, how it is written, and how to cut it)
+    sources: Sequence[Source],
+    ask: Ask,
+    *,
+    dialect: Dialect,
+    atom: int | None,
+    batch_rows: int | None,
+    usecols: tuple[object, ...] = (),
 ) -> Survey:
     """Split CSV or JSON lines."""
     is_csv = bool(sources) and sources[0].format == "csv"
-    scans = scans_of(sources, dialect=dialect, atom=atom)
-    heads = [Head(source.path, source.size, dialect) for source in sources] if is_csv else []
-    answers = ask([*heads, *chain.from_iterable(scans)])
-    headers, blocks = answers[: len(heads)], iter(answers[len(heads) :])
+    heads = [Head(source.path, source.size, dialect, usecols) for source in sources] if is_csv else []
+    if is_csv and dialect.has_preamble:  # whose quotes mean nothing, so that scans start behind it
+        headers = ask(heads)
+        data_starts = [found[1] if found else source.size for found, source in zip(headers, sources, strict=True)]
+        scans = scans_of(sources, dialect=dialect, atom=atom, origins=data_starts)
+        blocks = iter(ask(list(chain.from_iterable(scans))))
+    else:
+        scans = scans_of(sources, dialect=dialect, atom=atom)
+        answers = ask([*heads, *chain.from_iterable(scans)])
+        headers, blocks = answers[: len(heads)], iter(answers[len(heads) :])
+        data_starts = [found[1] if found else 0 for found in headers] or [0] * len(sources)
     parts: list[Part] = []
     for file, source in enumerate(sources):
         own = [(scan, next(blocks)) for scan in scans[file]]
         stretches, unclosed = _stitched([pair for pair in own if pair[1] is not None], ask)
         refuse_long_tail(source, unclosed, source.size)
-        data_start = headers[file][1] if is_csv and headers[file] else 0
-        found = numbered(file, stretches, data_start, has_header=is_csv and dialect.header, unclosed=unclosed)
+        has_header = is_csv and has_header_among_rows(dialect)
+        found = numbered(file, stretches, data_starts[file], has_header=has_header, unclosed=unclosed)
         parts += _aligned(found, source.path, ask, dialect=dialect, batch_rows=batch_rows) if batch_rows else found
     return Survey(tuple(parts), headers=tuple(headers) or (None,) * len(sources))
+
+
+def has_header_among_rows(dialect: Dialect) -> bool:
+    """Tell whether the first row that a scan counts is the header; where there is a preamble, a scan starts later."""
+    return dialect.header_row is not None and not dialect.has_preamble
 
 
 def refuse_long_tail(source: Source, unclosed: int | None, size: int) -> None:
@@ -317,15 +339,15 @@ def _row_ranges(groups: Sequence[int], step: int, *, aligned: bool) -> Iterator[
 
 
 def samples(
-    parts: Sequence[Part], sources: Sequence[Source], orders: Sequence[tuple[str, ...]], dialect: Dialect
+    parts: Sequence[Part], sources: Sequence[Source], orders: Sequence[tuple[str, ...]], how: Observe
 ) -> list[Observe]:
-    """Choose stretches that span the input, its first and last part among them."""
+    """Choose stretches that span the input, its first and last part among them; ``how`` to look at them."""
     parts = [part for part in parts if not part.fault]
     step = max(1, -(-len(parts) // _SAMPLES))
     chosen = {*range(0, len(parts), step), len(parts) - 1} if parts else set()
     places = (_place_of(parts[at], sources) for at in sorted(chosen))
     return [
-        Observe(path, tuple(stretches), sources[file].format, orders[file], dialect)
+        dataclasses.replace(how, path=path, stretches=tuple(stretches), order=orders[file])
         for (file, path), found in groupby(places, key=itemgetter(0))
         for stretches in _batched([stretch for _, stretch in found], _SAMPLES_AT_ONCE)
     ]
@@ -335,10 +357,10 @@ def _batched(stretches: Sequence[tuple[int, int]], size: int) -> Iterator[Sequen
     return (stretches[at : at + size] for at in range(0, len(stretches), size))
 
 
-def observation(part: Part, sources: Sequence[Source], orders: Sequence[tuple[str, ...]], dialect: Dialect) -> Observe:
-    """Ask about every cell of one part."""
+def observation(part: Part, sources: Sequence[Source], orders: Sequence[tuple[str, ...]], how: Observe) -> Observe:
+    """Ask about every cell of one part; ``how`` to look at them."""
     (file, path), stretch = _place_of(part, sources)
-    return Observe(path, (stretch,), sources[file].format, orders[file], dialect)
+    return dataclasses.replace(how, path=path, stretches=(stretch,), order=orders[file])
 
 
 def _place_of(part: Part, sources: Sequence[Source]) -> tuple[tuple[int, str], tuple[int, int]]:

@@ -1,0 +1,88 @@
+"""The flags of ``muster run`` that say how CSV is read: pandas' names, with dashes."""
+
+import argparse
+from typing import Any, Final
+
+from muster.errors import UsageError
+
+_TEXTS: Final = {
+    "sep": ("C", "what separates CSV cells, one byte (default: a comma; for .tsv a tab)"),
+    "quotechar": ("C", 'what quotes CSV cells, one byte; empty for none (default: ")'),
+    "escapechar": ("C", "what takes the byte behind it for text (default: none)"),
+    "comment": ("C", "what makes the rest of a line a comment (default: none)"),
+    "encoding": ("NAME", "of the input's text (default: utf-8)"),
+    "encoding_errors": (
+        "HOW",
+        "of bytes that are none: strict rejects their rows, replace, ignore or backslashreplace",
+    ),
+    "decimal": ("C", "what a decimal's point is written as (default: .)"),
+    "thousands": ("C", "what stands between thousands (default: nothing)"),
+}
+_LISTS: Final = {
+    "names": ("A,B,...", "the columns' names, where there is no header; or in its place, with --header 0"),
+    "usecols": ("A,B,...", "the columns to read, by name, or by position from 0"),
+    "na_values": ("X,Y,...", "cells that are missing besides those that pandas takes for it"),
+    "true_values": ("X,Y,...", "cells that are true besides True, TRUE and true"),
+    "false_values": ("X,Y,...", "cells that are false besides False, FALSE and false"),
+}
+_SWITCHES: Final = {
+    "keep_default_na": "take no cell for missing but those of --na-values: NA is a name then, an empty cell a text",
+    "na_filter": "take no cell for missing at all",
+    "doublequote": "take two quotes in a quoted cell for its end and more text, not for one quote",
+}
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Add the flags, and the older names of some."""
+    add = parser.add_argument
+    older = {"sep": ("--delimiter",), "quotechar": ("--quote",)}
+    for name, (metavar, meaning) in _TEXTS.items():
+        add(_flag(name), *older.get(name, ()), dest=name, metavar=metavar, help=meaning)
+    add("--header", metavar="ROW", help="which row holds the names, from 0, or none (default: 0; with --names none)")
+    add("--no-header", action="store_true", help="the CSV has no header row; columns are numbered, as with header=None")
+    add("--skiprows", metavar="N", help="lines to pass over at the start; or which, from 0: 0,2,3 (of one: 2,)")
+    for name, (metavar, meaning) in _LISTS.items():
+        add(_flag(name), metavar=metavar, help=meaning)
+    add("--skipinitialspace", action="store_const", const=True, help="blanks before a cell are not part of it")
+    for name, meaning in _SWITCHES.items():
+        add(f"--no-{name.replace('_', '-')}", dest=name, action="store_const", const=False, help=meaning)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def said(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Take what a command line says of CSV, by pandas' names, and nothing that it does not say."""
+    found = {name: getattr(parsed, name) for name in (*_TEXTS, *_SWITCHES, "skipinitialspace")}
+    found |= {name: _listed(getattr(parsed, name)) for name in _LISTS}
+    if parsed.usecols and all(one.isdecimal() for one in found["usecols"]):
+        found["usecols"] = [int(one) for one in found["usecols"]]
+    found["skiprows"] = _lines(parsed.skiprows)
+    typed = {name: value for name, value in found.items() if value is not None}
+    if parsed.header is not None and parsed.no_header:
+        raise UsageError("--header and --no-header contradict each other. Leave one out.")
+    if parsed.header is not None or parsed.no_header:
+        typed["header"] = _row(parsed.header)
+    return typed
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else text.split(",")
+
+
+def _row(text: str | None) -> int | None:
+    if text is None or text == "none":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"--header {text}: it must be the number of a row, from 0, or none.")
+    return int(text)
+
+
+def _lines(text: str | None) -> int | list[int] | None:
+    if text is None or text.isdecimal():
+        return None if text is None else int(text)
+    numbers = [number for number in text.split(",") if number]
+    if not numbers or not all(number.isdecimal() for number in numbers):
+        raise UsageError(f"--skiprows {text}: it must be a number of lines, or lines from 0 with commas between.")
+    return [int(number) for number in numbers]

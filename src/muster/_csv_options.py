@@ -1,0 +1,300 @@
+"""What may be said of CSV, by the names that ``pandas.read_csv`` has for it: checked, and put into muster's nouns."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypedDict
+
+from muster._model import Dialect, Reading
+from muster.errors import UsageError
+
+
+class CsvOptions(TypedDict, total=False):
+    """The options of ``pandas.read_csv`` that muster has, each with pandas' meaning and default."""
+
+    sep: str
+    delimiter: str
+    quotechar: str
+    quote: str
+    quoting: int
+    header: bool | int | str | None
+    names: Sequence[str]
+    index_col: bool | None
+    usecols: Sequence[str] | Sequence[int]
+    skiprows: int | Sequence[int] | None
+    comment: str | None
+    escapechar: str | None
+    doublequote: bool
+    skipinitialspace: bool
+    encoding: str | None
+    encoding_errors: str
+    na_values: object
+    keep_default_na: bool
+    na_filter: bool
+    true_values: Sequence[str] | None
+    false_values: Sequence[str] | None
+    decimal: str
+    thousands: str | None
+
+
+def _wrong(name: str, value: object, wanted: str) -> UsageError:
+    return UsageError(f"{name}={value!r}: it must be {wanted}.")
+
+
+def _mark(name: str, value: Any) -> str:  # noqa: ANN401 (whatever the user passes)
+    """Take a mark of one byte; ``None`` and an empty text are none."""
+    value = value or ""
+    if not isinstance(value, str) or len(value) > 1 or not value.isascii():
+        raise _wrong(name, value, "one byte, such as ',' or ';'" if name in {"sep", "delimiter"} else "one byte")
+    if value in {"\r", "\n"}:
+        raise _wrong(name, value, "something else than a line's end")
+    return value
+
+
+def _separator(name: str, value: Any) -> str:  # noqa: ANN401 (likewise)
+    if not value:
+        raise UsageError(
+            f"{name}={value!r}: muster does not guess what separates cells. Say {name}=',' or another byte."
+        )
+    return _mark(name, value)
+
+
+def _in_numbers(name: str, value: Any) -> str:  # noqa: ANN401 (likewise)
+    mark = _mark(name, value)
+    if mark.isalnum() or mark in {"+", "-", '"'} or (name == "decimal" and not mark):
+        raise _wrong(name, value, "one byte that is no letter, digit, sign or quote")
+    return mark
+
+
+def _flag(name: str, value: Any) -> bool:  # noqa: ANN401 (likewise)
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "True or False")
+    return value
+
+
+def _row(name: str, value: Any) -> bool | int:  # noqa: ANN401 (likewise)
+    """Take a header: ``True``, 0 and ``"infer"`` mean the first row, ``False`` and ``None`` none."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if value == "infer":
+        return True
+    if isinstance(value, list | tuple):
+        raise UsageError(f"{name}={value!r}: muster's columns have one name each. Say which one row holds the names.")
+    if not isinstance(value, int) or value < 0:
+        raise _wrong(name, value, "the number of a row, from 0, or None")
+    return value or True
+
+
+def _lines(name: str, value: Any) -> int | tuple[int, ...]:  # noqa: ANN401 (likewise)
+    if value is None:
+        return 0
+    if callable(value):
+        raise UsageError(
+            f"{name} is a function here: muster could not tell whether it is the same when a run is resumed, and would"
+            " have to call it line by line. Give a number or a list of lines; or drop rows in your function, by the"
+            " frame's index."
+        )
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    lines = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
+    if not lines or not all(isinstance(line, int) and line >= 0 for line in lines):
+        raise _wrong(name, value, "a number of lines, or a list of lines, from 0")
+    listed = tuple(sorted(set(lines)))
+    return len(listed) if listed == tuple(range(len(listed))) else listed
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:  # noqa: ANN401 (likewise)
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise _wrong(name, value, "a list of texts")
+    return tuple(map(str, value))
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:  # noqa: ANN401 (likewise)
+    names = _texts(name, value)
+    if twice := [one for at, one in enumerate(names) if one in names[:at]]:
+        raise UsageError(
+            f"{name}: {twice[0]!r} is in it twice, and columns need names of their own. Name one otherwise."
+        )
+    return names
+
+
+def _columns(name: str, value: Any) -> tuple[str, ...] | tuple[int, ...] | None:  # noqa: ANN401 (likewise)
+    if value is None:
+        return None
+    if callable(value):
+        raise UsageError(f"{name} is a function here: muster could not tell whether it changed. Give a list of names.")
+    chosen = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
+    if chosen and all(isinstance(one, str) for one in chosen):
+        return chosen
+    if chosen and all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in chosen):
+        return chosen
+    raise _wrong(name, value, "a list of names, or a list of positions, from 0, with at least one in it")
+
+
+def _missing(name: str, value: Any) -> tuple[str, ...] | tuple[tuple[str, tuple[str, ...]], ...]:  # noqa: ANN401 (likewise)
+    if isinstance(value, Mapping):
+        return tuple((str(column), _spelled(name, own)) for column, own in value.items())
+    return _spelled(name, value)
+
+
+def _spelled(name: str, value: Any) -> tuple[str, ...]:  # noqa: ANN401 (likewise)
+    """List what a missing cell may look like: a number in the ways that pandas takes it, too."""
+    listed = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    if value is None:
+        return ()
+    spelled = dict.fromkeys(str(one) for one in listed)
+    for one in listed:
+        try:
+            whole = int(float(one))
+            if whole == float(one):
+                spelled |= {f"{whole}.0": None, str(whole): None}
+        except (TypeError, ValueError, OverflowError):
+            continue
+    if any("\n" in one or "\r" in one for one in spelled):
+        raise _wrong(name, value, "texts within a line")
+    return tuple(spelled)
+
+
+def _encoding(name: str, value: Any) -> str:  # noqa: ANN401 (likewise)
+    try:
+        "".encode(value or "utf-8")
+    except (LookupError, UnicodeError, TypeError) as error:
+        raise UsageError(f"{name}={value!r}: Python knows no such encoding.") from error
+    return value or "utf-8"
+
+
+_ON_ERRORS: Final = ("strict", "replace", "ignore", "backslashreplace")
+
+
+def _on_errors(name: str, value: Any) -> str:  # noqa: ANN401 (likewise)
+    if value not in _ON_ERRORS:
+        raise _wrong(name, value, f"one of {', '.join(_ON_ERRORS)}: what others leave is no text that can be written")
+    return str(value)
+
+
+_UNDERSTOOD: Final[dict[str, tuple[str, Callable[[str, Any], Any]]]] = {
+    "sep": ("delimiter", _separator),
+    "delimiter": ("delimiter", _separator),
+    "quotechar": ("quote", _mark),
+    "quote": ("quote", _mark),
+    "header": ("header", _row),
+    "names": ("names", _names),
+    "usecols": ("usecols", _columns),
+    "skiprows": ("skiprows", _lines),
+    "comment": ("comment", _mark),
+    "escapechar": ("escapechar", _mark),
+    "doublequote": ("doublequote", _flag),
+    "skipinitialspace": ("skipinitialspace", _flag),
+    "encoding": ("encoding", _encoding),
+    "encoding_errors": ("encoding_errors", _on_errors),
+    "na_values": ("na_values", _missing),
+    "keep_default_na": ("keep_default_na", _flag),
+    "na_filter": ("na_filter", _flag),
+    "true_values": ("true_values", _texts),
+    "false_values": ("false_values", _texts),
+    "decimal": ("decimal", _in_numbers),
+    "thousands": ("thousands", _in_numbers),
+}
+"""For each option the field that it goes to, and what checks it."""
+
+_NO_MATTER: Final = frozenset({"low_memory", "memory_map", "cache_dates", "verbose"})
+"""What changes nothing that muster gives; taken, and left."""
+
+_LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
+    "index_col": (
+        (None, False),
+        "the index of a frame is the row's number in its file. Use df.set_index in the function",
+    ),
+    "nrows": ((None,), "a run is about every row. Cut the file first, with head -n"),
+    "skipfooter": ((0,), "a file is read from many places at once. Cut its end off first, with head -n -N"),
+    "skip_blank_lines": ((True,), "a blank line would be a row with too few cells, which muster rejects. Leave it out"),
+    "on_bad_lines": (("error",), "a bad row goes to the rejects, with its text. Say with max_bad_rows how many may"),
+    "chunksize": ((None,), "batches are made anyway. Say batch_rows for a size of your own"),
+    "iterator": ((False,), "batches are made anyway. Say batch_rows for a size of your own"),
+    "converters": ((None,), "the function may do it: df[column] = df[column].map(...). Say dtype to read text"),
+    "engine": ((None, "c"), "muster has a reader of its own, with the values of pandas' engine 'c'. Leave it out"),
+    "engine_kwargs": ((None,), "muster has a reader of its own. Leave it out"),
+    "dtype_backend": ((), "columns have NumPy's types. Use df.convert_dtypes in the function"),
+    "float_precision": (
+        (None, "high", "round_trip"),
+        "each decimal is read as the nearest number there is. Leave it out",
+    ),
+    "compression": (("infer",), "a file's name tells how it is compressed. Name it .gz or .zst"),
+    "lineterminator": ((None,), "a line ends with \\n, \\r\\n or \\r. Leave it out"),
+    "delim_whitespace": ((False,), "cells are separated by one byte. Say sep=' ', with skipinitialspace=True"),
+    "dialect": ((), "say sep, quotechar and the others by themselves, or pass a muster.Dialect"),
+    "storage_options": ((None,), "fsspec's own files and environment variables say how a URL is reached"),
+    "parse_dates": ((None, False), "use dtype: {column: 'datetime'} reads ISO dates"),
+    "date_format": ((None,), "use pandas.to_datetime in the function"),
+    "dayfirst": ((False,), "use pandas.to_datetime in the function"),
+    "date_parser": ((None,), "pandas has given it up, too. Use pandas.to_datetime in the function"),
+    "squeeze": ((False,), "pandas has given it up, too: the function gets a frame"),
+    "prefix": ((None,), "pandas has given it up, too. Say names"),
+    "mangle_dupe_cols": ((True,), "pandas has given it up, too: names are made unique"),
+    "error_bad_lines": ((), "pandas has given it up, too: a bad row goes to the rejects"),
+}
+"""What muster does not offer: the values that ask for nothing, and why not."""
+
+_QUOTE_NONE: Final = 3
+_WITH_QUOTES: Final = (0, 1)
+
+
+def is_of_csv(name: str) -> bool:
+    """Tell whether a name is an option of ``pandas.read_csv`` that this room has an answer to."""
+    return name in _UNDERSTOOD or name in _NO_MATTER or name == "quoting" or (name in _LEFT_OUT and name != "dialect")
+
+
+def understood(said: Mapping[str, Any], dialect: Dialect, reading: Reading) -> tuple[Dialect, Reading]:
+    """Lay what a user says of CSV over a dialect and a reading. Raises ``UsageError`` for what muster cannot take."""
+    for one, other in (("sep", "delimiter"), ("quotechar", "quote")):
+        if one in said and other in said:
+            raise UsageError(f"{one} and {other} are two names of the same. Leave one out.")
+    fields: dict[str, Any] = {}
+    if said.get("names") is not None and "header" not in said:
+        fields["header"] = False
+    for name, value in said.items():
+        if name in _UNDERSTOOD:
+            field, understand = _UNDERSTOOD[name]
+            fields[field] = understand(name, value)
+        elif name == "quoting":
+            fields |= _quoting(value)
+        elif name not in _NO_MATTER:
+            _refuse(name, value)
+    in_dialect = {field.name for field in dataclasses.fields(Dialect)}
+    dialect = dataclasses.replace(dialect, **{name: value for name, value in fields.items() if name in in_dialect})
+    reading = dataclasses.replace(reading, **{name: value for name, value in fields.items() if name not in in_dialect})
+    return checked_dialect(dialect), reading
+
+
+def _quoting(value: Any) -> dict[str, str]:  # noqa: ANN401 (likewise)
+    if value == _QUOTE_NONE:
+        return {"quote": ""}
+    if value in _WITH_QUOTES:
+        return {}
+    raise UsageError(f"quoting={value!r}: quotes do not tell texts from numbers here. Say 0 for quotes, 3 for none.")
+
+
+def _refuse(name: str, value: object) -> None:
+    if name not in _LEFT_OUT:
+        raise UsageError(f"There is no option {name}. There are: {', '.join(sorted(_UNDERSTOOD))}, dtype.")
+    harmless, why = _LEFT_OUT[name]
+    if not any(value is one or (value == one and type(value) is type(one)) for one in harmless):
+        raise UsageError(f"{name} is not offered: {why}.")
+
+
+def checked_dialect(dialect: Dialect) -> Dialect:
+    """Raise ``UsageError`` for a dialect that cannot be told apart from another."""
+    if not isinstance(dialect, Dialect):
+        raise UsageError(f"dialect={dialect!r}: it must be a muster.Dialect, such as muster.Dialect(delimiter=';').")
+    names = ("delimiter", "quote", "escapechar", "comment")
+    for name in names:
+        (_separator if name == "delimiter" else _mark)(name, getattr(dialect, name))
+    _encoding("encoding", dialect.encoding)
+    _on_errors("encoding_errors", dialect.encoding_errors)
+    marks = [(name, getattr(dialect, name)) for name in names if getattr(dialect, name)]
+    for at, (name, mark) in enumerate(marks):
+        for other, same in marks[:at]:
+            if mark == same:
+                raise UsageError(f"{other}={mark!r}: it must differ from the {name}.")
+    return dialect

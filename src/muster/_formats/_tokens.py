@@ -1,0 +1,156 @@
+"""Split text as pandas' tokenizer does where escapes, comments or blanks before cells count: slower, and as exact.
+
+What is rare goes through here alone. A grammar of regular expressions finds records and their cells; ``rewritten``
+makes common CSV of them, so that everything behind it need not know.
+"""
+
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from muster._model import Dialect
+
+from ._lines import flow_of, without_mark
+from ._stitch import Block, Flow
+
+_LINE_ENDS: Final = b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Grammar:
+    """How a dialect is written.
+
+    ``record`` matches a whole record with its line end; ``rest`` one from inside of quotes on. In both, a group that
+    matched tells that the record ends with the text: an open quote, or no line end. ``cell`` has as groups the text in
+    quotes, what stands behind it, text without quotes, and the delimiter, which a record's last cell lacks.
+    """
+
+    record: re.Pattern[bytes]
+    rest: re.Pattern[bytes]
+    cell: re.Pattern[bytes]
+    no_row: bytes
+    """The bytes that a line without a record begins with."""
+
+
+@functools.lru_cache(maxsize=16)
+def _grammar(dialect: Dialect) -> _Grammar:
+    delimiter, quote, escape, comment = (
+        re.escape(byte.encode()) for byte in (dialect.delimiter, dialect.quote, dialect.escapechar, dialect.comment)
+    )
+    escaped = escape + rb"[\s\S]?|" if escape else b""
+    doubled = quote + quote + b"|" if dialect.doublequote else b""
+    plain = b"(?:" + escaped + b"[^" + delimiter + escape + comment + rb"\r\n])*+"
+    inside = b"(?:" + escaped + doubled + b"[^" + quote + escape + b"])*+"
+    # Behind a quote that might have been the first of two, pandas takes the next byte for text, whatever it is.
+    behind = b"(?:[^" + delimiter + rb"\r\n]" + plain + b")?+" if dialect.doublequote else plain
+    blanks = b" *+" if dialect.skipinitialspace else b""
+    note = b"(?:" + comment + rb"[^\r\n]*+)?+" if comment else b""
+    closed = b"(?:" + quote + behind + rb"|\Z())"
+    cell = blanks + b"(?:" + (quote + inside + closed + b"|" if quote else b"") + plain + b")"
+    record = b"(?:" + delimiter + cell + b")*+" + note + rb"(?:\r\n|[\r\n]|\Z())"
+    quoted = quote + b"(" + inside + b")(?:" + quote + b"(" + behind + rb")|\Z)|" if quote else b"()()"
+    return _Grammar(
+        record=re.compile(cell + record),
+        rest=re.compile(inside + closed + record if quote else b"(?!)"),
+        cell=re.compile(
+            blanks + b"(?:" + quoted + b"(" + plain + b"))(?:(" + delimiter + b")|" + note + rb"(?:\r\n|[\r\n]|\Z))"
+        ),
+        no_row=_LINE_ENDS + dialect.comment.encode(),
+    )
+
+
+def scan(data: bytes, dialect: Dialect, *, start: int, atom: int, assume_quoted: bool | None = None) -> Block:
+    """Scan one block of bytes, as ``_lines.scan`` does; both flows are worked out unless one is asked for."""
+    if not start:
+        data = without_mark(data)
+    wanted = [False, True] if assume_quoted is None and dialect.quote else [bool(assume_quoted)]
+    flows = {quoted: _flow(data, dialect, start, atom, quoted=quoted) for quoted in wanted}
+    return Block(start, start + len(data), flows.get(False), flows.get(True))
+
+
+def _flow(data: bytes, dialect: Dialect, start: int, atom: int, *, quoted: bool) -> Flow:
+    ends, are_rows, ends_quoted, is_open_a_row = [], [], False, True
+    for match in _matches(data, dialect, quoted=quoted):
+        if match.end() < len(data) or match.lastindex is None:
+            ends.append(match.end())
+            are_rows.append(_is_row(match, dialect) or (quoted and not match.start()))
+        else:
+            ends_quoted = any(match.end(group) >= 0 for group in range(1, match.re.groups))
+            is_open_a_row = _is_row(match, dialect) or (quoted and not match.start())
+    flow = flow_of(
+        np.array(ends, np.int64),
+        np.array(are_rows, bool),
+        length=len(data),
+        start=start,
+        atom=atom,
+        quoted=quoted,
+        ends_quoted=ends_quoted,
+    )
+    return replace(flow, is_open_a_row=is_open_a_row)
+
+
+def _matches(data: bytes, dialect: Dialect, *, quoted: bool = False) -> Iterator[re.Match[bytes]]:
+    grammar, at = _grammar(dialect), 0
+    if quoted and data and (match := grammar.rest.match(data)):
+        yield match
+        at = match.end()
+    if at < len(data):
+        yield from (match for match in grammar.record.finditer(data, at) if match.start() < len(data))
+
+
+def _is_row(match: re.Match[bytes], dialect: Dialect) -> bool:
+    return match.string[match.start()] not in _grammar(dialect).no_row
+
+
+def line_at(data: bytes, at: int, dialect: Dialect) -> tuple[int, bool]:
+    """Tell where the record ends that starts at ``at``, and whether it is a row: no blank line, and no comment."""
+    match = _grammar(dialect).record.match(data, at)
+    if match is None:
+        raise AssertionError("any text is a record")
+    return match.end(), _is_row(match, dialect)
+
+
+def records(data: bytes, dialect: Dialect) -> Iterator[tuple[int, int]]:
+    """Yield where each record that is a row starts and ends, for bytes that begin with a record."""
+    return ((match.start(), match.end()) for match in _matches(data, dialect) if _is_row(match, dialect))
+
+
+def rewritten(data: bytes, dialect: Dialect) -> bytes:
+    """Write records in the common dialect, every cell in quotes, and leave out what is no row."""
+    return b"".join(b'"' + b'","'.join(cells) + b'"\n' for cells in _rows(data, dialect))
+
+
+def _rows(data: bytes, dialect: Dialect) -> Iterator[list[bytes]]:
+    """Yield the cells of each row, quotes in them doubled."""
+    grammar, cells = _grammar(dialect), list[bytes]()
+    for match in grammar.cell.finditer(data):
+        if not cells and (match.start() == len(data) or data[match.start()] in grammar.no_row):
+            continue
+        cells.append(_text(match, dialect).replace(b'"', b'""'))
+        if match[4] is None:
+            yield cells
+            cells = []
+
+
+def _text(match: re.Match[bytes], dialect: Dialect) -> bytes:
+    inside, behind, plain = match.group(1, 2, 3)
+    escape = dialect.escapechar.encode()
+    if inside is None or not dialect.quote:
+        return _without_escapes(plain, escape)
+    if dialect.doublequote:
+        quote = dialect.quote.encode()
+        first, rest = (behind or b"")[:1], (behind or b"")[1:]
+        return _without_escapes(inside, escape, doubled=quote) + first + _without_escapes(rest, escape)
+    return _without_escapes(inside, escape) + _without_escapes(behind or b"", escape)
+
+
+def _without_escapes(text: bytes, escape: bytes, *, doubled: bytes = b"") -> bytes:
+    """Put each escaped byte in the place of its escape, and one quote in that of a doubled one."""
+    if not escape or escape not in text:
+        return text.replace(doubled * 2, doubled) if doubled else text
+    pattern = re.escape(escape) + rb"([\s\S])" + (b"|" + re.escape(doubled * 2) if doubled else b"")
+    return re.sub(pattern, lambda match: match[1] or doubled, text)

@@ -1,0 +1,372 @@
+"""Every option of ``read_csv`` that muster has means what it means to pandas, however a file is cut."""
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import Muster
+from muster import MusterError, UsageError, read_csv, run
+from muster._csv_options import understood
+from muster._formats import _kinds, csv
+from muster._formats._rows import Rows, to_pandas, type_of
+from muster._formats._sources import find_sources
+from muster._inputs import Inputs
+from muster._model import Dialect, Part, Reading
+from muster._model import Options as RunOptions
+
+Options = dict[str, Any]
+
+
+def by_pandas(path: Path, options: Options) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return cast("pd.DataFrame", pd.read_csv(path, low_memory=False, index_col=False, **options))
+
+
+def answer(questions: Sequence[Any]) -> list[Any]:
+    return [question.answer() for question in questions]
+
+
+def by_muster(path: Path, options: Options, **cut: int | None) -> tuple[pd.DataFrame, dict[int, str]]:
+    """Put together again what a function would be given, part by part; also tell which rows would be rejected."""
+    dialect, reading = understood(options, Dialect(), Reading())
+    with tempfile.TemporaryDirectory() as spool:
+        sources = find_sources([str(path)])
+        inputs = Inputs(sources, RunOptions(dialect=dialect, reading=reading, **cut), Path(spool))  # type: ignore[arg-type]
+        inputs.survey(answer)
+        parts = [part for more in inputs.feed() for part in more]
+        inputs.observe(answer, parts[:2], everything=False)  # so that much is a late surprise
+        while True:
+            read = [read_part(inputs, part) for part in parts if not part.fault]
+            misfits = next((rows.misfits for rows in read if rows.misfits), None)
+            if misfits is None:
+                break
+            inputs.widen(answer, parts, misfits)
+    bad = {row: error for rows in read for row, error in rows.bad.items()}
+    bad |= {part.row: part.fault for part in parts if part.fault}
+    assert [len(rows.numbers) + len(rows.bad) for rows in read] == [part.rows for part in parts if not part.fault]
+    if not read:
+        read = [
+            Rows(pa.schema([(c.name, _kinds.ARROW[type_of(c)]) for c in inputs.columns]).empty_table(), np.array([]))
+        ]
+    header = not dialect.is_numbered
+    frames = [to_pandas(rows.table, rows.numbers, inputs.columns, header=header) for rows in read]
+    return pd.concat(frames), bad
+
+
+def read_part(inputs: Inputs, part: Part) -> Rows:
+    path, origin = (part.spool.path, part.spool.origin) if part.spool else (inputs.sources[0].path, 0)
+    return csv.read(
+        Path(path).read_bytes()[part.start - origin : part.stop - origin],
+        row=part.row,
+        order=inputs.orders[0],
+        columns=inputs.columns,
+        dialect=inputs.worker_dialect,
+        reading=inputs.options.reading,
+    )
+
+
+def check(data: bytes, options: Options, **cut: int | None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rows.csv")
+        path.write_bytes(data)
+        expected = by_pandas(path, options)
+        frame, bad = by_muster(path, options, **cut)
+    pd.testing.assert_frame_equal(frame, expected, check_exact=True, check_index_type=len(expected) > 0)
+    assert bad == {}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Some text, and how it is to be read."""
+
+    text: str
+    options: Options = field(default_factory=dict)
+    encoding: str = "utf-8"
+
+
+SLASH = "\\"
+CASES = {
+    "a separator": Case("a;b\n1;2,5\n", {"sep": ";"}),
+    "a delimiter": Case("a|b\n1|2,5\n", {"delimiter": "|"}),
+    "a quote": Case("a,b\n'x, ''y',2\n\"z,3\n", {"quotechar": "'"}),
+    "no quoting": Case('a,b\n"x,2\n', {"quoting": 3}),
+    "a header as number": Case("a,b\n1,2\n", {"header": 0}),
+    "no header": Case("a,b\n1,2\n", {"header": None}),
+    "names instead of a header": Case("1,x\n2,y\n", {"names": ["n", "t"]}),
+    "names in place of a header": Case("a,b\n1,x\n2,y\n", {"names": ["n", "t"], "header": 0}),
+    "names for positions": Case("a,b,c\n1,x,2\n", {"names": ["n", "t"], "header": 0, "usecols": [2, 0]}),
+    "a header further down": Case('report\n\n"of, many\nlines",x\na,b\n1,2\n', {"header": 2}),
+    "lines passed over": Case('5" pipe\n\n"two\nlines",\na,b\n1,2\n', {"skiprows": 3}),
+    "lines passed over, and rows": Case("x\n\ny\na,b\n1,2\n", {"skiprows": 1, "header": 1}),
+    "lines passed over without a header": Case("x\n1,2\n3,4\n", {"skiprows": 1, "header": None}),
+    "units under the header": Case("a,b\nkg,m\n1,2\n", {"skiprows": [1]}),
+    "some lines of the top": Case("x\na,b\n\nkg,m\n1,2\n", {"skiprows": [0, 3]}),
+    "a mark before what is passed over": Case("\ufeffx\na,b\n1,2\n", {"skiprows": 1}),
+    "lines that end in returns": Case("x\r\ra,b\r1,2\r", {"skiprows": 1}),
+    "columns by name": Case("a,b,c\n1,x,2\n", {"usecols": ["c", "a"]}),
+    "columns by position": Case("a,b,c\n1,x,2\n", {"usecols": [2, 1]}),
+    "numbered columns by position": Case("1,x,2\n", {"usecols": [2, 1], "header": None}),
+    "Namibia": Case('a,b\nNA,1\n"",2\nnan,3\n', {"keep_default_na": False}),
+    "missing by other names": Case("a,b\n-,1\n3,?\n,5\n", {"na_values": ["-", "?"]}),
+    "missing by one other name": Case("a,b\n-,1\n3,-5\n", {"na_values": "-"}),
+    "missing by other names alone": Case("a,b\n-,1\nNA,2\n", {"na_values": ["-"], "keep_default_na": False}),
+    "missing in one column": Case("a,b\n-,1\n3,-\n,5\n", {"na_values": {"a": ["-"]}}),
+    "missing in one column alone": Case("a,b\n-,1\n3,-\n,5\n", {"na_values": {"a": "-"}, "keep_default_na": False}),
+    "a number that is missing": Case("a,b,c\n-999,-999,x\n1,2.5,-999\n3,-999.00,y\n", {"na_values": [-999]}),
+    "a number that is missing among integers": Case("a\n0\n0.0\n00\n1e0\n", {"na_values": [0]}),
+    "nothing missing": Case("a,b\n,1\nNA,2\n", {"na_filter": False, "na_values": ["1"]}),
+    "true and false": Case("a,b\nyes,true\nno,False\nTrue,\n", {"true_values": ["yes"], "false_values": ["no"]}),
+    "true and false numbers": Case(
+        "a,b,c,d\n1,1,1,1\n0,no,0,x\n1,yes,2,no\n", {"true_values": ["yes", "1"], "false_values": ["no", "0"]}
+    ),
+    "a comma for a point": Case("a;b\n1,5;x\n2;1.5\n", {"sep": ";", "decimal": ","}),
+    "thousands": Case('a,b,c\n"1,234",x,"1,2,"\n"1,234,567.5","1,0","3"\n', {"thousands": ","}),
+    "thousands with points": Case("a;b\n1.234,5;1.234\n2;1\n", {"sep": ";", "decimal": ",", "thousands": "."}),
+    "points that are thousands": Case("a,b\n1.5,1.5\n2,1e5\n", {"thousands": "."}),
+    "thousands of large numbers": Case(
+        'a,b\n"18,446,744,073,709,551,615","18,446,744,073,709,551,616"\n1,1\n', {"thousands": ","}
+    ),
+    "comments": Case('#x\na,b#y\n#"z\n1,2#"\n"3#",4\n3,5 # 6\n\n', {"comment": "#"}),
+    "a comment behind a quote": Case('a,b\n"x"#c,1\n', {"comment": "#"}),
+    "escapes": Case(f'a,b\nx{SLASH},y,1\n"{SLASH}"",2\nz{SLASH}\nz,3\n{SLASH}"q,4\n', {"escapechar": SLASH}),
+    "escapes behind a quote": Case(f'a,b\n"x"{SLASH},2\n', {"escapechar": SLASH}),
+    "quotes that are not doubled": Case('a,b\n"x""y",1\n"z",2\n', {"doublequote": False}),
+    "quotes that are escaped": Case(
+        f'a,b\n"x{SLASH}"y{SLASH}{SLASH}",1\n', {"doublequote": False, "escapechar": SLASH}
+    ),
+    "blanks before cells": Case('a, b\n 1, "x, y"\n  NA,  z\n', {"skipinitialspace": True}),
+    "bytes that are replaced": Case("a,b\ncaf\udce9,1\n", {"encoding_errors": "replace"}),
+    "bytes that are ignored": Case("a,b\ncaf\udce9,1\n", {"encoding_errors": "ignore"}),
+    "another encoding": Case("a,b\ncafé,1\n", {"encoding": "latin-1"}, "latin-1"),
+    "two bytes a character": Case(
+        "x\na,b\ncafé,1\n#\n", {"encoding": "utf-16", "skiprows": 1, "comment": "#"}, "utf-16"
+    ),
+    "what does not matter": Case("a,b\n1,2\n", {"low_memory": True, "engine": "c", "nrows": None}),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_an_option_means_what_it_means_to_pandas(case: Case) -> None:
+    options = {name: value for name, value in case.options.items() if name != "low_memory"}
+    for part_bytes in (1, 7, None):
+        check(case.text.encode(case.encoding, "surrogateescape"), options, part_bytes=part_bytes)
+    check(case.text.encode(case.encoding, "surrogateescape"), options, part_bytes=3, batch_rows=2)
+
+
+# Any dialect, any file
+
+
+@st.composite
+def dialects(draw: st.DrawFn) -> Options:
+    """Draw how a file is written and read: marks that differ, and options that need not be said."""
+    options: Options = {"sep": draw(st.sampled_from([",", ";", "\t", "|"]))}
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "quotechar": st.just("'"),
+        "escapechar": st.sampled_from([SLASH, "^"]),
+        "comment": st.sampled_from(["#", "%"]),
+        "doublequote": st.booleans(),
+        "skipinitialspace": st.booleans(),
+        "thousands": st.sampled_from([",", ".", "_"]),
+        "decimal": st.sampled_from([",", "."]),
+        "na_values": st.sampled_from([["-"], ["x", "1"], [0, "y"], {"a": ["x", "2"]}, "z"]),
+        "keep_default_na": st.booleans(),
+        "na_filter": st.booleans(),
+        "true_values": st.sampled_from([["yes"], ["1", "y"]]),
+        "false_values": st.sampled_from([["no"], ["0", "n"]]),
+        "usecols": st.sampled_from([["a"], ["b", "a"], [1], [0, 2]]),
+    }
+    for name in draw(st.sets(st.sampled_from(sorted(optional)), max_size=5)):
+        options[name] = draw(optional[name])
+    return options
+
+
+CELLS = (
+    *("", "NA", "nan", "-", "x", "y", "yes", "no", "True", "false", "é", "a b", " 7", "0x10", "inf"),
+    *("0", "1", "2", "-5", "007", "1,234", "1.234", "1_0", "1,5", "2.5", "1.000,5", "1,000.5", "0.0", "1e3", "1e1,0"),
+    *("2024-01-02", "18446744073709551616", "18446744073709551615"),
+    *(
+        "with\nline",
+        "with\r\nline",
+        "it's",
+        'a "quote"',
+        "#no",
+        "50%",
+        "back\\slash",
+        "^",
+        "a,b",
+        "a;b",
+        "a|b",
+        "\ttab",
+    ),
+)
+ORDINARY = ("1", "2", "2.5", "x", "", "yes", "1,234", "True")
+
+
+def mark(options: Options, name: str, default: str = "") -> str:
+    return str(options.get(name) or default)
+
+
+def written(cell: str, options: Options, *, quoted: bool) -> str:
+    """Write a cell so that it is read as itself, where the dialect can say it at all; else something like it."""
+    quote, escape = mark(options, "quotechar", '"'), mark(options, "escapechar")
+    doubled = options.get("doublequote", True)
+    special = f"\r\n{options['sep']}{quote}{escape}{mark(options, 'comment')}"
+    if escape:
+        cell = cell.replace(escape, escape * 2)
+    if quoted or any(byte in cell for byte in special):
+        inner = cell.replace(quote, quote * 2 if doubled else f"{escape}{quote}" if escape else "")
+        return f"{quote}{inner}{quote}"
+    return cell
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[Options, str]:
+    """Draw a file of three columns in a drawn dialect."""
+    options = draw(dialects())
+    width = 3
+    cells = st.sampled_from(CELLS) | st.sampled_from(ORDINARY)
+    columns = draw(st.lists(st.lists(cells, min_size=1, max_size=3), min_size=width, max_size=width))
+    rows = draw(st.lists(st.tuples(*(st.sampled_from(column) for column in columns)), max_size=9))
+    comment = mark(options, "comment")
+    line_ends = draw(st.sampled_from([["\n"], ["\r\n"], ["\r"], ["\n", "\r\n", "\r"]]))
+    top = draw(st.lists(st.sampled_from(["report", "", 'of "this', '5" pipe', "'", "x,y", "#", "\\"]), max_size=2))
+    lines = [*top, options["sep"].join("abc")]
+    for row in rows:
+        quoted = draw(st.booleans())
+        lines.append(options["sep"].join(written(cell, options, quoted=quoted or not cell) for cell in row))
+        if comment and draw(st.booleans()):
+            lines[-1] += f"{comment} note {mark(options, 'quotechar', chr(34))}"
+        if draw(st.integers(0, 5)) == 0:
+            lines.append(draw(st.sampled_from(["", f"{comment}x" if comment else ""])))
+    if top:
+        options["skiprows"] = len(top)
+    ends = draw(st.lists(st.sampled_from(line_ends), min_size=len(lines), max_size=len(lines)))
+    for at, line in enumerate(top):
+        ends[at] = ends[at] if line else "\n"  # of a blank line that ends in "\r" pandas skips the next one, too
+    text = "".join(line + end for line, end in zip(lines, ends, strict=True))
+    if draw(st.booleans()):
+        text = text.rstrip("\r\n")
+    return options, draw(st.sampled_from(["", "\ufeff"])) + text
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    file=files(),
+    part_bytes=st.sampled_from([1, 2, 5, 20, 100, None]),
+    batch_rows=st.sampled_from([None, None, 1, 2, 5]),
+)
+def test_any_dialect_is_read_as_pandas_reads_the_whole_file(
+    file: tuple[Options, str], part_bytes: int | None, batch_rows: int | None
+) -> None:
+    options, text = file
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rows.csv")
+        path.write_bytes(text.encode())
+        try:
+            expected = by_pandas(path, options)
+        except (ValueError, pd.errors.ParserError):  # a quote of the top that is never closed
+            return
+        frame, bad = by_muster(path, options, part_bytes=part_bytes, batch_rows=batch_rows)
+    assert len(frame) + len(bad) == len(expected)
+    good = expected.loc[frame.index] if bad else expected
+    pd.testing.assert_frame_equal(frame, good, check_exact=True, check_index_type=False)
+
+
+# What is said when an option cannot be taken
+
+REFUSED = {
+    "nrows": (5, "nrows is not offered: a run is about every row."),
+    "index_col": (0, "index_col is not offered"),
+    "chunksize": (10, "batch_rows"),
+    "converters": ({"a": str}, "the function may do it"),
+    "on_bad_lines": ("skip", "rejects"),
+    "skip_blank_lines": (False, "too few cells"),
+    "usecols": (lambda name: name == "a", "is a function here"),
+    "skiprows": (lambda line: line == 1, "is a function here"),
+    "sep": (r"\s+", "one byte"),
+    "header": ([0, 1], "one name each"),
+    "names": (["a", "a"], "in it twice"),
+    "thousands": ("1", "no letter, digit"),
+    "comment": (",", "must differ"),
+    "encoding_errors": ("surrogateescape", "one of strict"),
+    "quoting": (2, "Say 0"),
+    "delimiters": (";", "There is no option delimiters"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_option_that_cannot_be_taken_is_refused_in_words(name: str) -> None:
+    value, words = REFUSED[name]
+    with pytest.raises(UsageError) as raised:
+        read_csv("rows.csv", **{name: value})  # type: ignore[arg-type]
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"usecols": ["a", "z"]}, "usecols names columns that the input has not: 'z'"),
+        ({"usecols": [7]}, "usecols names columns that the input has not: 7"),
+        ({"names": ["x"], "header": 0}, "names has 1 names, and the first row has 2 cells"),
+        ({"skiprows": 9}, "no header or row behind what skiprows=9"),
+        ({"skiprows": [3]}, "line 3 stands behind the first row"),
+    ],
+)
+def test_an_option_that_does_not_fit_the_file_is_refused_in_words(tmp_path: Path, options: Options, words: str) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
+    with pytest.raises(MusterError) as raised:
+        by_muster(tmp_path / "rows.csv", options)
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])
+def test_options_of_csv_are_refused_for_other_formats(tmp_path: Path, name: str) -> None:
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(UsageError, match="na_values: that is for CSV"):
+        run(same, tmp_path / name, tmp_path / "out.csv", workers=0, na_values=["-"])
+
+
+def same(df: pd.DataFrame) -> pd.DataFrame:
+    return df
+
+
+def test_the_command_line_takes_the_options_by_pandas_names(tmp_path: Path, muster: Muster) -> None:
+    (tmp_path / "f.py").write_text("def f(df):\n    return df.assign(kinds=' '.join(map(str, df.dtypes)))\n")
+    (tmp_path / "rows.csv").write_text(
+        "report\nday;land;sum;paid;note\n1;NA;1.234,5;yes;x\n-;SE;2;no;y;\n-;SE;2;no;'y;z'\n#end\n"
+    )
+    flags = "--sep ; --quotechar ' --skiprows 1 --comment # --decimal , --thousands . --na-values - --usecols 0,1,2,3"
+    flags += " --no-keep-default-na --true-values yes --false-values no"
+    ended = muster("run", "f.py:f", "rows.csv", "-o", "out.csv", *flags.split(), "--workers", "1", "--json")
+    assert ended.code == 4, ended.err
+    assert (ended.json["rows_out"], ended.json["bad_rows"]) == (2, 1)
+    kinds = "float64 str float64 bool"
+    assert (
+        tmp_path / "out.csv"
+    ).read_text() == f"day,land,sum,paid,kinds\n1.0,NA,1234.5,True,{kinds}\n,SE,2.0,False,{kinds}\n"
+    again = muster("run", "f.py:f", "rows.csv", "-o", "new.csv", "--header", "none", "--names", "a,b")
+    assert again.code == 1
+    assert "names has 2 names, and the first row has 1 cells" in again.err
+    odd = muster("run", "f.py:f", "rows.csv", "-o", "new.csv", "--skiprows", "x")
+    assert (odd.code, "--skiprows x: it must be" in odd.err) == (2, True)
+
+
+def test_a_run_is_not_resumed_under_other_rules_for_its_cells(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a\n" + "1\n" * 50 + "-\n")
+    options: dict[str, Any] = {"workers": 0, "strict": True, "part_bytes": 1, "dtype": {"a": "int"}}
+    with pytest.raises(MusterError):
+        run(same, tmp_path / "rows.csv", tmp_path / "out.csv", **options)
+    with pytest.raises(MusterError, match="reading was"):
+        run(same, tmp_path / "rows.csv", tmp_path / "out.csv", na_values="-", **options)
