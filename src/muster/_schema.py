@@ -6,7 +6,8 @@ order in which they first appear in the input, and a value is written in the for
 
 A kind is a short text that ``_formats`` makes of a column: a dtype, such as ``int64``, ``Int64``, ``str`` or
 ``object``; for datetimes and time spans, how fine they are shown: ``datetime s``, ``timespan D``. ``missing object`` is
-a column without a value, ``empty object`` one without a row: they leave the type to the other batches.
+a column without a value, ``empty object`` one without a row: they leave the type to the other batches. ``void str`` has
+no value either, but a type that tells of itself.
 """
 
 from collections.abc import Iterable
@@ -17,10 +18,9 @@ from typing import Final
 from muster._model import Outcome, Schema
 
 MISSING: Final = "missing "
+VOID: Final = "void "
 EMPTY: Final = "empty "
 ABSENT: Final = "missing column"
-
-_GAPS: Final = frozenset({ABSENT, *(MISSING + kind for kind in ("object", "float16", "float32", "float64"))})
 
 Key = tuple[int, int]
 """Where an outcome stands in the input."""
@@ -41,7 +41,7 @@ def form(kind: str, kinds: tuple[str, ...]) -> str:
     Empty: as they are. ``float64``: so that ``1`` is ``1.0``. Datetimes and time spans: how fine (``D s ms us ns``), or
     ``alone``: each by itself, because the column holds other things too.
     """
-    if kind.startswith((MISSING, EMPTY)):
+    if kind.startswith((MISSING, VOID, EMPTY)):
         return ""
     others = solid(kinds)
     if kind in _INTEGERS:
@@ -64,13 +64,13 @@ def _become_floats(kind: str, others: frozenset[str], *, has_gaps: bool) -> bool
 
 
 def solid(kinds: Iterable[str]) -> frozenset[str]:
-    """Keep the kinds that values have."""
-    return frozenset(kind for kind in kinds if not kind.startswith((MISSING, EMPTY)))
+    """Keep the kinds that say of which type a column is."""
+    return frozenset(kind.removeprefix(VOID) for kind in kinds if not kind.startswith((MISSING, EMPTY)))
 
 
 def has_gaps(kinds: Iterable[str]) -> bool:
-    """Tell whether the column has no value in some batch, and no type there that would have room for that."""
-    return not _GAPS.isdisjoint(kinds)
+    """Tell whether the column has no value in some batch, and no type there that has room for that."""
+    return any(kind.startswith(MISSING) for kind in kinds)
 
 
 def united(schemas: Iterable[Schema]) -> Schema:

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pyarrow as pa
 
 from muster._model import Schema
-from muster._schema import EMPTY, MISSING, by_column, form
+from muster._schema import EMPTY, MISSING, VOID, by_column, form
 
 from . import _moments
 from ._rows import from_result
+
+_SILENT: Final = frozenset({"object", "float16", "float32", "float64", "null"})
+"""Types that a column without a value has by chance: of a list of ``None``, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,13 @@ def _kind(dtype: Any, column: pa.ChunkedArray, *, is_shown: bool) -> str:  # noq
     kind = _name(dtype)
     if not len(column):
         return EMPTY + kind
-    if column.null_count == len(column):
+    has_values = column.null_count < len(column)
+    if not has_values and kind in _SILENT:
         return MISSING + kind
     fineness = _moments.form_of(column) if is_shown else None
-    if fineness is None:
-        return kind
-    return f"{'timespan' if pa.types.is_duration(column.type) else 'datetime'} {fineness}"
+    if fineness is not None:
+        kind = f"{'timespan' if pa.types.is_duration(column.type) else 'datetime'} {fineness}"
+    return kind if has_values else VOID + kind
 
 
 def _name(dtype: Any) -> str:  # noqa: ANN401 (likewise)
@@ -63,10 +67,8 @@ def _name(dtype: Any) -> str:  # noqa: ANN401 (likewise)
             return str(dtype).replace("uint", "UInt").replace("int", "Int")
         if pa.types.is_floating(dtype):
             return f"Float{dtype.bit_width}"
-        return "str" if pa.types.is_string(dtype) or pa.types.is_large_string(dtype) else "object"
-    if dtype.kind in "biuf":
-        return str(dtype.name)
-    return "str" if dtype.name in {"str", "string"} else "object"
+        return "object" if pa.types.is_nested(dtype) else str(dtype)
+    return str(dtype.name)
 
 
 def shaped(reply: Reply, schema: Schema) -> tuple[pa.Table, Sequence[str]]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from muster._schema import ABSENT, EMPTY, MISSING, form, numbered, solid
+from muster._schema import ABSENT, EMPTY, MISSING, VOID, form, numbered, solid
 from muster.errors import DataError
 
 from ._results import Reply
@@ -88,20 +88,24 @@ def _field(fields: Sequence[pa.Field], *, with_rows: int) -> pa.Field:
 
 
 def _telling(fields: Sequence[pa.Field]) -> list[pa.DataType]:
-    """List the types that count: of columns with values, else of those with rows, else of all."""
-    with_values = [field.type for field in fields if solid(_kinds(field))]
-    with_rows = [field.type for field in fields if any(kind.startswith(MISSING) for kind in _kinds(field))]
-    types = with_values or with_rows or [field.type for field in fields]
-    return types if with_values else ([kind for kind in types if not pa.types.is_null(kind)] or types)[:1]
+    """List the types that count: all of columns with values; where there are none, one of those that say most."""
+    for level in ("", VOID, MISSING, EMPTY):
+        types = [field.type for field in fields if any(_level(kind) == level for kind in _kinds(field))]
+        if types:
+            break
+    return types if not level else ([kind for kind in types if not pa.types.is_null(kind)] or types)[:1]
+
+
+def _level(kind: str) -> str:
+    return next((level for level in (VOID, MISSING, EMPTY) if kind.startswith(level)), "")
 
 
 def _wider(one: pa.DataType, other: pa.DataType, name: str) -> pa.DataType:
     """Find the type that holds the values of both."""
     if _is_number(one) and _is_number(other):
         return _wider_number(one, other)
-    mixes = {pa.types.is_decimal(kind) + 2 * pa.types.is_floating(kind) for kind in (one, other)}
-    if mixes == {1, 2}:  # Arrow would make decimals inexact
-        raise _refused(name, one, other)
+    if {pa.types.is_decimal(one), pa.types.is_decimal(other)} == {_is_number(one), _is_number(other)} == {True, False}:
+        raise _refused(name, one, other)  # Arrow would make decimals inexact
     if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz and other.tz:
         other = pa.timestamp(other.unit, one.tz)  # the same moments
     plain = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (one, other)]
@@ -133,9 +137,10 @@ def _wider_number(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 def _as_in_pandas(field: pa.Field) -> pa.DataType:
     """Make integers decimal that pandas would, because the column is missing in some batch."""
     kinds = tuple(_kinds(field))
-    if _is_number(field.type) and any(form(kind, kinds) == "float64" for kind in solid(kinds)):
+    telling = solid(kinds) or frozenset(kind.removeprefix(EMPTY) for kind in kinds if kind.startswith(EMPTY))
+    if _is_number(field.type) and any(form(kind, kinds) == "float64" for kind in telling):
         return pa.float32() if field.type == pa.float32() else pa.float64()
-    return field.type
+    return pa.float64() if pa.types.is_null(field.type) and ABSENT in kinds else field.type
 
 
 def _kinds(field: pa.Field) -> list[str]:
