@@ -30,12 +30,15 @@ class Shown(Protocol):
 
 
 @contextlib.contextmanager
-def show(*, quiet: bool, to: TextIO | None = None) -> Iterator[Shown]:
-    """Choose how to show a run: as a bar on a terminal, as lines elsewhere, not at all when ``quiet``."""
+def show(*, quiet: bool, is_live: bool = True, to: TextIO | None = None) -> Iterator[Shown]:
+    """Choose how to show a run: as a bar on a terminal, as lines elsewhere, not at all when ``quiet``.
+
+    It is not ``is_live`` where the function itself may want the terminal: a bar would wipe out a debugger's prompt.
+    """
     stream = to or sys.stderr
     if quiet:
         yield _Nothing()
-    elif stream.isatty():
+    elif is_live and stream.isatty():
         with _Bar(stream) as bar:
             yield bar
     else:

@@ -1,6 +1,7 @@
 """Call the user's functions on a batch, and find the rows that they cannot take."""
 
 import time
+from bdb import BdbQuit
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -177,6 +178,12 @@ class Steps:
             reply = reply_of(frame, nested=_NESTED[self.briefing.format])
         except UserCodeError:
             raise
+        except BdbQuit as error:
+            raise UserCodeError(
+                f"{step!r} stopped in a debugger, which was left or found no terminal: a worker has none. To debug,"
+                " type the same command with --workers 0 (in Python workers=0); to run it, take the breakpoint out.",
+                traced(error),
+            ) from error
         except MemoryError as error:
             if self.memory.is_not_of_the_rows:
                 raise

@@ -215,7 +215,7 @@ def _seconds(text: str) -> float:
 
 def _run(parsed: argparse.Namespace) -> int:
     pipeline = _pipeline_of(parsed)
-    with _show.show(quiet=parsed.quiet) as shown, _page(parsed) as with_page:
+    with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, _page(parsed) as with_page:
         result = pipeline.run(watch=lambda snapshot: shown.watch(with_page(snapshot)))
         shown.finish(result)
     if parsed.json:

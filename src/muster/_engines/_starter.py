@@ -26,6 +26,9 @@ counts for what the zygote imports in any case, and what the user says counts fo
 _KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
 """A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
 
+_SECONDS_IN_ORDER: Final = 5.0
+"""How long workers may take to run what is registered for their end, and to write what is left to be written."""
+
 _SECONDS_TO_END: Final = 2.0
 """It ends at once, unless it is still loading what it was told to: then it has no workers yet, and is killed."""
 
@@ -40,7 +43,7 @@ class Zygote:
         environment = {**_KEEP_MEMORY, **os.environ, **SINGLE_THREADED}
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
-                [sys.executable, "-P", "-c", _MAIN, str(theirs.fileno()), ahead, *sys.path],
+                [sys.executable, *_interpreter_flags(), "-P", "-c", _MAIN, str(theirs.fileno()), ahead, *sys.path],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what the user's function prints must not mix with muster's own standard output
@@ -52,6 +55,16 @@ class Zygote:
         """Tell whether it lives, and one that is started now would find the same surroundings."""
         return self._process.poll() is None and self._surroundings == _surroundings()
 
+    def dismiss(self) -> None:
+        """Have its workers, whose pipes have ended, end in order; end what is left of them after a while."""
+        try:
+            with contextlib.suppress(OSError):
+                self.control.settimeout(_SECONDS_IN_ORDER)
+                self.control.sendall(b"E")
+                self.control.recv(1)
+        finally:
+            self.end()
+
     def end(self) -> None:
         """End it, its workers, and whatever the user's function started in their process groups."""
         self.control.close()  # it then ends all that it knows of, and itself
@@ -61,6 +74,11 @@ class Zygote:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
+
+
+def _interpreter_flags() -> list[str]:
+    """Repeat what this interpreter was started with: ``-O``, ``-W error``, ``-X utf8`` and the like."""
+    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 (as multiprocessing does)
 
 
 def _surroundings() -> tuple[str, list[str], dict[str, str]]:

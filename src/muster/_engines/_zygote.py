@@ -1,25 +1,31 @@
 """Fork workers from a process that has imported what they need and never starts a thread.
 
 ``main`` reads a setup from a socket, imports what it says, then obeys: a byte ``F`` with a socket forks a worker that
-serves it; ``W`` and a process id ends that worker, if it has not ended, and answers with its status. The end of the
-socket ends it and its workers, and the kernel ends them when it is killed.
+serves it; ``W`` and a process id ends that worker, if it has not ended, and answers with its status; ``E`` waits for
+workers that know already that they shall end. The end of the socket ends it and its workers at once, and the kernel
+ends them when it is killed.
 """
 
 import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import mmap
 import os
 import pickle
+import select
 import signal
 import socket
 import struct
 import sys
+import time
+import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Any, Final, NoReturn, TextIO
 
+from ._leaving import leave
 from ._limit import is_over, kill_when_over, new_page
 from .base import portable
 
@@ -33,12 +39,20 @@ MEMORY_RAN_OUT: Final = 112
 _IDLE: Final = "muster:idle"
 _SET_PARENT_DEATH_SIGNAL: Final = 1
 _SET_NAME: Final = 15
+_SET_CHILD_SUBREAPER: Final = 36
+_TICK: Final = 0.001
+_LEAVE_SECONDS: Final = 1.0
+"""How long a worker that is replaced may take to end."""
+
+_ORPHANS_SECONDS: Final = 0.5
 
 
 def main(descriptor: str, ahead: str) -> None:
     """Set up, then fork a worker whenever asked, until the socket ends; load ``ahead`` before the setup is there."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=int(descriptor))
+    _adopt_orphans()
+    sys.stdout, sys.stderr = (_by_lines(stream) for stream in (sys.stdout, sys.stderr))
     gc.disable()  # what is imported stays: looking through it for garbage again and again takes longer than the rest
     with contextlib.suppress(Exception):  # whatever is wrong is said when the setup asks for it again
         importlib.import_module(ahead)
@@ -58,8 +72,17 @@ def main(descriptor: str, ahead: str) -> None:
         elif command == b"W":
             (pid,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
             control.sendall(PID.pack(_end(pid, pages.pop(pid))))
+        elif command == b"E":
+            _wait_for_all(control, list(pages))
         else:
             _end_all(pages)
+
+
+def _by_lines(stream: TextIO) -> TextIO:
+    """Write each line at once and whole, also with PYTHONUNBUFFERED: workers print side by side, and may die."""
+    if not isinstance(stream, io.TextIOWrapper):  # it is closed
+        return stream
+    return open(stream.fileno(), "w", 1, stream.encoding, stream.errors, closefd=False)
 
 
 def _frame(control: socket.socket) -> bytes:
@@ -71,21 +94,46 @@ def _frame(control: socket.socket) -> bytes:
 
 
 def _end(worker: int, page: mmap.mmap) -> int:
-    """End a worker with what it started, if it has not ended; tell its status.
+    """Wait for the end of a worker whose pipe has ended; end what it started, and tell its status.
 
     SIGKILL does no harm to one that has ended, and is needed for one that only closed its pipe.
     """
-    os.killpg(worker, signal.SIGKILL)
-    _, status = os.waitpid(worker, 0)
+    deadline = time.monotonic() + _LEAVE_SECONDS
+    while (status := _status_of(worker)) is None:
+        if time.monotonic() > deadline:
+            os.killpg(worker, signal.SIGKILL)
+        time.sleep(_TICK)
     return signal.SIGALRM if is_over(page) else status
 
 
-def _end_all(workers: Iterable[int]) -> None:
+def _status_of(worker: int) -> int | None:
+    """Tell the status of a worker that has ended, and end what it started; ``None`` where it has not."""
+    ended, status = os.waitpid(worker, os.WNOHANG)
+    if not ended:
+        return None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker, signal.SIGKILL)
+    return status
+
+
+def _wait_for_all(control: socket.socket, workers: list[int]) -> NoReturn:
+    """Wait for all workers to end, until the socket ends; then end what is left."""
+    while workers and not select.select([control], [], [], _TICK)[0]:
+        workers = [worker for worker in workers if _status_of(worker) is None]
+    _end_all(workers)
+
+
+def _end_all(workers: Iterable[int]) -> NoReturn:
     """End this process and its workers, with what they started."""
     for worker in workers:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(worker, signal.SIGKILL)
-    os.killpg(0, signal.SIGKILL)
+    deadline = time.monotonic() + _ORPHANS_SECONDS
+    with contextlib.suppress(ChildProcessError):  # there are none any more
+        while time.monotonic() < deadline:
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(_TICK)
+    os._exit(0)
 
 
 def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mmap) -> int:  # noqa: ANN401 (a MakeBody, from a pickle)
@@ -94,20 +142,27 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mm
         os.setpgid(pid, pid)  # here as well as there, or it could be ended before it has a group
         os.close(descriptor)
         return pid
-    status = 1
+    status, end = 1, _nothing
     try:
         os.setpgid(0, 0)  # so that what the user's function starts ends with this worker
         control.close()
         kill_when_over(page)
         _die_with(parent)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # it interrupts a call when the run is stopped
         _shuffle()
         pipe = Connection(descriptor)
         os.register_at_fork(after_in_child=pipe.close)  # a child that held it would hide a worker's death
-        status = serve(pipe, make_body())
+        body = make_body()
+        end = body.end
+        status = serve(pipe, body)
+    except Exception:  # noqa: BLE001 (whoever starts workers tells where to read this)
+        traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        leave(status, end=end)
+
+
+def _nothing() -> None:
+    """Let go of nothing."""
 
 
 def _shuffle() -> None:
@@ -124,6 +179,12 @@ def _die_with(parent: int) -> None:
             os._exit(1)
 
 
+def _adopt_orphans() -> None:
+    """Become the parent of what workers leave behind, on Linux: a process 1 that is no init would keep it for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
+
+
 def _namer() -> Callable[[str], object]:
     """Make what tells the kernel the name of this process; elsewhere than on Linux nobody is told."""
     if sys.platform != "linux":
@@ -133,10 +194,10 @@ def _namer() -> Callable[[str], object]:
 
 
 def serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Body)
-    """Answer requests from a pipe, in order, until it ends, or memory runs out; return the exit status."""
+    """Answer requests from a pipe, in order, until it ends, SIGINT comes or memory runs out; return the exit status."""
     call_it = _namer()
-    pipe.send(os.getpid())
-    with contextlib.suppress(EOFError, ConnectionError):
+    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        pipe.send(os.getpid())
         while True:
             call_it(_IDLE)
             ticket, request = pipe.recv()

@@ -125,7 +125,7 @@ class Engine(Protocol):
         """Wait, at most ``timeout`` seconds, until something happened. Raises ``EngineError`` when nothing can."""
 
     def close(self) -> None:
-        """End all workers at once, busy or not."""
+        """End all workers, busy ones interrupted; after a few seconds they are killed."""
 
 
 def portable(error: Exception) -> Exception:

@@ -220,11 +220,14 @@ class CoresEngine:
         return events
 
     def close(self) -> None:
-        """Kill the workers, which hold nothing that is not journaled or thrown away, and the zygote."""
+        """Have the workers end in order, and the zygote: what they are on is interrupted, as by Ctrl-C."""
         for worker in list(self._live.values()):
+            if worker.tickets and worker.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGINT)
             self._forget(worker)
         self._selector.close()
-        self._zygote.end()
+        self._zygote.dismiss()
 
 
 def _lost(worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Event]:
