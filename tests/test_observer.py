@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from muster._engines.base import Joined, Left, Told
+from muster._engines.base import Began, Joined, Left, Told
 from muster._model import Outcome, Part, Reason, Seconds, Task
 from muster._observer import Observer
 from muster._progress import Progress
@@ -174,3 +174,50 @@ def test_the_pace_of_a_run_forgets_what_was_long_ago() -> None:
         scene.do("1", 9, 1.0)
         scene.look(1.0)
     assert scene.observer.rows_per_second == 9.0
+
+
+def test_a_try_that_ended_with_its_worker_counts_with_its_time_and_rows() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    scene.observer.calls.submitted(Task(7, 0, 1, 0, 0, 9, 0, 9, 3, 9))
+    scene.observer.hear(Began(7, "1"))
+    scene.clock.reach(8.0)
+    scene.observer.lost(7, "killed")
+    scene.look()
+    (retried,), (event,) = scene.all("retried"), scene.all("measured")
+    assert (retried["worker"], retried["seconds"], retried["row"], retried["rows"]) == ("1", 8.0, 3, 6)
+    spent = scene.observer.spent
+    assert (spent.lost, spent.there, spent.busy) == (8.0, 8.0, 8.0)
+    assert event["workers"]["1"][0] == 0
+    assert event["workers"]["1"][6][-1] == 8.0
+
+
+def test_a_call_that_hangs_is_remarked_upon_once_and_journaled_at_once() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    scene.do("1", 5, 0.1)
+    scene.observer.calls.submitted(Task(2, 0, 1, 0, 0, 9, 0, 9, 3, 9))
+    scene.observer.hear(Began(2, "1"))
+    said = []
+    for _ in range(12):
+        scene.look(0.5)
+        said.append(scene.observer.remark())
+    (remark,) = filter(None, said)
+    assert said.index(remark) == 9
+    assert "worker 1 has been at rows 3 to 8" in remark
+    assert "--timeout 60s" in remark
+    assert [bool(event["held"]) for event in scene.all("measured")] == [False, True]
+    assert scene.observer.snapshot("working", scene.progress, run="", rows_total=9, workers=1).seconds_left is None
+
+
+def test_workers_count_for_as_long_as_they_were_there() -> None:
+    scene = Scene()
+    for worker, at in (("1", 0.0), ("2", 1.0)):
+        scene.clock.reach(at)
+        scene.observer.hear(Joined(worker, "here"))
+    scene.clock.reach(4.0)
+    scene.observer.hear(Left("1", "killed"))
+    scene.clock.reach(6.0)
+    scene.observer.hear(Joined("1", "here"))
+    scene.clock.reach(7.0)
+    assert scene.observer.spent.there == 4.0 + 1.0 + 6.0

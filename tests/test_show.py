@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from muster._model import MachinePace, Snapshot
-from muster._show import left, show
+from muster._model import MachinePace, Result, Snapshot
+from muster._show import left, show, summary
 
 
 class Terminal(io.StringIO):
@@ -68,6 +68,35 @@ def test_money_bad_rows_and_why_it_waits_are_told_where_there_is_anything_to_tel
     text = drawn(snapshot(dollars=1.234, bad_rows=3, waiting_for="the last task is with its worker"), monkeypatch)
     assert "4 workers, 3 bad, $1.23 so far; the last task is with its worker" in text
     assert "$" not in drawn(snapshot(), monkeypatch)
+
+
+def test_a_call_that_hangs_stands_where_nobody_can_say_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = "worker 2 has been at rows 50 to 89 of rows.csv for 20 s"
+    text = drawn(snapshot(seconds_left=None, held=held), monkeypatch)
+    assert f"250 of 1,000 rows, {held}, 4 workers" in text
+    assert "left" not in text
+
+
+@pytest.mark.parametrize(
+    ("spent", "said"),
+    [
+        ({"function_seconds": 99.4}, "99% of the workers' time was your function."),
+        (
+            {"function_seconds": 10.0, "sorting_seconds": 5.0, "lost_seconds": 80.0},
+            (
+                "10% of the workers' time was your function, 5% went into sorting out bad rows,"
+                " 80% was lost to crashes and time limits."
+            ),
+        ),
+    ],
+)
+def test_the_end_says_where_the_time_went_as_shares_of_all_the_time_workers_were_there(
+    spent: dict[str, float], said: str
+) -> None:
+    result = Result(10, 7, 1, 1, 0, 2, 1, 50.0, 0.2, "out.csv", "out.csv.rejects.jsonl", 0.0)
+    told = summary(result, snapshot(worker_seconds=100.0, **spent)).splitlines()
+    assert told[1] == said
+    assert "2 rows were dropped by the function." in told
 
 
 def test_a_note_stands_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -168,6 +169,40 @@ def test_a_server_that_is_gone_is_told_calmly_and_found_again(browser: Browser, 
             expect(page.locator("#connection")).to_have_text("", timeout=15_000)
             expect(page.locator("#progress dd").first).to_contain_text(f"{story.rows_done:,}")
         context.close()
+
+
+def test_a_server_that_is_silent_is_noticed(browser: Browser, tmp_path: Path) -> None:
+    story = going(tmp_path)
+    with serving(story.run) as served:
+        context = browser.new_context()
+        page = context.new_page()
+        page.clock.install()
+        page.goto(served.url)
+        page.wait_for_function("source.readyState === EventSource.OPEN")
+        served.process.send_signal(signal.SIGSTOP)
+        try:
+            page.clock.run_for(20_000)
+            expect(page.locator("#connection")).to_contain_text("No news since")
+        finally:
+            served.process.send_signal(signal.SIGCONT)
+        context.close()
+
+
+def test_a_tab_that_nobody_sees_keeps_its_title(browser: Browser, tmp_path: Path) -> None:
+    story = going(tmp_path)
+    with serving(story.run) as served, opened(browser, served.url) as found:
+        page = found.page
+        seen, title = rows_of(page), page.title()
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+            "document.dispatchEvent(new Event('visibilitychange'));"
+        )
+        story.at += 1
+        story.work(12)
+        expect(page).not_to_have_title(title, timeout=15_000)
+        assert rows_of(page) == seen
+        page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'));")
+        expect(page.locator("#progress dd").first).to_contain_text(f"{story.rows_done:,}")
 
 
 @pytest.mark.parametrize("make", [going, rejecting, large, resumed, stopped])

@@ -63,12 +63,14 @@ def test_a_run_with_a_page_tells_where_and_the_page_is_told_the_end(tmp_path: Pa
         url = first_line(process.stderr, r"^muster: Watch at (http://127\.0\.0\.1:\d+/)(runs/.+)$")
         stream = Streamed(Served(process, "", url[1]), f"/{url[2]}/events")
         seen = stream.next()
-        while "working" not in seen["head"]:
+        while ">running<" not in seen["head"]:
             seen |= stream.next()
         (tmp_path / "hold").unlink()
         seen |= rest_of(stream)
-        out, _ = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=30)
     assert process.returncode == 0
+    run = url[2].removeprefix("runs/")
+    assert f"To see it again: muster watch {run}, or as one file: muster report {run} -o report.html" in err
     assert json.loads(out.splitlines()[-1])["rows_in"] == ROWS
     assert "finished" in seen["head"]
     assert "1,000" in seen["progress"]
@@ -127,5 +129,11 @@ def test_runs_tells_what_became_of_each(muster: Muster, tmp_path: Path) -> None:
         "20261124-070000-d1ed": "finished",
         "20261124-060000-570b": "running",  # its process, which is this one, lives
     }
+    assert {run: one["status"] for run, one in found.items()} == {
+        "20261124-070000-d1ed": "finished",
+        "20261124-060000-570b": "failed",
+    }
     assert "rows_in" not in found["20261124-060000-570b"]
-    assert "finished" in muster("runs").out
+    listed = muster("runs").out
+    assert "finished" in listed
+    assert "failed" in listed

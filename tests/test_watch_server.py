@@ -141,6 +141,23 @@ def test_changes_are_pushed_and_nothing_else(tmp_path: Path) -> None:
         assert "plan" not in changed or changed["plan"] != first["plan"]
 
 
+def test_a_page_that_nobody_sees_is_told_its_title_alone(tmp_path: Path) -> None:
+    story = going(tmp_path)
+    with serving() as served, streaming(served, f"/runs/{story.run}/events?only=title") as stream:
+        before = stream.next()
+        assert before.keys() == {"title"}
+        story.at += 1
+        story.work(8)
+        assert stream.next().keys() == {"title"}
+
+
+def test_a_server_says_that_it_is_there_where_nothing_changes(tmp_path: Path) -> None:
+    story = rejecting(tmp_path)
+    with serving() as served, streaming(served, f"/runs/{story.run}/events") as stream:
+        stream.next()
+        assert [stream.answer.readline() for _ in range(3)] == [b"\n", b"event: alive\n", b"data: {}\n"]
+
+
 def test_a_stream_goes_on_when_the_journal_moves_to_the_archive(tmp_path: Path) -> None:
     story = going(tmp_path)
     with serving() as served, streaming(served, f"/runs/{story.run}/events") as stream:

@@ -124,7 +124,7 @@ class Story:
     ) -> None:
         self.rows_done = min(self.rows_done + sum(one.rows_in for one in measured.workers.values()), self.rows_total)
         self.bad_rows += sum(one.bad_rows for one in measured.workers.values())
-        self.rows_out += sum(one.rows_out for one in measured.workers.values())
+        self.rows_out = min(self.rows_out + sum(one.rows_out for one in measured.workers.values()), self.rows_done)
         for worker, one in measured.workers.items():
             self.lately.now.add(self.workers[worker], rows=one.rows_in, seconds=one.seconds.total)
         self.lately.end_span(self.at - self.told)

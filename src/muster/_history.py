@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -134,7 +134,8 @@ def find(run: str | None) -> Known:
 def runs() -> Iterator[dict[str, Any]]:
     """Yield what is known of each run, newest first: ``run state status at target inputs output``.
 
-    ``status`` is the word that pages use for it. Those that finished also have the fields of ``--json``.
+    ``status`` is the word that pages use for it. Those that finished also have the fields of ``--json``, and
+    ``seconds_at_work``: of all attempts.
     """
     for one in known():
         with contextlib.suppress(OSError, KeyError, TypeError):  # one that is damaged costs its own line
@@ -143,10 +144,14 @@ def runs() -> Iterator[dict[str, Any]]:
 
 def _summed_up(one: Known) -> dict[str, Any]:
     events: dict[str, Event] = {}
+    processes: set[tuple[int, Any]] = set()
     for event in replay(one.journal, without=ONLY_TO_RESUME | {"measured"}):
         events.pop(event["event"], None)  # so that the last event is the last
         events[event["event"]] = event
+        if event["event"] == "attempt":
+            processes.add((event["pid"], event.get("born")))
     started, last = events["started"], [*events][-1]
+    finished = events.get("finished") if one.state is State.FINISHED else None
     error = events["stopped"]["error"] if last == "stopped" else None
     return {
         "run": one.run,
@@ -157,8 +162,28 @@ def _summed_up(one: Known) -> dict[str, Any]:
         "inputs": started["job"]["inputs"],
         "output": started["job"]["output"],
         **({"accepted": events["accepted"]["changes"]} if "accepted" in events else {}),
-        **(events["finished"]["result"] if one.state is State.FINISHED and "finished" in events else {}),
+        **(_result(one, finished["result"], processes=len(processes)) if finished else {}),
     }
+
+
+def _result(one: Known, result: dict[str, Any], *, processes: int) -> dict[str, Any]:
+    """Tell what a run came to, and how long it was at work in all its attempts: ``seconds`` are those of the last."""
+    seconds = round(at_work(one.events()), 3) if processes > 1 else result.get("seconds")
+    return {**result, "seconds_at_work": seconds}
+
+
+def at_work(events: Iterable[Event]) -> float:
+    """Add up how many seconds there were, from the first event to the last, without those between two processes."""
+    seconds, last, process = 0.0, 0.0, None
+    for event in events:
+        at = event.get("at", last)
+        is_another = event["event"] == "attempt" and process not in {None, (event["pid"], event.get("born"))}
+        if event["event"] == "attempt":
+            process = event["pid"], event.get("born")
+        if last and not is_another:
+            seconds += max(at - last, 0.0)
+        last = max(at, last)
+    return seconds
 
 
 def _archive() -> Path:

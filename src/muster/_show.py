@@ -153,7 +153,10 @@ def summary(result: Result, last: Snapshot | None) -> str:
     if last is not None and last.worker_seconds:
         lines.append(_where_time_went(last))
     if result.resumed_parts:
-        lines.append(f"{result.resumed_parts:,} of {result.parts:,} parts were done by an earlier attempt.")
+        lines.append(
+            f"{result.resumed_parts:,} of {result.parts:,} parts were done by an earlier attempt, whose time these"
+            " figures leave out."
+        )
     dropped = result.rows_in - result.rows_out - result.bad_rows
     if dropped > 0:
         lines.append(f"{plural(dropped, 'row')} {'was' if dropped == 1 else 'were'} dropped by the function.")
@@ -200,7 +203,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
             " | ".join(step[0] for step in run["target"]),
             f"{run['rows_in']:,}" if "rows_in" in run else "-",
             f"{run['bad_rows']:,}" if "bad_rows" in run else "-",
-            duration(run["seconds"]) if "seconds" in run else "-",
+            duration(run["seconds_at_work"]) if "seconds_at_work" in run else "-",
             str(run["output"]),
         )
         for run in runs

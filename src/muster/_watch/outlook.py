@@ -78,7 +78,7 @@ def _of_its_work(look: Look) -> list[Remark]:
         found.append(Remark("warning", told[0].upper() + told[1:]))
     elif look.view.waiting_for and look.is_going and not look.is_starting:
         found.append(Remark("plain", f"Waiting: {look.view.waiting_for}."))
-    use = processor(look.machines)
+    use = processor(look)
     if use is not None and use.remark:
         found.append(Remark(use.kind, use.remark))
     return found

@@ -1,11 +1,10 @@
 """How much of a processor workers get: whether a computer is crowded, or the function waits for something else."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from muster import _words as words
-from muster._watch.look import MachineRow
+from muster._watch.look import Look
 
 _LITTLE: Final = 0.6
 """Of a core: a worker that gets less is slow for a reason outside the function's own computing."""
@@ -24,8 +23,9 @@ class Use:
     remark: str = ""
 
 
-def processor(rows: Sequence[MachineRow]) -> Use | None:
+def processor(look: Look) -> Use | None:
     """Add up what the workers of all machines used; ``None`` where no task has told."""
+    rows = look.machines
     used, busy = sum(row.cpu for row in rows), sum(row.at_tasks for row in rows)
     if not busy:
         return None
@@ -37,7 +37,8 @@ def processor(rows: Sequence[MachineRow]) -> Use | None:
     if load.cpu <= _FULL:
         said = f"Workers use {words.share(share)} of a core each: your function waits, for network, disk or sleep."
         return Use(share, "plain", said)
-    workers = max(row.there or row.workers for row in rows)
+    counts = [row.there or row.workers for row in rows]
+    workers = sum(counts) if look.is_one_computer else max(counts)
     others = load.cpu - share * workers / load.cores
     each = f"workers get {words.share(share)} of a core each"
     if others > _MUCH:
