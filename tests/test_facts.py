@@ -24,7 +24,7 @@ def step(df):
         kept = [twice(value) for value in df if value < LIMIT]
     except ValueError:
         kept = []
-    return Keeps().use(kept), WORDS
+    return Keeps().use(value=kept), WORDS
 def unused():
     return 1
 """

@@ -37,7 +37,7 @@ def statements(code: types.CodeType) -> list[object]:
         if before is not None and _is_docstring(before, one):
             del listed[-2:]
         elif one.opcode in _CONSTANTS:
-            listed += one.opname, one.argval
+            listed += one.opname, code.co_consts[one.arg or 0]  # dis itself does not look up all of them
         elif one.opcode in _JUMPS:
             listed += one.opname, at(one.argval)
         else:

@@ -18,7 +18,7 @@ from muster._journal import Event, abridge, replay
 from muster.errors import UsageError
 
 _KEPT: Final = 100
-ONLY_TO_RESUME: Final = frozenset({"surveyed", "kept", "dropped", "moved", "regrown"})
+ONLY_TO_RESUME: Final = frozenset({"surveyed", "kept", "dropped", "moved", "regrown", "read", "wrote"})
 """What tells where rows lie, an event for each task: a finished run needs it no more."""
 
 

@@ -337,6 +337,19 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file that the user's code read: its size, when it was written, in nanoseconds, and a digest unless it is large.
+
+    One that was looked for in vain has the size -1.
+    """
+
+    path: str
+    size: int = -1
+    modified: int = 0
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a task gave back: its rows accounted for, its pieces, and what its output looked like."""
 
@@ -364,6 +377,10 @@ class Outcome:
     """Columns whose values did not fit the inferred type, with the kinds that were seen; then nothing was written."""
     fault: Fault | None = None
     """Why not a row is done, and none is rejected either: it seems to be the function's fault."""
+    read_files: tuple[DataFile, ...] = ()
+    """Files that the user's code in this worker has read, and of which it has not told yet."""
+    written_files: tuple[str, ...] = ()
+    """Files that it has written, likewise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,16 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from muster._data_files import changed_files, of_event
 from muster._facts import ODD
 from muster._grown import follow
 from muster._journal import Event, as_outcome, replay
-from muster._model import Column, Dialect, Job, Outcome, Part, Place, Reading, Regrown, Result, Source
+from muster._model import Column, DataFile, Dialect, Job, Outcome, Part, Place, Reading, Regrown, Result, Source
 from muster._targets import Described
 from muster._urls import is_remote
 from muster.errors import ResumeError
@@ -32,6 +33,8 @@ class Past:
     kept: Kept = field(default_factory=dict)
     moved: dict[str, Place] = field(default_factory=dict)
     """Where pieces lie that no longer have a file of their own."""
+    files: dict[str, DataFile] = field(default_factory=dict)
+    """Files that the user's code has read."""
     finished: Event | None = None
     """How the run ended, if all that was left to do then was to tidy up."""
 
@@ -54,8 +57,8 @@ class Past:
         match event["event"]:
             case "started":
                 self.run, self.job = event["run"], event["job"]
-            case "accepted":
-                self.job = event["job"]
+            case "accepted" | "read" | "wrote" as kind:
+                self._depend(kind, event)
             case "attempt" | "finished" as kind:
                 self.attempts += kind == "attempt"
                 self.finished = event if kind == "finished" else None
@@ -74,6 +77,20 @@ class Past:
                 self._drop(event["first"], event["last"], event["lo"])
             case _:
                 pass
+
+    def _depend(self, kind: str, event: Event) -> None:
+        """Know what the rows depend on from now on."""
+        if kind == "read":
+            self.files[event["path"]] = of_event(event)
+            return
+        if kind == "accepted":
+            self.job = event["job"]
+        self.accept([event["path"]] if kind == "wrote" else event["files"])
+
+    def accept(self, paths: Iterable[str]) -> None:
+        """Compare these files no more."""
+        for path in paths:
+            self.files.pop(path, None)
 
     def _keep(self, event: Event) -> None:
         """Take an outcome over, unless an earlier version wrote it, which did not say what its rows look like."""
@@ -151,24 +168,33 @@ def _normal(path: str) -> str:
     return path if is_remote(path) else os.path.normpath(path) + ("/" if path.endswith("/") else "")
 
 
-def check_same(before: Event, now: Event, *, folder: str, accept: bool) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has changed since an unfinished run, in words; ``files`` are the paths of what was written again."""
+
+    texts: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+def check_same(past: Past, now: Event, *, folder: str, accept: bool) -> Changes:
     """Tell what has changed since an unfinished run, where that is to be accepted.
 
     Raises ``ResumeError`` where it is not, or where the rows of that run are not among those of this one.
     """
-    for difference in differences_of_rows(before, now):
+    for difference in differences_of_rows(past.job, now):
         raise ResumeError(
             f"{folder!r} holds an unfinished run of another job: {difference}. To go on with that run, restore what it"
             " had; to start over, type the command again with --fresh."
         )
-    changes = list(changed_facts(before["facts"], now["facts"]))
+    files = dict(changed_files(past.files))
+    changes = (*changed_facts(past.job["facts"], now["facts"]), *files.values())
     if changes and not accept:
         raise ResumeError(
             f"{folder!r} holds an unfinished run, and its rows depend on what is not the same now: {_listed(changes)}."
             " To go on with that run, restore what it had. To start over, type the command again with --fresh. To go on"
             " all the same, with rows of both in one output, type it with --accept-changes."
         )
-    return changes
+    return Changes(changes, tuple(files))
 
 
 def _listed(changes: Sequence[str]) -> str:

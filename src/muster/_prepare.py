@@ -11,7 +11,7 @@ from muster._history import forget
 from muster._inputs import Inputs
 from muster._model import Job, Outcome, Part
 from muster._output import Work
-from muster._past import Past
+from muster._past import Changes, Past
 from muster._targets import Describe
 
 Write = Callable[..., None]
@@ -31,8 +31,7 @@ class Preparation:
         self._given_up = ""
         self._has_looked = False
         self.run_id = ""
-        self.accepted: list[str] = []
-        """What has changed since an earlier attempt, and is accepted."""
+        self.accepted = Changes()
         self.fingerprint: dict[str, Any] = {}
         self.packages: dict[str, str] = {}
         """What the steps import, with versions; asked only where a machine may have others."""
@@ -64,7 +63,8 @@ class Preparation:
                 self._work.clear()
             return Past()
         folder = str(self._work.folder)
-        self.accepted = _past.check_same(past.job, self.fingerprint, folder=folder, accept=options.accept_changes)
+        self.accepted = _past.check_same(past, self.fingerprint, folder=folder, accept=options.accept_changes)
+        past.accept(self.accepted.files)
         return past
 
     def start_over(self, past: Past) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from muster import _actions
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
 from muster._calls import Calls
+from muster._data_files import DataFiles
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing
@@ -94,6 +95,11 @@ class _Runner:
         self._run_id = ""
         self._access: Access | None = None
         self._observer = self._observe()
+        self._files = self._data_files(Past())
+
+    def _data_files(self, past: Past) -> DataFiles:
+        """Know the files that earlier attempts have read, but for those that were accepted to have changed."""
+        return DataFiles(past.files, write=self._write, told=lambda text: self._hear(Told(text)))
 
     def _observe(self, **of_cluster: Any) -> Observer:  # noqa: ANN401 (prices and renewals, where there are any)
         calls = Calls([source.name for source in self._sources], limit=self._job.options.timeout)
@@ -167,9 +173,11 @@ class _Runner:
             self._begin_attempt(past.attempts)
             for early in self._early:
                 journal.write(**early)
-            if changes := self._prepared.accepted:
-                self._write("accepted", changes=changes, job=self._prepared.fingerprint)
-                self._say(self._phase, note=f"going on although this has changed: {'; '.join(changes)}")
+            if (changes := self._prepared.accepted).texts:
+                told = {"changes": changes.texts, "files": changes.files, "job": self._prepared.fingerprint}
+                self._write("accepted", **told)
+                self._say(self._phase, note=f"going on although this has changed: {'; '.join(changes.texts)}")
+            self._files = self._data_files(past)
             with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
                 note(self._run_id, self.work.journal)
             with self._telling_why_it_stops():
@@ -322,6 +330,8 @@ class _Runner:
             self._finish.tidy()
 
     def _on(self, progress: Progress, event: Event) -> list[_actions.Action]:
+        if isinstance(event, Done):
+            self._files.take(event.answer.read_files, event.answer.written_files)
         match event:
             case Done(ticket, outcome) if self._finish.is_stale(outcome):
                 self._observer.calls.forget(ticket)

@@ -87,6 +87,8 @@ class Loaded:
         """Begin with none."""
         self._functions: dict[Target, Callable[[Any], object]] = {}
         self._path = list(sys.path)
+        self.modules: frozenset[str] = frozenset()
+        """Names of the modules that were there when the last function was loaded."""
         _at_work.append(self)
 
     def end(self) -> None:
@@ -112,6 +114,7 @@ class Loaded:
         """Load a target, or take what it was loaded as before."""
         if target not in self._functions:
             self._functions[target] = _made(target)
+            self.modules = frozenset(sys.modules)
         return self._functions[target]
 
 

@@ -19,6 +19,7 @@ from muster._formats._results import Reply, shaped
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
+from muster._listening import Ear
 from muster._model import Briefing, Column, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
@@ -47,6 +48,7 @@ class Worker:
         self._briefing: Briefing | None = None
         self._vitals = Vitals()
         self._loaded = Loaded()
+        self._ear = Ear()
 
     def brief(self, briefing: bytes) -> None:
         """Take a pickled ``Briefing`` for the tasks that follow."""
@@ -58,8 +60,21 @@ class Worker:
 
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a task, or any question with an answer)
         """Run a task, or answer a question."""
-        with self._loaded.used():
-            return self._answered(request)
+        with self._loaded.used(), self._ear.listening():
+            answer = self._answered(request)
+        return self._with_files(answer) if isinstance(answer, Outcome) else answer
+
+    def _with_files(self, outcome: Outcome) -> Outcome:
+        """Add to an outcome which files the user's code has opened; most tasks open none."""
+        briefing = self._briefing
+        if briefing is None:
+            return outcome
+        folder = str(Path(briefing.folder).parent.parent)
+        inputs = {source.path for source in briefing.sources}
+        read, written = self._ear.tell(besides=inputs, folder=folder, modules=self._loaded.modules)
+        if not read and not written:
+            return outcome
+        return dataclasses.replace(outcome, read_files=read, written_files=written)
 
     def _answered(self, request: Any) -> object:  # noqa: ANN401 (likewise)
         if isinstance(request, Task):

@@ -27,8 +27,13 @@ def origin_of(name: str) -> tuple[str, bool]:
 def digest_of_source(path: Path) -> str:
     """Digest what a file of Python does, without its comments; by its bytes where it is no Python."""
     code = compiled(path)
-    contents = Contents(named=lambda _: None, parts=statements)
+    contents = Contents(named=_named, parts=statements)
     return "#" + contents.digest(code or (path.read_bytes() if path.is_file() else b"")).hex()
+
+
+def _named(value: object) -> str | None:
+    """Name what constants are made with; code has no name, and is looked into."""
+    return None if isinstance(value, types.CodeType) else str(getattr(value, "__qualname__", ""))
 
 
 def compiled(path: Path) -> types.CodeType | None:

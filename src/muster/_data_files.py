@@ -1,0 +1,109 @@
+"""Files that the user's code reads, known again: by size and time, and by content where only the time differs."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from muster._model import DataFile
+from muster._unimported import digest_of_source
+
+_LARGEST: Final = 64 << 20
+"""Bytes of a file that are read to know it again, a tenth of a second's work; a larger one is known by its time."""
+
+_MOST: Final = 10_000
+"""How many files are noted; a function that opens one for each row would fill memory and journal with them."""
+
+
+def stamped(path: str) -> DataFile | None:
+    """Say how a file is just now; ``None`` where it is no plain file, so that nothing can be said of it."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (in an audit hook: it must open nothing)
+    except OSError:
+        return DataFile(path)
+    return DataFile(path, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def with_digest(file: DataFile) -> DataFile:
+    """Add what a file is known by when it is written again as it was."""
+    digest = ""
+    if 0 <= file.size <= _LARGEST:
+        try:
+            digest = _digest(Path(file.path))
+        except OSError:
+            digest = ""
+    return DataFile(file.path, file.size, file.modified, digest)
+
+
+def _digest(path: Path) -> str:
+    if path.suffix == ".py":
+        return digest_of_source(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+
+
+class DataFiles:
+    """The files that a run's rows depend on, as they were when they were read first."""
+
+    def __init__(
+        self, known: Mapping[str, DataFile], *, write: Callable[..., None], told: Callable[[str], None]
+    ) -> None:
+        """Go on from what earlier attempts have read; ``told`` is a note for whoever watches the run."""
+        self._known = dict(known)
+        self._own: set[str] = set()
+        self._write = write
+        self._tell = told
+        self._folder = os.getcwd()  # noqa: PTH109 (as text)
+
+    def take(self, opened: tuple[DataFile, ...], written: tuple[str, ...]) -> None:
+        """Journal what a worker has opened, before what it did with it counts."""
+        for path in map(self._named, written):
+            if path not in self._own:
+                self._own.add(path)
+                if self._known.pop(path, None) is not None:
+                    self._write("wrote", path=path)
+        for file in opened:
+            path = self._named(file.path)
+            before = self._known.get(path)
+            if path in self._own or before == (now := DataFile(path, file.size, file.modified, file.digest)):
+                continue
+            if before is None and len(self._known) >= _MOST:
+                self._say_too_many()
+                continue
+            self._known[path] = now
+            self._write("read", path=path, size=now.size, modified=now.modified, digest=now.digest)
+            if before is not None and _differ(before, now):
+                self._tell(f"{path} was changed while muster ran: rows of before and after are in one output")
+
+    def _say_too_many(self) -> None:
+        if len(self._known) == _MOST:
+            self._known[""] = DataFile("")
+            self._tell(f"the function reads more than {_MOST:,} files; a resume compares that many and no more")
+
+    def _named(self, path: str) -> str:
+        """Name a file below this folder from here on: the folder may be moved with the run in it."""
+        return os.path.relpath(path, self._folder) if path.startswith(self._folder + os.sep) else path
+
+
+def of_event(event: Mapping[str, Any]) -> DataFile:
+    """Read a file from an event."""
+    return DataFile(event["path"], event["size"], event["modified"], event["digest"])
+
+
+def changed_files(known: Mapping[str, DataFile]) -> Iterator[tuple[str, str]]:
+    """Yield the path of each file that is not what it was when it was read, and what has become of it."""
+    for path, before in sorted(known.items()):
+        now = stamped(os.path.abspath(path))  # noqa: PTH100 (as text)
+        if now is None or (now.size < 0) != (before.size < 0):
+            yield path, f"{path} is {'gone' if before.size >= 0 else 'there now, and was not'}"
+        elif _differ(before, now if now.modified == before.modified else with_digest(now)):
+            yield path, f"{path} was written again"
+
+
+def _differ(before: DataFile, now: DataFile) -> bool:
+    """Compare sizes and times; where only the time differs, contents. Of Python code, only what it does."""
+    if before.digest and now.digest:
+        return before.digest != now.digest
+    return (before.size, before.modified) != (now.size, now.modified)

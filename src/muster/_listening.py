@@ -1,0 +1,106 @@
+"""Hear which files the user's code opens, by Python's audit events; code that is compiled opens files unheard."""
+
+import os
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from muster._code import is_users
+from muster._data_files import stamped, with_digest
+from muster._model import DataFile
+
+_OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/share/", "/usr/lib/", "/usr/local/lib/")
+_CODE: Final = (".pyc", ".so")
+_CACHE: Final = f"{os.sep}__pycache__{os.sep}"
+
+_listening: Final[list["Ear"]] = []
+_is_hooked = False
+
+
+class Ear:
+    """What was opened while it listened and is not told of yet: for reading, and for writing."""
+
+    def __init__(self) -> None:
+        """Hear nothing yet."""
+        self._opened: dict[str, DataFile] = {}
+        self._written: set[str] = set()
+        self._untold: list[str] = []
+        self._told: set[str] = set()
+        self._modules = 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen as long as the context lasts, in all threads."""
+        _hook()
+        _listening.append(self)
+        try:
+            yield
+        finally:
+            _listening.remove(self)
+
+    def hear(self, path: str, *, writes: bool) -> None:
+        """Take note of a file that is about to be opened, as it is before."""
+        path = os.path.abspath(path)  # noqa: PTH100 (in an audit hook, and for many files)
+        if path in self._written or (not writes and (path in self._told or path in self._opened)):
+            return
+        if writes:
+            self._written.add(path)
+            self._untold.append(path)
+            self._opened.pop(path, None)
+        elif path.endswith(_CODE) or _CACHE in path or path.startswith(_OF_THE_SYSTEM) or not is_users(path):
+            self._told.add(path)
+        elif (found := stamped(path)) is not None:
+            self._opened[path] = found
+
+    def tell(
+        self, *, besides: Collection[str], folder: str, modules: Collection[str]
+    ) -> tuple[tuple[DataFile, ...], tuple[str, ...]]:
+        """Tell once of the files that were opened for reading, and of those for writing.
+
+        Not of ``besides``, the inputs, nor of what lies in ``folder``, where muster itself works. ``modules`` are
+        those that were there once the functions were loaded, and are known by what they do; one that a function has
+        imported since then counts as a file that was read.
+        """
+        if not self._opened and not self._untold and len(sys.modules) == self._modules:
+            return (), ()
+        self._modules = len(sys.modules)
+        files = {str(getattr(module, "__file__", None) or ""): name for name, module in list(sys.modules.items())}
+        new = [path for path, name in files.items() if name not in modules and path.endswith(".py") and is_users(path)]
+        opened = [file for path, file in self._opened.items() if path not in besides and path not in files]
+        opened += [file for path in new if path not in self._told and (file := stamped(path)) is not None]
+        self._told.update(new)
+        self._told.update(self._opened)
+        self._opened.clear()
+        written = tuple(path for path in self._untold if not path.startswith(folder + os.sep))
+        self._untold.clear()
+        # What is another file by now was written meanwhile, most likely by the function itself.
+        read = [file for file in opened if not file.path.startswith(folder + os.sep) and stamped(file.path) == file]
+        return tuple(map(with_digest, read)), written
+
+
+def _hook() -> None:
+    global _is_hooked  # noqa: PLW0603 (an audit hook stays for as long as the process lives)
+    if not _is_hooked:
+        _is_hooked = True
+        sys.addaudithook(_hear)
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _listening:
+        return
+    with suppress(Exception):  # whatever is wrong with it, the file is the user's, who is told when it is opened
+        if event == "open":
+            path, _, flags = arguments
+            writes = isinstance(flags, int) and flags & os.O_ACCMODE != os.O_RDONLY
+            _pass_on(path, writes=writes)
+        elif event == "os.rename":
+            _pass_on(arguments[1], writes=True)
+        elif event == "sqlite3.connect" and os.path.exists(arguments[0]):  # noqa: PTH110 (as text)
+            _pass_on(arguments[0], writes=False)
+
+
+def _pass_on(path: object, *, writes: bool) -> None:
+    if isinstance(path, str | bytes):
+        for ear in _listening:
+            ear.hear(os.fsdecode(path), writes=writes)
