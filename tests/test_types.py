@@ -394,8 +394,8 @@ def test_a_misfit_of_a_fixed_type_ends_with_exit_code_4(muster: Muster, tmp_path
     ("dtype", "said"),
     [
         ("C=int64", "columns that the input has not: C. It has: A, B"),
-        ("A=int63", "A=int63: no such type. Known are: str, .*datetime.*int64"),
-        ("text", "text: no such type"),
+        ("A=int63", "'A': 'int63'.*: no such type. Known are: str, .*datetime.*int64"),
+        ("text", "text.*: no such type"),
         ("A=", "A=: no such type"),
         ("A=int64,B", "'B' is no COLUMN=TYPE"),
         (",A=int64", "'' is no COLUMN=TYPE"),

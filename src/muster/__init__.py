@@ -7,7 +7,15 @@ if TYPE_CHECKING:
     from muster._generate import generate
     from muster._model import Dialect, Result, Snapshot
     from muster._pipeline import Pipeline, read_csv, read_json, read_parquet, run
-    from muster.errors import DataError, EngineError, MusterError, TooManyBadRowsError, UsageError, UserCodeError
+    from muster.errors import (
+        DataError,
+        EngineError,
+        MusterError,
+        RejectedRowsWarning,
+        TooManyBadRowsError,
+        UsageError,
+        UserCodeError,
+    )
 
 __version__ = "0.1.0"
 
@@ -15,7 +23,15 @@ _ROOMS: Final = {
     "_generate": ("generate",),
     "_model": ("Dialect", "Result", "Snapshot"),
     "_pipeline": ("Pipeline", "read_csv", "read_json", "read_parquet", "run"),
-    "errors": ("DataError", "EngineError", "MusterError", "TooManyBadRowsError", "UsageError", "UserCodeError"),
+    "errors": (
+        "DataError",
+        "EngineError",
+        "MusterError",
+        "RejectedRowsWarning",
+        "TooManyBadRowsError",
+        "UsageError",
+        "UserCodeError",
+    ),
 }
 
 __all__ = [
@@ -24,6 +40,7 @@ __all__ = [
     "EngineError",
     "MusterError",
     "Pipeline",
+    "RejectedRowsWarning",
     "Result",
     "Snapshot",
     "TooManyBadRowsError",

@@ -7,11 +7,12 @@ from os import PathLike, fspath
 from typing import Any, Final, Unpack
 
 from muster import _runner, _targets
+from muster._callers import told, warn_of_rejects
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._formats._sources import FORMATS
 from muster._main import check_not_loading
 from muster._model import Dialect, Job, Options, Reading, Result, Snapshot, Target
-from muster.errors import UsageError
+from muster.errors import MusterError, UsageError
 
 _LONGEST_TIMEOUT: Final = 31 * 24 * 3600.0
 
@@ -65,21 +66,31 @@ class Pipeline:
 
     def run(self, *, watch: Watch | None = None, **options: Any) -> Result:  # noqa: ANN401 (the fields of Options)
         """Run to the end; ``options`` are those of :func:`muster.run`. Raises ``MusterError``."""
-        check_not_loading()
-        if not self.steps:
-            raise UsageError("This pipeline has no function. Add one with .map_batches(function).")
-        if not self.inputs:
-            raise UsageError("This pipeline has no input. Begin it with muster.read_csv(...), or name inputs.")
-        if not self.output:
-            raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
-        said = {name: options.pop(name) for name in list(options) if is_of_csv(name)}
-        dialect, reading = options.pop("dialect", self.options.dialect), self.options.reading
-        options |= dict(zip(("dialect", "reading"), understood(said, dialect, reading), strict=True))
-        known = {field.name for field in dataclasses.fields(Options)}
-        if unknown := ", ".join(sorted(options.keys() - known)):
-            raise UsageError(f"There is no option {unknown}. There are: {', '.join(sorted(known))}.")
-        job = Job(self.steps, self.inputs, self.output, checked(dataclasses.replace(self.options, **options)))
-        return _runner.run(job, watch=watch or _unwatched)
+        try:
+            result = start(self, watch=watch or _unwatched, **options)
+        except MusterError as error:
+            raise told(error) from error.__cause__
+        warn_of_rejects(result)
+        return result
+
+
+def start(pipeline: Pipeline, *, watch: Watch, **options: Any) -> Result:  # noqa: ANN401 (the fields of Options)
+    """Run a pipeline to its end. Raises ``MusterError``, in the words of the command line."""
+    check_not_loading()
+    if not pipeline.steps:
+        raise UsageError("This pipeline has no function. Add one with .map_batches(function).")
+    if not pipeline.inputs:
+        raise UsageError("This pipeline has no input. Begin it with muster.read_csv(...), or name inputs.")
+    if not pipeline.output:
+        raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
+    said = {name: options.pop(name) for name in list(options) if is_of_csv(name)}
+    dialect, reading = options.pop("dialect", pipeline.options.dialect), pipeline.options.reading
+    options |= dict(zip(("dialect", "reading"), understood(said, dialect, reading), strict=True))
+    known = {field.name for field in dataclasses.fields(Options)}
+    if unknown := ", ".join(sorted(options.keys() - known)):
+        raise UsageError(f"There is no option {unknown}. There are: {', '.join(sorted(known))}.")
+    chosen = checked(dataclasses.replace(pipeline.options, **options))
+    return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch)
 
 
 def _unwatched(_: Snapshot) -> None:
@@ -186,6 +197,7 @@ def run(
     - ``machines``: how many to call up for this run alone.
     - ``on``: where to call them up, ``"local"`` (the default) or a YAML file of hosts.
 
+    Where rows could not be processed, it warns with ``RejectedRowsWarning``: they are missing in the output.
     Raises ``UsageError``, ``DataError``, ``UserCodeError`` or ``EngineError``, all of them ``MusterError``. The output
     appears complete or not at all; after an error, the same call again goes on where this one stopped.
     """

@@ -37,7 +37,7 @@ def show(*, quiet: bool, is_live: bool = True, to: TextIO | None = None) -> Iter
     """
     stream = to or sys.stderr
     if quiet:
-        yield _Nothing()
+        yield _Nothing(stream)
     elif is_live and stream.isatty():
         with _Bar(stream) as bar:
             yield bar
@@ -46,11 +46,17 @@ def show(*, quiet: bool, is_live: bool = True, to: TextIO | None = None) -> Iter
 
 
 class _Nothing:
+    """Says nothing, but what an exit code other than 0 is about."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
     def watch(self, snapshot: Snapshot) -> None:
         pass
 
     def finish(self, result: Result) -> None:
-        pass
+        if result.bad_rows:
+            print(f"muster: {_rejected(result)}", file=self._stream, flush=True)
 
 
 def _status(snapshot: Snapshot) -> str:
@@ -161,10 +167,7 @@ def summary(result: Result, last: Snapshot | None) -> str:
     if dropped > 0:
         lines.append(f"{plural(dropped, 'row')} {'was' if dropped == 1 else 'were'} dropped by the function.")
     if result.bad_rows:
-        bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
-        lines.append(
-            f"{bad} in {result.rejects}, with the text and the reason. Mend the function or the data, run again."
-        )
+        lines.append(_rejected(result))
     return "\n".join(lines)
 
 
@@ -180,6 +183,11 @@ def _where_time_went(last: Snapshot) -> str:
     lines = [f"{at_work:.0%} of the workers' time {function}"]
     lines += [f"{share:.0%} {told}" for told, share in others if share >= _WORTH_TELLING]
     return ", ".join(lines) + "."
+
+
+def _rejected(result: Result) -> str:
+    bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
+    return f"{bad} in {result.rejects}, with the text and the reason. Mend the function or the data, run again."
 
 
 def left(seconds: tuple[float, float] | None) -> str:

@@ -5,21 +5,18 @@ import contextlib
 import dataclasses
 import json
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 from muster import __version__, _csv_flags, _history, _main, _pipeline, _show, _standard, _targets
+from muster._ending import Parser, ended, obey_sigterm
 from muster._generate import generate
 from muster._model import Options, Result, Snapshot, Target
 from muster._pipeline import Pipeline
-from muster.errors import EngineError, MusterError, UsageError, UserCodeError
+from muster.errors import EngineError, UsageError
 
-_INTERRUPTED: Final = 130
-_TERMINATED: Final = 143
 _SOME_REJECTED: Final = 4
 _PORT: Final = 4000
 _HIGHEST_PORT: Final = 65535
@@ -28,55 +25,20 @@ _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parsed = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
-    return _call(parsed)
+    given = sys.argv[1:] if arguments is None else arguments
+    parsed = argparse.Namespace(json="--json" in given)
 
-
-def _call(parsed: argparse.Namespace) -> int:
-    try:
+    def call() -> int:
+        parser().parse_args(given, parsed)
+        obey_sigterm()
         return int(parsed.call(parsed))
-    except MusterError as error:
-        return _complain(error)
-    except OSError as error:
-        return _complain(
-            EngineError(
-                f"Cannot read or write: {error}. Make room or mend the access, then type the same command again."
-            )
-        )
-    except KeyboardInterrupt:
-        print(f"\nStopped by you (Ctrl-C). {_what_now(parsed)}".rstrip(), file=sys.stderr)
-        return _INTERRUPTED
-    except _Terminated:
-        print(f"\nStopped by a signal (SIGTERM). {_what_now(parsed)}".rstrip(), file=sys.stderr)
-        return _TERMINATED
+
+    return ended(call, parsed=parsed)
 
 
-def _what_now(parsed: argparse.Namespace) -> str:
-    """Say what is there after a verb was interrupted, and what to type next; nothing where nothing was at stake."""
-    return str(getattr(parsed, "what_now", "")).format_map(vars(parsed))
-
-
-class _Terminated(BaseException):
-    """SIGTERM came; unwind as for Ctrl-C."""
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise _Terminated
-
-
-def _complain(error: MusterError) -> int:
-    if isinstance(error, UserCodeError) and error.details:
-        print(error.details, file=sys.stderr)
-    print(f"muster: {error}", file=sys.stderr)
-    return error.exit_code
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Make the parser of all verbs; the reference in ``docs/cli.md`` is made of it."""
-    made = argparse.ArgumentParser(
-        "muster", description="Run the pandas function you have over files that have outgrown it."
-    )
+    made = Parser("muster", description="Run the pandas function you have over files that have outgrown it.")
     made.add_argument("--version", action="version", version=f"muster {__version__}")
     verbs = made.add_subparsers(required=True, metavar="VERB", title="verbs")
     _add_run(verbs.add_parser("run", help="run a function over every row of the inputs", allow_abbrev=False))
@@ -121,8 +83,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
     add("--watch", action="store_true", help="serve a live page while it works; needs muster[watch]")
     add("--port", type=_port, default=_PORT, metavar="N", help="where --watch serves it (default: %(default)s)")
-    add("--json", action="store_true", help="print one JSON object as the last line of standard output")
-    add("--quiet", action="store_true", help="say nothing but errors")
+    add(
+        "--json", action="store_true", help="print one JSON object as the last line of standard output, also on failure"
+    )
+    add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
 
 
 def _add_up(verb: argparse.ArgumentParser) -> None:
@@ -216,7 +180,12 @@ def _seconds(text: str) -> float:
 def _run(parsed: argparse.Namespace) -> int:
     pipeline = _pipeline_of(parsed)
     with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, _page(parsed) as with_page:
-        result = pipeline.run(watch=lambda snapshot: shown.watch(with_page(snapshot)))
+
+        def watch(snapshot: Snapshot) -> None:
+            parsed.run_id = snapshot.run
+            shown.watch(with_page(snapshot))
+
+        result = _pipeline.start(pipeline, watch=watch)
         shown.finish(result)
     if parsed.json:
         _print_result(result, after_a_line=parsed.workers != 0)

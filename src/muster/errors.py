@@ -10,6 +10,9 @@
      │    └── ColumnsError          the function gives other columns each time that it is called
      └── EngineError           3  the infrastructure failed: workers, disk, network
 
+    UserWarning
+     └── RejectedRowsWarning   4  finished, but some rows are in the rejects
+
 Every message has three beats: what happened, why, what to type next.
 """
 
@@ -21,12 +24,15 @@ class MusterError(Exception):
     """Stand at the root of everything that muster raises on purpose."""
 
     exit_code: ClassVar[int] = 3
+    kind: ClassVar[str] = "engine"
+    """What ``--json`` calls it."""
 
 
 class UsageError(MusterError):
     """Say that the command, or the call, was wrong; nothing was started."""
 
     exit_code = 2
+    kind = "usage"
 
 
 class OutputBusyError(UsageError):
@@ -41,6 +47,7 @@ class DataError(MusterError):
     """Say that the input could not be read as what it claims to be."""
 
     exit_code = 1
+    kind = "data"
 
 
 class TooManyBadRowsError(DataError):
@@ -61,6 +68,7 @@ class UserCodeError(MusterError):
     """Say that the user's function stopped the run; ``details`` is their traceback, cut to their frames."""
 
     exit_code = 1
+    kind = "user_code"
 
     def __init__(self, message: str, details: str = "") -> None:
         """Keep the traceback of the user's own frames beside the message."""
@@ -98,3 +106,7 @@ class ColumnsError(UserCodeError):
 
 class EngineError(MusterError):
     """Say that workers, disk or network failed; what was done so far is kept."""
+
+
+class RejectedRowsWarning(UserWarning):
+    """Warn that a run has finished, and that some rows are not in its output but in the rejects."""

@@ -1,0 +1,95 @@
+"""How a command ends: what it says, as text and as JSON, and with which exit code."""
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Final, NoReturn
+
+from muster import _standard
+from muster.errors import EngineError, MusterError, UsageError, UserCodeError
+
+INTERRUPTED: Final = 130
+TERMINATED: Final = 143
+_MUSTERS_OWN: Final = 3
+
+
+class Terminated(BaseException):
+    """SIGTERM came; unwind as for Ctrl-C."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises where a command is wrong, as everything else does, and does not end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """Show how the verb is used. Raises ``UsageError``."""
+        self.print_usage(sys.stderr)
+        raise UsageError(f"{message}. Type {self.prog} --help for what there is.")
+
+
+def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End as SIGTERM asks."""
+    raise Terminated
+
+
+def obey_sigterm() -> None:
+    """Unwind when SIGTERM comes."""
+    signal.signal(signal.SIGTERM, terminate)
+
+
+def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
+    """Make the call; say why where it fails, and return the exit code.
+
+    Of ``parsed``, which the call may fill, ``json`` asks for an object, ``run_id`` names the run that there was, and
+    ``what_now`` says what to do after an interruption.
+    """
+    try:
+        return call()
+    except MusterError as error:
+        return _complain(error, parsed)
+    except OSError as error:
+        return _complain(
+            EngineError(
+                f"Cannot read or write: {error}. Make room or mend the access, then type the same command again."
+            ),
+            parsed,
+        )
+    except KeyboardInterrupt:
+        return _stop("Stopped by you (Ctrl-C)", "interrupted", INTERRUPTED, parsed)
+    except Terminated:
+        return _stop("Stopped by a signal (SIGTERM)", "terminated", TERMINATED, parsed)
+    except Exception as error:  # noqa: BLE001 (a fault of muster's own, which keeps its traceback)
+        traceback.print_exc()
+        text = (
+            f"{type(error).__name__}: {error}. This is a fault of muster; please report it, with the traceback above."
+        )
+        print(f"muster: {text}", file=sys.stderr)
+        return _tell(text, "muster", _MUSTERS_OWN, parsed)
+
+
+def _complain(error: MusterError, parsed: argparse.Namespace) -> int:
+    if isinstance(error, UserCodeError) and error.details:
+        print(error.details, file=sys.stderr)
+    print(f"muster: {error}", file=sys.stderr)
+    return _tell(str(error), error.kind, error.exit_code, parsed)
+
+
+def _stop(why: str, kind: str, code: int, parsed: argparse.Namespace) -> int:
+    """Say what is there after a verb was interrupted, and what to type next; nothing where nothing was at stake."""
+    text = f"{why}. {str(getattr(parsed, 'what_now', '')).format_map(vars(parsed))}".rstrip()
+    print(f"\n{text}", file=sys.stderr)
+    return _tell(text, kind, code, parsed)
+
+
+def _tell(text: str, kind: str, code: int, parsed: argparse.Namespace) -> int:
+    """Print the one object that was asked for, if one can."""
+    if getattr(parsed, "json", False):
+        told = {"error": text, "kind": kind, "exit_code": code, "run": getattr(parsed, "run_id", "") or None}
+        after_a_line = getattr(parsed, "workers", None) != 0  # the function may have left one unfinished
+        with contextlib.suppress(OSError):
+            _standard.say(("" if after_a_line else "\n") + json.dumps(told))
+    return code

@@ -1,0 +1,151 @@
+"""What is said where something went wrong: on every road out, by the command line and to a caller in Python."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import muster
+from conftest import MUSTER, Muster, started
+from muster._callers import in_python
+
+FUNCTIONS = """
+import threading
+def same(df): return df
+def no_return(df): df["m"] = 1
+def picky(df):
+    if (df["n"] == 3).any(): raise ValueError("three is bad")
+    return df
+def slow(df):
+    threading.Event().wait(60)
+    return df
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "f.py").write_text(FUNCTIONS)
+    (tmp_path / "rows.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(30)))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "code"),
+    [
+        (["run", "f.py:nope", "rows.csv", "-o", "out.csv"], "usage", 2),
+        (["run", "f.py:same", "rows.csv", "-o", "out.csv", "--workers", "many"], "usage", 2),
+        (["run", "f.py:same", "rows.csv", "-o", "out.csv", "--no-such-flag"], "usage", 2),
+        (["run"], "usage", 2),
+        (["run", "f.py:no_return", "rows.csv", "-o", "out.csv", "--workers", "0"], "user_code", 1),
+        (["run", "f.py:picky", "rows.csv", "-o", "out.csv", "--strict", "--workers", "1"], "data", 1),
+        (["runs", "--no-such-flag"], "usage", 2),
+        (["status", "no/such/cluster", "--sideways"], "usage", 2),
+    ],
+    ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else "",
+)
+def test_json_is_one_object_on_the_last_line_also_where_a_command_fails(
+    folder: Path, muster: Muster, arguments: list[str], kind: str, code: int
+) -> None:
+    end = muster(*arguments, "--json")
+    assert (end.code, end.json["exit_code"], end.json["kind"]) == (code, code, kind), end.err
+    assert list(end.json) == ["error", "kind", "exit_code", "run"]
+    assert end.json["error"].splitlines()[0] in end.err
+    assert bool(end.json["run"]) == (code == 1)
+    assert not (folder / "out.csv").exists()
+
+
+def test_json_tells_of_an_interruption_too(folder: Path) -> None:
+    with started(folder, "run", "f.py:slow", "rows.csv", "-o", "out.csv", "--json") as process:
+        journal = folder / "out.csv.muster" / "journal.jsonl"
+        while not journal.exists() or b'"phase":"working"' not in journal.read_bytes():
+            assert process.poll() is None
+        process.terminate()
+        out, _ = process.communicate(timeout=60)
+    told = json.loads(out.splitlines()[-1])
+    assert (process.returncode, told["exit_code"], told["kind"]) == (143, 143, "terminated")
+    assert told["run"]
+
+
+def test_quiet_is_heard_where_the_exit_code_is_not_0(folder: Path, muster: Muster) -> None:
+    command = ("run", "rows.csv", "-o", "out.csv", "--quiet", "--workers", "1")
+    good = muster(command[0], "f.py:same", *command[1:])
+    assert (good.code, good.out, good.err) == (0, "", "")
+    some = muster(command[0], "f.py:picky", *command[1:])
+    assert (some.code, some.out, len(some.err.splitlines())) == (4, "", 1)
+    assert "1 bad row is in out.csv.rejects.jsonl" in some.err
+    for failing, code in ((["f.py:no_return"], 1), (["f.py:nope"], 2)):
+        end = muster(command[0], *failing, *command[1:])
+        assert (end.code, end.out) == (code, "")
+        assert end.err
+    assert folder
+
+
+def picky(frame: pd.DataFrame) -> pd.DataFrame:
+    if frame["n"].isin([3, 5]).any():
+        raise ValueError(f"row {frame['n'].iloc[0]} is bad")
+    return frame
+
+
+def test_rejected_rows_are_a_warning_at_the_line_that_called(folder: Path) -> None:
+    with pytest.warns(muster.RejectedRowsWarning) as caught:
+        muster.run(picky, folder / "rows.csv", folder / "out.csv", workers=0)
+    with pytest.warns(muster.RejectedRowsWarning) as caught_of_a_pipeline:
+        muster.read_csv(folder / "rows.csv").map_batches(picky).write_csv(folder / "out.csv").run(workers=0)
+    for warning in (*caught, *caught_of_a_pipeline):
+        assert warning.filename == __file__
+        text = str(warning.message)
+        assert "2 rows of 30" in text
+        assert "row 3 is bad" in text
+        assert f"{folder}/out.csv.rejects.jsonl" in text
+
+
+def test_a_run_without_bad_rows_warns_of_nothing(folder: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert muster.run(lambda frame: frame, folder / "rows.csv", folder / "out.csv", workers=0).bad_rows == 0
+
+
+def test_the_command_line_gives_no_python_warning(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *MUSTER[1:], "run", "f.py:picky", "rows.csv", "-o", "out.csv"],
+        cwd=folder, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "Warning" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "called"),
+    [
+        ("Or type the command again with --fresh.", "Or call again with fresh=True."),
+        ("type the same command again", "make the same call again"),
+        ("--dtype day=datetime makes it", "dtype={'day': 'datetime'} makes it"),
+        ("--dtype 'Order Date=datetime,zip=str' makes", "dtype={'Order Date': 'datetime', 'zip': 'str'} makes"),
+        ("Try fewer --workers.", "Try fewer workers."),
+        ("allow more with --max-bad-rows, and", "allow more with max_bad_rows, and"),
+        ("--batch-rows 100 makes", "batch_rows=100 makes"),
+        ("--max-bad-rows 1% allows", "max_bad_rows='1%' allows"),
+        ("--strict stops", "strict=True stops"),
+        ("type: muster runs --json", "type: muster runs --json"),
+        ("muster up NAME --machines N makes it", "muster up NAME --machines N makes it"),
+        ("--dtype is for text", "dtype is for text"),
+        ("a -- b, x--y", "a -- b, x--y"),
+    ],
+)
+def test_python_is_told_arguments_where_the_command_line_is_told_flags(typed: str, called: str) -> None:
+    assert in_python(typed) == called
+
+
+def test_errors_in_python_come_without_muster_s_frames_and_with_the_user_s_own(folder: Path) -> None:
+    def broken(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(day=frame["n"].str.upper())
+
+    with pytest.raises(muster.UserCodeError, match=r"dtype=\{'n': 'str'\}") as raised:
+        muster.run(broken, folder / "rows.csv", folder / "out.csv", workers=0)
+    assert "in broken" in "".join(raised.value.__notes__)
+    assert len(raised.traceback) <= 3
+    assert "--" not in str(raised.value)
