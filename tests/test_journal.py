@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from muster._journal import Journal, as_fields, as_outcome, replay
 from muster._model import Outcome, Piece, Schema, Seconds, Spool, Task
+from muster._past import Past
 
 
 @pytest.fixture
@@ -134,3 +135,10 @@ def test_an_outcome_survives_the_journal(path: Path, outcome: Outcome) -> None:
     (event,) = replay(path)
     assert as_outcome(event) == outcome
     assert json.loads(path.read_text())["event"] == "kept"
+
+
+def test_rows_that_an_earlier_version_kept_are_done_again() -> None:
+    kept = {"event": "kept", **json.loads(json.dumps(as_fields(Outcome(TASK, 5, 9, output=Piece("o", 9, 7, 9)))))}
+    past = Past()
+    past.add(kept | {"columns": ["a", "b"], "floats": ["a"], "integers": []})
+    assert past.kept == {}

@@ -150,6 +150,8 @@ class Finish:
                 self.begin()
                 self.append(blank, columns)
                 self.pause()
+        if self.format == "parquet" and columns == ():  # where a row without columns is no row
+            outcomes = [dataclasses.replace(outcome, rows_out=0) for outcome in outcomes]
         rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
         if self._closed:
             self._closed.complete()
