@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from conftest import Muster
 from muster import DataError, Dialect, Result, run
-from muster._formats import _rows, csv_text
+from muster._formats import csv_text
+from muster._formats._tables import from_result
 
 PLAIN = Dialect()
 Options = dict[str, Any]
@@ -352,7 +353,7 @@ def test_files_with_the_same_columns_in_another_order_are_one_input(tmp_path: Pa
 
 
 def rendered(frame: pd.DataFrame) -> str:
-    return bytes(csv_text.render(_rows.from_result(frame, nested="text"), delimiter=",")).decode()
+    return bytes(csv_text.render(from_result(frame, use="csv"), delimiter=",")).decode()
 
 
 def check_written(values: object) -> None:

@@ -1,5 +1,6 @@
 """Datetimes and time spans as text: as fine as pandas shows the whole column, in every batch."""
 
+import datetime as dt
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster._formats import _moments, _rows, csv_text
+from muster._formats import _moments, csv_text
+from muster._formats._tables import from_result
 
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 NAT = np.iinfo(np.int64).min
@@ -21,14 +23,16 @@ def columns(draw: st.DrawFn) -> "pd.Series[Any]":
     """Draw a column of which all values are multiples of a day, a minute, or a part of a second."""
     kind, (unit, per_second) = draw(st.sampled_from("Mm")), draw(st.sampled_from(list(PER_SECOND.items())))
     step = draw(st.sampled_from([1, 10**3, 10**6, 60 * per_second, 86_400 * per_second]))
-    most = min(60_000_000_000 * per_second, 2**63 - 1) // step  # years from 69 to 3871, or as far as it counts
+    most = min(60_000_000_000 * per_second, 9 * 10**18) // step  # years from 69 to 3871, or nearly as far as it counts
     values = draw(st.lists(st.none() | st.integers(-most, most), min_size=1, max_size=8))
     ticks = np.array([NAT if value is None else value * step for value in values], np.int64)
-    return pd.Series(ticks.view(f"{kind}8[{unit}]"))
+    series = pd.Series(ticks.view(f"{kind}8[{unit}]"))
+    zone = draw(st.sampled_from([None, "UTC", "Europe/Berlin", dt.timezone(dt.timedelta(hours=-3, minutes=-30))]))
+    return series if kind == "m" or zone is None else series.dt.tz_localize("UTC").dt.tz_convert(zone)
 
 
 def written(frame: pd.DataFrame, forms: Mapping[str, str] = MappingProxyType({})) -> str:
-    return bytes(csv_text.render(_rows.from_result(frame, nested="text"), delimiter=",", forms=forms)).decode()
+    return bytes(csv_text.render(from_result(frame, use="csv"), delimiter=",", forms=forms)).decode()
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -43,8 +47,8 @@ def test_a_column_of_moments_is_as_fine_as_pandas_shows_it(series: "pd.Series[An
 def test_batches_that_share_a_form_are_written_as_pandas_writes_the_whole(series: "pd.Series[Any]", cut: int) -> None:
     frame = pd.DataFrame({"x": series, "y": 1})
     batches = [frame.iloc[:cut], frame.iloc[cut:]]
-    forms = [csv_text.forms(_rows.from_result(batch, nested="text"))["x"] for batch in batches]
-    shared = {"x": _moments.finest(forms)}
+    forms = [_moments.form_of(from_result(batch, use="csv").column("x")) for batch in batches]
+    shared = {"x": max(filter(None, forms), key=["D", "s", "ms", "us", "ns"].index)}
     assert "".join(written(batch, forms=shared) for batch in batches) == frame.to_csv(index=False, header=False)
 
 

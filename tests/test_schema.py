@@ -90,7 +90,7 @@ def is_silent(column: "pd.Series[Any]") -> bool:
 
 
 def as_muster_writes(frames: Sequence[pd.DataFrame]) -> str:
-    replies = [reply_of(frame, nested="text") for frame in frames]
+    replies = [reply_of(frame, use="csv") for frame in frames]
     schema = united(reply.schema for reply in replies if reply.schema)
     text = io.StringIO()
     text.write(pd.DataFrame(columns=list(schema.columns)).to_csv(index=False))
@@ -113,7 +113,7 @@ def as_parquet_of_pieces(frames: Sequence[pd.DataFrame], cuts: Sequence[bool]) -
     for at, frame in enumerate(frames):
         if not tasks or cuts[at % len(cuts)]:
             tasks.append([])
-        tasks[-1].append(reply_of(frame, nested="arrow"))
+        tasks[-1].append(reply_of(frame, use="parquet"))
     pieces = [pq.read_table(pa.BufferReader(parquet.render(parquet_schema.piece(task)))) for task in tasks]
     schema = parquet_schema.shared([piece.schema for piece in pieces])
     return pa.concat_tables([parquet_schema.typed(piece, schema) for piece in pieces])

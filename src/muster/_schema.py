@@ -5,9 +5,9 @@ Each batch comes back with columns of its own, and with values of its own kinds 
 order in which they first appear in the input, and a value is written in the form that its whole column asks for.
 
 A kind is a short text that ``_formats`` makes of a column: a dtype, such as ``int64``, ``Int64``, ``str`` or
-``object``; for datetimes and time spans, how fine they are shown: ``datetime s``, ``timespan D``. ``missing object`` is
-a column without a value, ``empty object`` one without a row: they leave the type to the other batches. ``void str`` has
-no value either, but a type that tells of itself.
+``object``; for datetimes and time spans, how fine they are shown: ``datetime s``, ``datetime[UTC] s``, ``timespan D``.
+``missing object`` is a column without a value, ``empty object`` one without a row: they leave the type to the other
+batches. ``void str`` has no value either, but a type that tells of itself.
 """
 
 from collections.abc import Iterable
@@ -49,7 +49,7 @@ def form(kind: str, kinds: tuple[str, ...]) -> str:
     if kind in _SMALL_FLOATS:
         return "" if others <= _SMALL_FLOATS | _SMALL else "float64"
     word, _, own = kind.partition(" ")
-    if word not in {"datetime", "timespan"}:
+    if not word.startswith(("datetime", "timespan")):
         return ""
     if not all(other.startswith(f"{word} ") for other in others):
         return "alone"

@@ -6,17 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import pandas as pd
+
 from muster import _targets
 from muster._cures import cure_of
 from muster._engines._limit import Limit
 from muster._failures import NoFrameError, check_frame, masked, most_tries, said, sort_of, spread, traced
 from muster._formats import _rows
 from muster._formats._results import Reply, reply_of
+from muster._formats._tables import from_result
 from muster._measures import OTHER_REASONS, StepSum, bin_of
 from muster._model import Briefing, Fault, Reason
-from muster.errors import UserCodeError
+from muster.errors import DataError, UserCodeError
 
-_NESTED: Final = {"csv": "text", "jsonl": "json", "parquet": "arrow"}
 _REASON_LENGTH: Final = 200
 _EXAMPLE_LENGTH: Final = 2000
 _MOST_REASONS: Final = 20
@@ -175,8 +177,8 @@ class Steps:
                     frame = function(given)
                 check_frame(frame)
                 counts.append(len(frame))
-            reply = reply_of(frame, nested=_NESTED[self.briefing.format])
-        except UserCodeError:
+            reply = reply_of(frame, use=self.briefing.format)
+        except (UserCodeError, DataError):  # a whole column is at fault, so no row is
             raise
         except BdbQuit as error:
             raise UserCodeError(
@@ -197,9 +199,9 @@ class Steps:
         if wanted == "pandas" and first:
             header = not self.briefing.dialect.is_numbered
             return _rows.to_pandas(frame, rows.numbers, self.briefing.columns, header=header)
-        if wanted == "pandas" and type(frame).__module__.startswith("pandas."):
+        if wanted == "pandas" and isinstance(frame, pd.DataFrame):
             return frame
-        table = _rows.from_result(frame, nested="arrow")
+        table = from_result(frame, use="polars" if wanted == "polars" else "pyarrow")
         if wanted == "polars":
             import polars as pl  # noqa: PLC0415 (only a function that asks for Polars needs it)
 

@@ -244,9 +244,9 @@ class _Work:
         if self.briefing.format == "csv":
             return [_as_csv(reply, schema, delimiter=self.briefing.delimiter) for reply in replies]
         if self.briefing.format == "jsonl":
-            from muster._formats import jsonl  # noqa: PLC0415 (likewise)
+            from muster._formats import jsonl_text  # noqa: PLC0415 (likewise)
 
-            return [jsonl.render(shaped(reply, schema)[0], rows=reply.rows) for reply in replies]
+            return [jsonl_text.render(shaped(reply, schema)[0], rows=reply.rows) for reply in replies]
         from muster._formats import parquet, parquet_schema  # noqa: PLC0415 (likewise)
 
         return [parquet.render(parquet_schema.piece(replies))]

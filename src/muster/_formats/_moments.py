@@ -1,22 +1,19 @@
 """Datetimes and time spans as text: how fine pandas shows a column of them depends on all of its values.
 
-A column of midnights is written as days, one with a single half second with three digits everywhere. So two batches
-of one column agree on a *form* first: each batch tells what it needs by itself (:func:`form_of`), and
-:func:`finest` of these is what pandas would take for the whole.
+A column of midnights is written as days, one with a single half second with three digits everywhere. So each batch
+tells what *form* it needs (:func:`form_of`), and the finest of these is what pandas would take for the whole. Forms,
+each finer than the one before: ``D`` for days, ``s ms us ns`` for 0, 3, 6 or 9 digits of a second, and ``alone`` for
+each value by itself, as pandas writes them where a column holds other things, too.
 """
 
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-FORMS: Final = ("D", "s", "ms", "us", "ns", "alone")
-"""How fine moments are shown, each finer than the one before: as days, or with 0, 3, 6 or 9 digits of a second.
-
-``alone``: each value by itself, as pandas writes those of an object column. A column that holds datetimes in one
-batch and something else in another is one.
-"""
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY: Final = 86_400
@@ -25,15 +22,13 @@ _FOUR_DIGITS: Final = (-62_167_219_200, 253_402_300_800)
 
 
 def form_of(column: pa.ChunkedArray) -> str | None:
-    """Tell the coarsest form that shows all of a column, as pandas takes for it; ``None`` for one that has no form.
-
-    Datetimes without a zone and time spans have one. Those in a zone are written each by itself.
-    """
+    """Tell the coarsest form that shows all of a column, as pandas takes for it; ``None`` if it holds no moments."""
     kind = column.type
-    if not (pa.types.is_duration(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)):
+    if not (pa.types.is_duration(kind) or pa.types.is_timestamp(kind)):
         return None
     ticks, per_second = _ticks(column), _PER_SECOND[kind.unit]
-    if not (ticks % (per_second * _DAY)).any():
+    is_zoned = pa.types.is_timestamp(kind) and kind.tz is not None  # where midnight is depends on who looks
+    if not is_zoned and not (ticks % (per_second * _DAY)).any():
         return "D"
     for form in ("s", "ms", "us"):
         if per_second <= _PER_SECOND[form] or not (ticks % (per_second // _PER_SECOND[form])).any():
@@ -41,17 +36,35 @@ def form_of(column: pa.ChunkedArray) -> str | None:
     return "ns"
 
 
-def finest(forms: Iterable[str]) -> str:
-    """Name the form that shows what all of these show."""
-    return max(forms, key=FORMS.index)
+def of_pandas(series: "pd.Series[Any]") -> pa.Array | None:
+    """Give a column of pandas' own datetimes or time spans; ``None`` for Arrow's, and for a zone that Arrow lacks.
+
+    Arrow knows zones by their names, which some have in vain: they must give the same time of day.
+    """
+    import pandas as pd  # noqa: PLC0415 (it made the series)
+
+    if isinstance(series.dtype, np.dtype):
+        return pa.array(series, from_pandas=True)
+    if not isinstance(series.dtype, pd.DatetimeTZDtype):
+        return None
+    try:
+        array = pa.array(series, from_pandas=True)
+        local = pc.local_timestamp(array)
+    except (pa.ArrowException, ValueError):
+        return None
+    return array if local.equals(pa.array(series.dt.tz_localize(None), from_pandas=True)) else None
 
 
-def as_text(column: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray | pa.Array:
-    """Write a column in a form that is as fine as it needs or finer; ``None`` for one that has no form."""
-    if form is None or form == "alone":
+def as_text(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray | pa.Array:
+    """Write a column in a form that is as fine as it needs or finer."""
+    if form == "alone":
         return _by_value(column)
     if pa.types.is_duration(column.type):
         return _spans(column, _of_span(form))
+    return _datetimes(column, form) if column.type.tz is None else _in_zone(column, form)
+
+
+def _datetimes(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray | pa.Array:
     lowest, highest = (bound * _PER_SECOND[column.type.unit] for bound in _FOUR_DIGITS)
     ticks = _ticks(column)
     if not len(ticks) or (lowest <= ticks.min() and ticks.max() < highest):
@@ -93,6 +106,20 @@ def _spans(column: pa.ChunkedArray, form: str) -> pa.Array:
 
     ticks = column.cast(pa.int64()).to_pylist()
     return pa.array([None if tick is None else span(tick) for tick in ticks], pa.string())
+
+
+def _in_zone(column: pa.ChunkedArray, form: str) -> pa.Array:
+    local = pc.local_timestamp(column)
+    offsets = pc.subtract(local.cast(pa.int64()), column.cast(pa.int64()))
+    offsets = pc.divide(offsets, _PER_SECOND[column.type.unit]).combine_chunks().dictionary_encode()
+    signs = pa.array([_offset(seconds) for seconds in offsets.dictionary.to_pylist()], pa.string())
+    return pc.binary_join_element_wise(_datetimes(local, form), signs.take(offsets.indices), "")
+
+
+def _offset(seconds: int) -> str:
+    minutes, second = divmod(abs(seconds), 60)
+    text = f"{'-' if seconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
+    return f"{text}:{second:02}" if second else text
 
 
 def _in_other_years(column: pa.ChunkedArray, form: Any) -> pa.Array:  # noqa: ANN401 (one of five literals, to NumPy)

@@ -10,7 +10,7 @@ from muster._model import Schema
 from muster._schema import EMPTY, MISSING, VOID, by_column, form
 
 from . import _moments
-from ._rows import from_result
+from ._tables import from_result
 
 _SILENT: Final = frozenset({"object", "float16", "float32", "float64", "null"})
 """Types that a column without a value has by chance: of a list of ``None``, say."""
@@ -26,17 +26,14 @@ class Reply:
     """Nothing where the function returned ``pd.DataFrame()``, for "nothing here"."""
 
 
-def reply_of(result: object, *, nested: str) -> Reply:
-    """Make a table of what a function returned. Raises ``TypeError`` when that is no frame.
-
-    ``nested`` says what lists and dicts become, as in ``from_result``.
-    """
-    table = from_result(result, nested=nested)
+def reply_of(result: object, *, use: str) -> Reply:
+    """Make a table of what a function returned, for a format. Raises ``DataError`` as ``from_result`` does."""
+    table = from_result(result, use=use)
     rows = len(cast("Any", result))
     if not table.num_columns and not rows:
         return Reply(table, 0, None)
     named = zip(_dtypes(result, table), table.columns, strict=True)
-    kinds = tuple((_kind(dtype, column, is_shown=nested == "text"),) for dtype, column in named)
+    kinds = tuple((_kind(dtype, column, is_shown=use == "csv"),) for dtype, column in named)
     return Reply(table, rows, Schema(tuple(table.column_names), kinds))
 
 
@@ -56,8 +53,14 @@ def _kind(dtype: Any, column: pa.ChunkedArray, *, is_shown: bool) -> str:  # noq
         return MISSING + kind
     fineness = _moments.form_of(column) if is_shown else None
     if fineness is not None:
-        kind = f"{'timespan' if pa.types.is_duration(column.type) else 'datetime'} {fineness}"
+        kind = f"{_moment(column.type)} {fineness}"
     return kind if has_values else VOID + kind
+
+
+def _moment(kind: pa.DataType) -> str:
+    if pa.types.is_duration(kind):
+        return "timespan"
+    return f"datetime[{kind.tz}]" if kind.tz else "datetime"
 
 
 def _name(dtype: Any) -> str:  # noqa: ANN401 (likewise)
@@ -84,9 +87,4 @@ def shaped(reply: Reply, schema: Schema) -> tuple[pa.Table, Sequence[str]]:
         values = pa.nulls(reply.rows) if at is None else reply.table.column(at)
         columns.append(values.cast(pa.float64(), safe=False) if shown == "float64" else values)
         forms.append("" if shown == "float64" else shown)
-    fields = [reply.table.field(place[column]) if column in place else None for column in by_column(schema)]
-    named = [
-        pa.field(name, values.type, metadata=field.metadata if field else None)
-        for name, values, field in zip(schema.columns, columns, fields, strict=True)
-    ]
-    return pa.table(columns, schema=pa.schema(named)), forms
+    return pa.table(columns, names=schema.columns), forms

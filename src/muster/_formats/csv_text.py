@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import orjson
@@ -10,27 +10,57 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from . import _moments
+from . import _cells, _moments
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SMALLEST_PLAIN: Final = np.float64(1e-4)  # exact, also beside float32
 _EXPONENT: Final = {np.dtype(np.float32): 1e6, np.dtype(np.float64): 1e16}
 """From this number on, and below the one above, pandas writes exponents, and writes them otherwise than JSON does."""
 
 
-def forms(table: pa.Table) -> dict[str, str]:
-    """Tell how fine each column of datetimes or time spans must be shown; the others are not named.
+def column_of(series: "pd.Series[Any]") -> pa.Array:
+    """Make an Arrow array of a column of pandas that :func:`render` writes as pandas' ``to_csv`` would.
 
-    A column is written alike in all batches if each is rendered with the :func:`_moments.finest` of these.
+    Truths, numbers, text, datetimes and time spans stay what they are; all else is text already.
     """
-    found = {name: _moments.form_of(column) for name, column in zip(table.column_names, table.columns, strict=True)}
-    return {name: form for name, form in found.items() if form is not None}
+    if _cells.is_category(series):
+        categories = series.cat.categories.array
+        if categories.dtype.kind in "Mm":  # shown as fine as the values that are there need
+            return column_of(type(series)(categories.take(series.cat.codes.to_numpy(), allow_fill=True)))
+        return _cells.by_category(series, _as_text).dictionary_decode()
+    array = _moments.of_pandas(series) if series.dtype.kind in "Mm" else _cells.plain(series)
+    if array is None or (not isinstance(series.dtype, np.dtype) and _has_nan(array)):
+        return _as_text(series)
+    return array
+
+
+def _has_nan(array: pa.Array) -> bool:
+    """Tell whether there is a NaN that is no missing value: pandas writes it as ``nan`` where a dtype has both."""
+    return pa.types.is_floating(array.type) and pc.any(pc.is_nan(array)).as_py() is True
+
+
+def _as_text(series: "pd.Series[Any]") -> pa.Array:
+    texts = [
+        str.__str__(value) if isinstance(value, str) else None if value is None else str(value)
+        for value in _cells.objects(series)
+    ]
+    return pa.array(texts, pa.string())
+
+
+def cells(series: "pd.Series[Any]") -> list[str]:
+    """Give the text of each cell of a column, without quotes."""
+    column = pa.chunked_array([column_of(series)])
+    texts: list[str] = _rendered(column, None).cast(pa.string()).fill_null("").to_pylist()
+    return texts
 
 
 def render(table: pa.Table, *, delimiter: str, forms: Mapping[str, str] = MappingProxyType({})) -> bytes | memoryview:
     """Write rows without a header, as pandas' ``to_csv(index=False)`` does: few quotes, ``1.0``, ``True``.
 
-    ``forms`` says how fine the column of a name is shown, at least as fine as :func:`forms` tells of this table. A
-    column that it does not name is shown as pandas would show this table alone.
+    ``forms`` says how fine datetimes and time spans are shown, by the name of the column; never coarser than these
+    need (:func:`_moments.form_of`). A column that it does not name is shown as pandas would show this table alone.
     """
     if not table.num_columns or not len(table):
         return b""
@@ -58,7 +88,7 @@ def _rendered(column: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
     if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return column
     if pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
-        return _moments.as_text(column, form or _moments.form_of(column))
+        return _moments.as_text(column, form or _moments.form_of(column) or "alone")
     if pa.types.is_date(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         return column.cast(pa.string())
     return pa.chunked_array(

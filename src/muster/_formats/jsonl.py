@@ -1,4 +1,4 @@
-"""Read parts of JSON lines, one object a line, and write them."""
+"""Read parts of JSON lines, one object a line."""
 
 import json
 import re
@@ -13,9 +13,8 @@ import pyarrow.json
 from muster._model import Column
 
 from . import _kinds
-from ._json import as_json
 from ._newlines import lines
-from ._rows import IS_JSON, Rows, type_of
+from ._rows import Rows, type_of
 
 _BOM: Final = "\ufeff"
 _KINDS: Final = {bool: "truth", int: "integer", float: "decimal", str: "string", type(None): "missing"}
@@ -193,24 +192,3 @@ def _cell(value: object, type_name: str, name: str) -> object:
         except (pa.ArrowInvalid, OverflowError):
             pass
     raise ValueError(f"key {name!r}: {json.dumps(value)[:80]} is not {type_name}")
-
-
-def render(table: pa.Table, *, rows: int) -> bytes:
-    """Write rows as JSON lines: every number with all its digits, missing values as null."""
-    if not table.num_columns:
-        return b"{}\n" * rows
-    if not len(table):
-        return b""
-    columns = [_values(field, table.column(at)) for at, field in enumerate(table.schema)]
-    names = [json.dumps(name, ensure_ascii=False) for name in table.column_names]
-    lines = (
-        "{" + ",".join(f"{name}:{cell}" for name, cell in zip(names, cells, strict=True)) + "}\n"
-        for cells in zip(*columns, strict=True)
-    )
-    return "".join(lines).encode()
-
-
-def _values(field: pa.Field, column: pa.ChunkedArray) -> list[str]:
-    if field.metadata and field.metadata.get(b"muster") == IS_JSON["muster"].encode():
-        return ["null" if cell is None else cell for cell in column.to_pylist()]
-    return [as_json(cell) for cell in column.to_pylist()]

@@ -13,6 +13,8 @@ from typing import Final
 
 from muster._urls import get, is_remote, upload
 
+from ._labels import header_rows
+
 _COPY_BYTES: Final = 1 << 20
 _ZSTD_LEVEL: Final = 3
 
@@ -97,9 +99,9 @@ class SealParquet:
 
 
 def header(columns: Iterable[str], *, delimiter: str) -> bytes:
-    """Write the header row of a CSV output."""
+    """Write the header of a CSV output: one row, or one for each level of the labels."""
     line = io.StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(columns)
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerows(header_rows(columns))
     return line.getvalue().encode()
 
 

@@ -1,0 +1,172 @@
+"""Columns of pandas as columns of Arrow, for Parquet and for functions that ask for Arrow or Polars.
+
+Arrow finds the type of a column of objects by looking at the first few of them, and bends what does not fit: a
+datetime after a date loses its hours, a UUID after a number its meaning. So whatever it has made of objects is
+compared with them, and a column of which a value did not survive is refused.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import numpy as np
+import pyarrow as pa
+
+from muster.errors import DataError
+
+from . import _cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NAMES: Final = {"parquet": "Parquet", "pyarrow": "Arrow", "polars": "Polars"}
+_LONGEST_SHOWN: Final = 60
+_UNFIT: Final = (pa.ArrowException, TypeError, ValueError, OverflowError)
+"""What Arrow raises for values that it cannot hold."""
+
+
+def column_of(series: "pd.Series[Any]", name: str, *, holder: str) -> pa.Array:
+    """Make an Arrow array that holds all that a column of pandas holds.
+
+    ``holder`` is ``parquet``, ``pyarrow`` or ``polars``. Raises ``DataError`` where it cannot hold a value.
+    """
+    array = _cells.plain(series)
+    if array is not None:
+        return array
+    if _cells.is_category(series):
+        return _categories(series, name, holder)
+    array = (_objects if series.dtype == object else _typed)(series, name, holder)
+    if not can_hold(array.type, holder):
+        _refuse(name, holder, _farthest(series))
+    return array
+
+
+def _categories(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
+    array = _cells.by_category(series, lambda categories: column_of(categories, name, holder=holder))
+    kind = array.type.value_type
+    if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+        _refuse(name, holder, list(series.cat.categories[:1]))
+    return array.dictionary_decode() if holder == "parquet" else array
+
+
+def _typed(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
+    import pandas as pd  # noqa: PLC0415 (it made the series)
+
+    dtype: Any = series.dtype
+    if isinstance(dtype, pd.SparseDtype):
+        return column_of(pd.Series(np.asarray(series)), name, holder=holder)
+    if isinstance(dtype, np.dtype) and not dtype.isnative:
+        return column_of(series.astype(dtype.newbyteorder("=")), name, holder=holder)
+    try:
+        array = _cells.in_one(pa.array(series, from_pandas=True))
+        if pa.types.is_dictionary(array.type) and holder == "parquet":
+            array = array.dictionary_decode()
+        if pa.types.is_timestamp(array.type) and array.type.unit == "s" and holder == "parquet":
+            array = array.cast(pa.timestamp("ms", array.type.tz))  # Parquet knows no coarser ones
+    except _UNFIT:
+        _refuse(name, holder, _farthest(series))
+    return array
+
+
+def _farthest(series: "pd.Series[Any]") -> list[Any]:
+    """Find the value of a column that fits least; that one is named where a type as such is the matter, too."""
+    values = [value for value in _cells.objects(series) if value is not None]
+    try:
+        return [max(values, key=abs)]
+    except (TypeError, ValueError):
+        return values[:1] or [series.dtype]
+
+
+def _objects(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
+    values = _cells.objects(series)
+    array = _surviving(values)
+    if array is None:
+        _refuse(name, holder, _culprits([value for value in values if value is not None]))
+    return array
+
+
+def _surviving(values: Sequence[Any]) -> pa.Array | None:
+    """Make an array of objects; ``None`` where there is none that gives each of them back."""
+    try:
+        array = pa.array(values, from_pandas=True)
+        copies = array.to_pylist()
+    except _UNFIT:
+        return None
+    return array if all(map(_survives, values, copies)) else None
+
+
+def _culprits(values: Sequence[Any]) -> Sequence[Any]:
+    """Find a value that Arrow cannot hold, or else two that it cannot hold together."""
+    alone = next((value for value in values if _surviving([value]) is None), None)
+    if alone is not None:
+        return [alone]
+    other = next((value for value in values if _surviving([values[0], value]) is None), values[-1])
+    return [values[0], other]
+
+
+def _survives(value: Any, copy: Any) -> bool:  # noqa: ANN401, PLR0911 (any value; each kind of value is a case)
+    """Tell whether what Arrow gives back is the value that it was given."""
+    if isinstance(value, Mapping):
+        rest = set(copy) - set(value) if isinstance(copy, dict) else {None}
+        return all(copy[key] is None for key in rest) and all(_survives(value[key], copy[key]) for key in value)
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        return isinstance(copy, list) and len(value) == len(copy) and all(map(_survives, value, copy))
+    if _is_missing(value):
+        return _is_missing(copy)
+    if isinstance(value, np.datetime64 | np.timedelta64 | dt.date | dt.timedelta):
+        return _is_same_moment(value, copy)
+    if isinstance(value, bool | np.bool_) != isinstance(copy, bool):
+        return False
+    if isinstance(value, memoryview):
+        value = bytes(value)
+    try:
+        return bool(value == copy)
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_missing(value: object) -> bool:
+    import pandas as pd  # noqa: PLC0415 (likewise)
+
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))  # type: ignore[call-overload]
+
+
+def _is_same_moment(value: Any, copy: Any) -> bool:  # noqa: ANN401 (moments of NumPy, pandas or Python)
+    import pandas as pd  # noqa: PLC0415 (likewise)
+
+    if isinstance(value, np.timedelta64 | dt.timedelta):
+        return isinstance(copy, dt.timedelta) and bool(pd.Timedelta(value) == pd.Timedelta(copy))
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    if not isinstance(value, dt.datetime) or not isinstance(copy, dt.datetime):
+        return type(value) is type(copy) and bool(value == copy)
+    return bool(value == copy) and value.utcoffset() == copy.utcoffset()
+
+
+def can_hold(kind: pa.DataType, holder: str) -> bool:
+    """Tell whether there can be columns of a type of Arrow."""
+    if holder == "polars":
+        return not isinstance(kind, pa.BaseExtensionType)
+    if holder == "pyarrow":
+        return True
+    import pyarrow.parquet as pq  # noqa: PLC0415 (a worker for text starts sooner without)
+
+    try:
+        pq.write_table(pa.schema([("", kind)]).empty_table(), pa.BufferOutputStream())
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _refuse(name: str, holder: str, values: Sequence[Any]) -> NoReturn:
+    shown = " and ".join(f"{_shown(value)} ({type(value).__name__})" for value in values) or "values"
+    why = "cannot hold in one column" if len(values) > 1 else "cannot hold"
+    raise DataError(
+        f"Column {name!r} of the function's result holds {shown}, which {_NAMES[holder]} {why}. Make it a type that it"
+        f" can hold, for example text: df[{name!r}] = df[{name!r}].astype(str)."
+    )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -1,0 +1,61 @@
+"""What a function returned, as an Arrow table: with the values that pandas would write, and names that say all."""
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from muster.errors import DataError
+
+from . import _arrow_columns, _cells, _labels, csv_text, jsonl_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def from_result(result: Any, *, use: str) -> pa.Table:  # noqa: ANN401 (frames of three kinds)
+    """Make an Arrow table of what a function returned: a pandas or Polars frame, or an Arrow table.
+
+    ``use`` is the output's format, or ``pyarrow`` or ``polars`` where the next function asks for that. For text
+    formats, columns that Arrow might bend are text already. Raises ``DataError`` when ``use`` cannot hold a column or
+    its name.
+    """
+    import pandas as pd  # noqa: PLC0415 (loaded already wherever a frame can have come from)
+
+    if isinstance(result, pd.DataFrame):
+        return _from_pandas(result, use)
+    return _from_arrow(result if isinstance(result, pa.Table) else result.to_arrow(), use)
+
+
+def _from_pandas(frame: "pd.DataFrame", use: str) -> pa.Table:
+    columns = [frame.iloc[:, at] for at in range(frame.shape[1])]
+    if use == "csv":
+        return pa.table([csv_text.column_of(column) for column in columns], names=_labels.of_header(frame.columns))
+    names = _labels.of_keys(frame.columns, use=use)
+    if use == "jsonl":
+        return pa.table([jsonl_text.column_of(column) for column in columns], names=names)
+    arrays = [_arrow_columns.column_of(column, name, holder=use) for column, name in zip(columns, names, strict=True)]
+    return pa.table(arrays, names=names)
+
+
+def _from_arrow(table: pa.Table, use: str) -> pa.Table:
+    if use == "csv":
+        names = [_labels.name_of((name,)) for name in table.column_names]
+    else:
+        names = _labels.of_keys(table.column_names, use=use)
+    columns = table.columns
+    if use in {"csv", "jsonl", "parquet"}:
+        columns = [_decoded(column) for column in columns]
+    if use == "parquet":
+        for name, column in zip(names, columns, strict=True):
+            if not _arrow_columns.can_hold(column.type, use):
+                raise DataError(
+                    f"Column {name!r} of the function's result has the type {column.type}, which Parquet cannot hold."
+                    " Cast it to one that it can hold, for example text."
+                )
+    return pa.table(columns, names=names)
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return pa.chunked_array([_cells.in_one(column).dictionary_decode()])
