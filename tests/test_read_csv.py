@@ -152,6 +152,33 @@ CASES = {
     "two bytes a character": Case(
         "x\na,b\ncafé,1\n#\n", {"encoding": "utf-16", "skiprows": 1, "comment": "#"}, "utf-16"
     ),
+    "dates": Case("a,b\n2024-01-02,2024-01-02\nNA,x\n2024-03-04,\n", {"parse_dates": ["a"]}),
+    "dates by position": Case("a,b,c\n1,2024-01-02,3\n", {"parse_dates": [0], "usecols": [1, 2]}),
+    "dates of which one is none": Case("a\n2024-01-02\n2024-01-03\n2024-01-04\n-\n", {"parse_dates": ["a"]}),
+    "days and months by the first": Case(
+        "a,b\n01/02/2024,13/02/2024\n13/02/2024,01/02/2024\n", {"parse_dates": ["a", "b"]}
+    ),
+    "days first": Case("a\n01/02/2024\n13/02/2024\n", {"parse_dates": ["a"], "dayfirst": True}),
+    "a format": Case("a,b\n02.01.24,1\n03.01.24,2\n", {"parse_dates": ["a"], "date_format": "%d.%m.%y"}),
+    "a format for one": Case(
+        "a,b\n02.01.24,2024-01-02\n03.01.24,2024-01-03\n", {"parse_dates": ["a", "b"], "date_format": {"a": "%d.%m.%y"}}
+    ),
+    "a format that is mixed": Case("a\n2024-01-02\n2024-01-03 10:00\n", {"parse_dates": ["a"], "date_format": "mixed"}),
+    "times among dates": Case("a\n2024-01-02\n2024-01-03 10:00\n", {"parse_dates": ["a"]}),
+    "times in a zone": Case("a\n2024-01-02T00:00:00+01:00\nNA\n2024-01-02T05:00:00+01:00\n", {"parse_dates": ["a"]}),
+    "times in UTC": Case("a\n2024-01-02T00:00:00Z\n2024-01-02T05:00:00Z\n", {"parse_dates": ["a"]}),
+    "times in two zones": Case("a\n2024-01-02T00:00:00+01:00\n2024-01-02T05:00:00+02:00\n", {"parse_dates": ["a"]}),
+    "nanoseconds": Case(
+        "a\n2024-01-02T00:00:00.5\n2024-01-02T00:00:00.123\n2024-01-02T00:00:00.123456789\n", {"parse_dates": ["a"]}
+    ),
+    "nanoseconds and the Middle Ages": Case(
+        "a\n1024-01-02T00:00:00.5\n2024-01-02T00:00:00.123456789\n", {"parse_dates": ["a"]}
+    ),
+    "dates after nothing": Case("a,b\n,1\n,2\n,3\n2024-01-02,4\n", {"parse_dates": ["a"]}),
+    "no dates at all": Case("a,b\n,1\nNA,2\n", {"parse_dates": ["a"]}),
+    "dates that are not missing": Case("a,b\nNaT,1\n05/06/2024,2\n", {"parse_dates": ["a"], "keep_default_na": False}),
+    "numbers that are no dates": Case("a,b\n1,1\n2,2\n", {"parse_dates": ["a"]}),
+    "numbers that are dates": Case("a,b\n20240102,1\n20240103,2\n", {"parse_dates": ["a"]}),
     "what does not matter": Case("a,b\n1,2\n", {"low_memory": True, "engine": "c", "nrows": None}),
 }
 
@@ -184,6 +211,8 @@ def dialects(draw: st.DrawFn) -> Options:
         "na_filter": st.booleans(),
         "true_values": st.sampled_from([["yes"], ["1", "y"]]),
         "false_values": st.sampled_from([["no"], ["0", "n"]]),
+        "parse_dates": st.sampled_from([["a"], [0]]),
+        "dayfirst": st.booleans(),
         "usecols": st.sampled_from([["a"], ["b", "a"], [1], [0, 2]]),
     }
     for name in draw(st.sets(st.sampled_from(sorted(optional)), max_size=5)):
@@ -194,7 +223,15 @@ def dialects(draw: st.DrawFn) -> Options:
 CELLS = (
     *("", "NA", "nan", "-", "x", "y", "yes", "no", "True", "false", "é", "a b", " 7", "0x10", "inf"),
     *("0", "1", "2", "-5", "007", "1,234", "1.234", "1_0", "1,5", "2.5", "1.000,5", "1,000.5", "0.0", "1e3", "1e1,0"),
-    *("2024-01-02", "18446744073709551616", "18446744073709551615"),
+    *("2024-01-02", "2024-13-01", "01/02/2024", "13/02/2024", "2024-01-02 10:00", "2024-01-02 10:00:00.123456789"),
+    *(
+        "2024-01-02T10:00:00Z",
+        "2024-01-02T10:00:00+01:00",
+        "10 Jan 2024",
+        "NaT",
+        "18446744073709551616",
+        "18446744073709551615",
+    ),
     *(
         "with\nline",
         "with\r\nline",
@@ -210,7 +247,7 @@ CELLS = (
         "\ttab",
     ),
 )
-ORDINARY = ("1", "2", "2.5", "x", "", "yes", "1,234", "True")
+ORDINARY = ("1", "2", "2.5", "x", "", "yes", "1,234", "True", "2024-01-02", "2024-11-12")
 
 
 def mark(options: Options, name: str, default: str = "") -> str:

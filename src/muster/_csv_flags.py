@@ -17,10 +17,12 @@ _TEXTS: Final = {
     ),
     "decimal": ("C", "what a decimal's point is written as (default: .)"),
     "thousands": ("C", "what stands between thousands (default: nothing)"),
+    "date_format": ("FORMAT", "of --parse-dates, such as %%d.%%m.%%Y (default: that of each column's first cell)"),
 }
 _LISTS: Final = {
     "names": ("A,B,...", "the columns' names, where there is no header; or in its place, with --header 0"),
     "usecols": ("A,B,...", "the columns to read, by name, or by position from 0"),
+    "parse_dates": ("A,B,...", "the columns that hold dates or times, by name, or by position from 0"),
     "na_values": ("X,Y,...", "cells that are missing besides those that pandas takes for it"),
     "true_values": ("X,Y,...", "cells that are true besides True, TRUE and true"),
     "false_values": ("X,Y,...", "cells that are false besides False, FALSE and false"),
@@ -44,6 +46,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     for name, (metavar, meaning) in _LISTS.items():
         add(_flag(name), metavar=metavar, help=meaning)
     add("--skipinitialspace", action="store_const", const=True, help="blanks before a cell are not part of it")
+    add("--dayfirst", action="store_const", const=True, help="of --parse-dates: 1/2/2026 is the first of February")
     for name, meaning in _SWITCHES.items():
         add(f"--no-{name.replace('_', '-')}", dest=name, action="store_const", const=False, help=meaning)
 
@@ -54,10 +57,11 @@ def _flag(name: str) -> str:
 
 def said(parsed: argparse.Namespace) -> dict[str, Any]:
     """Take what a command line says of CSV, by pandas' names, and nothing that it does not say."""
-    found = {name: getattr(parsed, name) for name in (*_TEXTS, *_SWITCHES, "skipinitialspace")}
+    found = {name: getattr(parsed, name) for name in (*_TEXTS, *_SWITCHES, "skipinitialspace", "dayfirst")}
     found |= {name: _listed(getattr(parsed, name)) for name in _LISTS}
-    if parsed.usecols and all(one.isdecimal() for one in found["usecols"]):
-        found["usecols"] = [int(one) for one in found["usecols"]]
+    for name in ("usecols", "parse_dates"):
+        if found[name] and all(one.isdecimal() for one in found[name]):
+            found[name] = [int(one) for one in found[name]]
     found["skiprows"] = _lines(parsed.skiprows)
     typed = {name: value for name, value in found.items() if value is not None}
     if parsed.header is not None and parsed.no_header:

@@ -34,6 +34,9 @@ class CsvOptions(TypedDict, total=False):
     false_values: Sequence[str] | None
     decimal: str
     thousands: str | None
+    parse_dates: Sequence[str | int] | None
+    date_format: str | Mapping[str, str] | None
+    dayfirst: bool
 
 
 def _wrong(name: str, value: object, wanted: str) -> UsageError:
@@ -132,6 +135,27 @@ def _columns(name: str, value: Any) -> tuple[str, ...] | tuple[int, ...] | None:
     raise _wrong(name, value, "a list of names, or a list of positions, from 0, with at least one in it")
 
 
+def _dates(name: str, value: Any) -> tuple[str | int, ...]:  # noqa: ANN401 (likewise)
+    if value is None or value is False:
+        return ()
+    if value is True:
+        raise UsageError(
+            f"{name}=True is about the index, which is the row's number here. Name the columns that hold dates."
+        )
+    chosen = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else ()
+    if not all(isinstance(one, str) or (isinstance(one, int) and one >= 0) for one in chosen) or not chosen:
+        raise _wrong(name, value, "a list of columns, by name or by position; to join some, use your function")
+    return chosen
+
+
+def _date_format(name: str, value: Any) -> str | tuple[tuple[str, str], ...]:  # noqa: ANN401 (likewise)
+    if isinstance(value, Mapping):
+        return tuple((str(column), str(written)) for column, written in value.items())
+    if not isinstance(value, str | None):
+        raise _wrong(name, value, "a format such as '%d.%m.%Y', or one for each column")
+    return value or ""
+
+
 def _missing(name: str, value: Any) -> tuple[str, ...] | tuple[tuple[str, tuple[str, ...]], ...]:  # noqa: ANN401 (likewise)
     if isinstance(value, Mapping):
         return tuple((str(column), _spelled(name, own)) for column, own in value.items())
@@ -195,6 +219,9 @@ _UNDERSTOOD: Final[dict[str, tuple[str, Callable[[str, Any], Any]]]] = {
     "false_values": ("false_values", _texts),
     "decimal": ("decimal", _in_numbers),
     "thousands": ("thousands", _in_numbers),
+    "parse_dates": ("parse_dates", _dates),
+    "date_format": ("date_format", _date_format),
+    "dayfirst": ("dayfirst", _flag),
 }
 """For each option the field that it goes to, and what checks it."""
 
@@ -225,9 +252,6 @@ _LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
     "delim_whitespace": ((False,), "cells are separated by one byte. Say sep=' ', with skipinitialspace=True"),
     "dialect": ((), "say sep, quotechar and the others by themselves, or pass a muster.Dialect"),
     "storage_options": ((None,), "fsspec's own files and environment variables say how a URL is reached"),
-    "parse_dates": ((None, False), "use dtype: {column: 'datetime'} reads ISO dates"),
-    "date_format": ((None,), "use pandas.to_datetime in the function"),
-    "dayfirst": ((False,), "use pandas.to_datetime in the function"),
     "date_parser": ((None,), "pandas has given it up, too. Use pandas.to_datetime in the function"),
     "squeeze": ((False,), "pandas has given it up, too: the function gets a frame"),
     "prefix": ((None,), "pandas has given it up, too. Say names"),

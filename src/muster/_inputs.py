@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from muster._formats import survey
 from muster._formats._sources import find_sources
-from muster._formats.survey import Ask, Head, Observe
+from muster._formats.survey import Ask, DateFormats, Head, Observe
 from muster._model import Column, Dialect, Options, Part, Reading, Source
 from muster.errors import DataError, UsageError
 
@@ -182,10 +182,11 @@ class Inputs:
         first = self.orders[0] if self.orders else ()
         reading = self.options.reading
         used = used_columns(reading.usecols, first, folders=self._folders)
+        dates = self._date_formats(ask, looked_at, first if used is None else used)
         whole = (
             self.sources,
             self.orders,
-            Observe(self.format, self.worker_dialect, reading=reading, used=used),
+            Observe(self.format, self.worker_dialect, reading=reading, used=used, dates=tuple(dates.items())),
         )
         asked = [survey.observation(p, *whole) for p in looked_at] if everything else survey.samples(looked_at, *whole)
         seen = survey.add_up(ask(asked))
@@ -193,9 +194,32 @@ class Inputs:
         fixed = fixed_types(self.options.dtype, every, folders=self._folders)
         no_rows = frozenset({"nested"})  # pandas gives a column without rows the type object
         self.columns = self._with_folders(
-            Column(name, seen.get(name, frozenset({"missing"}) if parts else no_rows), fixed.get(name, ""))
+            Column(
+                name,
+                seen.get(name, frozenset({"missing", *(["dates"] * (name in dates))}) if parts else no_rows),
+                "" if name in dates else fixed.get(name, ""),
+                dates.get(name, ""),
+            )
             for name in (every if used is None else used)
         )
+
+    def _date_formats(self, ask: Ask, parts: Sequence[Part], names: Sequence[str]) -> dict[str, str]:
+        """Find how each column of dates is written: as the user says, or as its first cell in the input is.
+
+        No format where all these parts have nothing in that column. Raises ``UsageError`` for a column that is not
+        there.
+        """
+        reading = self.options.reading
+        chosen = used_columns(reading.parse_dates, names, option="parse_dates") or ()
+        said = reading.date_format
+        formats = {name: said if isinstance(said, str) else dict(said).get(name, "") for name in chosen}
+        for part in joined(parts):
+            unknown = tuple((name, "") for name, written in formats.items() if not written)
+            if not unknown:
+                break
+            how = DateFormats(self.format, self.worker_dialect, reading=reading, dates=unknown)
+            formats |= ask([survey.observation(part, self.sources, self.orders, how)])[0]
+        return formats
 
     @property
     def _folders(self) -> tuple[str, ...]:
@@ -235,7 +259,11 @@ def joined(parts: Iterable[Part]) -> list[Part]:
 
 
 def used_columns(
-    usecols: Sequence[str | int] | None, names: Sequence[str], *, folders: Collection[str] = ()
+    usecols: Sequence[str | int] | None,
+    names: Sequence[str],
+    *,
+    folders: Collection[str] = (),
+    option: str = "usecols",
 ) -> tuple[str, ...] | None:
     """Name the columns that ``usecols`` chooses, in the order of the file; those of ``folders`` are there anyway.
 
@@ -246,7 +274,7 @@ def used_columns(
     known = {*names, *folders, *range(len(names))}
     if unknown := [repr(one) for one in usecols if one not in known]:
         raise UsageError(
-            f"usecols names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
+            f"{option} names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
         )
     return tuple(name for at, name in enumerate(names) if name in usecols or at in usecols)
 

@@ -85,6 +85,11 @@ class Reading:
     false_values: tuple[str, ...] = ()
     decimal: str = "."
     thousands: str = ""
+    parse_dates: tuple[str | int, ...] = ()
+    """The columns that hold dates or times, by name or by position among those that are used."""
+    date_format: str | tuple[tuple[str, str], ...] = ""
+    """How they are written: all alike, or pairs of a column and its format; else as the first cell of each is."""
+    dayfirst: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,8 @@ class Column:
     name: str
     kinds: frozenset[str] = frozenset()
     fixed: str = ""
+    dates: str = ""
+    """The format of its dates, where it is to be read as dates and the format is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,12 +123,12 @@ class Past:
 
 def columns_as_fields(columns: Sequence[Column]) -> list[list[Any]]:
     """Write columns as a field of an event."""
-    return [[column.name, sorted(column.kinds), column.fixed] for column in columns]
+    return [[column.name, sorted(column.kinds), column.fixed, column.dates] for column in columns]
 
 
 def read_columns(fields: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
     """Read columns from a field of an event."""
-    return tuple(Column(name, frozenset(kinds), fixed) for name, kinds, fixed in fields)
+    return tuple(Column(name, frozenset(kinds), fixed, dates) for name, kinds, fixed, dates in fields)
 
 
 def parts_as_fields(parts: Sequence[Part]) -> list[list[Any]]:

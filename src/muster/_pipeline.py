@@ -145,7 +145,7 @@ def read_csv(paths: Paths, *, dtype: str | Mapping[str, str] | None = None, **op
       ``doublequote``, ``escapechar``, ``comment``, ``skipinitialspace``, ``encoding``, ``encoding_errors``;
     - its top: ``header``, ``names``, ``skiprows``, ``usecols``, ``index_col=False``;
     - its cells: ``na_values``, ``keep_default_na``, ``na_filter``, ``true_values``, ``false_values``, ``decimal``,
-      ``thousands``.
+      ``thousands``, ``parse_dates``, ``date_format``, ``dayfirst``.
 
     docs/read-csv.md says of each what it takes, and of the others why they are not there.
     """

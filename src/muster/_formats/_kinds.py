@@ -11,25 +11,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from . import _dates
 from ._rules import Rules
 
 _LONGEST_INTEGER: Final = 4300
 """Python, and so pandas, reads no integer with more characters than this; such a cell is text."""
 
-ARROW: Final = {
-    **{f"{sign}int{bits}": getattr(pa, f"{sign}int{bits}")() for sign in ("", "u") for bits in (8, 16, 32, 64)},
-    "float32": pa.float32(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "bool?": pa.bool_(),
-    "bigint": pa.string(),
-    "str": pa.string(),
-    "folder": pa.string(),
-    "verbatim": pa.string(),
-    "object": pa.string(),
-    "datetime": pa.timestamp("us"),
-    "date": pa.date32(),
-}
+
+class _ArrowTypes(dict[str, pa.DataType]):
+    """Types by name; those of dates are as many as there are zones."""
+
+    def __missing__(self, name: str) -> pa.DataType:
+        if name.startswith("datetime"):
+            return _dates.arrow_type(name)
+        raise KeyError(name)
+
+
+ARROW: Final = _ArrowTypes(
+    {
+        **{f"{sign}int{bits}": getattr(pa, f"{sign}int{bits}")() for sign in ("", "u") for bits in (8, 16, 32, 64)},
+        "float32": pa.float32(),
+        "float64": pa.float64(),
+        "bool": pa.bool_(),
+        "bool?": pa.bool_(),
+        "bigint": pa.string(),
+        "str": pa.string(),
+        "folder": pa.string(),
+        "verbatim": pa.string(),
+        "object": pa.string(),
+        "datetime": pa.timestamp("us"),
+        "date": pa.date32(),
+    }
+)
 """The Arrow type that each settled or fixed type is read as.
 
 ``bool?`` is boolean with missing values, ``bigint`` integers beyond 64 bits (kept as text until the frame is made),
@@ -44,7 +57,11 @@ _DEFAULT: Final = Rules()
 
 def settle(kinds: Iterable[str]) -> str:
     """Name the type of a column that holds these kinds of value, as ``pandas.read_csv`` would."""
-    kinds = _decided(frozenset(kinds))
+    kinds = frozenset(kinds)
+    return _dates.settle(kinds) if _dates.DATES in kinds else _settle(_decided(kinds))
+
+
+def _settle(kinds: frozenset[str]) -> str:
     if kinds & {"string", "truth", "nested"}:
         return _settle_json(kinds - {"missing"}, missing="missing" in kinds)
     numbers = kinds & _NUMBERS

@@ -1,7 +1,7 @@
 """Read parts of CSV and TSV: RFC 4180, with the values that pandas would read."""
 
 import codecs
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.csv
 from muster._model import Column, Dialect, Reading
 from muster.errors import DataError
 
-from . import _kinds
+from . import _dates, _kinds
 from ._records import records
 from ._rows import Rows, type_of
 from ._rules import Rules, differ_by_column, rules_of
@@ -41,12 +41,14 @@ def read(  # noqa: PLR0913 (the records, where they stand, and how to understand
     alone; where Arrow finds, or might have missed, what does not fit, cell by cell with pandas' rules.
     """
     text = _Text(data, order, dialect, reading)
+    dated = [column for column in columns if _is_dated(column)]
     types = {column.name: _kinds.ARROW[type_of(column)] for column in columns}
     try:
         if text.suits_arrow:
-            table = text.parsed(types)
-            if not _is_doubtful(table, columns, text.data):
-                numbers = np.arange(row, row + len(table))
+            table = text.parsed(types | dict.fromkeys((column.name for column in dated), pa.string()))
+            numbers = np.arange(row, row + len(table))
+            table = _with_moments(table, dated, reading)
+            if table is not None and not _is_doubtful(table, columns, text.data):
                 return Rows(_without_missing_numbers(table.select(list(types)), text.rules), numbers)
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
@@ -57,10 +59,19 @@ def read(  # noqa: PLR0913 (the records, where they stand, and how to understand
     return _carefully(rows, columns, reading)
 
 
-def observe(
-    data: bytes, *, order: Sequence[str], dialect: Dialect, reading: Reading = _ALL, used: Sequence[str] | None = None
+def observe(  # noqa: PLR0913 (likewise)
+    data: bytes,
+    *,
+    order: Sequence[str],
+    dialect: Dialect,
+    reading: Reading = _ALL,
+    used: Sequence[str] | None = None,
+    dates: Mapping[str, str] | None = None,
 ) -> dict[str, frozenset[str]]:
-    """Name the kinds of value in each column of these records, or in those that are used."""
+    """Name the kinds of value in each column of these records, or in those that are used.
+
+    ``dates`` are the columns of dates, with their formats.
+    """
     used = [name for name in order if used is None or name in used]
     try:
         table, _ = _Text(data, order, dialect, reading).cells(used)
@@ -68,11 +79,52 @@ def observe(
         return {}
     rows = Rows(table, np.arange(len(table)))
     _decode(rows)
-    return {name: _kinds.observe(_present(rows.table[name], rules), rules) for name, rules in _each(used, reading)}
+    formats = dates or {}
+    return {
+        name: _observed(_present(rows.table[name], rules_of(reading, name)), name, formats.get(name), reading)
+        for name in used
+    }
 
 
-def _each(names: Iterable[str], reading: Reading) -> Iterator[tuple[str, Rules]]:
-    return ((name, rules_of(reading, name)) for name in names)
+def _observed(cells: pa.Array, name: str, written: str | None, reading: Reading) -> frozenset[str]:
+    """Name the kinds of a column's cells; those of dates where it has a format, or would have one."""
+    if written is None:
+        return _kinds.observe(cells, rules_of(reading, name))
+    return _dates.read(cells, written, dayfirst=reading.dayfirst)[0]
+
+
+def date_formats(
+    data: bytes, names: Sequence[str], *, order: Sequence[str], dialect: Dialect, reading: Reading
+) -> dict[str, str]:
+    """Tell in which format the first cell of some columns is written, where one of these records has any."""
+    names = [name for name in names if name in order]
+    try:
+        table, _ = _Text(data, order, dialect, reading).cells(names)
+    except pa.ArrowInvalid:
+        return {}
+    rows = Rows(table, np.arange(len(table)))
+    _decode(rows)
+    found = {
+        name: _dates.format_of(_present(rows.table[name], rules_of(reading, name)), dayfirst=reading.dayfirst)
+        for name in names
+    }
+    return {name: written for name, written in found.items() if written}
+
+
+def _is_dated(column: Column) -> bool:
+    return _dates.DATES in column.kinds and type_of(column).startswith("datetime")
+
+
+def _with_moments(table: pa.Table, dated: Sequence[Column], reading: Reading) -> pa.Table | None:
+    """Read the columns of dates, which are text yet; ``None`` when one of them does not fit its type."""
+    for column in dated:
+        cells = table[column.name].combine_chunks()
+        kinds, moments = _dates.read(cells, column.dates, dayfirst=reading.dayfirst)
+        if moments is None or _kinds.settle(kinds | column.kinds) != type_of(column):
+            return None
+        at = table.column_names.index(column.name)
+        table = table.set_column(at, column.name, pa.array(moments).cast(_kinds.ARROW[type_of(column)]))
+    return table
 
 
 class _Text:
@@ -220,11 +272,15 @@ def _carefully(rows: Rows, columns: tuple[Column, ...], reading: Reading) -> Row
         rules = rules_of(reading, column.name)
         cells = _present(rows.table[column.name], rules)
         if not column.fixed:
-            kinds = _kinds.observe(cells, rules)
+            written = column.dates if _dates.DATES in column.kinds else None
+            kinds = _observed(cells, column.name, written, reading)
             if _kinds.settle(kinds | column.kinds) != _kinds.settle(column.kinds):
                 rows.misfits[column.name] = kinds
         type_name = type_of(column)
-        typed, misfit = _kinds.convert(cells, type_name, rules)
+        if _is_dated(column):
+            typed, misfit = _as_moments(cells, column, reading), np.zeros(len(cells), bool)
+        else:
+            typed, misfit = _kinds.convert(cells, type_name, rules)
         if column.name not in rows.misfits:
             for at in np.flatnonzero(misfit).tolist():
                 _blame_one(rows, at, f"column {column.name!r}: {_shown(cells[at].as_py())} is not {type_name}")
@@ -233,6 +289,18 @@ def _carefully(rows: Rows, columns: tuple[Column, ...], reading: Reading) -> Row
     keep = ~unfit
     table = pa.table(arrays, names=[column.name for column in columns])
     return Rows(table.filter(pa.array(keep)), rows.numbers[keep], rows.bad, rows.misfits)
+
+
+def _as_moments(cells: pa.Array, column: Column, reading: Reading) -> pa.Array:
+    """Read dates whose kinds fit; of those that do not the run learns by the misfits, and nobody sees these."""
+    moments = _dates.read(cells, column.dates, dayfirst=reading.dayfirst)[1]
+    target = _kinds.ARROW[type_of(column)]
+    if moments is None:
+        return pa.nulls(len(cells), target)
+    try:
+        return pa.array(moments).cast(target)
+    except pa.ArrowInvalid:
+        return pa.nulls(len(cells), target)
 
 
 def _present(cells: pa.ChunkedArray, rules: Rules) -> pa.Array:

@@ -135,6 +135,8 @@ class Observe:
     reading: Reading = field(default_factory=Reading)
     used: tuple[str, ...] | None = None
     """The columns to look at; ``None``: all."""
+    dates: tuple[tuple[str, str], ...] = ()
+    """The columns that hold dates, with their format where it is known."""
 
     def answer(self) -> dict[str, frozenset[str]]:
         """Look at every cell, of all stretches at once unless one of them cannot be read."""
@@ -147,7 +149,22 @@ class Observe:
 
         if self.format == "jsonl":
             return jsonl.observe(data, encoding=self.dialect.encoding)
-        return csv.observe(data, order=self.order, dialect=self.dialect, reading=self.reading, used=self.used)
+        return csv.observe(
+            data, order=self.order, dialect=self.dialect, reading=self.reading, used=self.used, dates=dict(self.dates)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DateFormats(Observe):
+    """Ask in which format the first cell of each column of dates is written."""
+
+    def answer(self) -> dict[str, Any]:
+        """Look at the stretches; columns with nothing present in them are left out."""
+        from . import csv  # noqa: PLC0415 (likewise)
+
+        whole, names = reader(self.path), [name for name, _ in self.dates]
+        data = b"".join(_ended(whole.read(start, stop)) for start, stop in self.stretches)
+        return csv.date_formats(data, names, order=self.order, dialect=self.dialect, reading=self.reading)
 
 
 def _ended(data: bytes) -> bytes:

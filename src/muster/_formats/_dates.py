@@ -1,0 +1,107 @@
+"""Dates and times out of cells of text, as ``parse_dates`` reads a column: all of it by one format, or not at all.
+
+pandas takes the format from the first cell of the column, so that has to be known before any other cell is looked at.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATES: Final = "dates"
+"""The kind that says of a column that it is to be read so."""
+
+_NO_MOMENT: Final = frozenset({"", "NaT", "nat", "NAT", "nan", "NaN", "NAN", "now", "today"})
+"""Present cells that tell pandas nothing of the format."""
+
+_EACH_BY_ITSELF: Final = "mixed"
+
+
+def format_of(cells: pa.Array, *, dayfirst: bool) -> str:
+    """Guess the format from the first of these cells that has one; none where nothing is present."""
+    from pandas.tseries.api import guess_datetime_format  # noqa: PLC0415 (most inputs have no such column)
+
+    cell = next((cell for cell in cells.drop_null().to_pylist() if cell not in _NO_MOMENT), None)
+    if cell is None:
+        return ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it remarks that a day stands first
+        return guess_datetime_format(cell, dayfirst=dayfirst) or _EACH_BY_ITSELF
+
+
+def read(cells: pa.Array, written: str, *, dayfirst: bool) -> tuple[frozenset[str], "pd.Series[pd.Timestamp] | None"]:
+    """Read cells in a format; tell the kinds of them, and the moments where all are some.
+
+    The kinds: ``missing``, ``text`` for what is no moment, ``zone`` and its name for each, ``fine`` for what is less
+    than a microsecond, ``far`` for what is beyond the years that nanoseconds reach, and ``late`` where no format was
+    known.
+    """
+    kinds = frozenset({DATES, "missing"} if cells.null_count else {DATES})
+    if not written and any(cell not in _NO_MOMENT for cell in cells.drop_null().unique().to_pylist()):
+        return kinds | {"late"}, None
+    moments = _moments(cells.to_pylist(), written, dayfirst=dayfirst)
+    if moments is None:
+        return kinds | _kinds_of_all(cells.drop_null().unique().to_pylist(), written, dayfirst=dayfirst), None
+    return kinds | _kinds_of(moments), moments
+
+
+def _moments(cells: Sequence[str | None], written: str, *, dayfirst: bool) -> "pd.Series[pd.Timestamp] | None":
+    import pandas as pd  # noqa: PLC0415 (most inputs have no such column)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            texts: pd.Series[str] = pd.Series(list(cells), dtype=object)
+            return pd.to_datetime(texts, format=written or None, dayfirst=dayfirst)
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+
+def _kinds_of_all(cells: list[str], written: str, *, dayfirst: bool) -> frozenset[str]:
+    """Tell the kinds of cells that do not go together, by halves: until one is no moment, or zones differ."""
+    if len(cells) == 1:
+        return frozenset({"text"})
+    found = frozenset[str]()
+    for half in (cells[: len(cells) // 2], cells[len(cells) // 2 :]):
+        moments = _moments(half, written, dayfirst=dayfirst)
+        more = _kinds_of(moments) if moments is not None else _kinds_of_all(half, written, dayfirst=dayfirst)
+        found |= more
+        if settle(found) == "str":
+            break
+    return found
+
+
+def _kinds_of(moments: "pd.Series[pd.Timestamp]") -> frozenset[str]:
+    import pandas as pd  # noqa: PLC0415 (likewise)
+
+    present = moments.dropna()
+    if present.empty:
+        return frozenset()
+    arrow = pa.array(present.iloc[:1]).type
+    kinds = {f"zone {arrow.tz or 'none'}"}
+    if arrow.unit == "ns":
+        kinds.add("fine")
+    elif present.min().year < pd.Timestamp.min.year + 1 or present.max().year > pd.Timestamp.max.year - 1:
+        kinds.add("far")
+    return frozenset(kinds)
+
+
+def settle(kinds: frozenset[str]) -> str:
+    """Name the type of a column of dates with these kinds."""
+    zones = [kind.removeprefix("zone ") for kind in kinds if kind.startswith("zone ")]
+    if "text" in kinds or len(zones) > 1 or {"fine", "far"} <= kinds:
+        return "str"
+    if not zones:
+        return "datetime" if "late" in kinds else "datetime[s]"
+    unit = "datetime[ns]" if "fine" in kinds else "datetime"
+    return unit if zones[0] == "none" else f"{unit} {zones[0]}"
+
+
+def arrow_type(name: str) -> pa.DataType:
+    """Give the Arrow type of a column of dates."""
+    kind, _, zone = name.partition(" ")
+    return pa.timestamp({"datetime[s]": "s", "datetime[ns]": "ns"}.get(kind, "us"), zone or None)
