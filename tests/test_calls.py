@@ -70,6 +70,14 @@ def test_questions_and_tasks_that_nobody_began_are_not_named() -> None:
     assert calls.lost(7, 1000.0) == (None, "", 0.0)
 
 
+def test_who_is_at_a_task_for_how_long_is_known() -> None:
+    calls = Calls(["a.csv"])
+    begun(calls, task(1, 0, 50), "1", 0.0)
+    begun(calls, task(2, 50, 60), "2", 3.0)
+    assert calls.at_work(4.0) == {"1": 4.0, "2": 1.0}
+    assert calls.at_work(4.0, longer=2.0) == {"1": 4.0}
+
+
 def test_what_is_named_travels_through_a_journal_and_grows_older() -> None:
     held = Held("m1-2", "a.csv", 3, 3, 20.0, 4, 2.0, 60.0)
     assert Held.of_field(held.as_field(), later=5.0) == Held("m1-2", "a.csv", 3, 3, 25.0, 4, 2.0, 60.0)

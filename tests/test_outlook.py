@@ -12,7 +12,7 @@ from muster._calls import Held
 from muster._history import find
 from muster._measures import Measured, StepSum, WorkerSum
 from muster._model import Load, Seconds
-from muster._watch import pages
+from muster._watch import charts, pages
 from muster._watch.figures import activity
 from muster._watch.look import Look
 from muster._watch.outlook import outlook, remarks
@@ -152,6 +152,24 @@ def test_no_work_is_shown_before_its_worker_was_there(tmp_path: Path) -> None:
     assert look.workers[0].pace == pytest.approx(50, rel=0.01)
 
 
+def test_a_worker_that_is_at_one_task_for_long_is_busy_and_not_idle(tmp_path: Path) -> None:
+    story = Story(tmp_path).begin()
+    joined = story.at - story.born
+    story.at += 20
+    story.write(
+        "measured", span=20, workers={}, machines={}, reasons=[], rows_done=0, rows_total=9, rows_out=0, bad_rows=0,
+        running=2, waiting_for="", at_work={"1": 20.0, "2": 10.0},
+    )  # fmt: skip
+    look = look_at(story)
+    assert look.spent.going == pytest.approx(30, abs=0.1)
+    assert look.spent.busy_share == pytest.approx(30 / look.spent.there)
+    going = charts.ACTIVITIES.index("going")
+    for name, seconds in (("1", 20), ("2", 10)):
+        shares = activity(look.view, look.view.workers[name], look.now)
+        assert sum(one[going] for one in shares) * look.view.clock.width == pytest.approx(seconds, abs=0.2)
+        assert sum(map(sum, shares)) * look.view.clock.width == pytest.approx(look.now - joined, abs=0.6)
+
+
 def test_machines_that_are_one_computer_show_its_load_once(tmp_path: Path) -> None:
     story = Story(tmp_path, machines={"m1": 2, "m2": 2, "m3": 2}).begin().work(5)
     apart = pages.overview(look_at(story)).fragments["machines"]
@@ -168,9 +186,9 @@ def test_machines_that_are_one_computer_show_its_load_once(tmp_path: Path) -> No
     ("used", "load", "cores", "says"),
     [
         (0.95, 0.99, 2, ""),
-        (0.10, 0.99, 2, "other programs take about 89% of its processor"),
+        (0.10, 0.99, 2, "other programs take about 89% of the computer's processor"),
         (0.10, 0.20, 8, "your function waits, for network, disk or sleep"),
-        (0.50, 0.99, 1, "There are more workers than cores: workers get 50% of a core each, of 1 core."),
+        (0.50, 0.99, 1, "There are more workers than cores: they get 50% of a core each, of 1 core."),
     ],
 )
 def test_why_workers_get_little_of_the_processor_is_said(

@@ -88,9 +88,10 @@ def test_the_pace_of_a_worker_is_that_of_the_last_minute() -> None:
     recent = Recent()
     for second in range(600):
         recent.add(second + 1.0, {"1": (100 if second < 500 else 200, float(second)), "2": (50, float(second))})
-    assert recent.of_each_worker() == {"1": 200, "2": 50}
+    assert recent.of_each_worker(600.0) == {"1": 200, "2": 50}
+    assert recent.of_each_worker(630.0) == pytest.approx({"1": 200 * 30 / 60, "2": 50 * 30 / 60}, rel=0.05)
     assert len(recent.told) <= 61
-    assert Recent().of_each_worker() == {}
+    assert Recent().of_each_worker(1.0) == {}
 
 
 # The view
@@ -254,7 +255,7 @@ def test_old_journals_without_measures_are_shown_as_well(tmp_path: Path) -> None
 @pytest.mark.parametrize("count", [0, 1, 2, 59, 240])
 def test_charts_are_well_formed(count: int) -> None:
     values = [float(at % 7) for at in range(count)]
-    shares = [(0.1, 0.4, 0.1, 0.1, 0.0, 0.3)] * count
+    shares = [(0.1, 0.4, 0.1, 0.1, 0.0, 0.0, 0.3)] * count
     for drawn in (
         charts.rate_chart(values, values, elapsed=count, label="<&>"),
         charts.timeline([("<a>", shares), ("b", [])], height=10, label="'\""),

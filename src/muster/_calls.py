@@ -126,6 +126,10 @@ class Calls:
         self._begun.clear()
         self._last_end = None
 
+    def at_work(self, now: float, *, longer: float = 0.0) -> dict[str, float]:
+        """Tell for how many seconds workers have been at their tasks, of those that are for longer than that."""
+        return {worker: now - began for worker, began in self._begun.values() if now - began >= longer}
+
     def held(self, now: float, *, workers: int) -> Held | None:
         """Name the rows that a worker is at for longest, where that is strange or they are tried again and again.
 

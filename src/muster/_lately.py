@@ -1,6 +1,7 @@
 """What was done in the last minute: how fast, and on which machine."""
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -62,8 +63,9 @@ class Lately:
         """Tell how many rows were done a second."""
         return sum(rows for _, rows in self.stretches) / (self._seconds() or 1.0)
 
-    def pace_of(self, machine: str, workers: int) -> MachinePace:
-        """Tell what a machine did."""
+    def pace_of(self, machine: str, workers: int, *, going: Iterable[float] = ()) -> MachinePace:
+        """Tell what a machine did; ``going`` is for how many seconds its workers have been at tasks that go on."""
         seconds = self._seconds() or 1.0
-        busy = sum(one.busy_of.get(machine, 0.0) for one in self._spans) / (seconds * workers)
+        at_tasks = sum(one.busy_of.get(machine, 0.0) for one in self._spans) + sum(min(one, seconds) for one in going)
+        busy = at_tasks / (seconds * workers)
         return MachinePace(machine, workers, sum(one.rows_of[machine] for one in self._spans) / seconds, min(busy, 1.0))

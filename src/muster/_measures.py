@@ -68,11 +68,13 @@ class Spent:
     write: float = 0.0
     transfer: float = 0.0
     lost: float = 0.0
+    going: float = 0.0
+    """So far in tasks that go on, and so have not told what it went into."""
     waiting: float = 0.0
     there: float = 0.0
 
     @classmethod
-    def of(cls, seconds: Seconds, *, there: float) -> "Spent":
+    def of(cls, seconds: Seconds, *, there: float, going: float = 0.0) -> "Spent":
         """Put what tasks tell of beside how long workers were there."""
         return cls(
             seconds.read,
@@ -81,18 +83,19 @@ class Spent:
             seconds.write,
             seconds.transfer,
             seconds.lost,
+            going,
             seconds.waiting,
             there,
         )
 
     @property
     def busy(self) -> float:
-        """Tell how long they were at tasks that have ended, well or not."""
-        return self.read + self.function + self.sorting + self.write + self.transfer + self.lost
+        """Tell how long they were at tasks, whether these ended well or not, or go on."""
+        return self.read + self.function + self.sorting + self.write + self.transfer + self.lost + self.going
 
     @property
     def rest(self) -> float:
-        """Tell of how long nobody knows what it was: before the first task, after the last, and tasks that go on."""
+        """Tell of how long nobody knows what it was: before the first task, between them, after the last."""
         return max(self.there - self.busy - self.waiting, 0.0)
 
     @property

@@ -22,6 +22,9 @@ _SPANS_BEFORE_A_PLAN: Final = 8
 _PROGRESS_EVERY: Final = 5.0
 """Seconds after which watchers are told how far the run is in any case."""
 
+_LONG: Final = 2.0
+"""Seconds after which it is told that a worker is at a task: most end before, and tell of themselves."""
+
 _LOOK_EVERY: Final = 0.25
 
 Write = Callable[..., None]
@@ -241,8 +244,12 @@ class Observer:
         now = self._clock()
         self._lately.end_span(now - self._told)
         self.rows_per_second = self._lately.rows_per_second()
+        at_work = self.calls.at_work(now, longer=_LONG)
         self.machines = tuple(
-            self._lately.pace_of(machine, count) for machine, count in sorted(self._workers_on.items())
+            self._lately.pace_of(
+                machine, count, going=[seconds for name, seconds in at_work.items() if self.machine_of(name) == machine]
+            )
+            for machine, count in sorted(self._workers_on.items())
         )
         rows_left = None if rows_total is None else rows_total - progress.rows_done
         self.seconds_left = None if rows_left is None else remaining(self._lately.stretches, rows_left)
@@ -256,6 +263,7 @@ class Observer:
             rows_per_second=round(self.rows_per_second, 3),
             seconds_left=[round(one, 3) for one in self.seconds_left] if self.seconds_left else None,
             held=self.held.as_field() if self.held else None,
+            at_work={worker: round(seconds, 1) for worker, seconds in at_work.items()},
             running=len(progress.running),
             waiting_for=self.waiting_for,
             **measured.as_fields(known=self._reasons),

@@ -126,9 +126,9 @@ class _Work:
             seconds=Seconds(
                 applied - began - steps.seconds - steps.sorting,
                 steps.seconds,
-                ended - sorted_out,
+                ended - (sorted_out if steps.bad else applied),
                 ended - began,
-                sorting=steps.sorting + sorted_out - applied,
+                sorting=steps.sorting + (sorted_out - applied if steps.bad else 0.0),
             ),
             steps=tuple(
                 StepMeasure(one.rows_in, one.rows_out, one.batches, one.seconds, dict(one.bins)) for one in steps.sums

@@ -19,7 +19,7 @@ _LEVELS: Final = 20
 _SEEN: Final = 0.3
 """The least width, in hundredths, at which few rows of many can be seen."""
 
-ACTIVITIES: Final = ("read", "function", "sorting", "write", "lost", "idle")
+ACTIVITIES: Final = ("read", "function", "sorting", "write", "lost", "going", "idle")
 Shares = tuple[float, ...]
 """One share of a stretch of time for each of the activities."""
 

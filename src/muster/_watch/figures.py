@@ -78,8 +78,14 @@ def spent(workers: Iterable[Worker], now: float, *, all_busy: bool) -> Spent:
     mine = list(workers)
     return Spent.of(
         sum((worker.seconds for worker in mine), Seconds()),
-        there=sum(worker.stayed(min(worker.until, now) if all_busy and worker.tasks else now) for worker in mine),
+        there=sum(worker.stayed(_known_of(worker, now, all_busy=all_busy)) for worker in mine),
+        going=sum(worker.going(now) for worker in mine),
     )
+
+
+def _known_of(worker: Worker, now: float, *, all_busy: bool) -> float:
+    """Tell up to when the time of a worker counts: where all are at tasks, no longer than it is known of each."""
+    return min(worker.until, now) if all_busy and worker.tasks and worker.at_task_since is None else now
 
 
 def activity(view: RunView, worker: Worker, now: float) -> list[Shares]:
@@ -92,7 +98,7 @@ def activity(view: RunView, worker: Worker, now: float) -> list[Shares]:
     for at in range(min(int(now / width) + 1, len(channels[0]))):
         start, stop = at * width, min((at + 1) * width, now)
         length = max(stop - start, 1e-9)
-        known = worker.until if worker.is_there and worker.tasks else now
+        known = worker.until if worker.is_there and worker.tasks and worker.at_task_since is None else now
         there = sum(
             max(min(stop, known if stay.stop is None else stay.stop) - max(start, stay.start), 0.0)
             for stay in worker.present
@@ -100,6 +106,8 @@ def activity(view: RunView, worker: Worker, now: float) -> list[Shares]:
         busy = [channels[one][at] / length for one in (READ, FUNCTION, SORTING, WRITE, LOST)]
         scale = 1 / sum(busy) if sum(busy) > 1 else 1.0
         done = [share * scale for share in busy]
+        going = max(stop - max(start, worker.at_task_since), 0.0) / length if worker.at_task_since is not None else 0.0
+        done.append(min(going, max(there / length - sum(done), 0.0)))
         found.append((*done, max(there / length - sum(done), 0.0)))
     return found
 

@@ -231,7 +231,7 @@ class Look:
     @cached_property
     def workers(self) -> list[WorkerRow]:
         """Lay out the workers, in the order of their names as people count."""
-        paces = self.view.recent.of_each_worker()
+        paces = self.view.recent.of_each_worker(self.known)
         return [
             WorkerRow(
                 worker,

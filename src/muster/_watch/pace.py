@@ -22,14 +22,14 @@ class Recent:
         while self.told[0][0] <= now - _MINUTE:
             self.told.popleft()
 
-    def of_each_worker(self) -> dict[str, float]:
+    def of_each_worker(self, now: float) -> dict[str, float]:
         """Tell how many rows a second each worker has done in the last minute."""
-        if not self.told:
+        lately = [workers for at, workers in self.told if at > now - _MINUTE]
+        if not lately:
             return {}
-        stop = self.told[-1][0]
-        since = min(began for _, workers in self.told for _, began in workers.values())
+        since = min(began for workers in lately for _, began in workers.values())
         rows: defaultdict[str, float] = defaultdict(float)
-        for _, workers in self.told:
+        for workers in lately:
             for name, (done, _) in workers.items():
                 rows[name] += done
-        return {name: done / max(stop - since, 1e-3) for name, done in rows.items()}
+        return {name: done / max(now - since, 1e-3) for name, done in rows.items()}

@@ -40,9 +40,9 @@ def processor(look: Look) -> Use | None:
     counts = [row.there or row.workers for row in rows]
     workers = sum(counts) if look.is_one_computer else max(counts)
     others = load.cpu - share * workers / load.cores
-    each = f"workers get {words.share(share)} of a core each"
+    each = f"{words.share(share)} of a core each"
     if others > _MUCH:
-        taken = f"other programs take about {words.share(others)} of its processor"
-        return Use(share, "warning", f"The computer is crowded: {each}, and {taken}.")
-    said = f"There are more workers than cores: {each}, of {words.plural(load.cores, 'core')}."
+        taken = f"other programs take about {words.share(others)} of the computer's processor"
+        return Use(share, "warning", f"Workers use {each}, while {taken}: it is crowded.")
+    said = f"There are more workers than cores: they get {each}, of {words.plural(load.cores, 'core')}."
     return Use(share, "plain", said)

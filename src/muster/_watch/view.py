@@ -258,6 +258,9 @@ class RunView:
         for name, told in event["workers"].items():
             worker = workers.get(name) or self._met(name)
             worker.take(told, now - max(span, task_seconds(told)), now)
+        for name, worker in workers.items():
+            seconds = event.get("at_work", {}).get(name)
+            worker.at_task_since = None if seconds is None else now - seconds
         self._unsettled += 1
         if self._unsettled >= min(len(workers) // _WORKERS_AN_EVENT, _SETTLED_AT_ONCE):
             self.settle()

@@ -43,6 +43,8 @@ class Worker(WorkerSum):
     present: list[Presence] = field(default_factory=list)
     until: float = 0.0
     """Up to when it is known what it did, in seconds of the run."""
+    at_task_since: float | None = None
+    """When it began with the task that it is at, where it is at it for long."""
     _untold: list[list[Any]] = field(default_factory=list)
     _since: float = 0.0
 
@@ -50,6 +52,10 @@ class Worker(WorkerSum):
     def is_there(self) -> bool:
         """Tell whether it has not left."""
         return bool(self.present) and self.present[-1].stop is None
+
+    def going(self, now: float) -> float:
+        """Tell how many seconds it has been at a task that goes on."""
+        return 0.0 if self.at_task_since is None else max(now - self.at_task_since, 0.0)
 
     def stayed(self, now: float) -> float:
         """Tell how many seconds it was there in all, until now."""
@@ -65,6 +71,7 @@ class Worker(WorkerSum):
         """Be there no more."""
         if self.is_there:
             self.present[-1].stop = time
+            self.at_task_since = None
             self.gone = reason
 
     def take(self, told: list[Any], start: float, now: float) -> None:
