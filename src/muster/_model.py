@@ -424,7 +424,7 @@ class Options:
     workers: int | None = None
     batch_rows: int | None = None
     dtype: str | Mapping[str, str] | None = None
-    max_bad_rows: int = 1000
+    max_bad_rows: int | float | str | None = None
     strict: bool = False
     fresh: bool = False
     accept_changes: bool = False

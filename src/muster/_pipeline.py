@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from typing import Any, Final, Unpack
 
 from muster import _runner, _targets
+from muster._allowance import Allowance
 from muster._callers import told, warn_of_rejects
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._formats._sources import FORMATS
@@ -99,10 +100,17 @@ def _unwatched(_: Snapshot) -> None:
 
 def checked(options: Options) -> Options:
     """Raise ``UsageError`` for an option out of its range."""
-    for name, least in {"workers": 0, "batch_rows": 1, "max_bad_rows": 0, "part_bytes": 1, "machines": 1}.items():
+    for name, least in {"workers": 0, "batch_rows": 1, "part_bytes": 1, "machines": 1}.items():
         value = getattr(options, name)
         if value is not None and (not isinstance(value, int) or value < least):
             raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
+    try:
+        Allowance.of(options.max_bad_rows)
+    except ValueError as error:
+        raise UsageError(
+            f"max_bad_rows={options.max_bad_rows!r}: it must be a whole number of rows, 0 or more, or a share of them,"
+            " such as '1%'."
+        ) from error
     timeout = options.timeout
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT):
         raise UsageError(f"timeout={timeout!r}: it must be a number of seconds, more than 0 and at most a month.")
@@ -186,7 +194,8 @@ def run(
     - ``workers``: processes; 0 runs in this one. Default: all cores.
     - ``batch_rows``: exactly so many rows in each call. Default: as many as is fast.
     - ``dtype``: ``"str"``, or a type for each column.
-    - ``max_bad_rows``: how many rows may be rejected before the run stops. Default: 1000. ``strict``: none.
+    - ``max_bad_rows``: how many rows may be rejected before the run stops: ``100``, or a share, ``"1%"`` or ``0.01``.
+      Default: 1000 or 10%, whichever is less, but 10 in any case. ``strict``: none.
     - ``fresh``: forget an unfinished run of the same output.
     - ``accept_changes``: go on with an unfinished run although what its rows depend on has changed.
     - ``timeout``: seconds that one call may take.

@@ -24,10 +24,12 @@ from muster._actions import (
     Submit,
     Widen,
 )
+from muster._allowance import Allowance
 from muster._doubt import Doubt
-from muster._model import Outcome, Part, Piece, Task
+from muster._model import Outcome, Part, Task
 from muster._repeats import Repeats
 from muster._schema import Union
+from muster._stretches import continues, stretch
 from muster._suspects import Suspects
 
 TASK_SECONDS: Final = 1.0
@@ -57,7 +59,7 @@ class Progress:
         self,
         *,
         workers: int,
-        max_bad_rows: int,
+        max_bad_rows: int | Allowance,
         batch_rows: int | None = None,
         volume: int | None = None,
         same_text: bool = True,
@@ -70,7 +72,8 @@ class Progress:
         ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows).
         """
         self.workers = workers
-        self._max_bad_rows = max_bad_rows
+        self._allowance = Allowance.of(max_bad_rows)
+        self._first_error = ""
         self._batch_rows = batch_rows
         self._volume = volume
         self._union = Union(same_text=same_text)
@@ -150,6 +153,11 @@ class Progress:
             self._parts.append(part)
         self._wait_for(known, len(self._parts))
 
+    @property
+    def allowed(self) -> int:
+        """Tell how many rows may be bad, as far as the input is known."""
+        return self._allowance.rows(self._rows, is_all=self.is_complete)
+
     def no_more_parts(self) -> None:
         """Know that the input is complete."""
         self.is_complete = True
@@ -204,6 +212,8 @@ class Progress:
                 return [NeverSettles(self.columns or ())]
             for task in self._repeats.let_go():
                 self._wait_again(task)
+        if self.bad_rows > self.allowed:  # which has become less, now that all of the input is known
+            return [GiveUp(self.bad_rows, self._first_error)]
         while idle and self._again:
             actions.append(self._start(self._again.popleft()))
             idle -= 1
@@ -241,7 +251,7 @@ class Progress:
 
     def _start(self, task: Task) -> Submit:
         self._next_number += 1
-        left = max(self._max_bad_rows - self.bad_rows, 0)
+        left = max(self.allowed - self.bad_rows, 0)
         doubted = self._doubt.is_open
         task = task.again(self._next_number, expected=self._union.schema, bad_rows_left=left, is_doubted=doubted)
         self._running[task.number] = task
@@ -314,7 +324,8 @@ class Progress:
         if outcome.fault is not None:
             self._again.extend(self._doubt.hold(task, outcome.fault))
             return []
-        if self.bad_rows + outcome.bad_rows > self._max_bad_rows:
+        self._first_error = self._first_error or outcome.first_error
+        if self.bad_rows + outcome.bad_rows > self.allowed:
             return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error)]
         self._learn_rate(task, outcome)
         was_cut_short = outcome.bad_rows > task.bad_rows_left  # and what used up the allowance was dropped since
@@ -366,11 +377,11 @@ class Progress:
     def _lengthen(self, outcome: Outcome) -> list[Action]:
         """Put an outcome that was appended and the stretch before it together, so that memory stays flat."""
         key, before = self._key(outcome), self._kept.get(self._last_stretch) if self._last_stretch else None
-        if self._volume is not None or before is None or not _continues(before, outcome):
+        if self._volume is not None or before is None or not continues(before, outcome):
             self._last_stretch = key
             return []
         del self._kept[key]
-        self._kept[self._key(before)] = _stretch(before, outcome)
+        self._kept[self._key(before)] = stretch(before, outcome)
         return [Forget(outcome.output.name)] if before.output and outcome.output else []
 
     def _settle(self, columns_before: tuple[str, ...] | None) -> list[Action]:
@@ -441,38 +452,6 @@ class Progress:
             return []
         ends = (task.lo, middle), (middle, task.hi)
         return [self._task(task.first, task.last, lo=lo, hi=hi) for lo, hi in ends]
-
-
-def _continues(before: Outcome, outcome: Outcome) -> bool:
-    """Tell whether two outcomes, whose rows follow each other in the output, can be one."""
-    one, other = before.task, outcome.task
-    return (
-        (one.last, one.file) == (other.first, other.file)
-        and one.is_whole
-        and other.is_whole
-        and not (before.bad_rows or outcome.bad_rows)
-        and (before.schema, before.written) == (outcome.schema, outcome.written)
-    )
-
-
-def _stretch(before: Outcome, outcome: Outcome) -> Outcome:
-    """Make one outcome of two; its rows are found by the name of the first piece."""
-    one, other = before.task, outcome.task
-    rows = one.rows + other.rows
-    piece = before.output or outcome.output
-    if before.output and outcome.output:
-        piece = Piece(
-            before.output.name, before.output.bytes + outcome.output.bytes, 0, before.output.rows + outcome.output.rows
-        )
-    return Outcome(
-        Task(0, one.first, other.last, one.file, one.start, other.stop, one.row, rows, one.row, one.row + rows),
-        before.rows_in + outcome.rows_in,
-        before.rows_out + outcome.rows_out,
-        piece,
-        schema=before.schema,
-        written=before.written,
-        seconds=before.seconds + outcome.seconds,
-    )
 
 
 def _name(task: Task) -> tuple[int, int, int]:

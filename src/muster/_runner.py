@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster import _actions
+from muster._allowance import Allowance
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
 from muster._calls import Calls
 from muster._data_files import DataFiles
@@ -275,7 +276,7 @@ class _Runner:
         volume = self._finish.volume_bytes
         self._progress = Progress(
             workers=max(self._workers, 1),
-            max_bad_rows=self._allowed,
+            max_bad_rows=0 if self._job.options.strict else Allowance.of(self._job.options.max_bad_rows),
             batch_rows=self._job.options.batch_rows,
             volume=volume and volume // unit,
             same_text=self._finish.format != "parquet",
@@ -284,10 +285,6 @@ class _Runner:
         self._progress.work_on(self._observer.at_work)
         self._observer.calls.clear()
         return self._progress
-
-    @property
-    def _allowed(self) -> int:
-        return 0 if self._job.options.strict else self._job.options.max_bad_rows
 
     def _loop(self, progress: Progress, kept: Kept) -> Outcome | None:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
@@ -397,7 +394,8 @@ class _Runner:
         if isinstance(action, _actions.NeverSettles):
             return ColumnsError.of(action.columns)
         if isinstance(action, _actions.GiveUp):
-            return TooManyBadRowsError.of(action.bad_rows, allowed=self._allowed, first_error=action.first_error)
+            allowed = self._progress.allowed if self._progress else 0
+            return TooManyBadRowsError.of(action.bad_rows, allowed=allowed, first_error=action.first_error)
         fault = action.fault
         return UserCodeError.on_every_row(
             fault.step, rows=fault.rows, error=fault.error, cure=fault.cure, details=fault.traceback

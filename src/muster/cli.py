@@ -70,7 +70,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--batch-rows", type=int, metavar="N", help="hand the function exactly N rows each time (default: as is fast)")
     add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
     add(
-        "--max-bad-rows", type=int, default=1000, metavar="N", help="stop when more rows are bad (default: %(default)s)"
+        "--max-bad-rows",
+        metavar="N|N%",
+        help="stop when more rows are bad (default: 1000 or 10%%, whichever is less, but 10 in any case)",
     )
     add("--strict", action="store_true", help="stop at the first bad row")
     add("--fresh", action="store_true", help="forget an unfinished run of this output, and start over")
