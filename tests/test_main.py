@@ -201,7 +201,7 @@ def test_an_inline_run_leaves_folder_and_path_as_they_were(
     )
     before = list(sys.path)
     if fails:
-        with pytest.raises(muster.TooManyBadRowsError):
+        with pytest.raises(muster.MusterError):
             muster.run("away/moving.py:move", "rows.csv", "out.csv", workers=0, strict=True)
     else:
         muster.run("away/moving.py:move", "rows.csv", "out.csv", workers=0)

@@ -13,6 +13,7 @@ from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understo
 from muster._formats._sources import FORMATS
 from muster._main import check_not_loading
 from muster._model import Dialect, Job, Options, Reading, Result, Snapshot, Target
+from muster._world import a_run
 from muster.errors import MusterError, UsageError
 
 _LONGEST_TIMEOUT: Final = 31 * 24 * 3600.0
@@ -91,7 +92,8 @@ def start(pipeline: Pipeline, *, watch: Watch, **options: Any) -> Result:  # noq
     if unknown := ", ".join(sorted(options.keys() - known)):
         raise UsageError(f"There is no option {unknown}. There are: {', '.join(sorted(known))}.")
     chosen = checked(dataclasses.replace(pipeline.options, **options))
-    return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch)
+    with a_run():
+        return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch)
 
 
 def _unwatched(_: Snapshot) -> None:

@@ -72,6 +72,7 @@ class Steps:
     briefing: Briefing
     bad_rows_left: int
     memory: MemoryBlame
+    file: int
     bad: dict[int, BadRow] = field(default_factory=dict)
     _tried: dict[tuple[int, int], _Success | _Failure] = field(default_factory=dict)
     """What came of calls that looked for a fault, by first and last row: none is made twice."""
@@ -167,6 +168,7 @@ class Steps:
             return known
         step, counts, given = "", [len(rows.numbers)], None
         try:
+            self._begin(rows)
             frame: Any = rows.table
             for at, target in enumerate(self.briefing.steps):
                 step = target.name
@@ -194,6 +196,13 @@ class Steps:
             return _Failure(step, error, given)
         self.memory.has_called = True
         return _Success(reply, tuple(counts))
+
+    def _begin(self, rows: _rows.Rows) -> None:
+        """Load all steps, and have random numbers begin with those that belong to these rows."""
+        for target in self.briefing.steps:
+            with Limit(self.briefing.timeout):
+                _targets.load(target)
+        _targets.sow(self.briefing.steps, self.file, int(rows.numbers[0]) if len(rows.numbers) else -1)
 
     def _as_wanted(self, frame: Any, wanted: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if wanted == "pandas" and first:

@@ -10,7 +10,7 @@ import sys
 import types
 import typing
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from muster._code import user_traceback
 from muster._facts import facts_of
 from muster._model import Fact, Target
 from muster._versions import versions
+from muster._world import World
 from muster.errors import UsageError, UserCodeError
 
 _loaded: Final[list[str]] = []
@@ -85,6 +86,11 @@ class Loaded:
 
     def __init__(self) -> None:
         """Begin with none."""
+        from muster._generators import Generators  # noqa: PLC0415 (NumPy, for those alone who call functions)
+
+        world = World.here()
+        self._generators = Generators(world.seeds, world.run)
+        self._sown: Sequence[Target] = ()
         self._functions: dict[Target, Callable[[Any], object]] = {}
         self._path = list(sys.path)
         self.modules: frozenset[str] = frozenset()
@@ -93,6 +99,7 @@ class Loaded:
 
     def end(self) -> None:
         """Let go of them; who works here next reads files anew, if nobody else is at work with them now."""
+        self._generators.restore()
         self._functions.clear()
         _at_work.remove(self)
         if not _at_work:
@@ -109,6 +116,13 @@ class Loaded:
             yield
         finally:
             _here.reset(token)
+
+    def sow(self, targets: Sequence[Target], *place: int) -> None:
+        """Have the random numbers of these begin with what belongs to a batch: the number of its file and first row."""
+        if targets != self._sown:
+            self._generators.find(self.get(target) for target in targets)
+            self._sown = targets
+        self._generators.begin(*place)
 
     def get(self, target: Target) -> Callable[[Any], object]:
         """Load a target, or take what it was loaded as before."""
@@ -129,6 +143,12 @@ def load(target: Target) -> Callable[[Any], object]:
     """
     here = _here.get(None)
     return _made(target) if here is None else here.get(target)
+
+
+def sow(targets: Sequence[Target], *place: int) -> None:
+    """Have the random numbers of these functions begin with what belongs to the batch at a place."""
+    if (here := _here.get(None)) is not None:
+        here.sow(targets, *place)
 
 
 def _made(target: Target) -> Callable[[Any], object]:

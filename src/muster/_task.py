@@ -101,7 +101,7 @@ class _Work:
         rows = self._read()
         if rows.misfits:
             return Outcome(self.task, 0, 0, misfits=rows.misfits)
-        steps = Steps(self.briefing, self.task.bad_rows_left, self.memory)
+        steps = Steps(self.briefing, self.task.bad_rows_left, self.memory, self.task.file)
         steps.bad.update({row: BadRow(self._reader, error) for row, error in rows.bad.items()})
         if (fault := self._fault(rows, steps)) is not None:
             count, spent = len(rows.numbers) + len(rows.bad), time.perf_counter() - began

@@ -149,7 +149,6 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mm
         kill_when_over(page)
         _die_with(parent)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # it interrupts a call when the run is stopped
-        _shuffle()
         pipe = Connection(descriptor)
         os.register_at_fork(after_in_child=pipe.close)  # a child that held it would hide a worker's death
         body = make_body()
@@ -163,12 +162,6 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mm
 
 def _nothing() -> None:
     """Let go of nothing."""
-
-
-def _shuffle() -> None:
-    """Give this worker random numbers of its own: NumPy's state was forked, while Python's looks after itself."""
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
 
 
 def _die_with(parent: int) -> None:

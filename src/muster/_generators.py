@@ -1,0 +1,125 @@
+"""Random numbers: every batch gets a stream of its own, derived from a generator's state and the batch's first row.
+
+A generator that was made in the caller's process, or in each worker of the same seed, is in the same state everywhere:
+without this, all workers would draw the same numbers.
+"""
+
+import random
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from muster._reach import reached
+from muster._world import Seeds, digest, flat
+
+_WORDS: Final = 8
+
+
+class _Stream(Protocol):
+    """A generator of one kind, and the state that it was found in."""
+
+    state: Any
+
+    def sow(self, seed: bytes) -> None: ...
+
+    def restore(self) -> None: ...
+
+
+class _Python:
+    def __init__(self, generator: random.Random) -> None:
+        self._generator = generator
+        self.state: Any = generator.getstate()
+
+    def sow(self, seed: bytes) -> None:
+        self._generator.seed(int.from_bytes(seed))
+
+    def restore(self) -> None:
+        self._generator.setstate(self.state)
+
+
+class _Legacy:
+    """NumPy's ``RandomState``, of which there is one that ``numpy.random.rand`` and its like share."""
+
+    def __init__(self, generator: np.random.RandomState) -> None:
+        self._generator = generator
+        self.state: Any = generator.get_state(legacy=False)
+
+    def sow(self, seed: bytes) -> None:
+        if self.state["bit_generator"] == "MT19937":
+            self._generator.seed(_words(seed))
+            return
+        bits = getattr(np.random, self.state["bit_generator"])(np.random.SeedSequence(_words(seed)))
+        self._generator.set_state(np.random.RandomState(bits).get_state(legacy=False))
+
+    def restore(self) -> None:
+        self._generator.set_state(self.state)
+
+
+class _NumPy:
+    """NumPy's ``Generator``; what it spawns is derived from the seed that it was made of, so that is set, too."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self._bits: Any = generator.bit_generator
+        self._before = self._bits.__getstate__()
+        self.state = self._bits.state
+
+    def sow(self, seed: bytes) -> None:
+        fresh = type(self._bits)(np.random.SeedSequence(_words(seed)))
+        self._bits.__setstate__(fresh.__getstate__())
+
+    def restore(self) -> None:
+        self._bits.__setstate__(self._before)
+
+
+class Generators:
+    """The generators that functions can reach, the shared ones among them."""
+
+    def __init__(self, seeds: Seeds, run: int) -> None:
+        """Begin with the shared ones, in the state that follows from these seeds, in the run of that number."""
+        self._run = run
+        self._before = _shared()
+        for stream, seed in zip(self._before, seeds, strict=True):
+            stream.sow(seed)
+        self._streams: dict[int, tuple[_Stream, bytes]] = {}
+
+    def find(self, functions: Iterable[object]) -> None:
+        """Know all that functions can reach, and the shared ones as they are now: loading may have seeded them."""
+        found = [(id(one), _stream_of(one)) for one in reached(functions, _is_generator)]
+        for key, stream in (*enumerate(_shared()), *found):
+            if key not in self._streams:
+                self._streams[key] = stream, digest(self._run, flat(stream.state))
+
+    def begin(self, *place: int) -> None:
+        """Have all of them give what belongs to the batch at a place."""
+        for stream, base in self._streams.values():
+            stream.sow(digest(base, place))
+
+    def restore(self) -> None:
+        """Give all of them the state back in which they were found."""
+        for stream, _ in self._streams.values():
+            stream.restore()
+        for stream in self._before:
+            stream.restore()
+
+
+def _shared() -> tuple[_Stream, _Stream]:
+    return _Python(random.seed.__self__), _Legacy(np.random.get_state.__self__)  # type: ignore[attr-defined]
+
+
+def _is_generator(value: object) -> bool:
+    """Tell whether something is a generator whose state can be set."""
+    kind = type(value)
+    return issubclass(kind, np.random.Generator | np.random.RandomState) or (
+        issubclass(kind, random.Random) and not issubclass(kind, random.SystemRandom)
+    )
+
+
+def _stream_of(generator: random.Random | np.random.RandomState | np.random.Generator) -> _Stream:
+    if isinstance(generator, random.Random):
+        return _Python(generator)
+    return _Legacy(generator) if isinstance(generator, np.random.RandomState) else _NumPy(generator)
+
+
+def _words(seed: bytes) -> list[int]:
+    return [int.from_bytes(seed[4 * at : 4 * at + 4]) for at in range(_WORDS)]
