@@ -98,6 +98,22 @@ def test_a_time_limit_inline_holds_though_the_function_sets_the_handler(place: P
     assert_all_but(place, end, [500], count=ROWS)
 
 
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_time_limit_is_for_loading_too_which_stops_the_run_and_names_the_function(place: Place, workers: str) -> None:
+    place.function("return df", before="while True: pass")
+    end = place.run("--workers", workers, "--timeout", "500ms")
+    assert end.code == 1, end.err
+    assert "oading 'f'" in end.err
+    assert "longer than the time limit" in end.err
+
+
+def test_a_function_that_kills_its_worker_when_it_is_loaded_is_named(place: Place) -> None:
+    place.function("return df", before="os.kill(os.getpid(), signal.SIGKILL)")
+    end = place.run("--workers", "1")
+    assert end.code == 1, end.err
+    assert "Loading 'f' ended its worker" in end.err
+
+
 def test_what_a_call_started_ends_with_it_at_the_time_limit(place: Place) -> None:
     place.function(
         "if (df['n'] == 500).any():\n"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from muster._engines.base import Done, Engine, Event, Failed, Lost
-from muster.errors import DataError, EngineError, MusterError
+from muster._targets import Describe
+from muster.errors import DataError, EngineError, MusterError, UserCodeError
 
 _TRIES: Final = 3
 _TICK: Final = 0.2
@@ -38,8 +39,8 @@ class Desk:
     def ask(self, requests: Sequence[Any]) -> list[Any]:
         """Answer all requests, in order.
 
-        Raises what a request raises. Where workers keep dying of one, that is a ``DataError`` if it is about a file,
-        as then nothing was done but to read it, and otherwise an ``EngineError``.
+        Raises what a request raises. Where workers keep dying of one, that is a ``UserCodeError`` if it was to load the
+        function, a ``DataError`` if it was to read a file, and otherwise an ``EngineError``.
         """
         answers: list[Any] = [self._known.pop(request, None) if self._known else None for request in requests]
         waiting = [index for index, answer in enumerate(answers) if answer is None][::-1]
@@ -73,6 +74,12 @@ class Desk:
             raise as_muster_error(event.error)
         if not isinstance(event, Lost) or tries < _TRIES:
             return
+        if isinstance(request, Describe):
+            names = ", ".join(repr(step.name) for step in request.steps)
+            raise UserCodeError(
+                f"Loading {names} ended its worker {tries} times: {event.reason}. Mend what is done when the file is"
+                " imported or the class is built; --workers 0 loads it in muster's own process, for a debugger."
+            )
         died = f"A worker that looked at the input died {tries} times: {event.reason}"
         if path := getattr(request, "path", ""):
             raise DataError(

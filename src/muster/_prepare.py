@@ -43,7 +43,7 @@ class Preparation:
 
         ``put_away`` is told the id of a run that has finished and stands in nobody's way.
         """
-        described = self._desk.ask([Describe(self._job.steps)])[0]
+        described = self._desk.ask([Describe(self._job.steps, self._job.options.timeout)])[0]
         self.fingerprint = _past.fingerprint(self._job, self._inputs.sources, described)
         if is_far:
             from muster._packages import Packages  # noqa: PLC0415 (it takes time to load, and most runs are here)

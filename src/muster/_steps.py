@@ -10,11 +10,11 @@ import pandas as pd
 
 from muster import _targets
 from muster._cures import cure_of
-from muster._engines._limit import Limit
 from muster._failures import NoFrameError, check_frame, masked, most_tries, said, sort_of, spread, traced
 from muster._formats import _rows
 from muster._formats._results import Reply, reply_of
 from muster._formats._tables import from_result
+from muster._limit import Limit
 from muster._measures import OTHER_REASONS, StepSum, bin_of
 from muster._model import Briefing, Fault, Reason
 from muster.errors import DataError, UserCodeError

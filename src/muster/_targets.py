@@ -19,6 +19,7 @@ from typing import Any, Final
 from muster import _main
 from muster._code import user_traceback
 from muster._facts import facts_of
+from muster._limit import Limit
 from muster._model import Fact, Target
 from muster._versions import versions
 from muster._world import World
@@ -44,10 +45,13 @@ class Describe:
     """Ask a worker what the steps are called, and what their rows depend on."""
 
     steps: tuple[Target, ...]
+    timeout: float | None = None
+    """Seconds that loading them may take."""
 
     def answer(self) -> list[Described]:
         """Load them. Raises as ``load`` does."""
-        return describe(self.steps)
+        with Limit(self.timeout):
+            return describe(self.steps)
 
 
 def parse_target(text: str) -> Target:

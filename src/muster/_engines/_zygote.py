@@ -25,8 +25,9 @@ from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn, TextIO
 
+from muster._limit import is_over, kill_when_over, new_page
+
 from ._leaving import leave
-from ._limit import is_over, kill_when_over, new_page
 from .base import portable
 
 PID: Final = struct.Struct("!q")
