@@ -163,7 +163,9 @@ def test_other_columns_stop_the_run_and_are_named(tmp_path: Path, run: Run) -> N
 def test_other_columns_or_types_of_parquet_stop_the_run_and_are_named(tmp_path: Path, run: Run) -> None:
     pq.write_table(pa.table({"x": [1]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"x": ["text"]}), tmp_path / "b.parquet")
-    refused(run("a.parquet", "b.parquet", "-o", "out.csv"), "'b.parquet'", "x: string", "x: int64", code=1)
+    refused(
+        run("a.parquet", "b.parquet", "-o", "out.csv"), "'x'", "int64 in 'a.parquet'", "string in 'b.parquet'", code=1
+    )
 
 
 def test_empty_files_among_the_inputs_are_no_trouble(tmp_path: Path) -> None:

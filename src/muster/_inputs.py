@@ -31,6 +31,8 @@ class Inputs:
     orders: tuple[tuple[str, ...], ...] = ()
     columns: tuple[Column, ...] = ()
     surveyed: tuple[Part, ...] = ()
+    agreed: bytes = b""
+    """What Parquet files together are read as; see ``_formats/_agreed``."""
     notes: list[str] = field(default_factory=list)
     """What the user should hear of the files, and has not yet."""
     stream_starts: dict[int, int] = field(default_factory=dict)
@@ -101,7 +103,8 @@ class Inputs:
         if self.format == "parquet":
             found = survey.survey_parquet(self.sources, ask, batch_rows=self.options.batch_rows)
             self.columns = self._with_folders(found.columns)
-            self.orders, self.surveyed = found.orders, found.parts
+            self.surveyed, self.agreed = found.parts, found.agreed
+            self.notes += found.notes
             return
         plain = [at for at, source in enumerate(self.sources) if not self.is_stream(source)]
         found = survey.survey_lines(

@@ -406,7 +406,9 @@ class Briefing:
     delimiter: str = ","
     columns: tuple[Column, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()
-    """Each file's own column order; files may differ in order, never in names."""
+    """Each CSV file's own columns, in their order."""
+    agreed: bytes = b""
+    """What Parquet files together are read as; see ``_formats/_agreed``."""
     batch_rows: int | None = None
     timeout: float | None = None
     reading: Reading = Reading()

@@ -1,5 +1,6 @@
 """What comes before the first task: whose run it is that lies there, where the input's rows are, and their types."""
 
+import base64
 import os
 import time
 from collections.abc import Callable
@@ -95,6 +96,7 @@ class Preparation:
             inputs.surveyed = _past.read_parts(before["parts"])
             inputs.orders = tuple(tuple(order) for order in before["orders"])
             inputs.columns = _past.read_columns(before["columns"])
+            inputs.agreed = base64.b64decode(before.get("agreed", ""))
             inputs.stream_starts = {int(at): start for at, start in before["starts"].items()}
             return
         inputs.survey(self._desk.ask)
@@ -103,6 +105,7 @@ class Preparation:
             parts=_past.parts_as_fields(inputs.surveyed),
             orders=inputs.orders,
             columns=_past.columns_as_fields(inputs.columns),
+            agreed=base64.b64encode(inputs.agreed).decode(),
             starts=inputs.stream_starts,
         )
 

@@ -264,6 +264,7 @@ class _Runner:
             delimiter=self._finish.delimiter,
             columns=inputs.columns,
             orders=inputs.orders,
+            agreed=inputs.agreed,
             batch_rows=options.batch_rows,
             timeout=options.timeout,
             packages=self._prepared.packages,

@@ -165,7 +165,8 @@ class _Work:
         if self.source.format == "parquet":
             from muster._formats import parquet  # noqa: PLC0415 (a worker for text starts sooner without)
 
-            rows = parquet.read(self.path, lo=task.lo - self.origin, hi=task.hi - self.origin, columns=columns)
+            lo, hi = task.lo - self.origin, task.hi - self.origin
+            rows = parquet.read(self.path, lo=lo, hi=hi, agreed=briefing.agreed, columns=columns)
             rows = _rows.Rows(rows.table, rows.numbers + self.origin)
         else:
             rows = self._read_text(columns, order)
@@ -206,7 +207,8 @@ class _Work:
         if self.source.format == "parquet":
             from muster._formats import parquet  # noqa: PLC0415 (likewise)
 
-            table = parquet.read(self.path, lo=0, hi=0, columns=_absent.own(self.briefing.columns, ())).table
+            columns = _absent.own(self.briefing.columns, ())
+            table = parquet.read(self.path, lo=0, hi=0, agreed=self.briefing.agreed, columns=columns).table
         else:
             types = [(column.name, _kinds.ARROW[_rows.type_of(column)]) for column in self.briefing.columns]
             table = pa.schema(types).empty_table()

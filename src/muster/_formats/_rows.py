@@ -10,6 +10,7 @@ import pyarrow as pa
 from muster._model import Column
 
 from ._kinds import settle
+from ._nested import has_gaps, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,9 @@ def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...],
     import pandas as pd  # noqa: PLC0415 (a function that asks for Arrow or Polars does not pay for pandas)
 
     frame: Any = table.to_pandas(use_threads=False, date_as_object=True)
+    for at, cells in enumerate(table.columns):
+        if pa.types.is_nested(cells.type) and has_gaps(cells):
+            frame.isetitem(at, pd.Series(values(cells), frame.index, object))
     for at, column in enumerate(columns):  # by place: pandas may have made other labels of the names
         type_name = type_of(column)
         if type_name == "bool?":
@@ -55,8 +59,8 @@ def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...],
             frame.isetitem(at, objects if column.fixed else objects.where(objects.notna(), np.nan))
         elif type_name in {"bigint", "object"}:
             parse: Callable[[str], object] = int if type_name == "bigint" else json.loads
-            values = [np.nan if text is None else parse(text) for text in table.column(at).to_pylist()]
-            frame.isetitem(at, pd.Series(values, frame.index, object))
+            parsed = [np.nan if text is None else parse(text) for text in table.column(at).to_pylist()]
+            frame.isetitem(at, pd.Series(parsed, frame.index, object))
     if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
         frame.index = pd.RangeIndex(int(numbers[0]), int(numbers[-1]) + 1)
     else:

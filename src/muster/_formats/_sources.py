@@ -116,10 +116,8 @@ def _has_format(path: str, forced: str | None) -> bool:
 def _here(text: str) -> list[_Found]:
     path = Path(text)
     if path.is_dir():
-        return [
-            _Found(os.path.join(text, name), name, partial(_look, os.path.join(text, name)), is_of_folder=True)  # noqa: PTH118
-            for name in sorted(walk(path))
-        ]
+        names = ((str(path / name), name) for name in sorted(walk(path)))
+        return [_Found(place, name, partial(_look, place), is_of_folder=True) for place, name in names]
     if path.exists():
         return [_Found(text, path.name, partial(_look, text))]
     paths = sorted(p for p in glob.glob(text, recursive=True) if Path(p).is_file())  # noqa: PTH207 (an absolute pattern, too)

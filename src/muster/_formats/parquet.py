@@ -4,8 +4,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,8 @@ from muster._model import Column
 from muster._urls import filesystem, is_remote
 from muster.errors import DataError
 
-from ._rows import Rows, type_of
+from ._agreed import Layout, categories, fit, pack, unpack
+from ._rows import Rows
 from ._sources import version
 from .parquet_schema import shared, typed
 
@@ -27,34 +27,32 @@ PART_ROWS: Final = 8192
 """Rows of a part: small enough to share out a single row group of a slow function's rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What the footer of a file says: columns, and the rows of each row group."""
-
-    columns: tuple[Column, ...]
-    schema: str
-    groups: tuple[int, ...]
-
-
 def layout(path: str) -> Layout:
-    """Read a file's footer. Raises ``DataError`` when it is not Parquet.
-
-    An integer or boolean column with missing values anywhere has the type in every batch that pandas would give it.
-    """
+    """Read a file's footer, and the categories of its columns. Raises ``DataError`` when it is not Parquet."""
     _file.cache_clear()  # a URL has no version to tell it from what an earlier run in this process has read
     _group.cache_clear()
     try:
         file = _open(path)
         schema = _schema(file)
-        types = schema.empty_table().to_pandas().dtypes
-        columns = tuple(
-            Column(field.name, fixed=_fixed(file, field) if isinstance(types.iloc[at], np.dtype) else "as is")
-            for at, field in enumerate(schema)
-        )
+        arrays = [
+            _categories(file, field) if pa.types.is_dictionary(field.type) else pa.nulls(0, field.type)
+            for field in schema
+        ]
+        fields = [pa.field(field.name, array.type) for field, array in zip(schema, arrays, strict=True)]
+        template = pa.record_batch(arrays, schema=pa.schema(fields, schema.metadata))
+        missing = _missing(file, schema)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path!r} cannot be read as Parquet: {error}. Check the file, or say --format.") from error
     groups = tuple(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))
-    return Layout(columns, str(schema.remove_metadata()), groups)
+    hollow = frozenset(name for name, count in missing.items() if count == sum(groups))
+    return Layout(pack(template), frozenset(name for name in missing if missing[name]), hollow, groups)
+
+
+def _categories(file: Any, field: pa.Field) -> pa.Array:  # noqa: ANN401 (a ParquetFile, which has no types)
+    """Read a column of categories, to know all of them before the first batch; each row group may have its own."""
+    groups = range(file.metadata.num_row_groups)
+    chunks = [chunk for at in groups for chunk in file.read_row_group(at, [field.name]).column(0).chunks]
+    return categories(chunks or [pa.nulls(0, field.type)])
 
 
 def _schema(file: Any) -> pa.Schema:  # noqa: ANN401 (a ParquetFile, which has no types)
@@ -69,19 +67,25 @@ def _schema(file: Any) -> pa.Schema:  # noqa: ANN401 (a ParquetFile, which has n
     return pa.schema(kept, {**schema.metadata, b"pandas": json.dumps({**said, "index_columns": []}).encode()})
 
 
-def _fixed(file: Any, field: pa.Field) -> str:  # noqa: ANN401 (a ParquetFile, which has no types)
-    if not (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)) or not field.nullable:
-        return "as is"
-    for group in range(file.metadata.num_row_groups):
-        found = [file.metadata.row_group(group).column(c) for c in range(file.metadata.num_columns)]
-        statistics = next(column.statistics for column in found if column.path_in_schema == field.name)
-        if statistics is None or not statistics.has_null_count:
-            missing = file.read_row_group(group, [field.name]).column(0).null_count
-        else:
-            missing = statistics.null_count
-        if missing:
-            return "bool?" if pa.types.is_boolean(field.type) else "float64"
-    return "as is"
+def _missing(file: Any, schema: pa.Schema) -> dict[str, int]:  # noqa: ANN401 (a ParquetFile, which has no types)
+    """Count the missing values of each column that is not nested, where the footer tells.
+
+    Of an integer or boolean column that has to be known, so it is read where the footer does not.
+    """
+    groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
+    places = {file.schema.column(at).path: at for at in range(file.metadata.num_columns)}
+    found = {}
+    for field in schema:
+        if pa.types.is_null(field.type):
+            found[field.name] = file.metadata.num_rows
+        if field.name not in places or field.name in found:
+            continue
+        statistics = [group.column(places[field.name]).statistics for group in groups]
+        if all(one is not None and one.has_null_count for one in statistics):
+            found[field.name] = sum(one.null_count for one in statistics)
+        elif pa.types.is_integer(field.type) or pa.types.is_boolean(field.type):
+            found[field.name] = file.read([field.name]).column(0).null_count
+    return found
 
 
 def _open(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
@@ -113,8 +117,8 @@ def _group(path: str, version_: tuple[int, ...], group: int) -> pa.Table:
     return table.drop_columns(unnamed).replace_schema_metadata(_schema(file).metadata)
 
 
-def read(path: str, *, lo: int, hi: int, columns: tuple[Column, ...]) -> Rows:
-    """Read rows ``lo`` to ``hi`` of a file."""
+def read(path: str, *, lo: int, hi: int, agreed: bytes = b"", columns: Sequence[Column] = ()) -> Rows:
+    """Read rows ``lo`` to ``hi`` of a file, as all files agreed to be read where that is said."""
     version_ = version(path)
     file, first, tables = _file(path, version_), 0, []
     for group in range(file.metadata.num_row_groups):
@@ -123,20 +127,22 @@ def read(path: str, *, lo: int, hi: int, columns: tuple[Column, ...]) -> Rows:
             tables.append(_group(path, version_, group).slice(max(lo - first, 0), min(hi, last) - max(lo, first)))
         first = last
     table = pa.concat_tables(tables) if tables else _schema(file).empty_table()
-    for at, column in enumerate(columns):
-        if type_of(column) == "float64" and pa.types.is_integer(table.schema.field(at).type):
-            table = table.set_column(at, column.name, table.column(at).cast(pa.float64(), safe=False))
+    if agreed:
+        try:
+            table = fit(table, unpack(agreed), columns)
+        except DataError as error:
+            raise DataError(f"{path!r}: {error}") from error
     return Rows(table, np.arange(lo, hi))
 
 
 def cut(path: str, *, lo: int, hi: int) -> bytes:
     """Cut rows ``lo`` to ``hi`` out of a file, as a file of its own that says the same of its columns."""
-    return render(read(path, lo=lo, hi=hi, columns=()).table)
+    return render(read(path, lo=lo, hi=hi).table)
 
 
 def as_text(path: str, row: int) -> str:
     """Show one row as text, for the rejects."""
-    return str(read(path, lo=row, hi=row + 1, columns=()).table.to_pylist()[0])
+    return str(read(path, lo=row, hi=row + 1).table.to_pylist()[0])
 
 
 def render(table: pa.Table) -> bytes:

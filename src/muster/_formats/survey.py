@@ -124,6 +124,19 @@ class Footer:
 
 
 @dataclass(frozen=True, slots=True)
+class Agree:
+    """Ask what all Parquet files together are read as, by the layout of each."""
+
+    files: tuple[tuple[str, Any], ...]
+
+    def answer(self) -> Any:  # noqa: ANN401 (an Agreed, whose module imports Arrow)
+        """Compare them. Raises ``DataError`` where no type holds the values of all."""
+        from ._agreed import agree  # noqa: PLC0415 (Arrow stays out of muster's own process)
+
+        return agree(self.files)
+
+
+@dataclass(frozen=True, slots=True)
 class Observe:
     """Ask which kinds of value the columns of some stretches of a file hold."""
 
@@ -180,6 +193,9 @@ class Survey:
     orders: tuple[tuple[str, ...], ...] = ()
     columns: tuple[Column, ...] = ()
     """Settled already where the format says so itself (Parquet)."""
+    agreed: bytes = b""
+    """What Parquet files together are read as; see ``_agreed``."""
+    notes: tuple[str, ...] = ()
 
 
 def scans_of(
@@ -323,28 +339,18 @@ def orders_of(
 
 
 def survey_parquet(sources: Sequence[Source], ask: Ask, *, batch_rows: int | None) -> Survey:
-    """Split Parquet into rows of row groups. Raises ``DataError`` when files have other columns or types."""
+    """Split Parquet into rows of row groups. Raises ``DataError`` where no type holds the values of all files."""
     from .parquet import PART_ROWS  # noqa: PLC0415 (Arrow is loaded only where Parquet is read)
 
     step = batch_rows or PART_ROWS
     layouts = ask([Footer(source.path) for source in sources])
-    for source, found in zip(sources, layouts, strict=True):
-        if found.schema != layouts[0].schema:
-            raise DataError(
-                f"{source.name!r} has another schema than {sources[0].name!r}:\n{found.schema}\ninstead of\n"
-                f"{layouts[0].schema}\nAll inputs of a run need the same columns and types. Run them apart."
-            )
+    agreed = ask([Agree(tuple((source.name, found) for source, found in zip(sources, layouts, strict=True)))])[0]
     parts = [
         Part(file, start, stop, start, stop - start)
         for file, found in enumerate(layouts)
         for start, stop in _row_ranges(found.groups, step, aligned=batch_rows is not None)
     ]
-    columns = [
-        next((c for c in same if c.fixed != "as is"), same[0])
-        for same in zip(*(f.columns for f in layouts), strict=True)
-    ]
-    orders = (tuple(column.name for column in columns),) * len(sources)
-    return Survey(tuple(parts), orders=orders, columns=tuple(columns))
+    return Survey(tuple(parts), columns=agreed.columns, agreed=agreed.template, notes=agreed.notes)
 
 
 def _row_ranges(groups: Sequence[int], step: int, *, aligned: bool) -> Iterator[tuple[int, int]]:
