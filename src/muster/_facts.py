@@ -11,6 +11,7 @@ from typing import Any, Final
 from muster._bytecode import Reading, imports, readings, statements
 from muster._code import is_users, is_users_module, label_of
 from muster._content import Contents, Parts
+from muster._main import NAMES
 from muster._model import Fact
 from muster._unimported import compiled, digest_of_source, origin_of
 from muster._versions import BASE, package
@@ -123,7 +124,8 @@ class _Walk:
         elif isinstance(value, type | types.FunctionType):
             kind = "class" if isinstance(value, type) else "function"
             what = f"the {kind} {name!r} of {label_of(vars(sys.modules[module]))}"
-            work = functools.partial(self._add, what, value, parts=self._parts_in_full)
+            place = (module if _is_found_anew(module) else "", "")
+            work = functools.partial(self._add, what, value, place=place, parts=self._parts_in_full)
             self._later((kind, module, name), work)
         return f"{module}:{name}"
 
@@ -203,7 +205,7 @@ class _Walk:
     def _value(self, globals_: Mapping[str, Any], module: str, name: str) -> None:
         value = globals_[name]
         what = f"the global {name} of {label_of(globals_)}"
-        is_imported = module != "__main__" and getattr(sys.modules.get(module), "__dict__", None) is globals_
+        is_imported = _is_found_anew(module) and vars(sys.modules[module]) is globals_
         known = self._named(value)
         if known == f"{module}:{name}":
             return
@@ -234,6 +236,11 @@ def _counts(name: str, held: object) -> bool:
     is_special = name.startswith("__") and name.endswith("__")
     is_code = isinstance(held, types.FunctionType | classmethod | staticmethod | property)
     return not is_special or is_code or name in _SAYS_MUCH
+
+
+def _is_found_anew(module: str) -> bool:
+    """Tell whether another process finds a module by its name, as it was read from a file."""
+    return module not in NAMES and bool(getattr(sys.modules.get(module), "__file__", None))
 
 
 def _home_of(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 (a function or a class)

@@ -106,6 +106,15 @@ class Fact:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Global:
+    """A global of a module of the user's, as it is in the caller's process."""
+
+    module: str
+    name: str
+    pickle: bytes
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Target:
     """Where a step's function is found: a file, a module, or a pickle of the function itself; what is known of it."""
@@ -414,6 +423,8 @@ class Briefing:
     reading: Reading = Reading()
     packages: Mapping[str, str] = field(default_factory=dict)
     """What the steps import, with the versions here, where a machine may have others."""
+    state: tuple[Global, ...] = ()
+    """What the caller's program has set in modules that workers import anew."""
 
 
 @dataclass(frozen=True, slots=True)

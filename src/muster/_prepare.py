@@ -10,9 +10,10 @@ from muster import _past
 from muster._desk import Desk
 from muster._history import forget
 from muster._inputs import Inputs
-from muster._model import Job, Outcome, Part
+from muster._model import Global, Job, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
+from muster._state import packed
 from muster._targets import Describe
 
 Write = Callable[..., None]
@@ -36,6 +37,10 @@ class Preparation:
         self.fingerprint: dict[str, Any] = {}
         self.packages: dict[str, str] = {}
         """What the steps import, with versions; asked only where a machine may have others."""
+        self.state: tuple[Global, ...] = ()
+        """What this program has set in modules that workers import anew."""
+        self.outdated: tuple[str, ...] = ()
+        """What this program has imported from files that were written since."""
         self.fed: list[Part] = []
         """The parts that were read so far: all, unless the input is a stream."""
 
@@ -44,7 +49,12 @@ class Preparation:
 
         ``put_away`` is told the id of a run that has finished and stands in nobody's way.
         """
-        described = self._desk.ask([Describe(self._job.steps, self._job.options.timeout)])[0]
+        steps, limit = self._job.steps, self._job.options.timeout
+        described = self._desk.ask([Describe(steps, limit)])[0]
+        if set_here := [fact for step in described for fact in step.set_there]:
+            self.state = packed(set_here)
+            described = self._desk.ask([Describe(steps, limit, self.state)])[0]
+        self.outdated = tuple(what for step in described for what in step.outdated)
         self.fingerprint = _past.fingerprint(self._job, self._inputs.sources, described)
         if is_far:
             from muster._packages import Packages  # noqa: PLC0415 (it takes time to load, and most runs are here)

@@ -174,6 +174,10 @@ class _Runner:
             self._begin_attempt(past.attempts)
             for early in self._early:
                 journal.write(**early)
+            if outdated := ", ".join(self._prepared.outdated):
+                self._say(
+                    self._phase, note=f"not as this program imported it, as its file was written since: {outdated}"
+                )
             if (changes := self._prepared.accepted).texts:
                 told = {"changes": changes.texts, "files": changes.files, "job": self._prepared.fingerprint}
                 self._write("accepted", **told)
@@ -268,6 +272,7 @@ class _Runner:
             batch_rows=options.batch_rows,
             timeout=options.timeout,
             packages=self._prepared.packages,
+            state=self._prepared.state,
         )
         for engine in {id(engine): engine for engine in (self._home, self._engine)}.values():
             engine.brief(pickle.dumps(briefing))

@@ -1,6 +1,7 @@
 """Find the user's function, load it, and tell what it wants."""
 
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -20,7 +21,8 @@ from muster import _main
 from muster._code import user_traceback
 from muster._facts import facts_of
 from muster._limit import Limit
-from muster._model import Fact, Target
+from muster._model import Fact, Global, Target
+from muster._state import differing, outdated, restore
 from muster._versions import versions
 from muster._world import World
 from muster.errors import UsageError, UserCodeError
@@ -38,6 +40,10 @@ class Described:
 
     name: str
     facts: tuple[Fact, ...]
+    set_there: tuple[Fact, ...] = ()
+    """Globals that the caller's program has set in modules that were imported anew here."""
+    outdated: tuple[str, ...] = ()
+    """What the caller has imported from files that were written since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,12 @@ class Describe:
     steps: tuple[Target, ...]
     timeout: float | None = None
     """Seconds that loading them may take."""
+    state: tuple[Global, ...] = ()
 
     def answer(self) -> list[Described]:
         """Load them. Raises as ``load`` does."""
+        if (here := _here.get(None)) is not None:
+            here.have(self.state)
         with Limit(self.timeout):
             return describe(self.steps)
 
@@ -96,6 +105,8 @@ class Loaded:
         self._generators = Generators(world.seeds, world.run)
         self._sown: Sequence[Target] = ()
         self._functions: dict[Target, Callable[[Any], object]] = {}
+        self._found: dict[Target, object] = {}
+        self._state: tuple[Global, ...] = ()
         self._path = list(sys.path)
         self.modules: frozenset[str] = frozenset()
         """Names of the modules that were there when the last function was loaded."""
@@ -105,6 +116,7 @@ class Loaded:
         """Let go of them; who works here next reads files anew, if nobody else is at work with them now."""
         self._generators.restore()
         self._functions.clear()
+        self._found.clear()
         _at_work.remove(self)
         if not _at_work:
             _main.withdraw()
@@ -128,10 +140,24 @@ class Loaded:
             self._sown = targets
         self._generators.begin(*place)
 
+    def have(self, state: tuple[Global, ...]) -> None:
+        """Set these globals once a target is imported, before it is built; what was built without them is dropped."""
+        if state != self._state:
+            self._state = state
+            self._functions.clear()
+            self._sown = ()
+
+    def find(self, target: Target) -> object:
+        """Import a target, or take what it was found to be before."""
+        if target not in self._found:
+            self._found[target] = _find(target)
+        restore(self._state)
+        return self._found[target]
+
     def get(self, target: Target) -> Callable[[Any], object]:
         """Load a target, or take what it was loaded as before."""
         if target not in self._functions:
-            self._functions[target] = _made(target)
+            self._functions[target] = _made(target, self.find)
             self.modules = frozenset(sys.modules)
         return self._functions[target]
 
@@ -146,7 +172,7 @@ def load(target: Target) -> Callable[[Any], object]:
     Raises ``UsageError`` when the file has no such name, ``UserCodeError`` when the user's own code raises.
     """
     here = _here.get(None)
-    return _made(target) if here is None else here.get(target)
+    return _made(target, _find) if here is None else here.get(target)
 
 
 def sow(targets: Sequence[Target], *place: int) -> None:
@@ -155,9 +181,9 @@ def sow(targets: Sequence[Target], *place: int) -> None:
         here.sow(targets, *place)
 
 
-def _made(target: Target) -> Callable[[Any], object]:
+def _made(target: Target, finds: Callable[[Target], object]) -> Callable[[Any], object]:
     try:
-        found = _find(target)
+        found = finds(target)
         function = found() if isinstance(found, type) else found
     except UsageError:
         raise
@@ -182,8 +208,9 @@ def _unloadable(target: Target, error: BaseException) -> UserCodeError:
 
 def find(target: Target) -> object:
     """Import what a target names, without calling anything. Raises as ``load`` does."""
+    here = _here.get(None)
     try:
-        return _find(target)
+        return _find(target) if here is None else here.find(target)
     except UsageError:
         raise
     except (Exception, SystemExit) as error:
@@ -256,14 +283,30 @@ def _module_from_name(name: str) -> types.ModuleType:
 def describe(targets: Iterable[Target]) -> list[Described]:
     """Load every step and say what its rows depend on. Raises as ``load`` does.
 
-    What travels by value is described where it comes from: there all of it has its name.
+    What travels by value is described where it comes from: there all of it has its name. Where modules are not here as
+    they are there, nothing is loaded yet.
     """
     described = []
     for target in targets:
-        load(target)
-        facts = target.facts if target.kind == "pickle" else facts_of(find(target))
-        described.append(Described(target.name, (*facts, *versions())))
+        found = find(target)
+        if target.kind != "pickle":
+            one = Described(target.name, facts_of(found))
+        elif target.own in _own or not any(fact.module for fact in target.facts):
+            one = Described(target.name, target.facts)
+        else:
+            one = _compared(target, facts_of(found))
+        described.append(dataclasses.replace(one, facts=(*one.facts, *versions())))
+    if not any(one.set_there for one in described):
+        for target in targets:
+            load(target)
     return described
+
+
+def _compared(target: Target, here: tuple[Fact, ...]) -> Described:
+    """Say what the caller knows of a step; but code that workers import anew is what it is now."""
+    renewed = {fact.what: fact for fact in here if fact.module and not fact.name}
+    facts = tuple(renewed.get(fact.what, fact) for fact in target.facts)
+    return Described(target.name, facts, differing(target.facts, here), outdated(target.facts, here))
 
 
 def wants(function: Callable[[Any], object]) -> str:
