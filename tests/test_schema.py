@@ -140,7 +140,7 @@ def test_pieces_of_parquet_become_what_pandas_writes_of_the_whole(frames: list[p
 
 def sorts_of(column: "pd.Series[Any]") -> set[str]:
     """Tell which sorts of value a column holds, of which a Parquet column holds one."""
-    numbers = {"int": "number", "float": "number", "bytes": "str"}
+    numbers = {"int": "number", "float": "number"}
     sorts = {type(value).__name__ for value in column.dropna()}
     zones = {str(value.tzinfo) for value in column.dropna() if isinstance(value, pd.Timestamp)}
     return {numbers.get(sort, sort) for sort in sorts - {"Timestamp"}} | zones

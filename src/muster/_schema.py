@@ -49,7 +49,7 @@ def form(kind: str, kinds: tuple[str, ...]) -> str:
     if kind in _SMALL_FLOATS:
         return "" if others <= _SMALL_FLOATS | _SMALL else "float64"
     word, _, own = kind.partition(" ")
-    if not word.startswith(("datetime", "timespan")):
+    if word.partition("[")[0] not in {"datetime", "timespan"}:
         return ""
     if not all(other.startswith(f"{word} ") for other in others):
         return "alone"

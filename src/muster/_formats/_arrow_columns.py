@@ -2,7 +2,7 @@
 
 Arrow finds the type of a column of objects by looking at the first few of them, and bends what does not fit: a
 datetime after a date loses its hours, a UUID after a number its meaning. So whatever it has made of objects is
-compared with them, and a column of which a value did not survive is refused.
+compared with them, and a column of which a value did not survive is refused. Moments survive in another zone.
 """
 
 import datetime as dt
@@ -88,11 +88,18 @@ def _objects(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
 def _surviving(values: Sequence[Any]) -> pa.Array | None:
     """Make an array of objects; ``None`` where there is none that gives each of them back."""
     try:
-        array = pa.array(values, from_pandas=True)
+        array = _inferred(values)
         copies = array.to_pylist()
     except _UNFIT:
         return None
     return array if all(map(_survives, values, copies)) else None
+
+
+def _inferred(values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values, from_pandas=True)
+    except OverflowError:  # Arrow itself looks for 64 bits with a sign only
+        return pa.array(values, pa.uint64(), from_pandas=True)
 
 
 def _culprits(values: Sequence[Any]) -> Sequence[Any]:
@@ -140,7 +147,7 @@ def _is_same_moment(value: Any, copy: Any) -> bool:  # noqa: ANN401 (moments of 
         value = pd.Timestamp(value)
     if not isinstance(value, dt.datetime) or not isinstance(copy, dt.datetime):
         return type(value) is type(copy) and bool(value == copy)
-    return bool(value == copy) and value.utcoffset() == copy.utcoffset()
+    return bool(value == copy)
 
 
 def can_hold(kind: pa.DataType, holder: str) -> bool:

@@ -109,6 +109,8 @@ def _wider(one: pa.DataType, other: pa.DataType, name: str) -> pa.DataType:
     if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz and other.tz:
         other = pa.timestamp(other.unit, one.tz)  # the same moments
     plain = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (one, other)]
+    if {_is_text(kind) for kind in plain} == {_is_bytes(kind) for kind in plain} == {True, False}:
+        raise _refused(name, one, other)  # Arrow would make bytes of text
     try:
         schemas = [pa.schema([(name, kind)]) for kind in plain]
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
@@ -118,6 +120,14 @@ def _wider(one: pa.DataType, other: pa.DataType, name: str) -> pa.DataType:
 
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _wider_number(one: pa.DataType, other: pa.DataType) -> pa.DataType:
