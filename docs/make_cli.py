@@ -19,6 +19,8 @@ def chapter(name: str, verb: argparse.ArgumentParser) -> Iterator[str]:
     """Write one verb's chapter, line by line."""
     yield from (f"## muster {name}", "", verb.description or "", "", "| argument | meaning |", "|---|---|")
     for action in verb._actions:  # noqa: SLF001 (likewise)
+        if action.help == argparse.SUPPRESS:
+            continue
         words = ", ".join(action.option_strings) or str(action.metavar)
         if action.option_strings and action.nargs != 0:
             words += f" {action.metavar or '|'.join(map(str, action.choices or ()))}"

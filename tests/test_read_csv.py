@@ -396,6 +396,8 @@ def test_the_command_line_takes_the_options_by_pandas_names(tmp_path: Path, must
     again = muster("run", "f.py:f", "rows.csv", "-o", "new.csv", "--header", "none", "--names", "a,b")
     assert again.code == 1
     assert "names has 2 names, and the first row has 1 cells" in again.err
+    left_out = muster("run", "f.py:f", "rows.csv", "-o", "new.csv", "--nrows", "5")
+    assert (left_out.code, "--nrows is not offered: a run is about every row." in left_out.err) == (2, True)
     odd = muster("run", "f.py:f", "rows.csv", "-o", "new.csv", "--skiprows", "x")
     assert (odd.code, "--skiprows x: it must be" in odd.err) == (2, True)
 

@@ -1,8 +1,9 @@
 """The flags of ``muster run`` that say how CSV is read: pandas' names, with dashes."""
 
 import argparse
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from muster._csv_options import LEFT_OUT
 from muster.errors import UsageError
 
 _TEXTS: Final = {
@@ -49,6 +50,15 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     add("--dayfirst", action="store_const", const=True, help="of --parse-dates: 1/2/2026 is the first of February")
     for name, meaning in _SWITCHES.items():
         add(f"--no-{name.replace('_', '-')}", dest=name, action="store_const", const=False, help=meaning)
+    for name, (_, why) in LEFT_OUT.items():
+        add(_flag(name), action=_LeftOut, nargs="?", const=why, help=argparse.SUPPRESS)
+
+
+class _LeftOut(argparse.Action):
+    """A flag that people know from pandas, which is not offered: it says why."""
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        raise UsageError(f"{self.option_strings[0]} is not offered: {self.const}.")
 
 
 def _flag(name: str) -> str:

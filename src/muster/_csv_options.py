@@ -228,7 +228,7 @@ _UNDERSTOOD: Final[dict[str, tuple[str, Callable[[str, Any], Any]]]] = {
 _NO_MATTER: Final = frozenset({"low_memory", "memory_map", "cache_dates", "verbose"})
 """What changes nothing that muster gives; taken, and left."""
 
-_LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
+LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
     "index_col": (
         (None, False),
         "the index of a frame is the row's number in its file. Use df.set_index in the function",
@@ -266,7 +266,7 @@ _WITH_QUOTES: Final = (0, 1)
 
 def is_of_csv(name: str) -> bool:
     """Tell whether a name is an option of ``pandas.read_csv`` that this room has an answer to."""
-    return name in _UNDERSTOOD or name in _NO_MATTER or name == "quoting" or (name in _LEFT_OUT and name != "dialect")
+    return name in _UNDERSTOOD or name in _NO_MATTER or name == "quoting" or (name in LEFT_OUT and name != "dialect")
 
 
 def understood(said: Mapping[str, Any], dialect: Dialect, reading: Reading) -> tuple[Dialect, Reading]:
@@ -300,9 +300,9 @@ def _quoting(value: Any) -> dict[str, str]:  # noqa: ANN401 (likewise)
 
 
 def _refuse(name: str, value: object) -> None:
-    if name not in _LEFT_OUT:
+    if name not in LEFT_OUT:
         raise UsageError(f"There is no option {name}. There are: {', '.join(sorted(_UNDERSTOOD))}, dtype.")
-    harmless, why = _LEFT_OUT[name]
+    harmless, why = LEFT_OUT[name]
     if not any(value is one or (value == one and type(value) is type(one)) for one in harmless):
         raise UsageError(f"{name} is not offered: {why}.")
 

@@ -57,7 +57,7 @@ class Inputs:
         chosen = self.options.dialect
         if self.format == "csv":
             return chosen
-        return Dialect("", "", encoding=chosen.encoding, encoding_errors=chosen.encoding_errors)
+        return Dialect("", "", encoding=chosen.encoding)
 
     @property
     def worker_dialect(self) -> Dialect:
@@ -238,7 +238,7 @@ class Inputs:
 def _said_of_csv(options: Options) -> Iterator[str]:
     """Name what options say that means something for CSV alone."""
     dialect = options.dialect
-    plain = Dialect(encoding=dialect.encoding, encoding_errors=dialect.encoding_errors)
+    plain = Dialect(encoding=dialect.encoding)
     for said, neutral in ((dialect, plain), (options.reading, Reading())):
         for name in (one.name for one in dataclasses.fields(said)):
             if getattr(said, name) != getattr(neutral, name) and (name, getattr(said, name)) != ("delimiter", "\t"):
