@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 import muster
 from muster._assembly import make_body
+from muster._dialect import Dialect
 from muster._formats import csv, jsonl, survey
 from muster._formats._newlines import lines
 from muster._formats._rows import to_pandas
 from muster._formats._sources import find_sources
-from muster._model import Briefing, Column, Dialect, Job, Options, Outcome, Target, Task
+from muster._model import Briefing, Column, Job, Options, Outcome, Target, Task
 from muster._runner import run
 from muster._targets import of_function
 from muster._task import Worker

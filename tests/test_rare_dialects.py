@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from muster._dialect import Dialect
 from muster._formats import _records
 from muster._formats._stitch import NeedsScanError, stitch
 from muster._formats.survey import Scan
-from muster._model import Dialect
 from test_read_csv import by_muster, by_pandas
 
 ESCAPE = "\\"

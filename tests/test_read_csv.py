@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from conftest import Muster
 from muster import MusterError, UsageError, read_csv, run
 from muster._csv_options import understood
+from muster._dialect import Dialect, Reading
 from muster._formats import _kinds, csv
 from muster._formats._rows import Rows, to_pandas, type_of
 from muster._formats._sources import find_sources
 from muster._inputs import Inputs
-from muster._model import Dialect, Part, Reading
 from muster._model import Options as RunOptions
+from muster._model import Part
 
 Options = dict[str, Any]
 

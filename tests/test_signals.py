@@ -8,8 +8,9 @@ from types import FrameType
 
 import pytest
 
+from muster._dialect import Dialect
 from muster._formats import csv
-from muster._model import Column, Dialect
+from muster._model import Column
 
 TIMES = 300
 COLUMNS = (Column("a", fixed="int64"), Column("b", fixed="str"))

@@ -12,11 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import muster
+from muster._dialect import Dialect
 from muster._formats import _lines, _records, survey
 from muster._formats._sources import Reader, find_sources
 from muster._formats._stitch import Block, NeedsScanError, Stretch, stitch
 from muster._formats.survey import Scan
-from muster._model import Dialect, Part
+from muster._model import Part
 
 PLAIN = Dialect()
 PIECES = ["a", '"', ",", "\n", "\r\n", "\r", " ", "é", '""', '\n"', ',"', '",', '"\n', '5" pipe', "\n\n", '"x\ny"']

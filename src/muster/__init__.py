@@ -4,8 +4,9 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from muster._dialect import Dialect
     from muster._generate import generate
-    from muster._model import Dialect, Result, Snapshot
+    from muster._model import Result, Snapshot
     from muster._pipeline import Pipeline, read_csv, read_json, read_parquet, run
     from muster.errors import (
         DataError,
@@ -21,7 +22,8 @@ __version__ = "0.1.0"
 
 _ROOMS: Final = {
     "_generate": ("generate",),
-    "_model": ("Dialect", "Result", "Snapshot"),
+    "_dialect": ("Dialect",),
+    "_model": ("Result", "Snapshot"),
     "_pipeline": ("Pipeline", "read_csv", "read_json", "read_parquet", "run"),
     "errors": (
         "DataError",

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypedDict
 
-from muster._model import Dialect, Reading
+from muster._dialect import Dialect, Reading
 from muster.errors import UsageError
 
 

@@ -8,10 +8,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
+from muster._dialect import Dialect, Reading
 from muster._formats import survey
 from muster._formats._sources import find_sources
 from muster._formats.survey import Ask, DateFormats, Head, Observe
-from muster._model import Column, Dialect, Options, Part, Reading, Source
+from muster._model import Column, Options, Part, Source
 from muster.errors import DataError, UsageError
 
 _ALIASES: Final = {"int": "int64", "float": "float64", "string": "str", "object": "str", "datetime64": "datetime"}

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from muster._data_files import changed_files, of_event
+from muster._dialect import Dialect, Reading
 from muster._facts import ODD
 from muster._grown import follow
 from muster._journal import Event, as_outcome, replay
-from muster._model import Column, DataFile, Dialect, Job, Outcome, Part, Place, Reading, Regrown, Result, Source
+from muster._model import Column, DataFile, Job, Outcome, Part, Place, Regrown, Result, Source
 from muster._targets import Described
 from muster._urls import is_remote
 from muster.errors import ResumeError

@@ -10,9 +10,10 @@ from muster import _runner, _targets
 from muster._allowance import Allowance
 from muster._callers import told, warn_of_rejects
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
+from muster._dialect import Dialect, Reading
 from muster._formats._sources import FORMATS
 from muster._main import check_not_loading
-from muster._model import Dialect, Job, Options, Reading, Result, Snapshot, Target
+from muster._model import Job, Options, Result, Snapshot, Target
 from muster._world import a_run
 from muster.errors import MusterError, UsageError
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from muster._model import Dialect
+from muster._dialect import Dialect
 
 from . import _lines, _tokens
 from ._stitch import Block

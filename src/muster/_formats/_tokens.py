@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from muster._model import Dialect
+from muster._dialect import Dialect
 
 from ._lines import flow_of, without_mark
 from ._stitch import Block, Flow

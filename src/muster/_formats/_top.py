@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from muster._model import Dialect
+from muster._dialect import Dialect
 from muster.errors import DataError
 
 from ._records import records

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from muster._model import Column, Dialect, Reading
+from muster._dialect import Dialect, Reading
+from muster._model import Column
 from muster.errors import DataError
 
 from . import _dates, _kinds

@@ -10,7 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from muster._model import Dialect, Part, Source, Spool
+from muster._dialect import Dialect
+from muster._model import Part, Source, Spool
 from muster.errors import DataError
 
 from ._lines import without_mark

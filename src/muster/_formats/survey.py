@@ -11,7 +11,8 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from muster._model import Column, Dialect, Part, Reading, Source, Spool
+from muster._dialect import Dialect, Reading
+from muster._model import Column, Part, Source, Spool
 from muster.errors import DataError
 
 from ._sources import reader
