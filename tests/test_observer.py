@@ -221,3 +221,15 @@ def test_workers_count_for_as_long_as_they_were_there() -> None:
     scene.observer.hear(Joined("1", "here"))
     scene.clock.reach(7.0)
     assert scene.observer.spent.there == 4.0 + 1.0 + 6.0
+
+
+def test_the_pace_is_that_of_the_last_minute_also_where_nothing_is_done_any_more() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    for _ in range(20):
+        scene.do("1", 10, 1.0)
+        scene.look(1.0)
+    for _ in range(13):
+        scene.look(5.0)
+    assert scene.observer.rows_per_second == 0.0
+    assert scene.observer.machines[0].rows_per_second == 0.0

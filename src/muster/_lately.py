@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from muster._model import MachinePace
@@ -53,19 +54,28 @@ class Lately:
             self.now.seconds = seconds if self._spans else max(seconds, self.now.longest)
             self._spans.append(self.now)
         self.now = _Span()
-        while len(self._spans) > _FEWEST_SPANS and self._seconds() - self._spans[0].seconds > _WINDOW_SECONDS:
+        while len(self._spans) > _FEWEST_SPANS and _length(self._spans) - self._spans[0].seconds > _WINDOW_SECONDS:
             self._spans.popleft()
 
-    def _seconds(self) -> float:
-        return sum(one.seconds for one in self._spans)
+    def _last_minute(self) -> list[_Span]:
+        """Pick the stretches that began a minute ago at most, and the last in any case; a prediction needs more."""
+        seconds = accumulate(one.seconds for one in reversed(self._spans))
+        recent = sum(1 for since in seconds if since <= _WINDOW_SECONDS)
+        return [*self._spans][-max(recent, 1) :]
 
     def rows_per_second(self) -> float:
         """Tell how many rows were done a second."""
-        return sum(rows for _, rows in self.stretches) / (self._seconds() or 1.0)
+        spans = self._last_minute()
+        return sum(one.rows_of.total() for one in spans) / (_length(spans) or 1.0)
 
     def pace_of(self, machine: str, workers: int, *, going: Iterable[float] = ()) -> MachinePace:
         """Tell what a machine did; ``going`` is for how many seconds its workers have been at tasks that go on."""
-        seconds = self._seconds() or 1.0
-        at_tasks = sum(one.busy_of.get(machine, 0.0) for one in self._spans) + sum(min(one, seconds) for one in going)
-        busy = at_tasks / (seconds * workers)
-        return MachinePace(machine, workers, sum(one.rows_of[machine] for one in self._spans) / seconds, min(busy, 1.0))
+        spans = self._last_minute()
+        seconds = _length(spans) or 1.0
+        at_tasks = sum(one.busy_of.get(machine, 0.0) for one in spans) + sum(min(one, seconds) for one in going)
+        rows = sum(one.rows_of[machine] for one in spans)
+        return MachinePace(machine, workers, rows / seconds, min(at_tasks / (seconds * workers), 1.0))
+
+
+def _length(spans: Iterable[_Span]) -> float:
+    return sum(one.seconds for one in spans)
