@@ -233,3 +233,17 @@ def test_the_pace_is_that_of_the_last_minute_also_where_nothing_is_done_any_more
         scene.look(5.0)
     assert scene.observer.rows_per_second == 0.0
     assert scene.observer.machines[0].rows_per_second == 0.0
+
+
+def test_what_comes_before_the_first_task_does_not_count_as_slow_work() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    for _ in range(4):
+        scene.look(4.0)
+    scene.observer.calls.submitted(Task(1, 0, 1, 0, 0, 9, 0, 9, 0, 9))
+    scene.observer.hear(Began(1, "1"))
+    for _ in range(4):
+        scene.clock.reach(scene.clock.seconds + 0.5)
+        scene.do("1", 50, 0.5)
+    scene.look()
+    assert scene.observer.rows_per_second == 100.0

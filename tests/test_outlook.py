@@ -186,9 +186,14 @@ def test_machines_that_are_one_computer_show_its_load_once(tmp_path: Path) -> No
     ("used", "load", "cores", "says"),
     [
         (0.95, 0.99, 2, ""),
-        (0.10, 0.99, 2, "other programs take about 89% of the computer's processor"),
+        (
+            0.10,
+            0.99,
+            2,
+            "The computer is crowded: workers use 10% of a core each, and other programs take about 89% of its",
+        ),
         (0.10, 0.20, 8, "your function waits, for network, disk or sleep"),
-        (0.50, 0.99, 1, "There are more workers than cores: they get 50% of a core each, of 1 core."),
+        (0.50, 0.99, 1, "There are more workers than cores: they use 50% of a core each, on 1 of them."),
     ],
 )
 def test_why_workers_get_little_of_the_processor_is_said(

@@ -76,6 +76,26 @@ def test_a_run_with_a_page_tells_where_and_the_page_is_told_the_end(tmp_path: Pa
     assert "1,000" in seen["progress"]
 
 
+def test_a_call_that_hangs_is_named_without_a_time_limit_in_terminal_and_page(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW.replace('exists("hold")', 'exists("hold") and (df["n"] == 990).any()'))
+    (tmp_path / "rows.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(ROWS)))
+    (tmp_path / "hold").touch()
+    command = ("run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "2", "--watch", "--port", "0")
+    with started(tmp_path, *command) as process:
+        url = first_line(process.stderr, r"^muster: Watch at (http://127\.0\.0\.1:\d+/)(runs/.+)$")
+        said = first_line(
+            process.stderr, r"^muster: worker (\d) has been at (rows? .+) of rows\.csv for .+--timeout 60s"
+        )
+        stream = Streamed(Served(process, "", url[1]), f"/{url[2]}/events")
+        while f"Worker {said[1]} has been at {said[2]}" not in (shown := stream.next().get("progress", "")):
+            pass
+        assert " left" not in shown
+        (tmp_path / "hold").unlink()
+        rest_of(stream)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 def test_the_page_of_a_run_that_is_killed_ends_too(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "rows.csv").write_text("n\n1\n2\n")

@@ -85,6 +85,8 @@ class Calls:
         self._lost: deque[Task] = deque(maxlen=_TRIES_REMEMBERED)
         self._longest = 0.0
         self._last_end: float | None = None
+        self.first_began: float | None = None
+        """When the first of all tasks began."""
 
     def submitted(self, task: Task) -> None:
         """Know a task by its number."""
@@ -94,6 +96,7 @@ class Calls:
         """Know that a worker is at a task; a question is none."""
         if number in self._tasks:
             self._begun[number] = worker, now
+            self.first_began = now if self.first_began is None else self.first_began
 
     def done(self, task: Task, seconds: float, now: float) -> None:
         """Forget a task that came to an end after so many seconds."""

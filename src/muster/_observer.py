@@ -242,7 +242,7 @@ class Observer:
     def _tell_progress(self, progress: Progress, rows_total: int | None, measured: Measured) -> None:
         """Journal how far the run is: what workers did follows more rarely, the longer it lasts."""
         now = self._clock()
-        self._lately.end_span(now - self._told)
+        self._lately.end_span(now - max(self._told, self.calls.first_began or 0.0))
         self.rows_per_second = self._lately.rows_per_second()
         at_work = self.calls.at_work(now, longer=_LONG)
         self.machines = tuple(

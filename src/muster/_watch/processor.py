@@ -34,15 +34,16 @@ def processor(look: Look) -> Use | None:
     if share >= _LITTLE or busy < _ENOUGH_SECONDS or not loads:
         return Use(share)
     load = max(loads, key=lambda load: load.cpu)
+    each = f"{words.share(share)} of a core each"
+    use, take, are = ("use", "take", "are") if look.is_going else ("used", "took", "were")
     if load.cpu <= _FULL:
-        said = f"Workers use {words.share(share)} of a core each: your function waits, for network, disk or sleep."
-        return Use(share, "plain", said)
+        waits = "waits" if look.is_going else "waited"
+        return Use(share, "plain", f"Workers {use} {each}: your function {waits}, for network, disk or sleep.")
     counts = [row.there or row.workers for row in rows]
     workers = sum(counts) if look.is_one_computer else max(counts)
     others = load.cpu - share * workers / load.cores
-    each = f"{words.share(share)} of a core each"
     if others > _MUCH:
-        taken = f"other programs take about {words.share(others)} of the computer's processor"
-        return Use(share, "warning", f"Workers use {each}, while {taken}: it is crowded.")
-    said = f"There are more workers than cores: they get {each}, of {words.plural(load.cores, 'core')}."
-    return Use(share, "plain", said)
+        taken = f"other programs {take} about {words.share(others)} of its processor"
+        crowded = f"The computer {'is' if look.is_going else 'was'} crowded"
+        return Use(share, "warning", f"{crowded}: workers {use} {each}, and {taken}.")
+    return Use(share, "plain", f"There {are} more workers than cores: they {use} {each}, on {load.cores} of them.")

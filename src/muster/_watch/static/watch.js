@@ -65,7 +65,8 @@ function say(text, { isWrong = true } = {}) {
 function end() {
   isOver = true;
   disconnect();
-  say("Nobody serves this page any more, as its run has ended. To look around, type: muster watch", { isWrong: false });
+  const run = location.pathname.split("/")[2] ?? "";
+  say("Nobody serves this page any more, as its run has ended. To see it again, type: muster watch " + run, { isWrong: false });
 }
 
 function connect() {
