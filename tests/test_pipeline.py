@@ -18,7 +18,17 @@ import muster
 from conftest import Muster
 
 FACE: Final = [
-    *("DataError", "Dialect", "EngineError", "MusterError", "Pipeline", "RejectedRowsWarning", "Result", "Snapshot"),
+    *(
+        "DataError",
+        "Dialect",
+        "EngineError",
+        "MusterError",
+        "NotRowWiseWarning",
+        "Pipeline",
+        "RejectedRowsWarning",
+        "Result",
+        "Snapshot",
+    ),
     *("TooManyBadRowsError", "UsageError", "UserCodeError", "generate", "read_csv", "read_json", "read_parquet", "run"),
 ]
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         DataError,
         EngineError,
         MusterError,
+        NotRowWiseWarning,
         RejectedRowsWarning,
         TooManyBadRowsError,
         UsageError,
@@ -26,13 +27,8 @@ _ROOMS: Final = {
     "_model": ("Result", "Snapshot"),
     "_pipeline": ("Pipeline", "read_csv", "read_json", "read_parquet", "run"),
     "errors": (
-        "DataError",
-        "EngineError",
-        "MusterError",
-        "RejectedRowsWarning",
-        "TooManyBadRowsError",
-        "UsageError",
-        "UserCodeError",
+        *("DataError", "EngineError", "MusterError", "NotRowWiseWarning", "RejectedRowsWarning", "TooManyBadRowsError"),
+        *("UsageError", "UserCodeError"),
     ),
 }
 
@@ -41,6 +37,7 @@ __all__ = [
     "Dialect",
     "EngineError",
     "MusterError",
+    "NotRowWiseWarning",
     "Pipeline",
     "RejectedRowsWarning",
     "Result",

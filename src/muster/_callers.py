@@ -10,7 +10,7 @@ from typing import Final
 
 from muster._model import Result
 from muster._words import plural
-from muster.errors import MusterError, RejectedRowsWarning, UserCodeError
+from muster.errors import MusterError, NotRowWiseWarning, RejectedRowsWarning, UserCodeError
 
 _HERE: Final = str(Path(__file__).resolve().parent)
 _SWITCHES: Final = frozenset({"fresh", "strict", "accept-changes"})
@@ -66,6 +66,11 @@ def warn_of_rejects(result: Result) -> None:
         " instead.",
         RejectedRowsWarning,
     )
+
+
+def warn_of_mixing(text: str) -> None:
+    """Warn of a function that seems to mix rows."""
+    warn(in_python(text), NotRowWiseWarning)
 
 
 def _first_reason(rejects: str) -> str:

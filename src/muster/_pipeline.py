@@ -8,12 +8,13 @@ from typing import Any, Final, Unpack
 
 from muster import _runner, _targets
 from muster._allowance import Allowance
-from muster._callers import told, warn_of_rejects
+from muster._callers import told, warn_of_mixing, warn_of_rejects
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._dialect import Dialect, Reading
 from muster._formats._sources import FORMATS
 from muster._main import check_not_loading
 from muster._model import Job, Options, Result, Snapshot, Target
+from muster._rowwise import remarks_on, warning_of
 from muster._world import a_run
 from muster.errors import MusterError, UsageError
 
@@ -35,6 +36,8 @@ class Pipeline:
     steps: tuple[Target, ...] = ()
     output: str = ""
     options: Options = field(default_factory=Options)
+    remarks: tuple[str, ...] = ()
+    """Which lines of the functions seem to mix rows."""
 
     def map_batches(self, function: Function | str) -> "Pipeline":
         """Apply a function to every batch: a DataFrame in, a DataFrame out.
@@ -48,7 +51,8 @@ class Pipeline:
                 f"{function!r} is no function. Pass a function, a class, or text such as 'file.py:function'."
             )
         target = _targets.parse_target(function) if isinstance(function, str) else _targets.of_function(function)
-        return dataclasses.replace(self, steps=(*self.steps, target))
+        remarks = remarks_on(None if isinstance(function, str) else function, target)
+        return dataclasses.replace(self, steps=(*self.steps, target), remarks=self.remarks + remarks)
 
     def write_csv(self, path: str | PathLike[str]) -> "Pipeline":
         """Write CSV: a file, or a folder of numbered parts when the path ends in ``/``."""
@@ -70,15 +74,15 @@ class Pipeline:
     def run(self, *, watch: Watch | None = None, **options: Any) -> Result:  # noqa: ANN401 (the fields of Options)
         """Run to the end; ``options`` are those of :func:`muster.run`. Raises ``MusterError``."""
         try:
-            result = start(self, watch=watch or _unwatched, **options)
+            result = start(self, watch=watch or _unwatched, remark=warn_of_mixing, **options)
         except MusterError as error:
             raise told(error) from error.__cause__
         warn_of_rejects(result)
         return result
 
 
-def start(pipeline: Pipeline, *, watch: Watch, **options: Any) -> Result:  # noqa: ANN401 (the fields of Options)
-    """Run a pipeline to its end. Raises ``MusterError``, in the words of the command line."""
+def start(pipeline: Pipeline, *, watch: Watch, remark: Callable[[str], None], **options: Any) -> Result:  # noqa: ANN401 (the fields of Options)
+    """Run a pipeline to its end. Raises ``MusterError``, in the words of the command line, as are remarks."""
     check_not_loading()
     if not pipeline.steps:
         raise UsageError("This pipeline has no function. Add one with .map_batches(function).")
@@ -93,6 +97,8 @@ def start(pipeline: Pipeline, *, watch: Watch, **options: Any) -> Result:  # noq
     if unknown := ", ".join(sorted(options.keys() - known)):
         raise UsageError(f"There is no option {unknown}. There are: {', '.join(sorted(known))}.")
     chosen = checked(dataclasses.replace(pipeline.options, **options))
+    if pipeline.remarks and chosen.batch_rows is None:
+        remark(warning_of(" | ".join(step.name for step in pipeline.steps), pipeline.remarks))
     with a_run():
         return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch)
 
@@ -225,7 +231,7 @@ def of_command(
     """Make the pipeline of a command line; ``said`` is what it says of CSV, by pandas' names."""
     dialect, reading = understood(said, Dialect(default_delimiter(inputs)), Reading())
     chosen = dataclasses.replace(options, dialect=dialect, reading=reading)
-    return Pipeline(tuple(inputs), (target,), output, chosen)
+    return Pipeline(tuple(inputs), (target,), output, chosen, remarks_on(None, target))
 
 
 def with_command(
@@ -249,4 +255,6 @@ def with_command(
         dialect=dialect,
         reading=reading,
     )
-    return Pipeline(tuple(inputs) or pipeline.inputs, pipeline.steps, output or pipeline.output, chosen)
+    return dataclasses.replace(
+        pipeline, inputs=tuple(inputs) or pipeline.inputs, output=output or pipeline.output, options=chosen
+    )

@@ -11,6 +11,7 @@
      └── EngineError           3  the infrastructure failed: workers, disk, network
 
     UserWarning
+     ├── NotRowWiseWarning        a function's result may depend on where batches end
      └── RejectedRowsWarning   4  finished, but some rows are in the rejects
 
 Every message has three beats: what happened, why, what to type next.
@@ -106,6 +107,10 @@ class ColumnsError(UserCodeError):
 
 class EngineError(MusterError):
     """Say that workers, disk or network failed; what was done so far is kept."""
+
+
+class NotRowWiseWarning(UserWarning):
+    """Warn that a function seems to mix rows, so that its result depends on where batches end."""
 
 
 class RejectedRowsWarning(UserWarning):
