@@ -244,10 +244,11 @@ def _module_from_file(path: Path) -> types.ModuleType:
     folder = str(path.parent)
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
-    loaded = sys.modules.get(path.stem)
+    own = path.stem.replace(".", "_")  # to import "model.v2" would be to import "model" first
+    loaded = sys.modules.get(own)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
-    name = path.stem if loaded is None else f"_muster_target_{path.stem}"
+    name = own if loaded is None else f"_muster_target_{own}"
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise UsageError(f"{str(path)!r} cannot be imported as Python.")

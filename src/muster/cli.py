@@ -252,13 +252,13 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
     )
     target = _targets.parse_target(parsed.target)
     _be_as_if_run(target)
-    if target.name != "pipeline":
+    found = _targets.find(target) if target.name == "pipeline" else None
+    if not isinstance(found, Pipeline):  # but a function may have that name, too
+        if found is not None and not callable(found):
+            raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
         if not parsed.inputs or not parsed.output:
             raise UsageError("Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT")
         return _pipeline.of_command(target, tuple(parsed.inputs), parsed.output, options, said=_csv_flags.said(parsed))
-    found = _targets.find(target)
-    if not isinstance(found, Pipeline):
-        raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
     return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options, said=_csv_flags.said(parsed))
 
 
