@@ -153,11 +153,48 @@ def test_plain_and_compressed_files_may_be_mixed(tmp_path: Path) -> None:
     assert lines(tmp_path / "*.csv*", tmp_path, workers=2) == ["1.csv", "2.csv.gz", "3.csv", "4.csv.gz"]
 
 
-def test_other_columns_stop_the_run_and_are_named(tmp_path: Path, run: Run) -> None:
+def test_files_without_a_column_in_common_stop_the_run_and_are_named(tmp_path: Path, run: Run) -> None:
     text(tmp_path / "a.csv", "x,y\n1,2\n")
-    text(tmp_path / "b.csv", "x,why\n1,2\n")
-    refused(run("a.csv", "b.csv", "-o", "out.csv"), "'b.csv'", "'a.csv'", "['y']", "['why']", code=1)
+    text(tmp_path / "b.csv", "1,2\n3,4\n")
+    refused(run("a.csv", "b.csv", "-o", "out.csv"), "'b.csv'", "'a.csv'", "['x', 'y']", "['1', '2']", code=1)
     assert not (tmp_path / "out.csv").exists()
+
+
+DIFFERING: Final = {
+    "a.csv": "n,t,whole\n1,x,1\n2,y,2\n",
+    "b.csv": "t,late,n\nz,true,3\n",
+    "c.csv": "",
+    "d.csv": "late,n,late.1\nfalse,4,2024-01-01\n,5,\n",
+}
+
+
+@pytest.mark.parametrize(("workers", "part_bytes"), [(0, None), (0, 8), (2, 8)])
+def test_files_that_lack_columns_are_read_as_pandas_puts_them_together(
+    tmp_path: Path, workers: int, part_bytes: int | None
+) -> None:
+    for name, content in DIFFERING.items():
+        text(tmp_path / "in" / name, content)
+    files = sorted(path for path in (tmp_path / "in").iterdir() if path.stat().st_size)
+    expected = pd.concat([pd.read_csv(path) for path in files], ignore_index=True)
+    muster.run(same, tmp_path / "in", tmp_path / "out.parquet", workers=workers, part_bytes=part_bytes)
+    expected.to_parquet(tmp_path / "expected.parquet")
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    pd.testing.assert_frame_equal(found, pd.read_parquet(tmp_path / "expected.parquet"))
+    muster.run(same, tmp_path / "in", tmp_path / "out.csv", workers=workers, part_bytes=part_bytes)
+    assert (tmp_path / "out.csv").read_text() == expected.to_csv(index=False)
+
+
+def test_a_column_that_a_file_lacks_is_said_and_must_not_be_of_a_type_without_gaps(
+    tmp_path: Path, muster: Muster
+) -> None:
+    text(tmp_path / "a.csv", "x,y\n1,2\n")
+    text(tmp_path / "b.csv", "x\n1\n")
+    text(tmp_path / "same.py", "def same(df):\n    return df\n")
+    ended = muster("run", "same.py:same", "a.csv", "b.csv", "-o", "out.csv", "--workers", "0")
+    assert "'b.csv' lacks column 'y': it is missing there" in ended.err
+    assert (tmp_path / "out.csv").read_text() == "x,y\n1,2.0\n1,\n"
+    ended = muster("run", "same.py:same", "a.csv", "b.csv", "-o", "o2.csv", "--workers", "0", "--dtype", "y=int64")
+    refused(ended, "'b.csv' lacks column 'y'", "int64 has no missing value", code=1)
 
 
 def test_other_columns_or_types_of_parquet_stop_the_run_and_are_named(tmp_path: Path, run: Run) -> None:

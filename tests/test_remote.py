@@ -220,7 +220,7 @@ def test_folders_of_a_bucket_may_name_a_column(bucket: Bucket, tmp_path: Path) -
 
 def test_other_columns_in_a_bucket_are_named_with_their_url(bucket: Bucket, tmp_path: Path, muster: Muster) -> None:
     bucket.put("in/a.csv", b"x,y\n1,2\n")
-    bucket.put("in/b.csv", b"x,z\n1,2\n")
+    bucket.put("in/b.csv", b"w,z\n1,2\n")
     ended = muster("run", tmp_path / "same.py:same", "s3://bucket/in/", "-o", "out.csv", "--workers", "0")
     refused(ended, "s3://bucket/in/b.csv", "['z']", code=1)
 

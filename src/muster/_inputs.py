@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
@@ -122,6 +122,7 @@ class Inputs:
         headers = dict(zip(plain, found.headers, strict=True))
         headers |= self._stream_headers(ask)
         self.orders = survey.orders_of(self.sources, [headers[at] for at in range(len(self.sources))])
+        self.notes += (survey.absence(name, files) for name, files in self._lacking.items())
 
     def _stream_headers(self, ask: Ask) -> dict[int, Any]:
         streams = [at for at, source in enumerate(self.sources) if self.is_stream(source)]
@@ -183,10 +184,10 @@ class Inputs:
                 raise UsageError("--dtype is for text; a Parquet file says itself what its columns hold. Leave it out.")
             return
         looked_at = joined(parts) if everything else list(parts)
-        first = self.orders[0] if self.orders else ()
+        named = tuple(dict.fromkeys(chain.from_iterable(self.orders)))
         reading = self.options.reading
-        used = used_columns(reading.usecols, first, folders=self._folders)
-        dates = self._date_formats(ask, looked_at, first if used is None else used)
+        used = used_columns(reading.usecols, named, folders=self._folders)
+        dates = self._date_formats(ask, looked_at, named if used is None else used)
         whole = (
             self.sources,
             self.orders,
@@ -194,8 +195,11 @@ class Inputs:
         )
         asked = [survey.observation(p, *whole) for p in looked_at] if everything else survey.samples(looked_at, *whole)
         seen = survey.add_up(ask(asked))
-        every = tuple(dict.fromkeys(seen)) if self.format == "jsonl" else first
+        every = tuple(dict.fromkeys(seen)) if self.format == "jsonl" else named
         fixed = fixed_types(self.options.dtype, every, folders=self._folders)
+        self._check_absent(fixed)
+        for name in self._lacking.keys() & seen.keys():
+            seen[name] |= {"missing"}
         no_rows = frozenset({"nested"})  # pandas gives a column without rows the type object
         self.columns = self._with_folders(
             Column(
@@ -224,6 +228,20 @@ class Inputs:
             how = DateFormats(self.format, self.worker_dialect, reading=reading, dates=unknown)
             formats |= ask([survey.observation(part, self.sources, self.orders, how)])[0]
         return formats
+
+    @property
+    def _lacking(self) -> dict[str, list[str]]:
+        return survey.lacking(self.sources, self.orders) if self.format == "csv" else {}
+
+    def _check_absent(self, fixed: Mapping[str, str]) -> None:
+        """Raise ``DataError`` where a file lacks a column whose type has no missing value."""
+        for name, files in self._lacking.items():
+            kind = fixed.get(name, "")
+            if kind == "bool" or kind.startswith(("int", "uint")):
+                raise DataError(
+                    f"{survey.absence(name, files)}, and {kind} has no missing value. Say --dtype {name}=float64, or"
+                    " run these files apart."
+                )
 
     @property
     def _folders(self) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from muster._model import Column
 from muster._schema import numbered
 from muster.errors import DataError
 
+from .survey import absence
+
 AS_IS: Final = "as is"
 """The fixed type of a column that pandas makes the same of, whatever rows it sees."""
 
@@ -237,12 +239,6 @@ def _notes(
         if len(kinds) > 1:
             said = " and ".join(f"{kind} in {file!r}" for kind, file in reversed(kinds.items()))
             yield f"column {key[0]!r} is {said}: it is read as {_plain(agreed.column(at).type)} everywhere"
-
-
-def absence(column: str, files: Sequence[str]) -> str:
-    """Say which files lack a column."""
-    others = f" and {len(files) - 1:,} more files lack" if len(files) > 1 else " lacks"
-    return f"{files[0]!r}{others} column {column!r}: it is missing there"
 
 
 def fit(table: pa.Table, agreed: pa.RecordBatch, columns: Sequence[Column]) -> pa.Table:

@@ -176,7 +176,7 @@ class DateFormats(Observe):
         """Look at the stretches; columns with nothing present in them are left out."""
         from . import csv  # noqa: PLC0415 (likewise)
 
-        whole, names = reader(self.path), [name for name, _ in self.dates]
+        whole, names = reader(self.path), [name for name, _ in self.dates if name in self.order]
         data = b"".join(_ended(whole.read(start, stop)) for start, stop in self.stretches)
         return csv.date_formats(data, names, order=self.order, dialect=self.dialect, reading=self.reading)
 
@@ -326,17 +326,35 @@ def _aligned(parts: Sequence[Part], path: str, ask: Ask, *, dialect: Dialect, ba
 def orders_of(
     sources: Sequence[Source], headers: Sequence[tuple[tuple[str, ...], int] | None]
 ) -> tuple[tuple[str, ...], ...]:
-    """List every file's column order; a file without rows takes the first's. Raises ``DataError`` when names differ."""
+    """List every file's own columns; a file without rows takes the first's.
+
+    Files may lack columns of others. Raises ``DataError`` where one has none in common with the first: then it is
+    another table, or a file without its header.
+    """
     named = [(source.name, header[0]) for source, header in zip(sources, headers, strict=True) if header]
     first = named[0] if named else ("", ())
     for path, names in named:
-        if sorted(names) != sorted(first[1]):
-            lacks, has = sorted(set(first[1]) - set(names)), sorted(set(names) - set(first[1]))
+        if not set(names) & set(first[1]):
             raise DataError(
-                f"{path!r} has other columns than {first[0]!r}: it lacks {lacks} and has {has} instead."
-                " All inputs of a run need the same columns. Run them apart, or mend the header."
+                f"{path!r} has no column in common with {first[0]!r}: it has {list(names)} instead of {list(first[1])}."
+                " Is its header missing? All inputs of a run are one table. Run them apart, or mend the header."
             )
     return tuple(header[0] if header else first[1] for header in headers)
+
+
+def lacking(sources: Sequence[Source], orders: Sequence[tuple[str, ...]]) -> dict[str, list[str]]:
+    """Name, for each column that not every file has, the files that lack it."""
+    found: dict[str, list[str]] = {name: [] for order in orders for name in order}
+    for source, order in zip(sources, orders, strict=True):
+        for name in found.keys() - set(order):
+            found[name].append(source.name)
+    return {name: files for name, files in found.items() if files}
+
+
+def absence(column: str, files: Sequence[str]) -> str:
+    """Say which files lack a column."""
+    others = {1: " lacks", 2: " and another file lack"}.get(len(files), f" and {len(files) - 1:,} other files lack")
+    return f"{files[0]!r}{others} column {column!r}: it is missing there"
 
 
 def survey_parquet(sources: Sequence[Source], ask: Ask, *, batch_rows: int | None) -> Survey:
