@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from muster import DataError
 from muster._formats import csv_text, parquet, parquet_schema
 from muster._formats._results import Reply, reply_of, shaped
-from muster._schema import united
+from muster._schema import form, united
 
 # Batches of any kinds, written apart and by pandas as a whole
 
 COLUMNS: "dict[str, pd.Series[Any]]" = {
     "bool": pd.Series([True, False]),
     "int8": pd.Series([1, 2], dtype="int8"),
-    "int64": pd.Series([1, 2**60]),
+    "int64": pd.Series([1, 2**50]),
     "uint16": pd.Series([1, 2], dtype="uint16"),
     "float32": pd.Series([0.1, 2], dtype="float32"),
     "float64": pd.Series([0.1, 2e20]),
@@ -144,3 +144,26 @@ def sorts_of(column: "pd.Series[Any]") -> set[str]:
     sorts = {type(value).__name__ for value in column.dropna()}
     zones = {str(value.tzinfo) for value in column.dropna() if isinstance(value, pd.Timestamp)}
     return {numbers.get(sort, sort) for sort in sorts - {"Timestamp"}} | zones
+
+
+@pytest.mark.parametrize("use", ["csv", "jsonl"])
+def test_categories_of_numbers_are_united_as_numbers(use: str) -> None:
+    frames = [pd.DataFrame({"a": pd.Categorical(values)}) for values in ([4.5, None], [6, 7])]
+    replies = [reply_of(frame, use=use) for frame in frames]
+    schema = united(reply.schema for reply in replies if reply.schema)
+    assert shaped(replies[1], schema)[0]["a"].to_pylist() == [6.0, 7.0]
+
+
+def test_zones_that_differ_from_batch_to_batch_are_no_one_column_of_parquet() -> None:
+    frames = [pd.DataFrame({"a": [pd.Timestamp("2020-01-01", tz=zone)]}) for zone in ("UTC", "Europe/Berlin")]
+    with pytest.raises(DataError, match=r"'a' of the results is timestamp.us, tz=UTC. in some batches"):
+        as_parquet_of_pieces(frames, [True])
+
+
+def test_moments_of_json_lines_have_no_form() -> None:
+    kinds = [
+        reply_of(pd.DataFrame({"a": [pd.Timestamp("2020-01-01", tz=zone)]}), use="jsonl").schema
+        for zone in ("UTC", None)
+    ]
+    schema = united(kind for kind in kinds if kind)
+    assert [form(kind, schema.kinds[0]) for kind in schema.kinds[0]] == ["", ""]

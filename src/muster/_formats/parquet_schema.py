@@ -101,33 +101,31 @@ def _level(kind: str) -> str:
 
 
 def _wider(one: pa.DataType, other: pa.DataType, name: str) -> pa.DataType:
-    """Find the type that holds the values of both."""
+    """Find the type that holds the values of both. Raises ``DataError`` where none does."""
+    one, other = (kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (one, other))
     if _is_number(one) and _is_number(other):
         return _wider_number(one, other)
-    if {pa.types.is_decimal(one), pa.types.is_decimal(other)} == {_is_number(one), _is_number(other)} == {True, False}:
-        raise _refused(name, one, other)  # Arrow would make decimals inexact
-    if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz and other.tz:
-        other = pa.timestamp(other.unit, one.tz)  # the same moments
-    plain = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (one, other)]
-    if {_is_text(kind) for kind in plain} == {_is_bytes(kind) for kind in plain} == {True, False}:
-        raise _refused(name, one, other)  # Arrow would make bytes of text
+    if len({_sort(one), _sort(other)} - {""}) > 1:  # Arrow would make decimals inexact, and bytes of text
+        raise _refused(name, one, other)
     try:
-        schemas = [pa.schema([(name, kind)]) for kind in plain]
+        schemas = [pa.schema([(name, kind)]) for kind in (one, other)]
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
         raise _refused(name, one, other) from error
 
 
+def _sort(kind: pa.DataType) -> str:
+    if _is_number(kind):
+        return "numbers"
+    if pa.types.is_decimal(kind):
+        return "decimals"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "texts"
+    return "bytes" if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _wider_number(one: pa.DataType, other: pa.DataType) -> pa.DataType:
