@@ -146,8 +146,10 @@ def _as_in_pandas(field: pa.Field) -> pa.DataType:
     """Make integers decimal that pandas would, because the column is missing in some batch."""
     kinds = tuple(_kinds(field))
     telling = solid(kinds) or frozenset(kind.removeprefix(EMPTY) for kind in kinds if kind.startswith(EMPTY))
-    if _is_number(field.type) and any(form(kind, kinds) == "float64" for kind in telling):
-        return pa.float32() if field.type == pa.float32() else pa.float64()
+    decimal = {kind for kind in telling if form(kind, kinds) == "float64"}
+    if _is_number(field.type) and decimal:
+        stays_short = field.type == pa.float32() and not any("float" in kind.lower() for kind in decimal)
+        return pa.float32() if stays_short else pa.float64()
     return pa.float64() if pa.types.is_null(field.type) and ABSENT in kinds else field.type
 
 
