@@ -107,9 +107,10 @@ _moments = st.lists(st.sampled_from((None, *DAYS)), max_size=5)
 _spans = st.lists(st.sampled_from((None, *SPANS)), max_size=5)
 _units = st.sampled_from(["s", "ms", "us", "ns"])
 _sparse = st.lists(st.sampled_from((np.nan, *FLOATS)), max_size=5)
+_mixed = few_kinds.flatmap(lambda pool: st.lists(st.sampled_from(pool), min_size=1, max_size=4))
 KINDS = (
-    objects.map(objects_of),
-    few_kinds.flatmap(lambda pool: st.lists(st.sampled_from(pool), min_size=1, max_size=4)).map(objects_of),
+    *[objects.map(objects_of)] * 3,  # more often than any single dtype
+    *[_mixed.map(objects_of)] * 9,
     *(_typed(f"{sign}int{bits}", *INTEGERS) for sign in ("", "u") for bits in (8, 16, 32, 64)),
     *(_typed(f"{sign}Int{bits}", None, *INTEGERS) for sign in ("", "U") for bits in (8, 16, 32, 64)),
     *(_typed(f"float{bits}", np.nan, np.inf, *FLOATS) for bits in (16, 32, 64)),

@@ -68,7 +68,7 @@ def indexes(draw: st.DrawFn) -> "pd.Index[Any]":
     return pd.Index(array, dtype=object, tupleize_cols=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(columns=indexes())
 def test_any_labels_are_the_header_that_pandas_writes(columns: "pd.Index[Any]") -> None:
     frame = pd.DataFrame([range(len(columns))] * 2, columns=columns)

@@ -35,14 +35,14 @@ def written(frame: pd.DataFrame, forms: Mapping[str, str] = MappingProxyType({})
     return bytes(csv_text.render(from_result(frame, use="csv"), delimiter=",", forms=forms)).decode()
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(series=columns())
 def test_a_column_of_moments_is_as_fine_as_pandas_shows_it(series: "pd.Series[Any]") -> None:
     frame = pd.DataFrame({"x": series, "y": 1})
     assert written(frame) == frame.to_csv(index=False, header=False)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(series=columns(), cut=st.integers(0, 8))
 def test_batches_that_share_a_form_are_written_as_pandas_writes_the_whole(series: "pd.Series[Any]", cut: int) -> None:
     frame = pd.DataFrame({"x": series, "y": 1})

@@ -29,14 +29,14 @@ def as_csv(frame: pd.DataFrame | pa.Table) -> str:
     return (header(table.column_names, delimiter=",") + bytes(csv_text.render(table, delimiter=","))).decode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(series=columns())
 def test_any_column_is_in_csv_what_pandas_writes(series: "pd.Series[Any]") -> None:
     frame = pd.DataFrame({"x": series, "y": 1})
     assert as_csv(frame) == frame.to_csv(index=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(series=columns())
 def test_any_value_is_in_json_what_the_documentation_says(series: "pd.Series[Any]") -> None:
     lines = (
@@ -75,7 +75,7 @@ def assert_alike(found: Any, expected: Any) -> None:  # noqa: ANN401 (any value 
         assert found == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(series=columns())
 def test_any_value_is_in_parquet_what_it_was_or_its_column_is_refused(series: "pd.Series[Any]") -> None:
     try:

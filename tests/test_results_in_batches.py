@@ -28,7 +28,7 @@ def shaped_alike(batches: list[Reply]) -> list[tuple[pa.Table, dict[str, str]]]:
     return [(table, {name: form for name, form in zip("xy", forms, strict=True) if form}) for table, forms in tables]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(series=columns(), cut=CUTS)
 def test_any_column_is_in_csv_what_pandas_writes_of_the_whole(series: "pd.Series[Any]", cut: int) -> None:
     frame, batches = replies(series, cut, use="csv")
@@ -36,7 +36,7 @@ def test_any_column_is_in_csv_what_pandas_writes_of_the_whole(series: "pd.Series
     assert b"".join(written).decode() == frame.to_csv(index=False, header=False)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(series=columns(), cut=CUTS)
 def test_any_column_is_the_same_in_json_for_any_batches(series: "pd.Series[Any]", cut: int) -> None:
     frame, batches = replies(series, cut, use="jsonl")
@@ -44,7 +44,7 @@ def test_any_column_is_the_same_in_json_for_any_batches(series: "pd.Series[Any]"
     assert b"".join(written) == jsonl_text.render(from_result(frame, use="jsonl"), rows=len(frame))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(series=columns(), cut=CUTS)
 def test_any_column_is_the_same_in_parquet_for_any_batches_or_is_refused(series: "pd.Series[Any]", cut: int) -> None:
     try:

@@ -7,6 +7,7 @@ compared with them, and a column of which a value did not survive is refused. Mo
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
@@ -113,9 +114,8 @@ def _culprits(values: Sequence[Any]) -> Sequence[Any]:
 
 def _survives(value: Any, copy: Any) -> bool:  # noqa: ANN401, PLR0911 (any value; each kind of value is a case)
     """Tell whether what Arrow gives back is the value that it was given."""
-    if isinstance(value, Mapping):
-        rest = set(copy) - set(value) if isinstance(copy, dict) else {None}
-        return all(copy[key] is None for key in rest) and all(_survives(value[key], copy[key]) for key in value)
+    if isinstance(value, Mapping):  # a key that only other rows have is missing here
+        return isinstance(copy, dict) and all(_survives(value.get(key), copy[key]) for key in copy)
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
         return isinstance(copy, list) and len(value) == len(copy) and all(map(_survives, value, copy))
     if _is_missing(value):
@@ -150,6 +150,7 @@ def _is_same_moment(value: Any, copy: Any) -> bool:  # noqa: ANN401 (moments of 
     return bool(value == copy)
 
 
+@lru_cache(maxsize=256)
 def can_hold(kind: pa.DataType, holder: str) -> bool:
     """Tell whether there can be columns of a type of Arrow."""
     if holder == "polars":
