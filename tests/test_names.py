@@ -24,3 +24,13 @@ def test_a_function_may_be_called_pipeline_and_its_file_anything(muster: Muster,
     ended = muster("run", f"own/{file}:pipeline", "in.csv", "-o", "out.csv", "--workers", "1")
     assert ended.code == 0, ended.err
     assert (tmp_path / "out.csv").read_text() == "A,B\n1,1\n2,2\n"
+
+
+def test_a_pipeline_may_be_in_a_file_that_cannot_be_imported_by_name(muster: Muster, tmp_path: Path) -> None:
+    text = "import muster\ndef step(df):\n    return df.assign(B=df['A'])\n"
+    text += "pipeline = muster.read_csv([]).map_batches(step)\n"
+    (tmp_path / "model.v2.py").write_text(text)
+    (tmp_path / "in.csv").write_text("A\n1\n2\n")
+    ended = muster("run", "model.v2.py", "in.csv", "-o", "out.csv", "--workers", "1")
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "out.csv").read_text() == "A,B\n1,1\n2,2\n"

@@ -240,7 +240,8 @@ def _counts(name: str, held: object) -> bool:
 
 def _is_found_anew(module: str) -> bool:
     """Tell whether another process finds a module by its name, as it was read from a file."""
-    return module not in NAMES and bool(getattr(sys.modules.get(module), "__file__", None))
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module not in NAMES and bool(file) and origin_of(module)[0] == file
 
 
 def _home_of(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 (a function or a class)

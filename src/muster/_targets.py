@@ -30,6 +30,9 @@ from muster.errors import UsageError, UserCodeError
 _loaded: Final[list[str]] = []
 """Names of the modules that were loaded from a target's file, and of those beside it that it imported."""
 
+_unnamed: Final[set[str]] = set()
+"""Names of modules that were loaded from a target's file and cannot be imported by that name."""
+
 _own: Final[weakref.WeakValueDictionary[str, Target]] = weakref.WeakValueDictionary()
 """Targets whose function was given to this very process, which calls it as it is: no copy of it."""
 
@@ -83,6 +86,7 @@ def of_function(function: Callable[..., object]) -> Target:
     from muster._carry import carried  # noqa: PLC0415 (the command line names its targets and never pickles one)
 
     name = getattr(function, "__name__", type(function).__name__)
+    _carry_by_value(sys.modules.get(getattr(function, "__module__", None) or type(function).__module__))
     try:
         target = Target("pickle", "", name, carried(function), os.urandom(8).hex(), function, facts_of(function))
     except Exception as error:
@@ -92,6 +96,14 @@ def of_function(function: Callable[..., object]) -> Target:
         ) from error
     _own[target.own] = target
     return target
+
+
+def _carry_by_value(module: types.ModuleType | None) -> None:
+    """See to it that functions of a file such as ``model.v2.py`` travel, whose module nobody can import by its name."""
+    if module is not None and module.__name__ in _unnamed:
+        import cloudpickle  # noqa: PLC0415 (the command line names its targets and never pickles one)
+
+        cloudpickle.register_pickle_by_value(module)
 
 
 class Loaded:
@@ -252,6 +264,8 @@ def _module_from_file(path: Path) -> types.ModuleType:
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise UsageError(f"{str(path)!r} cannot be imported as Python.")
+    if name != path.stem:
+        _unnamed.add(name)
     module = importlib.util.module_from_spec(specification)
     known = set(sys.modules)
     sys.modules[name] = module

@@ -252,8 +252,10 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
     )
     target = _targets.parse_target(parsed.target)
     _be_as_if_run(target)
+    path = list(sys.path)
     found = _targets.find(target) if target.name == "pipeline" else None
     if not isinstance(found, Pipeline):  # but a function may have that name, too
+        sys.path[:] = path  # workers look into its folder once they have loaded what is muster's
         if found is not None and not callable(found):
             raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
         if not parsed.inputs or not parsed.output:
