@@ -95,6 +95,6 @@ class StillBorn(Obedient):
         os._exit(7)
 
 
-def obedient_engine(workers: int) -> CoresEngine:
+def obedient_engine(workers: int, output: int = 2) -> CoresEngine:
     """Make the engine of a machine whose workers do what a request says."""
-    return CoresEngine(Obedient, workers=workers)
+    return CoresEngine(Obedient, workers=workers, output=output)

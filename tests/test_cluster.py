@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 import psutil
 import pytest
@@ -140,11 +140,38 @@ def assert_right(folder: Path, end: Ended) -> dict[str, Any]:
     return end.json
 
 
-def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(muster: Muster, folder: Path) -> None:
+ABOUT: Final = """
+import atexit, os, sys
+from pathlib import Path
+log = open(f"log-{os.getpid()}", "w")
+atexit.register(Path(f"atexit-{os.getpid()}").touch)
+def about(df):
+    print("these are", len(df), "rows")
+    log.write("x" * len(df))
+    return df.assign(key=os.environ["SET_AFTER_UP"], argv=sys.argv[0].rpartition("/")[2])
+"""
+
+
+def assert_the_callers_world_is_there(muster: Muster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "about.py").write_text(ABOUT)
+    monkeypatch.setenv("SET_AFTER_UP", "yes")
+    end = muster("run", "about.py:about", "rows.csv", "-o", "about.csv", "--cluster", "default", "--quiet")
+    assert end.code == 0, end.err
+    assert set((folder / "about.csv").read_text().splitlines()[1:]) == {f"{n},yes,about.py" for n in range(ROWS)}
+    printed = [line.split() for line in end.err.splitlines() if line.startswith("these are")]
+    assert sum(int(words[2]) for words in printed) == ROWS
+    assert sum(path.stat().st_size for path in folder.glob("log-*")) == ROWS
+    assert any(folder.glob("atexit-*"))
+
+
+def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(
+    muster: Muster, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(2):
         assert "2 machines, 2 workers, on local" in up(muster, 2).out
     end = muster(*COMMAND, "--cluster", "default")
     assert_right(folder, end)
+    assert_the_callers_world_is_there(muster, folder, monkeypatch)
     (status,) = json.loads(muster("status", "default", "--json").out)
     assert [machine["name"] for machine in status["machines"]] == ["m1", "m2"]
     assert all(machine["versions"]["ray"] and machine["memory"] > 0 for machine in status["machines"])

@@ -21,6 +21,7 @@ from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Lef
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._engines.ray import RayEngine
+from muster._world import World
 from muster.errors import EngineError
 from muster.testing import FakeEngine
 
@@ -42,7 +43,7 @@ def make_fake(make_body: MakeBody, *, workers: int) -> FakeEngine:
 
 
 def make_ray(access: Access) -> RayEngine:
-    return RayEngine(bodies.obedient_engine, address=access.address, environment=access.environment)
+    return RayEngine(bodies.obedient_engine, address=access.address, environment=access.environment, world=World.here())
 
 
 ENGINES: dict[str, Make] = {"inline": make_inline, "cores": make_cores, "fake": make_fake}

@@ -327,13 +327,15 @@ def make_wheel(name: str, folder: Path) -> None:
 
 @pytest.mark.usefixtures("ending")
 def test_what_a_host_has_in_another_version_is_installed_there_beside_it(
-    muster: Muster, folder: Path, hosts: Hosts, older: tuple[str, Path]
+    muster: Muster, folder: Path, hosts: Hosts, older: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python, wheels = older
     (folder / "code" / "work.py").write_text(
-        "import sys, importlib.metadata as metadata\n"
+        "import os, sys, importlib.metadata as metadata\n"
         "def work(df):\n"
-        "    return df.assign(place=sys.prefix, version=metadata.version('cloudpickle'))\n"
+        "    print('these are', len(df), 'rows')\n"
+        "    key = os.environ['KEY_OF_HOME']\n"
+        "    return df.assign(place=sys.prefix, version=metadata.version('cloudpickle'), key=key)\n"
     )
     file = write_file(folder, hosts, {"python": python, "packages": ["cloudpickle"]})
     end = muster("up", "--machines", "1", "--on", file)
@@ -347,8 +349,16 @@ def test_what_a_host_has_in_another_version_is_installed_there_beside_it(
     for _ in range(2):
         end = muster("up", "--machines", "1", "--on", file)
         assert end.code == 0, end.err
-    assert muster(*COMMAND, "--cluster", "default").code == 0
+    monkeypatch.setenv("KEY_OF_HOME", "secret")
+    end = muster(*COMMAND, "--cluster", "default")
+    assert end.code == 1
+    assert "'KEY_OF_HOME' is set on the computer that began the run, and not here; --env KEY_OF_HOME" in end.err
+    end = muster(*COMMAND, "--cluster", "default", "--env", "KEY_OF_HOME")
+    assert end.code == 0, end.err
+    printed = [line.split() for line in end.err.splitlines() if line.startswith("these are")]
+    assert sum(int(words[2]) for words in printed) == ROWS
     written = pd.read_csv(folder / "out.csv")
+    assert set(written["key"]) == {"secret"}
     assert set(written["version"]) == {importlib.metadata.version("cloudpickle")}
     assert all(".muster/environments" in place for place in written["place"])
 

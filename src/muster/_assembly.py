@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from muster._engines._starter import end_ahead
+from muster._engines._starter import STANDARD_ERROR, end_ahead
 from muster._engines.base import Body, Engine
 from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
 from muster._model import Job, Source
 from muster._standard import forgive
+from muster._world import World
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -40,9 +41,9 @@ def make_body_of_a_process() -> Body:
     return Worker()
 
 
-def engine_of_a_machine(workers: int) -> CoresEngine:
-    """Make the engine of a machine that sees this computer's files."""
-    return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"])
+def engine_of_a_machine(workers: int, output: int = STANDARD_ERROR) -> CoresEngine:
+    """Make the engine of a machine that sees this computer's files; workers print to a descriptor."""
+    return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"], output=output)
 
 
 def engine_of_this_computer(workers: int) -> Engine:
@@ -60,13 +61,17 @@ def make_body_far_away() -> Body:
     return make_body()
 
 
-def engine_far_away(workers: int) -> CoresEngine:
-    """Make the engine of a machine that does not see this computer's files."""
-    return CoresEngine(make_body_far_away, workers=workers, preload=["muster._opening"])
+def engine_far_away(workers: int, output: int) -> CoresEngine:
+    """Make the engine of a machine that does not see this computer's files; workers print to a descriptor."""
+    return CoresEngine(make_body_far_away, workers=workers, preload=["muster._opening"], output=output)
 
 
-def engine_of_a_cluster(access: "Access") -> Engine:
-    """Connect to a cluster's Ray, which is loaded only here."""
+def engine_of_a_cluster(access: "Access", *, env: Sequence[str] = ()) -> Engine:
+    """Connect to a cluster's Ray, which is loaded only here.
+
+    Where machines do not see this computer's files, ``env`` names the environment variables that go there.
+    Raises ``UsageError`` for one that is not set.
+    """
     from muster._engines.ray import RayEngine  # noqa: PLC0415 (a run on this computer needs nothing of it)
 
     return RayEngine(
@@ -75,7 +80,7 @@ def engine_of_a_cluster(access: "Access") -> Engine:
         environment=access.environment,
         python=access.python,
         through=access.through,
-        shares_files=access.shares_files,
+        world=World.here() if access.shares_files else World.abroad(env),
         name=access.name,
     )
 

@@ -1,6 +1,6 @@
 """The frozen nouns that travel between rooms. Nothing here knows how anything is done."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -386,6 +386,7 @@ class Options:
     cluster: str | None = None
     machines: int | None = None
     on: str | None = None
+    env: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

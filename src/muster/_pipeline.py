@@ -131,6 +131,8 @@ def checked(options: Options) -> Options:
 
 
 def _check_cluster(options: Options) -> None:
+    if isinstance(options.env, str) or not all(isinstance(name, str) and name for name in options.env):
+        raise UsageError(f"env={options.env!r}: it must be a list of names, such as ['API_KEY'].")
     if options.cluster is not None and (options.machines is not None or options.on is not None):
         raise UsageError("Name a cluster that is there, or say how many machines to make for this run: not both.")
     if options.on is not None and options.machines is None:
@@ -211,6 +213,7 @@ def run(
     - ``format``: ``csv``, ``jsonl`` or ``parquet``, where the inputs' suffix does not say.
     - those of :func:`muster.read_csv`, where the inputs are CSV: ``sep``, ``na_values``, ``usecols`` and so on.
     - ``dialect``: a :class:`muster.Dialect`, which those are laid over.
+    - ``env``: names of environment variables that go to hosts; machines of this computer have all.
     - ``cluster``: the name of a cluster that ``muster up`` made, to run on.
     - ``machines``: how many to call up for this run alone.
     - ``on``: where to call them up, ``"local"`` (the default) or a YAML file of hosts.

@@ -118,7 +118,7 @@ class _Runner:
             if access is not None:
                 self._access = access
                 self._observer = self._observe(prices=access.prices, renewals=access.renewals)
-                self._engine = engine_of_a_cluster(access)
+                self._engine = engine_of_a_cluster(access, env=self._job.options.env)
                 engines.callback(self._engine.close)
                 self._is_far = not access.shares_files
                 if self._is_far:

@@ -1,15 +1,16 @@
-"""What a function finds around it, also in a worker: the caller's arguments, ``__main__`` and seeds."""
+"""What a function finds around it, also in a worker: the caller's arguments, environment, ``__main__`` and seeds."""
 
 import contextlib
 import hashlib
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from muster import _main
+from muster.errors import UsageError
 
 _runs: Final = itertools.count(1)
 _run: Final[ContextVar[int]] = ContextVar("run", default=0)
@@ -31,19 +32,75 @@ class World(NamedTuple):
     seeds: Seeds
     run: int
     """Which run of its process this is."""
+    environment: Mapping[str, str]
+    elsewhere: frozenset[str] = frozenset()
+    """Environment variables that only that process has."""
+    path: tuple[str, ...] = ()
+    """Where modules are looked for; nothing where files are not shared."""
+    folder: str = ""
 
     @classmethod
     def here(cls) -> "World":
         """Take it from this process, or be the one that this process was given."""
         if _entered and not _run.get():
             return _entered[-1]
-        return cls(tuple(sys.argv), _main.script_of_this_process(), _seeds(), _run.get())
+        script = _main.script_of_this_process()
+        place = tuple(sys.path), os.getcwd()  # noqa: PTH109 (light)
+        return cls(tuple(sys.argv), script, _seeds(), _run.get(), dict(os.environ), frozenset(), *place)
+
+    @classmethod
+    def abroad(cls, names: Sequence[str]) -> "World":
+        """Take what counts on machines that do not share files: of the environment what is named, which must be set."""
+        for name in names:
+            if name not in os.environ:
+                raise UsageError(f"--env {name}: it is not set. Set it, or leave it out, then type the command again.")
+        here = cls.here()
+        file = os.path.relpath(here.script.file, here.folder) if here.script.file else ""
+        script = here.script._replace(file="" if file.startswith(os.pardir) else file)  # from the folder that travels
+        environment = {name: os.environ[name] for name in names}
+        hidden = frozenset(here.environment.keys() - environment.keys())
+        return here._replace(script=script, environment=environment, elsewhere=hidden, path=(), folder="")
+
+    def settle(self) -> None:
+        """Have the workers that this process starts be like that one; what is only here they have besides."""
+        if self.folder:
+            sys.path[:] = self.path
+            with contextlib.suppress(OSError):
+                os.chdir(self.folder)
+            _entered.append(self)
+            return
+        _entered.append(self._replace(environment={**os.environ, **self.environment}))
 
     def enter(self) -> None:
         """Have this process be like that one."""
         sys.argv[:] = self.arguments
         _main.become(self.script)
         _entered.append(self)
+        if self.elsewhere:
+            os.environ.__class__ = _Environment
+
+
+class HiddenVariableError(KeyError):
+    """Say that an environment variable is set, but not here."""
+
+    def __str__(self) -> str:
+        """Name it, and what to type."""
+        return (
+            f"{self.args[0]!r} is set on the computer that began the run, and not here; --env {self.args[0]} sends it"
+        )
+
+
+class _Environment(os._Environ[str]):  # noqa: SLF001 (the class of os.environ, which is turned into one of these)
+    """An environment that knows which variables another process has."""
+
+    def __getitem__(self, name: str) -> str:
+        """Look a variable up. Raises ``KeyError``."""
+        try:
+            return super().__getitem__(name)
+        except KeyError:
+            if name in _entered[-1].elsewhere:
+                raise HiddenVariableError(name) from None
+            raise
 
 
 @contextlib.contextmanager

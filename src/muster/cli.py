@@ -83,6 +83,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
     add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
     add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
+    add("--env", metavar="NAME,...", help="environment variables that go to hosts; machines of this computer have all")
     add("--watch", action="store_true", help="serve a live page while it works; needs muster[watch]")
     add("--port", type=_port, default=_PORT, metavar="N", help="where --watch serves it (default: %(default)s)")
     add(
@@ -249,6 +250,7 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         cluster=parsed.cluster,
         machines=parsed.machines,
         on=parsed.on,
+        env=tuple(parsed.env.split(",")) if parsed.env else (),
     )
     target = _targets.parse_target(parsed.target)
     _be_as_if_run(target)

@@ -9,6 +9,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Protocol
 
+from muster._environment import KEEP_MEMORY, SINGLE_THREADED
+
 LONGEST_SOCKET: Final = 103
 """How many bytes the path of a socket may have, on Linux and on a Mac."""
 
@@ -19,14 +21,11 @@ TOKEN_REFUSED: Final = "AuthenticationError"  # noqa: S105 (what is said of one,
 """What Ray raises where the token does not fit, or is not there."""
 
 WORKERS_ENVIRONMENT: Final = {
-    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),  # as on all cores: a worker uses the same few megabytes again and again
-    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    **KEEP_MEMORY,
+    **SINGLE_THREADED,
     "RAY_enable_worker_prestart": "0",  # each worker is asked for by name
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
-    **dict.fromkeys(
-        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
-    ),
 }
 
 

@@ -37,7 +37,7 @@ class Driver:
 
         self._ray: Any = ray
         self._reading, self._writing = reading, writing
-        address, self._make_engine, self._place = reading.recv()
+        address, self._make_engine, self._world = reading.recv()
         host, _, _ = address.rpartition(":")
         ray.init(
             address=address, log_to_driver=True, configure_logging=False, namespace="muster", _node_ip_address=host
@@ -98,9 +98,9 @@ class Driver:
         actor = self._station.options(
             num_cpus=workers,
             max_restarts=0,
-            max_concurrency=2,  # one call that tells, one that hears
+            max_concurrency=3,  # one call that tells, one that hears, one that ends
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-        ).remote(self._make_engine, workers=workers, place=self._place)
+        ).remote(self._make_engine, workers=workers, world=self._world)
         machine = self._nodes[node]["NodeName"]
         self._posts[self._next_number] = _Post(node, machine, actor)
         self._tell("opened", self._next_number, machine)
@@ -136,6 +136,11 @@ class Driver:
         self._aside.add(machine)
         for number in [number for number, post in self._posts.items() if post.machine == machine]:
             self._close(number, "its machine is put aside")
+
+    def _end(self) -> None:
+        """Have all stations end in order."""
+        for post in self._posts.values():
+            post.actor.end.remote()
 
     def _leave_message(self, number: int, ticket: int | None, data: bytes) -> None:
         if number in self._posts:

@@ -10,22 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
+from muster._environment import KEEP_MEMORY, SINGLE_THREADED
+
 _MAIN: Final = "import sys; sys.path[:] = sys.argv[3:]; from muster._engines._zygote import main; main(*sys.argv[1:3])"
-SINGLE_THREADED: Final = {
-    **dict.fromkeys(
-        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
-    ),
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-}
-"""A worker has one core. It also keeps the zygote free of threads, without which forking it would not be safe: so it
-counts for what the zygote imports in any case, and what the user says counts for all that workers import later."""
 
-_KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
-"""A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
-
+STANDARD_ERROR: Final = 2
 _SECONDS_IN_ORDER: Final = 5.0
 """How long workers may take to run what is registered for their end, and to write what is left to be written."""
 
@@ -36,19 +28,24 @@ _SECONDS_TO_END: Final = 2.0
 class Zygote:
     """The process that forks workers, and the socket on which it obeys."""
 
-    def __init__(self, *, ahead: str = "muster") -> None:
-        """Start it; it loads the module ``ahead`` before it is told what to load."""
+    def __init__(
+        self, *, ahead: str = "muster", environment: Mapping[str, str] = os.environ, output: int = STANDARD_ERROR
+    ) -> None:
+        """Start it; it loads the module ``ahead`` before it is told what to load.
+
+        What is printed there goes to a descriptor, ``output``: it must not mix with muster's own standard output.
+        """
         self._surroundings = _surroundings()
         self.control, theirs = socket.socketpair()
-        environment = {**_KEEP_MEMORY, **os.environ, **SINGLE_THREADED}
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
                 [sys.executable, *_interpreter_flags(), "-P", "-c", _MAIN, str(theirs.fileno()), ahead, *sys.path],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # what the user's function prints must not mix with muster's own standard output
+                stdout=output,
+                stderr=output,
                 start_new_session=True,  # Ctrl-C is for muster, which then ends its workers
-                env=environment,
+                env={**KEEP_MEMORY, **environment, **SINGLE_THREADED},
             )
 
     def is_as_if_new(self) -> bool:
@@ -99,12 +96,12 @@ def started_ahead(module: str) -> Iterator[None]:
         end_ahead()
 
 
-def take() -> Zygote:
+def take(*, environment: Mapping[str, str] = os.environ, output: int = STANDARD_ERROR) -> Zygote:
     """Take the zygote that was started ahead, or start one."""
     if _ahead and _ahead[-1].is_as_if_new():
         return _ahead.pop()
     end_ahead()
-    return Zygote()
+    return Zygote(environment=environment, output=output)
 
 
 def end_ahead() -> None:

@@ -9,19 +9,23 @@ import os
 import pickle
 import select
 import socket
-import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
+from muster._world import World
+
 from .base import Engine, Event, portable
 
-Place = tuple[tuple[str, ...], str]
 Message = tuple[int | None, bytes]
 """A ticket with a request and whether a fresh worker shall answer it, or ``None`` with a briefing."""
 
 _WAKE: Final = b"!"
+_MOST_UNHEARD: Final = 1_000
+_TICK: Final = 0.01
 
 
 class Pollable(Engine, Protocol):
@@ -31,30 +35,47 @@ class Pollable(Engine, Protocol):
         """Name the descriptor."""
 
 
-MakeStation = Callable[[int], Pollable]
+MakeStation = Callable[[int, int], Pollable]
+"""Makes the engine of a machine: of so many workers, which print to a descriptor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """Workers have printed whole lines."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The workers of a station have ended, and nothing more is said."""
 
 
 class Station:
     """The actor: one thread works with the engine, calls from outside leave messages and take events."""
 
-    def __init__(self, make_engine: bytes, *, workers: int, place: Place | None) -> None:
-        """Make the engine of this machine, where the files are shared as in the process that asks."""
-        if place is not None:
-            path, folder = place
-            sys.path[:] = path
-            with contextlib.suppress(OSError):
-                os.chdir(folder)
-        self._engine: Pollable = pickle.loads(make_engine)(workers)  # noqa: S301 (from the muster process that runs the job)
-        self._inbox: SimpleQueue[Message] = SimpleQueue()
+    def __init__(self, make_engine: bytes, *, workers: int, world: World) -> None:
+        """Make the engine of this machine, whose workers are in the world of the process that asks."""
+        world.settle()
+        printed, self._output = os.pipe()
+        self._engine: Pollable = pickle.loads(make_engine)(workers, self._output)  # noqa: S301 (from the muster process that runs the job)
+        self._inbox: SimpleQueue[Message | None] = SimpleQueue()
         self._outbox: SimpleQueue[bytes] = SimpleQueue()
         self._bell, self._ring = socket.socketpair()
         self._bell.settimeout(0)
         threading.Thread(target=self._work, daemon=True).start()
+        self._relay = threading.Thread(target=self._pass_prints_on, args=(printed,), daemon=True)
+        self._relay.start()
 
     def tell(self, messages: Sequence[Message]) -> None:
         """Leave briefings and requests for the engine."""
         for message in messages:
             self._inbox.put(message)
+        self._ring.send(_WAKE)
+
+    def end(self) -> None:
+        """Have the workers end in order; all that they print is heard before it is said that they have."""
+        self._inbox.put(None)
         self._ring.send(_WAKE)
 
     def hear(self) -> list[bytes]:
@@ -74,21 +95,38 @@ class Station:
                 waiting.poll()
                 with contextlib.suppress(BlockingIOError):
                     self._bell.recv(1 << 10)
-                self._pass_on()
+                if not self._pass_on():
+                    break
                 for event in self._engine.wait(0):
                     self._say(event)
+            self._engine.close()
+            os.close(self._output)
+            self._relay.join()
+            self._say(Ended())
         except Exception as error:  # noqa: BLE001 (whatever ends the engine is for the runner to know)
             self._say(portable(error))
 
-    def _pass_on(self) -> None:
+    def _pass_on(self) -> bool:
+        """Give the engine what was left for it; tell whether it is to go on."""
         with contextlib.suppress(Empty):
-            while True:
-                ticket, data = self._inbox.get_nowait()
+            while (message := self._inbox.get_nowait()) is not None:
+                ticket, data = message
                 if ticket is None:
                     self._engine.brief(data)
                 else:
                     request, fresh = pickle.loads(data)  # noqa: S301 (likewise)
                     self._engine.submit(ticket, request, fresh=fresh)
 
-    def _say(self, said: Event | Exception) -> None:
+            return False
+        return True
+
+    def _pass_prints_on(self, descriptor: int) -> None:
+        """Say what workers print, in whole lines; whoever prints more than is heard waits."""
+        with open(descriptor, "rb") as lines:
+            for line in lines:
+                while self._outbox.qsize() > _MOST_UNHEARD:
+                    time.sleep(_TICK)
+                self._say(Printed(line))
+
+    def _say(self, said: Event | Printed | Ended | Exception) -> None:
         self._outbox.put(pickle.dumps(said))

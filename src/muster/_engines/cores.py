@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
+from muster._environment import SINGLE_THREADED
 from muster._world import World
 from muster.errors import EngineError
 
-from ._starter import SINGLE_THREADED, take
+from ._starter import STANDARD_ERROR, take
 from ._zygote import MEMORY_RAN_OUT, PID
 from .base import Began, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
@@ -66,14 +67,18 @@ class CoresEngine:
 
     machines = 1
 
-    def __init__(self, make_body: MakeBody, *, workers: int, preload: Sequence[str] = ()) -> None:
-        """Start ``workers`` processes; this returns before they are ready.
+    def __init__(
+        self, make_body: MakeBody, *, workers: int, preload: Sequence[str] = (), output: int = STANDARD_ERROR
+    ) -> None:
+        """Start ``workers`` processes, which print to a descriptor; this returns before they are ready.
 
         ``make_body`` must be importable: it is carried to the zygote by name.
         """
         self.workers = workers
-        chosen = {name: os.environ[name] for name in SINGLE_THREADED if name in os.environ}
-        self._setup = pickle.dumps((tuple(preload), chosen, World.here(), make_body))
+        world = World.here()
+        self._environment, self._output = world.environment, output
+        chosen = {name: world.environment[name] for name in SINGLE_THREADED if name in world.environment}
+        self._setup = pickle.dumps((tuple(preload), chosen, world, make_body))
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
@@ -82,7 +87,7 @@ class CoresEngine:
         self._start()
 
     def _start(self) -> None:
-        self._zygote = take()
+        self._zygote = take(environment=self._environment, output=self._output)
         self._zygote.control.sendall(PID.pack(len(self._setup)) + self._setup)
         for number in range(self.workers):
             self._fork(str(number + 1))

@@ -4,20 +4,25 @@ Ray lives in a process of its own, the driver: it takes a second to load, holds 
 process that it lives in when the cluster's head dies. So muster's own process stays small and outlives all that.
 """
 
+import contextlib
 import os
 import pickle
 import shlex
 import sys
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
+from muster._world import World
 from muster.errors import EngineError
 
 from ._line import Line
-from ._station import MakeStation
+from ._station import Ended, MakeStation, Printed
 from .base import Began, Done, Event, Failed, Joined, Left, Lost, Slots, Told
+
+_END_SECONDS: Final = 8.0
+"""How long machines may take to end their workers: longer than each gives them, for the way there and back."""
 
 _DRIVER: Final = "muster._engines._driver"
 _REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
@@ -32,6 +37,7 @@ class _Station:
     machine: str
     workers: set[str] = field(default_factory=set)
     tickets: dict[int, None] = field(default_factory=dict)
+    has_ended: bool = False
 
     @property
     def idle(self) -> int:
@@ -54,7 +60,7 @@ class RayEngine:
         environment: Mapping[str, str],
         python: str = sys.executable,
         through: Sequence[str] = (),
-        shares_files: bool = True,
+        world: World,
         name: str = "",
     ) -> None:
         """Connect; this returns before any worker is ready.
@@ -62,7 +68,7 @@ class RayEngine:
         ``make_engine``, carried by name, makes the engine of one machine, given its number of workers. ``environment``
         is what Ray needs to connect, its token among it. ``through`` is a command whose last word, a line of shell,
         runs what is written behind it on a host from which Ray can be reached; ``python`` is the interpreter there.
-        Where workers share this computer's files they also get its module path and working folder. ``name`` is the
+        Workers are in the ``world``, and where that has a folder they share this computer's files. ``name`` is the
         cluster's.
         """
         self._briefing: bytes | None = None
@@ -74,11 +80,10 @@ class RayEngine:
         if through:
             settings = [f"{name}={value}" for name, value in environment.items()]
             command = [*through[:-1], f"{through[-1]} {shlex.join(['env', *settings, *command])}"]
-        elif shares_files:
+        elif world.folder:
             command = [python, "-P", "-c", _HERE, *sys.path]
         self._line = Line(command, {**os.environ, **({} if through else environment)}, fatal=_REFUSED)
-        place = (tuple(sys.path), str(Path.cwd())) if shares_files else None
-        self._line.send((address, pickle.dumps(make_engine), place))
+        self._line.send((address, pickle.dumps(make_engine), world))
 
     @property
     def workers(self) -> int:
@@ -162,7 +167,17 @@ class RayEngine:
 
     def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Event]:
         station = self._stations[number]
-        return [self._heard(station, pickle.loads(data)) for data in told]  # noqa: S301 (from what this process sent)
+        events = []
+        for data in told:
+            match pickle.loads(data):  # noqa: S301 (from what this process sent)
+                case Printed(text):
+                    with contextlib.suppress(ValueError, OSError):
+                        sys.stderr.write(text.decode(errors="replace"))
+                case Ended():
+                    station.has_ended = True
+                case said:
+                    events.append(self._heard(station, said))
+        return events
 
     def _heard(self, station: _Station, said: Event | Exception) -> Event:
         match said:
@@ -194,6 +209,15 @@ class RayEngine:
         raise EngineError(text)
 
     def close(self) -> None:
-        """Leave the cluster, which ends the workers, busy or not."""
-        self._stations.clear()
-        self._line.close()
+        """Have the workers end in order, and leave the cluster, which ends those that are left."""
+        try:
+            self._line.send(("end",))
+            deadline = time.monotonic() + _END_SECONDS
+            with contextlib.suppress(EngineError):  # there is nobody left to wait for
+                while not all(station.has_ended for station in self._stations.values()):
+                    if (left := deadline - time.monotonic()) <= 0:
+                        break
+                    self.wait(left)
+        finally:
+            self._stations.clear()
+            self._line.close()

@@ -1,0 +1,15 @@
+"""What the environment of every worker holds, on all cores and on machines."""
+
+from typing import Final
+
+SINGLE_THREADED: Final = {
+    **dict.fromkeys(
+        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
+    ),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""A worker has one core. It also keeps the zygote free of threads, without which forking it would not be safe: so it
+counts for what the zygote imports in any case, and what the user says counts for all that workers import later."""
+
+KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
+"""A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
