@@ -131,7 +131,7 @@ def test_files_without_a_suffix_are_read_from_a_folder_where_their_format_is_sai
     for name in ("part-0", "part-1"):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_text("v\n1\n")
-    with pytest.raises(muster.UsageError, match="--format"):
+    with pytest.raises(muster.UsageError, match="has no suffix that says its format"):
         frame_of(tmp_path / "in", tmp_path)
     assert frame_of(tmp_path / "in", tmp_path, format="csv").to_dict("list") == {"v": [1, 1]}
 
