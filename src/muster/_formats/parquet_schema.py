@@ -107,6 +107,8 @@ def _wider(one: pa.DataType, other: pa.DataType, name: str) -> pa.DataType:
         return _wider_number(one, other)
     if len({_sort(one), _sort(other)} - {""}) > 1:  # Arrow would make decimals inexact, and bytes of text
         raise _refused(name, one, other)
+    if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz and other.tz:
+        other = pa.timestamp(other.unit, one.tz)  # the same moments
     try:
         schemas = [pa.schema([(name, kind)]) for kind in (one, other)]
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
