@@ -47,9 +47,10 @@ def add(df):
 """
 SLOW = """
 import threading
+from pathlib import Path
 
 def slow(df):
-    threading.Event().wait(len(df) * 0.0004)
+    threading.Event().wait(len(df) * float(Path("pace").read_text()))
     df["TWICE"] = df["SKU"] * 2 + df["FLUX"]
     return df
 """
@@ -180,7 +181,8 @@ class Storm:
     musters_killed: int = 0
 
     def rage(self) -> Ended:
-        """Run until the end comes in spite of it all."""
+        """Run until the end comes in spite of it all; it comes when enough workers are dead, and not before."""
+        self._have_rows_take(0.002)
         while True:
             process = self.start(
                 "run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "4", "--json", "--quiet"
@@ -190,22 +192,31 @@ class Storm:
 
     def _survives(self, process: subprocess.Popen[str]) -> bool:
         last = self.musters_killed >= 8
-        enough, delay = kept(self.folder) + self.chance.randint(0, 6), self.chance.random() * 1.5
-        began = monotonic()
+        before, delay = kept(self.folder), self.chance.random() * 1.5
+        enough, began = before + self.chance.randint(0, 6), None
         while True:
+            if began is None and kept(self.folder) > before:  # however long it took to start
+                began = monotonic()
+            if self.workers_killed >= 30 and last:
+                self._have_rows_take(0.0)
             is_there = (self.folder / "out.csv").exists()
             if process.poll() is not None:
                 return True
             assert not is_there or not (self.folder / "out.csv.muster").exists() or last
-            if not last and (monotonic() - began > delay + 1 or kept(self.folder) > enough):
+            if not last and began is not None and (monotonic() - began > delay or kept(self.folder) > enough):
                 self.musters_killed += 1
                 process.kill()
                 process.wait()
                 assert not (self.folder / "out.csv").exists()
                 return False
-            if self.workers_killed < 30:
+            if self.workers_killed < (30 if last else 3 * self.musters_killed + 3):
                 self._kill_a_worker(process.pid)
             Event().wait(self.chance.random() * 0.1)
+
+    def _have_rows_take(self, seconds: float) -> None:
+        """Say how long a row takes; a worker that reads this finds it whole."""
+        (self.folder / "pace.new").write_text(str(seconds))
+        (self.folder / "pace.new").rename(self.folder / "pace")
 
     def _kill_a_worker(self, muster: int) -> None:
         if kept(self.folder) == 0:
