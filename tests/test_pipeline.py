@@ -29,7 +29,17 @@ FACE: Final = [
         "Result",
         "Snapshot",
     ),
-    *("TooManyBadRowsError", "UsageError", "UserCodeError", "generate", "read_csv", "read_json", "read_parquet", "run"),
+    *(
+        "TooManyBadRowsError",
+        "UsageError",
+        "UserCodeError",
+        "check",
+        "generate",
+        "read_csv",
+        "read_json",
+        "read_parquet",
+        "run",
+    ),
 ]
 
 DEFINED: Final = """

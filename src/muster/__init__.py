@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from muster._dialect import Dialect
     from muster._generate import generate
     from muster._model import Result, Snapshot
-    from muster._pipeline import Pipeline, read_csv, read_json, read_parquet, run
+    from muster._pipeline import Pipeline, check, read_csv, read_json, read_parquet, run
     from muster.errors import (
         DataError,
         EngineError,
@@ -25,7 +25,7 @@ _ROOMS: Final = {
     "_generate": ("generate",),
     "_dialect": ("Dialect",),
     "_model": ("Result", "Snapshot"),
-    "_pipeline": ("Pipeline", "read_csv", "read_json", "read_parquet", "run"),
+    "_pipeline": ("Pipeline", "check", "read_csv", "read_json", "read_parquet", "run"),
     "errors": (
         *("DataError", "EngineError", "MusterError", "NotRowWiseWarning", "RejectedRowsWarning", "TooManyBadRowsError"),
         *("UsageError", "UserCodeError"),
@@ -45,6 +45,7 @@ __all__ = [
     "TooManyBadRowsError",
     "UsageError",
     "UserCodeError",
+    "check",
     "generate",
     "read_csv",
     "read_json",

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from muster import _runner, _targets
 from muster._allowance import Allowance
@@ -17,6 +17,12 @@ from muster._model import Job, Options, Result, Snapshot, Target
 from muster._rowwise import remarks_on, warning_of
 from muster._world import a_run
 from muster.errors import MusterError, UsageError
+
+if TYPE_CHECKING:
+    from muster._check import Check
+
+SAMPLE: Final = 1000
+"""How many rows a check takes."""
 
 _LONGEST_TIMEOUT: Final = 31 * 24 * 3600.0
 
@@ -90,17 +96,22 @@ def start(pipeline: Pipeline, *, watch: Watch, remark: Callable[[str], None], **
         raise UsageError("This pipeline has no input. Begin it with muster.read_csv(...), or name inputs.")
     if not pipeline.output:
         raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
+    chosen = _chosen(pipeline, options)
+    if pipeline.remarks and chosen.batch_rows is None:
+        remark(warning_of(" | ".join(step.name for step in pipeline.steps), pipeline.remarks))
+    with a_run():
+        return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch)
+
+
+def _chosen(pipeline: Pipeline, options: dict[str, Any]) -> Options:
+    """Lay options over those of a pipeline. Raises ``UsageError``."""
     said = {name: options.pop(name) for name in list(options) if is_of_csv(name)}
     dialect, reading = options.pop("dialect", pipeline.options.dialect), pipeline.options.reading
     options |= dict(zip(("dialect", "reading"), understood(said, dialect, reading), strict=True))
     known = {field.name for field in dataclasses.fields(Options)}
     if unknown := ", ".join(sorted(options.keys() - known)):
         raise UsageError(f"There is no option {unknown}. There are: {', '.join(sorted(known))}.")
-    chosen = checked(dataclasses.replace(pipeline.options, **options))
-    if pipeline.remarks and chosen.batch_rows is None:
-        remark(warning_of(" | ".join(step.name for step in pipeline.steps), pipeline.remarks))
-    with a_run():
-        return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch)
+    return checked(dataclasses.replace(pipeline.options, **options))
 
 
 def _unwatched(_: Snapshot) -> None:
@@ -226,6 +237,34 @@ def run(
     if "dialect" not in options:
         options["dialect"] = Dialect(delimiter=default_delimiter(names))
     return Pipeline(names, output=fspath(output)).map_batches(function).run(watch=watch, **options)
+
+
+def check(
+    function: Function | str,
+    inputs: Paths,
+    *,
+    sample: int = SAMPLE,
+    **options: Any,  # noqa: ANN401 (the fields of Options)
+) -> "Check":
+    """Check whether a function treats each row by itself, on the first ``sample`` rows of the inputs.
+
+    It is called four times, in a worker: with these rows, with them again, and with each half of them. Columns that are
+    other ones in the second call are random. ``options`` are those of :func:`muster.run` that say how to read.
+    """
+    pipeline = Pipeline(_paths(inputs)).map_batches(function)
+    try:
+        return checked_rows(pipeline, sample=sample, **options)
+    except MusterError as error:
+        raise told(error) from error.__cause__
+
+
+def checked_rows(pipeline: Pipeline, *, sample: int, **options: Any) -> "Check":  # noqa: ANN401 (the fields of Options)
+    """Check a pipeline's functions. Raises ``MusterError``, in the words of the command line."""
+    check_not_loading()
+    from muster import _check  # noqa: PLC0415 (it loads Arrow, which a run leaves to its workers)
+
+    with a_run():
+        return _check.check(pipeline.steps, pipeline.inputs, _chosen(pipeline, options), sample=sample)
 
 
 def of_command(

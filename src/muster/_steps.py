@@ -147,7 +147,7 @@ class Steps:
             if len(rows.numbers):
                 self._reject(int(rows.numbers[0]), failure)
             return
-        left, right = _halves(rows)
+        left, right = halves(rows)
         result = self._attempt(left)
         if not isinstance(result, _Failure):
             yield self._counted(result)
@@ -228,6 +228,18 @@ class Steps:
             one.rows_out += 1
 
 
+def once(briefing: Briefing, rows: _rows.Rows, *, file: int) -> Reply:
+    """Call the steps on some rows, once. Raises ``UserCodeError`` where they fail."""
+    steps = Steps(briefing, 0, MemoryBlame(is_replaceable=False), file)
+    result = steps._attempt(rows)  # noqa: SLF001 (of this room)
+    if isinstance(result, _Failure):
+        cure = steps._cure(result)  # noqa: SLF001 (likewise)
+        raise UserCodeError.on_a_batch(
+            result.step, rows=len(rows.numbers), error=said(result.error), cure=cure, details=traced(result.error)
+        )
+    return result.reply
+
+
 class _Stopwatch:
     """Count a call, and how long it took."""
 
@@ -266,7 +278,8 @@ def _ends(rows: _rows.Rows) -> tuple[int, int]:
     return (int(rows.numbers[0]), int(rows.numbers[-1])) if len(rows.numbers) else (-1, -1)
 
 
-def _halves(rows: _rows.Rows) -> tuple[_rows.Rows, _rows.Rows]:
+def halves(rows: _rows.Rows) -> tuple[_rows.Rows, _rows.Rows]:
+    """Cut rows into two."""
     middle = len(rows.numbers) // 2
     return (
         _rows.Rows(rows.table.slice(0, middle), rows.numbers[:middle]),

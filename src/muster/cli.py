@@ -42,6 +42,7 @@ def parser() -> Parser:
     made.add_argument("--version", action="version", version=f"muster {__version__}")
     verbs = made.add_subparsers(required=True, metavar="VERB", title="verbs")
     _add_run(verbs.add_parser("run", help="run a function over every row of the inputs", allow_abbrev=False))
+    _add_check(verbs.add_parser("check", help="tell whether a function is row-wise", allow_abbrev=False))
     _add_up(verbs.add_parser("up", help="make a cluster, or make it larger or smaller", allow_abbrev=False))
     _add_status(verbs.add_parser("status", help="show the clusters and their machines", allow_abbrev=False))
     _add_down(verbs.add_parser("down", help="end a cluster and all that runs on it", allow_abbrev=False))
@@ -90,6 +91,26 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print one JSON object as the last line of standard output, also on failure"
     )
     add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
+
+
+def _add_check(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(call=_check)
+    verb.description = (
+        "Tell whether a function treats each row by itself. It is called four times in a worker: with the first rows of"
+        " the input, with the same again, and with each half of them. Nothing is written."
+    )
+    verb.epilog = "exit codes: 0 row-wise; 1 not, or the function fails; 2 the command was wrong; 3 workers failed"
+    add = verb.add_argument
+    add("target", metavar="TARGET", help="file.py:function or package.module:function")
+    add("inputs", metavar="INPUT", nargs="+", help="files, globs, folders, or URLs that fsspec knows (s3://...)")
+    add("--sample", type=int, default=_pipeline.SAMPLE, metavar="N", help="how many rows (default: %(default)s)")
+    add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
+    add("--timeout", type=_seconds, metavar="60s", help="how long one call of the function may take")
+    add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say")
+    _csv_flags.add_to(verb)
+    add(
+        "--json", action="store_true", help="print one JSON object as the last line of standard output, also on failure"
+    )
 
 
 def _add_up(verb: argparse.ArgumentParser) -> None:
@@ -195,6 +216,16 @@ def _run(parsed: argparse.Namespace) -> int:
     if parsed.json:
         _print_result(result, after_a_line=parsed.workers != 0)
     return _SOME_REJECTED if result.bad_rows else 0
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    target = _targets.parse_target(parsed.target)
+    _be_as_if_run(target)
+    options = Options(dtype=parsed.dtype, timeout=parsed.timeout, format=parsed.format)
+    pipeline = _pipeline.of_command(target, tuple(parsed.inputs), "", options, said=_csv_flags.said(parsed))
+    found = _pipeline.checked_rows(pipeline, sample=parsed.sample)
+    _tell(json.dumps(dataclasses.asdict(found)) if parsed.json else str(found))
+    return 0 if found.row_wise else 1
 
 
 def _print_result(result: Result, *, after_a_line: bool) -> None:

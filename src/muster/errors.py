@@ -86,6 +86,15 @@ class UserCodeError(MusterError):
             details,
         )
 
+    @classmethod
+    def on_a_batch(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:
+        """Say that a function fails on a batch that it was to be checked with."""
+        return cls(
+            f"{step!r} fails on a batch of {rows} rows: {error}\n{cure}{' ' if cure else ''}Mend the function, or what"
+            " it is given, then type the same command again.",
+            details,
+        )
+
     def __reduce__(self) -> tuple[type["UserCodeError"], tuple[str, str]]:
         """Survive pickling with both arguments."""
         return type(self), (str(self), self.details)

@@ -1,0 +1,84 @@
+"""``muster check`` tells whether a function is row-wise by calling it, on a few rows, and writes nothing."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import muster
+from conftest import Muster
+from muster._compare import _differing, _is_same
+from muster._formats._results import reply_of
+
+Frame = pd.DataFrame
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text("n,g\n" + "".join(f"{n},{n % 3}\n" for n in range(300)))
+    return path
+
+
+def scored(frame: Frame) -> Frame:
+    return frame.assign(z=frame["n"] - frame["n"].mean(), double=frame["n"] * 2, luck=np.random.rand(len(frame)))  # noqa: NPY002 (as users do)
+
+
+def drawn(frame: Frame) -> Frame:
+    return frame.assign(luck=[random.random() for _ in range(len(frame))])  # noqa: S311 (no secret)
+
+
+def counted(frame: Frame) -> Frame:
+    return frame.groupby("g")["n"].sum().reset_index()
+
+
+@pytest.mark.parametrize(
+    ("function", "row_wise", "differ", "chance"),
+    [
+        (lambda frame: frame[frame["n"] % 2 == 0].assign(text="x", gap=None), True, (), ()),
+        (drawn, True, (), ("luck",)),
+        (scored, False, ("z",), ("luck",)),
+        (counted, False, ("g", "n"), ()),
+        (lambda frame: pd.get_dummies(frame, columns=["n"]).iloc[:, :2], False, ("n_0", "n_150"), ()),
+    ],
+    ids=["row-wise", "random", "a mean", "groupby", "columns of a batch"],
+)
+def test_a_check_names_the_columns_that_differ_and_tells_chance_apart(
+    rows: Path, function: Callable[[Frame], Frame], differ: tuple[str, ...], chance: tuple[str, ...], *, row_wise: bool
+) -> None:
+    found = muster.check(function, rows, sample=300)
+    assert (found.row_wise, found.rows, found.random) == (row_wise, 300, chance)
+    assert set(differ) <= set(found.differ)
+    assert bool(found.differ) == bool(differ)
+
+
+def test_a_check_in_the_terminal_says_it_in_words_as_json_and_by_its_exit_code(
+    tmp_path: Path, rows: Path, muster: Muster
+) -> None:
+    (tmp_path / "f.py").write_text(
+        "def same(df):\n    return df\ndef ranked(df):\n    return df.assign(place=df['n'].rank())\n"
+    )
+    before = sorted(path.name for path in tmp_path.iterdir())
+    good = muster("check", "f.py:same", rows.name, "--json")
+    assert (good.code, good.json["row_wise"], good.json["rows"]) == (0, True, 300)
+    bad = muster("check", "f.py:ranked", rows.name, "--sample", "50")
+    assert bad.code == 1
+    assert bad.out == "Not row-wise, called with 50 rows, and with both halves of them: other values in place.\n"
+    assert muster("check", "f.py:none", rows.name, "--json").json["kind"] == "usage"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == before
+
+
+def test_a_function_that_fails_in_a_check_is_told_with_its_cure(rows: Path) -> None:
+    with pytest.raises(muster.UserCodeError, match="did you mean 'n'"):
+        muster.check(lambda frame: frame.assign(x=frame["N"]), rows)
+
+
+def test_missing_cells_numbers_and_absent_columns_are_compared_as_what_they_are() -> None:
+    assert _is_same([None, 1, float("nan")], [None, 1.0, float("nan")])
+    assert not _is_same([None], [0])
+    whole = reply_of(pd.DataFrame({"a": [1, 2], "b": [None, "x"]}), use="csv")
+    halves = [reply_of(pd.DataFrame({"a": [1]}), use="csv"), reply_of(pd.DataFrame({"a": [2], "b": ["x"]}), use="csv")]
+    assert _differing(whole, *halves) == ()
