@@ -169,6 +169,19 @@ def test_a_script_without_a_guard_is_run_once_where_workers_need_nothing_else_of
     assert (ended.returncode, ended.stdout, (folder / "out.csv").read_text()) == (0, "run\n", "a\n6\n10\n")
 
 
+def test_a_script_without_a_guard_is_told_so_where_a_worker_would_have_to_run_it(folder: Path) -> None:
+    (folder / "script.py").write_text(
+        "import pickle, muster\nclass Model:\n    pass\n"
+        "with open('model', 'wb') as file:\n    pickle.dump(Model(), file)\n"
+        "def read(df):\n    return df.assign(b=type(pickle.load(open('model', 'rb'))).__name__)\n"
+        "muster.run(read, 'rows.csv', 'out.csv', workers=1, batch_rows=1)\n"
+    )
+    ended = run_script(folder, "script.py")
+    assert ended.stderr.splitlines()[-1].count("if __name__ == '__main__':") == 1
+    assert "begins a run while a run loads it" in ended.stderr
+    assert not (folder / "out.csv").exists()
+
+
 SEEN: Final[list[int]] = []
 
 

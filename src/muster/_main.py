@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
-from muster.errors import UsageError
+from muster.errors import UsageError, UserCodeError
 
 NAMES: Final = ("__main__", "__mp_main__")
 """What a script is called where it is the main program, and where ``multiprocessing`` has spawned the process."""
@@ -34,13 +34,14 @@ class Script(NamedTuple):
 class Main(types.ModuleType):
     """A ``__main__`` that is filled with what is carried to it, and that runs its script when a name is missing."""
 
-    __slots__ = ("has_run", "script")
+    __slots__ = ("failure", "has_run", "script")
 
     def __init__(self, script: Script) -> None:
         """Know the script; nothing of it is run yet."""
         super().__init__("__main__")
         self.script = script
         self.has_run = False
+        self.failure: Exception | None = None
         if script.file:
             self.__file__ = script.file
         self.__package__ = script.package
@@ -53,6 +54,8 @@ class Main(types.ModuleType):
                     return vars(module)[name]
             if self._run():
                 return getattr(self, name)
+            if self.failure is not None:
+                raise self.failure
         raise AttributeError(f"module '__main__' has no attribute {name!r}")
 
     def _run(self) -> bool:
@@ -68,12 +71,15 @@ class Main(types.ModuleType):
         try:
             with loading(self.script.file):
                 exec(code, known)  # noqa: S102 (the user's own script)
+        except UsageError as error:  # it begins a run: a name that stands above that is there by chance
+            self.failure = UserCodeError(str(error))
+            known.clear()
         finally:
             for value in known.values():
                 if isinstance(value, type | types.FunctionType) and value.__module__ == _NOT_MAIN:
                     value.__module__ = "__main__"  # or what it pickles could not be read by the script itself
             known.update(carried)
-        return True
+        return self.failure is None
 
 
 def become(script: Script) -> None:
