@@ -193,7 +193,7 @@ def check_same(past: Past, now: Event, *, folder: str, accept: bool) -> Changes:
         raise ResumeError(
             f"{folder!r} holds an unfinished run, and its rows depend on what is not the same now: {_listed(changes)}."
             " To go on with that run, restore what it had. To start over, type the command again with --fresh. To go on"
-            " all the same, with rows of both in one output, type it with --accept-changes."
+            " all the same, with rows of both in one output, type the command again with --accept-changes."
         )
     return Changes(changes, tuple(files))
 
