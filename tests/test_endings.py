@@ -21,6 +21,7 @@ import pytest
 
 import muster
 from conftest import MUSTER, Muster, started
+from muster._limit import Limit
 
 ROWS: Final = 3000
 SECONDS: Final = 60.0
@@ -204,3 +205,13 @@ def test_a_function_may_itself_begin_a_run(folder: Path, workers: int) -> None:
     muster.run(outer, folder / "rows.csv", folder / "out.jsonl", workers=workers, batch_rows=ROWS)
     last = json.loads((folder / "out.jsonl").read_text().splitlines()[-1])
     assert last == {"a": ROWS - 1, "b": 2 * (ROWS - 1)}
+
+
+def test_a_limit_within_another_gives_handler_and_timer_back() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with Limit(50):
+        with Limit(20):
+            assert 10 < signal.getitimer(signal.ITIMER_REAL)[0] <= 20
+        assert 40 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    assert signal.getsignal(signal.SIGALRM) == before

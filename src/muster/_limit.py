@@ -31,17 +31,19 @@ class _Interrupt:
     """
 
     def __init__(self) -> None:
-        self._previous: Any = None
+        self._outer: list[tuple[Any, float]] = []
 
     def start(self, seconds: float) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGALRM, _time_is_up)
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            previous = signal.signal(signal.SIGALRM, _time_is_up)
+            self._outer.append((previous, signal.setitimer(signal.ITIMER_REAL, seconds)[0]))
 
     def stop(self) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._previous)
+            previous, left = self._outer.pop()
+            signal.signal(signal.SIGALRM, previous)
+            signal.setitimer(signal.ITIMER_REAL, left)
 
 
 def _time_is_up(_signal: int, _frame: FrameType | None) -> None:
