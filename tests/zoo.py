@@ -5,7 +5,7 @@
 
 # Types are left out on purpose, and so is much of good manners: these are other people's things.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,type-arg,misc,arg-type,attr-defined,no-any-return,override"
-# ruff: noqa: ANN001, ANN002, ANN201, ANN202, ANN204, ANN205, ANN206, ARG001, C420, PLC0208, S311
+# ruff: noqa: ANN001, ANN002, ANN201, ANN202, ANN204, ANN205, ANN206, ARG001, C420, S311
 
 import abc
 import collections
@@ -232,7 +232,8 @@ CHANGES = {
     "records": np.full(2, N, dtype=[("a", "i1"), ("b", "f8")]),
     "set": {"b", "a", N, (2, 3)},
     "frozen": frozenset(("a", "b", N)),
-    "by set": {one: N for one in {"q", "w", "e"}},
+    "sorted set": {one: N for one in sorted({"q", "w", "e"})},
+    "rules": {"first": "a", "second": "b"} if N == 1 else {"second": "b", "first": "a"},
     "default": collections.defaultdict(list, {"a": [N]}),
     "counter": collections.Counter("abca" + "b" * N),
     "ordered": collections.OrderedDict(a=1, b=N),

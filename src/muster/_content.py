@@ -100,9 +100,14 @@ class Contents:
                 return self._list(value)
             case set() | frozenset():
                 return self._unordered(value, value, is_short=_are_short(value))
-            case dict() | types.MappingProxyType() if not isinstance(value, OrderedDict):
+            case types.MappingProxyType():
                 is_short = _are_short(value) and _are_short(value.values())
                 return self._unordered(value, value.items(), is_short=is_short)
+            case dict() if kind is dict:  # in order: of rules, the first that fits may count
+                return self._all(kind, [list(value), list(value.values())])
+            case dict() if not isinstance(value, OrderedDict):
+                rest = [kind, getattr(value, "__dict__", None), getattr(value, "default_factory", None)]
+                return self._all(kind, [*rest, dict(value)])
         return self._table(value) or self._object(value)
 
     def _code(self, value: Any) -> bytes | None:  # noqa: ANN401, PLR0911 (whatever there is in a program, a case each)
@@ -140,10 +145,9 @@ class Contents:
             found = ["\n".join(sorted(map(repr, items))).encode(errors="surrogatepass")]
         else:
             found = sorted(self.digest(item) for item in items)
-        if kind in {set, frozenset, dict, types.MappingProxyType}:
+        if kind in {set, frozenset, types.MappingProxyType}:
             return _hash(kind.__name__.encode(), *found)
-        rest = [kind, getattr(whole, "__dict__", None), getattr(whole, "default_factory", None)]
-        return _hash(*[self.digest(part) for part in rest], *found)
+        return _hash(*[self.digest(part) for part in (kind, getattr(whole, "__dict__", None))], *found)
 
     def _file(self, file: io.IOBase) -> bytes:
         """Digest an open file by its name; what it holds is compared where it is read."""
@@ -208,7 +212,7 @@ class Contents:
         if isinstance(reduced, str):
             return _hash(b"global", f"{getattr(value, '__module__', '')}.{reduced}".encode())
         function, arguments, *rest = reduced
-        state = rest[0] if rest else None
+        state = _attributes(rest[0]) if rest else None
         items = [list(more) for more in rest[1:2] if more is not None]
         pairs = [list(more) for more in rest[2:3] if more is not None]
         return self._all(kind, [function, arguments, state, *items, *pairs])
@@ -219,7 +223,12 @@ class Contents:
         if not isinstance(own, Mapping) or not own:
             self.odd.add(f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."))
             return _hash(b"odd", kind.__qualname__.encode())
-        return self._all(kind, [kind, dict(own)])
+        return self._all(kind, [kind, _attributes(own)])
+
+
+def _attributes(state: object) -> object:
+    """Take the attributes of an object in no order: which of them was set first means nothing."""
+    return types.MappingProxyType(state) if isinstance(state, dict) else state
 
 
 def _pandas_kinds() -> tuple[type, ...]:
