@@ -69,8 +69,14 @@ class Zygote:
             try:
                 self._process.wait(_SECONDS_TO_END)
             except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+                self.kill()
+
+    def kill(self) -> None:
+        """End it at once: it has no workers, and may still be loading, which takes longer than anybody should wait."""
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self.control.close()
 
 
 def _interpreter_flags() -> list[str]:
@@ -107,4 +113,4 @@ def take(*, environment: Mapping[str, str] = os.environ, output: int = STANDARD_
 def end_ahead() -> None:
     """End what was started ahead, as nobody needs it."""
     while _ahead:
-        _ahead.pop().end()
+        _ahead.pop().kill()
