@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster._content import Contents
+from muster._user_code.content import Contents
 
 ZOO = Path(__file__).parent / "zoo.py"
 

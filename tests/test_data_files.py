@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Ended, Muster
-from muster._listening import Ear
+from muster._user_code.listening import Ear
 
 READS = """
 import json, pickle, sqlite3

@@ -21,7 +21,7 @@ from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Lef
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._engines.ray import RayEngine
-from muster._world import World
+from muster._user_code.world import World
 from muster.errors import EngineError
 from muster.testing import FakeEngine
 

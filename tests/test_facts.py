@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from muster._facts import facts_of
 from muster._past import changed_facts
+from muster._user_code.facts import facts_of
 
 BASE = """
 import re

@@ -19,8 +19,8 @@ from muster._formats._rows import to_pandas
 from muster._formats._sources import find_sources
 from muster._model import Briefing, Column, Job, Options, Outcome, Target, Task
 from muster._runner import run
-from muster._targets import of_function
 from muster._task import Worker
+from muster._user_code.targets import of_function
 from muster.errors import DataError
 from muster.testing import FakeEngine
 

@@ -17,7 +17,7 @@ from muster._clouds.local import LocalCloud
 from muster._model import Job, Options, Result, Snapshot, Target
 from muster._packages import Packages, check
 from muster._runner import run
-from muster._targets import of_function, parse_target
+from muster._user_code.targets import of_function, parse_target
 
 COUNT = 400
 CODE = """

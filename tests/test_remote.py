@@ -27,7 +27,7 @@ from muster._clouds.local import LocalCloud
 from muster._history import home
 from muster._model import Job, Options, Snapshot
 from muster._runner import run
-from muster._targets import of_function, parse_target
+from muster._user_code.targets import of_function, parse_target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

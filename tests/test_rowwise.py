@@ -9,7 +9,7 @@ import pytest
 import muster
 from conftest import Muster
 from muster._model import Target
-from muster._rowwise import remarks_on
+from muster._user_code.rowwise import remarks_on
 
 
 def names_in(body: str, tmp_path: Path, *, before: str = "") -> list[str]:

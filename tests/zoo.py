@@ -32,7 +32,7 @@ import pyarrow as pa
 import pydantic
 from sklearn.linear_model import LinearRegression
 
-from muster._facts import facts_of
+from muster._user_code.facts import facts_of
 
 N = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 

@@ -10,7 +10,7 @@ from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
 from muster._model import Job, Source
 from muster._standard import forgive
-from muster._world import World
+from muster._user_code.world import World
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access

@@ -12,8 +12,8 @@ from muster._desk import Desk
 from muster._formats._sources import find_sources
 from muster._inputs import Inputs
 from muster._model import Briefing, Options, Part, Target, Task
-from muster._state import packed
-from muster._targets import Describe
+from muster._user_code.state import packed
+from muster._user_code.targets import Describe
 from muster.errors import UsageError
 
 

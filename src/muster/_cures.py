@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from muster._code import is_users
 from muster._failures import NoFrameError
+from muster._user_code.origins import is_users
 
 _INSTEAD_OF_A_FRAME: Final = {
     "NoneType": "Is a `return df` missing?",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from muster._engines.base import Done, Engine, Event, Failed, Lost
-from muster._targets import Describe
+from muster._user_code.targets import Describe
 from muster.errors import DataError, EngineError, MusterError, UserCodeError
 
 _TRIES: Final = 3

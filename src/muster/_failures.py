@@ -5,7 +5,7 @@ import re
 from types import TracebackType
 from typing import Any, Final
 
-from muster._code import is_users, user_traceback
+from muster._user_code.origins import is_users, user_traceback
 
 _VARIABLE: Final = re.compile(r"""'[^']*'|"[^"]*"|\b[+-]?\d[\w.+-]*""")
 """What differs from row to row in an error: quoted text, and numbers."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from muster._model import Target
-from muster._targets import load
+from muster._user_code.targets import load
 from muster.errors import EngineError
 
 

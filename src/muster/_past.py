@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from muster._data_files import changed_files, of_event
 from muster._dialect import Dialect, Reading
-from muster._facts import ODD
 from muster._grown import follow
 from muster._journal import Event, as_outcome, replay
 from muster._model import Column, DataFile, Job, Outcome, Part, Place, Regrown, Result, Source
-from muster._targets import Described
 from muster._urls import is_remote
+from muster._user_code.data_files import changed_files, of_event
+from muster._user_code.facts import ODD
+from muster._user_code.targets import Described
 from muster.errors import ResumeError
 
 Kept = dict[tuple[int, int], Outcome]

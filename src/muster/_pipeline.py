@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from muster import _runner, _targets
+from muster import _runner
 from muster._allowance import Allowance
 from muster._callers import told, warn_of_mixing, warn_of_rejects
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._dialect import Dialect, Reading
 from muster._formats._sources import FORMATS
-from muster._main import check_not_loading
 from muster._model import Job, Options, Result, Snapshot, Target
-from muster._rowwise import remarks_on, warning_of
-from muster._world import a_run
+from muster._user_code import targets
+from muster._user_code.main_module import check_not_loading
+from muster._user_code.rowwise import remarks_on, warning_of
+from muster._user_code.world import a_run
 from muster.errors import MusterError, UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Pipeline:
             raise UsageError(
                 f"{function!r} is no function. Pass a function, a class, or text such as 'file.py:function'."
             )
-        target = _targets.parse_target(function) if isinstance(function, str) else _targets.of_function(function)
+        target = targets.parse_target(function) if isinstance(function, str) else targets.of_function(function)
         remarks = remarks_on(None if isinstance(function, str) else function, target)
         return dataclasses.replace(self, steps=(*self.steps, target), remarks=self.remarks + remarks)
 

@@ -13,8 +13,8 @@ from muster._inputs import Inputs
 from muster._model import Global, Job, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
-from muster._state import packed
-from muster._targets import Describe
+from muster._user_code.state import packed
+from muster._user_code.targets import Describe
 
 Write = Callable[..., None]
 """Journals an event: its name, and its fields as keywords."""

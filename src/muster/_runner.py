@@ -13,7 +13,6 @@ from muster import _actions
 from muster._allowance import Allowance
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
 from muster._calls import Calls
-from muster._data_files import DataFiles
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing
@@ -27,6 +26,7 @@ from muster._output import Work
 from muster._past import Kept, Past
 from muster._prepare import Preparation
 from muster._progress import Progress
+from muster._user_code.data_files import DataFiles
 from muster.errors import ColumnsError, EngineError, MusterError, ResumeError, TooManyBadRowsError, UserCodeError
 
 if TYPE_CHECKING:

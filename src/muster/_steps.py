@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import pandas as pd
 
-from muster import _targets
 from muster._cures import cure_of
 from muster._failures import NoFrameError, check_frame, masked, most_tries, said, sort_of, spread, traced
 from muster._formats import _rows
@@ -17,6 +16,7 @@ from muster._formats._tables import from_result
 from muster._limit import Limit
 from muster._measures import OTHER_REASONS, StepSum, bin_of
 from muster._model import Briefing, Fault, Reason
+from muster._user_code import targets
 from muster.errors import DataError, UserCodeError
 
 _REASON_LENGTH: Final = 200
@@ -116,7 +116,7 @@ class Steps:
     def _cure(self, failure: _Failure) -> str:
         step = next(target for target in self.briefing.steps if target.name == failure.step)
         types = {column.name: _rows.type_of(column) for column in self.briefing.columns}
-        return cure_of(failure.error, given=failure.given, function=_targets.load(step), types=types)
+        return cure_of(failure.error, given=failure.given, function=targets.load(step), types=types)
 
     def results(self, rows: _rows.Rows) -> Iterator[Reply]:
         """Yield the results of a batch's good rows, in order: one reply where no row is bad.
@@ -173,8 +173,8 @@ class Steps:
             for at, target in enumerate(self.briefing.steps):
                 step = target.name
                 with Limit(self.briefing.timeout):
-                    function = _targets.load(target)
-                given = self._as_wanted(frame, _targets.wants(function), rows, first=at == 0)
+                    function = targets.load(target)
+                given = self._as_wanted(frame, targets.wants(function), rows, first=at == 0)
                 with Limit(self.briefing.timeout), _Stopwatch(self.sums[at]):
                     frame = function(given)
                 check_frame(frame)
@@ -201,8 +201,8 @@ class Steps:
         """Load all steps, and have random numbers begin with those that belong to these rows."""
         for target in self.briefing.steps:
             with Limit(self.briefing.timeout):
-                _targets.load(target)
-        _targets.sow(self.briefing.steps, self.file, int(rows.numbers[0]) if len(rows.numbers) else -1)
+                targets.load(target)
+        targets.sow(self.briefing.steps, self.file, int(rows.numbers[0]) if len(rows.numbers) else -1)
 
     def _as_wanted(self, frame: Any, wanted: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if wanted == "pandas" and first:

@@ -19,12 +19,12 @@ from muster._formats._results import Reply, shaped
 from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
-from muster._listening import Ear
 from muster._model import Briefing, Column, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
-from muster._targets import Loaded
 from muster._urls import put
+from muster._user_code.listening import Ear
+from muster._user_code.targets import Loaded
 from muster._vitals import Vitals
 from muster.errors import DataError
 

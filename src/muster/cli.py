@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from muster import __version__, _csv_flags, _history, _main, _pipeline, _show, _standard, _targets
+from muster import __version__, _csv_flags, _history, _pipeline, _show, _standard
 from muster._ending import Parser, ended, obey_sigterm
 from muster._generate import generate
 from muster._model import Options, Result, Snapshot, Target
 from muster._pipeline import Pipeline
+from muster._user_code import main_module, targets
 from muster.errors import EngineError, UsageError
 
 _SOME_REJECTED: Final = 4
@@ -219,7 +220,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    target = _targets.parse_target(parsed.target)
+    target = targets.parse_target(parsed.target)
     _be_as_if_run(target)
     options = Options(dtype=parsed.dtype, timeout=parsed.timeout, format=parsed.format)
     pipeline = _pipeline.of_command(target, tuple(parsed.inputs), "", options, said=_csv_flags.said(parsed))
@@ -283,10 +284,10 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         on=parsed.on,
         env=tuple(parsed.env.split(",")) if parsed.env else (),
     )
-    target = _targets.parse_target(parsed.target)
+    target = targets.parse_target(parsed.target)
     _be_as_if_run(target)
     path = list(sys.path)
-    found = _targets.find(target) if target.name == "pipeline" else None
+    found = targets.find(target) if target.name == "pipeline" else None
     if not isinstance(found, Pipeline):  # but a function may have that name, too
         sys.path[:] = path  # workers look into its folder once they have loaded what is muster's
         if found is not None and not callable(found):
@@ -299,8 +300,8 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
 
 def _be_as_if_run(target: Target) -> None:
     """Let the user's file find what it finds when it is run as ``python file.py``: its name, and no arguments."""
-    file = target.place if target.kind == "file" else _main.script_of_this_process().file
-    _main.become(_main.Script(file))
+    file = target.place if target.kind == "file" else main_module.script_of_this_process().file
+    main_module.become(main_module.Script(file))
     sys.argv[:] = [target.place]
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
-from muster._world import World
+from muster._user_code.world import World
 
 from .base import Engine, Event, portable
 

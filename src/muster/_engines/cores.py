@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from muster._environment import SINGLE_THREADED
-from muster._world import World
+from muster._user_code.world import World
 from muster.errors import EngineError
 
 from ._starter import STANDARD_ERROR, take

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from muster._world import World
+from muster._user_code.world import World
 from muster.errors import EngineError
 
 from ._line import Line

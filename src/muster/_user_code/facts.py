@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from muster._bytecode import Reading, imports, readings, statements
-from muster._code import is_users, is_users_module, label_of
-from muster._content import Contents, Parts
-from muster._main import NAMES
 from muster._model import Fact
-from muster._unimported import compiled, digest_of_source, origin_of
-from muster._versions import BASE, package
+from muster._user_code.bytecode import Reading, imports, readings, statements
+from muster._user_code.content import Contents, Parts
+from muster._user_code.main_module import NAMES
+from muster._user_code.origins import is_users, is_users_module, label_of
+from muster._user_code.unimported import compiled, digest_of_source, origin_of
+from muster._user_code.versions import BASE, package
 
 _SAYS_NOTHING: Final = frozenset(
     {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-_HERE: Final = str(Path(__file__).resolve().parent)
+_HERE: Final = str(Path(__file__).resolve().parent.parent)
 _LIBRARIES: Final = tuple(
     {
         *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from muster._code import is_users
-from muster._data_files import stamped, with_digest
 from muster._model import DataFile
+from muster._user_code.data_files import stamped, with_digest
+from muster._user_code.origins import is_users
 
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/share/", "/usr/lib/", "/usr/local/lib/")
 _CODE: Final = (".pyc", ".so")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import DataFile
-from muster._unimported import digest_of_source
+from muster._user_code.unimported import digest_of_source
 
 _LARGEST: Final = 64 << 20
 """Bytes of a file that are read to know it again, a tenth of a second's work; a larger one is known by its time."""

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from muster import _main
-from muster._code import user_traceback
-from muster._facts import facts_of
 from muster._limit import Limit
 from muster._model import Fact, Global, Target
-from muster._state import differing, outdated, restore
-from muster._versions import versions
-from muster._world import World
+from muster._user_code import main_module
+from muster._user_code.facts import facts_of
+from muster._user_code.origins import user_traceback
+from muster._user_code.state import differing, outdated, restore
+from muster._user_code.versions import versions
+from muster._user_code.world import World
 from muster.errors import UsageError, UserCodeError
 
 _loaded: Final[list[str]] = []
@@ -83,7 +83,7 @@ def parse_target(text: str) -> Target:
 
 def of_function(function: Callable[..., object]) -> Target:
     """Carry a function or class by value, so that lambdas, closures and notebooks work."""
-    from muster._carry import carried  # noqa: PLC0415 (the command line names its targets and never pickles one)
+    from muster._user_code.carry import carried  # noqa: PLC0415 (the command line names its targets and never pickles one)
 
     name = getattr(function, "__name__", type(function).__name__)
     _carry_by_value(sys.modules.get(getattr(function, "__module__", None) or type(function).__module__))
@@ -111,7 +111,7 @@ class Loaded:
 
     def __init__(self) -> None:
         """Begin with none."""
-        from muster._generators import Generators  # noqa: PLC0415 (NumPy, for those alone who call functions)
+        from muster._user_code.generators import Generators  # noqa: PLC0415 (NumPy, for those alone who call functions)
 
         world = World.here()
         self._generators = Generators(world.seeds, world.run)
@@ -131,7 +131,7 @@ class Loaded:
         self._found.clear()
         _at_work.remove(self)
         if not _at_work:
-            _main.withdraw()
+            main_module.withdraw()
             while _loaded:
                 sys.modules.pop(_loaded.pop(), None)
             sys.path[:] = self._path
@@ -233,15 +233,15 @@ def _find(target: Target) -> object:
     if target.own in _own:
         return _own[target.own].function
     if target.kind == "pickle":
-        with _main.loading(f"The module of {target.name!r}"):
+        with main_module.loading(f"The module of {target.name!r}"):
             return pickle.loads(target.pickle)  # noqa: S301 (from the muster process that runs the job)
-    with _main.loading(target.place):
+    with main_module.loading(target.place):
         return _find_by_name(target)
 
 
 def _find_by_name(target: Target) -> object:
     module = _module_from_file(Path(target.place)) if target.kind == "file" else _module_from_name(target.place)
-    _main.offer(module)
+    main_module.offer(module)
     found = getattr(module, target.name, None)
     if found is None:
         names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]

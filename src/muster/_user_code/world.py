@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
-from muster import _main
+from muster._user_code import main_module
 from muster.errors import UsageError
 
 _runs: Final = itertools.count(1)
@@ -28,7 +28,7 @@ class World(NamedTuple):
     """What a worker takes over from the process that began the run."""
 
     arguments: tuple[str, ...]
-    script: _main.Script
+    script: main_module.Script
     seeds: Seeds
     run: int
     """Which run of its process this is."""
@@ -44,7 +44,7 @@ class World(NamedTuple):
         """Take it from this process, or be the one that this process was given."""
         if _entered and not _run.get():
             return _entered[-1]
-        script = _main.script_of_this_process()
+        script = main_module.script_of_this_process()
         place = tuple(sys.path), os.getcwd()  # noqa: PTH109 (light)
         return cls(tuple(sys.argv), script, _seeds(), _run.get(), dict(os.environ), frozenset(), *place)
 
@@ -74,7 +74,7 @@ class World(NamedTuple):
     def enter(self) -> None:
         """Have this process be like that one."""
         sys.argv[:] = self.arguments
-        _main.become(self.script)
+        main_module.become(self.script)
         _entered.append(self)
         if self.elsewhere:
             os.environ.__class__ = _Environment

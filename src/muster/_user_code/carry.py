@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import cloudpickle
 
-from muster import _main
+from muster._user_code import main_module
 
 _Cached: Final = type(functools.lru_cache(lambda: None))
 
@@ -18,7 +18,7 @@ class _Namespace(dict[str, object]):
     """Stands for the globals of ``__main__``, on the way to another process."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
-        return _main.namespace, ()
+        return main_module.namespace, ()
 
 
 class _Carrier(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
@@ -33,14 +33,14 @@ class _Carrier(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
 
 def _is_of_main(function: types.FunctionType) -> bool:
     """Tell whether a function's globals are those of the main module; code that is executed elsewhere has its own."""
-    if function.__module__ not in _main.NAMES:
+    if function.__module__ not in main_module.NAMES:
         return False
     spawned = function.__globals__.get("__name__") == "__mp_main__"
     return spawned or function.__globals__ is vars(sys.modules["__main__"])
 
 
 def _is_importable(cached: Any) -> bool:  # noqa: ANN401 (a function with a cache)
-    return cached.__module__ not in _main.NAMES and "<locals>" not in cached.__qualname__
+    return cached.__module__ not in main_module.NAMES and "<locals>" not in cached.__qualname__
 
 
 def carried(function: object) -> bytes:
