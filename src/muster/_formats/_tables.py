@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from muster.errors import DataError
 
-from . import _arrow_columns, _cells, _labels, csv_text, jsonl_text
+from . import _arrow_columns, _cells, _dtypes, _labels, csv_text, jsonl_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,14 @@ def _from_pandas(frame: "pd.DataFrame", use: str) -> pa.Table:
     if use == "jsonl":
         return pa.table([jsonl_text.column_of(column) for column in columns], names=names)
     arrays = [_arrow_columns.column_of(column, name, holder=use) for column, name in zip(columns, names, strict=True)]
-    return pa.table(arrays, names=names)
+    if use != "parquet":
+        return pa.table(arrays, names=names)
+    told = [_dtypes.untold(dtype) for dtype in frame.dtypes]
+    fields = [
+        pa.field(name, array.type, metadata={_dtypes.DTYPE: dtype} if dtype else None)
+        for name, array, dtype in zip(names, arrays, told, strict=True)
+    ]
+    return pa.table(arrays, schema=pa.schema(fields))
 
 
 def _from_arrow(table: pa.Table, use: str) -> pa.Table:

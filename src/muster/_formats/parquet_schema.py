@@ -9,6 +9,8 @@ import pyarrow as pa
 from muster._schema import ABSENT, EMPTY, MISSING, VOID, form, numbered, solid
 from muster.errors import DataError
 
+from ._dtypes import DTYPE, described
+from ._dtypes import united as united_dtypes
 from ._results import Reply
 
 _KINDS: Final = b"muster.kinds"
@@ -31,7 +33,7 @@ def piece(replies: Sequence[Reply]) -> pa.Table:
 def _labelled(reply: Reply) -> pa.Table:
     kinds = reply.schema.kinds if reply.schema else ()
     fields = [
-        field.with_metadata({_KINDS: _SEPARATOR.join(kind.encode() for kind in own)})
+        field.with_metadata({**(field.metadata or {}), _KINDS: _SEPARATOR.join(kind.encode() for kind in own)})
         for field, own in zip(reply.table.schema, kinds, strict=True)
     ]
     return pa.table(reply.table.columns, schema=pa.schema(fields, {_ROWS: str(reply.rows).encode()}))
@@ -43,7 +45,7 @@ def shared(schemas: Sequence[pa.Schema]) -> pa.Schema:
     Raises ``DataError`` where a column holds what one Parquet column cannot.
     """
     united = _united(schemas)
-    return pa.schema([pa.field(field.name, _as_in_pandas(field)) for field in united])
+    return described(pa.schema([field.with_type(_as_in_pandas(field)) for field in united]))
 
 
 def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -84,7 +86,17 @@ def _field(fields: Sequence[pa.Field], *, with_rows: int) -> pa.Field:
         kinds.add(ABSENT)
     name = fields[0].name
     united = reduce(lambda one, other: _wider(one, other, name), dict.fromkeys(_telling(fields)))
-    return pa.field(name, united, metadata={_KINDS: _SEPARATOR.join(kind.encode() for kind in sorted(kinds))})
+    metadata = {_KINDS: _SEPARATOR.join(kind.encode() for kind in sorted(kinds)), DTYPE: _dtype(fields, united)}
+    return pa.field(name, united, metadata=metadata)
+
+
+def _dtype(fields: Sequence[pa.Field], kind: pa.DataType) -> str:
+    """Find the dtype of pandas that a column has in all batches; one without values has none by chance."""
+    telling = [field for field in fields if any(_level(own) in {"", VOID} for own in _kinds(field))] or fields
+    names = {(field.metadata or {}).get(DTYPE, b"").decode() for field in telling}
+    if len(names) > 1 and any("object" in _kinds(field) for field in telling):
+        return ""
+    return united_dtypes(names, kind)
 
 
 def _telling(fields: Sequence[pa.Field]) -> list[pa.DataType]:
