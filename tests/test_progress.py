@@ -693,3 +693,18 @@ def test_a_task_that_is_lost_unbegun_again_and_again_is_to_blame_in_the_end() ->
         (task,) = submitted(progress.submit(idle=1, ahead=0))
     assert lost == 30
     assert "its machine is gone (3 times)" in task.condemned
+
+
+def test_a_row_that_kills_even_who_only_reads_it_is_known_for_that_after_two_more_deaths() -> None:
+    progress = progress_over(line_of_parts(1, rows=1))
+    (task,) = submitted(progress.submit(idle=1, ahead=0))
+    seen = []
+    while not task.dies_unread:
+        progress.lost(task.number, "it died", began=True)
+        (task,) = submitted(progress.submit(idle=1, ahead=0))
+        seen.append(bool(task.condemned))
+    assert seen == [False, False, True, True, True]
+    assert task.condemned == "it died (3 times)"
+    progress.lost(task.number, "its machine is gone", began=False)
+    (again,) = submitted(progress.submit(idle=1, ahead=0))
+    assert again.dies_unread

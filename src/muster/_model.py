@@ -118,7 +118,8 @@ class Schema:
 class Task:
     """Consecutive parts ``first`` to ``last`` (exclusive) of one file; of their ``rows`` only ``lo`` to ``hi``.
 
-    A ``condemned`` task is not run: its rows go to the rejects, for this reason.
+    A ``condemned`` task is not run: its rows go to the rejects, for this reason. They are read once more, to tell
+    whether that is what no worker survives; then it ``dies_unread``.
     """
 
     number: int
@@ -138,6 +139,7 @@ class Task:
     condemned: str = ""
     is_doubted: bool = False
     """No row is known to be good yet: if the function fails on all of these alike, it is the function's fault."""
+    dies_unread: bool = False
 
     def again(self, number: int, *, expected: Schema | None, bad_rows_left: int, is_doubted: bool) -> "Task":
         """Make the same task under another number; written out, as it is made for every task there is."""
@@ -157,6 +159,7 @@ class Task:
             bad_rows_left,
             self.condemned,
             is_doubted,
+            self.dies_unread,
         )
 
     @property

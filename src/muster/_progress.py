@@ -47,6 +47,8 @@ FIRST_TASK: Final = 32 << 10
 _SPARE_ROUNDS: Final = 2
 _DEATHS_BEFORE_HALVING: Final = 2
 _DEATHS_BEFORE_REJECTING: Final = 3
+_DEATHS_OF_READING: Final = 5
+"""Two more: a task that is condemned only reads its rows."""
 _TIMES_A_BYSTANDER: Final = 10
 
 _Key = tuple[int, int]
@@ -427,7 +429,9 @@ class Progress:
                 return []
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
         halves = self._halves(task)
-        if not self._suspects.is_to_blame(key, machine) or deaths < (
+        if task.condemned:
+            self._again.append(replace(task, dies_unread=deaths >= _DEATHS_OF_READING))
+        elif not self._suspects.is_to_blame(key, machine) or deaths < (
             _DEATHS_BEFORE_HALVING if halves else _DEATHS_BEFORE_REJECTING
         ):
             self._again.append(task)

@@ -104,6 +104,7 @@ class _Work:
 
     def run(self) -> Outcome:
         began = time.perf_counter()
+        self._try_reading()
         rows = self._read()
         if rows.misfits:
             return Outcome(self.task, 0, 0, misfits=rows.misfits)
@@ -144,8 +145,8 @@ class _Work:
 
     @property
     def _reader(self) -> str:
-        """Name what rows that could not be read failed in: where a worker died, it may have been any step."""
-        if self.task.condemned and self.task.start < self.task.stop:
+        """Name what rows failed in that no step got: where a worker died after reading, it may have been any step."""
+        if self.task.condemned and self.task.start < self.task.stop and not self.task.dies_unread:
             return " or ".join(step.name for step in self.briefing.steps)
         return "read"
 
@@ -162,10 +163,26 @@ class _Work:
             raise DataError(f"{self.path!r} became shorter while muster read it. Run again when it is whole.")
         return data
 
+    def _try_reading(self) -> None:
+        """Read rows that no worker survived: if this one does, the fault lies in what comes after."""
+        task = self.task
+        if not task.condemned or task.start == task.stop:
+            return
+        if not task.dies_unread:
+            self._read_some()
+        elif self.source.format == "parquet":  # whose rows are read by the thousand, so all of those would die one by one
+            raise DataError(
+                f"{self.path!r}: no worker survives reading row {task.lo}: {task.condemned}. The file may be damaged"
+                " there, or need more memory than there is. Write it anew, in smaller row groups, or leave it out."
+            )
+
     def _read(self) -> _rows.Rows:
-        task, briefing = self.task, self.briefing
-        if task.start == task.stop or task.condemned:
+        if self.task.start == self.task.stop or self.task.condemned:
             return self._no_rows()
+        return self._read_some()
+
+    def _read_some(self) -> _rows.Rows:
+        task, briefing = self.task, self.briefing
         order = briefing.orders[task.file] if briefing.orders else ()
         columns = _absent.own(briefing.columns, order)
         if self.source.format == "parquet":
