@@ -1,4 +1,4 @@
-"""Rows that no worker survives reading are told from those that it dies of in the function, and never tried for ever."""
+"""Rows that no worker survives reading are told from those that the function dies of, and not tried for ever."""
 
 import json
 import os
@@ -40,7 +40,8 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, name: str, home: Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "DEADLY_ROWS": "1", "PYTHONPATH": str(folder), "MUSTER_HOME": str(home)}
-    return subprocess.run([*RUN, name, "-o", "out.csv", "--workers", "2"], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 (our own command)
+    command = [*RUN, name, "-o", "out.csv", "--workers", "2"]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_a_parquet_file_that_no_worker_survives_reading_is_named_with_the_row(folder: Path, home: Path) -> None:

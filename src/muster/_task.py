@@ -170,7 +170,9 @@ class _Work:
             return
         if not task.dies_unread:
             self._read_some()
-        elif self.source.format == "parquet":  # whose rows are read by the thousand, so all of those would die one by one
+        elif (
+            self.source.format == "parquet"
+        ):  # whose rows are read by the thousand, so all of those would die one by one
             raise DataError(
                 f"{self.path!r}: no worker survives reading row {task.lo}: {task.condemned}. The file may be damaged"
                 " there, or need more memory than there is. Write it anew, in smaller row groups, or leave it out."

@@ -6,6 +6,7 @@ compared with them, and a column of which a value did not survive is refused. Mo
 """
 
 import datetime as dt
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from muster.errors import DataError
 
-from . import _cells
+from . import _cells, _numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +98,8 @@ def _surviving(values: Sequence[Any]) -> pa.Array | None:
 
 
 def _inferred(values: Sequence[Any]) -> pa.Array:
+    if (numbers := _numbers.of_several_sorts(values)) is not None:
+        return numbers
     try:
         return pa.array(values, from_pandas=True)
     except OverflowError:  # Arrow itself looks for 64 bits with a sign only
@@ -108,8 +111,8 @@ def _culprits(values: Sequence[Any]) -> Sequence[Any]:
     alone = next((value for value in values if _surviving([value]) is None), None)
     if alone is not None:
         return [alone]
-    other = next((value for value in values if _surviving([values[0], value]) is None), values[-1])
-    return [values[0], other]
+    last = bisect_left(range(len(values) - 1), 1, key=lambda at: _surviving(values[: at + 1]) is None)
+    return [next((one for one in values[:last] if _surviving([one, values[last]]) is None), values[0]), values[last]]
 
 
 def _survives(value: Any, copy: Any) -> bool:  # noqa: ANN401, PLR0911 (any value; each kind of value is a case)
@@ -124,6 +127,8 @@ def _survives(value: Any, copy: Any) -> bool:  # noqa: ANN401, PLR0911 (any valu
         return _is_same_moment(value, copy)
     if isinstance(value, bool | np.bool_) != isinstance(copy, bool):
         return False
+    if isinstance(value, np.integer):  # NumPy would compare floats
+        value = int(value)
     if isinstance(value, memoryview):
         value = bytes(value)
     try:
@@ -169,9 +174,12 @@ def can_hold(kind: pa.DataType, holder: str) -> bool:
 def _refuse(name: str, holder: str, values: Sequence[Any]) -> NoReturn:
     shown = " and ".join(f"{_shown(value)} ({type(value).__name__})" for value in values) or "values"
     why = "cannot hold in one column" if len(values) > 1 else "cannot hold"
+    cure = f"a type that it can hold, for example text: df[{name!r}] = df[{name!r}].astype(str)"
+    if all(isinstance(value, dt.datetime | np.datetime64) for value in values):
+        cure = f"datetimes of one kind: df[{name!r}] = pd.to_datetime(df[{name!r}]), with utc=True for several zones"
+        why = "cannot hold in one column of objects"
     raise DataError(
-        f"Column {name!r} of the function's result holds {shown}, which {_NAMES[holder]} {why}. Make it a type that it"
-        f" can hold, for example text: df[{name!r}] = df[{name!r}].astype(str)."
+        f"Column {name!r} of the function's result holds {shown}, which {_NAMES[holder]} {why}. Make it {cure}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Dtypes of pandas that a column's Arrow type does not tell: ``pandas.read_parquet`` finds them in the file's metadata."""
+"""Dtypes of pandas that a column's Arrow type does not tell: a file's metadata says them to ``pandas.read_parquet``."""
 
 import json
 from collections.abc import Collection

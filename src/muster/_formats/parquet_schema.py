@@ -11,6 +11,7 @@ from muster.errors import DataError
 
 from ._dtypes import DTYPE, described
 from ._dtypes import united as united_dtypes
+from ._numbers import is_exact, is_number, wider
 from ._results import Reply
 
 _KINDS: Final = b"muster.kinds"
@@ -51,19 +52,22 @@ def shared(schemas: Sequence[pa.Schema]) -> pa.Schema:
 def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Give a piece the columns and types of a schema. Raises ``DataError`` where a value does not fit."""
     rows = _rows(table.schema) or len(table)
-    columns = dict(zip(numbered(table.column_names), table.columns, strict=True))
+    columns = dict(zip(numbered(table.column_names), zip(table.columns, table.schema, strict=True), strict=True))
     arrays = [
-        _cast(columns[column], field) if column in columns else pa.nulls(rows, field.type)
+        _cast(*columns[column], field) if column in columns else pa.nulls(rows, field.type)
         for column, field in zip(numbered(schema.names), schema, strict=True)
     ]
     return pa.table(arrays, schema=schema)
 
 
-def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+def _cast(column: pa.ChunkedArray, own: pa.Field, field: pa.Field) -> pa.ChunkedArray | pa.Array:
     if column.type == field.type:
         return column
     if column.null_count == len(column):
         return pa.nulls(len(column), field.type)
+    becomes_float = pa.types.is_integer(own.type) and pa.types.is_floating(field.type)
+    if becomes_float and "object" in _kinds(own) and not is_exact(column, field.type):
+        raise _refused(field.name, own.type, field.type, why=" with all digits")
     try:
         return column.cast(field.type, safe=not pa.types.is_floating(field.type))  # pandas takes the nearest float, too
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -115,8 +119,8 @@ def _level(kind: str) -> str:
 def _wider(one: pa.DataType, other: pa.DataType, name: str) -> pa.DataType:
     """Find the type that holds the values of both. Raises ``DataError`` where none does."""
     one, other = (kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (one, other))
-    if _is_number(one) and _is_number(other):
-        return _wider_number(one, other)
+    if (number := wider(one, other)) is not None:
+        return number
     if len({_sort(one), _sort(other)} - {""}) > 1:  # Arrow would make decimals inexact, and bytes of text
         raise _refused(name, one, other)
     if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz and other.tz:
@@ -129,7 +133,7 @@ def _wider(one: pa.DataType, other: pa.DataType, name: str) -> pa.DataType:
 
 
 def _sort(kind: pa.DataType) -> str:
-    if _is_number(kind):
+    if is_number(kind):
         return "numbers"
     if pa.types.is_decimal(kind):
         return "decimals"
@@ -138,30 +142,12 @@ def _sort(kind: pa.DataType) -> str:
     return "bytes" if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _wider_number(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """Promote as pandas does, except that 64-bit integers of both signs keep their digits."""
-    if pa.types.is_floating(one) or pa.types.is_floating(other):
-        both = {one, other}
-        if both <= {pa.float16(), pa.float32(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16()}:
-            return pa.float32()
-        return pa.float64()
-    if pa.types.is_signed_integer(one) == pa.types.is_signed_integer(other):
-        return max(one, other, key=lambda kind: kind.bit_width)
-    signed, unsigned = (one, other) if pa.types.is_signed_integer(one) else (other, one)
-    bits = max(signed.bit_width, 2 * unsigned.bit_width)
-    return {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}.get(bits, pa.uint64())
-
-
 def _as_in_pandas(field: pa.Field) -> pa.DataType:
     """Make integers decimal that pandas would, because the column is missing in some batch."""
     kinds = tuple(_kinds(field))
     telling = solid(kinds) or frozenset(kind.removeprefix(EMPTY) for kind in kinds if kind.startswith(EMPTY))
     decimal = {kind for kind in telling if form(kind, kinds) == "float64"}
-    if _is_number(field.type) and decimal:
+    if is_number(field.type) and decimal:
         stays_short = field.type == pa.float32() and not any("float" in kind.lower() for kind in decimal)
         return pa.float32() if stays_short else pa.float64()
     return pa.float64() if pa.types.is_null(field.type) and ABSENT in kinds else field.type

@@ -1,0 +1,93 @@
+"""One Arrow type for numbers of several, in one batch or in many: it holds each of them, or they are refused."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import reduce
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+_DIGITS: Final = 19
+"""Those of 64 bits with a sign; of all integers, so that it does not matter which of them a batch holds."""
+
+_UNSIGNED_DIGITS: Final = 20
+_MOST_SHORT_DIGITS: Final = 38
+_MOST_DIGITS: Final = 76
+_SORTS: Final = (int | np.integer, float | np.floating, Decimal)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Tell whether a type is one of integers or floats; decimals are exact, and a matter of their own."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Promote as pandas does, except that 64-bit integers of both signs keep their digits, and so do decimals.
+
+    ``None`` where one of both is no number, or no type holds both.
+    """
+    for kind, integer in ((one, other), (other, one)):
+        if pa.types.is_decimal(kind) and pa.types.is_integer(integer):
+            return _decimal(kind, integer)
+    if not (is_number(one) and is_number(other)):
+        return None
+    if pa.types.is_floating(one) or pa.types.is_floating(other):
+        both = {one, other}
+        if both <= {pa.float16(), pa.float32(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16()}:
+            return pa.float32()
+        return pa.float64()
+    return _wider_integer(one, other)
+
+
+def _wider_integer(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    if pa.types.is_signed_integer(one) == pa.types.is_signed_integer(other):
+        return max(one, other, key=lambda kind: kind.bit_width)
+    signed, unsigned = (one, other) if pa.types.is_signed_integer(one) else (other, one)
+    bits = max(signed.bit_width, 2 * unsigned.bit_width)
+    return {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}.get(bits, pa.uint64())
+
+
+def _decimal(kind: pa.DataType, integer: pa.DataType) -> pa.DataType | None:
+    whole = max(kind.precision - kind.scale, _UNSIGNED_DIGITS if integer == pa.uint64() else _DIGITS)
+    digits = whole + max(kind.scale, 0)
+    if digits > _MOST_DIGITS:
+        return None
+    make = pa.decimal128 if digits <= _MOST_SHORT_DIGITS else pa.decimal256
+    return make(digits, max(kind.scale, 0))
+
+
+def of_several_sorts(values: Sequence[Any]) -> pa.Array | None:
+    """Make an array of numbers of which some are whole and others are not; ``None`` of any other objects.
+
+    A float may be the nearest of an integer: that is for the caller to see. Raises what Arrow raises.
+    """
+    sorts = list(map(_sort, values))
+    present = {at for value, at in zip(values, sorts, strict=True) if value is not None}
+    if len(present) == 1 or -1 in present:
+        return None
+    kinds = [_kind([value for value, own in zip(values, sorts, strict=True) if own == at]) for at in sorted(present)]
+    kind = reduce(lambda one, other: one and wider(one, other), kinds, kinds[0]) if kinds else None
+    if kind is None:
+        return None
+    exact: Any = Decimal if pa.types.is_decimal(kind) else float
+    return pa.array([exact(int(value)) if at == 0 else value for value, at in zip(values, sorts, strict=True)], kind)
+
+
+def _sort(value: object) -> int:
+    if isinstance(value, bool):
+        return -1
+    return next((at for at, sort in enumerate(_SORTS) if isinstance(value, sort)), -1)
+
+
+def _kind(values: Sequence[Any]) -> pa.DataType:
+    try:
+        return pa.array(values).type
+    except OverflowError:  # Arrow itself looks for 64 bits with a sign only
+        return pa.array(values, pa.uint64()).type
+
+
+def is_exact(integers: pa.ChunkedArray, kind: pa.DataType) -> bool:
+    """Tell whether a type of floats holds each of some integers with all its digits."""
+    floats = integers.cast(kind, safe=False)
+    return all(one == other for one, other in zip(integers.to_pylist(), floats.to_pylist(), strict=True))
