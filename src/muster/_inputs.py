@@ -221,6 +221,8 @@ class Inputs:
         chosen = used_columns(reading.parse_dates, names, option="parse_dates") or ()
         said = reading.date_format
         formats = {name: said if isinstance(said, str) else dict(said).get(name, "") for name in chosen}
+        if all(formats.values()):  # as where there are no dates: then the parts need not be put together
+            return formats
         for part in joined(parts):
             unknown = tuple((name, "") for name, written in formats.items() if not written)
             if not unknown:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import pandas as pd
 
-from muster._cures import cure_of
 from muster._failures import NoFrameError, check_frame, masked, most_tries, said, sort_of, spread, traced
 from muster._formats import _rows
 from muster._formats._results import Reply, reply_of
@@ -114,6 +113,8 @@ class Steps:
         return isinstance(result, _Failure) and sort_of(result.step, result.error) == sort
 
     def _cure(self, failure: _Failure) -> str:
+        from muster._cures import cure_of  # noqa: PLC0415 (only where a function fails on every row)
+
         step = next(target for target in self.briefing.steps if target.name == failure.step)
         types = {column.name: _rows.type_of(column) for column in self.briefing.columns}
         return cure_of(failure.error, given=failure.given, function=targets.load(step), types=types)

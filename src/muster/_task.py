@@ -23,6 +23,7 @@ from muster._model import Briefing, Column, Fault, Outcome, Piece, Schema, Secon
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
 from muster._urls import put
+from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
 from muster._user_code.targets import Loaded
 from muster._vitals import Vitals

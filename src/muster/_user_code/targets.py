@@ -20,10 +20,8 @@ from typing import Any, Final
 from muster._limit import Limit
 from muster._model import Fact, Global, Target
 from muster._user_code import main_module
-from muster._user_code.facts import facts_of
 from muster._user_code.origins import user_traceback
 from muster._user_code.state import differing, outdated, restore
-from muster._user_code.versions import versions
 from muster._user_code.world import World
 from muster.errors import UsageError, UserCodeError
 
@@ -84,6 +82,7 @@ def parse_target(text: str) -> Target:
 def of_function(function: Callable[..., object]) -> Target:
     """Carry a function or class by value, so that lambdas, closures and notebooks work."""
     from muster._user_code.carry import carried  # noqa: PLC0415 (the command line names its targets and never pickles one)
+    from muster._user_code.facts import facts_of  # noqa: PLC0415 (likewise)
 
     name = getattr(function, "__name__", type(function).__name__)
     _carry_by_value(sys.modules.get(getattr(function, "__module__", None) or type(function).__module__))
@@ -301,6 +300,9 @@ def describe(targets: Iterable[Target]) -> list[Described]:
     What travels by value is described where it comes from: there all of it has its name. Where modules are not here as
     they are there, nothing is loaded yet.
     """
+    from muster._user_code.facts import facts_of  # noqa: PLC0415 (a command line's own process only names targets)
+    from muster._user_code.versions import versions  # noqa: PLC0415 (likewise)
+
     described = []
     for target in targets:
         found = find(target)
