@@ -19,6 +19,7 @@ from muster import DataError
 from muster._formats import _labels, csv_text
 from muster._formats._tables import from_result
 from muster._formats.volumes import header
+from muster.errors import ColumnsError
 
 LABELS = (
     "a",
@@ -133,3 +134,11 @@ def test_repeated_names_of_an_arrow_table_stand_twice_in_csv() -> None:
     table = from_result(pa.table([[1], [2]], names=["a", "a"]), use="csv")
     assert header(table.column_names, delimiter=",") == b"a,a\n"
     assert bytes(csv_text.render(table, delimiter=",")) == b"1,2\n"
+
+
+def test_a_label_of_several_levels_is_shown_to_people_as_pandas_shows_it() -> None:
+    columns = pd.Index([("a", "x"), ("b", 1)])
+    names = from_result(pd.DataFrame([[1, 2]], columns=columns), use="csv").column_names
+    assert [_labels.shown(name) for name in [*names, "c"]] == ["('a', 'x')", "('b', '1')", "'c'"]
+    message = str(ColumnsError.of([*map(_labels.shown, names)]))
+    assert "the last of them ('a', 'x'), ('b', '1')." in message

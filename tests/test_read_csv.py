@@ -410,3 +410,23 @@ def test_a_run_is_not_resumed_under_other_rules_for_its_cells(tmp_path: Path) ->
         run(same, tmp_path / "rows.csv", tmp_path / "out.csv", **options)
     with pytest.raises(MusterError, match="reading was"):
         run(same, tmp_path / "rows.csv", tmp_path / "out.csv", na_values="-", **options)
+
+
+@pytest.mark.parametrize("option", ["usecols", "parse_dates"])
+def test_positions_are_refused_where_files_have_different_columns_there(tmp_path: Path, option: str) -> None:
+    files = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    files[0].write_text("a,b,c\n1,2,3\n")
+    files[1].write_text("a,c\n4,5\n")
+    expected = rf"{option} names columns by position, .*one\.csv' has a, b, c where .*two\.csv' has a, c\. Say their"
+    with pytest.raises(UsageError, match=expected):
+        run(lambda df: df, files, tmp_path / "out.csv", workers=0, **{option: [1]})
+    (tmp_path / "empty.csv").write_text("")
+    run(lambda df: df, [files[0], tmp_path / "empty.csv"], tmp_path / "out.csv", workers=0, **{option: [1]})
+
+
+@pytest.mark.parametrize("text", ["", "\n", "title\n"])
+def test_names_of_a_file_without_rows_are_the_columns_of_the_output(tmp_path: Path, text: str) -> None:
+    (tmp_path / "in.csv").write_text(text)
+    said: Options = {"names": ["a", "b"], "header": None, "skiprows": 1 if text.strip() else 0}
+    run(lambda df: df, tmp_path / "in.csv", tmp_path / "out.csv", workers=0, dtype={"a": "str"}, **said)
+    assert (tmp_path / "out.csv").read_text() == pd.read_csv(tmp_path / "in.csv", **said).to_csv(index=False) == "a,b\n"

@@ -186,6 +186,7 @@ class Inputs:
         looked_at = joined(parts) if everything else list(parts)
         named = tuple(dict.fromkeys(chain.from_iterable(self.orders)))
         reading = self.options.reading
+        self._check_places()
         used = used_columns(reading.usecols, named, folders=self._folders)
         dates = self._date_formats(ask, looked_at, named if used is None else used)
         whole = (
@@ -230,6 +231,20 @@ class Inputs:
             how = DateFormats(self.format, self.worker_dialect, reading=reading, dates=unknown)
             formats |= ask([survey.observation(part, self.sources, self.orders, how)])[0]
         return formats
+
+    def _check_places(self) -> None:
+        """Raise ``UsageError`` where columns are named by position, and files have different ones there."""
+        reading = self.options.reading
+        said = {"usecols": reading.usecols or (), "parse_dates": reading.parse_dates}
+        orders = {order: source.name for source, order in zip(self.sources, self.orders, strict=False) if order}
+        for option, chosen in said.items():
+            places = [at for at in chosen if isinstance(at, int)]
+            if places and len(orders) > 1:
+                (one, file), (other, another), *_ = orders.items()
+                raise UsageError(
+                    f"{option} names columns by position, and {file!r} has {', '.join(one)} where {another!r} has"
+                    f" {', '.join(other)}. Say their names."
+                )
 
     @property
     def _lacking(self) -> dict[str, list[str]]:

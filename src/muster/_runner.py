@@ -16,6 +16,7 @@ from muster._calls import Calls
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing
+from muster._formats._labels import shown
 from muster._formats._sources import find_sources
 from muster._history import archive, birth_of, home, note
 from muster._inputs import Inputs
@@ -398,7 +399,7 @@ class _Runner:
 
     def _reason_to_stop(self, action: _actions.GiveUp | _actions.NeverSettles | _actions.Blame) -> MusterError:
         if isinstance(action, _actions.NeverSettles):
-            return ColumnsError.of(action.columns)
+            return ColumnsError.of([*map(shown, action.columns)])
         if isinstance(action, _actions.GiveUp):
             allowed = self._progress.allowed if self._progress else 0
             return TooManyBadRowsError.of(action.bad_rows, allowed=allowed, first_error=action.first_error)

@@ -105,10 +105,10 @@ class ColumnsError(UserCodeError):
 
     @classmethod
     def of(cls, columns: Sequence[str]) -> Self:
-        """Say how many there are by now, and name the last ones."""
+        """Say how many there are by now, and name the last ones, which are shown as pandas shows labels."""
         return cls(
             f"The function gives new columns each time that it is called on the same rows: there are {len(columns)} by"
-            f" now, the last of them {', '.join(map(repr, columns[-3:]))}. So there is no header that fits all rows."
+            f" now, the last of them {', '.join(columns[-3:])}. So there is no header that fits all rows."
             " Have it name columns by what the rows hold, not by chance or time, and type the command again with"
             " --fresh."
         )

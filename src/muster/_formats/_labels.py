@@ -35,6 +35,12 @@ def name_of(levels: tuple[str, ...]) -> str:
     return levels[0] if len(levels) == 1 and not levels[0].startswith(_MARK) else _MARK + json.dumps(levels)
 
 
+def shown(name: str) -> str:
+    """Show a name to people as pandas shows the label: one of several levels as a tuple."""
+    levels = _levels(name)
+    return repr(levels if len(levels) > 1 else levels[0])
+
+
 def header_rows(names: Iterable[str]) -> list[tuple[str, ...]]:
     """Give the rows of the header: one, or one for each level of the labels."""
     return list(zip_longest(*map(_levels, names), fillvalue="")) or [()]

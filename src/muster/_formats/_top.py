@@ -27,6 +27,7 @@ def top_of(
 
     ``None`` when there is no row in ``data``, or none that surely ends there though ``data`` is not the whole file.
     Names are made as pandas makes them: ``a``, ``a.1``, ``Unnamed: 2``. Without a header row they are column numbers.
+    Names that the user gives stand for themselves, where neither a header nor a row is needed to count the columns.
     Raises ``ValueError`` for a row that pandas cannot read, or that is not in the encoding, ``DataError`` where what
     the user says of the top is not so.
     """
@@ -42,6 +43,8 @@ def top_of(
             return names, start
         begin = end if isinstance(dialect.skiprows, int) else _behind_skipped(data, rows, dialect, whole=whole)
         return None if begin is None else (names, begin)
+    if whole and dialect.header_row is None and dialect.names and not any(isinstance(at, int) for at in usecols):
+        return dialect.names, len(data)
     if whole and dialect.has_preamble and data:
         raise DataError(
             f"There is no header or row behind what skiprows={dialect.skiprows} and header={dialect.header} pass over."
