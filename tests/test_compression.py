@@ -138,7 +138,10 @@ def test_what_stands_behind_gzip_data_and_is_none_is_damage_as_for_pandas(tmp_pa
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [((), "it holds 0 files (none)"), (("a.csv", "b.csv"), "it holds 2 files (a.csv, b.csv), and muster reads one")],
+    [
+        ((), "holds 0 files (none)"),
+        (("a.csv", "b.csv"), "holds 2 files (a.csv, b.csv), and muster reads an archive of one. Unpack it"),
+    ],
 )
 def test_an_archive_of_more_or_less_than_one_file_is_refused_in_words(
     tmp_path: Path, names: tuple[str, ...], said: str

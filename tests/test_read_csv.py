@@ -417,11 +417,12 @@ def test_positions_are_refused_where_files_have_different_columns_there(tmp_path
     files = [tmp_path / "one.csv", tmp_path / "two.csv"]
     files[0].write_text("a,b,c\n1,2,3\n")
     files[1].write_text("a,c\n4,5\n")
+    said: Options = {option: [1], "workers": 0}
     expected = rf"{option} names columns by position, .*one\.csv' has a, b, c where .*two\.csv' has a, c\. Say their"
     with pytest.raises(UsageError, match=expected):
-        run(lambda df: df, files, tmp_path / "out.csv", workers=0, **{option: [1]})
+        run(lambda df: df, files, tmp_path / "out.csv", **said)
     (tmp_path / "empty.csv").write_text("")
-    run(lambda df: df, [files[0], tmp_path / "empty.csv"], tmp_path / "out.csv", workers=0, **{option: [1]})
+    run(lambda df: df, [files[0], tmp_path / "empty.csv"], tmp_path / "out.csv", **said)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "title\n"])
@@ -429,4 +430,4 @@ def test_names_of_a_file_without_rows_are_the_columns_of_the_output(tmp_path: Pa
     (tmp_path / "in.csv").write_text(text)
     said: Options = {"names": ["a", "b"], "header": None, "skiprows": 1 if text.strip() else 0}
     run(lambda df: df, tmp_path / "in.csv", tmp_path / "out.csv", workers=0, dtype={"a": "str"}, **said)
-    assert (tmp_path / "out.csv").read_text() == pd.read_csv(tmp_path / "in.csv", **said).to_csv(index=False) == "a,b\n"
+    assert (tmp_path / "out.csv").read_text() == by_pandas(tmp_path / "in.csv", said).to_csv(index=False) == "a,b\n"

@@ -92,6 +92,11 @@ class _Unpacked:
             return bytes(self._stream.read(count))
         except (MusterError, MemoryError):
             raise
+        except _NotOneFileError as error:
+            raise DataError(
+                f"{self._source.name!r} holds {error}, and muster reads an archive of one. Unpack it, and name its"
+                " files or their folder as input."
+            ) from error
         except Exception as error:  # each codec has error types of its own
             said = str(error).rstrip(".")
             raise DataError(
@@ -157,6 +162,10 @@ def _xz(file: Any) -> Bytes:  # noqa: ANN401 (likewise)
     return lzma.LZMAFile(file)
 
 
+class _NotOneFileError(Exception):
+    """Say how many files an archive holds."""
+
+
 def _zip(file: Any) -> Bytes:  # noqa: ANN401 (likewise)
     """Open the one file that an archive may hold, beside folders and what macOS adds of its own."""
     import zipfile  # noqa: PLC0415 (likewise)
@@ -164,7 +173,7 @@ def _zip(file: Any) -> Bytes:  # noqa: ANN401 (likewise)
     archive = zipfile.ZipFile(file)
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if len(names) != 1:
-        raise ValueError(f"it holds {len(names)} files ({', '.join(names[:3]) or 'none'}), and muster reads one")
+        raise _NotOneFileError(f"{len(names)} files ({', '.join(names[:3]) or 'none'})")
     return cast("Bytes", archive.open(names[0]))
 
 
