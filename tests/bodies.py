@@ -3,7 +3,7 @@
 import os
 import signal
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread, Timer
 from typing import Any
 
 from muster._engines.cores import CoresEngine
@@ -62,6 +62,16 @@ class Obedient:
 
     def leave(self, status: int) -> None:
         raise SystemExit(status)
+
+    def die_while_it_answers(self, mark: str, size: int) -> bytes:
+        """Give so much that a pipe cannot hold it, and die a moment later."""
+        Path(mark).write_text(str(os.getpid()))
+        Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return bytes(size)
+
+    def run_out_of_memory_beside_a_thread_that_never_ends(self) -> None:
+        Thread(target=Event().wait).start()
+        raise MemoryError
 
     def die(self, number: int) -> None:
         os.kill(os.getpid(), number)

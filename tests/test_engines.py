@@ -385,6 +385,23 @@ def test_a_worker_killed_from_outside_loses_only_its_own(processes: Engine, tmp_
     assert ask(processes, ("echo", 1)) == [1]
 
 
+def test_a_worker_that_is_killed_in_the_middle_of_a_large_answer_is_lost_like_any_other(
+    cores: CoresEngine, tmp_path: Path
+) -> None:
+    wait_for_workers(cores, 2)
+    mark = tmp_path / "mark"
+    cores.submit(1, ("die_while_it_answers", str(mark), 10_000_000))  # which nobody reads before
+    until(lambda: mark.exists() and mark.read_text() and is_gone(int(mark.read_text())))
+    assert lost_of(events_of(cores, lost_of)) == {1: True}
+    assert ask(cores, ("echo", 1)) == [1]
+
+
+def test_a_thread_that_never_ends_does_not_hide_that_its_worker_ran_out_of_memory(processes: Engine) -> None:
+    (lost,) = ask_for_events(processes, ("run_out_of_memory_beside_a_thread_that_never_ends",))
+    assert isinstance(lost, Lost)
+    assert ask(processes, ("echo", 1)) == [1]
+
+
 def test_an_idle_worker_that_is_killed_is_replaced(processes: Engine) -> None:
     wait_for_workers(processes, 2)
     (victim,) = ask(processes, ("who",))

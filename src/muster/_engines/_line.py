@@ -67,7 +67,7 @@ class Line:
         """Take the next message. Raises ``EOFError`` when there is none any more."""
         try:
             return self._reading.recv()
-        except ConnectionError as error:
+        except OSError as error:  # also where the process died in the middle of a message
             raise EOFError from error
 
     def last_words(self) -> str:

@@ -188,9 +188,12 @@ def _namer() -> Callable[[str], object]:
 
 
 def serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Body)
-    """Answer requests from a pipe, in order, until it ends, SIGINT comes or memory runs out; return the exit status."""
+    """Answer requests from a pipe, in order, until it ends, SIGINT comes or memory runs out; return the exit status.
+
+    The pipe is closed then: what is left to be done in this process, such as to wait for its threads, may never end.
+    """
     call_it = _namer()
-    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+    with pipe, contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         pipe.send(os.getpid())
         while True:
             call_it(_IDLE)

@@ -157,7 +157,7 @@ class CoresEngine:
                 continue
             try:
                 message = worker.pipe.recv()
-            except (EOFError, ConnectionError, pickle.UnpicklingError):
+            except (EOFError, OSError, pickle.UnpicklingError):  # OSError where it died in the middle of an answer
                 events += self._bury(worker)
                 continue
             if not worker.pid:
