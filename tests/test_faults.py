@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -234,3 +235,31 @@ def test_rows_to_try_are_spread_and_take_in_both_ends() -> None:
 
 def test_what_is_no_frame_is_a_type_error() -> None:
     assert isinstance(NoFrameError(None), TypeError)
+
+
+def of_one_array(frame: Frame) -> Frame:
+    return frame.assign(late=1 if frame["n"].to_numpy() > 1 else 0)
+
+
+def test_a_function_for_one_value_is_told_so_where_single_rows_would_do(tmp_path: Path) -> None:
+    rows = many(tmp_path, bad=lambda _: False)
+    with pytest.raises(muster.UserCodeError, match=r"takes single rows.*\n.*df.apply\(of_one_array, axis=1\)"):
+        muster.run(of_one_array, rows, tmp_path / "out.csv", workers=0)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def of_one_cell(frame: Frame) -> Frame:
+    for n in frame["id"]:
+        if np.array([n, n] if n == 7 else [n]) > 1:
+            pass
+    return frame
+
+
+def test_a_row_whose_own_cell_is_ambiguous_is_rejected_alone(tmp_path: Path, orders: Path) -> None:
+    with pytest.warns(muster.RejectedRowsWarning):
+        assert muster.run(of_one_cell, orders, tmp_path / "out.csv", workers=0).bad_rows == 1
+
+
+def test_memory_that_no_row_has_enough_of_is_the_functions_fault(tmp_path: Path, orders: Path) -> None:
+    with pytest.raises(muster.UserCodeError, match="MemoryError"):
+        muster.run(lambda _: np.ones(10**15), orders, tmp_path / "out.csv", workers=0)

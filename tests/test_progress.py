@@ -290,6 +290,10 @@ def volumes_of(world: World) -> list[int]:
     return volumes
 
 
+MOST_POISON = 2
+"""More rows that kill may stand wherever one looks: then the function is to blame."""
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     batch_rows = draw(st.sampled_from([None, None, 1, 3, 4]))
@@ -305,10 +309,11 @@ def worlds(draw: st.DrawFn) -> World:
             parts.append(Part(file, row * ROW_BYTES, row * ROW_BYTES, row, 1, fault="never closed"))
     numbered = [row for part in parts if not part.fault for row in rows_of_part(part)]
     some = st.frozensets(st.sampled_from(numbered), max_size=4) if numbered else st.just(frozenset())
+    few = some.filter(lambda rows: len(rows) <= MOST_POISON)
     every = frozenset(numbered)
     others = draw(st.one_of(st.just(frozenset()), st.just(every), some, some.map(every.difference)))
     volume = draw(st.sampled_from([None, 1, 10 * ROW_BYTES]))
-    return World(tuple(parts), draw(some), draw(some), others, draw(some), draw(some), batch_rows, volume)
+    return World(tuple(parts), draw(few), draw(some), others, draw(some), draw(some), batch_rows, volume)
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from muster._failures import NoFrameError
+from muster._failures import NoFrameError, is_of_one_value
 from muster._user_code.origins import is_users
 
 _INSTEAD_OF_A_FRAME: Final = {
@@ -72,7 +72,7 @@ class _Case:
     @property
     def looks(self) -> list[Callable[[], str]]:
         names = [self._of_a_result, self._of_a_call, self._of_an_exit, self._of_a_name]
-        return [*names, self._of_a_condition, self._of_a_type]
+        return [*names, self._of_one_value, self._of_a_type]
 
     @cached_property
     def text(self) -> str:
@@ -108,10 +108,15 @@ class _Case:
     def _of_an_exit(self) -> str:
         return "It calls sys.exit: return a frame instead." if isinstance(self.error, SystemExit) else ""
 
-    def _of_a_condition(self) -> str:
-        if "truth value of a" not in self.text:
+    def _of_one_value(self) -> str:
+        if not is_of_one_value(self.error):
             return ""
-        return "A whole column is neither true nor false: choose rows by it (df[mask]), or values (np.where)."
+        name = getattr(self.function, "__name__", "f")
+        how = f"df.apply({name}, axis=1)" if name.isidentifier() else "df.apply(..., axis=1)"
+        return (
+            "It gets a batch of rows, so df['x'] is a whole column, neither true nor false and no single number: choose"
+            f" rows by it (df[mask]) or values (np.where). What is written for one row is called by {how}."
+        )
 
     # Columns that there are not
 

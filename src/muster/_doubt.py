@@ -4,10 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from muster._cuts import condemned
 from muster._model import Fault, Task
 
+_DEATH: Final = ("death",)
+_CURE_OF_DEATH: Final = (
+    "Each time it ended the process that it ran in: by os._exit, a crash in a library, its memory, or a time limit."
+    " Call it with a few rows in plain Python (python -X faulthandler shows where it crashes)."
+)
 _EVERYWHERE: Final = (0.999, 0.5, 0.25)
 """Where in what waits, from 0 to 1, rows are tried before the function is blamed: bad rows may stand together."""
+
+_FEWEST_DEATHS: Final = 3
 
 
 @dataclass(slots=True)
@@ -27,10 +35,34 @@ class Doubt:
         self.faults.append(fault)
         return self.dismiss() if fault.sort != self.faults[0].sort else []
 
+    def hold_death(self, row: Task, reason: str, *, deaths: int) -> list[Task]:
+        """Keep a row that kills every worker; give back what is to be done after all."""
+        fault = Fault("", _DEATH, reason, "", _CURE_OF_DEATH, rows=1, fewest=_FEWEST_DEATHS)
+        return self.hold(condemned(row, reason, deaths=deaths), fault)
+
+    def put_off(self, tasks: Iterable[Task]) -> None:
+        """Keep tasks out of which rows are tried first."""
+        self._held += tasks
+
+    @property
+    def is_asking(self) -> bool:
+        """Tell whether tasks are kept until it is known whether a row by itself can be done."""
+        return bool(self._held)
+
+    @property
+    def is_about_deaths(self) -> bool:
+        """Tell whether it is the deaths of workers that are doubtful."""
+        return bool(self.faults) and self.faults[0].sort == _DEATH
+
     def dismiss(self) -> list[Task]:
         """Know that the function can do some row: what failed as a whole is to be done row by row."""
         self.is_open = False
         held, self._held, self.faults = self._held, [], []
+        return held
+
+    def let_go(self) -> list[Task]:
+        """Give back what was put off, where what was tried of it was neither good nor a fault."""
+        held, self._held = self._held, []
         return held
 
     def places(self, waiting: Iterable[int]) -> list[int]:

@@ -10,6 +10,12 @@ from muster._user_code.origins import is_users, user_traceback
 _VARIABLE: Final = re.compile(r"""'[^']*'|"[^"]*"|\b[+-]?\d[\w.+-]*""")
 """What differs from row to row in an error: quoted text, and numbers."""
 
+_IS_OF_ONE_VALUE: Final = re.compile(
+    r"truth value of (a|an array)\b|can only convert an array of size 1|only (length-1|0-dimensional) arrays can be"
+    r"|cannot convert the series to|setting an array element with a sequence"
+)
+"""What is said where a function that is written for one value gets a column of them."""
+
 _TRIES: Final = 32
 """How many rows of a task are tried before they count as all of them; of fewer, each one is."""
 
@@ -39,7 +45,7 @@ def said(error: BaseException) -> str:
     """Write an error on one line, or several where its text has them."""
     name = "TypeError" if isinstance(error, NoFrameError) else type(error).__name__
     try:
-        return f"{name}: {error}"
+        return f"{name}: {error}".removesuffix(": ")
     except Exception:  # noqa: BLE001 (even an error's own text may raise)
         return name
 
@@ -67,6 +73,11 @@ def _line(trace: TracebackType | None) -> str:
             line = f"{name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return line
+
+
+def is_of_one_value(error: BaseException) -> bool:
+    """Tell whether an error may come of several values where a function is written for one."""
+    return isinstance(error, TypeError | ValueError) and _IS_OF_ONE_VALUE.search(said(error)) is not None
 
 
 def most_tries(error: BaseException, *, bad_rows_left: int) -> int:

@@ -288,6 +288,8 @@ class Fault:
     """How many were tried, each by itself."""
     fewest: int = 1
     """Of how many it must be so before the function is to blame."""
+    is_of_batches: bool = False
+    """It is rows together that the function fails on: it takes each by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def start(pipeline: Pipeline, *, watch: Watch, remark: Callable[[str], None], **
     if pipeline.remarks and chosen.batch_rows is None:
         remark(warning_of(" | ".join(step.name for step in pipeline.steps), pipeline.remarks))
     with a_run():
-        return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch)
+        return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch, remark=remark)
 
 
 def _chosen(pipeline: Pipeline, options: dict[str, Any]) -> Options:

@@ -25,8 +25,9 @@ from muster._actions import (
     Widen,
 )
 from muster._allowance import Allowance
+from muster._cuts import condemned, halves, last_row, some_rows, task_of
 from muster._doubt import Doubt
-from muster._model import Outcome, Part, Task
+from muster._model import Outcome, Part, Schema, Task
 from muster._repeats import Repeats
 from muster._schema import Union
 from muster._stretches import continues, stretch
@@ -106,7 +107,9 @@ class Progress:
     @property
     def is_done(self) -> bool:
         """Tell whether every part is settled and no more will come."""
-        return self.is_complete and not (self._waiting or self._again or self._running or self._repeats)
+        return self.is_complete and not (
+            self._waiting or self._again or self._running or self._repeats or self._doubt.is_asking
+        )
 
     @property
     def parts(self) -> int:
@@ -131,6 +134,11 @@ class Progress:
     def columns(self) -> tuple[str, ...] | None:
         """Name the columns of the output, as far as results have told them."""
         return None if self._union.schema is None else self._union.schema.columns
+
+    @property
+    def schema(self) -> Schema | None:
+        """Say what all results look like, as far as they have told."""
+        return self._union.schema
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -203,7 +211,7 @@ class Progress:
         reached = part.row
         for lo, hi in [*covered, (part.row + part.rows, 0)]:
             if lo > reached:
-                self._again.append(self._task(index, index + 1, lo=reached, hi=lo))
+                self._again.append(self._task(index, index + 1, rows=(reached, lo)))
             reached = hi
 
     def submit(self, *, idle: int, ahead: int) -> list[Action]:
@@ -221,6 +229,8 @@ class Progress:
             idle -= 1
         if self._doubt.faults:
             return actions + self._ask_elsewhere(idle)
+        if not (self._running or self._again):
+            self._again.extend(self._doubt.let_go())
         plenty = self.workers * _SPARE_ROUNDS * self._task_weight()
         if not self._rate:  # nobody knows yet how long a task takes
             ahead = 0
@@ -236,12 +246,16 @@ class Progress:
         while idle and places:
             index = places.pop()
             self._take_out(index)
-            actions.append(self._start(self._task(index, index + 1)))
+            task = self._task(index, index + 1)
+            if self._doubt.is_about_deaths and not task.condemned:
+                (task,) = self._apart(task, last_row(self._parts, task))
+            actions.append(self._start(task))
             idle -= 1
         if not (places or self._running or self._again) and (self._waiting or self.is_complete):
             if (fault := self._doubt.verdict) is not None:
                 return [Blame(fault)]
             self._again.extend(self._doubt.dismiss())
+            return actions + self.submit(idle=idle, ahead=0)
         return actions
 
     def _take_out(self, index: int) -> None:
@@ -290,23 +304,8 @@ class Progress:
             and self._volumes[index] == self._volumes[index - 1]
         )
 
-    def _task(self, first: int, last: int, *, lo: int | None = None, hi: int | None = None) -> Task:
-        start, end = self._parts[first], self._parts[last - 1]
-        stop_row = end.row + end.rows
-        return Task(
-            number=0,
-            first=first,
-            last=last,
-            file=start.file,
-            start=start.start,
-            stop=end.stop,
-            row=start.row,
-            rows=stop_row - start.row,
-            lo=start.row if lo is None else lo,
-            hi=stop_row if hi is None else hi,
-            spool=start.spool,
-            condemned=start.fault,
-        )
+    def _task(self, first: int, last: int, *, rows: tuple[int, int] | None = None) -> Task:
+        return task_of(self._parts, first, last, rows=rows)
 
     def done(self, number: int, outcome: Outcome, *, machine: str = "") -> list[Action]:
         """Take an outcome: keep it, do it again under what is now expected, or stop for what it says."""
@@ -428,34 +427,41 @@ class Progress:
                 self._again.append(task)
                 return []
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
-        halves = self._halves(task)
+        both = halves(self._parts, task, batch_rows=self._batch_rows)
         if task.condemned:
             self._again.append(replace(task, dies_unread=deaths >= _DEATHS_OF_READING))
         elif not self._suspects.is_to_blame(key, machine) or deaths < (
-            _DEATHS_BEFORE_HALVING if halves else _DEATHS_BEFORE_REJECTING
+            _DEATHS_BEFORE_HALVING if both else _DEATHS_BEFORE_REJECTING
         ):
             self._again.append(task)
-        elif halves:
-            for half in halves:
+        elif self._doubt.is_open and not self._batch_rows:
+            self._doubt_for(task, reason)
+        elif both:
+            for half in both:
                 self._deaths[_name(half)] = 1
                 self._suspects.inherit(key, _name(half))
-            self._again.extendleft(reversed(halves))
+            self._again.extendleft(reversed(both))
         else:
-            self._again.append(replace(task, condemned=f"{reason} ({deaths} times)"))
+            self._again.append(condemned(task, reason, deaths=deaths))
         return []
 
-    def _halves(self, task: Task) -> list[Task]:
-        if task.last - task.first > 1:
-            middle = (task.first + task.last) // 2
-            return [self._task(task.first, middle), self._task(middle, task.last)]
-        rows = task.hi - task.lo
-        middle = task.lo + rows // 2
-        if self._batch_rows and rows > self._batch_rows:
-            middle = max(middle - middle % self._batch_rows, task.lo - task.lo % self._batch_rows + self._batch_rows)
-        if rows <= 1:
-            return []
-        ends = (task.lo, middle), (middle, task.hi)
-        return [self._task(task.first, task.last, lo=lo, hi=hi) for lo, hi in ends]
+    def _doubt_for(self, task: Task, reason: str) -> None:
+        """Know that a task kills workers while no row is known to be good: try single rows of it, before any other."""
+        if task.hi - task.lo <= 1:
+            self._again.extend(self._doubt.hold_death(task, reason, deaths=self._deaths[_name(task)]))
+        elif self._doubt.is_asking:
+            self._doubt.put_off([task])
+        else:
+            self._again.extendleft(self._apart(task, some_rows(self._parts, task)))
+
+    def _apart(self, task: Task, cut: tuple[list[Task], list[Task]]) -> list[Task]:
+        """Put off what is left of a task; for all of it, one death more is proof."""
+        rows, left = cut
+        self._doubt.put_off(left)
+        for one in (*rows, *left):
+            self._deaths[_name(one)] = 1
+            self._suspects.inherit(_name(task), _name(one))
+        return rows
 
 
 def _name(task: Task) -> tuple[int, int, int]:

@@ -16,8 +16,8 @@ from muster._calls import Calls
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing
-from muster._formats._labels import shown
 from muster._formats._sources import find_sources
+from muster._hindsight import Hindsight
 from muster._history import archive, birth_of, home, note
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
@@ -27,8 +27,9 @@ from muster._output import Work
 from muster._past import Kept, Past
 from muster._prepare import Preparation
 from muster._progress import Progress
+from muster._stopping import reason_to_stop
 from muster._user_code.data_files import DataFiles
-from muster.errors import ColumnsError, EngineError, MusterError, ResumeError, TooManyBadRowsError, UserCodeError
+from muster.errors import EngineError, ResumeError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -43,14 +44,20 @@ MakeEngine = Callable[[int], Engine]
 
 
 def run(
-    job: Job, *, watch: Watch, make_engine: MakeEngine = engine_of_this_computer, access: "Access | None" = None
+    job: Job,
+    *,
+    watch: Watch,
+    remark: Callable[[str], None] = lambda _: None,
+    make_engine: MakeEngine = engine_of_this_computer,
+    access: "Access | None" = None,
 ) -> Result:
     """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt.
 
-    ``access`` is to a cluster that is there; without it the job's options say whether one is borrowed or called up.
+    ``remark`` is told, once all is done, what the user should know of the results. ``access`` is to a cluster that is
+    there; without it the job's options say whether one is borrowed or called up.
     """
     try:
-        runner = _Runner(job, watch)
+        runner = _Runner(job, watch, remark)
         options = job.options
         if access is not None or (options.cluster is None and options.machines is None):
             return runner.run(make_engine, access)
@@ -69,14 +76,16 @@ def run(
 
 
 class _Runner:
-    def __init__(self, job: Job, watch: Watch) -> None:
+    def __init__(self, job: Job, watch: Watch, remark: Callable[[str], None]) -> None:
         self._began = time.monotonic()
         self._began_at = round(time.time(), 3)
         self._folder = Path.cwd()
         self._job = job
         self._watch = watch
+        self._remark = remark
         self._last = Snapshot("starting")
         self._progress: Progress | None = None
+        self._hindsight = Hindsight()
         self._rows_total: int | None = None
         self._phase = "starting"
         notes: list[str] = []
@@ -180,8 +189,7 @@ class _Runner:
                     self._phase, note=f"not as this program imported it, as its file was written since: {outdated}"
                 )
             if (changes := self._prepared.accepted).texts:
-                told = {"changes": changes.texts, "files": changes.files, "job": self._prepared.fingerprint}
-                self._write("accepted", **told)
+                self._write("accepted", changes=changes.texts, files=changes.files, job=self._prepared.fingerprint)
                 self._say(self._phase, note=f"going on although this has changed: {'; '.join(changes.texts)}")
             self._files = self._data_files(past)
             with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
@@ -290,6 +298,7 @@ class _Runner:
             unit_bytes=unit,
         )
         self._progress.work_on(self._observer.at_work)
+        self._hindsight = Hindsight(self._job.options.batch_rows)
         self._observer.calls.clear()
         return self._progress
 
@@ -329,6 +338,7 @@ class _Runner:
         progress.add_parts(parts)
         found = [outcome for (at, _), outcome in sorted(kept.items()) if first <= at < progress.parts]
         self._resumed += found
+        self._hindsight.take(*found)
         self._act(progress.restore(found))
         if found:
             self._finish.tidy()
@@ -380,6 +390,7 @@ class _Runner:
                     self._pass_on(action)
                 case _actions.Keep(outcome):
                     self._has_kept = True
+                    self._hindsight.take(outcome)
                     self._finish.note(outcome)
                     self._write("kept", worker=self._answering, **as_fields(outcome))
                 case _actions.Drop(outcome):
@@ -394,19 +405,9 @@ class _Runner:
                 case _actions.Widen(outcome):
                     return outcome
                 case _actions.GiveUp() | _actions.NeverSettles() | _actions.Blame():
-                    raise self._reason_to_stop(action)
+                    allowed = self._progress.allowed if self._progress else 0
+                    raise reason_to_stop(action, steps=self._job.steps, allowed=allowed)
         return None
-
-    def _reason_to_stop(self, action: _actions.GiveUp | _actions.NeverSettles | _actions.Blame) -> MusterError:
-        if isinstance(action, _actions.NeverSettles):
-            return ColumnsError.of([*map(shown, action.columns)])
-        if isinstance(action, _actions.GiveUp):
-            allowed = self._progress.allowed if self._progress else 0
-            return TooManyBadRowsError.of(action.bad_rows, allowed=allowed, first_error=action.first_error)
-        fault = action.fault
-        return UserCodeError.on_every_row(
-            fault.step, rows=fault.rows, error=fault.error, cure=fault.cure, details=fault.traceback
-        )
 
     def _pass_on(self, action: _actions.Submit | _actions.PutAside) -> None:
         """Have the engine do what it shall."""
@@ -422,8 +423,7 @@ class _Runner:
         if regrown := self._finish.make_way(outcome):
             self._write("regrown", **dataclasses.asdict(regrown))
             self._brief()
-        columns = self._progress.columns if self._progress else None
-        place = self._finish.append(outcome, columns)
+        place = self._finish.append(outcome, self._progress.columns if self._progress else None)
         if place is not None and outcome.output is not None:
             self._write("moved", name=outcome.output.name, file=place.file, offset=place.offset)
             (self.work.parts / outcome.output.name).unlink(missing_ok=True)
@@ -466,7 +466,6 @@ class _Runner:
         outcomes = self._finish.end(progress.outcomes, desk.ask, progress.volume_of)
         rows_in, seconds = sum(outcome.rows_in for outcome in outcomes), time.monotonic() - self._began
         is_here = self._engine is self._home  # whose workers all take part, for as long as the run takes
-        has_rejects = any(outcome.rejects for outcome in outcomes)
         result = Result(
             rows_in=rows_in,
             rows_out=sum(outcome.rows_out for outcome in outcomes),
@@ -478,10 +477,13 @@ class _Runner:
             seconds=round(seconds, 3),
             rows_per_second=round((rows_in - sum(outcome.rows_in for outcome in self._resumed)) / seconds, 1),
             output=self._job.output,
-            rejects=self.work.rejects if has_rejects else None,
+            rejects=self.work.rejects if any(outcome.rejects for outcome in outcomes) else None,
             cost=round(self._observer.dollars, 4),
         )
         self._observer.tell(progress, rows_total=self._rows_total)
+        for text in self._hindsight.remarks(progress.schema):
+            self._write("told", text=text)
+            self._remark(text)
         self._write("finished", result=dataclasses.asdict(result), published=self.work.visible())
         self._say(self._phase)
         return result

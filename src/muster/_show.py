@@ -25,6 +25,9 @@ class Shown(Protocol):
     def watch(self, snapshot: Snapshot) -> None:
         """Take note."""
 
+    def remark(self, text: str) -> None:
+        """Say something that the user should know of the function."""
+
     def finish(self, result: Result) -> None:
         """Say how it ended."""
 
@@ -52,6 +55,9 @@ class _Nothing:
         self._stream = stream
 
     def watch(self, snapshot: Snapshot) -> None:
+        pass
+
+    def remark(self, text: str) -> None:
         pass
 
     def finish(self, result: Result) -> None:
@@ -84,6 +90,9 @@ class _Lines:
             self._say(snapshot.note)
         elif time.monotonic() - self._said >= _LINE_EVERY:
             self._say(_status(snapshot) if snapshot.phase == "working" else snapshot.phase)
+
+    def remark(self, text: str) -> None:
+        self._say(text)
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()
@@ -133,7 +142,7 @@ class _Bar:
     def watch(self, snapshot: Snapshot) -> None:
         self._last = snapshot
         if snapshot.note:
-            self._live.console.print(f"muster: {snapshot.note}", markup=False)
+            self.remark(snapshot.note)
         self._bar.update(
             self._task,
             completed=snapshot.rows_done,
@@ -141,6 +150,9 @@ class _Bar:
             phase=snapshot.phase,
             description=_status(snapshot) if snapshot.phase == "working" else "",
         )
+
+    def remark(self, text: str) -> None:
+        self._live.console.print(f"muster: {text}", markup=False)
 
     def finish(self, result: Result) -> None:
         self._live.stop()

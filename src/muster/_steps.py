@@ -8,7 +8,17 @@ from typing import Any, Final
 
 import pandas as pd
 
-from muster._failures import NoFrameError, check_frame, masked, most_tries, said, sort_of, spread, traced
+from muster._failures import (
+    NoFrameError,
+    check_frame,
+    is_of_one_value,
+    masked,
+    most_tries,
+    said,
+    sort_of,
+    spread,
+    traced,
+)
 from muster._formats import _rows
 from muster._formats._results import Reply, reply_of
 from muster._formats._tables import from_result
@@ -23,6 +33,9 @@ _EXAMPLE_LENGTH: Final = 2000
 _MOST_REASONS: Final = 20
 _FEWEST_TO_BLAME: Final = 2
 """One row that fails is no evidence, unless what came back is no frame: nothing in a row explains that."""
+
+_PAIRS: Final = 4
+"""How many neighbours are tried together, where a function may be written for single rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +109,36 @@ class Steps:
     def fault(self, rows: _rows.Rows, batch: _rows.Rows) -> Fault | None:
         """Tell how the function fails on all rows, where it does: on a batch as on single rows from all over."""
         failure = self._tried[_ends(batch)] = self._attempt(batch)
-        if not isinstance(failure, _Failure) or isinstance(failure.error, MemoryError):
+        if not isinstance(failure, _Failure):
             return None
-        step, error, sort = failure.step, failure.error, sort_of(failure.step, failure.error)
+        error, sort = failure.error, sort_of(failure.step, failure.error)
         places = spread(len(rows.numbers), most=most_tries(error, bad_rows_left=self.bad_rows_left))
-        if not all(
-            self._fails_so(_rows.Rows(rows.table[at : at + 1], rows.numbers[at : at + 1]), sort) for at in places
-        ):
-            return None
         fewest = 1 if isinstance(error, NoFrameError) else _FEWEST_TO_BLAME
-        return Fault(step, sort, said(error), traced(error), self._cure(failure), len(places), fewest)
+        is_of_batches = False
+        if not all(self._fails_so(_some(rows, at), sort) for at in places):
+            is_of_batches = is_of_one_value(error) and self._takes_single_rows_only(rows, sort)
+            if not is_of_batches:
+                return None
+        cure = self._cure(failure)
+        return Fault(failure.step, sort, said(error), traced(error), cure, len(places), fewest, is_of_batches)
+
+    def _takes_single_rows_only(self, rows: _rows.Rows, sort: tuple[str, ...]) -> bool:
+        """Tell whether rows that fail by twos, from all over, are good one by one: then none of them is to blame."""
+        pairs = [at for at in spread(len(rows.numbers) - 1, most=_PAIRS) if at >= 0]
+        return bool(pairs) and all(
+            self._fails_so(_some(rows, at, count=2), sort)
+            and not any(isinstance(self._try(_some(rows, one)), _Failure) for one in (at, at + 1))
+            for at in pairs
+        )
 
     def _fails_so(self, row: _rows.Rows, sort: tuple[str, ...]) -> bool:
         """Tell whether a row by itself fails like that; what comes of it is remembered."""
-        result = self._tried[_ends(row)] = self._attempt(row)
+        result = self._try(row)
         return isinstance(result, _Failure) and sort_of(result.step, result.error) == sort
+
+    def _try(self, rows: _rows.Rows) -> _Success | _Failure:
+        result = self._tried[_ends(rows)] = self._attempt(rows)
+        return result
 
     def _cure(self, failure: _Failure) -> str:
         from muster._cures import cure_of  # noqa: PLC0415 (only where a function fails on every row)
@@ -193,10 +221,17 @@ class Steps:
             if self.memory.is_not_of_the_rows:
                 raise
             return _Failure(step, error, given)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever the function raises costs its rows, not the run)
+        except BaseException as error:
+            if self._is_from_outside(error):
+                raise
             return _Failure(step, error, given)
         self.memory.has_called = True
         return _Success(reply, tuple(counts))
+
+    def _is_from_outside(self, error: BaseException) -> bool:
+        """Tell whether it is whoever stops the run that raises, not the function; in a worker, muster alone does so."""
+        is_of_muster = type(error).__module__.startswith("muster.") and not isinstance(error, Exception)
+        return is_of_muster or (isinstance(error, KeyboardInterrupt) and not self.memory.is_replaceable)
 
     def _begin(self, rows: _rows.Rows) -> None:
         """Load all steps, and have random numbers begin with those that belong to these rows."""
@@ -272,6 +307,10 @@ def reasons(bad: Iterable[BadRow]) -> tuple[Reason, ...]:
     rest = groups[_MOST_REASONS:]
     other = [Reason("", OTHER_REASONS, sum(reason.rows for reason in rest), rest[0].example)] if rest else []
     return (*groups[:_MOST_REASONS], *other)
+
+
+def _some(rows: _rows.Rows, at: int, *, count: int = 1) -> _rows.Rows:
+    return _rows.Rows(rows.table[at : at + count], rows.numbers[at : at + count])
 
 
 def _ends(rows: _rows.Rows) -> tuple[int, int]:

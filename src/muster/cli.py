@@ -210,9 +210,7 @@ def _run(parsed: argparse.Namespace) -> int:
             parsed.run_id = snapshot.run
             shown.watch(with_page(snapshot))
 
-        result = _pipeline.start(
-            pipeline, watch=watch, remark=lambda text: shown.watch(Snapshot("starting", note=text))
-        )
+        result = _pipeline.start(pipeline, watch=watch, remark=shown.remark)
         shown.finish(result)
     if parsed.json:
         _print_result(result, after_a_line=parsed.workers != 0)

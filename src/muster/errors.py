@@ -87,6 +87,15 @@ class UserCodeError(MusterError):
         )
 
     @classmethod
+    def on_several_rows(cls, step: str, *, error: str, cure: str, details: str) -> Self:
+        """Say that a function takes single rows only, and what would mend that."""
+        return cls(
+            f"{step!r} takes single rows, and fails wherever it gets several at once: {error}\n{cure}"
+            f"{' ' if cure else ''}Nothing was written. Mend the function, then type the same command again.",
+            details,
+        )
+
+    @classmethod
     def on_a_batch(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:
         """Say that a function fails on a batch that it was to be checked with."""
         return cls(

@@ -149,7 +149,7 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mm
         control.close()
         kill_when_over(page)
         _die_with(parent)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # it interrupts a call when the run is stopped
+        signal.signal(signal.SIGINT, _interrupt)  # it interrupts a call when the run is stopped
         pipe = Connection(descriptor)
         os.register_at_fork(after_in_child=pipe.close)  # a child that held it would hide a worker's death
         body = make_body()
@@ -177,6 +177,14 @@ def _adopt_orphans() -> None:
     """Become the parent of what workers leave behind, on Linux: a process 1 that is no init would keep it for ever."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run is stopped; what the user's function raises itself is a plain ``KeyboardInterrupt``."""
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    raise Interrupted
 
 
 def _namer() -> Callable[[str], object]:

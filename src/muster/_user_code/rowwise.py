@@ -6,6 +6,7 @@ function that is applied to each row do not. What cannot be followed is not rema
 
 import ast
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,125 +18,22 @@ from muster._model import Target
 
 _FRAME: Final = "frame"
 _COLUMN: Final = "column"
-_ROWS: Final = "rows by place"
-_MIXING: Final = frozenset(
-    [
-        "mean",
-        "std",
-        "var",
-        "sem",
-        "median",
-        "mode",
-        "sum",
-        "prod",
-        "product",
-        "min",
-        "max",
-        "quantile",
-        "skew",
-        "kurt",
-        "describe",
-        "corr",
-        "cov",
-        "rank",
-        "groupby",
-        "shift",
-        "diff",
-        "pct_change",
-        "cumsum",
-        "cumprod",
-        "cummax",
-        "cummin",
-        "rolling",
-        "expanding",
-        "ewm",
-        "resample",
-        "sort_values",
-        "nlargest",
-        "nsmallest",
-        "drop_duplicates",
-        "duplicated",
-        "value_counts",
-        "nunique",
-        "unique",
-        "factorize",
-        "interpolate",
-        "ffill",
-        "bfill",
-        "pad",
-        "backfill",
-        "sample",
-        "head",
-        "tail",
-        "pivot",
-        "pivot_table",
-        "melt",
-        "unstack",
-        "agg",
-        "aggregate",
-        "idxmin",
-        "idxmax",
-        "argmin",
-        "argmax",
-        "argsort",
-        "sort",
-        "get_dummies",
-        "ptp",
-        "cut",
-    ]
+_MIXING: Final = re.compile(
+    "mean|std|var|sem|median|mode|sum|prod|product|min|max|quantile|skew|kurt|describe|corr|cov|rank|groupby|"
+    "shift|diff|pct_change|cumsum|cumprod|cummax|cummin|rolling|expanding|ewm|resample|sort_values|nlargest|"
+    "nsmallest|drop_duplicates|duplicated|value_counts|nunique|unique|factorize|interpolate|ffill|bfill|pad|"
+    "backfill|sample|head|tail|pivot|pivot_table|melt|unstack|agg|aggregate|idxmin|idxmax|argmin|argmax|argsort|"
+    "sort|get_dummies|ptp|cut"
 )
-_MIXING_CALLS: Final = frozenset(
-    [
-        "get_dummies",
-        "qcut",
-        "factorize",
-        "pivot_table",
-        "crosstab",
-        "melt",
-        "mean",
-        "average",
-        "std",
-        "var",
-        "median",
-        "nanmean",
-        "nanstd",
-        "nanmedian",
-        "percentile",
-        "nanpercentile",
-        "quantile",
-        "cumsum",
-        "cumprod",
-        "diff",
-        "sort",
-        "argsort",
-        "unique",
-        "amax",
-        "amin",
-        "zscore",
-        "rankdata",
-    ]
+_MIXING_CALLS: Final = re.compile(
+    "get_dummies|qcut|factorize|pivot_table|crosstab|melt|mean|average|std|var|median|nanmean|nanstd|nanmedian|"
+    "percentile|nanpercentile|quantile|cumsum|cumprod|diff|sort|argsort|unique|amax|amin|zscore|rankdata"
 )
+_STILL_ROWS: Final = re.compile("sort_values|drop_duplicates|ffill|bfill|shift|diff")
 _LIBRARIES: Final = frozenset({"pd", "pandas", "np", "numpy", "stats", "scipy"})
 _FITTING: Final = frozenset({"fit", "fit_transform", "fit_predict"})
 _ACCESSORS: Final = frozenset({"str", "dt", "cat"})
-_NO_COLUMNS: Final = frozenset(
-    {
-        "loc",
-        "iloc",
-        "at",
-        "iat",
-        "T",
-        "shape",
-        "columns",
-        "dtypes",
-        "index",
-        "attrs",
-        "empty",
-        "size",
-        "ndim",
-        "iterrows",
-    }
-)
+_NO_COLUMNS: Final = re.compile("loc|iloc|at|iat|T|shape|columns|dtypes|index|attrs|empty|size|ndim|iterrows")
 _SAYING: Final = frozenset({"print", "debug", "info", "warning", "log"})
 _MOST: Final = 3
 _EXCERPT: Final = 70
@@ -265,7 +163,7 @@ class _Look(ast.NodeVisitor):
         if isinstance(node.value, ast.Attribute) and node.value.attr == "iloc" and self._kind(node.value.value):
             first = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
             if isinstance(first, ast.Constant | ast.UnaryOp) or (
-                isinstance(first, ast.Slice) and (first.lower or first.upper or first.step)
+                isinstance(first, ast.Slice) and (first.lower or first.upper or first.step) and not _is_empty(first)
             ):
                 self._note(node, "iloc")
         self.generic_visit(node)
@@ -289,11 +187,11 @@ class _Look(ast.NodeVisitor):
             return
         library = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") in _LIBRARIES
         if (
-            (owner and name in _MIXING)
+            (owner and _MIXING.fullmatch(name))
             or (owner and name == "fillna" and any(keyword.arg == "method" for keyword in node.keywords))
             or (owner == _FRAME and first == _FRAME and name in {"merge", "join"})
             or (name in _FITTING and first)
-            or (library and first and name in _MIXING_CALLS)
+            or (library and first and _MIXING_CALLS.fullmatch(name))
             or (library and first and name == "cut" and _has_counted_bins(node))
             or (name == "get_dummies" and self._is_accessor(node.func))
         ):
@@ -321,7 +219,7 @@ class _Look(ast.NodeVisitor):
             case ast.Attribute(value=value, attr="values"):
                 return self._kind(value)
             case ast.Attribute(value=value, attr=attribute):
-                is_column = self._kind(value) == _FRAME and attribute not in _NO_COLUMNS
+                is_column = self._kind(value) == _FRAME and not _NO_COLUMNS.fullmatch(attribute)
                 return _COLUMN if is_column else None
             case ast.BinOp(left=left, right=right):
                 return self._kind(left) or self._kind(right)
@@ -334,8 +232,8 @@ class _Look(ast.NodeVisitor):
             ):
                 return self._kind(value)
             case ast.Call(func=ast.Attribute(value=value, attr=name)) if self._kind(value):
-                is_mixed = name in _MIXING - {"sort_values", "drop_duplicates", "ffill", "bfill", "shift", "diff"}
-                return None if is_mixed or name in _NO_COLUMNS else self._kind(value)
+                is_other = _MIXING.fullmatch(name) and not _STILL_ROWS.fullmatch(name)
+                return None if is_other or _NO_COLUMNS.fullmatch(name) else self._kind(value)
             case ast.Call(func=ast.Attribute(value=ast.Name(id=library)), args=[first, *_]) if library in _LIBRARIES:
                 return self._kind(first)
             case ast.Call(func=ast.Name(), args=[first, *_]) if self._kind(first) == _FRAME:
@@ -364,6 +262,11 @@ def _is_along_the_row(node: ast.Call, *, is_frame: bool) -> bool:
     ):
         axes = node.args[:1]
     return any(isinstance(axis, ast.Constant) and axis.value in {1, "columns"} for axis in axes)
+
+
+def _is_empty(part: ast.Slice) -> bool:
+    """Tell whether a slice is ``[:0]``, which no row is in."""
+    return isinstance(part.upper, ast.Constant) and part.upper.value == 0
 
 
 def _has_counted_bins(node: ast.Call) -> bool:

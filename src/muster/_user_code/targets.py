@@ -202,7 +202,8 @@ def _made(target: Target, finds: Callable[[Target], object]) -> Callable[[Any], 
         raise _unloadable(target, error) from error
     if not callable(function):
         raise UsageError(
-            f"{target.name!r} makes {type(function).__name__} objects, which cannot be called: no __call__."
+            f"{target.name!r} makes {type(function).__name__} objects, which cannot be called. Give the class"
+            " a method __call__(self, df), or name a function."
         )
     return typing.cast("Callable[[Any], object]", function)
 

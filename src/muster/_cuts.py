@@ -1,0 +1,82 @@
+"""Tasks made of parts, and cut into smaller ones: pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from muster._model import Part, Task
+
+
+def task_of(parts: Sequence[Part], first: int, last: int, *, rows: tuple[int, int] | None = None) -> Task:
+    """Make a task of the parts from ``first`` to ``last``, or of some of their rows."""
+    start, end = parts[first], parts[last - 1]
+    stop_row = end.row + end.rows
+    lo, hi = rows or (start.row, stop_row)
+    return Task(
+        number=0,
+        first=first,
+        last=last,
+        file=start.file,
+        start=start.start,
+        stop=end.stop,
+        row=start.row,
+        rows=stop_row - start.row,
+        lo=lo,
+        hi=hi,
+        spool=start.spool,
+        condemned=start.fault,
+    )
+
+
+def condemned(task: Task, reason: str, *, deaths: int) -> Task:
+    """Make the task that rejects a row that kills workers."""
+    return replace(task, condemned=f"{reason} ({deaths} times)")
+
+
+def halves(parts: Sequence[Part], task: Task, *, batch_rows: int | None) -> list[Task]:
+    """Cut a task into two, between parts or else between batches or rows; a single row gives none."""
+    if task.last - task.first > 1:
+        middle = (task.first + task.last) // 2
+        return [task_of(parts, task.first, middle), task_of(parts, middle, task.last)]
+    rows = task.hi - task.lo
+    middle = task.lo + rows // 2
+    if batch_rows and rows > batch_rows:
+        middle = max(middle - middle % batch_rows, task.lo - task.lo % batch_rows + batch_rows)
+    return [] if rows <= 1 else _cut(parts, task, [(task.lo, middle), (middle, task.hi)])
+
+
+def last_row(parts: Sequence[Part], task: Task) -> tuple[list[Task], list[Task]]:
+    """Take the last row out of a task of one part; give that, and what is left."""
+    return _taken_out(parts, task, [task.hi - 1])
+
+
+def some_rows(parts: Sequence[Part], task: Task) -> tuple[list[Task], list[Task]]:
+    """Take three rows out of a task, each by itself, from its ends and its middle; give them, and what is left."""
+    if task.last - task.first == 1:
+        return _taken_out(parts, task, _ends_and_middle(task.lo, task.hi))
+    places = _ends_and_middle(task.first, task.last)
+    rows, left = [], [task_of(parts, *one) for one in _between(task.first, places, task.last)]
+    for at, index in enumerate(places):
+        part = task_of(parts, index, index + 1)
+        single, others = _taken_out(parts, part, [part.hi - 1 if at else part.lo])
+        rows += single
+        left += others
+    return rows, left
+
+
+def _taken_out(parts: Sequence[Part], task: Task, rows: Sequence[int]) -> tuple[list[Task], list[Task]]:
+    single = _cut(parts, task, ((row, row + 1) for row in rows))
+    return single, _cut(parts, task, _between(task.lo, rows, task.hi))
+
+
+def _cut(parts: Sequence[Part], task: Task, stretches: Iterable[tuple[int, int]]) -> list[Task]:
+    return [task_of(parts, task.first, task.last, rows=rows) for rows in stretches]
+
+
+def _ends_and_middle(first: int, end: int) -> list[int]:
+    return sorted({first, (first + end) // 2, end - 1})
+
+
+def _between(first: int, places: Sequence[int], end: int) -> list[tuple[int, int]]:
+    """List the stretches that are left when some places are taken out."""
+    return [(one + 1, other) for one, other in pairwise([first - 1, *places, end]) if one + 1 < other]
