@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from muster.errors import DataError
 
-from . import _cells, _numbers
+from . import _cells, _hollow, _numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,7 @@ def column_of(series: "pd.Series[Any]", name: str, *, holder: str) -> pa.Array:
     if _cells.is_category(series):
         return _categories(series, name, holder)
     array = (_objects if series.dtype == object else _typed)(series, name, holder)
+    array = _hollow.filled(array) if holder == "parquet" else array
     if not can_hold(array.type, holder):
         _refuse(name, holder, _farthest(series))
     return array

@@ -11,6 +11,7 @@ from muster.errors import DataError
 
 from ._dtypes import DTYPE, described
 from ._dtypes import united as united_dtypes
+from ._hollow import emptied
 from ._numbers import is_exact, is_number, wider
 from ._results import Reply
 
@@ -46,7 +47,7 @@ def shared(schemas: Sequence[pa.Schema]) -> pa.Schema:
     Raises ``DataError`` where a column holds what one Parquet column cannot.
     """
     united = _united(schemas)
-    return described(pa.schema([field.with_type(_as_in_pandas(field)) for field in united]))
+    return described(pa.schema([field.with_type(_in_the_output(field)) for field in united]))
 
 
 def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -140,6 +141,16 @@ def _sort(kind: pa.DataType) -> str:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "texts"
     return "bytes" if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
+
+
+def _in_the_output(field: pa.Field) -> pa.DataType:
+    kind = emptied(_as_in_pandas(field))
+    if kind is None:
+        raise DataError(
+            f"Column {field.name!r} of the results holds dicts without a key in any row, which Parquet cannot hold."
+            f" Leave them out, or make them text: df[{field.name!r}] = df[{field.name!r}].astype(str)."
+        )
+    return kind
 
 
 def _as_in_pandas(field: pa.Field) -> pa.DataType:
