@@ -7,9 +7,9 @@ from muster._model import Fault, Outcome, Task
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Hand this task to the engine, and rather not to these machines; after a death to a fresh worker.
+    """Hand this task to the engine: to other machines than these if there are any, after a death to a fresh worker.
 
-    A worker that has grown dies, or runs out of memory, of what came before: that is not the fault of the rows.
+    An old worker may die, or run out of memory, because of what earlier tasks left behind; a fresh one cannot.
     """
 
     task: Task
@@ -26,7 +26,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Record that this outcome, kept before, no longer counts; its rows will come again."""
+    """Record that an outcome which was kept no longer counts: its rows will be done again."""
 
     outcome: Outcome
 
@@ -40,7 +40,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The rows of the piece of this name are found behind those of the piece before it."""
+    """Drop the entry of this piece, which is part of the piece before it from now on."""
 
     name: str
 
@@ -81,7 +81,7 @@ class Blame:
 
 @dataclass(frozen=True, slots=True)
 class PutAside:
-    """A machine fails tasks that others do: it shall do no more."""
+    """A machine fails tasks that succeed on others: give it no more of them."""
 
     machine: str
 

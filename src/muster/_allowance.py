@@ -7,7 +7,7 @@ from typing import Final, Self
 _MOST: Final = 1000
 _SHARE: Final = 0.1
 _LEAST: Final = 10
-"""Allowed in a file however small: a tenth of few rows is less than what one slip of a hand makes bad."""
+"""Allowed in any file: a tenth of a small file would be fewer rows than one slip of a hand makes bad."""
 
 _ROWS_AT_FIRST: Final = 10_000
 """Of how many rows a share is taken at least, while nobody knows how many there will be."""
@@ -38,7 +38,7 @@ class Allowance:
         raise ValueError(f"{chosen!r} is neither a number of rows nor a share of them")
 
     def rows(self, known: int, *, is_all: bool) -> int:
-        """Tell how many rows may be bad, of so many that are known so far, or in all."""
+        """Tell how many rows may be bad: of ``known`` rows so far, or in all."""
         of = known if is_all else max(known, _ROWS_AT_FIRST)
         shares = [] if self.share is None else [int(self.share * of + 1e-9)]
         return max(min([*shares, *([] if self.most is None else [self.most])]), self.least)

@@ -26,7 +26,7 @@ def workers_for(sources: Iterable[Source], *, chosen: int | None) -> int:
 
 
 def make_body() -> Body:
-    """Make the worker body in this process, which no other can take the place of."""
+    """Make the worker body in this process, which cannot be replaced by a fresh one."""
     from muster._task import Worker  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
 
     return Worker(is_replaceable=False)

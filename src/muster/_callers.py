@@ -27,7 +27,7 @@ _FLAG: Final = re.compile(
 
 
 def in_python(text: str) -> str:
-    """Spell what a command line would type as a call of ``muster.run`` has it: ``--fresh`` is ``fresh=True``."""
+    """Replace flags by arguments of ``muster.run``: ``--fresh`` becomes ``fresh=True``."""
     for typed, called in _AGAIN:
         text = text.replace(typed, called)
     return _FLAG.sub(_spelled, text)
@@ -48,7 +48,7 @@ def _spelled(match: "re.Match[str]") -> str:
 
 
 def told(error: MusterError) -> MusterError:
-    """Make an error one that the caller raises: in Python's words, without muster's frames, with the user's own."""
+    """Make an error fit for the caller: it names arguments, and its traceback has the user's frames alone."""
     error.args = (in_python(str(error)), *error.args[1:])
     if isinstance(error, UserCodeError) and error.details:
         error.add_note(error.details)

@@ -10,10 +10,10 @@ from muster._words import duration
 
 _TIMES_THE_LONGEST: Final = 10
 _LEAST: Final = 5.0
-"""Seconds that nobody wonders about: tasks are made to take one, where workers are few."""
+"""Seconds that are never remarkable: with few workers, tasks are sized to take one second."""
 
 _LEAST_A_WORKER: Final = 0.1
-"""The same for each worker that there is, as tasks are longer where workers are many."""
+"""Seconds added for each worker, as tasks are longer where workers are many."""
 
 _BEFORE_ANY_ENDED: Final = 30.0
 _TRIES_REMEMBERED: Final = 1000
@@ -30,7 +30,7 @@ class Held:
     seconds: float
     tries: int
     longest: float
-    """Seconds that the longest took that came to an end; 0 where none did."""
+    """Seconds that the longest finished call took; 0 if none has finished."""
     limit: float | None
 
     def as_field(self) -> list[Any]:
@@ -42,7 +42,7 @@ class Held:
 
     @classmethod
     def of_field(cls, told: Sequence[Any], *, later: float = 0.0) -> Self:
-        """Read what an event told, some seconds ago."""
+        """Read it from an event; ``later`` seconds have passed since."""
         worker, file, first, last, seconds, tries, longest, limit = told
         return cls(worker, file, first, last, seconds + later, tries, longest, limit)
 
@@ -66,7 +66,7 @@ class Held:
         return f"worker {self.worker} has been at {self.rows} for {duration(self.seconds)}{in_brackets}"
 
     def advice(self) -> str:
-        """Say that in a sentence, with what to do about it; where there is a limit, that does it."""
+        """Say that in a sentence, with what to do about it; with a time limit, there is nothing to do."""
         compared = f"; the longest before took {duration(self.longest)}" if self.longest else "; no call has ended yet"
         if self.limit:
             return f"{self.told()}{compared}."
@@ -93,7 +93,7 @@ class Calls:
         self._tasks[task.number] = task
 
     def began(self, number: int, worker: str, now: float) -> None:
-        """Know that a worker is at a task; a question is none."""
+        """Note that a worker has begun a task; questions are ignored."""
         if number in self._tasks:
             self._begun[number] = worker, now
             self.first_began = now if self.first_began is None else self.first_began
@@ -105,7 +105,7 @@ class Calls:
         self._last_end = now
 
     def lost(self, number: int, now: float) -> tuple[Task | None, str, float]:
-        """Forget a task whose worker is gone; tell which it was, and which worker was at it for how long."""
+        """Forget a task whose worker is gone; return the task, the worker and the seconds that it took."""
         worker, began = self._begun.get(number, ("", now))
         task = self._tasks.get(number)
         if task is not None and worker:
@@ -124,19 +124,19 @@ class Calls:
         self._begun.pop(number, None)
 
     def clear(self) -> None:
-        """Forget all tasks: what comes next numbers them anew."""
+        """Forget all tasks: the run starts over, and numbers them anew."""
         self._tasks.clear()
         self._begun.clear()
         self._last_end = None
 
     def at_work(self, now: float, *, longer: float = 0.0) -> dict[str, float]:
-        """Tell for how many seconds workers have been at their tasks, of those that are for longer than that."""
+        """Map workers to the seconds that they have been at their tasks, if these are at least ``longer``."""
         return {worker: now - began for worker, began in self._begun.values() if now - began >= longer}
 
     def held(self, now: float, *, workers: int) -> Held | None:
-        """Name the rows that a worker is at for longest, where that is strange or they are tried again and again.
+        """Name the rows that a worker has been at for longest, if that is remarkable or they are tried repeatedly.
 
-        Ten times as long as the longest that ended is strange, and some seconds in any case are not.
+        Remarkable is ten times the longest finished call, and a few seconds at least.
         """
         if not self._begun:
             return None

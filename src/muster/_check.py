@@ -25,9 +25,9 @@ class Check:
     rows: int
     """How many rows it was called with, whole and in halves."""
     differ: tuple[str, ...]
-    """Columns that are other ones when these rows come in two batches."""
+    """Columns that differ when these rows come in two batches."""
     random: tuple[str, ...]
-    """Columns that are other ones in each call: of these nobody can tell."""
+    """Columns that differ between two calls on the same rows, as random ones do: no verdict on these."""
     rows_whole: int
     """How many rows came back from the whole, and from both halves together."""
     rows_halves: int

@@ -11,7 +11,7 @@ from muster._steps import halves, once
 from muster._task import rows_of
 
 _OTHER_NUMBERS: Final = 1 << 20
-"""A file that there is not: random numbers belong to a row of a file, so this has the second call draw other ones."""
+"""No file has this number. Random numbers are derived from file and row, so the second call draws others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Compared:
     rows_whole: int = 0
     rows_halves: int = 0
     differ: tuple[str, ...] = ()
-    """Columns that are other ones when the rows come in two batches."""
+    """Columns that differ when the rows come in two batches."""
     random: tuple[str, ...] = ()
-    """Columns that are other ones in each call: of these nobody can tell."""
+    """Columns that differ between two calls on the same rows, as random ones do: no verdict on these."""
     misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Columns whose types turned out too narrow: then nothing was called."""
 

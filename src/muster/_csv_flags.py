@@ -66,7 +66,7 @@ def _flag(name: str) -> str:
 
 
 def said(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Take what a command line says of CSV, by pandas' names, and nothing that it does not say."""
+    """List the CSV options that a command line sets, by pandas' names; those it does not set are left out."""
     found = {name: getattr(parsed, name) for name in (*_TEXTS, *_SWITCHES, "skipinitialspace", "dayfirst")}
     found |= {name: _listed(getattr(parsed, name)) for name in _LISTS}
     for name in ("usecols", "parse_dates"):

@@ -1,4 +1,4 @@
-"""What may be said of CSV, by the names that ``pandas.read_csv`` has for it: checked, and put into muster's nouns."""
+"""The options of ``pandas.read_csv``: checked, and translated into ``Dialect`` and ``Reading``."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -163,7 +163,7 @@ def _missing(name: str, value: Any) -> tuple[str, ...] | tuple[tuple[str, tuple[
 
 
 def _spelled(name: str, value: Any) -> tuple[str, ...]:  # noqa: ANN401 (likewise)
-    """List what a missing cell may look like: a number in the ways that pandas takes it, too."""
+    """List the spellings of a missing cell: of a number, all those that pandas accepts for it."""
     listed = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     if value is None:
         return ()
@@ -226,7 +226,7 @@ _UNDERSTOOD: Final[dict[str, tuple[str, Callable[[str, Any], Any]]]] = {
 """For each option the field that it goes to, and what checks it."""
 
 _NO_MATTER: Final = frozenset({"low_memory", "memory_map", "cache_dates", "verbose"})
-"""What changes nothing that muster gives; taken, and left."""
+"""Options that are accepted and ignored, as they change no result."""
 
 LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
     "index_col": (
@@ -258,19 +258,19 @@ LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
     "mangle_dupe_cols": ((True,), "pandas has given it up, too: names are made unique"),
     "error_bad_lines": ((), "pandas has given it up, too: a bad row goes to the rejects"),
 }
-"""What muster does not offer: the values that ask for nothing, and why not."""
+"""Options that muster does not offer: the values that are harmless, and the reason for refusing others."""
 
 _QUOTE_NONE: Final = 3
 _WITH_QUOTES: Final = (0, 1)
 
 
 def is_of_csv(name: str) -> bool:
-    """Tell whether a name is an option of ``pandas.read_csv`` that this room has an answer to."""
+    """Tell whether a name is an option of ``pandas.read_csv``, offered or not."""
     return name in _UNDERSTOOD or name in _NO_MATTER or name == "quoting" or (name in LEFT_OUT and name != "dialect")
 
 
 def understood(said: Mapping[str, Any], dialect: Dialect, reading: Reading) -> tuple[Dialect, Reading]:
-    """Lay what a user says of CSV over a dialect and a reading. Raises ``UsageError`` for what muster cannot take."""
+    """Override a dialect and a reading by the user's options. Raises ``UsageError`` for those muster cannot take."""
     for one, other in (("sep", "delimiter"), ("quotechar", "quote")):
         if one in said and other in said:
             raise UsageError(f"{one} and {other} are two names of the same. Leave one out.")

@@ -50,7 +50,7 @@ _NEAR: Final = 0.6
 
 
 def cure_of(error: BaseException, *, given: object, function: Callable[..., Any], types: Mapping[str, str]) -> str:
-    """Say in a sentence what is likely to mend it; nothing where nobody knows.
+    """Say in a sentence what is likely to mend it; empty if unknown.
 
     ``given`` is the frame that the function was called with; ``types`` are those of the columns that a type can be
     fixed for, by name.
@@ -94,7 +94,7 @@ class _Case:
         return _INSTEAD_OF_A_FRAME.get(self.error.kind, "Make a frame of it: pd.DataFrame(...).")
 
     def _of_a_call(self) -> str:
-        """Where the call itself failed, not something in it: the function takes other arguments."""
+        """If the call itself failed, not something inside: the function takes other arguments."""
         trace = self.error.__traceback__
         if not isinstance(self.error, TypeError) or trace is None or trace.tb_next is not None:
             return ""

@@ -1,4 +1,4 @@
-"""Whether a function fails on every row: then the fault is its own, and no row is to blame."""
+"""Decide whether a function fails on every row: then it is to blame, and no row is rejected."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -13,14 +13,14 @@ _CURE_OF_DEATH: Final = (
     " Call it with a few rows in plain Python (python -X faulthandler shows where it crashes)."
 )
 _EVERYWHERE: Final = (0.999, 0.5, 0.25)
-"""Where in what waits, from 0 to 1, rows are tried before the function is blamed: bad rows may stand together."""
+"""Places in the waiting input, from 0 to 1, to try before the function is blamed: bad rows may stand together."""
 
 _FEWEST_DEATHS: Final = 3
 
 
 @dataclass(slots=True)
 class Doubt:
-    """Holds the tasks that failed as a whole, until a row is good or rows fail in different ways: then it is over."""
+    """Holds back tasks that failed as a whole, until one row succeeds or two fail in different ways."""
 
     is_open: bool = True
     faults: list[Fault] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Doubt:
     _places: list[int] | None = None
 
     def hold(self, task: Task, fault: Fault) -> list[Task]:
-        """Keep a task that failed as a whole; give back those that are to be done row by row after all."""
+        """Hold back a task that failed as a whole; return the tasks to do row by row, if the doubt is over."""
         if not self.is_open:
             return [task]
         self._held.append(task)
@@ -55,7 +55,7 @@ class Doubt:
         return bool(self.faults) and self.faults[0].sort == _DEATH
 
     def dismiss(self) -> list[Task]:
-        """Know that the function can do some row: what failed as a whole is to be done row by row."""
+        """End the doubt, as some row succeeded; return the tasks that were held back, to do row by row."""
         self.is_open = False
         held, self._held, self.faults = self._held, [], []
         return held
@@ -66,7 +66,7 @@ class Doubt:
         return held
 
     def places(self, waiting: Iterable[int]) -> list[int]:
-        """List the parts to try next, out of those that wait; what is taken off the list is tried."""
+        """List the parts to try next, chosen once from those that wait; the caller removes each that it tries."""
         if self._places is None:
             parts = list(waiting)
             if not parts:
@@ -76,6 +76,6 @@ class Doubt:
 
     @property
     def verdict(self) -> Fault | None:
-        """Sum up how the function failed in all places; nothing where these were too few rows."""
+        """Sum up how the function failed in all places; ``None`` if too few rows were tried to blame it."""
         fault = replace(self.faults[0], rows=sum(fault.rows for fault in self.faults))
         return fault if fault.rows >= fault.fewest else None

@@ -23,7 +23,7 @@ class Terminated(BaseException):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises where a command is wrong, as everything else does, and does not end the process."""
+    """A parser that raises ``UsageError`` for a wrong command instead of ending the process."""
 
     def error(self, message: str) -> NoReturn:
         """Show how the verb is used. Raises ``UsageError``."""
@@ -79,7 +79,7 @@ def _complain(error: MusterError, parsed: argparse.Namespace) -> int:
 
 
 def _stop(why: str, kind: str, code: int, parsed: argparse.Namespace) -> int:
-    """Say what is there after a verb was interrupted, and what to type next; nothing where nothing was at stake."""
+    """Say what an interrupted verb has left behind, and what to type next; empty if there is nothing to lose."""
     text = f"{why}. {str(getattr(parsed, 'what_now', '')).format_map(vars(parsed))}".rstrip()
     print(f"\n{text}", file=sys.stderr)
     return _tell(text, kind, code, parsed)

@@ -8,8 +8,8 @@ SINGLE_THREADED: Final = {
     ),
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-"""A worker has one core. It also keeps the zygote free of threads, without which forking it would not be safe: so it
-counts for what the zygote imports in any case, and what the user says counts for all that workers import later."""
+"""A worker has one core. The zygote, too, must not start threads, or forking it would not be safe: so these values are
+forced while it imports. Where the user has set others, workers get those before they import anything more."""
 
 KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
 """A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""

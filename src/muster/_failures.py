@@ -17,14 +17,14 @@ _IS_OF_ONE_VALUE: Final = re.compile(
 """What is said where a function that is written for one value gets a column of them."""
 
 _TRIES: Final = 32
-"""How many rows of a task are tried before they count as all of them; of fewer, each one is."""
+"""Rows of a task that are tried as a sample of all; of a smaller task, every row."""
 
 _TRIES_AT_LEAST: Final = 8
 _LENGTH: Final = 200
 
 
 class NoFrameError(TypeError):
-    """Say that a function gave back something else than a frame."""
+    """Raised when a function returns something that is no frame."""
 
     def __init__(self, result: object) -> None:
         """Keep what kind of thing it was."""
@@ -81,13 +81,13 @@ def is_of_one_value(error: BaseException) -> bool:
 
 
 def most_tries(error: BaseException, *, bad_rows_left: int) -> int:
-    """Tell how many rows to try: few where no row can explain the failure, or where so many bad ones end the run."""
+    """Tell how many rows to try: few if no row can explain the failure, or if few bad rows already end the run."""
     most = 0 if isinstance(error, NoFrameError) else bad_rows_left + 1
     return min(max(most, _TRIES_AT_LEAST), _TRIES)
 
 
 def spread(count: int, *, most: int) -> list[int]:
-    """Choose some of so many rows, the last and the first among them, from all over."""
+    """Choose evenly spread rows, the first and the last among them."""
     if count <= most:
         return list(range(count))[::-1]
     return [at * (count - 1) // (most - 1) for at in range(most)][::-1]

@@ -67,7 +67,7 @@ class Finish:
         return str(self._grown.path) if self._grown else ""
 
     def begin(self) -> None:
-        """Begin the output with nothing; what an earlier beginning took can be taken again."""
+        """Start a new, empty growing file; pieces that lie in earlier ones stay there, and are copied from them."""
         self.pause()
         self._has_header = False
         if self._grows:
@@ -96,13 +96,13 @@ class Finish:
         return outcome.output.place.file != Path(self.grown).name
 
     def forget(self, name: str) -> None:
-        """Forget where a piece lies that is found by the one before it."""
+        """Forget the place of a piece that is now part of the piece before it."""
         self.moved.pop(name, None)
 
     def make_way(self, outcome: Outcome) -> Regrown | None:
-        """Grow on in another file if the rows that come next would run into others; tell so.
+        """Copy the output so far to a new growing file if the next rows would overwrite a later task's.
 
-        So it is where a task that had taken its place died or was dropped, and gave other rows when it was done again.
+        This happens when a retry gives more or fewer bytes than the attempt that claimed the place.
         """
         if self._grown is None or self._grown.fits(outcome.task, outcome.output.bytes if outcome.output else 0):
             return None
@@ -131,7 +131,7 @@ class Finish:
         return None if place == before else place
 
     def pause(self) -> None:
-        """Close what is open."""
+        """Close the growing file, so that it can be published, or another one begun."""
         if self._grown is not None:
             self._grown.close()
             self._closed, self._grown = self._grown, None
@@ -215,7 +215,7 @@ class Finish:
 
 
 def _columns_of(outcomes: Iterable[Outcome]) -> tuple[str, ...] | None:
-    """Name the columns of the output; nothing where no result said any."""
+    """Name the columns of the output; ``None`` if no result had any."""
     schemas = [outcome.schema for outcome in outcomes if outcome.schema is not None]
     return united(schemas).columns if schemas else None
 
@@ -243,7 +243,7 @@ def check_every_row_is_settled(parts: Iterable[Part], *, done: int) -> None:
 
 
 def check_worth_publishing(outcomes: Iterable[Outcome], work: Work) -> None:
-    """Raise ``DataError`` rather than replace rows of an earlier run by none, where all of this run's were rejected."""
+    """Raise ``DataError`` if all rows were rejected and an earlier output has rows: it is not replaced by nothing."""
     listed = list(outcomes)
     bad_rows = sum(outcome.bad_rows for outcome in listed)
     if not bad_rows or bad_rows < sum(outcome.rows_in for outcome in listed) or not work.holds_rows():

@@ -1,8 +1,8 @@
 """The file that an output grows in: tasks write their rows there themselves when it is their turn.
 
-Where the rows of a task begin is known once the task before it has said where its own end, which it can say before it
-writes them. What is not known in time goes to a file of its own, and the runner copies it. So most rows are written
-once, by the worker that made them. Workers and the runner meet in a small file of offsets; none waits for another.
+A task may write in place once the task before it has published the offset at which its own rows end; it does so before
+it writes them. A task whose offset is not published in time writes to a file of its own, which the runner copies. So
+most rows are written once, by the worker that made them. Offsets are published in a small file; nobody waits for one.
 """
 
 import errno
@@ -24,7 +24,7 @@ _NO_KERNEL_COPY: Final = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EIN
 class Starts:
     """Where in a file that grows the rows of each part begin, as far as that is known.
 
-    An entry is written twice over, the second time inverted: one that is torn is not known.
+    Each entry holds the offset twice, the second time inverted, so that a reader notices a half-written entry.
     """
 
     def __init__(self, grown: Path) -> None:
@@ -50,12 +50,12 @@ class Starts:
         return None
 
     def leave_room(self, task: Task, start: int, size: int) -> bool:
-        """Tell whether rows at ``start`` run into no place that another task has taken behind them."""
+        """Tell whether ``start`` to ``start + size`` overlaps no place that a later task has claimed."""
         behind = self.next_after(task.first)
         return behind is None or (behind == (task.last, start + size) and task.is_whole)
 
     def claim(self, task: Task, size: int) -> int | None:
-        """Take the place for a task's rows if it is known, and so tell the next task its own; else ``None``."""
+        """Claim the place of a task's rows and publish where they end; ``None`` if their start is not known yet."""
         start = self[task.first] if task.is_whole else None
         if start is None or not self.leave_room(task, start, size):
             return None
@@ -129,7 +129,7 @@ class Grown:
         self.size = self._starts[0] = len(header)
 
     def fits(self, task: Task, size: int) -> bool:
-        """Tell whether a task's rows, which are next, run into no place that another task has taken behind them."""
+        """Tell whether the rows of this task, the next one, overlap no place that a later task has claimed."""
         return self._starts.leave_room(task, self.size, size)
 
     def append(self, task: Task, path: Path, offset: int, size: int) -> int:

@@ -36,7 +36,7 @@ class State(StrEnum):
 
 
 _ON_PURPOSE: Final = frozenset({"KeyboardInterrupt", "Terminated"})
-"""What stops a run because somebody wished it: Ctrl-C, or a signal to end."""
+"""Raised to stop a run on purpose: by Ctrl-C, or by a signal to end."""
 
 
 def became_of(error: str) -> str:
@@ -173,7 +173,7 @@ def _result(one: Known, result: dict[str, Any], *, processes: int) -> dict[str, 
 
 
 def at_work(events: Iterable[Event]) -> float:
-    """Add up how many seconds there were, from the first event to the last, without those between two processes."""
+    """Add up the seconds of all attempts, without the gaps between them."""
     seconds, last, process = 0.0, 0.0, None
     for event in events:
         at = event.get("at", last)

@@ -35,7 +35,7 @@ class Inputs:
     agreed: bytes = b""
     """What Parquet files together are read as; see ``_formats/_agreed``."""
     notes: list[str] = field(default_factory=list)
-    """What the user should hear of the files, and has not yet."""
+    """Notes on the files that the user has not been shown yet."""
     stream_starts: dict[int, int] = field(default_factory=dict)
     """Where the data of each compressed CSV file starts, after its header."""
 
@@ -272,7 +272,7 @@ class Inputs:
 
 
 def _said_of_csv(options: Options) -> Iterator[str]:
-    """Name what options say that means something for CSV alone."""
+    """Name the options that are set and mean something for CSV alone."""
     dialect = options.dialect
     plain = Dialect(encoding=dialect.encoding)
     for said, neutral in ((dialect, plain), (options.reading, Reading())):

@@ -36,20 +36,20 @@ class _Span:
 
 
 class Lately:
-    """What was done in the last minute, and not before the first row: starting is no work."""
+    """What was done in the last minute; it begins with the first row, as starting is no work."""
 
     def __init__(self) -> None:
         self._spans: deque[_Span] = deque()
         self.now = _Span()
-        """What goes on."""
+        """The span that has not ended."""
 
     @property
     def stretches(self) -> list[Stretch]:
-        """List the stretches, all but the one that goes on."""
+        """The spans that have ended."""
         return [one.stretch for one in self._spans]
 
     def end_span(self, seconds: float) -> None:
-        """Begin another stretch; the one that ends was as long as is said, and the first as its longest task."""
+        """Begin another span. The first one lasts at least as long as its longest task, or its rate would be absurd."""
         if self._spans or self.now.rows_of:
             self.now.seconds = seconds if self._spans else max(seconds, self.now.longest)
             self._spans.append(self.now)
@@ -58,7 +58,7 @@ class Lately:
             self._spans.popleft()
 
     def _last_minute(self) -> list[_Span]:
-        """Pick the stretches that began a minute ago at most, and the last in any case; a prediction needs more."""
+        """Pick the spans that began within the last minute, and the newest in any case."""
         seconds = accumulate(one.seconds for one in reversed(self._spans))
         recent = sum(1 for since in seconds if since <= _WINDOW_SECONDS)
         return [*self._spans][-max(recent, 1) :]
@@ -69,7 +69,7 @@ class Lately:
         return sum(one.rows_of.total() for one in spans) / (_length(spans) or 1.0)
 
     def pace_of(self, machine: str, workers: int, *, going: Iterable[float] = ()) -> MachinePace:
-        """Tell what a machine did; ``going`` is for how many seconds its workers have been at tasks that go on."""
+        """Tell what a machine did; ``going`` are the seconds that its unfinished tasks have taken so far."""
         spans = self._last_minute()
         seconds = _length(spans) or 1.0
         at_tasks = sum(one.busy_of.get(machine, 0.0) for one in spans) + sum(min(one, seconds) for one in going)

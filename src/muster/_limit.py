@@ -25,9 +25,9 @@ class _Keeper(Protocol):
 
 
 class _Interrupt:
-    """Raise ``TimeoutError`` in the call: in a process that has to go on. No signal interrupts other than main threads.
+    """Raise ``TimeoutError`` in the call, for a process that must survive. Works in the main thread alone.
 
-    The handler is set for each call, as the function may have set its own, and the caller's comes back after it.
+    The handler is set for each call, as the function may have set its own; afterwards the caller's is restored.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ def _time_is_up(_signal: int, _frame: FrameType | None) -> None:
 class _Kill:
     """Have the kernel kill this process: no handler, no mask and no call into C can keep that from happening.
 
-    The deadline lies in a page that the parent process shares: it tells this death from others by SIGKILL.
+    The deadline lies in a page shared with the parent process, which so tells this death from others by SIGKILL.
     """
 
     def __init__(self, page: mmap.mmap) -> None:

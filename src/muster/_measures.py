@@ -69,13 +69,13 @@ class Spent:
     transfer: float = 0.0
     lost: float = 0.0
     going: float = 0.0
-    """So far in tasks that go on, and so have not told what it went into."""
+    """In unfinished tasks, of which it is not known yet what the time went into."""
     waiting: float = 0.0
     there: float = 0.0
 
     @classmethod
     def of(cls, seconds: Seconds, *, there: float, going: float = 0.0) -> "Spent":
-        """Put what tasks tell of beside how long workers were there."""
+        """Combine what tasks report with the time that workers were there."""
         return cls(
             seconds.read,
             seconds.function,
@@ -90,12 +90,12 @@ class Spent:
 
     @property
     def busy(self) -> float:
-        """Tell how long they were at tasks, whether these ended well or not, or go on."""
+        """Seconds that workers were at tasks: finished, failed or still going on."""
         return self.read + self.function + self.sorting + self.write + self.transfer + self.lost + self.going
 
     @property
     def rest(self) -> float:
-        """Tell of how long nobody knows what it was: before the first task, between them, after the last."""
+        """Seconds that no task accounts for: before the first, between two, after the last."""
         return max(self.there - self.busy - self.waiting, 0.0)
 
     @property
@@ -203,7 +203,7 @@ class Measured:
             self.add_reasons(outcome.reasons)
 
     def spend(self, worker: str, seconds: Seconds) -> None:
-        """Add time of a worker that came to nothing."""
+        """Add time that a worker spent in vain."""
         self.workers.setdefault(worker, WorkerSum()).seconds += seconds
 
     def add_reasons(self, reasons: Iterable[Reason]) -> None:

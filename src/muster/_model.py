@@ -17,7 +17,7 @@ class Source:
     format: str
     codec: str = ""
     given: str = ""
-    """The path as the user gave it; ``path`` is absolute, whatever folder the user's function goes to."""
+    """The path as the user gave it. ``path`` is absolute, as the user's function may change the folder."""
     keys: tuple[tuple[str, str | None], ...] = ()
     """Columns that the names of its folders give, each with the value that all its rows have."""
 
@@ -29,7 +29,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that rows depend on: what it is called, and a value that is another one when it has changed.
+    """Something that rows depend on: its name for people, and a value that changes when it does.
 
     The value can be read where it is a number; text is not shown, as it may be a secret. A ``module`` and a ``name``
     are those of a global that a worker may find otherwise, as it imports the module anew.
@@ -287,9 +287,9 @@ class Fault:
     rows: int
     """How many were tried, each by itself."""
     fewest: int = 1
-    """Of how many it must be so before the function is to blame."""
+    """How many must have failed before the function is to blame."""
     is_of_batches: bool = False
-    """It is rows together that the function fails on: it takes each by itself."""
+    """The function fails on batches of several rows, and succeeds on each row alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,9 +452,9 @@ class Snapshot:
     """In how many seconds it will be done, at the least and at the most."""
     function_seconds: float = 0.0
     sorting_seconds: float = 0.0
-    """Went into finding bad rows, without the function's calls."""
+    """Seconds spent on finding bad rows, without the function's calls."""
     lost_seconds: float = 0.0
-    """Went into calls that crashed their worker, or ran over their limit."""
+    """Seconds of calls that crashed their worker or ran over the time limit."""
     worker_seconds: float = 0.0
     """How long workers were there, each counted."""
     machines: tuple[MachinePace, ...] = ()
@@ -462,5 +462,5 @@ class Snapshot:
     waiting_for: str = ""
     """Why workers have nothing to do, where they have not."""
     held: str = ""
-    """Which worker is at which rows for strangely long, where one is; then nobody knows how long the rest takes."""
+    """The call that seems to hang, if any; then there is no prediction of the time left."""
     note: str = ""

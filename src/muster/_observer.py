@@ -23,7 +23,7 @@ _PROGRESS_EVERY: Final = 5.0
 """Seconds after which watchers are told how far the run is in any case."""
 
 _LONG: Final = 2.0
-"""Seconds after which it is told that a worker is at a task: most end before, and tell of themselves."""
+"""Seconds after which an unfinished task is journalled: most end before, and need no event of their own."""
 
 _LOOK_EVERY: Final = 0.25
 
@@ -74,7 +74,7 @@ class Observer:
         """The machines that have workers."""
         self.calls = calls or Calls()
         self.held: Held | None = None
-        """What a worker is at for strangely long."""
+        """The call that seems to hang, if any."""
         self._remark = ""
         self._stays = _Stays()
         self._unkept: Outcome | None = None
@@ -168,7 +168,7 @@ class Observer:
         self._lately.now.add(machine, rows=outcome.rows_in if is_kept else 0, seconds=outcome.seconds.total)
 
     def lost(self, number: int, reason: str) -> None:
-        """Journal that a task did not come to its end, and what its worker had spent on it."""
+        """Journal that a task was not finished, and how long its worker had been at it."""
         task, worker, seconds = self.calls.lost(number, self._clock())
         told = {"worker": worker, "seconds": round(seconds, 3)} if worker else {}
         self._write("retried", reason=reason, **told, **(self.calls.place_of(task) if task else {}))
@@ -179,11 +179,11 @@ class Observer:
             self._lately.now.add(self.machine_of(worker), rows=0, seconds=seconds)
 
     def gave_up(self, outcome: Outcome) -> None:
-        """Know what stops the run: of this outcome nothing is kept, but its bad rows are told of."""
+        """Note the outcome that stops the run: its rows are not kept, but its bad rows are shown."""
         self._unkept = outcome
 
     def stopped(self, error: BaseException) -> None:
-        """Journal why the run stops, with the bad rows of what is not kept."""
+        """Journal why the run stops, with the bad rows of the outcome that stopped it."""
         told = {}
         if self._unkept is not None:
             reasons = [[one.step, one.error, one.rows, one.example] for one in self._unkept.reasons]

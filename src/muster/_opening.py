@@ -48,7 +48,7 @@ class ParcelBody:
         self._worker.brief(pickle.dumps(here))
 
     def end(self) -> None:
-        """Let go of the user's functions, and remove the folder."""
+        """Release the user's functions, and remove the folder."""
         self._worker.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 

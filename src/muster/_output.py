@@ -146,13 +146,13 @@ class Work:
             folder.mkdir()
 
     def spool_apart(self) -> Path:
-        """Spool to another folder from now on: what an unfinished run has spooled stays as long as it may be needed."""
+        """Spool to another folder from now on, so that what an unfinished run has spooled is kept."""
         self.spool = self.folder / f"{_SPOOL}-{os.urandom(4).hex()}"
         self.spool.mkdir()
         return self.spool
 
     def forget_spool_apart(self) -> None:
-        """Remove what was spooled for a run that does not begin."""
+        """Remove what was spooled, as the run is not going to begin."""
         shutil.rmtree(self.spool)
 
     def clear_parts(self) -> None:

@@ -128,7 +128,7 @@ def compressed(data: bytes) -> bytes:
 
 
 def decompressed(data: bytes, size: int) -> bytes:
-    """Undo that; ``size`` is how many bytes come out."""
+    """Decompress; ``size`` is the length of the result."""
     import pyarrow as pa  # noqa: PLC0415 (likewise)
 
     return pa.decompress(data, size, codec=_CODEC, asbytes=True) if size else b""

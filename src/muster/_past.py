@@ -80,7 +80,7 @@ class Past:
                 pass
 
     def _depend(self, kind: str, event: Event) -> None:
-        """Know what the rows depend on from now on."""
+        """Replace what the rows depend on, after the changes were accepted."""
         if kind == "read":
             self.files[event["path"]] = of_event(event)
             return
@@ -89,7 +89,7 @@ class Past:
         self.accept([event["path"]] if kind == "wrote" else event["files"])
 
     def accept(self, paths: Iterable[str]) -> None:
-        """Compare these files no more."""
+        """Accept these files as they are: they are not compared any more."""
         for path in paths:
             self.files.pop(path, None)
 
@@ -171,7 +171,7 @@ def _normal(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed since an unfinished run, in words; ``files`` are the paths of what was written again."""
+    """What has changed since an unfinished run, in words; ``files`` are the paths of changed data files."""
 
     texts: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ class Bill:
     """What the machines that are there cost together."""
     _workers: dict[str, set[str]] = field(default_factory=dict)
     _at_zero: float = 0.0
-    """What all would have cost by second 0, had it always been as it is: one step leads from there to any time."""
+    """``cost(t) = at_zero + rate * t``; adjusted whenever the rate changes, so that past cost stays the same."""
 
     def joined(self, worker: str, machine: str, at: float) -> None:
         """Know that a worker is there; ``at`` is in seconds."""

@@ -49,7 +49,7 @@ _SPARE_ROUNDS: Final = 2
 _DEATHS_BEFORE_HALVING: Final = 2
 _DEATHS_BEFORE_REJECTING: Final = 3
 _DEATHS_OF_READING: Final = 5
-"""Two more: a task that is condemned only reads its rows."""
+"""Two tries more than tasks that call the function: a condemned task only reads its rows."""
 _TIMES_A_BYSTANDER: Final = 10
 
 _Key = tuple[int, int]
@@ -240,7 +240,7 @@ class Progress:
         return actions
 
     def _ask_elsewhere(self, idle: int) -> list[Action]:
-        """Try rows from other places, as the function failed on all so far; blame it where it fails there too."""
+        """Try rows from other places while the function has failed on all; blame it if they all fail there too."""
         places = self._doubt.places(index for first, last in self._waiting for index in range(first, last))
         actions: list[Action] = []
         while idle and places:
@@ -259,7 +259,7 @@ class Progress:
         return actions
 
     def _take_out(self, index: int) -> None:
-        """Have a part that waits wait no more."""
+        """Take a part off the list of those that wait."""
         at = bisect(self._waiting, (index, len(self._parts))) - 1
         first, last = self._waiting[at]
         self._waiting[at : at + 1] = [one for one in ((first, index), (index + 1, last)) if one[0] < one[1]]
@@ -346,7 +346,7 @@ class Progress:
             self._rate = rate if not self._rate else (self._rate + rate) / 2
 
     def _keep(self, outcome: Outcome) -> list[Action]:
-        """Keep an outcome, unless it was written too narrowly; so may others have been, as is known now."""
+        """Keep an outcome, unless the schema writes it otherwise by now. If the schema grows by it, check all again."""
         before = self.columns
         has_changed = self._union.learn(self._key(outcome), outcome.schema)
         if not self._union.is_written_so(outcome):
@@ -367,7 +367,7 @@ class Progress:
         return outcome.task.first, outcome.task.lo - outcome.task.row
 
     def _advance(self) -> list[Action]:
-        """Append what has become next."""
+        """Append the outcomes that are next in the output."""
         actions: list[Action] = []
         while (outcome := self._kept.get(self._frontier)) is not None:
             actions += [Append(outcome), *self._lengthen(outcome)]
@@ -386,7 +386,7 @@ class Progress:
         return [Forget(outcome.output.name)] if before.output and outcome.output else []
 
     def _settle(self, columns_before: tuple[str, ...] | None) -> list[Action]:
-        """Drop what is not written as it must be now, and append what is; under another header, from the start."""
+        """Drop outcomes that the grown schema writes differently, append the rest; rewind if the header changes."""
         stale = [(key, kept) for key, kept in sorted(self._kept.items()) if not self._union.is_written_so(kept)]
         for key, outcome in stale:
             del self._kept[key]

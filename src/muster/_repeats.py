@@ -1,4 +1,4 @@
-"""How rows are done again that were written under a schema which has grown since, so that this comes to an end."""
+"""Limit how often rows are done again because the schema has grown since they were written."""
 
 from typing import Final
 
@@ -8,12 +8,11 @@ _LATE_ROUNDS: Final = 3
 
 
 class Repeats:
-    """Tasks that wait until every other row has been done once.
+    """Tasks that must be done again, but not before every other row has been done once.
 
-    Why a run ends: at once only as many rows are done again as the input has. Those beyond wait; when their turn comes,
-    what the batches of every row look like is known, so that they are written for good. A function that gives new
-    columns all the same gives others each time that it is called, and is stopped. Kinds need no such end: the forms
-    of a value are few, and none comes twice.
+    So a run ends. At once, at most as many rows are repeated as the input has; the others wait until the results of
+    every row have been seen, and the schema is complete. A function that then still gives new columns does so each time
+    that it is called: after a few rounds the run stops. Kinds need no such limit, as there are few of them.
     """
 
     def __init__(self) -> None:
@@ -28,7 +27,7 @@ class Repeats:
         return bool(self._waiting)
 
     def has_room_for(self, task: Task, *, rows: int) -> bool:
-        """Tell whether a task may be repeated at once, where the input has so many rows; if not, it waits."""
+        """Tell whether a task may be repeated at once; if not, it waits. ``rows`` is how many the input has."""
         self._rows += task.hi - task.lo
         if self._rows <= rows:
             return True
@@ -36,12 +35,12 @@ class Repeats:
         return False
 
     def let_go(self) -> list[Task]:
-        """Give what has waited."""
+        """Return the tasks that waited."""
         tasks, self._waiting = self._waiting, []
         return tasks
 
     def is_in_vain(self, columns: tuple[str, ...] | None) -> bool:
-        """Tell, before another round begins, whether each of those before it brought new columns."""
+        """Begin another round; ``True`` if each of the last few has brought new columns."""
         self._rounds = self._rounds + 1 if columns != self._columns else 1
         self._columns = columns
         return self._rounds > _LATE_ROUNDS

@@ -27,7 +27,7 @@ Key = tuple[int, int]
 
 _INTEGERS: Final = frozenset(f"{sign}{bits}" for sign in ("int", "uint", "Int", "UInt") for bits in (8, 16, 32, 64))
 _SMALL: Final = frozenset(kind for kind in _INTEGERS if kind.endswith(("8", "16")))
-"""They fit a 32-bit float with all their digits."""
+"""Integers that a 32-bit float holds exactly."""
 
 _SMALL_FLOATS: Final = frozenset({"float16", "float32", "Float32"})
 _FLOATS: Final = _SMALL_FLOATS | {"float64", "Float64"}
@@ -57,7 +57,7 @@ def form(kind: str, kinds: tuple[str, ...]) -> str:
 
 
 def _become_floats(kind: str, others: frozenset[str], *, has_gaps: bool) -> bool:
-    """Tell whether integers are written as decimals: beside decimals, or where a plain integer would be missing."""
+    """Tell whether integers are written as decimals: beside decimals, or where a plain integer column has gaps."""
     if not others <= _INTEGERS | _FLOATS:
         return False
     return bool(others & _FLOATS) or (has_gaps and kind.islower() and all(other.islower() for other in others))
@@ -114,7 +114,7 @@ def by_column(schema: Schema) -> dict[tuple[str, int], tuple[str, ...]]:
 
 
 def _has_rows(schema: Schema) -> bool:
-    """Tell whether rows have this schema; one without columns is told only of rows."""
+    """Tell whether there are rows of this schema: an empty frame has columns, but only empty kinds."""
     return not schema.columns or any(not kind.startswith(EMPTY) for own in schema.kinds for kind in own)
 
 

@@ -12,7 +12,7 @@ _DESCRIPTORS: Final = (0, 1, 2)
 
 
 class _Forgiving:
-    """A stream that takes what it cannot pass on as passed on; ``strict`` is the one that says what happens."""
+    """Drops what the stream cannot take; ``strict`` is the stream itself, which raises, for what must not be lost."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self.strict = stream
@@ -68,7 +68,7 @@ def say(text: str) -> None:
 
 
 def _open_what_is_closed() -> None:
-    """Open to nowhere what is closed: else a file of the run's would get the number, and with it what is printed."""
+    """Point closed descriptors at /dev/null: else the next ``open`` returns 1, and prints go into a data file."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in _DESCRIPTORS:
         if descriptor == nowhere:

@@ -32,7 +32,7 @@ _REASON_LENGTH: Final = 200
 _EXAMPLE_LENGTH: Final = 2000
 _MOST_REASONS: Final = 20
 _FEWEST_TO_BLAME: Final = 2
-"""One row that fails is no evidence, unless what came back is no frame: nothing in a row explains that."""
+"""One failing row is no evidence, unless the function returned no frame: no row can explain that."""
 
 _PAIRS: Final = 4
 """How many neighbours are tried together, where a function may be written for single rows."""
@@ -64,10 +64,10 @@ class _Failure:
 
 @dataclass(slots=True)
 class MemoryBlame:
-    """Whether memory that runs out may be full of what earlier calls in this process left behind."""
+    """Whether earlier calls in this process, not the rows, may be why memory runs out."""
 
     is_replaceable: bool = True
-    """Whether another process, with nothing left behind, can take the place of this one."""
+    """Whether a fresh process can take the place of this one."""
     has_called: bool = False
     """Whether a call has succeeded in this process."""
 
@@ -87,7 +87,7 @@ class Steps:
     file: int
     bad: dict[int, BadRow] = field(default_factory=dict)
     _tried: dict[tuple[int, int], _Success | _Failure] = field(default_factory=dict)
-    """What came of calls that looked for a fault, by first and last row: none is made twice."""
+    """Results of calls made to look for a fault, by first and last row: no call is made twice."""
     sums: list[StepSum] = field(init=False)
     sorting: float = 0.0
     """Seconds that went into finding bad rows, without the function's calls."""
@@ -107,7 +107,7 @@ class Steps:
         return len(self.bad) > self.bad_rows_left
 
     def fault(self, rows: _rows.Rows, batch: _rows.Rows) -> Fault | None:
-        """Tell how the function fails on all rows, where it does: on a batch as on single rows from all over."""
+        """Tell how the function fails, if it fails alike on a batch and on single rows from all over the task."""
         failure = self._tried[_ends(batch)] = self._attempt(batch)
         if not isinstance(failure, _Failure):
             return None

@@ -16,7 +16,7 @@ def continues(before: Outcome, outcome: Outcome) -> bool:
 
 
 def stretch(before: Outcome, outcome: Outcome) -> Outcome:
-    """Make one outcome of two; its rows are found by the name of the first piece."""
+    """Make one outcome of two; its piece has the name of the first."""
     one, other = before.task, outcome.task
     rows = one.rows + other.rows
     piece = before.output or outcome.output

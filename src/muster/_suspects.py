@@ -12,7 +12,7 @@ Key = tuple[int, int, int]
 class Suspects:
     """Tasks that failed, and where. A task is to blame that fails on two machines, or on the only one that there is.
 
-    A machine is to blame on which three tasks in a row failed that others then did.
+    A machine is to blame after three failures in a row, of tasks that then succeeded on others.
     """
 
     machines: frozenset[str] = frozenset()

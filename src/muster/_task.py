@@ -57,7 +57,7 @@ class Worker:
         self._loaded.have(self._briefing.state)
 
     def end(self) -> None:
-        """Let go of the user's functions."""
+        """Release the user's functions."""
         self._loaded.end()
 
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a task, or any question with an answer)
@@ -146,13 +146,13 @@ class _Work:
 
     @property
     def _reader(self) -> str:
-        """Name what rows failed in that no step got: where a worker died after reading, it may have been any step."""
+        """Name the step of rows whose worker died: reading, or after that any of the steps."""
         if self.task.condemned and self.task.start < self.task.stop and not self.task.dies_unread:
             return " or ".join(step.name for step in self.briefing.steps)
         return "read"
 
     def _fault(self, rows: _rows.Rows, steps: Steps) -> Fault | None:
-        """Tell what is wrong with the function, where it fails on all rows alike and may never have done any."""
+        """Tell how the function fails on all rows alike, if no row is known to be good."""
         if not self.task.is_doubted or self.task.condemned or not len(rows.numbers):
             return None
         return steps.fault(rows, next(self._batches(rows)))
@@ -165,7 +165,7 @@ class _Work:
         return data
 
     def _try_reading(self) -> None:
-        """Read rows that no worker survived: if this one does, the fault lies in what comes after."""
+        """Read rows that no worker survived: if this one does, the function is to blame, not reading."""
         task = self.task
         if not task.condemned or task.start == task.stop:
             return

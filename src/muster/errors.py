@@ -22,7 +22,7 @@ from typing import ClassVar, Self
 
 
 class MusterError(Exception):
-    """Stand at the root of everything that muster raises on purpose."""
+    """The root of all errors that muster raises on purpose."""
 
     exit_code: ClassVar[int] = 3
     kind: ClassVar[str] = "engine"
@@ -78,7 +78,7 @@ class UserCodeError(MusterError):
 
     @classmethod
     def on_every_row(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:
-        """Say that a function fails on whatever row it gets, and what would mend that."""
+        """Build the error for a function that fails on every row, with what is likely to mend it."""
         tried = f"all {rows} rows that were tried, from all over the input," if rows > 1 else "the only row"
         return cls(
             f"{step!r} fails on {tried} in the same way: {error}\n{cure}{' ' if cure else ''}Nothing was written. Mend"
@@ -97,7 +97,7 @@ class UserCodeError(MusterError):
 
     @classmethod
     def on_a_batch(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:
-        """Say that a function fails on a batch that it was to be checked with."""
+        """Build the error for a function that fails on a batch of ``muster check``."""
         return cls(
             f"{step!r} fails on a batch of {rows} rows: {error}\n{cure}{' ' if cure else ''}Mend the function, or what"
             " it is given, then type the same command again.",
@@ -110,7 +110,7 @@ class UserCodeError(MusterError):
 
 
 class ColumnsError(UserCodeError):
-    """Say that a function gives other columns each time that it is called on the same rows."""
+    """Build the error for a function that gives other columns each time, for the same rows."""
 
     @classmethod
     def of(cls, columns: Sequence[str]) -> Self:
@@ -128,8 +128,8 @@ class EngineError(MusterError):
 
 
 class NotRowWiseWarning(UserWarning):
-    """Warn that a function seems to mix rows, so that its result depends on where batches end."""
+    """Issued when a function seems to mix rows, so that its result depends on where batches end."""
 
 
 class RejectedRowsWarning(UserWarning):
-    """Warn that a run has finished, and that some rows are not in its output but in the rejects."""
+    """Issued when a run has finished, and some rows are in the rejects instead of the output."""

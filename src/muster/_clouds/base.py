@@ -79,7 +79,7 @@ class Access:
     python: str
     """The interpreter that runs the driver."""
     through: tuple[str, ...] = ()
-    """Where the driver must run on the head: a command whose last word, a line of shell, runs what stands behind it."""
+    """If the driver must run on the head: a command such as ``ssh``, to whose last word the driver's is appended."""
     shares_files: bool = True
     """Whether its machines see the files of this computer under the same paths."""
     prices: Mapping[str, float] = field(default_factory=dict)

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
 _DEVICES: Final = (io.BufferedWriter, io.BufferedRandom)
-"""What other files write to; raw files hold nothing back."""
+"""The layers that buffer; raw files hold nothing back."""
 
 _STANDARD: Final = (1, 2)
 
 
 def leave(status: int, *, end: Callable[[], None]) -> NoReturn:
-    """End this process; ``end`` lets go of what is held for the user's functions.
+    """End this process; ``end`` releases the user's functions and what they hold.
 
     Python's own end would also take down every module and object, which takes longer than a small job.
     """
@@ -36,7 +36,7 @@ def leave(status: int, *, end: Callable[[], None]) -> NoReturn:
 
 
 def _close_files() -> None:
-    """Close the files that nobody closed: those that write to others first, such as text, and compressed files."""
+    """Close open files, the outer layers first: text and compressed files write to those below them."""
     for file in sorted(_unclosed(), key=lambda file: type(file) in _DEVICES):
         with contextlib.suppress(Exception):
             file.close()

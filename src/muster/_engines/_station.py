@@ -107,7 +107,7 @@ class Station:
             self._say(portable(error))
 
     def _pass_on(self) -> bool:
-        """Give the engine what was left for it; tell whether it is to go on."""
+        """Pass queued requests to the engine; ``False`` when the station shall end."""
         with contextlib.suppress(Empty):
             while (message := self._inbox.get_nowait()) is not None:
                 ticket, data = message

@@ -35,7 +35,7 @@ BUSY: Final = "muster:busy"
 """The name under which the kernel lists a worker that is on a request."""
 
 MEMORY_RAN_OUT: Final = 112
-"""The exit status of a worker that ended because of that; no other program ends so by itself."""
+"""The exit status of a worker that was ended for that reason; unlikely for any other program."""
 
 _IDLE: Final = "muster:idle"
 _SET_PARENT_DEATH_SIGNAL: Final = 1
@@ -162,7 +162,7 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mm
 
 
 def _nothing() -> None:
-    """Let go of nothing."""
+    """Release nothing: the default."""
 
 
 def _die_with(parent: int) -> None:

@@ -19,7 +19,7 @@ class Body(Protocol):
         """Answer a request."""
 
     def end(self) -> None:
-        """Let go of what the user's functions hold: nothing is asked any more."""
+        """Release the user's functions and what they hold: no request follows."""
 
 
 MakeBody = Callable[[], Body]

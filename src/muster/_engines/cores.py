@@ -33,7 +33,7 @@ class _Worker:
     pid: int = 0
     tickets: deque[int] = field(default_factory=deque)
     current: int | None = None
-    """The ticket that it is on, as far as that was told."""
+    """The ticket that it is on, once ``wait`` has told that it began."""
     sent: int = 0
     """How many of the tickets were sent."""
     has_worked: bool = False
@@ -41,7 +41,7 @@ class _Worker:
     unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
 
     def pass_on(self, ticket: int | None, message: object) -> None:
-        """Send a message, or keep it until the worker surely reads it: it may itself wait for its answer to be read."""
+        """Send a message; keep a large one until the worker is idle, as two ends that both send would deadlock."""
         self.unsent.append((ticket, pickle.dumps((ticket, message))))
         self.catch_up()
 

@@ -68,7 +68,7 @@ class InlineEngine:
             return Failed(ticket, error, _NAME)
 
     def close(self) -> None:
-        """Let go of the user's functions, and go back to the folder that they may have left."""
+        """Release the user's functions, and go back to the folder that they may have left."""
         self._body.end()
         with contextlib.suppress(OSError):  # it may be gone
             os.chdir(self._folder)

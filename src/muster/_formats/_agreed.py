@@ -20,10 +20,10 @@ from muster.errors import DataError
 from .survey import absence
 
 AS_IS: Final = "as is"
-"""The fixed type of a column that pandas makes the same of, whatever rows it sees."""
+"""The fixed type of a column whose pandas dtype does not depend on which rows are read."""
 
 _Key = tuple[str, int]
-"""A column: its name, and how many of the same name stand before it."""
+"""A column: its name, and how many columns before it have the same name."""
 
 
 @dataclass(frozen=True, slots=True)

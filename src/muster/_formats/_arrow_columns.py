@@ -72,7 +72,7 @@ def _typed(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
 
 
 def _farthest(series: "pd.Series[Any]") -> list[Any]:
-    """Find the value of a column that fits least; that one is named where a type as such is the matter, too."""
+    """Find the value that fits Arrow least, to name in an error, also where the type as a whole is refused."""
     values = [value for value in _cells.objects(series) if value is not None]
     try:
         return [max(values, key=abs)]
@@ -89,7 +89,7 @@ def _objects(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
 
 
 def _surviving(values: Sequence[Any]) -> pa.Array | None:
-    """Make an array of objects; ``None`` where there is none that gives each of them back."""
+    """Make an array of objects; ``None`` if every array would change one of them."""
     try:
         array = _inferred(values)
         copies = array.to_pylist()

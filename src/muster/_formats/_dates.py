@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DATES: Final = "dates"
-"""The kind that says of a column that it is to be read so."""
+"""The kind of a column that ``parse_dates`` names."""
 
 _NO_MOMENT: Final = frozenset({"", "NaT", "nat", "NAT", "nan", "NaN", "NAN", "now", "today"})
-"""Present cells that tell pandas nothing of the format."""
+"""Cells that are not missing, and from which pandas guesses no format."""
 
 _EACH_BY_ITSELF: Final = "mixed"
 
@@ -62,7 +62,7 @@ def _moments(cells: Sequence[str | None], written: str, *, dayfirst: bool) -> "p
 
 
 def _kinds_of_all(cells: list[str], written: str, *, dayfirst: bool) -> frozenset[str]:
-    """Tell the kinds of cells that do not go together, by halves: until one is no moment, or zones differ."""
+    """Find why cells cannot be read together, halving them until one is no date or two zones differ."""
     if len(cells) == 1:
         return frozenset({"text"})
     found = frozenset[str]()

@@ -23,7 +23,7 @@ _MASKED: Final = {
 
 
 def untold(dtype: Any) -> str:  # noqa: ANN401 (a dtype of NumPy's or pandas')
-    """Name a dtype, where a reader would make another of its Arrow type; empty where it would make this one."""
+    """Name a dtype that its Arrow type alone does not bring back; empty if it does."""
     import pandas as pd  # noqa: PLC0415 (it made the dtype)
 
     if isinstance(dtype, pd.StringDtype):

@@ -30,7 +30,7 @@ def _below(folder: Path, name: str, above: frozenset[Path]) -> Iterator[str]:
 
 
 def is_input(name: str) -> bool:
-    """Tell whether a file, named from the folder that is read, is one that its owner means to be read.
+    """Tell whether a file is input; ``name`` is relative to the folder that is read.
 
     Not so where a name begins with a dot or an underscore (``_SUCCESS``, ``_manifest.json``), except that of a column,
     and where muster keeps work that is not finished, or rejects.
@@ -55,7 +55,7 @@ def keys_of(name: str) -> Keys:
 
 
 def below_pattern(path: str, pattern: str) -> str:
-    """Cut a path that a pattern matched to what lies below the part of the pattern that is no pattern."""
+    """Name a path relative to the fixed folder at the start of the pattern that matched it."""
     fixed = 0
     for part in PurePosixPath(pattern).parts:
         if any(sign in part for sign in "*?["):

@@ -86,7 +86,7 @@ def _settle_json(kinds: frozenset[str], *, missing: bool) -> str:
 
 
 def _decided(kinds: frozenset[str]) -> frozenset[str]:
-    """Take numbers that the user's true or false values name, such as ``integer?``, for what the others are."""
+    """Resolve kinds such as ``integer?``, numbers that may also be true or false values, by the other kinds."""
     either = {kind for kind in kinds if kind.endswith("?")}
     others = kinds - either
     if either and "boolean" in others and not others & _NUMBERS:

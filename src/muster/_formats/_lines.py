@@ -50,7 +50,7 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
 
 
 def without_mark(data: bytes) -> bytes:
-    """Blank out a byte order mark at the start of a file: a quote behind it opens a cell, a line of it is blank."""
+    """Replace a byte order mark by newlines: offsets stay, and a quote behind it stands at the start of a cell."""
     return b"\n" * len(BOM) + data[len(BOM) :] if data.startswith(BOM) else data
 
 

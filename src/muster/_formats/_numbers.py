@@ -1,4 +1,4 @@
-"""One Arrow type for numbers of several, in one batch or in many: it holds each of them, or they are refused."""
+"""Find one Arrow type that holds numbers of several types, in one batch or in many; or refuse them."""
 
 from collections.abc import Sequence
 from decimal import Decimal

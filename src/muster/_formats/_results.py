@@ -13,7 +13,7 @@ from . import _moments
 from ._tables import from_result
 
 _SILENT: Final = frozenset({"object", "float16", "float32", "float64", "null"})
-"""Types that a column without a value has by chance: of a list of ``None``, say."""
+"""Types that say nothing of a column without a value: ``[None]`` has one of them by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Reply:
     table: pa.Table
     rows: int
     schema: Schema | None
-    """Nothing where the function returned ``pd.DataFrame()``, for "nothing here"."""
+    """``None`` if the function returned ``pd.DataFrame()``, which says nothing of columns."""
 
 
 def reply_of(result: object, *, use: str) -> Reply:

@@ -64,7 +64,7 @@ class Rules:
 
     @property
     def suit_arrow(self) -> bool:
-        """Tell whether Arrow can be asked first: what it reads otherwise than pandas is noticed."""
+        """Tell whether Arrow may parse first: what it reads differently from pandas is noticed afterwards."""
         return not self.thousands or self.thousands != self.decimal
 
 

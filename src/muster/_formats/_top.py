@@ -61,7 +61,7 @@ def _rows(data: bytes, dialect: Dialect) -> Iterator[_Row]:
 
 
 def _rows_left(data: bytes, at: int, dialect: Dialect) -> Iterator[_Row]:
-    """Yield the rows that are not to be passed over. In the others, as for pandas, escapes and comments are text."""
+    """Yield the rows that are not skipped. In skipped ones, as for pandas, escapes and comments are text."""
     plain = replace(dialect, escapechar="", comment="", skipinitialspace=False)
     for line in itertools.count():
         if at >= len(data):

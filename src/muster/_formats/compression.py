@@ -22,7 +22,7 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class Bytes(Protocol):
-    """What bytes are read from, in order."""
+    """Anything that bytes can be read from, in order."""
 
     def read(self, count: int, /) -> bytes:
         """Read so many bytes, fewer only at the end."""

@@ -21,7 +21,7 @@ _KINDS: Final = {bool: "truth", int: "integer", float: "decimal", str: "string",
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 _DEEPEST: Final = 500
-"""How many levels deep a line may be nested. Python's own limit hangs on how deep its stack is just then."""
+"""How many levels deep a line may be nested. Python's own limit depends on how deep its stack is just then."""
 
 _EXACT: Final = 2.0**63
 """From here on a number in a decimal column may be an integer that only a Python object holds."""

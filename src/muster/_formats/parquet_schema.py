@@ -96,7 +96,7 @@ def _field(fields: Sequence[pa.Field], *, with_rows: int) -> pa.Field:
 
 
 def _dtype(fields: Sequence[pa.Field], kind: pa.DataType) -> str:
-    """Find the dtype of pandas that a column has in all batches; one without values has none by chance."""
+    """Find the pandas dtype that a column has in all batches; batches without a value do not count."""
     telling = [field for field in fields if any(_level(own) in {"", VOID} for own in _kinds(field))] or fields
     names = {(field.metadata or {}).get(DTYPE, b"").decode() for field in telling}
     if len(names) > 1 and any("object" in _kinds(field) for field in telling):
@@ -105,7 +105,7 @@ def _dtype(fields: Sequence[pa.Field], kind: pa.DataType) -> str:
 
 
 def _telling(fields: Sequence[pa.Field]) -> list[pa.DataType]:
-    """List the types that count: all of columns with values; where there are none, one of those that say most."""
+    """List the types that count: those of pieces with values; if none has a value, the most telling ones."""
     for level in ("", VOID, MISSING, EMPTY):
         types = [field.type for field in fields if any(_level(kind) == level for kind in _kinds(field))]
         if types:

@@ -148,7 +148,7 @@ class Observe:
     order: tuple[str, ...] = ()
     reading: Reading = field(default_factory=Reading)
     used: tuple[str, ...] | None = None
-    """The columns to look at; ``None``: all."""
+    """The columns to look at; all if ``None``."""
     dates: tuple[tuple[str, str], ...] = ()
     """The columns that hold dates, with their format where it is known."""
 

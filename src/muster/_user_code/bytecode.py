@@ -60,7 +60,7 @@ def _guards(code: types.CodeType) -> list[Any]:
 
 
 def readings(code: types.CodeType) -> Iterator[Reading]:
-    """List the names that code looks up outside itself, and so do the functions inside it."""
+    """List the names that code, and the functions inside it, look up outside themselves."""
     name, attributes = "", []
     for one in _instructions(code):
         if name and one.opname in _ASKS_FOR:

@@ -1,4 +1,4 @@
-"""Digest values by what they hold: the same in every process, whatever addresses and the order of sets are there."""
+"""Digest values by what they hold: equal in every process, whatever its addresses and its order of sets."""
 
 import contextvars
 import copyreg
@@ -20,7 +20,7 @@ _HOLDS_NOTHING: Final = (
     *(type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Event, threading.Semaphore),
     *(threading.Barrier, threading.local, threading.Thread),
 )
-"""Caches, and what threads wait for: no row depends on what is in them."""
+"""Caches, locks and the like: no row depends on what is in them."""
 
 _HOLDS_NOTHING_BY_NAME: Final = frozenset(
     {
@@ -37,7 +37,7 @@ _HOLDS_NOTHING_BY_NAME: Final = frozenset(
     }
 )
 _LONGEST_CHOSEN_SEED: Final = 96
-"""Bits. NumPy draws 128 where nobody chooses a seed; then no two processes ever have the same."""
+"""In bits. NumPy draws 128 if nobody chooses a seed; a drawn seed differs in every process, and is not compared."""
 
 _BY_DESCRIPTION: Final = (
     types.WrapperDescriptorType,

@@ -1,4 +1,4 @@
-"""Files that the user's code reads, known again: by size and time, and by content where only the time differs."""
+"""Tell whether files that the user's code has read are unchanged: by size and time, else by content."""
 
 import hashlib
 import os
@@ -11,14 +11,14 @@ from muster._model import DataFile
 from muster._user_code.unimported import digest_of_source
 
 _LARGEST: Final = 64 << 20
-"""Bytes of a file that are read to know it again, a tenth of a second's work; a larger one is known by its time."""
+"""The largest file, in bytes, that is digested, in a tenth of a second; of larger ones the time decides."""
 
 _MOST: Final = 10_000
 """How many files are noted; a function that opens one for each row would fill memory and journal with them."""
 
 
 def stamped(path: str) -> DataFile | None:
-    """Say how a file is just now; ``None`` where it is no plain file, so that nothing can be said of it."""
+    """Note a file's size and time; ``None`` if it is no regular file, which cannot be compared."""
     try:
         found = os.stat(path)  # noqa: PTH116 (in an audit hook: it must open nothing)
     except OSError:
@@ -27,7 +27,7 @@ def stamped(path: str) -> DataFile | None:
 
 
 def with_digest(file: DataFile) -> DataFile:
-    """Add what a file is known by when it is written again as it was."""
+    """Add the digest by which a file is recognised that was rewritten with the same content."""
     digest = ""
     if 0 <= file.size <= _LARGEST:
         try:
@@ -58,7 +58,7 @@ class DataFiles:
         self._folder = os.getcwd()  # noqa: PTH109 (as text)
 
     def take(self, opened: tuple[DataFile, ...], written: tuple[str, ...]) -> None:
-        """Journal what a worker has opened, before what it did with it counts."""
+        """Journal the files that a worker has opened, before the outcome of its task is recorded."""
         for path in map(self._named, written):
             if path not in self._own:
                 self._own.add(path)
@@ -93,7 +93,7 @@ def of_event(event: Mapping[str, Any]) -> DataFile:
 
 
 def changed_files(known: Mapping[str, DataFile]) -> Iterator[tuple[str, str]]:
-    """Yield the path of each file that is not what it was when it was read, and what has become of it."""
+    """Yield the path of each file that has changed since it was read, and how."""
     for path, before in sorted(known.items()):
         now = stamped(os.path.abspath(path))  # noqa: PTH100 (as text)
         if now is None or (now.size < 0) != (before.size < 0):

@@ -39,7 +39,7 @@ _SAYS_MUCH: Final = frozenset(
 _READABLE: Final = (type(None), bool, int, float)
 _LONGEST: Final = 40
 ODD: Final = "?"
-"""How the value of a fact begins that cannot be compared with another one."""
+"""The prefix of a fact's value that cannot be compared."""
 
 
 def facts_of(function: object) -> tuple[Fact, ...]:
@@ -141,7 +141,7 @@ class _Walk:
         self._note(package(top))
 
     def _all_of(self, module: types.ModuleType) -> None:
-        """Look at everything in a module that is handed on as a whole, so that nobody knows what is asked of it."""
+        """Follow everything in a module that is passed on as a value: any of its names may be used."""
         for name in sorted(vars(module)):
             if not name.startswith("__"):
                 self._global(vars(module), Reading(name))

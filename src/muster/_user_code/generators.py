@@ -91,12 +91,12 @@ class Generators:
                 self._streams[key] = stream, digest(self._run, flat(stream.state))
 
     def begin(self, *place: int) -> None:
-        """Have all of them give what belongs to the batch at a place."""
+        """Set all of them to the state that belongs to the batch at a place."""
         for stream, base in self._streams.values():
             stream.sow(digest(base, place))
 
     def restore(self) -> None:
-        """Give all of them the state back in which they were found."""
+        """Restore the state in which they were found."""
         for stream, _ in self._streams.values():
             stream.restore()
         for stream in self._before:

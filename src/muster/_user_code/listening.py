@@ -22,7 +22,7 @@ class Ear:
     """What was opened while it listened and is not told of yet: for reading, and for writing."""
 
     def __init__(self) -> None:
-        """Hear nothing yet."""
+        """Begin without listening."""
         self._opened: dict[str, DataFile] = {}
         self._written: set[str] = set()
         self._untold: list[str] = []

@@ -123,7 +123,7 @@ def loading(place: str) -> Iterator[None]:
 
 
 def check_not_loading() -> None:
-    """Raise ``UsageError`` where a run is begun by code that is only being loaded: it would begin runs for ever."""
+    """Raise ``UsageError`` if code that a run loads begins a run itself: that would never end."""
     if place := _loading.get():
         raise UsageError(
             f"{place} begins a run while a run loads it: every worker loads that code, and would begin the run anew."

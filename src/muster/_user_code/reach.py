@@ -1,4 +1,4 @@
-"""What a function can reach, without a call: by names, closure, defaults and attributes, and from there so on."""
+"""List the objects that a function can reach by names, closure, defaults and attributes, without calling anything."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from muster._user_code.origins import is_users
 _MOST_VALUES: Final = 20_000
 _MOST_ITEMS: Final = 1_000
 _DATA: Final = ("numpy", "pandas", "pyarrow", "polars", "builtins")
-"""Where types come from whose objects hold data, and much of it."""
+"""Packages whose objects are not followed: they hold data, and much of it."""
 
 
 def reached(roots: Iterable[object], wanted: Callable[[object], bool]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Look through a function's source for what mixes rows: each call sees a batch, so such a result hangs on the batches.
+"""Look through a function's source for what mixes rows: such a result depends on where batches end.
 
 It is judged by names alone, without a call: ``df["x"].mean()`` mixes rows, ``df.mean(axis=1)`` and ``row.mean()`` in a
 function that is applied to each row do not. What cannot be followed is not remarked upon.
@@ -149,12 +149,12 @@ class _Look(ast.NodeVisitor):
                     self._follow(one.id, [_FRAME])
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        """Know nothing of what a lambda is given: mostly it is a row, or a value."""
+        """Skip a lambda's body: its argument is mostly a row or a value, no batch."""
         names = {one.arg: None for one in node.args.args}
         _Look(self.module, {**self.kinds, **names}, self.found, self.seen).visit(node.body)
 
     def visit_Assert(self, node: ast.Assert) -> None:
-        """Pass over what is merely checked."""
+        """Skip assertions."""
 
     def visit_Raise(self, node: ast.Raise) -> None:
         """Pass over what is merely said."""

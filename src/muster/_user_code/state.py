@@ -1,4 +1,4 @@
-"""Globals of the user's modules that the caller's program has set: a worker, which imports a module anew, gets them."""
+"""Send globals that the caller's program has set in the user's modules to workers, which import these anew."""
 
 import importlib
 import pickle

@@ -124,7 +124,7 @@ class Loaded:
         _at_work.append(self)
 
     def end(self) -> None:
-        """Let go of them; who works here next reads files anew, if nobody else is at work with them now."""
+        """Release them. If no other thread uses the modules, these are forgotten, and read anew next time."""
         self._generators.restore()
         self._functions.clear()
         self._found.clear()
@@ -159,14 +159,14 @@ class Loaded:
             self._sown = ()
 
     def find(self, target: Target) -> object:
-        """Import a target, or take what it was found to be before."""
+        """Import a target, unless that was done before."""
         if target not in self._found:
             self._found[target] = _find(target)
         restore(self._state)
         return self._found[target]
 
     def get(self, target: Target) -> Callable[[Any], object]:
-        """Load a target, or take what it was loaded as before."""
+        """Load a target, unless that was done before."""
         if target not in self._functions:
             self._functions[target] = _made(target, self.find)
             self.modules = frozenset(sys.modules)

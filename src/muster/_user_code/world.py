@@ -18,7 +18,7 @@ _entered: "Final[list[World]]" = []
 
 
 class Seeds(NamedTuple):
-    """What the generators begin with that all code of a process shares: Python's own, and NumPy's."""
+    """The seeds of the generators that all code of a process shares: Python's and NumPy's."""
 
     python: bytes
     numpy: bytes
@@ -41,7 +41,7 @@ class World(NamedTuple):
 
     @classmethod
     def here(cls) -> "World":
-        """Take it from this process, or be the one that this process was given."""
+        """Describe this process; in a worker, return the world that it was given."""
         if _entered and not _run.get():
             return _entered[-1]
         script = main_module.script_of_this_process()
@@ -62,7 +62,7 @@ class World(NamedTuple):
         return here._replace(script=script, environment=environment, elsewhere=hidden, path=(), folder="")
 
     def settle(self) -> None:
-        """Have the workers that this process starts be like that one; what is only here they have besides."""
+        """Give workers started from here that world, on top of what this process has."""
         if self.folder:
             sys.path[:] = self.path
             with contextlib.suppress(OSError):
@@ -72,7 +72,7 @@ class World(NamedTuple):
         _entered.append(self._replace(environment={**os.environ, **self.environment}))
 
     def enter(self) -> None:
-        """Have this process be like that one."""
+        """Make this process look like the one described."""
         sys.argv[:] = self.arguments
         main_module.become(self.script)
         _entered.append(self)
@@ -105,7 +105,7 @@ class _Environment(os._Environ[str]):  # noqa: SLF001 (the class of os.environ, 
 
 @contextlib.contextmanager
 def a_run() -> Iterator[None]:
-    """Give a run its number for as long as it lasts; none has the random numbers of another."""
+    """Give a run a number while it lasts: each run of a process has random numbers of its own."""
     token = _run.set(next(_runs))
     try:
         yield

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _KINDS: Final = {"watch.css": "text/css", "watch.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _AT_MOST_EVERY: Final = 0.5
 _UNSEEN_EVERY: Final = 2.0
-"""Seconds after which a page that nobody looks at is told its title again."""
+"""Seconds between two updates of the title of a page that is hidden."""
 
 _LOOKED_EVERY: Final = 0.25
 _RESTED: Final = 8

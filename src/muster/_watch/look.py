@@ -17,7 +17,7 @@ from muster._watch.view import Machine, RunView
 from muster._watch.worker import Worker
 
 _TELLS_WITHIN: Final = 15.0
-"""Seconds: three times as long as the runner lets pass without a word."""
+"""Seconds of silence that are remarkable: three times the longest that a runner at work leaves."""
 
 _DIGITS: Final = re.compile(r"(\d+)")
 
@@ -106,14 +106,14 @@ class Look:
 
     @property
     def silence(self) -> float | None:
-        """Tell for how many seconds nothing was heard, where that is strange: a run at work tells every few."""
+        """Seconds without an event, if that is remarkable: a run at work writes one every few seconds."""
         seconds = self.at - self.view.last_at
         is_at_work = self.is_going and not self.is_starting and self.view.phase == "working"
         return seconds if is_at_work and seconds > _TELLS_WITHIN else None
 
     @property
     def held(self) -> Held | None:
-        """Tell which worker is at which rows for strangely long, by now."""
+        """The call that seems to hang, if any, as of now."""
         held = self.view.pace.held
         return replace(held, seconds=held.seconds + self.at - self.view.last_at) if held and self.is_going else None
 

@@ -14,7 +14,7 @@ _SIGNALS: Final = {"KeyboardInterrupt": "by you (Ctrl-C)", "Terminated": "by a s
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something to know about a run: ``kind`` is how grave it is, ``said`` what an error said."""
+    """A remark on a run: ``kind`` is how grave it is, ``said`` the text of an error."""
 
     kind: str
     text: str
@@ -85,7 +85,7 @@ def _of_its_work(look: Look) -> list[Remark]:
 
 
 def _of_silence(look: Look) -> str:
-    """Say why nothing may be heard: a run at work tells every few seconds how far it is."""
+    """Say why there may be no events: a run at work writes one every few seconds."""
     since = words.clock(look.view.last_at)
     if look.view.attempts and look.view.attempts[-1].engine == "inline":
         return (

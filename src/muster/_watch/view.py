@@ -46,7 +46,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Nobody worked on the run for some seconds; ``time`` is when, in seconds of the run, which do not count these."""
+    """A gap of some seconds between two attempts; ``time`` is when, in seconds of the run without its gaps."""
 
     time: float
     away: float
@@ -54,7 +54,7 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast the run was in the last minute when it told last, and how long the rest would take from then on.
+    """How fast the run was in the minute before its last event, and how long the rest would take from then.
 
     ``held`` is which worker was then at which rows for strangely long.
     """

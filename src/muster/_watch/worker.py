@@ -44,7 +44,7 @@ class Worker(WorkerSum):
     until: float = 0.0
     """Up to when it is known what it did, in seconds of the run."""
     at_task_since: float | None = None
-    """When it began with the task that it is at, where it is at it for long."""
+    """When its unfinished task began, if that was a while ago."""
     _untold: list[list[Any]] = field(default_factory=list)
     _since: float = 0.0
 
