@@ -431,3 +431,26 @@ def test_names_of_a_file_without_rows_are_the_columns_of_the_output(tmp_path: Pa
     said: Options = {"names": ["a", "b"], "header": None, "skiprows": 1 if text.strip() else 0}
     run(lambda df: df, tmp_path / "in.csv", tmp_path / "out.csv", workers=0, dtype={"a": "str"}, **said)
     assert (tmp_path / "out.csv").read_text() == by_pandas(tmp_path / "in.csv", said).to_csv(index=False) == "a,b\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "asked"),
+    [
+        ("a;b\n1,5;2\n", {}, "separated by ';', say so: --sep ';', in Python sep=';'"),
+        ("a\tb\n1\t2\n", {}, r"separated by '\t', say so: --sep $'\t', in Python sep='\t'"),
+        ("a,b\n1,2\n", {"sep": ";"}, "separated by ',', say so: --sep ','"),
+        ("a\n1\n", {}, ""),
+        ("a;b,c\n1,2\n", {}, ""),
+        ("a;b\n1;2\n", {"sep": ";"}, ""),
+    ],
+)
+def test_a_file_of_one_column_with_a_mark_in_its_name_is_asked_about(
+    tmp_path: Path, text: str, options: Options, asked: str
+) -> None:
+    (tmp_path / "in.csv").write_text(text)
+    dialect, reading = understood(options, Dialect(), Reading())
+    sources = find_sources([str(tmp_path / "in.csv")])
+    inputs = Inputs(sources, RunOptions(dialect=dialect, reading=reading), tmp_path)
+    inputs.survey(answer)
+    assert len(inputs.notes) == bool(asked)
+    assert asked in "".join(inputs.notes)

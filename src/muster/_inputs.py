@@ -123,6 +123,20 @@ class Inputs:
         headers |= self._stream_headers(ask)
         self.orders = survey.orders_of(self.sources, [headers[at] for at in range(len(self.sources))])
         self.notes += (survey.absence(name, files) for name, files in self._lacking.items())
+        self.notes += self._doubted_separator()
+
+    def _doubted_separator(self) -> Iterator[str]:
+        """Ask about a mark that stands in the only name there is: most likely, it separates cells."""
+        names = self.orders[0] if self.orders else ()
+        if self.format != "csv" or len(names) != 1 or self.dialect.names:
+            return
+        for mark, how in ((";", "';'"), ("\t", "$'\\t'"), ("|", "'|'"), (",", "','")):
+            if mark in names[0]:
+                yield (
+                    f"{self.sources[0].name!r} has one column, {names[0]!r}. If its cells are separated by {mark!r},"
+                    f" say so: --sep {how}, in Python sep={mark!r}."
+                )
+                return
 
     def _stream_headers(self, ask: Ask) -> dict[int, Any]:
         streams = [at for at, source in enumerate(self.sources) if self.is_stream(source)]

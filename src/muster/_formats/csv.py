@@ -259,7 +259,7 @@ def _decode(rows: Rows) -> None:
     texts, good = [], np.ones(len(rows.table), bool)
     for name in rows.table.column_names:
         text, undecodable = _text(rows.table[name])
-        _blame(rows, undecodable, f"column {name!r}: not valid in the input's encoding")
+        _blame(rows, undecodable, f"column {name!r}: not valid in the input's encoding; --encoding says another")
         good &= ~undecodable
         texts.append(text)
     rows.table = pa.table(texts, names=rows.table.column_names)
