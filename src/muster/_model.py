@@ -306,6 +306,14 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """The user's code as it was when a run began: its files, and each fact of what it does, with its value."""
+
+    files: tuple[DataFile, ...] = ()
+    facts: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a task gave back: its rows accounted for, its pieces, and what its output looked like."""
 
@@ -365,6 +373,8 @@ class Briefing:
     """What the steps import, with the versions here, where a machine may have others."""
     state: tuple[Global, ...] = ()
     """What the caller's program has set in modules that workers import anew."""
+    code: Code = field(default_factory=Code)
+    """What workers that load the steps later must find there, too; nothing where changes are accepted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from muster._engines.base import Body
 from muster._formats._sources import forget_readers
-from muster._model import Briefing, Outcome, Spool
+from muster._model import Briefing, Code, Outcome, Spool
 from muster._packages import check
 from muster._parcels import Parcel, Returned, Sent, compressed, decompressed
 from muster._standard import forgive
@@ -43,7 +43,7 @@ class ParcelBody:
         known: Briefing = pickle.loads(sent.briefing)  # noqa: S301 (likewise)
         self._formats = tuple(source.format for source in known.sources)
         self._unchecked = dict(known.packages)
-        here = replace(known, steps=steps, folder=str(self._folder / Path(known.folder).name), grown="")
+        here = replace(known, steps=steps, folder=str(self._folder / Path(known.folder).name), grown="", code=Code())
         self._is_staged = bool(known.staging)
         self._worker.brief(pickle.dumps(here))
 

@@ -10,7 +10,7 @@ from muster import _past
 from muster._desk import Desk
 from muster._history import forget
 from muster._inputs import Inputs
-from muster._model import Global, Job, Outcome, Part
+from muster._model import Code, Global, Job, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
 from muster._user_code.state import packed
@@ -39,6 +39,8 @@ class Preparation:
         """What the steps import, with versions; asked only where a machine may have others."""
         self.state: tuple[Global, ...] = ()
         """What this program has set in modules that workers import anew."""
+        self.code = Code()
+        """What workers that load the steps later must find there, too."""
         self.outdated: tuple[str, ...] = ()
         """What this program has imported from files that were written since."""
         self.fed: list[Part] = []
@@ -61,6 +63,9 @@ class Preparation:
 
             self.packages = self._desk.ask([Packages(self._job.steps)])[0]
         options = self._job.options
+        if not options.accept_changes:
+            files = dict.fromkeys(file for step in described for file in step.files)
+            self.code = Code(tuple(files), frozenset(self.fingerprint["facts"].items()))
         if past.finished and (options.fresh or any(_past.differences(past.job, self.fingerprint))):
             put_away(past.run)
             past = Past()

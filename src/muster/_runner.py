@@ -282,6 +282,7 @@ class _Runner:
             timeout=options.timeout,
             packages=self._prepared.packages,
             state=self._prepared.state,
+            code=self._prepared.code,
         )
         for engine in {id(engine): engine for engine in (self._home, self._engine)}.values():
             engine.brief(pickle.dumps(briefing))

@@ -54,7 +54,7 @@ class Worker:
     def brief(self, briefing: bytes) -> None:
         """Take a pickled ``Briefing`` for the tasks that follow."""
         self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
-        self._loaded.have(self._briefing.state)
+        self._loaded.have(self._briefing.state, self._briefing.code)
 
     def end(self) -> None:
         """Release the user's functions."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._limit import Limit
-from muster._model import Fact, Global, Target
-from muster._user_code import main_module
+from muster._model import Code, DataFile, Fact, Global, Target
+from muster._user_code import edits, main_module
 from muster._user_code.origins import user_traceback
 from muster._user_code.state import differing, outdated, restore
 from muster._user_code.world import World
@@ -30,6 +30,8 @@ _loaded: Final[list[str]] = []
 
 _unnamed: Final[set[str]] = set()
 """Names of modules that were loaded from a target's file and cannot be imported by that name."""
+
+_ANY: Final = Code()
 
 _own: Final[weakref.WeakValueDictionary[str, Target]] = weakref.WeakValueDictionary()
 """Targets whose function was given to this very process, which calls it as it is: no copy of it."""
@@ -45,6 +47,8 @@ class Described:
     """Globals that the caller's program has set in modules that were imported anew here."""
     outdated: tuple[str, ...] = ()
     """What the caller has imported from files that were written since."""
+    files: tuple[DataFile, ...] = ()
+    """The user's code here, as it is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ class Loaded:
         self._functions: dict[Target, Callable[[Any], object]] = {}
         self._found: dict[Target, object] = {}
         self._state: tuple[Global, ...] = ()
+        self._code = Code()
         self._path = list(sys.path)
         self.modules: frozenset[str] = frozenset()
         """Names of the modules that were there when the last function was loaded."""
@@ -151,8 +156,12 @@ class Loaded:
             self._sown = targets
         self._generators.begin(*place)
 
-    def have(self, state: tuple[Global, ...]) -> None:
-        """Set these globals once a target is imported, before it is built; what was built without them is dropped."""
+    def have(self, state: tuple[Global, ...], code: Code = _ANY) -> None:
+        """Set these globals once a target is imported, before it is built; what was built without them is dropped.
+
+        What is loaded from then on must be the ``code`` that the run began with.
+        """
+        self._code = code
         if state != self._state:
             self._state = state
             self._functions.clear()
@@ -165,10 +174,16 @@ class Loaded:
         restore(self._state)
         return self._found[target]
 
+    def _find_as_it_was(self, target: Target) -> object:
+        found = self.find(target)
+        if edits.were_edited(self._code):
+            edits.check_same(self._code, target.name, _described(target, found).facts)
+        return found
+
     def get(self, target: Target) -> Callable[[Any], object]:
-        """Load a target, unless that was done before."""
+        """Load a target, unless that was done before. Raises ``UserCodeError`` where it was edited since."""
         if target not in self._functions:
-            self._functions[target] = _made(target, self.find)
+            self._functions[target] = _made(target, self._find_as_it_was)
             self.modules = frozenset(sys.modules)
         return self._functions[target]
 
@@ -196,7 +211,7 @@ def _made(target: Target, finds: Callable[[Target], object]) -> Callable[[Any], 
     try:
         found = finds(target)
         function = found() if isinstance(found, type) else found
-    except UsageError:
+    except (UsageError, UserCodeError):
         raise
     except (Exception, SystemExit) as error:
         raise _unloadable(target, error) from error
@@ -301,23 +316,25 @@ def describe(targets: Iterable[Target]) -> list[Described]:
     What travels by value is described where it comes from: there all of it has its name. Where modules are not here as
     they are there, nothing is loaded yet.
     """
-    from muster._user_code.facts import facts_of  # noqa: PLC0415 (a command line's own process only names targets)
-    from muster._user_code.versions import versions  # noqa: PLC0415 (likewise)
-
-    described = []
-    for target in targets:
-        found = find(target)
-        if target.kind != "pickle":
-            one = Described(target.name, facts_of(found))
-        elif target.own in _own or not any(fact.module for fact in target.facts):
-            one = Described(target.name, target.facts)
-        else:
-            one = _compared(target, facts_of(found))
-        described.append(dataclasses.replace(one, facts=(*one.facts, *versions())))
+    described = [_described(target, find(target)) for target in targets]
     if not any(one.set_there for one in described):
         for target in targets:
             load(target)
-    return described
+    files = edits.code_files()
+    return [dataclasses.replace(one, files=files) for one in described]
+
+
+def _described(target: Target, found: object) -> Described:
+    from muster._user_code.facts import facts_of  # noqa: PLC0415 (a command line's own process only names targets)
+    from muster._user_code.versions import versions  # noqa: PLC0415 (likewise)
+
+    if target.kind != "pickle":
+        one = Described(target.name, facts_of(found))
+    elif target.own in _own or not any(fact.module for fact in target.facts):
+        one = Described(target.name, target.facts)
+    else:
+        one = _compared(target, facts_of(found))
+    return dataclasses.replace(one, facts=(*one.facts, *versions()))
 
 
 def _compared(target: Target, here: tuple[Fact, ...]) -> Described:
