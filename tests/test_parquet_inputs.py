@@ -287,3 +287,12 @@ def test_a_damaged_row_group_is_named_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "in.parquet").write_bytes(data)
     with pytest.raises(muster.DataError, match=r"in\.parquet.*row group 1 is damaged"):
         muster.run(_same, tmp_path / "in.parquet", tmp_path / "out.csv", workers=0)
+
+
+@pytest.mark.parametrize("step", [1, -2])
+def test_an_index_that_counts_and_has_a_name_is_a_column_as_any_named_index_is(tmp_path: Path, step: int) -> None:
+    index = pd.RangeIndex(5, 5 + 6 * step, step, name="id")
+    frame = pd.DataFrame({"a": list("uvwxyz")}, index=index)
+    frame.to_parquet(tmp_path / "in.parquet", row_group_size=4)
+    muster.run(lambda df: df, tmp_path / "in.parquet", tmp_path / "out.csv", workers=0, batch_rows=3)
+    assert (tmp_path / "out.csv").read_text() == frame.reset_index()[["a", "id"]].to_csv(index=False)

@@ -64,7 +64,15 @@ def _schema(file: Any) -> pa.Schema:  # noqa: ANN401 (a ParquetFile, which has n
     if not said:
         return schema
     kept = [field for field in schema if not _UNNAMED_INDEX.fullmatch(field.name)]
+    kept += [pa.field(name, pa.int64()) for name, _, _ in _ranges(schema)]
     return pa.schema(kept, {**schema.metadata, b"pandas": json.dumps({**said, "index_columns": []}).encode()})
+
+
+def _ranges(schema: pa.Schema) -> list[tuple[str, int, int]]:
+    """Name an index that counts and has a name, with its start and step: pandas writes it in the metadata alone."""
+    levels = [level for level in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(level, dict)]
+    named = [level for level in levels if level.get("name") is not None and level["name"] not in schema.names]
+    return [(str(level["name"]), level["start"], level["step"]) for level in named]
 
 
 def _missing(file: Any, schema: pa.Schema) -> dict[str, int]:  # noqa: ANN401 (a ParquetFile, which has no types)
@@ -113,8 +121,11 @@ def _group(path: str, version_: tuple[int, ...], group: int) -> pa.Table:
         table = file.read_row_group(group, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path!r}: row group {group} is damaged: {error}. Fetch the file again.") from error
-    unnamed = [name for name in table.column_names if _UNNAMED_INDEX.fullmatch(name)]
-    return table.drop_columns(unnamed).replace_schema_metadata(_schema(file).metadata)
+    table = table.drop_columns([name for name in table.column_names if _UNNAMED_INDEX.fullmatch(name)])
+    first = sum(file.metadata.row_group(before).num_rows for before in range(group))
+    for name, start, step in _ranges(file.schema_arrow):
+        table = table.append_column(name, pa.array(start + step * np.arange(first, first + len(table))))
+    return table.replace_schema_metadata(_schema(file).metadata)
 
 
 def read(path: str, *, lo: int, hi: int, agreed: bytes = b"", columns: Sequence[Column] = ()) -> Rows:
