@@ -89,7 +89,7 @@ def _of_columns(names: list[str]) -> str:
     if not names:
         return ""
     more = f" and {len(names) - _MOST_COLUMNS:,} more" if len(names) > _MOST_COLUMNS else ""
-    those = f"{', '.join(repr(shown(name)) for name in names[:_MOST_COLUMNS])}{more}"
+    those = f"{', '.join(shown(name) for name in names[:_MOST_COLUMNS])}{more}"
     return (
         f"only some batches had the column{'s' if len(names) > 1 else ''} {those}: in the rows of the others the value"
         " is missing. Have the function give the same columns whatever rows it gets: for get_dummies make the column a"
