@@ -82,3 +82,22 @@ def test_missing_cells_numbers_and_absent_columns_are_compared_as_what_they_are(
     whole = reply_of(pd.DataFrame({"a": [1, 2], "b": [None, "x"]}), use="csv")
     halves = [reply_of(pd.DataFrame({"a": [1]}), use="csv"), reply_of(pd.DataFrame({"a": [2], "b": ["x"]}), use="csv")]
     assert _differing(whole, *halves) == ()
+
+
+def test_a_check_tells_of_rows_that_it_left_out_as_they_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("n,g\n1,2\n3,4,5\n6,7\n")
+    found = muster.check(lambda frame: frame, tmp_path / "bad.csv")
+    assert (found.rows, found.bad_rows) == (2, 1)
+    assert str(found).endswith("1 row that cannot be read was left out.")
+
+
+def test_a_check_takes_a_pipeline_that_a_file_defines_with_its_inputs(
+    tmp_path: Path, rows: Path, muster: Muster
+) -> None:
+    (tmp_path / "p.py").write_text(
+        "import muster\ndef f(df):\n    return df.assign(z=df.n - df.n.mean())\n"
+        f"pipeline = muster.read_csv({rows.name!r}).map_batches(f).write_csv('out.csv')\n"
+    )
+    end = muster("check", "p.py")
+    assert (end.code, "z" in end.out) == (1, True)
+    assert muster("check", "p.py:f").err.endswith("Name what to read: muster check TARGET INPUT...\n")

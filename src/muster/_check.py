@@ -14,6 +14,7 @@ from muster._inputs import Inputs
 from muster._model import Briefing, Options, Part, Target, Task
 from muster._user_code.state import packed
 from muster._user_code.targets import Describe
+from muster._words import plural
 from muster.errors import UsageError
 
 
@@ -31,6 +32,8 @@ class Check:
     rows_whole: int
     """How many rows came back from the whole, and from both halves together."""
     rows_halves: int
+    bad_rows: int = 0
+    """How many rows of the sample were left out, as they cannot be read."""
 
     def __str__(self) -> str:
         """Put the verdict into words."""
@@ -42,7 +45,13 @@ class Check:
             said.append(f"other values in {', '.join(self.differ)}.")
         if self.random:
             said.append(f"Random, so nobody can tell: {', '.join(self.random)}.")
+        if self.bad_rows:
+            said.append(f"{plural(self.bad_rows, 'row')} that cannot be read {self._were} left out.")
         return " ".join(said)
+
+    @property
+    def _were(self) -> str:
+        return "was" if self.bad_rows == 1 else "were"
 
 
 def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *, sample: int) -> Check:
@@ -82,6 +91,7 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
         compared.random,
         compared.rows_whole,
         compared.rows_halves,
+        compared.bad_rows,
     )
 
 

@@ -25,6 +25,8 @@ class Compared:
     """Columns that differ when the rows come in two batches."""
     random: tuple[str, ...] = ()
     """Columns that differ between two calls on the same rows, as random ones do: no verdict on these."""
+    bad_rows: int = 0
+    """How many more rows there were, which could not be read."""
     misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Columns whose types turned out too narrow: then nothing was called."""
 
@@ -52,8 +54,8 @@ class Compare:
         differ = tuple(name for name in _differing(whole, left, right) if name not in random)
         count, parts = whole.rows, left.rows + right.rows
         if again.rows != count:  # rows are chosen by chance
-            return Compared(len(rows.numbers), count, count, (), tuple(whole.table.column_names))
-        return Compared(len(rows.numbers), count, parts, differ, random)
+            differ, parts, random = (), count, tuple(whole.table.column_names)
+        return Compared(len(rows.numbers), count, parts, differ, random, len(rows.bad))
 
     def _call(self, rows: _rows.Rows, *, file: int | None = None) -> Reply:
         return once(self.briefing, rows, file=self.task.file if file is None else file)

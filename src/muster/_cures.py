@@ -102,7 +102,7 @@ class _Case:
         name = getattr(self.function, "__name__", type(self.function).__name__)
         shown = f"It is called with one argument, the batch, and it is {name}{signature}:"
         if not signature.parameters:
-            return f"{shown} write {name}(df)."
+            return f"{shown} write {'lambda df: ...' if name == '<lambda>' else f'{name}(df)'}."
         return f"{shown} give the other parameters a default, or bind them with functools.partial."
 
     def _of_an_exit(self) -> str:

@@ -1,6 +1,7 @@
 """The lazy pipeline that ``read_csv`` and friends return, and the one call that runs a function over files."""
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SAMPLE: Final = 1000
 """How many rows a check takes."""
+
+_INNER: Final = frozenset({"dialect", "reading", "input_format", "output_format", "part_bytes"})
+"""Options that no user needs to type: a pipeline's methods set them, or tests."""
 
 _LONGEST_TIMEOUT: Final = 31 * 24 * 3600.0
 
@@ -111,7 +115,9 @@ def _chosen(pipeline: Pipeline, options: dict[str, Any]) -> Options:
     options |= dict(zip(("dialect", "reading"), understood(said, dialect, reading), strict=True))
     known = {field.name for field in dataclasses.fields(Options)}
     if unknown := ", ".join(sorted(options.keys() - known)):
-        raise UsageError(f"There is no option {unknown}. There are: {', '.join(sorted(known))}.")
+        near = difflib.get_close_matches(unknown, known, n=1)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        raise UsageError(f"There is no option {unknown}{meant} There are: {', '.join(sorted(known - _INNER))}.")
     return checked(dataclasses.replace(pipeline.options, **options))
 
 

@@ -102,8 +102,8 @@ def _add_check(verb: argparse.ArgumentParser) -> None:
     )
     verb.epilog = "exit codes: 0 row-wise; 1 not, or the function fails; 2 the command was wrong; 3 workers failed"
     add = verb.add_argument
-    add("target", metavar="TARGET", help="file.py:function or package.module:function")
-    add("inputs", metavar="INPUT", nargs="+", help="files, globs, folders, or URLs that fsspec knows (s3://...)")
+    add("target", metavar="TARGET", help="file.py:function, package.module:function, or a file that defines pipeline")
+    add("inputs", metavar="INPUT", nargs="*", help="files, globs, folders, or URLs that fsspec knows (s3://...)")
     add("--sample", type=int, default=_pipeline.SAMPLE, metavar="N", help="how many rows (default: %(default)s)")
     add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
     add("--timeout", type=_seconds, metavar="60s", help="how long one call of the function may take")
@@ -218,10 +218,10 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    target = targets.parse_target(parsed.target)
-    _be_as_if_run(target)
     options = Options(dtype=parsed.dtype, timeout=parsed.timeout, format=parsed.format)
-    pipeline = _pipeline.of_command(target, tuple(parsed.inputs), "", options, said=_csv_flags.said(parsed))
+    pipeline = _of_target(
+        parsed, options, output="", lacks="" if parsed.inputs else "Name what to read: muster check TARGET INPUT..."
+    )
     found = _pipeline.checked_rows(pipeline, sample=parsed.sample)
     _tell(json.dumps(dataclasses.asdict(found)) if parsed.json else str(found))
     return 0 if found.row_wise else 1
@@ -282,6 +282,16 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         on=parsed.on,
         env=tuple(parsed.env.split(",")) if parsed.env else (),
     )
+    is_whole = parsed.inputs and parsed.output
+    lacks = "" if is_whole else "Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT"
+    return _of_target(parsed, options, output=parsed.output, lacks=lacks)
+
+
+def _of_target(parsed: argparse.Namespace, options: Options, *, output: str | None, lacks: str) -> Pipeline:
+    """Make a pipeline of the function that a command line names, or take the one that the file defines.
+
+    ``lacks`` says what is lacking where a function is named, if anything is.
+    """
     target = targets.parse_target(parsed.target)
     _be_as_if_run(target)
     path = list(sys.path)
@@ -290,10 +300,10 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         sys.path[:] = path  # workers look into its folder once they have loaded what is muster's
         if found is not None and not callable(found):
             raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
-        if not parsed.inputs or not parsed.output:
-            raise UsageError("Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT")
-        return _pipeline.of_command(target, tuple(parsed.inputs), parsed.output, options, said=_csv_flags.said(parsed))
-    return _pipeline.with_command(found, tuple(parsed.inputs), parsed.output, options, said=_csv_flags.said(parsed))
+        if lacks:
+            raise UsageError(lacks)
+        return _pipeline.of_command(target, tuple(parsed.inputs), output or "", options, said=_csv_flags.said(parsed))
+    return _pipeline.with_command(found, tuple(parsed.inputs), output, options, said=_csv_flags.said(parsed))
 
 
 def _be_as_if_run(target: Target) -> None:
