@@ -482,6 +482,9 @@ def test_a_journal_that_cannot_be_understood_is_refused_in_words(muster: Muster,
     refused = muster(*COMMAND)
     assert refused.code == 2
     assert "another version of muster" in refused.err
+    kept = journal.read_text()
+    assert muster(*COMMAND, "--fresh", "--dtype", "NONE=str").code == 2
+    assert journal.read_text() == kept, "a slip with --fresh cost what that version may go on with"
     assert_right(unfinished, muster(*COMMAND, "--fresh"), resumed=False)
 
 

@@ -38,6 +38,8 @@ class Past:
     """Files that the user's code has read."""
     finished: Event | None = None
     """How the run ended, if all that was left to do then was to tidy up."""
+    is_unreadable: bool = False
+    """Whether it is of another version of muster, which may have kept much."""
 
     @classmethod
     def read(cls, journal: Path) -> Self:

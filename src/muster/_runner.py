@@ -152,13 +152,13 @@ class _Runner:
             return Past.read(self.work.journal)
         except ResumeError:
             if self._job.options.fresh:
-                return Past()
+                return Past(run="of another version", is_unreadable=True)
             self.work.release()
             raise
 
     def _end(self) -> None:
         """Leave nothing behind that nobody needs, and let others work on the output."""
-        if not self._past.kept and not self._has_kept:
+        if not (self._past.kept or self._past.is_unreadable or self._has_kept):
             self.work.remove()
         self.work.release()
 
