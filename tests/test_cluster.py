@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event as Flag
 from time import monotonic
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import pytest
 from conftest import MUSTER, Ended, Muster
 from muster._clouds.local import LocalCloud
 from muster._engines.cores import count_cores
+from waiting import until
 
 pytestmark = pytest.mark.waits
 ROWS = 3000
@@ -36,13 +36,6 @@ def slow(df):
 """
 COMMAND = ("run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--json", "--quiet")
 EXPECTED = "a,b\n" + "".join(f"{n},{n * 2}\n" for n in range(ROWS))
-
-
-def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, "it did not happen in time"
-        Flag().wait(0.02)
 
 
 @pytest.fixture

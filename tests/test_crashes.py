@@ -29,6 +29,7 @@ from muster._runner import run
 from muster._task import Worker
 from muster.errors import OutputBusyError
 from muster.testing import FakeEngine
+from waiting import until
 
 ROWS = 4000
 HELD = """
@@ -55,13 +56,6 @@ def slow(df):
     return df
 """
 COMMAND = ("run", "held.py:held", "rows.csv", "-o", "out.csv", "--workers", "2", "--json")
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, "it did not happen in time"
-        Event().wait(0.01)
 
 
 def sha256(path: Path) -> str:

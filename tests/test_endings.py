@@ -9,9 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from time import monotonic
 from typing import Final
 
@@ -22,6 +20,7 @@ import pytest
 import muster
 from conftest import MUSTER, Muster, started
 from muster._limit import Limit
+from waiting import until
 
 ROWS: Final = 3000
 SECONDS: Final = 60.0
@@ -89,13 +88,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = monotonic() + SECONDS
-    while not condition():
-        assert monotonic() < deadline, "it did not happen in time"
-        Event().wait(0.01)
-
-
 def test_what_workers_print_and_keep_until_their_end_is_complete(folder: Path, muster: Muster) -> None:
     (folder / "side").mkdir()
     (folder / "keep.py").write_text(KEEPER)
@@ -119,7 +111,7 @@ def read_packed(path: Path) -> str:
 def test_a_call_that_ctrl_c_stops_cleans_up_and_its_worker_ends_in_order(folder: Path) -> None:
     (folder / "stopped.py").write_text(STOPPED)
     with started(folder, "run", "stopped.py:wait", "rows.csv", "-o", "out.csv", "--workers", "1") as process:
-        wait_until((folder / "began").exists)
+        until((folder / "began").exists)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 130
     assert (folder / "finally").exists()
@@ -129,10 +121,10 @@ def test_a_call_that_ctrl_c_stops_cleans_up_and_its_worker_ends_in_order(folder:
 def test_a_second_ctrl_c_waits_for_nobody(folder: Path) -> None:
     (folder / "stopped.py").write_text(STOPPED)
     with started(folder, "run", "stopped.py:refuse", "rows.csv", "-o", "out.csv", "--workers", "1") as process:
-        wait_until((folder / "began").exists)
+        until((folder / "began").exists)
         workers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
-        wait_until(lambda: '"stopped"' in (folder / "out.csv.muster" / "journal.jsonl").read_text())
+        until(lambda: '"stopped"' in (folder / "out.csv.muster" / "journal.jsonl").read_text())
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 130
     assert psutil.wait_procs(workers, timeout=SECONDS)[1] == []

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from threading import Event as Flag
 from time import monotonic
 from typing import Any
 
@@ -24,6 +23,7 @@ from muster._engines.ray import RayEngine
 from muster._user_code.world import World
 from muster.errors import EngineError
 from muster.testing import FakeEngine
+from waiting import until
 
 SECONDS = 30.0
 Make = Callable[..., Engine]
@@ -90,13 +90,6 @@ def processes(request: pytest.FixtureRequest) -> Iterator[Engine]:
         made = make_cores(bodies.Obedient, workers=2)
     yield made
     made.close()
-
-
-def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, "it did not happen in time"
-        Flag().wait(0.01)
 
 
 def events_of(engine: Engine, enough: Callable[[list[Event]], object]) -> list[Event]:

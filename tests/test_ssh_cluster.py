@@ -13,9 +13,8 @@ import sys
 import tempfile
 import venv
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from threading import Event as Flag
 from time import monotonic
 from typing import Any
 
@@ -25,6 +24,7 @@ import yaml
 
 from conftest import MUSTER, Ended, Muster, require_hosts, started
 from hosts import Host, Hosts, make_hosts, program
+from waiting import until
 
 pytestmark = pytest.mark.waits
 PYTHON = MUSTER[0]
@@ -59,13 +59,6 @@ exec {PYTHON} "$@"
 """
 COMMAND = ("run", "code/work.py:work", "rows.csv", "-o", "out.csv", "--json", "--quiet")
 EXPECTED = "a,b\n" + "".join(f"{n},{n * 2}\n" for n in range(ROWS) if n != 1234)
-
-
-def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, "it did not happen in time"
-        Flag().wait(0.05)
 
 
 @pytest.fixture
