@@ -29,7 +29,7 @@ def look_at(story: Story, *, later: float = 0.0) -> Look:
 
 
 def said_of(look: Look) -> str:
-    return " ".join(f"{one.title} {one.said} {one.text}" for one in remarks(look))
+    return " ".join(f"{one.title} {one.detail} {one.text}" for one in remarks(look))
 
 
 def test_while_one_call_holds_all_up_nobody_says_how_long_the_rest_takes(tmp_path: Path) -> None:

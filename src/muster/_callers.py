@@ -47,7 +47,7 @@ def _spelled(match: "re.Match[str]") -> str:
     return f"{name}={value if value.isalpha() or re.fullmatch(r'[0-9.]+', value) else repr(value)}"
 
 
-def told(error: MusterError) -> MusterError:
+def for_caller(error: MusterError) -> MusterError:
     """Make an error fit for the caller: it names arguments, and its traceback has the user's frames alone."""
     error.args = (in_python(str(error)), *error.args[1:])
     if isinstance(error, UserCodeError) and error.details:

@@ -61,25 +61,25 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(engine_of_this_computer(1)) as engine:
         desk = Desk(engine, tick=lambda: None, hear=lambda _: None)
         sources = find_sources(inputs, forced=options.input_format, default=options.format)
-        found = Inputs(sources, options, Path(folder))
+        source = Inputs(sources, options, Path(folder))
         described = desk.ask([Describe(steps, options.timeout)])[0]
         state = packed([fact for step in described for fact in step.set_there])
-        parts = _read(found, desk, sample)
+        parts = _read(source, desk, sample)
         task = _task(parts, sample)
         compared: Compared | None = None
         while compared is None or compared.misfits:
             if compared is not None:
-                found.widen(desk.ask, parts, compared.misfits)
+                source.widen(desk.ask, parts, compared.misfits)
             briefing = Briefing(
                 sources=sources,
-                dialect=found.worker_dialect,
+                dialect=source.worker_dialect,
                 reading=options.reading,
                 steps=steps,
                 format="csv",  # any value can be shown as text
                 folder=folder,
-                columns=found.columns,
-                orders=found.orders,
-                agreed=found.agreed,
+                columns=source.columns,
+                orders=source.orders,
+                agreed=source.agreed,
                 timeout=options.timeout,
                 state=state,
             )
@@ -95,17 +95,17 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
     )
 
 
-def _read(found: Inputs, desk: Desk, sample: int) -> list[Part]:
+def _read(source: Inputs, desk: Desk, sample: int) -> list[Part]:
     """Find enough parts, and settle the types as a run does."""
-    found.survey(desk.ask)
+    source.survey(desk.ask)
     parts: list[Part] = []
-    for more in found.feed():
+    for more in source.feed():
         parts += more
         if sum(part.rows for part in parts) >= sample:
             break
     if not parts:
         raise UsageError("The input has no rows to call the function with. Name another.")
-    found.observe(desk.ask, found.surveyed or parts, everything=False)
+    source.observe(desk.ask, source.surveyed or parts, everything=False)
     return parts
 
 

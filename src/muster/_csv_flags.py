@@ -65,15 +65,15 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def said(parsed: argparse.Namespace) -> dict[str, Any]:
+def chosen(parsed: argparse.Namespace) -> dict[str, Any]:
     """List the CSV options that a command line sets, by pandas' names; those it does not set are left out."""
-    found = {name: getattr(parsed, name) for name in (*_TEXTS, *_SWITCHES, "skipinitialspace", "dayfirst")}
-    found |= {name: _listed(getattr(parsed, name)) for name in _LISTS}
+    options = {name: getattr(parsed, name) for name in (*_TEXTS, *_SWITCHES, "skipinitialspace", "dayfirst")}
+    options |= {name: _listed(getattr(parsed, name)) for name in _LISTS}
     for name in ("usecols", "parse_dates"):
-        if found[name] and all(one.isdecimal() for one in found[name]):
-            found[name] = [int(one) for one in found[name]]
-    found["skiprows"] = _lines(parsed.skiprows)
-    typed = {name: value for name, value in found.items() if value is not None}
+        if options[name] and all(one.isdecimal() for one in options[name]):
+            options[name] = [int(one) for one in options[name]]
+    options["skiprows"] = _lines(parsed.skiprows)
+    typed = {name: value for name, value in options.items() if value is not None}
     if parsed.header is not None and parsed.no_header:
         raise UsageError("--header and --no-header contradict each other. Leave one out.")
     if parsed.header is not None or parsed.no_header:

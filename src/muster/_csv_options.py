@@ -39,8 +39,8 @@ class CsvOptions(TypedDict, total=False):
     dayfirst: bool
 
 
-def _wrong(name: str, value: object, wanted: str) -> UsageError:
-    return UsageError(f"{name}={value!r}: it must be {wanted}.")
+def _wrong(name: str, value: object, expected: str) -> UsageError:
+    return UsageError(f"{name}={value!r}: it must be {expected}.")
 
 
 def _mark(name: str, value: Any) -> str:  # noqa: ANN401 (whatever the user passes)
@@ -269,15 +269,15 @@ def is_of_csv(name: str) -> bool:
     return name in _UNDERSTOOD or name in _NO_MATTER or name == "quoting" or (name in LEFT_OUT and name != "dialect")
 
 
-def understood(said: Mapping[str, Any], dialect: Dialect, reading: Reading) -> tuple[Dialect, Reading]:
+def understood(options: Mapping[str, Any], dialect: Dialect, reading: Reading) -> tuple[Dialect, Reading]:
     """Override a dialect and a reading by the user's options. Raises ``UsageError`` for those muster cannot take."""
     for one, other in (("sep", "delimiter"), ("quotechar", "quote")):
-        if one in said and other in said:
+        if one in options and other in options:
             raise UsageError(f"{one} and {other} are two names of the same. Leave one out.")
     fields: dict[str, Any] = {}
-    if said.get("names") is not None and "header" not in said:
+    if options.get("names") is not None and "header" not in options:
         fields["header"] = False
-    for name, value in said.items():
+    for name, value in options.items():
         if name in _UNDERSTOOD:
             field, understand = _UNDERSTOOD[name]
             fields[field] = understand(name, value)

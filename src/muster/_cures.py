@@ -136,9 +136,9 @@ class _Case:
         """List what was looked up in a frame, or in a row of one, in vain."""
         frames = traceback.extract_tb(self.error.__traceback__)
         if isinstance(self.error, AttributeError):
-            found = _NO_ATTRIBUTE.search(self.text)
-            is_row = found is not None and found[1] in {"Series", "Pandas"} and _nearest(found[2], self._shown)
-            return [found[2]] if found and (found[1] == "DataFrame" or is_row) else []
+            lookup = _NO_ATTRIBUTE.search(self.text)
+            is_row = lookup is not None and lookup[1] in {"Series", "Pandas"} and _nearest(lookup[2], self._shown)
+            return [lookup[2]] if lookup and (lookup[1] == "DataFrame" or is_row) else []
         is_lookup = isinstance(self.error, KeyError) or "ColumnNotFound" in type(self.error).__name__
         if not is_lookup or not frames or is_users(frames[-1].filename):
             return []  # the user's own dictionary lacks it
@@ -191,8 +191,8 @@ class _Case:
         """Keep the names that stand in the innermost line that has any."""
         listed = list(names)
         for line in self._lines:
-            if found := [name for name in listed if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line)]:
-                return found
+            if mentioned := [name for name in listed if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line)]:
+                return mentioned
         return []
 
     def _texts_that(self, looks: Callable[[Any], float]) -> list[str]:
@@ -232,5 +232,5 @@ def _look_like_numbers(cells: Any) -> float:  # noqa: ANN401 (likewise)
 def _nearest(name: str, names: list[str]) -> str:
     """Find the name that was meant: the same but for case and blanks, or one that is spelled much like it."""
     plain = {one.strip().casefold(): one for one in names[::-1]}
-    found = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=_NEAR)
-    return plain[found[0]] if found else ""
+    close = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=_NEAR)
+    return plain[close[0]] if close else ""

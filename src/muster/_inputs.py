@@ -281,17 +281,17 @@ class Inputs:
     def _with_folders(self, columns: Iterable[Column]) -> tuple[Column, ...]:
         """Add the columns that folders name, unless the files themselves have them."""
         columns = tuple(columns)
-        own = {column.name for column in columns}
-        return (*columns, *(Column(name, fixed="folder") for name in self._folders if name not in own))
+        names = {column.name for column in columns}
+        return (*columns, *(Column(name, fixed="folder") for name in self._folders if name not in names))
 
 
 def _said_of_csv(options: Options) -> Iterator[str]:
     """Name the options that are set and mean something for CSV alone."""
     dialect = options.dialect
     plain = Dialect(encoding=dialect.encoding)
-    for said, neutral in ((dialect, plain), (options.reading, Reading())):
-        for name in (one.name for one in dataclasses.fields(said)):
-            if getattr(said, name) != getattr(neutral, name) and (name, getattr(said, name)) != ("delimiter", "\t"):
+    for chosen, neutral in ((dialect, plain), (options.reading, Reading())):
+        for name in (one.name for one in dataclasses.fields(chosen)):
+            if getattr(chosen, name) != getattr(neutral, name) and (name, getattr(chosen, name)) != ("delimiter", "\t"):
                 yield name
 
 

@@ -109,11 +109,11 @@ class Past:
 
         ``visible`` is the fingerprint of that. Every part counts as done by an earlier attempt.
         """
-        known = self.finished or {}
-        if not visible or known.get("published") != visible:
+        finished = self.finished or {}
+        if not visible or finished.get("published") != visible:
             return None
         fields = {field.name for field in dataclasses.fields(Result)}
-        result = known["result"] | {"resumed_parts": known["result"]["parts"]}
+        result = finished["result"] | {"resumed_parts": finished["result"]["parts"]}
         return Result(**result) if result.keys() == fields else None
 
     def _drop(self, first: int, last: int, lo: int) -> None:
@@ -216,15 +216,16 @@ def differences_of_rows(before: Event, now: Event) -> Iterator[str]:
     if "facts" not in before:
         yield "it was begun by an earlier version of muster, which did not note what its rows depend on"
         return
-    known = {path: (size, stamp) for path, size, stamp in before["inputs"]}
+    inputs = {path: (size, stamp) for path, size, stamp in before["inputs"]}
     for path, size, stamp in now["inputs"]:
-        if path in known and known[path] != (size, stamp):
-            yield f"the input {path!r} has changed: it had {known[path][0]} bytes, has {size} now, or was written again"
+        if path in inputs and inputs[path] != (size, stamp):
+            size_before = inputs[path][0]
+            yield f"the input {path!r} has changed: it had {size_before} bytes, has {size} now, or was written again"
     for what, value in now.items():
         if what not in {"facts", "inputs"} and before.get(what) != value:
             yield f"{what} was {_said(before.get(what))}, and is {_said(value)} now"
     if [path for path, *_ in before["inputs"]] != [path for path, *_ in now["inputs"]]:
-        yield f"the inputs were {_said([*known])}, and are {_said([path for path, *_ in now['inputs']])} now"
+        yield f"the inputs were {_said([*inputs])}, and are {_said([path for path, *_ in now['inputs']])} now"
 
 
 def changed_facts(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

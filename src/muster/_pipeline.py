@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from muster import _runner
 from muster._allowance import Allowance
-from muster._callers import told, warn_of_mixing, warn_of_rejects
+from muster._callers import for_caller, warn_of_mixing, warn_of_rejects
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._dialect import Dialect, Reading
 from muster._formats._sources import FORMATS
@@ -87,7 +87,7 @@ class Pipeline:
         try:
             result = start(self, watch=watch or _unwatched, remark=warn_of_mixing, **options)
         except MusterError as error:
-            raise told(error) from error.__cause__
+            raise for_caller(error) from error.__cause__
         warn_of_rejects(result)
         return result
 
@@ -110,14 +110,14 @@ def start(pipeline: Pipeline, *, watch: Watch, remark: Callable[[str], None], **
 
 def _chosen(pipeline: Pipeline, options: dict[str, Any]) -> Options:
     """Lay options over those of a pipeline. Raises ``UsageError``."""
-    said = {name: options.pop(name) for name in list(options) if is_of_csv(name)}
+    csv_options = {name: options.pop(name) for name in list(options) if is_of_csv(name)}
     dialect, reading = options.pop("dialect", pipeline.options.dialect), pipeline.options.reading
-    options |= dict(zip(("dialect", "reading"), understood(said, dialect, reading), strict=True))
-    known = {field.name for field in dataclasses.fields(Options)}
-    if unknown := ", ".join(sorted(options.keys() - known)):
-        near = difflib.get_close_matches(unknown, known, n=1)
+    options |= dict(zip(("dialect", "reading"), understood(csv_options, dialect, reading), strict=True))
+    names = {field.name for field in dataclasses.fields(Options)}
+    if unknown := ", ".join(sorted(options.keys() - names)):
+        near = difflib.get_close_matches(unknown, names, n=1)
         meant = f"; did you mean {near[0]}?" if near else "."
-        raise UsageError(f"There is no option {unknown}{meant} There are: {', '.join(sorted(known - _INNER))}.")
+        raise UsageError(f"There is no option {unknown}{meant} There are: {', '.join(sorted(names - _INNER))}.")
     return checked(dataclasses.replace(pipeline.options, **options))
 
 
@@ -262,7 +262,7 @@ def check(
     try:
         return checked_rows(pipeline, sample=sample, **options)
     except MusterError as error:
-        raise told(error) from error.__cause__
+        raise for_caller(error) from error.__cause__
 
 
 def checked_rows(pipeline: Pipeline, *, sample: int, **options: Any) -> "Check":  # noqa: ANN401 (the fields of Options)
@@ -275,32 +275,32 @@ def checked_rows(pipeline: Pipeline, *, sample: int, **options: Any) -> "Check":
 
 
 def of_command(
-    target: Target, inputs: Sequence[str], output: str, options: Options, *, said: Mapping[str, Any]
+    target: Target, inputs: Sequence[str], output: str, options: Options, *, csv: Mapping[str, Any]
 ) -> Pipeline:
-    """Make the pipeline of a command line; ``said`` is what it says of CSV, by pandas' names."""
-    dialect, reading = understood(said, Dialect(default_delimiter(inputs)), Reading())
+    """Make the pipeline of a command line; ``csv`` are its options of CSV, by pandas' names."""
+    dialect, reading = understood(csv, Dialect(default_delimiter(inputs)), Reading())
     chosen = dataclasses.replace(options, dialect=dialect, reading=reading)
     return Pipeline(tuple(inputs), (target,), output, chosen, remarks_on(None, target))
 
 
 def with_command(
-    pipeline: Pipeline, inputs: Sequence[str], output: str | None, options: Options, *, said: Mapping[str, Any]
+    pipeline: Pipeline, inputs: Sequence[str], output: str | None, options: Options, *, csv: Mapping[str, Any]
 ) -> Pipeline:
     """Lay what a command line says over a pipeline that a file defines: its inputs, output and options count first.
 
-    Of CSV only what is ``said`` does; other inputs have the delimiter that goes with their name, unless the pipeline
-    has chosen one for its own.
+    Of the options of CSV, only those in ``csv`` do. Other inputs have the delimiter that goes with their name, unless
+    the pipeline has chosen one of its own.
     """
-    own = pipeline.options
-    dialect = own.dialect
+    defined = pipeline.options
+    dialect = defined.dialect
     if inputs and dialect.delimiter == default_delimiter(pipeline.inputs):
         dialect = dataclasses.replace(dialect, delimiter=default_delimiter(inputs))
-    dialect, reading = understood(said, dialect, own.reading)
+    dialect, reading = understood(csv, dialect, defined.reading)
     chosen = dataclasses.replace(
         options,
-        dtype=options.dtype or own.dtype,
-        input_format=None if inputs else own.input_format,
-        output_format=None if output else own.output_format,
+        dtype=options.dtype or defined.dtype,
+        input_format=None if inputs else defined.input_format,
+        output_format=None if output else defined.output_format,
         dialect=dialect,
         reading=reading,
     )

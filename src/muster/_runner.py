@@ -110,7 +110,7 @@ class _Runner:
 
     def _data_files(self, past: Past) -> DataFiles:
         """Know the files that earlier attempts have read, but for those that were accepted to have changed."""
-        return DataFiles(past.files, write=self._write, told=lambda text: self._hear(Told(text)))
+        return DataFiles(past.files, write=self._write, note=lambda text: self._hear(Told(text)))
 
     def _observe(self, **of_cluster: Any) -> Observer:  # noqa: ANN401 (prices and renewals, where there are any)
         calls = Calls([source.name for source in self._sources], limit=self._job.options.timeout)

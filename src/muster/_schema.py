@@ -48,12 +48,12 @@ def form(kind: str, kinds: tuple[str, ...]) -> str:
         return "float64" if _become_floats(kind, others, has_gaps=has_gaps(kinds)) else ""
     if kind in _SMALL_FLOATS:
         return "" if others <= _SMALL_FLOATS | _SMALL else "float64"
-    word, _, own = kind.partition(" ")
+    word, _, fineness = kind.partition(" ")
     if word.partition("[")[0] not in {"datetime", "timespan"}:
         return ""
     if not all(other.startswith(f"{word} ") for other in others):
         return "alone"
-    return max((other.partition(" ")[2] for other in others), key=_FINENESS.index, default=own)
+    return max((other.partition(" ")[2] for other in others), key=_FINENESS.index, default=fineness)
 
 
 def _become_floats(kind: str, others: frozenset[str], *, has_gaps: bool) -> bool:
@@ -101,11 +101,11 @@ def _both(one: Schema, other: Schema) -> Schema:
 def numbered(columns: Iterable[str]) -> list[tuple[str, int]]:
     """Tell columns of one name apart: the first, the second of that name."""
     times: dict[str, int] = {}
-    found = []
+    pairs = []
     for name in columns:
-        found.append((name, times.get(name, 0)))
+        pairs.append((name, times.get(name, 0)))
         times[name] = times.get(name, 0) + 1
-    return found
+    return pairs
 
 
 def by_column(schema: Schema) -> dict[tuple[str, int], tuple[str, ...]]:
@@ -119,10 +119,10 @@ def _has_rows(schema: Schema) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _layout(own: Schema, schema: Schema) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def _layout(part: Schema, schema: Schema) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Tell all that decides what text is made of results: the columns, and the form of each kind that they hold."""
     kinds = by_column(schema)
-    forms = (tuple(form(kind, kinds[column]) for kind in held) for column, held in by_column(own).items())
+    forms = (tuple(form(kind, kinds[column]) for kind in held) for column, held in by_column(part).items())
     return schema.columns, tuple(forms)
 
 
@@ -139,21 +139,21 @@ class Union:
         self._seen: set[Schema] = set()
         self._first: dict[tuple[str, ...], Key] = {}
 
-    def learn(self, key: Key, own: Schema | None) -> bool:
+    def learn(self, key: Key, schema: Schema | None) -> bool:
         """Take in what the results of a task look like; tell whether that changes the schema of all.
 
         It only ever grows, in whatever order outcomes come, and in the end says the same: columns stand in the order
         of their first appearance in the input, and kinds have no order.
         """
-        if own is None:
+        if schema is None:
             return False
-        first = self._first.get(own.columns)
-        if own in self._seen and first is not None and first <= key:
+        first = self._first.get(schema.columns)
+        if schema in self._seen and first is not None and first <= key:
             return False
         before = self.schema
-        self._seen.add(own)
-        self._first[own.columns] = min(first or key, key)
-        self.schema = self._in_order(own if before is None else _both(before, own))
+        self._seen.add(schema)
+        self._first[schema.columns] = min(first or key, key)
+        self.schema = self._in_order(schema if before is None else _both(before, schema))
         return self.schema != before
 
     def _in_order(self, schema: Schema) -> Schema:
@@ -166,8 +166,8 @@ class Union:
 
     def is_written_so(self, outcome: Outcome) -> bool:
         """Tell whether what an outcome wrote is what it would write under the schema of all."""
-        own = outcome.schema
-        if not self._same_text or own is None or self.schema is None or outcome.output is None:
+        schema = outcome.schema
+        if not self._same_text or schema is None or self.schema is None or outcome.output is None:
             return True
-        written = outcome.written or own
-        return written == self.schema or _layout(own, written) == _layout(own, self.schema)
+        written = outcome.written or schema
+        return written == self.schema or _layout(schema, written) == _layout(schema, self.schema)

@@ -203,7 +203,7 @@ class Steps:
                 step = target.name
                 with Limit(self.briefing.timeout):
                     function = targets.load(target)
-                given = self._as_wanted(frame, targets.wants(function), rows, first=at == 0)
+                given = self._as_kind(frame, targets.wants(function), rows, first=at == 0)
                 with Limit(self.briefing.timeout), _Stopwatch(self.sums[at]):
                     frame = function(given)
                 check_frame(frame)
@@ -240,18 +240,18 @@ class Steps:
                 targets.load(target)
         targets.sow(self.briefing.steps, self.file, int(rows.numbers[0]) if len(rows.numbers) else -1)
 
-    def _as_wanted(self, frame: Any, wanted: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
-        if wanted == "pandas" and first:
+    def _as_kind(self, frame: Any, kind: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
+        if kind == "pandas" and first:
             header = not self.briefing.dialect.is_numbered
             return _rows.to_pandas(frame, rows.numbers, self.briefing.columns, header=header)
-        if wanted == "pandas" and isinstance(frame, pd.DataFrame):
+        if kind == "pandas" and isinstance(frame, pd.DataFrame):
             return frame
-        table = from_result(frame, use="polars" if wanted == "polars" else "pyarrow")
-        if wanted == "polars":
+        table = from_result(frame, use="polars" if kind == "polars" else "pyarrow")
+        if kind == "polars":
             import polars as pl  # noqa: PLC0415 (only a function that asks for Polars needs it)
 
             return pl.from_arrow(table)
-        return table if wanted == "pyarrow" else table.to_pandas(use_threads=False)
+        return table if kind == "pyarrow" else table.to_pandas(use_threads=False)
 
     def _reject(self, row: int, failure: _Failure) -> None:
         error = failure.error

@@ -52,6 +52,6 @@ class Suspects:
         guilty = self._failed_on.pop(task, set()) - {machine} - self._put_aside
         for one in guilty:
             self._failures[one] = self._failures.get(one, 0) + 1
-        found = sorted(one for one in guilty if self._failures[one] >= _FAILURES_IN_A_ROW)
-        self._put_aside.update(found)
-        return found
+        blamed = sorted(one for one in guilty if self._failures[one] >= _FAILURES_IN_A_ROW)
+        self._put_aside.update(blamed)
+        return blamed

@@ -222,9 +222,9 @@ def _check(parsed: argparse.Namespace) -> int:
     pipeline = _of_target(
         parsed, options, output="", lacks="" if parsed.inputs else "Name what to read: muster check TARGET INPUT..."
     )
-    found = _pipeline.checked_rows(pipeline, sample=parsed.sample)
-    _tell(json.dumps(dataclasses.asdict(found)) if parsed.json else str(found))
-    return 0 if found.row_wise else 1
+    verdict = _pipeline.checked_rows(pipeline, sample=parsed.sample)
+    _tell(json.dumps(dataclasses.asdict(verdict)) if parsed.json else str(verdict))
+    return 0 if verdict.row_wise else 1
 
 
 def _print_result(result: Result, *, after_a_line: bool) -> None:
@@ -295,15 +295,15 @@ def _of_target(parsed: argparse.Namespace, options: Options, *, output: str | No
     target = targets.parse_target(parsed.target)
     _be_as_if_run(target)
     path = list(sys.path)
-    found = targets.find(target) if target.name == "pipeline" else None
-    if not isinstance(found, Pipeline):  # but a function may have that name, too
+    defined = targets.find(target) if target.name == "pipeline" else None
+    if not isinstance(defined, Pipeline):  # but a function may have that name, too
         sys.path[:] = path  # workers look into its folder once they have loaded what is muster's
-        if found is not None and not callable(found):
-            raise UsageError(f"'pipeline' in {target.place} is a {type(found).__name__}, not a muster pipeline.")
+        if defined is not None and not callable(defined):
+            raise UsageError(f"'pipeline' in {target.place} is a {type(defined).__name__}, not a muster pipeline.")
         if lacks:
             raise UsageError(lacks)
-        return _pipeline.of_command(target, tuple(parsed.inputs), output or "", options, said=_csv_flags.said(parsed))
-    return _pipeline.with_command(found, tuple(parsed.inputs), output, options, said=_csv_flags.said(parsed))
+        return _pipeline.of_command(target, tuple(parsed.inputs), output or "", options, csv=_csv_flags.chosen(parsed))
+    return _pipeline.with_command(defined, tuple(parsed.inputs), output, options, csv=_csv_flags.chosen(parsed))
 
 
 def _be_as_if_run(target: Target) -> None:

@@ -213,18 +213,19 @@ _RULES: Final[tuple[_Rule, ...]] = (
 
 def _metadata(templates: Iterable[pa.RecordBatch]) -> dict[bytes, bytes] | None:
     """Take what pandas wrote of each column: of several files, from one where it is of a type that is pandas' own."""
-    said: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     first: dict[bytes, bytes] | None = None
     for batch in templates:
         schema = batch.schema
         first = schema.metadata if first is None else first
         for column in (schema.pandas_metadata or {}).get("columns", []):
             name, numpy_type = column.get("field_name"), str(column.get("numpy_type"))
-            if name not in said or numpy_type[:1].isupper():
-                said[name] = column
+            if name not in described or numpy_type[:1].isupper():
+                described[name] = column
     if not first or b"pandas" not in first:
         return first
-    return {**first, b"pandas": json.dumps({**json.loads(first[b"pandas"]), "columns": list(said.values())}).encode()}
+    metadata = {**json.loads(first[b"pandas"]), "columns": list(described.values())}
+    return {**first, b"pandas": json.dumps(metadata).encode()}
 
 
 def _notes(
@@ -232,20 +233,20 @@ def _notes(
 ) -> Iterable[str]:
     """Say how the files differ, a sentence for each column that does."""
     names = [(name, _columns(layout.template)) for name, layout in files]
-    for at, (key, own) in enumerate(held.items()):
+    for at, (key, columns) in enumerate(held.items()):
         if lacking := [name for name, keys in names if key not in keys]:
             yield absence(key[0], lacking)
-        kinds = {str(_plain(one.cells.type)): one.file for one in reversed(own) if not one.is_hollow}
+        kinds = {str(_plain(one.cells.type)): one.file for one in reversed(columns) if not one.is_hollow}
         if len(kinds) > 1:
-            said = " and ".join(f"{kind} in {file!r}" for kind, file in reversed(kinds.items()))
-            yield f"column {key[0]!r} is {said}: it is read as {_plain(agreed.column(at).type)} everywhere"
+            types = " and ".join(f"{kind} in {file!r}" for kind, file in reversed(kinds.items()))
+            yield f"column {key[0]!r} is {types}: it is read as {_plain(agreed.column(at).type)} everywhere"
 
 
 def fit(table: pa.Table, agreed: pa.RecordBatch, columns: Sequence[Column]) -> pa.Table:
     """Give rows of one file the columns and types of all. Raises ``DataError`` where a value would change."""
-    own = dict(zip(numbered(table.column_names), table.columns, strict=True))
+    cells = dict(zip(numbered(table.column_names), table.columns, strict=True))
     arrays = [
-        _cast(own.get(key, pa.chunked_array([pa.nulls(len(table))])), like, column)
+        _cast(cells.get(key, pa.chunked_array([pa.nulls(len(table))])), like, column)
         for key, like, column in zip(numbered(agreed.schema.names), agreed.columns, columns, strict=True)
     ]
     return pa.table(arrays, schema=agreed.schema)

@@ -78,14 +78,14 @@ def _name(dtype: Any) -> str:  # noqa: ANN401 (likewise)
 
 def shaped(reply: Reply, schema: Schema) -> tuple[pa.Table, Sequence[str]]:
     """Give a table all columns of a schema, with the numbers that text shall show; also how fine moments are shown."""
-    own = reply.schema
-    if own is None or own == schema:
+    narrow = reply.schema
+    if narrow is None or narrow == schema:
         return reply.table, [""] * reply.table.num_columns
-    place = {column: at for at, column in enumerate(by_column(own))}
+    place = {column: at for at, column in enumerate(by_column(narrow))}
     columns, forms = [], []
     for column, kinds in by_column(schema).items():
         at = place.get(column)
-        shown = form(own.kinds[at][0], kinds) if at is not None else ""
+        shown = form(narrow.kinds[at][0], kinds) if at is not None else ""
         values = pa.nulls(reply.rows) if at is None else reply.table.column(at)
         columns.append(values.cast(pa.float64(), safe=False) if shown == "float64" else values)
         forms.append("" if shown == "float64" else shown)

@@ -78,11 +78,11 @@ class Contents:
             return _hash(b"again", str(len(self._open) - self._open[key]).encode())
         self._open[key] = len(self._open)
         try:
-            found = self._digest(value)
+            digest = self._digest(value)
         finally:
             del self._open[key]
-        self._known[key] = found, value
-        return found
+        self._known[key] = digest, value
+        return digest
 
     def _digest(self, value: object) -> bytes:  # noqa: PLR0911 (a case for each kind of value)
         kind = type(value)
@@ -142,12 +142,12 @@ class Contents:
     def _unordered(self, whole: object, items: Collection[Any], *, is_short: bool) -> bytes:
         kind = type(whole)
         if is_short:  # ten times as fast
-            found = ["\n".join(sorted(map(repr, items))).encode(errors="surrogatepass")]
+            contents = ["\n".join(sorted(map(repr, items))).encode(errors="surrogatepass")]
         else:
-            found = sorted(self.digest(item) for item in items)
+            contents = sorted(self.digest(item) for item in items)
         if kind in {set, frozenset, types.MappingProxyType}:
-            return _hash(kind.__name__.encode(), *found)
-        return _hash(*[self.digest(part) for part in (kind, getattr(whole, "__dict__", None))], *found)
+            return _hash(kind.__name__.encode(), *contents)
+        return _hash(*[self.digest(part) for part in (kind, getattr(whole, "__dict__", None))], *contents)
 
     def _file(self, file: io.IOBase) -> bytes:
         """Digest an open file by its name; what it holds is compared where it is read."""
@@ -219,11 +219,11 @@ class Contents:
 
     def _by_attributes(self, value: object) -> bytes:
         kind = type(value)
-        own = getattr(value, "__dict__", None)
-        if not isinstance(own, Mapping) or not own:
+        attributes = getattr(value, "__dict__", None)
+        if not isinstance(attributes, Mapping) or not attributes:
             self.odd.add(f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."))
             return _hash(b"odd", kind.__qualname__.encode())
-        return self._all(kind, [kind, _attributes(own)])
+        return self._all(kind, [kind, _attributes(attributes)])
 
 
 def _attributes(state: object) -> object:

@@ -20,10 +20,10 @@ _MOST: Final = 10_000
 def stamped(path: str) -> DataFile | None:
     """Note a file's size and time; ``None`` if it is no regular file, which cannot be compared."""
     try:
-        found = os.stat(path)  # noqa: PTH116 (in an audit hook: it must open nothing)
+        status = os.stat(path)  # noqa: PTH116 (in an audit hook: it must open nothing)
     except OSError:
         return DataFile(path)
-    return DataFile(path, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    return DataFile(path, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def with_digest(file: DataFile) -> DataFile:
@@ -48,39 +48,39 @@ class DataFiles:
     """The files that a run's rows depend on, as they were when they were read first."""
 
     def __init__(
-        self, known: Mapping[str, DataFile], *, write: Callable[..., None], told: Callable[[str], None]
+        self, files: Mapping[str, DataFile], *, write: Callable[..., None], note: Callable[[str], None]
     ) -> None:
-        """Go on from what earlier attempts have read; ``told`` is a note for whoever watches the run."""
-        self._known = dict(known)
-        self._own: set[str] = set()
+        """Go on from the files that earlier attempts have read; ``note`` tells whoever watches the run."""
+        self._files = dict(files)
+        self._written: set[str] = set()
         self._write = write
-        self._tell = told
+        self._note = note
         self._folder = os.getcwd()  # noqa: PTH109 (as text)
 
     def take(self, opened: tuple[DataFile, ...], written: tuple[str, ...]) -> None:
         """Journal the files that a worker has opened, before the outcome of its task is recorded."""
         for path in map(self._named, written):
-            if path not in self._own:
-                self._own.add(path)
-                if self._known.pop(path, None) is not None:
+            if path not in self._written:
+                self._written.add(path)
+                if self._files.pop(path, None) is not None:
                     self._write("wrote", path=path)
         for file in opened:
             path = self._named(file.path)
-            before = self._known.get(path)
-            if path in self._own or before == (now := DataFile(path, file.size, file.modified, file.digest)):
+            before = self._files.get(path)
+            if path in self._written or before == (now := DataFile(path, file.size, file.modified, file.digest)):
                 continue
-            if before is None and len(self._known) >= _MOST:
+            if before is None and len(self._files) >= _MOST:
                 self._say_too_many()
                 continue
-            self._known[path] = now
+            self._files[path] = now
             self._write("read", path=path, size=now.size, modified=now.modified, digest=now.digest)
             if before is not None and _differ(before, now):
-                self._tell(f"{path} was changed while muster ran: rows of before and after are in one output")
+                self._note(f"{path} was changed while muster ran: rows of before and after are in one output")
 
     def _say_too_many(self) -> None:
-        if len(self._known) == _MOST:
-            self._known[""] = DataFile("")
-            self._tell(f"the function reads more than {_MOST:,} files; a resume compares that many and no more")
+        if len(self._files) == _MOST:
+            self._files[""] = DataFile("")
+            self._note(f"the function reads more than {_MOST:,} files; a resume compares that many and no more")
 
     def _named(self, path: str) -> str:
         """Name a file below this folder from here on: the folder may be moved with the run in it."""
@@ -92,9 +92,9 @@ def of_event(event: Mapping[str, Any]) -> DataFile:
     return DataFile(event["path"], event["size"], event["modified"], event["digest"])
 
 
-def changed_files(known: Mapping[str, DataFile]) -> Iterator[tuple[str, str]]:
+def changed_files(files: Mapping[str, DataFile]) -> Iterator[tuple[str, str]]:
     """Yield the path of each file that has changed since it was read, and how."""
-    for path, before in sorted(known.items()):
+    for path, before in sorted(files.items()):
         now = stamped(os.path.abspath(path))  # noqa: PTH100 (as text)
         if now is None or (now.size < 0) != (before.size < 0):
             yield path, f"{path} is {'gone' if before.size >= 0 else 'there now, and was not'}"

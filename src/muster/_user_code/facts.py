@@ -78,22 +78,22 @@ class _Walk:
         """Digest a thing by what it holds."""
         contents = Contents(named=self._named, parts=self._parts)
         try:
-            found = "#" + contents.digest(value if parts is None else parts(value)).hex()
+            text = "#" + contents.digest(value if parts is None else parts(value)).hex()
         except RecursionError:
             contents.odd.add("something nested too deeply")
-            found = ""
+            text = ""
         except Exception as error:  # noqa: BLE001 (objects of others may raise anything when they are looked at)
             contents.odd.add(f"{type(value).__qualname__} ({type(error).__name__})")
-            found = ""
+            text = ""
         if contents.odd:
-            found = ODD + ", ".join(sorted(contents.odd))
+            text = ODD + ", ".join(sorted(contents.odd))
         elif type(value) in _READABLE and len(repr(value)) <= _LONGEST:
-            found = repr(value)
-        self._note(Fact(what, found, *place))
+            text = repr(value)
+        self._note(Fact(what, text, *place))
 
     def _note(self, fact: Fact) -> None:
-        known = self._facts.get(fact.what)
-        if known is not None and known != fact:  # two things of one name, made one after the other
+        earlier = self._facts.get(fact.what)
+        if earlier is not None and earlier != fact:  # two things of one name, made one after the other
             at = next(at for at in range(2, len(self._facts) + 3) if f"{fact.what} ({at})" not in self._facts)
             fact = Fact(f"{fact.what} ({at})", fact.value, fact.module, fact.name)
         self._facts[fact.what] = fact
@@ -163,8 +163,8 @@ class _Walk:
     def _parts_of_function(self, function: types.FunctionType) -> list[object]:
         code = function.__code__
         cells = list(zip(code.co_freevars, function.__closure__ or (), strict=False))
-        own = {name: held for name, held in vars(function).items() if name not in _SAYS_NOTHING}
-        parts: list[object] = [function.__defaults__, function.__kwdefaults__, cells, own]
+        attributes = {name: held for name, held in vars(function).items() if name not in _SAYS_NOTHING}
+        parts: list[object] = [function.__defaults__, function.__kwdefaults__, cells, attributes]
         if not is_users(code.co_filename):  # a library's wrapper around something of the user's
             self._library(str(function.__globals__.get("__name__", "")))
             return [code.co_qualname, *parts]
@@ -180,8 +180,8 @@ class _Walk:
             self._later(("import", name), functools.partial(self._imported, name))
 
     def _parts_of_class(self, kind: type) -> list[object]:
-        own = [(name, held) for name, held in sorted(vars(kind).items()) if _counts(name, held)]
-        return [kind.__qualname__, type(kind), kind.__bases__, own]
+        attributes = [(name, held) for name, held in sorted(vars(kind).items()) if _counts(name, held)]
+        return [kind.__qualname__, type(kind), kind.__bases__, attributes]
 
     # Globals and modules
 
@@ -190,11 +190,11 @@ class _Walk:
         value = globals_[reading.name]
         attributes = reading.attributes
         while isinstance(value, types.ModuleType) and attributes and is_users_module(value.__name__):
-            found = vars(value).get(attributes[0], value)
-            if found is value:  # it has no such attribute yet
+            inner = vars(value).get(attributes[0], value)
+            if inner is value:  # it has no such attribute yet
                 return
             globals_, reading = vars(value), Reading(attributes[0], attributes[1:])
-            value, attributes = found, reading.attributes
+            value, attributes = inner, reading.attributes
         if isinstance(value, types.ModuleType):
             self._named(value)
             return
@@ -206,12 +206,12 @@ class _Walk:
         value = globals_[name]
         what = f"the global {name} of {label_of(globals_)}"
         is_imported = _is_found_anew(module) and vars(sys.modules[module]) is globals_
-        known = self._named(value)
-        if known == f"{module}:{name}":
+        label = self._named(value)
+        if label == f"{module}:{name}":
             return
         place = (module, name) if is_imported else ("", "")
-        if known is not None:
-            self._note(Fact(what, known, *place))
+        if label is not None:
+            self._note(Fact(what, label, *place))
         else:
             self._add(what, value, place=place)
 
@@ -249,10 +249,10 @@ def _home_of(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 (a function 
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
     if module is None and isinstance(getattr(value, "__self__", None), types.ModuleType):
         module = value.__self__.__name__
-    found: Any = sys.modules.get(module) if isinstance(module, str) else None
+    there: Any = sys.modules.get(module) if isinstance(module, str) else None
     for word in name.split("."):
-        found = getattr(found, word, None) if isinstance(found, type | types.ModuleType) else None
-    if found is value:
+        there = getattr(there, word, None) if isinstance(there, type | types.ModuleType) else None
+    if there is value:
         return str(module), name
     is_librarys = isinstance(module, str) and module in sys.modules and not is_users_module(module)
     return (str(module), name) if is_librarys and isinstance(value, type) else None

@@ -16,21 +16,21 @@ _DATA: Final = ("numpy", "pandas", "pyarrow", "polars", "builtins")
 """Packages whose objects are not followed: they hold data, and much of it."""
 
 
-def reached(roots: Iterable[object], wanted: Callable[[object], bool]) -> list[Any]:
+def reached(roots: Iterable[object], is_wanted: Callable[[object], bool]) -> list[Any]:
     """List what is wanted among what these can reach; of what is large, its beginning."""
-    found, seen = [], dict[int, object]()
+    matches, seen = [], dict[int, object]()
     waiting = list(roots)
     while waiting and len(seen) < _MOST_VALUES:
         value = waiting.pop()
         if value is None or id(value) in seen or isinstance(value, str | int | float | bytes):
             continue
         seen[id(value)] = value
-        if wanted(value):
-            found.append(value)
+        if is_wanted(value):
+            matches.append(value)
         else:
             with contextlib.suppress(Exception):  # of the user's code, which may look like anything
                 waiting += _parts(value)
-    return found
+    return matches
 
 
 def _parts(value: Any) -> Iterator[object]:  # noqa: ANN401, C901, PLR0912 (a case for each kind of value)

@@ -11,15 +11,15 @@ from muster.errors import UsageError
 
 def differing(there: Iterable[Fact], here: Iterable[Fact]) -> tuple[Fact, ...]:
     """List the facts of the caller about globals that this process finds otherwise."""
-    known = {(fact.module, fact.name): fact.value for fact in here if fact.name}
-    return tuple(fact for fact in there if fact.name and known.get((fact.module, fact.name)) != fact.value)
+    values = {(fact.module, fact.name): fact.value for fact in here if fact.name}
+    return tuple(fact for fact in there if fact.name and values.get((fact.module, fact.name)) != fact.value)
 
 
 def outdated(there: Iterable[Fact], here: Iterable[Fact]) -> tuple[str, ...]:
     """Name functions and classes that this process finds otherwise: their file was written since it was imported."""
-    known = {fact.what: fact.value for fact in here if not fact.name}
+    values = {fact.what: fact.value for fact in here if not fact.name}
     return tuple(
-        fact.what for fact in there if fact.module and not fact.name and known.get(fact.what, fact.value) != fact.value
+        fact.what for fact in there if fact.module and not fact.name and values.get(fact.what, fact.value) != fact.value
     )
 
 

@@ -257,13 +257,13 @@ def _find(target: Target) -> object:
 def _find_by_name(target: Target) -> object:
     module = _module_from_file(Path(target.place)) if target.kind == "file" else _module_from_name(target.place)
     main_module.offer(module)
-    found = getattr(module, target.name, None)
-    if found is None:
+    value = getattr(module, target.name, None)
+    if value is None:
         names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
         raise UsageError(f"{target.place} has no {target.name!r}. It defines: {', '.join(names) or 'no function'}.")
-    if not callable(found) and target.name != "pipeline":
-        raise UsageError(f"{target.name!r} in {target.place} is a {type(found).__name__}, not a function or a class.")
-    return found
+    if not callable(value) and target.name != "pipeline":
+        raise UsageError(f"{target.name!r} in {target.place} is a {type(value).__name__}, not a function or a class.")
+    return value
 
 
 def _module_from_file(path: Path) -> types.ModuleType:
@@ -271,18 +271,18 @@ def _module_from_file(path: Path) -> types.ModuleType:
     folder = str(path.parent)
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
-    own = path.stem.replace(".", "_")  # to import "model.v2" would be to import "model" first
-    loaded = sys.modules.get(own)
+    plain = path.stem.replace(".", "_")  # to import "model.v2" would be to import "model" first
+    loaded = sys.modules.get(plain)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
-    name = own if loaded is None else f"_muster_target_{own}"
+    name = plain if loaded is None else f"_muster_target_{plain}"
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise UsageError(f"{str(path)!r} cannot be imported as Python.")
     if name != path.stem:
         _unnamed.add(name)
     module = importlib.util.module_from_spec(specification)
-    known = set(sys.modules)
+    before = set(sys.modules)
     sys.modules[name] = module
     try:
         specification.loader.exec_module(module)
@@ -291,7 +291,7 @@ def _module_from_file(path: Path) -> types.ModuleType:
         raise
     finally:
         if _here.get(None) is not None:
-            _loaded.extend(other for other in sys.modules.keys() - known if _is_below(sys.modules[other], path.parent))
+            _loaded.extend(other for other in sys.modules.keys() - before if _is_below(sys.modules[other], path.parent))
     return module
 
 

@@ -10,18 +10,18 @@ from muster._user_code.content import Contents
 
 def origin_of(name: str) -> tuple[str, bool]:
     """Find the file of a module without importing anything; tell whether it is a package's."""
-    path, found = None, None
+    path, spec = None, None
     for at, _ in enumerate(words := name.split(".")):
         try:
-            found = importlib.machinery.PathFinder.find_spec(".".join(words[: at + 1]), path)
+            spec = importlib.machinery.PathFinder.find_spec(".".join(words[: at + 1]), path)
         except (ImportError, ValueError):
-            found = None
-        if found is None:
+            spec = None
+        if spec is None:
             return "", False
-        path = found.submodule_search_locations
+        path = spec.submodule_search_locations
         if path is None and at + 1 < len(words):
             return "", False
-    return (found.origin or "", path is not None) if found else ("", False)
+    return (spec.origin or "", path is not None) if spec else ("", False)
 
 
 def digest_of_source(path: Path) -> str:

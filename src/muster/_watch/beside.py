@@ -28,19 +28,20 @@ class Page:
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self.said = ""
+        self.address = ""
+        """What the server printed: where it serves the page, or why it does not."""
         self.run = ""
         """The run whose page it is, once somebody was told where it is served."""
         self._has_told = False
 
     def told(self, snapshot: Snapshot) -> Snapshot:
         """Put where to watch into a snapshot's note, once, when it is known."""
-        if self._has_told or not self.said or not snapshot.run or snapshot.note:
+        if self._has_told or not self.address or not snapshot.run or snapshot.note:
             return snapshot
         self._has_told = True
-        is_served = _WHERE in self.said
+        is_served = _WHERE in self.address
         self.run = snapshot.run if is_served else ""
-        return replace(snapshot, note=f"{self.said}runs/{snapshot.run}" if is_served else f"No page: {self.said}")
+        return replace(snapshot, note=f"{self.address}runs/{snapshot.run}" if is_served else f"No page: {self.address}")
 
     def farewell(self) -> str:
         """Say, as the page ends with the run, how to see it again."""
@@ -67,7 +68,7 @@ def beside(port: int) -> Iterator[Page]:
     ) as server:
 
         def listen() -> None:
-            page.said = server.stdout.readline().strip() if server.stdout else ""
+            page.address = server.stdout.readline().strip() if server.stdout else ""
 
         listener = Thread(target=listen, daemon=True)
         listener.start()

@@ -14,12 +14,12 @@ _SIGNALS: Final = {"KeyboardInterrupt": "by you (Ctrl-C)", "Terminated": "by a s
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A remark on a run: ``kind`` is how grave it is, ``said`` the text of an error."""
+    """A remark on a run: ``kind`` is how grave it is, ``detail`` the text of an error."""
 
     kind: str
     text: str
     title: str = ""
-    said: str = ""
+    detail: str = ""
 
 
 def outlook(look: Look) -> str:
@@ -56,8 +56,8 @@ def _of_its_end(look: Look) -> list[Remark]:
             by = _SIGNALS.get(look.view.stopped[0] if look.view.stopped else "", "")
             return [Remark("plain", f"Stopped {by} at {when}. {_GOES_ON}")]
         case "failed":
-            error, said = look.view.stopped or ("", "")
-            return [Remark("failed", "" if _advises(error) else _GOES_ON, f"Failed at {when}: {error}", said)]
+            error, text = look.view.stopped or ("", "")
+            return [Remark("failed", "" if _advises(error) else _GOES_ON, f"Failed at {when}: {error}", text)]
         case "killed":
             return [Remark("warning", f"Killed at about {when}, or its computer went down. {_GOES_ON}")]
     return []
@@ -65,23 +65,23 @@ def _of_its_end(look: Look) -> list[Remark]:
 
 def _advises(error: str) -> bool:
     """Tell whether an error's text says itself what to type next, as each of muster's own does."""
-    found = getattr(errors, error, None)
-    return isinstance(found, type) and issubclass(found, errors.MusterError)
+    kind = getattr(errors, error, None)
+    return isinstance(kind, type) and issubclass(kind, errors.MusterError)
 
 
 def _of_its_work(look: Look) -> list[Remark]:
-    found = []
+    remarks = []
     if look.silence:
-        found.append(Remark("warning", _of_silence(look)))
+        remarks.append(Remark("warning", _of_silence(look)))
     elif look.held:
         told = look.held.advice()
-        found.append(Remark("warning", told[0].upper() + told[1:]))
+        remarks.append(Remark("warning", told[0].upper() + told[1:]))
     elif look.view.waiting_for and look.is_going and not look.is_starting:
-        found.append(Remark("plain", f"Waiting: {look.view.waiting_for}."))
+        remarks.append(Remark("plain", f"Waiting: {look.view.waiting_for}."))
     use = processor(look)
     if use is not None and use.remark:
-        found.append(Remark(use.kind, use.remark))
-    return found
+        remarks.append(Remark(use.kind, use.remark))
+    return remarks
 
 
 def _of_silence(look: Look) -> str:
