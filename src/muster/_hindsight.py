@@ -11,7 +11,7 @@ from muster._words import plural
 _MOST_COLUMNS: Final = 5
 _FEWEST_BATCHES: Final = 4
 _SIZES: Final = 4
-"""How many times as large as the smallest batch the largest is, at least, to tell what hangs on the size."""
+"""How many times as large as the smallest batch the largest is, at least, to tell what depends on the size."""
 
 _ALIKE: Final = 1.5
 """How many times as many rows came back from one batch as from another, at most: not one for each row."""
