@@ -160,9 +160,9 @@ def unspeakable(df):
         ("cd", "2", 0, ""),
         ("Leaves", "0", 1, "SystemExit"),
         ("Leaves", "2", 1, "SystemExit"),
-        ("Uncallable", "2", 2, "no __call__"),
-        ("dies", "2", 4, "3 bad rows"),
-        ("unspeakable", "2", 4, "3 bad rows"),
+        ("Uncallable", "2", 2, "cannot be called"),
+        ("dies", "2", 1, "it ended the process"),
+        ("unspeakable", "2", 1, "in the same way: Unspeakable"),
     ],
 )
 def test_odd_functions_end_as_the_contract_says(  # noqa: PLR0913, PLR0917 (a case is a row of the table)

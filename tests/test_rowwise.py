@@ -55,6 +55,7 @@ MIXING = {
 }
 
 ROW_WISE = [
+    "time.sleep(len(df) * 0.01)\nprint(df.x.mean())\nreturn df",
     "df['m'] = df[['x', 'y']].mean(axis=1)\nreturn df",
     "df['m'] = df[['x', 'y']].sum(1)\nreturn df",
     "df['m'] = df[['x', 'y']].rank(axis='columns')\nreturn df",

@@ -71,7 +71,7 @@ def run_on(folder: Path, engine: FakeEngine, *, function: str = "same") -> tuple
     notes: list[str] = []
 
     def watch(snapshot: Snapshot) -> None:
-        if snapshot.note:
+        if "put aside" in snapshot.note:  # on a slow computer calls that take long are told of, too
             notes.append(snapshot.note)
 
     target = Target("file", str(folder / "functions.py"), function)

@@ -178,7 +178,7 @@ def test_a_server_that_is_silent_is_noticed(browser: Browser, tmp_path: Path) ->
         page = context.new_page()
         page.clock.install()
         page.goto(served.url)
-        page.wait_for_function("source.readyState === EventSource.OPEN")
+        page.wait_for_function("() => source.readyState === EventSource.OPEN")
         served.process.send_signal(signal.SIGSTOP)
         try:
             page.clock.run_for(20_000)

@@ -286,7 +286,9 @@ def understood(options: Mapping[str, Any], dialect: Dialect, reading: Reading) -
         elif name not in _NO_MATTER:
             _refuse(name, value)
     in_dialect = {field.name for field in dataclasses.fields(Dialect)}
-    dialect = dataclasses.replace(dialect, **{name: value for name, value in fields.items() if name in in_dialect})
+    dialect = dataclasses.replace(
+        _a_dialect(dialect), **{name: value for name, value in fields.items() if name in in_dialect}
+    )
     reading = dataclasses.replace(reading, **{name: value for name, value in fields.items() if name not in in_dialect})
     return checked_dialect(dialect), reading
 
@@ -307,10 +309,14 @@ def _refuse(name: str, value: object) -> None:
         raise UsageError(f"{name} is not offered: {why}.")
 
 
+def _a_dialect(given: Any) -> Dialect:  # noqa: ANN401 (whatever a caller passes)
+    if not isinstance(given, Dialect):
+        raise UsageError(f"dialect={given!r}: it must be a muster.Dialect, such as muster.Dialect(delimiter=';').")
+    return given
+
+
 def checked_dialect(dialect: Dialect) -> Dialect:
     """Raise ``UsageError`` for a dialect that cannot be told apart from another."""
-    if not isinstance(dialect, Dialect):
-        raise UsageError(f"dialect={dialect!r}: it must be a muster.Dialect, such as muster.Dialect(delimiter=';').")
     names = ("delimiter", "quote", "escapechar", "comment")
     for name in names:
         (_separator if name == "delimiter" else _mark)(name, getattr(dialect, name))

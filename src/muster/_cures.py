@@ -43,6 +43,9 @@ _IN_PANDAS: Final = {
     "str": "df[{!r}].astype(str)",
     "float64": "pd.to_numeric(df[{!r}])",
 }
+_OF_FRAMES: Final = re.compile(r"[/\\](pandas|polars|pyarrow)[/\\]")
+"""Where the file lies of the code that looks a column up."""
+
 _SAMPLE: Final = 50
 _MOST_COLUMNS: Final = 20
 _MOSTLY: Final = 0.5
@@ -140,8 +143,8 @@ class _Case:
             is_row = lookup is not None and lookup[1] in {"Series", "Pandas"} and _nearest(lookup[2], self._shown)
             return [lookup[2]] if lookup and (lookup[1] == "DataFrame" or is_row) else []
         is_lookup = isinstance(self.error, KeyError) or "ColumnNotFound" in type(self.error).__name__
-        if not is_lookup or not frames or is_users(frames[-1].filename):
-            return []  # the user's own dictionary lacks it
+        if not is_lookup or not frames or not _OF_FRAMES.search(frames[-1].filename):
+            return []  # it is another mapping that lacks it: a dictionary of the user's, the environment
         key = self.error.args[0] if self.error.args else None
         if isinstance(key, int):
             return [key]

@@ -159,6 +159,15 @@ class _Look(ast.NodeVisitor):
     def visit_Raise(self, node: ast.Raise) -> None:
         """Pass over what is merely said."""
 
+    def visit_Expr(self, node: ast.Expr) -> None:
+        """Pass over what is printed, logged or waited for, but not what changes or fits something."""
+        call = node.value
+        if isinstance(call, ast.Call):
+            is_followed = getattr(call.func, "id", "") in self.module.functions
+            is_fitted = getattr(call.func, "attr", "") in _FITTING
+            if is_followed or is_fitted or self._kind_of_owner(call):
+                self.generic_visit(node)
+
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if isinstance(node.value, ast.Attribute) and node.value.attr == "iloc" and self._kind(node.value.value):
             first = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice

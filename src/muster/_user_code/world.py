@@ -24,6 +24,10 @@ class Seeds(NamedTuple):
     numpy: bytes
 
 
+_OF_A_MACHINE: Final = ("TMPDIR",)
+"""What a machine of this computer keeps of its own environment: what lies in its scratch folder ends with it."""
+
+
 class World(NamedTuple):
     """What a worker takes over from the process that began the run."""
 
@@ -67,7 +71,8 @@ class World(NamedTuple):
             sys.path[:] = self.path
             with contextlib.suppress(OSError):
                 os.chdir(self.folder)
-            _entered.append(self)
+            of_the_machine = {name: os.environ[name] for name in _OF_A_MACHINE if name in os.environ}
+            _entered.append(self._replace(environment={**self.environment, **of_the_machine}))
             return
         _entered.append(self._replace(environment={**os.environ, **self.environment}))
 
