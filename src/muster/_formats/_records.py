@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from muster._dialect import Dialect
 
-from . import _lines, _tokens
+from . import _lines
 from ._stitch import Block
 
 
@@ -14,6 +14,8 @@ def scan(data: bytes, dialect: Dialect, *, start: int, atom: int, assume_quoted:
     Under ``assume_quoted`` only that flow is worked out; without it, those that are probable.
     """
     if not dialect.is_common:
+        from . import _tokens  # noqa: PLC0415 (few files need it, and workers start sooner without)
+
         return _tokens.scan(data, dialect, start=start, atom=atom, assume_quoted=assume_quoted)
     return _lines.scan(
         data,
@@ -28,6 +30,8 @@ def scan(data: bytes, dialect: Dialect, *, start: int, atom: int, assume_quoted:
 def records(data: bytes, dialect: Dialect) -> Iterator[tuple[int, int]]:
     """Yield where each record that is a row starts and ends, for bytes that begin with a record."""
     if not dialect.is_common:
+        from . import _tokens  # noqa: PLC0415 (likewise)
+
         return _tokens.records(data, dialect)
     return _lines.records(data, delimiter=dialect.delimiter, quote=dialect.quote)
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from muster.errors import DataError
 
-from . import _arrow_columns, _cells, _dtypes, _labels, csv_text, jsonl_text
+from . import _cells, _labels, csv_text, jsonl_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,8 @@ def _from_pandas(frame: "pd.DataFrame", use: str) -> pa.Table:
     names = _labels.of_keys(frame.columns, use=use)
     if use == "jsonl":
         return pa.table([jsonl_text.column_of(column) for column in columns], names=names)
+    from . import _arrow_columns, _dtypes  # noqa: PLC0415 (workers that write text start sooner without)
+
     arrays = [_arrow_columns.column_of(column, name, holder=use) for column, name in zip(columns, names, strict=True)]
     if use != "parquet":
         return pa.table(arrays, names=names)
@@ -53,6 +55,8 @@ def _from_arrow(table: pa.Table, use: str) -> pa.Table:
     if use in {"csv", "jsonl", "parquet"}:
         columns = [_decoded(column) for column in columns]
     if use == "parquet":
+        from . import _arrow_columns  # noqa: PLC0415 (likewise)
+
         for name, column in zip(names, columns, strict=True):
             if not _arrow_columns.can_hold(column.type, use):
                 raise DataError(

@@ -18,7 +18,6 @@ from ._records import records
 from ._rows import Rows, type_of
 from ._rules import Rules, differ_by_column, rules_of
 from ._signals import held
-from ._tokens import rewritten
 from ._top import BOM
 
 _COMMON: Final = Dialect()
@@ -134,6 +133,8 @@ class _Text:
     def __init__(self, data: bytes, order: Sequence[str], dialect: Dialect, reading: Reading) -> None:
         self.data = _as_utf8(data, dialect)
         if not dialect.is_common:
+            from ._tokens import rewritten  # noqa: PLC0415 (few files need it, and workers start sooner without)
+
             self.data, dialect = rewritten(self.data, dialect), _COMMON
         self.rules = rules_of(reading)
         self.suits_arrow = self.rules.suit_arrow and not differ_by_column(reading)
@@ -198,12 +199,12 @@ def _as_utf8(data: bytes, dialect: Dialect) -> bytes:
 
     Unless the user chose what becomes of it: then it becomes that.
     """
+    if dialect.encoding_errors == "strict" and codecs.lookup(dialect.encoding).name in {"utf-8", "utf-8-sig"}:
+        return data  # first, as even a look at all bytes takes its time
     if data.isascii():
         return data
     if dialect.encoding_errors != "strict":
         return data.decode(dialect.encoding, dialect.encoding_errors).encode()
-    if codecs.lookup(dialect.encoding).name in {"utf-8", "utf-8-sig"}:
-        return data
     return data.decode(dialect.encoding, "surrogateescape").encode("utf-8", "surrogatepass")
 
 
