@@ -13,6 +13,9 @@ INPUT_LINES ?= 10000
 ON ?= local
 WORKERS_PER_MACHINE ?=
 
+# muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install demo test check lint bench bench-scale bench-watch docs lock clean up run-cluster get-results down status urls watch
 
 help: ## show this list
