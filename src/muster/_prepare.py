@@ -3,7 +3,7 @@
 import base64
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from muster import _past
@@ -82,6 +82,14 @@ class Preparation:
         self.accepted = _past.check_same(past, self.fingerprint, folder=folder, accept=options.accept_changes)
         past.accept(self.accepted.files)
         return past
+
+    def remarks(self) -> Iterator[str]:
+        """Say what the user should know of the code before its first call."""
+        if self.outdated:
+            written = ", ".join(self.outdated)
+            yield f"not as this program imported it, as its file was written since: {written}"
+        if self.accepted.texts:
+            yield f"going on although this has changed: {'; '.join(self.accepted.texts)}"
 
     def start_over(self, past: Past) -> None:
         """Forget the unfinished run that lies there, where it is to be; but not before the whole command is checked.

@@ -184,13 +184,10 @@ class _Runner:
             self._begin_attempt(past.attempts)
             for early in self._early:
                 journal.write(**early)
-            if outdated := ", ".join(self._prepared.outdated):
-                self._say(
-                    self._phase, note=f"not as this program imported it, as its file was written since: {outdated}"
-                )
             if (changes := self._prepared.accepted).texts:
                 self._write("accepted", changes=changes.texts, files=changes.files, job=self._prepared.fingerprint)
-                self._say(self._phase, note=f"going on although this has changed: {'; '.join(changes.texts)}")
+            for text in self._prepared.remarks():
+                self._say(self._phase, note=text)
             self._files = self._data_files(past)
             with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
                 note(self._run_id, self.work.journal)
