@@ -20,6 +20,7 @@ from typing import Any, Final
 from muster._limit import Limit
 from muster._model import Code, DataFile, Fact, Global, Target
 from muster._user_code import edits, main_module
+from muster._user_code.fresh import FreshLoader, import_as_ever, import_fresh
 from muster._user_code.origins import user_traceback
 from muster._user_code.state import differing, outdated, restore
 from muster._user_code.world import World
@@ -127,6 +128,7 @@ class Loaded:
         self.modules: frozenset[str] = frozenset()
         """Names of the modules that were there when the last function was loaded."""
         _at_work.append(self)
+        import_fresh()
 
     def end(self) -> None:
         """Release them. If no other thread uses the modules, these are forgotten, and read anew next time."""
@@ -139,6 +141,7 @@ class Loaded:
             while _loaded:
                 sys.modules.pop(_loaded.pop(), None)
             sys.path[:] = self._path
+            import_as_ever()
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
@@ -276,7 +279,7 @@ def _module_from_file(path: Path) -> types.ModuleType:
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
     name = plain if loaded is None else f"_muster_target_{plain}"
-    specification = importlib.util.spec_from_file_location(name, path)
+    specification = importlib.util.spec_from_file_location(name, path, loader=FreshLoader(name, str(path)))
     if specification is None or specification.loader is None:
         raise UsageError(f"{str(path)!r} cannot be imported as Python.")
     if name != path.stem:

@@ -1,0 +1,44 @@
+"""Code is loaded as it is, also when it was edited in the second in which it was written and loaded before."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import Muster
+from places import Place
+
+JUST_NOW = time.time() + 300
+"""However slow the machine, the files stay younger than the second in which they are loaded."""
+
+
+@pytest.fixture
+def place(tmp_path: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    made = Place(tmp_path, muster)
+    made.rows(20)
+    made.function("return df.assign(y=helper.LABEL + str(LOCAL))", before="import helper\nLOCAL = 1\n")
+    (made.folder / "helper.py").write_text("LABEL = 'a'\n")
+    for name in ("f.py", "helper.py"):
+        os.utime(made.folder / name, (JUST_NOW, JUST_NOW))
+    return made
+
+
+def labels(place: Place) -> set[str]:
+    end = place.run("--workers", "1", "--fresh")
+    assert end.code == 0, end.err
+    return {line.rpartition(",")[2] for line in (place.folder / "out.csv").read_text().splitlines()[1:]}
+
+
+def rewrite(file: Path, old: str, new: str) -> None:
+    """Edit a file so that neither its size nor its second of change tells."""
+    file.write_text(file.read_text().replace(old, new))
+    os.utime(file, (JUST_NOW, JUST_NOW))
+
+
+@pytest.mark.parametrize("name", ["f.py", "helper.py"])
+def test_code_that_was_edited_within_a_second_is_loaded_as_it_is(place: Place, name: str) -> None:
+    assert labels(place) == {"a1"}
+    rewrite(place.folder / name, *(("LOCAL = 1", "LOCAL = 2") if name == "f.py" else ("'a'", "'b'")))
+    assert labels(place) == {"a2" if name == "f.py" else "b1"}
