@@ -1,6 +1,7 @@
 """The command ``muster``, also as ``python -m muster``."""
 
 import contextlib
+import gc
 import sys
 
 from muster._engines._starter import started_ahead
@@ -14,8 +15,11 @@ def main() -> int:
     """
     is_run = sys.argv[1:2] == ["run"]
     with forgiving(), started_ahead("muster._task") if is_run else contextlib.nullcontext():
+        gc.disable()  # what is imported stays: looking through it for garbage costs as much as many modules
         from muster import cli  # noqa: PLC0415 (by now workers have begun to load)
 
+        gc.freeze()
+        gc.enable()
         return cli.main()
 
 

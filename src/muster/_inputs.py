@@ -118,7 +118,7 @@ class Inputs:
         )
         self.surveyed = found.parts
         if len(plain) < len(self.sources):
-            self.surveyed = tuple(dataclasses.replace(part, file=plain[part.file]) for part in found.parts)
+            self.surveyed = tuple(part._replace(file=plain[part.file]) for part in found.parts)
         headers = dict(zip(plain, found.headers, strict=True))
         headers |= self._stream_headers(ask)
         self.orders = survey.orders_of(self.sources, [headers[at] for at in range(len(self.sources))])
@@ -305,7 +305,7 @@ def joined(parts: Iterable[Part]) -> list[Part]:
             and (last.file, last.spool, last.stop) == (part.file, part.spool, part.start)
             and part.stop - last.start <= survey.BLOCK_BYTES
         ):
-            stretches[-1] = dataclasses.replace(last, stop=part.stop, rows=last.rows + part.rows)
+            stretches[-1] = last._replace(stop=part.stop, rows=last.rows + part.rows)
         else:
             stretches.append(part)
     return stretches

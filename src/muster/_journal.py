@@ -122,7 +122,7 @@ def as_fields(outcome: Outcome) -> Event:
     task = outcome.task
     told = {
         "task": [task.first, task.last, task.file, task.start, task.stop, task.row, task.rows, task.lo, task.hi],
-        "spool": asdict(task.spool) if task.spool else None,
+        "spool": task.spool._asdict() if task.spool else None,
         "rows_in": outcome.rows_in,
         "rows_out": outcome.rows_out,
         "bad_rows": outcome.bad_rows,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain, zip_longest
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from muster._model import Load, Outcome, Reason, Seconds, StepMeasure
 
@@ -55,8 +55,7 @@ def span(elapsed: float, workers: int) -> float:
     return max(FIRST_SPAN, elapsed / _SPANS_A_RUN) * max(1.0, workers / _WORKERS_AT_FULL_PACE)
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """Where the time of workers went, in seconds; ``there`` is how long they were there, each counted.
 
     The one account of it, which the terminal, the page and the report give alike: shares are of ``there``.

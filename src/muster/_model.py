@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from muster._dialect import Dialect, Reading
 
@@ -27,8 +27,7 @@ class Source:
         return self.given or self.path
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """Something that rows depend on: its name for people, and a value that changes when it does.
 
     The value can be read where it is a number; text is not shown, as it may be a secret. A ``module`` and a ``name``
@@ -41,8 +40,7 @@ class Fact:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Global:
+class Global(NamedTuple):
     """A global of a module of the user's, as it is in the caller's process."""
 
     module: str
@@ -81,16 +79,14 @@ class Column:
     """The format of its dates, where it is to be read as dates and the format is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spool:
+class Spool(NamedTuple):
     """A file that holds one stretch of a decompressed stream; ``origin`` is where the stretch begins in the stream."""
 
     path: str
     origin: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A stretch of one input file that can be read alone.
 
     ``start`` and ``stop`` are byte offsets (row offsets for Parquet); ``row`` is the data row of the file it begins

@@ -287,4 +287,4 @@ class Observer:
         )
         if made is not None:
             self._has_planned = True
-            self._write("planned", **dataclasses.asdict(made))
+            self._write("planned", **made._asdict())

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from muster._dialect import Dialect, Reading
 from muster._grown import follow
@@ -171,8 +171,7 @@ def _normal(path: str) -> str:
     return path if is_remote(path) else os.path.normpath(path) + ("/" if path.endswith("/") else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What has changed since an unfinished run, in words; ``files`` are the paths of changed data files."""
 
     texts: tuple[str, ...] = ()

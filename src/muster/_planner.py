@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 _STANDARD_ERRORS: Final = 1.64
 """Nine times in ten the true mean is no farther away."""
@@ -11,8 +11,7 @@ _LEAST_SHARE: Final = 0.2
 _HOUR: Final = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """A prediction: how many ``seconds`` the rows that are left take, at the least and at the most, by which pace."""
 
     rows_left: int

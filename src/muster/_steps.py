@@ -4,7 +4,7 @@ import time
 from bdb import BdbQuit
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -38,8 +38,7 @@ _PAIRS: Final = 4
 """How many neighbours are tried together, where a function may be written for single rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class BadRow:
+class BadRow(NamedTuple):
     """Why a row is rejected: the step, the error, and the traceback where the user's function raised it."""
 
     step: str
@@ -47,15 +46,13 @@ class BadRow:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Success:
+class _Success(NamedTuple):
     reply: Reply
     counts: tuple[int, ...]
     """How many rows went into the first step, and came out of each."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(NamedTuple):
     step: str
     error: BaseException
     given: Any = None

@@ -12,9 +12,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from muster._user_code.world import World
 
@@ -39,15 +38,13 @@ MakeStation = Callable[[int, int], Pollable]
 """Makes the engine of a machine: of so many workers, which print to a descriptor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Printed:
+class Printed(NamedTuple):
     """Workers have printed whole lines."""
 
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """The workers of a station have ended, and nothing more is said."""
 
 

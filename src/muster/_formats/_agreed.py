@@ -6,8 +6,7 @@ A template is a record batch without rows: its schema and its dictionaries say w
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +25,7 @@ _Key = tuple[str, int]
 """A column: its name, and how many columns before it have the same name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """What a file says: its template, and the rows of each row group."""
 
     template: bytes
@@ -38,8 +36,7 @@ class Layout:
     groups: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Agreed:
+class Agreed(NamedTuple):
     """What all files together are read as, and what to tell the user of how they differ."""
 
     columns: tuple[Column, ...]
@@ -47,8 +44,7 @@ class Agreed:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """A column as one file has it."""
 
     file: str
@@ -138,19 +134,19 @@ def _fixed(kind: pa.DataType) -> str:
 def _common(name: str, one: _Held, other: _Held) -> _Held:
     """Find a type for the values of two files."""
     if one.is_hollow and not other.is_hollow:
-        return replace(other, file=one.file)
+        return other._replace(file=one.file)
     if other.is_hollow:
         return one
     both = [one.cells, other.cells]
     if all(pa.types.is_dictionary(cells.type) for cells in both) and (cells := _categories(*both)) is not None:
-        return replace(one, cells=cells)
+        return one._replace(cells=cells)
     kind = _wider(*(_plain(cells.type) for cells in both))
     if kind is None:
         raise DataError(
             f"Column {name!r} is {one.cells.type} in {one.file!r} and {other.cells.type} in {other.file!r}, and no type"
             " holds the values of both as they are. Run these files apart, or convert one of them."
         )
-    return replace(one, cells=pa.nulls(0, kind))
+    return one._replace(cells=pa.nulls(0, kind))
 
 
 def _categories(one: pa.Array, other: pa.Array) -> pa.Array | None:

@@ -5,10 +5,9 @@ import functools
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from muster._model import Source
 from muster._urls import filesystem, is_remote, stamp_of, unreachable
@@ -83,8 +82,7 @@ def find_sources(
     return tuple(sources)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """A file that an input names: its path, and its name from the folder or the pattern that it was found by."""
 
     path: str

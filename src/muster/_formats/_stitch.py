@@ -1,11 +1,10 @@
 """Join scanned blocks into stretches that can be read alone. Plain Python, without NumPy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """What a block holds under one assumption about its start. Offsets count from the start of the file.
 
     ``lead`` counts the records that end before the first cut; ``rows[i]`` those that end between cut ``i`` and the
@@ -21,8 +20,7 @@ class Flow:
     """Whether that record is a row, and not a comment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A scanned block; a flow is ``None`` where its assumption was improbable and has not been worked out."""
 
     start: int
@@ -31,8 +29,7 @@ class Block:
     quoted: Flow | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """Records that can be read alone: bytes ``start`` to ``stop``, ``rows`` of them not blank."""
 
     start: int

@@ -7,8 +7,7 @@ makes common CSV of them, so that everything behind it need not know.
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,8 +19,7 @@ from ._stitch import Block, Flow
 _LINE_ENDS: Final = b"\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Grammar:
+class _Grammar(NamedTuple):
     """How a dialect is written.
 
     ``record`` matches a whole record with its line end; ``rest`` one from inside of quotes on. In both, a group that
@@ -90,7 +88,7 @@ def _flow(data: bytes, dialect: Dialect, start: int, atom: int, *, quoted: bool)
         quoted=quoted,
         ends_quoted=ends_quoted,
     )
-    return replace(flow, is_open_a_row=is_open_a_row)
+    return flow._replace(is_open_a_row=is_open_a_row)
 
 
 def _matches(data: bytes, dialect: Dialect, *, quoted: bool = False) -> Iterator[re.Match[bytes]]:

@@ -5,7 +5,6 @@ muster's own process decompresses it once, a block at a time, into spool files o
 
 import codecs
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -158,4 +157,4 @@ def _whole_records(block: Block) -> Block:
     flow = block.plain
     if flow is None or flow.open is None:
         return block
-    return replace(block, stop=flow.open, plain=replace(flow, open=None, ends_quoted=False))
+    return block._replace(stop=flow.open, plain=flow._replace(open=None, ends_quoted=False))

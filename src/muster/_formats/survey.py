@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from muster._dialect import Dialect, Reading
 from muster._model import Column, Part, Source, Spool
@@ -33,8 +33,7 @@ _SAMPLE_BYTES: Final = 64 << 10
 Ask = Callable[[Sequence[Any]], list[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """Ask where the records of one block start and end."""
 
     path: str
@@ -59,8 +58,7 @@ class Scan:
         return scan(data, self.dialect, start=start, atom=self.atom, assume_quoted=self.assume_quoted)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Ask for the column names of a CSV file, and where its data starts."""
 
     path: str
@@ -92,8 +90,7 @@ class Head:
             wanted *= 4
 
 
-@dataclass(frozen=True, slots=True)
-class Locate:
+class Locate(NamedTuple):
     """Ask where some rows start, counted from the first of these bytes, which begin with a record."""
 
     path: str
@@ -111,8 +108,7 @@ class Locate:
         return [self.start + offset for offset in found]
 
 
-@dataclass(frozen=True, slots=True)
-class Footer:
+class Footer(NamedTuple):
     """Ask what a Parquet file's footer says."""
 
     path: str
@@ -124,8 +120,7 @@ class Footer:
         return layout(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Agree:
+class Agree(NamedTuple):
     """Ask what all Parquet files together are read as, by the layout of each."""
 
     files: tuple[tuple[str, Any], ...]
@@ -185,8 +180,7 @@ def _ended(data: bytes) -> bytes:
     return data if data.endswith(b"\n") else data + b"\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """How the inputs are split, and what they say about their columns."""
 
     parts: tuple[Part, ...]
@@ -270,7 +264,7 @@ def _stitched(pairs: list[tuple[Scan, Block]], ask: Ask) -> tuple[list[Stretch],
         try:
             return stitch(blocks)
         except NeedsScanError as need:
-            scan = dataclasses.replace(pairs[need.index][0], assume_quoted=need.quoted)
+            scan = pairs[need.index][0]._replace(assume_quoted=need.quoted)
             blocks[need.index] = ask([scan])[0]
 
 

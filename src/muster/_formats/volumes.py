@@ -7,9 +7,8 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from muster._urls import get, is_remote, upload
 
@@ -19,8 +18,7 @@ _COPY_BYTES: Final = 1 << 20
 _ZSTD_LEVEL: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
+class Seal(NamedTuple):
     """Ask for one file, or one compressed stretch of a file, made of pieces that lie next to each other.
 
     Compressed stretches can be put one behind the other: gzip members and zstd frames add up to one file.
@@ -63,13 +61,12 @@ class Seal:
             paths = tuple(f"{folder}/{at}" for at, _ in enumerate(self.pieces))
             for path, url in zip(paths, self.pieces, strict=True):
                 Path(path).write_bytes(get(url))
-            found = replace(self, pieces=paths, output=f"{folder}/whole").answer()
+            found = self._replace(pieces=paths, output=f"{folder}/whole").answer()
             upload(Path(folder, "whole"), self.output)
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class ShareSchema:
+class ShareSchema(NamedTuple):
     """Ask for the schema of all Parquet files of an output, whose pieces are given in the order of the input."""
 
     pieces: tuple[str, ...]
@@ -81,8 +78,7 @@ class ShareSchema:
         return bytes(parquet.schema_of(self.pieces).serialize().to_pybytes())
 
 
-@dataclass(frozen=True, slots=True)
-class SealParquet:
+class SealParquet(NamedTuple):
     """Ask for one Parquet file made of all pieces, a row group for each volume."""
 
     volumes: tuple[tuple[str, ...], ...]

@@ -5,8 +5,7 @@ import dis
 import importlib.util
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 _SAYS_NOTHING: Final = frozenset({"EXTENDED_ARG", "NOP"})
 _LOOKS_UP: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
@@ -15,8 +14,7 @@ _JUMPS: Final = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 _CONSTANTS: Final = frozenset(dis.hasconst)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A name that code looks up outside itself, and the attributes that it asks of it at once: ``a.b.c``."""
 
     name: str

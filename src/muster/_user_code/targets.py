@@ -1,7 +1,6 @@
 """Find the user's function, load it, and tell what it wants."""
 
 import contextlib
-import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -13,9 +12,8 @@ import typing
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from muster._limit import Limit
 from muster._model import Code, DataFile, Fact, Global, Target
@@ -38,8 +36,7 @@ _own: Final[weakref.WeakValueDictionary[str, Target]] = weakref.WeakValueDiction
 """Targets whose function was given to this very process, which calls it as it is: no copy of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(NamedTuple):
     """What a target turned out to be: the step's name, and what its rows depend on."""
 
     name: str
@@ -52,8 +49,7 @@ class Described:
     """The user's code here, as it is now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Describe:
+class Describe(NamedTuple):
     """Ask a worker what the steps are called, and what their rows depend on."""
 
     steps: tuple[Target, ...]
@@ -324,7 +320,7 @@ def describe(targets: Iterable[Target]) -> list[Described]:
         for target in targets:
             load(target)
     files = edits.code_files()
-    return [dataclasses.replace(one, files=files) for one in described]
+    return [one._replace(files=files) for one in described]
 
 
 def _described(target: Target, found: object) -> Described:
@@ -337,7 +333,7 @@ def _described(target: Target, found: object) -> Described:
         one = Described(target.name, target.facts)
     else:
         one = _compared(target, facts_of(found))
-    return dataclasses.replace(one, facts=(*one.facts, *versions()))
+    return one._replace(facts=(*one.facts, *versions()))
 
 
 def _compared(target: Target, here: tuple[Fact, ...]) -> Described:
