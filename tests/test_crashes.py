@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from threading import Event
 from time import monotonic
+from typing import Final
 
 import pandas as pd
 import psutil
@@ -102,6 +103,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def ended(process: subprocess.Popen[str]) -> Ended:
     out, err = process.communicate(timeout=60)
     return Ended(process.returncode, out, err)
+
+
+def journal_of(folder: Path) -> str:
+    return (folder / "out.csv.muster" / "journal.jsonl").read_text()
 
 
 def kept(folder: Path, output: str = "out.csv") -> int:
@@ -274,20 +279,26 @@ def test_any_order_of_answers_and_deaths_gives_the_same_bytes(tmp_path: Path, se
 # Signals
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-@pytest.mark.parametrize("how", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGXCPU)
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [*((number, "2") for number in ENDS), (signal.SIGINT, "0"), (signal.SIGTERM, "0"), (signal.SIGHUP, "0")],
+)
 def test_a_run_that_is_told_to_stop_says_so_and_can_be_resumed(
-    muster: Muster, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], how: tuple[int, int], workers: str
+    muster: Muster, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, workers: str
 ) -> None:
-    number, code = how
     lay_out(tmp_path)
     (tmp_path / "hold").touch()
     process = start(*COMMAND, "--workers", workers)
     until(lambda: kept(tmp_path) >= 1)
     process.send_signal(number)
     end = ended(process)
-    assert end.code == code
+    assert end.code == 128 + number
     assert "type the same command again" in end.err
+    assert ("Ctrl-C" if number == signal.SIGINT else number.name) in end.err
+    assert ("KeyboardInterrupt" if number == signal.SIGINT else number.name) in journal_of(tmp_path)
     assert "Traceback" not in end.err
     assert not (tmp_path / "out.csv").exists()
     (tmp_path / "hold").unlink()

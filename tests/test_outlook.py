@@ -83,6 +83,7 @@ def test_before_the_first_worker_is_there_a_run_starts(tmp_path: Path) -> None:
     [
         ("KeyboardInterrupt", "", "stopped", "Stopped by you (Ctrl-C) at", True),
         ("Terminated", "", "stopped", "Stopped by a signal (SIGTERM) at", True),
+        ("Terminated", "SIGHUP", "stopped", "Stopped by a signal (SIGHUP) at", True),
         ("TooManyBadRowsError", "Type it with --fresh.", "failed", "TooManyBadRowsError Type it with --fresh.", False),
         ("ZeroDivisionError", "division by zero", "failed", "ZeroDivisionError division by zero", True),
     ],

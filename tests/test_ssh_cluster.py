@@ -193,9 +193,9 @@ def test_a_host_that_is_cut_off_costs_no_other_its_lease_and_none_outlives_the_r
         with working(folder) as running:
             until(lambda: monotonic() > cut_at + 20)
             assert (bool(ours(hosts, hosts[0])), bool(ours(hosts, hosts[1]))) == (True, False)
-            keeping.send_signal(signal.SIGINT)
+            keeping.send_signal(signal.SIGHUP)
             _, err = keeping.communicate(timeout=SECONDS)
-            assert (keeping.returncode, "muster down default ends them now" in err) == (130, True), err
+            assert (keeping.returncode, "muster down default ends them now" in err) == (129, True), err
             running.kill()
     assert ours(hosts, hosts[0])
     until(lambda: not any(ours(hosts, host) for host in hosts), 60)
@@ -372,6 +372,19 @@ def test_a_port_that_is_taken_on_the_head_is_named_and_nothing_is_left_there(
         assert "Traceback" not in end.err
         taker.communicate(b"\n")
     until(lambda: not ours(hosts, hosts[0]))
+
+
+def test_a_run_that_is_told_to_end_while_its_hosts_start_leaves_nothing_there(
+    folder: Path, hosts: Hosts, home: Path
+) -> None:
+    command = (*COMMAND, "--machines", "2", "--on", str(write_file(folder, hosts)))
+    with started(folder, *command) as process:
+        until(lambda: any("lease.py" in command for command in ours(hosts, hosts[0])) or process.poll() is not None)
+        process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 128 + signal.SIGHUP, err
+    assert not any(ours(hosts, host) for host in hosts)
+    assert not list((home / "clusters").glob("*"))
 
 
 def unused_port() -> int:

@@ -54,6 +54,14 @@ def test_watch_serves_until_ctrl_c(tmp_path: Path) -> None:
     assert (process.returncode, out, err) == (0, "", "")
 
 
+def test_watch_ends_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    with started(tmp_path, "watch", "--port", "0") as process:
+        first_line(process.stdout, r"^Watch at ")
+        process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err.strip()) == (128 + signal.SIGHUP, "Stopped by a signal (SIGHUP).")
+
+
 def test_a_run_with_a_page_tells_where_and_the_page_is_told_the_end(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "rows.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(ROWS)))

@@ -23,6 +23,7 @@ from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._engines.cores import count_cores
 from muster._history import home
+from muster._signals import undisturbed
 from muster.errors import EngineError, MusterError, UsageError
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
@@ -252,7 +253,11 @@ def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[
         with cluster.borrow() as access:
             yield access
     finally:
-        cluster.down()
+        with undisturbed(
+            "Ending the machines that were called up for this run. Ctrl-C once more leaves them to their lease, and to"
+            f" muster down {cluster.name}."
+        ):
+            cluster.down()
 
 
 def _to_nobody(_: Renewed) -> None:

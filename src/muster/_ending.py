@@ -3,23 +3,20 @@
 import argparse
 import contextlib
 import json
-import signal
 import sys
 import traceback
 from collections.abc import Callable
-from types import FrameType
 from typing import Final, NoReturn
 
 from muster import _standard
+from muster._signals import Terminated
 from muster.errors import EngineError, MusterError, UsageError, UserCodeError
 
 INTERRUPTED: Final = 130
-TERMINATED: Final = 143
+_BY_SIGNAL: Final = 128
+"""What shells add to a signal's number."""
+
 _MUSTERS_OWN: Final = 3
-
-
-class Terminated(BaseException):
-    """SIGTERM came; unwind as for Ctrl-C."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,16 +26,6 @@ class Parser(argparse.ArgumentParser):
         """Show how the verb is used. Raises ``UsageError``."""
         self.print_usage(sys.stderr)
         raise UsageError(f"{message}. Type {self.prog} --help for what there is.")
-
-
-def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End as SIGTERM asks."""
-    raise Terminated
-
-
-def obey_sigterm() -> None:
-    """Unwind when SIGTERM comes."""
-    signal.signal(signal.SIGTERM, terminate)
 
 
 def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
@@ -60,8 +47,8 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         return _stop("Stopped by you (Ctrl-C)", "interrupted", INTERRUPTED, parsed)
-    except Terminated:
-        return _stop("Stopped by a signal (SIGTERM)", "terminated", TERMINATED, parsed)
+    except Terminated as asked:
+        return _stop(f"Stopped by a signal ({asked})", "terminated", _BY_SIGNAL + asked.number, parsed)
     except Exception as error:  # noqa: BLE001 (a fault of muster's own, which keeps its traceback)
         traceback.print_exc()
         text = (

@@ -14,6 +14,7 @@ from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understo
 from muster._dialect import Dialect, Reading
 from muster._formats._sources import FORMATS
 from muster._model import Job, Options, Result, Snapshot, Target
+from muster._signals import obeyed
 from muster._user_code import targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warning_of
@@ -104,7 +105,7 @@ def start(pipeline: Pipeline, *, watch: Watch, remark: Callable[[str], None], **
     chosen = _chosen(pipeline, options)
     if pipeline.remarks and chosen.batch_rows is None:
         remark(warning_of(" | ".join(step.name for step in pipeline.steps), pipeline.remarks))
-    with a_run():
+    with a_run(), obeyed():
         return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch, remark=remark)
 
 

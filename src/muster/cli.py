@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from muster import __version__, _csv_flags, _history, _pipeline, _show, _standard
-from muster._ending import Parser, ended, obey_sigterm
+from muster._ending import Parser, ended
 from muster._generate import generate
 from muster._model import Options, Result, Snapshot, Target
 from muster._pipeline import Pipeline
+from muster._signals import obey
 from muster._user_code import main_module, targets
 from muster.errors import EngineError, UsageError
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def call() -> int:
         parser().parse_args(given, parsed)
-        obey_sigterm()
+        obey()
         return int(parsed.call(parsed))
 
     return ended(call, parsed=parsed)
@@ -62,7 +63,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.epilog = (
         "exit codes: 0 every row done; 1 the data or the function stopped the run; 2 the command was wrong; 3 workers,"
-        " disk or network failed; 4 finished, but some rows are in OUTPUT.rejects.jsonl; 130 after Ctrl-C"
+        " disk or network failed; 4 finished, but some rows are in OUTPUT.rejects.jsonl; 130 after Ctrl-C,"
+        " 128 + its number after another signal"
     )
     add = run.add_argument
     add("target", metavar="TARGET", help="file.py:function, package.module:function, or a file that defines pipeline")

@@ -14,6 +14,7 @@ from muster.errors import EngineError
 
 from . import lease
 from ._hosts_file import Host
+from ._stray import end_all_with
 from .base import LONGEST_SOCKET, scratch
 
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
@@ -101,6 +102,9 @@ def _folder(below: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"{_PLAYING}{os.getpid()}-", dir=below))
     try:
         yield folder
+    except BaseException:  # or it would go on beside what comes next, such as to end what it starts
+        end_all_with("ANSIBLE_HOME", str(folder))
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,21 +2,22 @@
 
 import contextlib
 import signal
-import threading
 from collections.abc import Iterator
 
 import pyarrow as pa
 
+from muster._signals import answered
+
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Let SIGINT and SIGTERM be handled when the context ends, and not within.
+    """Let Ctrl-C and signals that end a program be handled when the context ends, and not within.
 
-    Arrow takes them while it reads CSV, and a thread of its own passes them on: one that comes late is lost. Without
-    that, Python's handler may run inside a callback of ours, and Arrow swallows what it raises there. Only a process
-    that handles them in Python is affected, and only its main thread; workers leave them to the kernel.
+    Arrow takes some of them while it reads CSV, and a thread of its own passes them on: one that comes late is lost.
+    Without that, Python's handler may run inside a callback of ours, and Arrow swallows what it raises there. Only a
+    process that handles them in Python is affected, and only its main thread; workers leave them to the kernel.
     """
-    handlers = _handlers()
+    handlers = answered()
     if not handlers:
         yield
         return
@@ -32,11 +33,3 @@ def held() -> Iterator[None]:
             signal.signal(one, handler)
         for number in came:
             signal.raise_signal(number)
-
-
-def _handlers() -> "dict[signal.Signals, signal._HANDLER]":
-    """Find the handlers that Python would call, where it would."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    known = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    return {one: handler for one, handler in known.items() if callable(handler)}

@@ -9,7 +9,8 @@ from muster._watch.look import Look
 from muster._watch.processor import processor
 
 _GOES_ON: Final = "What is done is kept: type the same command again, and the run goes on."
-_SIGNALS: Final = {"KeyboardInterrupt": "by you (Ctrl-C)", "Terminated": "by a signal (SIGTERM)"}
+_OF_OLD: Final = "SIGTERM"
+"""What journals mean that do not name the signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def _of_its_end(look: Look) -> list[Remark]:
     when = words.clock(look.view.last_at)
     match look.status:
         case "stopped":
-            by = _SIGNALS.get(look.view.stopped[0] if look.view.stopped else "", "")
+            error, text = look.view.stopped or ("", "")
+            by = f"by a signal ({text or _OF_OLD})" if error == "Terminated" else "by you (Ctrl-C)"
             return [Remark("plain", f"Stopped {by} at {when}. {_GOES_ON}")]
         case "failed":
             error, text = look.view.stopped or ("", "")

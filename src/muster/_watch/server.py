@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from muster._history import find
+from muster._signals import ENDING, Terminated
 from muster._watch.needs import needing
 from muster.errors import UsageError
 
@@ -20,13 +21,16 @@ HERE: Final = "127.0.0.1"
 _TRIED: Final = 100
 _LAST_PORT: Final = 65535
 _CHUNK: Final = 4096
+_ASKING: Final = (signal.SIGINT, signal.SIGTERM)
+"""How a server is asked to end, in order."""
 
 
 def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False) -> None:
     """Serve the pages until Ctrl-C or a signal; or until standard input ends, if it is to end with its parent.
 
     Prints where, as one line. A port that is taken leaves the next free one; 0 is any. Raises ``UsageError`` for a run
-    that there is not, and where packages are missing.
+    that there is not, and where packages are missing; raises ``Terminated`` for a signal that is not the usual way to
+    end a server.
     """
     place = f"/runs/{quote(find(run).run)}" if run is not None else "/"
     with needing("muster watch"):
@@ -47,11 +51,13 @@ def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False
         )
         server = uvicorn.Server(config)
         site.is_closing = lambda: server.should_exit
-        _end_quietly(server, with_parent=with_parent)
+        came = _end_quietly(server, with_parent=with_parent)
         taken = listener.getsockname()[1]
         told = f"Port {port} is taken. " if port not in {0, taken} else ""
         print(f"{told}Watch at http://{HERE}:{taken}{place}", flush=True)  # noqa: T201 (this verb's answer)
         server.run(sockets=[listener])
+    if came and came[0] not in _ASKING and not with_parent:
+        raise Terminated(came[0])
 
 
 def check_installed() -> None:
@@ -82,10 +88,12 @@ def _listen(port: int) -> socket.socket:
     raise UsageError(f"No port from {port} to {last} is free on {HERE}. Choose another with --port, or 0 for any.")
 
 
-def _end_quietly(server: "uvicorn.Server", *, with_parent: bool) -> None:
-    """Make Ctrl-C, a signal or the end of standard input end the server, and nothing but that."""
+def _end_quietly(server: "uvicorn.Server", *, with_parent: bool) -> list[int]:
+    """Make Ctrl-C, a signal or the end of standard input end the server, and nothing but that; tell what has come."""
+    came: list[int] = []
 
-    def end(*_: object) -> None:
+    def end(*number: object) -> None:
+        came.extend(one for one in number if isinstance(one, int))
         server.should_exit = True
 
     def outlive() -> None:
@@ -93,7 +101,9 @@ def _end_quietly(server: "uvicorn.Server", *, with_parent: bool) -> None:
             pass
         end()
 
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, end)
+    for one in (signal.SIGINT, *ENDING):
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, end)
     if with_parent:
         threading.Thread(target=outlive, daemon=True).start()
+    return came

@@ -1,0 +1,136 @@
+"""Signals that end a program: they unwind what goes on, as Ctrl-C does, so that nothing is left behind.
+
+The first that comes does; those that follow change nothing, as a terminal that closes, or a machine that shuts down,
+sends several. Only Ctrl-C counts again, as somebody is waiting there: then workers are not waited for any more.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Final
+
+_PASSING: Final = (
+    *("SIGCHLD", "SIGCONT", "SIGINFO", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH"),
+    *("SIGPIPE", "SIGXFSZ"),  # Python ignores them: what is written then raises
+    *(() if sys.platform == "linux" else ("SIGIO",)),
+)
+_FAULTS: Final = ("SIGABRT", "SIGBUS", "SIGEMT", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
+"""What a process is told of itself: there is nothing to go on with."""
+
+_UNSTOPPABLE: Final = ("SIGKILL", "SIGSTOP")
+_OTHERS: Final = frozenset(getattr(signal, name, 0) for name in (*_PASSING, *_FAULTS, *_UNSTOPPABLE, "SIGINT"))
+
+ENDING: Final[tuple[int, ...]] = tuple(sorted(number for number in signal.valid_signals() if number not in _OTHERS))
+"""What ends a program that does not care, but for Ctrl-C, of which Python makes a ``KeyboardInterrupt``."""
+
+_BY_HAND: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+
+
+class Terminated(BaseException):
+    """A signal came that ends a program; unwind as for Ctrl-C. Its text names the signal."""
+
+    def __init__(self, number: int) -> None:
+        """Know which it was."""
+        super().__init__(_name_of(number))
+        self.number = number
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the many that have no name
+        return f"signal {number}"
+
+
+class _First:
+    """What answers signals in one process: the first unwinds it."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._has_come = False
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a child that the user's function has forked ends as ever
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        elif not self._has_come:
+            self._has_come = True
+            raise Terminated(number)
+
+
+def obey() -> list[int]:
+    """Unwind from now on when a signal comes that would end this process; list which.
+
+    One that is ignored, as ``nohup`` has it, stays so; and so does what others have chosen to do.
+    """
+    first = _First()
+    numbers = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, first)
+    return numbers
+
+
+@contextlib.contextmanager
+def obeyed() -> Iterator[None]:
+    """Unwind when a signal comes that would end the caller's program; which it then does all the same."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = obey()
+    try:
+        yield
+    except Terminated as asked:
+        _let_be(numbers)
+        if asked.number in numbers:
+            signal.raise_signal(asked.number)
+        raise
+    finally:
+        _let_be(numbers)
+
+
+def _let_be(numbers: list[int]) -> None:
+    for number in numbers:
+        if isinstance(signal.getsignal(number), _First):
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def undisturbed(warning: str) -> Iterator[None]:
+    """Do first what must not be left half-done, and be told of signals when that is over.
+
+    The first Ctrl-C meanwhile prints the warning; the second is obeyed.
+    """
+    handlers = answered()
+    came: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if number in _BY_HAND and not _BY_HAND.isdisjoint(came):
+            answer = handlers[number]
+            assert callable(answer)  # noqa: S101 (those alone are held)
+            answer(number, frame)
+        elif number in _BY_HAND:
+            with contextlib.suppress(OSError):  # and not by print, which may have been interrupted itself
+                os.write(2, f"\n{warning}\n".encode())
+        came.append(number)
+
+    for number in handlers:
+        signal.signal(number, hold)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+def answered() -> "dict[int, signal._HANDLER]":
+    """Find the handlers of such signals, Ctrl-C's among them, that Python would call in this thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    known = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING)}
+    return {number: handler for number, handler in known.items() if callable(handler)}
