@@ -44,7 +44,7 @@ BALLAST = HOME / ".ballast"
 MEGABYTE = 1 << 20
 PORT = 22
 SSHD = """\
-AddressFamily inet
+AddressFamily any
 Port {port}
 PidFile /run/sshd.pid
 HostKey {key}
@@ -81,6 +81,8 @@ class Host:
     user: str
     key: Path
     known_hosts: Path
+    ipv6: str = ""
+    """Its other address; empty where the kernel has no IPv6."""
 
     def facts(self) -> dict[str, str | int]:
         """Say it in what YAML has."""
@@ -117,6 +119,7 @@ class Hosts:
     def __init__(self, count: int, *, port: int, disk: int, shm: int) -> None:
         self.token = token_hex(4)
         self.network = _free_network()
+        self.prefix = f"fd99:{self.token[:4]}:{self.token[4:]}::" if _has_ipv6() else ""
         # No host covers this folder, so each sees all of it: with the client's key, one reaches another.
         self.folder = Path(tempfile.mkdtemp(prefix=f"hosts-{self.token}-", dir="/var/tmp"))
         self.hosts = [self._host(number, port) for number in range(1, count + 1)]
@@ -296,7 +299,8 @@ class Hosts:
 
     def _host(self, number: int, port: int) -> Host:
         name, address = f"host{number}-{self.token}", str(self.network[10 + number])
-        return Host(number, name, address, port, "root", self.key, self.known_hosts)
+        ipv6 = f"{self.prefix}{10 + number:x}" if self.prefix else ""
+        return Host(number, name, address, port, "root", self.key, self.known_hosts, ipv6)
 
     def _set_up(self) -> None:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -333,7 +337,11 @@ class Hosts:
 
     def _known(self, host: Host) -> str:
         """Write a host's line of the file of known hosts."""
-        names = [name if host.port == PORT else f"[{name}]:{host.port}" for name in (host.address, host.name)]
+        names = [
+            name if host.port == PORT else f"[{name}]:{host.port}"
+            for name in (host.address, host.name, host.ipv6)
+            if name
+        ]
         kind, key, _ = (self.folder / f"{host.name}.pub").read_text().split()
         return f"{','.join(names)} {kind} {key}\n"
 
@@ -394,6 +402,7 @@ class Hosts:
             ["hostname", host.name],
             ["ip", "link", "set", "lo", "up"],
             ["ip", "address", "add", f"{host.address}/{self.network.prefixlen}", "dev", "eth0"],
+            *([["ip", "address", "add", f"{host.ipv6}/64", "dev", "eth0", "nodad"]] if host.ipv6 else []),
             ["ip", "link", "set", "eth0", "up"],
             # It leads nowhere; but who asks which address the world sees, as Ray does, is told the host's own.
             ["ip", "route", "add", "default", "dev", "eth0"],
@@ -429,6 +438,7 @@ class Hosts:
         lines = [
             f"link add {self.link} type veth peer name here netns {switch}",
             f"address add {self.address}/{self.network.prefixlen} dev {self.link}",
+            *([f"address add {self.prefix}1/64 dev {self.link} nodad"] if self.prefix else []),
             f"link set {self.link} up",
             *(f"link add eth0 netns {pid} type veth peer name {port} netns {switch}" for port, pid in ports),
         ]
@@ -522,6 +532,12 @@ def _free_network() -> IPv4Network:
         taken = [IPv4Network(word, strict=False) for word in shown if "/" in word and word[0].isdigit()]
         if not any(chosen.overlaps(other) for other in taken):
             return chosen
+
+
+def _has_ipv6() -> bool:
+    with suppress(OSError):
+        return Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").read_text().strip() == "0"
+    return False
 
 
 def _kept(folder: Path) -> list[Path]:

@@ -1,11 +1,14 @@
 """The file of hosts: what may stand in it, and what is said of a typo."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from muster import UsageError
-from muster._clouds._hosts_file import read
+from muster._addresses import joined, parted
+from muster._clouds._hosts_file import Host, read
+from muster._clouds._ssh import command
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,21 @@ from muster._clouds._hosts_file import read
         ("hosts: [{address: a, workers: 0}]", "must be from 1"),
         ("hosts: [{address: a}, {address: a, name: b}]", "two hosts have the address 'a'"),
         ("hosts: [{address: a, key: nowhere}]", "there is no key"),
+        ("known_hosts: nowhere\nhosts: [{address: a}]", "known_hosts names '.*nowhere', and there is no such file"),
+        ("ssh_config: nowhere\nhosts: [{address: a}]", "ssh_config names '.*nowhere', and there is no such file"),
+        ("hosts: [{address: [fd99::1]}]", "address must be text, and is .*Put it in quotes"),
+        ("hosts: [{address: 'fd99::1:xyz'}]", "that is no IPv6 address"),
+        ("hosts: [{address: '[fd99::1]:x'}]", "that cannot name a host|that is no IPv6 address"),
+        ("hosts: [{address: 'fe80::1'}]", "host 1: address is 'fe80::1': that is a link-local address"),
+        ("hosts: [{address: 'fe80::1%eth0'}]", "that is a link-local address"),
+        ("hosts: [{address: a, inside: 'fe80::1'}]", "host 1: inside is 'fe80::1': that is a link-local address"),
+        ("hosts: [{address: '::'}]", "that is no machine's address"),
+        ("hosts: [{address: -oProxyCommand=x}]", "that cannot name a host"),
+        ("hosts: [{address: anna@a}]", "that cannot name a host"),
+        ("hosts: [{address: 'a:b'}]", "what follows its colon is no port"),
+        ("hosts: [{address: '[fd99::1]:22', port: 23}]", "Write the port once"),
+        ("hosts: [{address: 'a:99999'}]", "must be from 1"),
+        ("hosts: [{address: 'fd99::1'}, {address: 'fd99:0::1', name: b}]", "two hosts have the address 'fd99::1'"),
     ],
 )
 def test_a_file_with_a_typo_is_refused_with_the_word_that_is_wrong(tmp_path: Path, text: str, told: str) -> None:
@@ -35,5 +53,74 @@ def test_what_is_said_for_all_hosts_counts_unless_a_host_says_otherwise(tmp_path
     path = tmp_path / "hosts.yml"
     path.write_text("user: anna\nworkers: 7\nhosts:\n- address: one\n- {address: two, user: bert, name: second}\n")
     one, two = read(path).hosts
-    assert (one.name, one.user, one.workers, one.port) == ("one", "anna", 7, 22)
+    assert (one.name, one.user, one.workers, one.port) == ("one", "anna", 7, None)
     assert (two.name, two.user, two.workers) == ("second", "bert", 7)
+
+
+@pytest.mark.parametrize(
+    ("written", "address", "port"),
+    [
+        ("fd99:7::14", "fd99:7::14", None),
+        ("fd99:0007:0::14", "fd99:0007:0::14", None),
+        ("'[fd99:7::14]'", "fd99:7::14", None),
+        ("'[fd99:7::14]:2222'", "fd99:7::14", 2222),
+        ("10.0.0.1:2222", "10.0.0.1", 2222),
+        ("gpu-1", "gpu-1", None),
+    ],
+)
+def test_addresses_are_written_with_and_without_a_port_and_colons(
+    tmp_path: Path, written: str, address: str, port: int | None
+) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(f"hosts:\n- address: {written}\n")
+    (host,) = read(path).hosts
+    assert (host.name, host.address, host.port) == (address, address, port)
+    assert parted(joined(address, 6379)) == (address, 6379)
+
+
+def test_what_a_file_does_not_say_is_left_to_the_settings_of_ssh(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text("hosts: [{address: gpu}]\n")
+    (host,) = read(path).hosts
+    words = " ".join(command(host, "true"))
+    assert words.endswith("-- gpu true")
+    for setting in ("User=", "Port=", "IdentityFile=", "IdentitiesOnly=", "KnownHostsFile=", "-F"):
+        assert setting not in words
+    assert "StrictHostKeyChecking=yes" in words
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "RequestTTY force",
+        "RemoteCommand sleep 100",
+        "SessionType none",
+        "StdinNull yes",
+        "ForkAfterAuthentication yes",
+        "PermitLocalCommand yes",
+        "LocalForward 6379 localhost:6379",
+        "ForwardAgent yes",
+        "StrictHostKeyChecking no",
+        "UserKnownHostsFile /dev/null",
+        "GlobalKnownHostsFile /dev/null",
+        "KnownHostsCommand /bin/true",
+        "HostKeyAlias other",
+        "ControlMaster auto",
+        "ControlPath /tmp/one",
+        "User other",
+        "Port 23",
+    ],
+)
+def test_what_the_file_says_and_the_line_needs_goes_before_the_settings_of_ssh(tmp_path: Path, setting: str) -> None:
+    def understood(text: str) -> list[str]:
+        (tmp_path / "config").write_text(text)
+        (tmp_path / "known").touch()
+        known, config = str(tmp_path / "known"), str(tmp_path / "config")
+        host = Host(
+            "one", "one", user="anna", port=22, host_key="ssh-ed25519 AAAA", known_hosts=known, ssh_config=config
+        )
+        program, *words = command(host, "true")
+        done = subprocess.run([program, "-G", *words], capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    assert understood(setting + "\n") == understood("")

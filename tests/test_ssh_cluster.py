@@ -75,6 +75,7 @@ def write_file(folder: Path, hosts: Iterable[Host], instead: dict[str, object] |
     told: dict[str, object] = {
         "python": PYTHON,
         "known_hosts": str(first.known_hosts),
+        "ssh_config": "none",  # whatever the settings are of who runs the tests
         "key": str(first.key),
         "workers": 1,
         "user": "root",

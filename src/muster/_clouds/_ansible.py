@@ -1,6 +1,7 @@
 """Run a playbook on hosts, all side by side, and gather what its tasks found or what went wrong."""
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -12,13 +13,14 @@ from typing import Any, Final
 
 from muster.errors import EngineError
 
-from . import lease
+from . import _ssh, lease
 from ._hosts_file import Host
 from ._stray import end_all_with
 from .base import LONGEST_SOCKET, scratch
 
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
-_CONNECT_SECONDS: Final = 10
+_SHARED: Final = ("-o", "ControlMaster=auto", "-o", "ControlPersist=5s")
+"""One connection for all tasks of a playbook, at a socket that Ansible names whatever the user's settings say."""
 _SOCKETS: Final = "sockets"
 _SOCKET: Final = f"/{_SOCKETS}/0123456789.0123456789abcdef"
 """The longest path of a socket that ssh makes below a playbook's folder."""
@@ -50,26 +52,10 @@ class Played:
             )
 
 
-def ssh_options(known_hosts: Path) -> list[str]:
-    """List the options under which hosts are reached: their keys must be known, and nobody is asked anything."""
-    options = {
-        "BatchMode": "yes",
-        "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(known_hosts),
-        "GlobalKnownHostsFile": "none",
-        "IdentitiesOnly": "yes",
-        "ConnectTimeout": str(_CONNECT_SECONDS),
-        "ServerAliveInterval": "10",
-        "ServerAliveCountMax": "6",
-    }
-    return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-
-
-def play(  # noqa: PLR0913 (what a playbook needs to know)
+def play(
     playbook: str,
     hosts: Sequence[Host],
     *,
-    known_hosts: Path,
     told: Mapping[str, Any],
     each: Mapping[str, Mapping[str, Any]],
     below: Path,
@@ -86,11 +72,11 @@ def play(  # noqa: PLR0913 (what a playbook needs to know)
             playbook=str(_PLAYBOOKS / f"{playbook}.yml"),
             inventory=_inventory(hosts, each),
             extravars=dict(told),
-            envvars=_environment(folder, sockets, known_hosts, forks=len(hosts)),
+            envvars=_environment(folder, sockets, forks=len(hosts)),
             quiet=True,
             cancel_callback=_never,  # or it takes Ctrl-C and SIGTERM away from this process, for good
         )
-        return _gathered(ran.events, (host.name for host in hosts))
+        return _gathered(ran.events, {_key(at): host.name for at, host in enumerate(hosts)})
 
 
 def _never() -> bool:
@@ -133,36 +119,37 @@ def tidy(below: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _key(at: int) -> str:
+    """Name a host for Ansible, which takes a colon in a name, or brackets, for more than that."""
+    return f"host{at}"
+
+
 def _inventory(hosts: Sequence[Host], each: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     described = {
-        host.name: {
+        _key(at): {
             "ansible_host": host.address,
-            "ansible_port": host.port,
-            "ansible_user": host.user,
-            **({"ansible_ssh_private_key_file": host.key} if host.key else {}),
+            "ansible_ssh_args": shlex.join([*_ssh.options(host), *_SHARED]),
             **({"ansible_python_interpreter": host.python} if host.python else {}),
             **each.get(host.name, {}),
         }
-        for host in hosts
+        for at, host in enumerate(hosts)
     }
-    names = list(described)
-    heads = [name for name in names if described[name].get("is_head")]
-    others = [name for name in names if name not in heads]
+    heads = [key for key, known in described.items() if known.get("is_head")]
     groups: dict[str, Any] = {
-        "head": {"hosts": {name: {} for name in heads}},
-        "others": {"hosts": {name: {} for name in others}},
+        "head": {"hosts": {key: {} for key in heads}},
+        "others": {"hosts": {key: {} for key in described if key not in heads}},
     }
     return {"all": {"hosts": described, "children": groups}}
 
 
-def _environment(folder: Path, sockets: Path, known_hosts: Path, *, forks: int) -> dict[str, str]:
-    options = " ".join([*ssh_options(known_hosts), "-o", "ControlMaster=auto", "-o", "ControlPersist=5s"])
+def _environment(folder: Path, sockets: Path, *, forks: int) -> dict[str, str]:
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ANSIBLE_HOME": str(folder),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
-        "ANSIBLE_SSH_ARGS": options,
+        "ANSIBLE_TIMEOUT": str(_ssh.CONNECT_SECONDS),
+        "SSH_ASKPASS_REQUIRE": "never",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_FORKS": str(forks),
@@ -173,20 +160,20 @@ def _environment(folder: Path, sockets: Path, known_hosts: Path, *, forks: int) 
     }
 
 
-def _gathered(events: Iterable[Mapping[str, Any]], names: Iterable[str]) -> Played:
+def _gathered(events: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> Played:
     output: dict[str, str] = {}
     failures: dict[str, Failure] = {}
     last = "the playbook did not run"
     for event in events:
         data = event.get("event_data", {})
-        name, result, task = data.get("host"), data.get("res", {}), data.get("task", "")
+        name, result, task = names.get(data.get("host"), ""), data.get("res", {}), data.get("task", "")
         if event["event"] == "runner_on_ok" and "stdout" in result:
             output[name] = result["stdout"]
         elif event["event"] in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
             failures[name] = Failure(task, _said(result))
         elif event["event"] == "error":
             last = event.get("stdout", last)
-    for name in names:
+    for name in names.values():
         if name not in output and name not in failures:
             failures[name] = Failure("", last)
     return Played(output, failures)

@@ -1,6 +1,5 @@
 """The file that names the hosts of a cluster: YAML, checked word by word."""
 
-import getpass
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,11 +7,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final
 
+from muster._addresses import parted, shortest
 from muster.errors import UsageError
 
 _COMMON: Final = {"user": str, "port": int, "key": str, "workers": int, "python": str, "price": int | float}
-_FILE: Final = {"hosts": list, "known_hosts": str, "packages": list, **_COMMON}
-_HOST: Final = {"name": str, "address": str, "host_key": str, **_COMMON}
+_FILE: Final = {"hosts": list, "known_hosts": str, "ssh_config": str, "packages": list, **_COMMON}
+_HOST: Final = {"name": str, "address": str, "inside": str, "host_key": str, **_COMMON}
 _NAMES: Final[Mapping[type | UnionType, str]] = {
     str: "text",
     int: "a whole number",
@@ -20,30 +20,41 @@ _NAMES: Final[Mapping[type | UnionType, str]] = {
     int | float: "a number",
 }
 _HIGHEST_PORT: Final = 65535
+_NO_CONFIG: Final = "none"
+"""What ssh takes for: no settings at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host, as the file describes it: ``python`` is the interpreter to use there."""
+    """A host, as the file describes it: ``python`` is the interpreter to use there.
+
+    Where it says nothing of user, port, key or known hosts, the user's own settings of ssh do.
+    """
 
     name: str
     address: str
-    user: str
-    port: int = 22
+    """What ssh is given: a name, a number, or an alias in its settings."""
+    user: str = ""
+    port: int | None = None
     key: str = ""
     workers: int | None = None
     python: str = f"python{sys.version_info.major}.{sys.version_info.minor}"
     host_key: str = ""
     price: float = 0.0
     """What it costs, in dollars an hour."""
+    inside: str = ""
+    """Where the other hosts find it; empty where that is its address."""
+    known_hosts: str = ""
+    """The file of the keys by which it is known, and which no setting of ssh can add to."""
+    ssh_config: str = ""
+    """The file of ssh's settings, where they are not those of the user and the system."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostsFile:
-    """The hosts of a cluster, the file of the keys that they are known by, and packages that they need besides."""
+    """The hosts of a cluster, and packages that they need besides."""
 
     hosts: tuple[Host, ...]
-    known_hosts: Path
     packages: tuple[str, ...] = ()
 
 
@@ -61,16 +72,26 @@ def read(path: Path) -> HostsFile:
         raise UsageError(f"{str(path)!r} is not YAML: {error}. Mend it, and type the command again.") from error
     _check(found, _FILE, str(path))
     common = {name: found[name] for name in _COMMON if name in found}
+    for name in ("known_hosts", "ssh_config"):
+        if name in found and (name, found[name]) != ("ssh_config", _NO_CONFIG):
+            common[name] = _file(path, name, found[name])
+        elif name in found:
+            common[name] = found[name]
     hosts = tuple(_host(path, at, common, told) for at, told in enumerate(found.get("hosts") or (), 1))
     if not hosts:
         raise UsageError(f"{str(path)!r} names no host. Write hosts: and, below it, - address: 10.0.0.1 for each.")
     for what in ("name", "address"):
-        values = [getattr(host, what) for host in hosts]
+        values = [shortest(getattr(host, what)) for host in hosts]
         if twice := sorted({value for value in values if values.count(value) > 1}):
             raise UsageError(f"{str(path)!r}: two hosts have the {what} {twice[0]!r}. Give each its own.")
-    known_hosts = Path(found.get("known_hosts", "~/.ssh/known_hosts")).expanduser()
-    packages = tuple(map(str, found.get("packages", ())))
-    return HostsFile(hosts, path.parent / known_hosts, packages)
+    return HostsFile(hosts, tuple(map(str, found.get("packages", ()))))
+
+
+def _file(path: Path, name: str, named: str) -> str:
+    found = path.parent / Path(named).expanduser()
+    if not found.is_file():
+        raise UsageError(f"{path}: {name} names {str(found)!r}, and there is no such file. Mend it.")
+    return str(found.absolute())
 
 
 def _host(path: Path, at: int, common: Mapping[str, Any], told: object) -> Host:
@@ -78,7 +99,8 @@ def _host(path: Path, at: int, common: Mapping[str, Any], told: object) -> Host:
     _check(told, _HOST, where)
     if not isinstance(told, Mapping) or not told.get("address"):
         raise UsageError(f"{where}: it has no address. Write address: and a name or number that SSH knows.")
-    words = {"name": told["address"], "user": getpass.getuser(), **common, **told}
+    place = _place(where, told)
+    words = {"name": place["address"], **common, **told, **place}
     for name, most in (("port", _HIGHEST_PORT), ("workers", 1 << 16)):
         if name in words and not 1 <= words[name] <= most:
             raise UsageError(f"{where}: {name} is {words[name]}. It must be from 1 to {most}.")
@@ -91,6 +113,22 @@ def _host(path: Path, at: int, common: Mapping[str, Any], told: object) -> Host:
     return Host(**words)
 
 
+def _place(where: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Take apart where a host is: its address may hold a port. Raises ``UsageError``."""
+    found: dict[str, Any] = {}
+    for name in ("address", "inside"):
+        try:
+            host, port = parted(told.get(name, "")) if told.get(name) else ("", None)
+        except ValueError as error:
+            raise UsageError(f"{where}: {name} is {told[name]!r}: {error}.") from error
+        found |= {name: host}
+        if port is not None and (name == "inside" or told.get("port", port) != port):
+            raise UsageError(f"{where}: {name} is {told[name]!r}. Write the port once, as port: {port}.")
+        if port is not None:
+            found["port"] = port
+    return found
+
+
 def _check(found: object, known: Mapping[str, type | UnionType], where: str) -> None:
     if not isinstance(found, Mapping):
         raise UsageError(f"{where}: it must hold words and values, such as address: 10.0.0.1. It holds {found!r}.")
@@ -98,4 +136,5 @@ def _check(found: object, known: Mapping[str, type | UnionType], where: str) -> 
         if name not in known:
             raise UsageError(f"{where}: {name!r} means nothing there. Known are: {', '.join(known)}.")
         if not isinstance(value, known[name]) or isinstance(value, bool):
-            raise UsageError(f"{where}: {name} must be {_NAMES[known[name]]}, and is {value!r}.")
+            quotes = " Put it in quotes." if known[name] is str and isinstance(value, list | int) else ""
+            raise UsageError(f"{where}: {name} must be {_NAMES[known[name]]}, and is {value!r}.{quotes}")

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import re
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from . import environment
 
 _ALWAYS: Final = ("muster", "ray")
 _FOLDER: Final = "~/.muster/environments"
+RAY_WITH_IPV6: Final = "2.53"
 _LEAST_DISK: Final = 256 << 20
 
 
@@ -49,6 +51,15 @@ def _closure(names: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield name, version
         required = map(Requirement, importlib.metadata.requires(name) or ())
         waiting += [one.name for one in required if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
+def ray_knows_ipv6() -> bool:
+    """Tell whether the Ray that is here, and so on hosts, works with IPv6 addresses."""
+    return _release(importlib.metadata.version("ray")) >= _release(RAY_WITH_IPV6)
+
+
+def _release(version: str) -> list[int]:
+    return list(map(int, re.findall(r"\d+", version)[:2]))
 
 
 def obstacles(found: Mapping[str, Any]) -> Iterator[str]:

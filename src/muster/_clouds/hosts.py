@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from muster._addresses import joined, refusal, shortest
 from muster.errors import EngineError, UsageError
 
-from . import _needs, environment, lease
-from ._ansible import Played, play, ssh_options, tidy
+from . import _needs, _ssh, environment, lease
+from ._ansible import Played, play, tidy
 from ._hosts_file import Host, HostsFile, read
 from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works
 
@@ -39,7 +40,7 @@ class _Started:
     def identity(self) -> tuple[object, ...]:
         """Tell two apart of which the one cannot become the other but by starting anew."""
         host = self.host
-        return host.name, host.address, host.port, host.user, host.python, self.folder, self.workers
+        return host.name, host.address, host.inside, host.port, host.user, host.python, self.folder, self.workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,6 @@ class _Record:
     """What must be remembered of a cluster between two commands; the hosts that were started, the head first."""
 
     scratch: str
-    known_hosts: str = ""
     lease: float = 0.0
     workers: int = 1
     """What was wanted on hosts of which the file says nothing else."""
@@ -66,7 +66,8 @@ class HostsCloud:
     def _record(self) -> _Record | None:
         with contextlib.suppress(FileNotFoundError):
             known = json.loads((self._folder / "hosts.json").read_text())
-            started = tuple(_Started(**{**one, "host": Host(**one["host"])}) for one in known["started"])
+            keys = known.pop("known_hosts", "")  # where an earlier muster kept them
+            started = tuple(_Started(**{**one, "host": _host(one["host"], keys)}) for one in known["started"])
             return _Record(**{**known, "started": started})
         return None
 
@@ -88,13 +89,12 @@ class HostsCloud:
             )
 
     def _known(self) -> HostsFile:
-        """Read the file of hosts; keys that stand in it are those that SSH then goes by."""
+        """Read the file of hosts, with what ssh's settings say of them; keys that stand in it are what SSH goes by."""
         found = read(self._file)
-        if not any(host.host_key for host in found.hosts):
-            return found
-        known = self._folder / "known_hosts"
-        known.write_text("".join(f"{_as_known(host)} {host.host_key}\n" for host in found.hosts if host.host_key))
-        return replace(found, known_hosts=known)
+        keys = self._folder / "known_hosts"
+        keys.write_text("".join(f"{host.address} {host.host_key}\n" for host in found.hosts if host.host_key))
+        hosts = [replace(host, known_hosts=str(keys)) if host.host_key else host for host in found.hosts]
+        return replace(found, hosts=tuple(map(_placed, hosts)))
 
     # What is there
 
@@ -103,7 +103,7 @@ class HostsCloud:
         record = self._record()
         if record is None or not record.started:
             return []
-        output = self._play("inspect", record.started, record).output
+        output = self._play("inspect", record.started).output
         found = []
         for at, one in enumerate(record.started):
             told = json.loads(output.get(one.host.name) or "{}")
@@ -121,11 +121,11 @@ class HostsCloud:
         head = record.started[0]
         attended = shlex.join([head.host.python, "-P", "-S", f"{head.folder}/lease.py", "attend", head.folder])
         yield Access(
-            f"{head.host.address}:{_HEAD_PORT}",
+            joined(head.host.inside, _HEAD_PORT),
             _secrets(f"{head.folder}/token"),
             workers=sum(one.workers for one in record.started),
             python=head.host.python,
-            through=(*_ssh(head.host, Path(record.known_hosts)), _place(head.host), attended),
+            through=tuple(_ssh.command(head.host, attended)),
             shares_files=False,
             prices={one.host.name: one.host.price for one in record.started if one.host.price},
         )
@@ -145,7 +145,7 @@ class HostsCloud:
         head = record.started[0].host if record and record.started and record.started[0].host.name in living else None
         chosen = _chosen(file.hosts, wanted.machines, head)
         needed = _needs.packages(file.packages)
-        looked = self._look(file, chosen, needed)
+        looked = self._look(chosen, needed)
         started = tuple(
             _Started(
                 host,
@@ -153,16 +153,14 @@ class HostsCloud:
                 host.workers or wanted.workers,
                 {"python": looked[host.name]["python"], "ray": needed["ray"]},
             )
-            for host in self._equip(file, chosen, needed, looked)
+            for host in self._equip(chosen, needed, looked)
         )
         record = record or self._begin()
         ending, is_anew = _ending(record.started, started, living)
         if is_anew:
             alone()
-        lost = self._stop(ending, record)
-        record = replace(
-            record, known_hosts=str(file.known_hosts), lease=wanted.lease, workers=wanted.workers, started=started
-        )
+        lost = self._stop(ending)
+        record = replace(record, lease=wanted.lease, workers=wanted.workers, started=started)
         self._remember(record)
         self._start(record)
         tidy(self._folder)  # again: what a muster that was killed had begun may have gone on for a moment
@@ -173,11 +171,11 @@ class HostsCloud:
         self._token.write_text(secrets.token_hex(32))
         return _Record(f"/tmp/muster-{secrets.token_hex(4)}")  # noqa: S108 (a name of chance, on hosts)
 
-    def _look(self, file: HostsFile, hosts: Sequence[Host], wanted: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    def _look(self, hosts: Sequence[Host], wanted: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         """See what hosts have. Raises ``UsageError`` where they cannot be used, ``EngineError`` for no answer."""
         told = {"program": _PROGRAM.read_text(), "packages": list(wanted)}
         each = {host.name: {"python": host.python} for host in hosts}
-        played = play("check", hosts, known_hosts=file.known_hosts, told=told, each=each, below=self._folder)
+        played = play("check", hosts, told=told, each=each, below=self._folder)
         played.check("Looking at the hosts")
         looked = {name: json.loads(text) for name, text in played.output.items()}
         if wrong := [f"  {name}: {what}" for name in looked for what in _needs.obstacles(looked[name])]:
@@ -185,7 +183,7 @@ class HostsCloud:
         return looked
 
     def _equip(
-        self, file: HostsFile, hosts: Sequence[Host], wanted: Mapping[str, str], looked: Mapping[str, Mapping[str, Any]]
+        self, hosts: Sequence[Host], wanted: Mapping[str, str], looked: Mapping[str, Mapping[str, Any]]
     ) -> list[Host]:
         """Install on hosts what differs from here; tell which interpreter to use. Raises ``EngineError``."""
         orders = {host.name: _needs.order(looked[host.name], wanted, python=host.python) for host in hosts}
@@ -194,7 +192,7 @@ class HostsCloud:
             return list(hosts)
         each = {host.name: {"python": host.python, "order": orders[host.name]} for host in differing}
         told = {"program": _PROGRAM.read_text()}
-        played = play("install", differing, known_hosts=file.known_hosts, told=told, each=each, below=self._folder)
+        played = play("install", differing, told=told, each=each, below=self._folder)
         played.check("Installing on the hosts what is here")
         return [replace(host, python=played.output.get(host.name, host.python).strip()) for host in hosts]
 
@@ -211,21 +209,20 @@ class HostsCloud:
             for one in record.started
         }
         told = {"agent": lease.__file__, "sign": STARTED, "seconds": _START_SECONDS}
-        played = self._play("start", record.started, record, told=told, each=each)
+        played = self._play("start", record.started, told=told, each=each)
         if played.failures:
-            self._stop([one for one in record.started if one.host.name in played.failures], record)
+            self._stop([one for one in record.started if one.host.name in played.failures])
         played.check("Starting the hosts")
 
-    def _stop(self, started: Sequence[_Started], record: _Record) -> list[str]:
+    def _stop(self, started: Sequence[_Started]) -> list[str]:
         """End what runs on hosts; name those that did not answer."""
-        failures = self._play("stop", started, record).failures if started else {}
+        failures = self._play("stop", started).failures if started else {}
         return [name for name, failure in failures.items() if failure.task]
 
     def _play(
         self,
         playbook: str,
         started: Sequence[_Started],
-        record: _Record,
         *,
         told: Mapping[str, object] | None = None,
         each: Mapping[str, Mapping[str, object]] | None = None,
@@ -236,18 +233,16 @@ class HostsCloud:
             for one in started
         }
         hosts = [one.host for one in started]
-        known_hosts = Path(record.known_hosts)
-        return play(playbook, hosts, known_hosts=known_hosts, told=told or {}, each=known, below=self._folder)
+        return play(playbook, hosts, told=told or {}, each=known, below=self._folder)
 
     def renew(self) -> Renewed:
         """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
         record = self._record()
         if record is None:
             return Renewed((), 0.0)
-        known_hosts = Path(record.known_hosts)
         touching = [
             subprocess.Popen(  # noqa: S603 (ssh, with arguments of our own)
-                [*_ssh(one.host, known_hosts), _place(one.host), f"touch -c {shlex.quote(one.folder)}/lease"],
+                _ssh.command(one.host, f"touch -c {shlex.quote(one.folder)}/lease"),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -270,7 +265,7 @@ class HostsCloud:
         record = self._record()
         try:
             if record is not None:
-                _complain(self._stop(record.started, record), record)
+                _complain(self._stop(record.started), record)
         finally:
             (self._folder / "hosts.json").unlink(missing_ok=True)
             self._token.unlink(missing_ok=True)
@@ -310,11 +305,11 @@ def _command(one: _Started, head: Host, *, scratch: str) -> list[str]:
             *("--head", f"--port={_HEAD_PORT}", "--include-dashboard=false", "--no-monitor"),
         ]
         if one.host.name == head.name
-        else [f"--address={head.address}:{_HEAD_PORT}"]
+        else [f"--address={joined(head.inside, _HEAD_PORT)}"]
     )
     return [
         *(one.host.python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *place),
-        *(f"--node-name={one.host.name}", f"--node-ip-address={one.host.address}", f"--num-cpus={one.workers}"),
+        *(f"--node-name={one.host.name}", f"--node-ip-address={one.host.inside}", f"--num-cpus={one.workers}"),
         *(f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={scratch}"),
     ]
 
@@ -323,21 +318,19 @@ def _secrets(token: str) -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-def _as_known(host: Host) -> str:
-    return host.address if host.port == 22 else f"[{host.address}]:{host.port}"  # noqa: PLR2004 (the port SSH leaves unsaid)
+def _host(known: Mapping[str, Any], keys: str) -> Host:
+    """Take a host from a record, also from one of an earlier muster, which knew of one address only."""
+    return Host(**{"known_hosts": keys, "inside": known["address"], **known})
 
 
-def _ssh(host: Host, known_hosts: Path) -> list[str]:
-    return [
-        "ssh",
-        "-F",
-        "none",
-        *ssh_options(known_hosts),
-        "-p",
-        str(host.port),
-        *(["-i", host.key] if host.key else []),
-    ]
-
-
-def _place(host: Host) -> str:
-    return f"{host.user}@{host.address}"
+def _placed(host: Host) -> Host:
+    """Find out where other hosts find one: where ssh's settings say that it is. Raises ``UsageError``."""
+    inside = host.inside or _ssh.network_name(host)
+    if reason := refusal(inside):
+        raise UsageError(f"{host.name} is at {inside!r}, says {_ssh.typed(host)!r}: {reason}, as inside: in the file.")
+    if ":" in inside and not _needs.ray_knows_ipv6():
+        raise UsageError(
+            f"{host.name} is at {inside!r}, an IPv6 address, and the Ray of this computer is too old for those. Install"
+            f" ray>={_needs.RAY_WITH_IPV6} here, or give an IPv4 address, as inside: where SSH uses another."
+        )
+    return replace(host, inside=shortest(inside))

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from muster._addresses import joined
 from muster.errors import EngineError
 
 from . import lease
@@ -83,7 +84,7 @@ class LocalCloud:
             raise EngineError("The cluster's head does not live any more. Make the cluster again with muster up.")
         stays_local = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray looks for 127.0.0.1 on the network
         yield Access(
-            f"{_ADDRESS}:{record.port}",
+            joined(_ADDRESS, record.port),
             {**self._environment(), **stays_local},
             workers=record.workers * len(machines),
             python=sys.executable,
@@ -150,7 +151,7 @@ class LocalCloud:
         role = (
             ["--head", f"--port={record.port}", "--include-dashboard=false", "--no-monitor"]
             if number == 1
-            else [f"--address={_ADDRESS}:{record.port}"]
+            else [f"--address={joined(_ADDRESS, record.port)}"]
         )
         command = [
             *(sys.executable, str(_NODE), "start", "--block", *role),

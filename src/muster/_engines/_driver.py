@@ -11,6 +11,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
+from muster._addresses import parted
+
 from ._station import Message, Station
 
 _NODES_EVERY: Final = 1.0
@@ -38,7 +40,7 @@ class Driver:
         self._ray: Any = ray
         self._reading, self._writing = reading, writing
         address, self._make_engine, self._world = reading.recv()
-        host, _, _ = address.rpartition(":")
+        host, _ = parted(address)
         ray.init(
             address=address, log_to_driver=True, configure_logging=False, namespace="muster", _node_ip_address=host
         )
