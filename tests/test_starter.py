@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from muster._engines._starter import started_ahead, take
+from muster._engines._starter import is_sure_to_need_workers, started_ahead, take
 
 
 def children() -> set[int]:
@@ -70,3 +70,21 @@ def test_what_was_started_ahead_and_died_is_not_taken() -> None:
         assert ahead not in children()
     zygote.end()
     assert children() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "sure"),
+    [
+        ("run f.py:f in.csv -o out.csv", True),
+        ("run f.py:f in.csv -o out.csv --workers 10", True),
+        ("run f.py:f in.csv -o out.csv --workers 0", False),
+        ("run f.py:f in.csv --workers=0 -o out.csv", False),
+        ("run f.py:f in.csv -o out.csv --cluster mine", False),
+        ("run f.py:f in.csv -o out.csv --machines=3", False),
+        ("run --help", False),
+        ("runs", False),
+        ("", False),
+    ],
+)
+def test_workers_are_started_ahead_only_for_a_command_that_will_have_them_work(words: str, *, sure: bool) -> None:
+    assert is_sure_to_need_workers(words.split()) == sure

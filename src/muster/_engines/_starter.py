@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Final
 
 from muster._environment import KEEP_MEMORY, SINGLE_THREADED
@@ -86,6 +87,16 @@ def _interpreter_flags() -> list[str]:
 
 def _surroundings() -> tuple[str, list[str], dict[str, str]]:
     return os.getcwd(), list(sys.path), dict(os.environ)  # noqa: PTH109 (pathlib takes its time to load)
+
+
+_ELSEWHERE: Final = frozenset({"--cluster", "--machines", "--help", "-h"})
+"""Options with which no process of this computer works."""
+
+
+def is_sure_to_need_workers(words: list[str]) -> bool:
+    """Tell whether a command line, not parsed yet, will have processes of this computer work."""
+    inline = ("--workers", "0") in pairwise(words) or "--workers=0" in words
+    return words[:1] == ["run"] and not inline and not any(word.partition("=")[0] in _ELSEWHERE for word in words)
 
 
 _ahead: list[Zygote] = []
