@@ -61,16 +61,63 @@ def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
         cloud.destroy()
 
 
+class OnRay:
+    """Engines on one cluster: a test gets that of the test before it, where that left both workers idle.
+
+    A new one takes a driver and two stations, which load for seconds.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._made: RayEngine | None = None
+
+    def engine(self) -> RayEngine:
+        if self._made and self._is_busy(self._made):
+            self.close()
+        self._made = self._made or make_ray(self._access)
+        wait_for_workers(self._made, 2)
+        while self._made.wait(0.05):
+            pass
+        return self._made
+
+    def close(self) -> None:
+        if self._made:
+            self._made.close()
+        self._made = None
+
+    @staticmethod
+    def _is_busy(engine: RayEngine) -> bool:
+        while engine.wait(0):
+            pass
+        return engine.slots().ahead > 0  # as a worker has only where its machine holds a request
+
+
+@pytest.fixture(scope="module")
+def on_ray(access: Access) -> Iterator[OnRay]:
+    made = OnRay(access)
+    yield made
+    made.close()
+
+
 @pytest.fixture(params=[*ENGINES, "ray"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Each engine in turn, with two workers that do what they are told."""
     if request.param == "ray":
-        made: Engine = make_ray(request.getfixturevalue("access"))
-        wait_for_workers(made, 2)
-    else:
-        made = ENGINES[request.param](bodies.Obedient, workers=2)
+        yield request.getfixturevalue("on_ray").engine()
+        return
+    made = ENGINES[request.param](bodies.Obedient, workers=2)
     yield made
     made.close()
+
+
+@pytest.fixture(params=[*ENGINES, "ray"])
+def engine_to_close(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Each engine in turn, with two workers, for a test that closes it."""
+    if request.param == "ray":
+        yield request.getfixturevalue("on_ray").engine()
+        request.getfixturevalue("on_ray").close()
+        return
+    yield ENGINES[request.param](bodies.Obedient, workers=2)
 
 
 @pytest.fixture
@@ -83,11 +130,10 @@ def cores() -> Iterator[CoresEngine]:
 @pytest.fixture(params=["cores", "ray"])
 def processes(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Each engine whose workers are processes, with two of them."""
-    made: Engine
     if request.param == "ray":
-        made = make_ray(request.getfixturevalue("access"))
-    else:
-        made = make_cores(bodies.Obedient, workers=2)
+        yield request.getfixturevalue("on_ray").engine()
+        return
+    made = make_cores(bodies.Obedient, workers=2)
     yield made
     made.close()
 
@@ -209,11 +255,11 @@ def test_a_large_briefing_behind_a_large_answer_arrives(engine: Engine) -> None:
     assert ask(engine, ("briefed",)) == [bytes(size)]
 
 
-def test_closing_with_work_in_hand_is_quick_and_may_be_repeated(engine: Engine) -> None:
-    wait_for_workers(engine)
-    engine.submit(1, ("echo", 1))
-    engine.close()
-    engine.close()
+def test_closing_with_work_in_hand_is_quick_and_may_be_repeated(engine_to_close: Engine) -> None:
+    wait_for_workers(engine_to_close)
+    engine_to_close.submit(1, ("echo", 1))
+    engine_to_close.close()
+    engine_to_close.close()
 
 
 def test_each_request_begins_once_on_the_worker_that_then_answers_it(engine: Engine) -> None:

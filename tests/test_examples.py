@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
     ("name", "says"),
     [
         ("score.py", "20,000 rows scored"),
-        ("clean_text.py", "7,500 rows cleaned; 2,500 rejected"),
+        ("clean_text.py", "1,500 rows cleaned; 500 rejected"),
         ("old_pipeline.py", "The same bytes."),
     ],
 )
