@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from muster._addresses import parted
 
+from . import _hello
 from ._station import Message, Station
 
 _NODES_EVERY: Final = 1.0
@@ -193,7 +195,13 @@ def main() -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     try:
+        _hello.say(writing.fileno())
+        _hello.answer(reading.fileno())
         Driver(reading, writing).run()
+    except (EOFError, BrokenPipeError):  # whoever called has hung up
+        return
+    except _hello.StrangerError as error:
+        sys.exit(f"muster on this machine was called by {error}")
     except Exception as error:  # noqa: BLE001 (whatever Ray raises is for the engine to tell)
         with contextlib.suppress(ConnectionError):
             if type(error).__name__ == "AuthenticationError":

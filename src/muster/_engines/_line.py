@@ -1,4 +1,4 @@
-"""The line to a process that is spoken with over its standard input and output."""
+"""The line to a process of muster's, spoken over its standard input and output; it begins with a hello of each end."""
 
 import contextlib
 import os
@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import IO, Any, Final
 
+from . import _hello
+
 _LEAVE_SECONDS: Final = 10.0
 _LAST_LINES: Final = 5
 
@@ -19,10 +21,18 @@ _LAST_LINES: Final = 5
 class Line:
     """Messages to and from a process of ours; what it prints beside them goes to this one's standard error."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, fatal: str = "(?!)") -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        fatal: str = "(?!)",
+        seconds: float = _hello.SECONDS,
+    ) -> None:
         """Start the process. It has a session of its own: Ctrl-C is for muster, which then ends it.
 
-        A line that begins as the pattern ``fatal`` says is not passed on, and ends the process at once.
+        A line that begins as the pattern ``fatal`` says is not passed on, and ends the process at once. ``seconds`` is
+        how long it may take until it says hello.
         """
         self._process = subprocess.Popen(  # noqa: S603 (what the engine asks for)
             command,
@@ -41,6 +51,11 @@ class Line:
         self._listener = threading.Thread(target=self._relay, daemon=True)
         self._listener.start()
         self.is_open = True
+        self._greeting = _hello.Greeting(seconds=seconds)
+        self.has_greeted = False
+        """Whether the other end has said hello."""
+        self._unsent: list[object] = []
+        self._noise = ""
 
     def _relay(self) -> None:
         for line in self._process.stderr or ():
@@ -54,14 +69,50 @@ class Line:
                 sys.stderr.write(text)
 
     def send(self, message: object) -> None:
-        """Send a message; where the process is gone, the end of what it says will tell."""
-        if self.is_open:
+        """Send a message, once the other end has said hello; where it is gone, the end of what it says will tell."""
+        if not self.has_greeted:
+            self._unsent.append(message)
+        elif self.is_open:
             with contextlib.suppress(ConnectionError):
                 self._writing.send(message)
 
     def poll(self, seconds: float | None) -> bool:
-        """Wait for a message, or for the end; tell whether there is either."""
-        return self.is_open and self._reading.poll(seconds)
+        """Wait for a message, or for the end; tell whether there is either.
+
+        Raises ``SilenceError`` where no hello comes in time, ``StrangerError`` where another muster says it.
+        """
+        if not self.is_open:
+            return False
+        try:
+            while not self.has_greeted:
+                left = self._greeting.left
+                if self._reading.poll(left if seconds is None else min(seconds, left)):
+                    self._greet()
+                else:
+                    self._greeting.check_time()
+                if seconds is not None:
+                    return self.has_greeted and self._reading.poll(0)
+        except EOFError:
+            return True
+        except (_hello.SilenceError, _hello.StrangerError):
+            self._kill()
+            raise
+        return self._reading.poll(seconds)
+
+    def _greet(self) -> None:
+        if not self._greeting.take(self._reading.fileno()):
+            return
+        with contextlib.suppress(ConnectionError):
+            _hello.say(self._writing.fileno())
+        self.has_greeted, self._noise = True, self._greeting.noise
+        for message in self._unsent:
+            self.send(message)
+        self._unsent.clear()
+
+    def take_noise(self) -> str:
+        """Tell once what was said before the hello: by a login shell, not by the process."""
+        noise, self._noise = self._noise, ""
+        return noise
 
     def receive(self) -> Any:  # noqa: ANN401 (whatever was sent)
         """Take the next message. Raises ``EOFError`` when there is none any more."""
@@ -75,7 +126,7 @@ class Line:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_LEAVE_SECONDS)
             self._listener.join(_LEAVE_SECONDS)
-        return " ".join(self._last)
+        return " ".join([*self._last, *([] if self.has_greeted else [self._greeting.noise])]).strip()
 
     def close(self) -> None:
         """Hang up, which ends the process; kill it if it does not end."""

@@ -17,6 +17,7 @@ from typing import Final
 from muster._user_code.world import World
 from muster.errors import EngineError
 
+from ._hello import SilenceError, StrangerError
 from ._line import Line
 from ._station import Ended, MakeStation, Printed
 from .base import Began, Done, Event, Failed, Joined, Left, Lost, Slots, Told
@@ -121,8 +122,9 @@ class RayEngine:
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what the driver tells. Raises ``EngineError`` when the cluster is gone, or never was there."""
-        events: list[Event] = []
-        if not self._line.poll(timeout):
+        has_more = self._poll(timeout)
+        events = self._noise()
+        if not has_more:
             return events
         while True:
             try:
@@ -133,6 +135,28 @@ class RayEngine:
             events += getattr(self, f"_on_{verb}")(*told)
             if not self._line.poll(0):
                 return events
+
+    def _poll(self, timeout: float | None) -> bool:
+        """Wait for what the driver tells, after its hello. Raises ``EngineError`` when that does not come."""
+        try:
+            return self._line.poll(timeout)
+        except SilenceError as error:
+            raise EngineError(
+                f"The cluster's head was called, and muster does not answer there: {error}. Its login shell may wait"
+                " for something, or go elsewhere: does a plain command end at once there (ssh HOST true)? Mend what the"
+                " shell reads when it starts, then type the same command again."
+            ) from error
+        except StrangerError as error:
+            raise EngineError(
+                f"The cluster's head has {error}. Type muster up again with as many machines, which brings them what is"
+                " here, then the same command."
+            ) from error
+
+    def _noise(self) -> list[Event]:
+        noise = self._line.take_noise()
+        return (
+            [Told(f"the login shell of the cluster's head prints, which nobody asked it to: {noise}")] if noise else []
+        )
 
     def _gone(self) -> EngineError:
         said = self._line.last_words() or "its driver ended"

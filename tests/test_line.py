@@ -1,0 +1,129 @@
+"""The line to a process that a login shell may start: its hello, and what may come in its place."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from time import monotonic
+
+import psutil
+import pytest
+
+import bodies
+from muster._engines import _hello
+from muster._engines._hello import SilenceError, StrangerError
+from muster._engines._line import Line
+from muster._engines.base import Told
+from muster._engines.ray import RayEngine
+from muster._user_code.world import World
+from muster.errors import EngineError
+
+ECHO = """
+import sys
+from multiprocessing.connection import Connection
+from muster._engines import _hello
+_hello.say(1)
+_hello.answer(0)
+reading, writing = Connection(0, writable=False), Connection(1, readable=False)
+while True:
+    writing.send(reading.recv())
+"""
+SAYS_HELLO = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(ECHO)}"
+
+
+@contextmanager
+def line(shell: str, *, seconds: float = 30.0) -> Iterator[Line]:
+    with closing(Line(["sh", "-c", shell], dict(os.environ), seconds=seconds)) as opened:
+        yield opened
+
+
+def called(*through: str) -> RayEngine:
+    return RayEngine(bodies.obedient_engine, address="", environment={}, through=through, world=World.here())
+
+
+def heard(opened: Line) -> object:
+    assert opened.poll(None)
+    return opened.receive()
+
+
+@pytest.mark.parametrize(
+    ("noise", "told"),
+    [
+        ("", ""),
+        ("echo hi", "hi"),
+        ("printf hi", "hi"),
+        ("printf '\\0mus'", "?mus"),
+        ("printf '\\0\\0\\1\\377 {\"a\": 1}\\n\\n'", '???\N{REPLACEMENT CHARACTER} {"a": 1}'),
+        ("echo of the house >&2", ""),
+        ("yes x | head -c 300000", "x " * 100 + "..."),
+    ],
+)
+def test_what_a_login_shell_prints_before_the_hello_is_no_message(noise: str, told: str) -> None:
+    with line(f"{noise}\n{SAYS_HELLO}") as opened:
+        opened.send({"sent": "before the hello"})
+        assert heard(opened) == {"sent": "before the hello"}
+        assert opened.take_noise() == told
+        assert opened.take_noise() == ""
+        opened.send(b"x" * 1_000_000)
+        assert heard(opened) == b"x" * 1_000_000
+
+
+@pytest.mark.parametrize("shell", ["sleep 1000", "echo hi; sleep 1000", "yes", "cat > /dev/null", "read answer"])
+def test_a_process_that_says_no_hello_is_given_up_in_time_and_ended(shell: str) -> None:
+    began = monotonic()
+    with line(shell, seconds=0.5) as opened:
+        opened.send("something")
+        with pytest.raises(SilenceError, match=r"no hello came within 0\.5 s"):
+            opened.poll(None)
+    assert monotonic() - began < 20
+    assert not any("sleep" in child.name() for child in psutil.Process().children(recursive=True))
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [
+        "\\0muster\\0wire 1, muster 0.0.1, code 123\\n",
+        "\\0muster\\0" + "x" * 300,
+    ],
+)
+def test_another_muster_is_refused_with_both_versions(hello: str) -> None:
+    with line(f"printf '{hello}'; cat > /dev/null") as opened, pytest.raises(StrangerError) as caught:
+        opened.poll(None)
+    assert _hello.own() in str(caught.value)
+    assert hello[10:20].strip("\\0") in str(caught.value)
+
+
+def test_the_driver_refuses_to_be_called_by_another_muster() -> None:
+    command = [sys.executable, "-P", "-m", "muster._engines._driver"]
+    for said in (b"\0muster\0wire 1, muster 0.0.1, code 123\n", b"\0\0\0\x10 a message at once"):
+        with psutil.Popen(command, stdin=-1, stdout=-1, stderr=-1) as driver:
+            _, err = driver.communicate(said, timeout=30)
+        assert driver.returncode == 1
+        assert b"was called by another muster than" in err
+        assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("shell", "told"),
+    [
+        (
+            "echo This account is not available; exit 1; :",
+            "No way to the cluster's head: This account is not available",
+        ),
+        ("echo busy >&2; exit 1; :", "No way to the cluster's head: busy"),
+        ("printf '\\0muster\\0wire 1, muster 0.0.1, code 1\\n'; cat > /dev/null; :", "muster 0.0.1.*muster up again"),
+    ],
+)
+def test_an_engine_says_in_words_why_there_is_no_way_to_its_cluster(shell: str, told: str) -> None:
+    engine = called("sh", "-c", shell)
+    with closing(engine), pytest.raises(EngineError, match=f"(?s){told}"):
+        engine.wait(None)
+
+
+def test_what_a_login_shell_says_reaches_the_user_once_as_a_note() -> None:
+    engine = called("sh", "-c", "echo hi; exec")
+    with closing(engine):
+        while not (events := engine.wait(0.05)):
+            pass
+    assert events[0] == Told("the login shell of the cluster's head prints, which nobody asked it to: hi")
