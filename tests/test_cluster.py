@@ -134,13 +134,14 @@ def assert_right(folder: Path, end: Ended) -> dict[str, Any]:
 
 
 ABOUT: Final = """
-import atexit, os, sys
+import atexit, os, sys, tempfile
 from pathlib import Path
 log = open(f"log-{os.getpid()}", "w")
 atexit.register(Path(f"atexit-{os.getpid()}").touch)
 def about(df):
     print("these are", len(df), "rows")
     log.write("x" * len(df))
+    tempfile.mkdtemp()
     return df.assign(key=os.environ["SET_AFTER_UP"], argv=sys.argv[0].rpartition("/")[2])
 """
 
@@ -157,8 +158,14 @@ def assert_the_callers_world_is_there(muster: Muster, folder: Path, monkeypatch:
     assert any(folder.glob("atexit-*"))
 
 
+def temporary_folders(home: Path) -> list[Path]:
+    """List what runs have on the machines for as long as they last."""
+    scratch = Path(json.loads((home / "clusters" / "default" / "local.json").read_text())["scratch"])
+    return list(scratch.glob("m*/muster-run-*"))
+
+
 def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(
-    muster: Muster, folder: Path, monkeypatch: pytest.MonkeyPatch
+    muster: Muster, folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
         assert "2 machines, 2 workers, on local" in up(muster, 2).out
@@ -169,6 +176,7 @@ def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(
     assert [machine["name"] for machine in status["machines"]] == ["m1", "m2"]
     assert all(machine["versions"]["ray"] and machine["memory"] > 0 for machine in status["machines"])
     assert all(0 < machine["left"] <= machine["lease"] == 900 for machine in status["machines"])
+    assert not temporary_folders(home)
     assert "gone" in muster("down").out
     again = muster("down")
     assert (again.code, "no such cluster" in again.out) == (0, True)

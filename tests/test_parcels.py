@@ -37,14 +37,16 @@ def work(df):
 
 @pytest.fixture(scope="module")
 def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
-    """A machine with two workers that are told nothing of this computer's files; what they opened ends with it."""
+    """A machine with two workers that are told nothing of this computer's files; what they opened ends with the run."""
     folder = tmp_path_factory.mktemp("cluster")
     cloud = LocalCloud(folder)
     try:
         cloud.scale(Wanted(machines=1, workers=2, lease=600))
         scratch = Path(json.loads((folder / "local.json").read_text())["scratch"])
         with cloud.access() as found:
+            before = {path.name for path in (scratch / "m1").iterdir()}
             yield replace(found, shares_files=False)
+        assert {path.name for path in (scratch / "m1").iterdir()} == before
     finally:
         cloud.destroy()
     assert not scratch.exists()

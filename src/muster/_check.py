@@ -1,10 +1,8 @@
 """Check whether a function treats each row by itself: on some rows, read as a run would read them, in a worker."""
 
 import contextlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from muster._assembly import engine_of_this_computer
 from muster._compare import Compare, Compared
@@ -12,6 +10,7 @@ from muster._desk import Desk
 from muster._formats._sources import find_sources
 from muster._inputs import Inputs
 from muster._model import Briefing, Options, Part, Target, Task
+from muster._temporary import temporary
 from muster._user_code.state import packed
 from muster._user_code.targets import Describe
 from muster._words import plural
@@ -58,10 +57,10 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
     """Call a function on the first rows, whole and in halves. Raises ``MusterError``."""
     if sample < 2:  # noqa: PLR2004 (two halves)
         raise UsageError(f"sample={sample}: it must be 2 rows or more, for two batches.")
-    with tempfile.TemporaryDirectory() as folder, contextlib.closing(engine_of_this_computer(1)) as engine:
+    with temporary() as folder, contextlib.closing(engine_of_this_computer(1)) as engine:
         desk = Desk(engine, tick=lambda: None, hear=lambda _: None)
         sources = find_sources(inputs, forced=options.input_format, default=options.format)
-        source = Inputs(sources, options, Path(folder))
+        source = Inputs(sources, options, folder)
         described = desk.ask([Describe(steps, options.timeout)])[0]
         state = packed([fact for step in described for fact in step.set_there])
         parts = _read(source, desk, sample)
@@ -76,7 +75,7 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
                 reading=options.reading,
                 steps=steps,
                 format="csv",  # any value can be shown as text
-                folder=folder,
+                folder=str(folder),
                 columns=source.columns,
                 orders=source.orders,
                 agreed=source.agreed,

@@ -9,12 +9,14 @@ import os
 import pickle
 import select
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, Protocol
 
+from muster._temporary import Temporary
 from muster._user_code.world import World
 
 from .base import Engine, Event, portable
@@ -52,7 +54,13 @@ class Station:
     """The actor: one thread works with the engine, calls from outside leave messages and take events."""
 
     def __init__(self, make_engine: bytes, *, workers: int, world: World) -> None:
-        """Make the engine of this machine, whose workers are in the world of the process that asks."""
+        """Make the engine of this machine, whose workers are in the world of the process that asks.
+
+        What they put into the temporary folder, the code that they unpack among it, goes with this station. Where that
+        is killed, the machine's agent removes it, or the next station does.
+        """
+        self._temporary = Temporary()
+        os.environ["TMPDIR"] = tempfile.tempdir = str(self._temporary.path)
         world.settle()
         printed, self._output = os.pipe()
         self._engine: Pollable = pickle.loads(make_engine)(workers, self._output)  # noqa: S301 (from the muster process that runs the job)
@@ -84,24 +92,29 @@ class Station:
         return heard
 
     def _work(self) -> None:
+        said: Ended | Exception = Ended()
+        try:
+            self._serve()
+        except Exception as error:  # noqa: BLE001 (whatever ends the engine is for the runner to know)
+            said = portable(error)
+        self._temporary.remove()
+        self._say(said)
+
+    def _serve(self) -> None:
         waiting = select.poll()
         for descriptor in (self._engine.fileno(), self._bell.fileno()):
             waiting.register(descriptor, select.POLLIN)
-        try:
-            while True:
-                waiting.poll()
-                with contextlib.suppress(BlockingIOError):
-                    self._bell.recv(1 << 10)
-                if not self._pass_on():
-                    break
-                for event in self._engine.wait(0):
-                    self._say(event)
-            self._engine.close()
-            os.close(self._output)
-            self._relay.join()
-            self._say(Ended())
-        except Exception as error:  # noqa: BLE001 (whatever ends the engine is for the runner to know)
-            self._say(portable(error))
+        while True:
+            waiting.poll()
+            with contextlib.suppress(BlockingIOError):
+                self._bell.recv(1 << 10)
+            if not self._pass_on():
+                break
+            for event in self._engine.wait(0):
+                self._say(event)
+        self._engine.close()
+        os.close(self._output)
+        self._relay.join()
 
     def _pass_on(self) -> bool:
         """Pass queued requests to the engine; ``False`` when the station shall end."""

@@ -5,11 +5,11 @@ import gzip
 import hashlib
 import io
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from muster._temporary import temporary
 from muster._urls import get, is_remote, upload
 
 from ._labels import header_rows
@@ -57,7 +57,7 @@ class Seal(NamedTuple):
 
     def _answer_remotely(self) -> tuple[int, str]:
         """Fetch the pieces, make the file here, and put it in its place, where it appears whole."""
-        with tempfile.TemporaryDirectory(prefix="muster-") as folder:
+        with temporary() as folder:
             paths = tuple(f"{folder}/{at}" for at, _ in enumerate(self.pieces))
             for path, url in zip(paths, self.pieces, strict=True):
                 Path(path).write_bytes(get(url))

@@ -1,0 +1,60 @@
+"""Temporary folders that end with their process, also where it is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from muster._temporary import Temporary, sweep, temporary
+
+OWNER = "import sys; from muster._temporary import Temporary; print(Temporary().path, flush=True); sys.stdin.read()"
+
+
+def owning(place: Path) -> "tuple[subprocess.Popen[str], Path]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER],
+        env={**os.environ, "TMPDIR": str(place)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_a_folder_is_this_users_alone_and_goes_when_it_is_not_needed_any_more(tmp_path: Path) -> None:
+    made = Temporary(tmp_path)
+    assert made.path.stat().st_mode & 0o777 == 0o700
+    (made.path / "file").touch()
+    for _ in range(2):
+        made.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_has_left_is_removed_by_the_next_and_what_a_living_one_has_is_not(
+    tmp_path: Path,
+) -> None:
+    process, folder = owning(tmp_path)
+    (folder / "deep").mkdir()
+    (folder / "deep" / "file").touch()
+    other = tmp_path / "muster-other"
+    other.mkdir()
+    sweep(tmp_path)
+    assert (folder / "deep" / "file").exists()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert folder.exists()
+    with temporary() as mine:
+        assert mine.parent != tmp_path
+    later, its = owning(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([other, its])
+    later.communicate()
+
+
+def test_links_are_left_alone_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
+    (tmp_path / "muster-run-link").symlink_to(tmp_path / "precious")
+    sweep(tmp_path)
+    assert (tmp_path / "precious" / "file").exists()
