@@ -17,12 +17,12 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from muster._clouds import lease as lease_file
 from muster._clouds.base import Access, Cloud, Machine, Renewed, Wanted
 from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._engines.cores import count_cores
 from muster._history import home
+from muster._private import write
 from muster._signals import undisturbed
 from muster.errors import EngineError, MusterError, UsageError
 
@@ -121,7 +121,7 @@ class Cluster:
         with self._changing(), contextlib.ExitStack() as held:
             if before not in {None, on}:
                 self._leave(str(before), on)
-            lease_file.write(self._record, json.dumps({"on": on}))
+            write(self._record, json.dumps({"on": on}))
             try:
                 with renewing(cloud, lease=lambda: wanted.lease):
                     cloud.scale(wanted, alone=lambda: self._take_alone(held, wanted))

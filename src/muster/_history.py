@@ -200,9 +200,9 @@ def birth_of(pid: int) -> str | None:
     Linux counts from when the computer started, so that no clock that is set changes it.
     """
     if sys.platform == "linux":
-        from muster._clouds import lease  # noqa: PLC0415 (a command that asks for no run starts sooner without)
+        from muster._clouds import processes  # noqa: PLC0415 (a command that asks for no run starts sooner without)
 
-        return lease.birth_of(pid)
+        return processes.birth_of(pid)
     import psutil  # noqa: PLC0415 (likewise)
 
     try:

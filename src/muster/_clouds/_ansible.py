@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from muster._private import LONGEST_SOCKET, new_folder
 from muster.errors import EngineError
 
-from . import _ssh, lease
+from . import _ssh
 from ._hosts_file import Host
 from ._stray import end_all_with
-from .base import LONGEST_SOCKET, scratch
+from .processes import birth_of
 
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
 _SHARED: Final = ("-o", "ControlMaster=auto", "-o", "ControlPersist=5s")
@@ -101,7 +102,7 @@ def _sockets(folder: Path) -> Iterator[Path]:
     if len(os.fsencode(folder)) + len(_SOCKET) <= LONGEST_SOCKET:
         yield folder / _SOCKETS
         return
-    elsewhere = scratch(len(_SOCKET))
+    elsewhere = new_folder(len(_SOCKET))
     (folder / _SOCKETS).symlink_to(elsewhere)  # so that it is found when this is killed
     try:
         yield elsewhere / _SOCKETS
@@ -113,7 +114,7 @@ def tidy(below: Path) -> None:
     """Remove what playbooks have left whose muster was killed."""
     for folder in below.glob(f"{_PLAYING}*"):
         pid = folder.name.removeprefix(_PLAYING).partition("-")[0]
-        if pid.isdigit() and lease.birth_of(int(pid)) is None:
+        if pid.isdigit() and birth_of(int(pid)) is None:
             if (folder / _SOCKETS).is_symlink():
                 shutil.rmtree((folder / _SOCKETS).readlink(), ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)

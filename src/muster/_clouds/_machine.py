@@ -2,16 +2,18 @@
 
 import importlib.metadata
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from muster._private import own_folder, write
 from muster.errors import EngineError
 
 from . import lease
+from ._program import program
 from .base import STARTED, TOKEN_REFUSED, Machine
+from .places import agent_of
 
 
 class MachineFolder:
@@ -25,9 +27,11 @@ class MachineFolder:
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], *, seconds: float, scratch: str) -> None:
         """Start the machine's agent; this does not wait for its command."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        lease.end(self.path)
+        agent = own_folder(self.path) / "lease.py"
+        write(agent, program("lease"))
         started = subprocess.run(  # noqa: S603 (the agent, with a command of our own)
-            [sys.executable, "-P", "-S", lease.__file__, "start", str(self.path), *command],
+            [sys.executable, "-P", "-S", str(agent), "start", str(self.path), *command],
             input=json.dumps({"lease": f"{seconds:g}", "scratch": scratch}),
             text=True,
             stderr=subprocess.PIPE,
@@ -43,7 +47,7 @@ class MachineFolder:
     @property
     def is_alive(self) -> bool:
         """Tell whether the agent lives."""
-        return lease.agent_of(self.path) is not None
+        return agent_of(self.path) is not None
 
     def wait(self, seconds: float) -> None:
         """Wait until the node has joined. Raises ``EngineError`` when it does not."""
@@ -63,7 +67,7 @@ class MachineFolder:
         """Renew the lease, for ``seconds`` from now on where they are given."""
         path = self.path / "lease"
         if seconds is not None:
-            lease.write(path, f"{seconds:g}")
+            write(path, f"{seconds:g}")
         elif path.exists():
             path.touch()
 

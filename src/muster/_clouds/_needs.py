@@ -67,6 +67,7 @@ def obstacles(found: Mapping[str, Any]) -> Iterator[str]:
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if ".".join(found["python"].split(".")[:2]) != here:
         yield f"Python is {found['python']} there, and {here} here; name another with python:"
+    yield from filter(None, (found["obstacle"], found["taken"]))
     if found["free"] < _LEAST_DISK:
         yield f"there are {found['free'] >> 20} MiB of disk left there, and {_LEAST_DISK >> 20} are needed"
 
@@ -76,7 +77,7 @@ def order(found: Mapping[str, Any], wanted: Mapping[str, str], *, python: str) -
     differing = [f"{name}=={version}" for name, version in wanted.items() if found["packages"][name] != version]
     if not differing and found["muster"] == environment.digest_of_muster():
         return None
-    content = json.dumps([differing, python, environment.digest_of_muster()])
+    content = json.dumps([differing, python, found["platform"], environment.digest_of_muster()])
     folder = f"{_FOLDER}/{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     return {"folder": folder, "requirements": differing, "muster": _archive()}
 

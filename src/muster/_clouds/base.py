@@ -1,18 +1,12 @@
 """What a cloud is: who makes machines, tells of them, and ends them."""
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Protocol
 
 from muster._environment import KEEP_MEMORY, SINGLE_THREADED
-
-LONGEST_SOCKET: Final = 103
-"""How many bytes the path of a socket may have, on Linux and on a Mac."""
 
 STARTED: Final = "Ray runtime started"
 """What ``ray start`` says when its node has joined."""
@@ -121,10 +115,3 @@ class Cloud(Protocol):
 
     def destroy(self) -> None:
         """End all machines, and all that ran on them."""
-
-
-def scratch(below: int) -> Path:
-    """Make a folder for temporary files, where a path of ``below`` bytes more can still name a socket."""
-    prefix, drawn = "muster-", 8
-    is_short = len(os.fsencode(tempfile.gettempdir())) + len(prefix) + drawn + 2 + below <= LONGEST_SOCKET
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=None if is_short else "/tmp"))  # noqa: S108 (a name of chance)

@@ -1,12 +1,14 @@
 """What a host has, and an environment there that has what this computer has: run on hosts, by a Python of theirs.
 
-It needs nothing but Python's standard library. ``look`` prints as JSON what there is; ``make`` adds to it. Both read
-JSON from standard input. An environment lies in a folder of its own, named after what it must hold, and takes from the
-interpreter that makes it whatever that has in the right version: so only what differs is installed.
+It needs nothing but Python's standard library. ``look`` prints as JSON what there is, and touches nothing; ``make``
+adds to it. Both read JSON from standard input. An environment lies in a folder of its own, named after what it must
+hold, and takes from the interpreter that makes it whatever that has in the right version: so only what differs is
+installed.
 """
 
 import base64
 import contextlib
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -19,23 +21,31 @@ import subprocess
 import sys
 import venv
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from muster._clouds import places
+from muster._private import open_file, own_folder
 
 _READY: Final = "ready"
 _INSTALL_SECONDS: Final = 1800
 
 
-def look(names: Iterable[str]) -> dict[str, Any]:
-    """Tell what this host has of these packages: ``None`` for one that is not there."""
-    home = Path.home()
+def look(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell what this host has of ``packages``, ``None`` for one that is not there, and the ``place`` of a ``cluster``.
+
+    ``taken`` says who else has a cluster of that name here, none of ``ours``; ``obstacle`` why there can be no place.
+    """
+    home, place = Path.home(), places.of_clusters(asked["cluster"])
     return {
-        "home": str(home),
+        "place": str(place),
+        "taken": places.taken(place, asked["ours"]),
+        "obstacle": places.obstacle(),
         "free": min(shutil.disk_usage(home).free, shutil.disk_usage("/tmp").free),  # noqa: S108 (Ray works there)
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: version_of(name) for name in names},
+        "packages": {name: version_of(name) for name in asked["packages"]},
         "muster": digest_of_muster(),
     }
 
@@ -49,7 +59,8 @@ def version_of(name: str) -> str | None:
 
 def digest_of_muster() -> str:
     """Fingerprint the muster that would be imported here; empty when there is none."""
-    found = importlib.util.find_spec("muster")
+    # Where this runs alone, the parts of muster that it brings have that name: they are not the one that is meant.
+    found = next((spec for finder in sys.meta_path if (spec := finder.find_spec("muster", None))), None)
     if found is None or not found.origin:
         return ""
     digest = hashlib.sha256()
@@ -66,9 +77,25 @@ def files_of(package: Path) -> list[Path]:
 def make(order: Mapping[str, Any]) -> str:
     """Make the environment that is ordered, unless it is there; tell its interpreter. Exits with what went wrong."""
     folder = Path(order["folder"]).expanduser()
+    own_folder(own_folder(folder.parent.parent) / folder.parent.name)
+    os.umask(0o077)
+    with _alone(folder):
+        return str(_made(folder, order))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one host at a time make an environment, of those that share a home."""
+    with os.fdopen(open_file(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT), "w") as lock:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _made(folder: Path, order: Mapping[str, Any]) -> Path:
     python = folder / "bin" / "python"
     if (folder / _READY).exists():
-        return str(python)
+        return python
     shutil.rmtree(folder, ignore_errors=True)
     has_pip = importlib.util.find_spec("pip") is not None
     venv.EnvBuilder(symlinks=True, with_pip=not has_pip).create(folder)
@@ -81,7 +108,7 @@ def make(order: Mapping[str, Any]) -> str:
     if order["requirements"]:
         _install(python, order["requirements"])
     (folder / _READY).touch()
-    return str(python)
+    return python
 
 
 def _install(python: Path, requirements: Iterable[str]) -> None:

@@ -1,25 +1,30 @@
 """Machines that are there already: hosts that SSH reaches, driven by Ansible."""
 
 import contextlib
+import getpass
 import json
 import secrets
 import shlex
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from muster._addresses import joined, refusal, shortest
+from muster._private import write
 from muster.errors import EngineError, UsageError
 
-from . import _needs, _ssh, environment, lease
+from . import _needs, _ssh, places
 from ._ansible import Played, play, tidy
 from ._hosts_file import Host, HostsFile, read
+from ._program import program
 from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works
+from .lease import SCRATCH
 
-_PROGRAM: Final = Path(environment.__file__)
 _HEAD_PORT: Final = 6379
 _OBJECT_STORE_BYTES: Final = 256 << 20
 _START_SECONDS: Final = 120
@@ -47,7 +52,9 @@ class _Started:
 class _Record:
     """What must be remembered of a cluster between two commands; the hosts that were started, the head first."""
 
-    scratch: str
+    id: str = ""
+    """Drawn when its head was started: hosts keep what is the cluster's in places of that name."""
+    since: str = ""
     lease: float = 0.0
     workers: int = 1
     """What was wanted on hosts of which the file says nothing else."""
@@ -66,13 +73,14 @@ class HostsCloud:
     def _record(self) -> _Record | None:
         with contextlib.suppress(FileNotFoundError):
             known = json.loads((self._folder / "hosts.json").read_text())
-            keys = known.pop("known_hosts", "")  # where an earlier muster kept them
+            kept = {field.name: known[field.name] for field in fields(_Record) if field.name in known}
+            keys = known.get("known_hosts", "")  # where an earlier muster kept them
             started = tuple(_Started(**{**one, "host": _host(one["host"], keys)}) for one in known["started"])
-            return _Record(**{**known, "started": started})
+            return _Record(**{**kept, "started": started})
         return None
 
     def _remember(self, record: _Record) -> None:
-        lease.write(self._folder / "hosts.json", json.dumps(asdict(record)))
+        write(self._folder / "hosts.json", json.dumps(asdict(record)))
 
     def last(self) -> Wanted | None:
         """Tell what was wanted last."""
@@ -140,22 +148,24 @@ class HostsCloud:
         """
         tidy(self._folder)
         self.check(wanted)
-        file, record = self._known(), self._record()
+        file, record = self._known(), self._record() or _Record()
         living = {machine.name for machine in self.machines()}
-        head = record.started[0].host if record and record.started and record.started[0].host.name in living else None
+        head = record.started[0].host if record.started and record.started[0].host.name in living else None
+        before, record = record, record if head and record.id else _begun(record)
         chosen = _chosen(file.hosts, wanted.machines, head)
         needed = _needs.packages(file.packages)
-        looked = self._look(chosen, needed)
+        looked = self._look(chosen, needed, ours=[before.id, record.id])
         started = tuple(
             _Started(
                 host,
-                f"{looked[host.name]['home']}/.muster/machines/{self._folder.name}",
+                f"{looked[host.name]['place']}/{places.leaf(record.id, f'{host.address}:{host.port}')}",
                 host.workers or wanted.workers,
                 {"python": looked[host.name]["python"], "ray": needed["ray"]},
             )
             for host in self._equip(chosen, needed, looked)
         )
-        record = record or self._begin()
+        if record.id != before.id:
+            write(self._token, secrets.token_hex(32))
         ending, is_anew = _ending(record.started, started, living)
         if is_anew:
             alone()
@@ -166,14 +176,12 @@ class HostsCloud:
         tidy(self._folder)  # again: what a muster that was killed had begun may have gone on for a moment
         _complain(lost, record)
 
-    def _begin(self) -> _Record:
-        self._token.touch(mode=0o600)
-        self._token.write_text(secrets.token_hex(32))
-        return _Record(f"/tmp/muster-{secrets.token_hex(4)}")  # noqa: S108 (a name of chance, on hosts)
-
-    def _look(self, hosts: Sequence[Host], wanted: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    def _look(
+        self, hosts: Sequence[Host], wanted: Mapping[str, str], *, ours: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
         """See what hosts have. Raises ``UsageError`` where they cannot be used, ``EngineError`` for no answer."""
-        told = {"program": _PROGRAM.read_text(), "packages": list(wanted)}
+        asked = {"packages": list(wanted), "cluster": self._folder.name, "ours": ours}
+        told = {"program": program("environment"), "asked": asked}
         each = {host.name: {"python": host.python} for host in hosts}
         played = play("check", hosts, told=told, each=each, below=self._folder)
         played.check("Looking at the hosts")
@@ -191,24 +199,26 @@ class HostsCloud:
         if not differing:
             return list(hosts)
         each = {host.name: {"python": host.python, "order": orders[host.name]} for host in differing}
-        told = {"program": _PROGRAM.read_text()}
+        told = {"program": program("environment")}
         played = play("install", differing, told=told, each=each, below=self._folder)
         played.check("Installing on the hosts what is here")
         return [replace(host, python=played.output.get(host.name, host.python).strip()) for host in hosts]
 
     def _start(self, record: _Record) -> None:
         head = record.started[0]
-        notes = {"lease": f"{record.lease:g}", "scratch": record.scratch, "token": self._token.read_text()}
+        owner = {"name": self._folder.name, "who": _me(), "home": str(self._folder.parents[1]), "since": record.since}
+        notes = {"lease": f"{record.lease:g}", "owner": json.dumps(owner), "token": self._token.read_text()}
         each = {
             one.host.name: {
                 "is_head": one is head,
-                "command": _command(one, head.host, scratch=record.scratch),
+                "command": _command(one, head.host),
                 "notes": {**notes, "port": str(_HEAD_PORT)} if one is head else notes,
                 "agent_environment": {**WORKERS_ENVIRONMENT, **_secrets(f"{one.folder}/token")},
             }
             for one in record.started
         }
-        told = {"agent": lease.__file__, "sign": STARTED, "seconds": _START_SECONDS}
+        files = {"lease.py": program("lease")}
+        told = {"program": program("places"), "files": files, "sign": STARTED, "seconds": _START_SECONDS}
         played = self._play("start", record.started, told=told, each=each)
         if played.failures:
             self._stop([one for one in record.started if one.host.name in played.failures])
@@ -299,7 +309,16 @@ def _complain(lost: Sequence[str], record: _Record) -> None:
         )
 
 
-def _command(one: _Started, head: Host, *, scratch: str) -> list[str]:
+def _begun(record: _Record) -> _Record:
+    """Begin a cluster anew, on what is remembered of an earlier one of that name."""
+    return replace(record, id=secrets.token_hex(8), since=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+
+
+def _me() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _command(one: _Started, head: Host) -> list[str]:
     place = (
         [
             *("--head", f"--port={_HEAD_PORT}", "--include-dashboard=false", "--no-monitor"),
@@ -310,7 +329,7 @@ def _command(one: _Started, head: Host, *, scratch: str) -> list[str]:
     return [
         *(one.host.python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *place),
         *(f"--node-name={one.host.name}", f"--node-ip-address={one.host.inside}", f"--num-cpus={one.workers}"),
-        *(f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={scratch}"),
+        *(f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={SCRATCH}/ray"),
     ]
 
 

@@ -1,12 +1,14 @@
 """The agent of a machine: it starts what the machine is for, and ends all of it when nobody renews the lease.
 
 It is the first process on a machine and the ancestor of every other one there, also of those that detach themselves:
-the kernel hands it their orphans. It needs nothing but Python's standard library, so that it can be copied alone.
+the kernel hands it their orphans. It needs nothing but Python's standard library, so that it can be copied alone, as
+``program`` puts it together.
 
 A machine is known by a folder: ``lease`` holds how many seconds it may live without being renewed, and touching it
-renews; ``agent`` tells who the agent is, ``log`` what its command said, ``end``, when it has ended, why; ``scratch``
-names a folder that ends with it, ``port`` what its command will listen on. The machine's own boot clock counts the
-seconds, so that no clock that is set can lengthen them.
+renews; ``agent`` tells who the agent is, ``log`` what its command said, ``end``, when it has ended, why; ``owner``
+whose cluster it belongs to, ``port`` what its command will listen on. ``scratch`` names a folder that ends with it:
+made anew, where nothing was, for this user alone; ``{scratch}`` in the command becomes its name. The machine's own boot
+clock counts the seconds, so that no clock that is set can lengthen them.
 
 ``start FOLDER COMMAND...`` leaves an agent behind, with the notes that it reads as JSON;
 ``attend FOLDER COMMAND...`` runs a command that somebody else started, and that ends with the machine;
@@ -16,6 +18,7 @@ seconds, so that no clock that is set can lengthen them.
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import shutil
@@ -24,21 +27,30 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
+
+from muster._clouds import places
+from muster._clouds.places import agent_of
+from muster._clouds.processes import TICK, birth_of, descendants, name_of, resident, send_signal, wait_until_gone
+from muster._private import new_folder, open_file, own_folder, squatted, write
+
+SCRATCH: Final = "{scratch}"
+"""Stands in a command for the folder that ends with the machine."""
 
 _SET_PARENT_DEATH_SIGNAL: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
 _TICKS_A_LEASE: Final = 20
 _LONGEST_TICK: Final = 1.0
-_TICK: Final = 0.02
 _GOODBYE_SECONDS: Final = 3.0
 _END_SECONDS: Final = 20.0
 _NODE: Final = "raylet"
 _GUEST: Final = "guest-"
 _OURS: Final = "muster-"
 _BUSY: Final = "muster:busy"
+_SOCKET: Final = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""The longest path of a socket that Ray makes below the scratch folder."""
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts on while the machine is suspended."""
 
@@ -55,34 +67,85 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
 
     ``notes`` are files of the folder, the lease among them; where an agent lives already, it goes by them from now on.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, text in notes.items():
-        write(folder / name, text)
-    if agent_of(folder) is not None:
-        return
-    _end_guests(folder)  # of an agent that was here before
-    for left in ("end", "log"):
-        (folder / left).unlink(missing_ok=True)
-    if "port" in notes and _is_taken(int(notes["port"])):
-        write(folder / "end", f"another program listens on port {notes['port']} there; end it")
-        return
-    if agent := os.fork():
-        try:
-            write(folder / "agent", json.dumps({"pid": agent, "born": birth_of(agent)}))
-        except OSError:  # nobody could find it
-            _signal(agent, signal.SIGTERM)
-            raise
-        return
-    _be_agent(folder, command, Path(notes["scratch"]) if "scratch" in notes else None)
+    own_folder(folder)
+    with _alone_in(folder) if "owner" in notes else contextlib.nullcontext() as lock:
+        for name, text in notes.items():
+            write(folder / name, text)
+        if agent_of(folder) is not None:
+            return
+        _end_guests(folder)  # of an agent that was here before
+        if "scratch" not in notes:
+            _remove_scratch(folder)
+        for left in ("end", "log"):
+            (folder / left).unlink(missing_ok=True)
+        if "port" in notes and _is_taken(int(notes["port"])):
+            write(folder / "end", f"another program listens on port {notes['port']} there; end it")
+            return
+        scratch = _make_scratch(folder)
+        if agent := os.fork():
+            try:
+                write(folder / "agent", json.dumps({"pid": agent, "born": birth_of(agent)}))
+            except OSError:  # nobody could find it
+                send_signal(agent, signal.SIGTERM)
+                raise
+            return
+        if lock is not None:  # or it would be held for as long as the agent lives
+            os.close(lock)
+        _be_agent(folder, [word.replace(SCRATCH, str(scratch)) for word in command], scratch)
 
 
-def _be_agent(folder: Path, command: Sequence[str], scratch: Path | None) -> NoReturn:
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[int]:
+    """Keep two clusters of one name from starting at a time, and clear up after those that have ended.
+
+    Raises ``NotStartedError`` where one works here already.
+    """
+    cluster = folder.name.partition("-")[0]
+    lock = os.open(folder.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system that locks no folders
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if why := places.taken(folder.parent, {cluster}):
+            raise NotStartedError(why)
+        for other in places.others(folder.parent, {cluster}):
+            end(other)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _make_scratch(folder: Path) -> Path:
+    """Make the folder that ends with the machine: under a name that nobody can know beforehand, or the one of a note.
+
+    A note's is in a folder that is for this user alone already.
+    """
+    note = folder / "scratch"
+    if not note.exists():
+        scratch = new_folder(len(_SOCKET))
+        write(note, str(scratch))
+        return scratch
+    scratch = Path(note.read_text())
+    own_folder(scratch.parent)
+    shutil.rmtree(scratch, ignore_errors=True)  # of a machine that was killed
+    scratch.mkdir(mode=0o700)
+    return scratch
+
+
+def _remove_scratch(folder: Path) -> None:
+    """Remove the folder that ends with the machine, unless by now it is somebody else's that has the name."""
+    note = folder / "scratch"
+    with contextlib.suppress(OSError):
+        scratch = Path(note.read_text())
+        if not squatted(scratch):
+            shutil.rmtree(scratch, ignore_errors=True)
+        note.unlink()
+
+
+def _be_agent(folder: Path, command: Sequence[str], scratch: Path) -> NoReturn:
     why = "the agent failed"
     try:
         os.setsid()
-        if scratch is not None:  # whatever anybody puts into a temporary folder here ends with the machine
-            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.environ["TMPDIR"] = str(scratch)
+        os.environ["TMPDIR"] = str(scratch)  # whatever anybody puts into a temporary folder here ends with the machine
         why = _keep(folder, command)
     except SystemExit as asked:
         why = str(asked)
@@ -93,11 +156,10 @@ def _be_agent(folder: Path, command: Sequence[str], scratch: Path | None) -> NoR
         _say_goodbye()
         _end_descendants()
         _end_guests(folder)
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-            if scratch.parent.name.startswith(_OURS):
-                with contextlib.suppress(OSError):  # it may hold another machine's
-                    scratch.parent.rmdir()
+        shutil.rmtree(scratch, ignore_errors=True)
+        if scratch.parent.name.startswith(_OURS):
+            with contextlib.suppress(OSError):  # it may hold another machine's
+                scratch.parent.rmdir()
         with contextlib.suppress(OSError):
             write(folder / "end", why)
         os._exit(0)
@@ -120,7 +182,7 @@ def _keep(folder: Path, command: Sequence[str]) -> str:
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):  # whoever started this waits for the end of what it was given
         os.dup2(nothing, descriptor)
-    with (folder / "log").open("ab") as log:
+    with os.fdopen(open_file(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
         child = subprocess.Popen(  # noqa: S603 (what the machine is for)
             command,
             stdin=subprocess.DEVNULL,
@@ -156,17 +218,17 @@ def _watch(lease: Path, child: "subprocess.Popen[bytes]") -> str:
 
 def _say_goodbye() -> None:
     """Send the raylet SIGTERM first: it then signs off, and the head need not wait for a health check to fail."""
-    asked = [pid for pid in descendants(os.getpid()) if _name(pid) == _NODE]
+    asked = [pid for pid in descendants(os.getpid()) if name_of(pid) == _NODE]
     for pid in asked:
-        _signal(pid, signal.SIGTERM)
-    _until_gone(asked, _GOODBYE_SECONDS)
+        send_signal(pid, signal.SIGTERM)
+    wait_until_gone(asked, _GOODBYE_SECONDS)
 
 
 def _end_descendants() -> None:
     """Kill every process below this one, and what they start meanwhile, until none is left."""
     while True:
         for pid in descendants(os.getpid()):
-            _signal(pid, signal.SIGKILL)
+            send_signal(pid, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
@@ -179,7 +241,7 @@ def _end_guests(folder: Path) -> None:
         with contextlib.suppress(OSError, ValueError):
             known = json.loads(guest.read_text())
             if birth_of(known["pid"]) == known["born"]:
-                _signal(known["pid"], signal.SIGKILL)
+                send_signal(known["pid"], signal.SIGKILL)
         guest.unlink(missing_ok=True)
 
 
@@ -192,15 +254,6 @@ def attend(folder: Path, command: Sequence[str]) -> None:
     with contextlib.suppress(OSError):
         os.environ["TMPDIR"] = (folder / "scratch").read_text()
     os.execvp(command[0], list(command))  # noqa: S606 (what the muster that started the machine asks for)
-
-
-def agent_of(folder: Path) -> int | None:
-    """Name the agent's process, if it lives."""
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads((folder / "agent").read_text())
-        if birth_of(known["pid"]) == known["born"]:
-            return int(known["pid"])
-    return None
 
 
 def has_started(folder: Path, sign: str) -> bool:
@@ -224,7 +277,7 @@ def wait(folder: Path, sign: str, seconds: float) -> None:
     while not has_started(folder, sign):
         if time.monotonic() > deadline:
             raise NotStartedError(f"it took longer than {seconds:g} s")
-        time.sleep(_TICK)
+        time.sleep(TICK)
 
 
 def inspect(folder: Path) -> dict[str, Any]:
@@ -237,8 +290,8 @@ def inspect(folder: Path) -> dict[str, Any]:
     return {
         "lease": seconds,
         "left": max(0.0, seconds - (time.time() - lease.stat().st_mtime)),
-        "busy": sum(_name(pid) == _BUSY for pid in below),
-        "memory": sum(map(_resident, below)),
+        "busy": sum(name_of(pid) == _BUSY for pid in below),
+        "memory": sum(map(resident, below)),
         "disk": shutil.disk_usage(folder).free,
     }
 
@@ -247,7 +300,7 @@ def ask_to_end(folder: Path) -> None:
     """Ask the agent to end all, and do not wait for it."""
     agent = agent_of(folder)
     if agent is not None:
-        _signal(agent, signal.SIGTERM)
+        send_signal(agent, signal.SIGTERM)
 
 
 def end(folder: Path) -> None:
@@ -255,79 +308,14 @@ def end(folder: Path) -> None:
     ask_to_end(folder)
     agent = agent_of(folder)
     if agent is not None:
-        _until_gone([agent], _END_SECONDS)
+        wait_until_gone([agent], _END_SECONDS)
         if agent_of(folder) is not None:
             for pid in [*descendants(agent), agent]:
-                _signal(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
+    _end_guests(folder)
+    _remove_scratch(folder)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-# Processes
-
-
-def descendants(ancestor: int) -> list[int]:
-    """List the processes below one."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
-            children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, frontier = [], [ancestor]
-    while frontier:
-        below = children.get(frontier.pop(), [])
-        found += below
-        frontier += below
-    return found
-
-
-def birth_of(pid: int) -> str | None:
-    """Tell when a process was born, in ticks since the machine was; with its id that names it for good.
-
-    ``None`` for one that is gone, or a zombie.
-    """
-    fields = _stat(pid)
-    return None if not fields or fields[0] == "Z" else fields[19]
-
-
-def _until_gone(pids: Sequence[int], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while any(birth_of(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(_TICK)
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-
-
-def _resident(pid: int) -> int:
-    """Tell how many bytes of memory a process holds."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _stat(pid: int) -> list[str]:
-    """Read what Linux says of a process: its state first, then its parent."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file, for this user alone, that appears complete or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(text)
-    unfinished.replace(path)
+    places.forget(folder)
 
 
 def main() -> None:
@@ -337,7 +325,7 @@ def main() -> None:
         case "start":
             try:
                 start(folder, rest, notes=json.load(sys.stdin))
-            except OSError as error:
+            except (OSError, NotStartedError) as error:
                 sys.exit(f"The machine did not start: {error}")
         case "attend":
             attend(folder, rest)

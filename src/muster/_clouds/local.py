@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from muster._addresses import joined
+from muster._private import new_folder, squatted, write
 from muster.errors import EngineError
 
 from . import lease
 from ._machine import MachineFolder
-from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works, scratch
+from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works
 
 _NODE: Final = Path(__file__).with_name("node.py")
 _ADDRESS: Final = "127.0.0.1"
@@ -131,9 +132,8 @@ class LocalCloud:
 
     def _begin(self, wanted: Wanted) -> _Record:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._token.touch(mode=0o600)
-        self._token.write_text(secrets.token_hex(32))
-        place = scratch(len(_SOCKET))
+        write(self._token, secrets.token_hex(32))
+        place = new_folder(len(_SOCKET))
         try:
             return self._remember(_Record(_free_port(), str(place), wanted.workers, wanted.lease))
         except OSError:  # nobody would know of it
@@ -141,7 +141,7 @@ class LocalCloud:
             raise
 
     def _remember(self, record: _Record) -> _Record:
-        lease.write(self._folder / "local.json", json.dumps(asdict(record)))
+        write(self._folder / "local.json", json.dumps(asdict(record)))
         return record
 
     def _start(self, number: int, record: _Record) -> "MachineFolder":
@@ -184,7 +184,7 @@ class LocalCloud:
         """End all machines and forget the cluster."""
         record = self._record()
         self._end(self._folders())
-        if record is not None:
+        if record is not None and not squatted(Path(record.scratch)):
             shutil.rmtree(record.scratch, ignore_errors=True)
         (self._folder / "local.json").unlink(missing_ok=True)
         self._token.unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""Programs for other computers: a module of ours, and those that it needs, in one text that runs alone there."""
+
+import base64
+import functools
+import json
+import zlib
+from pathlib import Path
+from typing import Final
+
+_ROOT: Final = Path(__file__).parents[2]
+_PACKAGES: Final = ("muster", "muster._clouds")
+_PRIVATE: Final = ("muster._private", "muster._clouds.processes", "muster._clouds.places")
+"""What programs share, each behind what it needs itself."""
+
+_RUN: Final = """\
+import base64, json, sys, types, zlib
+for name in {packages!r}:
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = []
+for name, text in json.loads(zlib.decompress(base64.b64decode({texts!r}))).items():
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), vars(module))
+module.main()
+"""
+
+
+@functools.cache
+def program(name: str) -> str:
+    """Write a program out of one of this room's modules, which may import what all programs share, and nothing else."""
+    texts = {module: _text(module) for module in (*_PRIVATE, f"muster._clouds.{name}")}
+    packed = base64.b64encode(zlib.compress(json.dumps(texts).encode())).decode()  # also: no mark that Ansible reads
+    return _RUN.format(packages=_PACKAGES, texts=packed)
+
+
+def _text(module: str) -> str:
+    return _ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()

@@ -1,0 +1,119 @@
+"""Where clusters keep on a host what they need there, and whose it is. Hosts run it: run alone, it makes a place.
+
+A machine's place is ``~/.muster/machines/NAME@HOST/ID-ADDRESS``. ``NAME`` is the cluster's, and one of each name works
+on a host at a time. ``HOST`` tells apart hosts that share a home; ``ADDRESS`` those that do, and also have one name.
+``ID`` is the cluster's own, drawn when it was made: no other home's verb can name that place.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from muster._clouds.processes import birth_of
+from muster._private import NotPrivateError, open_to_others, own_folder, squatted, write
+
+_MACHINE_ID: Final = Path("/etc/machine-id")
+_LEVELS: Final = 4
+"""How many folders of a machine's place are muster's own, below the home."""
+
+
+def this_host() -> str:
+    """Name this computer, so that no other one with the same home has that name."""
+    name = os.uname().nodename
+    try:
+        identity = _MACHINE_ID.read_text().strip()
+    except OSError:
+        identity = ""
+    digest = hashlib.sha256(f"{identity} {name}".encode()).hexdigest()[:8]
+    return f"{re.sub('[^A-Za-z0-9.-]', '-', name)}-{digest}"
+
+
+def of_clusters(name: str) -> Path:
+    """Tell where clusters of a name have their places on this host."""
+    return Path.home() / ".muster" / "machines" / f"{name}@{this_host()}"
+
+
+def leaf(cluster: str, address: str) -> str:
+    """Name the folder of the machine that a cluster reaches by that address."""
+    return f"{cluster}-{hashlib.sha256(address.encode()).hexdigest()[:6]}"
+
+
+def agent_of(place: Path) -> int | None:
+    """Name the agent's process of a machine, if it lives."""
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads((place / "agent").read_text())
+        if birth_of(known["pid"]) == known["born"]:
+            return int(known["pid"])
+    return None
+
+
+def others(place: Path, clusters: Collection[str]) -> list[Path]:
+    """List the places of clusters of the same name, but not of these."""
+    found = sorted(place.iterdir()) if place.is_dir() else []
+    return [other for other in found if other.name.partition("-")[0] not in clusters and other.is_dir()]
+
+
+def taken(place: Path, clusters: Collection[str]) -> str:
+    """Say which cluster of the same name works on this host, if it is none of these."""
+    for other in others(place, clusters):
+        if agent_of(other) is not None:
+            return _taken(other)
+    return ""
+
+
+def _taken(place: Path) -> str:
+    try:
+        owner = json.loads((place / "owner").read_text())
+        lease = float((place / "lease").read_text())
+    except (OSError, ValueError):
+        return f"another cluster of that name works there, in {str(place)!r}"
+    return (
+        f"the cluster {owner['name']!r} of {owner['who']} (MUSTER_HOME {owner['home']}) works there since"
+        f" {owner['since']}. End it there with MUSTER_HOME={owner['home']} muster down {owner['name']}, or leave this"
+        f" host out of the file; nobody who renews it, it ends within {lease:g} s"
+    )
+
+
+def obstacle() -> str:
+    """Say why nothing can be kept for this user alone in the home of this host."""
+    home = Path.home()
+    folders = [home / ".muster", home / ".muster" / "machines", home / ".muster" / "environments"]
+    return open_to_others(home) or next(filter(None, map(squatted, folders)), "")
+
+
+def make(place: Path) -> None:
+    """Make a machine's place, of folders for this user alone. Raises ``NotPrivateError``."""
+    folders = [place, *place.parents][:_LEVELS]
+    if why := open_to_others(folders[-1].parent):
+        raise NotPrivateError(why)
+    for folder in reversed(folders):
+        own_folder(folder)
+
+
+def forget(place: Path) -> None:
+    """Remove the folder that the last place of a cluster's name was in."""
+    if "@" in place.parent.name:
+        with contextlib.suppress(OSError):  # there are others
+            place.parent.rmdir()
+
+
+def main() -> None:
+    """Make the place that standard input tells of, and write the files that are to lie there."""
+    told = json.load(sys.stdin)
+    place = Path(told["folder"])
+    try:
+        make(place)
+        for name, text in told["files"].items():
+            write(place / name, text)
+    except OSError as error:
+        sys.exit(f"The machine has no place: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The processes of this computer, as Linux tells of them."""
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+TICK: Final = 0.02
+
+
+def descendants(ancestor: int) -> list[int]:
+    """List the processes below one."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, frontier = [], [ancestor]
+    while frontier:
+        below = children.get(frontier.pop(), [])
+        found += below
+        frontier += below
+    return found
+
+
+def birth_of(pid: int) -> str | None:
+    """Tell when a process was born, in ticks since the machine was; with its id that names it for good.
+
+    ``None`` for one that is gone, or a zombie.
+    """
+    fields = _stat(pid)
+    return None if not fields or fields[0] == "Z" else fields[19]
+
+
+def wait_until_gone(pids: Sequence[int], seconds: float) -> None:
+    """Wait until processes have ended, but not for ever."""
+    deadline = time.monotonic() + seconds
+    while any(birth_of(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(TICK)
+
+
+def send_signal(pid: int, number: int) -> None:
+    """Send a process a signal, unless it is gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def resident(pid: int) -> int:
+    """Tell how many bytes of memory a process holds."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def name_of(pid: int) -> str:
+    """Tell what a process calls itself."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _stat(pid: int) -> list[str]:
+    """Read what Linux says of a process: its state first, then its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

@@ -1,0 +1,104 @@
+"""Folders and files for this user alone, whatever the umask says: made so, found so, or refused in words.
+
+It needs nothing but Python's standard library: hosts run it too.
+"""
+
+import contextlib
+import os
+import pwd
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+LONGEST_SOCKET: Final = 103
+"""How many bytes the path of a socket may have, on Linux and on a Mac."""
+
+_FOLDER: Final = 0o700
+_FILE: Final = 0o600
+_OTHERS: Final = 0o077
+_OTHERS_MAY_WRITE: Final = 0o022
+
+
+class NotPrivateError(OSError):
+    """Something lies, or may be put by others, where this user's own was to lie."""
+
+
+def own_folder(path: Path) -> Path:
+    """Make a folder for this user alone, in one that is there; one of this user's that is there is made so.
+
+    Raises ``NotPrivateError`` for what somebody else has put there, and for a link.
+    """
+    try:
+        path.mkdir(mode=_FOLDER)
+    except FileExistsError:
+        if why := squatted(path):
+            raise NotPrivateError(why) from None
+    if stat.S_IMODE(path.lstat().st_mode) != _FOLDER:
+        path.chmod(_FOLDER)
+    return path
+
+
+def squatted(path: Path) -> str:
+    """Say why what lies there cannot be a folder of this user's own; empty where it can, or where nothing lies."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return ""
+    if stat.S_ISLNK(found.st_mode):
+        what = "is a link"
+    elif not stat.S_ISDIR(found.st_mode):
+        what = "is no folder"
+    elif found.st_uid != os.geteuid():
+        what = f"belongs to {_name_of(found.st_uid)}"
+    else:
+        return ""
+    return f"{str(path)!r} {what}, and must be a folder of {_name_of(os.geteuid())}'s alone. Move it away"
+
+
+def open_to_others(folder: Path) -> str:
+    """Say why others could replace what lies in a folder; empty where they cannot."""
+    mode = folder.stat().st_mode
+    if not mode & _OTHERS_MAY_WRITE or mode & stat.S_ISVTX:
+        return ""
+    return (
+        f"others may write {str(folder)!r}, so they could replace what muster keeps in it. Type there: chmod go-w"
+        f" {folder}, or chmod +t {folder} where they must write"
+    )
+
+
+def new_folder(below: int) -> Path:
+    """Make a folder under a name of chance, where a path of ``below`` bytes more can still name a socket.
+
+    Raises ``NotPrivateError`` where others could replace it.
+    """
+    prefix, drawn = "muster-", 8
+    is_short = len(os.fsencode(tempfile.gettempdir())) + len(prefix) + drawn + 2 + below <= LONGEST_SOCKET
+    place = Path(tempfile.gettempdir() if is_short else "/tmp")  # noqa: S108 (a name of chance, and nobody else's)
+    if why := open_to_others(place):
+        raise NotPrivateError(why)
+    return own_folder(Path(tempfile.mkdtemp(prefix=prefix, dir=place)))
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open a file for this user alone; one that was there with a wider mode is made so."""
+    opened = os.open(path, flags | os.O_NOFOLLOW, _FILE)
+    if stat.S_IMODE(os.fstat(opened).st_mode) & _OTHERS:
+        with contextlib.suppress(OSError):  # a file system that has no modes
+            os.fchmod(opened, _FILE)
+    return opened
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file, for this user alone, that appears complete or not at all."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with os.fdopen(open_file(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
+        file.write(text)
+    unfinished.replace(path)
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
