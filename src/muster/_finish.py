@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from muster._formats._sources import format_of, is_within
+from muster._formats._sources import format_of
 from muster._formats.compression import WRITTEN
 from muster._formats.volumes import Seal, SealParquet, ShareSchema, header
 from muster._grown import OFFSETS, Grown, follow
@@ -34,8 +34,7 @@ class Finish:
     """
 
     def __init__(self, work: Work, options: Options, inputs: Inputs) -> None:
-        """Find out the format. Raises ``UsageError`` when nothing tells it, or an input lies where the run writes."""
-        _check_apart(work, inputs)
+        """Find out the format. Raises ``UsageError`` when nothing tells it."""
         self._work = work
         self._inputs = inputs
         if work.is_folder:
@@ -194,10 +193,11 @@ class Finish:
         first, head = self._header(columns), self._header(columns) if work.is_folder else b""
         suffix = f".{self.format}{_SUFFIX.get(self._codec, '')}"
         target = work.output.rstrip("/") if work.staging else str(work.sealed)
-        names = [f"{target}/part-{at:05d}{suffix}" for at in range(len(pieces))]
+        names = [f"{target}/{name}" for name in work.names(suffix, parts=len(pieces))]
+        sums = [tuple((o.output.bytes, o.output.crc) for o in group if o.output) for group in volumes]
         seals = [
-            Seal(piece, name, self.format, self._codec, head if at else first, schema)
-            for at, (piece, name) in enumerate(zip(pieces, names, strict=True))
+            Seal(piece, name, self.format, self._codec, head if at else first, schema, own_sums)
+            for at, (piece, name, own_sums) in enumerate(zip(pieces, names, sums, strict=True))
         ]
         sealed = ask(seals)
         if not work.is_folder:
@@ -218,18 +218,6 @@ def _columns_of(outcomes: Iterable[Outcome]) -> tuple[str, ...] | None:
     """Name the columns of the output; ``None`` if no result had any."""
     schemas = [outcome.schema for outcome in outcomes if outcome.schema is not None]
     return united(schemas).columns if schemas else None
-
-
-def _check_apart(work: Work, inputs: Inputs) -> None:
-    """Raise ``UsageError`` where an input is what the run replaces or removes."""
-    for source in inputs.sources:
-        if is_within(source.path, work.output):
-            raise UsageError(f"{work.output!r} is both input and output. Choose another output.")
-        if is_within(source.path, work.rejects) or is_within(source.path, f"{work.folder}/"):
-            raise UsageError(
-                f"{source.name!r} is an input, and lies where a run to {work.output!r} keeps its bad rows or its work,"
-                " so it would be lost. Choose another output, or move the input."
-            )
 
 
 def check_every_row_is_settled(parts: Iterable[Part], *, done: int) -> None:

@@ -160,7 +160,7 @@ def _as_schema(fields: list[list[Any]] | None) -> Schema | None:
 
 
 def _piece_as_fields(piece: Piece | None) -> Event:
-    return {name: value for name, value in asdict(piece).items() if value is not None} if piece else {}
+    return {name: value for name, value in asdict(piece).items() if value not in (None, "")} if piece else {}
 
 
 def _as_piece(fields: Event | None) -> Piece | None:

@@ -189,6 +189,8 @@ class Piece:
     crc: int
     rows: int
     place: Place | None = None
+    stamp: str = ""
+    """What the store says of the content, where a worker put it into one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from muster import _objects
+from muster._identity import local, written
 from muster._model import Outcome, Piece, Place
-from muster._urls import check_writable, delete, is_remote, list_folder, sizes, upload, versions
+from muster._owners import Owner, read_mark
+from muster._rejects import BEGINNING_BYTES, check_rejects
+from muster._shelf import MANIFEST, Shelf, check_is_ours, named_in
+from muster._urls import is_remote, versions
 from muster.errors import EngineError, OutputBusyError, UsageError
 
-MANIFEST: Final = "_manifest.json"
 _SPOOL: Final = "spool"
 _BEGINNING_BYTES: Final = 1 << 20
+_OURS: Final = ("journal.jsonl", "parts", _SPOOL, "sealed", "replaced", "complete", "rejects.jsonl", "grown-")
+"""How names begin of what a run has in its folder, beside the lock; all else is the user's own."""
 
 
 class Work:
@@ -29,33 +35,56 @@ class Work:
 
     def __init__(self, output: str, *, home: Path) -> None:
         """Name the places; nothing is made yet."""
-        self.output = output
+        self.output = output = local(output)
         self.is_remote = is_remote(output)
         self.is_folder = output.endswith("/")
         plain = output.rstrip("/")
-        digest = hashlib.sha256(os.fsencode(output)).hexdigest()[:16]
         # Through a symbolic link to the file that it names, as every other program would write.
         self._path = Path(os.path.realpath(plain))
-        self.folder = home / "work" / digest if self.is_remote else Path(f"{self._path}.muster")
+        self.home = home
+        digest = hashlib.sha256(os.fsencode(written(output))).hexdigest()[:16] if self.is_remote else ""
+        self.folder = home / "work" / digest if digest else Path(f"{self._path}.muster")
         self.rejects = plain + ".rejects.jsonl"
         self.journal = self.folder / "journal.jsonl"
         self.parts = self.folder / "parts"
         self.spool = self.folder / _SPOOL
         self.sealed = self.folder / "sealed"
-        self._shelf = f"{plain}.muster" if self.is_remote and self.is_folder else ""
+        self.shelf = Shelf(output, rejects=self.rejects, home=home) if self.is_remote else None
         self.staging = ""
         """The URL of a folder where workers put rows themselves; empty where rows come to ``parts``."""
+        self._is_staged = False
+        self._has_published = False
         self._lock_path = self.folder / "lock"
         self._lock: int | None = None
-        self._staged: dict[str, int] | None = None
+        self._staged: dict[str, _objects.Found] | None = None
 
     def take(self) -> None:
         """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held."""
         self._check()
         while self._lock is None:
             self._lock = self._try_to_lock()
+        try:
+            if self.shelf is not None:
+                self.shelf.take()
+        except BaseException:
+            self._let_go()
+            raise
         for folder in (self.parts, self.spool, self.sealed):
             folder.mkdir(exist_ok=True)
+
+    @property
+    def kept_places(self) -> tuple[str, ...]:
+        """Name where the run keeps bad rows and its work."""
+        plain = self.output.rstrip("/")
+        return (self.rejects, str(self.folder), *((f"{plain}.muster",) if self.shelf is not None else ()))
+
+    def begin(self, run: str) -> None:
+        """Know which run it is that works here."""
+        if self.shelf is not None:
+            self.shelf.begin(run)
+            if self._is_staged:
+                self.shelf.mark()
+                self.staging = self.shelf.staging
 
     def _try_to_lock(self) -> int | None:
         """Lock the folder; ``None`` when another muster has removed it, at its own end, while this one opened it."""
@@ -75,13 +104,16 @@ class Work:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            holder = read_mark(os.pread(lock, _BEGINNING_BYTES, 0), "lock")
             os.close(lock)
             raise OutputBusyError(
-                f"Another muster process is writing {self.output!r}. Two runs cannot share an output."
-                " Wait for it, stop it, or choose another output."
+                f"Another muster process is writing {self.output!r}{f': {holder[0]}' if holder else ''}."
+                " Two runs cannot share an output. Wait for it, stop it, or choose another output."
             ) from error
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(self._lock_path.stat(), os.fstat(lock)):
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, Owner.me(self.home).as_mark("lock"), 0)
                 return lock
         os.close(lock)
         return None
@@ -99,9 +131,6 @@ class Work:
 
     def _check(self) -> None:
         if self.is_remote:
-            if self.is_folder:
-                self._check_is_ours(list_folder(self.output))
-            check_writable(self.output)
             return
         output = self._path
         if not output.absolute().parent.is_dir():
@@ -117,22 +146,21 @@ class Work:
                 f"{self.rejects!r} is no file, and bad rows go to a file of that name. Choose another output, or"
                 " rename what is there."
             )
+        self._check_rejects()
         if self.is_folder and output.exists():
-            self._check_is_ours([path.name for path in output.iterdir()])
-
-    def _check_is_ours(self, names: Sequence[str]) -> None:
-        if names and MANIFEST not in names:
-            raise UsageError(
-                f"{self.output!r} holds files that muster did not write (there is no {MANIFEST}), and a run replaces"
-                " the folder as a whole. Choose another, or empty it."
-            )
+            check_is_ours(self.output, _names(output), named=_named(output))
 
     def stage(self) -> None:
         """Have workers write for themselves: their rows need not come here to be put into a remote folder."""
-        self.staging = self._shelf
+        self._is_staged = self.shelf is not None and self.is_folder
 
     def release(self) -> None:
         """Let others work on the output."""
+        if self.shelf is not None:
+            self.shelf.lock.release()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -161,17 +189,17 @@ class Work:
             grown.unlink()
         shutil.rmtree(self.parts)
         self.parts.mkdir()
-        self._clear_staging()
-
-    def _clear_staging(self) -> None:
-        if self._shelf:
-            delete(self._shelf, sorted(sizes(self._shelf)))
+        if self.shelf is not None:
+            self.shelf.clear()
+            if self.staging:
+                self.shelf.mark()
 
     def remove(self) -> None:
         """Remove the folder of a finished run, its lock last: then nobody has taken it in the meantime."""
         with contextlib.suppress(OSError, EngineError):
-            self._clear_staging()
-            for path in [path for path in self.folder.iterdir() if path != self._lock_path]:
+            if self.shelf is not None:
+                self.shelf.clear(everyones=self._has_published)
+            for path in [path for path in self.folder.iterdir() if path.name.startswith(_OURS)]:
                 _remove(path)
             self._lock_path.unlink()
             self.folder.rmdir()
@@ -184,12 +212,21 @@ class Work:
         """Tell whether the pieces of an outcome are still what was written: a power cut may have lost them."""
         pieces = [piece for piece in (outcome.output, outcome.rejects) if piece is not None]
         if self.staging and outcome.output is not None:
-            if self._staged is None:
-                self._staged = sizes(self.staging)
-            if self._staged.get(outcome.output.name) != outcome.output.bytes:
+            if not self._is_intact_there(outcome.output):
                 return False
             pieces.remove(outcome.output)
         return all(self._is_intact(piece, self.place_of(piece, moved)) for piece in pieces)
+
+    def _is_intact_there(self, piece: Piece) -> bool:
+        """Tell by what the store says of a content; where it says nothing, by the content itself."""
+        if self._staged is None:
+            self._staged = _objects.find(self.staging)
+        there = self._staged.get(piece.name)
+        if there is None or there.size != piece.bytes:
+            return False
+        if piece.stamp and there.stamp:
+            return piece.stamp == there.stamp
+        return zlib.crc32(_objects.read(f"{self.staging}/{piece.name}") or b"") == piece.crc
 
     def _is_intact(self, piece: Piece, place: Place) -> bool:
         try:
@@ -226,22 +263,30 @@ class Work:
     def holds_rows(self) -> bool:
         """Tell whether rows stand where the output goes; of what is not text, whether anything does."""
         try:
-            if self.is_remote:
-                return any(size for _, size, _ in versions(self.output))
+            if self.shelf is not None:
+                return self.shelf.holds_rows()
             if self._path.is_dir():
                 parts = json.loads((self._path / MANIFEST).read_bytes())["parts"]
                 return any(part["rows"] for part in parts)
             with self._path.open("rb") as file:
                 beginning = file.read(_BEGINNING_BYTES)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EngineError):
             return False
         has_header = not {".csv", ".tsv"}.isdisjoint(self._path.suffixes[-1:])
         return beginning.count(b"\n") > 1 if has_header else bool(beginning)
+
+    def names(self, suffix: str, *, parts: int) -> list[str]:
+        """Name the parts of the output, before any is written."""
+        if self.shelf is not None and self.is_folder:
+            return self.shelf.announce(suffix, parts=parts)
+        return [f"part-{at:05d}{suffix}" for at in range(parts)]
 
     def publish(
         self, rejects: Iterable[Piece], *, complete: str = "complete", files: Sequence[Mapping[str, Any]] = ()
     ) -> None:
         """Make rejects and output visible, the output last; each is complete on the disk before its name is."""
+        if self.shelf is not None and not self.is_folder:
+            self.shelf.announce()
         self._publish_rejects([self.parts / piece.name for piece in rejects])
         if self.is_folder:
             (self.sealed / MANIFEST).write_text(json.dumps({"parts": list(files)}, indent=2) + "\n")
@@ -251,50 +296,77 @@ class Work:
             self._publish_folder(files)
         else:
             _sync(self.folder / complete)
-            self._publish_file(self.folder / complete, self.output if self.is_remote else str(self._path))
+            if self.shelf is not None:
+                self.shelf.publish_file(self.folder / complete)
+            else:
+                _publish_file(self.folder / complete, str(self._path))
+        self._has_published = True
 
     def _publish_rejects(self, pieces: list[Path]) -> None:
-        if not pieces:
-            if not self.is_remote:
-                Path(self.rejects).unlink(missing_ok=True)
-            return
         gathered = self.unused("rejects.jsonl")
-        with gathered.open("wb") as output:
-            for piece in pieces:
-                with piece.open("rb") as rows:
-                    shutil.copyfileobj(rows, output)
-        _sync(gathered)
-        self._publish_file(gathered, self.rejects)
-
-    def _publish_file(self, path: Path, name: str) -> None:
-        if self.is_remote:
-            upload(path, name)
+        if pieces:
+            with gathered.open("wb") as output:
+                for piece in pieces:
+                    with piece.open("rb") as rows:
+                        shutil.copyfileobj(rows, output)
+            _sync(gathered)
+        if self.shelf is not None:
+            self.shelf.publish_rejects(gathered if pieces else None)
             return
-        # By a second name: all is still in the work folder should muster die before it has said that it is done.
-        second = path.with_name(path.name + ".published")
-        second.unlink(missing_ok=True)
-        try:
-            second.hardlink_to(path)
-        except OSError:  # a file system without hard links
-            second = path
-        second.replace(name)
-        _sync(Path(name).absolute().parent)
+        self._check_rejects()
+        if pieces:
+            _publish_file(gathered, self.rejects)
+        else:
+            Path(self.rejects).unlink(missing_ok=True)
+
+    def _check_rejects(self) -> None:
+        if Path(self.rejects).exists():
+            with Path(self.rejects).open("rb") as file:
+                check_rejects(self.rejects, file.read(BEGINNING_BYTES))
 
     def _publish_folder(self, files: Sequence[Mapping[str, Any]]) -> None:
-        if self.is_remote:
-            found = sorted(self.sealed.iterdir(), key=lambda path: path.name == MANIFEST)
-            for path in found:
-                upload(path, self.output + path.name)
-            written = {path.name for path in found} | {file["name"] for file in files}
-            delete(self.output, sorted(set(list_folder(self.output)) - written))
+        if self.shelf is not None:
+            self.shelf.publish_folder(self.sealed, files)
             return
-        output = self._path
+        output, replaced = self._path, self.folder / "replaced"
         if output.exists():
-            replaced = self.folder / "replaced"
+            _carry(replaced, output)  # what a run left that died here
             _remove(replaced)
             output.replace(replaced)
         self.sealed.replace(output)
         _sync(output.absolute().parent)
+        _carry(replaced, output)
+
+
+def _publish_file(path: Path, name: str) -> None:
+    # By a second name: all is still in the work folder should muster die before it has said that it is done.
+    second = path.with_name(path.name + ".published")
+    second.unlink(missing_ok=True)
+    try:
+        second.hardlink_to(path)
+    except OSError:  # a file system without hard links
+        second = path
+    second.replace(name)
+    _sync(Path(name).absolute().parent)
+
+
+def _carry(before: Path, output: Path) -> None:
+    """Take the user's own files from a folder of which the output took the place."""
+    named = {MANIFEST, *_named(before)}
+    for name in _names(before):
+        if name not in named and not (output / name).exists():
+            (before / name).replace(output / name)
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
+def _named(folder: Path) -> set[str]:
+    """Name the files that a folder's manifest speaks of."""
+    with contextlib.suppress(OSError):
+        return named_in((folder / MANIFEST).read_bytes())
+    return set()
 
 
 def _remove(path: Path) -> None:

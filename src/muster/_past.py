@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from muster._dialect import Dialect, Reading
 from muster._grown import follow
+from muster._identity import local, spelled
 from muster._journal import Event, as_outcome, replay
 from muster._model import Column, DataFile, Job, Outcome, Part, Place, Regrown, Result, Source
 from muster._urls import is_remote
@@ -168,6 +169,7 @@ def _as_journaled(noun: Dialect | Reading) -> Any:  # noqa: ANN401 (JSON)
 
 def _normal(path: str) -> str:
     """Write a path in one way; a relative one stays so, for a folder may be moved with the run in it."""
+    path = spelled(local(path))
     return path if is_remote(path) else os.path.normpath(path) + ("/" if path.endswith("/") else "")
 
 

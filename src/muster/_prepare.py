@@ -74,6 +74,7 @@ class Preparation:
             self._inputs.spool = self._work.spool_apart()
             past = Past()
         self.run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
+        self._work.begin(self.run_id)
         if not past.kept and not past.finished:
             if not self._given_up:
                 self._work.clear()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster import _actions
 from muster._allowance import Allowance
+from muster._apart import check_apart
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
 from muster._calls import Calls
 from muster._desk import Desk, as_muster_error
@@ -94,6 +95,7 @@ class _Runner:
         )
         self._workers = workers_for(self._sources, chosen=job.options.workers)
         self.work = Work(job.output, home=home())
+        check_apart(self.work, sources=self._sources, given=job.inputs)
         self._inputs = Inputs(self._sources, job.options, self.work.spool, notes=notes)
         self._finish = Finish(self.work, job.options, self._inputs)
         self._past = Past()

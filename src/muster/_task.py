@@ -20,9 +20,9 @@ from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
 from muster._model import Briefing, Column, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
+from muster._objects import put
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
-from muster._urls import put
 from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
 from muster._user_code.targets import Loaded
@@ -286,8 +286,8 @@ class _Work:
             crc = zlib.crc32(text, crc)
         size = sum(map(len, texts))
         if kind == "rows" and self.briefing.staging:
-            put(f"{self.briefing.staging}/{path.name}", b"".join(texts))
-            return Piece(path.name, size, crc, rows)
+            stamp = put(f"{self.briefing.staging}/{path.name}", b"".join(texts))
+            return Piece(path.name, size, crc, rows, stamp=stamp)
         grown = self.briefing.grown if kind == "rows" else ""
         place = write_in_turn(Path(grown), self.task, texts) if grown else None
         if place is None:

@@ -5,12 +5,14 @@ import gzip
 import hashlib
 import io
 import shutil
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from muster._temporary import temporary
 from muster._urls import get, is_remote, upload
+from muster.errors import EngineError
 
 from ._labels import header_rows
 
@@ -31,6 +33,8 @@ class Seal(NamedTuple):
     header: bytes = b""
     schema: bytes = b""
     """That of all Parquet files of the output, as Arrow writes it."""
+    sums: tuple[tuple[int, int], ...] = ()
+    """The size and the CRC-32 of each piece, which one that is fetched must have."""
 
     def answer(self) -> tuple[int, str]:
         """Write it; tell its size in bytes and its SHA-256."""
@@ -59,8 +63,14 @@ class Seal(NamedTuple):
         """Fetch the pieces, make the file here, and put it in its place, where it appears whole."""
         with temporary() as folder:
             paths = tuple(f"{folder}/{at}" for at, _ in enumerate(self.pieces))
-            for path, url in zip(paths, self.pieces, strict=True):
-                Path(path).write_bytes(get(url))
+            for path, url, (size, crc) in zip(paths, self.pieces, self.sums, strict=True):
+                data = get(url)
+                if (len(data), zlib.crc32(data)) != (size, crc):
+                    raise EngineError(
+                        f"{url!r} is not what a worker of this run has put there. Nothing was replaced. Type the same"
+                        " command again: what is damaged is done anew."
+                    )
+                Path(path).write_bytes(data)
             found = self._replace(pieces=paths, output=f"{folder}/whole").answer()
             upload(Path(folder, "whole"), self.output)
         return found

@@ -1,0 +1,172 @@
+"""What place a path or a URL names: one place has one identity, however it is spelled.
+
+Where a store takes two names for two places and a person would not, as ``a//b`` and ``a/b`` in a bucket, they count as
+one: it is to tell what must not be overwritten.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from muster._urls import is_remote
+
+Identity = tuple[object, ...]
+"""A store, and where in it: the device, the file's number there, and names below it that are not there yet; or the
+kind of store and the names of the place in it."""
+
+_HERE: Final = ("file://", "local://")
+_WEB: Final = {"http", "https"}
+_PORTS: Final = {"http": 80, "https": 443}
+_OF_AMAZON: Final = re.compile(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com")
+_OF_GOOGLE: Final = re.compile(r"(?:(.+)\.)?storage\.googleapis\.com")
+_VERSION: Final = re.compile(r"\?versionId=.*|#\d+$")
+
+
+def local(path: str) -> str:
+    """Write a ``file://`` URL as the path that it is; leave all else."""
+    for beginning in _HERE:
+        if path.lower().startswith(beginning):
+            return os.path.expanduser(path[len(beginning) :])  # noqa: PTH111 (a trailing slash counts)
+    return path
+
+
+def identity(path: str) -> Identity:
+    """Tell what place it is."""
+    path = local(path)
+    return _of_url(path) if is_remote(path) else _of_path(Path(os.path.realpath(path)))
+
+
+def is_same(one: str, other: str) -> bool:
+    """Tell whether both name one place."""
+    return identity(one) == identity(other)
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Tell whether it is that place, or lies in it, be it there yet or not."""
+    path, folder = local(path), local(folder)
+    if is_remote(path) != is_remote(folder):
+        return False
+    return identity(folder) in set(upwards(path))
+
+
+def written(path: str) -> str:
+    """Write the identity of a URL as text: the same for each spelling of it, wherever the store is the same."""
+    kind, *names = map(str, _of_url(path))
+    return f"{kind}://{'/'.join(names)}"
+
+
+def spelled(path: str) -> str:
+    """Spell a URL in one way, for whoever reads it; a path as it is."""
+    if not is_remote(path) or path.lower().startswith(("http://", "https://")) or "::" in path:
+        return path
+    kind, *names = map(str, _of_url(path))
+    return f"{kind.partition('@')[0]}://{'/'.join(names)}" + ("/" if path.endswith("/") else "")
+
+
+def upwards(path: str) -> Iterator[Identity]:
+    """Yield the identities of a place and of all that it lies in."""
+    path = local(path)
+    if is_remote(path):
+        whole = _of_url(path)
+        yield from (whole[:length] for length in range(len(whole), 0, -1))
+        return
+    resolved = Path(os.path.realpath(path))
+    yield from map(_of_path, (resolved, *resolved.parents))
+
+
+def _of_path(resolved: Path) -> Identity:
+    """Take what the file system says a file is: then a hard link, and another case where case is ignored, are it."""
+    missing: list[str] = []
+    while True:
+        try:
+            status = os.stat(resolved)  # noqa: PTH116 (a name may hold what pathlib takes for a pattern elsewhere)
+        except (OSError, ValueError):
+            if resolved == resolved.parent:
+                return ("", *reversed(missing))
+            missing.append(resolved.name)
+            resolved = resolved.parent
+            continue
+        fold = str.casefold if missing and _ignores_case(resolved) else str
+        return (status.st_dev, status.st_ino, *map(fold, reversed(missing)))
+
+
+def _ignores_case(folder: Path) -> bool:
+    """Tell whether a file system takes names in another case for the same, as far as a folder's own name shows it."""
+    while folder.name.swapcase() == folder.name:
+        if folder == folder.parent:
+            return False
+        folder = folder.parent
+    try:
+        return folder.samefile(folder.with_name(folder.name.swapcase()))
+    except OSError:
+        return False
+
+
+def _of_url(url: str) -> Identity:
+    url = url.rpartition("::")[2]  # of a chain, the place that holds the bytes
+    protocol, _, rest = url.partition("://")
+    if protocol.lower() in _WEB:
+        return _of_web(url)
+    kind, path = _as_fsspec_reads(protocol.lower(), rest)
+    if kind == "abfs":  # container@account.dfs.core.windows.net/path
+        container, _, below = path.partition("/")
+        path = f"{container.partition('@')[0]}/{below}"
+    return _kind(kind), *_names(_VERSION.sub("", path))
+
+
+def _as_fsspec_reads(protocol: str, rest: str) -> tuple[str, str]:
+    """Name a protocol by the first of its names, as ``s3`` for ``s3a``; a path as its file system does."""
+    try:
+        from fsspec.registry import get_filesystem_class  # noqa: PLC0415 (local files need no fsspec)
+
+        files = get_filesystem_class(protocol)
+    except (ImportError, ValueError):
+        return "s3" if protocol in {"s3a", "s3n"} else protocol, rest
+    kind = files.protocol if isinstance(files.protocol, str) else files.protocol[0]
+    return kind, str(files._strip_protocol(f"{protocol}://{rest}"))  # noqa: SLF001 (fsspec's own way to read a URL)
+
+
+def _kind(kind: str) -> str:
+    """Tell one store from another of its kind: buckets of two servers may have one name."""
+    server = _s3_server() if kind == "s3" else ""
+    return f"{kind}@{server}" if server else kind
+
+
+def _s3_server() -> str:
+    server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    return _server(server) if server else ""
+
+
+def _server(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        port = 0
+    return f"{(parts.hostname or '').lower()}:{port}"
+
+
+def _of_web(url: str) -> Identity:
+    """Take a web address for the object of a bucket that it names, where it does."""
+    parts, names = urlsplit(url), _names(unquote(urlsplit(url).path))
+    host = (parts.hostname or "").lower()
+    for kind, pattern in (("s3", _OF_AMAZON), ("gs", _OF_GOOGLE)):
+        if found := pattern.fullmatch(host):
+            return _kind(kind), *((found[1],) if found[1] else ()), *names
+    server = _server(url)
+    if server == _s3_server():
+        return _kind("s3"), *names
+    return f"web@{server}", *names, *((f"?{parts.query}",) if parts.query else ())
+
+
+def _names(path: str) -> tuple[str, ...]:
+    names: list[str] = []
+    for name in path.split("/"):
+        if name == "..":
+            del names[-1:]
+        elif name not in {"", "."}:
+            names.append(name)
+    return tuple(names)

@@ -1,0 +1,186 @@
+"""Objects of a store: what lies there, and how it is written, replaced and deleted."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+from muster._urls import filesystem, stamp_of, unreachable
+
+_CLOCKS: Final = ("LastModified", "last_modified", "updated", "modified", "created", "mtime")
+_AT_ONCE: Final = 500
+_NOT_MET: Final = ("PreconditionFailed", "ConditionalRequestConflict", "pre-condition", "precondition")
+
+
+T = TypeVar("T")
+
+
+class Found(NamedTuple):
+    """An object: its size in bytes, what tells its content from the next, and when it was written.
+
+    That is in seconds by the clock of the store, which is one for all who use it; ``None`` where it does not say.
+    """
+
+    size: int
+    stamp: str
+    written: float | None
+
+
+def find(url: str) -> dict[str, Found]:
+    """List all objects below a folder, by their names from it."""
+    files, path = filesystem(url)
+    root = path.rstrip("/") + "/"
+
+    def ask() -> dict[str, Found]:
+        files.invalidate_cache()
+        listed: Mapping[str, Mapping[str, Any]] = files.find(root.rstrip("/"), detail=True)
+        return {
+            name.removeprefix(root): Found(int(info["size"] or 0), stamp_of(info), _written(info))
+            for name, info in listed.items()
+            if name.startswith(root) and not name.endswith("/") and info["type"] == "file"
+        }
+
+    return _asked(url, ask, missing={})
+
+
+def kind_at(url: str) -> str:
+    """Tell what lies at a place: ``file``, ``directory``, or nothing."""
+    files, path = filesystem(url)
+
+    def ask() -> str:
+        files.invalidate_cache()
+        return str(files.info(path.rstrip("/"))["type"])
+
+    return _asked(url, ask, missing="")
+
+
+def read(url: str) -> bytes | None:
+    """Read an object; ``None`` where there is none."""
+    files, path = filesystem(url)
+
+    def ask() -> bytes | None:
+        return bytes(files.cat_file(path))
+
+    return _asked(url, ask, missing=None)
+
+
+def beginning(url: str, size: int) -> bytes:
+    """Read the first bytes of an object; none where there is no object."""
+    files, path = filesystem(url)
+
+    def ask() -> bytes:
+        files.invalidate_cache()
+        info = files.info(path)  # for an empty one, a server refuses a range of bytes
+        return bytes(files.cat_file(path, start=0, end=size)) if info["type"] == "file" and info["size"] else b""
+
+    return _asked(url, ask, missing=b"")
+
+
+def put(url: str, data: bytes) -> str:
+    """Write an object, which appears whole; tell the stamp of what was written."""
+    files, path = filesystem(url)
+
+    def tell() -> str:
+        answer = files.pipe_file(path, data)
+        return stamp_of(answer if isinstance(answer, Mapping) and answer.get("ETag") else files.info(path))
+
+    return _told(url, tell)
+
+
+def put_if(url: str, data: bytes, *, before: str | None) -> bool:
+    """Write an object if it is still what it was: of that stamp, or not there for ``None``; tell whether it was.
+
+    Where the store cannot promise that, it is written in any case.
+    """
+    files, path = filesystem(url)
+    condition: dict[str, str] = {}
+    if "s3" in files.protocol:
+        condition = {"mode": "create"} if before is None else {"IfMatch": before}
+    try:
+        files.pipe_file(path, data, **condition)
+    except FileExistsError:
+        return False
+    except Exception as error:
+        if not condition:
+            raise unreachable(url, error) from error
+        if any(sign in f"{error!r} {error.__cause__!r}" for sign in _NOT_MET):
+            return False
+        put(url, data)  # a server that does not know conditions
+    return True
+
+
+def delete(url: str, names: Iterable[str]) -> None:
+    """Delete objects of a folder, by their names from it; what is gone already is no error."""
+    files, path = filesystem(url)
+    paths = [f"{path.rstrip('/')}/{name}" for name in names]
+    if len(paths) > 1 and hasattr(files, "call_s3"):
+        for at in range(0, len(paths), _AT_ONCE):
+            _delete_together(files, url, paths[at : at + _AT_ONCE])
+        files.invalidate_cache()
+        return
+    for one in paths:
+        _asked(url, partial(files.rm_file, one), missing=None)
+
+
+def _delete_together(files: Any, url: str, paths: Sequence[str]) -> None:  # noqa: ANN401 (fsspec has no types)
+    bucket = files.split_path(paths[0])[0]
+    asked = {"Objects": [{"Key": files.split_path(path)[1]} for path in paths], "Quiet": True}
+    answer = _told(url, lambda: files.call_s3("delete_objects", Bucket=bucket, Delete=asked))
+    if failed := answer.get("Errors"):
+        raise unreachable(url, OSError(f"{len(failed)} objects could not be deleted: {failed[0].get('Message')}"))
+
+
+def uploads(urls: Sequence[str]) -> list[tuple[str, str]]:
+    """List the uploads in parts that were begun below these places and not ended: the key and the id of each.
+
+    None where the store has no such thing, or does not let them be listed.
+    """
+    found = []
+    for url in urls:
+        files, path = filesystem(url)
+        if not hasattr(files, "call_s3"):
+            continue
+        bucket, key, _ = files.split_path(path)
+        try:
+            listed = files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+        except Exception:  # noqa: BLE001, S112 (who may write may not always list these)
+            continue
+        found += [(one["Key"], one["UploadId"]) for one in listed.get("Uploads") or ()]
+    return found
+
+
+def abort(url: str, key: str, upload: str) -> None:
+    """Give up an upload in parts, so that nobody pays for what it has brought."""
+    files, path = filesystem(url)
+    bucket, *_ = files.split_path(path)
+    _asked(url, lambda: files.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload), missing=None)
+
+
+def _asked(url: str, ask: Callable[[], T], *, missing: T) -> T:
+    """Ask a store; ``missing`` is the answer where there is no such object. Raises ``EngineError``."""
+    try:
+        return ask()
+    except FileNotFoundError:
+        return missing
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def _told(url: str, tell: Callable[[], T]) -> T:
+    """Have a store do something. Raises ``EngineError``."""
+    try:
+        return tell()
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def _written(info: Mapping[str, Any]) -> float | None:
+    said = next((info[clock] for clock in _CLOCKS if info.get(clock)), None)
+    if isinstance(said, str):
+        try:
+            said = datetime.fromisoformat(said)
+        except ValueError:
+            return None
+    if isinstance(said, datetime):
+        return said.timestamp()
+    return float(said) if isinstance(said, int | float) else None

@@ -1,0 +1,83 @@
+"""Whose something is that lies where others may write: a mark says it, and so whether that process may still live."""
+
+import json
+import os
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from muster._history import birth_of
+from muster._words import duration
+
+SECONDS_UNHEARD: Final = 120.0
+"""An owner on another computer counts as dead when it has not renewed its mark for so long."""
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that works on an output, and where it does. There is no secret in it."""
+
+    home: str
+    host: str
+    computer: str
+    """Tells this computer since it was started, and its process ids, from all others; empty where that is unknown."""
+    pid: int
+    born: str | None
+    since: str
+
+    @classmethod
+    def me(cls, home: Path) -> Self:
+        """Describe this process."""
+        pid = os.getpid()
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return cls(str(home.absolute()), socket.gethostname(), _computer(), pid, birth_of(pid), since)
+
+    def __str__(self) -> str:
+        """Say who it is."""
+        return f"process {self.pid} on {self.host!r}, with MUSTER_HOME {self.home!r}, since {self.since}"
+
+    def is_here(self) -> bool:
+        """Tell whether this process can see if that one lives."""
+        return bool(self.computer and self.born) and self.computer == _computer()
+
+    def may_live(self, *, unheard: float) -> bool:
+        """Tell whether it is not surely dead; ``unheard`` is for how many seconds it has said nothing."""
+        return birth_of(self.pid) == self.born if self.is_here() else unheard < SECONDS_UNHEARD
+
+    def until(self, *, unheard: float) -> str:
+        """Say when its mark counts no more if it should be dead."""
+        if self.is_here():
+            return "It lives"
+        left = duration(max(SECONDS_UNHEARD - unheard, 1.0))
+        return f"If that run is dead, and not stopped by a command, its lock ends in {left}"
+
+    def as_mark(self, kind: str, **more: object) -> bytes:
+        """Write a mark of some kind."""
+        return json.dumps({"muster": kind, **asdict(self), **more}, indent=1).encode() + b"\n"
+
+
+def read_mark(data: bytes | None, kind: str) -> tuple[Owner, dict[str, Any]] | None:
+    """Read a mark of that kind, and what else it says; ``None`` for anything else."""
+    try:
+        said = json.loads(data or b"")
+        if said.pop("muster") != kind:
+            return None
+        fields = {name: said.pop(name) for name in Owner.__dataclass_fields__}
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return Owner(**fields), said
+
+
+def _computer() -> str:
+    """Name this computer since it was started, and the set of process ids that this process sees."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        return f"{_BOOT.read_text().strip()} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 (it is no path)
+    except OSError:
+        return ""

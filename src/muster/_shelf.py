@@ -1,0 +1,294 @@
+"""The place of an output in a store: whose objects lie there, and how one output takes the place of another.
+
+Beside the output, below ``OUTPUT.muster/``, lies what is needed until it is complete: the lock, and for each run a
+folder of its own with a mark that says whose it is. In it lie rows that workers have written, and while the run
+publishes, a note of what that may leave: whoever comes after a death can tell its objects from the user's own.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from muster import _objects
+from muster._owners import Owner, read_mark
+from muster._rejects import BEGINNING_BYTES, are_rejects, check_rejects
+from muster._store_lock import BEGINNING, StoreLock
+from muster._urls import filesystem, upload
+from muster.errors import EngineError, OutputBusyError, UsageError
+
+MANIFEST: Final = "_manifest.json"
+PART: Final = re.compile(r"part-\d{5,}(?:-[\w-]+)?\.[\w.]+")
+_MARK: Final = "mark.json"
+_NOTE: Final = "publishing.json"
+_PIECE: Final = re.compile(r"\d+-\d+\.rows")
+_WITH_BUCKETS: Final = {"s3", "gs", "abfs"}
+
+
+class _Note(NamedTuple):
+    """What a run that publishes may leave: objects, and uploads to ``keys`` beside those that were there before."""
+
+    parts: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    uploads: tuple[str, ...] = ()
+
+
+class Shelf:
+    """An output that is a file or a folder in a store, and what a run keeps beside it."""
+
+    def __init__(self, output: str, *, rejects: str, home: Path) -> None:
+        """Name the places; nothing is asked or written yet."""
+        self._output = output
+        self._plain = output.rstrip("/")
+        self._is_folder = output.endswith("/")
+        self._rejects = rejects
+        self._folder = f"{self._plain}.muster"
+        self._home = home
+        self._run = ""
+        self.lock = StoreLock(self._folder, output=output, home=home)
+        self._spent: set[str] = set()
+        """Names of parts that runs had which died while they published."""
+        self._before: _Before | None = None
+
+    def take(self) -> None:
+        """Take the lock, and remove what runs left that died. Raises ``UsageError`` where the place is not ours."""
+        self._check_place()
+        self.lock.take()
+        try:
+            self._tidy()
+            if self._is_folder:
+                self._check_folder()
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def _check_place(self) -> None:
+        files, path = filesystem(self._plain)
+        kinds = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+        if not path.strip("/") or (kinds & _WITH_BUCKETS and "/" not in path.strip("/")):
+            raise UsageError(
+                f"{self._output!r} is a whole bucket, and a run keeps its work beside its output. Name a folder in it."
+            )
+        kind = _objects.kind_at(self._plain)
+        if self._is_folder and kind == "file":
+            raise UsageError(f"{self._output!r} is to be a folder, but is a file. Leave out the / or remove the file.")
+        if not self._is_folder and kind == "directory":
+            raise UsageError(f"{self._output!r} is a folder. For numbered part files type {self._output}/ instead.")
+        check_rejects(self._rejects, _objects.beginning(self._rejects, BEGINNING_BYTES))
+        names = set(_objects.find(self._folder))
+        if names and not any(name.startswith(BEGINNING) or name.endswith(f"/{_MARK}") for name in names):
+            raise UsageError(
+                f"{self._folder!r} holds files that muster did not write, and a run to {self._output!r} works in a"
+                " folder of that name and removes it at its end. Choose another output, or rename the folder."
+            )
+
+    def _check_folder(self) -> None:
+        there = _objects.find(self._plain)
+        manifest = _objects.read(f"{self._plain}/{MANIFEST}") if MANIFEST in there else None
+        check_is_ours(self._output, there, named=named_in(manifest))
+
+    # What a run keeps while it works
+
+    @property
+    def staging(self) -> str:
+        """The URL of this run's own folder, where workers put rows themselves."""
+        return f"{self._folder}/{self._own}"
+
+    @property
+    def _own(self) -> str:
+        home = hashlib.sha256(os.fsencode(self.lock.owner.home)).hexdigest()[:8]
+        return f"{self._run}-{home}"
+
+    def begin(self, run: str) -> None:
+        """Know which run it is; its folder and the names of its parts have its id."""
+        self._run = run
+
+    def mark(self) -> None:
+        """Say whose this run's folder is, before anything else lies in it."""
+        _objects.put(f"{self.staging}/{_MARK}", self.lock.owner.as_mark("run", run=self._run))
+
+    def clear(self, *, everyones: bool = False) -> None:
+        """Remove what runs of this home keep beside the output; at the end of a run, those of others, too.
+
+        Nobody else works on this output: what others kept is of runs that died, and their output has been replaced.
+        Only what muster writes there is deleted, and only from a folder with a mark.
+        """
+        there = _objects.find(self._folder)
+        for folder, owner in self._marked(there).items():
+            if everyones or owner.home == self.lock.owner.home:
+                inside = {name.removeprefix(f"{folder}/") for name in there if name.startswith(f"{folder}/")}
+                ours = sorted(name for name in inside if _PIECE.fullmatch(name) or name == _NOTE)
+                place = f"{self._folder}/{folder}"
+                for key, upload_id in _objects.uploads([f"{place}/"]):
+                    _objects.abort(place, key, upload_id)
+                _objects.delete(place, ours)
+                _objects.delete(place, [_MARK])
+
+    def _marked(self, there: Iterable[str]) -> dict[str, Owner]:
+        """Tell the folders of runs that lie beside the output, with whose they are."""
+        folders = [name.removesuffix(f"/{_MARK}") for name in there if name.endswith(f"/{_MARK}")]
+        marks = {folder: read_mark(_objects.read(f"{self._folder}/{folder}/{_MARK}"), "run") for folder in folders}
+        return {folder: mark[0] for folder, mark in marks.items() if mark is not None}
+
+    def _tidy(self) -> None:
+        """Remove what a run that died while it published has left, of names that its note says and no manifest does."""
+        there = _objects.find(self._folder)
+        for folder in self._marked(there):
+            if f"{folder}/{_NOTE}" not in there:
+                continue
+            note = _as_note(_objects.read(f"{self._folder}/{folder}/{_NOTE}"))
+            self._spent.update(note.parts)
+            self._remove_unnamed(note.parts)
+            self._abort(note)
+            _objects.delete(f"{self._folder}/{folder}", [_NOTE])
+
+    def _remove_unnamed(self, parts: Iterable[str]) -> None:
+        if self._is_folder:
+            kept = {MANIFEST, *named_in(_objects.read(f"{self._plain}/{MANIFEST}"))}
+            ours = {name for name in parts if PART.fullmatch(name)} - kept
+            _objects.delete(self._plain, sorted(ours & set(_objects.find(self._plain))))
+
+    def _abort(self, note: _Note) -> None:
+        for key, upload_id in _objects.uploads([self._plain]):
+            if key in note.keys and upload_id not in note.uploads:
+                _objects.abort(self._plain, key, upload_id)
+
+    # How it is published
+
+    def announce(self, suffix: str = "", *, parts: int = 0) -> list[str]:
+        """Note what is about to be written, before it is; name the parts of a folder.
+
+        Parts that take the place of none have plain names. Others have the run's id in theirs, so that those that
+        the manifest names stay as they are until it names these.
+        """
+        there = _objects.find(self._plain) if self._is_folder else {}
+        manifest = _objects.read(f"{self._plain}/{MANIFEST}") if MANIFEST in there else None
+        old = sorted({name for name in named_in(manifest) if PART.fullmatch(name)} & set(there))
+        tag = self._tag({*there, *self._spent}, suffix)
+        names = [f"part-{at:05d}{tag}{suffix}" for at in range(parts)]
+        written = [f"{self._plain}/{name}" for name in (*names, MANIFEST)] if self._is_folder else [self._plain]
+        keys = tuple(map(_key, [*written, self._rejects]))
+        pending = tuple(upload_id for key, upload_id in _objects.uploads([self._plain]) if key in keys)
+        note = _Note((*names, *old), keys, pending)
+        self._before = _Before(there[MANIFEST].stamp if MANIFEST in there else None, old, note)
+        self.mark()
+        _objects.put(f"{self.staging}/{_NOTE}", json.dumps(note._asdict()).encode())
+        return names
+
+    def _tag(self, taken: Iterable[str], suffix: str) -> str:
+        """Choose what makes names of parts new; nothing where none is there with this suffix."""
+        taken = [name for name in taken if name.endswith(suffix) and PART.fullmatch(name)]
+        at, tag = 1, f"-{self._run}"
+        while any(f"{tag}." in name for name in taken):
+            at += 1
+            tag = f"-{self._run}-{at}"
+        return tag if taken else ""
+
+    def publish_rejects(self, path: Path | None) -> None:
+        """Put bad rows beside the output; without any, remove those of an earlier run."""
+        self.lock.check()
+        if path is not None:
+            upload(path, self._rejects)
+        elif (found := _objects.beginning(self._rejects, BEGINNING_BYTES)) and are_rejects(found):
+            folder, _, name = self._rejects.rpartition("/")
+            _objects.delete(folder, [name])
+
+    def publish_file(self, path: Path) -> None:
+        """Put the one file of the output in its place, where it appears whole."""
+        self.lock.check()
+        upload(path, self._output)
+        self._forget_note()
+
+    def publish_folder(self, sealed: Path, files: Sequence[Mapping[str, Any]]) -> None:
+        """Have the manifest name this run's parts in place of others, which go after that."""
+        before = self._before
+        if before is None:
+            raise AssertionError("parts that nobody has announced")
+        for file in files:
+            if (path := sealed / file["name"]).exists():
+                upload(path, f"{self._plain}/{file['name']}")
+        self._check_parts_arrived(files)
+        self.lock.check()
+        manifest = (sealed / MANIFEST).read_bytes()
+        if not _objects.put_if(f"{self._plain}/{MANIFEST}", manifest, before=before.stamp):
+            raise OutputBusyError(
+                f"{self._output!r} was replaced by something else while this run worked on it. What is there now was"
+                " left as it is. Type the same command again to replace it."
+            )
+        self._remove_unnamed(before.old)
+        self._forget_note()
+
+    def _check_parts_arrived(self, files: Sequence[Mapping[str, Any]]) -> None:
+        there = _objects.find(self._plain)
+        for file in files:
+            size = there[file["name"]].size if file["name"] in there else None
+            if size != file["bytes"]:
+                raise EngineError(
+                    f"{self._plain}/{file['name']} has {size} bytes, and {file['bytes']} were written to it: somebody"
+                    " else writes there. Nothing was replaced. Type the same command again."
+                )
+
+    def _forget_note(self) -> None:
+        if self._before is not None:
+            self._abort(self._before.note)
+            _objects.delete(self.staging, [_NOTE])
+            self._before = None
+
+    def holds_rows(self) -> bool:
+        """Tell whether rows stand where the output goes, as far as a manifest or a size says."""
+        if not self._is_folder:
+            return bool(_objects.beginning(self._output, 1))
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            manifest = _objects.read(f"{self._plain}/{MANIFEST}") or b"{}"
+            return any(part["rows"] for part in json.loads(manifest)["parts"])
+        return False
+
+
+class _Before(NamedTuple):
+    """What was there when a run began to publish: the manifest's stamp, the parts it named, and the note on it."""
+
+    stamp: str | None
+    old: list[str]
+    note: _Note
+
+
+def named_in(manifest: bytes | None) -> set[str]:
+    """Name the files that a manifest speaks of."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return {part["name"] for part in json.loads(manifest or b"{}")["parts"] if "/" not in part["name"]}
+    return set()
+
+
+def check_is_ours(output: str, names: Iterable[str], *, named: Iterable[str]) -> None:
+    """Raise ``UsageError`` for a folder of the user's own, or one with what would be taken for a part of the output.
+
+    Other files of the user's own in a folder that muster wrote are left where they are.
+    """
+    names = set(names)
+    if names and MANIFEST not in names:
+        raise UsageError(
+            f"{output!r} holds files that muster did not write (there is no {MANIFEST}), and a run replaces"
+            " the folder as a whole. Choose another, or empty it."
+        )
+    if others := sorted(name for name in names - {*named} if PART.fullmatch(name)):
+        raise UsageError(
+            f"{output!r} holds {others[0]!r}, which muster did not write (its {MANIFEST} does not name it), and who"
+            " reads the folder would take it for a part of the output. Choose another output, or move the file."
+        )
+
+
+def _as_note(data: bytes | None) -> _Note:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        said = json.loads(data or b"{}")
+        return _Note(*(tuple(map(str, said[field])) for field in _Note._fields))
+    return _Note()
+
+
+def _key(url: str) -> str:
+    """Name an object as its store does, without its bucket."""
+    files, path = filesystem(url)
+    return str(files.split_path(path)[1]) if hasattr(files, "call_s3") else str(path)

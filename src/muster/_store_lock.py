@@ -1,0 +1,140 @@
+"""One writer to an output in a store: a run announces itself there, and then looks whether another has.
+
+Of two that do so at once each sees the other, since a store lists what was written before it was asked. So nothing is
+needed that one store has and another lacks, or seems to have: some take a conditional put for a plain one. What is
+promised ends where a store lists late, or where a run stands still for longer than a lock lasts between its last look
+and its commit; a commit that the store can make conditional is safe there, too.
+"""
+
+import contextlib
+import os
+import random
+from pathlib import Path
+from threading import Event, Thread
+from typing import Final, NamedTuple
+
+from muster import _objects
+from muster._owners import SECONDS_UNHEARD, Owner, read_mark
+from muster.errors import EngineError, OutputBusyError, UsageError
+
+BEGINNING: Final = "lock-"
+_TRIES: Final = 6
+_SECONDS_TO_SETTLE: Final = 10.0
+"""Who announced itself longer ago has looked, and holds the lock; who did lately may withdraw yet."""
+
+_LONGEST_PAUSE: Final = 0.6
+
+
+class _Claim(NamedTuple):
+    name: str
+    owner: Owner
+    unheard: float
+
+
+class StoreLock:
+    """The lock of one output; ``folder`` is where those announce themselves who want it."""
+
+    def __init__(self, folder: str, *, output: str, home: Path) -> None:
+        """Know where; nothing is written yet."""
+        self._folder = folder
+        self._output = output
+        self._name = f"{BEGINNING}{os.urandom(6).hex()}"
+        self.owner = Owner.me(home)
+        self._ended = Event()
+        self._renewing: Thread | None = None
+
+    def take(self) -> None:
+        """Take the lock, and keep it until it is released. Raises ``OutputBusyError`` naming who has it."""
+        try:
+            self._take()
+        except BaseException:
+            with contextlib.suppress(EngineError):
+                _objects.delete(self._folder, [self._name])
+            raise
+        self._ended.clear()
+        self._renewing = Thread(target=self._renew, name="muster-lock", daemon=True)
+        self._renewing.start()
+
+    def _take(self) -> None:
+        for last in (*[False] * (_TRIES - 1), True):
+            self._announce()
+            claims = self._claims()
+            living = [claim for claim in claims if self.may_live(claim.owner, unheard=claim.unheard)]
+            if not living:
+                _objects.delete(self._folder, [claim.name for claim in claims])
+                return
+            _objects.delete(self._folder, [self._name])
+            holder = min(living, key=lambda claim: claim.owner.since)
+            if last or holder.unheard > _SECONDS_TO_SETTLE or holder.owner.since < self.owner.since:
+                raise self._busy(holder)
+            Event().wait(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 (no secret: two that meet part again)
+
+    def may_live(self, owner: Owner, *, unheard: float) -> bool:
+        """Tell whether another is not surely dead.
+
+        One of this process and its home is: who takes this lock holds that of the home, and no two can.
+        """
+        me = self.owner
+        if (owner.computer, owner.pid, owner.born, owner.home) == (me.computer, me.pid, me.born, me.home):
+            return False
+        return owner.may_live(unheard=unheard)
+
+    def check(self) -> None:
+        """Raise where the lock is held no more: its owner stood still for so long that it counted as dead."""
+        found = _objects.find(self._folder)
+        if self._name in found:
+            return
+        others = self._claims()
+        if others:
+            raise self._busy(others[0])
+        raise EngineError(
+            f"The lock of this run on {self._output!r} is gone: it was removed, or the run stood still for more than"
+            f" {SECONDS_UNHEARD:.0f} seconds and another came. Nothing was replaced. Type the same command again."
+        )
+
+    def release(self) -> None:
+        """Let others have it. What cannot be removed now counts no more once this process is dead."""
+        self._ended.set()
+        if self._renewing is not None:
+            self._renewing.join()
+            self._renewing = None
+            with contextlib.suppress(EngineError):
+                _objects.delete(self._folder, [self._name])
+
+    def _announce(self) -> None:
+        try:
+            _objects.put(f"{self._folder}/{self._name}", self.owner.as_mark("lock"))
+        except EngineError as error:
+            if isinstance(error.__cause__, FileNotFoundError | PermissionError | NotImplementedError):
+                raise UsageError(
+                    f"Cannot write {self._output!r}: {error.__cause__}. Check the address and your credentials."
+                ) from error
+            raise
+
+    def _claims(self) -> list[_Claim]:
+        """List who else wants it or has it, each with for how long nothing was heard, by the clock of the store."""
+        found = {name: one for name, one in _objects.find(self._folder).items() if name.startswith(BEGINNING)}
+        mine = found.pop(self._name, None)
+        claims = []
+        for name, one in found.items():
+            mark = read_mark(_objects.read(f"{self._folder}/{name}"), "lock")
+            if mark is not None:
+                unheard = mine.written - one.written if mine and mine.written and one.written else 0.0
+                claims.append(_Claim(name, mark[0], unheard))
+        return claims
+
+    def _renew(self) -> None:
+        """Say again and again that this process lives; one that was taken for dead does not come back."""
+        data = self.owner.as_mark("lock")
+        while not self._ended.wait(SECONDS_UNHEARD / 6):
+            with contextlib.suppress(EngineError):  # it lasts for some tries
+                if _objects.read(f"{self._folder}/{self._name}") is None:
+                    return
+                _objects.put(f"{self._folder}/{self._name}", data)
+
+    def _busy(self, claim: _Claim) -> OutputBusyError:
+        until = claim.owner.until(unheard=claim.unheard)
+        return OutputBusyError(
+            f"Another muster process is writing {self._output!r}: {claim.owner}. Two runs cannot share an output."
+            f" {until}. Wait for it, stop it, or choose another output."
+        )
