@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._model import Result
+from muster._unseen import harmless
 from muster._words import plural
 from muster.errors import MusterError, NotRowWiseWarning, RejectedRowsWarning, UserCodeError
 
@@ -53,6 +54,16 @@ def for_caller(error: MusterError) -> MusterError:
     if isinstance(error, UserCodeError) and error.details:
         error.add_note(error.details)
     return error.with_traceback(None)
+
+
+def cause_of(error: MusterError) -> BaseException | None:
+    """Tell what an error came of; nothing where that, or what it came of itself, shows the secrets of a URL."""
+    cause = error.__cause__
+    while cause is not None:
+        if harmless(str(cause)) != str(cause):
+            return None
+        cause = cause.__cause__ or cause.__context__
+    return error.__cause__
 
 
 def warn_of_rejects(result: Result) -> None:

@@ -11,6 +11,7 @@ from muster._formats._sources import find_sources
 from muster._inputs import Inputs
 from muster._model import Briefing, Options, Part, Target, Task
 from muster._temporary import temporary
+from muster._unseen import shown
 from muster._user_code.state import packed
 from muster._user_code.targets import Describe
 from muster._words import plural
@@ -59,7 +60,7 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
         raise UsageError(f"sample={sample}: it must be 2 rows or more, for two batches.")
     with temporary() as folder, contextlib.closing(engine_of_this_computer(1)) as engine:
         desk = Desk(engine, tick=lambda: None, hear=lambda _: None)
-        sources = find_sources(inputs, forced=options.input_format, default=options.format)
+        sources = find_sources([*map(shown, inputs)], forced=options.input_format, default=options.format)
         source = Inputs(sources, options, folder)
         described = desk.ask([Describe(steps, options.timeout)])[0]
         state = packed([fact for step in described for fact in step.set_there])

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from muster import _standard
 from muster._signals import Terminated
+from muster._unseen import scrubbed
 from muster.errors import EngineError, MusterError, UsageError, UserCodeError
 
 INTERRUPTED: Final = 130
@@ -50,8 +51,8 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
     except Terminated as asked:
         return _stop(f"Stopped by a signal ({asked})", "terminated", _BY_SIGNAL + asked.number, parsed)
     except Exception as error:  # noqa: BLE001 (a fault of muster's own, which keeps its traceback)
-        traceback.print_exc()
-        text = (
+        print(scrubbed(traceback.format_exc()), end="", file=sys.stderr)
+        text = scrubbed(
             f"{type(error).__name__}: {error}. This is a fault of muster; please report it, with the traceback above."
         )
         print(f"muster: {text}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from muster import _runner
 from muster._allowance import Allowance
-from muster._callers import for_caller, warn_of_mixing, warn_of_rejects
+from muster._callers import cause_of, for_caller, warn_of_mixing, warn_of_rejects
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._dialect import Dialect, Reading
 from muster._formats._sources import FORMATS
@@ -88,7 +88,7 @@ class Pipeline:
         try:
             result = start(self, watch=watch or _unwatched, remark=warn_of_mixing, **options)
         except MusterError as error:
-            raise for_caller(error) from error.__cause__
+            raise for_caller(error) from cause_of(error)
         warn_of_rejects(result)
         return result
 
@@ -263,7 +263,7 @@ def check(
     try:
         return checked_rows(pipeline, sample=sample, **options)
     except MusterError as error:
-        raise for_caller(error) from error.__cause__
+        raise for_caller(error) from cause_of(error)
 
 
 def checked_rows(pipeline: Pipeline, *, sample: int, **options: Any) -> "Check":  # noqa: ANN401 (the fields of Options)

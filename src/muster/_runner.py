@@ -29,6 +29,7 @@ from muster._past import Kept, Past
 from muster._prepare import Preparation
 from muster._progress import Progress
 from muster._stopping import reason_to_stop
+from muster._unseen import shown
 from muster._user_code.data_files import DataFiles
 from muster.errors import EngineError, ResumeError
 
@@ -57,6 +58,7 @@ def run(
     ``remark`` is told, once all is done, what the user should know of the results. ``access`` is to a cluster that is
     there; without it the job's options say whether one is borrowed or called up.
     """
+    job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
     try:
         runner = _Runner(job, watch, remark)
         options = job.options

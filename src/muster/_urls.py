@@ -1,10 +1,38 @@
 """Reach what URLs name, through fsspec: every protocol's errors become muster's own."""
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from muster import _unseen
 from muster.errors import EngineError, UsageError
+
+_PACKAGES: Final = {
+    **dict.fromkeys(("s3", "s3a", "http", "https"), "'muster[remote]'"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
+    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
+    **dict.fromkeys(("github", "gist", "dbfs", "webhdfs", "jupyter", "jlab"), "requests"),
+    "hf": "huggingface_hub",
+    "smb": "smbprotocol",
+    "oci": "ocifs",
+    "oss": "ossfs",
+    "webdav": "webdav4",
+    "box": "boxfs",
+    "dropbox": "dropboxdrivefs",
+    "gdrive": "gdrive_fsspec",
+    "git": "pygit2",
+    "lakefs": "lakefs-spec",
+    "root": "fsspec-xrootd",
+}
+"""What to install for a protocol, beside the remote extra."""
+
+_CHAIN: Final = re.compile(r"[a-z][a-z0-9+_.-]*(://[^:]*)?::.*://", re.DOTALL)
+_CREDENTIALS: Final = ("AWS_", "GOOGLE_", "AZURE_", "FSSPEC_", "HF_")
+_asked_with: Final[dict[str, int]] = {}
+"""With which environment each protocol was asked last, as a hash."""
 
 
 def is_remote(path: str) -> bool:
@@ -12,25 +40,77 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
+def protocol_of(url: str) -> str:
+    """Name the protocol of a URL."""
+    return url.partition("://")[0].lower()
+
+
+def file_name(path: str) -> str:
+    """Take off a URL what is not part of the file's name: the parameters of a request, or the version of an object."""
+    if protocol_of(path) in {"http", "https"}:
+        return re.split(r"[?#]", path, maxsplit=1)[0]
+    return re.sub(r"\?versionId=[^/]*$", "", path) if is_remote(path) else path
+
+
 def filesystem(url: str) -> tuple[Any, str]:
-    """Open the fsspec file system of a URL; also the path within it. Raises ``UsageError`` without the extra."""
+    """Open the fsspec file system of a URL, as it is shown; also the path within it.
+
+    Raises ``UsageError`` for a protocol that nobody knows, or without the package that it needs.
+    """
+    if _CHAIN.match(url):
+        raise UsageError(
+            f"{url!r} chains file systems with ::, and muster reads and writes files as they lie in a store. Name the"
+            " last URL alone: .gz, .zst, .bz2, .xz and .zip of one file are unpacked on the way."
+        )
+    protocol = protocol_of(url)
     try:
         import fsspec  # noqa: PLC0415 (local files need neither it nor its start-up time)
 
-        files, path = fsspec.core.url_to_fs(url)
+        kind = fsspec.get_filesystem_class(protocol)
+        _see_new_credentials(protocol, kind)
+        address = _unseen.whole(url)
+        files = kind(**{**kind._get_kwargs_from_urls(address), **_options_for(protocol)})  # noqa: SLF001 (as fsspec does)
+        return files, kind._strip_protocol(address)  # noqa: SLF001 (likewise)
     except ImportError as error:
-        raise UsageError(f"{url!r} needs the remote extra: {error}. Type: pip install 'muster[remote]'") from error
-    except ValueError as error:
-        raise UsageError(f"Cannot open {url!r}: {error}.") from error
-    return files, path
+        package = _PACKAGES.get(protocol, "'muster[remote]'")
+        raise UsageError(
+            f"{url!r} needs a package that is not installed: {error}. Type: pip install {package}"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"Cannot open {url!r}: {_unseen.harmless(str(error))}.") from None
+    except Exception as error:  # some log in at once
+        raise unreachable(url, error) from error
+
+
+def _options_for(protocol: str) -> dict[str, Any]:
+    """Take the options that the user gave for all stores, and those for this protocol: ``s3.anon``."""
+    found = _unseen.options()
+    own = {name.partition(".")[2]: value for name, value in found.items() if name.partition(".")[0] == protocol}
+    return {name: value for name, value in found.items() if "." not in name} | own
+
+
+def _see_new_credentials(protocol: str, kind: Any) -> None:  # noqa: ANN401 (a class of a library without types)
+    """Have fsspec look at the environment again where it has changed: it keeps what has logged in."""
+    now = hash(tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith(_CREDENTIALS))))
+    if _asked_with.setdefault(protocol, now) != now:
+        kind.clear_instance_cache()
+        _asked_with[protocol] = now
 
 
 def unreachable(url: str, error: Exception) -> EngineError:
     """Say that a URL could not be read or written; every protocol of fsspec has error types of its own."""
     return EngineError(
-        f"Cannot reach {url!r}: {type(error).__name__}: {error}. What was done is kept. Check the network and your"
+        f"Cannot reach {_unseen.shown(url)!r}: {said_by(error)}. What was done is kept. Check the network and your"
         " credentials, then type the same command again."
     )
+
+
+def said_by(error: Exception) -> str:
+    """Take an error of a library into a sentence of ours, without what nobody may see."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int):  # of an HTTP client, which goes on with its whole URL
+        return f"HTTP {status} {getattr(error, 'message', '')}".rstrip()
+    return f"{type(error).__name__}: {_unseen.harmless(str(error))}".rstrip(": ")
 
 
 def check_writable(url: str) -> None:
@@ -40,7 +120,7 @@ def check_writable(url: str) -> None:
         files.pipe_file(path, b"muster")
         files.rm_file(path)
     except (FileNotFoundError, PermissionError) as error:
-        raise UsageError(f"Cannot write {url!r}: {error}. Check the address and your credentials.") from error
+        raise UsageError(f"Cannot write {url!r}: {said_by(error)}. Check the address and your credentials.") from error
     except Exception as error:
         raise unreachable(url, error) from error
 

@@ -16,6 +16,7 @@ from muster._generate import generate
 from muster._model import Options, Result, Snapshot, Target
 from muster._pipeline import Pipeline
 from muster._signals import obey
+from muster._unseen import shown
 from muster._user_code import main_module, targets
 from muster.errors import EngineError, UsageError
 
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     parsed = argparse.Namespace(json="--json" in given)
+
+    for text in given:
+        shown(text)  # what its secrets are is known before anything is said, also of a command that is wrong
 
     def call() -> int:
         parser().parse_args(given, parsed)

@@ -20,6 +20,8 @@ Every message has three beats: what happened, why, what to type next.
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
+from muster._unseen import scrubbed
+
 
 class MusterError(Exception):
     """The root of all errors that muster raises on purpose."""
@@ -27,6 +29,10 @@ class MusterError(Exception):
     exit_code: ClassVar[int] = 3
     kind: ClassVar[str] = "engine"
     """What ``--json`` calls it."""
+
+    def __init__(self, message: str = "") -> None:
+        """Say what happened, without what nobody may see, wherever the words come from."""
+        super().__init__(scrubbed(message))
 
 
 class UsageError(MusterError):
@@ -74,7 +80,7 @@ class UserCodeError(MusterError):
     def __init__(self, message: str, details: str = "") -> None:
         """Keep the traceback of the user's own frames beside the message."""
         super().__init__(message)
-        self.details = details
+        self.details = scrubbed(details)
 
     @classmethod
     def on_every_row(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:

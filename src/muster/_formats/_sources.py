@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from muster._model import Source
-from muster._urls import filesystem, is_remote, stamp_of, unreachable
+from muster._unseen import shown
+from muster._urls import file_name, filesystem, is_remote, said_by, stamp_of, unreachable
 from muster.errors import DataError, UsageError
 
 from ._folders import below_pattern, is_input, keys_of, left_out, walk
@@ -36,7 +37,8 @@ def format_of(path: str, *, forced: str | None = None, default: str | None = Non
     ``forced`` counts in place of the suffix, ``default`` where there is none that muster knows. Raises ``UsageError``
     when nothing tells the format.
     """
-    *_, before, suffix = ["", *Path(path).suffixes[-2:]] if Path(path).suffix else ["", ""]
+    suffixes = Path(file_name(path)).suffixes
+    *_, before, suffix = ["", *suffixes[-2:]] if suffixes else ["", ""]
     codec = CODECS.get(suffix.lower(), "")
     suffix = before if codec else suffix
     found = forced or FORMATS.get(suffix.lower()) or default
@@ -104,7 +106,7 @@ def _sifted(found: Sequence[_Found], forced: str | None) -> tuple[list[_Found], 
 
 
 def _has_format(path: str, forced: str | None) -> bool:
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    suffixes = [suffix.lower() for suffix in Path(file_name(path)).suffixes]
     if suffixes and suffixes[-1] in CODECS:
         suffixes.pop()
     kind = FORMATS.get(suffixes[-1]) if suffixes else None
@@ -141,15 +143,15 @@ def _in_bucket(text: str) -> list[_Found]:
         return int(info["size"]), stamp_of(info)
 
     def found(path: str, inside: str, *, is_of_folder: bool = False) -> _Found:
-        return _Found(files.unstrip_protocol(path), inside, partial(look, path), is_of_folder)
+        return _Found(shown(files.unstrip_protocol(path)), inside, partial(look, path), is_of_folder)
 
     with _asking(text):
-        if any(sign in root for sign in "*?["):
+        if any(sign in file_name(text) for sign in "*?["):
             return [found(path, below_pattern(path, root)) for path in sorted(files.glob(root)) if files.isfile(path)]
         if files.isdir(root):
             paths = sorted(path for path in files.find(root) if not path.endswith("/"))
             return [found(path, path.removeprefix(root).lstrip("/"), is_of_folder=True) for path in paths]
-        return [found(root, root.rpartition("/")[2])] if files.exists(root) else []
+        return [found(root, file_name(text).rpartition("/")[2])] if files.exists(root) else []
 
 
 @contextlib.contextmanager
@@ -158,7 +160,7 @@ def _asking(url: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, PermissionError) as error:
-        raise UsageError(f"Cannot list {url!r}: {error}. Check the address and your credentials.") from error
+        raise UsageError(f"Cannot list {url!r}: {said_by(error)}. Check the address and your credentials.") from error
     except Exception as error:
         raise unreachable(url, error) from error
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
+from muster import _unseen
+from muster._unseen import Unseen
 from muster._user_code import main_module
 from muster.errors import UsageError
 
@@ -42,6 +44,8 @@ class World(NamedTuple):
     path: tuple[str, ...] = ()
     """Where modules are looked for; nothing where files are not shared."""
     folder: str = ""
+    unseen: Unseen = Unseen()
+    """Secrets of URLs and options of stores, which no environment holds."""
 
     @classmethod
     def here(cls) -> "World":
@@ -49,7 +53,7 @@ class World(NamedTuple):
         if _entered and not _run.get():
             return _entered[-1]
         script = main_module.script_of_this_process()
-        place = tuple(sys.path), os.getcwd()  # noqa: PTH109 (light)
+        place = tuple(sys.path), os.getcwd(), _unseen.packed()  # noqa: PTH109 (light)
         return cls(tuple(sys.argv), script, _seeds(), _run.get(), dict(os.environ), frozenset(), *place)
 
     @classmethod
@@ -67,6 +71,7 @@ class World(NamedTuple):
 
     def settle(self) -> None:
         """Give workers started from here that world, on top of what this process has."""
+        _unseen.take(self.unseen)
         if self.folder:
             sys.path[:] = self.path
             with contextlib.suppress(OSError):
@@ -80,6 +85,7 @@ class World(NamedTuple):
         """Make this process look like the one described."""
         sys.argv[:] = self.arguments
         main_module.become(self.script)
+        _unseen.take(self.unseen)
         _entered.append(self)
         if self.elsewhere:
             os.environ.__class__ = _Environment

@@ -1,0 +1,215 @@
+"""What this process knows and nobody else may see: passwords, signatures and tokens of URLs, options of stores.
+
+A URL is ``shown`` as soon as a user has given it, and from then on all of muster has the shown one: names, journals,
+messages and pages can tell no more than that. What was taken out is put back (``whole``) where a store is asked, and
+nowhere else. It is in memory alone; workers get it with the rest of the caller's world.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, unquote, unquote_plus
+
+HIDDEN: Final = "***"
+_LINK: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_WEB: Final = frozenset({"http", "https"})
+_SECRET: Final = re.compile(
+    r"(?i)x-(amz|goog|oss|ms|cos)-.*|.*(signature|token|secret|passw|pwd|credential|auth|accesskey|access_key|apikey"
+    r"|accessid|api_key|api-key|jwt|session|key-pair-id).*|sig|key|pass|access|code|policy|hmac|ticket|expires"
+    r"|s[eptvrsi]|sip|spr|srt|sk(oid|tid|t|e|s|v)|saoid|suoid|scid|sdd|ses"
+)
+"""Names of parameters that let somebody in, or are made anew with those that do; Azure's have two or three letters."""
+_SURELY_SECRET: Final = re.compile(
+    r"(?i)x-(amz|goog|oss)-.*|.*(signature|token|secret|passw|credential|accesskey|apikey|accessid).*|sig"
+)
+"""The same where a question mark may be part of a name, as in a bucket."""
+_PLAIN: Final = frozenset(
+    {
+        *("id", "page", "name", "file", "filename", "path", "table", "dataset", "date", "year", "month", "day", "hour"),
+        *(
+            "limit",
+            "offset",
+            "raw",
+            "dl",
+            "download",
+            "format",
+            "version",
+            "versionid",
+            "generation",
+            "snapshot",
+            "ref",
+        ),
+        *("revision", "rev", "branch", "export", "gid", "lang", "sheet", "query", "q", "alt", "part", "index"),
+    }
+)
+"""Names of parameters whose values are shown; of others, which may be secret, a digest tells two files apart."""
+_OF_ANY_REQUEST: Final = re.compile(r"(?i)[0-9T:.Z+-]*|x-.*|host|AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|https?|[a-z]{1,5}")
+"""Values that say nothing, and would be struck out of any sentence."""
+_LEAST: Final = 4
+"""Shorter words are struck out as part of their URL alone: they stand in too many others."""
+_DIGEST: Final = re.compile(r"(?:^|=)~[0-9a-f]{8}$")
+
+
+class Unseen(NamedTuple):
+    """All of it, to be handed to a worker."""
+
+    urls: tuple[tuple[str, str], ...] = ()
+    logins: tuple[tuple[str, str], ...] = ()
+    words: frozenset[str] = frozenset()
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __repr__(self) -> str:
+        """Tell nothing, wherever this is printed."""
+        return "Unseen()"
+
+
+_urls: Final[dict[str, str]] = {}
+_logins: Final[dict[str, str]] = {}
+_words: Final[set[str]] = set()
+_options: Final[dict[str, Any]] = {}
+
+
+class _Split(NamedTuple):
+    """A URL without its secrets, and what was taken out of it."""
+
+    shown: str
+    logins: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+def shown(url: str) -> str:
+    """Take the secrets out of a URL, and remember them; a path of this computer stays as it is."""
+    split = _split(url)
+    if split.shown != url:
+        _urls[split.shown] = url
+        _logins.update(split.logins)
+        _words.update(_spellings(split.secrets))
+    return split.shown
+
+
+def whole(url: str) -> str:
+    """Put the secrets back into a URL; also the login of one that was made of another, as of a folder's files."""
+    if url in _urls:
+        return _urls[url]
+    for hidden, login in _logins.items():
+        if url.startswith(f"{hidden}/"):
+            return login + url.removeprefix(hidden)
+    return url
+
+
+def scrubbed(text: str) -> str:
+    """Strike out of a text whatever is known to be secret."""
+    for hidden, url in _urls.items():
+        text = text.replace(url, hidden)
+    for hidden, login in _logins.items():
+        text = text.replace(login, hidden)
+    for word in sorted(_words, key=len, reverse=True):
+        text = text.replace(word, HIDDEN)
+    return text
+
+
+def harmless(text: str) -> str:
+    """Strike out of what a library says also the secrets of URLs that nobody gave us, such as those of a redirect."""
+    return _LINK.sub(lambda match: _split(match[0]).shown, scrubbed(text))
+
+
+def set_options(options: Mapping[str, Any]) -> None:
+    """Know the options of stores; those of an earlier run are forgotten."""
+    _options.clear()
+    _options.update(options)
+    _words.update(_spellings(tuple(_texts(options))))
+
+
+def options() -> Mapping[str, Any]:
+    """Tell the options of stores."""
+    return _options
+
+
+def packed() -> Unseen:
+    """Give all of it, for a worker."""
+    return Unseen(tuple(_urls.items()), tuple(_logins.items()), frozenset(_words), tuple(_options.items()))
+
+
+def take(unseen: Unseen) -> None:
+    """Know what the process knew that began the run."""
+    _urls.update(unseen.urls)
+    _logins.update(unseen.logins)
+    _words.update(unseen.words)
+    _options.clear()
+    _options.update(unseen.options)
+
+
+def _texts(options: Any) -> Iterator[str]:  # noqa: ANN401 (whatever a store takes)
+    """List the texts in options that may be secret."""
+    if isinstance(options, str):
+        yield options
+    elif isinstance(options, Mapping):
+        for name, value in options.items():
+            if isinstance(value, Mapping) or _SECRET.fullmatch(str(name)):
+                yield from _texts(value)
+
+
+def _spellings(secrets: tuple[str, ...]) -> Iterator[str]:
+    """List how secrets may be spelled in a text."""
+    for secret in secrets:
+        if len(secret) >= _LEAST:
+            yield from {secret, unquote(secret), unquote_plus(secret), quote(unquote(secret), safe="")}
+
+
+def _split(url: str) -> _Split:
+    """Split each URL of a chain (``zip://a.csv::https://...``)."""
+    if "://" not in url:
+        return _Split(url)
+    links = [_split_link(link) for link in url.split("::")]
+    logins = tuple(login for link in links for login in link.logins)
+    return _Split(
+        "::".join(link.shown for link in links), logins, tuple(secret for link in links for secret in link.secrets)
+    )
+
+
+def _split_link(url: str) -> _Split:
+    scheme, sign, rest = url.partition("://")
+    if not sign:
+        return _Split(url)
+    is_web = scheme.lower() in _WEB
+    login, rest = _login_of(rest)
+    path, _, _ = rest.partition("#") if is_web else (rest, "", "")
+    path, mark, query = path.partition("?")
+    query, secrets = _split_query(query, is_web=is_web)
+    name, colon, password = login.partition(":")
+    kept = (HIDDEN if is_web else f"{name}:{HIDDEN}") if colon or is_web else name
+    text = f"{kept}@" if login else ""
+    host = re.split(r"[/?#]", path, maxsplit=1)[0]
+    found = f"{scheme}://{text}{path}{mark}{query}"
+    if not login or (not colon and not is_web) or login in {HIDDEN, f"{name}:{HIDDEN}"}:
+        return _Split(found, (), secrets)
+    basic = base64.b64encode(unquote(login).encode()).decode()
+    hidden, known = f"{scheme}://{text}{host}", f"{scheme}://{login}@{host}"
+    return _Split(found, ((hidden, known),), (*secrets, password or name, basic))
+
+
+def _login_of(rest: str) -> tuple[str, str]:
+    """Take the login off; a password may hold a slash that nobody has encoded, where no port can be meant."""
+    found = re.match(r"([^/?#]*)@|([^/?#@:]*:(?!\d*[/?#])[^@]*)@", rest)
+    return ((found[1] or found[2] or ""), rest[found.end() :]) if found else ("", rest)
+
+
+def _split_query(query: str, *, is_web: bool) -> tuple[str, tuple[str, ...]]:
+    """Leave parameters out that are secret, and say at the end that there are some."""
+    kept, secrets, hides = [], [], False
+    for pair in query.split("&") if query else ():
+        name, sign, value = pair.partition("=")
+        is_secret = sign and (_SECRET if is_web else _SURELY_SECRET).fullmatch(unquote(name))
+        if is_secret or pair == HIDDEN:
+            hides = True
+            secrets.append(value)
+        elif not is_web or name.lower() in _PLAIN or _DIGEST.search(pair):
+            kept.append(pair)
+        else:
+            unknown = value if sign else pair
+            secrets.append(unknown)
+            kept.append(f"{name}=" * bool(sign) + f"~{hashlib.sha256(unknown.encode()).hexdigest()[:8]}")
+    telling = (one for one in secrets if not _OF_ANY_REQUEST.fullmatch(one))
+    return "&".join([*kept, *([HIDDEN] if hides else [])]), tuple(telling)

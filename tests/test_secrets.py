@@ -1,0 +1,159 @@
+"""Passwords, signatures and tokens in URLs: they are in memory, and nowhere else."""
+
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import muster
+from conftest import Muster
+from muster import EngineError, UsageError
+from muster._unseen import harmless, shown, whole
+from web import Web, serving
+
+PASSWORD, SIGNATURE, TOKEN = "PASSWD77", "SIGNED/123==", "TOKEN4711"
+SECRETS = (PASSWORD, "SIGNED", TOKEN)
+SIGNED = f"?X-Amz-Credential=AKIA%2F20260101&X-Amz-Signature={SIGNATURE}&access_token={TOKEN}&id=5"
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with serving() as found:
+        found.login = f"anna:{PASSWORD}"
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def functions(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text(
+        "def same(df):\n    return df\n\ndef fails(df):\n    raise ValueError('no')\n\n"
+        "def once(df):\n    import os, pathlib\n    mark = pathlib.Path('killed')\n"
+        "    if df.index[0] > 2000 and not mark.exists():\n        mark.touch(); os._exit(9)\n    return df\n"
+    )
+
+
+def signed(web: Web, name: str) -> str:
+    return web.url(name, login=f"anna:{PASSWORD}") + SIGNED
+
+
+def nothing_leaked(*folders: Path, said: str = "") -> None:
+    for secret in SECRETS:
+        assert secret not in said
+        for folder in folders:
+            for path in folder.rglob("*"):
+                assert secret not in str(path)
+                assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("function", "data", "code"),
+    [("same", b"x,t\n1,a\n3,b\n", 0), ("same", b"x,t\n1,a\n3\n", 4), ("fails", b"x,t\n1,a\n3,b\n", 1)],
+)
+def test_secrets_of_an_input_are_nowhere(  # noqa: PLR0913, PLR0917 (fixtures, and three cases)
+    web: Web, tmp_path: Path, home: Path, muster: Muster, function: str, data: bytes, code: int
+) -> None:
+    web.put("in.csv", data)
+    run = muster("run", f"f.py:{function}", signed(web, "in.csv"), "-o", "o.csv", "--json")
+    report, runs = muster("report", "-o", "r.html"), muster("runs", "--json")
+    assert run.code == code, run.err
+    assert "in.csv" in runs.out + (tmp_path / "r.html").read_text()
+    nothing_leaked(home, tmp_path, said=run.out + run.err + report.err + report.out + runs.out)
+
+
+@pytest.mark.parametrize("trouble", ["login", "token", "missing", "moved", "port", "option"])
+def test_secrets_are_in_no_message(web: Web, tmp_path: Path, home: Path, muster: Muster, trouble: str) -> None:
+    web.put("in.csv", b"x\n1\n")
+    url = signed(web, "in.csv")
+    more: tuple[str, ...] = ()
+    match trouble:
+        case "login":
+            web.login = "another:one"
+        case "token":
+            web.token = "another"  # noqa: S105 (of a server of this test)
+        case "missing":
+            del web.files["/in.csv"]
+        case "moved":
+            web.moved["/in.csv"] = web.url("gone.csv") + f"?X-Amz-Signature={TOKEN}"
+        case "port":
+            url = url.replace(f":{web.port}", ":1")
+        case _:
+            more = ("--workers", url)
+    run = muster("run", "f.py:same", url, "-o", "o.csv", "--json", *more)
+    assert run.code in {2, 3}, run.err
+    assert "this is a fault of muster" not in run.err.lower()
+    nothing_leaked(home, tmp_path, said=run.out + run.err)
+
+
+def test_secrets_are_in_no_traceback_of_a_caller(web: Web, tmp_path: Path) -> None:
+    web.token = "another"  # noqa: S105 (likewise)
+    with pytest.raises((EngineError, UsageError)) as caught:
+        muster.run(lambda df: df, signed(web, "in.csv"), tmp_path / "o.csv", workers=0)
+    nothing_leaked(said="".join(traceback.format_exception(caught.value)))
+
+
+def test_a_killed_run_goes_on_with_a_new_signature(web: Web, tmp_path: Path, home: Path, muster: Muster) -> None:
+    web.put("in.csv", b"x\n" + b"".join(b"%d\n" % at for at in range(10_000)), ETag='"1"')
+    web.login = ""
+    command = ("-o", "o.csv", "--workers", "0", "--batch-rows", "1000", "--json")
+    killed = muster("run", "f.py:once", web.url("in.csv") + f"?sig={TOKEN}&se=2026-01-01", *command)
+    assert killed.code == 9, killed.err
+    nothing_leaked(home, tmp_path)
+    ended = muster("run", "f.py:once", web.url("in.csv") + "?sig=ANOTHER99&se=2026-01-02&sp=r", *command)
+    assert ended.code == 0, ended.err
+    assert ended.json["resumed_parts"] > 0
+
+
+def test_no_process_has_secrets_in_its_title(web: Web, tmp_path: Path) -> None:
+    """But the command that the user has typed, which every user of the computer may read."""
+    web.put("in.csv", b"x\n1\n")
+    (tmp_path / "titles.py").write_text(
+        "import pathlib\n"
+        "def titles(df):\n"
+        "    found = [p.read_bytes() for p in pathlib.Path('/proc').glob('[0-9]*/cmdline')]\n"
+        "    return df.assign(found=sum(b'PASSWD77' in one for one in found))\n"
+        "if __name__ == '__main__':\n"
+        "    import muster, os\n"
+        "    muster.run(titles, os.environ['URL'], 'o.csv', workers=1)\n"
+    )
+    environment = {**os.environ, "URL": signed(web, "in.csv")}
+    subprocess.run([sys.executable, "titles.py"], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "o.csv").read_text() == "x,found\n1,0\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://anna:pw@h/in.csv?sig=1", "http://***@h/in.csv?***"),
+        ("https://TOKEN@h/in.csv#part", "https://***@h/in.csv"),
+        ("https://u:pa/ss@h/x.csv", "https://***@h/x.csv"),
+        ("https://h:8080/x@y.csv", "https://h:8080/x@y.csv"),
+        ("https://h/x?id=7&sv=2024&sp=r&se=2026-01-01&sig=a%2Bb", "https://h/x?id=7&***"),
+        ("https://h/x?X-Goog-Signature=1&GoogleAccessId=me&Expires=17", "https://h/x?***"),
+        ("ftp://anna:pw@h/x", "ftp://anna:***@h/x"),
+        ("sftp://anna@h/x", "sftp://anna@h/x"),
+        ("s3://AKIA:se/cret@bucket/a?.csv", "s3://AKIA:***@bucket/a?.csv"),
+        ("s3://bucket/a?versionId=3/L4k", "s3://bucket/a?versionId=3/L4k"),
+        ("s3://bucket/key=5/a?b=[1].csv", "s3://bucket/key=5/a?b=[1].csv"),
+        ("abfs://container@account.dfs.core.windows.net/x", "abfs://container@account.dfs.core.windows.net/x"),
+        ("zip://a.csv::https://u:pw@h/x.zip?token=1", "zip://a.csv::https://***@h/x.zip?***"),
+        ("/a/b@c:d?sig=1.csv", "/a/b@c:d?sig=1.csv"),
+    ],
+)
+def test_urls_are_shown_without_what_lets_somebody_in(url: str, expected: str) -> None:
+    assert shown(url) == expected
+    assert shown(expected) == expected
+    assert whole(expected) == url
+
+
+def test_two_files_that_differ_in_an_unknown_parameter_stay_two() -> None:
+    one, other = shown("https://h/x?mark=ABCDEFG1"), shown("https://h/x?mark=ABCDEFG2")
+    assert one != other
+    assert "ABCDEFG" not in one + other
+
+
+def test_what_a_library_says_of_a_redirect_is_struck_out() -> None:
+    assert harmless("GET https://q.s3/x?X-Amz-Signature=abc&id=1 403") == "GET https://q.s3/x?id=1&*** 403"

@@ -1,0 +1,147 @@
+"""A web server for tests: it serves files from memory, as well or badly as real ones do, and notes what it is asked."""
+
+import base64
+import contextlib
+import gzip
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Web:
+    """What the server has, and how it behaves; both may change while it serves."""
+
+    port: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
+    stamps: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Headers of each file that tell its version."""
+    ranges: bool = True
+    chunked: bool = False
+    gzips: bool = False
+    login: str = ""
+    """What a request has to say in its Authorization header, as ``user:password``."""
+    token: str = ""
+    """What a request's address has to hold."""
+    cut: int | None = None
+    """How many bytes of a body come before the connection ends."""
+    stays_busy: int = 0
+    """How many requests are still answered with 503."""
+    moved: dict[str, str] = field(default_factory=dict)
+    """Where a path has moved to."""
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    """The method, path and range of each request."""
+
+    def url(self, name: str, *, login: str = "") -> str:
+        return f"http://{login}{'@' * bool(login)}127.0.0.1:{self.port}/{name}"
+
+    def put(self, name: str, data: bytes, **stamp: str) -> str:
+        self.files[f"/{name}"] = data
+        self.stamps[f"/{name}"] = {key.replace("_", "-"): value for key, value in stamp.items()}
+        return self.url(name)
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Answers one request after another."""
+
+    protocol_version = "HTTP/1.1"
+    web: Web
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        web, path = self.web, self.path.partition("?")[0]
+        web.asked.append((self.command, self.path, self.headers.get("Range", "")))
+        if web.stays_busy:
+            web.stays_busy -= 1
+            self._refuse(503)
+        elif path in web.moved:
+            self.send_response(302)
+            self.send_header("Location", web.moved[path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif not self._is_let_in():
+            self._refuse(403)
+        elif path not in web.files:
+            self._refuse(404)
+        else:
+            self._serve(path, web.files[path])
+
+    do_HEAD = do_GET  # noqa: N815 (the name that http.server looks for)
+
+    def _is_let_in(self) -> bool:
+        basic = "Basic " + base64.b64encode(self.web.login.encode()).decode()
+        return (not self.web.login or self.headers.get("Authorization") == basic) and self.web.token in self.path
+
+    def _refuse(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _serve(self, path: str, data: bytes) -> None:
+        size, match = len(data), re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        is_part = bool(match) and self.web.ranges
+        headers = dict(self.web.stamps[path])
+        if match and self.web.ranges:
+            start, stop = int(match[1]), min(int(match[2] or size - 1), size - 1) + 1
+            if start >= size:
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{size}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            data = data[start:stop]
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        if self.web.gzips:
+            data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
+        self.send_response(206 if is_part else 200)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if self.web.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            with contextlib.suppress(ConnectionError):
+                self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self.web.cut is not None and len(data) > self.web.cut:
+            self.wfile.write(data[: self.web.cut])
+            self.close_connection = True
+        elif self.web.chunked:
+            for at in range(0, len(data), 50_000):
+                piece = data[at : at + 50_000]
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.wfile.write(data)
+
+
+class _Server(ThreadingHTTPServer):
+    """A server that says nothing of clients that have gone."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Web]:
+    """Serve from memory on a port of this computer."""
+    web = Web()
+    server = _Server(("127.0.0.1", 0), type("Answers", (_Answers,), {"web": web}))
+    web.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield web
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
