@@ -60,7 +60,9 @@ def test_secrets_of_an_input_are_nowhere(  # noqa: PLR0913, PLR0917 (fixtures, a
     run = muster("run", f"f.py:{function}", signed(web, "in.csv"), "-o", "o.csv", "--json")
     report, runs = muster("report", "-o", "r.html"), muster("runs", "--json")
     assert run.code == code, run.err
-    assert "in.csv" in runs.out + (tmp_path / "r.html").read_text()
+    if code != 1:  # a run that has kept nothing is forgotten
+        assert "in.csv" in runs.out
+        assert "in.csv" in (tmp_path / "r.html").read_text()
     nothing_leaked(home, tmp_path, said=run.out + run.err + report.err + report.out + runs.out)
 
 

@@ -97,6 +97,7 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
 
 def _read(source: Inputs, desk: Desk, sample: int) -> list[Part]:
     """Find enough parts, and settle the types as a run does."""
+    source.copy(desk.tick)
     source.survey(desk.ask)
     parts: list[Part] = []
     for more in source.feed():

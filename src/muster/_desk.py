@@ -17,7 +17,7 @@ class Desk:
     def __init__(self, engine: Engine, *, tick: Callable[[], None], hear: Callable[[Event], None]) -> None:
         """``tick`` is called now and then while answers are awaited, ``hear`` with all other events."""
         self._engine = engine
-        self._tick = tick
+        self.tick = tick
         self._hear = hear
         self._last_ticket = 0
         self._known: dict[Any, Any] = {}
@@ -66,7 +66,7 @@ class Desk:
                 tries[index] += 1
                 self._judge(event, requests[index], tries=tries[index])
                 waiting.append(index)
-            self._tick()
+            self.tick()
         return answers
 
     def _judge(self, event: Event, request: object, *, tries: int) -> None:
@@ -81,7 +81,7 @@ class Desk:
                 " imported or the class is built; --workers 0 loads it in muster's own process, for a debugger."
             )
         died = f"A worker that looked at the input died {tries} times: {event.reason}"
-        if path := getattr(request, "path", ""):
+        if path := getattr(request, "name", "") or getattr(request, "path", ""):
             raise DataError(
                 f"{died}. It read {path!r}, which may be damaged, or too large for the memory that is left."
                 " Check that file, or try fewer --workers."

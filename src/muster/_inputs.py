@@ -1,7 +1,7 @@
 """What a run reads: its files, how they are split, and the types of their columns."""
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from operator import attrgetter
@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from muster._dialect import Dialect, Reading
 from muster._formats import survey
-from muster._formats._sources import find_sources
+from muster._formats._sources import looked_at_again, needs_copy
 from muster._formats.survey import Ask, DateFormats, Head, Observe
-from muster._model import Column, Options, Part, Source
+from muster._model import Column, Options, Part, Source, Spool
 from muster.errors import DataError, UsageError
 
 _ALIASES: Final = {"int": "int64", "float": "float64", "string": "str", "object": "str", "datetime64": "datetime"}
@@ -38,6 +38,8 @@ class Inputs:
     """Notes on the files that the user has not been shown yet."""
     stream_starts: dict[int, int] = field(default_factory=dict)
     """Where the data of each compressed CSV file starts, after its header."""
+    copies: dict[int, Source] = field(default_factory=dict)
+    """As what files of stores are read that were copied here, by their number."""
 
     def __post_init__(self) -> None:
         """Raise ``UsageError`` for options of CSV where the input is another format."""
@@ -82,43 +84,59 @@ class Inputs:
         """List what a survey asks first and needs little for: where records start and end."""
         if self.format == "parquet" or self.dialect.has_preamble:
             return []
-        plain = [source for source in self.sources if not self.is_stream(source)]
+        plain = [source for source in self.sources if not (self.is_stream(source) or needs_copy(source))]
         scans = survey.scans_of(plain, dialect=self.dialect, atom=self.options.part_bytes)
         return [scan for own in scans for scan in own]
 
     def check_unchanged(self) -> None:
         """Raise ``DataError`` when an input was written while it was read; the next run then starts over."""
-        for source in self.sources:
-            try:
-                now = find_sources([source.path], forced=source.format)
-            except UsageError:
-                now = ()
-            if [(one.size, one.stamp) for one in now] != [(source.size, source.stamp)]:
+        for source, now in zip(self.sources, looked_at_again(self.sources), strict=True):
+            if now != (source.size, source.stamp):
                 raise DataError(
                     f"{source.name!r} has changed while muster read it, so its rows may be of two versions. There is"
                     " no output. Type the command again, with --fresh, when nobody writes to it."
                 )
 
+    def copy(self, tick: Callable[[], None]) -> None:
+        """Copy files of stores here that are read so; before anything else is read, in every attempt."""
+        if any(needs_copy(source) for source in self.sources):
+            from muster._formats._copies import copied  # noqa: PLC0415 (only files of stores are copied)
+
+            self.copies = copied(self.sources, self.spool, tick=tick)
+
+    def _readable(self) -> list[Source]:
+        """List the files as they are read."""
+        return [self.copies.get(at, source) for at, source in enumerate(self.sources)]
+
+    def resume(self, parts: Sequence[Part]) -> None:
+        """Take over the parts that an earlier attempt has found."""
+        self.surveyed = tuple(
+            part._replace(spool=Spool(self.copies[part.file].path, 0)) if part.file in self.copies else part
+            for part in parts
+        )
+
     def survey(self, ask: Ask) -> None:
         """Find parts and columns. Raises ``DataError`` when files do not go together."""
+        sources = self._readable()
         if self.format == "parquet":
-            found = survey.survey_parquet(self.sources, ask, batch_rows=self.options.batch_rows)
-            self.columns = self._with_folders(found.columns)
-            self.surveyed, self.agreed = found.parts, found.agreed
+            found = survey.survey_parquet(sources, ask, batch_rows=self.options.batch_rows)
+            self.columns, self.agreed = self._with_folders(found.columns), found.agreed
+            self.resume(found.parts)
             self.notes += found.notes
             return
-        plain = [at for at, source in enumerate(self.sources) if not self.is_stream(source)]
+        plain = [at for at, source in enumerate(sources) if not self.is_stream(source)]
         found = survey.survey_lines(
-            [self.sources[at] for at in plain],
+            [sources[at] for at in plain],
             ask,
             dialect=self.dialect,
             atom=self.options.part_bytes,
             batch_rows=self.options.batch_rows,
             usecols=self.options.reading.usecols or (),
         )
-        self.surveyed = found.parts
+        parts = found.parts
         if len(plain) < len(self.sources):
-            self.surveyed = tuple(part._replace(file=plain[part.file]) for part in found.parts)
+            parts = tuple(part._replace(file=plain[part.file]) for part in parts)
+        self.resume(parts)
         headers = dict(zip(plain, found.headers, strict=True))
         headers |= self._stream_headers(ask)
         self.orders = survey.orders_of(self.sources, [headers[at] for at in range(len(self.sources))])
@@ -139,7 +157,7 @@ class Inputs:
                 return
 
     def _stream_headers(self, ask: Ask) -> dict[int, Any]:
-        streams = [at for at, source in enumerate(self.sources) if self.is_stream(source)]
+        streams = [at for at, source in enumerate(self._readable()) if self.is_stream(source)]
         if self.format != "csv":
             return dict.fromkeys(streams)
         spooled = [self._stream(at).head() for at in streams]
@@ -153,7 +171,7 @@ class Inputs:
         from muster._formats.streams import Stream  # noqa: PLC0415 (NumPy and Arrow, only for streams)
 
         return Stream(
-            self.sources[at],
+            self.copies.get(at, self.sources[at]),
             at,
             dialect=self.dialect,
             folder=self.spool,
@@ -165,7 +183,7 @@ class Inputs:
     def feed(self) -> Iterator[Sequence[Part]]:
         """Yield the parts of all files in order; those of a stream as it is read."""
         surveyed = {at: list(parts) for at, parts in groupby(self.surveyed, key=attrgetter("file"))}
-        for at, source in enumerate(self.sources):
+        for at, source in enumerate(self._readable()):
             if self.is_stream(source):
                 yield from self._stream(at)
             else:
@@ -173,7 +191,7 @@ class Inputs:
 
     def count_rows(self) -> int | None:
         """Count the rows of the input; ``None`` where streams hide some."""
-        if any(self.is_stream(source) for source in self.sources):
+        if any(self.is_stream(source) for source in self._readable()):
             return None
         return sum(part.rows for part in self.surveyed)
 

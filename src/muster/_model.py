@@ -20,6 +20,10 @@ class Source:
     """The path as the user gave it. ``path`` is absolute, as the user's function may change the folder."""
     keys: tuple[tuple[str, str | None], ...] = ()
     """Columns that the names of its folders give, each with the value that all its rows have."""
+    input: str = ""
+    """The input that names it."""
+    in_ranges: bool = True
+    """Any range of it can be read, and its size is known; else its store gives it as one stream."""
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from muster._engines.base import Body
-from muster._formats._sources import forget_readers
+from muster._formats._reader import forget_readers
 from muster._model import Briefing, Code, Outcome, Spool
 from muster._packages import check
 from muster._parcels import Parcel, Returned, Sent, compressed, decompressed

@@ -11,7 +11,7 @@ from typing import Final
 
 from muster._bundle import Bundle
 from muster._engines.base import Done, Engine, Event, Failed, Lost, Slots
-from muster._formats._sources import reader
+from muster._formats._reader import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._model import Outcome, Source, Task
 from muster._urls import is_remote

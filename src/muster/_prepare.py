@@ -116,8 +116,9 @@ class Preparation:
     def _survey(self, past: Past) -> None:
         """Find the parts and the columns of the input."""
         inputs, before = self._inputs, past.surveyed
+        inputs.copy(self._desk.tick)
         if before is not None:
-            inputs.surveyed = _past.read_parts(before["parts"])
+            inputs.resume(_past.read_parts(before["parts"]))
             inputs.orders = tuple(tuple(order) for order in before["orders"])
             inputs.columns = _past.read_columns(before["columns"])
             inputs.agreed = base64.b64decode(before.get("agreed", ""))

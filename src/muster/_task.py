@@ -14,9 +14,9 @@ import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster._formats import _absent, _kinds, _rows, csv, csv_text
+from muster._formats._reader import reader
 from muster._formats._records import records
 from muster._formats._results import Reply, shaped
-from muster._formats._sources import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
 from muster._model import Briefing, Column, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
@@ -161,7 +161,7 @@ class _Work:
         start, stop = self.task.start - self.origin, self.task.stop - self.origin
         data = reader(self.path).read(start, stop)
         if len(data) != stop - start:
-            raise DataError(f"{self.path!r} became shorter while muster read it. Run again when it is whole.")
+            raise DataError(f"{self.source.name!r} became shorter while muster read it. Run again when it is whole.")
         return data
 
     def _try_reading(self) -> None:
@@ -175,8 +175,9 @@ class _Work:
             self.source.format == "parquet"
         ):  # whose rows are read by the thousand, so all of those would die one by one
             raise DataError(
-                f"{self.path!r}: no worker survives reading row {task.lo}: {task.condemned}. The file may be damaged"
-                " there, or need more memory than there is. Write it anew, in smaller row groups, or leave it out."
+                f"{self.source.name!r}: no worker survives reading row {task.lo}: {task.condemned}. The file may"
+                " be damaged there, or need more memory than there is. Write it anew, in smaller row groups, or"
+                " leave it out."
             )
 
     def _read(self) -> _rows.Rows:
@@ -192,7 +193,10 @@ class _Work:
             from muster._formats import parquet  # noqa: PLC0415 (a worker for text starts sooner without)
 
             lo, hi = task.lo - self.origin, task.hi - self.origin
-            rows = parquet.read(self.path, lo=lo, hi=hi, agreed=briefing.agreed, columns=columns)
+            try:
+                rows = parquet.read(self.path, lo=lo, hi=hi, agreed=briefing.agreed, columns=columns)
+            except DataError as error:  # of the copy, where it is read as one
+                raise DataError(str(error).replace(repr(self.path), repr(self.source.name))) from error
             rows = _rows.Rows(rows.table, rows.numbers + self.origin)
         else:
             rows = self._read_text(columns, order)
@@ -224,8 +228,8 @@ class _Work:
     def _check_count(self, found: int, expected: int) -> None:
         if found != expected:
             raise DataError(
-                f"{self.path!r}: expected {expected} rows from byte {self.task.start} on, found {found}. The file"
-                " changed while muster read it. Run again with --fresh."
+                f"{self.source.name!r}: expected {expected} rows from byte {self.task.start} on, found {found}. The"
+                " file changed while muster read it. Run again with --fresh."
             )
 
     def _no_rows(self) -> _rows.Rows:

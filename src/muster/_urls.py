@@ -1,13 +1,14 @@
 """Reach what URLs name, through fsspec: every protocol's errors become muster's own."""
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from muster import _unseen
-from muster.errors import EngineError, UsageError
+from muster.errors import EngineError, MusterError, UsageError
 
 _PACKAGES: Final = {
     **dict.fromkeys(("s3", "s3a", "http", "https"), "'muster[remote]'"),
@@ -29,6 +30,23 @@ _PACKAGES: Final = {
 }
 """What to install for a protocol, beside the remote extra."""
 
+_STAMPS: Final = (
+    *("etag", "generation", "md5hash", "contentmd5", "md5", "md5checksum", "crc32c", "digest", "sha256", "sha1", "sha"),
+    *("blobid", "oid", "hash", "checksum", "versionid", "version", "revision", "rev", "lastmodified", "mtime"),
+    *(
+        "modify",
+        "modified",
+        "modifiedtime",
+        "updated",
+        "modificationtime",
+        "lastwritetime",
+        "clientmodified",
+        "created",
+    ),
+)
+"""Where the file systems of fsspec tell versions: S3, Google, Azure, HTTP, FTP, SFTP, SMB, HDFS and the rest, in lower
+case; memory tells when a file was made anew."""
+
 _CHAIN: Final = re.compile(r"[a-z][a-z0-9+_.-]*(://[^:]*)?::.*://", re.DOTALL)
 _CREDENTIALS: Final = ("AWS_", "GOOGLE_", "AZURE_", "FSSPEC_", "HF_")
 _asked_with: Final[dict[str, int]] = {}
@@ -45,9 +63,14 @@ def protocol_of(url: str) -> str:
     return url.partition("://")[0].lower()
 
 
+def is_web(url: str) -> bool:
+    """Tell whether a web server is asked for it."""
+    return protocol_of(url) in {"http", "https"}
+
+
 def file_name(path: str) -> str:
     """Take off a URL what is not part of the file's name: the parameters of a request, or the version of an object."""
-    if protocol_of(path) in {"http", "https"}:
+    if is_web(path):
         return re.split(r"[?#]", path, maxsplit=1)[0]
     return re.sub(r"\?versionId=[^/]*$", "", path) if is_remote(path) else path
 
@@ -95,6 +118,28 @@ def _see_new_credentials(protocol: str, kind: Any) -> None:  # noqa: ANN401 (a c
     if _asked_with.setdefault(protocol, now) != now:
         kind.clear_instance_cache()
         _asked_with[protocol] = now
+
+
+@contextlib.contextmanager
+def asking(url: str) -> Iterator[None]:
+    """Make muster's errors of those of a store, where it is asked what there is."""
+    with reaching(url):
+        try:
+            yield
+        except (FileNotFoundError, PermissionError) as error:
+            said = f"Cannot list {url!r}: {said_by(error)}. Check the address and your credentials."
+            raise UsageError(said) from error
+
+
+@contextlib.contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Make muster's errors of those of a store."""
+    try:
+        yield
+    except (MusterError, MemoryError):
+        raise
+    except Exception as error:
+        raise unreachable(url, error) from error
 
 
 def unreachable(url: str, error: Exception) -> EngineError:
@@ -176,8 +221,13 @@ def versions(url: str) -> list[tuple[str, int, str]]:
 
 
 def stamp_of(info: Mapping[str, Any]) -> str:
-    """Take what changes when a file's content does; empty where its file system tells nothing of the kind."""
-    return str(info.get("ETag") or info.get("mtime") or "")
+    """Take what changes when a file's content does; empty where its store tells nothing of the kind.
+
+    What tells contents apart comes before what tells times, and one of them is enough: stores that have several tell
+    some of them in listings alone, or for single files alone.
+    """
+    told = {re.sub("[-_]", "", name.lower()): value for name, value in info.items()}
+    return next((str(told[name]) for name in _STAMPS if told.get(name)), "")
 
 
 def list_folder(url: str) -> list[str]:

@@ -7,11 +7,13 @@ import contextlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final, Protocol, Self, cast
+from typing import Any, Final, Protocol, cast
 
 from muster._model import Source
-from muster._urls import filesystem, is_remote, unreachable
+from muster._urls import is_remote
 from muster.errors import DataError, MusterError
+
+from ._reader import stream_of
 
 CODECS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
 WRITTEN: Final = frozenset({"gzip", "zstd"})
@@ -31,50 +33,12 @@ class Bytes(Protocol):
 @contextlib.contextmanager
 def open_stream(source: Source) -> Iterator[Bytes]:
     """Open a file as one stream of decompressed bytes; what is read of it raises ``DataError`` where it is damaged."""
-    with _opened(source.path) as file:
+    with _opened(source) as file:
         yield _Unpacked(file, source) if source.codec and source.size else file
 
 
-def _opened(path: str) -> Any:  # noqa: ANN401 (a file of this computer, or of any library)
-    if not is_remote(path):
-        return Path(path).open("rb")
-    files, inside = filesystem(path)
-    return _Remote(files.open(inside, "rb"), path)
-
-
-class _Remote:
-    """A remote file whose failures are told from damaged data."""
-
-    closed = False
-
-    def __init__(self, file: IO[bytes], url: str) -> None:
-        self._file = file
-        self._url = url
-
-    def read(self, count: int = -1) -> bytes:
-        try:
-            return self._file.read(count)
-        except Exception as error:
-            raise unreachable(self._url, error) from error
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.closed = True
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def _opened(source: Source) -> Any:  # noqa: ANN401 (a file of this computer, or of a store)
+    return stream_of(source.path, source.size) if is_remote(source.path) else Path(source.path).open("rb")
 
 
 class _Unpacked:

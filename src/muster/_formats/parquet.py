@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muster._model import Column
-from muster._urls import filesystem, is_remote
+from muster._urls import is_remote
 from muster.errors import DataError
 
 from ._agreed import Layout, categories, fit, pack, unpack
+from ._reader import opened, version
 from ._rows import Rows
-from ._sources import version
 from .parquet_schema import shared, typed
 
 _UNNAMED_INDEX: Final = re.compile(r"__index_level_\d+__")
@@ -27,8 +27,11 @@ PART_ROWS: Final = 8192
 """Rows of a part: small enough to share out a single row group of a slow function's rows."""
 
 
-def layout(path: str) -> Layout:
-    """Read a file's footer, and the categories of its columns. Raises ``DataError`` when it is not Parquet."""
+def layout(path: str, *, name: str = "") -> Layout:
+    """Read a file's footer, and the categories of its columns.
+
+    Raises ``DataError`` when it is not Parquet, by the ``name`` that the user knows.
+    """
     _file.cache_clear()  # a URL has no version to tell it from what an earlier run in this process has read
     _group.cache_clear()
     try:
@@ -42,7 +45,9 @@ def layout(path: str) -> Layout:
         template = pa.record_batch(arrays, schema=pa.schema(fields, schema.metadata))
         missing = _missing(file, schema)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path!r} cannot be read as Parquet: {error}. Check the file, or say --format.") from error
+        raise DataError(
+            f"{(name or path)!r} cannot be read as Parquet: {error}. Check the file, or say --format."
+        ) from error
     groups = tuple(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))
     hollow = frozenset(name for name, count in missing.items() if count == sum(groups))
     return Layout(pack(template), frozenset(name for name in missing if missing[name]), hollow, groups)
@@ -98,9 +103,8 @@ def _missing(file: Any, schema: pa.Schema) -> dict[str, int]:  # noqa: ANN401 (a
 
 def _open(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
     if is_remote(path):
-        files, inside = filesystem(path)
-        # fsspec would read tens of megabytes ahead; Arrow knows which ranges it needs, and puts neighbours together.
-        return pq.ParquetFile(files.open(inside, "rb", cache_type="none"), pre_buffer=True)
+        # Nothing is read ahead: Arrow knows which ranges it needs, and puts neighbours together.
+        return pq.ParquetFile(opened(path), pre_buffer=True)
     return pq.ParquetFile(_bytes_of(path), memory_map=False)
 
 

@@ -15,7 +15,7 @@ from muster._dialect import Dialect, Reading
 from muster._model import Column, Part, Source, Spool
 from muster.errors import DataError
 
-from ._sources import reader
+from ._reader import reader
 from ._stitch import Block, NeedsScanError, Stretch, stitch
 
 BLOCK_BYTES: Final = 4 << 20
@@ -65,6 +65,8 @@ class Head(NamedTuple):
     size: int
     dialect: Dialect
     usecols: tuple[object, ...] = ()
+    name: str = ""
+    """What the user calls the file, which may be read as a copy."""
 
     def answer(self) -> tuple[tuple[str, ...], int] | None:
         """Read as much of the file as its first record takes; ``None`` for a file without one.
@@ -82,8 +84,8 @@ class Head(NamedTuple):
                 found = top_of(data, self.dialect, whole=whole, usecols=self.usecols)
             except ValueError as error:
                 raise DataError(
-                    f"The first row of {self.path!r} cannot be read: {error}. Mend it, or say how the file is written"
-                    " with --delimiter, --quote or --encoding."
+                    f"The first row of {(self.name or self.path)!r} cannot be read: {error}. Mend it, or say how"
+                    " the file is written with --delimiter, --quote or --encoding."
                 ) from error
             if found is not None or whole:
                 return found
@@ -112,12 +114,14 @@ class Footer(NamedTuple):
     """Ask what a Parquet file's footer says."""
 
     path: str
+    name: str = ""
+    """What the user calls it, likewise."""
 
     def answer(self) -> Any:  # noqa: ANN401 (a Layout, whose module imports Arrow)
         """Read it."""
         from .parquet import layout  # noqa: PLC0415 (Arrow stays out of muster's own process)
 
-        return layout(self.path)
+        return layout(self.path, name=self.name or self.path)
 
 
 class Agree(NamedTuple):
@@ -221,7 +225,7 @@ def survey_lines(  # noqa: PLR0913 (what to read, how it is written, and how to 
 ) -> Survey:
     """Split CSV or JSON lines."""
     is_csv = bool(sources) and sources[0].format == "csv"
-    heads = [Head(source.path, source.size, dialect, usecols) for source in sources] if is_csv else []
+    heads = [Head(source.path, source.size, dialect, usecols, source.name) for source in sources] if is_csv else []
     if is_csv and dialect.has_preamble:  # whose quotes mean nothing, so that scans start behind it
         headers = ask(heads)
         data_starts = [found[1] if found else source.size for found, source in zip(headers, sources, strict=True)]
@@ -356,7 +360,7 @@ def survey_parquet(sources: Sequence[Source], ask: Ask, *, batch_rows: int | Non
     from .parquet import PART_ROWS  # noqa: PLC0415 (Arrow is loaded only where Parquet is read)
 
     step = batch_rows or PART_ROWS
-    layouts = ask([Footer(source.path) for source in sources])
+    layouts = ask([Footer(source.path, source.name) for source in sources])
     agreed = ask([Agree(tuple((source.name, found) for source, found in zip(sources, layouts, strict=True)))])[0]
     parts = [
         Part(file, start, stop, start, stop - start)

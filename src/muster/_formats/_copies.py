@@ -1,0 +1,123 @@
+"""Copy inputs of stores here before they are read: those that come as one stream, and those that are small.
+
+A small file costs one request as a copy; read where it lies it costs several, of every worker that looks at it. Copies
+are made by muster's own process, many at a time, and lie in the folder for spooled input until the run has ended.
+"""
+
+import asyncio
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYetError
+from pathlib import Path
+from typing import Final
+
+from muster._model import Source
+from muster._urls import filesystem, is_web, protocol_of, reaching
+from muster.errors import DataError
+
+from . import _web
+from ._sources import needs_copy
+
+_AT_ONCE: Final = 24
+"""Of small files; so many are in memory at a time."""
+_CHUNK: Final = 1 << 20
+_GZIP: Final = b"\x1f\x8b"
+_TICK: Final = 0.2
+
+
+def copied(sources: Sequence[Source], folder: Path, *, tick: Callable[[], None]) -> dict[int, Source]:
+    """Copy those that need it; tell as what each is read then, by its number. ``tick`` is called now and then.
+
+    Raises ``DataError`` for one that has changed since it was listed, ``EngineError`` for one that cannot be reached.
+    """
+    chosen = {at: folder / f"{at}-copy" for at, source in enumerate(sources) if needs_copy(source)}
+    groups: dict[str, list[int]] = {}
+    for at in chosen:
+        groups.setdefault(protocol_of(sources[at].path), []).append(at)
+    found: dict[int, Source] = {}
+    with ThreadPoolExecutor(1) as threads:
+        for group in groups.values():
+            work = threads.submit(_copy_all, {at: (sources[at], chosen[at]) for at in group})
+            found |= _awaited(work, tick)
+    return found
+
+
+def _awaited(work: "Future[dict[int, Source]]", tick: Callable[[], None]) -> dict[int, Source]:
+    while True:
+        try:
+            return work.result(_TICK)
+        except NotYetError:
+            if work.done():
+                raise
+            tick()
+
+
+def _copy_all(wanted: Mapping[int, tuple[Source, Path]]) -> dict[int, Source]:
+    """Copy files of one kind of store: together, where its file system can be asked so."""
+    small = {at: one for at, one in wanted.items() if one[0].in_ranges}
+    first = next(iter(wanted.values()))[0]
+    if filesystem(first.path)[0].async_impl:
+        _copy_together(list(small.values()))
+    else:
+        for source, path in small.values():
+            with reaching(source.path):
+                files, inside = filesystem(source.path)
+                path.write_bytes(files.cat_file(inside) if source.size else b"")
+    return {at: _as_copied(*one) if at in small else _streamed(*one) for at, one in wanted.items()}
+
+
+def _copy_together(wanted: Sequence[tuple[Source, Path]]) -> None:
+    from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
+
+    async def copy_each() -> None:
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def copy(source: Source, path: Path) -> None:
+            async with gate:
+                with reaching(source.path):
+                    data = await _content(source) if source.size else b""
+                path.write_bytes(data)  # noqa: ASYNC240 (a small file of this computer)
+
+        await asyncio.gather(*(copy(source, path) for source, path in wanted))
+
+    if wanted:
+        sync(filesystem(wanted[0][0].path)[0].loop, copy_each)
+
+
+async def _content(source: Source) -> bytes:
+    """Read a file whole, which is one request: its size is known, and need not be asked for."""
+    if is_web(source.path):
+        return await _web.content(source.path, source.size)
+    files, inside = filesystem(source.path)
+    return bytes(await files._cat_file(inside, start=0, end=source.size))  # noqa: SLF001 (how to ask for many at a time)
+
+
+def _as_copied(source: Source, path: Path) -> Source:
+    if path.stat().st_size != source.size:
+        raise DataError(
+            f"{source.name!r} has changed while muster read it: of {source.size:,} bytes {path.stat().st_size:,} came."
+            " There is no output. Type the command again, with --fresh, when nobody writes to it."
+        )
+    return dataclasses.replace(source, path=str(path))
+
+
+def _streamed(source: Source, path: Path) -> Source:
+    """Copy a file from start to end, in bounded memory."""
+    was_packed = False
+    with path.open("wb") as file, reaching(source.path):
+        if is_web(source.path):
+            was_packed = _web.download(source.path, file).was_packed
+        else:
+            files, inside = filesystem(source.path)
+            with files.open(inside, "rb") as stream:
+                shutil.copyfileobj(stream, file, _CHUNK)
+    codec = "" if was_packed and source.codec == "gzip" and not _begins_with(path, _GZIP) else source.codec
+    return dataclasses.replace(source, path=str(path), size=path.stat().st_size, codec=codec)
+
+
+def _begins_with(path: Path, mark: bytes) -> bool:
+    """Tell whether a file is still packed: a server may have said so of the file itself, and the client unpacked it."""
+    with path.open("rb") as file:
+        return file.read(len(mark)) == mark

@@ -1,0 +1,122 @@
+"""Find files in stores, as files of this computer are found: a name is a name before it is a pattern.
+
+One listing tells all that there is to know of the files of a folder; nothing is asked file by file but of web servers.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from muster._unseen import shown
+from muster._urls import asking, file_name, filesystem, is_web, stamp_of
+
+from . import _web
+from ._folders import below_pattern
+from ._found import Found, Look
+
+_MAGIC: Final = "*?["
+_AT_ONCE: Final = 16
+
+
+def find(urls: Sequence[str]) -> list[list[Found]]:
+    """Find what each URL names; nothing where there is nothing. Raises ``MusterError`` where that cannot be told."""
+    if len(urls) < 2 or not all(_answers_many(url) for url in urls):  # noqa: PLR2004 (one needs no threads)
+        return [_find(url) for url in urls]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(_find, urls))
+
+
+def _answers_many(url: str) -> bool:
+    """Tell whether fsspec may be asked from several threads at a time."""
+    return bool(filesystem(url)[0].async_impl)
+
+
+def _find(url: str) -> list[Found]:
+    with asking(url):
+        return _find_pages(url) if is_web(url) else _find_objects(url)
+
+
+def _find_objects(url: str) -> list[Found]:
+    files, root = filesystem(url)
+    files.invalidate_cache()  # fsspec remembers listings for as long as the process lives
+    info = _info(files, root)
+    if info is not None and info["type"] == "file" and not (url.endswith("/") and files.isdir(root)):
+        return [_object(files, root, info, file_name(url).rstrip("/").rpartition("/")[2])]
+    if info is not None:
+        found = files.find(root, detail=True)
+        named = sorted((path, one) for path, one in found.items() if _is_file(path, one))
+        return [
+            _object(files, path, one, path.removeprefix(root).lstrip("/"))._replace(is_of_folder=True)
+            for path, one in named
+        ]
+    if not any(sign in root for sign in _MAGIC):
+        return []
+    matching = sorted((path, one) for path, one in files.glob(root, detail=True).items() if _is_file(path, one))
+    return [_object(files, path, one, inside) for path, one in matching if (inside := _visible(path, root))]
+
+
+def _info(files: Any, path: str) -> dict[str, Any] | None:  # noqa: ANN401 (a file system of a library without types)
+    """Ask what has this very name; ``None`` where nothing has."""
+    try:
+        found: dict[str, Any] = files.info(path)
+    except FileNotFoundError:
+        return None
+    except PermissionError:  # so some stores answer those who may not list, of what is not there
+        if any(sign in path for sign in _MAGIC):
+            return None
+        raise
+    return found
+
+
+def _is_file(path: str, info: Mapping[str, Any]) -> bool:
+    """Tell a file from a folder, and from an object that stands for one."""
+    return info["type"] == "file" and not path.endswith("/")
+
+
+def _visible(path: str, pattern: str) -> str:
+    """Name a file from its pattern, unless it is hidden, and the pattern does not say so: as the shell sees it."""
+    inside = below_pattern(path, pattern)
+    wild = PurePosixPath(pattern).parts[len(PurePosixPath(path).parts) - len(PurePosixPath(inside).parts) :]
+    if any(part.startswith(".") for part in PurePosixPath(inside).parts) and not any(
+        part.startswith(".") for part in wild
+    ):
+        return ""
+    return inside
+
+
+def _object(files: Any, path: str, info: Mapping[str, Any], inside: str) -> Found:  # noqa: ANN401 (as above)
+    size, packed = info.get("size"), info.get("contentEncoding") or info.get("content_encoding")
+    look = Look(int(size or 0), stamp_of(info), in_ranges=size is not None and packed != "gzip")
+    return Found(shown(str(files.unstrip_protocol(path))), inside, lambda: look)
+
+
+# Web servers, which have neither folders nor listings, but may have a page that names files
+
+
+def _find_pages(url: str) -> list[Found]:
+    files, address = filesystem(url)
+    files.invalidate_cache()
+    name = file_name(url).rpartition("/")[2]
+    try:
+        seen = _web.look(url)
+    except FileNotFoundError:
+        if not any(sign in file_name(address) for sign in "*["):
+            return []
+        return _linked((path, below_pattern(path, address)) for path in sorted(files.glob(address)))
+    if seen.is_page and "." not in name:
+        root = f"{file_name(address).rstrip('/')}/"
+        paths = sorted(path for path in files.find(root) if not path.endswith("/"))
+        return [one._replace(is_of_folder=True) for one in _linked((p, p.removeprefix(root)) for p in paths)]
+    return [Found(url, name, partial(_as_look, seen))]
+
+
+def _linked(named: Iterable[tuple[str, str]]) -> list[Found]:
+    listed = [(shown(path), inside) for path, inside in named]
+    seen = _web.look_at_all([path for path, _ in listed])
+    return [Found(path, inside, partial(_as_look, one)) for (path, inside), one in zip(listed, seen, strict=True)]
+
+
+def _as_look(seen: _web.Seen) -> Look:
+    return Look(seen.size or 0, seen.stamp, in_ranges=seen.in_ranges)

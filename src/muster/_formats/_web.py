@@ -1,0 +1,202 @@
+"""Ask web servers for files: with ranges where a server keeps to them, as one stream where it does not.
+
+What a server says is checked rather than believed: a part may come as the whole, a length be wrong, a body packed.
+Requests go through fsspec's session, so that its settings count, and a request that failed is made again.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import IO, Any, Final, NamedTuple, TypeVar
+
+from muster._unseen import shown
+from muster._urls import filesystem, stamp_of
+from muster.errors import DataError
+
+T = TypeVar("T")
+
+_TRIES: Final = 4
+_FIRST_PAUSE: Final = 0.2
+_BUSY: Final = frozenset({429, 500, 502, 503, 504})
+_MISSING: Final = frozenset({404, 410})
+_REFUSED: Final = frozenset({401, 403})
+_CHUNK: Final = 1 << 20
+_SILENCE: Final = 120.0
+"""Seconds without a byte after which a connection counts as broken; a large file may take as long as it takes."""
+_AT_ONCE: Final = 16
+"""Requests at a time: as many as a browser or two would make."""
+
+
+class Seen(NamedTuple):
+    """What a server tells of a file before it is read."""
+
+    size: int | None
+    """Unknown where it is made as it is sent, or packed on the way."""
+    stamp: str
+    in_ranges: bool
+    is_page: bool
+    """It is HTML, such as the index of a folder."""
+
+
+class Got(NamedTuple):
+    """A file that was read as a whole."""
+
+    size: int
+    stamp: str
+    was_packed: bool
+    """The server said that it was packed for the way, so that it was unpacked here."""
+
+
+def look(url: str) -> Seen:
+    """Ask what there is. Raises ``FileNotFoundError``, ``PermissionError``, or an error of the client."""
+    return _run(url, _look)
+
+
+def look_at_all(urls: list[str]) -> list[Seen]:
+    """Ask about many files, some at a time."""
+
+    async def look_at_each(files: Any, _: str) -> list[Seen]:  # noqa: ANN401 (a library without types)
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(url: str) -> Seen:
+            async with gate:
+                return await _again(lambda: _look(files, filesystem(url)[1]))
+
+        return await asyncio.gather(*map(one, urls))
+
+    return _run(urls[0], look_at_each) if urls else []
+
+
+def read(url: str, start: int, stop: int) -> bytes:
+    """Read a range, fewer bytes at the end of the file; also from a server that sends the whole all the same."""
+    return _run(url, lambda files, address: _read(files, address, start, stop))
+
+
+async def content(url: str, size: int) -> bytes:
+    """Read a whole file whose size is known; for those who ask for many at a time."""
+    files, address = filesystem(url)
+    return await _again(lambda: _read(files, address, 0, size))
+
+
+def download(url: str, file: IO[bytes]) -> Got:
+    """Read a file from start to end into another; memory does not grow with it."""
+    return _run(url, lambda files, address: _download(files, address, file))
+
+
+def _run(url: str, ask: Callable[[Any, str], Coroutine[Any, Any, T]]) -> T:
+    """Ask in fsspec's own thread, where its session lives; again where a request failed for no reason of ours."""
+    from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
+
+    files, address = filesystem(url)
+    found: T = sync(files.loop, lambda: _again(lambda: ask(files, address)))
+    return found
+
+
+async def _again(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    import aiohttp  # noqa: PLC0415 (likewise)
+
+    pause = _FIRST_PAUSE
+    for left in reversed(range(_TRIES)):
+        try:
+            return await ask()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            status = getattr(error, "status", None)
+            if not left or (status is not None and status not in _BUSY):
+                raise
+        await asyncio.sleep(pause)
+        pause *= 2
+    raise AssertionError
+
+
+@contextlib.asynccontextmanager
+async def _asked(files: Any, address: str, ranges: str = "") -> AsyncIterator[Any]:  # noqa: ANN401 (as above)
+    """Make a request. No body is asked for that is packed for the way: its ranges would be those of the packed."""
+    import aiohttp  # noqa: PLC0415 (likewise)
+    import yarl  # noqa: PLC0415 (likewise)
+
+    chosen = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=_SILENCE), **files.kwargs}
+    headers = {**chosen.pop("headers", {}), "Accept-Encoding": "identity", **({"Range": ranges} if ranges else {})}
+    # What is escaped already stays as it is: a signature is of every character.
+    url = yarl.URL(address.partition("#")[0], encoded=re.fullmatch(r"[!-~]*", address) is not None)
+    session = await files.set_session()
+    async with session.get(url, headers=headers, **chosen) as answer:
+        if answer.status in _MISSING:
+            raise FileNotFoundError(shown(address))
+        if answer.status in _REFUSED:
+            raise PermissionError(f"HTTP {answer.status} {answer.reason}")
+        if answer.status != _NO_SUCH_RANGE:
+            answer.raise_for_status()
+        yield answer
+
+
+_PART: Final = 206
+_NO_SUCH_RANGE: Final = 416
+
+
+def _range_of(answer: Any) -> tuple[int | None, int | None]:  # noqa: ANN401 (likewise)
+    """Tell where a part starts, and how large the whole is."""
+    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
+    if match is None:
+        return None, None
+    return int(match[1]) if match[1] else None, None if match[2] == "*" else int(match[2])
+
+
+def _is_packed(answer: Any) -> bool:  # noqa: ANN401 (likewise)
+    return answer.headers.get("Content-Encoding", "").lower() not in {"", "identity"}
+
+
+async def _look(files: Any, address: str) -> Seen:  # noqa: ANN401 (likewise)
+    """Ask for the first byte: the answer tells more, and more reliably, than that to a HEAD request."""
+    async with _asked(files, address, "bytes=0-0") as answer:
+        start, whole = _range_of(answer)
+        stamp = stamp_of(answer.headers)
+        is_page = answer.headers.get("Content-Type", "").startswith("text/html")
+        if _is_packed(answer):
+            return Seen(None, stamp, in_ranges=False, is_page=is_page)
+        if answer.status == _PART and start == 0 and whole is not None:
+            return Seen(whole, stamp, in_ranges=True, is_page=is_page)
+        if answer.status == _NO_SUCH_RANGE:
+            return Seen(whole, stamp, in_ranges=whole == 0, is_page=is_page)
+        length = answer.headers.get("Content-Length", "") if answer.status != _PART else ""
+        return Seen(int(length) if length.isdecimal() else None, stamp, in_ranges=False, is_page=is_page)
+
+
+async def _read(files: Any, address: str, start: int, stop: int) -> bytes:  # noqa: ANN401 (likewise)
+    async with _asked(files, address, f"bytes={start}-{stop - 1}") as answer:
+        if answer.status == _NO_SUCH_RANGE:
+            return b""
+        begin, whole = _range_of(answer)
+        if answer.status == _PART and begin != start:
+            raise DataError(
+                f"{shown(address)!r}: the server sends another range than it is asked for (bytes from {begin}, not from"
+                f" {start}). Fetch the file yourself, and name that as input."
+            )
+        if answer.status == _PART:
+            data = bytes(await answer.read())[: stop - start]
+            if whole is not None and len(data) < min(stop, whole) - start:
+                raise _short(address, len(data), min(stop, whole) - start)
+            return data
+        pieces, at = [], 0  # the whole: what comes before is passed over, and what comes behind is not waited for
+        async for chunk in answer.content.iter_chunked(_CHUNK):
+            pieces.append(chunk[max(start - at, 0) : max(stop - at, 0)])
+            at += len(chunk)
+            if at >= stop:
+                break
+        return b"".join(pieces)
+
+
+def _short(address: str, found: int, expected: int) -> DataError:
+    return DataError(
+        f"{shown(address)!r}: the server sends {found:,} bytes where it has said {expected:,}. Did the file become"
+        " shorter while muster read it? Run again with --fresh."
+    )
+
+
+async def _download(files: Any, address: str, file: IO[bytes]) -> Got:  # noqa: ANN401 (likewise)
+    file.seek(0)
+    file.truncate()
+    async with _asked(files, address) as answer:
+        async for chunk in answer.content.iter_chunked(_CHUNK):
+            file.write(chunk)
+        return Got(file.tell(), stamp_of(answer.headers), was_packed=_is_packed(answer))
