@@ -43,6 +43,7 @@ def ray_alone_here(machines: int) -> float:
         start = [
             sys.executable,
             node.__file__,
+            "loopback",
             "start",
             "--node-ip-address=127.0.0.1",
             "--min-worker-port=0",

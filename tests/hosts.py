@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network
@@ -279,6 +279,18 @@ class Hosts:
     def empty_disk(self, host: Host) -> None:
         """Take away what filled a host's disk."""
         self.inside(host, BALLAST).unlink(missing_ok=True)
+
+    @contextmanager
+    def overhear(self) -> Iterator[Path]:
+        """Write all that goes between hosts into a file meanwhile, as anybody on their network may."""
+        path = self.folder / f"overheard-{token_hex(4)}"
+        listen = [sys.executable, "-I", __file__, "overhear", str(path), *map(_port, self.hosts)]
+        listener = self._spawn("overhear", [*_into(self._switch.pid), *listen])
+        try:
+            self._hear(listener, "overhearing")
+            yield path
+        finally:
+            _end(listener)
 
     # The end
 
@@ -642,6 +654,18 @@ def _carry(ports: list[str], delay: float, loss: float) -> None:
                 end.send(frame)
 
 
+def _overhear(path: str, ports: list[str]) -> None:
+    """Write each frame at ports to a file, until nobody holds the other end of our stdin."""
+    ends = [_open_port(port) for port in ports]
+    sys.stdout.write("overhearing\n")
+    sys.stdout.flush()
+    with Path(path).open("wb") as file:
+        while sys.stdin not in (ready := select.select([sys.stdin, *ends], [], [])[0]):
+            for end in (end for end in ends if end in ready):
+                with suppress(OSError):  # the link is cut
+                    file.write(end.recv(1 << 17))
+
+
 def _open_port(port: str) -> socket.socket:
     """Open a port so that frames keep what the kernel still has to do for them: to split and to sum them."""
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -652,4 +676,7 @@ def _open_port(port: str) -> socket.socket:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "overhear":
+        _overhear(sys.argv[2], sys.argv[3:])
+        sys.exit()
     _carry(sys.argv[1:3], float(sys.argv[3]), float(sys.argv[4]))

@@ -14,8 +14,10 @@ import psutil
 import pytest
 
 from conftest import MUSTER, Ended, Muster
+from hosts import Host
 from muster._clouds.local import LocalCloud
 from muster._engines.cores import count_cores
+from strangers import Port, answers_in_the_clear, lets_in, shown
 from waiting import until
 
 pytestmark = pytest.mark.waits
@@ -387,14 +389,21 @@ def test_where_nothing_can_be_written_the_folder_is_named_and_what_to_do(
     assert not (folder / "out.csv").exists()
 
 
-def test_everything_listens_on_loopback_alone(muster: Muster, home: Path) -> None:
+def test_everything_listens_on_loopback_alone_and_ray_hears_nobody_without_a_certificate(
+    muster: Muster, home: Path, tmp_path: Path
+) -> None:
     up(muster, 2)
     found = processes_of(home)
-    listening = [
-        link.laddr.ip for process in found for link in process.net_connections() if link.status == psutil.CONN_LISTEN
-    ]
-    assert listening
-    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+    links = [link for process in found for link in process.net_connections() if link.status == psutil.CONN_LISTEN]
+    assert {link.laddr.ip.removeprefix("::ffff:") for link in links} == {"127.0.0.1"}
+    this = Host(0, "here", "127.0.0.1", 0, "", tmp_path, tmp_path)
+    heard = {link.laddr.port for link in links if lets_in(Port(this, link.laddr.port), shown(tmp_path))}
+    assert not heard
+    heard = {link.laddr.port for link in links if answers_in_the_clear(Port(this, link.laddr.port))}
+    assert len(heard) == 2  # the agent of each machine for runtime environments, which asks for the token
+    member = shown(home / "clusters" / "default" / "m2")
+    heard = {link.laddr.port for link in links if lets_in(Port(this, link.laddr.port), member)}
+    assert len(heard) == len(links) - 2
 
 
 def test_importing_muster_and_running_at_home_load_no_ray() -> None:

@@ -230,7 +230,7 @@ def left_by_playbooks(home: Path) -> list[Path]:
 
 def kill_node(hosts: Hosts, host: Host) -> None:
     """Kill what makes a host a machine, its agent first; the host goes on."""
-    for word in ("lease.py start", "ray.scripts.scripts start", "gcs_server", "raylet/raylet"):
+    for word in ("lease.py start", "node.py start", "gcs_server", "raylet/raylet"):
         for process in hosts.processes(host):
             if word in process.command:
                 os.kill(process.pid, signal.SIGKILL)

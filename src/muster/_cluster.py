@@ -27,6 +27,7 @@ from muster._signals import undisturbed
 from muster.errors import EngineError, MusterError, UsageError
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
+_NEEDED: Final = ("ray", "yaml", "ansible_runner", "cryptography")
 _LEASE_SECONDS: Final = 900.0
 _RENEWALS_A_LEASE: Final = 4
 _LONGEST_TICK: Final = 1.0
@@ -80,7 +81,7 @@ class Cluster:
             raise UsageError(
                 f"--on {on}: there is no such cloud. Machines are made on local, or are hosts of a YAML file."
             )
-        if missing := [name for name in ("ray", "yaml", "ansible_runner") if importlib.util.find_spec(name) is None]:
+        if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
             raise UsageError(f"Clusters need {', '.join(missing)}, not installed here. Install muster[cluster].")
         return LocalCloud(self._folder) if on == "local" else HostsCloud(self._folder, Path(on))
 

@@ -25,14 +25,14 @@ class MachineFolder:
         self.name = path.name
         self.number = int(path.name[1:])
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str], *, seconds: float, scratch: str) -> None:
-        """Start the machine's agent; this does not wait for its command."""
+    def start(self, command: Sequence[str], environment: Mapping[str, str], notes: Mapping[str, str]) -> None:
+        """Start the machine's agent, with the notes that it goes by; this does not wait for its command."""
         lease.end(self.path)
         agent = own_folder(self.path) / "lease.py"
         write(agent, program("lease"))
         started = subprocess.run(  # noqa: S603 (the agent, with a command of our own)
             [sys.executable, "-P", "-S", str(agent), "start", str(self.path), *command],
-            input=json.dumps({"lease": f"{seconds:g}", "scratch": scratch}),
+            input=json.dumps(dict(notes)),
             text=True,
             stderr=subprocess.PIPE,
             env=environment,

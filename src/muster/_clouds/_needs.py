@@ -8,6 +8,7 @@ import io
 import json
 import re
 import sys
+import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ _ALWAYS: Final = ("muster", "ray")
 _FOLDER: Final = "~/.muster/environments"
 RAY_WITH_IPV6: Final = "2.53"
 _LEAST_DISK: Final = 256 << 20
+_CLOCKS_APART: Final = 12 * 3600
+"""In seconds: certificates count from a day before they are made."""
 
 
 def packages(named: Sequence[str]) -> dict[str, str]:
@@ -68,6 +71,11 @@ def obstacles(found: Mapping[str, Any]) -> Iterator[str]:
     if ".".join(found["python"].split(".")[:2]) != here:
         yield f"Python is {found['python']} there, and {here} here; name another with python:"
     yield from filter(None, (found["obstacle"], found["taken"]))
+    if abs(behind := time.time() - found["time"]) > _CLOCKS_APART:
+        yield (
+            f"the clock there is {abs(behind) / 3600:.0f} hours {'behind' if behind > 0 else 'ahead of'} the one here,"
+            " so certificates would not count there; set it"
+        )
     if found["free"] < _LEAST_DISK:
         yield f"there are {found['free'] >> 20} MiB of disk left there, and {_LEAST_DISK >> 20} are needed"
 

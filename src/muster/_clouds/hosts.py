@@ -18,7 +18,7 @@ from muster._addresses import joined, refusal, shortest
 from muster._private import write
 from muster.errors import EngineError, UsageError
 
-from . import _needs, _ssh, places
+from . import _certificates, _needs, _ssh, node, places
 from ._ansible import Played, play, tidy
 from ._hosts_file import Host, HostsFile, read
 from ._program import program
@@ -40,6 +40,8 @@ class _Started:
     folder: str
     workers: int
     versions: Mapping[str, str]
+    own: Sequence[str] = ()
+    """Where Ray finds it, when the address that is known here is loopback: Ray then looks for another."""
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -69,6 +71,7 @@ class HostsCloud:
         self._folder = folder
         self._file = file
         self._token = folder / "token"
+        self._authority = _certificates.Authority(folder)
 
     def _record(self) -> _Record | None:
         with contextlib.suppress(FileNotFoundError):
@@ -126,11 +129,12 @@ class HostsCloud:
         record = self._record()
         if record is None or not record.started:
             raise EngineError("The cluster has no head. Make the cluster again with muster up.")
+        self._authority.check()
         head = record.started[0]
         attended = shlex.join([head.host.python, "-P", "-S", f"{head.folder}/lease.py", "attend", head.folder])
         yield Access(
             joined(head.host.inside, _HEAD_PORT),
-            _secrets(f"{head.folder}/token"),
+            _secrets(head.folder),
             workers=sum(one.workers for one in record.started),
             python=head.host.python,
             through=tuple(_ssh.command(head.host, attended)),
@@ -151,7 +155,8 @@ class HostsCloud:
         file, record = self._known(), self._record() or _Record()
         living = {machine.name for machine in self.machines()}
         head = record.started[0].host if record.started and record.started[0].host.name in living else None
-        before, record = record, record if head and record.id else _begun(record)
+        renews = head is not None and self._authority.must_begin_anew(alone)
+        before, record = record, record if head and record.id and not renews else _begun(record)
         chosen = _chosen(file.hosts, wanted.machines, head)
         needed = _needs.packages(file.packages)
         looked = self._look(chosen, needed, ours=[before.id, record.id])
@@ -161,15 +166,17 @@ class HostsCloud:
                 f"{looked[host.name]['place']}/{places.leaf(record.id, f'{host.address}:{host.port}')}",
                 host.workers or wanted.workers,
                 {"python": looked[host.name]["python"], "ray": needed["ray"]},
+                _own(host, looked[host.name]),
             )
             for host in self._equip(chosen, needed, looked)
         )
-        if record.id != before.id:
-            write(self._token, secrets.token_hex(32))
         ending, is_anew = _ending(record.started, started, living)
-        if is_anew:
+        if is_anew and not renews:
             alone()
         lost = self._stop(ending)
+        if record.id != before.id:
+            write(self._token, secrets.token_hex(32))
+            self._authority.begin(wanted.lease)
         record = replace(record, lease=wanted.lease, workers=wanted.workers, started=started)
         self._remember(record)
         self._start(record)
@@ -212,17 +219,20 @@ class HostsCloud:
             one.host.name: {
                 "is_head": one is head,
                 "command": _command(one, head.host),
-                "notes": {**notes, "port": str(_HEAD_PORT)} if one is head else notes,
-                "agent_environment": {**WORKERS_ENVIRONMENT, **_secrets(f"{one.folder}/token")},
+                "notes": {**notes, **self._issue(one), **({"port": str(_HEAD_PORT)} if one is head else {})},
+                "agent_environment": {**WORKERS_ENVIRONMENT, **_secrets(one.folder)},
             }
             for one in record.started
         }
-        files = {"lease.py": program("lease")}
+        files = {"lease.py": program("lease"), "node.py": Path(node.__file__).read_text()}
         told = {"program": program("places"), "files": files, "sign": STARTED, "seconds": _START_SECONDS}
         played = self._play("start", record.started, told=told, each=each)
         if played.failures:
             self._stop([one for one in record.started if one.host.name in played.failures])
         played.check("Starting the hosts")
+
+    def _issue(self, one: _Started) -> dict[str, str]:
+        return self._authority.issue(one.host.name, [one.host.inside, *one.own, *_certificates.LOOPBACK])
 
     def _stop(self, started: Sequence[_Started]) -> list[str]:
         """End what runs on hosts; name those that did not answer."""
@@ -279,6 +289,7 @@ class HostsCloud:
         finally:
             (self._folder / "hosts.json").unlink(missing_ok=True)
             self._token.unlink(missing_ok=True)
+            self._authority.forget()
 
 
 def _chosen(hosts: Sequence[Host], number: int, head: Host | None) -> Sequence[Host]:
@@ -327,14 +338,20 @@ def _command(one: _Started, head: Host) -> list[str]:
         else [f"--address={joined(head.inside, _HEAD_PORT)}"]
     )
     return [
-        *(one.host.python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *place),
+        *(one.host.python, "-P", f"{one.folder}/node.py", "start", "--block", "--disable-usage-stats", *place),
         *(f"--node-name={one.host.name}", f"--node-ip-address={one.host.inside}", f"--num-cpus={one.workers}"),
         *(f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={SCRATCH}/ray"),
     ]
 
 
-def _secrets(token: str) -> dict[str, str]:
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token, "RAY_USAGE_STATS_ENABLED": "0"}
+def _secrets(folder: str) -> dict[str, str]:
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": f"{folder}/token", "RAY_USAGE_STATS_ENABLED": "0"}
+    return {**token, **_certificates.environment(folder)}
+
+
+def _own(host: Host, looked: Mapping[str, Any]) -> Sequence[str]:
+    """Believe a host where it says that it is only if nobody else can say: it might name another's address."""
+    return tuple(looked["addresses"]) if host.inside in _certificates.LOOPBACK else ()
 
 
 def _host(known: Mapping[str, Any], keys: str) -> Host:

@@ -16,7 +16,7 @@ from muster._addresses import joined
 from muster._private import new_folder, squatted, write
 from muster.errors import EngineError
 
-from . import lease
+from . import _certificates, lease
 from ._machine import MachineFolder
 from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works
 
@@ -47,6 +47,7 @@ class LocalCloud:
         """Know a cluster by its folder; nothing happens yet."""
         self._folder = folder
         self._token = folder / "token"
+        self._authority = _certificates.Authority(folder)
 
     # What is there
 
@@ -83,16 +84,18 @@ class LocalCloud:
         machines = self.machines()
         if record is None or not any(machine.is_head for machine in machines):
             raise EngineError("The cluster's head does not live any more. Make the cluster again with muster up.")
+        self._authority.check()
         stays_local = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray looks for 127.0.0.1 on the network
         yield Access(
             joined(_ADDRESS, record.port),
-            {**self._environment(), **stays_local},
+            {**self._environment(self._folder / machines[0].name), **stays_local},
             workers=record.workers * len(machines),
             python=sys.executable,
         )
 
-    def _environment(self) -> Mapping[str, str]:
+    def _environment(self, machine: Path) -> Mapping[str, str]:
         return {
+            **_certificates.environment(machine.absolute()),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self._token.absolute()),
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -106,9 +109,7 @@ class LocalCloud:
         living = [folder for folder in self._folders() if folder.is_alive]
         record = self._record()
         has_head = bool(living) and living[0].number == 1
-        if record is None or not has_head or record.workers != wanted.workers:
-            if has_head:
-                alone()
+        if record is None or not has_head or self._differs(record, wanted, alone):
             self.destroy()
             living = []
             record = self._begin(wanted)
@@ -130,9 +131,17 @@ class LocalCloud:
             number = min(wave, wanted.machines - first)
             self._await([self._start(next(free), record) for _ in range(number)])
 
+    def _differs(self, record: _Record, wanted: Wanted, alone: Callable[[], None]) -> bool:
+        """Tell whether machines that live must start anew; then nobody else works on them."""
+        if record.workers == wanted.workers:
+            return self._authority.must_begin_anew(alone)
+        alone()
+        return True
+
     def _begin(self, wanted: Wanted) -> _Record:
         self._folder.mkdir(parents=True, exist_ok=True)
         write(self._token, secrets.token_hex(32))
+        self._authority.begin(wanted.lease)
         place = new_folder(len(_SOCKET))
         try:
             return self._remember(_Record(_free_port(), str(place), wanted.workers, wanted.lease))
@@ -154,13 +163,14 @@ class LocalCloud:
             else [f"--address={joined(_ADDRESS, record.port)}"]
         )
         command = [
-            *(sys.executable, str(_NODE), "start", "--block", *role),
+            *(sys.executable, str(_NODE), "loopback", "start", "--block", *role),
             *(f"--node-name={folder.name}", f"--node-ip-address={_ADDRESS}", f"--num-cpus={record.workers}"),
             *("--min-worker-port=0", "--max-worker-port=0", f"--object-store-memory={_OBJECT_STORE_BYTES}"),
             *("--disable-usage-stats", f"--temp-dir={place}"),
         ]
-        environment = {**os.environ, **WORKERS_ENVIRONMENT, **self._environment()}
-        folder.start(command, environment, seconds=record.lease, scratch=place)
+        environment = {**os.environ, **WORKERS_ENVIRONMENT, **self._environment(folder.path)}
+        notes = {"lease": f"{record.lease:g}", "scratch": place}
+        folder.start(command, environment, {**notes, **self._authority.issue(folder.name, _certificates.LOOPBACK)})
         return folder
 
     def _await(self, folders: Sequence[MachineFolder]) -> None:
@@ -188,6 +198,7 @@ class LocalCloud:
             shutil.rmtree(record.scratch, ignore_errors=True)
         (self._folder / "local.json").unlink(missing_ok=True)
         self._token.unlink(missing_ok=True)
+        self._authority.forget()
 
     def _end(self, folders: "Sequence[MachineFolder]") -> None:
         """End machines side by side."""
