@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import MUSTER, Ended, Muster
+from muster._generate import generate
 
 SLOW = """
 import time
@@ -29,9 +30,9 @@ def broken(df):
 
 
 @pytest.fixture
-def rows(tmp_path: Path, muster: Muster) -> str:
+def rows(tmp_path: Path) -> str:
     (tmp_path / "slow.py").write_text(SLOW)
-    assert muster("generate", "--rows", "1000", "-o", "rows.csv").code == 0
+    generate(1000, tmp_path / "rows.csv")
     return "rows.csv"
 
 
