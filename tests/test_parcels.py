@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 import yaml
 
 from muster import EngineError, UsageError
-from muster._bundle import LARGEST_FILE, pack
 from muster._clouds.base import Access, Wanted
 from muster._clouds.local import LocalCloud
+from muster._luggage import LARGEST_FILE, Luggage, pack
 from muster._model import Job, Options, Result, Snapshot, Target
 from muster._packages import Packages, check
 from muster._runner import run
@@ -58,7 +59,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     code.mkdir()
     (code / "work.py").write_text(CODE)
     (code / "beside.py").write_text("factor = 3\n")
-    (code / "word.txt").write_text("café")
+    (tmp_path / "word.txt").write_text("café")
+    (code / "word.txt").write_text("another")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -95,8 +97,7 @@ def test_rows_that_travel_give_the_same_output_and_rejects_as_rows_that_do_not(
 ) -> None:
     lay_out(folder, name)
     steps = (parse_target("code/work.py:work"),)
-    monkey = Options(workers=0, part_bytes=500)
-    (folder / "word.txt").write_text("café")  # at home the function finds it in the folder that muster is called in
+    monkey = Options(workers=0, part_bytes=500, with_files=("word.txt",))
     _, expected, bad = ran(folder, Job(steps, (name,), "home.csv", monkey), None)
     result, found, bad_far_away = ran(folder, Job(steps, (name,), "away.csv", replace(monkey, workers=None)), access)
     assert found == expected
@@ -124,25 +125,30 @@ def test_a_function_by_value_travels_with_the_module_beside_it(
 # The code that travels
 
 
-def test_code_is_found_where_it_was_unpacked(folder: Path) -> None:
-    step = Target("file", str(folder / "code" / "work.py"), "work")
-    (unpacked,) = pack([step]).unpack(folder / "there")
-    assert Path(unpacked.place).read_text() == CODE
-    assert (Path(unpacked.place).parent / "beside.py").exists()
-    assert unpacked.name == "work"
+def packed_files(luggage: Luggage) -> set[str]:
+    """Name the files that go along, by their places at home."""
+    try:
+        names = set[str]()
+        for cargo, source in zip(luggage.freight.cargos, luggage.freight.sources, strict=True):
+            names.update(cargo.places)
+            if cargo.is_archive:
+                with tarfile.open(source) as archive:
+                    names.update(f"/{entry.name}" for entry in archive if entry.isfile())
+        return names
+    finally:
+        luggage.forget()
 
 
-def test_what_is_no_code_stays_at_home(folder: Path) -> None:
+def test_code_goes_along_and_what_is_none_stays_at_home(folder: Path) -> None:
     code = folder / "code"
     for name in (".hidden", "input.csv", "__pycache__/work.pyc", "out.csv.muster/journal.jsonl", ".venv/lib.py"):
         (code / name).parent.mkdir(exist_ok=True)
         (code / name).write_text("x")
     with (code / "large.bin").open("wb") as file:
         file.truncate(LARGEST_FILE + 1)
-    bundle = pack([Target("file", str(code / "work.py"), "work")], besides=[str(code / "input.csv")])
-    bundle.unpack(folder / "there")
-    assert {path.name for path in (folder / "there" / "0").rglob("*")} == {"work.py", "beside.py", "word.txt"}
-    assert bundle.left_out == (str(code / "large.bin"),)
+    luggage = pack([Target("file", str(code / "work.py"), "work")], besides=[str(code / "input.csv")])
+    assert packed_files(luggage) == {str(code / name) for name in ("work.py", "beside.py", "word.txt")}
+    assert luggage.left_out == (str(code / "large.bin"),)
 
 
 def test_a_folder_that_is_too_much_for_code_is_refused_clearly(folder: Path) -> None:

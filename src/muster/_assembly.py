@@ -1,19 +1,21 @@
 """Put worker bodies and engines together: which body runs where, and which engine carries it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from muster._engines._starter import STANDARD_ERROR, end_ahead
 from muster._engines.base import Body, Engine
 from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
-from muster._model import Job, Source
+from muster._model import Briefing, Job, Source
 from muster._standard import forgive
 from muster._user_code.world import World
+from muster._with_files import named
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
+    from muster._luggage import Luggage
 
 _BYTES_A_WORKER: Final = 1 << 10
 
@@ -85,10 +87,14 @@ def engine_of_a_cluster(access: "Access", *, env: Sequence[str] = ()) -> Engine:
     )
 
 
-def parcelled(engine: Engine, *, job: Job, sources: tuple[Source, ...], parts: Path) -> tuple[Engine, Sequence[str]]:
-    """Have an engine send workers what they need of this computer's files; tell what is too large to travel as code."""
-    from muster._bundle import pack  # noqa: PLC0415 (likewise)
-    from muster._parcels import ParcelEngine  # noqa: PLC0415 (likewise)
+def parcelled(engine: Engine, *, job: Job, parts: Path, note: Callable[[str], None]) -> Engine:
+    """Have an engine send workers what they need of this computer's files; ``note`` is told what is left out."""
+    from muster._luggage import pack  # noqa: PLC0415 (likewise)
+    from muster._parcels import FarEngine, ParcelEngine  # noqa: PLC0415 (likewise)
 
-    bundle = pack(job.steps, besides=[source.path for source in sources])
-    return ParcelEngine(engine, sources=sources, bundle=bundle, parts=parts), bundle.left_out
+    def packed(briefing: Briefing) -> "Luggage":
+        besides = [*(source.path for source in briefing.sources), job.output, f"{job.output}.rejects.jsonl"]
+        script, chosen = World.here().script.file, named(job.options.with_files)
+        return pack(job.steps, named=chosen, modules=briefing.modules, script=script, besides=besides)
+
+    return ParcelEngine(cast("FarEngine", engine), parts=parts, pack=packed, note=note)

@@ -25,12 +25,14 @@ _FLAG: Final = re.compile(
     r"|(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])"
     r"(?: (?P<value>'[^']*=[^']*'|[^\s,;:=.]+=[^\s;:]+|\d[\d.]*(?:%|(?:ms|s|m|h)?\b)|N\b))?"
 )
+_WITH: Final = re.compile(r"(?<![\w-])--with(?: (?P<path>[^\s:;,]*[^\s:;,.]))?(?![\w-])")
 
 
 def in_python(text: str) -> str:
     """Replace flags by arguments of ``muster.run``: ``--fresh`` becomes ``fresh=True``."""
     for typed, called in _AGAIN:
         text = text.replace(typed, called)
+    text = _WITH.sub(lambda match: f"with_files=[{match['path']!r}]" if match["path"] else "with_files", text)
     return _FLAG.sub(_spelled, text)
 
 

@@ -44,6 +44,13 @@ class Fact(NamedTuple):
     name: str = ""
 
 
+class Module(NamedTuple):
+    """What has to be there for a module to be imported: a file or a package's folder, and where it is looked for."""
+
+    place: str
+    root: str
+
+
 class Global(NamedTuple):
     """A global of a module of the user's, as it is in the caller's process."""
 
@@ -373,6 +380,8 @@ class Briefing:
     reading: Reading = field(default_factory=Reading)
     packages: Mapping[str, str] = field(default_factory=dict)
     """What the steps import, with the versions here, where a machine may have others."""
+    modules: tuple[Module, ...] = ()
+    """What they import of the user's own, likewise."""
     state: tuple[Global, ...] = ()
     """What the caller's program has set in modules that workers import anew."""
     code: Code = field(default_factory=Code)
@@ -404,6 +413,8 @@ class Options:
     machines: int | None = None
     on: str | None = None
     env: Sequence[str] = ()
+    with_files: Sequence[str] = ()
+    """Files and folders that the function reads: they go along to machines, and a resume compares them."""
 
 
 @dataclass(frozen=True, slots=True)

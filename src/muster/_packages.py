@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from muster._model import Target
+from muster._user_code.origins import is_users_module
 from muster._user_code.targets import load
 from muster.errors import EngineError
 
@@ -21,7 +22,7 @@ class Packages:
         """Load them. Raises as ``load`` does."""
         for step in self.steps:
             load(step)
-        loaded = {name.partition(".")[0] for name in sys.modules}
+        loaded = {name.partition(".")[0] for name in list(sys.modules) if not is_users_module(name)}
         of_module = importlib.metadata.packages_distributions()
         names = {name for module in loaded if not module.startswith("_") for name in of_module.get(module, ())}
         return {name: importlib.metadata.version(name) for name in sorted(names)}

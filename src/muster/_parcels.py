@@ -4,21 +4,31 @@
 """
 
 import pickle
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from muster._bundle import Bundle
 from muster._engines.base import Done, Engine, Event, Failed, Lost, Slots
 from muster._formats._reader import reader
 from muster._formats.survey import LONGEST_TAIL
-from muster._model import Outcome, Source, Task
+from muster._freight import Freight
+from muster._luggage import Luggage
+from muster._model import Briefing, DataFile, Outcome, Source, Task
+from muster._unsent import checked
 from muster._urls import is_remote
+from muster.errors import MusterError
 
 _CODEC: Final = "zstd"
 _IN_FLIGHT_BYTES: Final = 256 << 20
 """How much input may be under way to workers at a time, so that memory stays bounded on any number of them."""
+
+
+class FarEngine(Engine, Protocol):
+    """An engine whose machines can be sent files."""
+
+    def stock(self, freight: Freight) -> None:
+        """Send files to all machines, also those yet to come, before these are briefed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +46,50 @@ class Returned:
 
     outcome: Outcome
     pieces: Mapping[str, tuple[bytes, int]]
+    foreign: tuple[DataFile, ...] = ()
+    """Files that the function read there and that are the machine's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Why a task was not done, with the files that the function had read or looked for: one may be the reason."""
+
+    error: MusterError
+    files: tuple[DataFile, ...]
+    foreign: tuple[DataFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A briefing with the code that it needs."""
+    """A briefing, and where home's working folder, modules and files are found below the mirror."""
 
     briefing: bytes
-    bundle: Bundle
+    folder: str
+    path: tuple[tuple[str, ...], tuple[str, ...]]
+    """Where modules of the user's are looked for: before the libraries, and behind them."""
+    sent: tuple[str, ...]
 
 
 class ParcelEngine:
     """An engine that packs what another one carries, and unpacks what comes back."""
 
-    def __init__(self, engine: Engine, *, sources: tuple[Source, ...], bundle: Bundle, parts: Path) -> None:
-        """Wrap an engine whose workers open parcels; pieces are put into ``parts``."""
+    def __init__(
+        self,
+        engine: FarEngine,
+        *,
+        parts: Path,
+        pack: Callable[[Briefing], Luggage],
+        note: Callable[[str], None],
+    ) -> None:
+        """Wrap an engine whose workers open parcels; pieces are put into ``parts``.
+
+        What goes along is packed before the first briefing. ``note`` tells whoever watches the run.
+        """
         self._engine = engine
-        self._sources = sources
-        self._bundle = bundle
+        self._sources: tuple[Source, ...] = ()
+        self._pack = pack
+        self._note = note
+        self._luggage: Luggage | None = None
         self._parts = parts
         self._in_flight: dict[int, int] = {}
 
@@ -72,8 +108,16 @@ class ParcelEngine:
         return self._engine.slots() if sum(self._in_flight.values()) < _IN_FLIGHT_BYTES else Slots(0, 0)
 
     def brief(self, briefing: bytes) -> None:
-        """Brief all workers, with the code that they need."""
-        self._engine.brief(pickle.dumps(Sent(briefing, self._bundle)))
+        """Brief all workers; before, all machines are sent what these need."""
+        known: Briefing = pickle.loads(briefing)  # noqa: S301 (this process's own)
+        self._sources = known.sources
+        if self._luggage is None:
+            self._luggage = self._pack(known)
+            if text := self._luggage.remark():
+                self._note(text)
+            self._engine.stock(self._luggage.freight)
+        luggage = self._luggage
+        self._engine.brief(pickle.dumps(Sent(briefing, luggage.folder, luggage.path, luggage.sent)))
 
     def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         """Hand a request to a worker, a task with its bytes."""
@@ -108,16 +152,31 @@ class ParcelEngine:
                 self._in_flight.pop(event.ticket, None)
             if isinstance(event, Done) and isinstance(event.answer, Returned):
                 events[at] = replace(event, answer=self._unpacked(event.answer))
+            elif isinstance(event, Done) and isinstance(event.answer, Unanswered):
+                self._check(event.answer.files, event.answer.foreign)
+                events[at] = Failed(event.ticket, event.answer.error, event.worker)
         return events
 
+    def _check(self, files: tuple[DataFile, ...], foreign: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
+        """Name what home has of the files that a function read. Raises ``UserCodeError`` for what was not sent."""
+        if self._luggage is None or not (files or foreign):
+            return files
+        return checked(files, foreign, luggage=self._luggage)
+
     def _unpacked(self, returned: Returned) -> Outcome:
+        read = self._check(returned.outcome.read_files, returned.foreign)
+        returned = replace(returned, outcome=replace(returned.outcome, read_files=read))
         for name, (data, size) in returned.pieces.items():
             (self._parts / name).write_bytes(decompressed(data, size))
         return returned.outcome
 
     def close(self) -> None:
-        """Close the engine within."""
-        self._engine.close()
+        """Close the engine within, and forget what was packed for it."""
+        try:
+            self._engine.close()
+        finally:
+            if self._luggage is not None:
+                self._luggage.forget()
 
 
 def compressed(data: bytes) -> bytes:

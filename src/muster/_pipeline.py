@@ -19,6 +19,7 @@ from muster._user_code import targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warning_of
 from muster._user_code.world import a_run
+from muster._with_files import named
 from muster.errors import MusterError, UsageError
 
 if TYPE_CHECKING:
@@ -146,12 +147,18 @@ def checked(options: Options) -> Options:
         raise UsageError(f"format={options.format!r}: it must be csv, jsonl or parquet.")
     _check_cluster(options)
     checked_dialect(options.dialect)
-    return dataclasses.replace(options, dtype=_names_of(options.dtype))
+    with_files = tuple(fspath(path) for path in options.with_files)
+    named(with_files)  # or it raises
+    return dataclasses.replace(options, dtype=_names_of(options.dtype), with_files=with_files)
 
 
 def _check_cluster(options: Options) -> None:
     if isinstance(options.env, str) or not all(isinstance(name, str) and name for name in options.env):
         raise UsageError(f"env={options.env!r}: it must be a list of names, such as ['API_KEY'].")
+    if isinstance(options.with_files, str | PathLike):
+        raise UsageError(
+            f"with_files={options.with_files!r}: it must be a list of files and folders, such as ['data/']."
+        )
     if options.cluster is not None and (options.machines is not None or options.on is not None):
         raise UsageError("Name a cluster that is there, or say how many machines to make for this run: not both.")
     if options.on is not None and options.machines is None:
@@ -233,6 +240,7 @@ def run(
     - those of :func:`muster.read_csv`, where the inputs are CSV: ``sep``, ``na_values``, ``usecols`` and so on.
     - ``dialect``: a :class:`muster.Dialect`, which those are laid over.
     - ``env``: names of environment variables that go to hosts; machines of this computer have all.
+    - ``with_files``: files and folders that the function reads: they go along to hosts, and a resume compares them.
     - ``cluster``: the name of a cluster that ``muster up`` made, to run on.
     - ``machines``: how many to call up for this run alone.
     - ``on``: where to call them up, ``"local"`` (the default) or a YAML file of hosts.

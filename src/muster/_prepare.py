@@ -10,7 +10,7 @@ from muster import _past
 from muster._desk import Desk
 from muster._history import forget
 from muster._inputs import Inputs
-from muster._model import Code, Global, Job, Outcome, Part
+from muster._model import Code, Global, Job, Module, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
 from muster._user_code.state import packed
@@ -37,6 +37,8 @@ class Preparation:
         self.fingerprint: dict[str, Any] = {}
         self.packages: dict[str, str] = {}
         """What the steps import, with versions; asked only where a machine may have others."""
+        self.modules: tuple[Module, ...] = ()
+        """What the steps import of the user's own, likewise."""
         self.state: tuple[Global, ...] = ()
         """What this program has set in modules that workers import anew."""
         self.code = Code()
@@ -60,8 +62,9 @@ class Preparation:
         self.fingerprint = _past.fingerprint(self._job, self._inputs.sources, described)
         if is_far:
             from muster._packages import Packages  # noqa: PLC0415 (it takes time to load, and most runs are here)
+            from muster._user_code.modules import Reached  # noqa: PLC0415 (likewise)
 
-            self.packages = self._desk.ask([Packages(self._job.steps)])[0]
+            self.packages, self.modules = self._desk.ask([Packages(steps), Reached(steps)])
         options = self._job.options
         if not options.accept_changes:
             files = dict.fromkeys(file for step in described for file in step.files)

@@ -31,6 +31,7 @@ from muster._progress import Progress
 from muster._stopping import reason_to_stop
 from muster._unseen import shown
 from muster._user_code.data_files import DataFiles
+from muster._with_files import stamps
 from muster.errors import EngineError, ResumeError
 
 if TYPE_CHECKING:
@@ -136,11 +137,9 @@ class _Runner:
                 engines.callback(self._engine.close)
                 self._is_far = not access.shares_files
                 if self._is_far:
-                    self._engine, left_out = parcelled(
-                        self._engine, job=self._job, sources=self._sources, parts=self.work.parts
+                    self._engine = parcelled(
+                        self._engine, job=self._job, parts=self.work.parts, note=lambda text: self._hear(Told(text))
                     )
-                    if left_out:
-                        self._say("starting", note=f"too large to travel as code, so left out: {', '.join(left_out)}")
                 self._workers = access.workers
                 self.work.stage()
             self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
@@ -193,6 +192,7 @@ class _Runner:
             for text in self._prepared.remarks():
                 self._say(self._phase, note=text)
             self._files = self._data_files(past)
+            self._files.take(stamps(self._job.options.with_files), ())
             with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
                 note(self._run_id, self.work.journal)
             with self._telling_why_it_stops():
@@ -282,6 +282,7 @@ class _Runner:
             batch_rows=options.batch_rows,
             timeout=options.timeout,
             packages=self._prepared.packages,
+            modules=self._prepared.modules,
             state=self._prepared.state,
             code=self._prepared.code,
         )

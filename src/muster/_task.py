@@ -19,7 +19,7 @@ from muster._formats._records import records
 from muster._formats._results import Reply, shaped
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
-from muster._model import Briefing, Column, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
+from muster._model import Briefing, Column, DataFile, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
 from muster._objects import put
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
@@ -49,7 +49,7 @@ class Worker:
         self._briefing: Briefing | None = None
         self._vitals = Vitals()
         self._loaded = Loaded()
-        self._ear = Ear()
+        self.ear = Ear()
 
     def brief(self, briefing: bytes) -> None:
         """Take a pickled ``Briefing`` for the tasks that follow."""
@@ -62,21 +62,25 @@ class Worker:
 
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a task, or any question with an answer)
         """Run a task, or answer a question."""
-        with self._loaded.used(), self._ear.listening():
+        with self._loaded.used(), self.ear.listening():
             answer = self._answered(request)
         return self._with_files(answer) if isinstance(answer, Outcome) else answer
 
     def _with_files(self, outcome: Outcome) -> Outcome:
         """Add to an outcome which files the user's code has opened; most tasks open none."""
-        briefing = self._briefing
-        if briefing is None:
-            return outcome
-        folder = str(Path(briefing.folder).parent.parent)
-        inputs = {source.path for source in briefing.sources}
-        read, written = self._ear.tell(besides=inputs, folder=folder, modules=self._loaded.modules)
+        read, written = self.files()
         if not read and not written:
             return outcome
         return dataclasses.replace(outcome, read_files=read, written_files=written)
+
+    def files(self) -> tuple[tuple[DataFile, ...], tuple[str, ...]]:
+        """Tell once which files the user's code has opened for reading, and which for writing."""
+        briefing = self._briefing
+        if briefing is None:
+            return (), ()
+        folder = str(Path(briefing.folder).parent.parent)
+        inputs = {source.path for source in briefing.sources}
+        return self.ear.tell(besides=inputs, folder=folder, modules=self._loaded.modules)
 
     def _answered(self, request: Any) -> object:  # noqa: ANN401 (likewise)
         if isinstance(request, Task):

@@ -92,6 +92,14 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
     add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
     add("--env", metavar="NAME,...", help="environment variables that go to hosts; machines of this computer have all")
+    add(
+        "--with",
+        dest="with_files",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file or folder that the function reads: it goes to hosts, and a resume compares it; may be repeated",
+    )
     add("--watch", action="store_true", help="serve a live page while it works; needs muster[watch]")
     add("--port", type=_port, default=_PORT, metavar="N", help="where --watch serves it (default: %(default)s)")
     add(
@@ -287,6 +295,7 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         machines=parsed.machines,
         on=parsed.on,
         env=tuple(parsed.env.split(",")) if parsed.env else (),
+        with_files=tuple(parsed.with_files),
     )
     is_whole = parsed.inputs and parsed.output
     lacks = "" if is_whole else "Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT"

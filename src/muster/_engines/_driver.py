@@ -1,11 +1,12 @@
 """The process that a Ray engine talks to Ray with: it puts a station on each machine, and relays to and from them."""
 
 import contextlib
+import errno
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from muster._addresses import parted
+from muster._freight import Cargo
 
 from . import _hello
 from ._station import Message, Station
@@ -102,7 +104,7 @@ class Driver:
         actor = self._station.options(
             num_cpus=workers,
             max_restarts=0,
-            max_concurrency=3,  # one call that tells, one that hears, one that ends
+            max_concurrency=4,  # one call that tells, one that hears, one that ends, one that takes what goes along
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         ).remote(self._make_engine, workers=workers, world=self._world)
         machine = self._nodes[node]["NodeName"]
@@ -145,6 +147,41 @@ class Driver:
         """Have all stations end in order."""
         for post in self._posts.values():
             post.actor.end.remote()
+
+    # What goes along
+
+    def _expect(self, number: int, cargos: Sequence[Cargo]) -> None:
+        if number in self._posts:
+            self._follow(self._posts[number].actor.expect.remote(cargos), self._answered("lacks"), number)
+
+    def _carry(self, numbers: Sequence[int], cargo: int, chunk: int, data: bytes) -> None:
+        """Give a chunk to several stations; between machines Ray carries it."""
+        reference = self._ray.put(data)
+        for number in numbers:
+            if number in self._posts:
+                taking = self._posts[number].actor.take.remote(cargo, chunk, reference)
+                self._follow(taking, self._answered("took", cargo, chunk), number)
+
+    def _lay_out(self, number: int) -> None:
+        if number in self._posts:
+            self._follow(self._posts[number].actor.lay_out.remote(), self._answered("laid_out"), number)
+
+    def _answered(self, verb: str, *about: int) -> Callable[[int, Any], None]:
+        """Make what tells how a station answered a call about what goes along."""
+
+        def tell(number: int, future: Any) -> None:  # noqa: ANN401 (a Future of Ray's)
+            if number not in self._posts:
+                return
+            if (error := future.exception()) is None:
+                answer = future.result()
+                self._tell(verb, number, *about, *(() if answer is None else (answer,)))
+                return
+            cause = getattr(error, "cause", None) or error
+            if isinstance(cause, OSError | ValueError):  # else it died, and the call that hears fails too
+                is_full = isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}
+                self._tell("cannot_take", number, str(cause), is_full)
+
+        return tell
 
     def _leave_message(self, number: int, ticket: int | None, data: bytes) -> None:
         if number in self._posts:

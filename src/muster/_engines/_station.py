@@ -16,9 +16,11 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, Protocol
 
+from muster._freight import Cargo
 from muster._temporary import Temporary
 from muster._user_code.world import World
 
+from ._store import Store
 from .base import Engine, Event, portable
 
 Message = tuple[int | None, bytes]
@@ -62,6 +64,7 @@ class Station:
         self._temporary = Temporary()
         os.environ["TMPDIR"] = tempfile.tempdir = str(self._temporary.path)
         world.settle()
+        self._store = Store(World.here().mirror, below=self._temporary.path.parent)
         printed, self._output = os.pipe()
         self._engine: Pollable = pickle.loads(make_engine)(workers, self._output)  # noqa: S301 (from the muster process that runs the job)
         self._inbox: SimpleQueue[Message | None] = SimpleQueue()
@@ -82,6 +85,18 @@ class Station:
         """Have the workers end in order; all that they print is heard before it is said that they have."""
         self._inbox.put(None)
         self._ring.send(_WAKE)
+
+    def expect(self, cargos: Sequence[Cargo]) -> tuple[int, ...]:
+        """Tell how many chunks of each file are on this machine already. Raises ``OSError`` where there is no room."""
+        return self._store.expect(cargos)
+
+    def take(self, cargo: int, chunk: int, data: bytes) -> None:
+        """Take a chunk of a file. Raises ``ValueError``, ``OSError``."""
+        self._store.take(cargo, chunk, data)
+
+    def lay_out(self) -> None:
+        """Put all files at their places. Raises ``OSError``."""
+        self._store.lay_out()
 
     def hear(self) -> list[bytes]:
         """Wait for events; each is pickled, as is the error that the engine ends with."""

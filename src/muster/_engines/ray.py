@@ -14,11 +14,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from muster._freight import Freight
 from muster._user_code.world import World
 from muster.errors import EngineError
 
 from ._hello import SilenceError, StrangerError
 from ._line import Line
+from ._sending import Sending
 from ._station import Ended, MakeStation, Printed
 from .base import Began, Done, Event, Failed, Joined, Left, Lost, Slots, Told
 
@@ -39,10 +41,12 @@ class _Station:
     workers: set[str] = field(default_factory=set)
     tickets: dict[int, None] = field(default_factory=dict)
     has_ended: bool = False
+    has_all: bool = True
+    """Whether it has what goes along, and its briefing: nothing is asked of it before."""
 
     @property
     def idle(self) -> int:
-        return max(0, len(self.workers) - len(self.tickets))
+        return max(0, len(self.workers) - len(self.tickets)) if self.has_all else 0
 
     @property
     def ahead(self) -> int:
@@ -75,6 +79,8 @@ class RayEngine:
         self._briefing: bytes | None = None
         self._stations: dict[int, _Station] = {}
         self._machines: set[str] = set()
+        self._sending: Sending | None = None
+        self._remarks: list[Event] = []
         self._has_heard = False
         self._name = name
         command = [python, "-P", "-m", _DRIVER]
@@ -104,14 +110,31 @@ class RayEngine:
     def brief(self, briefing: bytes) -> None:
         """Brief every worker, and each new one before its first request."""
         self._briefing = briefing
-        for number in self._stations:
-            self._line.send(("leave_message", number, None, briefing))
+        for number, station in self._stations.items():
+            if station.has_all:
+                self._line.send(("leave_message", number, None, briefing))
+
+    def stock(self, freight: Freight) -> None:
+        """Send files to every machine, also those yet to come; none is briefed before it has them."""
+        self._sending = Sending(freight, self._line.send, lambda text: self._remarks.append(Told(text)))
+        for number, station in self._stations.items():
+            self._begin_sending(number, station)
+
+    def _begin_sending(self, number: int, station: _Station) -> None:
+        if self._sending is not None:
+            station.has_all = False
+            self._sending.begin(number, station.machine)
 
     def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         """Hand a request to the machine with the most idle workers, or else with the most room."""
         number, station = max(
             self._stations.items(),
-            key=lambda item: (bool(item[1].workers) and item[1].machine not in avoid, item[1].idle, item[1].ahead),
+            key=lambda item: (
+                item[1].has_all,
+                bool(item[1].workers) and item[1].machine not in avoid,
+                item[1].idle,
+                item[1].ahead,
+            ),
         )
         station.tickets[ticket] = None
         self._line.send(("leave_message", number, ticket, pickle.dumps((request, fresh))))
@@ -122,8 +145,8 @@ class RayEngine:
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         """Collect what the driver tells. Raises ``EngineError`` when the cluster is gone, or never was there."""
-        has_more = self._poll(timeout)
-        events = self._noise()
+        has_more = self._poll(0 if self._remarks else timeout)
+        events = [*self._taken_remarks(), *self._noise()]
         if not has_more:
             return events
         while True:
@@ -184,10 +207,46 @@ class RayEngine:
         raise self._refused()
 
     def _on_opened(self, number: int, machine: str) -> list[Event]:
-        self._stations[number] = _Station(machine)
+        station = self._stations[number] = _Station(machine)
+        self._begin_sending(number, station)
+        if self._briefing is not None and station.has_all:
+            self._line.send(("leave_message", number, None, self._briefing))
+        return []
+
+    # What goes along
+
+    def _on_lacks(self, number: int, have: tuple[int, ...]) -> list[Event]:
+        if self._sending is not None:
+            self._sending.on_lacks(number, have)
+        return []
+
+    def _on_took(self, number: int, cargo: int, chunk: int) -> list[Event]:
+        if self._sending is not None:
+            self._sending.on_took(number, cargo, chunk)
+        return []
+
+    def _on_laid_out(self, number: int) -> list[Event]:
+        self._stations[number].has_all = True
         if self._briefing is not None:
             self._line.send(("leave_message", number, None, self._briefing))
         return []
+
+    def _on_cannot_take(self, number: int, why: str, is_full: bool) -> list[Event]:  # noqa: FBT001 (a message of the driver's)
+        """Go on without a machine that has no room. Raises ``EngineError`` where no other is left, or files changed."""
+        machine = self._stations[number].machine
+        others = {station.machine for station in self._stations.values()} - {machine}
+        if is_full and others:
+            self.put_aside(machine)
+            return [Told(f"machine {machine} is put aside: its disk is full ({why})")]
+        if is_full:
+            raise EngineError(
+                f"The disk of machine {machine} is full, so it cannot take what the function reads: {why}. What was"
+                " done is kept. Make room there, then type the same command again: what has arrived is not sent twice."
+            )
+        raise EngineError(
+            f"Machine {machine} cannot take what the function reads: {why}. What was done is kept. Mend that, then type"
+            " the same command again: what has arrived is not sent twice."
+        )
 
     def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Event]:
         station = self._stations[number]
@@ -223,6 +282,8 @@ class RayEngine:
 
     def _on_closed(self, number: int, reason: str) -> list[Event]:
         station = self._stations.pop(number)
+        if self._sending is not None:
+            self._sending.forget(number)
         lost: list[Event] = [Lost(ticket, reason, began=False) for ticket in station.tickets]
         return [*lost, *(Left(f"{station.machine}-{worker}", reason) for worker in sorted(station.workers))]
 

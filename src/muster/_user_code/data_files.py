@@ -17,19 +17,52 @@ _MOST: Final = 10_000
 """How many files are noted; a function that opens one for each row would fill memory and journal with them."""
 
 
+_stat: Final = os.stat
+"""As Python has it: on machines that do not share files, ``os.stat`` itself tells of what it does not find."""
+
+
 def stamped(path: str) -> DataFile | None:
-    """Note a file's size and time; ``None`` if it is no regular file, which cannot be compared."""
+    """Note a file's size and time; ``None`` if it is no regular file, which cannot be compared.
+
+    Of a folder, whose name ends in a slash, note which files it has.
+    """
     try:
-        status = os.stat(path)  # noqa: PTH116 (in an audit hook: it must open nothing)
+        if path.endswith(os.sep):
+            return _of_folder(path)
+        status = _stat(path)
     except OSError:
         return DataFile(path)
     return DataFile(path, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
+def _of_folder(path: str) -> DataFile:
+    if not os.path.isdir(path):  # noqa: PTH112 (as text)
+        return DataFile(path)
+    names = list(names_below(path))
+    return DataFile(
+        path, len(names), 0, hashlib.blake2b("\0".join(names).encode(errors="surrogateescape")).hexdigest()[:32]
+    )
+
+
+def names_below(folder: str) -> Iterator[str]:
+    """Name all files of a folder, also those behind links, in one order; not what muster itself keeps there."""
+    seen = set()
+    for where, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(where)
+        if real in seen:
+            folders[:] = []
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.endswith(".muster") and name != "__pycache__")
+        for name in sorted(names):
+            if os.path.isfile(path := os.path.join(where, name)):  # noqa: PTH113, PTH118 (as text)
+                yield os.path.relpath(path, folder)
+
+
 def with_digest(file: DataFile) -> DataFile:
     """Add the digest by which a file is recognised that was rewritten with the same content."""
-    digest = ""
-    if 0 <= file.size <= _LARGEST:
+    digest = file.digest
+    if 0 <= file.size <= _LARGEST and not digest:
         try:
             digest = _digest(Path(file.path))
         except OSError:
@@ -84,7 +117,7 @@ class DataFiles:
 
     def _named(self, path: str) -> str:
         """Name a file below this folder from here on: the folder may be moved with the run in it."""
-        return os.path.relpath(path, self._folder) if path.startswith(self._folder + os.sep) else path
+        return path.removeprefix(self._folder + os.sep) or path
 
 
 def of_event(event: Mapping[str, Any]) -> DataFile:
@@ -95,11 +128,11 @@ def of_event(event: Mapping[str, Any]) -> DataFile:
 def changed_files(files: Mapping[str, DataFile]) -> Iterator[tuple[str, str]]:
     """Yield the path of each file that has changed since it was read, and how."""
     for path, before in sorted(files.items()):
-        now = stamped(os.path.abspath(path))  # noqa: PTH100 (as text)
+        now = stamped(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 (as text)
         if now is None or (now.size < 0) != (before.size < 0):
             yield path, f"{path} is {'gone' if before.size >= 0 else 'there now, and was not'}"
         elif _differ(before, now if now.modified == before.modified else with_digest(now)):
-            yield path, f"{path} was written again"
+            yield path, f"{path} {'has other files' if path.endswith(os.sep) else 'was written again'}"
 
 
 def _differ(before: DataFile, now: DataFile) -> bool:

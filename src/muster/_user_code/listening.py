@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from muster._model import DataFile
 from muster._user_code.data_files import stamped, with_digest
+from muster._user_code.mirror import is_asked_by_the_function
 from muster._user_code.origins import is_users
 
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/share/", "/usr/lib/", "/usr/local/lib/")
@@ -28,6 +29,8 @@ class Ear:
         self._untold: list[str] = []
         self._told: set[str] = set()
         self._modules = 0
+        self.hears_lists = False
+        """Whether it listens for the listing of folders, too: where not all files of home's are."""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -53,6 +56,17 @@ class Ear:
         elif (found := stamped(path)) is not None:
             self._opened[path] = found
 
+    def hear_list(self, path: str) -> None:
+        """Take note of a folder that is listed; its name ends in a slash."""
+        path = os.path.join(os.path.abspath(path), "")  # noqa: PTH100, PTH118 (likewise)
+        if path not in self._told and is_users(path) and not path.startswith(_OF_THE_SYSTEM):
+            self._opened.setdefault(path, DataFile(path))
+
+    def miss(self, path: str) -> None:
+        """Take note of what was looked up in vain, if anybody listens."""
+        if self in _listening:
+            self.hear(path, writes=False)
+
     def tell(
         self, *, besides: Collection[str], folder: str, modules: Collection[str]
     ) -> tuple[tuple[DataFile, ...], tuple[str, ...]]:
@@ -75,8 +89,12 @@ class Ear:
         written = tuple(path for path in self._untold if not path.startswith(folder + os.sep))
         self._untold.clear()
         # What is another file by now was written meanwhile, most likely by the function itself.
-        read = [file for file in opened if not file.path.startswith(folder + os.sep) and stamped(file.path) == file]
+        read = [file for file in opened if not file.path.startswith(folder + os.sep) and _is_as_it_was(file)]
         return tuple(map(with_digest, read)), written
+
+
+def _is_as_it_was(file: DataFile) -> bool:
+    return file.path.endswith(os.sep) or stamped(file.path) == file
 
 
 def _hook() -> None:
@@ -96,8 +114,17 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
             _pass_on(path, writes=writes)
         elif event == "os.rename":
             _pass_on(arguments[1], writes=True)
+        elif event in {"os.listdir", "os.scandir"}:
+            _hear_list(arguments[0])
         elif event == "sqlite3.connect" and os.path.exists(arguments[0]):  # noqa: PTH110 (as text)
             _pass_on(arguments[0], writes=False)
+
+
+def _hear_list(path: object) -> None:
+    ears = [ear for ear in _listening if ear.hears_lists]
+    if ears and not isinstance(path, int) and is_asked_by_the_function():
+        for ear in ears:
+            ear.hear_list(os.curdir if path is None else os.fsdecode(path))  # type: ignore[arg-type]  # or it is refused
 
 
 def _pass_on(path: object, *, writes: bool) -> None:

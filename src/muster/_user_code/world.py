@@ -46,6 +46,8 @@ class World(NamedTuple):
     folder: str = ""
     unseen: Unseen = Unseen()
     """Secrets of URLs and options of stores, which no environment holds."""
+    mirror: str = ""
+    """Where files are not shared: the folder below which those that were sent lie, each where it lies at home."""
 
     @classmethod
     def here(cls) -> "World":
@@ -63,11 +65,9 @@ class World(NamedTuple):
             if name not in os.environ:
                 raise UsageError(f"--env {name}: it is not set. Set it, or leave it out, then type the command again.")
         here = cls.here()
-        file = os.path.relpath(here.script.file, here.folder) if here.script.file else ""
-        script = here.script._replace(file="" if file.startswith(os.pardir) else file)  # from the folder that travels
         environment = {name: os.environ[name] for name in names}
         hidden = frozenset(here.environment.keys() - environment.keys())
-        return here._replace(script=script, environment=environment, elsewhere=hidden, path=(), folder="")
+        return here._replace(environment=environment, elsewhere=hidden, path=(), folder="")
 
     def settle(self) -> None:
         """Give workers started from here that world, on top of what this process has."""
@@ -79,7 +79,11 @@ class World(NamedTuple):
             of_the_machine = {name: os.environ[name] for name in _OF_A_MACHINE if name in os.environ}
             _entered.append(self._replace(environment={**self.environment, **of_the_machine}))
             return
-        _entered.append(self._replace(environment={**os.environ, **self.environment}))
+        import tempfile  # noqa: PLC0415 (on machines that do not share files)
+
+        mirror = os.path.realpath(tempfile.mkdtemp(prefix="home-"))
+        script = self.script._replace(file=mirror + self.script.file if self.script.file else "")
+        _entered.append(self._replace(environment={**os.environ, **self.environment}, script=script, mirror=mirror))
 
     def enter(self) -> None:
         """Make this process look like the one described."""
