@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from hosts import lacking
+from muster._clouds.base import Access, Wanted
+from muster._clouds.local import LocalCloud
 from muster._generate import generate
 from warm import Warm
 
@@ -119,3 +121,20 @@ def seed_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("seed") / "rows.csv"
     generate(20_000, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    """A machine with two workers that are told nothing of this computer's files; what they opened ends with the run."""
+    folder = tmp_path_factory.mktemp("cluster")
+    cloud = LocalCloud(folder)
+    try:
+        cloud.scale(Wanted(machines=1, workers=2, lease=600))
+        scratch = Path(json.loads((folder / "local.json").read_text())["scratch"])
+        with cloud.access() as found:
+            before = {path.name for path in (scratch / "m1").iterdir()}
+            yield replace(found, shares_files=False)
+        assert {path.name for path in (scratch / "m1").iterdir()} - before <= {"muster-sent"}
+    finally:
+        cloud.destroy()
+    assert not scratch.exists()

@@ -3,7 +3,6 @@
 import gzip
 import json
 import tarfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,7 @@ import pytest
 import yaml
 
 from muster import EngineError, UsageError
-from muster._clouds.base import Access, Wanted
-from muster._clouds.local import LocalCloud
+from muster._clouds.base import Access
 from muster._luggage import LARGEST_FILE, Luggage, pack
 from muster._model import Job, Options, Result, Snapshot, Target
 from muster._packages import Packages, check
@@ -34,23 +32,6 @@ def work(df):
     df["word"] = WORD
     return df
 """
-
-
-@pytest.fixture(scope="module")
-def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
-    """A machine with two workers that are told nothing of this computer's files; what they opened ends with the run."""
-    folder = tmp_path_factory.mktemp("cluster")
-    cloud = LocalCloud(folder)
-    try:
-        cloud.scale(Wanted(machines=1, workers=2, lease=600))
-        scratch = Path(json.loads((folder / "local.json").read_text())["scratch"])
-        with cloud.access() as found:
-            before = {path.name for path in (scratch / "m1").iterdir()}
-            yield replace(found, shares_files=False)
-        assert {path.name for path in (scratch / "m1").iterdir()} == before
-    finally:
-        cloud.destroy()
-    assert not scratch.exists()
 
 
 @pytest.fixture
@@ -84,8 +65,8 @@ def lay_out(folder: Path, name: str) -> None:
         (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
 
 
-def ran(folder: Path, job: Job, access: Access | None) -> tuple[Result, bytes, list[tuple[int, str]]]:
-    result = run(job, watch=unwatched, access=access)
+def ran(folder: Path, job: Job, far: Access | None) -> tuple[Result, bytes, list[tuple[int, str]]]:
+    result = run(job, watch=unwatched, access=far)
     rejects = Path(f"{job.output}.rejects.jsonl")
     bad = [json.loads(line) for line in rejects.read_text().splitlines()] if rejects.exists() else []
     return result, (folder / job.output).read_bytes(), [(row["row"], row["raw"]) for row in bad]
@@ -93,13 +74,13 @@ def ran(folder: Path, job: Job, access: Access | None) -> tuple[Result, bytes, l
 
 @pytest.mark.parametrize("name", ["in.csv", "in.csv.gz", "in.jsonl", "in.parquet"])
 def test_rows_that_travel_give_the_same_output_and_rejects_as_rows_that_do_not(
-    folder: Path, access: Access, name: str
+    folder: Path, far: Access, name: str
 ) -> None:
     lay_out(folder, name)
     steps = (parse_target("code/work.py:work"),)
     monkey = Options(workers=0, part_bytes=500, with_files=("word.txt",))
     _, expected, bad = ran(folder, Job(steps, (name,), "home.csv", monkey), None)
-    result, found, bad_far_away = ran(folder, Job(steps, (name,), "away.csv", replace(monkey, workers=None)), access)
+    result, found, bad_far_away = ran(folder, Job(steps, (name,), "away.csv", replace(monkey, workers=None)), far)
     assert found == expected
     assert bad_far_away == bad
     assert [row for row, _ in bad] == [77]
@@ -107,7 +88,7 @@ def test_rows_that_travel_give_the_same_output_and_rejects_as_rows_that_do_not(
 
 
 def test_a_function_by_value_travels_with_the_module_beside_it(
-    folder: Path, access: Access, monkeypatch: pytest.MonkeyPatch
+    folder: Path, far: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lay_out(folder, "in.csv")
     (folder / "tripled.py").write_text("def triple(n):\n    return n * 3\n")
@@ -118,7 +99,7 @@ def test_a_function_by_value_travels_with_the_module_beside_it(
 
         return df[["n"]].assign(m=triple(df["n"]))
 
-    _, found, _ = ran(folder, Job((of_function(by_value),), ("in.csv",), "away.csv"), access)
+    _, found, _ = ran(folder, Job((of_function(by_value),), ("in.csv",), "away.csv"), far)
     assert found.decode().splitlines() == ["n,m", *(f"{n},{n * 3}" for n in range(COUNT))]
 
 

@@ -54,16 +54,11 @@ def digests(path: Path) -> tuple[bytes, ...]:
     return tuple(hashlib.sha256(chunk).digest() for chunk in _chunks(path))
 
 
-def intact(path: Path, chunks: Sequence[bytes]) -> int:
-    """Count the chunks at the beginning of a file that are what they should be."""
-    if not path.exists():
-        return 0
-    good = 0
-    for chunk, expected in zip(_chunks(path), chunks, strict=False):
-        if hashlib.sha256(chunk).digest() != expected:
-            break
-        good += 1
-    return good
+def missing(path: Path, chunks: Sequence[bytes]) -> list[int]:
+    """List the chunks of a file that are not what they should be, or not there."""
+    found = _chunks(path) if path.exists() else iter(())
+    there = {at for at, chunk in enumerate(found) if at < len(chunks) and hashlib.sha256(chunk).digest() == chunks[at]}
+    return [at for at in range(len(chunks)) if at not in there]
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

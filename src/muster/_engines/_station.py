@@ -86,8 +86,8 @@ class Station:
         self._inbox.put(None)
         self._ring.send(_WAKE)
 
-    def expect(self, cargos: Sequence[Cargo]) -> tuple[int, ...]:
-        """Tell how many chunks of each file are on this machine already. Raises ``OSError`` where there is no room."""
+    def expect(self, cargos: Sequence[Cargo]) -> tuple[tuple[int, ...], ...]:
+        """Tell which chunks of each file are not on this machine yet. Raises ``OSError`` where there is no room."""
         return self._store.expect(cargos)
 
     def take(self, cargo: int, chunk: int, data: bytes) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from muster._freight import CHUNK, Cargo, intact
+from muster._freight import CHUNK, Cargo, missing
+from muster._private import own_folder
 
 _NAME: Final = "muster-sent"
 _SPARE: Final = 16 << 20
@@ -23,26 +24,25 @@ _SPARE: Final = 16 << 20
 class Store:
     """The files of one run on this machine. Calls may come side by side, but not two about the same chunk."""
 
-    def __init__(self, mirror: str) -> None:
-        """Lay files out below ``mirror``; keep them beside it."""
+    def __init__(self, mirror: str, *, below: Path) -> None:
+        """Lay files out below ``mirror``, which ends with the run; keep them ``below`` a folder of the machine's."""
         self._mirror = mirror
-        self._folder = Path(tempfile.gettempdir()) / _NAME
+        self._folder = below / _NAME
         self._cargos: tuple[Cargo, ...] = ()
 
-    def expect(self, cargos: Sequence[Cargo]) -> tuple[int, ...]:
-        """Tell how many chunks of each are here already. Raises ``OSError`` where there is no room for the rest."""
-        own_folder(self._folder)
+    def expect(self, cargos: Sequence[Cargo]) -> tuple[tuple[int, ...], ...]:
+        """Tell which chunks of each are not here yet. Raises ``OSError`` where there is no room for the rest."""
+        if any(cargo.is_kept for cargo in cargos):
+            own_folder(self._folder)
         self._cargos = tuple(cargos)
-        have = tuple(map(self._count, self._cargos))
-        lacking = sum(
-            max(0, cargo.size - count * CHUNK) for cargo, count in zip(self._cargos, have, strict=True)
-        )  # a link costs nothing
-        if lacking + _SPARE > shutil.disk_usage(self._folder).free:
+        absent = tuple(tuple(self._missing(cargo)) for cargo in self._cargos)
+        lacking = sum(map(len, absent)) * CHUNK
+        if lacking + _SPARE > shutil.disk_usage(self._mirror).free:
             self._forget_others()
-            free = shutil.disk_usage(self._folder).free
+            free = shutil.disk_usage(self._mirror).free
             if lacking + _SPARE > free:
                 raise OSError(errno.ENOSPC, f"{lacking / 1e6:,.0f} MB are to come, and {free / 1e6:,.0f} MB are free")
-        return have
+        return absent
 
     def take(self, cargo: int, chunk: int, data: bytes) -> None:
         """Write a chunk. Raises ``ValueError`` where it is not what was announced, ``OSError`` for a full disk."""
@@ -91,34 +91,35 @@ class Store:
         self._stamp(cargo).write_text(str(kept.stat().st_mtime_ns))
         return kept
 
-    def _count(self, cargo: Cargo) -> int:
-        """Count the chunks that are here; a file that somebody has written to since is not what it was."""
+    def _missing(self, cargo: Cargo) -> Sequence[int]:
+        """List the chunks that are not here; a file that somebody has written to since is not what it was."""
         kept = self._kept(cargo)
         if kept.exists():
             stamp, status = self._stamp(cargo), kept.stat()
             written = stamp.read_text() if stamp.exists() else ""
             if (status.st_size, str(status.st_mtime_ns)) == (cargo.size, written):
-                return len(cargo.chunks)
+                return ()
             kept.unlink()
-        good = intact(self._unfinished(cargo), cargo.chunks)
-        if not good:
-            self._unfinished(cargo).unlink(missing_ok=True)
-        return good
+        return missing(self._unfinished(cargo), cargo.chunks)
 
     def _forget_others(self) -> None:
         """Remove what earlier runs had sent."""
         names = (self._kept, self._stamp, self._unfinished)
         ours = {name(cargo) for cargo in self._cargos for name in names}
-        for path in self._folder.iterdir():
+        for path in self._folder.glob("*"):
             if path not in ours:
                 path.unlink(missing_ok=True)
 
     def _kept(self, cargo: Cargo) -> Path:
-        return self._folder / cargo.digest
+        return self._place(cargo) / cargo.digest
 
     def _stamp(self, cargo: Cargo) -> Path:
         """Name the file that says when a kept one was written last, as far as muster knows."""
-        return self._folder / f"{cargo.digest}.written"
+        return self._place(cargo) / f"{cargo.digest}.written"
 
     def _unfinished(self, cargo: Cargo) -> Path:
-        return self._folder / f"{cargo.digest}.part"
+        return self._place(cargo) / f"{cargo.digest}.part"
+
+    def _place(self, cargo: Cargo) -> Path:
+        """Put code where it goes with its run, whatever ends that."""
+        return self._folder if cargo.is_kept else Path(self._mirror)

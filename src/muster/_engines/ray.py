@@ -27,6 +27,9 @@ from .base import Began, Done, Event, Failed, Joined, Left, Lost, Slots, Told
 _END_SECONDS: Final = 8.0
 """How long machines may take to end their workers: longer than each gives them, for the way there and back."""
 
+_MOST_SECONDS: Final = 0.2
+"""How long messages are taken in one go: while files are sent there is always another."""
+
 _DRIVER: Final = "muster._engines._driver"
 _REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
 """What Ray prints each second for as long as it tries a token that does not fit."""
@@ -123,7 +126,7 @@ class RayEngine:
     def _begin_sending(self, number: int, station: _Station) -> None:
         if self._sending is not None:
             station.has_all = False
-            self._sending.begin(number, station.machine)
+            self._sending.begin(number)
 
     def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         """Hand a request to the machine with the most idle workers, or else with the most room."""
@@ -149,6 +152,7 @@ class RayEngine:
         events = [*self._taken_remarks(), *self._noise()]
         if not has_more:
             return events
+        enough = time.monotonic() + _MOST_SECONDS
         while True:
             try:
                 verb, *told = self._line.receive()
@@ -156,8 +160,12 @@ class RayEngine:
                 raise self._gone() from error
             self._has_heard = True
             events += getattr(self, f"_on_{verb}")(*told)
-            if not self._line.poll(0):
-                return events
+            if time.monotonic() > enough or not self._line.poll(0):
+                return [*events, *self._taken_remarks()]
+
+    def _taken_remarks(self) -> list[Event]:
+        remarks, self._remarks = self._remarks, []
+        return remarks
 
     def _poll(self, timeout: float | None) -> bool:
         """Wait for what the driver tells, after its hello. Raises ``EngineError`` when that does not come."""
@@ -215,9 +223,9 @@ class RayEngine:
 
     # What goes along
 
-    def _on_lacks(self, number: int, have: tuple[int, ...]) -> list[Event]:
+    def _on_lacks(self, number: int, lacking: Sequence[Sequence[int]]) -> list[Event]:
         if self._sending is not None:
-            self._sending.on_lacks(number, have)
+            self._sending.on_lacks(number, lacking)
         return []
 
     def _on_took(self, number: int, cargo: int, chunk: int) -> list[Event]:
