@@ -402,15 +402,19 @@ def test_hosts_that_cannot_be_used_are_named_with_the_reason_and_nothing_is_star
     subprocess.run([program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", other_key], check=True)
     strange = f"{hosts[0].address} {other_key.with_suffix('.pub').read_text()}"
     (tmp_path / "strange").write_text(strange)
+    (tmp_path / "nobody").touch()
     older = hosts.inside(hosts[0], OLDER)
     older.write_text(f"#!/bin/sh\n{OLDER_PYTHON}")
     older.chmod(0o755)
     cases: list[tuple[dict[str, object], int, str]] = [
         ({"python": OLDER}, 2, f"Python is 3.9.2 there, and {sys.version_info.major}.{sys.version_info.minor} here"),
-        ({"hosts": [{**first, "port": unused_port()}]}, 3, "Connection refused"),
-        ({"key": str(other_key)}, 3, "Permission denied"),
-        ({"known_hosts": str(tmp_path / "strange")}, 3, "Host key verification failed"),
-        ({"python": "/usr/bin/nowhere"}, 3, "/usr/bin/nowhere"),
+        ({"hosts": [{**first, "port": unused_port()}]}, 3, "it does not answer. Is it up"),
+        ({"key": str(other_key)}, 3, "it refuses the key. Name the right one"),
+        ({"known_hosts": str(tmp_path / "strange")}, 3, "its host key is not the one that is known for it"),
+        ({"known_hosts": str(tmp_path / "nobody")}, 3, "its host key is not known"),
+        ({"python": "/usr/bin/nowhere"}, 3, "its Python does not work"),
+        ({"python": "/bin/false"}, 3, ""),
+        ({"python": "/bin/echo"}, 3, "this was answered: 'look'"),
         ({"python": "/usr/bin/python3"}, 3, "could"),
         ({"packages": ["no-such-package"]}, 2, "is not installed here"),
     ]
@@ -427,8 +431,8 @@ def test_a_host_without_room_on_its_disk_is_refused(muster: Muster, folder: Path
     hosts.fill_disk(hosts[0])
     try:
         end = muster("up", "--machines", "1", "--on", write_file(folder, hosts))
-        assert end.code in {2, 3}
-        assert "disk" in end.err or "space" in end.err
+        assert end.code == 2
+        assert "its disk is full: 0 MiB are left there" in end.err
         assert "Traceback" not in end.err
     finally:
         hosts.empty_disk(hosts[0])

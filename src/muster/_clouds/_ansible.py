@@ -1,5 +1,6 @@
 """Run a playbook on hosts, all side by side, and gather what its tasks found or what went wrong."""
 
+import json
 import os
 import shlex
 import shutil
@@ -7,14 +8,14 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from muster._private import LONGEST_SOCKET, new_folder
 from muster.errors import EngineError
 
-from . import _ssh
+from . import _ills, _ssh
 from ._hosts_file import Host
 from ._stray import end_all_with
 from .processes import birth_of
@@ -26,11 +27,12 @@ _SOCKETS: Final = "sockets"
 _SOCKET: Final = f"/{_SOCKETS}/0123456789.0123456789abcdef"
 """The longest path of a socket that ssh makes below a playbook's folder."""
 _PLAYING: Final = "playing-"
+_UNREACHED: Final = "Failed to connect to the host via ssh:"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a host failed: the task, and what it said."""
+    """Why a host failed: the task, empty where none was reached, and what is the matter."""
 
     task: str
     said: str
@@ -38,10 +40,20 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What came of a playbook: by host, what the command of its last task printed; and the hosts that failed."""
+    """What came of a playbook: by host, the last line that the command of its last task printed; and who failed."""
 
     output: Mapping[str, str]
     failures: Mapping[str, Failure]
+
+    def answers(self) -> "tuple[dict[str, Any], Played]":
+        """Read what the programs of muster's own printed, in JSON; a host that says something else has failed."""
+        read, failures = {}, dict(self.failures)
+        for name, text in self.output.items():
+            try:
+                read[name] = json.loads(text)
+            except ValueError:
+                failures[name] = Failure("look", f"muster's program was asked there, and this was answered: {text!r}")
+        return read, replace(self, failures=failures)
 
     def check(self, doing: str) -> None:
         """Raise ``EngineError`` when a host failed."""
@@ -130,7 +142,6 @@ def _inventory(hosts: Sequence[Host], each: Mapping[str, Mapping[str, Any]]) -> 
         _key(at): {
             "ansible_host": host.address,
             "ansible_ssh_args": shlex.join([*_ssh.options(host), *_SHARED]),
-            **({"ansible_python_interpreter": host.python} if host.python else {}),
             **each.get(host.name, {}),
         }
         for at, host in enumerate(hosts)
@@ -156,7 +167,6 @@ def _environment(folder: Path, sockets: Path, *, forks: int) -> dict[str, str]:
         "ANSIBLE_FORKS": str(forks),
         "ANSIBLE_GATHERING": "explicit",
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
-        "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
     }
 
@@ -169,7 +179,7 @@ def _gathered(events: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> 
         data = event.get("event_data", {})
         name, result, task = names.get(data.get("host"), ""), data.get("res", {}), data.get("task", "")
         if event["event"] == "runner_on_ok" and "stdout" in result:
-            output[name] = result["stdout"]
+            output[name] = _last_line(result["stdout"])
         elif event["event"] in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
             failures[name] = Failure(task, _said(result))
         elif event["event"] == "error":
@@ -180,6 +190,12 @@ def _gathered(events: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> 
     return Played(output, failures)
 
 
+def _last_line(printed: str) -> str:
+    """Take what a program says; what it runs may have said something before it."""
+    return (printed.strip().splitlines() or [""])[-1]
+
+
 def _said(result: Mapping[str, Any]) -> str:
-    text = str(result.get("stderr") or result.get("msg") or result.get("stdout") or result)
-    return " ".join(text.removeprefix("Failed to connect to the host via ssh:").split())
+    """Gather all that was said of a failure, whoever said it, and what it means."""
+    said = [text for name in ("stderr", "msg", "stdout") if (text := str(result.get(name) or "").strip())]
+    return _ills.named("\n".join(said).replace(_UNREACHED, "") or str(result))

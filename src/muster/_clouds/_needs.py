@@ -77,7 +77,7 @@ def obstacles(found: Mapping[str, Any]) -> Iterator[str]:
             " so certificates would not count there; set it"
         )
     if found["free"] < _LEAST_DISK:
-        yield f"there are {found['free'] >> 20} MiB of disk left there, and {_LEAST_DISK >> 20} are needed"
+        yield f"its disk is full: {found['free'] >> 20} MiB are left there, and {_LEAST_DISK >> 20} are needed"
 
 
 def order(found: Mapping[str, Any], wanted: Mapping[str, str], *, python: str) -> dict[str, Any] | None:

@@ -114,11 +114,10 @@ class HostsCloud:
         record = self._record()
         if record is None or not record.started:
             return []
-        output = self._play("inspect", record.started).output
+        answers, _ = self._play("inspect", record.started).answers()
         found = []
         for at, one in enumerate(record.started):
-            told = json.loads(output.get(one.host.name) or "{}")
-            if told:
+            if told := answers.get(one.host.name):
                 name, address = one.host.name, one.host.address
                 found.append(Machine(name, address, one.workers, is_head=at == 0, versions=one.versions, **told))
         return found
@@ -191,8 +190,8 @@ class HostsCloud:
         told = {"program": program("environment"), "asked": asked}
         each = {host.name: {"python": host.python} for host in hosts}
         played = play("check", hosts, told=told, each=each, below=self._folder)
+        looked, played = played.answers()
         played.check("Looking at the hosts")
-        looked = {name: json.loads(text) for name, text in played.output.items()}
         if wrong := [f"  {name}: {what}" for name in looked for what in _needs.obstacles(looked[name])]:
             raise UsageError("Hosts cannot be used as they are:\n" + "\n".join(wrong) + "\nMend that, then try again.")
         return looked
