@@ -413,7 +413,7 @@ def test_hosts_that_cannot_be_used_are_named_with_the_reason_and_nothing_is_star
         ({"known_hosts": str(tmp_path / "strange")}, 3, "its host key is not the one that is known for it"),
         ({"known_hosts": str(tmp_path / "nobody")}, 3, "its host key is not known"),
         ({"python": "/usr/bin/nowhere"}, 3, "its Python does not work"),
-        ({"python": "/bin/false"}, 3, ""),
+        ({"python": "/bin/false"}, 3, "its program ended with status 1, and said nothing"),
         ({"python": "/bin/echo"}, 3, "this was answered: 'look'"),
         ({"python": "/usr/bin/python3"}, 3, "could"),
         ({"packages": ["no-such-package"]}, 2, "is not installed here"),

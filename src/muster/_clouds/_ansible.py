@@ -52,7 +52,9 @@ class Played:
             try:
                 read[name] = json.loads(text)
             except ValueError:
-                failures[name] = Failure("look", f"muster's program was asked there, and this was answered: {text!r}")
+                failures[name] = Failure(
+                    "look", f"muster's program was asked there, and this was answered: {text.strip()!r}"
+                )
         return read, replace(self, failures=failures)
 
     def check(self, doing: str) -> None:
@@ -198,4 +200,8 @@ def _last_line(printed: str) -> str:
 def _said(result: Mapping[str, Any]) -> str:
     """Gather all that was said of a failure, whoever said it, and what it means."""
     said = [text for name in ("stderr", "msg", "stdout") if (text := str(result.get(name) or "").strip())]
-    return _ills.named("\n".join(said).replace(_UNREACHED, "") or str(result))
+    return _ills.named("\n".join(said).replace(_UNREACHED, "") or _ended(result))
+
+
+def _ended(result: Mapping[str, Any]) -> str:
+    return f"its program ended with status {result['rc']}, and said nothing" if "rc" in result else str(result)
