@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -47,18 +48,30 @@ def require_hosts() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal what waits for machines out among the rest, so that no test process gets all of it."""
-    waiting = [item for item in items if item.get_closest_marker("waits")]
+    """Deal what waits for machines out among the rest, so that no test process gets all of it, the longest first.
+
+    xdist gives each process a stretch of the list; they do not all begin with machines, nor does one end with them.
+    """
+    stretches = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     rest = [item for item in items if not item.get_closest_marker("waits")]
-    waiting = [item for at in range(4) for item in waiting[at::4]]  # some of each kind for each
-    dealt, items[:] = 0, []
-    for _, module in groupby(reversed(rest), key=lambda item: item.path):
-        items += module  # whole, for what its tests share
-        due = len(waiting) * (len(items) - dealt) // len(rest)
-        items += waiting[dealt:due]
-        dealt = due
-    items += waiting[dealt:]
-    items.reverse()  # what waits stands before a module: what is short comes last, and no process has long to go
+    waiting = [item for item in items if item.get_closest_marker("waits")]
+    waiting.sort(key=lambda item: "long" not in item.get_closest_marker("waits").args)  # type: ignore[union-attr]
+    items.clear()
+    for at in range(stretches):
+        share = rest[len(rest) * at // stretches : len(rest) * (at + 1) // stretches]
+        items += dealt(share, waiting[at::stretches], late=at / stretches)
+
+
+def dealt(rest: list[pytest.Item], waiting: list[pytest.Item], *, late: float) -> list[pytest.Item]:
+    """Put what waits before modules, which stay whole for what their tests share, in the first two thirds."""
+    found: list[pytest.Item] = []
+    due = [(number + late) / len(waiting) * len(rest) * 2 / 3 for number in range(len(waiting))]
+    for _, module in groupby(rest, key=lambda item: item.path):
+        before = bisect_right(due, len(found))
+        found += waiting[:before]
+        del waiting[:before], due[:before]
+        found += module
+    return [*waiting, *found]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,7 +26,7 @@ from conftest import MUSTER, Ended, Muster, require_hosts, started
 from hosts import Host, Hosts, make_hosts, program
 from waiting import until
 
-pytestmark = pytest.mark.waits
+pytestmark = pytest.mark.waits("long")
 PYTHON = MUSTER[0]
 ROWS = 10_000
 SECONDS = 120.0
