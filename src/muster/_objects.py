@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from muster._urls import filesystem, stamp_of, unreachable
 
-_CLOCKS: Final = ("LastModified", "last_modified", "updated", "modified", "created", "mtime")
+_CLOCKS: Final = ("LastModified", "last_modified", "updated", "modified", "mtime", "created")
 _AT_ONCE: Final = 500
 _NOT_MET: Final = ("PreconditionFailed", "ConditionalRequestConflict", "pre-condition", "precondition")
 

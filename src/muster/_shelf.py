@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from muster import _objects
+from muster._identity import spelled
 from muster._owners import Owner, read_mark
 from muster._rejects import BEGINNING_BYTES, are_rejects, check_rejects
 from muster._store_lock import BEGINNING, StoreLock
@@ -72,6 +73,11 @@ class Shelf:
         if not path.strip("/") or (kinds & _WITH_BUCKETS and "/" not in path.strip("/")):
             raise UsageError(
                 f"{self._output!r} is a whole bucket, and a run keeps its work beside its output. Name a folder in it."
+            )
+        if not {"", ".", ".."}.isdisjoint(path.strip("/").split("/")):
+            raise UsageError(
+                f"{self._output!r} has an empty name, '.' or '..' in it: to a store that is another place than to a"
+                f" person. Type {spelled(self._output)!r} instead."
             )
         kind = _objects.kind_at(self._plain)
         if self._is_folder and kind == "file":

@@ -1,0 +1,287 @@
+"""Outputs in a bucket, on moto's server: what another wrote stays, and whoever reads sees one output whole."""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+import pandas as pd
+import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+import muster
+from conftest import MUSTER, Muster, started
+from waiting import until
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from conftest import Ended
+
+ROWS: Final = 2000
+CSV: Final = b"x\n" + b"".join(b"%d\n" % at for at in range(ROWS))
+FUNCTIONS: Final = """
+import os, pathlib, time
+def two(df): return df.assign(y=df["x"] * 2)
+def three(df): return df.assign(y=df["x"] * 3)
+def held(df):
+    pathlib.Path("began").touch()
+    while pathlib.Path("hold").exists(): time.sleep(0.01)
+    return df.assign(y=df["x"] * 2)
+"""
+
+
+@dataclass
+class Server:
+    """A server that can be asked to look at each request that writes, before it is carried out."""
+
+    port: int
+    look: Callable[[], None] = field(default=lambda: None)
+
+    def object(self, name: str) -> bytes:
+        return bytes(self.client.get_object(Bucket="bucket", Key=name)["Body"].read())
+
+    def put(self, name: str, data: bytes) -> str:
+        self.client.put_object(Bucket="bucket", Key=name, Body=data)
+        return f"s3://bucket/{name}"
+
+    def names(self, prefix: str = "") -> set[str]:
+        return {one["Key"] for one in self.client.list_objects_v2(Bucket="bucket", Prefix=prefix).get("Contents", [])}
+
+    @property
+    def client(self) -> Any:  # noqa: ANN401 (boto has no types)
+        return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}")
+
+    def uploads(self) -> list[str]:
+        return [one["Key"] for one in self.client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])]
+
+    def seen(self) -> pd.DataFrame:
+        """Read the folder by its manifest, and find each part as the manifest says."""
+        frames = []
+        for part in json.loads(self.object("out/_manifest.json"))["parts"]:
+            data = self.object(f"out/{part['name']}")
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (part["bytes"], part["sha256"])
+            frames.append(pd.read_csv(io.BytesIO(data)))
+        return pd.concat(frames)
+
+    def factor(self) -> int:
+        """Tell by what the rows that are there were multiplied: all by the same."""
+        frame = self.seen()
+        assert len(frame) == ROWS
+        (factor,) = (frame["y"] / frame["x"]).dropna().astype(int).unique()
+        return int(factor)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Server]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    application, server = DomainDispatcherApplication(create_backend_app), Server(0)
+
+    def looking(environment: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        if environment["REQUEST_METHOD"] != "GET" and "boto3" not in environment.get("HTTP_USER_AGENT", "").lower():
+            server.look()
+        answer: Iterable[bytes] = application(environment, start)
+        return answer
+
+    serving = make_server("127.0.0.1", 0, looking, threaded=True)
+    server.port = serving.server_port
+    thread = threading.Thread(target=serving.serve_forever)
+    thread.start()
+    yield server
+    serving.shutdown()
+    thread.join()
+    serving.server_close()
+
+
+@pytest.fixture
+def server(served: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{served.port}",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "fn.py").write_text(FUNCTIONS)
+    served.client.create_bucket(Bucket="bucket")
+    yield served
+    served.look = lambda: None
+    for upload in served.client.list_multipart_uploads(Bucket="bucket").get("Uploads", []):
+        served.client.abort_multipart_upload(Bucket="bucket", Key=upload["Key"], UploadId=upload["UploadId"])
+    for name in served.names():
+        served.client.delete_object(Bucket="bucket", Key=name)
+    served.client.delete_bucket(Bucket="bucket")
+
+
+def two(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(y=frame["x"] * 2)
+
+
+def three(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(y=frame["x"] * 3)
+
+
+def refused(ended: "Ended", *words: str) -> None:
+    assert ended.code == 2, ended.err
+    for word in words:
+        assert word in ended.err
+
+
+def test_objects_of_the_users_own_are_refused_and_not_deleted(server: Server) -> None:
+    url = server.put("in.csv", CSV)
+    for name, output in {
+        "res.muster/precious.csv": "s3://bucket/res/",
+        "out/precious.csv": "s3a://bucket/out/",
+        "deep/er/precious.csv": "s3://bucket/deep/",
+        "o.csv.muster/precious.csv": "s3://bucket/o.csv",
+        "p.csv.rejects.jsonl": "s3://bucket/p.csv",
+    }.items():
+        server.put(name, b"x\n1\n")
+        with pytest.raises(muster.UsageError, match="did not write"):
+            muster.run(two, url, output, workers=0)
+    assert {server.object(name) for name in server.names() - {"in.csv"}} == {b"x\n1\n"}
+    assert len(server.names()) == 6
+
+
+def test_what_is_a_file_a_folder_or_a_bucket_is_not_written_to_as_something_else(server: Server) -> None:
+    url = server.put("in.csv", CSV)
+    server.put("out.csv/a.csv", b"x\n1\n")
+    server.put("x.csv", b"x\n1\n")
+    for output, words in {
+        "s3://bucket//o.csv": "empty name.* Type 's3://bucket/o.csv'",
+        "s3://bucket/out.csv": "is a folder",
+        "s3://bucket/x.csv/": "is a file",
+        "s3://bucket/": "bucket",
+    }.items():
+        with pytest.raises(muster.UsageError, match=words):
+            muster.run(two, url, output, workers=0)
+    assert server.names() == {"in.csv", "x.csv", "out.csv/a.csv"}
+
+
+@pytest.mark.parametrize(
+    "output", ["s3a://bucket/in.csv", "s3://bucket//in.csv", "S3://bucket/x/../in.csv", "s3://bucket/./in.csv"]
+)
+def test_an_object_is_not_overwritten_by_its_own_output_in_another_spelling(server: Server, output: str) -> None:
+    url = server.put("in.csv", CSV)
+    with pytest.raises(muster.UsageError, match="both input and output"):
+        muster.run(two, url, output, workers=0)
+    server.client.put_object_acl(Bucket="bucket", Key="in.csv", ACL="public-read")
+    with pytest.raises(muster.UsageError, match="both input and output"):
+        muster.run(two, f"http://127.0.0.1:{server.port}/bucket/in.csv", "s3://bucket/in.csv", workers=0)
+    assert server.object("in.csv") == CSV
+
+
+def test_bad_rows_of_an_earlier_run_go_with_it(server: Server) -> None:
+    url = server.put("in.csv", b"x\n1\n2,3\n")
+    muster.run(two, url, "s3://bucket/o.csv", workers=0)
+    assert "o.csv.rejects.jsonl" in server.names()
+    server.put("in.csv", b"x\n1\n")
+    muster.run(two, url, "s3://bucket/o.csv", workers=0)
+    assert server.names() == {"in.csv", "o.csv"}
+
+
+def test_of_two_homes_that_write_to_one_output_the_second_is_told_of_the_first(
+    server: Server, tmp_path: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.put("in.csv", CSV)
+    (tmp_path / "hold").touch()
+    with started(tmp_path, "run", "fn.py:held", url, "-o", "s3://bucket/out/", "--workers", "0") as first:
+        until((tmp_path / "began").exists)
+        monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "other"))
+        command = ("run", "fn.py:three", url, "-o", "s3a://bucket/out//", "--workers", "0")
+        refused(muster(*command), f"process {first.pid} on", "since 2", os.environ["MUSTER_HOME"][:5])
+        first.kill()
+        first.wait()
+    (tmp_path / "hold").unlink()
+    ended = muster(*command)
+    assert ended.code == 0, ended.err
+    assert server.factor() == 3
+    assert server.names("out.muster") == set()
+
+
+@dataclass
+class Reader:
+    """Reads the output before each request that writes, and kills the writer at one of them."""
+
+    server: Server
+    dies_at: int = -1
+    process: "subprocess.Popen[bytes] | None" = None
+    requests: int = 0
+    seen: set[int] = field(default_factory=set)
+
+    def __call__(self) -> None:
+        self.requests += 1
+        self.seen.add(self.server.factor())
+        if self.process is not None and self.requests >= self.dies_at:
+            self.process.send_signal(signal.SIGKILL)
+
+
+def test_a_reader_sees_one_output_whole_at_every_moment_of_runs_that_die_anywhere(
+    server: Server, tmp_path: Path, muster: Muster
+) -> None:
+    url = server.put("in.csv", CSV)
+    assert muster("run", "fn.py:two", url, "-o", "s3://bucket/out/", "--workers", "0").code == 0
+    before = 2
+    for function, factor in (("three", 3), ("two", 2), ("three", 3)):
+        command = ("run", f"fn.py:{function}", url, "-o", "s3://bucket/out/", "--workers", "0")
+        reader = Reader(server, dies_at=1 + secrets.randbelow(14))
+        with subprocess.Popen([*MUSTER, *command], cwd=tmp_path, stderr=subprocess.DEVNULL) as reader.process:
+            server.look = reader
+        reader.process = None
+        reader()
+        ended = muster(*command)
+        assert ended.code == 0, (reader.dies_at, ended.err)
+        assert reader.seen <= {before, factor}, reader.dies_at
+        server.look = lambda: None
+        assert server.factor() == factor
+        named = {part["name"] for part in json.loads(server.object("out/_manifest.json"))["parts"]}
+        assert server.names("out") == {"out/_manifest.json", *(f"out/{name}" for name in named)}
+        before = factor
+
+
+DIES: Final = """
+import os, pathlib, signal, sys, boto3
+from muster._output import Work
+work = Work("s3://bucket/o.csv", home=pathlib.Path("home"))
+work.take()
+work.begin("run-1")
+work.shelf.announce()
+for key in ("o.csv", "o.csv.muster/" + work.shelf.staging.rpartition("/")[2] + "/1-1.rows"):
+    boto3.client("s3").create_multipart_upload(Bucket="bucket", Key=key)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_uploads_in_parts_that_a_run_left_when_it_died_are_given_up_and_no_others(
+    server: Server, tmp_path: Path
+) -> None:
+    url = server.put("in.csv", CSV)
+    others = ["o.csv", "o.csv2", "o.csv.muster/mine", "else"]
+    for key in others:
+        server.client.create_multipart_upload(Bucket="bucket", Key=key)
+    assert subprocess.run([sys.executable, "-c", DIES], cwd=tmp_path, check=False).returncode == -signal.SIGKILL
+    assert len(server.uploads()) == 6
+    muster.run(two, url, "s3://bucket/o.csv", workers=0)
+    assert sorted(server.uploads()) == sorted(others)
+    assert server.names() == {"in.csv", "o.csv"}
+
+
+def test_what_is_left_beside_an_output_says_whose_it_is_and_no_secret(server: Server, tmp_path: Path) -> None:
+    assert subprocess.run([sys.executable, "-c", DIES], cwd=tmp_path, check=False).returncode == -signal.SIGKILL
+    left = {name: server.object(name).decode() for name in server.names()}
+    (mark,) = (json.loads(text) for name, text in left.items() if name.endswith("/mark.json"))
+    assert (mark["muster"], mark["run"], mark["home"]) == ("run", "run-1", str(tmp_path / "home"))
+    assert {"host", "since", "pid"} < mark.keys()
+    assert not any(secret in text for secret in ("nobody", "nothing") for text in left.values())
