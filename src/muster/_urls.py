@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,32 +158,11 @@ def said_by(error: Exception) -> str:
     return f"{type(error).__name__}: {_unseen.harmless(str(error))}".rstrip(": ")
 
 
-def check_writable(url: str) -> None:
-    """Write and remove a tiny file there. Raises ``UsageError`` where that cannot be, before any work is done."""
-    files, path = filesystem(url.rstrip("/") + ".muster-probe")
-    try:
-        files.pipe_file(path, b"muster")
-        files.rm_file(path)
-    except (FileNotFoundError, PermissionError) as error:
-        raise UsageError(f"Cannot write {url!r}: {said_by(error)}. Check the address and your credentials.") from error
-    except Exception as error:
-        raise unreachable(url, error) from error
-
-
 def upload(path: Path, url: str) -> None:
     """Put a file there; it appears whole."""
     files, inside = filesystem(url)
     try:
         files.put_file(str(path), inside)
-    except Exception as error:
-        raise unreachable(url, error) from error
-
-
-def put(url: str, data: bytes) -> None:
-    """Write a file there; it appears whole."""
-    files, inside = filesystem(url)
-    try:
-        files.pipe_file(inside, data)
     except Exception as error:
         raise unreachable(url, error) from error
 
@@ -195,18 +174,6 @@ def get(url: str) -> bytes:
         return bytes(files.cat_file(inside))
     except Exception as error:
         raise unreachable(url, error) from error
-
-
-def sizes(url: str) -> dict[str, int]:
-    """Tell the sizes in bytes of a folder's files, by name; none where there is no such folder."""
-    files, path = filesystem(url)
-    files.invalidate_cache()
-    try:
-        found = files.ls(path, detail=True) if files.isdir(path) else []
-    except Exception as error:
-        raise unreachable(url, error) from error
-    files_in_it = (info for info in found if info["type"] == "file")
-    return {info["name"].rstrip("/").rpartition("/")[2]: int(info["size"] or 0) for info in files_in_it}
 
 
 def versions(url: str) -> list[tuple[str, int, str]]:
@@ -228,19 +195,3 @@ def stamp_of(info: Mapping[str, Any]) -> str:
     """
     told = {re.sub("[-_]", "", name.lower()): value for name, value in info.items()}
     return next((str(told[name]) for name in _STAMPS if told.get(name)), "")
-
-
-def list_folder(url: str) -> list[str]:
-    """Name the files of a folder; none where there is no such folder."""
-    _, path = filesystem(url)
-    return [name for name in sizes(url) if name and name != path.rstrip("/").rpartition("/")[2]]
-
-
-def delete(url: str, names: Sequence[str]) -> None:
-    """Delete files of a folder."""
-    files, path = filesystem(url)
-    try:
-        for name in names:
-            files.rm_file(f"{path.rstrip('/')}/{name}")
-    except Exception as error:
-        raise unreachable(url, error) from error

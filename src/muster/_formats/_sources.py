@@ -22,14 +22,6 @@ _SMALL: Final = 256 << 10
 FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
-def is_within(path: str, output: str) -> bool:
-    """Tell whether a file is the output, or lies in the folder that is."""
-    if is_remote(path) or is_remote(output):
-        return path == output or (output.endswith("/") and path.startswith(output))
-    resolved = Path(output).resolve()
-    return Path(path).resolve() == resolved or (output.endswith("/") and Path(path).resolve().is_relative_to(resolved))
-
-
 def format_of(path: str, *, forced: str | None = None, default: str | None = None) -> tuple[str, str]:
     """Tell format and codec from a path's suffix: ``rows.csv.gz`` is ``("csv", "gzip")``.
 
