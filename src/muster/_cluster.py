@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from muster._clouds.base import Access, Cloud, Machine, Renewed, Wanted
+from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Wanted
 from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
+from muster._clouds.renewing import renewing
 from muster._engines.cores import count_cores
 from muster._history import home
 from muster._private import write
@@ -29,7 +30,6 @@ from muster.errors import EngineError, MusterError, UsageError
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
 _NEEDED: Final = ("ray", "yaml", "ansible_runner", "cryptography")
 _LEASE_SECONDS: Final = 900.0
-_RENEWALS_A_LEASE: Final = 4
 _LONGEST_TICK: Final = 1.0
 
 _Given = ParamSpec("_Given")
@@ -200,12 +200,25 @@ class Cluster:
         return True
 
     @_tells_of_disk
-    def keep(self) -> None:
-        """Renew the leases until this process is interrupted, or no machine lives."""
+    def keep(self, tell: Callable[[str], None]) -> None:
+        """Renew the leases until this process is interrupted, or no machine lives; ``tell`` of those that fail."""
         cloud = self._known_cloud()
-        with renewing(cloud, lease=lambda: _lease_of(cloud)):
-            while cloud.machines():
-                Event().wait(_lease_of(cloud) / _RENEWALS_A_LEASE)
+        ended = Event()
+        renewed_at = time.monotonic()
+
+        def take(renewed: Renewed) -> None:
+            nonlocal renewed_at
+            for text in renewed.news:
+                tell(text)
+            if renewed.machines:
+                renewed_at = time.monotonic()
+            elif set(renewed.failed.values()) <= {ENDED} or time.monotonic() - renewed_at > renewed.lease:
+                ended.set()
+
+        with renewing(cloud, lease=lambda: _lease_of(cloud), told=take):
+            while not ended.wait(_LONGEST_TICK):
+                pass
+        tell(f"no machine of cluster {self.name!r} lives any more")
 
     @contextlib.contextmanager
     def _holding(self, refused: str) -> Iterator[None]:
@@ -259,38 +272,6 @@ def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[
             f" muster down {cluster.name}."
         ):
             cluster.down()
-
-
-def _to_nobody(_: Renewed) -> None:
-    pass
-
-
-@contextlib.contextmanager
-def renewing(
-    cloud: Cloud, *, lease: Callable[[], float], told: Callable[[Renewed], None] = _to_nobody
-) -> Iterator[None]:
-    """Renew a cloud's leases four times in each, whatever else this process does, and though a lease may change."""
-    ended = Event()
-
-    def renew() -> None:
-        with contextlib.suppress(OSError, EngineError):  # the next time may succeed, and the lease is longer
-            told(cloud.renew())
-
-    def keep_renewing() -> None:
-        renewed = time.monotonic()
-        while not ended.wait(min(_LONGEST_TICK, lease() / _RENEWALS_A_LEASE)):
-            if time.monotonic() - renewed >= lease() / _RENEWALS_A_LEASE:
-                renew()
-                renewed = time.monotonic()
-
-    renew()
-    thread = Thread(target=keep_renewing, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _wanted(machines: int, workers: int | None, lease: float | None, *, last: Wanted | None) -> Wanted:

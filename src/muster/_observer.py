@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -75,7 +75,7 @@ class Observer:
         self.calls = calls or Calls()
         self.held: Held | None = None
         """The call that seems to hang, if any."""
-        self._remark = ""
+        self._remarks: deque[str] = deque()
         self._stays = _Stays()
         self._unkept: Outcome | None = None
         self._measured = Measured()
@@ -129,8 +129,7 @@ class Observer:
 
     def remark(self) -> str:
         """Tell what whoever watches should know, once."""
-        remark, self._remark = self._remark, ""
-        return remark
+        return self._remarks.popleft() if self._remarks else ""
 
     @property
     def dollars(self) -> float:
@@ -209,6 +208,9 @@ class Observer:
         while not self._renewals.empty():
             renewed = self._renewals.get()
             self._write("renewed", machines=renewed.machines, lease=renewed.lease)
+            for text in renewed.news:
+                self._write("told", text=text)
+                self._remarks.append(text)
         self.waiting_for = self._why_they_wait(progress, idle())
         self._wonder(progress, rows_total, now)
         wanted = span(self._since - self._began, self._workers_on.total())
@@ -221,7 +223,8 @@ class Observer:
         """Notice rows that a worker is at for strangely long: say so once, and journal it at once."""
         before, self.held = self.held, self.calls.held(now, workers=self._workers_on.total())
         if self.held is not None and (before is None or before.place != self.held.place):
-            self._remark = "" if self.held.limit else self.held.advice()
+            if not self.held.limit:
+                self._remarks.append(self.held.advice())
             self._tell_progress(progress, rows_total, Measured())
 
     def _why_they_wait(self, progress: Progress, idle: int) -> str:

@@ -337,7 +337,7 @@ def _up(parsed: argparse.Namespace) -> int:
     if parsed.keep:
         parsed.what_now = "The machines end with their lease, unless a run renews it: muster down {name} ends them now."
         print("Renewing the lease until Ctrl-C.", flush=True)
-        cluster.keep()
+        cluster.keep(lambda text: print(f"muster: {text}", file=sys.stderr, flush=True))
     return 0
 
 

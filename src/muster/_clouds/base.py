@@ -14,6 +14,9 @@ STARTED: Final = "Ray runtime started"
 TOKEN_REFUSED: Final = "AuthenticationError"  # noqa: S105 (what is said of one, and none itself)
 """What Ray raises where the token does not fit, or is not there."""
 
+ENDED: Final = "it has ended."
+"""What is told of a machine that answers, and whose lease is not there any more."""
+
 WORKERS_ENVIRONMENT: Final = {
     **KEEP_MEMORY,
     **SINGLE_THREADED,
@@ -56,10 +59,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """Machines whose lease was renewed just now, and for how many seconds."""
+    """Machines whose lease was renewed just now, and for how many seconds; the others, with what kept them from it."""
 
     machines: tuple[str, ...]
     lease: float
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """What is the matter, by machine: a sentence or two; ``ENDED`` where it is no more."""
+    news: tuple[str, ...] = ()
+    """What of that the user should hear, because it was not so the last time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ import json
 import secrets
 import shlex
 import socket
-import subprocess
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -22,6 +20,7 @@ from . import _certificates, _needs, _ssh, node, places
 from ._ansible import Played, play, tidy
 from ._hosts_file import Host, HostsFile, read
 from ._program import program
+from ._touching import GONE, run_on_each
 from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works
 from .lease import SCRATCH
 
@@ -259,25 +258,10 @@ class HostsCloud:
         record = self._record()
         if record is None:
             return Renewed((), 0.0)
-        touching = [
-            subprocess.Popen(  # noqa: S603 (ssh, with arguments of our own)
-                _ssh.command(one.host, f"touch -c {shlex.quote(one.folder)}/lease"),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            for one in record.started
-        ]
-        deadline = time.monotonic() + min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
-        for process in touching:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        names = (one.host.name for one, process in zip(record.started, touching, strict=True) if not process.returncode)
-        return Renewed(tuple(names), record.lease)
+        seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
+        lines = {one.host.name: _ssh.command(one.host, _renewal(one.folder)) for one in record.started}
+        failed = {name: why for name, why in run_on_each(lines, seconds=seconds).items() if why}
+        return Renewed(tuple(name for name in lines if name not in failed), record.lease, failed)
 
     def destroy(self) -> None:
         """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it."""
@@ -317,6 +301,12 @@ def _complain(lost: Sequence[str], record: _Record) -> None:
             f"{', '.join(lost)} did not answer, so what runs there could not be ended. It ends by itself when its"
             f" lease of {record.lease:g} s does."
         )
+
+
+def _renewal(folder: str) -> str:
+    """Write the words of shell, of whichever shell it is, that renew a lease unless it is gone."""
+    lease = shlex.quote(f"{folder}/lease")
+    return f"test -e {lease} || exit {GONE}; touch -c {lease}"
 
 
 def _begun(record: _Record) -> _Record:

@@ -185,10 +185,14 @@ class LocalCloud:
     def renew(self) -> Renewed:
         """Renew the lease of every machine; tell of those that live."""
         record = self._record()
-        folders = self._folders()
+        folders, failed = self._folders(), {}
         for folder in folders:
-            folder.renew()
-        return Renewed(tuple(one.name for one in folders if one.is_alive), record.lease if record else 0.0)
+            try:
+                folder.renew()
+            except OSError as error:
+                failed[folder.name] = f"{error}. May this user write there?"
+        living = tuple(one.name for one in folders if one.is_alive and one.name not in failed)
+        return Renewed(living, record.lease if record else 0.0, failed)
 
     def destroy(self) -> None:
         """End all machines and forget the cluster."""

@@ -1,0 +1,95 @@
+"""Renew a cloud's leases beside whatever else this process does, and say which could not be, and which can be again."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from threading import Event, Thread
+from typing import Final
+
+from .base import ENDED, Cloud, Renewed
+
+RENEWALS_A_LEASE: Final = 4
+_LONGEST_TICK: Final = 1.0
+_ALL: Final = ""
+"""Stands for every machine, where nobody came so far as to ask one."""
+
+
+def _to_nobody(_: Renewed) -> None:
+    pass
+
+
+class News:
+    """What is worth telling of renewals: the first that fails of a machine, or fails in another way, and its end."""
+
+    def __init__(self) -> None:
+        """Know of no failure."""
+        self._failing: dict[str, str] = {}
+
+    def of(self, renewed: Renewed) -> tuple[str, ...]:
+        """Say what has changed since the last renewal."""
+        before, self._failing = self._failing, dict(renewed.failed)
+        mended = [_again(name) for name in before if _is_mended(name, renewed)]
+        failing = [
+            _cannot(name, why, renewed.lease)
+            for name, why in renewed.failed.items()
+            if name not in before or _kind(before[name]) != _kind(why)
+        ]
+        return (*mended, *failing)
+
+
+def _is_mended(name: str, renewed: Renewed) -> bool:
+    return name in renewed.machines or (name == _ALL and _ALL not in renewed.failed)
+
+
+def _kind(why: str) -> str:
+    """Leave out what was said, which differs each time."""
+    return why.partition(" [")[0]
+
+
+def _again(name: str) -> str:
+    return f"the lease of machine {name} is renewed again" if name else "leases are renewed again"
+
+
+def _cannot(name: str, why: str, lease: float) -> str:
+    if why == ENDED:
+        return f"machine {name} has ended: its lease is no longer there"
+    which, they = (f"the lease of machine {name}", "The machine ends") if name else ("leases", "Machines end")
+    return (
+        f"{which} could not be renewed: {why} {they} {lease:g} s after the last renewal; this is tried again till then"
+    )
+
+
+@contextlib.contextmanager
+def renewing(
+    cloud: Cloud, *, lease: Callable[[], float], told: Callable[[Renewed], None] = _to_nobody
+) -> Iterator[None]:
+    """Renew a cloud's leases four times in each, whatever else this process does, and though a lease may change."""
+    ended, news = Event(), News()
+
+    def renew() -> None:
+        try:
+            renewed = cloud.renew()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the next time may succeed, and this must go on)
+            renewed = Renewed((), lease(), {_ALL: f"{' '.join(str(error).split()) or type(error).__name__}."})
+        told(replace(renewed, news=news.of(renewed)))
+
+    def keep_renewing() -> None:
+        renewed, every = time.monotonic(), _LONGEST_TICK
+        while not ended.wait(min(_LONGEST_TICK, every)):
+            with contextlib.suppress(Exception):  # the record may just be written, or the disk be gone for a moment
+                every = lease() / RENEWALS_A_LEASE
+            if time.monotonic() - renewed >= every:
+                with contextlib.suppress(Exception):
+                    renew()
+                renewed = time.monotonic()
+
+    with contextlib.suppress(Exception):
+        renew()
+    thread = Thread(target=keep_renewing, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

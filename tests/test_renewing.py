@@ -1,0 +1,115 @@
+"""Renewals: what fails is told once and by name, whatever it is, and that it works again; and they go on."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from muster._clouds._touching import run_on_each
+from muster._clouds.base import ENDED, Renewed
+from muster._clouds.hosts import _renewal
+from muster._clouds.renewing import News, renewing
+from muster._observer import Observer
+from muster._progress import Progress
+from muster.errors import EngineError
+from waiting import until
+
+REFUSED = "it refuses the key. Mend it. [Permission denied (publickey).]"
+SILENT = "it does not answer. Is it up? [timed out after 3 s]"
+
+
+def renewed(*machines: str, **failed: str) -> Renewed:
+    return Renewed(machines, 20.0, failed)
+
+
+def test_a_failure_is_told_once_by_name_and_so_is_its_end() -> None:
+    news = News()
+    assert news.of(renewed("one", "two")) == ()
+    (told,) = news.of(renewed("one", two=SILENT))
+    assert told == (
+        "the lease of machine two could not be renewed: it does not answer. Is it up? [timed out after 3 s] The machine"
+        " ends 20 s after the last renewal; this is tried again till then"
+    )
+    assert news.of(renewed("one", two=SILENT.replace("3 s", "4 s"))) == ()
+    (told,) = news.of(renewed("one", two=REFUSED))
+    assert "it refuses the key" in told
+    assert news.of(renewed("one", "two")) == ("the lease of machine two is renewed again",)
+    assert news.of(renewed("one", "two")) == ()
+    assert news.of(renewed("one", two=ENDED)) == ("machine two has ended: its lease is no longer there",)
+    assert news.of(renewed("one", two=ENDED)) == ()
+    assert news.of(renewed("one")) == ()  # it was dismissed
+
+
+class Cloud:
+    """Renews as it is told, one after another; the last for ever."""
+
+    def __init__(self, *renewals: Callable[[], Renewed]) -> None:
+        self._renewals = list(renewals)
+
+    def renew(self) -> Renewed:
+        return (self._renewals.pop(0) if len(self._renewals) > 1 else self._renewals[0])()
+
+
+def raise_(error: Exception) -> Renewed:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no room"), EngineError("no room"), KeyError("no room"), ValueError("no room")]
+)
+def test_whatever_a_renewal_raises_is_told_and_the_next_one_comes(error: Exception) -> None:
+    took: SimpleQueue[Renewed] = SimpleQueue()
+    cloud = Cloud(lambda: raise_(error), lambda: raise_(error), lambda: renewed("one"))
+    with renewing(cloud, lease=lambda: 0.1, told=took.put):  # type: ignore[arg-type]  # of a cloud, nothing else is used
+        until(lambda: took.qsize() >= 3)
+    news = [took.get().news for _ in range(3)]
+    assert [len(texts) for texts in news] == [1, 0, 1]
+    assert "leases could not be renewed: " in news[0][0]
+    assert "no room" in news[0][0]
+    assert news[2] == ("leases are renewed again",)
+
+
+def test_a_lease_that_cannot_be_read_for_a_moment_ends_no_renewing() -> None:
+    took: SimpleQueue[Renewed] = SimpleQueue()
+    leases: Iterator[float | Exception] = iter([0.1, OSError("gone"), ValueError("half written")])
+
+    def lease() -> float:
+        now = next(leases, 0.1)
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    with renewing(Cloud(lambda: renewed("one")), lease=lease, told=took.put):  # type: ignore[arg-type]  # likewise
+        until(lambda: took.qsize() >= 4)
+
+
+def test_what_keeps_a_host_from_a_command_is_made_out_of_what_ssh_says(tmp_path: Path) -> None:
+    (tmp_path / "lease").touch()
+    os.utime(tmp_path / "lease", (0, 0))
+    ills = {
+        "well": ("echo noise; " + _renewal(str(tmp_path)), ""),
+        "ended": ("echo noise >&2; " + _renewal(str(tmp_path / "none")), ENDED),
+        "key": ("echo 'root@a: Permission denied (publickey).' >&2; exit 255", "it refuses the key."),
+        "silent": ("exec sleep 100", "it does not answer."),
+        "disk": ("echo \"touch: cannot touch 'x': Read-only file system\" >&2; exit 1", "its disk is read-only."),
+        "noisy": ("echo 'of the house' >&2; true", ""),
+    }
+    why = run_on_each({name: ["sh", "-c", shell] for name, (shell, _) in ills.items()}, seconds=3)
+    for name, (_, told) in ills.items():
+        assert why[name].startswith(told), (name, why[name])
+        assert bool(why[name]) == bool(told)
+    assert (tmp_path / "lease").stat().st_mtime > 0
+
+
+def test_a_run_journals_what_fails_and_remarks_on_each_of_it() -> None:
+    renewals: SimpleQueue[Renewed] = SimpleQueue()
+    written: list[tuple[str, object]] = []
+    observer = Observer(
+        lambda event, **fields: written.append((event, fields.get("text"))), prices={}, renewals=renewals
+    )
+    renewals.put(Renewed(("one",), 20.0, {"two": SILENT}, news=("two fails", "three fails")))
+    observer.look(Progress(workers=1, max_bad_rows=0), rows_total=None, idle=lambda: 0)
+    assert [observer.remark() for _ in range(3)] == ["two fails", "three fails", ""]
+    assert [text for event, text in written if event == "told"] == ["two fails", "three fails"]
