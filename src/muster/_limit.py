@@ -1,21 +1,17 @@
 """A time limit on one call, which holds whatever the call does with signals."""
 
-import contextlib
-import ctypes
 import mmap
 import os
 import signal
 import struct
-import sys
 import threading
 import time
 from types import FrameType
 from typing import Any, Final, Protocol
 
+from muster._timers import kernel_timer
+
 _DEADLINE: Final = struct.Struct("d")
-_SIGEV_SIGNAL: Final = 0
-_SECONDS_AND_NANOSECONDS: Final = 4
-"""``struct itimerspec``: seconds and nanoseconds of the interval, then of the time until the timer expires."""
 
 
 class _Keeper(Protocol):
@@ -58,7 +54,7 @@ class _Kill:
 
     def __init__(self, page: mmap.mmap) -> None:
         self._page = page
-        self._timer = _kernel_timer()
+        self._timer = kernel_timer(signal.SIGKILL)
 
     def start(self, seconds: float) -> None:
         _DEADLINE.pack_into(self._page, 0, time.monotonic() + seconds)
@@ -74,44 +70,6 @@ class _Kill:
         else:
             self._timer(0.0)
         _DEADLINE.pack_into(self._page, 0, 0.0)
-
-
-class _SignalEvent(ctypes.Structure):
-    """``struct sigevent`` of Linux, which is 64 bytes long."""
-
-    _fields_ = (
-        ("value", ctypes.c_void_p),
-        ("signal", ctypes.c_int),
-        ("notify", ctypes.c_int),
-        ("padding", ctypes.c_byte * 48),
-    )
-
-
-class _KernelTimer:
-    """A POSIX timer that sends SIGKILL; called with the seconds from now on, 0 stops it."""
-
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._settime = library.timer_settime
-        self._timer = ctypes.c_void_p()
-        event = _SignalEvent(signal=signal.SIGKILL, notify=_SIGEV_SIGNAL)
-        if library.timer_create(time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)):
-            raise OSError(ctypes.get_errno(), "timer_create")
-
-    def __call__(self, seconds: float) -> None:
-        whole = int(seconds)
-        nanoseconds = max(int((seconds - whole) * 1e9), 0 < seconds < 1)  # 0 would mean no limit
-        setting = (ctypes.c_long * _SECONDS_AND_NANOSECONDS)(0, 0, whole, nanoseconds)
-        self._settime(self._timer, 0, setting, None)
-
-
-def _kernel_timer() -> _KernelTimer | None:
-    """Make a timer where the kernel has such; glibc before 2.34 keeps it in a library of its own."""
-    if sys.platform != "linux":
-        return None
-    for name in (None, "librt.so.1"):
-        with contextlib.suppress(OSError, AttributeError):
-            return _KernelTimer(ctypes.CDLL(name, use_errno=True))
-    return None
 
 
 _keeper: _Keeper = _Interrupt()

@@ -9,7 +9,10 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).parents[2]
 _PACKAGES: Final = ("muster", "muster._clouds")
-_PRIVATE: Final = ("muster._private", "muster._clouds.processes", "muster._clouds.places")
+_PRIVATE: Final = (
+    *("muster._private", "muster._temporary", "muster._timers"),
+    *("muster._clouds.processes", "muster._clouds.places", "muster._clouds.watchdog", "muster._clouds.environments"),
+)
 """What programs share, each behind what it needs itself."""
 
 _RUN: Final = """\
@@ -20,16 +23,17 @@ for name in {packages!r}:
 for name, text in json.loads(zlib.decompress(base64.b64decode({texts!r}))).items():
     module = sys.modules[name] = types.ModuleType(name)
     exec(compile(text, name, "exec"), vars(module))
-module.main()
+sys.modules[{main!r}].main()
 """
 
 
 @functools.cache
 def program(name: str) -> str:
     """Write a program out of one of this room's modules, which may import what all programs share, and nothing else."""
-    texts = {module: _text(module) for module in (*_PRIVATE, f"muster._clouds.{name}")}
+    main = f"muster._clouds.{name}"
+    texts = {module: _text(module) for module in (*_PRIVATE, main)}
     packed = base64.b64encode(zlib.compress(json.dumps(texts).encode())).decode()  # also: no mark that Ansible reads
-    return _RUN.format(packages=_PACKAGES, texts=packed)
+    return _RUN.format(packages=_PACKAGES, texts=packed, main=main)
 
 
 def _text(module: str) -> str:

@@ -27,10 +27,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from muster._clouds import places
+from muster._clouds import environments, places
 from muster._private import open_file, own_folder
 
-_READY: Final = "ready"
 _INSTALL_SECONDS: Final = 1800
 
 
@@ -92,39 +91,40 @@ def files_of(package: Path) -> list[Path]:
 
 def make(order: Mapping[str, Any]) -> str:
     """Make the environment that is ordered, unless it is there; tell its interpreter. Exits with what went wrong."""
-    folder = Path(order["folder"]).expanduser()
-    own_folder(own_folder(folder.parent.parent) / folder.parent.name)
+    name = Path(order["folder"]).expanduser()
+    own_folder(own_folder(name.parent.parent) / name.parent.name)
     os.umask(0o077)
-    with _alone(folder):
-        return str(_made(folder, order))
+    try:
+        with _alone(name):
+            if not (name / environments.READY).exists():
+                shutil.rmtree(name, ignore_errors=True)  # an earlier muster has made it by half
+                environments.make(name, lambda begun: _fill(begun, order))
+        environments.use(name)
+    finally:
+        environments.tidy()
+    return str(name / "bin" / "python")
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(name: Path) -> Iterator[None]:
     """Let one host at a time make an environment, of those that share a home."""
-    with os.fdopen(open_file(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT), "w") as lock:
+    with os.fdopen(open_file(name.with_name(f"{name.name}.lock"), os.O_RDWR | os.O_CREAT), "w") as lock:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
 
 
-def _made(folder: Path, order: Mapping[str, Any]) -> Path:
-    python = folder / "bin" / "python"
-    if (folder / _READY).exists():
-        return python
-    shutil.rmtree(folder, ignore_errors=True)
+def _fill(begun: Path, order: Mapping[str, Any]) -> None:
     has_pip = importlib.util.find_spec("pip") is not None
-    venv.EnvBuilder(symlinks=True, with_pip=not has_pip).create(folder)
-    site = next(folder.glob("lib/python*/site-packages"))
+    venv.EnvBuilder(symlinks=True, with_pip=not has_pip, prompt=Path(order["folder"]).name).create(begun)
+    site = next(begun.glob("lib/python*/site-packages"))
     inherited = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     lines = [f"import site; site.addsitedir({path!r})\n" for path in inherited]
     (site / "inherited.pth").write_text("".join(lines))
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(order["muster"]))) as archive:
         archive.extractall(site)
     if order["requirements"]:
-        _install(python, order["requirements"])
-    (folder / _READY).touch()
-    return python
+        _install(begun / "bin" / "python", order["requirements"])
 
 
 def _install(python: Path, requirements: Iterable[str]) -> None:

@@ -17,7 +17,6 @@ clock counts the seconds, so that no clock that is set can lengthen them.
 """
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -34,13 +33,13 @@ from typing import Any, Final, NoReturn
 from muster._clouds import places
 from muster._clouds.places import agent_of
 from muster._clouds.processes import TICK, birth_of, descendants, name_of, resident, send_signal, wait_until_gone
+from muster._clouds.watchdog import CLOCK, Pulse, end_with_parent, guarded
 from muster._private import new_folder, open_file, own_folder, squatted, write
+from muster._temporary import sweep
 
 SCRATCH: Final = "{scratch}"
 """Stands in a command for the folder that ends with the machine."""
 
-_SET_PARENT_DEATH_SIGNAL: Final = 1
-_SET_CHILD_SUBREAPER: Final = 36
 _TICKS_A_LEASE: Final = 20
 _LONGEST_TICK: Final = 1.0
 _GOODBYE_SECONDS: Final = 3.0
@@ -51,8 +50,13 @@ _OURS: Final = "muster-"
 _BUSY: Final = "muster:busy"
 _SOCKET: Final = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path of a socket that Ray makes below the scratch folder."""
-_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Counts on while the machine is suspended."""
+_UNRENEWED: Final = "nobody renewed its lease"
+_KEPT: Final = ("end", "lease.py")
+"""What is left of a machine that did not end with its lease: the reason, and what tells it."""
+
+_LAST_LINES: Final = 5
+_LATE_SECONDS: Final = 3.0
+"""How much later than its lease allows the agent may end the machine, before its watchdog does."""
 
 
 class NotStartedError(Exception):
@@ -68,7 +72,7 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
     ``notes`` are files of the folder, the lease among them; where an agent lives already, it goes by them from now on.
     """
     own_folder(folder)
-    with _alone_in(folder) if "owner" in notes else contextlib.nullcontext() as lock:
+    with _alone_in(folder) if "owner" in notes else contextlib.nullcontext():
         for name, text in notes.items():
             write(folder / name, text)
         if agent_of(folder) is not None:
@@ -82,20 +86,20 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
             write(folder / "end", f"another program listens on port {notes['port']} there; end it")
             return
         scratch = _make_scratch(folder)
-        if agent := os.fork():
-            try:
-                write(folder / "agent", json.dumps({"pid": agent, "born": birth_of(agent)}))
-            except OSError:  # nobody could find it
-                send_signal(agent, signal.SIGTERM)
-                raise
-            return
-        if lock is not None:  # or it would be held for as long as the agent lives
-            os.close(lock)
-        _be_agent(folder, [word.replace(SCRATCH, str(scratch)) for word in command], scratch)
+        words = [word.replace(SCRATCH, str(scratch)) for word in command]
+        agent, watchdog = guarded(
+            lambda pulse: _be_agent(folder, words, scratch, pulse), clear_up=lambda why: _clear_up(folder, scratch, why)
+        )
+        try:
+            known = {"pid": agent, "born": birth_of(agent), "watchdog": watchdog}
+            write(folder / "agent", json.dumps(known))
+        except OSError:  # nobody could find it
+            send_signal(agent, signal.SIGTERM)
+            raise
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[int]:
+def _alone_in(folder: Path) -> Iterator[None]:
     """Keep two clusters of one name from starting at a time, and clear up after those that have ended.
 
     Raises ``NotStartedError`` where one works here already.
@@ -109,8 +113,10 @@ def _alone_in(folder: Path) -> Iterator[int]:
             raise NotStartedError(why)
         for other in places.others(folder.parent, {cluster}):
             end(other)
-        yield lock
+        yield
     finally:
+        with contextlib.suppress(OSError):  # and not only closed: the agent has it too, for as long as it lives
+            fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
 
 
@@ -141,28 +147,56 @@ def _remove_scratch(folder: Path) -> None:
         note.unlink()
 
 
-def _be_agent(folder: Path, command: Sequence[str], scratch: Path) -> NoReturn:
+def _be_agent(folder: Path, command: Sequence[str], scratch: Path, pulse: Pulse) -> NoReturn:
     why = "the agent failed"
     try:
         os.setsid()
         os.environ["TMPDIR"] = str(scratch)  # whatever anybody puts into a temporary folder here ends with the machine
-        why = _keep(folder, command)
+        why = _keep(folder, command, pulse)
     except SystemExit as asked:
         why = str(asked)
     except OSError as error:
         why = f"it could not go on: {error}"
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _say_goodbye()
-        _end_descendants()
-        _end_guests(folder)
-        shutil.rmtree(scratch, ignore_errors=True)
-        if scratch.parent.name.startswith(_OURS):
-            with contextlib.suppress(OSError):  # it may hold another machine's
-                scratch.parent.rmdir()
-        with contextlib.suppress(OSError):
-            write(folder / "end", why)
+        pulse.allow(_END_SECONDS)
+        _clear_up(folder, scratch, why)
         os._exit(0)
+
+
+def _clear_up(folder: Path, scratch: Path, why: str) -> None:
+    """End all that is below this process, and leave nothing of the machine but why it ended.
+
+    Nor that, where it has ended as it had to: with its lease.
+    """
+    _say_goodbye()
+    _end_descendants()
+    _end_guests(folder)
+    shutil.rmtree(scratch, ignore_errors=True)
+    if scratch.parent.name.startswith(_OURS):
+        with contextlib.suppress(OSError):  # it may hold another machine's
+            scratch.parent.rmdir()
+    with contextlib.suppress(OSError):
+        if why.startswith(_UNRENEWED) and places.is_on_host(folder):
+            _forget(folder)
+        elif folder.exists():
+            write(folder / "end", f"{why}{_last_words(folder)}")
+            for left in folder.iterdir():
+                if left.name not in _KEPT:
+                    left.unlink()
+
+
+def _last_words(folder: Path) -> str:
+    """Quote the end of the log, which goes."""
+    with contextlib.suppress(OSError):
+        if lines := (folder / "log").read_text(errors="replace").splitlines()[-_LAST_LINES:]:
+            return ". The end of what it said:\n" + "\n".join(lines)
+    return ""
+
+
+def _forget(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    places.forget(folder)
 
 
 def _is_taken(port: int) -> bool:
@@ -173,15 +207,9 @@ def _is_taken(port: int) -> bool:
     return False
 
 
-def _keep(folder: Path, command: Sequence[str]) -> str:
+def _keep(folder: Path, command: Sequence[str], pulse: Pulse) -> str:
     """Run the command, and wait for a reason to end; tell it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):  # whoever started this waits for the end of what it was given
-        os.dup2(nothing, descriptor)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("it was asked to end, or its watchdog was killed"))
     with os.fdopen(open_file(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
         child = subprocess.Popen(  # noqa: S603 (what the machine is for)
             command,
@@ -189,29 +217,27 @@ def _keep(folder: Path, command: Sequence[str]) -> str:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_end_with_agent,  # noqa: PLW1509 (the agent has no threads)
+            preexec_fn=end_with_parent,  # noqa: PLW1509 (the agent has no threads)
         )
-    return _watch(folder / "lease", child)
+    return _watch(folder / "lease", child, pulse, scratch=Path(os.environ["TMPDIR"]))
 
 
-def _end_with_agent() -> None:
-    """Have the kernel ask the command to end when the agent is killed, which then can end nothing itself."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
-
-
-def _watch(lease: Path, child: "subprocess.Popen[bytes]") -> str:
-    renewed, seen = time.clock_gettime(_CLOCK), 0
+def _watch(lease: Path, child: "subprocess.Popen[bytes]", pulse: Pulse, *, scratch: Path) -> str:
+    renewed, seen = time.clock_gettime(CLOCK), 0
     while True:
         try:
             seconds, stamp = float(lease.read_text()), lease.stat().st_mtime_ns
         except (OSError, ValueError):
             return "its lease was taken away"
-        now = time.clock_gettime(_CLOCK)
+        now = time.clock_gettime(CLOCK)
         if stamp != seen:
             renewed, seen = now, stamp
         if now - renewed > seconds:
-            return f"nobody renewed its lease of {seconds:g} s"
+            return f"{_UNRENEWED} of {seconds:g} s"
+        pulse.allow(renewed + seconds - now + _LATE_SECONDS)
+        if pulse.is_unwatched:
+            return "its watchdog is gone, or hangs"
+        sweep(scratch)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return f"its command ended with status {child.wait(min(seconds / _TICKS_A_LEASE, _LONGEST_TICK))}"
 
@@ -258,16 +284,12 @@ def attend(folder: Path, command: Sequence[str]) -> None:
 
 def has_started(folder: Path, sign: str) -> bool:
     """Tell whether the agent's command has said so. Raises ``NotStartedError`` when the agent has ended instead."""
-    log = folder / "log"
-    text = log.read_text(errors="replace") if log.exists() else ""
-    if sign in text:
-        return True
+    with contextlib.suppress(FileNotFoundError):
+        if sign in (folder / "log").read_text(errors="replace"):
+            return True
     end = folder / "end"
     if end.exists() or agent_of(folder) is None:
-        why = end.read_text() if end.exists() else "its agent is gone"
-        last = "\n".join(text.splitlines()[-5:])
-        said = f". The end of its log {str(log)!r}:\n{last}" if last else ""
-        raise NotStartedError(f"{why}{said}")
+        raise NotStartedError(end.read_text() if end.exists() else "its agent is gone")
     return False
 
 
@@ -305,6 +327,7 @@ def ask_to_end(folder: Path) -> None:
 
 def end(folder: Path) -> None:
     """Have the agent end all, kill what it leaves, and forget the machine."""
+    watchdog = _watchdog_of(folder)
     ask_to_end(folder)
     agent = agent_of(folder)
     if agent is not None:
@@ -312,10 +335,20 @@ def end(folder: Path) -> None:
         if agent_of(folder) is not None:
             for pid in [*descendants(agent), agent]:
                 send_signal(pid, signal.SIGKILL)
+    wait_until_gone(watchdog, _END_SECONDS)  # it clears up after an agent that was killed
     _end_guests(folder)
     _remove_scratch(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    places.forget(folder)
+    _forget(folder)
+
+
+def _watchdog_of(folder: Path) -> list[int]:
+    """Name the watchdog's process, if it lives: it is older than its agent."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        known = json.loads((folder / "agent").read_text())
+        born = birth_of(known["watchdog"])
+        if born is not None and int(born) <= int(known["born"]):
+            return [known["watchdog"]]
+    return []
 
 
 def main() -> None:

@@ -96,11 +96,17 @@ def make(place: Path) -> None:
         own_folder(folder)
 
 
+def is_on_host(place: Path) -> bool:
+    """Tell a place on a host from one at home."""
+    return "@" in place.parent.name
+
+
 def forget(place: Path) -> None:
-    """Remove the folder that the last place of a cluster's name was in."""
-    if "@" in place.parent.name:
+    """Remove what the last place was in, up to the home."""
+    if is_on_host(place):
         with contextlib.suppress(OSError):  # there are others
-            place.parent.rmdir()
+            for folder in list(place.parents)[: _LEVELS - 1]:
+                folder.rmdir()
 
 
 def main() -> None:

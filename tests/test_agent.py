@@ -1,0 +1,179 @@
+"""The agent of a machine alone: what it starts ends with its lease, whatever becomes of it or of its watchdog."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import psutil
+import pytest
+
+from muster._clouds._program import program
+from muster._clouds.processes import birth_of
+from waiting import until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who is below whom")
+STARTED: Final = "it runs"
+SECONDS: Final = 12.0
+COMMAND: Final = f"""
+import os, sys, time
+if not os.fork():  # one that cannot be found by its session or its environment
+    os.setsid()
+    if not os.fork():
+        os.execve(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)", sys.argv[1]], {{}})
+    os._exit(0)
+print({STARTED!r}, flush=True)
+time.sleep(600)
+"""
+
+
+class Machine:
+    """An agent that was started as on a host, with a command that leaves a process of its own behind."""
+
+    def __init__(self, folder: Path, *, lease: float) -> None:
+        self.folder = folder / "c@h" / "1-2"
+        self.folder.mkdir(parents=True, mode=0o700)
+        self.mark = f"mark-{os.urandom(8).hex()}"
+        self._program = self.folder / "lease.py"
+        self._program.write_text(program("lease"))
+        notes = {"lease": f"{lease:g}", "token": "secret"}
+        done = self.call("start", sys.executable, "-c", COMMAND, self.mark, text=json.dumps(notes))
+        assert done.returncode == 0, done.stderr
+        done = self.call("await", STARTED, "30")
+        assert done.returncode == 0, done.stderr
+        known = json.loads((self.folder / "agent").read_text())
+        self.agent, self.watchdog = int(known["pid"]), int(known["watchdog"])
+        self.scratch = Path((self.folder / "scratch").read_text())
+        assert self.scratch.is_dir()
+        assert len(self.living()) >= 4
+
+    def call(self, verb: str, *arguments: str, text: str = "") -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-P", "-S", str(self._program), verb, str(self.folder), *arguments]
+        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
+
+    def renew(self) -> None:
+        (self.folder / "lease").touch()
+
+    def living(self) -> list[int]:
+        """Find what runs of it, by what its command lines say."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            words = process.info["cmdline"] or []
+            is_ours = str(self._program) in words or self.mark in words
+            if is_ours and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        return found
+
+    def is_gone(self) -> bool:
+        return not self.living() and not self.scratch.exists()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Machine]]:
+    machines: list[Machine] = []
+
+    def call(*, lease: float) -> Machine:
+        machines.append(Machine(tmp_path / str(len(machines)), lease=lease))
+        return machines[-1]
+
+    yield call
+    for machine in machines:
+        for pid in machine.living():
+            os.kill(pid, signal.SIGKILL)
+
+
+def stop_the_agent(machine: Machine) -> None:
+    os.kill(machine.agent, signal.SIGSTOP)
+
+
+def stop_the_watchdog(machine: Machine) -> None:
+    os.kill(machine.watchdog, signal.SIGSTOP)
+
+
+def stop_both(machine: Machine) -> None:
+    stop_the_agent(machine)
+    stop_the_watchdog(machine)
+
+
+def stop_the_watchdog_then_kill_the_agent(machine: Machine) -> None:
+    stop_the_watchdog(machine)
+    os.kill(machine.agent, signal.SIGKILL)
+
+
+def stop_the_agent_then_kill_the_watchdog(machine: Machine) -> None:
+    stop_the_agent(machine)
+    os.kill(machine.watchdog, signal.SIGKILL)
+
+
+def hang(machine: Machine) -> None:
+    """Have the agent wait for ever when it reads its lease."""
+    os.mkfifo(machine.folder / "pipe")
+    (machine.folder / "pipe").replace(machine.folder / "lease")
+
+
+def nothing(_: Machine) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        nothing,
+        hang,
+        stop_the_agent,
+        stop_the_watchdog,
+        stop_both,
+        stop_the_watchdog_then_kill_the_agent,
+        stop_the_agent_then_kill_the_watchdog,
+    ],
+)
+def test_a_machine_ends_with_its_lease_whatever_becomes_of_its_agent(
+    start: Callable[..., Machine], fault: Callable[[Machine], None]
+) -> None:
+    machine = start(lease=2)
+    fault(machine)
+    until(machine.is_gone, SECONDS)
+    assert not (machine.folder / "token").exists()
+
+
+@pytest.mark.parametrize("who", ["agent", "watchdog"])
+def test_a_machine_ends_at_once_when_its_agent_or_its_watchdog_is_killed(
+    start: Callable[..., Machine], who: str
+) -> None:
+    machine = start(lease=600)
+    os.kill(getattr(machine, who), signal.SIGKILL)
+    until(machine.is_gone, SECONDS)
+    assert "killed" in (machine.folder / "end").read_text()
+    assert sorted(path.name for path in machine.folder.iterdir() if path.name in {"token", "log", "scratch"}) == []
+
+
+def test_one_that_is_stopped_goes_on_and_so_does_its_machine_while_it_is_renewed(start: Callable[..., Machine]) -> None:
+    machine = start(lease=3)
+    stop_both(machine)
+    began = monotonic()
+
+    def has_outlived_two_leases() -> bool:
+        machine.renew()
+        return monotonic() - began > 6
+
+    until(has_outlived_two_leases, 20)
+    assert birth_of(machine.agent)
+    assert birth_of(machine.watchdog)
+    assert psutil.Process(machine.agent).status() != psutil.STATUS_STOPPED
+    assert psutil.Process(machine.watchdog).status() != psutil.STATUS_STOPPED
+    cost = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in (machine.agent, machine.watchdog))
+    assert cost < 1
+    until(machine.is_gone, SECONDS)
+    assert not machine.folder.exists()
+
+
+def test_a_machine_that_is_asked_to_end_leaves_nothing_behind(start: Callable[..., Machine]) -> None:
+    machine = start(lease=600)
+    assert machine.call("end").returncode == 0
+    assert machine.is_gone()
+    assert not machine.folder.parent.exists()
