@@ -24,7 +24,7 @@ import muster
 from conftest import Ended, Muster
 from muster._clouds.base import Access, Wanted
 from muster._clouds.local import LocalCloud
-from muster._history import home
+from muster._home import home
 from muster._model import Job, Options, Snapshot
 from muster._runner import run
 from muster._user_code.targets import of_function, parse_target

@@ -22,8 +22,8 @@ from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._clouds.renewing import renewing
 from muster._engines.cores import count_cores
-from muster._history import home
-from muster._private import write
+from muster._home import home, make
+from muster._private import private, write
 from muster._signals import undisturbed
 from muster.errors import EngineError, MusterError, UsageError
 
@@ -164,8 +164,8 @@ class Cluster:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         """Let one command at a time change the cluster."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "changing").open("w") as lock:
+        make(home(), "clusters", self.name)
+        with open(self._folder / "changing", "w", opener=private) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -225,7 +225,7 @@ class Cluster:
         """Keep others from working on the cluster. Raises ``UsageError``, where ``{holder}`` is who does already."""
         with contextlib.ExitStack() as stack:
             with self.telling_of_disk():
-                lock = stack.enter_context((self._folder / "held").open("a+"))
+                lock = stack.enter_context(open(self._folder / "held", "a+", opener=private))
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError as error:

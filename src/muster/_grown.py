@@ -29,7 +29,7 @@ class Starts:
 
     def __init__(self, grown: Path) -> None:
         """Open the offsets that belong to a file that grows."""
-        self._descriptor = os.open(f"{grown}{OFFSETS}", os.O_RDWR | os.O_CREAT, 0o644)
+        self._descriptor = os.open(f"{grown}{OFFSETS}", os.O_RDWR | os.O_CREAT, 0o600)
 
     def __getitem__(self, part: int) -> int | None:
         """Tell where a part's rows begin."""
@@ -109,7 +109,7 @@ class Grown:
     def __init__(self, path: Path) -> None:
         """Begin with an empty file."""
         self.path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self._starts = Starts(path)
         self.size = 0
         """How many bytes are there."""

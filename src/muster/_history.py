@@ -14,17 +14,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from muster._home import home, make
 from muster._journal import Event, abridge, replay
+from muster._private import write
 from muster.errors import UsageError
 
 _KEPT: Final = 100
+_ARCHIVE: Final = "runs"
+_UNFINISHED: Final = "unfinished"
 ONLY_TO_RESUME: Final = frozenset({"surveyed", "kept", "dropped", "moved", "regrown", "read", "wrote"})
 """What tells where rows lie, an event for each task: a finished run needs it no more."""
-
-
-def home() -> Path:
-    """Find muster's own folder: ``MUSTER_HOME``, or ``~/.muster``."""
-    return Path(os.environ.get("MUSTER_HOME") or Path.home() / ".muster")
 
 
 class State(StrEnum):
@@ -73,10 +72,8 @@ def note(run: str, journal: Path) -> None:
     """Note that this process works on a run, so that others find its journal; drop notes that lead nowhere."""
     told = {"journal": str(journal.absolute()), "pid": os.getpid(), "born": birth_of(os.getpid())}
     path = _note_of(run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(told))
-    unfinished.replace(path)
+    make(home(), _UNFINISHED)
+    write(path, json.dumps(told))
     for other in path.parent.glob("*.json"):
         noted = _noted(other)
         if noted is None or not noted.journal.exists():
@@ -91,8 +88,7 @@ def forget(run: str) -> None:
 
 def archive(journal: Path, run: str) -> None:
     """Keep a finished run's journal, and forget the oldest over a hundred."""
-    folder = _archive()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make(home(), _ARCHIVE)
     abridge(journal, folder / f"{run}.jsonl", without=ONLY_TO_RESUME)
     _note_of(run).unlink(missing_ok=True)
     for old in sorted(folder.glob("*.jsonl"))[:-_KEPT]:
@@ -101,7 +97,7 @@ def archive(journal: Path, run: str) -> None:
 
 def known() -> list[Known]:
     """List the runs of this user, newest first."""
-    notes = [_noted(path) for path in (home() / "unfinished").glob("*.json")]
+    notes = [_noted(path) for path in (home() / _UNFINISHED).glob("*.json")]
     found = {one.run: one for one in notes if one is not None and one.journal.exists()}
     # Looked at last: a run that is archived meanwhile is in both, and not in neither.
     found |= {path.stem: Known(path.stem, path, State.FINISHED) for path in _archive().glob("*.jsonl")}
@@ -187,11 +183,11 @@ def at_work(events: Iterable[Event]) -> float:
 
 
 def _archive() -> Path:
-    return home() / "runs"
+    return home() / _ARCHIVE
 
 
 def _note_of(run: str) -> Path:
-    return home() / "unfinished" / f"{run}.json"
+    return home() / _UNFINISHED / f"{run}.json"
 
 
 def birth_of(pid: int) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import orjson
 
 from muster._model import Outcome, Piece, Place, Schema, Seconds, Spool, Task
+from muster._private import private
 
 Event = dict[str, Any]
 _DIGITS: Final = 6
@@ -26,7 +27,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open or create the journal."""
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._descriptor = private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.ftruncate(self._descriptor, max((end for _, end in _readable(path)), default=0))
 
     def write(self, event: str, **fields: object) -> None:
@@ -63,7 +64,10 @@ def abridge(journal: Path, to: Path, *, without: Collection[str]) -> None:
     """Move a journal, which nobody writes any more, and leave out events of some kinds. Raises ``OSError``."""
     skipped = _beginnings(without)
     shorter = to.with_name(to.name + ".unfinished")
-    with journal.open("rb") as lines, shorter.open("wb") as kept:
+    with (
+        journal.open("rb") as lines,
+        open(shorter, "wb", opener=private) as kept,
+    ):
         kept.writelines(line for line in lines if not line.startswith(skipped))
     shorter.replace(to)
     journal.unlink()

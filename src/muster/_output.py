@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster import _objects
+from muster._home import make
 from muster._identity import local, written
 from muster._model import Outcome, Piece, Place
+from muster._modes import hand_over
 from muster._owners import Owner, read_mark
+from muster._private import NotPrivateError, own_folder, private
 from muster._rejects import BEGINNING_BYTES, check_rejects
 from muster._shelf import MANIFEST, Shelf, check_is_ours, named_in
 from muster._urls import is_remote, versions
@@ -70,7 +73,7 @@ class Work:
             self._let_go()
             raise
         for folder in (self.parts, self.spool, self.sealed):
-            folder.mkdir(exist_ok=True)
+            own_folder(folder)
 
     @property
     def kept_places(self) -> tuple[str, ...]:
@@ -89,16 +92,21 @@ class Work:
     def _try_to_lock(self) -> int | None:
         """Lock the folder; ``None`` when another muster has removed it, at its own end, while this one opened it."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.is_remote:
+                make(self.home, "work", self.folder.name)
+            else:
+                own_folder(self.folder)
+        except NotPrivateError as error:
+            raise UsageError(f"Cannot work for {self.output!r}: {error}, or choose another output.") from error
         except OSError as error:
-            if isinstance(error, FileExistsError) and not (self.folder.is_file() or self.folder.is_symlink()):
+            if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():
                 return None
             raise UsageError(
                 f"Cannot work in {str(self.folder)!r}: {error.strerror}. Choose an output where you may write."
             ) from error
         self._check_folder_is_ours()
         try:
-            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+            lock = private(self._lock_path, os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:
             return None
         try:
@@ -171,12 +179,12 @@ class Work:
         self.clear_parts()
         for folder in (self.folder / _SPOOL, self.sealed):
             shutil.rmtree(folder)
-            folder.mkdir()
+            own_folder(folder)
 
     def spool_apart(self) -> Path:
         """Spool to another folder from now on, so that what an unfinished run has spooled is kept."""
         self.spool = self.folder / f"{_SPOOL}-{os.urandom(4).hex()}"
-        self.spool.mkdir()
+        own_folder(self.spool)
         return self.spool
 
     def forget_spool_apart(self) -> None:
@@ -188,7 +196,7 @@ class Work:
         for grown in self.folder.glob("grown-*"):
             grown.unlink()
         shutil.rmtree(self.parts)
-        self.parts.mkdir()
+        own_folder(self.parts)
         if self.shelf is not None:
             self.shelf.clear()
             if self.staging:
@@ -299,13 +307,14 @@ class Work:
             if self.shelf is not None:
                 self.shelf.publish_file(self.folder / complete)
             else:
+                hand_over(self.folder / complete, instead_of=self._path)
                 _publish_file(self.folder / complete, str(self._path))
         self._has_published = True
 
     def _publish_rejects(self, pieces: list[Path]) -> None:
         gathered = self.unused("rejects.jsonl")
         if pieces:
-            with gathered.open("wb") as output:
+            with open(gathered, "wb", opener=private) as output:
                 for piece in pieces:
                     with piece.open("rb") as rows:
                         shutil.copyfileobj(rows, output)
@@ -329,6 +338,7 @@ class Work:
             self.shelf.publish_folder(self.sealed, files)
             return
         output, replaced = self._path, self.folder / "replaced"
+        hand_over(self.sealed, instead_of=output)
         if output.exists():
             _carry(replaced, output)  # what a run left that died here
             _remove(replaced)

@@ -15,6 +15,7 @@ from muster._formats.survey import LONGEST_TAIL
 from muster._freight import Freight
 from muster._luggage import Luggage
 from muster._model import Briefing, DataFile, Outcome, Source, Task
+from muster._private import keep
 from muster._unsent import checked
 from muster._urls import is_remote
 from muster.errors import MusterError
@@ -167,7 +168,7 @@ class ParcelEngine:
         read = self._check(returned.outcome.read_files, returned.foreign)
         returned = replace(returned, outcome=replace(returned.outcome, read_files=read))
         for name, (data, size) in returned.pieces.items():
-            (self._parts / name).write_bytes(decompressed(data, size))
+            keep(self._parts / name, decompressed(data, size))
         return returned.outcome
 
     def close(self) -> None:

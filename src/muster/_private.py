@@ -5,9 +5,7 @@ It needs nothing but Python's standard library: hosts run it too.
 
 import contextlib
 import os
-import pwd
 import stat
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +14,7 @@ LONGEST_SOCKET: Final = 103
 
 _FOLDER: Final = 0o700
 _FILE: Final = 0o600
+_ALL: Final = 0o777
 _OTHERS: Final = 0o077
 _OTHERS_MAY_WRITE: Final = 0o022
 
@@ -34,8 +33,9 @@ def own_folder(path: Path) -> Path:
     except FileExistsError:
         if why := squatted(path):
             raise NotPrivateError(why) from None
-    if stat.S_IMODE(path.lstat().st_mode) != _FOLDER:
-        path.chmod(_FOLDER)
+    mode = stat.S_IMODE(path.lstat().st_mode)
+    if mode & _ALL != _FOLDER:
+        path.chmod(mode & ~_ALL | _FOLDER)
     return path
 
 
@@ -49,11 +49,23 @@ def squatted(path: Path) -> str:
         what = "is a link"
     elif not stat.S_ISDIR(found.st_mode):
         what = "is no folder"
-    elif found.st_uid != os.geteuid():
+    elif found.st_uid != os.geteuid() and found.st_uid != _owner_of_what_is_made_in(path.parent):
         what = f"belongs to {_name_of(found.st_uid)}"
     else:
         return ""
     return f"{str(path)!r} {what}, and must be a folder of {_name_of(os.geteuid())}'s alone. Move it away"
+
+
+def _owner_of_what_is_made_in(folder: Path) -> int:
+    """Tell whose a folder is that this user makes there: some file systems know it under another name."""
+    import tempfile  # noqa: PLC0415 (workers, who only open files, start sooner without)
+
+    user = os.geteuid()
+    with contextlib.suppress(OSError):
+        made = Path(tempfile.mkdtemp(prefix=".muster-", dir=folder))
+        user = made.lstat().st_uid
+        made.rmdir()
+    return user
 
 
 def open_to_others(folder: Path) -> str:
@@ -72,6 +84,8 @@ def new_folder(below: int) -> Path:
 
     Raises ``NotPrivateError`` where others could replace it.
     """
+    import tempfile  # noqa: PLC0415 (likewise)
+
     prefix, drawn = "muster-", 8
     is_short = len(os.fsencode(tempfile.gettempdir())) + len(prefix) + drawn + 2 + below <= LONGEST_SOCKET
     place = Path(tempfile.gettempdir() if is_short else "/tmp")  # noqa: S108 (a name of chance, and nobody else's)
@@ -80,8 +94,8 @@ def new_folder(below: int) -> Path:
     return own_folder(Path(tempfile.mkdtemp(prefix=prefix, dir=place)))
 
 
-def open_file(path: Path, flags: int) -> int:
-    """Open a file for this user alone; one that was there with a wider mode is made so."""
+def private(path: str | Path, flags: int) -> int:
+    """Open a file for this user alone, for ``open`` or by itself; one that had a wider mode is made so."""
     opened = os.open(path, flags | os.O_NOFOLLOW, _FILE)
     if stat.S_IMODE(os.fstat(opened).st_mode) & _OTHERS:
         with contextlib.suppress(OSError):  # a file system that has no modes
@@ -89,15 +103,23 @@ def open_file(path: Path, flags: int) -> int:
     return opened
 
 
+def keep(path: str | Path, data: bytes) -> None:
+    """Write a file for this user alone."""
+    with open(path, "wb", opener=private) as file:
+        file.write(data)
+
+
 def write(path: Path, text: str) -> None:
     """Write a file, for this user alone, that appears complete or not at all."""
     unfinished = path.with_name(path.name + ".unfinished")
-    with os.fdopen(open_file(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
+    with open(unfinished, "w", opener=private) as file:
         file.write(text)
     unfinished.replace(path)
 
 
 def _name_of(user: int) -> str:
+    import pwd  # noqa: PLC0415 (likewise)
+
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:

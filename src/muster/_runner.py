@@ -19,7 +19,8 @@ from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Lef
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing
 from muster._formats._sources import find_sources
 from muster._hindsight import Hindsight
-from muster._history import archive, birth_of, home, note
+from muster._history import archive, birth_of, note
+from muster._home import home
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
 from muster._model import Briefing, Job, Outcome, Part, Result, Snapshot

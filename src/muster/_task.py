@@ -21,6 +21,7 @@ from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
 from muster._model import Briefing, Column, DataFile, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
 from muster._objects import put
+from muster._private import private
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
 from muster._user_code import facts  # noqa: F401 (likewise)
@@ -299,7 +300,7 @@ class _Work:
         grown = self.briefing.grown if kind == "rows" else ""
         place = write_in_turn(Path(grown), self.task, texts) if grown else None
         if place is None:
-            with path.open("wb") as file:
+            with open(path, "wb", opener=private) as file:
                 file.writelines(texts)
         return Piece(path.name, size, crc, rows, place)
 

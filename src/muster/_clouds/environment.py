@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._clouds import environments, places
-from muster._private import open_file, own_folder
+from muster._private import own_folder, private
 
 _INSTALL_SECONDS: Final = 1800
 
@@ -108,7 +108,7 @@ def make(order: Mapping[str, Any]) -> str:
 @contextlib.contextmanager
 def _alone(name: Path) -> Iterator[None]:
     """Let one host at a time make an environment, of those that share a home."""
-    with os.fdopen(open_file(name.with_name(f"{name.name}.lock"), os.O_RDWR | os.O_CREAT), "w") as lock:
+    with open(name.with_name(f"{name.name}.lock"), "w", opener=private) as lock:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.lockf(lock, fcntl.LOCK_EX)
         yield

@@ -34,7 +34,7 @@ from muster._clouds import places
 from muster._clouds.places import agent_of
 from muster._clouds.processes import TICK, birth_of, descendants, name_of, resident, send_signal, wait_until_gone
 from muster._clouds.watchdog import CLOCK, Pulse, end_with_parent, guarded
-from muster._private import new_folder, open_file, own_folder, squatted, write
+from muster._private import new_folder, own_folder, private, squatted, write
 from muster._temporary import sweep
 
 SCRATCH: Final = "{scratch}"
@@ -210,7 +210,7 @@ def _is_taken(port: int) -> bool:
 def _keep(folder: Path, command: Sequence[str], pulse: Pulse) -> str:
     """Run the command, and wait for a reason to end; tell it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("it was asked to end, or its watchdog was killed"))
-    with os.fdopen(open_file(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
+    with open(folder / "log", "ab", opener=private) as log:
         child = subprocess.Popen(  # noqa: S603 (what the machine is for)
             command,
             stdin=subprocess.DEVNULL,

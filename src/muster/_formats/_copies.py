@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._model import Source
+from muster._private import keep, private
 from muster._urls import filesystem, is_web, protocol_of, reaching
 from muster.errors import DataError
 
@@ -64,7 +65,7 @@ def _copy_all(wanted: Mapping[int, tuple[Source, Path]]) -> dict[int, Source]:
         for source, path in small.values():
             with reaching(source.path):
                 files, inside = filesystem(source.path)
-                path.write_bytes(files.cat_file(inside) if source.size else b"")
+                keep(path, files.cat_file(inside) if source.size else b"")
     return {at: _as_copied(*one) if at in small else _streamed(*one) for at, one in wanted.items()}
 
 
@@ -78,7 +79,7 @@ def _copy_together(wanted: Sequence[tuple[Source, Path]]) -> None:
             async with gate:
                 with reaching(source.path):
                     data = await _content(source) if source.size else b""
-                path.write_bytes(data)  # noqa: ASYNC240 (a small file of this computer)
+                keep(path, data)
 
         await asyncio.gather(*(copy(source, path) for source, path in wanted))
 
@@ -106,7 +107,7 @@ def _as_copied(source: Source, path: Path) -> Source:
 def _streamed(source: Source, path: Path) -> Source:
     """Copy a file from start to end, in bounded memory."""
     was_packed = False
-    with path.open("wb") as file, reaching(source.path):
+    with open(path, "wb", opener=private) as file, reaching(source.path):
         if is_web(source.path):
             was_packed = _web.download(source.path, file).was_packed
         else:

@@ -11,6 +11,7 @@ from typing import Final
 
 from muster._dialect import Dialect
 from muster._model import Part, Source, Spool
+from muster._private import keep
 from muster.errors import DataError
 
 from ._lines import without_mark
@@ -101,7 +102,7 @@ class Stream:
         path = self._folder / f"{self._file}-head"
         with open_stream(self._source) as stream:
             block = self._more(stream)
-        path.write_bytes(block)
+        keep(path, block)
         return str(path), len(block)
 
     def _cut(self, data: bytes, origin: int, *, ended: bool) -> tuple[int, tuple[Part, ...]]:
@@ -125,7 +126,7 @@ class Stream:
         self._row += sum(part.rows for part in parts)
         used = (stretches[-1].stop if stretches and not ended else block.stop) - origin
         if parts:
-            Path(spool.path).write_bytes(data if unclosed is not None else data[:used])
+            keep(spool.path, data if unclosed is not None else data[:used])
         return used, tuple(parts)
 
     def _whole_batches(self, data: bytes, stretches: list[Stretch], origin: int, *, ended: bool) -> list[Stretch]:

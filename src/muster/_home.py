@@ -1,0 +1,47 @@
+"""muster's own folder, for this user's eyes alone: ``MUSTER_HOME``, or ``~/.muster``."""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+from muster._private import own_folder, squatted
+from muster.errors import UsageError
+
+_NAMES: Final = frozenset({"clusters", "environments", "machines", "runs", "unfinished", "work"})
+
+
+def home() -> Path:
+    """Find it; close it to others, who could look into that of an earlier version.
+
+    Raises ``UsageError`` where it is somebody else's.
+    """
+    path = Path(os.environ.get("MUSTER_HOME") or Path.home() / ".muster")
+    if why := _somebody_elses(path):
+        raise UsageError(f"Nothing can be kept in MUSTER_HOME: {why}, or set MUSTER_HOME to another folder.")
+    with contextlib.suppress(OSError):  # it is not there yet; or nothing can be changed there, and nothing is
+        _close(path)
+    return path
+
+
+def make(home: Path, *names: str) -> Path:
+    """Make a folder below that one, all for this user alone. Raises ``OSError``."""
+    folder = Path(os.path.realpath(home))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        own_folder(folder)
+    for name in names:
+        folder = own_folder(folder / name)
+    return home.joinpath(*names)
+
+
+def _somebody_elses(path: Path) -> str:
+    if path.is_symlink() and path.lstat().st_uid not in {0, os.geteuid()}:
+        return squatted(path)
+    return squatted(Path(os.path.realpath(path)))
+
+
+def _close(path: Path) -> None:
+    """Close a folder to others, unless it holds what is not muster's, which they may be meant to see."""
+    if all(name in _NAMES or name.startswith(".") for name in os.listdir(path)):  # noqa: PTH208 (light)
+        own_folder(Path(os.path.realpath(path)))

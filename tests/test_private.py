@@ -1,0 +1,134 @@
+"""What muster keeps is for this user alone, whatever the umask; what was asked for is as any program's output."""
+
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import MUSTER, Ended, Muster
+from waiting import until
+
+SOMEBODY = 54_321
+FUNCTION = """
+import threading
+def f(df):
+    assert not (df["n"] == 13).any(), "thirteen"
+    return df
+def g(df):
+    threading.Event().wait(60 if (df["n"] == 999).any() else 0)
+    return df
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "f.py").write_text(FUNCTION)
+    (tmp_path / "rows.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(1000)))
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str, umask: int = 0) -> Ended:
+    done = subprocess.run(
+        [*MUSTER, "run", *arguments], cwd=folder, umask=umask, capture_output=True, text=True, timeout=120, check=False
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def open_to_others(*places: Path) -> list[str]:
+    """List what others could read or write, of places and all that is in them."""
+    found = [path for place in places for path in (place, *place.rglob("*"))]
+    return [f"{mode(path):o} {path}" for path in found if mode(path) & 0o077]
+
+
+@pytest.mark.parametrize(("umask", "file", "directory"), [(0o000, 0o666, 0o777), (0o027, 0o640, 0o750)])
+def test_the_output_has_the_mode_that_the_umask_leaves_and_all_else_is_for_this_user_alone(
+    folder: Path, home: Path, umask: int, file: int, directory: int
+) -> None:
+    home.rmdir()
+    assert run(folder, "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "2", umask=umask).code == 4
+    assert mode(folder / "out.csv") == file
+    assert mode(folder / "out.csv.rejects.jsonl") == 0o600
+    assert run(folder, "f.py:f", "rows.csv", "-o", "out/", "--workers", "2", umask=umask).code == 4
+    assert mode(folder / "out") == directory
+    assert {mode(path) for path in (folder / "out").iterdir()} == {file}
+    assert len(list((home / "runs").iterdir())) == 2
+    assert open_to_others(home) == []
+
+
+@pytest.mark.parametrize(("output", "kept"), [("out.csv", 0o600), ("out/", 0o710)])
+def test_an_output_that_is_replaced_keeps_the_mode_that_its_user_gave_it(folder: Path, output: str, kept: int) -> None:
+    for _ in range(2):
+        assert run(folder, "f.py:f", "rows.csv", "-o", output).code == 4
+        (folder / output).chmod(kept)
+    assert run(folder, "f.py:f", "rows.csv", "-o", output).code == 4
+    assert mode(folder / output) == kept
+
+
+@pytest.fixture
+def at_work(folder: Path) -> Iterator[Path]:
+    """A run that is on its way, under a umask that keeps nothing from anybody."""
+    command = [*MUSTER, "run", "f.py:g", "rows.csv", "-o", "out.csv", "--workers", "2", "--batch-rows", "100"]
+    with subprocess.Popen(command, cwd=folder, umask=0, stderr=subprocess.DEVNULL) as running:
+        try:
+            journal = folder / "out.csv.muster" / "journal.jsonl"
+            until(lambda: (journal.exists() and '"event":"kept"' in journal.read_text()) or running.poll() is not None)
+            yield folder
+        finally:
+            running.kill()
+
+
+def test_a_run_at_work_shows_nothing_to_others(at_work: Path, home: Path) -> None:
+    assert (at_work / "out.csv.muster" / "lock").exists()
+    assert open_to_others(at_work / "out.csv.muster", home) == []
+
+
+def test_a_home_of_an_earlier_version_is_closed_but_not_a_folder_that_holds_more(muster: Muster, home: Path) -> None:
+    (home / "runs").mkdir()
+    home.chmod(0o755)
+    assert muster("runs").code == 0
+    assert mode(home) == 0o700
+    (home / "letters").mkdir()
+    home.chmod(0o755)
+    assert muster("runs").code == 0
+    assert mode(home) == 0o755
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+def test_what_somebody_else_has_put_in_the_way_is_refused_and_nothing_is_written_there(
+    folder: Path, home: Path
+) -> None:
+    work = folder / "out.csv.muster"
+    command = ("f.py:f", "rows.csv", "-o", "out.csv")
+    work.mkdir(mode=0o777)
+    os.chown(work, SOMEBODY, SOMEBODY)
+    end = run(folder, *command)
+    assert (end.code, f"{str(work)!r} belongs to user {SOMEBODY}" in end.err) == (2, True), end.err
+    assert "choose another output" in end.err
+    assert list(work.iterdir()) == []
+    work.rmdir()
+    (folder / "elsewhere").mkdir()
+    work.symlink_to(folder / "elsewhere")
+    end = run(folder, *command)
+    assert (end.code, f"{str(work)!r} is a link" in end.err) == (2, True), end.err
+    assert list((folder / "elsewhere").iterdir()) == []
+    work.unlink()
+    os.chown(home, SOMEBODY, SOMEBODY)
+    end = run(folder, *command)
+    assert (end.code, "set MUSTER_HOME to another folder" in end.err) == (2, True), end.err
+    assert list(home.iterdir()) == []
+
+
+def test_a_home_may_be_reached_by_a_link_of_ones_own(
+    folder: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(home)
+    monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "link"))
+    assert run(folder, "f.py:f", "rows.csv", "-o", "out.csv").code == 4
+    assert list((home / "runs").iterdir())
