@@ -1,0 +1,207 @@
+"""What hosts keep, by the programs that run there alone: a place for each cluster, and scratch that is made anew."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muster._clouds import places
+from muster._clouds._program import program
+from waiting import until
+
+SOMEBODY = 54_321
+OWNER = {"name": "default", "who": "ann@laptop", "home": "/home/ann/.muster", "since": "2026-11-25 23:12 UTC"}
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+
+
+class Computer:
+    """A host's home and temporary folder; its programs run as they do there, by a Python without muster."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.temporary = folder / "t"  # short: a socket must have room below
+        self.home.mkdir(mode=0o755)
+        self.temporary.mkdir()
+        self.temporary.chmod(0o1777)
+        self._name = "first"
+
+    def called(self, name: str) -> "Computer":
+        self._name = name
+        return self
+
+    def run(self, text: str, *arguments: str, given: object) -> "subprocess.CompletedProcess[str]":
+        named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self._name] if os.geteuid() == 0 else []
+        return subprocess.run(
+            [*named, sys.executable, "-P", "-S", "-c", text, *arguments],
+            input=json.dumps(given),
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "TMPDIR": str(self.temporary)},
+            umask=0,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def look(self, *, cluster: str = "default", ours: str = "") -> dict[str, Any]:
+        done = self.run(program("environment"), "look", given={"packages": [], "cluster": cluster, "ours": [ours]})
+        found: dict[str, Any] = json.loads(done.stdout or "{}") or pytest.fail(done.stderr)
+        return found
+
+    def place(self, cluster: str) -> Path:
+        return Path(self.look()["place"]) / places.leaf(cluster, "10.0.0.1:22")
+
+    def make(self, place: Path) -> str:
+        files = {"lease.py": program("lease")}
+        return self.run(program("places"), given={"folder": str(place), "files": files}).stderr
+
+    def start(self, place: Path, *, lease: str = "60") -> str:
+        assert not self.make(place)
+        notes = {"lease": lease, "owner": json.dumps(OWNER)}
+        command = ("sh", "-c", "echo {scratch}; exec sleep 1000")
+        return self.run(program("lease"), "start", str(place), *command, given=notes).stderr
+
+    def scratch(self, place: Path) -> Path:
+        until(lambda: (place / "log").exists() and (place / "log").read_text())
+        return Path((place / "log").read_text().strip())
+
+    def end(self, place: Path) -> None:
+        self.run(program("lease"), "end", str(place), given=None)
+
+
+@pytest.fixture
+def computer() -> Iterator[Computer]:
+    folder = Path(tempfile.mkdtemp(prefix="c-"))
+    folder.chmod(0o755)
+    made = Computer(folder)
+    yield made
+    for place in made.home.glob(".muster/machines/*/*"):
+        made.end(place)
+    shutil.rmtree(folder)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_all_that_a_host_keeps_is_for_this_user_alone_whatever_the_umask(computer: Computer) -> None:
+    place = computer.place("a1")
+    assert not computer.start(place)
+    scratch = computer.scratch(place)
+    assert (scratch.parent, mode(scratch)) == (computer.temporary, 0o700)
+    kept = [computer.home / ".muster", *(computer.home / ".muster").rglob("*")]
+    assert {path.name: oct(mode(path)) for path in kept if mode(path) & 0o077} == {}
+    computer.end(place)
+    assert not scratch.exists()
+    assert list((computer.home / ".muster" / "machines").iterdir()) == []
+
+
+def test_a_cluster_of_the_same_name_of_another_home_is_refused_with_who_and_since_when(computer: Computer) -> None:
+    first, second = computer.place("a1"), computer.place("b2")
+    assert not computer.start(first)
+    agent = places.agent_of(first)
+    for said in (computer.look(ours="b2")["taken"], computer.start(second)):
+        assert "'default' of ann@laptop (MUSTER_HOME /home/ann/.muster) works there since 2026-11-25 23:12 UTC" in said
+        assert "MUSTER_HOME=/home/ann/.muster muster down default" in said
+    assert not computer.look(ours="a1")["taken"]
+    assert not computer.look(cluster="other", ours="b2")["taken"]
+    assert places.agent_of(first) == agent
+    assert places.agent_of(second) is None
+    assert (first / "lease").read_text() == "60"
+
+
+def test_what_a_cluster_left_whose_agent_was_killed_goes_when_the_next_starts(computer: Computer) -> None:
+    first, second = computer.place("a1"), computer.place("b2")
+    assert not computer.start(first)
+    scratch = computer.scratch(first)
+    os.kill(places.agent_of(first) or 0, signal.SIGKILL)
+    until(lambda: places.agent_of(first) is None)
+    assert not computer.start(second)
+    assert not first.exists()
+    assert not scratch.exists()
+    assert computer.scratch(second) != scratch
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_a_name_that_was_a_scratch_once_is_not_used_again_and_what_lies_there_is_left_alone(
+    computer: Computer, kind: str
+) -> None:
+    place, secrets = computer.place("a1"), computer.home / "secrets"
+    secrets.mkdir(mode=0o700)
+    (secrets / "letter").touch()
+    assert not computer.start(place, lease="0.2")
+    scratch = computer.scratch(place)
+    until(lambda: places.agent_of(place) is None and not scratch.exists())
+    if kind == "folder":
+        scratch.mkdir()
+        (scratch / "bait").touch()
+    else:
+        scratch.symlink_to(secrets)
+    os.chown(scratch, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    assert not computer.start(place)
+    assert computer.scratch(place) != scratch
+    computer.end(place)
+    assert scratch.lstat().st_uid == SOMEBODY
+    assert [path.name for path in scratch.iterdir()] == ["bait" if kind == "folder" else "letter"]
+    assert mode(secrets) == 0o700
+
+
+@needs_root
+@pytest.mark.parametrize("below", ["", "machines"])
+@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+def test_what_lies_where_muster_keeps_things_and_is_not_its_own_is_refused(
+    computer: Computer, below: str, kind: str
+) -> None:
+    place, elsewhere = computer.place("a1"), computer.home / "elsewhere"
+    elsewhere.mkdir()
+    squatted = computer.home / ".muster" / below
+    squatted.parent.mkdir(mode=0o700, exist_ok=True)
+    match kind:
+        case "folder":
+            squatted.mkdir(mode=0o777)
+            os.chown(squatted, SOMEBODY, SOMEBODY)
+        case "link":
+            squatted.symlink_to(elsewhere)
+        case _:
+            squatted.touch()
+    what = {"folder": f"belongs to user {SOMEBODY}", "link": "is a link", "file": "is no folder"}[kind]
+    for said in (computer.look()["obstacle"], computer.make(place)):
+        assert f"{str(squatted)!r} {what}" in said
+    assert list(elsewhere.iterdir()) == []
+    assert kind != "folder" or list(squatted.iterdir()) == []
+
+
+def test_a_home_or_a_temporary_folder_where_others_may_rename_what_is_ours_is_refused(computer: Computer) -> None:
+    place = computer.place("a1")
+    computer.temporary.chmod(0o777)
+    assert f"chmod go-w {computer.temporary}" in computer.start(place)
+    computer.home.chmod(0o777)
+    for said in (computer.look()["obstacle"], computer.make(computer.place("b2"))):
+        assert f"others may write {str(computer.home)!r}" in said
+
+
+def test_a_place_of_an_earlier_version_is_closed(computer: Computer) -> None:
+    (computer.home / ".muster" / "machines").mkdir(parents=True, mode=0o755)
+    assert not computer.make(computer.place("a1"))
+    assert mode(computer.home / ".muster") == mode(computer.home / ".muster" / "machines") == 0o700
+
+
+@needs_root
+def test_hosts_that_share_a_home_have_places_of_their_own_there(computer: Computer) -> None:
+    first = computer.place("a1")
+    second = computer.called("second").place("a1")
+    assert first != second
+    assert not computer.start(second)
+    assert not computer.called("first").start(first)
+    assert places.agent_of(first) != places.agent_of(second)
+    computer.end(first)
+    assert places.agent_of(second)
