@@ -25,6 +25,10 @@ class Web:
     """What a request has to say in its Authorization header, as ``user:password``."""
     token: str = ""
     """What a request's address has to hold."""
+    ignores_range_behind: int | None = None
+    """From which byte on a request for a range is answered with the whole."""
+    lies_in_head: bool = False
+    """It says to a HEAD request that there is nothing."""
     cut: int | None = None
     """How many bytes of a body come before the connection ends."""
     stays_busy: int = 0
@@ -83,6 +87,8 @@ class _Answers(BaseHTTPRequestHandler):
 
     def _serve(self, path: str, data: bytes) -> None:
         size, match = len(data), re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if match and self.web.ignores_range_behind is not None and int(match[2] or 0) > self.web.ignores_range_behind:
+            match = None
         is_part = bool(match) and self.web.ranges
         headers = dict(self.web.stamps[path])
         if match and self.web.ranges:
@@ -97,6 +103,8 @@ class _Answers(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         if self.web.gzips:
             data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
+        if self.command == "HEAD" and self.web.lies_in_head:
+            data = b""
         self.send_response(206 if is_part else 200)
         for name, value in headers.items():
             self.send_header(name, value)

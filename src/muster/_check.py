@@ -11,7 +11,7 @@ from muster._formats._sources import find_sources
 from muster._inputs import Inputs
 from muster._model import Briefing, Options, Part, Target, Task
 from muster._temporary import temporary
-from muster._unseen import shown
+from muster._unseen import set_options, shown
 from muster._user_code.state import packed
 from muster._user_code.targets import Describe
 from muster._words import plural
@@ -58,6 +58,7 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
     """Call a function on the first rows, whole and in halves. Raises ``MusterError``."""
     if sample < 2:  # noqa: PLR2004 (two halves)
         raise UsageError(f"sample={sample}: it must be 2 rows or more, for two batches.")
+    set_options(options.storage_options)
     with temporary() as folder, contextlib.closing(engine_of_this_computer(1)) as engine:
         desk = Desk(engine, tick=lambda: None, hear=lambda _: None)
         sources = find_sources([*map(shown, inputs)], forced=options.input_format, default=options.format)

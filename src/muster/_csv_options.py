@@ -251,7 +251,6 @@ LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
     "lineterminator": ((None,), "a line ends with \\n, \\r\\n or \\r. Leave it out"),
     "delim_whitespace": ((False,), "cells are separated by one byte. Say sep=' ', with skipinitialspace=True"),
     "dialect": ((), "say sep, quotechar and the others by themselves, or pass a muster.Dialect"),
-    "storage_options": ((None,), "fsspec's own files and environment variables say how a URL is reached"),
     "date_parser": ((None,), "pandas has given it up, too. Use pandas.to_datetime in the function"),
     "squeeze": ((False,), "pandas has given it up, too: the function gets a frame"),
     "prefix": ((None,), "pandas has given it up, too. Say names"),

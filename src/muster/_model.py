@@ -415,6 +415,8 @@ class Options:
     env: Sequence[str] = ()
     with_files: Sequence[str] = ()
     """Files and folders that the function reads: they go along to machines, and a resume compares them."""
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What stores are opened with, some of it secret: it is written nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

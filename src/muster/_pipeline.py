@@ -146,10 +146,12 @@ def checked(options: Options) -> Options:
     if options.format not in {None, *FORMATS.values()}:
         raise UsageError(f"format={options.format!r}: it must be csv, jsonl or parquet.")
     _check_cluster(options)
+    _check_storage(options)
     checked_dialect(options.dialect)
     with_files = tuple(fspath(path) for path in options.with_files)
     named(with_files)  # or it raises
-    return dataclasses.replace(options, dtype=_names_of(options.dtype), with_files=with_files)
+    stores = dict(options.storage_options or {})
+    return dataclasses.replace(options, dtype=_names_of(options.dtype), with_files=with_files, storage_options=stores)
 
 
 def _check_cluster(options: Options) -> None:
@@ -167,6 +169,12 @@ def _check_cluster(options: Options) -> None:
         raise UsageError("A cluster's workers are chosen when it is made: leave out workers, or the cluster.")
 
 
+def _check_storage(options: Options) -> None:
+    given = options.storage_options
+    if given is not None and not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
+        raise UsageError("storage_options: it must be a mapping of names, such as {'anon': True} or {'s3': {...}}.")
+
+
 def _names_of(dtype: Any) -> str | dict[str, str] | None:  # noqa: ANN401 (what people pass to pandas)
     """Take types as pandas takes them: ``str``, ``int``, ``np.int64``, or their names."""
     if isinstance(dtype, Mapping):
@@ -180,11 +188,18 @@ def _paths(paths: Paths) -> tuple[str, ...]:
     return (fspath(paths),) if isinstance(paths, str | PathLike) else tuple(fspath(path) for path in paths)
 
 
-def read_csv(paths: Paths, *, dtype: str | Mapping[str, str] | None = None, **options: Unpack[CsvOptions]) -> Pipeline:
+def read_csv(
+    paths: Paths,
+    *,
+    dtype: str | Mapping[str, str] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    **options: Unpack[CsvOptions],
+) -> Pipeline:
     """Begin a pipeline over CSV or TSV: files, globs, folders or URLs, in name order.
 
     ``dtype`` is ``"str"`` for all columns, or a type per column; without it types are inferred as pandas would infer
-    them from the whole input. The other options are those of ``pandas.read_csv``, with its names and its meaning:
+    them from the whole input; ``storage_options`` are those of :func:`muster.run`. The other
+    options are those of ``pandas.read_csv``, with its names and its meaning:
 
     - how the text is written: ``sep`` (or ``delimiter``; a comma, for ``.tsv`` a tab), ``quotechar``, ``quoting``,
       ``doublequote``, ``escapechar``, ``comment``, ``skipinitialspace``, ``encoding``, ``encoding_errors``;
@@ -196,17 +211,26 @@ def read_csv(paths: Paths, *, dtype: str | Mapping[str, str] | None = None, **op
     """
     inputs = _paths(paths)
     dialect, reading = understood(options, Dialect(default_delimiter(inputs)), Reading())
-    return Pipeline(inputs, options=Options(input_format="csv", dtype=dtype, dialect=dialect, reading=reading))
+    chosen = Options(
+        input_format="csv", dtype=dtype, dialect=dialect, reading=reading, storage_options=storage_options or {}
+    )
+    return Pipeline(inputs, options=chosen)
 
 
-def read_parquet(paths: Paths) -> Pipeline:
+def read_parquet(paths: Paths, *, storage_options: Mapping[str, Any] | None = None) -> Pipeline:
     """Begin a pipeline over Parquet: files, globs, folders or URLs, in name order."""
-    return Pipeline(_paths(paths), options=Options(input_format="parquet"))
+    return Pipeline(_paths(paths), options=Options(input_format="parquet", storage_options=storage_options or {}))
 
 
-def read_json(paths: Paths, *, dtype: Mapping[str, str] | None = None) -> Pipeline:
+def read_json(
+    paths: Paths,
+    *,
+    dtype: Mapping[str, str] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Pipeline:
     """Begin a pipeline over JSON lines, one object a line: files, globs, folders or URLs, in name order."""
-    return Pipeline(_paths(paths), options=Options(input_format="jsonl", dtype=dtype))
+    options = Options(input_format="jsonl", dtype=dtype, storage_options=storage_options or {})
+    return Pipeline(_paths(paths), options=options)
 
 
 def default_delimiter(inputs: Sequence[str]) -> str:
@@ -239,6 +263,8 @@ def run(
     - ``format``: ``csv``, ``jsonl`` or ``parquet``, where the inputs' suffix does not say.
     - those of :func:`muster.read_csv`, where the inputs are CSV: ``sep``, ``na_values``, ``usecols`` and so on.
     - ``dialect``: a :class:`muster.Dialect`, which those are laid over.
+    - ``storage_options``: what stores are opened with, as pandas has it: ``{"anon": True}``; or those of one protocol,
+      ``{"s3": {"requester_pays": True}}``. They are in memory alone.
     - ``env``: names of environment variables that go to hosts; machines of this computer have all.
     - ``with_files``: files and folders that the function reads: they go along to hosts, and a resume compares them.
     - ``cluster``: the name of a cluster that ``muster up`` made, to run on.
@@ -310,6 +336,7 @@ def with_command(
         dtype=options.dtype or defined.dtype,
         input_format=None if inputs else defined.input_format,
         output_format=None if output else defined.output_format,
+        storage_options={**defined.storage_options, **options.storage_options},
         dialect=dialect,
         reading=reading,
     )

@@ -30,7 +30,7 @@ from muster._past import Kept, Past
 from muster._prepare import Preparation
 from muster._progress import Progress
 from muster._stopping import reason_to_stop
-from muster._unseen import shown
+from muster._unseen import set_options, shown
 from muster._user_code.data_files import DataFiles
 from muster._with_files import stamps
 from muster.errors import EngineError, ResumeError
@@ -60,6 +60,7 @@ def run(
     ``remark`` is told, once all is done, what the user should know of the results. ``access`` is to a cluster that is
     there; without it the job's options say whether one is borrowed or called up.
     """
+    set_options(job.options.storage_options)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
     try:
         runner = _Runner(job, watch, remark)

@@ -47,6 +47,7 @@ _PLAIN: Final = frozenset(
 """Names of parameters whose values are shown; of others, which may be secret, a digest tells two files apart."""
 _OF_ANY_REQUEST: Final = re.compile(r"(?i)[0-9T:.Z+-]*|x-.*|host|AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|https?|[a-z]{1,5}")
 """Values that say nothing, and would be struck out of any sentence."""
+_SECRET_OPTION: Final = re.compile(r"(?i).*(key|secret|token|pass|pwd|credential|connection_string|auth|sas|cookie).*")
 _LEAST: Final = 4
 """Shorter words are struck out as part of their URL alone: they stand in too many others."""
 _DIGEST: Final = re.compile(r"(?:^|=)~[0-9a-f]{8}$")
@@ -143,11 +144,11 @@ def take(unseen: Unseen) -> None:
 
 def _texts(options: Any) -> Iterator[str]:  # noqa: ANN401 (whatever a store takes)
     """List the texts in options that may be secret."""
-    if isinstance(options, str):
-        yield options
-    elif isinstance(options, Mapping):
+    if isinstance(options, Mapping):
         for name, value in options.items():
-            if isinstance(value, Mapping) or _SECRET.fullmatch(str(name)):
+            if _SECRET_OPTION.fullmatch(str(name)) and not isinstance(value, Mapping):
+                yield str(value)
+            elif isinstance(value, Mapping):
                 yield from _texts(value)
 
 

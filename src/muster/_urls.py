@@ -47,6 +47,9 @@ _STAMPS: Final = (
 """Where the file systems of fsspec tell versions: S3, Google, Azure, HTTP, FTP, SFTP, SMB, HDFS and the rest, in lower
 case; memory tells when a file was made anew."""
 
+_ALSO: Final = {"s3a": "s3", "gcs": "gs", "abfs": "az", "https": "http", "ssh": "sftp"}
+"""Other names of protocols, which have the options of those."""
+
 _CHAIN: Final = re.compile(r"[a-z][a-z0-9+_.-]*(://[^:]*)?::.*://", re.DOTALL)
 _CREDENTIALS: Final = ("AWS_", "GOOGLE_", "AZURE_", "FSSPEC_", "HF_")
 _asked_with: Final[dict[str, int]] = {}
@@ -106,10 +109,15 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 
 def _options_for(protocol: str) -> dict[str, Any]:
-    """Take the options that the user gave for all stores, and those for this protocol: ``s3.anon``."""
-    found = _unseen.options()
-    own = {name.partition(".")[2]: value for name, value in found.items() if name.partition(".")[0] == protocol}
-    return {name: value for name, value in found.items() if "." not in name} | own
+    """Take the options that the user gave for all stores, and those under the name of this protocol."""
+    from fsspec.registry import known_implementations  # noqa: PLC0415 (only where a URL is opened)
+
+    given = _unseen.options()
+    own = {name for name, value in given.items() if isinstance(value, Mapping) and name in known_implementations}
+    found = {name: value for name, value in given.items() if name not in own}
+    for name in own & {protocol, _ALSO.get(protocol, "")}:
+        found |= given[name]
+    return found
 
 
 def _see_new_credentials(protocol: str, kind: Any) -> None:  # noqa: ANN401 (a class of a library without types)

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from muster import __version__, _csv_flags, _history, _pipeline, _show, _standard
 from muster._ending import Parser, ended
@@ -91,6 +91,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
     add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
     add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
+    _add_storage(run)
     add("--env", metavar="NAME,...", help="environment variables that go to hosts; machines of this computer have all")
     add(
         "--with",
@@ -108,6 +109,39 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
 
 
+def _add_storage(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--storage-option",
+        type=_storage_option,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what stores of URLs are opened with: anon=true, requester_pays=true, s3.KEY=VALUE for one protocol",
+    )
+
+
+def _storage_option(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise argparse.ArgumentTypeError("it is no KEY=VALUE; type for example --storage-option anon=true")
+    try:
+        return name, json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
+    except ValueError:
+        return name, value
+
+
+def _storage_options(chosen: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Put options of one protocol together: ``s3.anon=true`` becomes ``{"s3": {"anon": True}}``."""
+    found: dict[str, Any] = {}
+    for name, value in chosen:
+        protocol, dot, inner = name.partition(".")
+        if dot:
+            found[protocol] = {**found.get(protocol, {}), inner: value}
+        else:
+            found[name] = value
+    return found
+
+
 def _add_check(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(call=_check)
     verb.description = (
@@ -123,6 +157,7 @@ def _add_check(verb: argparse.ArgumentParser) -> None:
     add("--timeout", type=_seconds, metavar="60s", help="how long one call of the function may take")
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say")
     _csv_flags.add_to(verb)
+    _add_storage(verb)
     add(
         "--json", action="store_true", help="print one JSON object as the last line of standard output, also on failure"
     )
@@ -232,7 +267,12 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    options = Options(dtype=parsed.dtype, timeout=parsed.timeout, format=parsed.format)
+    options = Options(
+        dtype=parsed.dtype,
+        timeout=parsed.timeout,
+        format=parsed.format,
+        storage_options=_storage_options(parsed.storage_option),
+    )
     pipeline = _of_target(
         parsed, options, output="", lacks="" if parsed.inputs else "Name what to read: muster check TARGET INPUT..."
     )
@@ -296,6 +336,7 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         on=parsed.on,
         env=tuple(parsed.env.split(",")) if parsed.env else (),
         with_files=tuple(parsed.with_files),
+        storage_options=_storage_options(parsed.storage_option),
     )
     is_whole = parsed.inputs and parsed.output
     lacks = "" if is_whole else "Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT"
