@@ -175,7 +175,7 @@ def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_
     file.unlink()  # what was started is remembered, whatever becomes of the file
     end = muster("down")
     assert end.code == 3
-    assert f"{hosts[1].name} did not answer" in end.err
+    assert f"{hosts[1].name}: it does not answer" in end.err
     assert muster("down").code == 0
     assert not ours(hosts, hosts[0])
     assert not ours(hosts, hosts[2])
@@ -197,6 +197,8 @@ def test_a_host_that_is_cut_off_costs_no_other_its_lease_and_none_outlives_the_r
             keeping.send_signal(signal.SIGHUP)
             _, err = keeping.communicate(timeout=SECONDS)
             assert (keeping.returncode, "muster down default ends them now" in err) == (129, True), err
+            told = f"the lease of machine {hosts[1].name} could not be renewed: it does not answer"
+            assert err.count(told) == 1, err
             running.kill()
     assert ours(hosts, hosts[0])
     until(lambda: not any(ours(hosts, host) for host in hosts), 60)

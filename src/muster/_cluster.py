@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -44,6 +44,8 @@ class Status:
     on: str
     machines: tuple[Machine, ...]
     held_by: int | None
+    silent: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Machines that did not answer, with what is the matter."""
 
 
 def _tells_of_disk(
@@ -157,7 +159,8 @@ class Cluster:
             living = ", ".join(machine.name for machine in status.machines) or "none"
             raise EngineError(
                 f"{wanted.machines} machines were started, and {len(status.machines)} of them live ({living}): others"
-                f" ended at once, or do not answer. Type muster up {self.name} --machines {wanted.machines} again."
+                f" ended at once, or do not answer.{_silence(status.silent)} Type muster up {self.name} --machines"
+                f" {wanted.machines} again."
             )
         return status
 
@@ -178,7 +181,8 @@ class Cluster:
     def status(self) -> Status:
         """Look at the cluster. Raises ``UsageError`` when there is none of that name."""
         cloud = self._known_cloud()
-        return Status(self.name, self._on() or "", tuple(cloud.machines()), self._holder())
+        machines = tuple(cloud.machines())
+        return Status(self.name, self._on() or "", machines, self._holder(), cloud.silent)
 
     def _holder(self) -> int | None:
         """Name the process that has borrowed the cluster."""
@@ -190,14 +194,17 @@ class Cluster:
         return None
 
     @_tells_of_disk
-    def down(self) -> bool:
-        """End the cluster and all that runs on it; tell whether there was one. A run on it stops, resumable."""
+    def down(self) -> Sequence[str] | None:
+        """End the cluster and all that runs on it; a run on it stops, resumable.
+
+        Writes a line for each machine, of what was seen to end; ``None`` when there is no such cluster.
+        """
         if not self._folder.exists():
-            return False
+            return None
         with self._changing():
-            self._cloud(self._on() or "local").destroy()
+            seen = self._cloud(self._on() or "local").destroy()
             shutil.rmtree(self._folder, ignore_errors=True)
-        return True
+        return seen
 
     @_tells_of_disk
     def keep(self, tell: Callable[[str], None]) -> None:
@@ -246,6 +253,11 @@ class Cluster:
         renewals: SimpleQueue[Renewed] = SimpleQueue()
         with self._holding(taken), renewing(cloud, lease=lambda: _lease_of(cloud), told=renewals.put):
             if not cloud.machines():
+                if cloud.silent:
+                    raise EngineError(
+                        f"No machine of cluster {self.name!r} answers.{_silence(cloud.silent)} Mend that, then type the"
+                        " same command again; machines that nobody renews end by themselves."
+                    )
                 raise EngineError(
                     f"No machine of cluster {self.name!r} lives any more: its lease has ended, or it was killed. Make"
                     f" it again: muster up {self.name} --machines N."
@@ -272,6 +284,10 @@ def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[
             f" muster down {cluster.name}."
         ):
             cluster.down()
+
+
+def _silence(silent: Mapping[str, str]) -> str:
+    return "".join(f"\n  {name}: {why}" for name, why in silent.items()) + ("\n" if silent else "")
 
 
 def _wanted(machines: int, workers: int | None, lease: float | None, *, last: Wanted | None) -> Wanted:

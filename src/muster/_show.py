@@ -238,8 +238,9 @@ def cluster(status: "Status") -> str:
     workers = sum(machine.workers for machine in machines)
     count = f"{plural(len(machines), 'machine')}, {plural(workers, 'worker')}"
     title = f"{status.name}: {count}, on {status.on}{held}"
-    if not machines:
-        title += ": its machines have ended" + ("" if status.on == "local" else ", or do not answer")
+    silent = [f"{name} did not answer: {why}" for name, why in status.silent.items()]
+    if not machines and not silent:
+        title += ": its machines have ended"
         title += f"; muster up {status.name} --machines N makes it again, muster down {status.name} forgets it"
     heads = ("MACHINE", "ADDRESS", "BUSY", "MEMORY", "DISK FREE", "LEASE LEFT", "VERSIONS")
     cells = [
@@ -254,7 +255,7 @@ def cluster(status: "Status") -> str:
         )
         for machine in machines
     ]
-    return "\n".join([title, *([_columns(heads, *cells)] if cells else [])])
+    return "\n".join([title, *([_columns(heads, *cells)] if cells else []), *silent])
 
 
 def _columns(*rows: Sequence[str]) -> str:

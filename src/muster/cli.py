@@ -397,9 +397,11 @@ def _down(parsed: argparse.Namespace) -> int:
     from muster._cluster import Cluster, names  # noqa: PLC0415 (likewise)
 
     for name in names() if parsed.all else [parsed.name]:
-        ended = Cluster(name).down()
-        others = ", ".join(names()) or "none"
-        print(f"{name}: gone" if ended else f"{name}: there is no such cluster. There are: {others}.")
+        seen = Cluster(name).down()
+        if seen is None:
+            print(f"{name}: there is no such cluster. There are: {', '.join(names()) or 'none'}.")
+        else:
+            print("\n".join([f"{name}: gone", *(f"  {line}" for line in seen)]))
     return 0
 
 

@@ -2,10 +2,13 @@
 
 import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from muster._private import own_folder, write
 from muster.errors import EngineError
@@ -14,6 +17,8 @@ from . import lease
 from ._program import program
 from .base import STARTED, TOKEN_REFUSED, Machine
 from .places import agent_of
+
+_LEAST_ROOM: Final = 16 << 20
 
 
 class MachineFolder:
@@ -59,9 +64,13 @@ class MachineFolder:
                     f"Machine {self.name} could not join: its token does not fit, so {str(self.path.parent)!r} is not"
                     " as it was when the head started. End the cluster with muster down, then make it again."
                 ) from error
-            raise EngineError(
-                f"Machine {self.name} did not start: {error}\nIs this computer busy? Type muster up again."
-            ) from error
+            full = _full_disks(self.path, Path(tempfile.gettempdir()), Path("/dev/shm"))  # noqa: S108 (where Ray works)
+            advice = (
+                f"There is no room left in {full}. Make some, then type muster up again."
+                if full
+                else "Is this computer busy? Type muster up again."
+            )
+            raise EngineError(f"Machine {self.name} did not start: {error}\n{advice}") from error
 
     def renew(self, seconds: float | None = None) -> None:
         """Renew the lease, for ``seconds`` from now on where they are given."""
@@ -77,3 +86,8 @@ class MachineFolder:
         return Machine(
             self.name, "127.0.0.1", workers, is_head=self.number == 1, versions=versions, **lease.inspect(self.path)
         )
+
+
+def _full_disks(*folders: Path) -> str:
+    """Name the folders in which there is no room to speak of."""
+    return ", ".join(str(one) for one in folders if one.is_dir() and shutil.disk_usage(one).free < _LEAST_ROOM)

@@ -1,12 +1,13 @@
 """What a cloud is: who makes machines, tells of them, and ends them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Final, Protocol
 
 from muster._environment import KEEP_MEMORY, SINGLE_THREADED
+from muster.errors import UsageError
 
 STARTED: Final = "Ray runtime started"
 """What ``ray start`` says when its node has joined."""
@@ -91,12 +92,24 @@ class Access:
     """Leases that are renewed meanwhile."""
 
 
+def check_lease(wanted: Wanted, *, least: float) -> None:
+    """Raise ``UsageError`` for a lease that would end before anybody can renew it."""
+    if wanted.lease < least:
+        raise UsageError(
+            f"A lease of {wanted.lease:g} s would end before a run, or --keep, can renew it for the first time. Type"
+            f" --lease {least:g}s at the least; 15m is what it is when nothing is said."
+        )
+
+
 def nobody_works() -> None:
     """Let machines start anew: nobody works on them."""
 
 
 class Cloud(Protocol):
     """Who makes machines. Every verb may be repeated, also after it was interrupted."""
+
+    silent: Mapping[str, str]
+    """Machines that did not answer when they were listed last, with what is the matter."""
 
     def last(self) -> Wanted | None:
         """Tell what was wanted last; ``None`` when nothing was made yet."""
@@ -120,5 +133,8 @@ class Cloud(Protocol):
     def access(self) -> AbstractContextManager[Access]:
         """Open a way to the cluster for as long as the context lasts. Raises ``EngineError`` when there is none."""
 
-    def destroy(self) -> None:
-        """End all machines, and all that ran on them."""
+    def destroy(self) -> Sequence[str]:
+        """End all machines, and all that ran on them; write a line for each, of what was seen.
+
+        Raises ``EngineError`` where something may go on.
+        """

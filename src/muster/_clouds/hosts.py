@@ -18,15 +18,18 @@ from muster.errors import EngineError, UsageError
 
 from . import _certificates, _needs, _ssh, node, places
 from ._ansible import Played, play, tidy
+from ._endings import Endings
 from ._hosts_file import Host, HostsFile, read
 from ._program import program
 from ._touching import GONE, run_on_each
-from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works
+from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works
 from .lease import SCRATCH
 
 _HEAD_PORT: Final = 6379
 _OBJECT_STORE_BYTES: Final = 256 << 20
 _START_SECONDS: Final = 120
+_LEAST_LEASE: Final = 5.0
+"""Renewing takes ssh a second and more; there are four chances in each lease."""
 _RENEW_SECONDS: Final = 20.0
 _RENEW_SHARE: Final = 0.25
 
@@ -70,6 +73,7 @@ class HostsCloud:
         self._folder = folder
         self._file = file
         self._token = folder / "token"
+        self.silent: Mapping[str, str] = {}
         self._authority = _certificates.Authority(folder)
 
     def _record(self) -> _Record | None:
@@ -91,6 +95,7 @@ class HostsCloud:
 
     def check(self, wanted: Wanted) -> None:
         """Read the file of hosts, and see whether it names as many as are wanted. Raises ``UsageError``."""
+        check_lease(wanted, least=_LEAST_LEASE)
         named = len(read(self._file).hosts)
         if wanted.machines > named:
             raise UsageError(
@@ -113,7 +118,8 @@ class HostsCloud:
         record = self._record()
         if record is None or not record.started:
             return []
-        answers, _ = self._play("inspect", record.started).answers()
+        answers, played = self._play("inspect", record.started).answers()
+        self.silent = {name: failure.said for name, failure in played.failures.items()}
         found = []
         for at, one in enumerate(record.started):
             if told := answers.get(one.host.name):
@@ -171,7 +177,7 @@ class HostsCloud:
         ending, is_anew = _ending(record.started, started, living)
         if is_anew and not renews:
             alone()
-        lost = self._stop(ending)
+        endings = self._stop(ending)
         if record.id != before.id:
             write(self._token, secrets.token_hex(32))
             self._authority.begin(wanted.lease)
@@ -179,7 +185,7 @@ class HostsCloud:
         self._remember(record)
         self._start(record)
         tidy(self._folder)  # again: what a muster that was killed had begun may have gone on for a moment
-        _complain(lost, record)
+        endings.check(record.lease)
 
     def _look(
         self, hosts: Sequence[Host], wanted: Mapping[str, str], *, ours: Sequence[str]
@@ -232,10 +238,15 @@ class HostsCloud:
     def _issue(self, one: _Started) -> dict[str, str]:
         return self._authority.issue(one.host.name, [one.host.inside, *one.own, *_certificates.LOOPBACK])
 
-    def _stop(self, started: Sequence[_Started]) -> list[str]:
-        """End what runs on hosts; name those that did not answer."""
-        failures = self._play("stop", started).failures if started else {}
-        return [name for name, failure in failures.items() if failure.task]
+    def _stop(self, started: Sequence[_Started]) -> Endings:
+        """End what runs on hosts; tell what was seen of it, and what kept others from it."""
+        endings = Endings()
+        answers, played = self._play("stop", started).answers() if started else ({}, None)
+        for name, told in answers.items():
+            endings.take(name, told)
+        if played is not None:
+            endings.left |= {name: failure.said for name, failure in played.failures.items()}
+        return endings
 
     def _play(
         self,
@@ -263,16 +274,19 @@ class HostsCloud:
         failed = {name: why for name, why in run_on_each(lines, seconds=seconds).items() if why}
         return Renewed(tuple(name for name in lines if name not in failed), record.lease, failed)
 
-    def destroy(self) -> None:
+    def destroy(self) -> Sequence[str]:
         """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it."""
         record = self._record()
+        if record is None:
+            return []
         try:
-            if record is not None:
-                _complain(self._stop(record.started), record)
+            endings = self._stop(record.started)
         finally:
             (self._folder / "hosts.json").unlink(missing_ok=True)
             self._token.unlink(missing_ok=True)
             self._authority.forget()
+        endings.check(record.lease)
+        return endings.lines()
 
 
 def _chosen(hosts: Sequence[Host], number: int, head: Host | None) -> Sequence[Host]:
@@ -293,14 +307,6 @@ def _ending(
     if before and (before[0].host.name not in living or before[0] in differing):
         return before, before[0].host.name in living
     return differing, any(one.host.name in wanted and one.host.name in living for one in differing)
-
-
-def _complain(lost: Sequence[str], record: _Record) -> None:
-    if lost:
-        raise EngineError(
-            f"{', '.join(lost)} did not answer, so what runs there could not be ended. It ends by itself when its"
-            f" lease of {record.lease:g} s does."
-        )
 
 
 def _renewal(folder: str) -> str:

@@ -8,12 +8,13 @@ A machine is known by a folder: ``lease`` holds how many seconds it may live wit
 renews; ``agent`` tells who the agent is, ``log`` what its command said, ``end``, when it has ended, why; ``owner``
 whose cluster it belongs to, ``port`` what its command will listen on. ``scratch`` names a folder that ends with it:
 made anew, where nothing was, for this user alone; ``{scratch}`` in the command becomes its name. The machine's own boot
-clock counts the seconds, so that no clock that is set can lengthen them.
+clock counts the seconds, so that no clock that is set can lengthen them; ``seen`` bears, as its time, when by that
+clock the agent has last seen the lease renewed.
 
 ``start FOLDER COMMAND...`` leaves an agent behind, with the notes that it reads as JSON;
 ``attend FOLDER COMMAND...`` runs a command that somebody else started, and that ends with the machine;
 ``await FOLDER SIGN SECONDS`` waits for its command to say so,
-``inspect FOLDER`` prints what there is to know as JSON, ``end FOLDER`` ends it.
+``inspect FOLDER`` prints what there is to know as JSON, ``end FOLDER`` ends it, and prints what it saw of that.
 """
 
 import contextlib
@@ -80,12 +81,13 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
         _end_guests(folder)  # of an agent that was here before
         if "scratch" not in notes:
             _remove_scratch(folder)
-        for left in ("end", "log"):
+        for left in ("end", "log", "seen"):
             (folder / left).unlink(missing_ok=True)
         if "port" in notes and _is_taken(int(notes["port"])):
             write(folder / "end", f"another program listens on port {notes['port']} there; end it")
             return
         scratch = _make_scratch(folder)
+        write(folder / "seen", "")
         words = [word.replace(SCRATCH, str(scratch)) for word in command]
         agent, watchdog = guarded(
             lambda pulse: _be_agent(folder, words, scratch, pulse), clear_up=lambda why: _clear_up(folder, scratch, why)
@@ -232,6 +234,8 @@ def _watch(lease: Path, child: "subprocess.Popen[bytes]", pulse: Pulse, *, scrat
         now = time.clock_gettime(CLOCK)
         if stamp != seen:
             renewed, seen = now, stamp
+            with contextlib.suppress(OSError):  # a time takes no room, so that a full disk does not matter
+                os.utime(lease.with_name("seen"), (now, now))
         if now - renewed > seconds:
             return f"{_UNRENEWED} of {seconds:g} s"
         pulse.allow(renewed + seconds - now + _LATE_SECONDS)
@@ -307,15 +311,23 @@ def inspect(folder: Path) -> dict[str, Any]:
     agent = agent_of(folder)
     if agent is None:
         return {}
-    lease = folder / "lease"
-    seconds, below = float(lease.read_text()), descendants(agent)
+    seconds, below = float((folder / "lease").read_text()), descendants(agent)
     return {
         "lease": seconds,
-        "left": max(0.0, seconds - (time.time() - lease.stat().st_mtime)),
+        "left": _left(folder, seconds),
         "busy": sum(name_of(pid) == _BUSY for pid in below),
         "memory": sum(map(resident, below)),
         "disk": shutil.disk_usage(folder).free,
     }
+
+
+def _left(folder: Path, seconds: float) -> float:
+    """Tell how much of the lease is left by the clock that the agent counts by, whatever the time of day."""
+    with contextlib.suppress(OSError):
+        since = time.clock_gettime(CLOCK) - (folder / "seen").stat().st_mtime
+        if since >= 0:  # else the agent has not come to look
+            return min(seconds, max(0.0, seconds - since))
+    return seconds
 
 
 def ask_to_end(folder: Path) -> None:
@@ -325,20 +337,35 @@ def ask_to_end(folder: Path) -> None:
         send_signal(agent, signal.SIGTERM)
 
 
-def end(folder: Path) -> None:
-    """Have the agent end all, kill what it leaves, and forget the machine."""
+def end(folder: Path) -> dict[str, Any]:
+    """Have the agent end all, kill what it leaves, and forget the machine.
+
+    Tells what was seen: how many processes ``ended``, which are ``left``, which ``files`` could not be removed.
+    """
     watchdog = _watchdog_of(folder)
-    ask_to_end(folder)
     agent = agent_of(folder)
+    before = [] if agent is None else [(pid, birth_of(pid)) for pid in (agent, *descendants(agent))]
+    ask_to_end(folder)
     if agent is not None:
         wait_until_gone([agent], _END_SECONDS)
         if agent_of(folder) is not None:
             for pid in [*descendants(agent), agent]:
                 send_signal(pid, signal.SIGKILL)
     wait_until_gone(watchdog, _END_SECONDS)  # it clears up after an agent that was killed
+    wait_until_gone([pid for pid, _ in before], _GOODBYE_SECONDS)
     _end_guests(folder)
+    scratch = _scratch_of(folder)
     _remove_scratch(folder)
     _forget(folder)
+    left = [pid for pid, born in before if born is not None and birth_of(pid) == born]
+    files = [str(path) for path in (folder, scratch) if path is not None and path.exists() and not squatted(path)]
+    return {"ended": len(before) - len(left), "left": left, "files": files}
+
+
+def _scratch_of(folder: Path) -> "Path | None":
+    with contextlib.suppress(OSError):
+        return Path((folder / "scratch").read_text())
+    return None
 
 
 def _watchdog_of(folder: Path) -> list[int]:
@@ -370,7 +397,7 @@ def main() -> None:
         case "inspect":
             sys.stdout.write(json.dumps(inspect(folder)) + "\n")
         case "end":
-            end(folder)
+            sys.stdout.write(json.dumps(end(folder)) + "\n")
 
 
 if __name__ == "__main__":

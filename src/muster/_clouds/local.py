@@ -17,13 +17,16 @@ from muster._private import new_folder, squatted, write
 from muster.errors import EngineError
 
 from . import _certificates, lease
+from ._endings import Endings
 from ._machine import MachineFolder
-from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, nobody_works
+from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works
 
 _NODE: Final = Path(__file__).with_name("node.py")
 _ADDRESS: Final = "127.0.0.1"
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _START_SECONDS: Final = 120.0
+_LEAST_LEASE: Final = 2.0
+"""A command takes a second to start, and only then can renew."""
 _STARTING_A_CORE: Final = 2
 _SOCKET: Final = "/m9999/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path of a socket that Ray makes below the scratch folder."""
@@ -47,6 +50,7 @@ class LocalCloud:
         """Know a cluster by its folder; nothing happens yet."""
         self._folder = folder
         self._token = folder / "token"
+        self.silent: Mapping[str, str] = {}
         self._authority = _certificates.Authority(folder)
 
     # What is there
@@ -57,7 +61,8 @@ class LocalCloud:
         return None if record is None else Wanted(len(self._folders()), record.workers, record.lease)
 
     def check(self, wanted: Wanted) -> None:
-        """Find nothing wrong: this computer makes as many machines as are wanted."""
+        """Find a lease too short, and nothing else: this computer makes as many machines as are wanted."""
+        check_lease(wanted, least=_LEAST_LEASE)
 
     def _record(self) -> _Record | None:
         with contextlib.suppress(FileNotFoundError):
@@ -194,22 +199,26 @@ class LocalCloud:
         living = tuple(one.name for one in folders if one.is_alive and one.name not in failed)
         return Renewed(living, record.lease if record else 0.0, failed)
 
-    def destroy(self) -> None:
+    def destroy(self) -> Sequence[str]:
         """End all machines and forget the cluster."""
         record = self._record()
-        self._end(self._folders())
+        endings = self._end(self._folders())
         if record is not None and not squatted(Path(record.scratch)):
             shutil.rmtree(record.scratch, ignore_errors=True)
         (self._folder / "local.json").unlink(missing_ok=True)
         self._token.unlink(missing_ok=True)
         self._authority.forget()
+        endings.check(record.lease if record else 0.0)
+        return endings.lines()
 
-    def _end(self, folders: "Sequence[MachineFolder]") -> None:
-        """End machines side by side."""
+    def _end(self, folders: "Sequence[MachineFolder]") -> Endings:
+        """End machines side by side; tell what was seen of it."""
+        endings = Endings()
         for folder in folders:
             lease.ask_to_end(folder.path)
         for folder in folders:
-            lease.end(folder.path)
+            endings.take(folder.name, lease.end(folder.path))
+        return endings
 
 
 def _free_port() -> int:

@@ -1,0 +1,46 @@
+"""What was seen when machines were to end: said as it was, for each, and no more hopeful."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from muster.errors import EngineError
+
+
+@dataclass(slots=True)
+class Endings:
+    """Machines that have ended, with what was seen of it, and what may go on on the others."""
+
+    seen: dict[str, str] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+
+    def take(self, name: str, told: Mapping[str, Any]) -> None:
+        """Note what a machine's agent, or what looked in its place, says."""
+        if told.get("left"):
+            pids = ", ".join(map(str, told["left"]))
+            self.left[name] = f"{_processes(len(told['left']))} did not end ({pids})."
+        elif told.get("files"):
+            self.left[name] = f"all its processes have ended, but {', '.join(told['files'])} could not be removed."
+        else:
+            ended = told.get("ended", 0)
+            what = f"{_processes(ended)} ended" if ended else "nothing was running any more"
+            self.seen[name] = f"{what}, and its files are removed"
+
+    def lines(self) -> Sequence[str]:
+        """Write a line for each machine that has ended."""
+        return [f"{name}: {text}" for name, text in self.seen.items()]
+
+    def check(self, lease: float) -> None:
+        """Raise ``EngineError`` where something may go on."""
+        if not self.left:
+            return
+        told = [f"  {name}: {text}" for name, text in self.left.items()]
+        done = [f"  {line}" for line in self.lines()]
+        raise EngineError(
+            "\n".join(["Not all machines could be seen to end:", *told, *done])
+            + f"\nWhat still runs there ends by itself within its lease of {lease:g} s, which nobody renews any more."
+        )
+
+
+def _processes(number: int) -> str:
+    return f"{number} process" if number == 1 else f"{number} processes"

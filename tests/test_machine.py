@@ -1,0 +1,72 @@
+"""A machine of this computer: what its agent counts, and what it saw when it ended."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from muster._clouds import lease
+from muster._clouds._endings import Endings
+from muster._clouds._machine import MachineFolder
+from muster._clouds.places import agent_of
+from muster.errors import EngineError
+from waiting import until
+
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(1000)'])"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[MachineFolder]:
+    made = MachineFolder(tmp_path / "m1")
+    (tmp_path / "s").mkdir(mode=0o700)
+    notes = {"lease": "60", "scratch": str(tmp_path / "s" / "m1")}
+    made.start([sys.executable, "-c", PARENT], dict(os.environ), notes=notes)
+    yield made
+    lease.end(made.path)
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_what_is_left_of_a_lease_is_told_by_the_clock_that_the_agent_counts_by(
+    machine: MachineFolder, step: float
+) -> None:
+    until(lambda: 0 < lease.inspect(machine.path)["left"] < 60, 20)  # it has come to look
+    stepped = time.time() + step  # whoever renews it now has another time of day
+    os.utime(machine.path / "lease", (stepped, stepped))
+    until(lambda: 59 < lease.inspect(machine.path)["left"] <= 60, 20)
+    assert lease.inspect(machine.path)["left"] > 50
+
+
+def test_an_end_is_told_as_it_was_seen(machine: MachineFolder, tmp_path: Path) -> None:
+    until(lambda: len(psutil.Process(agent_of(machine.path)).children(recursive=True)) == 2)
+    (tmp_path / "s" / "m1" / "left").mkdir()
+    assert lease.end(machine.path) == {"ended": 3, "left": [], "files": []}
+    assert lease.end(machine.path) == {"ended": 0, "left": [], "files": []}
+    assert not machine.path.exists()
+    assert not (tmp_path / "s" / "m1").exists()
+
+
+def test_endings_promise_no_more_than_was_seen() -> None:
+    endings = Endings()
+    endings.take("one", {"ended": 9, "left": [], "files": []})
+    endings.take("two", {})
+    assert endings.lines() == [
+        "one: 9 processes ended, and its files are removed",
+        "two: nothing was running any more, and its files are removed",
+    ]
+    endings.check(20)
+    endings.take("three", {"ended": 8, "left": [7], "files": ["/x"]})
+    endings.take("four", {"ended": 8, "left": [], "files": ["/x"]})
+    with pytest.raises(EngineError) as caught:
+        endings.check(20)
+    assert str(caught.value).splitlines() == [
+        "Not all machines could be seen to end:",
+        "  three: 1 process did not end (7).",
+        "  four: all its processes have ended, but /x could not be removed.",
+        "  one: 9 processes ended, and its files are removed",
+        "  two: nothing was running any more, and its files are removed",
+        "What still runs there ends by itself within its lease of 20 s, which nobody renews any more.",
+    ]
