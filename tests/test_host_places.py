@@ -101,7 +101,7 @@ def test_all_that_a_host_keeps_is_for_this_user_alone_whatever_the_umask(compute
     assert {path.name: oct(mode(path)) for path in kept if mode(path) & 0o077} == {}
     computer.end(place)
     assert not scratch.exists()
-    assert list((computer.home / ".muster" / "machines").iterdir()) == []
+    assert not list(computer.home.glob(".muster/machines/*"))
 
 
 def test_a_cluster_of_the_same_name_of_another_home_is_refused_with_who_and_since_when(computer: Computer) -> None:
@@ -187,6 +187,24 @@ def test_a_home_or_a_temporary_folder_where_others_may_rename_what_is_ours_is_re
     computer.home.chmod(0o777)
     for said in (computer.look()["obstacle"], computer.make(computer.place("b2"))):
         assert f"others may write {str(computer.home)!r}" in said
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_a_machine_at_home_goes_on_in_no_scratch_that_somebody_else_has_put_there(
+    computer: Computer, tmp_path: Path, kind: str
+) -> None:
+    place, scratch = tmp_path / "m1", computer.temporary / "muster-known"
+    if kind == "folder":
+        scratch.mkdir(mode=0o777)
+    else:
+        scratch.symlink_to(tmp_path)
+    os.chown(scratch, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    notes = {"lease": "60", "scratch": str(scratch / "m1")}
+    said = computer.run(program("lease"), "start", str(place), "sleep", "1000", given=notes).stderr
+    assert f"{str(scratch)!r} {'is a link' if kind == 'link' else f'belongs to user {SOMEBODY}'}" in said
+    assert places.agent_of(place) is None
+    assert not (scratch / "m1").exists() or kind == "link"
 
 
 def test_a_place_of_an_earlier_version_is_closed(computer: Computer) -> None:

@@ -59,6 +59,7 @@ def test_hosts_that_share_a_home_work_for_one_home_which_no_other_home_and_no_ot
     end = muster(*up)
     assert "2 machines, 2 workers" in end.out, end.err
     assert as_somebody(pair, LOOK.format(SOMEBODY)) == ""
+    assert not any(pair.inside(host, "/root/.ansible").exists() for host in pair)
 
     monkeypatch.setenv("MUSTER_HOME", str(home / "other"))
     end = muster(*up, "--lease", "1s")
@@ -80,4 +81,4 @@ def test_hosts_that_share_a_home_work_for_one_home_which_no_other_home_and_no_ot
     assert "2 machines, 2 workers" in end.out, end.err
     assert len(set(scratches(pair)) - set(before)) == 2
     assert muster("down").code == 0
-    assert not list((pair.folder / "shared" / "machines").iterdir())
+    assert not list((pair.folder / "shared").glob("machines/*"))

@@ -42,6 +42,11 @@ def _somebody_elses(path: Path) -> str:
 
 
 def _close(path: Path) -> None:
-    """Close a folder to others, unless it holds what is not muster's, which they may be meant to see."""
-    if all(name in _NAMES or name.startswith(".") for name in os.listdir(path)):  # noqa: PTH208 (light)
-        own_folder(Path(os.path.realpath(path)))
+    """Close a folder to others; only muster's part of one that holds more, which they may be meant to see."""
+    folder = Path(os.path.realpath(path))
+    names = set(os.listdir(folder))  # noqa: PTH208 (light)
+    if all(name in _NAMES or name.startswith(".") for name in names):
+        own_folder(folder)
+        return
+    for name in names & _NAMES:
+        own_folder(folder / name)

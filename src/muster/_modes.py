@@ -13,21 +13,15 @@ _OF_A_FILE: Final = 0o666
 def hand_over(path: Path, *, instead_of: Path) -> None:
     """Give a file, or a folder and the files in it, the modes of what they replace, or those that the umask leaves."""
     usual = _usual(path.parent)
-    _give(path, _mode_of(instead_of) or (usual if path.is_dir() else usual & _OF_A_FILE))
+    _give(path, usual if path.is_dir() else usual & _OF_A_FILE, instead_of=instead_of)
     if path.is_dir():
         for file in path.iterdir():
-            _give(file, _mode_of(instead_of / file.name) or usual & _OF_A_FILE)
+            _give(file, usual & _OF_A_FILE, instead_of=instead_of / file.name)
 
 
-def _mode_of(path: Path) -> int:
-    """Tell the mode of what is there; 0 where nothing is."""
-    try:
-        return stat.S_IMODE(path.stat().st_mode) & _PERMISSIONS
-    except OSError:
-        return 0
-
-
-def _give(path: Path, mode: int) -> None:
+def _give(path: Path, mode: int, *, instead_of: Path) -> None:
+    with contextlib.suppress(OSError):
+        mode = stat.S_IMODE(instead_of.stat().st_mode) & _PERMISSIONS
     with contextlib.suppress(OSError):  # a file system that has no modes
         path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_PERMISSIONS | mode)
 
@@ -37,6 +31,6 @@ def _usual(folder: Path) -> int:
     probe = folder / f"usual-{os.urandom(4).hex()}"
     probe.mkdir()
     try:
-        return _mode_of(probe)
+        return stat.S_IMODE(probe.stat().st_mode) & _PERMISSIONS
     finally:
         probe.rmdir()

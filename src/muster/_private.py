@@ -70,13 +70,26 @@ def _owner_of_what_is_made_in(folder: Path) -> int:
 
 def open_to_others(folder: Path) -> str:
     """Say why others could replace what lies in a folder; empty where they cannot."""
-    mode = folder.stat().st_mode
+    found = folder.stat()
+    mode = found.st_mode & ~(stat.S_IWGRP if _is_of_this_user_alone(found.st_gid) else 0)
     if not mode & _OTHERS_MAY_WRITE or mode & stat.S_ISVTX:
         return ""
     return (
         f"others may write {str(folder)!r}, so they could replace what muster keeps in it. Type there: chmod go-w"
         f" {folder}, or chmod +t {folder} where they must write"
     )
+
+
+def _is_of_this_user_alone(group: int) -> bool:
+    """Tell whether a group is the one that many systems make for each user, named alike, and holds nobody else."""
+    import grp  # noqa: PLC0415 (likewise)
+
+    name = _name_of(os.geteuid())
+    try:
+        found = grp.getgrgid(group)
+    except KeyError:
+        return False
+    return found.gr_name == name and group == os.getegid() and set(found.gr_mem) <= {name}
 
 
 def new_folder(below: int) -> Path:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -21,6 +22,8 @@ from muster._private import NotPrivateError, open_to_others, own_folder, squatte
 _MACHINE_ID: Final = Path("/etc/machine-id")
 _LEVELS: Final = 4
 """How many folders of a machine's place are muster's own, below the home."""
+
+_ATTEMPTS: Final = 10
 
 
 def this_host() -> str:
@@ -75,8 +78,9 @@ def _taken(place: Path) -> str:
         return f"another cluster of that name works there, in {str(place)!r}"
     return (
         f"the cluster {owner['name']!r} of {owner['who']} (MUSTER_HOME {owner['home']}) works there since"
-        f" {owner['since']}. End it there with MUSTER_HOME={owner['home']} muster down {owner['name']}, or leave this"
-        f" host out of the file; nobody who renews it, it ends within {lease:g} s"
+        f" {owner['since']}, and a host works for one cluster of a name. Leave this host out of the file, or end that"
+        f" cluster: MUSTER_HOME={shlex.quote(owner['home'])} muster down {owner['name']}, typed as {owner['who']}; if"
+        f" nobody renews its lease, it ends within {lease:g} s"
     )
 
 
@@ -92,8 +96,15 @@ def make(place: Path) -> None:
     folders = [place, *place.parents][:_LEVELS]
     if why := open_to_others(folders[-1].parent):
         raise NotPrivateError(why)
-    for folder in reversed(folders):
-        own_folder(folder)
+    for attempt in range(_ATTEMPTS):
+        try:
+            for folder in reversed(folders):
+                own_folder(folder)
+        except FileNotFoundError:  # the last of another cluster has just removed what its place was in
+            if attempt + 1 == _ATTEMPTS:
+                raise
+        else:
+            return
 
 
 def is_on_host(place: Path) -> bool:
