@@ -173,6 +173,18 @@ def test_files_of_the_users_own_in_an_output_of_this_computer_stay_where_they_ar
         muster.run(same, path, f"{tmp_path}/out/", workers=0)
 
 
+def test_a_manifest_of_another_program_is_not_replaced(tmp_path: Path) -> None:
+    path = rows(tmp_path / "in.csv")
+    for kind in (f"file://{tmp_path}", "memory://bucket"):
+        files, root = fsspec.core.url_to_fs(f"{kind}/theirs/_manifest.json")
+        files.makedirs(files._parent(root), exist_ok=True)  # noqa: SLF001 (fsspec's own way)
+        files.pipe_file(root, b'{"tables": []}')
+        with pytest.raises(muster.UsageError, match="another program's"):
+            muster.run(same, path, f"{kind}/theirs/", workers=0)
+        assert files.cat_file(root) == b'{"tables": []}'
+    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+
+
 def test_a_file_of_the_users_own_where_bad_rows_go_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
     path = rows(tmp_path / "in.csv")
     (tmp_path / "out.csv.rejects.jsonl").write_text('{"mine": 1}\n')

@@ -428,8 +428,14 @@ def test_a_run_into_a_bucket_that_was_stopped_on_a_cluster_goes_on_there(bucket:
 
     with pytest.raises(KeyboardInterrupt):
         run(job, watch=stop, access=access)
-    assert bucket.files.ls("bucket/out.muster")
+    (mark,) = bucket.files.glob("bucket/out.muster/*/mark.json")
+    (folder,) = {name.rpartition("/")[0] for name in bucket.files.find("bucket/out.muster")}
+    assert folder == mark.rpartition("/")[0]
+    assert json.loads(bucket.get(mark.removeprefix("bucket/")))["home"] == str(home())
+    damaged = min(bucket.files.glob(f"{folder}/*.rows"))
+    bucket.files.pipe_file(damaged, bucket.files.cat_file(damaged).replace(b"row", b"ROW"))
+    bucket.put("out.muster/mine.csv", b"mine")
     result = run(job, watch=lambda _: None, access=access)
     assert (result.rows_out, result.resumed_parts > 0) == (ROWS, True)
-    assert not bucket.files.exists("bucket/out.muster")
+    assert bucket.files.find("bucket/out.muster") == ["bucket/out.muster/mine.csv"]
     assert bucket.get("out/part-00000.csv") == CSV

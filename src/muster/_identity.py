@@ -4,6 +4,7 @@ Where a store takes two names for two places and a person would not, as ``a//b``
 one: it is to tell what must not be overwritten.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -137,6 +138,11 @@ def _kind(kind: str) -> str:
 
 def _s3_server() -> str:
     server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    with contextlib.suppress(ImportError):
+        from fsspec.config import conf  # noqa: PLC0415 (local files need no fsspec)
+
+        options = conf.get("s3", {})
+        server = options.get("endpoint_url") or options.get("client_kwargs", {}).get("endpoint_url") or server
     return _server(server) if server else ""
 
 

@@ -156,7 +156,7 @@ class Work:
             )
         self._check_rejects()
         if self.is_folder and output.exists():
-            check_is_ours(self.output, _names(output), named=_named(output))
+            check_is_ours(self.output, _names(output), manifest=_manifest(output))
 
     def stage(self) -> None:
         """Have workers write for themselves: their rows need not come here to be put into a remote folder."""
@@ -362,7 +362,7 @@ def _publish_file(path: Path, name: str) -> None:
 
 def _carry(before: Path, output: Path) -> None:
     """Take the user's own files from a folder of which the output took the place."""
-    named = {MANIFEST, *_named(before)}
+    named = {MANIFEST, *named_in(_manifest(before))}
     for name in _names(before):
         if name not in named and not (output / name).exists():
             (before / name).replace(output / name)
@@ -372,11 +372,10 @@ def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
-def _named(folder: Path) -> set[str]:
-    """Name the files that a folder's manifest speaks of."""
+def _manifest(folder: Path) -> bytes | None:
     with contextlib.suppress(OSError):
-        return named_in((folder / MANIFEST).read_bytes())
-    return set()
+        return (folder / MANIFEST).read_bytes()
+    return None
 
 
 def _remove(path: Path) -> None:

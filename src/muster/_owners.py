@@ -35,7 +35,7 @@ class Owner:
         """Describe this process."""
         pid = os.getpid()
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        return cls(str(home.absolute()), socket.gethostname(), _computer(), pid, birth_of(pid), since)
+        return cls(os.path.realpath(home), socket.gethostname(), _computer(), pid, birth_of(pid), since)
 
     def __str__(self) -> str:
         """Say who it is."""

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from muster import _objects
 from muster._identity import spelled
 from muster._owners import Owner, read_mark
-from muster._rejects import BEGINNING_BYTES, are_rejects, check_rejects
+from muster._rejects import BEGINNING_BYTES, check_rejects
 from muster._store_lock import BEGINNING, StoreLock
 from muster._urls import filesystem, upload
 from muster.errors import EngineError, OutputBusyError, UsageError
@@ -57,14 +57,19 @@ class Shelf:
 
     def take(self) -> None:
         """Take the lock, and remove what runs left that died. Raises ``UsageError`` where the place is not ours."""
-        self._check_place()
-        self.lock.take()
         try:
+            self._check_place()
+            self.lock.take()
             self._tidy()
             if self._is_folder:
                 self._check_folder()
-        except BaseException:
+        except BaseException as error:
             self.lock.release()
+            if isinstance(error.__cause__, FileNotFoundError | PermissionError | NotImplementedError):
+                raise UsageError(
+                    f"Cannot write {self._output!r}: {error.__cause__}. Check the address and your credentials; a run"
+                    " lists, reads, writes and deletes objects there."
+                ) from error
             raise
 
     def _check_place(self) -> None:
@@ -95,7 +100,7 @@ class Shelf:
     def _check_folder(self) -> None:
         there = _objects.find(self._plain)
         manifest = _objects.read(f"{self._plain}/{MANIFEST}") if MANIFEST in there else None
-        check_is_ours(self._output, there, named=named_in(manifest))
+        check_is_ours(self._output, there, manifest=manifest)
 
     # What a run keeps while it works
 
@@ -197,9 +202,11 @@ class Shelf:
     def publish_rejects(self, path: Path | None) -> None:
         """Put bad rows beside the output; without any, remove those of an earlier run."""
         self.lock.check()
+        found = _objects.beginning(self._rejects, BEGINNING_BYTES)
+        check_rejects(self._rejects, found)
         if path is not None:
             upload(path, self._rejects)
-        elif (found := _objects.beginning(self._rejects, BEGINNING_BYTES)) and are_rejects(found):
+        elif found:
             folder, _, name = self._rejects.rpartition("/")
             _objects.delete(folder, [name])
 
@@ -220,7 +227,9 @@ class Shelf:
         self._check_parts_arrived(files)
         self.lock.check()
         manifest = (sealed / MANIFEST).read_bytes()
-        if not _objects.put_if(f"{self._plain}/{MANIFEST}", manifest, before=before.stamp):
+        place = f"{self._plain}/{MANIFEST}"
+        is_ours = _objects.put_if(place, manifest, before=before.stamp)
+        if not is_ours and _objects.read(place) != manifest:  # or else it arrived, and the answer to that was lost
             raise OutputBusyError(
                 f"{self._output!r} was replaced by something else while this run worked on it. What is there now was"
                 " left as it is. Type the same command again to replace it."
@@ -269,22 +278,30 @@ def named_in(manifest: bytes | None) -> set[str]:
     return set()
 
 
-def check_is_ours(output: str, names: Iterable[str], *, named: Iterable[str]) -> None:
+def check_is_ours(output: str, names: Iterable[str], *, manifest: bytes | None) -> None:
     """Raise ``UsageError`` for a folder of the user's own, or one with what would be taken for a part of the output.
 
     Other files of the user's own in a folder that muster wrote are left where they are.
     """
     names = set(names)
-    if names and MANIFEST not in names:
+    if names and (MANIFEST not in names or not _is_manifest(manifest)):
+        reason = f"there is no {MANIFEST}" if MANIFEST not in names else f"its {MANIFEST} is another program's"
         raise UsageError(
-            f"{output!r} holds files that muster did not write (there is no {MANIFEST}), and a run replaces"
-            " the folder as a whole. Choose another, or empty it."
+            f"{output!r} holds files that muster did not write ({reason}), and a run replaces the folder as a whole."
+            " Choose another, or empty it."
         )
-    if others := sorted(name for name in names - {*named} if PART.fullmatch(name)):
+    if others := sorted(name for name in names - named_in(manifest) if PART.fullmatch(name)):
         raise UsageError(
             f"{output!r} holds {others[0]!r}, which muster did not write (its {MANIFEST} does not name it), and who"
             " reads the folder would take it for a part of the output. Choose another output, or move the file."
         )
+
+
+def _is_manifest(data: bytes | None) -> bool:
+    with contextlib.suppress(ValueError):
+        said = json.loads(data or b"{}")
+        return said == {} or (isinstance(said, dict) and isinstance(said.get("parts"), list))
+    return False
 
 
 def _as_note(data: bytes | None) -> _Note:

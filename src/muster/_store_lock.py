@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from muster import _objects
 from muster._owners import SECONDS_UNHEARD, Owner, read_mark
-from muster.errors import EngineError, OutputBusyError, UsageError
+from muster.errors import EngineError, OutputBusyError
 
 BEGINNING: Final = "lock-"
 _TRIES: Final = 6
@@ -23,6 +23,7 @@ _SECONDS_TO_SETTLE: Final = 10.0
 """Who announced itself longer ago has looked, and holds the lock; who did lately may withdraw yet."""
 
 _LONGEST_PAUSE: Final = 0.6
+_LONGEST_REQUEST: Final = 30.0
 
 
 class _Claim(NamedTuple):
@@ -46,6 +47,8 @@ class StoreLock:
     def take(self) -> None:
         """Take the lock, and keep it until it is released. Raises ``OutputBusyError`` naming who has it."""
         try:
+            self._announce()
+            _objects.delete(self._folder, [self._name])  # who may not delete learns it before the work, not at its end
             self._take()
         except BaseException:
             with contextlib.suppress(EngineError):
@@ -96,20 +99,13 @@ class StoreLock:
         """Let others have it. What cannot be removed now counts no more once this process is dead."""
         self._ended.set()
         if self._renewing is not None:
-            self._renewing.join()
+            self._renewing.join(_LONGEST_REQUEST)
             self._renewing = None
             with contextlib.suppress(EngineError):
                 _objects.delete(self._folder, [self._name])
 
     def _announce(self) -> None:
-        try:
-            _objects.put(f"{self._folder}/{self._name}", self.owner.as_mark("lock"))
-        except EngineError as error:
-            if isinstance(error.__cause__, FileNotFoundError | PermissionError | NotImplementedError):
-                raise UsageError(
-                    f"Cannot write {self._output!r}: {error.__cause__}. Check the address and your credentials."
-                ) from error
-            raise
+        _objects.put(f"{self._folder}/{self._name}", self.owner.as_mark("lock"))
 
     def _claims(self) -> list[_Claim]:
         """List who else wants it or has it, each with for how long nothing was heard, by the clock of the store."""
