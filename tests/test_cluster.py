@@ -1,5 +1,7 @@
 """Clusters of this computer: made, resized, borrowed, killed and ended, with real Ray nodes."""
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -16,6 +18,7 @@ import pytest
 from conftest import MUSTER, Ended, Muster
 from hosts import Host
 from muster._clouds.local import LocalCloud
+from muster._cluster import Cluster, lent
 from muster._engines.cores import count_cores
 from strangers import Port, answers_in_the_clear, lets_in, shown
 from waiting import until
@@ -430,3 +433,17 @@ def test_a_machine_that_kills_every_task_is_put_aside_and_named_and_costs_no_row
     end = muster("run", "faulty.py:faulty", "rows.csv", "-o", "out.csv", "--json", "--cluster", "default")
     assert assert_right(folder, end)["bad_rows"] == 0
     assert "machine m2 is put aside: tasks fail there that others do" in end.err
+
+
+def test_machines_that_cannot_be_ended_do_not_hide_what_stopped_the_run(home: Path) -> None:
+    def run(stack: contextlib.ExitStack) -> None:
+        with lent(None, machines=1, on="local") as access:
+            lock = stack.enter_context((home / "clusters" / access.name / "changing").open())
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as another command would
+            raise KeyError(access.name)
+
+    with contextlib.ExitStack() as stack, pytest.raises(KeyError) as caught:
+        run(stack)
+    (note,) = caught.value.__notes__
+    assert "Nor could its machines be ended: Another command is changing cluster" in note
+    assert Cluster(caught.value.args[0]).down() is not None

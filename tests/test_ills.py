@@ -39,7 +39,8 @@ ADDRESS = "root@10.0.0.1"
         ("/bin/sh: 1: /root/python: Permission denied", "its Python does not work."),
         ("Fatal Python error: init_fs_encoding: failed to get the Python codec", "its Python does not work."),
         ("Traceback:\nModuleNotFoundError: No module named 'encodings'", "its Python does not work."),
-        ("The raw action failed to execute in the expected time frame (60)", "does its login shell wait".capitalize()),
+        ("Task failed: Timed out after 60 second(s).", "Does its login shell wait for something?"),
+        ("its login shell runs no command, it said 'This account is not available.'", "it lets nobody run commands."),
     ],
 )
 def test_each_ill_is_told_with_what_to_do_and_with_what_was_said(said: str, told: str) -> None:

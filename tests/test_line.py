@@ -14,6 +14,7 @@ import bodies
 from muster._engines import _hello
 from muster._engines._hello import SilenceError, StrangerError
 from muster._engines._line import Line
+from muster._engines._patience import Patience
 from muster._engines.base import Told
 from muster._engines.ray import RayEngine
 from muster._user_code.world import World
@@ -127,3 +128,14 @@ def test_what_a_login_shell_says_reaches_the_user_once_as_a_note() -> None:
         while not (events := engine.wait(0.05)):
             pass
     assert events[0] == Told("the login shell of the cluster's head prints, which nobody asked it to: hi")
+
+
+def test_what_is_waited_for_is_said_after_a_while_and_then_more_rarely() -> None:
+    now = iter([0.0, 9.9, 10.1, 20.0, 70.2])
+    patience = Patience(clock=lambda: next(now))
+    assert [patience.remark("it starts") for _ in range(4)] == [
+        "",
+        "no worker has joined for 10 s: it starts",
+        "",
+        "no worker has joined for 70 s: it starts",
+    ]

@@ -278,12 +278,24 @@ def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[
         cluster.up(machines or 1, on=on)
         with cluster.borrow() as access:
             yield access
-    finally:
-        with undisturbed(
-            "Ending the machines that were called up for this run. Ctrl-C once more leaves them to their lease, and to"
-            f" muster down {cluster.name}."
-        ):
-            cluster.down()
+    except BaseException as error:
+        try:
+            _dismiss(cluster)
+        except MusterError as failure:  # what stopped the run is what the user has to know first
+            error.add_note(f"Nor could its machines be ended: {failure}")
+        raise
+    try:
+        _dismiss(cluster)
+    except MusterError as failure:
+        raise EngineError(f"The run is done, and its output is there. But its machines: {failure}") from failure
+
+
+def _dismiss(cluster: Cluster) -> None:
+    with undisturbed(
+        "Ending the machines that were called up for this run. Ctrl-C once more leaves them to their lease, and to"
+        f" muster down {cluster.name}."
+    ):
+        cluster.down()
 
 
 def _silence(silent: Mapping[str, str]) -> str:

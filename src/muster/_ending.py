@@ -36,7 +36,7 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
     ``what_now`` says what to do after an interruption.
     """
     try:
-        return call()
+        return _noting(call)
     except MusterError as error:
         return _complain(error, parsed)
     except OSError as error:
@@ -57,6 +57,16 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
         )
         print(f"muster: {text}", file=sys.stderr)
         return _tell(text, "muster", _MUSTERS_OWN, parsed)
+
+
+def _noting(call: Callable[[], int]) -> int:
+    """Make the call, and say what else went wrong where it fails."""
+    try:
+        return call()
+    except BaseException as error:
+        for note in getattr(error, "__notes__", ()):
+            print(scrubbed(f"muster: {note}"), file=sys.stderr)
+        raise
 
 
 def _complain(error: MusterError, parsed: argparse.Namespace) -> int:

@@ -23,6 +23,8 @@ from .processes import birth_of
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
 _SHARED: Final = ("-o", "ControlMaster=auto", "-o", "ControlPersist=5s")
 """One connection for all tasks of a playbook, at a socket that Ansible names whatever the user's settings say."""
+_TASK_SECONDS: Final = {"check": 90, "install": 2000, "start": 240, "stop": 90, "inspect": 60}
+"""How long one task of a playbook may take: what never ends on a host, such as its login shell, ends nobody's wait."""
 _SOCKETS: Final = "sockets"
 _SOCKET: Final = f"/{_SOCKETS}/0123456789.0123456789abcdef"
 """The longest path of a socket that ssh makes below a playbook's folder."""
@@ -87,7 +89,7 @@ def play(
             playbook=str(_PLAYBOOKS / f"{playbook}.yml"),
             inventory=_inventory(hosts, each),
             extravars=dict(told),
-            envvars=_environment(folder, sockets, forks=len(hosts)),
+            envvars=_environment(folder, sockets, forks=len(hosts), seconds=_TASK_SECONDS[playbook]),
             quiet=True,
             cancel_callback=_never,  # or it takes Ctrl-C and SIGTERM away from this process, for good
         )
@@ -103,10 +105,10 @@ def _folder(below: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"{_PLAYING}{os.getpid()}-", dir=below))
     try:
         yield folder
-    except BaseException:  # or it would go on beside what comes next, such as to end what it starts
-        end_all_with("ANSIBLE_HOME", str(folder))
-        raise
     finally:
+        # Or it would go on beside what comes next, such as to end what it starts: where this is interrupted, or a task
+        # took too long. Connections that wait for another task go, too.
+        end_all_with("ANSIBLE_HOME", str(folder))
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -156,12 +158,13 @@ def _inventory(hosts: Sequence[Host], each: Mapping[str, Mapping[str, Any]]) -> 
     return {"all": {"hosts": described, "children": groups}}
 
 
-def _environment(folder: Path, sockets: Path, *, forks: int) -> dict[str, str]:
+def _environment(folder: Path, sockets: Path, *, forks: int, seconds: int) -> dict[str, str]:
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ANSIBLE_HOME": str(folder),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
+        "ANSIBLE_TASK_TIMEOUT": str(seconds),
         "ANSIBLE_TIMEOUT": str(_ssh.CONNECT_SECONDS),
         "SSH_ASKPASS_REQUIRE": "never",
         "ANSIBLE_HOST_KEY_CHECKING": "True",

@@ -57,7 +57,7 @@ _ILLS: Final = (
         "it lets nobody run commands. Is that the right user:, with a shell of its own?",
     ),
     _Ill(
-        (r"expected time frame",),
+        (r"expected time frame", r"Timed out after \d+ second"),
         "it is reached, but what it was asked for does not come to an end. Does its login shell wait for something?",
     ),
     _Ill(

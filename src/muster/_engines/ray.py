@@ -20,6 +20,7 @@ from muster.errors import EngineError
 
 from ._hello import SilenceError, StrangerError
 from ._line import Line
+from ._patience import Patience
 from ._sending import Sending
 from ._station import Ended, MakeStation, Printed
 from .base import Began, Done, Event, Failed, Joined, Left, Lost, Slots, Told
@@ -85,6 +86,7 @@ class RayEngine:
         self._sending: Sending | None = None
         self._remarks: list[Event] = []
         self._has_heard = False
+        self._patience: Patience | None = Patience()
         self._name = name
         command = [python, "-P", "-m", _DRIVER]
         if through:
