@@ -178,9 +178,10 @@ class Eve:
         self._try("sniff", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)).close())
 
 
-def first_byte(path: Path) -> bytes:
+def first_byte(path: Path) -> None:
     with path.open("rb") as file:
-        return file.read(1)
+        if not file.read(1):  # its process ends just now, and has nothing any more
+            raise FileNotFoundError
 
 
 def listening() -> list[int]:

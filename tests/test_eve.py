@@ -36,7 +36,7 @@ def {CODE}(df):
 COMMAND = ("run", f"work.py:{CODE}", "rows.csv", "--batch-rows", "100", "--json", "--quiet")
 ROWS = 4000
 KEYS = ("token", "ca.key")
-REFUSALS = ("\x15\x03", "HTTP/1.1 401", "HTTP/1.1 403", "HTTP/1.0 400")
+REFUSALS = ("\x15\x03", *(f"HTTP/1.1 {code}" for code in (400, 401, 403, 405)), "HTTP/1.0 400")
 """What tells her only that she lacks something: an alert of TLS, and answers of HTTP, also to what is none."""
 
 
@@ -161,7 +161,8 @@ def at_home(hosts: Hosts) -> Seen:
         assert hosts.run(host, f"{muster} down", timeout=60).returncode == 0
         tried = [one.asked() for one in evil]
     for one in tried:
-        one.loot.pop(f"{place}/out.csv", None)  # whose mode is as this user's files have it
+        for name in ("out.csv", "__pycache__"):  # whose modes are as this user's files have them
+            one.loot.pop(f"{place}/{name}", None)
     return Seen((folder / "out.csv").read_text(), secrets, tried)
 
 
@@ -201,7 +202,7 @@ def test_after_a_lease_has_ended_she_gets_nothing_by_taking_the_names_that_were_
     """What hosts run alone, without Ray: the agent is started, ends with its lease, and is started again."""
     host = hosts[1]
     place = "/root/.muster/machines/mine@here/0123-456789"
-    notes = json.dumps({"lease": "1", "token": "a token that is hers to find"})
+    notes = json.dumps({"lease": "4", "token": "a token that is hers to find"})
     make = json.dumps({"folder": place, "files": {"lease.py": program("lease")}})
     start = [MUSTER[0], "-P", "-S", f"{place}/lease.py", "start", place, "sh", "-c", "echo {scratch}; sleep 60"]
     scratches = []
@@ -212,7 +213,7 @@ def test_after_a_lease_has_ended_she_gets_nothing_by_taking_the_names_that_were_
             done = hosts.run(host, shlex.join(start), text=notes)
             assert done.returncode == 0, done.stderr
             scratches.append(hosts.inside(host, f"{place}/scratch").read_text())
-            until(hosts.inside(host, f"{place}/end").exists)
+            until(lambda: not hosts.inside(host, place).exists())
         (tried,) = (one.asked() for one in evil)
     assert len(set(scratches)) == 3
     assert tried.deeds == []
