@@ -62,7 +62,7 @@ def test_hosts_that_share_a_home_work_for_one_home_which_no_other_home_and_no_ot
     assert not any(pair.inside(host, "/root/.ansible").exists() for host in pair)
 
     monkeypatch.setenv("MUSTER_HOME", str(home / "other"))
-    end = muster(*up, "--lease", "1s")
+    end = muster(*up, "--lease", "10s")
     assert end.code == 2, end.err
     assert end.err.count(f"(MUSTER_HOME {home}) works there since") == 2
     assert f"MUSTER_HOME={home} muster down default" in end.err

@@ -11,7 +11,14 @@ _ROOT: Final = Path(__file__).parents[2]
 _PACKAGES: Final = ("muster", "muster._clouds")
 _PRIVATE: Final = (
     *("muster._private", "muster._temporary", "muster._timers"),
-    *("muster._clouds.processes", "muster._clouds.places", "muster._clouds.watchdog", "muster._clouds.environments"),
+    *(
+        "muster._clouds.processes",
+        "muster._clouds.places",
+        "muster._clouds.scratch",
+        "muster._clouds.guests",
+        "muster._clouds.watchdog",
+        "muster._clouds.environments",
+    ),
 )
 """What programs share, each behind what it needs itself."""
 

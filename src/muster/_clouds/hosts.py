@@ -107,7 +107,7 @@ class HostsCloud:
         """Read the file of hosts, with what ssh's settings say of them; keys that stand in it are what SSH goes by."""
         found = read(self._file)
         keys = self._folder / "known_hosts"
-        keys.write_text("".join(f"{host.address} {host.host_key}\n" for host in found.hosts if host.host_key))
+        write(keys, "".join(f"{host.address} {host.host_key}\n" for host in found.hosts if host.host_key))
         hosts = [replace(host, known_hosts=str(keys)) if host.host_key else host for host in found.hosts]
         return replace(found, hosts=tuple(map(_placed, hosts)))
 
@@ -217,7 +217,12 @@ class HostsCloud:
 
     def _start(self, record: _Record) -> None:
         head = record.started[0]
-        owner = {"name": self._folder.name, "who": _me(), "home": str(self._folder.parents[1]), "since": record.since}
+        owner = {
+            "name": self._folder.name,
+            "who": _me(),
+            "home": str(self._folder.absolute().parents[1]),
+            "since": record.since,
+        }
         notes = {"lease": f"{record.lease:g}", "owner": json.dumps(owner), "token": self._token.read_text()}
         each = {
             one.host.name: {

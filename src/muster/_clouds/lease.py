@@ -31,11 +31,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from muster._clouds import places
+from muster._clouds import guests, places, scratch
 from muster._clouds.places import agent_of
 from muster._clouds.processes import TICK, birth_of, descendants, name_of, resident, send_signal, wait_until_gone
 from muster._clouds.watchdog import CLOCK, Pulse, end_with_parent, guarded
-from muster._private import new_folder, own_folder, private, squatted, write
+from muster._private import own_folder, private, squatted, write
 from muster._temporary import sweep
 
 SCRATCH: Final = "{scratch}"
@@ -46,11 +46,8 @@ _LONGEST_TICK: Final = 1.0
 _GOODBYE_SECONDS: Final = 3.0
 _END_SECONDS: Final = 20.0
 _NODE: Final = "raylet"
-_GUEST: Final = "guest-"
 _OURS: Final = "muster-"
 _BUSY: Final = "muster:busy"
-_SOCKET: Final = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-"""The longest path of a socket that Ray makes below the scratch folder."""
 _UNRENEWED: Final = "nobody renewed its lease"
 _KEPT: Final = ("end", "lease.py")
 """What is left of a machine that did not end with its lease: the reason, and what tells it."""
@@ -78,19 +75,19 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
             write(folder / name, text)
         if agent_of(folder) is not None:
             return
-        _end_guests(folder)  # of an agent that was here before
-        if "scratch" not in notes:
-            _remove_scratch(folder)
+        guests.end(folder)  # of an agent that was here before
+        if scratch.NOTE not in notes:
+            scratch.remove(folder)
         for left in ("end", "log", "seen"):
             (folder / left).unlink(missing_ok=True)
         if "port" in notes and _is_taken(int(notes["port"])):
             write(folder / "end", f"another program listens on port {notes['port']} there; end it")
             return
-        scratch = _make_scratch(folder)
+        made = scratch.make(folder)
         write(folder / "seen", "")
-        words = [word.replace(SCRATCH, str(scratch)) for word in command]
+        words = [word.replace(SCRATCH, str(made)) for word in command]
         agent, watchdog = guarded(
-            lambda pulse: _be_agent(folder, words, scratch, pulse), clear_up=lambda why: _clear_up(folder, scratch, why)
+            lambda pulse: _be_agent(folder, words, made, pulse), clear_up=lambda why: _clear_up(folder, made, why)
         )
         try:
             known = {"pid": agent, "born": birth_of(agent), "watchdog": watchdog}
@@ -122,33 +119,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _make_scratch(folder: Path) -> Path:
-    """Make the folder that ends with the machine: under a name that nobody can know beforehand, or the one of a note.
-
-    A note's is in a folder that is for this user alone already.
-    """
-    note = folder / "scratch"
-    if not note.exists():
-        scratch = new_folder(len(_SOCKET))
-        write(note, str(scratch))
-        return scratch
-    scratch = Path(note.read_text())
-    own_folder(scratch.parent)
-    shutil.rmtree(scratch, ignore_errors=True)  # of a machine that was killed
-    scratch.mkdir(mode=0o700)
-    return scratch
-
-
-def _remove_scratch(folder: Path) -> None:
-    """Remove the folder that ends with the machine, unless by now it is somebody else's that has the name."""
-    note = folder / "scratch"
-    with contextlib.suppress(OSError):
-        scratch = Path(note.read_text())
-        if not squatted(scratch):
-            shutil.rmtree(scratch, ignore_errors=True)
-        note.unlink()
-
-
 def _be_agent(folder: Path, command: Sequence[str], scratch: Path, pulse: Pulse) -> NoReturn:
     why = "the agent failed"
     try:
@@ -173,7 +143,7 @@ def _clear_up(folder: Path, scratch: Path, why: str) -> None:
     """
     _say_goodbye()
     _end_descendants()
-    _end_guests(folder)
+    guests.end(folder)
     shutil.rmtree(scratch, ignore_errors=True)
     if scratch.parent.name.startswith(_OURS):
         with contextlib.suppress(OSError):  # it may hold another machine's
@@ -265,24 +235,14 @@ def _end_descendants() -> None:
             return
 
 
-def _end_guests(folder: Path) -> None:
-    """Kill the processes that are not below this one, but work with what is."""
-    for guest in folder.glob(f"{_GUEST}*"):
-        with contextlib.suppress(OSError, ValueError):
-            known = json.loads(guest.read_text())
-            if birth_of(known["pid"]) == known["born"]:
-                send_signal(known["pid"], signal.SIGKILL)
-        guest.unlink(missing_ok=True)
-
-
 # What others ask
 
 
 def attend(folder: Path, command: Sequence[str]) -> None:
     """Become a command that ends with the machine at the latest, and whose temporary files do too."""
-    write(folder / f"{_GUEST}{os.getpid()}", json.dumps({"pid": os.getpid(), "born": birth_of(os.getpid())}))
-    with contextlib.suppress(OSError):
-        os.environ["TMPDIR"] = (folder / "scratch").read_text()
+    guests.note(folder)
+    if (place := scratch.of(folder)) is not None:
+        os.environ["TMPDIR"] = str(place)
     os.execvp(command[0], list(command))  # noqa: S606 (what the muster that started the machine asks for)
 
 
@@ -353,19 +313,13 @@ def end(folder: Path) -> dict[str, Any]:
                 send_signal(pid, signal.SIGKILL)
     wait_until_gone(watchdog, _END_SECONDS)  # it clears up after an agent that was killed
     wait_until_gone([pid for pid, _ in before], _GOODBYE_SECONDS)
-    _end_guests(folder)
-    scratch = _scratch_of(folder)
-    _remove_scratch(folder)
+    guests.end(folder)
+    place = scratch.of(folder)
+    scratch.remove(folder)
     _forget(folder)
     left = [pid for pid, born in before if born is not None and birth_of(pid) == born]
-    files = [str(path) for path in (folder, scratch) if path is not None and path.exists() and not squatted(path)]
+    files = [str(path) for path in (folder, place) if path is not None and path.exists() and not squatted(path)]
     return {"ended": len(before) - len(left), "left": left, "files": files}
-
-
-def _scratch_of(folder: Path) -> "Path | None":
-    with contextlib.suppress(OSError):
-        return Path((folder / "scratch").read_text())
-    return None
 
 
 def _watchdog_of(folder: Path) -> list[int]:

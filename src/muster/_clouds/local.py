@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._addresses import joined
-from muster._private import new_folder, squatted, write
+from muster._private import new_folder, own_folder, squatted, write
 from muster.errors import EngineError
 
 from . import _certificates, lease
@@ -144,7 +144,8 @@ class LocalCloud:
         return True
 
     def _begin(self, wanted: Wanted) -> _Record:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        own_folder(self._folder)
         write(self._token, secrets.token_hex(32))
         self._authority.begin(wanted.lease)
         place = new_folder(len(_SOCKET))
