@@ -397,7 +397,8 @@ def test_everything_listens_on_loopback_alone_and_ray_hears_nobody_without_a_cer
     muster: Muster, home: Path, tmp_path: Path
 ) -> None:
     up(muster, 2)
-    found = processes_of(home)
+    agents = [psutil.Process(agent_of(home, machine)) for machine in ("m1", "m2")]
+    found = [process for agent in agents for process in agent.children(recursive=True)]
     links = [link for process in found for link in process.net_connections() if link.status == psutil.CONN_LISTEN]
     assert {link.laddr.ip.removeprefix("::ffff:") for link in links} == {"127.0.0.1"}
     this = Host(0, "here", "127.0.0.1", 0, "", tmp_path, tmp_path)

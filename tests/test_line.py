@@ -24,11 +24,12 @@ ECHO = """
 import sys
 from multiprocessing.connection import Connection
 from muster._engines import _hello
+from muster._engines._plain import encode
 _hello.say(1)
 _hello.answer(0)
 reading, writing = Connection(0, writable=False), Connection(1, readable=False)
 while True:
-    writing.send(reading.recv())
+    writing.send_bytes(encode(reading.recv()))
 """
 SAYS_HELLO = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(ECHO)}"
 

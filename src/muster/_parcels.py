@@ -18,7 +18,7 @@ from muster._model import Briefing, DataFile, Outcome, Source, Task
 from muster._private import keep
 from muster._unsent import checked
 from muster._urls import is_remote
-from muster.errors import MusterError
+from muster.errors import EngineError, MusterError
 
 _CODEC: Final = "zstd"
 _IN_FLIGHT_BYTES: Final = 256 << 20
@@ -88,11 +88,12 @@ class ParcelEngine:
         """
         self._engine = engine
         self._sources: tuple[Source, ...] = ()
+        self._prefix = ""
         self._pack = pack
         self._note = note
         self._luggage: Luggage | None = None
         self._parts = parts
-        self._in_flight: dict[int, int] = {}
+        self._in_flight: dict[int, Parcel] = {}
 
     @property
     def workers(self) -> int:
@@ -106,12 +107,13 @@ class ParcelEngine:
 
     def slots(self) -> Slots:
         """Take what the engine within takes, while not too much is under way."""
-        return self._engine.slots() if sum(self._in_flight.values()) < _IN_FLIGHT_BYTES else Slots(0, 0)
+        under_way = sum(len(parcel.stretch or b"") for parcel in self._in_flight.values())
+        return self._engine.slots() if under_way < _IN_FLIGHT_BYTES else Slots(0, 0)
 
     def brief(self, briefing: bytes) -> None:
         """Brief all workers; before, all machines are sent what these need."""
         known: Briefing = pickle.loads(briefing)  # noqa: S301 (this process's own)
-        self._sources = known.sources
+        self._sources, self._prefix = known.sources, Path(known.folder).name
         if self._luggage is None:
             self._luggage = self._pack(known)
             if text := self._luggage.remark():
@@ -123,8 +125,7 @@ class ParcelEngine:
     def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         """Hand a request to a worker, a task with its bytes."""
         if isinstance(request, Task):
-            request = self._packed(request)
-            self._in_flight[ticket] = len(request.stretch or b"")
+            self._in_flight[ticket] = request = self._packed(request)
         self._engine.submit(ticket, request, avoid=avoid, fresh=fresh)
 
     def put_aside(self, machine: str) -> None:
@@ -149,13 +150,14 @@ class ParcelEngine:
         """Collect events; what tasks wrote is put into files of this computer first. Raises as the engine within."""
         events = self._engine.wait(timeout)
         for at, event in enumerate(events):
-            if isinstance(event, Done | Failed | Lost):
-                self._in_flight.pop(event.ticket, None)
-            if isinstance(event, Done) and isinstance(event.answer, Returned):
-                events[at] = replace(event, answer=self._unpacked(event.answer))
-            elif isinstance(event, Done) and isinstance(event.answer, Unanswered):
+            parcel = self._in_flight.pop(event.ticket, None) if isinstance(event, Done | Failed | Lost) else None
+            if parcel is None or not isinstance(event, Done):
+                continue
+            if isinstance(event.answer, Unanswered):
                 self._check(event.answer.files, event.answer.foreign)
                 events[at] = Failed(event.ticket, event.answer.error, event.worker)
+            else:
+                events[at] = replace(event, answer=self._unpacked(parcel.task, event))
         return events
 
     def _check(self, files: tuple[DataFile, ...], foreign: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
@@ -164,12 +166,20 @@ class ParcelEngine:
             return files
         return checked(files, foreign, luggage=self._luggage)
 
-    def _unpacked(self, returned: Returned) -> Outcome:
+    def _unpacked(self, task: Task, done: Done) -> Outcome:
+        """Put what came into files. Raises ``EngineError`` for what no worker of ours sends, before anything is."""
+        try:
+            returned, pieces = opened(task, done.answer, prefix=self._prefix)
+        except ValueError as error:
+            raise EngineError(
+                f"Worker {done.worker!r} sends what muster never sends: {error}. Nothing of it was kept. Somebody else"
+                " may have taken its place: look who may log in on its machine, then make the cluster again: muster"
+                " down, then muster up. What was done is kept."
+            ) from error
         read = self._check(returned.outcome.read_files, returned.foreign)
-        returned = replace(returned, outcome=replace(returned.outcome, read_files=read))
-        for name, (data, size) in returned.pieces.items():
-            keep(self._parts / name, decompressed(data, size))
-        return returned.outcome
+        for name, data in pieces.items():
+            keep(self._parts / name, data)
+        return replace(returned.outcome, read_files=read)
 
     def close(self) -> None:
         """Close the engine within, and forget what was packed for it."""
@@ -178,6 +188,34 @@ class ParcelEngine:
         finally:
             if self._luggage is not None:
                 self._luggage.forget()
+
+
+def opened(task: Task, answer: object, *, prefix: str) -> tuple[Returned, Mapping[str, bytes]]:
+    """Look at what came back for a task, with its pieces by name. Raises ``ValueError`` for what none of ours sends.
+
+    A machine chooses no name that leads out of the folder of parts, or to another task's piece, and no place elsewhere.
+    """
+    if not isinstance(answer, Returned) or answer.outcome.task != task:
+        raise ValueError("an answer to something else")
+    sizes = {}
+    for kind, piece in (("rows", answer.outcome.output), ("rejects", answer.outcome.rejects)):
+        if piece is not None:
+            if piece.place is not None or piece.name != f"{prefix}-{task.number}.{kind}":
+                raise ValueError(f"a piece that is called {piece.name!r}, in {piece.place}")
+            sizes[piece.name] = piece.bytes
+    pieces = {}
+    for name, (data, size) in answer.pieces.items():
+        if sizes.get(name) != size or size < 0:
+            raise ValueError(f"a piece of {size} bytes that is called {name!r}")
+        pieces[name] = _decompressed(name, data, size)
+    return answer, pieces
+
+
+def _decompressed(name: str, data: bytes, size: int) -> bytes:
+    try:
+        return decompressed(data, size)
+    except (ValueError, OSError, MemoryError, OverflowError) as error:
+        raise ValueError(f"a piece {name!r} that cannot be decompressed: {error}") from error
 
 
 def compressed(data: bytes) -> bytes:

@@ -17,6 +17,7 @@ from muster._addresses import parted
 from muster._freight import Cargo
 
 from . import _hello
+from ._plain import encode
 from ._station import Message, Station
 
 _NODES_EVERY: Final = 1.0
@@ -78,7 +79,7 @@ class Driver:
 
     def _tell(self, *message: object) -> None:
         with contextlib.suppress(ConnectionError):
-            self._writing.send(message)
+            self._writing.send_bytes(encode(message))
 
     # Machines
 
@@ -242,9 +243,9 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 (whatever Ray raises is for the engine to tell)
         with contextlib.suppress(ConnectionError):
             if type(error).__name__ == "AuthenticationError":
-                writing.send(("refused",))
+                writing.send_bytes(encode(("refused",)))
                 return
-            writing.send(("gave_up", f"Ray cannot be reached: {' '.join(str(error).split())[:500]}"))
+            writing.send_bytes(encode(("gave_up", f"Ray cannot be reached: {' '.join(str(error).split())[:500]}")))
 
 
 if __name__ == "__main__":

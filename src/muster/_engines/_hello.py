@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-WIRE: Final = 2
+WIRE: Final = 3
 """The way in which messages are written: raised whenever it changes."""
 
 SECONDS: Final = 60.0

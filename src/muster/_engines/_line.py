@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -13,9 +14,19 @@ from multiprocessing.connection import Connection
 from typing import IO, Any, Final
 
 from . import _hello
+from ._nouns import GarbledError
+from ._plain import decode
 
 _LEAVE_SECONDS: Final = 10.0
 _LAST_LINES: Final = 5
+_LENGTH: Final = struct.Struct("!i")
+_LONGER_LENGTH: Final = struct.Struct("!Q")
+_IS_LONGER: Final = -1
+"""Stands where the length does not fit: so a ``Connection`` writes messages at the other end."""
+_LONGEST: Final = 64 << 30
+_AT_ONCE: Final = 1 << 20
+_STALL_SECONDS: Final = 300.0
+"""How long the middle of a message may be awaited: longer than it takes to notice that a link is cut."""
 
 
 class Line:
@@ -115,11 +126,34 @@ class Line:
         return noise
 
     def receive(self) -> Any:  # noqa: ANN401 (whatever was sent)
-        """Take the next message. Raises ``EOFError`` when there is none any more."""
-        try:
-            return self._reading.recv()
-        except OSError as error:  # also where the process died in the middle of a message
-            raise EOFError from error
+        """Take the next message, which is plain data.
+
+        Raises ``EOFError`` when there is none any more, ``GarbledError`` for what is no message.
+        """
+        return decode(self._take(self._length()))
+
+    def _length(self) -> int:
+        (size,) = _LENGTH.unpack(self._take(_LENGTH.size))
+        if size == _IS_LONGER:
+            (size,) = _LONGER_LENGTH.unpack(self._take(_LONGER_LENGTH.size))
+        if not 0 <= size <= _LONGEST:
+            raise GarbledError(f"it announces a message of {size} bytes")
+        return int(size)
+
+    def _take(self, size: int) -> bytes:
+        """Read so many bytes as they come: no memory is taken for what is only announced."""
+        taken = bytearray()
+        while len(taken) < size:
+            if not self._reading.poll(_STALL_SECONDS):
+                raise GarbledError(f"{len(taken)} of {size} bytes came, and then nothing for {_STALL_SECONDS:g} s")
+            try:
+                more = os.read(self._reading.fileno(), min(size - len(taken), _AT_ONCE))
+            except OSError as error:
+                raise EOFError from error
+            if not more:  # also where the process died in the middle of a message
+                raise EOFError
+            taken += more
+        return bytes(taken)
 
     def last_words(self) -> str:
         """Say what the process printed at last."""

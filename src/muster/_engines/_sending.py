@@ -11,6 +11,8 @@ from typing import Final
 from muster._freight import CHUNK, Freight
 from muster._words import plural
 
+from ._nouns import GarbledError
+
 _WINDOW: Final = 8
 """How many chunks may be under way: enough for a fast line that is long, and little memory on all ends."""
 
@@ -40,7 +42,12 @@ class Sending:
         self.send(("expect", number, self.freight.cargos))
 
     def on_lacks(self, number: int, lacking: Sequence[Sequence[int]]) -> None:
-        """Hear which chunks of each file a machine lacks."""
+        """Hear which chunks of each file a machine lacks. Raises ``GarbledError`` for those that are not of them."""
+        cargos = self.freight.cargos
+        if len(lacking) != len(cargos):
+            raise GarbledError(f"it lacks chunks of {len(lacking)} files, of {len(cargos)}")
+        if any(chunk not in range(len(one.chunks)) for one, of in zip(cargos, lacking, strict=True) for chunk in of):
+            raise GarbledError("it lacks chunks that no file has")
         self._left[number] = sum(map(len, lacking))
         for cargo, chunks in enumerate(lacking):
             for chunk in chunks:
@@ -49,7 +56,9 @@ class Sending:
         self._pump()
 
     def on_took(self, number: int, cargo: int, chunk: int) -> None:
-        """Hear that a chunk has arrived."""
+        """Hear that a chunk has arrived. Raises ``GarbledError`` for one that was not sent."""
+        if number not in self._under_way.get((cargo, chunk), ()):
+            raise GarbledError(f"it took chunk {chunk} of file {cargo}, which it was not sent")
         self._arrived(number, (cargo, chunk))
         self._left[number] -= 1
         self._finish(number)

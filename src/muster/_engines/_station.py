@@ -20,8 +20,9 @@ from muster._freight import Cargo
 from muster._temporary import Temporary
 from muster._user_code.world import World
 
+from ._plain import encode
 from ._store import Store
-from .base import Engine, Event, portable
+from .base import Done, Engine, Event, Failed, portable
 
 Message = tuple[int | None, bytes]
 """A ticket with a request and whether a fresh worker shall answer it, or ``None`` with a briefing."""
@@ -99,7 +100,7 @@ class Station:
         self._store.lay_out()
 
     def hear(self) -> list[bytes]:
-        """Wait for events; each is pickled, as is the error that the engine ends with."""
+        """Wait for events; each is written as plain data, as is the error that the engine ends with."""
         heard = [self._outbox.get()]
         with contextlib.suppress(Empty):
             while True:
@@ -154,4 +155,14 @@ class Station:
                 self._say(Printed(line))
 
     def _say(self, said: Event | Printed | Ended | Exception) -> None:
-        self._outbox.put(pickle.dumps(said))
+        self._outbox.put(written(said))
+
+
+def written(said: "Event | Printed | Ended | Exception") -> bytes:
+    """Write what is said as plain data; an answer that is none is a failure of its request."""
+    try:
+        return encode(said)
+    except TypeError as error:
+        if not isinstance(said, Done):
+            raise
+        return encode(Failed(said.ticket, portable(error), said.worker))

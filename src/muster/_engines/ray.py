@@ -5,14 +5,16 @@ process that it lives in when the cluster's head dies. So muster's own process s
 """
 
 import contextlib
+import functools
 import os
 import pickle
 import shlex
 import sys
 import time
+import typing
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from muster._freight import Freight
 from muster._user_code.world import World
@@ -20,7 +22,9 @@ from muster.errors import EngineError
 
 from ._hello import SilenceError, StrangerError
 from ._line import Line
+from ._nouns import GarbledError, answer_of, fits
 from ._patience import Patience
+from ._plain import decode
 from ._sending import Sending
 from ._station import Ended, MakeStation, Printed
 from .base import Began, Done, Event, Failed, Joined, Left, Lost, Slots, Told
@@ -30,6 +34,11 @@ _END_SECONDS: Final = 8.0
 
 _MOST_SECONDS: Final = 0.2
 """How long messages are taken in one go: while files are sent there is always another."""
+
+_VERBS: Final = (
+    *("refused", "opened", "lacks", "took", "laid_out", "cannot_take", "heard", "closed", "told", "gave_up"),
+)
+"""What the driver may tell, each with a method of the engine that hears it."""
 
 _DRIVER: Final = "muster._engines._driver"
 _REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
@@ -43,7 +52,8 @@ class _Station:
 
     machine: str
     workers: set[str] = field(default_factory=set)
-    tickets: dict[int, None] = field(default_factory=dict)
+    tickets: dict[int, Any] = field(default_factory=dict)
+    """Each with what its answer must be, as a hint says it."""
     has_ended: bool = False
     has_all: bool = True
     """Whether it has what goes along, and its briefing: nothing is asked of it before."""
@@ -141,7 +151,7 @@ class RayEngine:
                 item[1].ahead,
             ),
         )
-        station.tickets[ticket] = None
+        station.tickets[ticket] = answer_of(type(request))  # type: ignore[arg-type]  # any type can be hashed
         self._line.send(("leave_message", number, ticket, pickle.dumps((request, fresh))))
 
     def put_aside(self, machine: str) -> None:
@@ -157,17 +167,26 @@ class RayEngine:
         enough = time.monotonic() + _MOST_SECONDS
         while True:
             try:
-                verb, *told = self._line.receive()
+                events += self._understood(self._line.receive())
             except EOFError as error:
                 raise self._gone() from error
+            except GarbledError as error:
+                raise _not_ours("The cluster's head", error) from error
             self._has_heard = True
-            events += getattr(self, f"_on_{verb}")(*told)
             if time.monotonic() > enough or not self._line.poll(0):
                 return [*events, *self._taken_remarks()]
 
     def _taken_remarks(self) -> list[Event]:
         remarks, self._remarks = self._remarks, []
         return remarks
+
+    def _understood(self, message: Any) -> list[Event]:  # noqa: ANN401 (plain data)
+        """Do what the driver tells. Raises ``GarbledError`` where it tells what none of ours does."""
+        verb, told = (message[0], message[1:]) if isinstance(message, tuple) and message else (None, ())
+        if verb not in _VERBS or not fits(told, _arguments(verb)):
+            raise GarbledError(f"it tells {str(message)[:100]}")
+        events: list[Event] = getattr(self, f"_on_{verb}")(*told)
+        return events
 
     def _poll(self, timeout: float | None) -> bool:
         """Wait for what the driver tells, after its hello. Raises ``EngineError`` when that does not come."""
@@ -236,14 +255,14 @@ class RayEngine:
         return []
 
     def _on_laid_out(self, number: int) -> list[Event]:
-        self._stations[number].has_all = True
+        self._station(number).has_all = True
         if self._briefing is not None:
             self._line.send(("leave_message", number, None, self._briefing))
         return []
 
     def _on_cannot_take(self, number: int, why: str, is_full: bool) -> list[Event]:  # noqa: FBT001 (a message of the driver's)
         """Go on without a machine that has no room. Raises ``EngineError`` where no other is left, or files changed."""
-        machine = self._stations[number].machine
+        machine = self._station(number).machine
         others = {station.machine for station in self._stations.values()} - {machine}
         if is_full and others:
             self.put_aside(machine)
@@ -259,18 +278,41 @@ class RayEngine:
         )
 
     def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Event]:
-        station = self._stations[number]
+        station = self._station(number)
         events = []
         for data in told:
-            match pickle.loads(data):  # noqa: S301 (from what this process sent)
+            try:
+                said = self._checked(station, decode(data))
+            except GarbledError as error:
+                raise _not_ours(f"Machine {station.machine!r}", error) from error
+            match said:
                 case Printed(text):
                     with contextlib.suppress(ValueError, OSError):
                         sys.stderr.write(text.decode(errors="replace"))
                 case Ended():
                     station.has_ended = True
-                case said:
+                case _:
                     events.append(self._heard(station, said))
         return events
+
+    def _station(self, number: int) -> _Station:
+        if number not in self._stations:
+            raise GarbledError(f"it tells of station {number}, which it has not opened")
+        return self._stations[number]
+
+    def _checked(self, station: _Station, said: Any) -> Any:  # noqa: ANN401 (plain data)
+        """Look whether a machine may say that. Raises ``GarbledError`` where it may not."""
+        match said:
+            case Began(ticket) | Done(ticket) | Failed(ticket) | Lost(ticket):
+                if ticket not in station.tickets:
+                    raise GarbledError(f"it speaks of request {ticket}, which it was not given")
+                if isinstance(said, Done) and not fits(said.answer, station.tickets[ticket]):
+                    raise GarbledError(f"it answers a request with {str(said.answer)[:100]}")
+            case Printed() | Ended() | Joined() | Left() | Told() | Exception():
+                pass
+            case _:
+                raise GarbledError(f"it says {str(said)[:100]}")
+        return said
 
     def _heard(self, station: _Station, said: Event | Exception) -> Event:
         match said:
@@ -291,7 +333,8 @@ class RayEngine:
         return said
 
     def _on_closed(self, number: int, reason: str) -> list[Event]:
-        station = self._stations.pop(number)
+        station = self._station(number)
+        del self._stations[number]
         if self._sending is not None:
             self._sending.forget(number)
         lost: list[Event] = [Lost(ticket, reason, began=False) for ticket in station.tickets]
@@ -316,3 +359,19 @@ class RayEngine:
         finally:
             self._stations.clear()
             self._line.close()
+
+
+@functools.cache
+def _arguments(verb: str) -> Any:  # noqa: ANN401 (a hint)
+    """Tell what the driver tells with a verb, as the hint of a tuple."""
+    hints = typing.get_type_hints(getattr(RayEngine, f"_on_{verb}"))
+    return tuple[tuple(hint for name, hint in hints.items() if name != "return")]  # type: ignore[misc]  # hints that were made
+
+
+def _not_ours(who: str, error: Exception) -> EngineError:
+    """Say that somebody is not who muster started there."""
+    return EngineError(
+        f"{who} says what muster never says there: {error}. Nothing of it was used. Another program, or somebody else,"
+        " has taken the place of what muster started. Look who may log in on that machine, then make the cluster again:"
+        " muster down, then muster up. What was done is kept."
+    )

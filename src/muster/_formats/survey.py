@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from muster._dialect import Dialect, Reading
 from muster._model import Column, Part, Source, Spool
@@ -17,6 +17,9 @@ from muster.errors import DataError
 
 from ._reader import reader
 from ._stitch import Block, NeedsScanError, Stretch, stitch
+
+if TYPE_CHECKING:
+    from ._agreed import Agreed, Layout
 
 BLOCK_BYTES: Final = 4 << 20
 ATOM_BYTES: Final = 16 << 10
@@ -117,7 +120,7 @@ class Footer(NamedTuple):
     name: str = ""
     """What the user calls it, likewise."""
 
-    def answer(self) -> Any:  # noqa: ANN401 (a Layout, whose module imports Arrow)
+    def answer(self) -> "Layout":
         """Read it."""
         from .parquet import layout  # noqa: PLC0415 (Arrow stays out of muster's own process)
 
@@ -129,7 +132,7 @@ class Agree(NamedTuple):
 
     files: tuple[tuple[str, Any], ...]
 
-    def answer(self) -> Any:  # noqa: ANN401 (an Agreed, whose module imports Arrow)
+    def answer(self) -> "Agreed":
         """Compare them. Raises ``DataError`` where no type holds the values of all."""
         from ._agreed import agree  # noqa: PLC0415 (Arrow stays out of muster's own process)
 
