@@ -148,7 +148,7 @@ def test_a_machine_ends_at_once_when_its_agent_or_its_watchdog_is_killed(
     machine = start(lease=600)
     os.kill(getattr(machine, who), signal.SIGKILL)
     until(machine.is_gone, SECONDS)
-    assert "killed" in (machine.folder / "end").read_text()
+    assert "killed" in json.loads(machine.call("inspect").stdout)["ended"]
     assert sorted(path.name for path in machine.folder.iterdir() if path.name in {"token", "log", "scratch"}) == []
 
 

@@ -182,6 +182,10 @@ def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(
     assert all(machine["versions"]["ray"] and machine["memory"] > 0 for machine in status["machines"])
     assert all(0 < machine["left"] <= machine["lease"] == 900 for machine in status["machines"])
     assert not temporary_folders(home)
+    running = start(folder)
+    assert temporary_folders(home)
+    running.kill()
+    until(lambda: not temporary_folders(home), 30)
     assert "gone" in muster("down").out
     again = muster("down")
     assert (again.code, "no such cluster" in again.out) == (0, True)

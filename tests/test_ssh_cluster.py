@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from conftest import MUSTER, Ended, Muster, require_hosts, started
-from hosts import Host, Hosts, make_hosts, program
+from hosts import HOME, Host, Hosts, make_hosts, program
 from waiting import until
 
 pytestmark = pytest.mark.waits("long")
@@ -91,6 +91,16 @@ def ours(hosts: Hosts, host: Host) -> list[str]:
     """List what runs on a host because of muster: all but its own first process and SSH."""
     commands = [process.command for process in hosts.processes(host) if process.inner != 1]
     return [command for command in commands if not command.startswith("sshd") and command]
+
+
+def traces(hosts: Hosts, host: Host) -> set[str]:
+    """List what lies where muster, Ansible and Ray might leave something on a host."""
+    found = set()
+    for place in (HOME, "/tmp", "/dev/shm"):  # noqa: S108 (of a host)
+        for top in hosts.inside(host, place).iterdir():
+            if top.name != ".pyenv":  # the interpreter of this machine, which hosts see too
+                found |= {str(path).partition("/root/")[2] for path in (top, *top.rglob("*"))}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +195,7 @@ def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_
 def test_a_host_that_is_cut_off_costs_no_other_its_lease_and_none_outlives_the_runner(
     folder: Path, hosts: Hosts
 ) -> None:
+    before = [traces(hosts, host) for host in hosts]
     command = ("up", "--machines", "2", "--on", str(write_file(folder, hosts)), "--lease", "12s", "--keep")
     with started(folder, *command) as keeping:
         assert keeping.stdout
@@ -202,6 +213,7 @@ def test_a_host_that_is_cut_off_costs_no_other_its_lease_and_none_outlives_the_r
             running.kill()
     assert ours(hosts, hosts[0])
     until(lambda: not any(ours(hosts, host) for host in hosts), 60)
+    assert [traces(hosts, host) for host in hosts] == before
     hosts.mend(hosts[1])
 
 
@@ -334,10 +346,12 @@ def test_what_a_host_has_in_another_version_is_installed_there_beside_it(
         "    return df.assign(place=sys.prefix, version=metadata.version('cloudpickle'), key=key)\n"
     )
     file = write_file(folder, hosts, {"python": python, "packages": ["cloudpickle"]})
+    before = traces(hosts, hosts[0])
     end = muster("up", "--machines", "1", "--on", file)
     assert end.code == 3
     assert "pip could not install cloudpickle" in end.err
     assert "Traceback" not in end.err
+    assert traces(hosts, hosts[0]) == before
     of_user = Path(pwd.getpwuid(os.getuid()).pw_dir)  # whatever HOME says here
     settings = hosts.inside(hosts[0], of_user / ".config" / "pip")
     settings.mkdir(parents=True)
@@ -357,6 +371,9 @@ def test_what_a_host_has_in_another_version_is_installed_there_beside_it(
     assert set(written["key"]) == {"secret"}
     assert set(written["version"]) == {importlib.metadata.version("cloudpickle")}
     assert all(".muster/environments" in place for place in written["place"])
+    end = muster("down", "--purge")
+    assert (end.code, "environments removed: " in end.out) == (0, True), end.err + end.out
+    assert {name for name in traces(hosts, hosts[0]) if "/.config" not in name} == before
 
 
 @pytest.mark.usefixtures("ending")

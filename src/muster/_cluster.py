@@ -45,7 +45,7 @@ class Status:
     machines: tuple[Machine, ...]
     held_by: int | None
     silent: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Machines that did not answer, with what is the matter."""
+    """Machines that did not answer, or have ended by themselves; and why."""
 
 
 def _tells_of_disk(
@@ -194,15 +194,23 @@ class Cluster:
         return None
 
     @_tells_of_disk
-    def down(self) -> Sequence[str] | None:
+    def down(self, *, purge: bool = False) -> Sequence[str] | None:
         """End the cluster and all that runs on it; a run on it stops, resumable.
 
-        Writes a line for each machine, of what was seen to end; ``None`` when there is no such cluster.
+        ``purge`` also removes the environments that were installed on hosts, but for those of other clusters. Writes a
+        line for each machine, of what was seen to end; ``None`` when there is no such cluster.
         """
         if not self._folder.exists():
             return None
         with self._changing():
-            seen = self._cloud(self._on() or "local").destroy()
+            cloud = self._cloud(self._on() or "local")
+            purging = cloud.purging() if purge else list[str]
+            try:
+                seen = cloud.destroy()
+            except EngineError:
+                purging()  # on those that answered: they will not be known any more
+                raise
+            seen = [*seen, *purging()]
             shutil.rmtree(self._folder, ignore_errors=True)
         return seen
 
@@ -255,8 +263,8 @@ class Cluster:
             if not cloud.machines():
                 if cloud.silent:
                     raise EngineError(
-                        f"No machine of cluster {self.name!r} answers.{_silence(cloud.silent)} Mend that, then type the"
-                        " same command again; machines that nobody renews end by themselves."
+                        f"No machine of cluster {self.name!r} can be worked on.{_silence(cloud.silent)} Mend that, then"
+                        " type the same command again; machines that nobody renews end by themselves."
                     )
                 raise EngineError(
                     f"No machine of cluster {self.name!r} lives any more: its lease has ended, or it was killed. Make"

@@ -238,7 +238,7 @@ def cluster(status: "Status") -> str:
     workers = sum(machine.workers for machine in machines)
     count = f"{plural(len(machines), 'machine')}, {plural(workers, 'worker')}"
     title = f"{status.name}: {count}, on {status.on}{held}"
-    silent = [f"{name} did not answer: {why}" for name, why in status.silent.items()]
+    silent = [f"{name}: {why}" for name, why in status.silent.items()]
     if not machines and not silent:
         title += ": its machines have ended"
         title += f"; muster up {status.name} --machines N makes it again, muster down {status.name} forgets it"

@@ -83,9 +83,9 @@ class MachineFolder:
     def describe(self, workers: int) -> Machine:
         """Tell how the machine is."""
         versions = {"python": sys.version.split()[0], "ray": importlib.metadata.version("ray")}
-        return Machine(
-            self.name, "127.0.0.1", workers, is_head=self.number == 1, versions=versions, **lease.inspect(self.path)
-        )
+        told = lease.inspect(self.path)
+        told.pop(lease.ENDED, None)  # just now
+        return Machine(self.name, "127.0.0.1", workers, is_head=self.number == 1, versions=versions, **told)
 
 
 def _full_disks(*folders: Path) -> str:

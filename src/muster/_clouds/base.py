@@ -109,7 +109,7 @@ class Cloud(Protocol):
     """Who makes machines. Every verb may be repeated, also after it was interrupted."""
 
     silent: Mapping[str, str]
-    """Machines that did not answer when they were listed last, with what is the matter."""
+    """Machines that could not be listed, as they did not answer, or have ended by themselves; and why."""
 
     def last(self) -> Wanted | None:
         """Tell what was wanted last; ``None`` when nothing was made yet."""
@@ -137,4 +137,10 @@ class Cloud(Protocol):
         """End all machines, and all that ran on them; write a line for each, of what was seen.
 
         Raises ``EngineError`` where something may go on.
+        """
+
+    def purging(self) -> Callable[[], Sequence[str]]:
+        """Know how to remove, once all machines have ended, what was installed for them and no other cluster uses.
+
+        That writes lines, too: of what went, and of what stays and why.
         """

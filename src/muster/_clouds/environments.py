@@ -116,7 +116,8 @@ def _used() -> dict[Path, str]:
         is_here = place.parent.name.partition("@")[2] == places.this_host()
         if places.agent_of(place) is not None if is_here else _is_leased(place):
             with contextlib.suppress(OSError):
-                used[Path(note.read_text()).expanduser()] = _name_of(place)
+                if name := note.read_text():
+                    used[Path(name)] = _name_of(place)
     return used
 
 

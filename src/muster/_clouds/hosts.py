@@ -16,14 +16,14 @@ from muster._addresses import joined, refusal, shortest
 from muster._private import write
 from muster.errors import EngineError, UsageError
 
-from . import _certificates, _needs, _ssh, node, places
+from . import _certificates, _needs, _purging, _ssh, node, places
 from ._ansible import Played, play, tidy
 from ._endings import Endings
 from ._hosts_file import Host, HostsFile, read
 from ._program import program
 from ._touching import GONE, run_on_each
 from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works
-from .lease import SCRATCH
+from .lease import ENDED, SCRATCH
 
 _HEAD_PORT: Final = 6379
 _OBJECT_STORE_BYTES: Final = 256 << 20
@@ -119,7 +119,8 @@ class HostsCloud:
         if record is None or not record.started:
             return []
         answers, played = self._play("inspect", record.started).answers()
-        self.silent = {name: failure.said for name, failure in played.failures.items()}
+        ended = {name: f"it has ended: {told.pop(ENDED)}" for name, told in answers.items() if ENDED in told}
+        self.silent = {name: f"it did not answer: {failure.said}" for name, failure in played.failures.items()} | ended
         found = []
         for at, one in enumerate(record.started):
             if told := answers.get(one.host.name):
@@ -228,7 +229,12 @@ class HostsCloud:
             one.host.name: {
                 "is_head": one is head,
                 "command": _command(one, head.host),
-                "notes": {**notes, **self._issue(one), **({"port": str(_HEAD_PORT)} if one is head else {})},
+                "notes": {
+                    **notes,
+                    "environment": _purging.environment_of(one.host.python),
+                    **self._issue(one),
+                    **({"port": str(_HEAD_PORT)} if one is head else {}),
+                },
                 "agent_environment": {**WORKERS_ENVIRONMENT, **_secrets(one.folder)},
             }
             for one in record.started
@@ -292,6 +298,15 @@ class HostsCloud:
             self._authority.forget()
         endings.check(record.lease)
         return endings.lines()
+
+    def purging(self) -> Callable[[], Sequence[str]]:
+        """Know how to remove, once the machines have ended, what was installed for them and no other cluster uses."""
+        record = self._record()
+        return lambda: [] if record is None or not record.started else self._purged(record.started)
+
+    def _purged(self, started: Sequence[_Started]) -> Sequence[str]:
+        answers, played = self._play("purge", started, told={"program": program("environments")}).answers()
+        return list(_purging.told(answers, played))
 
 
 def _chosen(hosts: Sequence[Host], number: int, head: Host | None) -> Sequence[Host]:

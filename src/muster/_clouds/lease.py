@@ -45,6 +45,7 @@ _TICKS_A_LEASE: Final = 20
 _LONGEST_TICK: Final = 1.0
 _GOODBYE_SECONDS: Final = 3.0
 _END_SECONDS: Final = 20.0
+ENDED: Final = "ended"
 _NODE: Final = "raylet"
 _OURS: Final = "muster-"
 _BUSY: Final = "muster:busy"
@@ -267,9 +268,14 @@ def wait(folder: Path, sign: str, seconds: float) -> None:
 
 
 def inspect(folder: Path) -> dict[str, Any]:
-    """Tell how the machine is: seconds of lease and left of it, busy workers, bytes of memory and of free disk."""
+    """Tell how the machine is: seconds of lease and left of it, busy workers, bytes of memory and of free disk.
+
+    Of one that has ended, tell why, where that was not its lease.
+    """
     agent = agent_of(folder)
     if agent is None:
+        with contextlib.suppress(OSError):
+            return {ENDED: (folder / "end").read_text()}
         return {}
     seconds, below = float((folder / "lease").read_text()), descendants(agent)
     return {

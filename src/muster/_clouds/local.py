@@ -212,6 +212,10 @@ class LocalCloud:
         endings.check(record.lease if record else 0.0)
         return endings.lines()
 
+    def purging(self) -> Callable[[], Sequence[str]]:
+        """Have nothing to remove: machines of this computer use what is installed here."""
+        return list
+
     def _end(self, folders: "Sequence[MachineFolder]") -> Endings:
         """End machines side by side; tell what was seen of it."""
         endings = Endings()

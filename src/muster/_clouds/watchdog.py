@@ -34,8 +34,8 @@ _TICK: Final = 0.5
 _STOPPED_SECONDS: Final = 2.0
 """How long one that is stopped stays so."""
 
-_SILENT_SECONDS: Final = 15.0
-"""After how long without a beat a heart has stopped: a computer may be that busy for a moment."""
+_SILENT_SECONDS: Final = 60.0
+"""After how long without a beat a heart has stopped: a computer may be very busy, and no machine ends for that."""
 
 CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts on while the machine is suspended."""
