@@ -1,5 +1,6 @@
 """What the environment of every worker holds, on all cores and on machines."""
 
+import subprocess
 from typing import Final
 
 SINGLE_THREADED: Final = {
@@ -13,3 +14,8 @@ forced while it imports. Where the user has set others, workers get those before
 
 KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
 """A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
+
+
+def interpreter_flags() -> tuple[str, ...]:
+    """List what this interpreter was started with: ``-O``, ``-W error``, ``-X utf8`` and the like."""
+    return tuple(subprocess._args_from_interpreter_flags())  # type: ignore[attr-defined]  # noqa: SLF001 (as multiprocessing does)

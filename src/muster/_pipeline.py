@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike, fspath
+from os import PathLike, environ, fspath
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from muster import _runner
@@ -157,6 +157,9 @@ def checked(options: Options) -> Options:
 def _check_cluster(options: Options) -> None:
     if isinstance(options.env, str) or not all(isinstance(name, str) and name for name in options.env):
         raise UsageError(f"env={options.env!r}: it must be a list of names, such as ['API_KEY'].")
+    for name in options.env:
+        if name not in environ:
+            raise UsageError(f"--env {name}: it is not set. Set it, or leave it out, then type the command again.")
     if isinstance(options.with_files, str | PathLike):
         raise UsageError(
             f"with_files={options.with_files!r}: it must be a list of files and folders, such as ['data/']."

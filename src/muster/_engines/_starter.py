@@ -10,11 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from muster._environment import KEEP_MEMORY, SINGLE_THREADED
+from muster._environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
 
 _MAIN: Final = "import sys; sys.path[:] = sys.argv[3:]; from muster._engines._zygote import main; main(*sys.argv[1:3])"
 
@@ -30,17 +30,24 @@ class Zygote:
     """The process that forks workers, and the socket on which it obeys."""
 
     def __init__(
-        self, *, ahead: str = "muster", environment: Mapping[str, str] = os.environ, output: int = STANDARD_ERROR
+        self,
+        *,
+        ahead: str = "muster",
+        environment: Mapping[str, str] = os.environ,
+        flags: Sequence[str] | None = None,
+        output: int = STANDARD_ERROR,
     ) -> None:
         """Start it; it loads the module ``ahead`` before it is told what to load.
 
-        What is printed there goes to a descriptor, ``output``: it must not mix with muster's own standard output.
+        Its interpreter has the ``flags`` of this one, or others. What is printed there goes to a descriptor,
+        ``output``: it must not mix with muster's own standard output.
         """
         self._surroundings = _surroundings()
+        given = interpreter_flags() if flags is None else flags
         self.control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
-                [sys.executable, *_interpreter_flags(), "-P", "-c", _MAIN, str(theirs.fileno()), ahead, *sys.path],
+                [sys.executable, *given, "-P", "-c", _MAIN, str(theirs.fileno()), ahead, *sys.path],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -80,11 +87,6 @@ class Zygote:
         self.control.close()
 
 
-def _interpreter_flags() -> list[str]:
-    """Repeat what this interpreter was started with: ``-O``, ``-W error``, ``-X utf8`` and the like."""
-    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 (as multiprocessing does)
-
-
 def _surroundings() -> tuple[str, list[str], dict[str, str]]:
     return os.getcwd(), list(sys.path), dict(os.environ)  # noqa: PTH109 (pathlib takes its time to load)
 
@@ -113,12 +115,17 @@ def started_ahead(module: str) -> Iterator[None]:
         end_ahead()
 
 
-def take(*, environment: Mapping[str, str] = os.environ, output: int = STANDARD_ERROR) -> Zygote:
+def take(
+    *,
+    environment: Mapping[str, str] = os.environ,
+    flags: Sequence[str] | None = None,
+    output: int = STANDARD_ERROR,
+) -> Zygote:
     """Take the zygote that was started ahead, or start one."""
     if _ahead and _ahead[-1].is_as_if_new():
         return _ahead.pop()
     end_ahead()
-    return Zygote(environment=environment, output=output)
+    return Zygote(environment=environment, flags=flags, output=output)
 
 
 def end_ahead() -> None:

@@ -76,7 +76,7 @@ class CoresEngine:
         """
         self.workers = workers
         world = World.here()
-        self._environment, self._output = world.environment, output
+        self._environment, self._flags, self._output = world.environment, world.flags, output
         chosen = {name: world.environment[name] for name in SINGLE_THREADED if name in world.environment}
         self._setup = pickle.dumps((tuple(preload), chosen, world, make_body))
         self._briefing: bytes | None = None
@@ -87,7 +87,7 @@ class CoresEngine:
         self._start()
 
     def _start(self) -> None:
-        self._zygote = take(environment=self._environment, output=self._output)
+        self._zygote = take(environment=self._environment, flags=self._flags, output=self._output)
         self._zygote.control.sendall(PID.pack(len(self._setup)) + self._setup)
         for number in range(self.workers):
             self._fork(str(number + 1))

@@ -94,6 +94,7 @@ class RayEngine:
         self._stations: dict[int, _Station] = {}
         self._machines: set[str] = set()
         self._sending: Sending | None = None
+        self._full: set[str] = set()
         self._remarks: list[Event] = []
         self._has_heard = False
         self._patience: Patience | None = Patience()
@@ -263,7 +264,8 @@ class RayEngine:
     def _on_cannot_take(self, number: int, why: str, is_full: bool) -> list[Event]:  # noqa: FBT001 (a message of the driver's)
         """Go on without a machine that has no room. Raises ``EngineError`` where no other is left, or files changed."""
         machine = self._station(number).machine
-        others = {station.machine for station in self._stations.values()} - {machine}
+        self._full.add(machine)
+        others = {station.machine for station in self._stations.values()} - self._full
         if is_full and others:
             self.put_aside(machine)
             return [Told(f"machine {machine} is put aside: its disk is full ({why})")]

@@ -10,9 +10,9 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from muster import _unseen
+from muster._environment import SINGLE_THREADED, interpreter_flags
 from muster._unseen import Unseen
-from muster._user_code import main_module
-from muster.errors import UsageError
+from muster._user_code import main_module, surroundings
 
 _runs: Final = itertools.count(1)
 _run: Final[ContextVar[int]] = ContextVar("run", default=0)
@@ -40,7 +40,14 @@ class World(NamedTuple):
     """Which run of its process this is."""
     environment: Mapping[str, str]
     elsewhere: frozenset[str] = frozenset()
-    """Environment variables that only that process has."""
+    """Environment variables of that process which were not sent here."""
+    sent: tuple[str, ...] = ()
+    """Those that were."""
+    flags: tuple[str, ...] = ()
+    """What that interpreter was started with."""
+    mask: int = -1
+    """What new files may not be, for others."""
+    zone: surroundings.Zone = surroundings.Zone()
     path: tuple[str, ...] = ()
     """Where modules are looked for; nothing where files are not shared."""
     folder: str = ""
@@ -55,19 +62,30 @@ class World(NamedTuple):
         if _entered and not _run.get():
             return _entered[-1]
         script = main_module.script_of_this_process()
-        place = tuple(sys.path), os.getcwd(), _unseen.packed()  # noqa: PTH109 (light)
-        return cls(tuple(sys.argv), script, _seeds(), _run.get(), dict(os.environ), frozenset(), *place)
+        return cls(
+            tuple(sys.argv),
+            script,
+            _seeds(),
+            _run.get(),
+            dict(os.environ),
+            flags=interpreter_flags(),
+            mask=surroundings.mask(),
+            path=tuple(sys.path),
+            folder=os.getcwd(),  # noqa: PTH109 (light)
+            unseen=_unseen.packed(),
+        )
 
     @classmethod
     def abroad(cls, names: Sequence[str]) -> "World":
-        """Take what counts on machines that do not share files: of the environment what is named, which must be set."""
-        for name in names:
-            if name not in os.environ:
-                raise UsageError(f"--env {name}: it is not set. Set it, or leave it out, then type the command again.")
+        """Take what counts on machines that do not share files: of the environment what is named or decides."""
         here = cls.here()
-        environment = {name: os.environ[name] for name in names}
+        environment = {name: here.environment[name] for name in names if name in here.environment}
+        environment |= {name: value for name, value in here.environment.items() if surroundings.decides(name)}
         hidden = frozenset(here.environment.keys() - environment.keys())
-        return here._replace(environment=environment, elsewhere=hidden, path=(), folder="")
+        zone = surroundings.Zone.here()
+        return here._replace(
+            environment=environment, elsewhere=hidden, sent=tuple(environment), zone=zone, path=(), folder=""
+        )
 
     def settle(self) -> None:
         """Give workers started from here that world, on top of what this process has."""
@@ -83,7 +101,9 @@ class World(NamedTuple):
 
         mirror = os.path.realpath(tempfile.mkdtemp(prefix="home-"))
         script = self.script._replace(file=mirror + self.script.file if self.script.file else "")
-        _entered.append(self._replace(environment={**os.environ, **self.environment}, script=script, mirror=mirror))
+        own = {name: value for name, value in os.environ.items() if not surroundings.decides(name)}
+        environment = {**SINGLE_THREADED, **own, **self.environment, "TZ": self.zone.there()}
+        _entered.append(self._replace(environment=environment, script=script, mirror=mirror))
 
     def enter(self) -> None:
         """Make this process look like the one described."""
@@ -91,31 +111,10 @@ class World(NamedTuple):
         main_module.become(self.script)
         _unseen.take(self.unseen)
         _entered.append(self)
-        if self.elsewhere:
-            os.environ.__class__ = _Environment
-
-
-class HiddenVariableError(KeyError):
-    """Say that an environment variable is set, but not here."""
-
-    def __str__(self) -> str:
-        """Name it, and what to type."""
-        return (
-            f"{self.args[0]!r} is set on the computer that began the run, and not here; --env {self.args[0]} sends it"
-        )
-
-
-class _Environment(os._Environ[str]):  # noqa: SLF001 (the class of os.environ, which is turned into one of these)
-    """An environment that knows which variables another process has."""
-
-    def __getitem__(self, name: str) -> str:
-        """Look a variable up. Raises ``KeyError``."""
-        try:
-            return super().__getitem__(name)
-        except KeyError:
-            if name in _entered[-1].elsewhere:
-                raise HiddenVariableError(name) from None
-            raise
+        if self.mask >= 0:
+            os.umask(self.mask)
+        if self.mirror:
+            surroundings.enter(sent=self.sent, elsewhere=self.elsewhere)
 
 
 @contextlib.contextmanager
