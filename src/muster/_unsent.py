@@ -7,6 +7,9 @@ from pathlib import Path
 from muster._luggage import Luggage
 from muster._model import DataFile
 from muster._user_code.data_files import stamped, with_digest
+from muster._user_code.mirror import IMPORT
+from muster._user_code.origins import is_users
+from muster._user_code.unimported import origin_of
 from muster.errors import UserCodeError
 
 _TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108 (where machines have files of their own)
@@ -24,18 +27,21 @@ def checked(files: tuple[DataFile, ...], foreign: tuple[DataFile, ...], *, lugga
 
 def _of_home(files: tuple[DataFile, ...], luggage: Luggage) -> Iterator[DataFile]:
     for file in files:
-        if file.path.endswith(os.sep):
+        if file.path.startswith(IMPORT):
+            _check_module(file.path.removeprefix(IMPORT), luggage)
+        elif file.path.endswith(os.sep):
             _check_listed(file.path.rstrip(os.sep) or os.sep, luggage)
         elif file.size < 0:
-            _check_missed(file.path, luggage)
-            yield file
+            if not _is_the_machines_own(file.path, luggage):
+                _check_missed(file.path, luggage)
+                yield file
         elif file.path in luggage.stamps:
             yield luggage.stamps[file.path]
 
 
 def _check_missed(path: str, luggage: Luggage) -> None:
     """Raise where home has what was looked for there in vain."""
-    if not os.path.lexists(path) or _is_the_machines_own(path, luggage):
+    if not os.path.lexists(path):
         return
     name = _name(path, luggage)
     if path in luggage.stamps or any(_is_below(path, one) for one in luggage.whole):
@@ -45,6 +51,21 @@ def _check_missed(path: str, luggage: Luggage) -> None:
             " command again."
         )
     raise _unsent(name, "the function looks for it there, and they do not see this computer's files")
+
+
+def _check_module(name: str, luggage: Luggage) -> None:
+    """Raise where a module that was not found there can be imported here."""
+    origin, _ = origin_of(name)
+    if not origin or not os.path.lexists(origin):
+        return
+    if is_users(origin):
+        place = origin if name.count(".") else origin.removesuffix(f"{os.sep}__init__.py")
+        raise _unsent(_name(place, luggage), f"the function imports {name!r}, which its code does not show")
+    package = name.partition(".")[0]
+    raise UserCodeError(
+        f"The function imports {package!r}, which is installed here and not on the machines: it would not give the same"
+        f" rows there. Write packages: [{package}] in the file of hosts, type muster up again, then the same command."
+    )
 
 
 def _check_listed(folder: str, luggage: Luggage) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from muster._model import DataFile
 from muster._user_code.data_files import stamped, with_digest
-from muster._user_code.mirror import is_asked_by_the_function
+from muster._user_code.mirror import IMPORT, is_asked_by_the_function
 from muster._user_code.origins import is_users
 
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/share/", "/usr/lib/", "/usr/local/lib/")
@@ -63,8 +63,10 @@ class Ear:
             self._opened.setdefault(path, DataFile(path))
 
     def miss(self, path: str) -> None:
-        """Take note of what was looked up in vain, if anybody listens."""
-        if self in _listening:
+        """Take note of what was looked up in vain, if anybody listens: a file, or a module."""
+        if self in _listening and path.startswith(IMPORT):
+            self._opened.setdefault(path, DataFile(path))
+        elif self in _listening:
             self.hear(path, writes=False)
 
     def tell(
@@ -94,7 +96,7 @@ class Ear:
 
 
 def _is_as_it_was(file: DataFile) -> bool:
-    return file.path.endswith(os.sep) or stamped(file.path) == file
+    return file.path.endswith(os.sep) or file.path.startswith(IMPORT) or stamped(file.path) == file
 
 
 def _hook() -> None:

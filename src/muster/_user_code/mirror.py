@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from typing import Any, Final, NamedTuple
 
 from muster._user_code.origins import is_users
@@ -23,6 +24,9 @@ _NOT_ASKED_BY_THE_FUNCTION: Final = ("linecache", "inspect", "tokenize", "traceb
 """Modules that look for source code, and go on without it."""
 
 _DEEP: Final = 12
+IMPORT: Final = "import "
+_CARRIES: Final = ("cloudpickle.py", f"{os.sep}targets.py")
+"""What imports modules for the user's code, besides itself."""
 
 
 class Mirror(NamedTuple):
@@ -60,7 +64,11 @@ def _exists(path: str) -> bool:
 
 
 def install(mirror: Mirror, missed: Callable[[str], None]) -> None:
-    """Have this process find what was sent; ``missed`` is told the name of what is looked up in vain."""
+    """Have this process find what was sent; ``missed`` is told the name of what is looked up in vain.
+
+    Of a module that is, :data:`IMPORT` and its name.
+    """
+    sys.meta_path.append(_LastFinder(missed))
     opened = _turning(builtins.open, mirror)
     builtins.open = io.open = opened
     for name in _TURNED:
@@ -93,6 +101,23 @@ def _telling(function: Callable[..., Any], missed: Callable[[str], None]) -> Cal
             raise
 
     return told
+
+
+class _LastFinder(MetaPathFinder):
+    """Is asked for a module once nobody else has found it, and tells of it where the user's code imports it."""
+
+    def __init__(self, missed: Callable[[str], None]) -> None:
+        """Tell ``missed``."""
+        self._missed = missed
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Find nothing."""
+        del path, target
+        frame: Any = sys._getframe(1)  # noqa: SLF001 (there is no other way to ask who calls)
+        while frame is not None and "importlib" in frame.f_code.co_filename:
+            frame = frame.f_back
+        if frame is None or is_users(frame.f_code.co_filename) or frame.f_code.co_filename.endswith(_CARRIES):
+            self._missed(IMPORT + fullname)
 
 
 def is_asked_by_the_function() -> bool:
