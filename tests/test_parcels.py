@@ -13,7 +13,7 @@ import yaml
 from muster import EngineError, UsageError
 from muster._clouds.base import Access
 from muster._luggage import LARGEST_FILE, Luggage, pack
-from muster._model import Job, Options, Result, Snapshot, Target
+from muster._model import Job, Module, Options, Result, Snapshot, Target
 from muster._packages import Packages, check
 from muster._runner import run
 from muster._user_code.targets import of_function, parse_target
@@ -138,6 +138,8 @@ def test_a_folder_that_is_too_much_for_code_is_refused_clearly(folder: Path) -> 
             file.truncate(LARGEST_FILE)
     with pytest.raises(UsageError, match="Give the function a folder of its own"):
         pack([Target("file", str(folder / "code" / "work.py"), "work")])
+    module = Module(str(folder / "code" / "beside.py"), str(folder / "code"))
+    assert packed_files(pack([Target("module", "beside", "work")], modules=[module])) == {module.place}
 
 
 def test_a_package_of_another_version_stops_the_run_with_its_name() -> None:

@@ -73,8 +73,9 @@ def pack(
 ) -> Luggage:
     """Pack the folders that steps live in, other modules and the script of the user's, and what was ``named``.
 
-    A step's folder is that of its file; the working folder for one that is imported or sent by value. ``besides`` are
-    paths that need not travel, such as the input. Raises ``UsageError`` when it is too much for code.
+    A step's folder is that of its file; for one that is imported or sent by value the working folder, unless that is
+    too much for code: then its modules alone go along. ``besides`` are paths that need not travel, such as the input.
+    Raises ``UsageError`` when a file's folder is too much for code.
     """
     modules = tuple(modules)
     folder = os.getcwd()  # noqa: PTH109 (as text)
@@ -82,7 +83,10 @@ def pack(
     try:
         chosen = {path: one for one in named for path in one.files()}
         avoided = {os.path.realpath(path) for path in besides}
-        folders = {str(Path(step.place).parent) if step.kind == "file" else folder for step in steps}
+        steps = tuple(steps)
+        folders = {str(Path(step.place).parent) for step in steps if step.kind == "file"}
+        if len(steps) > sum(step.kind == "file" for step in steps) and _fits(folder, avoided=avoided, chosen=chosen):
+            folders.add(folder)
         others = [module.place for module in modules if not any(_is_in(module.place, one) for one in folders)]
         if script and is_users(script) and Path(script).is_file():
             others.append(script)
@@ -102,6 +106,15 @@ def pack(
     except BaseException:
         shutil.rmtree(packed, ignore_errors=True)
         raise
+
+
+def _fits(place: str, *, avoided: set[str], chosen: Mapping[str, Named]) -> bool:
+    """Tell whether a folder is small enough to travel as code."""
+    try:
+        _code([place], avoided=avoided, chosen=chosen)
+    except UsageError:
+        return False
+    return True
 
 
 def _code(places: Iterable[str], *, avoided: set[str], chosen: Mapping[str, Named]) -> tuple[list[str], list[str]]:

@@ -17,6 +17,7 @@ _WINDOW: Final = 8
 """How many chunks may be under way: enough for a fast line that is long, and little memory on all ends."""
 
 _WORTH_TELLING: Final = 16 << 20
+_TAKES_LONG: Final = 256 << 20
 
 Place = tuple[int, int]
 """The number of a file, and that of a chunk in it."""
@@ -36,6 +37,9 @@ class Sending:
     _under_way: dict[Place, set[int]] = field(default_factory=dict)
     _at: Place = (0, 0)
     _told: set[int] = field(default_factory=set)
+    _most: int = 0
+    _quarters: int = 0
+    """How many of four have arrived of the chunks that were lacking at most, when that was told last."""
 
     def begin(self, number: int) -> None:
         """Ask a machine what it lacks."""
@@ -49,6 +53,7 @@ class Sending:
         if any(chunk not in range(len(one.chunks)) for one, of in zip(cargos, lacking, strict=True) for chunk in of):
             raise GarbledError("it lacks chunks that no file has")
         self._left[number] = sum(map(len, lacking))
+        self._most, self._quarters = sum(self._left.values()), 0
         for cargo, chunks in enumerate(lacking):
             for chunk in chunks:
                 self._wanted.setdefault((cargo, chunk), set()).add(number)
@@ -61,6 +66,7 @@ class Sending:
             raise GarbledError(f"it took chunk {chunk} of file {cargo}, which it was not sent")
         self._arrived(number, (cargo, chunk))
         self._left[number] -= 1
+        self._tell_share()
         self._finish(number)
         self._pump()
 
@@ -110,3 +116,11 @@ class Sending:
         size = sum(min(CHUNK, one.size - chunk * CHUNK) for _, chunk in lacking)
         machines = set[int]().union(*(self._wanted[place] for place in lacking))
         self.tell(f"sending {one.name} ({size / 1e6:,.0f} MB) to {plural(len(machines), 'machine')}")
+
+    def _tell_share(self) -> None:
+        """Say now and then how far it is, where it takes long."""
+        left = sum(self._left.values())
+        quarters = 4 - -(-4 * left // self._most)
+        if quarters > self._quarters and left and self._most * CHUNK >= _TAKES_LONG:
+            self.tell(f"{quarters * 25}% of what goes along has arrived")
+        self._quarters = max(self._quarters, quarters)
