@@ -1,4 +1,4 @@
-"""Hosts that only this user's settings of ssh lead to, whose login shells print: all verbs reach them in one way."""
+"""Hosts at IPv6 addresses to which only settings of ssh lead, with talking login shells: all verbs reach them."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.waits
 
 SETTINGS = """
 Host front
-    HostName {front.address}
+    HostName {front_at}
 Host back
     HostName {back.name}
     ProxyJump front
@@ -46,9 +46,11 @@ def hosts() -> Iterator[Hosts]:
 @pytest.fixture
 def file(hosts: Hosts, tmp_path: Path) -> Path:
     front, back = hosts
-    (tmp_path / "config").write_text(SETTINGS.format(front=front, back=back, folder=hosts.folder))
+    (tmp_path / "config").write_text(
+        SETTINGS.format(front=front, front_at=front.ipv6 or front.address, back=back, folder=hosts.folder)
+    )
     known: dict[str, object] = {"python": MUSTER[0], "ssh_config": "config", "workers": 1}
-    known["hosts"] = [{"address": "front"}, {"address": "back"}]
+    known["hosts"] = [{"address": "front"}, {"address": "back", "inside": back.ipv6 or back.address}]
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(known))
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "twice.py").write_text("def twice(df):\n    return df.assign(b=df['a'] * 2)\n")
@@ -72,11 +74,13 @@ def test_a_key_an_alias_and_a_jump_host_of_the_settings_lead_every_verb_past_wha
             if full:
                 hosts.fill_disk(hosts[1])
             (status,) = json.loads(muster("status", "--json").out)
+            assert status["silent"] == {}
             assert [machine["name"] for machine in status["machines"]] == ["front", "back"]
     finally:
         end = muster("down", "--all")
         hosts.empty_disk(hosts[1])
     assert (end.code, end.err) == (0, "")
+    assert end.out.count("processes ended, and its files are removed") == 2
     for host in hosts:
         assert not [one.command for one in hosts.processes(host) if "ray" in one.command or "lease" in one.command]
         assert not list(hosts.inside(host, "/root/.muster/machines").glob("*"))
