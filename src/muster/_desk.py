@@ -89,14 +89,15 @@ class Desk:
         raise EngineError(f"{died}. Is there memory left? Try fewer --workers.")
 
 
-def as_muster_error(error: Exception) -> MusterError:
-    """Say in muster's words what a worker ran into."""
+def as_muster_error(error: Exception, machine: str = "") -> MusterError:
+    """Say in muster's words what a worker ran into, on the machine of that name."""
     if isinstance(error, MusterError):
         return error
     if isinstance(error, OSError):
+        where = f" on {machine}" if machine else ""
         return EngineError(
-            f"A worker could not read or write: {error}. What was done is kept. Make room or mend the access, then type"
-            " the same command again."
+            f"A worker{where} could not read or write: {error}. What was done is kept. Make room or mend the access,"
+            " then type the same command again."
         )
     if isinstance(error, MemoryError):
         return EngineError("Memory ran out while a worker looked at the input. Free some, or try fewer --workers.")

@@ -29,6 +29,7 @@ from muster._output import Work
 from muster._past import Kept, Past
 from muster._prepare import Preparation
 from muster._progress import Progress
+from muster._spared import DISK_IS_FULL, has_no_room
 from muster._stopping import reason_to_stop
 from muster._unseen import set_options, shown
 from muster._user_code.data_files import DataFiles
@@ -367,14 +368,27 @@ class _Runner:
             case Lost(ticket, reason, began, worker):
                 self._observer.lost(ticket, reason)
                 return progress.lost(ticket, reason, began=began, machine=self._observer.machine_of(worker))
-            case Failed(ticket, MemoryError(), worker):
-                self._observer.lost(ticket, "memory ran out")
-                return progress.lost(ticket, "memory ran out", began=True, machine=self._observer.machine_of(worker))
-            case Failed(_, error):
-                raise as_muster_error(error)
+            case Failed(ticket, error, worker):
+                return self._failed(progress, ticket, error, machine=self._observer.machine_of(worker))
             case Told() | Joined() | Left() | Began():
                 self._hear(event)
         return []
+
+    def _failed(self, progress: Progress, ticket: int, error: Exception, *, machine: str) -> list[_actions.Action]:
+        """Take a task back that memory ran out for, or one machine's disk; else stop."""
+        if isinstance(error, MemoryError):
+            self._observer.lost(ticket, "memory ran out")
+            return progress.lost(ticket, "memory ran out", began=True, machine=machine)
+        others = self._observer.at_work - {machine}
+        if not (has_no_room(error) and others and self._access and not self._access.shares_files):
+            raise as_muster_error(error, machine)
+        self._observer.lost(ticket, DISK_IS_FULL)
+        self._put_aside(machine, f"{DISK_IS_FULL} ({error})")
+        return progress.lost(ticket, DISK_IS_FULL, began=False, machine=machine)
+
+    def _put_aside(self, machine: str, why: str) -> None:
+        self._engine.put_aside(machine)
+        self._hear(Told(f"machine {machine} is put aside: {why}"))
 
     def _hear(self, event: Event) -> None:
         self._observer.hear(event)
@@ -420,8 +434,7 @@ class _Runner:
             self._observer.calls.submitted(action.task)
             self._engine.submit(action.task.number, action.task, avoid=action.avoid, fresh=action.fresh)
             return
-        self._engine.put_aside(action.machine)
-        self._hear(Told(f"machine {action.machine} is put aside: tasks fail there that others do"))
+        self._put_aside(action.machine, "tasks fail there that others do")
 
     def _append(self, outcome: Outcome) -> None:
         """Move an outcome's rows to the output that grows; their own file, often not on the disk yet, need never be."""
