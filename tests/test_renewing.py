@@ -1,5 +1,6 @@
 """Renewals: what fails is told once and by name, whatever it is, and that it works again; and they go on."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ from muster._clouds._touching import run_on_each
 from muster._clouds.base import ENDED, Renewed
 from muster._clouds.hosts import _renewal
 from muster._clouds.renewing import News, renewing
+from muster._desk import as_muster_error
 from muster._observer import Observer
 from muster._progress import Progress
+from muster._spared import has_no_room
 from muster.errors import EngineError
 from waiting import until
 
@@ -113,3 +116,13 @@ def test_a_run_journals_what_fails_and_remarks_on_each_of_it() -> None:
     observer.look(Progress(workers=1, max_bad_rows=0), rows_total=None, idle=lambda: 0)
     assert [observer.remark() for _ in range(3)] == ["two fails", "three fails", ""]
     assert [text for event, text in written if event == "told"] == ["two fails", "three fails"]
+
+
+def test_a_disk_without_room_is_known_by_number_and_by_words_and_told_with_the_machine() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert has_no_room(full)
+    assert has_no_room(OSError(errno.EDQUOT, "Disk quota exceeded"))
+    assert has_no_room(OSError("cannot write: No space left on device"))
+    assert not has_no_room(OSError(errno.EACCES, "Permission denied"))
+    assert not has_no_room(ValueError("No space left on device"))
+    assert "A worker on host2 could not read or write: " in str(as_muster_error(full, "host2"))

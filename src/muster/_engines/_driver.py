@@ -223,7 +223,7 @@ def _said(error: BaseException) -> str:
     """Take what Ray says of a death, without the page of advice around it."""
     text = " ".join(str(error).split())
     _, found, cause = text.partition("Worker exit detail:")
-    return cause.strip() if found else text[:300]
+    return cause.partition("Some common causes")[0].strip() if found else text[:300]
 
 
 def main() -> None:
