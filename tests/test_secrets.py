@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
 import muster
@@ -107,6 +109,36 @@ def test_a_killed_run_goes_on_with_a_new_signature(web: Web, tmp_path: Path, hom
     ended = muster("run", "f.py:once", web.url("in.csv") + "?sig=ANOTHER99&se=2026-01-02&sp=r", *command)
     assert ended.code == 0, ended.err
     assert ended.json["resumed_parts"] > 0
+
+
+@pytest.mark.parametrize("output", ["o.csv", "o.parquet", "out/"])
+def test_secrets_of_an_output_are_nowhere_not_even_there(tmp_path: Path, home: Path, output: str) -> None:
+    store = fsspec.filesystem("memory").store
+    url = f"memory://anna:{PASSWORD}@place/{output}"
+    (tmp_path / "in.csv").write_text("a\n1\nx\n")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            result = muster.run(lambda df: df, tmp_path / "in.csv", url, workers=0, dtype={"a": "int64"})
+            assert result.bad_rows == 1
+    nothing_leaked(home, tmp_path, said=repr(result) + "".join(str(one.message) for one in warned))
+    assert any(f"anna:{PASSWORD}@place/{output}".rstrip("/") in path for path in store)
+    for path, file in store.items():
+        assert PASSWORD.encode() not in file.getvalue(), path
+    store.clear()
+
+
+def test_secrets_of_an_output_that_is_refused_are_in_no_message(
+    tmp_path: Path, home: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    for output in (f"s3://AKIA:{PASSWORD}@bucket/o.csv", f"http://anna:{PASSWORD}@127.0.0.1:1/o.csv?sig={TOKEN}"):
+        for name in ("in.csv", output):
+            ended = muster("run", "f.py:same", name, "-o", output, "--json", "--format", "csv")
+            assert ended.code in {2, 3}, ended.err
+            nothing_leaked(home, tmp_path, said=ended.out + ended.err)
 
 
 def test_no_process_has_secrets_in_its_title(web: Web, tmp_path: Path) -> None:

@@ -168,3 +168,24 @@ def test_a_folder_of_the_web_is_what_its_page_names(web: Web, tmp_path: Path) ->
     for url in (web.url("in/"), web.url("in/*.csv")):
         muster.run(same, url, tmp_path / "out.csv", workers=0)
         assert (tmp_path / "out.csv").read_text() == "name\na.csv\nb%20c.csv\n"
+
+
+def test_a_resume_notices_a_change_that_nothing_tells_but_the_bytes(web: Web, tmp_path: Path, muster: Muster) -> None:
+    (tmp_path / "f.py").write_text(
+        "import os, pathlib\n"
+        "def once(df):\n"
+        "    if df.index[0] > 2000 and not pathlib.Path('killed').exists():\n"
+        "        pathlib.Path('killed').touch(); os._exit(9)\n"
+        "    return df\n"
+    )
+    web.ranges = False
+    data = files()["in.csv"]
+    command = ("run", "f.py:once", web.put("in.csv", data), "-o", "out.csv", "--workers", "0", "--batch-rows", "1000")
+    assert muster(*command).code == 9
+    web.put("in.csv", data.replace(b"row", b"ROW"))
+    refused = muster(*command)
+    assert refused.code == 2
+    assert "has changed since" in refused.err
+    web.put("in.csv", data)
+    assert muster(*command).code == 0
+    assert (tmp_path / "out.csv").read_bytes() == data

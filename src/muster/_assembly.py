@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from muster._luggage import Luggage
 
 _BYTES_A_WORKER: Final = 1 << 10
+_MUCH: Final = 1 << 20
+"""What a file counts as whose size nobody knows."""
 
 
 def workers_for(sources: Iterable[Source], *, chosen: int | None) -> int:
     """Take what the user chose; else all cores, but not more than there is work for."""
     if chosen is not None:
         return chosen
-    return min(count_cores(), max(1, sum(source.size for source in sources) // _BYTES_A_WORKER))
+    size = sum(source.size if source.size or source.in_ranges else _MUCH for source in sources)
+    return min(count_cores(), max(1, size // _BYTES_A_WORKER))
 
 
 def make_body() -> Body:

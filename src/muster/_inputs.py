@@ -104,6 +104,15 @@ class Inputs:
 
             self.copies = copied(self.sources, self.spool, tick=tick)
 
+    def digests(self) -> dict[int, int]:
+        """Sum up the copies of files that no stamp tells from what they will be when the run is resumed."""
+        unmarked = [at for at in self.copies if not self.sources[at].stamp]
+        if not unmarked:
+            return {}
+        from muster._formats._copies import digest_of  # noqa: PLC0415 (likewise)
+
+        return {at: digest_of(self.copies[at].path) for at in unmarked}
+
     def _readable(self) -> list[Source]:
         """List the files as they are read."""
         return [self.copies.get(at, source) for at, source in enumerate(self.sources)]

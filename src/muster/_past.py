@@ -201,6 +201,16 @@ def check_same(past: Past, now: Event, *, folder: str, accept: bool) -> Changes:
     return Changes(changes, tuple(files))
 
 
+def check_same_files(sources: Sequence[Source], before: Mapping[str, int], now: Mapping[int, int]) -> None:
+    """Raise ``ResumeError`` where a file holds something else than it did, which only its bytes tell."""
+    for at, digest in now.items():
+        if before.get(str(at), digest) != digest:
+            raise ResumeError(
+                f"the input {sources[at].name!r} has changed since the unfinished run read it. To start over, type the"
+                " command again with --fresh."
+            )
+
+
 def _listed(changes: Sequence[str]) -> str:
     more = f"; and {len(changes) - _MOST_SAID} more" if len(changes) > _MOST_SAID else ""
     return "; ".join(changes[:_MOST_SAID]) + more

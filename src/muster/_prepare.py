@@ -120,7 +120,9 @@ class Preparation:
         """Find the parts and the columns of the input."""
         inputs, before = self._inputs, past.surveyed
         inputs.copy(self._desk.tick)
+        digests = inputs.digests()
         if before is not None:
+            _past.check_same_files(inputs.sources, before.get("digests", {}), digests)
             inputs.resume(_past.read_parts(before["parts"]))
             inputs.orders = tuple(tuple(order) for order in before["orders"])
             inputs.columns = _past.read_columns(before["columns"])
@@ -135,6 +137,7 @@ class Preparation:
             columns=_past.columns_as_fields(inputs.columns),
             agreed=base64.b64encode(inputs.agreed).decode(),
             starts=inputs.stream_starts,
+            **({"digests": digests} if digests else {}),
         )
 
     def _settle(self, past: Past) -> None:

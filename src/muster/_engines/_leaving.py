@@ -13,6 +13,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
+from muster._unseen import scrubbed
+
 _DEVICES: Final = (io.BufferedWriter, io.BufferedRandom)
 """The layers that buffer; raw files hold nothing back."""
 
@@ -31,7 +33,7 @@ def leave(status: int, *, end: Callable[[], None]) -> NoReturn:
             step()
         except BaseException:  # noqa: BLE001 (of the user's code; the steps that follow are no less wanted for that)
             with contextlib.suppress(Exception):
-                traceback.print_exc()
+                print(scrubbed(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201 (as Python does)
     os._exit(status)
 
 

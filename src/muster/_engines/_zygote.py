@@ -26,6 +26,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn, TextIO
 
 from muster._limit import is_over, kill_when_over, new_page
+from muster._unseen import scrubbed
 
 from ._leaving import leave
 from .base import portable
@@ -156,7 +157,7 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mm
         end = body.end
         status = serve(pipe, body)
     except Exception:  # noqa: BLE001 (whoever starts workers tells where to read this)
-        traceback.print_exc()
+        print(scrubbed(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201 (likewise)
     finally:
         leave(status, end=end)
 

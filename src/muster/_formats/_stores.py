@@ -3,7 +3,7 @@
 One listing tells all that there is to know of the files of a folder; nothing is asked file by file but of web servers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import PurePosixPath
@@ -41,20 +41,20 @@ def _find(url: str) -> list[Found]:
 def _find_objects(url: str) -> list[Found]:
     files, root = filesystem(url)
     files.invalidate_cache()  # fsspec remembers listings for as long as the process lives
-    info = _info(files, root)
+    info, address = _info(files, root), _addresses(url, root)
     if info is not None and info["type"] == "file" and not (url.endswith("/") and files.isdir(root)):
-        return [_object(files, root, info, file_name(url).rstrip("/").rpartition("/")[2])]
+        return [Found(url, file_name(url).rstrip("/").rpartition("/")[2], _look_of(info))]
     if info is not None:
         found = files.find(root, detail=True)
         named = sorted((path, one) for path, one in found.items() if _is_file(path, one))
         return [
-            _object(files, path, one, path.removeprefix(root).lstrip("/"))._replace(is_of_folder=True)
+            Found(address(path), path.removeprefix(root).lstrip("/"), _look_of(one), is_of_folder=True)
             for path, one in named
         ]
     if not any(sign in root for sign in _MAGIC):
         return []
     matching = sorted((path, one) for path, one in files.glob(root, detail=True).items() if _is_file(path, one))
-    return [_object(files, path, one, inside) for path, one in matching if (inside := _visible(path, root))]
+    return [Found(address(path), inside, _look_of(one)) for path, one in matching if (inside := _visible(path, root))]
 
 
 def _info(files: Any, path: str) -> dict[str, Any] | None:  # noqa: ANN401 (a file system of a library without types)
@@ -86,10 +86,19 @@ def _visible(path: str, pattern: str) -> str:
     return inside
 
 
-def _object(files: Any, path: str, info: Mapping[str, Any], inside: str) -> Found:  # noqa: ANN401 (as above)
+def _look_of(info: Mapping[str, Any]) -> Callable[[], Look]:
     size, packed = info.get("size"), info.get("contentEncoding") or info.get("content_encoding")
     look = Look(int(size or 0), stamp_of(info), in_ranges=size is not None and packed != "gzip")
-    return Found(shown(str(files.unstrip_protocol(path))), inside, lambda: look)
+    return lambda: look
+
+
+def _addresses(url: str, root: str) -> Callable[[str], str]:
+    """Make URLs of paths below a root, which the URL names: with the host or the account that paths do not have."""
+    plain = url.rstrip("/")
+    alike = next((at for at, (a, b) in enumerate(zip(reversed(plain), reversed(root), strict=False)) if a != b), None)
+    same = min(len(plain), len(root)) if alike is None else alike
+    base, above = plain[: len(plain) - same], root[: len(root) - same]
+    return lambda path: shown(base + path.removeprefix(above))
 
 
 # Web servers, which have neither folders nor listings, but may have a page that names files

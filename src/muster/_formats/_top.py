@@ -1,6 +1,7 @@
 """How a CSV file begins: what is passed over, the names of its columns, and where its rows start."""
 
 import csv
+import functools
 import io
 import itertools
 from collections.abc import Iterator, Sequence
@@ -92,6 +93,7 @@ def _check_skipped(dialect: Dialect, line: int) -> None:
         )
 
 
+@functools.lru_cache(maxsize=64)  # of many files, most have the header of the one before
 def _names(record: bytes, dialect: Dialect, usecols: Sequence[object]) -> tuple[str, ...]:
     import pandas as pd  # noqa: PLC0415 (in a worker; the parent never reads a header)
 
