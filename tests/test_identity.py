@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import muster
 from conftest import Muster
 from muster._identity import identity, is_same, is_within
+from muster._unseen import set_options
 
 NAMES: Final = st.lists(
     st.text("abcXYZ 012._-", min_size=1, max_size=6).filter(lambda name: set(name) != {"."}), min_size=2
@@ -85,6 +86,19 @@ def test_an_object_behind_a_web_address_is_the_object_of_its_bucket(monkeypatch:
     there = identity("s3://bkt/a.csv")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:9001")
     assert identity("s3://bkt/a.csv") != there
+
+
+def test_places_of_two_servers_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert not is_same("ftp://one/out.csv", "ftp://two/out.csv")
+    assert is_same("ftp://anna:secret@ONE:21/out.csv", "ftp://anna@one:21/out.csv")
+    there = identity("s3://bkt/a.csv")
+    set_options({"s3": {"client_kwargs": {"endpoint_url": "http://localhost:9001"}}})
+    try:
+        assert identity("s3://bkt/a.csv") != there
+        assert is_same("http://localhost:9001/bkt/a.csv", "s3://bkt/a.csv")
+    finally:
+        set_options({})
 
 
 def test_web_addresses_are_compared_as_servers_read_them() -> None:

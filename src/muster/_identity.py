@@ -4,25 +4,29 @@ Where a store takes two names for two places and a person would not, as ``a//b``
 one: it is to tell what must not be overwritten.
 """
 
-import contextlib
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from muster._urls import is_remote
+from muster._urls import is_remote, is_web, options_for
 
 Identity = tuple[object, ...]
 """A store, and where in it: the device, the file's number there, and names below it that are not there yet; or the
 kind of store and the names of the place in it."""
 
 _HERE: Final = ("file://", "local://")
-_WEB: Final = {"http", "https"}
-_PORTS: Final = {"http": 80, "https": 443}
+_PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "sftp": 22, "ssh": 22}
 _OF_AMAZON: Final = re.compile(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com")
 _OF_GOOGLE: Final = re.compile(r"(?:(.+)\.)?storage\.googleapis\.com")
+_ALSO: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs"}
+"""Other names of protocols, where what knows them is not installed."""
+
+_SPELLED: Final = {"s3", "gs", "abfs", "memory"}
+"""Where the names in a URL are all that there is to it."""
+
 _VERSION: Final = re.compile(r"\?versionId=.*|#\d+$")
 
 
@@ -61,10 +65,13 @@ def written(path: str) -> str:
 
 def spelled(path: str) -> str:
     """Spell a URL in one way, for whoever reads it; a path as it is."""
-    if not is_remote(path) or path.lower().startswith(("http://", "https://")) or "::" in path:
+    if not is_remote(path) or "::" in path:
         return path
     kind, *names = map(str, _of_url(path))
-    return f"{kind.partition('@')[0]}://{'/'.join(names)}" + ("/" if path.endswith("/") else "")
+    kind = kind.partition("@")[0]
+    if kind not in _SPELLED or is_web(path):
+        return path
+    return f"{kind}://{'/'.join(names)}" + ("/" if path.endswith("/") else "")
 
 
 def upwards(path: str) -> Iterator[Identity]:
@@ -109,7 +116,7 @@ def _ignores_case(folder: Path) -> bool:
 def _of_url(url: str) -> Identity:
     url = url.rpartition("::")[2]  # of a chain, the place that holds the bytes
     protocol, _, rest = url.partition("://")
-    if protocol.lower() in _WEB:
+    if is_web(url):
         return _of_web(url)
     kind, path = _as_fsspec_reads(protocol.lower(), rest)
     if kind == "abfs":  # container@account.dfs.core.windows.net/path
@@ -119,15 +126,18 @@ def _of_url(url: str) -> Identity:
 
 
 def _as_fsspec_reads(protocol: str, rest: str) -> tuple[str, str]:
-    """Name a protocol by the first of its names, as ``s3`` for ``s3a``; a path as its file system does."""
+    """Name a protocol by the first of its names, as ``s3`` for ``s3a``, and its host; a path as fsspec does."""
+    url = f"{protocol}://{rest}"
     try:
         from fsspec.registry import get_filesystem_class  # noqa: PLC0415 (local files need no fsspec)
 
         files = get_filesystem_class(protocol)
+        host = files._get_kwargs_from_urls(url).get("host", "")  # noqa: SLF001 (fsspec's own way to read a URL)
+        path = str(files._strip_protocol(url))  # noqa: SLF001 (likewise)
     except (ImportError, ValueError):
-        return "s3" if protocol in {"s3a", "s3n"} else protocol, rest
+        return _ALSO.get(protocol, protocol), rest
     kind = files.protocol if isinstance(files.protocol, str) else files.protocol[0]
-    return kind, str(files._strip_protocol(f"{protocol}://{rest}"))  # noqa: SLF001 (fsspec's own way to read a URL)
+    return (f"{kind}@{_server(url)}" if host else kind), path
 
 
 def _kind(kind: str) -> str:
@@ -137,13 +147,17 @@ def _kind(kind: str) -> str:
 
 
 def _s3_server() -> str:
-    server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    with contextlib.suppress(ImportError):
-        from fsspec.config import conf  # noqa: PLC0415 (local files need no fsspec)
-
-        options = conf.get("s3", {})
-        server = options.get("endpoint_url") or options.get("client_kwargs", {}).get("endpoint_url") or server
+    """Tell the server that holds the buckets, where it is not Amazon's."""
+    options = {**_configured("s3"), **options_for("s3")}
+    server = options.get("endpoint_url") or options.get("client_kwargs", {}).get("endpoint_url")
+    server = server or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     return _server(server) if server else ""
+
+
+def _configured(protocol: str) -> dict[str, Any]:
+    from fsspec.config import conf  # noqa: PLC0415 (local files need no fsspec)
+
+    return dict(conf.get(protocol, {}))
 
 
 def _server(url: str) -> str:

@@ -123,7 +123,7 @@ class StoreLock:
         """Say again and again that this process lives; one that was taken for dead does not come back."""
         data = self.owner.as_mark("lock")
         while not self._ended.wait(SECONDS_UNHEARD / 6):
-            with contextlib.suppress(EngineError):  # it lasts for some tries
+            with contextlib.suppress(Exception):  # it lasts for some tries; and what fails for good is said at the end
                 if _objects.read(f"{self._folder}/{self._name}") is None:
                     return
                 _objects.put(f"{self._folder}/{self._name}", data)

@@ -95,7 +95,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         kind = fsspec.get_filesystem_class(protocol)
         _see_new_credentials(protocol, kind)
         address = _unseen.whole(url)
-        files = kind(**{**kind._get_kwargs_from_urls(address), **_options_for(protocol)})  # noqa: SLF001 (as fsspec does)
+        files = kind(**{**kind._get_kwargs_from_urls(address), **options_for(protocol)})  # noqa: SLF001 (as fsspec does)
         return files, kind._strip_protocol(address)  # noqa: SLF001 (likewise)
     except ImportError as error:
         package = _PACKAGES.get(protocol, "'muster[remote]'")
@@ -108,7 +108,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         raise unreachable(url, error) from error
 
 
-def _options_for(protocol: str) -> dict[str, Any]:
+def options_for(protocol: str) -> dict[str, Any]:
     """Take the options that the user gave for all stores, and those under the name of this protocol."""
     from fsspec.registry import known_implementations  # noqa: PLC0415 (only where a URL is opened)
 
