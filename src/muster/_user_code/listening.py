@@ -113,7 +113,9 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, _, flags = arguments
             writes = isinstance(flags, int) and flags & os.O_ACCMODE != os.O_RDONLY
-            _pass_on(path, writes=writes)
+            # Python itself opens all places of sys.path when a package, as fsspec does, asks which plugins there are.
+            if writes or not any(ear.hears_lists for ear in _listening) or is_asked_by_the_function():
+                _pass_on(path, writes=writes)
         elif event == "os.rename":
             _pass_on(arguments[1], writes=True)
         elif event in {"os.listdir", "os.scandir"}:
