@@ -9,7 +9,7 @@ another; and ``ca.crt``. They lie in its own folder (0600), and go with it.
 
 All end with the authority: 30 days and four leases after it was made. Ray reads them when a process starts and cannot
 be told of new ones, so machines start anew for that: at the first ``muster up`` in the second half of the time at
-which no run works on them. Where nobody types that, runs are refused in words from the end on.
+which no run works on them. Where nobody types that, runs say so in the last three days, and are refused after the end.
 """
 
 import contextlib
@@ -32,6 +32,7 @@ _LONGEST_NAME: Final = 64
 """What a certificate has room for; whoever checks one goes by the addresses."""
 _SHORTEST: Final = dt.timedelta(days=30)
 _LEASES: Final = 4
+_SOON: Final = dt.timedelta(days=3)
 _BEFORE: Final = dt.timedelta(days=1)
 """How far the clocks of machines may be behind."""
 
@@ -102,6 +103,17 @@ class Authority:
                 f"The certificates of the cluster's machines ended on {end:%Y-%m-%d at %H:%M} UTC, so the machines do"
                 " not talk to each other any more. They are made anew with the machines: type muster up again."
             )
+
+    def remark(self) -> str:
+        """Say that the certificates end soon; empty where they do not."""
+        with contextlib.suppress(OSError, ValueError):
+            end = self._read().not_valid_after_utc
+            if end - _SOON < dt.datetime.now(dt.UTC):
+                return (
+                    f"the certificates of the cluster's machines end on {end:%Y-%m-%d at %H:%M} UTC, and then no machine"
+                    " lets another one in: muster up makes new ones, once no run works on the cluster"
+                )
+        return ""
 
     def forget(self) -> None:
         """Take the authority away."""

@@ -66,6 +66,8 @@ class Renewed:
     lease: float
     failed: Mapping[str, str] = field(default_factory=dict)
     """What is the matter, by machine: a sentence or two; ``ENDED`` where it is no more."""
+    remark: str = ""
+    """What the user should hear of all of them, once."""
     news: tuple[str, ...] = ()
     """What of that the user should hear, because it was not so the last time."""
 

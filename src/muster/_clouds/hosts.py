@@ -283,7 +283,8 @@ class HostsCloud:
         seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
         lines = {one.host.name: _ssh.command(one.host, _renewal(one.folder)) for one in record.started}
         failed = {name: why for name, why in run_on_each(lines, seconds=seconds).items() if why}
-        return Renewed(tuple(name for name in lines if name not in failed), record.lease, failed)
+        renewed = tuple(name for name in lines if name not in failed)
+        return Renewed(renewed, record.lease, failed, self._authority.remark())
 
     def destroy(self) -> Sequence[str]:
         """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it."""

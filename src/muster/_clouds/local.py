@@ -198,7 +198,7 @@ class LocalCloud:
             except OSError as error:
                 failed[folder.name] = f"{error}. May this user write there?"
         living = tuple(one.name for one in folders if one.is_alive and one.name not in failed)
-        return Renewed(living, record.lease if record else 0.0, failed)
+        return Renewed(living, record.lease if record else 0.0, failed, self._authority.remark())
 
     def destroy(self) -> Sequence[str]:
         """End all machines and forget the cluster."""

@@ -25,6 +25,7 @@ class News:
     def __init__(self) -> None:
         """Know of no failure."""
         self._failing: dict[str, str] = {}
+        self._remark = ""
 
     def of(self, renewed: Renewed) -> tuple[str, ...]:
         """Say what has changed since the last renewal."""
@@ -35,7 +36,8 @@ class News:
             for name, why in renewed.failed.items()
             if name not in before or _kind(before[name]) != _kind(why)
         ]
-        return (*mended, *failing)
+        before_that, self._remark = self._remark, renewed.remark
+        return (*mended, *failing, *([renewed.remark] if renewed.remark not in {"", before_that} else []))
 
 
 def _is_mended(name: str, renewed: Renewed) -> bool:
