@@ -16,7 +16,7 @@ WORKERS_PER_MACHINE ?=
 # muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test check lint bench bench-scale bench-watch docs lock clean up run-cluster get-results down status urls watch
+.PHONY: help install demo test check lint bench bench-scale bench-watch bench-tls docs lock clean up run-cluster get-results down status urls watch
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ bench-scale: install ## measure clusters of this computer: how work scales, how 
 bench-watch: install ## measure what measuring costs a run, and how soon the page of a long run opens
 	$(BIN)/python benchmarks/measuring.py $(BENCH)
 	$(BIN)/python benchmarks/watching.py
+
+bench-tls: install ## measure what TLS between machines costs: up, rows there and back, many workers
+	$(BIN)/python benchmarks/sealing.py $(BENCH)
 
 .venv/.bench-installed: .venv/.installed requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock

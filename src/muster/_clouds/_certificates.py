@@ -110,8 +110,8 @@ class Authority:
             end = self._read().not_valid_after_utc
             if end - _SOON < dt.datetime.now(dt.UTC):
                 return (
-                    f"the certificates of the cluster's machines end on {end:%Y-%m-%d at %H:%M} UTC, and then no machine"
-                    " lets another one in: muster up makes new ones, once no run works on the cluster"
+                    f"the certificates of the cluster's machines end on {end:%Y-%m-%d at %H:%M} UTC, and then no"
+                    " machine lets another one in: muster up makes new ones, once no run works on the cluster"
                 )
         return ""
 
