@@ -12,7 +12,7 @@ from muster import UserCodeError
 from muster._callers import in_python
 from muster._luggage import Luggage, pack
 from muster._model import DataFile
-from muster._unsent import checked
+from muster._unsent import check_failures, checked
 from muster._user_code.data_files import stamped, with_digest
 from muster._user_code.mirror import IMPORT
 from muster._user_code.targets import parse_target
@@ -78,6 +78,23 @@ def test_what_is_nowhere_was_sent_or_is_each_machines_own_is_let_pass(
     made_there = DataFile(str(folder / "made.txt"), 3, 1, "x")
     cache = DataFile(str(tmp_path / ".cache" / "fonts"))
     assert checked((*passed, there, made_there, cache), (), luggage=luggage) == (nowhere, sent)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("FileNotFoundError: [Errno 2] Failed to open local file 'kept/b.txt'. Detail: ...", "kept/b.txt"),
+        ("FileNotFoundError: No such file or directory (os error 2): rows.csv", "rows.csv"),
+        ('IOException: IO Error: No files found that match the pattern "kept/b.txt"', "kept/b.txt"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'kept/new.log'", "kept"),
+    ],
+)
+def test_what_compiled_code_lacks_is_named_by_what_it_says(luggage: Luggage, text: str, name: str) -> None:
+    with pytest.raises(UserCodeError, match=f"'{name}' was not sent"):
+        check_failures(["", text], luggage=luggage)
+    elsewhere = text.replace("kept", "nowhere").replace("rows", "none")
+    for other in ("ValueError: 'kept/b.txt'", elsewhere, f'{elsewhere}\nTraceback\n  File "kept/b.txt"'):
+        check_failures([other], luggage=luggage)
 
 
 def test_a_machines_own_file_counts_only_where_it_is_the_same_as_here(folder: Path, luggage: Luggage) -> None:

@@ -58,6 +58,11 @@ class Luggage:
             return ""
         return f"too large to travel as code, so left out unless --with names them: {', '.join(self.left_out)}"
 
+    def written(self, paths: Iterable[str]) -> str:
+        """Name the first of these that would be among the user's files, were it written here."""
+        path = next((one for one in paths if any(_is_in(one, place) for place in self.sent)), "")
+        return repr(os.path.relpath(path, self.folder)) if path else ""
+
     def forget(self) -> None:
         """Remove what was packed."""
         shutil.rmtree(self._packed, ignore_errors=True)

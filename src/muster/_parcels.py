@@ -16,7 +16,7 @@ from muster._freight import Freight
 from muster._luggage import Luggage
 from muster._model import Briefing, DataFile, Outcome, Source, Task
 from muster._private import keep
-from muster._unsent import checked
+from muster._unsent import check_failures, checked
 from muster._urls import is_remote
 from muster.errors import EngineError, MusterError
 
@@ -92,6 +92,7 @@ class ParcelEngine:
         self._pack = pack
         self._note = note
         self._luggage: Luggage | None = None
+        self._has_warned = False
         self._parts = parts
         self._in_flight: dict[int, Parcel] = {}
 
@@ -177,9 +178,20 @@ class ParcelEngine:
                 " down, then muster up. What was done is kept."
             ) from error
         read = self._check(returned.outcome.read_files, returned.foreign)
+        self._look_at(returned.outcome)
         for name, data in pieces.items():
             keep(self._parts / name, data)
         return replace(returned.outcome, read_files=read)
+
+    def _look_at(self, outcome: Outcome) -> None:
+        """Raise where rows failed for want of a file that is here; say once that files are written which are lost."""
+        if self._luggage is None:
+            return
+        errors = [outcome.first_error, *(reason.example for reason in outcome.reasons)]
+        check_failures([*errors, outcome.fault.error if outcome.fault else ""], luggage=self._luggage)
+        if not self._has_warned and (lost := self._luggage.written(outcome.written_files)):
+            self._has_warned = True
+            self._note(f"the function writes {lost} on machines, where it ends with the run")
 
     def close(self) -> None:
         """Close the engine within, and forget what was packed for it."""

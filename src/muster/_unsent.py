@@ -1,8 +1,10 @@
 """Refuse a result whose function did not find on a machine what it finds at home: other bytes, in silence."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from muster._luggage import Luggage
 from muster._model import DataFile
@@ -12,7 +14,11 @@ from muster._user_code.origins import is_users
 from muster._user_code.unimported import origin_of
 from muster.errors import UserCodeError
 
-_TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108 (where machines have files of their own)
+_LACKS_A_FILE: Final = re.compile(r"FileNotFoundError|[Nn]o such file|[Nn]o files found|does not exist|[Cc]annot open")
+_NAMES: Final = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"|(?<![\w'\"])([\w./-]*\w\.\w+)")
+"""What may be a path in what a library says: what is quoted, or has a suffix."""
+
+_TEMPORARY: Final = ("/tmp/", "/var/tmp/")  # noqa: S108 (where machines have files of their own)
 
 
 def checked(files: tuple[DataFile, ...], foreign: tuple[DataFile, ...], *, luggage: Luggage) -> tuple[DataFile, ...]:
@@ -37,6 +43,24 @@ def _of_home(files: tuple[DataFile, ...], luggage: Luggage) -> Iterator[DataFile
                 yield file
         elif file.path in luggage.stamps:
             yield luggage.stamps[file.path]
+
+
+def check_failures(texts: Iterable[str], *, luggage: Luggage) -> None:
+    """Raise where compiled code, whose opening of files nobody hears, says that it lacks one which home has."""
+    for text in (text.partition("\nTraceback")[0] for text in texts):  # which names the code
+        if _LACKS_A_FILE.search(text):
+            for name in dict.fromkeys(_NAMES.findall(text)):
+                path = Path(os.path.normpath(Path(luggage.folder, *filter(None, name))))
+                if str(path) not in luggage.stamps and path.is_file():
+                    _check_missed(str(path), luggage)
+                parent = str(path.parent)
+                if _is_below(parent, luggage.folder) and path.parent.is_dir() and not _has(parent, luggage):
+                    _check_missed(parent, luggage)
+
+
+def _has(folder: str, luggage: Luggage) -> bool:
+    """Tell whether machines have a folder, whatever is in it."""
+    return any(_is_below(place, folder) for place in (*luggage.sent, *luggage.stamps))
 
 
 def _check_missed(path: str, luggage: Luggage) -> None:

@@ -30,7 +30,7 @@ def stamped(path: str) -> DataFile | None:
         if path.endswith(os.sep):
             return _of_folder(path)
         status = _stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return DataFile(path)
     return DataFile(path, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
