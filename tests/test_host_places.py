@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,23 @@ def test_a_machine_at_home_goes_on_in_no_scratch_that_somebody_else_has_put_ther
     assert f"{str(scratch)!r} {'is a link' if kind == 'link' else f'belongs to user {SOMEBODY}'}" in said
     assert places.agent_of(place) is None
     assert not (scratch / "m1").exists() or kind == "link"
+
+
+@needs_root
+def test_what_a_host_left_that_never_came_back_goes_when_another_with_that_home_starts(computer: Computer) -> None:
+    gone, fresh = computer.place("a1"), computer.called("third").place("c3")
+    for place, age in ((gone, 2 * 24 * 3600), (fresh, 60)):
+        assert not computer.make(place)
+        (place / "lease").write_text("60")
+        os.utime(place / "lease", (time.time() - age, time.time() - age))
+    assert not computer.start(computer.called("second").place("b2"))
+    assert (gone.exists(), gone.parent.exists(), fresh.exists()) == (False, False, True)
+
+
+@needs_root
+def test_a_temporary_folder_that_somebody_else_could_take_away_is_refused(computer: Computer) -> None:
+    os.chown(computer.temporary, SOMEBODY, SOMEBODY)
+    assert f"{str(computer.temporary)!r} belongs to user {SOMEBODY}" in computer.start(computer.place("a1"))
 
 
 def test_a_place_of_an_earlier_version_is_closed(computer: Computer) -> None:

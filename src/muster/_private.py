@@ -16,7 +16,8 @@ _FOLDER: Final = 0o700
 _FILE: Final = 0o600
 _ALL: Final = 0o777
 _OTHERS: Final = 0o077
-_OTHERS_MAY_WRITE: Final = 0o022
+_ALL_NUMBERS: Final = ["0", "0", "4294967295"]
+"""How Linux tells that a process sees the users of the whole computer."""
 
 
 class NotPrivateError(OSError):
@@ -69,15 +70,34 @@ def _owner_of_what_is_made_in(folder: Path) -> int:
 
 
 def open_to_others(folder: Path) -> str:
-    """Say why others could replace what lies in a folder; empty where they cannot."""
-    found = folder.stat()
-    mode = found.st_mode & ~(stat.S_IWGRP if _is_of_this_user_alone(found.st_gid) else 0)
-    if not mode & _OTHERS_MAY_WRITE or mode & stat.S_ISVTX:
-        return ""
-    return (
-        f"others may write {str(folder)!r}, so they could replace what muster keeps in it. Type there: chmod go-w"
-        f" {folder}, or chmod +t {folder} where they must write"
-    )
+    """Say why others could replace what lies in a folder, or the folder, or what it is in; empty where they cannot."""
+    real = Path(os.path.realpath(folder))
+    for place in (real, *real.parents):
+        found = place.stat()
+        if not _is_trusted(found.st_uid):
+            return (
+                f"{str(place)!r} belongs to {_name_of(found.st_uid)}, who could replace what muster keeps below it. Use"
+                " a folder of your own, or of root's"
+            )
+        is_open = found.st_mode & stat.S_IWOTH or (
+            place == real and found.st_mode & stat.S_IWGRP and not _is_of_this_user_alone(found.st_gid)
+        )
+        if is_open and not found.st_mode & stat.S_ISVTX:
+            return (
+                f"others may write {str(place)!r}, so they could replace what muster keeps below it. Type there: chmod"
+                f" go-w {place}, or chmod +t {place} where they must write"
+            )
+    return ""
+
+
+def _is_trusted(user: int) -> bool:
+    """Tell whether a user may do as this one anyway; so may those who have no number where not all have one."""
+    if user in {0, os.geteuid()}:
+        return True
+    with contextlib.suppress(OSError):
+        numbers = Path("/proc/self/uid_map").read_text().split()
+        return numbers != _ALL_NUMBERS and user == int(Path("/proc/sys/kernel/overflowuid").read_text())
+    return False
 
 
 def _is_of_this_user_alone(group: int) -> bool:

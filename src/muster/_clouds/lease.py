@@ -113,6 +113,9 @@ def _alone_in(folder: Path) -> Iterator[None]:
             raise NotStartedError(why)
         for other in places.others(folder.parent, {cluster}):
             end(other)
+        for other in places.abandoned(folder.parents[1]):
+            if other != folder and agent_of(other) is None:
+                _forget(other)
         yield
     finally:
         with contextlib.suppress(OSError):  # and not only closed: the agent has it too, for as long as it lives

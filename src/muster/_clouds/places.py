@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,8 @@ _LEVELS: Final = 4
 """How many folders of a machine's place are muster's own, below the home."""
 
 _ATTEMPTS: Final = 10
+_LONG_AGO_SECONDS: Final = 24 * 3600.0
+"""Longer than clocks of hosts differ."""
 
 
 def this_host() -> str:
@@ -68,6 +71,18 @@ def taken(place: Path, clusters: Collection[str]) -> str:
         if agent_of(other) is not None:
             return _taken(other)
     return ""
+
+
+def abandoned(machines: Path) -> list[Path]:
+    """List the places, of whatever host that shares the home, whose leases have ended long ago: nothing lives there."""
+    now = time.time()
+    found = []
+    for place in machines.glob("*@*/*"):
+        with contextlib.suppress(OSError, ValueError):
+            lease = place / "lease"
+            if now > lease.stat().st_mtime + float(lease.read_text()) + _LONG_AGO_SECONDS:
+                found.append(place)
+    return found
 
 
 def _taken(place: Path) -> str:
