@@ -122,7 +122,7 @@ def test_what_somebody_else_has_put_in_the_way_is_refused_and_nothing_is_written
     work.unlink()
     os.chown(home, SOMEBODY, SOMEBODY)
     end = run(folder, *command)
-    assert (end.code, "set MUSTER_HOME to another folder" in end.err) == (2, True), end.err
+    assert (end.code, "set MUSTER_HOME to another folder" in end.err) == (3, True), end.err
     assert list(home.iterdir()) == []
 
 

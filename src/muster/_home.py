@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._private import own_folder, squatted
-from muster.errors import UsageError
+from muster.errors import EngineError
 
 _NAMES: Final = frozenset({"clusters", "environments", "machines", "runs", "unfinished", "work"})
 
@@ -14,11 +14,14 @@ _NAMES: Final = frozenset({"clusters", "environments", "machines", "runs", "unfi
 def home() -> Path:
     """Find it; close it to others, who could look into that of an earlier version.
 
-    Raises ``UsageError`` where it is somebody else's.
+    Raises ``EngineError`` where it is somebody else's.
     """
     path = Path(os.environ.get("MUSTER_HOME") or Path.home() / ".muster")
     if why := _somebody_elses(path):
-        raise UsageError(f"Nothing can be kept in MUSTER_HOME: {why}, or set MUSTER_HOME to another folder.")
+        raise EngineError(
+            f"Nothing can be kept in MUSTER_HOME: {why}. Mend that, or set MUSTER_HOME to another folder; then type the"
+            " command again."
+        )
     with contextlib.suppress(OSError):  # it is not there yet; or nothing can be changed there, and nothing is
         _close(path)
     return path

@@ -33,7 +33,7 @@ def own_folder(path: Path) -> Path:
         path.mkdir(mode=_FOLDER)
     except FileExistsError:
         if why := squatted(path):
-            raise NotPrivateError(why) from None
+            raise NotPrivateError(f"{why}. Move it away") from None
     mode = stat.S_IMODE(path.lstat().st_mode)
     if mode & _ALL != _FOLDER:
         path.chmod(mode & ~_ALL | _FOLDER)
@@ -54,7 +54,7 @@ def squatted(path: Path) -> str:
         what = f"belongs to {_name_of(found.st_uid)}"
     else:
         return ""
-    return f"{str(path)!r} {what}, and must be a folder of {_name_of(os.geteuid())}'s alone. Move it away"
+    return f"{str(path)!r} {what}, and must be a folder of {_name_of(os.geteuid())}'s alone"
 
 
 def _owner_of_what_is_made_in(folder: Path) -> int:
