@@ -36,6 +36,7 @@ def {CODE}(df):
 COMMAND = ("run", f"work.py:{CODE}", "rows.csv", "--batch-rows", "100", "--json", "--quiet")
 ROWS = 4000
 KEYS = ("token", "ca.key")
+VALUE = "telling-value"
 REFUSALS = ("\x15\x03", *(f"HTTP/1.1 {code}" for code in (400, 401, 403, 405)), "HTTP/1.0 400")
 """What tells her only that she lacks something: an alert of TLS, and answers of HTTP, also to what is none."""
 
@@ -99,6 +100,7 @@ class Seen:
     output: str
     secrets: dict[str, str]
     tried: list[Tried]
+    journal: str
 
 
 @pytest.fixture(scope="module")
@@ -131,14 +133,15 @@ def on_hosts(tmp_path_factory: pytest.TempPathFactory, hosts: Hosts) -> Seen:
     (folder / "hosts.yml").write_text(yaml.safe_dump(told))
     with pytest.MonkeyPatch.context() as patch, eve_on(hosts, list(hosts), PLACES) as evil:
         patch.setenv("MUSTER_HOME", str(folder / "home"))
+        patch.setenv("TELLING_KEY", VALUE)
         try:
             call(folder, "up", "--machines", "2", "--on", "hosts.yml")
             secrets = secrets_of((folder / "home" / "clusters" / "default" / name).read_text() for name in KEYS)
-            call(folder, *COMMAND, "-o", "out.csv", "--cluster", "default", code=4)
+            call(folder, *COMMAND, "-o", "out.csv", "--cluster", "default", "--env", "TELLING_KEY", code=4)
         finally:
             call(folder, "down", "--all")
         tried = [one.asked() for one in evil]
-    return Seen((folder / "out.csv").read_text(), secrets, tried)
+    return Seen((folder / "out.csv").read_text(), secrets, tried, journal_in(folder / "home"))
 
 
 @pytest.fixture(scope="module")
@@ -163,11 +166,17 @@ def at_home(hosts: Hosts) -> Seen:
     for one in tried:
         for name in ("out.csv", "__pycache__"):  # whose modes are as this user's files have them
             one.loot.pop(f"{place}/{name}", None)
-    return Seen((folder / "out.csv").read_text(), secrets, tried)
+    return Seen((folder / "out.csv").read_text(), secrets, tried, journal_in(folder / "home"))
+
+
+def journal_in(home: Path) -> str:
+    (path,) = (home / "runs").glob("*.jsonl")
+    return path.read_text()
 
 
 def secrets_of(kept: Iterable[str]) -> dict[str, str]:
-    texts = {"column": COLUMN, "row": ROW, "result": RESULT, "source": FUNCTION, "any key": "PRIVATE KEY"}
+    texts = {"column": COLUMN, "row": ROW, "result": RESULT, "source": FUNCTION, "variable": VALUE}
+    texts["any key"] = "PRIVATE KEY"
     return {**texts, **dict(zip(KEYS, kept, strict=True))}
 
 
@@ -196,6 +205,13 @@ def test_she_changes_nothing_that_is_not_hers_and_looks_into_no_process(seen: Se
 def test_nothing_that_listens_tells_her_anything(seen: Seen) -> None:
     for tried in seen.tried:
         assert {asked: said for asked, said in tried.answers.items() if not said.startswith(REFUSALS)} == {}
+
+
+def test_a_journal_that_is_kept_names_columns_and_holds_no_row_no_code_and_no_secret(seen: Seen) -> None:
+    assert COLUMN in seen.journal
+    assert "it is bad" in seen.journal
+    for name, secret in seen.secrets.items():
+        assert secret not in seen.journal or name == "column", name
 
 
 def test_after_a_lease_has_ended_she_gets_nothing_by_taking_the_names_that_were_there(hosts: Hosts) -> None:
