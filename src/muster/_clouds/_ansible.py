@@ -23,7 +23,7 @@ from .processes import birth_of
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
 _SHARED: Final = ("-o", "ControlMaster=auto", "-o", "ControlPersist=5s")
 """One connection for all tasks of a playbook, at a socket that Ansible names whatever the user's settings say."""
-_TASK_SECONDS: Final = {"check": 90, "install": 2000, "start": 240, "stop": 90, "inspect": 60}
+_TASK_SECONDS: Final = {"check": 90, "install": 2000, "start": 240, "stop": 90, "inspect": 60, "purge": 90}
 """How long one task of a playbook may take: what never ends on a host, such as its login shell, ends nobody's wait."""
 _SOCKETS: Final = "sockets"
 _SOCKET: Final = f"/{_SOCKETS}/0123456789.0123456789abcdef"
