@@ -330,7 +330,7 @@ def test_a_second_muster_on_the_same_output_is_refused_while_the_first_goes_on(
     for option in ("--json", "--fresh"):
         second = muster(*COMMAND, option)
         assert second.code == 2
-        assert "Another muster process is writing 'out.csv'" in second.err
+        assert f"Another muster process is writing 'out.csv': process {first.pid} on" in second.err
     assert first.poll() is None
     (tmp_path / "hold").unlink()
     assert_right(tmp_path, ended(first), resumed=False)

@@ -1,11 +1,12 @@
 """Input and output lie apart: what a run reads is not what it replaces or removes, nor what another run works on."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from muster import _objects
-from muster._identity import identity, is_same, is_within, local, upwards
+from muster._identity import Identity, identity, is_same, is_within, local, upwards
 from muster._model import Source
 from muster._output import Work
 from muster._store_lock import BEGINNING
@@ -30,8 +31,9 @@ def check_apart(work: Work, *, sources: Sequence[Source], given: Sequence[str]) 
                 f"{work.output!r} lies in {text!r}, which is an input, so that a run would read what another wrote."
                 " Choose an output elsewhere, or name the input's files by a pattern."
             )
+    above: dict[str, set[Identity]] = {}
     for source in sources:
-        around = set(upwards(source.path))
+        around = _around(source.path, above)
         if output in around:
             raise UsageError(f"{work.output!r} is both input and output. Choose another output.")
         if kept & around:
@@ -47,6 +49,17 @@ def check_apart(work: Work, *, sources: Sequence[Source], given: Sequence[str]) 
         raise UsageError(
             f"{work.output!r} lies in {folder!r}, where a run keeps its work until it ends. Choose another output."
         )
+
+
+def _around(path: str, above: dict[str, set[Identity]]) -> set[Identity]:
+    """Tell what a file is and lies in; ``above`` keeps that of folders, as many files lie in one."""
+    path = local(path)
+    place = path if is_remote(path) else os.path.realpath(path)
+    folder = place.rpartition("/")[0] or "/"
+    folder = place if folder.endswith(":/") else folder  # a URL of one name
+    if folder not in above:
+        above[folder] = set(upwards(folder))
+    return {identity(place), *above[folder]}
 
 
 def _unfinished(name: str, folder: str) -> UsageError:
