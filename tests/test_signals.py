@@ -1,6 +1,8 @@
 """Signals that come while Arrow reads: none is lost, and none is handled in the middle of it."""
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from random import Random
@@ -34,6 +36,7 @@ def number(request: pytest.FixtureRequest) -> Iterator[int]:
 
 def test_no_signal_that_comes_while_a_ragged_file_is_read_is_lost(number: int) -> None:
     main, chance = threading.main_thread().ident or 0, Random(5)  # noqa: S311 (a moment is no secret)
+    csv.read(RAGGED, row=0, order=("a", "b"), columns=COLUMNS, dialect=Dialect())  # compiled code loads pandas
     for _ in range(TIMES):
         raised = False
         sender = threading.Timer(chance.random() * 0.001, signal.pthread_kill, (main, number))
@@ -51,3 +54,26 @@ def test_no_signal_that_comes_while_a_ragged_file_is_read_is_lost(number: int) -
 def test_the_handlers_are_those_from_before_when_a_file_was_read(number: int) -> None:
     csv.read(b"1,x\n", row=0, order=("a", "b"), columns=COLUMNS, dialect=Dialect())
     assert signal.getsignal(number) is came
+
+
+SWALLOWING = """
+import os, signal, threading
+from muster._signals import Terminated, obey
+class Swallowing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+obey()
+try:
+    Swallowing()
+    print("swallowed", flush=True)
+    threading.Event().wait(60)
+except Terminated as asked:
+    print("heard of", asked, flush=True)
+"""
+
+
+def test_a_signal_whose_exception_is_swallowed_comes_again() -> None:
+    done = subprocess.run([sys.executable, "-c", SWALLOWING], capture_output=True, text=True, timeout=50, check=False)
+    assert done.stdout.split("\n")[:2] == ["swallowed", "heard of SIGTERM"]

@@ -380,6 +380,7 @@ def test_what_a_host_has_in_another_version_is_installed_there_beside_it(
 def test_a_port_that_is_taken_on_the_head_is_named_and_nothing_is_left_there(
     muster: Muster, folder: Path, hosts: Hosts
 ) -> None:
+    before = traces(hosts, hosts[0])
     listen = "import socket; s = socket.create_server(('', 6379)); print(flush=True); input()"
     with subprocess.Popen(
         [*hosts.ssh(hosts[0]), f"{PYTHON} -c {shlex.quote(listen)}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -392,11 +393,13 @@ def test_a_port_that_is_taken_on_the_head_is_named_and_nothing_is_left_there(
         assert "Traceback" not in end.err
         taker.communicate(b"\n")
     until(lambda: not ours(hosts, hosts[0]))
+    assert traces(hosts, hosts[0]) == before
 
 
 def test_a_run_that_is_told_to_end_while_its_hosts_start_leaves_nothing_there(
     folder: Path, hosts: Hosts, home: Path
 ) -> None:
+    before = [traces(hosts, host) for host in hosts]
     command = (*COMMAND, "--machines", "2", "--on", str(write_file(folder, hosts)))
     with started(folder, *command) as process:
         until(lambda: any("lease.py" in command for command in ours(hosts, hosts[0])) or process.poll() is not None)
@@ -404,6 +407,7 @@ def test_a_run_that_is_told_to_end_while_its_hosts_start_leaves_nothing_there(
         _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 128 + signal.SIGHUP, err
     assert not any(ours(hosts, host) for host in hosts)
+    assert [traces(hosts, host) for host in hosts] == before
     assert not list((home / "clusters").glob("*"))
 
 

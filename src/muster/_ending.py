@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from muster import _standard
-from muster._signals import Terminated
+from muster._signals import Terminated, settle
 from muster._unseen import scrubbed
 from muster.errors import EngineError, MusterError, UsageError, UserCodeError
 
@@ -57,6 +57,8 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
         )
         print(f"muster: {text}", file=sys.stderr)
         return _tell(text, "muster", _MUSTERS_OWN, parsed)
+    finally:
+        settle()
 
 
 def _noting(call: Callable[[], int]) -> int:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
@@ -27,16 +27,22 @@ _OTHERS: Final = frozenset(getattr(signal, name, 0) for name in (*_PASSING, *_FA
 ENDING: Final[tuple[int, ...]] = tuple(sorted(number for number in signal.valid_signals() if number not in _OTHERS))
 """What ends a program that does not care, but for Ctrl-C, of which Python makes a ``KeyboardInterrupt``."""
 
+_AGAIN_SECONDS: Final = 0.1
 _BY_HAND: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 
 
 class Terminated(BaseException):
     """A signal came that ends a program; unwind as for Ctrl-C. Its text names the signal."""
 
-    def __init__(self, number: int) -> None:
-        """Know which it was."""
+    def __init__(self, number: int, swallowed: Callable[[int], None] = lambda _: None) -> None:
+        """Know which it was, and whom to tell if nobody hears of it."""
         super().__init__(_name_of(number))
         self.number = number
+        self._swallowed = swallowed
+
+    def __del__(self) -> None:
+        """Tell that it is over, which is too early where the program goes on."""
+        self._swallowed(self.number)
 
 
 def _name_of(number: int) -> str:
@@ -52,14 +58,24 @@ class _First:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._has_come = False
+        self.is_over = False
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a child that the user's function has forked ends as ever
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        elif not self._has_come:
+        elif not (self._has_come or self.is_over):
             self._has_come = True
-            raise Terminated(number)
+            raise Terminated(number, self._swallowed)
+
+    def _swallowed(self, number: int) -> None:
+        """Have it come again: compiled code, destructors and callbacks swallow what is raised within them."""
+        if not self.is_over and os.getpid() == self._process:
+            self._has_come = False
+            main = threading.main_thread().ident or 0
+            again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main, number))
+            again.daemon = True
+            again.start()
 
 
 def obey() -> list[int]:
@@ -74,6 +90,14 @@ def obey() -> list[int]:
     return numbers
 
 
+def settle() -> None:
+    """Let nothing that came unwind this process again: it ends by itself now."""
+    for number in ENDING:
+        handler = signal.getsignal(number)
+        if isinstance(handler, _First):
+            handler.is_over = True
+
+
 @contextlib.contextmanager
 def obeyed() -> Iterator[None]:
     """Unwind when a signal comes that would end the caller's program; which it then does all the same."""
@@ -84,11 +108,14 @@ def obeyed() -> Iterator[None]:
     try:
         yield
     except Terminated as asked:
+        settle()
         _let_be(numbers)
         if asked.number in numbers:
             signal.raise_signal(asked.number)
         raise
     finally:
+        if numbers:
+            settle()
         _let_be(numbers)
 
 
