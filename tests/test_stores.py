@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 import muster
+import web
 from conftest import Muster, started
 from muster import UsageError
 from muster._clouds.base import Wanted
@@ -65,6 +67,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Shop]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application, shop = DomainDispatcherApplication(create_backend_app), Shop()
 
     def answer(environment: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
@@ -330,11 +333,13 @@ def test_secret_options_are_written_nowhere(shop: Shop, tmp_path: Path, home: Pa
         assert not path.is_file() or b"SECRET47" not in path.read_bytes()
 
 
-def test_new_credentials_reach_a_cluster_that_is_up(
-    shop: Shop, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.waits
+def test_new_credentials_reach_a_cluster_that_is_up_and_nobody_sees_them_there(
+    shop: Shop, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = b"a\n" + b"".join(b"%d\n" % at for at in range(100_000))  # too large to be copied here
-    cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
+    folder = tmp_path_factory.mktemp("cluster")
+    cloud = LocalCloud(folder)
     cloud.scale(Wanted(machines=1, workers=1, lease=600))
     try:
         for key in ("nobody", "renewed"):
@@ -344,6 +349,14 @@ def test_new_credentials_reach_a_cluster_that_is_up(
             with cloud.access() as access:
                 job = Job((of_function(same),), ("s3://shop/in.csv",), str(tmp_path / "out.csv"), Options(fresh=True))
                 assert run(job, watch=lambda _: None, access=access).rows_out == 100_000
+        with web.serving() as site, cloud.access() as access:
+            site.login = "anna:PASSWD77"
+            site.put("in.csv", data + b"no\n", ETag='"1"')
+            url = site.url("in.csv", login=site.login) + "?X-Amz-Signature=SIGNED123"
+            job = Job((of_function(same),), (url,), str(tmp_path / "out.csv"), Options(dtype={"a": "int64"}))
+            assert run(job, watch=lambda _: None, access=access).bad_rows == 1
+        files = [path for place in (folder, tmp_path, home) for path in place.rglob("*") if path.is_file()]
+        assert not [path for path in files if b"PASSWD77" in path.read_bytes() or b"SIGNED123" in path.read_bytes()]
     finally:
         cloud.destroy()
 

@@ -122,7 +122,7 @@ async def _asked(files: Any, address: str, ranges: str = "") -> AsyncIterator[An
     session = await files.set_session()
     async with session.get(url, headers=headers, **chosen) as answer:
         if answer.status in _MISSING:
-            raise FileNotFoundError(shown(address))
+            raise FileNotFoundError(f"HTTP {answer.status} {answer.reason}")
         if answer.status in _REFUSED:
             raise PermissionError(f"HTTP {answer.status} {answer.reason}")
         if answer.status != _NO_SUCH_RANGE:
