@@ -8,6 +8,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -49,7 +50,8 @@ def main() -> None:
 
 def measured(muster: list[str], parsed: argparse.Namespace) -> dict[str, float]:
     """Make hosts and a cluster of them, and have it do both jobs."""
-    with _starting.ssh_hosts(parsed.hosts) as (_, file):
+    with _starting.ssh_hosts(parsed.hosts) as (_, file), tempfile.TemporaryDirectory() as home:
+        os.environ["MUSTER_HOME"] = home
         try:
             cluster = ("--machines", parsed.hosts, "--workers-per-machine", parsed.each, "--on", file)
             return {
@@ -69,8 +71,7 @@ def job(muster: list[str], target: str, count: int) -> float:
 
 def timed(muster: list[str], *arguments: object) -> float:
     began = time.monotonic()
-    environment = {**os.environ, "MUSTER_HOME": str(DATA / "sealing-home")}
-    subprocess.run([*muster, *map(str, arguments)], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*muster, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began
 
 

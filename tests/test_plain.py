@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import bodies
 import muster
 from muster import DataError, EngineError, UserCodeError
+from muster._clouds.hosts import _facts
 from muster._dialect import Dialect
 from muster._engines import _nouns
 from muster._engines._nouns import GarbledError, answer_of, fits
@@ -365,3 +366,8 @@ def test_pieces_that_a_task_cannot_have_are_refused(returned: object) -> None:
 
 def test_pieces_of_a_task_are_taken() -> None:
     assert opened(TASK, RETURNED, prefix="2") == (RETURNED, {"2-7.rows": b"rows"})
+
+
+def test_a_host_tells_numbers_of_its_machine_and_not_whose_it_is() -> None:
+    told = {"lease": 900.0, "busy": "many", "disk": [], "workers": 9, "is_head": True, "address": "10.0.0.9", "left": 8}
+    assert _facts(told) == {"lease": 900.0, "left": 8}

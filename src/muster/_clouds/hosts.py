@@ -119,13 +119,15 @@ class HostsCloud:
         if record is None or not record.started:
             return []
         answers, played = self._play("inspect", record.started).answers()
+        answers = {name: told for name, told in answers.items() if isinstance(told, dict)}
         ended = {name: f"it has ended: {told.pop(ENDED)}" for name, told in answers.items() if ENDED in told}
         self.silent = {name: f"it did not answer: {failure.said}" for name, failure in played.failures.items()} | ended
         found = []
         for at, one in enumerate(record.started):
             if told := answers.get(one.host.name):
                 name, address = one.host.name, one.host.address
-                found.append(Machine(name, address, one.workers, is_head=at == 0, versions=one.versions, **told))
+                facts = _facts(told)
+                found.append(Machine(name, address, one.workers, is_head=at == 0, versions=one.versions, **facts))
         return found
 
     @contextlib.contextmanager
@@ -328,6 +330,12 @@ def _ending(
     if before and (before[0].host.name not in living or before[0] in differing):
         return before, before[0].host.name in living
     return differing, any(one.host.name in wanted and one.host.name in living for one in differing)
+
+
+def _facts(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the numbers that a host tells of its machine, whatever else it says."""
+    names = ("lease", "left", "busy", "memory", "disk")
+    return {name: told[name] for name in names if isinstance(told.get(name), int | float)}
 
 
 def _renewal(folder: str) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -24,7 +25,7 @@ _LONGER_LENGTH: Final = struct.Struct("!Q")
 _IS_LONGER: Final = -1
 """Stands where the length does not fit: so a ``Connection`` writes messages at the other end."""
 _LONGEST: Final = 64 << 30
-_AT_ONCE: Final = 1 << 20
+_AT_ONCE: Final = 64 << 20
 _STALL_SECONDS: Final = 300.0
 """How long the middle of a message may be awaited: longer than it takes to notice that a link is cut."""
 
@@ -130,6 +131,8 @@ class Line:
 
         Raises ``EOFError`` when there is none any more, ``GarbledError`` for what is no message.
         """
+        if not self.is_open:
+            raise EOFError
         return decode(self._take(self._length()))
 
     def _length(self) -> int:
@@ -140,20 +143,25 @@ class Line:
             raise GarbledError(f"it announces a message of {size} bytes")
         return int(size)
 
-    def _take(self, size: int) -> bytes:
-        """Read so many bytes as they come: no memory is taken for what is only announced."""
-        taken = bytearray()
-        while len(taken) < size:
-            if not self._reading.poll(_STALL_SECONDS):
-                raise GarbledError(f"{len(taken)} of {size} bytes came, and then nothing for {_STALL_SECONDS:g} s")
+    def _take(self, size: int) -> bytearray:
+        """Read so many bytes as they come: no more memory is taken at once than a part of what is only announced."""
+        taken, at, descriptor = bytearray(min(size, _AT_ONCE)), 0, self._reading.fileno()
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        while at < size:
+            if at == len(taken):
+                taken.extend(bytes(min(size - at, _AT_ONCE)))
+            if not waiting.poll(_STALL_SECONDS * 1_000):
+                raise GarbledError(f"{at} of {size} bytes came, and then nothing for {_STALL_SECONDS:g} s")
             try:
-                more = os.read(self._reading.fileno(), min(size - len(taken), _AT_ONCE))
+                with memoryview(taken) as view, view[at:] as rest:
+                    got = os.readv(descriptor, [rest])
             except OSError as error:
                 raise EOFError from error
-            if not more:  # also where the process died in the middle of a message
+            if not got:  # also where the process died in the middle of a message
                 raise EOFError
-            taken += more
-        return bytes(taken)
+            at += got
+        return taken
 
     def last_words(self) -> str:
         """Say what the process printed at last."""

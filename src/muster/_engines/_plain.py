@@ -88,7 +88,7 @@ _KINDS: Final[dict[type, bytes]] = {tuple: b"t", list: b"l", frozenset: b"z", se
 _MAKERS: Final[dict[bytes, Callable[[list[Any]], object]]] = {tag: kind for kind, tag in _KINDS.items()}
 
 
-def decode(data: bytes) -> Any:  # noqa: ANN401 (whatever was written)
+def decode(data: bytes | bytearray) -> Any:  # noqa: ANN401 (whatever was written)
     """Read what ``encode`` has written. Raises ``GarbledError`` for anything else, and has done nothing then."""
     reading = _Reading(data)
     try:
@@ -103,23 +103,26 @@ def decode(data: bytes) -> Any:  # noqa: ANN401 (whatever was written)
 class _Reading:
     """What is read, and how far."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self._data = data
+        self._view = memoryview(data)
         self._at = 0
 
     @property
     def left(self) -> int:
         return len(self._data) - self._at
 
-    def _take(self, size: int) -> bytes:
+    def _pass(self, size: int) -> int:
+        """Go on by so many bytes, which are there; tell where they begin."""
         if size > self.left:
             raise GarbledError(f"it ends after {self.left} of {size} bytes")
+        begin = self._at
         self._at += size
-        return self._data[self._at - size : self._at]
+        return begin
 
     def _size(self) -> int:
         """Read how many bytes or values follow; each takes up one at least."""
-        (size,) = _SIZE.unpack(self._take(_SIZE.size))
+        (size,) = _SIZE.unpack_from(self._data, self._pass(_SIZE.size))
         if size > self.left:
             raise GarbledError(f"it speaks of {size}, and has {self.left} bytes")
         return int(size)
@@ -127,14 +130,22 @@ class _Reading:
     def value(self, depth: int) -> Any:  # noqa: ANN401 (whatever was written)
         if depth > _DEEPEST:
             raise GarbledError("it is nested too deep")
-        tag = self._take(1)
+        tag = self._data[self._pass(1)]
         read = _READ.get(tag)
         if read is None:
-            raise GarbledError(f"nothing is written {tag!r}")
+            raise GarbledError(f"nothing is written {chr(tag)!r}")
         return read(self, depth + 1)
 
+    def _sized(self) -> memoryview:
+        size = self._size()
+        begin = self._pass(size)
+        return self._view[begin : begin + size]
+
     def _text(self) -> str:
-        return self._take(self._size()).decode("utf-8", "surrogatepass")
+        return str(self._sized(), "utf-8", "surrogatepass")
+
+    def _real(self) -> float:
+        return float(_REAL.unpack_from(self._data, self._pass(_REAL.size))[0])
 
     def _many(self, depth: int) -> list[Any]:
         return [self.value(depth) for _ in range(self._size())]
@@ -156,16 +167,16 @@ class _Reading:
         return int(self._text())
 
 
-_READ: Final[dict[bytes, Callable[[_Reading, int], Any]]] = {
-    b"N": lambda _, __: None,
-    b"T": lambda _, __: True,
-    b"F": lambda _, __: False,
-    b"s": lambda reading, _: reading._text(),  # noqa: SLF001 (of this file)
-    b"b": lambda reading, _: reading._take(reading._size()),  # noqa: SLF001 (likewise)
-    b"i": lambda reading, _: reading._integer(),  # noqa: SLF001 (likewise)
-    b"f": lambda reading, _: _REAL.unpack(reading._take(_REAL.size))[0],  # noqa: SLF001 (likewise)
-    b"d": lambda reading, depth: reading._pairs(depth),  # noqa: SLF001 (likewise)
-    b"o": lambda reading, depth: reading._noun(depth),  # noqa: SLF001 (likewise)
-    b"e": lambda reading, depth: reading._error(depth),  # noqa: SLF001 (likewise)
-    **{tag: lambda reading, depth, make=make: make(reading._many(depth)) for tag, make in _MAKERS.items()},  # type: ignore[misc]  # noqa: SLF001 (likewise)
+_READ: Final[dict[int, Callable[[_Reading, int], Any]]] = {
+    ord("N"): lambda _, __: None,
+    ord("T"): lambda _, __: True,
+    ord("F"): lambda _, __: False,
+    ord("s"): lambda reading, _: reading._text(),  # noqa: SLF001 (of this file)
+    ord("b"): lambda reading, _: bytes(reading._sized()),  # noqa: SLF001 (likewise)
+    ord("i"): lambda reading, _: reading._integer(),  # noqa: SLF001 (likewise)
+    ord("f"): lambda reading, _: reading._real(),  # noqa: SLF001 (likewise)
+    ord("d"): lambda reading, depth: reading._pairs(depth),  # noqa: SLF001 (likewise)
+    ord("o"): lambda reading, depth: reading._noun(depth),  # noqa: SLF001 (likewise)
+    ord("e"): lambda reading, depth: reading._error(depth),  # noqa: SLF001 (likewise)
+    **{ord(tag): lambda reading, depth, make=make: make(reading._many(depth)) for tag, make in _MAKERS.items()},  # type: ignore[misc]  # noqa: SLF001 (likewise)
 }
