@@ -9,6 +9,8 @@ from muster import UsageError
 from muster._addresses import joined, parted
 from muster._clouds._hosts_file import Host, read
 from muster._clouds._ssh import command
+from muster._clouds.hosts import _host, _placed
+from muster.errors import EngineError
 
 
 @pytest.mark.parametrize(
@@ -124,3 +126,22 @@ def test_what_the_file_says_and_the_line_needs_goes_before_the_settings_of_ssh(t
         return done.stdout.splitlines()
 
     assert understood(setting + "\n") == understood("")
+
+
+def test_where_hosts_find_one_is_what_the_settings_of_ssh_say_unless_that_means_nothing_to_them(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host gpu\n  HostName fd99:0:0::7\nHost near\n  HostName fe80::7\nHost %\n  HostName a\n")
+    assert _placed(Host("one", "gpu", ssh_config=str(config))).inside == "fd99::7"
+    assert _placed(Host("one", "gpu", inside="10.0.0.7", ssh_config=str(config))).inside == "10.0.0.7"
+    assert _placed(Host("one", "else", ssh_config="none")).inside == "else"
+    with pytest.raises(UsageError, match=r"one is at 'fe80::7', says .*that is a link-local address"):
+        _placed(Host("one", "near", ssh_config=str(config)))
+    config.write_text("Host gpu\n  NoSuchWord yes\n")
+    with pytest.raises(EngineError, match=r"one: ssh does not take its settings: .*nosuchword.* Mend them"):
+        _placed(Host("one", "gpu", ssh_config=str(config)))
+
+
+def test_a_host_that_an_earlier_muster_started_is_still_known() -> None:
+    known = {"name": "one", "address": "10.0.0.7", "user": "anna", "port": 22, "key": "", "workers": 1}
+    host = _host(known, "/home/anna/known_hosts")
+    assert (host.inside, host.known_hosts, host.port) == ("10.0.0.7", "/home/anna/known_hosts", 22)

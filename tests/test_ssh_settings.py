@@ -52,6 +52,7 @@ def file(hosts: Hosts, tmp_path: Path) -> Path:
     known: dict[str, object] = {"python": MUSTER[0], "ssh_config": "config", "workers": 1}
     known["hosts"] = [{"address": "front"}, {"address": "back", "inside": back.ipv6 or back.address}]
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(known))
+    (tmp_path / "ansible.cfg").write_text("[defaults]\nremote_user = nobody\nbecome = true\n")  # that of another work
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "twice.py").write_text("def twice(df):\n    return df.assign(b=df['a'] * 2)\n")
     (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{n}\n" for n in range(1000)))

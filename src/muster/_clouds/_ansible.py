@@ -159,8 +159,11 @@ def _inventory(hosts: Sequence[Host], each: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _environment(folder: Path, sockets: Path, *, forks: int, seconds: int) -> dict[str, str]:
+    config = folder / "ansible.cfg"  # an empty one: those of the user, and of the working folder, are for other hosts
+    config.touch()
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "ANSIBLE_CONFIG": str(config),
         "ANSIBLE_HOME": str(folder),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
