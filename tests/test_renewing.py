@@ -36,6 +36,7 @@ def test_a_failure_is_told_once_by_name_and_so_is_its_end() -> None:
         " ends 20 s after the last renewal; this is tried again till then"
     )
     assert news.of(renewed("one", two=SILENT.replace("3 s", "4 s"))) == ()
+    assert news.of(renewed("one", two="it does not answer: nobody knows its name. [ssh: so it is]")) == ()
     (told,) = news.of(renewed("one", two=REFUSED))
     assert "it refuses the key" in told
     assert news.of(renewed("one", "two")) == ("the lease of machine two is renewed again",)

@@ -38,7 +38,7 @@ def _ended(process: "subprocess.Popen[str]", deadline: float, seconds: float) ->
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return f"it does not answer. Is it up, and does the network lead there? [nothing came within {seconds:g} s]"
+        return _ills.named(f"timed out: nothing came within {seconds:g} s")
     if process.returncode in {0, GONE}:
         return ENDED if process.returncode else ""
     return _ills.named(said) or f"its shell ended with status {process.returncode}."

@@ -1,6 +1,7 @@
 """Renew a cloud's leases beside whatever else this process does, and say which could not be, and which can be again."""
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -45,8 +46,8 @@ def _is_mended(name: str, renewed: Renewed) -> bool:
 
 
 def _kind(why: str) -> str:
-    """Leave out what was said, which differs each time."""
-    return why.partition(" [")[0]
+    """Take its first words: what is said besides may differ each time."""
+    return re.split(r"[.:\[]", why, maxsplit=1)[0]
 
 
 def _again(name: str) -> str:
