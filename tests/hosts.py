@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 from pathlib import Path
 from pwd import getpwuid
 from random import Random
@@ -311,7 +311,7 @@ class Hosts:
 
     def _host(self, number: int, port: int) -> Host:
         name, address = f"host{number}-{self.token}", str(self.network[10 + number])
-        ipv6 = f"{self.prefix}{10 + number:x}" if self.prefix else ""
+        ipv6 = str(IPv6Address(f"{self.prefix}{10 + number:x}")) if self.prefix else ""  # as ssh looks it up
         return Host(number, name, address, port, "root", self.key, self.known_hosts, ipv6)
 
     def _set_up(self) -> None:
