@@ -67,8 +67,9 @@ class StoreLock:
                 _objects.delete(self._folder, [claim.name for claim in claims])
                 return
             _objects.delete(self._folder, [self._name])
-            holder = min(living, key=lambda claim: claim.owner.since)
-            if last or holder.unheard > _SECONDS_TO_SETTLE or holder.owner.since < self.owner.since:
+            holder = min(living, key=lambda claim: (claim.owner.since, claim.name))
+            is_first = (self.owner.since, self._name) < (holder.owner.since, holder.name)  # of two, one tries again
+            if last or holder.unheard > _SECONDS_TO_SETTLE or not is_first:
                 raise self._busy(holder)
             Event().wait(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 (no secret: two that meet part again)
 
