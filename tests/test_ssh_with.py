@@ -77,7 +77,7 @@ def hosts() -> Iterator[Hosts]:
         yield made
 
 
-def test_a_function_sees_the_same_on_every_engine_or_the_run_says_what_to_type(
+def test_a_function_sees_the_same_on_hosts_or_the_run_says_what_to_type(
     probing: Path, muster: Muster, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = probing
@@ -92,10 +92,15 @@ def test_a_function_sees_the_same_on_every_engine_or_the_run_says_what_to_type(
         assert (folder / "far.csv").read_text() == expected
         assert_a_variable_that_is_not_there_is_told(folder, monkeypatch)
         assert_full_disks_are_named(folder, hosts)
-        assert muster("down", "far").code == 0
-        end = muster("up", "near", "--machines", "1", "--workers-per-machine", "1")
+    finally:
+        muster("down", "--all")
+
+
+def test_a_function_sees_the_same_on_machines_of_this_computer(probing: Path, muster: Muster) -> None:
+    try:
+        end = muster("up", "--machines", "1", "--workers-per-machine", "1")
         assert end.code == 0, end.err
-        assert probed(folder, "near.csv", "--cluster", "near") == expected
+        assert probed(probing, "near.csv", "--cluster", "default") == probed(probing, "cores.csv", "--workers", "1")
     finally:
         muster("down", "--all")
 
