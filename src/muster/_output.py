@@ -25,6 +25,8 @@ from muster.errors import EngineError, OutputBusyError, UsageError
 
 _SPOOL: Final = "spool"
 _BEGINNING_BYTES: Final = 1 << 20
+_TRIES: Final = 1000
+"""So often may other runs remove the work folder, at their own end, while this one opens it."""
 _OURS: Final = ("journal.jsonl", "parts", _SPOOL, "sealed", "replaced", "complete", "rejects.jsonl", "grown-")
 """How names begin of what a run has in its folder, beside the lock; all else is the user's own."""
 
@@ -64,8 +66,15 @@ class Work:
     def take(self) -> None:
         """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held."""
         self._check()
-        while self._lock is None:
+        for _ in range(_TRIES):
             self._lock = self._try_to_lock()
+            if self._lock is not None:
+                break
+        else:  # as in /proc, where nothing can be made, and nothing says why
+            raise UsageError(
+                f"Cannot work in {str(self.folder)!r}: it is not there when it has been made. Choose an output where"
+                " you may write."
+            )
         try:
             if self.shelf is not None:
                 self.shelf.take()
