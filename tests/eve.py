@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 
 USER = 54_321
 MOST = 1 << 16
@@ -31,6 +32,8 @@ ASKED = (
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]),
 )
 LISTENS = "0A"
+PYTHONS = {Path(sys.prefix), Path(sys.base_prefix)}
+"""Large, and there before."""
 
 
 class Eve:
@@ -71,6 +74,7 @@ class Eve:
         """List what belongs to others, as far as she gets."""
         for place in self._places:
             for folder, folders, files in os.walk(place, onerror=self._count):
+                folders[:] = [name for name in folders if Path(folder, name) not in PYTHONS]
                 for path in (Path(folder, name) for name in (*folders, *files)):
                     with contextlib.suppress(OSError):
                         if path.lstat().st_uid != USER:
@@ -148,7 +152,7 @@ class Eve:
 
     def knock_on(self) -> None:
         """Go from port to port."""
-        while not Event().wait(0.05):
+        while not Event().wait(0.2):
             for port in listening():
                 if self._knocked.get(port, 0) < KNOCKS:
                     self._knock(port)
@@ -207,8 +211,11 @@ def main() -> None:
     Thread(target=eve.knock_on, daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    while not select.select([sys.stdin], [], [], 0.05)[0]:
+    pause = 0.0
+    while not select.select([sys.stdin], [], [], pause)[0]:
+        began = monotonic()
         eve.go_on()
+        pause = 4 * (monotonic() - began)  # the others shall get on with what she is after
     told = {"loot": eve.loot, "deeds": sorted(eve.deeds), "answers": dict(eve.answers)}
     sys.stdout.write(json.dumps({**told, "refused": eve.refused, "rounds": eve.rounds}) + "\n")
 
