@@ -12,7 +12,7 @@ import yaml
 from conftest import Muster, require_hosts
 from hosts import Hosts, make_hosts
 
-pytestmark = pytest.mark.waits
+pytestmark = pytest.mark.waits("long")
 SOMEBODY = 54_321
 LOOK = """
 import os, sys

@@ -10,7 +10,7 @@ import yaml
 from conftest import MUSTER, Muster, require_hosts
 from hosts import Hosts, make_hosts
 
-pytestmark = pytest.mark.waits
+pytestmark = pytest.mark.waits("long")
 
 SETTINGS = """
 Host front

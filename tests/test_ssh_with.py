@@ -11,7 +11,7 @@ from conftest import MUSTER, Ended, Muster, require_hosts
 from hosts import BALLAST, Hosts, make_hosts
 from test_ssh_cluster import write_file
 
-pytestmark = pytest.mark.waits
+pytestmark = pytest.mark.waits("long")
 ROWS = "n\n" + "".join(f"{n}\n" for n in range(40))
 LARGE = 64 << 20
 ROOM = 8 << 20
