@@ -177,3 +177,52 @@ def test_a_machine_that_is_asked_to_end_leaves_nothing_behind(start: Callable[..
     assert machine.call("end").returncode == 0
     assert machine.is_gone()
     assert not machine.folder.parent.exists()
+
+
+def test_a_machine_whose_end_cannot_be_noted_keeps_no_secret(start: Callable[..., Machine]) -> None:
+    machine = start(lease=600)
+    (machine.folder / "end.unfinished").mkdir()  # as a full disk, this lets nobody write why it ended
+    os.kill(machine.agent, signal.SIGTERM)
+    until(machine.is_gone, SECONDS)
+    assert {path.name for path in machine.folder.iterdir()} <= {"lease.py", "end.unfinished"}
+
+
+def test_orphans_are_buried_and_do_not_count_as_workers(start: Callable[..., Machine]) -> None:
+    machine = start(lease=600)
+    orphan = next(pid for pid in machine.living() if is_orphan(machine, pid))
+    os.kill(orphan, signal.SIGKILL)
+    until(lambda: not psutil.pid_exists(orphan), SECONDS)
+    assert birth_of(machine.agent)
+
+
+def is_orphan(machine: Machine, pid: int) -> bool:
+    """Tell whether it is the one that has left its session, and whose parent has ended."""
+    return psutil.Process(pid).ppid() == machine.agent and os.getsid(pid) != pid
+
+
+def test_all_ends_though_the_agent_fails_in_a_way_that_nobody_thought_of(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    text = f"""
+import sys
+from pathlib import Path
+from muster._clouds.watchdog import guarded
+def fail(pulse):
+    raise RuntimeError
+print(*guarded(fail, clear_up=lambda why: Path({str(told)!r}).write_text(why)))
+"""
+    assert subprocess.run([sys.executable, "-c", text], check=False, timeout=30).returncode == 0
+    until(told.exists, SECONDS)
+
+
+def test_an_agent_that_ends_before_it_is_noted_is_not_taken_for_one_that_lives(tmp_path: Path) -> None:
+    place = tmp_path / "c@h" / "1-2"
+    place.mkdir(parents=True)
+    (place / "lease.py").write_text(program("lease"))
+    known: dict[str, object] = {"born": None, "watchdog": os.getpid()}
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+        known["pid"] = gone.pid
+        (place / "agent").write_text(json.dumps(known))
+        command = [sys.executable, "-P", "-S", str(place / "lease.py"), "end", str(place)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert json.loads(done.stdout or "{}") == {"ended": 0, "left": [], "files": []}, done.stderr

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from muster._temporary import Temporary, sweep, temporary
@@ -58,3 +59,25 @@ def test_links_are_left_alone_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "muster-run-link").symlink_to(tmp_path / "precious")
     sweep(tmp_path)
     assert (tmp_path / "precious" / "file").exists()
+
+
+def test_folders_in_it_that_their_owner_may_not_write_or_read_go_too() -> None:
+    text = """
+import os, sys
+from pathlib import Path
+from muster._temporary import Temporary
+place = Path(sys.argv[1])
+if os.geteuid() == 0:  # whom no mode keeps from anything
+    place.chmod(0o777)
+    os.seteuid(54_321)
+made = Temporary(place)
+for mode in (0o555, 0):
+    (made.path / f"{mode:o}" / "deep").mkdir(parents=True)
+    (made.path / f"{mode:o}" / "deep" / "file").touch()
+    (made.path / f"{mode:o}" / "deep").chmod(mode)
+    (made.path / f"{mode:o}").chmod(mode)
+made.remove()
+"""
+    with tempfile.TemporaryDirectory() as place:
+        subprocess.run([sys.executable, "-c", text, place], check=True, timeout=30)
+        assert not list(Path(place).iterdir())

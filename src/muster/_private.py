@@ -150,6 +150,22 @@ def write(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
+def remove_all(folder: Path) -> None:
+    """Remove a folder, if it is there, with all that is in it: also folders that their owner may not write."""
+    import shutil  # noqa: PLC0415 (likewise)
+
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_dir():
+        with contextlib.suppress(OSError):
+            folder.chmod(_FOLDER)
+        for where, names, _ in os.walk(folder):  # which looks into those that are named only after this
+            for below in (Path(where, name) for name in names):
+                if not below.is_symlink():
+                    with contextlib.suppress(OSError):
+                        below.chmod(_FOLDER)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _name_of(user: int) -> str:
     import pwd  # noqa: PLC0415 (likewise)
 

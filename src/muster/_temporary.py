@@ -7,11 +7,12 @@ be wrong. It needs nothing but Python's standard library: hosts run it too.
 import contextlib
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from muster._private import remove_all
 
 _NEW: Final = "muster-new-"
 _OWNED: Final = "muster-run-"
@@ -32,7 +33,7 @@ class Temporary:
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        remove_all(self.path)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -61,6 +62,6 @@ def _remove_unless_owned(folder: Path) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(lock).st_uid == os.geteuid():
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_all(folder)
         finally:
             os.close(lock)

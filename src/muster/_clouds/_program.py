@@ -17,6 +17,7 @@ _PRIVATE: Final = (
         "muster._clouds.scratch",
         "muster._clouds.guests",
         "muster._clouds.watchdog",
+        "muster._clouds.agent",
         "muster._clouds.environments",
     ),
 )

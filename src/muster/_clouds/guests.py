@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
-from muster._clouds.processes import birth_of, send_signal
+from muster._clouds.processes import birth_of, is_alive, send_signal
 from muster._private import write
 
 _GUEST: Final = "guest-"
@@ -23,6 +23,6 @@ def end(folder: Path) -> None:
     for guest in folder.glob(f"{_GUEST}*"):
         with contextlib.suppress(OSError, ValueError):
             known = json.loads(guest.read_text())
-            if birth_of(known["pid"]) == known["born"]:
+            if is_alive(known["pid"], known["born"]):
                 send_signal(known["pid"], signal.SIGKILL)
         guest.unlink(missing_ok=True)

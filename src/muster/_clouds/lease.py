@@ -1,8 +1,7 @@
-"""The agent of a machine: it starts what the machine is for, and ends all of it when nobody renews the lease.
+"""The lease of a machine: who starts its agent, and what others ask of the two.
 
-It is the first process on a machine and the ancestor of every other one there, also of those that detach themselves:
-the kernel hands it their orphans. It needs nothing but Python's standard library, so that it can be copied alone, as
-``program`` puts it together.
+The agent starts what the machine is for, and ends all of it when nobody renews the lease. This needs nothing but
+Python's standard library, so that it can be copied alone, as ``program`` puts it together.
 
 A machine is known by a folder: ``lease`` holds how many seconds it may live without being renewed, and touching it
 renews; ``agent`` tells who the agent is, ``log`` what its command said, ``end``, when it has ended, why; ``owner``
@@ -24,45 +23,37 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from muster._clouds import guests, places, scratch
+from muster._clouds.agent import END_SECONDS, GOODBYE_SECONDS, be_agent, clear_up
 from muster._clouds.places import agent_of
-from muster._clouds.processes import TICK, birth_of, descendants, name_of, resident, send_signal, wait_until_gone
-from muster._clouds.watchdog import CLOCK, Pulse, end_with_parent, guarded
-from muster._private import own_folder, private, squatted, write
-from muster._temporary import sweep
+from muster._clouds.processes import (
+    TICK,
+    birth_of,
+    descendants,
+    is_alive,
+    name_of,
+    resident,
+    send_signal,
+    wait_until_gone,
+)
+from muster._clouds.watchdog import CLOCK, guarded
+from muster._private import own_folder, squatted, write
 
 SCRATCH: Final = "{scratch}"
 """Stands in a command for the folder that ends with the machine."""
 
-_TICKS_A_LEASE: Final = 20
-_LONGEST_TICK: Final = 1.0
-_GOODBYE_SECONDS: Final = 3.0
-_END_SECONDS: Final = 20.0
 ENDED: Final = "ended"
-_NODE: Final = "raylet"
-_OURS: Final = "muster-"
 _BUSY: Final = "muster:busy"
-_UNRENEWED: Final = "nobody renewed its lease"
-_KEPT: Final = ("end", "lease.py")
-"""What is left of a machine that did not end with its lease: the reason, and what tells it."""
-
-_LAST_LINES: Final = 5
-_LATE_SECONDS: Final = 3.0
-"""How much later than its lease allows the agent may end the machine, before its watchdog does."""
 
 
 class NotStartedError(Exception):
     """The agent's command ended, or took too long, before it said that it had started."""
-
-
-# The agent
 
 
 def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> None:
@@ -88,10 +79,15 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
         write(folder / "seen", "")
         words = [word.replace(SCRATCH, str(made)) for word in command]
         agent, watchdog = guarded(
-            lambda pulse: _be_agent(folder, words, made, pulse), clear_up=lambda why: _clear_up(folder, made, why)
+            lambda pulse: be_agent(folder, words, made, pulse), clear_up=lambda why: clear_up(folder, made, why)
         )
         try:
-            known = {"pid": agent, "born": birth_of(agent), "watchdog": watchdog}
+            known = {
+                "pid": agent,
+                "born": birth_of(agent),
+                "watchdog": watchdog,
+                "watchdog_born": birth_of(watchdog),
+            }
             write(folder / "agent", json.dumps(known))
         except OSError:  # nobody could find it
             send_signal(agent, signal.SIGTERM)
@@ -115,64 +111,12 @@ def _alone_in(folder: Path) -> Iterator[None]:
             end(other)
         for other in places.abandoned(folder.parents[1]):
             if other != folder and agent_of(other) is None:
-                _forget(other)
+                places.forget(other)
         yield
     finally:
         with contextlib.suppress(OSError):  # and not only closed: the agent has it too, for as long as it lives
             fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
-
-
-def _be_agent(folder: Path, command: Sequence[str], scratch: Path, pulse: Pulse) -> NoReturn:
-    why = "the agent failed"
-    try:
-        os.setsid()
-        os.environ["TMPDIR"] = str(scratch)  # whatever anybody puts into a temporary folder here ends with the machine
-        why = _keep(folder, command, pulse)
-    except SystemExit as asked:
-        why = str(asked)
-    except OSError as error:
-        why = f"it could not go on: {error}"
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        pulse.allow(_END_SECONDS)
-        _clear_up(folder, scratch, why)
-        os._exit(0)
-
-
-def _clear_up(folder: Path, scratch: Path, why: str) -> None:
-    """End all that is below this process, and leave nothing of the machine but why it ended.
-
-    Nor that, where it has ended as it had to: with its lease.
-    """
-    _say_goodbye()
-    _end_descendants()
-    guests.end(folder)
-    shutil.rmtree(scratch, ignore_errors=True)
-    if scratch.parent.name.startswith(_OURS):
-        with contextlib.suppress(OSError):  # it may hold another machine's
-            scratch.parent.rmdir()
-    with contextlib.suppress(OSError):
-        if why.startswith(_UNRENEWED) and places.is_on_host(folder):
-            _forget(folder)
-        elif folder.exists():
-            write(folder / "end", f"{why}{_last_words(folder)}")
-            for left in folder.iterdir():
-                if left.name not in _KEPT:
-                    left.unlink()
-
-
-def _last_words(folder: Path) -> str:
-    """Quote the end of the log, which goes."""
-    with contextlib.suppress(OSError):
-        if lines := (folder / "log").read_text(errors="replace").splitlines()[-_LAST_LINES:]:
-            return ". The end of what it said:\n" + "\n".join(lines)
-    return ""
-
-
-def _forget(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    places.forget(folder)
 
 
 def _is_taken(port: int) -> bool:
@@ -181,65 +125,6 @@ def _is_taken(port: int) -> bool:
     except OSError:
         return True
     return False
-
-
-def _keep(folder: Path, command: Sequence[str], pulse: Pulse) -> str:
-    """Run the command, and wait for a reason to end; tell it."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("it was asked to end, or its watchdog was killed"))
-    with open(folder / "log", "ab", opener=private) as log:
-        child = subprocess.Popen(  # noqa: S603 (what the machine is for)
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=end_with_parent,  # noqa: PLW1509 (the agent has no threads)
-        )
-    return _watch(folder / "lease", child, pulse, scratch=Path(os.environ["TMPDIR"]))
-
-
-def _watch(lease: Path, child: "subprocess.Popen[bytes]", pulse: Pulse, *, scratch: Path) -> str:
-    renewed, seen = time.clock_gettime(CLOCK), 0
-    while True:
-        try:
-            seconds, stamp = float(lease.read_text()), lease.stat().st_mtime_ns
-        except (OSError, ValueError):
-            return "its lease was taken away"
-        now = time.clock_gettime(CLOCK)
-        if stamp != seen:
-            renewed, seen = now, stamp
-            with contextlib.suppress(OSError):  # a time takes no room, so that a full disk does not matter
-                os.utime(lease.with_name("seen"), (now, now))
-        if now - renewed > seconds:
-            return f"{_UNRENEWED} of {seconds:g} s"
-        pulse.allow(renewed + seconds - now + _LATE_SECONDS)
-        if pulse.is_unwatched:
-            return "its watchdog is gone, or hangs"
-        sweep(scratch)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return f"its command ended with status {child.wait(min(seconds / _TICKS_A_LEASE, _LONGEST_TICK))}"
-
-
-def _say_goodbye() -> None:
-    """Send the raylet SIGTERM first: it then signs off, and the head need not wait for a health check to fail."""
-    asked = [pid for pid in descendants(os.getpid()) if name_of(pid) == _NODE]
-    for pid in asked:
-        send_signal(pid, signal.SIGTERM)
-    wait_until_gone(asked, _GOODBYE_SECONDS)
-
-
-def _end_descendants() -> None:
-    """Kill every process below this one, and what they start meanwhile, until none is left."""
-    while True:
-        for pid in descendants(os.getpid()):
-            send_signal(pid, signal.SIGKILL)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
-
-
-# What others ask
 
 
 def attend(folder: Path, command: Sequence[str]) -> None:
@@ -280,7 +165,11 @@ def inspect(folder: Path) -> dict[str, Any]:
         with contextlib.suppress(OSError):
             return {ENDED: (folder / "end").read_text()}
         return {}
-    seconds, below = float((folder / "lease").read_text()), descendants(agent)
+    try:
+        seconds = float((folder / "lease").read_text())
+    except (OSError, ValueError):  # it is just ending
+        return {}
+    below = descendants(agent)
     return {
         "lease": seconds,
         "left": _left(folder, seconds),
@@ -316,27 +205,26 @@ def end(folder: Path) -> dict[str, Any]:
     before = [] if agent is None else [(pid, birth_of(pid)) for pid in (agent, *descendants(agent))]
     ask_to_end(folder)
     if agent is not None:
-        wait_until_gone([agent], _END_SECONDS)
+        wait_until_gone([agent], END_SECONDS)
         if agent_of(folder) is not None:
             for pid in [*descendants(agent), agent]:
                 send_signal(pid, signal.SIGKILL)
-    wait_until_gone(watchdog, _END_SECONDS)  # it clears up after an agent that was killed
-    wait_until_gone([pid for pid, _ in before], _GOODBYE_SECONDS)
+    wait_until_gone(watchdog, END_SECONDS)  # it clears up after an agent that was killed
+    wait_until_gone([pid for pid, _ in before], GOODBYE_SECONDS)
     guests.end(folder)
     place = scratch.of(folder)
     scratch.remove(folder)
-    _forget(folder)
-    left = [pid for pid, born in before if born is not None and birth_of(pid) == born]
+    places.forget(folder)
+    left = [pid for pid, born in before if is_alive(pid, born)]
     files = [str(path) for path in (folder, place) if path is not None and path.exists() and not squatted(path)]
     return {"ended": len(before) - len(left), "left": left, "files": files}
 
 
 def _watchdog_of(folder: Path) -> list[int]:
-    """Name the watchdog's process, if it lives: it is older than its agent."""
+    """Name the watchdog's process, if it lives."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         known = json.loads((folder / "agent").read_text())
-        born = birth_of(known["watchdog"])
-        if born is not None and int(born) <= int(known["born"]):
+        if is_alive(known["watchdog"], known["watchdog_born"]):
             return [known["watchdog"]]
     return []
 

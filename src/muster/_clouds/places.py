@@ -17,8 +17,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from muster._clouds.processes import birth_of
-from muster._private import NotPrivateError, open_to_others, own_folder, squatted, write
+from muster._clouds.processes import is_alive
+from muster._private import NotPrivateError, open_to_others, own_folder, remove_all, squatted, write
 
 _MACHINE_ID: Final = Path("/etc/machine-id")
 _LEVELS: Final = 4
@@ -54,7 +54,7 @@ def agent_of(place: Path) -> int | None:
     """Name the agent's process of a machine, if it lives."""
     with contextlib.suppress(OSError, ValueError):
         known = json.loads((place / "agent").read_text())
-        if birth_of(known["pid"]) == known["born"]:
+        if is_alive(known["pid"], known["born"]):
             return int(known["pid"])
     return None
 
@@ -128,7 +128,8 @@ def is_on_host(place: Path) -> bool:
 
 
 def forget(place: Path) -> None:
-    """Remove what the last place was in, up to the home."""
+    """Remove one, and what the last one was in, up to the home."""
+    remove_all(place)
     if is_on_host(place):
         with contextlib.suppress(OSError):  # there are others
             for folder in list(place.parents)[: _LEVELS - 1]:

@@ -33,6 +33,11 @@ def birth_of(pid: int) -> str | None:
     return None if not fields or fields[0] == "Z" else fields[19]
 
 
+def is_alive(pid: int, born: object) -> bool:
+    """Tell whether a process lives that was born then; one of which that is not known does not."""
+    return born is not None and birth_of(pid) == born
+
+
 def wait_until_gone(pids: Sequence[int], seconds: float) -> None:
     """Wait until processes have ended, but not for ever."""
     deadline = time.monotonic() + seconds

@@ -1,11 +1,10 @@
 """The folder that ends with a machine: whatever anybody puts into a temporary folder there lies in it."""
 
 import contextlib
-import shutil
 from pathlib import Path
 from typing import Final
 
-from muster._private import new_folder, own_folder, squatted, write
+from muster._private import new_folder, own_folder, remove_all, squatted, write
 
 NOTE: Final = "scratch"
 """Which file of a machine's folder names it."""
@@ -26,7 +25,7 @@ def make(folder: Path) -> Path:
         return made
     made = Path(note.read_text())
     own_folder(made.parent)
-    shutil.rmtree(made, ignore_errors=True)  # of a machine that was killed
+    remove_all(made)  # of a machine that was killed
     return own_folder(made)
 
 
@@ -42,5 +41,5 @@ def remove(folder: Path) -> None:
     made = of(folder)
     with contextlib.suppress(OSError):
         if made is not None and not squatted(made):
-            shutil.rmtree(made, ignore_errors=True)
+            remove_all(made)
         (folder / NOTE).unlink(missing_ok=True)

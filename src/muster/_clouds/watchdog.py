@@ -90,7 +90,7 @@ def _now() -> float:
 
 
 def guarded(agent: Callable[[Pulse], NoReturn], *, clear_up: Callable[[str], object]) -> tuple[int, int]:
-    """Fork an agent, which never returns, below a watchdog; name both processes.
+    """Fork an agent, which never returns, below a watchdog; name both processes. Raises ``OSError``.
 
     Where the agent does not exit with 0, the watchdog calls ``clear_up`` with the reason, to end all that is below it.
     """
@@ -100,7 +100,9 @@ def guarded(agent: Callable[[Pulse], NoReturn], *, clear_up: Callable[[str], obj
         _be_watchdog(agent, clear_up, writing)
     os.close(writing)
     with os.fdopen(reading) as told:
-        return int(told.read()), watchdog
+        if not (pid := told.read()):
+            raise OSError("no process could be started for the agent")
+        return int(pid), watchdog
 
 
 def _be_watchdog(agent: Callable[[Pulse], NoReturn], clear_up: Callable[[str], object], writing: int) -> NoReturn:
@@ -112,12 +114,7 @@ def _be_watchdog(agent: Callable[[Pulse], NoReturn], clear_up: Callable[[str], o
         child = os.fork()
         if not child:
             os.close(writing)
-            end_with_parent()
-            _control(_SET_CHILD_SUBREAPER, 1)
-            if os.getppid() == parent:
-                pulse.stay_awake()
-                agent(pulse)
-            os._exit(1)
+            _be_child(agent, pulse, parent)
         signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
         pulse.stay_awake()
         os.write(writing, str(child).encode())
@@ -128,6 +125,18 @@ def _be_watchdog(agent: Callable[[Pulse], NoReturn], clear_up: Callable[[str], o
             clear_up(why)
     finally:
         os._exit(0)
+
+
+def _be_child(agent: Callable[[Pulse], NoReturn], pulse: Pulse, parent: int) -> NoReturn:
+    """Be the agent; whatever it does not expect is for the watchdog to clear up."""
+    try:
+        end_with_parent()
+        _control(_SET_CHILD_SUBREAPER, 1)
+        if os.getppid() == parent:
+            pulse.stay_awake()
+            agent(pulse)
+    finally:
+        os._exit(1)
 
 
 def _let_go() -> None:
