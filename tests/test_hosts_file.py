@@ -103,6 +103,7 @@ def test_what_a_file_does_not_say_is_left_to_the_settings_of_ssh(tmp_path: Path)
         "LocalForward 6379 localhost:6379",
         "ForwardAgent yes",
         "StrictHostKeyChecking no",
+        "NoHostAuthenticationForLocalhost yes",
         "UserKnownHostsFile /dev/null",
         "GlobalKnownHostsFile /dev/null",
         "KnownHostsCommand /bin/true",

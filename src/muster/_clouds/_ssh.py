@@ -28,6 +28,7 @@ _ALWAYS: Final = {
     "StrictHostKeyChecking": "yes",
     "VerifyHostKeyDNS": "no",
     "CheckHostIP": "no",
+    "NoHostAuthenticationForLocalhost": "no",
     "UpdateHostKeys": "no",
     # Settings for people at a terminal, which would change or add to what is said on the line.
     "RequestTTY": "no",
