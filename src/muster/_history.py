@@ -12,12 +12,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from muster._home import home, make
 from muster._journal import Event, abridge, replay
 from muster._private import write
 from muster.errors import UsageError
+
+if TYPE_CHECKING:
+    from muster._clouds.base import Access
 
 _KEPT: Final = 100
 _ARCHIVE: Final = "runs"
@@ -188,6 +191,20 @@ def _archive() -> Path:
 
 def _note_of(run: str) -> Path:
     return home() / _UNFINISHED / f"{run}.json"
+
+
+def attempt_as_fields(number: int, *, workers: int, access: "Access | None") -> Event:
+    """Say for the journal which process begins an attempt of a run, and on what."""
+    return {
+        "number": number,
+        "pid": os.getpid(),
+        "born": birth_of(os.getpid()),
+        "workers": workers,
+        "engine": "ray" if access else "cores" if workers else "inline",
+        "cluster": access.name if access else None,
+        "prices": access.prices if access else {},
+        "one_computer": access is not None and access.shares_files,
+    }
 
 
 def birth_of(pid: int) -> str | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from muster import _past
 from muster._desk import Desk
+from muster._finish import Finish
 from muster._history import forget
 from muster._inputs import Inputs
-from muster._model import Code, Global, Job, Module, Outcome, Part
+from muster._model import Briefing, Code, Global, Job, Module, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
 from muster._user_code.state import packed
@@ -150,6 +151,30 @@ class Preparation:
             pass
         self._inputs.observe(self._desk.ask, self._inputs.surveyed or self.fed, everything=False)
         self._write_settled("a sample that spans the input")
+
+    def briefing(self, finish: Finish, *, attempt: int) -> Briefing:
+        """Tell what workers must know for the tasks of an attempt."""
+        inputs, options = self._inputs, self._job.options
+        return Briefing(
+            sources=inputs.sources,
+            dialect=inputs.worker_dialect,
+            reading=options.reading,
+            steps=self._job.steps,
+            format=finish.format,
+            folder=str(self._work.parts / str(attempt)),
+            grown=finish.grown,
+            staging=self._work.staging,
+            delimiter=finish.delimiter,
+            columns=inputs.columns,
+            orders=inputs.orders,
+            agreed=inputs.agreed,
+            batch_rows=options.batch_rows,
+            timeout=options.timeout,
+            packages=self.packages,
+            modules=self.modules,
+            state=self.state,
+            code=self.code,
+        )
 
     def take_parts(self) -> bool:
         """Read on in the input; tell whether there was more."""

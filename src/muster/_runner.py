@@ -19,11 +19,11 @@ from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Lef
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing
 from muster._formats._sources import find_sources
 from muster._hindsight import Hindsight
-from muster._history import archive, birth_of, note
+from muster._history import archive, attempt_as_fields, note
 from muster._home import home
 from muster._inputs import Inputs
 from muster._journal import Journal, as_fields
-from muster._model import Briefing, Job, Outcome, Part, Result, Snapshot
+from muster._model import Job, Outcome, Part, Result, Snapshot
 from muster._observer import Observer
 from muster._output import Work
 from muster._past import Kept, Past
@@ -238,18 +238,8 @@ class _Runner:
 
     def _begin_attempt(self, number: int) -> None:
         self._attempt = number
-        self._write(
-            "attempt",
-            at=self._began_at,
-            number=number,
-            pid=os.getpid(),
-            born=birth_of(os.getpid()),
-            workers=self._workers,
-            engine="ray" if self._access else "cores" if self._workers else "inline",
-            cluster=self._access.name if self._access else None,
-            prices=self._access.prices if self._access else {},
-            one_computer=self._access is not None and self._access.shares_files,
-        )
+        begun = attempt_as_fields(number, workers=self._workers, access=self._access)
+        self._write("attempt", at=self._began_at, **begun)
 
     # The loop
 
@@ -268,29 +258,9 @@ class _Runner:
             kept = {}
 
     def _brief(self) -> None:
-        inputs, options = self._inputs, self._job.options
-        briefing = Briefing(
-            sources=self._sources,
-            dialect=inputs.worker_dialect,
-            reading=options.reading,
-            steps=self._job.steps,
-            format=self._finish.format,
-            folder=str(self.work.parts / str(self._attempt)),
-            grown=self._finish.grown,
-            staging=self.work.staging,
-            delimiter=self._finish.delimiter,
-            columns=inputs.columns,
-            orders=inputs.orders,
-            agreed=inputs.agreed,
-            batch_rows=options.batch_rows,
-            timeout=options.timeout,
-            packages=self._prepared.packages,
-            modules=self._prepared.modules,
-            state=self._prepared.state,
-            code=self._prepared.code,
-        )
+        briefing = pickle.dumps(self._prepared.briefing(self._finish, attempt=self._attempt))
         for engine in {id(engine): engine for engine in (self._home, self._engine)}.values():
-            engine.brief(pickle.dumps(briefing))
+            engine.brief(briefing)
 
     def _new_progress(self) -> Progress:
         unit = _ROW_BYTES if self._inputs.format == "parquet" else 1
