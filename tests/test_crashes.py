@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -565,18 +566,18 @@ STEPS_OF_THE_END = {
     "out.csv": [
         "muster._grown:Grown append 2",
         "muster._output:Work publish 1",
-        "muster._output _sync 1",
-        "muster._output:Path replace 1",
-        "muster._output _sync 2",
+        "muster._output sync 1",
+        "muster._publication:Path replace 2",  # after that of the note that tells where the run is
+        "muster._publication sync 1",
         "muster._runner archive 1",
         "muster._history abridge 1",
         "muster._output:Work remove 1",
-        "muster._output _remove 2",
+        "muster._output remove 2",
     ],
     "out/": [
         "muster._output:Work publish 1",
-        "muster._output:Path replace 1",
-        "muster._output:Path replace 2",
+        "muster._publication:Path replace 2",
+        "muster._publication:Path replace 3",
         "muster._runner archive 1",
         "muster._output:Work remove 1",
     ],
@@ -604,6 +605,36 @@ def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command
     assert b"TWICE" in unpacked(new)
     assert found in (old, new, {})
     assert not (tmp_path / f"{output.rstrip('/')}.muster").exists()
+
+
+@pytest.mark.parametrize("step", ["muster._publication:Path replace 3", "muster._publication:Path replace 4"])
+def test_what_was_there_before_is_not_lost_when_a_run_dies_that_replaces_it_and_the_next_one_fails(
+    muster: Muster, tmp_path: Path, step: str
+) -> None:
+    lay_out(tmp_path, rows=500)
+    put_there_before(tmp_path / "out", is_folder=True)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    command = ("run", "held.py:held", "rows.csv", "-o", "out/", "--workers", "0")
+    die(tmp_path, step, *command)
+    assert not (tmp_path / "out" / "notes.txt").exists()
+    (tmp_path / "held.py").write_text("def held(df):\n    raise ValueError\n")
+    assert muster(*command, "--fresh", "--strict").code == 1
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "out" / "_manifest.json").exists()
+
+
+def test_parts_of_an_old_output_do_not_come_back_when_a_run_died_that_removed_them(
+    muster: Muster, tmp_path: Path
+) -> None:
+    lay_out(tmp_path, rows=20)
+    command = ("run", "held.py:held", "rows.csv", "-o", "out/", "--workers", "0")
+    assert muster(*command).code == 0
+    before = content(tmp_path / "out")
+    (tmp_path / "out.muster" / "replaced").mkdir(parents=True)
+    (tmp_path / "out.muster" / "lock").touch()
+    (tmp_path / "out.muster" / "replaced" / "part-00007.csv").write_text("old")
+    assert muster(*command, "--fresh").code == 0
+    assert content(tmp_path / "out") == before
 
 
 GAPS = """
@@ -741,12 +772,14 @@ def test_a_folder_that_is_not_musters_own_is_left_alone(muster: Muster, tmp_path
 def test_a_folder_of_the_users_with_the_name_of_the_runs_own_is_left_alone(muster: Muster, tmp_path: Path) -> None:
     lay_out(tmp_path, rows=20)
     (tmp_path / "out.csv.muster" / "parts").mkdir(parents=True)
+    (tmp_path / "out.csv.muster").chmod(0o750)
     (tmp_path / "out.csv.muster" / "parts" / "thesis.tex").write_text("years of work")
     end = muster("run", "held.py:held", "rows.csv", "-o", "out.csv", "--fresh")
     assert end.code == 2
     assert "holds files that muster did not write" in end.err
     assert [path.name for path in (tmp_path / "out.csv.muster").iterdir()] == ["parts"]
     assert (tmp_path / "out.csv.muster" / "parts" / "thesis.tex").read_text() == "years of work"
+    assert stat.S_IMODE((tmp_path / "out.csv.muster").stat().st_mode) == 0o750
 
 
 def test_an_empty_folder_with_the_name_of_the_runs_own_is_no_obstacle(muster: Muster, tmp_path: Path) -> None:

@@ -11,13 +11,21 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
-from muster._identity import identity, is_same, is_within
+from muster._identity import identity, upwards
 from muster._unseen import set_options
 
 NAMES: Final = st.lists(
     st.text("abcXYZ 012._-", min_size=1, max_size=6).filter(lambda name: set(name) != {"."}), min_size=2
 )
 DETOURS: Final = st.lists(st.sampled_from(["", ".", "x/.."]), max_size=3)
+
+
+def is_same(one: str, other: str) -> bool:
+    return identity(one) == identity(other)
+
+
+def is_within(path: str, folder: str) -> bool:
+    return identity(folder) in set(upwards(path))
 
 
 def detoured(names: list[str], detours: list[str]) -> str:
@@ -187,7 +195,7 @@ def test_files_of_the_users_own_in_an_output_of_this_computer_stay_where_they_ar
         muster.run(same, path, f"{tmp_path}/out/", workers=0)
 
 
-def test_a_manifest_of_another_program_is_not_replaced(tmp_path: Path) -> None:
+def test_a_manifest_of_another_program_is_not_replaced(tmp_path: Path, home: Path) -> None:
     path = rows(tmp_path / "in.csv")
     for kind in (f"file://{tmp_path}", "memory://bucket"):
         files, root = fsspec.core.url_to_fs(f"{kind}/theirs/_manifest.json")
@@ -196,6 +204,7 @@ def test_a_manifest_of_another_program_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(muster.UsageError, match="another program's"):
             muster.run(same, path, f"{kind}/theirs/", workers=0)
         assert files.cat_file(root) == b'{"tables": []}'
+    assert not [*(home / "work").iterdir(), *tmp_path.glob("*.muster")]
     fsspec.filesystem("memory").rm("/bucket", recursive=True)
 
 

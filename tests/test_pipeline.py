@@ -575,6 +575,19 @@ def test_importing_muster_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_run_on_files_of_this_computer_loads_nothing_that_only_stores_need(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    needless = {"fsspec", "aiohttp", "s3fs", "muster._shelf", "muster._store_lock", "muster._objects"}
+    needless |= {"muster._formats._stores", "muster._formats._web", "muster._formats._copies"}
+    code = f"""
+import sys, muster
+muster.run(lambda df: df, "in.csv", "out.csv", workers=0)
+print(sorted({needless} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_in_one_process_each_target_gets_the_module_beside_itself(tmp_path: Path, rows: Path) -> None:
     for factor in (3, 5):
         folder = tmp_path / str(factor)

@@ -1,5 +1,6 @@
 """What muster keeps is for this user alone, whatever the umask; what was asked for is as any program's output."""
 
+import ctypes
 import os
 import stat
 import subprocess
@@ -133,3 +134,26 @@ def test_a_home_may_be_reached_by_a_link_of_ones_own(
     monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "link"))
     assert run(folder, "f.py:f", "rows.csv", "-o", "out.csv").code == 4
     assert list((home / "runs").iterdir())
+
+
+def without_privileges() -> None:
+    """Have root, too, be told that it may not look into a folder: a container's root may be so."""
+    libc = ctypes.CDLL(None)
+    for of_root in (1, 2):  # to open any file, and to search any folder
+        libc.prctl(24, of_root, 0, 0, 0)  # drop it from what a program may be given
+
+
+def test_a_run_needs_no_home_that_can_be_looked_into(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    monkeypatch.setenv("MUSTER_HOME", str(closed / "home"))
+    command = [*MUSTER, "run", "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "0"]
+    done = subprocess.run(
+        command, cwd=folder, preexec_fn=without_privileges, capture_output=True, text=True, timeout=120, check=False
+    )
+    closed.chmod(0o700)
+    assert done.returncode == 4, done.stderr
+    assert "could not be kept" in done.stderr
+    assert (folder / "out.csv").exists()

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from muster import _objects
-from muster._identity import Identity, identity, is_same, is_within, local, upwards
+from muster._identity import Identity, identity, local, upwards
 from muster._model import Source
 from muster._output import Work
-from muster._store_lock import BEGINNING
 from muster._urls import is_remote
-from muster.errors import EngineError, UsageError
+from muster.errors import UsageError
 
 _ENDING: Final = ".muster"
 _OF_A_RUN: Final = ("lock", "journal.jsonl")
@@ -22,11 +20,11 @@ def check_apart(work: Work, *, sources: Sequence[Source], given: Sequence[str]) 
 
     ``given`` are the inputs as the user named them.
     """
-    output = identity(work.output)
+    output, *above_output = upwards(work.output)
     kept = {identity(place) for place in work.kept_places}
     homes_work = identity(str(work.home / "work"))
     for text in given:
-        if is_within(work.output, text) and not is_same(work.output, text):
+        if identity(text) in above_output:
             raise UsageError(
                 f"{work.output!r} lies in {text!r}, which is an input, so that a run would read what another wrote."
                 " Choose an output elsewhere, or name the input's files by a pattern."
@@ -95,8 +93,6 @@ def _named_so(path: str) -> Iterator[str]:
 def _is_of_a_run(folder: str) -> bool:
     if not is_remote(folder):
         return any(Path(folder, name).is_file() for name in _OF_A_RUN)
-    try:
-        names = _objects.find(folder)
-    except EngineError:
-        return False
-    return any(name.startswith(BEGINNING) or name.endswith("/mark.json") for name in names)
+    from muster._shelf import is_of_runs  # noqa: PLC0415 (files of this computer need no store)
+
+    return is_of_runs(folder)

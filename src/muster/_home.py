@@ -17,7 +17,10 @@ def home() -> Path:
     Raises ``EngineError`` where it is somebody else's.
     """
     path = Path(os.environ.get("MUSTER_HOME") or Path.home() / ".muster")
-    if why := _somebody_elses(path):
+    why = ""
+    with contextlib.suppress(PermissionError):  # nobody can look into it as this user, and nothing is kept there
+        why = _somebody_elses(path)
+    if why:
         raise EngineError(
             f"Nothing can be kept in MUSTER_HOME: {why}. Mend that, or set MUSTER_HOME to another folder; then type the"
             " command again."

@@ -44,19 +44,6 @@ def identity(path: str) -> Identity:
     return _of_url(path) if is_remote(path) else _of_path(Path(os.path.realpath(path)))
 
 
-def is_same(one: str, other: str) -> bool:
-    """Tell whether both name one place."""
-    return identity(one) == identity(other)
-
-
-def is_within(path: str, folder: str) -> bool:
-    """Tell whether it is that place, or lies in it, be it there yet or not."""
-    path, folder = local(path), local(folder)
-    if is_remote(path) != is_remote(folder):
-        return False
-    return identity(folder) in set(upwards(path))
-
-
 def written(path: str) -> str:
     """Write the identity of a URL as text: the same for each spelling of it, wherever the store is the same."""
     kind, *names = map(str, _of_url(path))

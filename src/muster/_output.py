@@ -5,30 +5,36 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from muster import _objects
 from muster._home import make
 from muster._identity import local, written
+from muster._manifest import MANIFEST, check_is_ours
 from muster._model import Outcome, Piece, Place
 from muster._modes import hand_over
 from muster._owners import Owner, read_mark
 from muster._private import NotPrivateError, own_folder, private
+from muster._publication import manifest_of, names_in, publish_file, publish_folder, remove, settle, sync
 from muster._rejects import BEGINNING_BYTES, check_rejects
-from muster._shelf import MANIFEST, Shelf, check_is_ours, named_in
 from muster._urls import is_remote, versions
 from muster.errors import EngineError, OutputBusyError, UsageError
+
+if TYPE_CHECKING:
+    from muster._shelf import Shelf
 
 _SPOOL: Final = "spool"
 _BEGINNING_BYTES: Final = 1 << 20
 _TRIES: Final = 1000
 """So often may other runs remove the work folder, at their own end, while this one opens it."""
-_OURS: Final = ("journal.jsonl", "parts", _SPOOL, "sealed", "replaced", "complete", "rejects.jsonl", "grown-")
-"""How names begin of what a run has in its folder, beside the lock; all else is the user's own."""
+_OURS: Final = re.compile(
+    r"(journal\.jsonl|complete|rejects\.jsonl|grown-[0-9a-f]+)(\.\w+)?|parts|sealed|replaced|(spool|usual)(-[0-9a-f]+)?"
+)
+"""Names of what a run has in its folder, beside the lock; all else is the user's own."""
 
 
 class Work:
@@ -54,14 +60,14 @@ class Work:
         self.parts = self.folder / "parts"
         self.spool = self.folder / _SPOOL
         self.sealed = self.folder / "sealed"
-        self.shelf = Shelf(output, rejects=self.rejects, home=home) if self.is_remote else None
+        self._replaced = self.folder / "replaced"
+        self.shelf = _shelf_of(output, rejects=self.rejects, home=home) if self.is_remote else None
         self.staging = ""
         """The URL of a folder where workers put rows themselves; empty where rows come to ``parts``."""
         self._is_staged = False
         self._has_published = False
         self._lock_path = self.folder / "lock"
         self._lock: int | None = None
-        self._staged: dict[str, _objects.Found] | None = None
 
     def take(self) -> None:
         """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held."""
@@ -78,7 +84,10 @@ class Work:
         try:
             if self.shelf is not None:
                 self.shelf.take()
+            elif self.is_folder:
+                settle(self._replaced, self._path)
         except BaseException:
+            self._forget_folder()
             self._let_go()
             raise
         for folder in (self.parts, self.spool, self.sealed):
@@ -100,6 +109,7 @@ class Work:
 
     def _try_to_lock(self) -> int | None:
         """Lock the folder; ``None`` when another muster has removed it, at its own end, while this one opened it."""
+        self._check_folder_is_ours()
         try:
             if self.is_remote:
                 make(self.home, "work", self.folder.name)
@@ -113,7 +123,6 @@ class Work:
             raise UsageError(
                 f"Cannot work in {str(self.folder)!r}: {error.strerror}. Choose an output where you may write."
             ) from error
-        self._check_folder_is_ours()
         try:
             lock = private(self._lock_path, os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:
@@ -138,7 +147,7 @@ class Work:
     def _check_folder_is_ours(self) -> None:
         """Raise ``UsageError`` for a folder of the user's own that happens to have the name of the run's."""
         names: set[str] = set()
-        with contextlib.suppress(FileNotFoundError):  # another muster has removed it just now, at its own end
+        with contextlib.suppress(OSError):  # it is not there yet, or cannot be ours
             names = {path.name for path in self.folder.iterdir()}
         if names and not names & {self._lock_path.name, self.journal.name}:
             raise UsageError(
@@ -165,7 +174,7 @@ class Work:
             )
         self._check_rejects()
         if self.is_folder and output.exists():
-            check_is_ours(self.output, _names(output), manifest=_manifest(output))
+            check_is_ours(self.output, names_in(output), manifest=manifest_of(output))
 
     def stage(self) -> None:
         """Have workers write for themselves: their rows need not come here to be put into a remote folder."""
@@ -181,6 +190,13 @@ class Work:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _forget_folder(self) -> None:
+        """Remove a folder that was made for a run that is refused; what an unfinished run left is kept."""
+        with contextlib.suppress(OSError):
+            if {path.name for path in self.folder.iterdir()} == {self._lock_path.name}:
+                self._lock_path.unlink()
+                self.folder.rmdir()
 
     def clear(self) -> None:
         """Forget an unfinished run, but hold the lock."""
@@ -216,8 +232,8 @@ class Work:
         with contextlib.suppress(OSError, EngineError):
             if self.shelf is not None:
                 self.shelf.clear(everyones=self._has_published)
-            for path in [path for path in self.folder.iterdir() if path.name.startswith(_OURS)]:
-                _remove(path)
+            for path in [path for path in self.folder.iterdir() if _OURS.fullmatch(path.name)]:
+                remove(path)
             self._lock_path.unlink()
             self.folder.rmdir()
 
@@ -229,21 +245,10 @@ class Work:
         """Tell whether the pieces of an outcome are still what was written: a power cut may have lost them."""
         pieces = [piece for piece in (outcome.output, outcome.rejects) if piece is not None]
         if self.staging and outcome.output is not None:
-            if not self._is_intact_there(outcome.output):
+            if self.shelf is None or not self.shelf.is_intact(outcome.output):
                 return False
             pieces.remove(outcome.output)
         return all(self._is_intact(piece, self.place_of(piece, moved)) for piece in pieces)
-
-    def _is_intact_there(self, piece: Piece) -> bool:
-        """Tell by what the store says of a content; where it says nothing, by the content itself."""
-        if self._staged is None:
-            self._staged = _objects.find(self.staging)
-        there = self._staged.get(piece.name)
-        if there is None or there.size != piece.bytes:
-            return False
-        if piece.stamp and there.stamp:
-            return piece.stamp == there.stamp
-        return zlib.crc32(_objects.read(f"{self.staging}/{piece.name}") or b"") == piece.crc
 
     def _is_intact(self, piece: Piece, place: Place) -> bool:
         try:
@@ -308,16 +313,16 @@ class Work:
         if self.is_folder:
             (self.sealed / MANIFEST).write_text(json.dumps({"parts": list(files)}, indent=2) + "\n")
             for path in self.sealed.iterdir():
-                _sync(path)
-            _sync(self.sealed)
+                sync(path)
+            sync(self.sealed)
             self._publish_folder(files)
         else:
-            _sync(self.folder / complete)
+            sync(self.folder / complete)
             if self.shelf is not None:
                 self.shelf.publish_file(self.folder / complete)
             else:
                 hand_over(self.folder / complete, instead_of=self._path)
-                _publish_file(self.folder / complete, str(self._path))
+                publish_file(self.folder / complete, str(self._path))
         self._has_published = True
 
     def _publish_rejects(self, pieces: list[Path]) -> None:
@@ -327,13 +332,13 @@ class Work:
                 for piece in pieces:
                     with piece.open("rb") as rows:
                         shutil.copyfileobj(rows, output)
-            _sync(gathered)
+            sync(gathered)
         if self.shelf is not None:
             self.shelf.publish_rejects(gathered if pieces else None)
             return
         self._check_rejects()
         if pieces:
-            _publish_file(gathered, self.rejects)
+            publish_file(gathered, self.rejects)
         else:
             Path(self.rejects).unlink(missing_ok=True)
 
@@ -346,58 +351,10 @@ class Work:
         if self.shelf is not None:
             self.shelf.publish_folder(self.sealed, files)
             return
-        output, replaced = self._path, self.folder / "replaced"
-        hand_over(self.sealed, instead_of=output)
-        if output.exists():
-            _carry(replaced, output)  # what a run left that died here
-            _remove(replaced)
-            output.replace(replaced)
-        self.sealed.replace(output)
-        _sync(output.absolute().parent)
-        _carry(replaced, output)
+        publish_folder(self.sealed, self._path, replaced=self._replaced)
 
 
-def _publish_file(path: Path, name: str) -> None:
-    # By a second name: all is still in the work folder should muster die before it has said that it is done.
-    second = path.with_name(path.name + ".published")
-    second.unlink(missing_ok=True)
-    try:
-        second.hardlink_to(path)
-    except OSError:  # a file system without hard links
-        second = path
-    second.replace(name)
-    _sync(Path(name).absolute().parent)
+def _shelf_of(output: str, *, rejects: str, home: Path) -> "Shelf":
+    from muster._shelf import Shelf  # noqa: PLC0415 (most outputs are files of this computer, which need no store)
 
-
-def _carry(before: Path, output: Path) -> None:
-    """Take the user's own files from a folder of which the output took the place."""
-    named = {MANIFEST, *named_in(_manifest(before))}
-    for name in _names(before):
-        if name not in named and not (output / name).exists():
-            (before / name).replace(output / name)
-
-
-def _names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
-
-
-def _manifest(folder: Path) -> bytes | None:
-    with contextlib.suppress(OSError):
-        return (folder / MANIFEST).read_bytes()
-    return None
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, or a folder and all in it, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return Shelf(output, rejects=rejects, home=home)

@@ -10,20 +10,21 @@ import hashlib
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from muster import _objects
 from muster._identity import spelled
+from muster._manifest import MANIFEST, PART, check_is_ours, named_in
+from muster._model import Piece
 from muster._owners import Owner, read_mark
 from muster._rejects import BEGINNING_BYTES, check_rejects
 from muster._store_lock import BEGINNING, StoreLock
 from muster._urls import filesystem, upload
 from muster.errors import EngineError, OutputBusyError, UsageError
 
-MANIFEST: Final = "_manifest.json"
-PART: Final = re.compile(r"part-\d{5,}(?:-[\w-]+)?\.[\w.]+")
 _MARK: Final = "mark.json"
 _NOTE: Final = "publishing.json"
 _PIECE: Final = re.compile(r"\d+-\d+\.rows")
@@ -54,6 +55,7 @@ class Shelf:
         self._spent: set[str] = set()
         """Names of parts that runs had which died while they published."""
         self._before: _Before | None = None
+        self._staged: dict[str, _objects.Found] | None = None
 
     def take(self) -> None:
         """Take the lock, and remove what runs left that died. Raises ``UsageError`` where the place is not ours."""
@@ -91,7 +93,7 @@ class Shelf:
             raise UsageError(f"{self._output!r} is a folder. For numbered part files type {self._output}/ instead.")
         check_rejects(self._rejects, _objects.beginning(self._rejects, BEGINNING_BYTES))
         names = set(_objects.find(self._folder))
-        if names and not any(name.startswith(BEGINNING) or name.endswith(f"/{_MARK}") for name in names):
+        if names and not _are_of_runs(names):
             raise UsageError(
                 f"{self._folder!r} holds files that muster did not write, and a run to {self._output!r} works in a"
                 " folder of that name and removes it at its end. Choose another output, or rename the folder."
@@ -121,6 +123,17 @@ class Shelf:
     def mark(self) -> None:
         """Say whose this run's folder is, before anything else lies in it."""
         _objects.put(f"{self.staging}/{_MARK}", self.lock.owner.as_mark("run", run=self._run))
+
+    def is_intact(self, piece: Piece) -> bool:
+        """Tell by what the store says of a content; where it says nothing, by the content itself."""
+        if self._staged is None:
+            self._staged = _objects.find(self.staging)
+        there = self._staged.get(piece.name)
+        if there is None or there.size != piece.bytes:
+            return False
+        if piece.stamp and there.stamp:
+            return piece.stamp == there.stamp
+        return zlib.crc32(_objects.read(f"{self.staging}/{piece.name}") or b"") == piece.crc
 
     def clear(self, *, everyones: bool = False) -> None:
         """Remove what runs of this home keep beside the output; at the end of a run, those of others, too.
@@ -263,45 +276,24 @@ class Shelf:
         return False
 
 
+def is_of_runs(folder: str) -> bool:
+    """Tell whether a folder in a store is where runs work."""
+    try:
+        return _are_of_runs(_objects.find(folder))
+    except EngineError:
+        return False
+
+
+def _are_of_runs(names: Iterable[str]) -> bool:
+    return any(name.startswith(BEGINNING) or name.endswith(f"/{_MARK}") for name in names)
+
+
 class _Before(NamedTuple):
     """What was there when a run began to publish: the manifest's stamp, the parts it named, and the note on it."""
 
     stamp: str | None
     old: list[str]
     note: _Note
-
-
-def named_in(manifest: bytes | None) -> set[str]:
-    """Name the files that a manifest speaks of."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        return {part["name"] for part in json.loads(manifest or b"{}")["parts"] if "/" not in part["name"]}
-    return set()
-
-
-def check_is_ours(output: str, names: Iterable[str], *, manifest: bytes | None) -> None:
-    """Raise ``UsageError`` for a folder of the user's own, or one with what would be taken for a part of the output.
-
-    Other files of the user's own in a folder that muster wrote are left where they are.
-    """
-    names = set(names)
-    if names and (MANIFEST not in names or not _is_manifest(manifest)):
-        reason = f"there is no {MANIFEST}" if MANIFEST not in names else f"its {MANIFEST} is another program's"
-        raise UsageError(
-            f"{output!r} holds files that muster did not write ({reason}), and a run replaces the folder as a whole."
-            " Choose another, or empty it."
-        )
-    if others := sorted(name for name in names - named_in(manifest) if PART.fullmatch(name)):
-        raise UsageError(
-            f"{output!r} holds {others[0]!r}, which muster did not write (its {MANIFEST} does not name it), and who"
-            " reads the folder would take it for a part of the output. Choose another output, or move the file."
-        )
-
-
-def _is_manifest(data: bytes | None) -> bool:
-    with contextlib.suppress(ValueError):
-        said = json.loads(data or b"{}")
-        return said == {} or (isinstance(said, dict) and isinstance(said.get("parts"), list))
-    return False
 
 
 def _as_note(data: bytes | None) -> _Note:

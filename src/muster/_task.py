@@ -20,7 +20,6 @@ from muster._formats._results import Reply, shaped
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
 from muster._model import Briefing, Column, DataFile, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
-from muster._objects import put
 from muster._private import private
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
@@ -295,6 +294,8 @@ class _Work:
             crc = zlib.crc32(text, crc)
         size = sum(map(len, texts))
         if kind == "rows" and self.briefing.staging:
+            from muster._objects import put  # noqa: PLC0415 (most rows go to files of this computer)
+
             stamp = put(f"{self.briefing.staging}/{path.name}", b"".join(texts))
             return Piece(path.name, size, crc, rows, stamp=stamp)
         grown = self.briefing.grown if kind == "rows" else ""
