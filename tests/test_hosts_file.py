@@ -8,8 +8,9 @@ import pytest
 from muster import UsageError
 from muster._addresses import joined, parted
 from muster._clouds._hosts_file import Host, read
+from muster._clouds._record import host_of
 from muster._clouds._ssh import command
-from muster._clouds.hosts import _host, _placed
+from muster._clouds.hosts import _placed
 from muster.errors import EngineError
 
 
@@ -144,5 +145,5 @@ def test_where_hosts_find_one_is_what_the_settings_of_ssh_say_unless_that_means_
 
 def test_a_host_that_an_earlier_muster_started_is_still_known() -> None:
     known = {"name": "one", "address": "10.0.0.7", "user": "anna", "port": 22, "key": "", "workers": 1}
-    host = _host(known, "/home/anna/known_hosts")
+    host = host_of(known, "/home/anna/known_hosts")
     assert (host.inside, host.known_hosts, host.port) == ("10.0.0.7", "/home/anna/known_hosts", 22)

@@ -47,13 +47,17 @@ class Played:
     output: Mapping[str, str]
     failures: Mapping[str, Failure]
 
-    def answers(self) -> "tuple[dict[str, Any], Played]":
+    def answers(self) -> "tuple[dict[str, dict[str, Any]], Played]":
         """Read what the programs of muster's own printed, in JSON; a host that says something else has failed."""
         read, failures = {}, dict(self.failures)
         for name, text in self.output.items():
             try:
-                read[name] = json.loads(text)
+                told = json.loads(text)
             except ValueError:
+                told = None
+            if isinstance(told, dict):
+                read[name] = told
+            else:
                 failures[name] = Failure(
                     "look", f"muster's program was asked there, and this was answered: {text.strip()!r}"
                 )

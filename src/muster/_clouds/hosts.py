@@ -6,9 +6,8 @@ import json
 import secrets
 import shlex
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from ._ansible import Played, play, tidy
 from ._endings import Endings
 from ._hosts_file import Host, HostsFile, read
 from ._program import program
+from ._record import Record, Started, ending, forget, recalled, remember
 from ._touching import GONE, run_on_each
 from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works
 from .lease import ENDED, SCRATCH
@@ -34,37 +34,6 @@ _RENEW_SECONDS: Final = 20.0
 _RENEW_SHARE: Final = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class _Started:
-    """A host that was started: how to reach it, whatever the file says by now, and what was found there."""
-
-    host: Host
-    folder: str
-    workers: int
-    versions: Mapping[str, str]
-    own: Sequence[str] = ()
-    """Where Ray finds it, when the address that is known here is loopback: Ray then looks for another."""
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """Tell two apart of which the one cannot become the other but by starting anew."""
-        host = self.host
-        return host.name, host.address, host.inside, host.port, host.user, host.python, self.folder, self.workers
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What must be remembered of a cluster between two commands; the hosts that were started, the head first."""
-
-    id: str = ""
-    """Drawn when its head was started: hosts keep what is the cluster's in places of that name."""
-    since: str = ""
-    lease: float = 0.0
-    workers: int = 1
-    """What was wanted on hosts of which the file says nothing else."""
-    started: tuple[_Started, ...] = ()
-
-
 class HostsCloud:
     """The hosts of one cluster, of which the first that are wanted are started."""
 
@@ -76,21 +45,9 @@ class HostsCloud:
         self.silent: Mapping[str, str] = {}
         self._authority = _certificates.Authority(folder)
 
-    def _record(self) -> _Record | None:
-        with contextlib.suppress(FileNotFoundError):
-            known = json.loads((self._folder / "hosts.json").read_text())
-            kept = {field.name: known[field.name] for field in fields(_Record) if field.name in known}
-            keys = known.get("known_hosts", "")  # where an earlier muster kept them
-            started = tuple(_Started(**{**one, "host": _host(one["host"], keys)}) for one in known["started"])
-            return _Record(**{**kept, "started": started})
-        return None
-
-    def _remember(self, record: _Record) -> None:
-        write(self._folder / "hosts.json", json.dumps(asdict(record)))
-
     def last(self) -> Wanted | None:
         """Tell what was wanted last."""
-        record = self._record()
+        record = recalled(self._folder)
         return None if record is None else Wanted(len(record.started), record.workers, record.lease)
 
     def check(self, wanted: Wanted) -> None:
@@ -103,11 +60,16 @@ class HostsCloud:
                 " file, or ask for fewer."
             )
 
-    def _known(self) -> HostsFile:
-        """Read the file of hosts, with what ssh's settings say of them; keys that stand in it are what SSH goes by."""
+    def _known(self, record: Record) -> HostsFile:
+        """Read the file of hosts, with what ssh's settings say of them; keys that stand in it are what SSH goes by.
+
+        Hosts that were started and are not in it any more keep theirs, or nobody could end them.
+        """
         found = read(self._file)
+        named = [*(one.host for one in record.started), *found.hosts]
         keys = self._folder / "known_hosts"
-        write(keys, "".join(f"{host.address} {host.host_key}\n" for host in found.hosts if host.host_key))
+        known = {host.address: host.host_key for host in named if host.host_key}
+        write(keys, "".join(f"{address} {key}\n" for address, key in known.items()))
         hosts = [replace(host, known_hosts=str(keys)) if host.host_key else host for host in found.hosts]
         return replace(found, hosts=tuple(map(_placed, hosts)))
 
@@ -115,11 +77,10 @@ class HostsCloud:
 
     def machines(self) -> list[Machine]:
         """List the machines that live, the head first."""
-        record = self._record()
+        record = recalled(self._folder)
         if record is None or not record.started:
             return []
         answers, played = self._play("inspect", record.started).answers()
-        answers = {name: told for name, told in answers.items() if isinstance(told, dict)}
         ended = {name: f"it has ended: {told.pop(ENDED)}" for name, told in answers.items() if ENDED in told}
         self.silent = {name: f"it did not answer: {failure.said}" for name, failure in played.failures.items()} | ended
         found = []
@@ -133,7 +94,7 @@ class HostsCloud:
     @contextlib.contextmanager
     def access(self) -> Iterator[Access]:
         """Tell how to run a driver on the head, through SSH. Raises ``EngineError`` when there is none."""
-        record = self._record()
+        record = recalled(self._folder)
         if record is None or not record.started:
             raise EngineError("The cluster has no head. Make the cluster again with muster up.")
         self._authority.check()
@@ -159,16 +120,17 @@ class HostsCloud:
         """
         tidy(self._folder)
         self.check(wanted)
-        file, record = self._known(), self._record() or _Record()
+        record = recalled(self._folder) or Record()
+        file = self._known(record)
         living = {machine.name for machine in self.machines()}
         head = record.started[0].host if record.started and record.started[0].host.name in living else None
         renews = head is not None and self._authority.must_begin_anew(alone)
-        before, record = record, record if head and record.id and not renews else _begun(record)
+        before, record = record, record if head and record.id and not renews else record.begun()
         chosen = _chosen(file.hosts, wanted.machines, head)
         needed = _needs.packages(file.packages)
         looked = self._look(chosen, needed, ours=[before.id, record.id])
         started = tuple(
-            _Started(
+            Started(
                 host,
                 f"{looked[host.name]['place']}/{places.leaf(record.id, f'{host.address}:{host.port}')}",
                 host.workers or wanted.workers,
@@ -177,15 +139,15 @@ class HostsCloud:
             )
             for host in self._equip(chosen, needed, looked)
         )
-        ending, is_anew = _ending(record.started, started, living)
+        leaving, is_anew = ending(record.started, started, living)
         if is_anew and not renews:
             alone()
-        endings = self._stop(ending)
+        endings = self._stop(leaving)
         if record.id != before.id:
             write(self._token, secrets.token_hex(32))
             self._authority.begin(wanted.lease)
         record = replace(record, lease=wanted.lease, workers=wanted.workers, started=started)
-        self._remember(record)
+        remember(self._folder, record)
         self._start(record)
         tidy(self._folder)  # again: what a muster that was killed had begun may have gone on for a moment
         endings.check(record.lease)
@@ -218,7 +180,7 @@ class HostsCloud:
         played.check("Installing on the hosts what is here")
         return [replace(host, python=played.output.get(host.name, host.python).strip()) for host in hosts]
 
-    def _start(self, record: _Record) -> None:
+    def _start(self, record: Record) -> None:
         head = record.started[0]
         owner = {
             "name": self._folder.name,
@@ -248,10 +210,10 @@ class HostsCloud:
             self._stop([one for one in record.started if one.host.name in played.failures])
         played.check("Starting the hosts")
 
-    def _issue(self, one: _Started) -> dict[str, str]:
+    def _issue(self, one: Started) -> dict[str, str]:
         return self._authority.issue(one.host.name, [one.host.inside, *one.own, *_certificates.LOOPBACK])
 
-    def _stop(self, started: Sequence[_Started]) -> Endings:
+    def _stop(self, started: Sequence[Started]) -> Endings:
         """End what runs on hosts; tell what was seen of it, and what kept others from it."""
         endings = Endings()
         answers, played = self._play("stop", started).answers() if started else ({}, None)
@@ -264,7 +226,7 @@ class HostsCloud:
     def _play(
         self,
         playbook: str,
-        started: Sequence[_Started],
+        started: Sequence[Started],
         *,
         told: Mapping[str, object] | None = None,
         each: Mapping[str, Mapping[str, object]] | None = None,
@@ -279,7 +241,7 @@ class HostsCloud:
 
     def renew(self) -> Renewed:
         """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
-        record = self._record()
+        record = recalled(self._folder)
         if record is None:
             return Renewed((), 0.0)
         seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
@@ -290,24 +252,22 @@ class HostsCloud:
 
     def destroy(self) -> Sequence[str]:
         """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it."""
-        record = self._record()
+        record = recalled(self._folder)
         if record is None:
             return []
-        try:
-            endings = self._stop(record.started)
-        finally:
-            (self._folder / "hosts.json").unlink(missing_ok=True)
-            self._token.unlink(missing_ok=True)
-            self._authority.forget()
+        endings = self._stop(record.started)  # where this is interrupted, they can still be ended later
+        forget(self._folder)
+        self._token.unlink(missing_ok=True)
+        self._authority.forget()
         endings.check(record.lease)
         return endings.lines()
 
     def purging(self) -> Callable[[], Sequence[str]]:
         """Know how to remove, once the machines have ended, what was installed for them and no other cluster uses."""
-        record = self._record()
+        record = recalled(self._folder)
         return lambda: [] if record is None or not record.started else self._purged(record.started)
 
-    def _purged(self, started: Sequence[_Started]) -> Sequence[str]:
+    def _purged(self, started: Sequence[Started]) -> Sequence[str]:
         answers, played = self._play("purge", started, told={"program": program("environments")}).answers()
         return list(_purging.told(answers, played))
 
@@ -316,20 +276,6 @@ def _chosen(hosts: Sequence[Host], number: int, head: Host | None) -> Sequence[H
     """Choose hosts: the head that lives, whatever its place in the file, then the first of the others."""
     is_head = {host.name: head is not None and (host.name, host.address) == (head.name, head.address) for host in hosts}
     return sorted(hosts, key=lambda host: not is_head[host.name])[:number]
-
-
-def _ending(
-    before: Sequence[_Started], after: Sequence[_Started], living: Collection[str]
-) -> tuple[Sequence[_Started], bool]:
-    """List what must end before ``after`` can start; tell whether some of it lives, and is ended to start anew.
-
-    All must end where the head does: the others know no other.
-    """
-    wanted, staying = {one.host.name for one in after}, {one.identity for one in after}
-    differing = [one for one in before if one.identity not in staying]
-    if before and (before[0].host.name not in living or before[0] in differing):
-        return before, before[0].host.name in living
-    return differing, any(one.host.name in wanted and one.host.name in living for one in differing)
 
 
 def _facts(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -344,16 +290,11 @@ def _renewal(folder: str) -> str:
     return f"test -e {lease} || exit {GONE}; touch -c {lease}"
 
 
-def _begun(record: _Record) -> _Record:
-    """Begin a cluster anew, on what is remembered of an earlier one of that name."""
-    return replace(record, id=secrets.token_hex(8), since=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-
-
 def _me() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _command(one: _Started, head: Host) -> list[str]:
+def _command(one: Started, head: Host) -> list[str]:
     place = (
         [
             *("--head", f"--port={_HEAD_PORT}", "--include-dashboard=false", "--no-monitor"),
@@ -376,11 +317,6 @@ def _secrets(folder: str) -> dict[str, str]:
 def _own(host: Host, looked: Mapping[str, Any]) -> Sequence[str]:
     """Believe a host where it says that it is only if nobody else can say: it might name another's address."""
     return tuple(looked["addresses"]) if host.inside in _certificates.LOOPBACK else ()
-
-
-def _host(known: Mapping[str, Any], keys: str) -> Host:
-    """Take a host from a record, also from one of an earlier muster, which knew of one address only."""
-    return Host(**{"known_hosts": keys, "inside": known["address"], **known})
 
 
 def _placed(host: Host) -> Host:

@@ -1,0 +1,81 @@
+"""What is remembered of a cluster of hosts, whatever comes between; no host is there."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from muster import EngineError
+from muster._clouds._ansible import Played
+from muster._clouds._hosts_file import Host
+from muster._clouds._record import Record, Started, recalled, remember
+from muster._clouds.base import Wanted
+from muster._clouds.hosts import HostsCloud
+from waiting import until
+
+KEYS = ["ssh-ed25519 AAAAfirst", "ssh-ed25519 AAAAsecond"]
+SSH = """#!/bin/sh
+case " $* " in *" -G "*) exec {ssh} "$@";; esac
+test $# -gt 3 || exit 0
+echo $$ >> {folder}/called
+{then}
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Path:
+    """A cluster's folder, as muster up has left it that started two hosts."""
+    folder = tmp_path / "cluster"
+    folder.mkdir(mode=0o700)
+    hosts = [
+        Host(name, name, host_key=key, known_hosts=str(folder / "known_hosts"), inside="10.0.0.1")
+        for name, key in zip("ab", KEYS, strict=True)
+    ]
+    remember(folder, Record("1", "now", 60.0, 1, tuple(Started(host, "/place", 1, {}) for host in hosts)))
+    return folder
+
+
+def put_ssh_first(folder: Path, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an ssh be found that does something else where it is to connect."""
+    (folder / "ssh").write_text(SSH.format(ssh=shutil.which("ssh"), folder=folder, then=then))
+    (folder / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_a_host_that_is_taken_out_of_the_file_is_still_known_by_its_key_so_that_it_can_be_ended(
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_ssh_first(tmp_path, "echo Connection refused >&2; exit 255", monkeypatch)
+    file = tmp_path / "hosts.yml"
+    file.write_text(f"ssh_config: none\nhosts: [{{address: a, inside: 10.0.0.1, host_key: {KEYS[0]}}}]\n")
+    with pytest.raises(EngineError, match="it does not answer"):
+        HostsCloud(cluster, file).scale(Wanted(1, 1, 60.0))
+    assert set((cluster / "known_hosts").read_text().splitlines()) == {f"a {KEYS[0]}", f"b {KEYS[1]}"}
+
+
+def test_a_cluster_whose_end_is_interrupted_is_still_known(
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_ssh_first(tmp_path, "exec sleep 600", monkeypatch)
+    text = "import sys; from pathlib import Path; from muster._clouds.hosts import HostsCloud as C;"
+    text += " C(Path(sys.argv[1]), Path()).destroy()"
+    with subprocess.Popen([sys.executable, "-c", text, str(cluster)], stderr=subprocess.DEVNULL) as ending:
+        until((tmp_path / "called").exists, 60)
+        ending.send_signal(signal.SIGINT)
+        assert ending.wait(60)
+    record = recalled(cluster)
+    assert record
+    assert [one.host.name for one in record.started] == ["a", "b"]
+    pids = [int(pid) for pid in (tmp_path / "called").read_text().split()]
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 30)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "null", "hello", '"{}"'])
+def test_what_a_host_answers_that_no_program_of_ours_prints_is_a_failure_of_that_host(text: str) -> None:
+    answers, played = Played({"a": '{"left": []}', "b": text}, {}).answers()
+    assert answers == {"a": {"left": []}}
+    assert repr(text) in played.failures["b"].said
