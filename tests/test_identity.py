@@ -222,3 +222,18 @@ def test_a_run_in_another_spelling_goes_on_with_the_same_work(tmp_path: Path, mu
     for output in (f"file://{tmp_path}/out.csv", "out.csv", f"{tmp_path}/./out.csv"):
         assert muster("run", "same.py:same", "in.csv", "-o", output, "--workers", "0").code == 0
         assert sorted(one.name for one in tmp_path.glob("out.csv*")) == ["out.csv"]
+
+
+def test_urls_of_files_of_this_computer_are_paths_whatever_they_say_of_the_host_and_escape(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    rows(tmp_path / "a b" / "in.csv")
+    for place in (f"file://localhost{tmp_path}/a%20b", f"FILE://{tmp_path}/a b"):
+        assert muster.run(same, f"{place}/in*.csv", f"{place}/out.csv", workers=0).rows_out
+        (tmp_path / "a b" / "out.csv").unlink()
+        with pytest.raises(muster.UsageError, match="which is an input"):
+            muster.run(same, place, f"{place}/out.csv", workers=0)
+    (tmp_path / "out%20.csv").touch()
+    (tmp_path / "out .csv").write_text("mine")
+    muster.run(same, f"file://{tmp_path}/a%20b/in.csv", f"file://{tmp_path}/out%20.csv", workers=0)
+    assert (tmp_path / "out .csv").read_text() == "mine"
+    assert identity("file://localhosts/in.csv") == identity("localhosts/in.csv")

@@ -1,8 +1,11 @@
 """What muster keeps is for this user alone, whatever the umask; what was asked for is as any program's output."""
 
 import ctypes
+import errno
 import os
+import platform
 import stat
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,3 +160,28 @@ def test_a_run_needs_no_home_that_can_be_looked_into(
     assert done.returncode == 4, done.stderr
     assert "could not be kept" in done.stderr
     assert (folder / "out.csv").exists()
+
+
+def without_modes() -> None:
+    """Have the kernel refuse to change modes, as FAT and disks of Windows do."""
+    libc = ctypes.CDLL(None)
+    refused = {"x86_64": (90, 91, 268), "aarch64": (52, 53)}[platform.machine()]
+    steps = [(0x20, 0, 0, 0)]  # take the number of what is asked for; go to the end if it is one of these
+    steps += [(0x15, len(refused) - at, 0, number) for at, number in enumerate(refused)]
+    steps += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | errno.EPERM)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
+    assert libc.prctl(38, 1, 0, 0, 0) == 0  # no new privileges, which is what the next needs
+    assert libc.prctl(22, 2, program, 0, 0) == 0
+
+
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="numbers of system calls")
+def test_an_output_may_lie_where_there_are_no_modes(folder: Path) -> None:
+    (folder / "out.csv.muster").mkdir(mode=0o755)
+    command = [*MUSTER, "run", "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "0"]
+    done = subprocess.run(
+        command, cwd=folder, preexec_fn=without_modes, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 4, done.stderr
+    assert (folder / "out.csv").read_text().startswith("n\n0\n")
+    assert not (folder / "out.csv.muster").exists()

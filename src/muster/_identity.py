@@ -17,7 +17,7 @@ Identity = tuple[object, ...]
 """A store, and where in it: the device, the file's number there, and names below it that are not there yet; or the
 kind of store and the names of the place in it."""
 
-_HERE: Final = ("file://", "local://")
+_HERE: Final = re.compile(r"(?i)file://localhost(?=/)|file://|local://")
 _PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "sftp": 22, "ssh": 22}
 _OF_AMAZON: Final = re.compile(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com")
 _OF_GOOGLE: Final = re.compile(r"(?:(.+)\.)?storage\.googleapis\.com")
@@ -30,12 +30,19 @@ _SPELLED: Final = {"s3", "gs", "abfs", "memory"}
 _VERSION: Final = re.compile(r"\?versionId=.*|#\d+$")
 
 
-def local(path: str) -> str:
-    """Write a ``file://`` URL as the path that it is; leave all else."""
-    for beginning in _HERE:
-        if path.lower().startswith(beginning):
-            return os.path.expanduser(path[len(beginning) :])  # noqa: PTH111 (a trailing slash counts)
-    return path
+def local(text: str) -> str:
+    """Write a URL of a file of this computer as the path that it is; leave all else.
+
+    An escaped name is one where nothing has the name as it stands; where nothing has either, by what it would lie in.
+    """
+    sign = _HERE.match(text)
+    if sign is None:
+        return text
+    path = os.path.expanduser(text[sign.end() :])  # noqa: PTH111 (a trailing slash counts)
+    names = list(dict.fromkeys([path, unquote(path)]))
+    around = [os.path.dirname(name.rstrip("/")) or "." for name in names]  # noqa: PTH120 (likewise)
+    there = (name for name, place in zip([*names, *names], [*names, *around], strict=True) if os.path.lexists(place))
+    return next(there, path)
 
 
 def identity(path: str) -> Identity:

@@ -18,7 +18,7 @@ from muster._manifest import MANIFEST, check_is_ours
 from muster._model import Outcome, Piece, Place
 from muster._modes import hand_over
 from muster._owners import Owner, read_mark
-from muster._private import NotPrivateError, own_folder, private
+from muster._private import NotPrivateError, private, work_folder
 from muster._publication import manifest_of, names_in, publish_file, publish_folder, remove, settle, sync
 from muster._rejects import BEGINNING_BYTES, check_rejects
 from muster._urls import is_remote, versions
@@ -91,7 +91,7 @@ class Work:
             self._let_go()
             raise
         for folder in (self.parts, self.spool, self.sealed):
-            own_folder(folder)
+            work_folder(folder)
 
     @property
     def kept_places(self) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class Work:
             if self.is_remote:
                 make(self.home, "work", self.folder.name)
             else:
-                own_folder(self.folder)
+                work_folder(self.folder)
         except NotPrivateError as error:
             raise UsageError(f"Cannot work for {self.output!r}: {error}, or choose another output.") from error
         except OSError as error:
@@ -204,12 +204,12 @@ class Work:
         self.clear_parts()
         for folder in (self.folder / _SPOOL, self.sealed):
             shutil.rmtree(folder)
-            own_folder(folder)
+            work_folder(folder)
 
     def spool_apart(self) -> Path:
         """Spool to another folder from now on, so that what an unfinished run has spooled is kept."""
         self.spool = self.folder / f"{_SPOOL}-{os.urandom(4).hex()}"
-        own_folder(self.spool)
+        work_folder(self.spool)
         return self.spool
 
     def forget_spool_apart(self) -> None:
@@ -221,7 +221,7 @@ class Work:
         for grown in self.folder.glob("grown-*"):
             grown.unlink()
         shutil.rmtree(self.parts)
-        own_folder(self.parts)
+        work_folder(self.parts)
         if self.shelf is not None:
             self.shelf.clear()
             if self.staging:

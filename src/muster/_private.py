@@ -40,6 +40,16 @@ def own_folder(path: Path) -> Path:
     return path
 
 
+def work_folder(path: Path) -> Path:
+    """Make such a folder; where the file system has no modes, it is as open as all there is, the output too."""
+    try:
+        return own_folder(path)
+    except PermissionError:  # as on FAT and on disks of Windows
+        if not path.is_dir():
+            raise
+        return path
+
+
 def squatted(path: Path) -> str:
     """Say why what lies there cannot be a folder of this user's own; empty where it can, or where nothing lies."""
     try:

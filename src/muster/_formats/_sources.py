@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
+from muster._identity import local
 from muster._model import Source
 from muster._urls import file_name, is_remote
 from muster.errors import UsageError
@@ -81,7 +81,7 @@ def find_sources(
 
 def _found_by(inputs: Sequence[str]) -> list[tuple[str, list[Found]]]:
     """Find what each input names; stores are asked together."""
-    inputs = [local_path(text) for text in inputs]
+    inputs = [local(text) for text in inputs]
     stored = iter(_stored([text for text in inputs if is_remote(text)]))
     return [(text, next(stored) if is_remote(text) else _here(text)) for text in inputs]
 
@@ -121,15 +121,6 @@ def _look_again(source: Source, there: Mapping[str, Found]) -> tuple[int, str] |
 def needs_copy(source: Source) -> bool:
     """Tell whether a file of a store is copied here before it is read: ``_copies`` says why."""
     return is_remote(source.path) and (not source.in_ranges or source.size <= _SMALL)
-
-
-def local_path(text: str) -> str:
-    """Take a ``file:`` URL for the path that it is; an escaped name is one where nothing has the name as it stands."""
-    for sign in ("file://localhost/", "file://", "local://"):
-        if text.lower().startswith(sign):
-            path = text[len(sign.removesuffix("localhost/")) :].removeprefix("localhost")
-            return path if os.path.lexists(path) or not os.path.lexists(unquote(path)) else unquote(path)
-    return text
 
 
 def _sifted(found: Sequence[Found], forced: str | None) -> tuple[list[Found], list[str]]:
