@@ -3,8 +3,10 @@
 import gzip
 import io
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -132,6 +134,20 @@ def test_a_connection_that_ends_too_early_gives_no_output(
     assert url in ended.err
     assert "Traceback" not in ended.err
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_ctrl_c_does_not_wait_for_the_end_of_a_stream(web: Web, tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
+    web.ranges, web.hold = False, threading.Event()
+    url = web.put("in.csv", files()["in.csv"])
+    try:
+        with started(tmp_path, "run", "f.py:f", url, "-o", "out.csv", "--workers", "0") as run:
+            until(lambda: len(web.asked) > 1)
+            run.send_signal(signal.SIGINT)
+            _, said = run.communicate(timeout=20)
+    finally:
+        web.hold.set()
+    assert (run.returncode, "Traceback" in said) == (130, False), said
 
 
 def test_a_stream_is_copied_in_bounded_memory(web: Web, tmp_path: Path) -> None:

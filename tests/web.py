@@ -31,6 +31,8 @@ class Web:
     """It says to a HEAD request that there is nothing."""
     cut: int | None = None
     """How many bytes of a body come before the connection ends."""
+    hold: threading.Event | None = None
+    """What it waits for in the middle of each body."""
     stays_busy: int = 0
     """How many requests are still answered with 503."""
     moved: dict[str, str] = field(default_factory=dict)
@@ -121,6 +123,10 @@ class _Answers(BaseHTTPRequestHandler):
         if self.web.cut is not None and len(data) > self.web.cut:
             self.wfile.write(data[: self.web.cut])
             self.close_connection = True
+        elif self.web.hold is not None:
+            self.wfile.write(data[: len(data) // 2])
+            self.web.hold.wait()
+            self.wfile.write(data[len(data) // 2 :])
         elif self.web.chunked:
             for at in range(0, len(data), 50_000):
                 piece = data[at : at + 50_000]

@@ -6,13 +6,15 @@ are made by muster's own process, many at a time, and lie in the folder for spoo
 
 import asyncio
 import dataclasses
+import io
 import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYetError
 from pathlib import Path
-from typing import Final
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Final
 
 from muster._model import Source
 from muster._private import keep, private
@@ -21,6 +23,9 @@ from muster.errors import DataError
 
 from . import _web
 from ._sources import needs_copy
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _AT_ONCE: Final = 24
 """Of small files; so many are in memory at a time."""
@@ -39,10 +44,8 @@ def copied(sources: Sequence[Source], folder: Path, *, tick: Callable[[], None])
     for at in chosen:
         groups.setdefault(protocol_of(sources[at].path), []).append(at)
     found: dict[int, Source] = {}
-    with ThreadPoolExecutor(1) as threads:
-        for group in groups.values():
-            work = threads.submit(_copy_all, {at: (sources[at], chosen[at]) for at in group})
-            found |= _awaited(work, tick)
+    for group in groups.values():
+        found |= _beside({at: (sources[at], chosen[at]) for at in group}, tick)
     return found
 
 
@@ -55,6 +58,37 @@ def digest_of(path: str) -> int:
     return found
 
 
+class _Wanted(io.BufferedWriter):
+    """A file that takes bytes until nobody wants them any more; then whoever writes them ends."""
+
+    def __init__(self, path: Path, is_over: Event) -> None:
+        super().__init__(io.FileIO(path, "w", opener=private))
+        self._is_over = is_over
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        if self._is_over.is_set():
+            raise InterruptedError
+        return super().write(data)
+
+
+def _beside(wanted: Mapping[int, tuple[Source, Path]], tick: Callable[[], None]) -> dict[int, Source]:
+    """Copy in a thread that ends when this one is stopped: Ctrl-C does not wait for the end of a stream."""
+    work: Future[dict[int, Source]] = Future()
+    is_over = Event()
+
+    def copy() -> None:
+        try:
+            work.set_result(_copy_all(wanted, is_over))
+        except BaseException as error:  # noqa: BLE001 (it is raised where the copies are awaited)
+            work.set_exception(error)
+
+    Thread(target=copy, name="muster-copies", daemon=True).start()
+    try:
+        return _awaited(work, tick)
+    finally:
+        is_over.set()
+
+
 def _awaited(work: "Future[dict[int, Source]]", tick: Callable[[], None]) -> dict[int, Source]:
     while True:
         try:
@@ -65,21 +99,23 @@ def _awaited(work: "Future[dict[int, Source]]", tick: Callable[[], None]) -> dic
             tick()
 
 
-def _copy_all(wanted: Mapping[int, tuple[Source, Path]]) -> dict[int, Source]:
+def _copy_all(wanted: Mapping[int, tuple[Source, Path]], is_over: Event) -> dict[int, Source]:
     """Copy files of one kind of store: together, where its file system can be asked so."""
     small = {at: one for at, one in wanted.items() if one[0].in_ranges}
     first = next(iter(wanted.values()))[0]
     if filesystem(first.path)[0].async_impl:
-        _copy_together(list(small.values()))
+        _copy_together(list(small.values()), is_over)
     else:
         for source, path in small.values():
+            if is_over.is_set():
+                break
             with reaching(source.path):
                 files, inside = filesystem(source.path)
                 keep(path, files.cat_file(inside) if source.size else b"")
-    return {at: _as_copied(*one) if at in small else _streamed(*one) for at, one in wanted.items()}
+    return {at: _as_copied(*one) if at in small else _streamed(*one, is_over) for at, one in wanted.items()}
 
 
-def _copy_together(wanted: Sequence[tuple[Source, Path]]) -> None:
+def _copy_together(wanted: Sequence[tuple[Source, Path]], is_over: Event) -> None:
     from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
 
     async def copy_each() -> None:
@@ -87,6 +123,8 @@ def _copy_together(wanted: Sequence[tuple[Source, Path]]) -> None:
 
         async def copy(source: Source, path: Path) -> None:
             async with gate:
+                if is_over.is_set():
+                    return
                 with reaching(source.path):
                     data = await _content(source) if source.size else b""
                 keep(path, data)
@@ -114,10 +152,10 @@ def _as_copied(source: Source, path: Path) -> Source:
     return dataclasses.replace(source, path=str(path))
 
 
-def _streamed(source: Source, path: Path) -> Source:
+def _streamed(source: Source, path: Path, is_over: Event) -> Source:
     """Copy a file from start to end, in bounded memory."""
     was_packed = False
-    with open(path, "wb", opener=private) as file, reaching(source.path):
+    with _Wanted(path, is_over) as file, reaching(source.path):
         if is_web(source.path):
             was_packed = _web.download(source.path, file).was_packed
         else:
