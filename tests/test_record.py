@@ -1,4 +1,4 @@
-"""What is remembered of a cluster of hosts, whatever comes between; no host is there."""
+"""What is remembered of a cluster of hosts, whatever comes between, and how hosts are called; none is there."""
 
 import os
 import shutil
@@ -22,6 +22,7 @@ SSH = """#!/bin/sh
 case " $* " in *" -G "*) exec {ssh} "$@";; esac
 test $# -gt 3 || exit 0
 echo $$ >> {folder}/called
+echo "$@" >> {folder}/words
 {then}
 """
 
@@ -55,6 +56,23 @@ def test_a_host_that_is_taken_out_of_the_file_is_still_known_by_its_key_so_that_
     with pytest.raises(EngineError, match="it does not answer"):
         HostsCloud(cluster, file).scale(Wanted(1, 1, 60.0))
     assert set((cluster / "known_hosts").read_text().splitlines()) == {f"a {KEYS[0]}", f"b {KEYS[1]}"}
+
+
+def test_variables_that_set_ansible_up_for_other_hosts_count_for_none_of_ours(
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_ssh_first(tmp_path, "echo Connection refused >&2; exit 255", monkeypatch)
+    monkeypatch.setenv("ANSIBLE_REMOTE_USER", "nobody")
+    monkeypatch.setenv("ANSIBLE_SSH_COMMON_ARGS", "-o ProxyCommand=nobody")
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(tmp_path / "nobody"))
+    monkeypatch.setenv("ANSIBLE_LOG_PATH", str(tmp_path / "log"))
+    cloud = HostsCloud(cluster, Path())
+    assert cloud.machines() == []
+    assert ["Connection refused" in said for said in cloud.silent.values()] == [True, True]
+    words = (tmp_path / "words").read_text()
+    assert "StrictHostKeyChecking=yes" in words
+    assert "nobody" not in words
+    assert not (tmp_path / "log").exists()
 
 
 def test_a_cluster_whose_end_is_interrupted_is_still_known(

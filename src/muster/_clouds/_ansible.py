@@ -85,19 +85,23 @@ def play(
 
     What it writes, secrets among it, lies in a folder ``below`` the one given, and goes with it.
     """
-    import ansible_runner  # type: ignore[import-untyped]  # noqa: PLC0415 (only a cluster of hosts needs it)
+    from ansible_runner.interface import init_runner  # type: ignore[import-untyped]  # noqa: PLC0415 (only a cluster of hosts needs it)
 
     with _folder(below) as folder, _sockets(folder) as sockets:
-        ran = ansible_runner.run(
+        ours = _environment(folder, sockets, forks=len(hosts), seconds=_TASK_SECONDS[playbook])
+        runner = init_runner(
             private_data_dir=str(folder),
             playbook=str(_PLAYBOOKS / f"{playbook}.yml"),
             inventory=_inventory(hosts, each),
             extravars=dict(told),
-            envvars=_environment(folder, sockets, forks=len(hosts), seconds=_TASK_SECONDS[playbook]),
+            envvars=ours,
             quiet=True,
             cancel_callback=_never,  # or it takes Ctrl-C and SIGTERM away from this process, for good
         )
-        return _gathered(ran.events, {_key(at): host.name for at, host in enumerate(hosts)})
+        for name in _for_other_hosts(runner.config.env, ours):
+            del runner.config.env[name]
+        runner.run()
+        return _gathered(runner.events, {_key(at): host.name for at, host in enumerate(hosts)})
 
 
 def _never() -> bool:
@@ -181,6 +185,15 @@ def _environment(folder: Path, sockets: Path, *, forks: int, seconds: int) -> di
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
     }
+
+
+def _for_other_hosts(environment: Mapping[str, str], ours: Mapping[str, str]) -> list[str]:
+    """List the variables with which the user sets Ansible up, for what else it is used for."""
+    return [
+        name
+        for name, value in environment.items()
+        if name.startswith("ANSIBLE_") and name not in ours and os.environ.get(name) == value
+    ]
 
 
 def _gathered(events: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> Played:
