@@ -126,9 +126,15 @@ class Authority:
         return x509.load_pem_x509_certificate(self._certificate.read_bytes())
 
 
-def environment(folder: str | Path) -> dict[str, str]:
-    """Tell Ray to speak to those alone who show a certificate of the cluster, and which one to show."""
+def environment(folder: str | Path, *, token: str | Path) -> dict[str, str]:
+    """Tell Ray to speak to those alone who show a certificate of the cluster and its token, and which to show.
+
+    ``folder`` is a machine's; ``token`` names the file.
+    """
     return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_USE_TLS": "1",
         "RAY_TLS_CA_CERT": f"{folder}/ca.crt",
         "RAY_TLS_SERVER_CERT": f"{folder}/node.crt",

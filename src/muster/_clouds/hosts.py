@@ -102,7 +102,7 @@ class HostsCloud:
         attended = shlex.join([head.host.python, "-P", "-S", f"{head.folder}/lease.py", "attend", head.folder])
         yield Access(
             joined(head.host.inside, _HEAD_PORT),
-            _secrets(head.folder),
+            _let_in(head.folder),
             workers=sum(one.workers for one in record.started),
             python=head.host.python,
             through=tuple(_ssh.command(head.host, attended)),
@@ -199,7 +199,7 @@ class HostsCloud:
                     **self._issue(one),
                     **({"port": str(_HEAD_PORT)} if one is head else {}),
                 },
-                "agent_environment": {**WORKERS_ENVIRONMENT, **_secrets(one.folder)},
+                "agent_environment": {**WORKERS_ENVIRONMENT, **_let_in(one.folder)},
             }
             for one in record.started
         }
@@ -309,9 +309,8 @@ def _command(one: Started, head: Host) -> list[str]:
     ]
 
 
-def _secrets(folder: str) -> dict[str, str]:
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": f"{folder}/token", "RAY_USAGE_STATS_ENABLED": "0"}
-    return {**token, **_certificates.environment(folder)}
+def _let_in(folder: str) -> dict[str, str]:
+    return _certificates.environment(folder, token=f"{folder}/token")
 
 
 def _own(host: Host, looked: Mapping[str, Any]) -> Sequence[str]:

@@ -100,10 +100,7 @@ class LocalCloud:
 
     def _environment(self, machine: Path) -> Mapping[str, str]:
         return {
-            **_certificates.environment(machine.absolute()),
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(self._token.absolute()),
-            "RAY_USAGE_STATS_ENABLED": "0",
+            **_certificates.environment(machine.absolute(), token=self._token.absolute()),
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # a head of this computer that does not answer is no more
         }
 
