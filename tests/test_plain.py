@@ -371,3 +371,12 @@ def test_pieces_of_a_task_are_taken() -> None:
 def test_a_host_tells_numbers_of_its_machine_and_not_whose_it_is() -> None:
     told = {"lease": 900.0, "busy": "many", "disk": [], "workers": 9, "is_head": True, "address": "10.0.0.9", "left": 8}
     assert _facts(told) == {"lease": 900.0, "left": 8}
+
+
+def test_what_the_engine_of_a_machine_ended_with_is_not_taken_for_the_end_of_the_line(
+    head: Callable[..., RayEngine],
+) -> None:
+    engine = head(framed(OPENED, ("heard", 1, [encode(EOFError("a file of the function's"))])))
+    with pytest.raises(EOFError, match="a file of the function's"):  # noqa: PT012 (it may take some)
+        while True:
+            engine.wait(30)

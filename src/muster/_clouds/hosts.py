@@ -296,9 +296,7 @@ def _me() -> str:
 
 def _command(one: Started, head: Host) -> list[str]:
     place = (
-        [
-            *("--head", f"--port={_HEAD_PORT}", "--include-dashboard=false", "--no-monitor"),
-        ]
+        ["--head", f"--port={_HEAD_PORT}", "--include-dashboard=false", "--no-monitor"]
         if one.host.name == head.name
         else [f"--address={joined(head.inside, _HEAD_PORT)}"]
     )

@@ -13,7 +13,6 @@ import sys
 import time
 import typing
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from muster._freight import Freight
@@ -25,9 +24,10 @@ from ._line import Line
 from ._nouns import GarbledError, answer_of, fits
 from ._patience import Patience
 from ._plain import decode
+from ._post import Post
 from ._sending import Sending
 from ._station import Ended, MakeStation, Printed
-from .base import Began, Done, Event, Failed, Joined, Left, Lost, Slots, Told
+from .base import Event, Joined, Left, Lost, Slots, Told
 
 _END_SECONDS: Final = 8.0
 """How long machines may take to end their workers: longer than each gives them, for the way there and back."""
@@ -44,28 +44,6 @@ _DRIVER: Final = "muster._engines._driver"
 _REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
 """What Ray prints each second for as long as it tries a token that does not fit."""
 _HERE: Final = f"import sys; sys.path[:] = sys.argv[1:]; from {_DRIVER} import main; main()"
-
-
-@dataclass(slots=True)
-class _Station:
-    """What is known of a station: who is ready there, and which requests are with it."""
-
-    machine: str
-    workers: set[str] = field(default_factory=set)
-    tickets: dict[int, Any] = field(default_factory=dict)
-    """Each with what its answer must be, as a hint says it."""
-    has_ended: bool = False
-    has_all: bool = True
-    """Whether it has what goes along, and its briefing: nothing is asked of it before."""
-
-    @property
-    def idle(self) -> int:
-        return max(0, len(self.workers) - len(self.tickets)) if self.has_all else 0
-
-    @property
-    def ahead(self) -> int:
-        """How many more it takes, besides those for idle workers: each worker holds one and one ahead."""
-        return max(0, 2 * len(self.workers) - len(self.tickets) - self.idle) if self.tickets else 0
 
 
 class RayEngine:
@@ -91,7 +69,7 @@ class RayEngine:
         cluster's.
         """
         self._briefing: bytes | None = None
-        self._stations: dict[int, _Station] = {}
+        self._stations: dict[int, Post] = {}
         self._machines: set[str] = set()
         self._sending: Sending | None = None
         self._full: set[str] = set()
@@ -136,7 +114,7 @@ class RayEngine:
         for number, station in self._stations.items():
             self._begin_sending(number, station)
 
-    def _begin_sending(self, number: int, station: _Station) -> None:
+    def _begin_sending(self, number: int, station: Post) -> None:
         if self._sending is not None:
             station.has_all = False
             self._sending.begin(number)
@@ -167,15 +145,23 @@ class RayEngine:
             return events
         enough = time.monotonic() + _MOST_SECONDS
         while True:
-            try:
-                events += self._understood(self._line.receive())
-            except EOFError as error:
-                raise self._gone() from error
-            except GarbledError as error:
-                raise _not_ours("The cluster's head", error) from error
+            events += self._next()
             self._has_heard = True
             if time.monotonic() > enough or not self._line.poll(0):
                 return [*events, *self._taken_remarks()]
+
+    def _next(self) -> list[Event]:
+        """Take one message. Raises ``EngineError`` for one that is not muster's, and what an engine has ended with."""
+        try:
+            return self._understood(self._received())
+        except GarbledError as error:
+            raise _not_ours("The cluster's head", error) from error
+
+    def _received(self) -> Any:  # noqa: ANN401 (plain data)
+        try:
+            return self._line.receive()
+        except EOFError as error:
+            raise self._gone() from error
 
     def _taken_remarks(self) -> list[Event]:
         remarks, self._remarks = self._remarks, []
@@ -237,7 +223,7 @@ class RayEngine:
         raise self._refused()
 
     def _on_opened(self, number: int, machine: str) -> list[Event]:
-        station = self._stations[number] = _Station(machine)
+        station = self._stations[number] = Post(machine)
         self._begin_sending(number, station)
         if self._briefing is not None and station.has_all:
             self._line.send(("leave_message", number, None, self._briefing))
@@ -284,7 +270,7 @@ class RayEngine:
         events = []
         for data in told:
             try:
-                said = self._checked(station, decode(data))
+                said = station.checked(decode(data))
             except GarbledError as error:
                 raise _not_ours(f"Machine {station.machine!r}", error) from error
             match said:
@@ -294,45 +280,15 @@ class RayEngine:
                 case Ended():
                     station.has_ended = True
                 case _:
-                    events.append(self._heard(station, said))
+                    if isinstance(said, Joined):
+                        self._machines.add(station.machine)
+                    events.append(station.heard(said))
         return events
 
-    def _station(self, number: int) -> _Station:
+    def _station(self, number: int) -> Post:
         if number not in self._stations:
             raise GarbledError(f"it tells of station {number}, which it has not opened")
         return self._stations[number]
-
-    def _checked(self, station: _Station, said: Any) -> Any:  # noqa: ANN401 (plain data)
-        """Look whether a machine may say that. Raises ``GarbledError`` where it may not."""
-        match said:
-            case Began(ticket) | Done(ticket) | Failed(ticket) | Lost(ticket):
-                if ticket not in station.tickets:
-                    raise GarbledError(f"it speaks of request {ticket}, which it was not given")
-                if isinstance(said, Done) and not fits(said.answer, station.tickets[ticket]):
-                    raise GarbledError(f"it answers a request with {str(said.answer)[:100]}")
-            case Printed() | Ended() | Joined() | Left() | Told() | Exception():
-                pass
-            case _:
-                raise GarbledError(f"it says {str(said)[:100]}")
-        return said
-
-    def _heard(self, station: _Station, said: Event | Exception) -> Event:
-        match said:
-            case Began():
-                return replace(said, worker=f"{station.machine}-{said.worker}")
-            case Done(ticket) | Failed(ticket) | Lost(ticket):
-                del station.tickets[ticket]
-                return replace(said, worker=f"{station.machine}-{said.worker}")
-            case Joined(worker):
-                station.workers.add(worker)
-                self._machines.add(station.machine)
-                return Joined(f"{station.machine}-{worker}", station.machine)
-            case Left(worker, reason):
-                station.workers.discard(worker)
-                return Left(f"{station.machine}-{worker}", reason)
-            case Exception():
-                raise said
-        return said
 
     def _on_closed(self, number: int, reason: str) -> list[Event]:
         station = self._station(number)
