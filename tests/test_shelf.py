@@ -11,9 +11,11 @@ from typing import Final
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import muster
 from gated import Run
 from muster._model import Outcome, Piece, Task
 from muster._objects import put
@@ -248,3 +250,22 @@ def test_a_piece_of_the_same_size_that_is_not_what_was_written_is_done_anew(buck
     found = [work.is_intact(Outcome(task, 1, 1, output=piece), {}) for piece in (*stamped, *pieces[2:])]
     assert found == [True, False, True, False]
     work.release()
+
+
+class Folders(LocalFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """Files as ``sftp://`` has them: in folders that somebody has to make."""
+
+    protocol = ("folders", "sftp")
+
+
+fsspec.register_implementation("folders", Folders, clobber=True)
+
+
+def test_a_store_that_has_folders_gets_those_that_a_run_needs_and_keeps_none(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    for output in ("there/out.csv", "there/deep/out/", "there/deep/out/"):
+        muster.run(lambda df: df, tmp_path / "in.csv", f"folders://{tmp_path}/{output}", workers=0)
+    found = sorted(str(path.relative_to(tmp_path / "there")) for path in (tmp_path / "there").rglob("*"))
+    manifest, part = found[2:4]
+    assert found == ["deep", "deep/out", manifest, part, "out.csv"], found
+    assert (manifest, part.startswith("deep/out/part-00000-")) == ("deep/out/_manifest.json", True)

@@ -1,14 +1,16 @@
 """Objects of a store: what lies there, and how it is written, replaced and deleted."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from muster._urls import filesystem, stamp_of, unreachable
+from muster._urls import filesystem, in_a_folder, protocols_of, stamp_of, unreachable
 
 _CLOCKS: Final = ("LastModified", "last_modified", "updated", "modified", "mtime", "created")
 _AT_ONCE: Final = 500
+_KEEPS_WHAT_IS_IN_FOLDERS: Final = {"sftp", "ftp", "smb"}
 _NOT_MET: Final = ("PreconditionFailed", "ConditionalRequestConflict", "pre-condition", "precondition")
 
 
@@ -81,7 +83,7 @@ def put(url: str, data: bytes) -> str:
     files, path = filesystem(url)
 
     def tell() -> str:
-        answer = files.pipe_file(path, data)
+        answer = in_a_folder(files, path, lambda: files.pipe_file(path, data))
         return stamp_of(answer if isinstance(answer, Mapping) and answer.get("ETag") else files.info(path))
 
     return _told(url, tell)
@@ -120,6 +122,14 @@ def delete(url: str, names: Iterable[str]) -> None:
         return
     for one in paths:
         _asked(url, partial(files.rm_file, one), missing=None)
+
+
+def forget_folder(url: str) -> None:
+    """Remove a folder that is empty, where a store has folders and removes none but empty ones."""
+    files, path = filesystem(url)
+    if not protocols_of(files).isdisjoint(_KEEPS_WHAT_IS_IN_FOLDERS):
+        with contextlib.suppress(Exception):  # something lies there, or somebody else was quicker
+            files.rmdir(path.rstrip("/"))
 
 
 def _delete_together(files: Any, url: str, paths: Sequence[str]) -> None:  # noqa: ANN401 (fsspec has no types)

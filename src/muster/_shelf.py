@@ -22,13 +22,12 @@ from muster._model import Piece
 from muster._owners import Owner, read_mark
 from muster._rejects import BEGINNING_BYTES, check_rejects
 from muster._store_lock import BEGINNING, StoreLock
-from muster._urls import filesystem, upload
+from muster._urls import filesystem, has_buckets, upload
 from muster.errors import EngineError, OutputBusyError, UsageError
 
 _MARK: Final = "mark.json"
 _NOTE: Final = "publishing.json"
 _PIECE: Final = re.compile(r"\d+-\d+\.rows")
-_WITH_BUCKETS: Final = {"s3", "gs", "abfs"}
 
 
 class _Note(NamedTuple):
@@ -76,8 +75,7 @@ class Shelf:
 
     def _check_place(self) -> None:
         files, path = filesystem(self._plain)
-        kinds = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
-        if not path.strip("/") or (kinds & _WITH_BUCKETS and "/" not in path.strip("/")):
+        if not path.strip("/") or (has_buckets(files) and "/" not in path.strip("/")):
             raise UsageError(
                 f"{self._output!r} is a whole bucket, and a run keeps its work beside its output. Name a folder in it."
             )
@@ -151,6 +149,7 @@ class Shelf:
                     _objects.abort(place, key, upload_id)
                 _objects.delete(place, ours)
                 _objects.delete(place, [_MARK])
+                _objects.forget_folder(place)
 
     def _marked(self, there: Iterable[str]) -> dict[str, Owner]:
         """Tell the folders of runs that lie beside the output, with whose they are."""

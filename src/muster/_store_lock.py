@@ -104,6 +104,7 @@ class StoreLock:
             self._renewing = None
             with contextlib.suppress(EngineError):
                 _objects.delete(self._folder, [self._name])
+                _objects.forget_folder(self._folder)
 
     def _announce(self) -> None:
         _objects.put(f"{self._folder}/{self._name}", self.owner.as_mark("lock"))

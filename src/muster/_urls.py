@@ -3,12 +3,14 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from muster import _unseen
 from muster.errors import EngineError, MusterError, UsageError
+
+T = TypeVar("T")
 
 _PACKAGES: Final = {
     **dict.fromkeys(("s3", "s3a", "http", "https"), "'muster[remote]'"),
@@ -49,6 +51,8 @@ case; memory tells when a file was made anew."""
 
 _ALSO: Final = {"s3a": "s3", "gcs": "gs", "abfs": "az", "https": "http", "ssh": "sftp"}
 """Other names of protocols, which have the options of those."""
+
+_WITH_BUCKETS: Final = {"s3", "gs", "abfs"}
 
 _CHAIN: Final = re.compile(r"[a-z][a-z0-9+_.-]*(://[^:]*)?::.*://", re.DOTALL)
 _CREDENTIALS: Final = ("AWS_", "GOOGLE_", "AZURE_", "FSSPEC_", "HF_")
@@ -170,9 +174,30 @@ def upload(path: Path, url: str) -> None:
     """Put a file there; it appears whole."""
     files, inside = filesystem(url)
     try:
-        files.put_file(str(path), inside)
+        in_a_folder(files, inside, lambda: files.put_file(str(path), inside))
     except Exception as error:
         raise unreachable(url, error) from error
+
+
+def in_a_folder(files: Any, path: str, write: Callable[[], T]) -> T:  # noqa: ANN401 (a file system of fsspec)
+    """Write to a path; where a store has folders, and lacks that one, make it first."""
+    try:
+        return write()
+    except Exception:
+        if has_buckets(files):
+            raise
+        files.makedirs(files._parent(path), exist_ok=True)  # noqa: SLF001 (fsspec's own way)
+        return write()
+
+
+def protocols_of(files: Any) -> set[str]:  # noqa: ANN401 (likewise)
+    """Name the protocols that a file system goes by."""
+    return {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+
+
+def has_buckets(files: Any) -> bool:  # noqa: ANN401 (likewise)
+    """Tell whether a store keeps objects in buckets, whose names hold slashes, and has no folders."""
+    return not protocols_of(files).isdisjoint(_WITH_BUCKETS)
 
 
 def get(url: str) -> bytes:
