@@ -230,3 +230,19 @@ def test_an_agent_that_ends_before_it_is_noted_is_not_taken_for_one_that_lives(t
         command = [sys.executable, "-P", "-S", str(place / "lease.py"), "end", str(place)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert json.loads(done.stdout or "{}") == {"ended": 0, "left": [], "files": []}, done.stderr
+
+
+def test_of_those_who_work_beside_the_agent_none_is_noted_that_has_ended_and_the_others_end_with_it(
+    start: Callable[..., Machine],
+) -> None:
+    machine = start(lease=600)
+    for _ in range(3):
+        assert machine.call("attend", sys.executable, "-c", "").returncode == 0
+    words = [sys.executable, "-P", "-S", str(machine.folder / "lease.py"), "attend", str(machine.folder)]
+    with subprocess.Popen(
+        [*words, sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as guest:
+        until((machine.folder / f"guest-{guest.pid}").exists, SECONDS)
+        assert len(list(machine.folder.glob("guest-*"))) == 1
+        assert machine.call("end").returncode == 0
+        assert guest.wait(30) == -signal.SIGKILL
