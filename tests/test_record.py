@@ -1,5 +1,6 @@
 """What is remembered of a cluster of hosts, whatever comes between, and how hosts are called; none is there."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 from muster import EngineError
 from muster._clouds._ansible import Played
 from muster._clouds._hosts_file import Host
+from muster._clouds._ills import named
 from muster._clouds._record import Record, Started, recalled, remember
 from muster._clouds.base import Wanted
 from muster._clouds.hosts import HostsCloud
@@ -97,3 +99,10 @@ def test_what_a_host_answers_that_no_program_of_ours_prints_is_a_failure_of_that
     answers, played = Played({"a": '{"left": []}', "b": text}, {}).answers()
     assert answers == {"a": {"left": []}}
     assert repr(text) in played.failures["b"].said
+
+
+def test_nothing_that_a_host_tells_steers_the_terminal_where_it_is_shown() -> None:
+    steers = "\x1b]0;gotcha\x07\x9b2J\r"
+    answers, _ = Played({"a": json.dumps({"taken": f"by {steers}", "files": [f"one\ntwo{steers}"]})}, {}).answers()
+    assert answers == {"a": {"taken": "by ?]0;gotcha??2J?", "files": ["one\ntwo?]0;gotcha??2J?"]}}
+    assert "[sh: ?]0;gotcha??2J not found]" in named(f"sh: {steers} not found")

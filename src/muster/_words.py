@@ -1,4 +1,4 @@
-"""Numbers as a person would write them."""
+"""Numbers as a person would write them; and what others say, as it may be shown."""
 
 import math
 import time
@@ -119,3 +119,8 @@ def _range(low: float, high: float, unit: str) -> str:
     else:
         first, second = f"{low:.1f}".removesuffix(".0"), f"{high:.1f}".removesuffix(".0")
     return f"{second} {unit}" if first == second else f"{first}–{second} {unit}"  # noqa: RUF001 (a range is written so)
+
+
+def printable(text: str) -> str:
+    """Replace what would steer a terminal: of what others say, who may be in hands that nobody knows."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)

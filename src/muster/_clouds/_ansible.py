@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._private import LONGEST_SOCKET, new_folder
+from muster._words import printable
 from muster.errors import EngineError
 
 from . import _ills, _ssh
@@ -52,7 +53,7 @@ class Played:
         read, failures = {}, dict(self.failures)
         for name, text in self.output.items():
             try:
-                told = json.loads(text)
+                told = _shown(json.loads(text))
             except ValueError:
                 told = None
             if isinstance(told, dict):
@@ -185,6 +186,15 @@ def _environment(folder: Path, sockets: Path, *, forks: int, seconds: int) -> di
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
     }
+
+
+def _shown(told: Any) -> Any:  # noqa: ANN401 (what JSON is)
+    """Leave nothing in what a host tells that would steer the terminal where it is shown."""
+    if isinstance(told, dict):
+        return {name: _shown(value) for name, value in told.items()}
+    if isinstance(told, list):
+        return list(map(_shown, told))
+    return printable(told) if isinstance(told, str) else told
 
 
 def _for_other_hosts(environment: Mapping[str, str], ours: Mapping[str, str]) -> list[str]:

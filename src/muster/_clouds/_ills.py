@@ -3,6 +3,8 @@
 import re
 from typing import Final, NamedTuple
 
+from muster._words import printable
+
 
 class _Ill(NamedTuple):
     """Words of which one stands in what was said, and what that means."""
@@ -74,7 +76,7 @@ _MOST_SHOWN: Final = 400
 
 def named(said: str) -> str:
     """Say what is the matter, what to do, and what was said; words that fit no ill stand for themselves."""
-    shown = " ".join(said.split())
+    shown = printable(" ".join(said.split()))
     shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
     ill = next((ill for ill in _ILLS if any(re.search(words, said) for words in ill.words)), None)
     return shown if ill is None else f"{ill.told} [{shown}]"

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from muster._words import printable
+
 WIRE: Final = 3
 """The way in which messages are written: raised whenever it changes."""
 
@@ -73,8 +75,7 @@ class Greeting:
     def noise(self) -> str:
         """Tell what was said before the hello, shortened, in one line."""
         text = " ".join(self._heard.partition(_MARK)[0].decode(errors="replace").split())
-        printable = "".join(letter if letter.isprintable() else "?" for letter in text)
-        return printable if len(printable) <= _MOST_SHOWN else printable[:_MOST_SHOWN] + "..."
+        return printable(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "...")
 
     @property
     def is_noisy(self) -> bool:
