@@ -18,8 +18,9 @@ import pytest
 from conftest import MUSTER, Ended, Muster
 from hosts import Host
 from muster._clouds.local import LocalCloud
-from muster._cluster import Cluster, lent
+from muster._cluster import Cluster
 from muster._engines.cores import count_cores
+from muster._lent import lent
 from strangers import Port, answers_in_the_clear, lets_in, shown
 from waiting import until
 

@@ -24,7 +24,6 @@ from muster._clouds.renewing import renewing
 from muster._engines.cores import count_cores
 from muster._home import home, make
 from muster._private import private, write
-from muster._signals import undisturbed
 from muster.errors import EngineError, MusterError, UsageError
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
@@ -272,38 +271,6 @@ class Cluster:
                 )
             with cloud.access() as access:
                 yield dataclasses.replace(access, name=self.name, renewals=renewals)
-
-
-@contextlib.contextmanager
-def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[Access]:
-    """Lend a cluster to a run: the one of that name, or one that is made for it and ended with it."""
-    if name is not None:
-        with Cluster(name).borrow() as access:
-            yield access
-        return
-    cluster = Cluster(f"run-{os.getpid()}-{os.urandom(2).hex()}")
-    try:
-        cluster.up(machines or 1, on=on)
-        with cluster.borrow() as access:
-            yield access
-    except BaseException as error:
-        try:
-            _dismiss(cluster)
-        except MusterError as failure:  # what stopped the run is what the user has to know first
-            error.add_note(f"Nor could its machines be ended: {failure}")
-        raise
-    try:
-        _dismiss(cluster)
-    except MusterError as failure:
-        raise EngineError(f"The run is done, and its output is there. But its machines: {failure}") from failure
-
-
-def _dismiss(cluster: Cluster) -> None:
-    with undisturbed(
-        "Ending the machines that were called up for this run. Ctrl-C once more leaves them to their lease, and to"
-        f" muster down {cluster.name}."
-    ):
-        cluster.down()
 
 
 def _silence(silent: Mapping[str, str]) -> str:

@@ -68,7 +68,7 @@ def run(
         options = job.options
         if access is not None or (options.cluster is None and options.machines is None):
             return runner.run(make_engine, access)
-        from muster._cluster import lent  # noqa: PLC0415 (clusters take time to load, and most runs need none)
+        from muster._lent import lent  # noqa: PLC0415 (clusters take time to load, and most runs need none)
 
         watch(Snapshot("calling up machines"))
         with lent(options.cluster, machines=options.machines, on=options.on) as borrowed:

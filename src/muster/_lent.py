@@ -1,0 +1,42 @@
+"""Lend a cluster to a run: one that is there, or one that is made for it and ended with it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from muster._clouds.base import Access
+from muster._cluster import Cluster
+from muster._signals import undisturbed
+from muster.errors import EngineError, MusterError
+
+
+@contextlib.contextmanager
+def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[Access]:
+    """Lend a cluster to a run: the one of that name, or one that is made for it and ended with it."""
+    if name is not None:
+        with Cluster(name).borrow() as access:
+            yield access
+        return
+    cluster = Cluster(f"run-{os.getpid()}-{os.urandom(2).hex()}")
+    try:
+        cluster.up(machines or 1, on=on)
+        with cluster.borrow() as access:
+            yield access
+    except BaseException as error:
+        try:
+            _dismiss(cluster)
+        except MusterError as failure:  # what stopped the run is what the user has to know first
+            error.add_note(f"Nor could its machines be ended: {failure}")
+        raise
+    try:
+        _dismiss(cluster)
+    except MusterError as failure:
+        raise EngineError(f"The run is done, and its output is there. But its machines: {failure}") from failure
+
+
+def _dismiss(cluster: Cluster) -> None:
+    with undisturbed(
+        "Ending the machines that were called up for this run. Ctrl-C once more leaves them to their lease, and to"
+        f" muster down {cluster.name}."
+    ):
+        cluster.down()
