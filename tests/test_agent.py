@@ -246,3 +246,22 @@ def test_of_those_who_work_beside_the_agent_none_is_noted_that_has_ended_and_the
         assert len(list(machine.folder.glob("guest-*"))) == 1
         assert machine.call("end").returncode == 0
         assert guest.wait(30) == -signal.SIGKILL
+
+
+NAMELESS: Final = r"""
+import ctypes, sys
+ctypes.CDLL(None).prctl(15, b"\xff) R 1 \n", 0, 0, 0)
+print("renamed", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_machine_ends_whatever_other_processes_of_its_computer_are_called(start: Callable[..., Machine]) -> None:
+    with subprocess.Popen([sys.executable, "-c", NAMELESS], stdin=-1, stdout=-1) as other:
+        assert other.stdout
+        assert other.stdout.readline()
+        machine = start(lease=600)
+        os.kill(machine.agent, signal.SIGTERM)
+        until(machine.is_gone, SECONDS)
+        assert machine.call("end").stderr == ""
+        other.kill()

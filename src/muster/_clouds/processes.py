@@ -62,14 +62,14 @@ def resident(pid: int) -> int:
 def name_of(pid: int) -> str:
     """Tell what a process calls itself."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
         return ""
 
 
 def _stat(pid: int) -> list[str]:
-    """Read what Linux says of a process: its state first, then its parent."""
+    """Read what Linux says of a process: its state first, then its parent. Its name, before that, may be any bytes."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
