@@ -103,6 +103,11 @@ def test_a_home_of_an_earlier_version_is_closed_but_not_a_folder_that_holds_more
     (home / "runs").chmod(0o755)
     assert muster("runs").code == 0
     assert (mode(home), mode(home / "runs")) == (0o755, 0o700)
+    (home / "letters").rmdir()
+    home.chmod(0o1777)
+    (home / "runs").chmod(0o755)
+    assert muster("runs").code == 0
+    assert (mode(home), mode(home / "runs")) == (0o1777, 0o700)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
@@ -162,26 +167,49 @@ def test_a_run_needs_no_home_that_can_be_looked_into(
     assert (folder / "out.csv").exists()
 
 
-def without_modes() -> None:
-    """Have the kernel refuse to change modes, as FAT and disks of Windows do."""
-    libc = ctypes.CDLL(None)
-    refused = {"x86_64": (90, 91, 268), "aarch64": (52, 53)}[platform.machine()]
+CALLS = {
+    "x86_64": {"chmod": (90, 91, 268), "flock": (73,)},
+    "aarch64": {"chmod": (52, 53), "flock": (32,)},
+}.get(platform.machine(), {})
+needs_numbers = pytest.mark.skipif(not CALLS, reason="numbers of system calls")
+
+
+def refuse(call: str, number: int) -> None:
+    """Have the kernel refuse this process a call, as it does on some file systems."""
+    libc, refused = ctypes.CDLL(None), CALLS[call]
     steps = [(0x20, 0, 0, 0)]  # take the number of what is asked for; go to the end if it is one of these
-    steps += [(0x15, len(refused) - at, 0, number) for at, number in enumerate(refused)]
-    steps += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | errno.EPERM)]
+    steps += [(0x15, len(refused) - at, 0, one) for at, one in enumerate(refused)]
+    steps += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | number)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
     assert libc.prctl(38, 1, 0, 0, 0) == 0  # no new privileges, which is what the next needs
     assert libc.prctl(22, 2, program, 0, 0) == 0
 
 
-@pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="numbers of system calls")
+def run_refused(folder: Path, call: str, number: int) -> Ended:
+    done = subprocess.run(
+        [*MUSTER, "run", "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "0"],
+        cwd=folder,
+        preexec_fn=lambda: refuse(call, number),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@needs_numbers
 def test_an_output_may_lie_where_there_are_no_modes(folder: Path) -> None:
     (folder / "out.csv.muster").mkdir(mode=0o755)
-    command = [*MUSTER, "run", "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "0"]
-    done = subprocess.run(
-        command, cwd=folder, preexec_fn=without_modes, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 4, done.stderr
+    end = run_refused(folder, "chmod", errno.EPERM)
+    assert end.code == 4, end.err
     assert (folder / "out.csv").read_text().startswith("n\n0\n")
     assert not (folder / "out.csv.muster").exists()
+
+
+@needs_numbers
+def test_where_there_are_no_locks_nobody_else_is_blamed_and_nothing_is_left(folder: Path) -> None:
+    end = run_refused(folder, "flock", errno.ENOLCK)
+    assert (end.code, "Another muster" in end.err, "Cannot lock" in end.err) == (2, False, True), end.err
+    assert not list(folder.glob("out.csv*"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +52,8 @@ def _close(path: Path) -> None:
     """Close a folder to others; only muster's part of one that holds more, which they may be meant to see."""
     folder = Path(os.path.realpath(path))
     names = set(os.listdir(folder))  # noqa: PTH208 (light)
-    if all(name in _NAMES or name.startswith(".") for name in names):
+    is_for_all = folder.stat().st_mode & stat.S_ISVTX  # such as /tmp, where root has nothing else of its own yet
+    if not is_for_all and all(name in _NAMES or name.startswith(".") for name in names):
         own_folder(folder)
         return
     for name in names & _NAMES:

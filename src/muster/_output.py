@@ -1,7 +1,6 @@
 """The output of a run: the work folder beside it, and the rename that makes it visible."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -17,20 +16,18 @@ from muster._identity import local, written
 from muster._manifest import MANIFEST, check_is_ours
 from muster._model import Outcome, Piece, Place
 from muster._modes import hand_over
-from muster._owners import Owner, read_mark
-from muster._private import NotPrivateError, private, work_folder
+from muster._private import private, work_folder
 from muster._publication import manifest_of, names_in, publish_file, publish_folder, remove, settle, sync
 from muster._rejects import BEGINNING_BYTES, check_rejects
 from muster._urls import is_remote, versions
-from muster.errors import EngineError, OutputBusyError, UsageError
+from muster._work_lock import WorkLock
+from muster.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from muster._shelf import Shelf
 
 _SPOOL: Final = "spool"
 _BEGINNING_BYTES: Final = 1 << 20
-_TRIES: Final = 1000
-"""So often may other runs remove the work folder, at their own end, while this one opens it."""
 _OURS: Final = re.compile(
     r"(journal\.jsonl|complete|rejects\.jsonl|grown-[0-9a-f]+)(\.\w+)?|parts|sealed|replaced|(spool|usual)(-[0-9a-f]+)?"
 )
@@ -66,29 +63,20 @@ class Work:
         """The URL of a folder where workers put rows themselves; empty where rows come to ``parts``."""
         self._is_staged = False
         self._has_published = False
-        self._lock_path = self.folder / "lock"
-        self._lock: int | None = None
+        self._lock = WorkLock(self.folder, output=output, home=home, make=self._make)
 
     def take(self) -> None:
         """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held."""
         self._check()
-        for _ in range(_TRIES):
-            self._lock = self._try_to_lock()
-            if self._lock is not None:
-                break
-        else:  # as in /proc, where nothing can be made, and nothing says why
-            raise UsageError(
-                f"Cannot work in {str(self.folder)!r}: it is not there when it has been made. Choose an output where"
-                " you may write."
-            )
+        self._lock.take()
         try:
             if self.shelf is not None:
                 self.shelf.take()
             elif self.is_folder:
                 settle(self._replaced, self._path)
         except BaseException:
-            self._forget_folder()
-            self._let_go()
+            self._lock.forget_folder()
+            self._lock.release()
             raise
         for folder in (self.parts, self.spool, self.sealed):
             work_folder(folder)
@@ -107,53 +95,11 @@ class Work:
                 self.shelf.mark()
                 self.staging = self.shelf.staging
 
-    def _try_to_lock(self) -> int | None:
-        """Lock the folder; ``None`` when another muster has removed it, at its own end, while this one opened it."""
-        self._check_folder_is_ours()
-        try:
-            if self.is_remote:
-                make(self.home, "work", self.folder.name)
-            else:
-                work_folder(self.folder)
-        except NotPrivateError as error:
-            raise UsageError(f"Cannot work for {self.output!r}: {error}, or choose another output.") from error
-        except OSError as error:
-            if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():
-                return None
-            raise UsageError(
-                f"Cannot work in {str(self.folder)!r}: {error.strerror}. Choose an output where you may write."
-            ) from error
-        try:
-            lock = private(self._lock_path, os.O_RDWR | os.O_CREAT)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = read_mark(os.pread(lock, _BEGINNING_BYTES, 0), "lock")
-            os.close(lock)
-            raise OutputBusyError(
-                f"Another muster process is writing {self.output!r}{f': {holder[0]}' if holder else ''}."
-                " Two runs cannot share an output. Wait for it, stop it, or choose another output."
-            ) from error
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(self._lock_path.stat(), os.fstat(lock)):
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, Owner.me(self.home).as_mark("lock"), 0)
-                return lock
-        os.close(lock)
-        return None
-
-    def _check_folder_is_ours(self) -> None:
-        """Raise ``UsageError`` for a folder of the user's own that happens to have the name of the run's."""
-        names: set[str] = set()
-        with contextlib.suppress(OSError):  # it is not there yet, or cannot be ours
-            names = {path.name for path in self.folder.iterdir()}
-        if names and not names & {self._lock_path.name, self.journal.name}:
-            raise UsageError(
-                f"{str(self.folder)!r} holds files that muster did not write, and a run to {self.output!r} works in a"
-                " folder of that name and removes it at its end. Choose another output, or rename the folder."
-            )
+    def _make(self) -> None:
+        if self.is_remote:
+            make(self.home, "work", self.folder.name)
+        else:
+            work_folder(self.folder)
 
     def _check(self) -> None:
         if self.is_remote:
@@ -184,19 +130,7 @@ class Work:
         """Let others work on the output."""
         if self.shelf is not None:
             self.shelf.lock.release()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def _forget_folder(self) -> None:
-        """Remove a folder that was made for a run that is refused; what an unfinished run left is kept."""
-        with contextlib.suppress(OSError):
-            if {path.name for path in self.folder.iterdir()} == {self._lock_path.name}:
-                self._lock_path.unlink()
-                self.folder.rmdir()
+        self._lock.release()
 
     def clear(self) -> None:
         """Forget an unfinished run, but hold the lock."""
@@ -234,8 +168,7 @@ class Work:
                 self.shelf.clear(everyones=self._has_published)
             for path in [path for path in self.folder.iterdir() if _OURS.fullmatch(path.name)]:
                 remove(path)
-            self._lock_path.unlink()
-            self.folder.rmdir()
+            self._lock.remove()
 
     def place_of(self, piece: Piece, moved: Mapping[str, Place]) -> Place:
         """Tell where a piece lies: in a file of its own, or where it was moved to in a file that grew of many."""
