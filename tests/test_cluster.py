@@ -322,6 +322,7 @@ def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next(
         (("up", "--machines", "1", "--workers-per-machine", "0"), "at least 1 machine with 1 worker"),
         (("up", "--machines", "1", "--lease", "0s"), "more than 0 seconds"),
         (("up", "--machines", "1", "--lease", "1s"), "Type --lease 2s at the least"),
+        (("up", "--machines", "1", "--lease", "99999999h"), "Type --lease 8760h, which is a year, at the most"),
         (("up", "no/name", "--machines", "1"), "cannot name a cluster"),
         (("up", "--machines", "1", "--on", "mars"), "there is no such cloud"),
         (("status", "nowhere"), "There is no cluster 'nowhere'"),

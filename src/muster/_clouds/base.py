@@ -27,6 +27,10 @@ WORKERS_ENVIRONMENT: Final = {
 }
 
 
+_LONGEST_LEASE: Final = 365 * 24 * 3600.0
+"""Machines of which nobody thinks any more end by themselves; certificates have to outlive it four times."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """One computer of a cluster, as its cloud sees it; the first is the head, which the others joined.
@@ -95,7 +99,12 @@ class Access:
 
 
 def check_lease(wanted: Wanted, *, least: float) -> None:
-    """Raise ``UsageError`` for a lease that would end before anybody can renew it."""
+    """Raise ``UsageError`` for a lease that would end before anybody can renew it, or that nobody lives to see end."""
+    if wanted.lease > _LONGEST_LEASE:
+        raise UsageError(
+            f"A lease of {wanted.lease / 3600:,.0f} hours ends nothing. Type --lease 8760h, which is a year, at the most;"
+            " muster up --keep renews it for as long as that runs."
+        )
     if wanted.lease < least:
         raise UsageError(
             f"A lease of {wanted.lease:g} s would end before a run, or --keep, can renew it for the first time. Type"
