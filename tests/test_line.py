@@ -19,6 +19,7 @@ from muster._engines.base import Told
 from muster._engines.ray import RayEngine
 from muster._user_code.world import World
 from muster.errors import EngineError
+from waiting import until
 
 ECHO = """
 import sys
@@ -140,3 +141,18 @@ def test_what_is_waited_for_is_said_after_a_while_and_then_more_rarely() -> None
         "",
         "no worker has joined for 70 s: it starts",
     ]
+
+
+def test_what_is_printed_without_an_end_of_line_is_passed_on_and_not_gathered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = 0
+
+    def has_come() -> bool:
+        nonlocal printed
+        printed += len(capsys.readouterr().err)
+        return printed > 100_000
+
+    with line("yes | tr -d '\\n' | head -c 300000 >&2; exec sleep 1000") as opened:
+        until(has_come, 30)
+        opened._kill()  # noqa: SLF001 (it says no hello)

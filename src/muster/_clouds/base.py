@@ -102,8 +102,8 @@ def check_lease(wanted: Wanted, *, least: float) -> None:
     """Raise ``UsageError`` for a lease that would end before anybody can renew it, or that nobody lives to see end."""
     if wanted.lease > _LONGEST_LEASE:
         raise UsageError(
-            f"A lease of {wanted.lease / 3600:,.0f} hours ends nothing. Type --lease 8760h, which is a year, at the most;"
-            " muster up --keep renews it for as long as that runs."
+            f"A lease of {wanted.lease / 3600:,.0f} hours ends nothing. Type --lease 8760h, which is a year, at the"
+            " most; muster up --keep renews it for as long as that runs."
         )
     if wanted.lease < least:
         raise UsageError(

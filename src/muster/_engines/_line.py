@@ -20,6 +20,9 @@ from ._plain import decode
 
 _LEAVE_SECONDS: Final = 10.0
 _LAST_LINES: Final = 5
+_LONGEST_LINE: Final = 1 << 16
+"""Bytes that are awaited before they are passed on; who prints no end of a line fills nobody's memory."""
+
 _LENGTH: Final = struct.Struct("!i")
 _LONGER_LENGTH: Final = struct.Struct("!Q")
 _IS_LONGER: Final = -1
@@ -70,7 +73,8 @@ class Line:
         self._noise = ""
 
     def _relay(self) -> None:
-        for line in self._process.stderr or ():
+        printed = self._process.stderr
+        while printed is not None and (line := printed.readline(_LONGEST_LINE)):
             text = line.decode(errors="replace")
             if self._fatal.match(text):
                 self.is_fatal = True

@@ -29,6 +29,7 @@ Message = tuple[int | None, bytes]
 
 _WAKE: Final = b"!"
 _MOST_UNHEARD: Final = 1_000
+_LONGEST_LINE: Final = 1 << 16
 _TICK: Final = 0.01
 
 
@@ -147,9 +148,9 @@ class Station:
         return True
 
     def _pass_prints_on(self, descriptor: int) -> None:
-        """Say what workers print, in whole lines; whoever prints more than is heard waits."""
+        """Say what workers print, in whole lines where they end some time; whoever prints more than is heard waits."""
         with open(descriptor, "rb") as lines:
-            for line in lines:
+            while line := lines.readline(_LONGEST_LINE):
                 while self._outbox.qsize() > _MOST_UNHEARD:
                     time.sleep(_TICK)
                 self._say(Printed(line))
