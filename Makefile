@@ -67,7 +67,7 @@ down: install ## end the cluster
 	$(BIN)/muster down $(CLUSTER)
 
 test: install lint ## run every check and test
-	$(BIN)/python -m pytest -n 6 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: install
 	$(BIN)/ruff check .
