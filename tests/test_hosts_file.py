@@ -147,3 +147,15 @@ def test_a_host_that_an_earlier_muster_started_is_still_known() -> None:
     known = {"name": "one", "address": "10.0.0.7", "user": "anna", "port": 22, "key": "", "workers": 1}
     host = host_of(known, "/home/anna/known_hosts")
     assert (host.inside, host.known_hosts, host.port) == ("10.0.0.7", "/home/anna/known_hosts", 22)
+
+
+def test_a_percent_sign_in_the_name_of_a_file_means_nothing_to_ssh(tmp_path: Path) -> None:
+    folder = tmp_path / "100%b of it"
+    folder.mkdir()
+    known, key = folder / "known", folder / "key"
+    known.touch()
+    key.touch(mode=0o600)
+    host = Host("one", "127.0.0.1", port=1, known_hosts=str(known), key=str(key), ssh_config="none")
+    done = subprocess.run(command(host, "true"), capture_output=True, text=True, check=False)
+    assert "expand" not in done.stderr
+    assert "refused" in done.stderr

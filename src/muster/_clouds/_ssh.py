@@ -51,14 +51,14 @@ def options(host: Host) -> list[str]:
     settings = {**_ALWAYS, **_known_to_ssh(tuple(_SINCE_8_7.items()))}
     if host.known_hosts:  # these keys bind, and no other
         settings |= {
-            "UserKnownHostsFile": f'"{host.known_hosts}"',
+            "UserKnownHostsFile": _literal(host.known_hosts),
             **_OWN_KEYS_ONLY,
             **_known_to_ssh(tuple(_NO_COMMAND_FOR_KEYS.items())),
         }
     if host.host_key:
         settings["HostKeyAlias"] = host.address  # under which the key is kept, wherever HostName and Port lead
     if host.key:
-        settings |= {"IdentityFile": f'"{host.key}"', "IdentitiesOnly": "yes"}
+        settings |= {"IdentityFile": _literal(host.key), "IdentitiesOnly": "yes"}
     if host.user:
         settings["User"] = host.user
     if host.port is not None:
@@ -106,6 +106,11 @@ def _ask(*words: str) -> "subprocess.CompletedProcess[str]":
         raise EngineError(
             "There is no ssh on this computer, so hosts cannot be reached. Install OpenSSH's client, or use --on local."
         ) from error
+
+
+def _literal(path: str) -> str:
+    """Write the name of a file in which ssh shall see no blank and no token of its own."""
+    return '"' + path.replace("%", "%%") + '"'
 
 
 def _spelled(settings: dict[str, str]) -> list[str]:
