@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Machine]]:
     for machine in machines:
         for pid in machine.living():
             os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(machine.scratch, ignore_errors=True)
 
 
 def stop_the_agent(machine: Machine) -> None:
