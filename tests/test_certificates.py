@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+import os
 import ssl
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from cryptography import x509
 from muster import EngineError, UsageError
 from muster._clouds import _needs, environment, node
 from muster._clouds._certificates import LOOPBACK, Authority
+from muster._clouds._certificates import environment as settings
 from muster._clouds.base import Renewed
 from muster._clouds.renewing import News
 
@@ -184,3 +186,18 @@ def test_a_host_whose_clock_is_far_off_is_named_before_anything_is_started() -> 
     for hours, told in ((20, "20 hours ahead of"), (-30, "30 hours behind")):
         (said,) = _needs.obstacles({**looked, "time": looked["time"] + hours * 3_600})
         assert told in said
+
+
+def test_ray_starts_no_head_of_its_own_for_what_is_asked_once_it_has_left_the_cluster(tmp_path: Path) -> None:
+    given = {**os.environ, **settings(tmp_path, token=tmp_path / "token"), "RAY_TMPDIR": str(tmp_path / "ray")}
+    asking = subprocess.run(
+        [sys.executable, "-c", "import ray; ray.put(1)"],
+        env=given,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert asking.returncode != 0
+    assert "ray.init" in asking.stderr, asking.stderr
+    assert not (tmp_path / "ray").exists()

@@ -277,3 +277,19 @@ def test_help_needs_neither_pandas_nor_arrow_nor_numpy() -> None:
     code = "import sys, muster.cli; print([m for m in ('pandas', 'pyarrow', 'numpy', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("https://h.invalid/folder/out.csv", "nothing can be written there"),
+        ("HTTP://h.invalid/out/", "nothing can be written there"),
+        ("memory://folder/out.csv", "ends with it"),
+    ],
+)
+def test_an_output_that_nobody_could_read_afterwards_is_refused(
+    muster: Muster, rows: str, output: str, said: str
+) -> None:
+    ended = muster("run", "slow.py:slow", rows, "-o", output)
+    assert ended.code == 2
+    assert said in ended.err

@@ -740,7 +740,7 @@ def test_a_run_that_had_finished_stands_in_no_other_runs_way(muster: Muster, tmp
 def put_there_before(output: Path, *, is_folder: bool) -> None:
     if is_folder:
         output.mkdir()
-        (output / "_manifest.json").write_text("{}")
+        (output / "_manifest.json").write_text('{"parts": []}')
     else:
         output.write_text("an earlier output")
 

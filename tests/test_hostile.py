@@ -116,7 +116,7 @@ def test_an_output_that_is_a_pipe_or_a_folder_of_the_input_is_refused(muster: Mu
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "stage").mkdir()
     rows(tmp_path / "stage" / "part-00000.csv", 3)
-    (tmp_path / "stage" / "_manifest.json").write_text("{}")
+    (tmp_path / "stage" / "_manifest.json").write_text('{"parts": []}')
     (tmp_path / "same.py").write_text("def same(df):\n    return df\n")
     for output in ("pipe.csv", "stage/"):
         assert muster("run", "same.py:same", "stage/", "-o", output).code == 2

@@ -55,7 +55,7 @@ def test_endings_promise_no_more_than_was_seen() -> None:
     endings.take("two", {})
     assert endings.lines() == [
         "one: 9 processes ended, and its files are removed",
-        "two: nothing was running any more, and its files are removed",
+        "two: no process was left there, and its files are removed",
     ]
     endings.check(20)
     endings.take("three", {"ended": 8, "left": [7], "files": ["/x"]})
@@ -67,6 +67,6 @@ def test_endings_promise_no_more_than_was_seen() -> None:
         "  three: 1 process did not end (7).",
         "  four: all its processes have ended, but /x could not be removed.",
         "  one: 9 processes ended, and its files are removed",
-        "  two: nothing was running any more, and its files are removed",
+        "  two: no process was left there, and its files are removed",
         "What still runs there ends by itself within its lease of 20 s, which nobody renews any more.",
     ]

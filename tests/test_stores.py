@@ -95,7 +95,8 @@ def shop(server: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     server.key = "nobody"
     for name, value in server.settings().items():
         monkeypatch.setenv(name, value)
-    files = fsspec.filesystem("s3", skip_instance_cache=True)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # one that has logged in with another test's key
+    files = fsspec.filesystem("s3")
     files.mkdir("shop")
     server.asked.clear()
     server.sent.clear()

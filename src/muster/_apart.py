@@ -33,7 +33,10 @@ def check_apart(work: Work, *, sources: Sequence[Source], given: Sequence[str]) 
     for source in sources:
         around = _around(source.path, above)
         if output in around:
-            raise UsageError(f"{work.output!r} is both input and output. Choose another output.")
+            raise UsageError(
+                f"{work.output!r} is both input and output: {source.name!r} is one of the inputs. Choose another"
+                " output, or a pattern for the inputs that does not take in what a run has written."
+            )
         if kept & around:
             raise UsageError(
                 f"{source.name!r} is an input, and lies where a run to {work.output!r} keeps its bad rows or its work,"

@@ -41,5 +41,5 @@ def check_is_ours(output: str, names: Iterable[str], *, manifest: bytes | None) 
 def _is_manifest(data: bytes | None) -> bool:
     with contextlib.suppress(ValueError):
         said = json.loads(data or b"{}")
-        return said == {} or (isinstance(said, dict) and isinstance(said.get("parts"), list))
+        return isinstance(said, dict) and isinstance(said.get("parts"), list)
     return False

@@ -22,7 +22,7 @@ from muster._model import Piece
 from muster._owners import Owner, read_mark
 from muster._rejects import BEGINNING_BYTES, check_rejects
 from muster._store_lock import BEGINNING, StoreLock
-from muster._urls import filesystem, has_buckets, upload
+from muster._urls import filesystem, has_buckets, is_web, upload
 from muster.errors import EngineError, OutputBusyError, UsageError
 
 _MARK: Final = "mark.json"
@@ -74,6 +74,11 @@ class Shelf:
             raise
 
     def _check_place(self) -> None:
+        if is_web(self._plain):
+            raise UsageError(
+                f"{self._output!r} is on a web server, and nothing can be written there. Name a file of this computer,"
+                " or a place in a store, such as s3://bucket/folder/."
+            )
         files, path = filesystem(self._plain)
         if not path.strip("/") or (has_buckets(files) and "/" not in path.strip("/")):
             raise UsageError(

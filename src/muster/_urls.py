@@ -154,8 +154,13 @@ def reaching(url: str) -> Iterator[None]:
         raise unreachable(url, error) from error
 
 
-def unreachable(url: str, error: Exception) -> EngineError:
+def unreachable(url: str, error: Exception) -> EngineError | UsageError:
     """Say that a URL could not be read or written; every protocol of fsspec has error types of its own."""
+    if isinstance(error, TypeError | AttributeError) and options_for(protocol_of(url)):  # it looks at them late
+        return UsageError(
+            f"{_unseen.shown(url)!r} cannot be opened with the storage options that were given: {said_by(error)}."
+            " Correct --storage-option, or storage_options in Python, then type the command again."
+        )
     return EngineError(
         f"Cannot reach {_unseen.shown(url)!r}: {said_by(error)}. What was done is kept. Check the network and your"
         " credentials, then type the same command again."

@@ -261,6 +261,8 @@ def _seconds(text: str) -> float:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    if (parsed.output or "").lower().startswith("memory:"):
+        raise UsageError(f"-o {parsed.output}: that is this process's memory, which ends with it. Name a file instead.")
     pipeline = _pipeline_of(parsed)
     with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, _page(parsed) as with_page:
 

@@ -135,6 +135,7 @@ def environment(folder: str | Path, *, token: str | Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_AUTO_CONNECT": "0",  # or Ray starts a head of its own below /tmp for what is asked once it has left
         "RAY_USE_TLS": "1",
         "RAY_TLS_CA_CERT": f"{folder}/ca.crt",
         "RAY_TLS_SERVER_CERT": f"{folder}/node.crt",

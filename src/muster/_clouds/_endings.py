@@ -23,7 +23,7 @@ class Endings:
             self.left[name] = f"all its processes have ended, but {', '.join(told['files'])} could not be removed."
         else:
             ended = told.get("ended", 0)
-            what = f"{_processes(ended)} ended" if ended else "nothing was running any more"
+            what = f"{_processes(ended)} ended" if ended else "no process was left there"
             self.seen[name] = f"{what}, and its files are removed"
 
     def lines(self) -> Sequence[str]:
