@@ -45,6 +45,8 @@ def make(home: Path, *names: str) -> Path:
 def _somebody_elses(path: Path) -> str:
     if path.is_symlink() and path.lstat().st_uid not in {0, os.geteuid()}:
         return squatted(path)
+    if path.exists() and not path.is_dir():
+        return ""  # nothing can be made in it, which a run is told of where it notes what it does, and goes on
     return squatted(Path(os.path.realpath(path)))
 
 
