@@ -76,8 +76,9 @@ def dealt(rest: list[pytest.Item], waiting: list[pytest.Item], *, late: float) -
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """Let what tests start be interrupted: a process inherits that SIGINT is ignored, as it is in the background."""
+    """Let what tests start be interrupted: a process inherits what is ignored, as in the background and under nohup."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -272,7 +272,7 @@ def test_an_integer_that_would_lose_digits_beside_decimals_is_refused(tmp_path: 
 def test_files_that_differ_are_told_of_on_the_command_line(tmp_path: Path, muster: Muster) -> None:
     write(tmp_path, {"v": pa.array([1]), "w": pa.array([1])}, {"v": pa.array([2])}, {"v": pa.array([3])})
     (tmp_path / "same.py").write_text("def same(df):\n    return df\n")
-    ended = muster("run", "same.py:same", ".", "-o", "out.csv", "--workers", "0")
+    ended = muster("run", "same.py:same", "*.parquet", "-o", "out.csv", "--workers", "0")
     assert ended.code == 0, ended.err
     assert "'b.parquet' and another file lack column 'w': it is missing there" in ended.err
     assert (tmp_path / "out.csv").read_text() == "v,w\n1,1.0\n2,\n3,\n"
