@@ -78,7 +78,8 @@ def dealt(rest: list[pytest.Item], waiting: list[pytest.Item], *, late: float) -
 def interruptible() -> None:
     """Let what tests start be interrupted: a process inherits what is ignored, as in the background and under nohup."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
