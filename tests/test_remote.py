@@ -126,6 +126,7 @@ def access(server: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def bucket(server: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     for name, value in server.settings.items():
         monkeypatch.setenv(name, value)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # one that knows the server of other tests
     server.files.mkdir("bucket")
     server.asked.clear()
     yield server

@@ -5,6 +5,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +184,9 @@ def test_a_line_that_breaks_costs_no_chunk_twice_and_memory_is_that_of_a_few(fol
         if snapshot.note.startswith("sending"):
             until(lambda: sum(part.stat().st_size for part in parts()) >= 3 * CHUNK)
             for child in psutil.Process().children(recursive=True):
-                if "muster._engines._driver" in " ".join(child.cmdline()):
-                    child.kill()
+                with suppress(psutil.NoSuchProcess):  # it has just ended
+                    if "muster._engines._driver" in " ".join(child.cmdline()):
+                        child.kill()
 
     def listen(snapshot: Snapshot) -> None:
         told.extend([snapshot.note] if snapshot.note.startswith("sending") else [])
