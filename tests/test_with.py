@@ -89,15 +89,11 @@ def test_what_is_read_at_home_was_sent_or_is_refused_and_never_read_from_elsewhe
     assert out(far, "far.csv", *with_files) == out(None, "home.csv", *with_files)
 
 
-def test_compiled_code_that_lacks_a_file_is_told_of(folder: Path, far: Access) -> None:
+def test_compiled_code_that_lacks_a_file_is_told_of_and_so_is_what_is_written_there(folder: Path, far: Access) -> None:
     write(folder, "pq.read_table('more.parquet').num_rows", before="import pyarrow.parquet as pq")
     pd.DataFrame({"a": [1, 2]}).to_parquet("more.parquet")
     with pytest.raises(UserCodeError, match=r"'more.parquet' was not sent to the machines: .* --with more.parquet$"):
         out(far, "far.csv")
-
-
-@pytest.mark.xfail(strict=False, reason="a known fault: now and then a run ends without this note")
-def test_what_is_written_on_machines_is_told_of(folder: Path, far: Access) -> None:
     write(folder, "Path('seen.log').write_text('x')")
     notes: list[str] = []
     job = Job((parse_target("job/f.py:f"),), ("rows.csv",), "far.csv", Options(fresh=True))
