@@ -47,6 +47,8 @@ class Ear:
         path = os.path.abspath(path)  # noqa: PTH100 (in an audit hook, and for many files)
         if path in self._written or (not writes and (path in self._told or path in self._opened)):
             return
+        if writes and _CACHE in path:
+            return  # Python's own, of code that it has compiled: nothing that the function writes
         if writes:
             self._written.add(path)
             self._untold.append(path)
