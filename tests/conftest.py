@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from hosts import lacking
-from muster._clouds.base import Access, Wanted
-from muster._clouds.local import LocalCloud
+from machines import living
+from muster._clouds.base import Access
 from muster._generate import generate
 from warm import Warm
 
@@ -142,14 +142,9 @@ def seed_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     """A machine with two workers that are told nothing of this computer's files; what they opened ends with the run."""
     folder = tmp_path_factory.mktemp("cluster")
-    cloud = LocalCloud(folder)
-    try:
-        cloud.scale(Wanted(machines=1, workers=2, lease=600))
+    with living(folder, workers=2) as cloud, cloud.access() as found:
         scratch = Path(json.loads((folder / "local.json").read_text())["scratch"])
-        with cloud.access() as found:
-            before = {path.name for path in (scratch / "m1").iterdir()}
-            yield replace(found, shares_files=False)
+        before = {path.name for path in (scratch / "m1").iterdir()}
+        yield replace(found, shares_files=False)
         assert {path.name for path in (scratch / "m1").iterdir()} - before <= {"muster-sent"}
-    finally:
-        cloud.destroy()
     assert not scratch.exists()

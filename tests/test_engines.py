@@ -1,5 +1,6 @@
 """One contract for all engines; and what those that have processes promise beyond it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,8 +15,8 @@ import psutil
 import pytest
 
 import bodies
-from muster._clouds.base import Access, Wanted
-from muster._clouds.local import LocalCloud
+from machines import living
+from muster._clouds.base import Access
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, MakeBody
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
@@ -52,13 +53,8 @@ ENGINES: dict[str, Make] = {"inline": make_inline, "cores": make_cores, "fake": 
 @pytest.fixture(scope="module")
 def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     """A cluster of two machines with a worker each, for all tests of this file."""
-    cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
-    try:
-        cloud.scale(Wanted(machines=2, workers=1, lease=600))
-        with cloud.access() as found:
-            yield found
-    finally:
-        cloud.destroy()
+    with living(tmp_path_factory.mktemp("cluster"), machines=2, workers=1) as cloud, cloud.access() as found:
+        yield found
 
 
 class OnRay:
@@ -283,13 +279,8 @@ def test_each_request_begins_once_on_the_worker_that_then_answers_it(engine: Eng
 @pytest.fixture(scope="module")
 def small_access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     """A cluster of one machine with one worker."""
-    cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
-    try:
-        cloud.scale(Wanted(machines=1, workers=1, lease=600))
-        with cloud.access() as found:
-            yield found
-    finally:
-        cloud.destroy()
+    with living(tmp_path_factory.mktemp("cluster"), workers=1) as cloud, cloud.access() as found:
+        yield found
 
 
 @pytest.fixture(params=["cores", "fake", "ray"])
@@ -373,16 +364,24 @@ def test_a_fake_engine_answers_in_the_order_that_chance_chose_and_in_the_same_on
 # Processes
 
 
+OTHERS: set[int] = set()
+"""The children that other tests have left to work on: machines, servers, what waits for commands."""
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    OTHERS.clear()
+    OTHERS.update(child.pid for child in psutil.Process().children())
+
+
 def family(pid: int | None = None) -> set[int]:
-    """The ids of all processes below one, but for those that wait for commands of other tests."""
-    return {child.pid for child in psutil.Process(pid).children(recursive=True) if not is_warm(child)}
-
-
-def is_warm(process: psutil.Process) -> bool:
-    try:
-        return any("import warm" in word for word in process.cmdline())
-    except psutil.NoSuchProcess:
-        return False
+    """The ids of all processes below one that began in this test, or whose ancestors did."""
+    children = [child for child in psutil.Process(pid).children() if child.pid not in OTHERS]
+    found = {child.pid for child in children}
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {deeper.pid for deeper in child.children(recursive=True)}
+    return found
 
 
 def is_gone(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """Files behind URLs: moto's S3 server on this computer, and what else fsspec knows."""
 
+import contextlib
 import gzip
 import json
 import logging
@@ -22,8 +23,8 @@ from werkzeug.serving import make_server
 
 import muster
 from conftest import Ended, Muster
-from muster._clouds.base import Access, Wanted
-from muster._clouds.local import LocalCloud
+from machines import living
+from muster._clouds.base import Access
 from muster._home import home
 from muster._model import Job, Options, Snapshot
 from muster._runner import run
@@ -110,16 +111,12 @@ def server() -> Iterator[Bucket]:
 @pytest.fixture(scope="module")
 def access(server: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
     """A cluster of one machine with two workers, which know the server."""
-    cloud = LocalCloud(tmp_path_factory.mktemp("cluster"))
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in server.settings.items():
-            environment.setenv(name, value)
-        cloud.scale(Wanted(machines=1, workers=2, lease=600))
-    try:
-        with cloud.access() as found:
-            yield found
-    finally:
-        cloud.destroy()
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in server.settings.items():
+                environment.setenv(name, value)
+            cloud = stack.enter_context(living(tmp_path_factory.mktemp("cluster"), workers=2))
+        yield stack.enter_context(cloud.access())
 
 
 @pytest.fixture

@@ -21,9 +21,8 @@ from werkzeug.serving import make_server
 import muster
 import web
 from conftest import Muster, started
+from machines import living
 from muster import UsageError
-from muster._clouds.base import Wanted
-from muster._clouds.local import LocalCloud
 from muster._model import Job, Options
 from muster._runner import run
 from muster._urls import stamp_of
@@ -340,9 +339,7 @@ def test_new_credentials_reach_a_cluster_that_is_up_and_nobody_sees_them_there(
 ) -> None:
     data = b"a\n" + b"".join(b"%d\n" % at for at in range(100_000))  # too large to be copied here
     folder = tmp_path_factory.mktemp("cluster")
-    cloud = LocalCloud(folder)
-    cloud.scale(Wanted(machines=1, workers=1, lease=600))
-    try:
+    with living(folder, workers=1) as cloud:
         for key in ("nobody", "renewed"):
             shop.key = key
             monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
@@ -358,8 +355,6 @@ def test_new_credentials_reach_a_cluster_that_is_up_and_nobody_sees_them_there(
             assert run(job, watch=lambda _: None, access=access).bad_rows == 1
         files = [path for place in (folder, tmp_path, home) for path in place.rglob("*") if path.is_file()]
         assert not [path for path in files if b"PASSWD77" in path.read_bytes() or b"SIGNED123" in path.read_bytes()]
-    finally:
-        cloud.destroy()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from conftest import MUSTER
 from muster._generate import generate
 from muster._watch.report import report
+from waiting import until
 from watching import Story, going, large, rejecting, resumed, serving, stopped
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
@@ -186,10 +187,14 @@ def test_a_server_that_is_silent_is_noticed(browser: Browser, tmp_path: Path) ->
         page.clock.install()
         page.goto(served.url)
         page.wait_for_function("() => source.readyState === EventSource.OPEN")
+
+        def is_noticed() -> bool:
+            page.clock.run_for(20_000)
+            return "No news since" in page.locator("#connection").inner_text()
+
         served.process.send_signal(signal.SIGSTOP)
         try:
-            page.clock.run_for(20_000)
-            expect(page.locator("#connection")).to_contain_text("No news since")
+            until(is_noticed)  # at the second look where the server's last words were still on their way
         finally:
             served.process.send_signal(signal.SIGCONT)
         context.close()
