@@ -1,0 +1,74 @@
+"""Flags that several verbs have, and what their values may be."""
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+PORT: Final = 4000
+_HIGHEST_PORT: Final = 65535
+_SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def add_json(verb: argparse.ArgumentParser) -> None:
+    """Add the flag that asks for one object, whatever happens."""
+    verb.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line of standard output, also on failure"
+    )
+
+
+def add_target(verb: argparse.ArgumentParser) -> None:
+    """Add the function and what it is to be called with."""
+    add = verb.add_argument
+    add("target", metavar="TARGET", help="file.py:function, package.module:function, or a file that defines pipeline")
+    add("inputs", metavar="INPUT", nargs="*", help="files, globs, folders, or URLs that fsspec knows (s3://...)")
+
+
+def add_storage(verb: argparse.ArgumentParser) -> None:
+    """Add the flag that says how stores are opened."""
+    verb.add_argument(
+        "--storage-option",
+        type=_storage_option,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what stores of URLs are opened with: anon=true, requester_pays=true, s3.KEY=VALUE for one protocol",
+    )
+
+
+def _storage_option(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise argparse.ArgumentTypeError("it is no KEY=VALUE; type for example --storage-option anon=true")
+    try:
+        return name, json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
+    except ValueError:
+        return name, value
+
+
+def storage_options(chosen: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Put options of one protocol together: ``s3.anon=true`` becomes ``{"s3": {"anon": True}}``."""
+    found: dict[str, Any] = {}
+    for name, value in chosen:
+        protocol, dot, inner = name.partition(".")
+        if dot:
+            found[protocol] = {**found.get(protocol, {}), inner: value}
+        else:
+            found[name] = value
+    return found
+
+
+def port(text: str) -> int:
+    """Read the number of a port."""
+    if not (text.isdecimal() and int(text) <= _HIGHEST_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; type a number from 0 (any free one) to {_HIGHEST_PORT}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a time such as 60s, in seconds."""
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)(ms|s|m|h|)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; type for example 60s, 5m or 1h")
+    return float(match[1]) * _SECONDS[match[2]]

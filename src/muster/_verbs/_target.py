@@ -1,0 +1,37 @@
+"""The pipeline that a command line names: a function of a file or module, or a pipeline that a file defines."""
+
+import argparse
+import sys
+
+from muster import _pipeline
+from muster._model import Options, Target
+from muster._pipeline import Pipeline
+from muster._user_code import main_module, targets
+from muster._verbs import _csv_flags
+from muster.errors import UsageError
+
+
+def of_target(parsed: argparse.Namespace, options: Options, *, output: str | None, lacks: str) -> Pipeline:
+    """Make a pipeline of the function that a command line names, or take the one that the file defines.
+
+    ``lacks`` says what is lacking where a function is named, if anything is.
+    """
+    target = targets.parse_target(parsed.target)
+    _be_as_if_run(target)
+    path = list(sys.path)
+    defined = targets.find(target) if target.name == "pipeline" else None
+    if not isinstance(defined, Pipeline):  # but a function may have that name, too
+        sys.path[:] = path  # workers look into its folder once they have loaded what is muster's
+        if defined is not None and not callable(defined):
+            raise UsageError(f"'pipeline' in {target.place} is a {type(defined).__name__}, not a muster pipeline.")
+        if lacks:
+            raise UsageError(lacks)
+        return _pipeline.of_command(target, tuple(parsed.inputs), output or "", options, csv=_csv_flags.chosen(parsed))
+    return _pipeline.with_command(defined, tuple(parsed.inputs), output, options, csv=_csv_flags.chosen(parsed))
+
+
+def _be_as_if_run(target: Target) -> None:
+    """Let the user's file find what it finds when it is run as ``python file.py``: its name, and no arguments."""
+    file = target.place if target.kind == "file" else main_module.script_of_this_process().file
+    main_module.become(main_module.Script(file))
+    sys.argv[:] = [target.place]

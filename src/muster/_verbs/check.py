@@ -1,0 +1,45 @@
+"""``muster check``: whether a function treats each row by itself."""
+
+import argparse
+import dataclasses
+import json
+
+from muster import _pipeline, _standard
+from muster._model import Options
+from muster._verbs import _csv_flags, _flags
+from muster._verbs._target import of_target
+
+
+def add(verb: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    verb.set_defaults(call=call)
+    verb.description = (
+        "Tell whether a function treats each row by itself. It is called four times in a worker: with the first rows of"
+        " the input, with the same again, and with each half of them. Nothing is written."
+    )
+    verb.epilog = "exit codes: 0 row-wise; 1 not, or the function fails; 2 the command was wrong; 3 workers failed"
+    add = verb.add_argument
+    _flags.add_target(verb)
+    add("--sample", type=int, default=_pipeline.SAMPLE, metavar="N", help="how many rows (default: %(default)s)")
+    add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
+    add("--timeout", type=_flags.seconds, metavar="60s", help="how long one call of the function may take")
+    add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say")
+    _csv_flags.add_to(verb)
+    _flags.add_storage(verb)
+    _flags.add_json(verb)
+
+
+def call(parsed: argparse.Namespace) -> int:
+    """Do it; return the exit code."""
+    options = Options(
+        dtype=parsed.dtype,
+        timeout=parsed.timeout,
+        format=parsed.format,
+        storage_options=_flags.storage_options(parsed.storage_option),
+    )
+    pipeline = of_target(
+        parsed, options, output="", lacks="" if parsed.inputs else "Name what to read: muster check TARGET INPUT..."
+    )
+    verdict = _pipeline.checked_rows(pipeline, sample=parsed.sample)
+    _standard.tell(json.dumps(dataclasses.asdict(verdict)) if parsed.json else str(verdict))
+    return 0 if verdict.row_wise else 1

@@ -1,0 +1,33 @@
+"""``muster down``: end a cluster."""
+
+import argparse
+
+
+def add(verb: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    verb.set_defaults(call=call, what_now="Some machines may still live: type the same command again to end them.")
+    verb.description = (
+        "End a cluster's machines and all that runs on them. A run on it stops, and can be resumed. Nothing of muster's"
+        " is left on hosts but the environments that it installed there, in ~/.muster/environments: the next cluster"
+        " uses them again, and one that none has used for a month goes when another is made. --purge removes them now."
+    )
+    verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
+    verb.add_argument("--all", action="store_true", help="end all clusters of this user")
+    verb.add_argument(
+        "--purge",
+        action="store_true",
+        help="also remove from its hosts the environments that muster installed there, but for those in use",
+    )
+
+
+def call(parsed: argparse.Namespace) -> int:
+    """Do it; return the exit code."""
+    from muster._cluster import Cluster, names  # noqa: PLC0415 (clusters take time to load, and most commands need none)
+
+    for name in names() if parsed.all else [parsed.name]:
+        seen = Cluster(name).down(purge=parsed.purge)
+        if seen is None:
+            print(f"{name}: there is no such cluster. There are: {', '.join(names()) or 'none'}.")
+        else:
+            print("\n".join([f"{name}: gone", *(f"  {line}" for line in seen)]))
+    return 0

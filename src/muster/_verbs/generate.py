@@ -1,0 +1,19 @@
+"""``muster generate``: the seed system's synthetic rows."""
+
+import argparse
+
+from muster._generate import generate
+
+
+def add(verb: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    verb.set_defaults(call=call)
+    verb.description = "Write the synthetic rows of the seed system: ID,SKU,FLUX,MANUFACTURER_NAME,DESCRIPTION."
+    verb.add_argument("--rows", type=int, required=True, metavar="N", help="how many")
+    verb.add_argument("-o", "--output", required=True, metavar="FILE", help="the CSV file to write")
+
+
+def call(parsed: argparse.Namespace) -> int:
+    """Do it; return the exit code."""
+    generate(parsed.rows, parsed.output)
+    return 0

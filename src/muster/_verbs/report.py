@@ -1,0 +1,27 @@
+"""``muster report``: a run in one page that needs nothing else."""
+
+import argparse
+from pathlib import Path
+
+from muster.errors import UsageError
+
+
+def add(verb: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    verb.set_defaults(call=call)
+    verb.description = "Write what a run did, how long it took and where the time went into one self-contained page."
+    verb.add_argument("run", nargs="?", metavar="RUN", help="the id of a run, or its beginning (default: the newest)")
+    verb.add_argument("-o", "--output", required=True, metavar="FILE", help="the HTML file to write")
+
+
+def call(parsed: argparse.Namespace) -> int:
+    """Do it; return the exit code."""
+    from muster._watch.report import report  # noqa: PLC0415 (pages take time to load, and most commands need none)
+
+    page = report(parsed.run)
+    try:
+        Path(parsed.output).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"Cannot write {parsed.output!r}: {error.strerror}. Choose another file.") from error
+    print(f"{parsed.output}: {len(page) / 1e3:,.0f} kB; open it in a browser.")
+    return 0

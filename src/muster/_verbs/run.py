@@ -1,0 +1,140 @@
+"""``muster run``: a function over every row of the inputs."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from muster import _pipeline, _show, _standard
+from muster._model import Options, Result, Snapshot
+from muster._pipeline import Pipeline
+from muster._verbs import _csv_flags, _flags
+from muster._verbs._target import of_target
+from muster.errors import EngineError, UsageError
+
+_SOME_REJECTED: Final = 4
+
+
+def add(verb: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    verb.set_defaults(call=call, what_now="What was done is kept: type the same command again to go on.")
+    verb.description = (
+        "Run a function over every row of the inputs, in parallel, and write one output, rows in input order. The"
+        " output appears complete or not at all; the same command again resumes an unfinished run."
+    )
+    verb.epilog = (
+        "exit codes: 0 every row done; 1 the data or the function stopped the run; 2 the command was wrong; 3 workers,"
+        " disk or network failed; 4 finished, but some rows are in OUTPUT.rejects.jsonl; 130 after Ctrl-C,"
+        " 128 + its number after another signal"
+    )
+    add = verb.add_argument
+    _flags.add_target(verb)
+    add("-o", "--output", metavar="OUTPUT", help="a file, or a folder ending in / for numbered part files")
+    add("--workers", type=int, metavar="N", help="processes; 0 runs in this one, for a debugger (default: all cores)")
+    add("--batch-rows", type=int, metavar="N", help="hand the function exactly N rows each time (default: as is fast)")
+    add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
+    add(
+        "--max-bad-rows",
+        metavar="N|N%",
+        help="stop when more rows are bad (default: 1000 or 10%%, whichever is less, but 10 in any case)",
+    )
+    add("--strict", action="store_true", help="stop at the first bad row")
+    add("--fresh", action="store_true", help="forget an unfinished run of this output, and start over")
+    add("--accept-changes", action="store_true", help="go on with an unfinished run although code or data has changed")
+    add("--timeout", type=_flags.seconds, metavar="60s", help="how long one call of the function may take")
+    add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say; also of a folder's files")
+    _csv_flags.add_to(verb)
+    add("--cluster", metavar="NAME", help="run on the machines that muster up made")
+    add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
+    add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
+    _flags.add_storage(verb)
+    add("--env", metavar="NAME,...", help="environment variables that go to hosts; machines of this computer have all")
+    add(
+        "--with",
+        dest="with_files",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file or folder that the function reads: it goes to hosts, and a resume compares it; may be repeated",
+    )
+    add("--watch", action="store_true", help="serve a live page while it works; needs muster[watch]")
+    add(
+        "--port",
+        type=_flags.port,
+        default=_flags.PORT,
+        metavar="N",
+        help="where --watch serves it (default: %(default)s)",
+    )
+    _flags.add_json(verb)
+    add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
+
+
+def call(parsed: argparse.Namespace) -> int:
+    """Do it; return the exit code."""
+    if (parsed.output or "").lower().startswith("memory:"):
+        raise UsageError(f"-o {parsed.output}: that is this process's memory, which ends with it. Name a file instead.")
+    pipeline = _pipeline_of(parsed)
+    with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, _page(parsed) as with_page:
+
+        def watch(snapshot: Snapshot) -> None:
+            parsed.run_id = snapshot.run
+            shown.watch(with_page(snapshot))
+
+        result = _pipeline.start(pipeline, watch=watch, remark=shown.remark)
+        shown.finish(result)
+    if parsed.json:
+        _print_result(result, after_a_line=parsed.workers != 0)
+    return _SOME_REJECTED if result.bad_rows else 0
+
+
+def _print_result(result: Result, *, after_a_line: bool) -> None:
+    """Print a result as the last line; where the function may have left one unfinished, on a line of its own."""
+    try:
+        _standard.say(("" if after_a_line else "\n") + json.dumps(dataclasses.asdict(result)))
+    except OSError as error:
+        raise EngineError(
+            f"Cannot print the result to standard output: {error.strerror}. The run is finished, and {result.output!r}"
+            " is complete. For the same figures, type: muster runs --json"
+        ) from error
+
+
+@contextlib.contextmanager
+def _page(parsed: argparse.Namespace) -> Iterator[Callable[[Snapshot], Snapshot]]:
+    """Serve a page beside the run where it is asked for; what is yielded tells where, in a snapshot's note."""
+    if not parsed.watch:
+        yield lambda snapshot: snapshot
+        return
+    from muster._watch.beside import beside  # noqa: PLC0415 (the page takes time to load, and most runs have none)
+
+    with beside(parsed.port) as page:
+        try:
+            yield page.told
+        finally:
+            if page.run and not parsed.quiet:
+                print(page.farewell(), file=sys.stderr)
+
+
+def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
+    options = Options(
+        workers=parsed.workers,
+        batch_rows=parsed.batch_rows,
+        dtype=parsed.dtype,
+        max_bad_rows=parsed.max_bad_rows,
+        strict=parsed.strict,
+        fresh=parsed.fresh,
+        accept_changes=parsed.accept_changes,
+        timeout=parsed.timeout,
+        format=parsed.format,
+        cluster=parsed.cluster,
+        machines=parsed.machines,
+        on=parsed.on,
+        env=tuple(parsed.env.split(",")) if parsed.env else (),
+        with_files=tuple(parsed.with_files),
+        storage_options=_flags.storage_options(parsed.storage_option),
+    )
+    is_whole = parsed.inputs and parsed.output
+    lacks = "" if is_whole else "Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT"
+    return of_target(parsed, options, output=parsed.output, lacks=lacks)

@@ -1,0 +1,26 @@
+"""``muster runs``: the runs of this user."""
+
+import argparse
+import json
+
+from muster import _history, _show, _standard
+
+
+def add(verb: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    verb.set_defaults(call=call)
+    verb.description = (
+        "List the runs of this user, newest first: those that go on, those that the same command would resume, and the"
+        " last hundred that finished."
+    )
+    verb.add_argument("--json", action="store_true", help="print one JSON array")
+
+
+def call(parsed: argparse.Namespace) -> int:
+    """Do it; return the exit code."""
+    found = list(_history.runs())
+    if parsed.json:
+        _standard.tell(json.dumps(found))
+    else:
+        _standard.tell(_show.table(found))
+    return 0

@@ -1,0 +1,29 @@
+"""``muster status``: the clusters and their machines."""
+
+import argparse
+import dataclasses
+import json
+
+from muster import _show, _standard
+
+
+def add(verb: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    verb.set_defaults(call=call)
+    verb.description = "Show machines, workers, memory, disk, what is left of the lease, and versions."
+    verb.add_argument("name", nargs="?", metavar="NAME", help="default: all clusters")
+    verb.add_argument("--json", action="store_true", help="print one JSON array")
+
+
+def call(parsed: argparse.Namespace) -> int:
+    """Do it; return the exit code."""
+    from muster._cluster import Cluster, names  # noqa: PLC0415 (clusters take time to load, and most commands need none)
+
+    found = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]
+    if parsed.json:
+        _standard.tell(json.dumps([dataclasses.asdict(status) for status in found]))
+    else:
+        _standard.tell(
+            "\n".join(map(_show.cluster, found)) or "There is no cluster. Make one with muster up --machines N."
+        )
+    return 0

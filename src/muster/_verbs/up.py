@@ -1,0 +1,48 @@
+"""``muster up``: make a cluster, or another size of it."""
+
+import argparse
+import sys
+
+from muster import _show
+from muster._verbs import _flags
+
+
+def add(verb: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    verb.set_defaults(
+        call=call,
+        what_now="What was started so far stays until its lease ends: type the same command again to go on, or muster"
+        " down {name} to end it.",
+    )
+    verb.description = (
+        "Make a cluster of machines, each a Ray node of its own. Typed again with another number it makes the cluster"
+        " larger or smaller, also while a run works on it; what is not said stays as it is. Machines that nobody renews"
+        " end by themselves: a run on the cluster renews their lease, and so does --keep."
+    )
+    verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
+    verb.add_argument("--machines", type=int, required=True, metavar="N", help="how many")
+    verb.add_argument("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
+    verb.add_argument(
+        "--workers-per-machine", type=int, metavar="W", help="default: as it is, or the cores of this computer"
+    )
+    verb.add_argument(
+        "--lease",
+        type=_flags.seconds,
+        metavar="15m",
+        help="how long they may live unrenewed (default: as it is, or 15m)",
+    )
+    verb.add_argument("--keep", action="store_true", help="stay, and renew their lease until Ctrl-C")
+
+
+def call(parsed: argparse.Namespace) -> int:
+    """Do it; return the exit code."""
+    from muster._cluster import Cluster  # noqa: PLC0415 (clusters take time to load, and most commands need none)
+
+    cluster = Cluster(parsed.name)
+    status = cluster.up(parsed.machines, workers=parsed.workers_per_machine, lease=parsed.lease, on=parsed.on)
+    print(_show.cluster(status))
+    if parsed.keep:
+        parsed.what_now = "The machines end with their lease, unless a run renews it: muster down {name} ends them now."
+        print("Renewing the lease until Ctrl-C.", flush=True)
+        cluster.keep(lambda text: print(f"muster: {text}", file=sys.stderr, flush=True))
+    return 0

@@ -1,0 +1,30 @@
+"""``muster watch``: a live page of the runs."""
+
+import argparse
+
+from muster._verbs import _flags
+
+
+def add(verb: argparse.ArgumentParser) -> None:
+    """Say what can be typed."""
+    verb.set_defaults(call=call)
+    verb.description = (
+        "Serve a live page of this user's runs on 127.0.0.1, with Prometheus metrics at /metrics, until Ctrl-C. It only"
+        " reads journals: closing it, or opening it late, changes nothing in a run."
+    )
+    verb.add_argument("run", nargs="?", metavar="RUN", help="the id of a run, or its beginning (default: all runs)")
+    verb.add_argument(
+        "--port",
+        type=_flags.port,
+        default=_flags.PORT,
+        metavar="N",
+        help="the next free one if taken (default: %(default)s)",
+    )
+
+
+def call(parsed: argparse.Namespace) -> int:
+    """Do it; return the exit code."""
+    from muster._watch.server import serve  # noqa: PLC0415 (pages take time to load, and most commands need none)
+
+    serve(parsed.run, port=parsed.port)
+    return 0
