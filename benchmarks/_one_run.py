@@ -6,7 +6,8 @@ from pathlib import Path
 from _unmeasured import make_body_without
 from muster import _runner
 from muster._engines.cores import CoresEngine
-from muster._model import Job, Options, Target
+from muster._job import Job, Options
+from muster._model import Target
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 
 from muster._assembly import make_body
-from muster._model import Job, Options, Outcome, Seconds, Snapshot, Target, Task
+from muster._job import Job, Options, Snapshot
+from muster._model import Outcome, Seconds, Target, Task
 from muster._runner import run
 from muster.testing import FakeEngine
 

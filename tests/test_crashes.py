@@ -25,7 +25,8 @@ import pytest
 
 from conftest import MUSTER, Ended, Muster
 from muster._generate import generate
-from muster._model import Job, Options, Target, Task
+from muster._job import Job, Options
+from muster._model import Target, Task
 from muster._output import Work
 from muster._runner import run
 from muster._task import Worker

@@ -17,7 +17,8 @@ from muster._formats import csv, jsonl, survey
 from muster._formats._newlines import lines
 from muster._formats._rows import to_pandas
 from muster._formats._sources import find_sources
-from muster._model import Briefing, Column, Job, Options, Outcome, Target, Task
+from muster._job import Job, Options
+from muster._model import Briefing, Column, Outcome, Target, Task
 from muster._runner import run
 from muster._task import Worker
 from muster._user_code.targets import of_function

@@ -11,7 +11,7 @@ import pytest
 
 import muster
 from conftest import Muster
-from muster._model import Snapshot
+from muster._job import Snapshot
 from muster._pipeline import read_csv
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from muster._finish import Finish
 from muster._grown import OFFSETS, Starts, write_in_turn
 from muster._inputs import Inputs
-from muster._model import Options, Outcome, Piece, Place, Schema, Source, Task
+from muster._job import Options
+from muster._model import Outcome, Piece, Place, Schema, Source, Task
 from muster._output import Work
 
 HEADER = b"a\n"

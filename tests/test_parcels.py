@@ -12,8 +12,9 @@ import yaml
 
 from muster import EngineError, UsageError
 from muster._clouds.base import Access
+from muster._job import Job, Options, Result, Snapshot
 from muster._luggage import LARGEST_FILE, Luggage, pack
-from muster._model import Job, Module, Options, Result, Snapshot, Target
+from muster._model import Module, Target
 from muster._packages import Packages, check
 from muster._runner import run
 from muster._user_code.targets import of_function, parse_target

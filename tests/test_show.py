@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from muster._model import MachinePace, Result, Snapshot
+from muster._job import MachinePace, Result, Snapshot
 from muster._show import left, show, summary
 
 

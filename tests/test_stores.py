@@ -23,7 +23,7 @@ import web
 from conftest import Muster, started
 from machines import living
 from muster import UsageError
-from muster._model import Job, Options
+from muster._job import Job, Options
 from muster._runner import run
 from muster._urls import stamp_of
 from muster._user_code.targets import of_function

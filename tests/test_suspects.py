@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from muster._model import Job, Options, Result, Snapshot, Target, Task
+from muster._job import Job, Options, Result, Snapshot
+from muster._model import Target, Task
 from muster._runner import run
 from muster._suspects import Suspects
 from muster._task import Worker

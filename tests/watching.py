@@ -15,10 +15,11 @@ from pathlib import Path
 
 from muster._calls import Held
 from muster._history import archive, note
+from muster._job import Result
 from muster._journal import Journal
 from muster._lately import Lately
 from muster._measures import Measured, StepSum, WorkerSum, bin_of
-from muster._model import Load, Reason, Result, Seconds
+from muster._model import Load, Reason, Seconds
 from muster._planner import remaining
 
 GIGABYTE = 1_000_000_000

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from muster._dialect import Dialect
     from muster._generate import generate
-    from muster._model import Result, Snapshot
+    from muster._job import Result, Snapshot
     from muster._pipeline import Pipeline, check, read_csv, read_json, read_parquet, run
     from muster.errors import (
         DataError,
@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 _ROOMS: Final = {
     "_generate": ("generate",),
     "_dialect": ("Dialect",),
-    "_model": ("Result", "Snapshot"),
+    "_job": ("Result", "Snapshot"),
     "_pipeline": ("Pipeline", "check", "read_csv", "read_json", "read_parquet", "run"),
     "errors": (
         *("DataError", "EngineError", "MusterError", "NotRowWiseWarning", "RejectedRowsWarning", "TooManyBadRowsError"),

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import sys
+from typing import NoReturn
 
 from muster._engines._starter import is_sure_to_need_workers, started_ahead
 from muster._standard import forgiving
@@ -23,5 +24,20 @@ def main() -> int:
         return cli.main()
 
 
+def program() -> NoReturn:
+    """Run the command line as a program, which ends with it.
+
+    Where workers did the work, this process ends as they do: to take down its modules one by one takes longer than the
+    rows of a small file.
+    """
+    is_of_workers = is_sure_to_need_workers(sys.argv[1:])  # before the user's file gets arguments of its own
+    code = main()
+    if is_of_workers:
+        from muster._engines._leaving import leave  # noqa: PLC0415 (nobody else needs it)
+
+        leave(code, end=lambda: None)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

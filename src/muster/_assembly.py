@@ -8,7 +8,8 @@ from muster._engines._starter import STANDARD_ERROR, end_ahead
 from muster._engines.base import Body, Engine
 from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
-from muster._model import Briefing, Job, Source
+from muster._job import Job
+from muster._model import Briefing, Source
 from muster._standard import forgive
 from muster._user_code.world import World
 from muster._with_files import named

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Final
 
-from muster._model import Result
+from muster._job import Result
 from muster._unseen import harmless
 from muster._words import plural
 from muster.errors import MusterError, NotRowWiseWarning, RejectedRowsWarning, UserCodeError

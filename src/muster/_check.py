@@ -9,7 +9,8 @@ from muster._compare import Compare, Compared
 from muster._desk import Desk
 from muster._formats._sources import find_sources
 from muster._inputs import Inputs
-from muster._model import Briefing, Options, Part, Target, Task
+from muster._job import Options
+from muster._model import Briefing, Part, Target, Task
 from muster._temporary import temporary
 from muster._unseen import set_options, shown
 from muster._user_code.state import packed

@@ -1,7 +1,7 @@
 """Decide whether a function fails on every row: then it is to blame, and no row is rejected."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from muster._cuts import condemned
@@ -77,5 +77,5 @@ class Doubt:
     @property
     def verdict(self) -> Fault | None:
         """Sum up how the function failed in all places; ``None`` if too few rows were tried to blame it."""
-        fault = replace(self.faults[0], rows=sum(fault.rows for fault in self.faults))
+        fault = self.faults[0]._replace(rows=sum(fault.rows for fault in self.faults))
         return fault if fault.rows >= fault.fewest else None

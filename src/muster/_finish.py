@@ -12,7 +12,8 @@ from muster._formats.compression import WRITTEN
 from muster._formats.volumes import Seal, SealParquet, ShareSchema, header
 from muster._grown import OFFSETS, Grown, follow
 from muster._inputs import Inputs
-from muster._model import Options, Outcome, Part, Place, Regrown, Task
+from muster._job import Options
+from muster._model import Outcome, Part, Place, Regrown, Task
 from muster._output import Work
 from muster._schema import united
 from muster._words import plural

@@ -12,7 +12,8 @@ from muster._dialect import Dialect, Reading
 from muster._formats import survey
 from muster._formats._sources import looked_at_again, needs_copy
 from muster._formats.survey import Ask, DateFormats, Head, Observe
-from muster._model import Column, Options, Part, Source, Spool
+from muster._job import Options
+from muster._model import Column, Part, Source, Spool
 from muster.errors import DataError, UsageError
 
 _ALIASES: Final = {"int": "int64", "float": "float64", "string": "str", "object": "str", "datetime64": "datetime"}
@@ -209,8 +210,7 @@ class Inputs:
         before = {column.name: column.kinds for column in self.columns}
         self.observe(ask, parts, everything=True)
         self.columns = tuple(
-            dataclasses.replace(
-                column,
+            column._replace(
                 kinds=column.kinds
                 | misfits.get(column.name, frozenset())
                 | before.get(column.name, frozenset({"missing"})),

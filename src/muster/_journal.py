@@ -5,7 +5,7 @@ import errno
 import json
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -132,8 +132,8 @@ def as_fields(outcome: Outcome) -> Event:
         "bad_rows": outcome.bad_rows,
         "output": _piece_as_fields(outcome.output),
         "rejects": _piece_as_fields(outcome.rejects),
-        "schema": astuple(outcome.schema) if outcome.schema else None,
-        "written": astuple(outcome.written) if outcome.written else None,
+        "schema": tuple(outcome.schema) if outcome.schema else None,
+        "written": tuple(outcome.written) if outcome.written else None,
         "seconds": {name: round(getattr(outcome.seconds, name), _DIGITS) for name in _SECONDS},
     }
     return {name: value for name, value in told.items() if value or name == "task"}

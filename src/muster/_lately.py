@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
-from muster._model import MachinePace
+from muster._job import MachinePace
 from muster._planner import Stretch
 
 _WINDOW_SECONDS: Final = 60.0

@@ -161,7 +161,7 @@ class WorkerSum:
 
 _COUNTS: Final = ("tasks", "rows_in", "rows_out", "bytes_in", "bytes_out", "bad_rows")
 _SECONDS: Final = tuple(one.name for one in fields(Seconds))
-_LOAD: Final = tuple(one.name for one in fields(Load))
+_LOAD: Final = Load._fields
 _AT_SECONDS: Final = len(_COUNTS)
 _AT_TOTAL: Final = _SECONDS.index("total")
 _DIGITS: Final = 6

@@ -1,6 +1,6 @@
 """The frozen nouns that travel between rooms. Nothing here knows how anything is done."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -79,8 +79,7 @@ class Target:
         return Target, (self.kind, self.place, self.name, self.pickle, self.own, None, self.facts)
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One input column: the kinds of value seen in it, or the type that is fixed: by the user, a file or a folder."""
 
     name: str
@@ -113,8 +112,7 @@ class Part(NamedTuple):
     fault: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(NamedTuple):
     """The columns of results, in order, and the kinds that each has in some batch; ``_schema`` says what they mean."""
 
     columns: tuple[str, ...] = ()
@@ -204,8 +202,7 @@ class Piece:
     """What the store says of the content, where a worker put it into one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Regrown:
+class Regrown(NamedTuple):
     """What lay in a file, up to ``size``, lies at the same offsets in another one now."""
 
     before: str
@@ -245,8 +242,7 @@ class Seconds:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class StepMeasure:
+class StepMeasure(NamedTuple):
     """What a step did in a task: rows that it took and gave, calls, and seconds in them.
 
     ``bins`` count how many calls took how long; ``_measures`` tells how wide they are.
@@ -259,8 +255,7 @@ class StepMeasure:
     bins: Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """How loaded a machine is: the share of its processor that is busy, 0 to 1; its cores; bytes of memory and disk."""
 
     cpu: float
@@ -270,8 +265,7 @@ class Load:
     disk_free: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """Why rows were rejected: the step, the error without what differs from row to row, how many, and one in full."""
 
     step: str
@@ -280,8 +274,7 @@ class Reason:
     example: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """How a function failed on a task's rows: on all that were tried, in the same way.
 
     ``sort`` is what two such failures have in common: the step, the kind of error, its line, and its text without what
@@ -301,8 +294,7 @@ class Fault:
     """The function fails on batches of several rows, and succeeds on each row alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataFile:
+class DataFile(NamedTuple):
     """A file that the user's code read: its size, when it was written, in nanoseconds, and a digest unless it is large.
 
     One that was looked for in vain has the size -1.
@@ -314,8 +306,7 @@ class DataFile:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """The user's code as it was when a run began: its files, and each fact of what it does, with its value."""
 
     files: tuple[DataFile, ...] = ()
@@ -386,106 +377,3 @@ class Briefing:
     """What the caller's program has set in modules that workers import anew."""
     code: Code = field(default_factory=Code)
     """What workers that load the steps later must find there, too; nothing where changes are accepted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a user may choose about a run.
-
-    ``format`` counts where a suffix says nothing; ``input_format`` and ``output_format`` count in any case.
-    """
-
-    workers: int | None = None
-    batch_rows: int | None = None
-    dtype: str | Mapping[str, str] | None = None
-    max_bad_rows: int | float | str | None = None
-    strict: bool = False
-    fresh: bool = False
-    accept_changes: bool = False
-    timeout: float | None = None
-    format: str | None = None
-    input_format: str | None = None
-    output_format: str | None = None
-    dialect: Dialect = field(default_factory=Dialect)
-    reading: Reading = field(default_factory=Reading)
-    part_bytes: int | None = None
-    cluster: str | None = None
-    machines: int | None = None
-    on: str | None = None
-    env: Sequence[str] = ()
-    with_files: Sequence[str] = ()
-    """Files and folders that the function reads: they go along to machines, and a resume compares them."""
-    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What stores are opened with, some of it secret: it is written nowhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What the user asked for: steps, inputs, output, options."""
-
-    steps: tuple[Target, ...]
-    inputs: tuple[str, ...]
-    output: str
-    options: Options = Options()
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a finished run amounts to; the fields of ``--json``, in its order."""
-
-    rows_in: int
-    rows_out: int
-    bad_rows: int
-    parts: int
-    resumed_parts: int
-    workers: int
-    machines: int
-    seconds: float
-    rows_per_second: float
-    """Of the attempt that finished: rows that an earlier one had done are left out."""
-    output: str
-    rejects: str | None
-    cost: float
-
-
-@dataclass(frozen=True, slots=True)
-class MachinePace:
-    """What a machine does just now: its workers, rows per second, and the share of its workers' time with tasks."""
-
-    machine: str
-    workers: int
-    rows_per_second: float
-    busy: float
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """How far a run is, for those who watch it."""
-
-    phase: str
-    run: str = ""
-    """Its id, once it has one."""
-    rows_done: int = 0
-    rows_total: int | None = None
-    rows_out: int = 0
-    """Rows that are in the output, so far."""
-    bad_rows: int = 0
-    workers: int = 0
-    rows_per_second: float = 0.0
-    """Of the last minute."""
-    seconds_left: tuple[float, float] | None = None
-    """In how many seconds it will be done, at the least and at the most."""
-    function_seconds: float = 0.0
-    sorting_seconds: float = 0.0
-    """Seconds spent on finding bad rows, without the function's calls."""
-    lost_seconds: float = 0.0
-    """Seconds of calls that crashed their worker or ran over the time limit."""
-    worker_seconds: float = 0.0
-    """How long workers were there, each counted."""
-    machines: tuple[MachinePace, ...] = ()
-    dollars: float = 0.0
-    waiting_for: str = ""
-    """Why workers have nothing to do, where they have not."""
-    held: str = ""
-    """The call that seems to hang, if any; then there is no prediction of the time left."""
-    note: str = ""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from muster._calls import Calls, Held
 from muster._engines.base import Began, Event, Joined, Left, Told
+from muster._job import MachinePace, Snapshot
 from muster._lately import Lately
 from muster._measures import Measured, Spent, span
-from muster._model import MachinePace, Outcome, Seconds, Snapshot
+from muster._model import Outcome, Seconds
 from muster._planner import Bill, plan, remaining
 from muster._progress import Progress
 

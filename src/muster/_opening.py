@@ -105,7 +105,7 @@ class ParcelBody:
 
     def _sorted(self, files: tuple[DataFile, ...]) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...]]:
         """Sort files by whether they were sent, or looked for in vain, by their names at home; or are the machine's."""
-        named = [(replace(file, path=self._mirror.at_home(file.path)), file.path) for file in files]
+        named = [(file._replace(path=self._mirror.at_home(file.path)), file.path) for file in files]
         foreign = tuple(file for file, path in named if file.path == path and file.size >= 0)
         return tuple(file for file, path in named if file.path != path or file.size < 0), foreign
 

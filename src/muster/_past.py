@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple, Self
 from muster._dialect import Dialect, Reading
 from muster._grown import follow
 from muster._identity import local, spelled
+from muster._job import Job, Result
 from muster._journal import Event, as_outcome, replay
-from muster._model import Column, DataFile, Job, Outcome, Part, Place, Regrown, Result, Source
+from muster._model import Column, DataFile, Outcome, Part, Place, Regrown, Source
 from muster._urls import is_remote
 from muster._user_code.data_files import changed_files, of_event
 from muster._user_code.facts import ODD

@@ -13,7 +13,8 @@ from muster._callers import cause_of, for_caller, warn_of_mixing, warn_of_reject
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._dialect import Dialect, Reading
 from muster._formats._sources import FORMATS
-from muster._model import Job, Options, Result, Snapshot, Target
+from muster._job import Job, Options, Result, Snapshot
+from muster._model import Target
 from muster._signals import obeyed
 from muster._user_code import targets
 from muster._user_code.main_module import check_not_loading

@@ -11,7 +11,8 @@ from muster._desk import Desk
 from muster._finish import Finish
 from muster._history import forget
 from muster._inputs import Inputs
-from muster._model import Briefing, Code, Global, Job, Module, Outcome, Part
+from muster._job import Job
+from muster._model import Briefing, Code, Global, Module, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
 from muster._user_code.state import packed

@@ -22,8 +22,9 @@ from muster._hindsight import Hindsight
 from muster._history import archive, attempt_as_fields, note
 from muster._home import home
 from muster._inputs import Inputs
+from muster._job import Job, Result, Snapshot
 from muster._journal import Journal, as_fields
-from muster._model import Job, Outcome, Part, Result, Snapshot
+from muster._model import Outcome, Part
 from muster._observer import Observer
 from muster._output import Work
 from muster._past import Kept, Past
@@ -409,7 +410,7 @@ class _Runner:
     def _append(self, outcome: Outcome) -> None:
         """Move an outcome's rows to the output that grows; their own file, often not on the disk yet, need never be."""
         if regrown := self._finish.make_way(outcome):
-            self._write("regrown", **dataclasses.asdict(regrown))
+            self._write("regrown", **regrown._asdict())
             self._brief()
         place = self._finish.append(outcome, self._progress.columns if self._progress else None)
         if place is not None and outcome.output is not None:

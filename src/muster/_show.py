@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 
-from muster._model import MachinePace, Result, Snapshot
+from muster._job import MachinePace, Result, Snapshot
 from muster._words import dollars, duration, moment, plural
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final, TextIO, cast
 
-from muster.errors import EngineError
-
 _DESCRIPTORS: Final = (0, 1, 2)
 
 
@@ -67,18 +65,6 @@ def say(text: str) -> None:
         print(text, file=stream, flush=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror, "standard output") from error
-
-
-def tell(text: str) -> None:
-    """Print what the user asked for; as with ``| head``, whoever reads it may have had enough."""
-    try:
-        say(text)
-    except BrokenPipeError:
-        pass
-    except OSError as error:
-        raise EngineError(
-            f"Cannot print to standard output: {error.strerror}. Send it elsewhere, and type the same command again."
-        ) from error
 
 
 def _open_what_is_closed() -> None:

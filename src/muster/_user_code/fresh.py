@@ -10,7 +10,6 @@ import sys
 import time
 import types
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from typing import Final
 
 from muster._user_code.origins import is_users
@@ -30,7 +29,7 @@ class FreshLoader(importlib.machinery.SourceFileLoader):
         return self.source_to_code(self.get_data(path), path)
 
 
-class _FreshFinder(MetaPathFinder):
+class _FreshFinder:
     """Find modules as Python does, and have those of the user loaded fresh."""
 
     def find_spec(

@@ -11,7 +11,6 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from importlib.abc import MetaPathFinder
 from typing import Any, Final, NamedTuple
 
 from muster._user_code.origins import is_users
@@ -103,7 +102,7 @@ def _telling(function: Callable[..., Any], missed: Callable[[str], None]) -> Cal
     return told
 
 
-class _LastFinder(MetaPathFinder):
+class _LastFinder:
     """Is asked for a module once nobody else has found it, and tells of it where the user's code imports it."""
 
     def __init__(self, missed: Callable[[str], None]) -> None:

@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from muster import _pipeline
-from muster._model import Options, Target
+from muster._job import Options
+from muster._model import Target
 from muster._pipeline import Pipeline
 from muster._user_code import main_module, targets
 from muster._verbs import _csv_flags

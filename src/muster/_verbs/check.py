@@ -4,9 +4,10 @@ import argparse
 import dataclasses
 import json
 
-from muster import _pipeline, _standard
-from muster._model import Options
+from muster import _pipeline
+from muster._job import Options
 from muster._verbs import _csv_flags, _flags
+from muster._verbs._answer import tell
 from muster._verbs._target import of_target
 
 
@@ -41,5 +42,5 @@ def call(parsed: argparse.Namespace) -> int:
         parsed, options, output="", lacks="" if parsed.inputs else "Name what to read: muster check TARGET INPUT..."
     )
     verdict = _pipeline.checked_rows(pipeline, sample=parsed.sample)
-    _standard.tell(json.dumps(dataclasses.asdict(verdict)) if parsed.json else str(verdict))
+    tell(json.dumps(dataclasses.asdict(verdict)) if parsed.json else str(verdict))
     return 0 if verdict.row_wise else 1

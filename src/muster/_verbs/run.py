@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from muster import _pipeline, _show, _standard
-from muster._model import Options, Result, Snapshot
+from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
 from muster._verbs import _csv_flags, _flags
 from muster._verbs._target import of_target

@@ -3,7 +3,8 @@
 import argparse
 import json
 
-from muster import _history, _show, _standard
+from muster import _history, _show
+from muster._verbs._answer import tell
 
 
 def add(verb: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
     found = list(_history.runs())
     if parsed.json:
-        _standard.tell(json.dumps(found))
+        tell(json.dumps(found))
     else:
-        _standard.tell(_show.table(found))
+        tell(_show.table(found))
     return 0

@@ -4,7 +4,8 @@ import argparse
 import dataclasses
 import json
 
-from muster import _show, _standard
+from muster import _show
+from muster._verbs._answer import tell
 
 
 def add(verb: argparse.ArgumentParser) -> None:
@@ -21,9 +22,7 @@ def call(parsed: argparse.Namespace) -> int:
 
     found = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]
     if parsed.json:
-        _standard.tell(json.dumps([dataclasses.asdict(status) for status in found]))
+        tell(json.dumps([dataclasses.asdict(status) for status in found]))
     else:
-        _standard.tell(
-            "\n".join(map(_show.cluster, found)) or "There is no cluster. Make one with muster up --machines N."
-        )
+        tell("\n".join(map(_show.cluster, found)) or "There is no cluster. Make one with muster up --machines N.")
     return 0

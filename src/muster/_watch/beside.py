@@ -8,7 +8,7 @@ from dataclasses import replace
 from threading import Thread
 from typing import Final
 
-from muster._model import Snapshot
+from muster._job import Snapshot
 from muster._watch.server import check_installed
 
 _SERVE: Final = """

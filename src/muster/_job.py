@@ -1,0 +1,111 @@
+"""What a user asks for and is told: the nouns of a job, of how far it is, and of what comes of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from muster._dialect import Dialect, Reading
+from muster._model import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may choose about a run.
+
+    ``format`` counts where a suffix says nothing; ``input_format`` and ``output_format`` count in any case.
+    """
+
+    workers: int | None = None
+    batch_rows: int | None = None
+    dtype: str | Mapping[str, str] | None = None
+    max_bad_rows: int | float | str | None = None
+    strict: bool = False
+    fresh: bool = False
+    accept_changes: bool = False
+    timeout: float | None = None
+    format: str | None = None
+    input_format: str | None = None
+    output_format: str | None = None
+    dialect: Dialect = field(default_factory=Dialect)
+    reading: Reading = field(default_factory=Reading)
+    part_bytes: int | None = None
+    cluster: str | None = None
+    machines: int | None = None
+    on: str | None = None
+    env: Sequence[str] = ()
+    with_files: Sequence[str] = ()
+    """Files and folders that the function reads: they go along to machines, and a resume compares them."""
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What stores are opened with, some of it secret: it is written nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the user asked for: steps, inputs, output, options."""
+
+    steps: tuple[Target, ...]
+    inputs: tuple[str, ...]
+    output: str
+    options: Options = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished run amounts to; the fields of ``--json``, in its order."""
+
+    rows_in: int
+    rows_out: int
+    bad_rows: int
+    parts: int
+    resumed_parts: int
+    workers: int
+    machines: int
+    seconds: float
+    rows_per_second: float
+    """Of the attempt that finished: rows that an earlier one had done are left out."""
+    output: str
+    rejects: str | None
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class MachinePace:
+    """What a machine does just now: its workers, rows per second, and the share of its workers' time with tasks."""
+
+    machine: str
+    workers: int
+    rows_per_second: float
+    busy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How far a run is, for those who watch it."""
+
+    phase: str
+    run: str = ""
+    """Its id, once it has one."""
+    rows_done: int = 0
+    rows_total: int | None = None
+    rows_out: int = 0
+    """Rows that are in the output, so far."""
+    bad_rows: int = 0
+    workers: int = 0
+    rows_per_second: float = 0.0
+    """Of the last minute."""
+    seconds_left: tuple[float, float] | None = None
+    """In how many seconds it will be done, at the least and at the most."""
+    function_seconds: float = 0.0
+    sorting_seconds: float = 0.0
+    """Seconds spent on finding bad rows, without the function's calls."""
+    lost_seconds: float = 0.0
+    """Seconds of calls that crashed their worker or ran over the time limit."""
+    worker_seconds: float = 0.0
+    """How long workers were there, each counted."""
+    machines: tuple[MachinePace, ...] = ()
+    dollars: float = 0.0
+    waiting_for: str = ""
+    """Why workers have nothing to do, where they have not."""
+    held: str = ""
+    """The call that seems to hang, if any; then there is no prediction of the time left."""
+    note: str = ""
