@@ -1,15 +1,18 @@
 """muster without the TLS of its clusters: what ``sealing.py`` compares it with. Its arguments are muster's own."""
 
 import sys
+from pathlib import Path
 
 from muster.__main__ import main
 from muster._clouds import _certificates
 
+sealed = _certificates.environment
 
-def no_settings(_: object) -> dict[str, str]:
-    return {}
+
+def in_the_clear(folder: str | Path, *, token: str | Path) -> dict[str, str]:
+    return {name: value for name, value in sealed(folder, token=token).items() if "TLS" not in name}
 
 
 if __name__ == "__main__":
-    _certificates.environment = no_settings
+    _certificates.environment = in_the_clear
     sys.exit(main())
