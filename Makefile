@@ -16,7 +16,7 @@ WORKERS_PER_MACHINE ?=
 # muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test check lint bench bench-scale bench-watch bench-tls docs lock clean up run-cluster get-results down status urls watch
+.PHONY: help install demo test check lint bench bench-scale bench-watch bench-tls docs lock wheel clean up run-cluster get-results down status urls watch
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,5 +103,8 @@ lock: install ## compile the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
 	  --extra bench -c requirements.lock -o requirements-bench.lock
 
+wheel: install ## build dist/muster_run-VERSION-py3-none-any.whl, to be installed with pip
+	$(BIN)/hatchling build --target wheel
+
 clean: ## remove what make made
-	rm -rf .venv demo output
+	rm -rf .venv demo output dist

@@ -467,4 +467,4 @@ def test_a_missing_package_is_told_with_what_to_install() -> None:
         "except UsageError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert "Install muster[watch]" in done.stdout
+    assert "pip install 'muster-run[watch]'" in done.stdout

@@ -13,7 +13,7 @@ from muster.errors import EngineError, MusterError, UsageError
 T = TypeVar("T")
 
 _PACKAGES: Final = {
-    **dict.fromkeys(("s3", "s3a", "http", "https"), "'muster[remote]'"),
+    **dict.fromkeys(("s3", "s3a", "http", "https"), "'muster-run[remote]'"),
     **dict.fromkeys(("gs", "gcs"), "gcsfs"),
     **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
     **dict.fromkeys(("sftp", "ssh"), "paramiko"),
@@ -102,7 +102,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         files = kind(**{**kind._get_kwargs_from_urls(address), **options_for(protocol)})  # noqa: SLF001 (as fsspec does)
         return files, kind._strip_protocol(address)  # noqa: SLF001 (likewise)
     except ImportError as error:
-        package = _PACKAGES.get(protocol, "'muster[remote]'")
+        package = _PACKAGES.get(protocol, "'muster-run[remote]'")
         raise UsageError(
             f"{url!r} needs a package that is not installed: {error}. Type: pip install {package}"
         ) from None

@@ -18,7 +18,10 @@ from muster.errors import UsageError
 
 from . import environment
 
-_ALWAYS: Final = ("muster", "ray")
+_DISTRIBUTION: Final = "muster-run"
+"""What muster is called in the index of packages; 'muster' is somebody else's."""
+
+_ALWAYS: Final = (_DISTRIBUTION, "ray")
 _FOLDER: Final = "~/.muster/environments"
 RAY_WITH_IPV6: Final = "2.53"
 _LEAST_DISK: Final = 256 << 20
@@ -35,7 +38,7 @@ def packages(named: Sequence[str]) -> dict[str, str]:
         if environment.version_of(name) is None:
             raise UsageError(f"packages: {name!r} is not installed here, so hosts cannot have the same version.")
     found = dict(_closure((*_ALWAYS, *named)))
-    del found["muster"]
+    del found[_DISTRIBUTION]
     return dict(sorted(found.items()))
 
 
@@ -94,9 +97,9 @@ def order(found: Mapping[str, Any], wanted: Mapping[str, str], *, python: str) -
 def _archive() -> str:
     """Pack the muster of this computer, with what tells its version."""
     sink, package = io.BytesIO(), Path(environment.__file__).parent.parent
-    distribution = importlib.metadata.distribution("muster")
+    distribution = importlib.metadata.distribution(_DISTRIBUTION)
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in environment.files_of(package):
             archive.write(path, path.relative_to(package.parent))
-        archive.writestr(f"muster-{distribution.version}.dist-info/METADATA", distribution.read_text("METADATA") or "")
+        archive.writestr(f"muster_run-{distribution.version}.dist-info/METADATA", distribution.read_text("METADATA") or "")
     return base64.b64encode(sink.getvalue()).decode()

@@ -60,7 +60,7 @@ def add(verb: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a file or folder that the function reads: it goes to hosts, and a resume compares it; may be repeated",
     )
-    add("--watch", action="store_true", help="serve a live page while it works; needs muster[watch]")
+    add("--watch", action="store_true", help="serve a live page while it works; needs muster-run[watch]")
     add(
         "--port",
         type=_flags.port,
