@@ -83,7 +83,9 @@ class Cluster:
                 f"--on {on}: there is no such cloud. Machines are made on local, or are hosts of a YAML file."
             )
         if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-            raise UsageError(f"Clusters need {', '.join(missing)}, not installed here. Type: pip install 'muster-run[cluster]'")
+            raise UsageError(
+                f"Clusters need {', '.join(missing)}, not installed here. Type: pip install 'muster-run[cluster]'"
+            )
         return LocalCloud(self._folder) if on == "local" else HostsCloud(self._folder, Path(on))
 
     def _known_cloud(self) -> Cloud:

@@ -101,5 +101,7 @@ def _archive() -> str:
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in environment.files_of(package):
             archive.write(path, path.relative_to(package.parent))
-        archive.writestr(f"muster_run-{distribution.version}.dist-info/METADATA", distribution.read_text("METADATA") or "")
+        archive.writestr(
+            f"muster_run-{distribution.version}.dist-info/METADATA", distribution.read_text("METADATA") or ""
+        )
     return base64.b64encode(sink.getvalue()).decode()

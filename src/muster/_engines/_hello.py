@@ -41,7 +41,7 @@ def own() -> str:
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
-    return f"wire {WIRE}, muster {importlib.metadata.version('muster')}, code {digest.hexdigest()[:12]}"
+    return f"wire {WIRE}, muster {importlib.metadata.version('muster-run')}, code {digest.hexdigest()[:12]}"
 
 
 def say(descriptor: int) -> None:

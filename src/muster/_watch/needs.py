@@ -14,4 +14,6 @@ def needing(what: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "muster":
             raise
-        raise UsageError(f"{what} needs {error.name}, which is not installed here. Type: pip install 'muster-run[watch]'") from error
+        raise UsageError(
+            f"{what} needs {error.name}, which is not installed here. Type: pip install 'muster-run[watch]'"
+        ) from error
