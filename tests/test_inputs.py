@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -357,7 +357,9 @@ READ: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_folder_is_numbered_parts_and_a_manifest_that_is_true(tmp_path: Path, many: Path, kind: str) -> None:
+def test_a_folder_is_numbered_parts_and_a_manifest_that_is_true(
+    tmp_path: Path, many: Path, kind: Literal["csv", "parquet"]
+) -> None:
     result = muster.run(same, many, f"{tmp_path}/out/", workers=2, format=kind)
     parts = manifest(tmp_path / "out")
     assert [part["name"] for part in parts] == [f"part-{at:05d}.{kind}" for at in range(len(parts))]

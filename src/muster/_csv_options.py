@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from muster._dialect import Dialect, Reading
 from muster.errors import UsageError
@@ -12,14 +12,14 @@ class CsvOptions(TypedDict, total=False):
     """The options of ``pandas.read_csv`` that muster has, each with pandas' meaning and default."""
 
     sep: str
-    delimiter: str
-    quotechar: str
-    quote: str
+    delimiter: str | None
+    quotechar: str | None
+    quote: str | None
     quoting: int
     header: bool | int | str | None
-    names: Sequence[str]
-    index_col: bool | None
-    usecols: Sequence[str] | Sequence[int]
+    names: Sequence[str] | None
+    index_col: Literal[False] | None
+    usecols: Sequence[str] | Sequence[int] | None
     skiprows: int | Sequence[int] | None
     comment: str | None
     escapechar: str | None
@@ -37,6 +37,24 @@ class CsvOptions(TypedDict, total=False):
     parse_dates: Sequence[str | int] | None
     date_format: str | Mapping[str, str] | None
     dayfirst: bool
+
+
+DEFAULTS: Final[Mapping[str, object]] = {
+    **dict.fromkeys(CsvOptions.__annotations__),
+    "sep": ",",
+    "quotechar": '"',
+    "quote": '"',
+    "quoting": 0,
+    "header": "infer",
+    "doublequote": True,
+    "skipinitialspace": False,
+    "encoding_errors": "strict",
+    "keep_default_na": True,
+    "na_filter": True,
+    "decimal": ".",
+    "dayfirst": False,
+}
+"""What each of them is where it is not given: ``None``, but for these. (For ``.tsv``, ``sep`` is a tab.)"""
 
 
 def _wrong(name: str, value: object, expected: str) -> UsageError:
@@ -259,6 +277,8 @@ LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
 }
 """Options that muster does not offer: the values that are harmless, and the reason for refusing others."""
 
+_AS_IF_NOT_GIVEN: Final = (("delimiter", None), ("header", "infer"))
+
 _QUOTE_NONE: Final = 3
 _WITH_QUOTES: Final = (0, 1)
 
@@ -269,7 +289,11 @@ def is_of_csv(name: str) -> bool:
 
 
 def understood(options: Mapping[str, Any], dialect: Dialect, reading: Reading) -> tuple[Dialect, Reading]:
-    """Override a dialect and a reading by the user's options. Raises ``UsageError`` for those muster cannot take."""
+    """Override a dialect and a reading by the user's options. Raises ``UsageError`` for those muster cannot take.
+
+    ``delimiter=None`` and ``header="infer"`` are as good as not given, as in pandas.
+    """
+    options = {name: value for name, value in options.items() if (name, value) not in _AS_IF_NOT_GIVEN}
     for one, other in (("sep", "delimiter"), ("quotechar", "quote")):
         if one in options and other in options:
             raise UsageError(f"{one} and {other} are two names of the same. Leave one out.")

@@ -1,0 +1,179 @@
+"""The options of a run, as callers of Python give them: their names, types and defaults; what may be chosen."""
+
+import dataclasses
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike, environ, fspath
+from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar
+
+from muster._allowance import Allowance
+from muster._csv_options import DEFAULTS as OF_CSV
+from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
+from muster._dialect import Dialect
+from muster._formats._sources import FORMATS
+from muster._job import Options
+from muster._with_files import named
+from muster.errors import UsageError
+
+_INNER: Final = frozenset({"reading", "input_format", "output_format"})
+"""Fields of ``Options`` that no user types: a pipeline's methods set them."""
+
+_LONGEST_TIMEOUT: Final = 31 * 24 * 3600.0
+
+_Made = TypeVar("_Made", bound=Callable[..., Any])
+
+
+class NamedType(Protocol):
+    """A type that is an object with a name, as those of NumPy and pandas are."""
+
+    @property
+    def name(self) -> str: ...
+
+
+DType = str | type[Any] | NamedType
+"""What names a column's type, as in pandas: ``str``, ``"int64"``, ``np.dtype("int64")``."""
+
+DTypes = DType | Mapping[str, DType]
+"""A type for all columns, or for some of them by name."""
+
+
+class _OwnOptions(TypedDict, total=False):
+    """The options of a run that are not those of ``pandas.read_csv``; :func:`muster.run` says what they mean.
+
+    Each is a field of ``Options``, which has its default, and a flag of ``muster run``.
+    """
+
+    workers: int | None
+    batch_rows: int | None
+    dtype: DTypes | None
+    max_bad_rows: float | str | None
+    strict: bool
+    fresh: bool
+    accept_changes: bool
+    timeout: float | None
+    format: Literal["csv", "jsonl", "parquet"] | None
+    dialect: Dialect | None
+    part_bytes: int | None
+    storage_options: Mapping[str, Any] | None
+    env: Sequence[str]
+    with_files: Sequence[str | PathLike[str]]
+    cluster: str | None
+    machines: int | None
+    on: str | PathLike[str] | None
+
+
+class RunOptions(_OwnOptions, CsvOptions, total=False):
+    """All options of :func:`muster.run`, :func:`muster.check` and :meth:`muster.Pipeline.run`."""
+
+
+DEFAULTS: Final[Mapping[str, object]] = {
+    **{field.name: getattr(Options(), field.name) for field in dataclasses.fields(Options)},
+    "dialect": None,
+    "storage_options": None,
+    **OF_CSV,
+}
+
+
+def spelled_out(options: Any) -> Callable[[_Made], _Made]:  # noqa: ANN401 (a TypedDict has no type of its own)
+    """List the options of a ``TypedDict`` one by one in a function's signature, each with its default."""
+
+    def spell_out(function: _Made) -> _Made:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        listed = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS[name], annotation=kind)
+            for name, kind in options.__annotations__.items()
+        ]
+        shown = [one.replace(annotation=_in_short(one.annotation)) for one in (*own, *listed)]
+        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=shown, return_annotation=_in_short(signature.return_annotation)
+        )
+        return function
+
+    return spell_out
+
+
+def _in_short(annotation: Any) -> Any:  # noqa: ANN401 (whatever an annotation may be)
+    """Leave out which modules a type's parts come from, so that a signature can be read."""
+    text = re.sub(r"\b(?:\w+\.)+(?=\w)", "", inspect.formatannotation(annotation))
+    return annotation if annotation is inspect.Parameter.empty or "." not in repr(annotation) else text
+
+
+def laid_over(defined: Options, given: Mapping[str, Any]) -> Options:
+    """Lay the options that were given over those of a pipeline. Raises ``UsageError``."""
+    options = dict(given)
+    csv_options = {name: options.pop(name) for name in list(options) if is_of_csv(name)}
+    dialect = options.pop("dialect", None)
+    base = defined.dialect if dialect is None else dialect
+    options |= dict(zip(("dialect", "reading"), understood(csv_options, base, defined.reading), strict=True))
+    names = {field.name for field in dataclasses.fields(Options)}
+    if unknown := ", ".join(sorted(options.keys() - names)):
+        near = difflib.get_close_matches(unknown, names, n=1)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        raise UsageError(f"There is no option {unknown}{meant} There are: {', '.join(sorted(names - _INNER))}.")
+    return checked(dataclasses.replace(defined, **options))
+
+
+def checked(options: Options) -> Options:
+    """Raise ``UsageError`` for an option out of its range."""
+    for name, least in {"workers": 0, "batch_rows": 1, "part_bytes": 1, "machines": 1}.items():
+        value = getattr(options, name)
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
+    try:
+        Allowance.of(options.max_bad_rows)
+    except ValueError as error:
+        raise UsageError(
+            f"max_bad_rows={options.max_bad_rows!r}: it must be a whole number of rows, 0 or more, or a share of them,"
+            " such as '1%'."
+        ) from error
+    timeout = options.timeout
+    if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT):
+        raise UsageError(f"timeout={timeout!r}: it must be a number of seconds, more than 0 and at most a month.")
+    if options.format not in {None, *FORMATS.values()}:
+        raise UsageError(f"format={options.format!r}: it must be csv, jsonl or parquet.")
+    _check_cluster(options)
+    _check_storage(options)
+    checked_dialect(options.dialect)
+    with_files = tuple(fspath(path) for path in options.with_files)
+    named(with_files)  # or it raises
+    stores = dict(options.storage_options or {})
+    on = None if options.on is None else fspath(options.on)
+    return dataclasses.replace(
+        options, dtype=names_of(options.dtype), with_files=with_files, storage_options=stores, on=on
+    )
+
+
+def _check_cluster(options: Options) -> None:
+    if isinstance(options.env, str) or not all(isinstance(name, str) and name for name in options.env):
+        raise UsageError(f"env={options.env!r}: it must be a list of names, such as ['API_KEY'].")
+    for name in options.env:
+        if name not in environ:
+            raise UsageError(f"--env {name}: it is not set. Set it, or leave it out, then type the command again.")
+    if isinstance(options.with_files, str | PathLike):
+        raise UsageError(
+            f"with_files={options.with_files!r}: it must be a list of files and folders, such as ['data/']."
+        )
+    if options.cluster is not None and (options.machines is not None or options.on is not None):
+        raise UsageError("Name a cluster that is there, or say how many machines to make for this run: not both.")
+    if options.on is not None and options.machines is None:
+        raise UsageError(f"on={options.on!r}: say with --machines how many machines to make there.")
+    if (options.cluster or options.machines) and options.workers is not None:
+        raise UsageError("A cluster's workers are chosen when it is made: leave out workers, or the cluster.")
+
+
+def _check_storage(options: Options) -> None:
+    given = options.storage_options
+    if given is not None and not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
+        raise UsageError("storage_options: it must be a mapping of names, such as {'anon': True} or {'s3': {...}}.")
+
+
+def names_of(dtype: DTypes | None) -> str | dict[str, str] | None:
+    """Take types as pandas takes them: ``str``, ``int``, ``np.int64``, or their names."""
+    if isinstance(dtype, Mapping):
+        return {str(name): str(names_of(one)) for name, one in dtype.items()}
+    if dtype is None or isinstance(dtype, str):
+        return dtype
+    return str(getattr(dtype, "__name__", None) or getattr(dtype, "name", None) or dtype)
