@@ -16,7 +16,7 @@ import muster
 from muster import cli
 from muster._csv_options import DEFAULTS as OF_CSV
 from muster._job import Options
-from muster._options import DEFAULTS, RunOptions, laid_over
+from muster._options import DEFAULTS, CheckOptions, RunOptions, laid_over
 
 ALL: Final[tuple[Callable[..., Any], ...]] = (muster.run, muster.check, muster.Pipeline.run)
 NO_FLAGS: Final = {"dialect", "part_bytes", "quote", "delimiter", "quoting", "index_col"}
@@ -67,11 +67,15 @@ def test_type_checkers_take_every_option_and_refuse_what_is_none(tmp_path: Path)
     assert f"Found {len(wrong)} errors" in said, said
 
 
-@pytest.mark.parametrize("function", ALL, ids=["run", "check", "Pipeline.run"])
-def test_a_signature_lists_every_option_with_its_default(function: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("function", "of_all"),
+    [*zip(ALL, (RunOptions, CheckOptions, RunOptions), strict=True)],
+    ids=["run", "check", "Pipeline.run"],
+)
+def test_a_signature_lists_every_option_with_its_default(function: Callable[..., Any], of_all: type) -> None:
     listed = inspect.signature(function).parameters
-    options = {name: one.default for name, one in listed.items() if name in RunOptions.__annotations__}
-    assert options == {name: DEFAULTS[name] for name in RunOptions.__annotations__}
+    options = {name: one.default for name, one in listed.items() if name in of_all.__annotations__}
+    assert options == {name: DEFAULTS[name] for name in of_all.__annotations__}
     assert all(listed[name].annotation is not inspect.Parameter.empty for name in options)
     assert not [one for one in listed.values() if one.kind is one.VAR_KEYWORD]
 

@@ -243,3 +243,9 @@ def check_worth_publishing(outcomes: Iterable[Outcome], work: Work) -> None:
         f" it stays as it is. The first of this run:\n{first_error}\n"
         "Mend the function or the data, and type the command again with --fresh; or choose another output."
     )
+
+
+def totals(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Count the rows of outcomes, by the names that these have in a result."""
+    listed = list(outcomes)
+    return {name: sum(getattr(one, name) for one in listed) for name in ("rows_in", "rows_out", "bad_rows")}

@@ -205,6 +205,14 @@ class Inputs:
             return None
         return sum(part.rows for part in self.surveyed)
 
+    def excerpt(self, ask: Ask, parts: Sequence[Part]) -> list[Part]:
+        """Cut all parts down to the rows that the options choose."""
+        from muster._excerpt import excerpt, first_rows, spread_rows  # noqa: PLC0415 (most runs are of all rows)
+
+        total, limit = sum(part.rows for part in parts), self.options.limit
+        chosen = first_rows(total, limit) if limit else spread_rows(total, self.options.sample or 0)
+        return excerpt(parts, chosen, ask, sources=self._readable(), dialect=self.worker_dialect)
+
     def widen(self, ask: Ask, parts: Sequence[Part], misfits: Mapping[str, frozenset[str]]) -> None:
         """Settle the types by every cell, and by what a task met that a look at cells alone may not show."""
         before = {column.name: column.kinds for column in self.columns}

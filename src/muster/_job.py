@@ -1,7 +1,7 @@
 """What a user asks for and is told: the nouns of a job, of how far it is, and of what comes of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from muster._dialect import Dialect, Reading
@@ -29,6 +29,8 @@ class Options:
     dialect: Dialect = field(default_factory=Dialect)
     reading: Reading = field(default_factory=Reading)
     part_bytes: int | None = None
+    limit: int | None = None
+    sample: int | None = None
     cluster: str | None = None
     machines: int | None = None
     on: str | None = None
@@ -50,6 +52,24 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run over the whole input would take, from some of its rows; ranges are at the least and at the most."""
+
+    rows: int
+    """How many the input has, exactly."""
+    seconds: tuple[float, float]
+    rows_out: tuple[int, int]
+    bad_rows: tuple[int, int]
+    bytes: tuple[int, int]
+    """Of the output."""
+    workers: int
+    sampled: int
+    """From how many rows this is known."""
+    is_spread: bool
+    """Whether these were spread over the input; else they were its first ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What a finished run amounts to; the fields of ``--json``, in its order."""
 
@@ -66,6 +86,13 @@ class Result:
     output: str
     rejects: str | None
     cost: float
+    estimate: Estimate | None = None
+    """What all rows would take, where only some were done."""
+
+    def as_fields(self) -> dict[str, Any]:
+        """Write it as an object of JSON; without an estimate where there is none."""
+        fields = asdict(self)
+        return fields if self.estimate else {name: value for name, value in fields.items() if name != "estimate"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,15 @@ class _OwnOptions(TypedDict, total=False):
     on: str | PathLike[str] | None
 
 
-class RunOptions(_OwnOptions, CsvOptions, total=False):
-    """All options of :func:`muster.run`, :func:`muster.check` and :meth:`muster.Pipeline.run`."""
+class CheckOptions(_OwnOptions, CsvOptions, total=False):
+    """All options of :func:`muster.check`, besides its own ``sample``."""
+
+
+class RunOptions(CheckOptions, total=False):
+    """All options of :func:`muster.run` and :meth:`muster.Pipeline.run`."""
+
+    limit: int | None
+    sample: int | None
 
 
 DEFAULTS: Final[Mapping[str, object]] = {
@@ -118,7 +125,7 @@ def laid_over(defined: Options, given: Mapping[str, Any]) -> Options:
 
 def checked(options: Options) -> Options:
     """Raise ``UsageError`` for an option out of its range."""
-    for name, least in {"workers": 0, "batch_rows": 1, "part_bytes": 1, "machines": 1}.items():
+    for name, least in {"workers": 0, "batch_rows": 1, "part_bytes": 1, "machines": 1, "limit": 1, "sample": 1}.items():
         value = getattr(options, name)
         if value is not None and (not isinstance(value, int) or value < least):
             raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
@@ -129,6 +136,8 @@ def checked(options: Options) -> Options:
             f"max_bad_rows={options.max_bad_rows!r}: it must be a whole number of rows, 0 or more, or a share of them,"
             " such as '1%'."
         ) from error
+    if options.limit is not None and options.sample is not None:
+        raise UsageError("Say either how many of the first rows to do, --limit, or how many of all over, --sample.")
     timeout = options.timeout
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT):
         raise UsageError(f"timeout={timeout!r}: it must be a number of seconds, more than 0 and at most a month.")

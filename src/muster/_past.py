@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 from muster._dialect import Dialect, Reading
 from muster._grown import follow
 from muster._identity import local, spelled
-from muster._job import Job, Result
+from muster._job import Estimate, Job, Result
 from muster._journal import Event, as_outcome, replay
 from muster._model import Column, DataFile, Outcome, Part, Place, Regrown, Source
 from muster._urls import is_remote
@@ -115,7 +115,9 @@ class Past:
         if not visible or finished.get("published") != visible:
             return None
         fields = {field.name for field in dataclasses.fields(Result)}
-        result = finished["result"] | {"resumed_parts": finished["result"]["parts"]}
+        told = finished["result"].get("estimate")
+        estimate = Estimate(**{name: _range(value) for name, value in told.items()}) if told else None
+        result = finished["result"] | {"resumed_parts": finished["result"]["parts"], "estimate": estimate}
         return Result(**result) if result.keys() == fields else None
 
     def _drop(self, first: int, last: int, lo: int) -> None:
@@ -156,11 +158,17 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
         "output": _normal(job.output),
         "dtype": options.dtype if isinstance(options.dtype, str | None) else dict(options.dtype),
         "part_bytes": options.part_bytes,
+        "limit": options.limit,
+        "sample": options.sample,
         "batch_rows": options.batch_rows,
         "format": [options.format, options.input_format, options.output_format],
         "dialect": _as_journaled(options.dialect),
         "reading": _as_journaled(options.reading),
     }
+
+
+def _range(value: Any) -> Any:  # noqa: ANN401 (JSON)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _as_journaled(noun: Dialect | Reading) -> Any:  # noqa: ANN401 (JSON)

@@ -12,7 +12,7 @@ from muster._csv_options import CsvOptions, understood
 from muster._dialect import Dialect, Reading
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Target
-from muster._options import DType, DTypes, RunOptions, laid_over, names_of, spelled_out
+from muster._options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
 from muster._signals import obeyed
 from muster._user_code import targets
 from muster._user_code.main_module import check_not_loading
@@ -215,6 +215,11 @@ def run(
       batches in a small file. None: as many as is fast.
     - the options of CSV, ``sep`` to ``dayfirst``: those of :func:`muster.read_csv`, for inputs that are CSV.
 
+    Only some rows, to see what all would take, which the result's ``estimate`` tells:
+
+    - ``limit=None``: how many of the first rows to do.
+    - ``sample=None``: how many rows to do that are spread over the whole input.
+
     Bad rows, and runs that were interrupted:
 
     - ``max_bad_rows=None``: how many rows may be rejected before the run stops: ``100``, or a share, ``"1%"`` or
@@ -240,15 +245,15 @@ def run(
     return pipeline.map_batches(function).run(watch=watch, **options)
 
 
-@spelled_out(RunOptions)
-def check(function: Function | str, inputs: Paths, *, sample: int = SAMPLE, **options: Unpack[RunOptions]) -> "Check":
+@spelled_out(CheckOptions)
+def check(function: Function | str, inputs: Paths, *, sample: int = SAMPLE, **options: Unpack[CheckOptions]) -> "Check":
     """Check whether a function treats each row by itself, on the first ``sample`` rows of the inputs.
 
     It is called four times, in a worker: with these rows, with them again, and with each half of them. Columns that are
     other ones in the second call are random.
 
-    The options are those of :func:`muster.run`, so that you can pass the same ones to both. Those that say how to read,
-    and ``timeout``, count here; the others are ignored. Raises ``MusterError``.
+    The options are those of :func:`muster.run`, ``limit`` aside, so that you can pass the same ones to both. Those
+    that say how to read, and ``timeout``, count here; the others are ignored. Raises ``MusterError``.
     """
     pipeline = _begun(inputs).map_batches(function)
     try:
@@ -257,7 +262,7 @@ def check(function: Function | str, inputs: Paths, *, sample: int = SAMPLE, **op
         raise for_caller(error) from cause_of(error)
 
 
-def checked_rows(pipeline: Pipeline, options: RunOptions | None = None, *, sample: int) -> "Check":
+def checked_rows(pipeline: Pipeline, options: CheckOptions | None = None, *, sample: int) -> "Check":
     """Check a pipeline's functions. Raises ``MusterError``, in the words of the command line."""
     check_not_loading()
     from muster import _check  # noqa: PLC0415 (it loads Arrow, which a run leaves to its workers)

@@ -4,7 +4,7 @@ import base64
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from muster import _past
 from muster._desk import Desk
@@ -17,6 +17,9 @@ from muster._output import Work
 from muster._past import Changes, Past
 from muster._user_code.state import packed
 from muster._user_code.targets import Describe
+
+if TYPE_CHECKING:
+    from muster._estimate import Trial
 
 Write = Callable[..., None]
 """Journals an event: its name, and its fields as keywords."""
@@ -47,6 +50,9 @@ class Preparation:
         """What workers that load the steps later must find there, too."""
         self.outdated: tuple[str, ...] = ()
         """What this program has imported from files that were written since."""
+        self.rows_in_all: int | None = None
+        """How many rows the whole input has, where only some are done."""
+        self._seconds_for_types = 0.0
         self.fed: list[Part] = []
         """The parts that were read so far: all, unless the input is a stream."""
 
@@ -145,6 +151,9 @@ class Preparation:
     def _settle(self, past: Past) -> None:
         """Settle the types of the columns by a sample, and begin to read the parts."""
         self._feed = self._inputs.feed()
+        if self._job.options.limit or self._job.options.sample:
+            self._settle_by_all(past)
+            return
         if past.columns is not None:
             self._inputs.columns = past.columns
             return
@@ -152,6 +161,41 @@ class Preparation:
             pass
         self._inputs.observe(self._desk.ask, self._inputs.surveyed or self.fed, everything=False)
         self._write_settled("a sample that spans the input")
+
+    def _settle_by_all(self, past: Past) -> None:
+        """Settle the types of some rows by every value of the whole input: so the rows are as in a full run."""
+        inputs = self._inputs
+        parts = [part for more in self._feed for part in more]
+        self.rows_in_all = sum(part.rows for part in parts)
+        began = time.monotonic()
+        if past.columns is not None:
+            inputs.columns = past.columns
+        else:
+            inputs.observe(self._desk.ask, parts, everything=True)
+            self._write_settled("every value, as only some rows are done")
+        self._seconds_for_types = time.monotonic() - began
+        self._feed = iter([inputs.excerpt(self._desk.ask, parts)])
+
+    def count_rows(self) -> int | None:
+        """Count the rows that are to be done; ``None`` where streams hide some."""
+        if self.rows_in_all is None:
+            return self._inputs.count_rows()
+        while self.take_parts():
+            pass
+        return sum(part.rows for part in self.fed)
+
+    def trial(self, *, since: float) -> "Trial | None":
+        """Begin to measure what a run of all rows takes, where only some are done; muster began at ``since``."""
+        if self.rows_in_all is None:
+            return None
+        from muster._estimate import Trial  # noqa: PLC0415 (most runs are of all rows)
+
+        return Trial(
+            self.rows_in_all,
+            is_spread=self._job.options.limit is None,
+            before=time.monotonic() - since,
+            for_types=self._seconds_for_types,
+        )
 
     def briefing(self, finish: Finish, *, attempt: int) -> Briefing:
         """Tell what workers must know for the tasks of an attempt."""

@@ -299,6 +299,7 @@ class Progress:
         part, before = self._parts[index], self._parts[index - 1]
         return (
             part.file == before.file
+            and part.row == before.row + before.rows  # of a sample, what lies between is not there
             and part.spool == before.spool
             and not (part.fault or before.fault)
             and self._volumes[index] == self._volumes[index - 1]

@@ -16,7 +16,7 @@ from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parce
 from muster._calls import Calls
 from muster._desk import Desk, as_muster_error
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
-from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing
+from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing, totals
 from muster._formats._sources import find_sources
 from muster._hindsight import Hindsight
 from muster._history import archive, attempt_as_fields, note
@@ -39,6 +39,7 @@ from muster.errors import EngineError, ResumeError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
+    from muster._estimate import Trial
 
 _TICK: Final = 0.1
 _BACKLOG_BYTES: Final = 16 << 20
@@ -94,6 +95,7 @@ class _Runner:
         self._last = Snapshot("starting")
         self._progress: Progress | None = None
         self._hindsight = Hindsight()
+        self._trial: Trial | None = None
         self._rows_total: int | None = None
         self._phase = "starting"
         notes: list[str] = []
@@ -281,7 +283,8 @@ class _Runner:
 
     def _loop(self, progress: Progress, kept: Kept) -> Outcome | None:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
-        self._rows_total = self._inputs.count_rows()
+        self._rows_total = self._prepared.count_rows()
+        self._trial = self._prepared.trial(since=self._began)
         self._add(progress, self._prepared.fed, kept)
         while True:
             self._read_ahead(progress, kept)
@@ -315,6 +318,8 @@ class _Runner:
         progress.add_parts(parts)
         found = [outcome for (at, _), outcome in sorted(kept.items()) if first <= at < progress.parts]
         self._resumed += found
+        if self._trial is not None:
+            self._trial.take("", *found)
         self._hindsight.take(*found)
         self._act(progress.restore(found))
         if found:
@@ -379,10 +384,7 @@ class _Runner:
                 case _actions.Submit() | _actions.PutAside():
                     self._pass_on(action)
                 case _actions.Keep(outcome):
-                    self._has_kept = True
-                    self._hindsight.take(outcome)
-                    self._finish.note(outcome)
-                    self._write("kept", worker=self._answering, **as_fields(outcome))
+                    self._keep(outcome)
                 case _actions.Drop(outcome):
                     self._write("dropped", first=outcome.task.first, last=outcome.task.last, lo=outcome.task.lo)
                 case _actions.Append(outcome):
@@ -398,6 +400,14 @@ class _Runner:
                     allowed = self._progress.allowed if self._progress else 0
                     raise reason_to_stop(action, steps=self._job.steps, allowed=allowed)
         return None
+
+    def _keep(self, outcome: Outcome) -> None:
+        self._has_kept = True
+        self._hindsight.take(outcome)
+        if self._trial is not None:
+            self._trial.take(self._answering, outcome)
+        self._finish.note(outcome)
+        self._write("kept", worker=self._answering, **as_fields(outcome))
 
     def _pass_on(self, action: _actions.Submit | _actions.PutAside) -> None:
         """Have the engine do what it shall."""
@@ -444,6 +454,7 @@ class _Runner:
 
     def _commit(self, progress: Progress) -> Result:
         self._say("writing the output")
+        worked = time.monotonic() - self._began
         self._observer.tell(progress, rows_total=self._rows_total)
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._inputs.check_unchanged()
@@ -453,27 +464,27 @@ class _Runner:
         if self.work.staging:  # workers put the output together where it lies
             desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)
         outcomes = self._finish.end(progress.outcomes, desk.ask, progress.volume_of)
-        rows_in, seconds = sum(outcome.rows_in for outcome in outcomes), time.monotonic() - self._began
+        seconds, sums = time.monotonic() - self._began, totals(outcomes)
         is_here = self._engine is self._home  # whose workers all take part, for as long as the run takes
+        workers = self._workers if is_here else self._observer.most_workers
         result = Result(
-            rows_in=rows_in,
-            rows_out=sum(outcome.rows_out for outcome in outcomes),
-            bad_rows=sum(outcome.bad_rows for outcome in outcomes),
+            **sums,
             parts=progress.parts,
             resumed_parts=sum(outcome.task.last - outcome.task.first for outcome in self._resumed),
-            workers=self._workers if is_here else self._observer.most_workers,
+            workers=workers,
             machines=self._engine.machines if is_here else self._observer.most_machines,
             seconds=round(seconds, 3),
-            rows_per_second=round((rows_in - sum(outcome.rows_in for outcome in self._resumed)) / seconds, 1),
+            rows_per_second=round((sums["rows_in"] - totals(self._resumed)["rows_in"]) / seconds, 1),
             output=self._job.output,
             rejects=self.work.rejects if any(outcome.rejects for outcome in outcomes) else None,
             cost=round(self._observer.dollars, 4),
+            estimate=self._trial.estimate(worked, seconds, workers=workers) if self._trial else None,
         )
         self._observer.tell(progress, rows_total=self._rows_total)
         for text in self._hindsight.remarks(progress.schema):
             self._write("told", text=text)
             self._remark(text)
-        self._write("finished", result=dataclasses.asdict(result), published=self.work.visible())
+        self._write("finished", result=result.as_fields(), published=self.work.visible())
         self._say(self._phase)
         return result
 

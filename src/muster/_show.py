@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 
-from muster._job import MachinePace, Result, Snapshot
-from muster._words import dollars, duration, moment, plural
+from muster._job import Estimate, MachinePace, Result, Snapshot
+from muster._words import dollars, duration, moment, plural, size
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -175,6 +175,8 @@ def summary(result: Result, last: Snapshot | None) -> str:
             f"{result.resumed_parts:,} of {result.parts:,} parts were done by an earlier attempt, whose time these"
             " figures leave out."
         )
+    if result.estimate:
+        lines.append(_of_all(result.estimate))
     dropped = result.rows_in - result.rows_out - result.bad_rows
     if dropped > 0:
         lines.append(f"{plural(dropped, 'row')} {'was' if dropped == 1 else 'were'} dropped by the function.")
@@ -195,6 +197,25 @@ def _where_time_went(last: Snapshot) -> str:
     lines = [f"{at_work:.0%} of the workers' time {function}"]
     lines += [f"{share:.0%} {told}" for told, share in others if share >= _WORTH_TELLING]
     return ", ".join(lines) + "."
+
+
+def _of_all(estimate: Estimate) -> str:
+    """Say what all rows would take."""
+    which = f"spread over all {estimate.rows:,}" if estimate.is_spread else f"the first of {estimate.rows:,}"
+    bad = f", {_some(*estimate.bad_rows)} of them bad" if estimate.bad_rows[0] else ""
+    return (
+        f"These rows are {which}. A run of all would take {left(estimate.seconds)} on {_crew(estimate.workers)}{bad},"
+        f" and write {_some(*estimate.rows_out)} rows, {_sizes(*estimate.bytes)}."
+        + ("" if estimate.is_spread else " That holds if the rest is like its beginning: --sample looks everywhere.")
+    )
+
+
+def _some(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _sizes(low: int, high: int) -> str:
+    return size(high) if size(low) == size(high) else f"{size(low)} to {size(high)}"
 
 
 def _rejected(result: Result) -> str:

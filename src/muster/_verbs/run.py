@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -45,6 +44,8 @@ def add(verb: argparse.ArgumentParser) -> None:
     add("--fresh", action="store_true", help="forget an unfinished run of this output, and start over")
     add("--accept-changes", action="store_true", help="go on with an unfinished run although code or data has changed")
     add("--timeout", type=_flags.seconds, metavar="60s", help="how long one call of the function may take")
+    add("--limit", type=int, metavar="N", help="do only the first N rows, and say what all would take")
+    add("--sample", type=int, metavar="N", help="do N rows spread over the whole input, and say what all would take")
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say; also of a folder's files")
     _csv_flags.add_to(verb)
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
@@ -93,7 +94,7 @@ def call(parsed: argparse.Namespace) -> int:
 def _print_result(result: Result, *, after_a_line: bool) -> None:
     """Print a result as the last line; where the function may have left one unfinished, on a line of its own."""
     try:
-        _standard.say(("" if after_a_line else "\n") + json.dumps(dataclasses.asdict(result)))
+        _standard.say(("" if after_a_line else "\n") + json.dumps(result.as_fields()))
     except OSError as error:
         raise EngineError(
             f"Cannot print the result to standard output: {error.strerror}. The run is finished, and {result.output!r}"
@@ -127,6 +128,8 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         fresh=parsed.fresh,
         accept_changes=parsed.accept_changes,
         timeout=parsed.timeout,
+        limit=parsed.limit,
+        sample=parsed.sample,
         format=parsed.format,
         cluster=parsed.cluster,
         machines=parsed.machines,
