@@ -94,8 +94,9 @@ bench-tls: install ## measure what TLS between machines costs: up, rows there an
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock
 	touch $@
 
-docs: install ## write docs/cli.md anew from the program itself
+docs: install ## write docs/cli.md and docs/api.md anew from the program itself
 	$(BIN)/python docs/make_cli.py > docs/cli.md
+	$(BIN)/python docs/make_api.py > docs/api.md
 
 lock: install ## compile the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \

@@ -1,18 +1,78 @@
 """What the documents say is what the program does."""
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_reference_of_the_command_line_is_that_of_the_program() -> None:
+@pytest.mark.parametrize("name", ["cli", "api"])
+def test_a_reference_that_is_made_of_the_program_is_that_of_the_program(name: str) -> None:
     made = subprocess.run(
-        [sys.executable, ROOT / "docs" / "make_cli.py"], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, ROOT / "docs" / f"make_{name}.py"], capture_output=True, text=True, timeout=60, check=True
     )
-    assert made.stdout == (ROOT / "docs" / "cli.md").read_text(), "type: make docs"
+    assert made.stdout == (ROOT / "docs" / f"{name}.md").read_text(), (
+        f"type: make docs, or python docs/make_{name}.py > docs/{name}.md"
+    )
+
+
+PAGES = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")), *ROOT.glob("*/**/*.md")]
+PAGES = [page for page in PAGES if not {".venv", "site", "demo", "output"} & set(page.relative_to(ROOT).parts)]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Name the anchors of a page's headings, as the site and as those that show Markdown name them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = [re.sub(r"[^\w\s-]", "", title).strip().lower() for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    return {re.sub(r"\s", "-", title) for title in titles if not re.search(r"\s\s|--", title)}
+
+
+def test_every_link_between_pages_leads_to_a_file_and_an_anchor_that_there_are() -> None:
+    dead = []
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            file, _, anchor = target.partition("#")
+            there = page.parent / file if file else page
+            is_web = re.match(r"\w+:", target)
+            if not is_web and not (there.exists() and (not anchor or anchor in anchors_of(there))):
+                dead.append((str(page.relative_to(ROOT)), target))
+    assert dead == []
+
+
+def texts_of_the_program() -> list[str]:
+    """Read the text that stands in the program, with dots for what is put in."""
+    found: list[str] = []
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                found.append("".join(str(one.value) if isinstance(one, ast.Constant) else "…" for one in node.values))
+    return found
+
+
+def test_every_page_that_a_message_names_is_there() -> None:
+    named = {
+        match for text in texts_of_the_program() for match in re.findall(r"\bdocs/([\w-]+\.md)(?:#([\w-]+))?", text)
+    }
+    assert len(named) > 1
+    for file, anchor in named:
+        assert (ROOT / "docs" / file).exists(), file
+        assert not anchor or anchor in anchors_of(ROOT / "docs" / file), (file, anchor)
+
+
+def test_the_errors_that_the_questions_are_about_have_the_words_that_the_program_says() -> None:
+    page = (ROOT / "docs/faq.md").read_text()
+    errors = re.findall(r"^### (.*)$", page[: page.index("## Questions\n")], flags=re.MULTILINE)
+    assert len(errors) > 15
+    everything = "\n".join(texts_of_the_program())
+    assert [piece for error in errors for piece in error.split("…") if piece.strip() not in everything] == []
 
 
 def test_each_line_on_security_names_a_test_that_there_is() -> None:

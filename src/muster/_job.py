@@ -74,18 +74,29 @@ class Result:
     """What a finished run amounts to; the fields of ``--json``, in its order."""
 
     rows_in: int
+    """Rows of the inputs."""
     rows_out: int
+    """Rows of the output."""
     bad_rows: int
+    """Rows in the rejects. The function dropped what is in neither."""
     parts: int
+    """Pieces that the inputs were cut into."""
     resumed_parts: int
+    """How many of them an earlier attempt had done."""
     workers: int
+    """Processes that worked on it."""
     machines: int
+    """Computers that they were on."""
     seconds: float
+    """How long the attempt took that finished."""
     rows_per_second: float
     """Of the attempt that finished: rows that an earlier one had done are left out."""
     output: str
+    """Path or URL."""
     rejects: str | None
+    """Path or URL of ``OUTPUT.rejects.jsonl``; ``None`` if no row is bad."""
     cost: float
+    """Dollars, if the file of hosts says what they cost."""
     estimate: Estimate | None = None
     """What all rows would take, where only some were done."""
 
@@ -110,19 +121,25 @@ class Snapshot:
     """How far a run is, for those who watch it."""
 
     phase: str
+    """What it is doing, in a word or two."""
     run: str = ""
     """Its id, once it has one."""
     rows_done: int = 0
+    """Rows that were read, and are written, dropped or rejected."""
     rows_total: int | None = None
+    """Rows of the inputs; ``None`` while nobody knows."""
     rows_out: int = 0
     """Rows that are in the output, so far."""
     bad_rows: int = 0
+    """Rows that will be in the rejects."""
     workers: int = 0
+    """Processes that work on it."""
     rows_per_second: float = 0.0
     """Of the last minute."""
     seconds_left: tuple[float, float] | None = None
     """In how many seconds it will be done, at the least and at the most."""
     function_seconds: float = 0.0
+    """Seconds spent in the function, by all workers."""
     sorting_seconds: float = 0.0
     """Seconds spent on finding bad rows, without the function's calls."""
     lost_seconds: float = 0.0
@@ -130,9 +147,12 @@ class Snapshot:
     worker_seconds: float = 0.0
     """How long workers were there, each counted."""
     machines: tuple[MachinePace, ...] = ()
+    """What each machine does."""
     dollars: float = 0.0
+    """What it has cost so far, if the file of hosts says what they cost."""
     waiting_for: str = ""
     """Why workers have nothing to do, where they have not."""
     held: str = ""
     """The call that seems to hang, if any; then there is no prediction of the time left."""
     note: str = ""
+    """Something to tell, at most once."""
