@@ -111,7 +111,7 @@ def test_a_call_that_gives_every_option_of_pandas_its_default_changes_nothing(tm
 def test_the_docstring_of_run_says_every_option_and_its_default() -> None:
     said = dict(re.findall(r"- ``(\w+)=([^`]+)``: ", inspect.getdoc(muster.run) or ""))
     own = {name: repr(DEFAULTS[name]) for name in RunOptions.__annotations__ if name not in OF_CSV}
-    assert said == own | {"watch": "None"}
+    assert said == own | {"watch": "None", "progress": "None"}
     of_csv = inspect.getdoc(muster.read_csv) or ""
     assert {name for name in OF_CSV if not re.search(rf"``{name}(?:=[^`]*)?``", of_csv)} == {"quote"}
 

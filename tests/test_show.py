@@ -6,7 +6,8 @@ import re
 import pytest
 
 from muster._job import MachinePace, Result, Snapshot
-from muster._show import left, show, summary
+from muster._show import show, summary
+from muster._words import left
 
 
 class Terminal(io.StringIO):

@@ -1,17 +1,25 @@
 """What the caller of ``muster.run`` is told: errors in the words of Python, and warnings at the caller's own line."""
 
+import functools
 import inspect
 import json
 import re
 import shlex
+import sys
+import types
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from muster._job import Result
 from muster._unseen import harmless
+from muster._user_code.origins import is_users
 from muster._words import plural
 from muster.errors import MusterError, NotRowWiseWarning, RejectedRowsWarning, UserCodeError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _HERE: Final = str(Path(__file__).resolve().parent)
 _SWITCHES: Final = frozenset({"fresh", "strict", "accept-changes"})
@@ -25,6 +33,7 @@ _FLAG: Final = re.compile(
     r"|(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])"
     r"(?: (?P<value>'[^']*=[^']*'|[^\s,;:=.]+=[^\s;:]+|\d[\d.]*(?:%|(?:ms|s|m|h)?\b)|N\b))?"
 )
+_PLACE: Final = re.compile(r'File "([^"]+)", line (\d+)')
 _WITH: Final = re.compile(r"(?<![\w-])--with(?: (?P<path>[^\s:;,]*[^\s:;,.]))?(?![\w-])")
 
 
@@ -50,22 +59,84 @@ def _spelled(match: "re.Match[str]") -> str:
     return f"{name}={value if value.isalpha() or re.fullmatch(r'[0-9.]+', value) else repr(value)}"
 
 
-def for_caller(error: MusterError) -> MusterError:
+def from_the_callers_line(function: Callable[P, T]) -> Callable[P, T]:
+    """Have errors of a public function begin at the line that calls it, and speak of arguments.
+
+    Of an interruption, too, the traceback shows the user's own frames alone. A fault of muster keeps all of its frames.
+    """
+
+    @functools.wraps(function)
+    def called(*args: P.args, **named: P.kwargs) -> T:
+        try:
+            return function(*args, **named)
+        except MusterError as error:
+            _dress(error)
+            raise  # again: where an error is raised, or passes, Python adds a frame to its traceback, but not here
+        except KeyboardInterrupt as stop:
+            stop.__traceback__ = _users_frames(stop.__traceback__)
+            raise
+
+    return called
+
+
+def _dress(error: MusterError) -> None:
     """Make an error fit for the caller: it names arguments, and its traceback has the user's frames alone."""
     error.args = (in_python(str(error)), *error.args[1:])
-    if isinstance(error, UserCodeError) and error.details:
-        error.add_note(error.details)
-    return error.with_traceback(None)
-
-
-def cause_of(error: MusterError) -> BaseException | None:
-    """Tell what an error came of; nothing where that, or what it came of itself, shows the secrets of a URL."""
+    error.__traceback__ = None
     cause = error.__cause__
+    if not _is_harmless(cause or error.__context__):
+        error.__context__ = None
+    error.__cause__ = _with_users_frames(cause)  # which also hides the context: the message tells of that
+    if isinstance(error, UserCodeError) and error.details and error.__cause__ is None:
+        note = _by_cells(error.details)
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+
+def _is_harmless(cause: BaseException | None) -> bool:
+    """Tell whether neither a cause nor what it came of itself shows the secrets of a URL."""
     while cause is not None:
         if harmless(str(cause)) != str(cause):
-            return None
+            return False
         cause = cause.__cause__ or cause.__context__
-    return error.__cause__
+    return True
+
+
+def _with_users_frames(cause: BaseException | None) -> BaseException | None:
+    """Keep a cause that comes from the user's own code, with their frames alone; the message tells of any other."""
+    if cause is None or not _is_harmless(cause):
+        return None
+    frames = _users_frames(cause.__traceback__)
+    if frames is None:
+        return None
+    cause.__suppress_context__ = True
+    return cause.with_traceback(frames)
+
+
+def _users_frames(trace: types.TracebackType | None) -> types.TracebackType | None:
+    """Leave out of a traceback what is muster's, and what is between or below that of a library."""
+    own: list[types.TracebackType] = []
+    while trace is not None:
+        if is_users(trace.tb_frame.f_code.co_filename):
+            own.append(trace)
+        trace = trace.tb_next
+    kept: types.TracebackType | None = None
+    for one in reversed(own):
+        kept = types.TracebackType(kept, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return kept
+
+
+def _by_cells(text: str) -> str:
+    """Name the cells of a notebook as IPython does, where a traceback names the files that it makes up for them."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None:
+        return text
+
+    def named(match: "re.Match[str]") -> str:
+        name = shell.compile.format_code_name(match[1])
+        return f"{' '.join(name)}, line {match[2]}" if name else match[0]
+
+    return _PLACE.sub(named, text)
 
 
 def warn_of_rejects(result: Result) -> None:

@@ -15,7 +15,7 @@ from muster._temporary import temporary
 from muster._unseen import set_options, shown
 from muster._user_code.state import packed
 from muster._user_code.targets import Describe
-from muster._words import plural
+from muster._words import count, plural
 from muster.errors import UsageError
 
 
@@ -49,6 +49,20 @@ class Check:
         if self.bad_rows:
             said.append(f"{plural(self.bad_rows, 'row')} that cannot be read {self._were} left out.")
         return " ".join(said)
+
+    def _repr_html_(self) -> str:
+        """Lay out the verdict, for a notebook."""
+        from muster import _html  # noqa: PLC0415 (only a notebook shows it)
+
+        figures = {
+            "called with": plural(self.rows, "row"),
+            "rows of the whole": count(self.rows_whole),
+            "rows of both halves": count(self.rows_halves),
+            "columns that differ": ", ".join(self.differ),
+            "random columns": ", ".join(self.random),
+            "rows left out, as they cannot be read": count(self.bad_rows) if self.bad_rows else "",
+        }
+        return _html.block("Row-wise" if self.row_wise else "Not row-wise", _html.facts(figures))
 
     @property
     def _were(self) -> str:

@@ -2,10 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from muster._dialect import Dialect, Reading
 from muster._model import Target
+from muster._words import count, crew, dollars, duration, left, pace, plural, share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FIRST_REJECTS: Final = 5
+"""How many a notebook shows: enough to see what is wrong with them."""
+
+_LONGEST_CELL: Final = 200
+_REJECT_HEADS: Final = ("file", "row", "raw", "error")
+_MOST_MACHINES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +80,12 @@ class Estimate:
     """Whether these were spread over the input; else they were its first ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
-    """What a finished run amounts to; the fields of ``--json``, in its order."""
+    """What a finished run amounts to; the fields of ``--json``, in its order.
+
+    A notebook shows it as a table, with the first rejects.
+    """
 
     rows_in: int
     """Rows of the inputs."""
@@ -104,6 +118,58 @@ class Result:
         """Write it as an object of JSON; without an estimate where there is none."""
         fields = asdict(self)
         return fields if self.estimate else {name: value for name, value in fields.items() if name != "estimate"}
+
+    @property
+    def dropped(self) -> int:
+        """Count the rows that the function itself has left out, where it gives no more than it gets."""
+        return max(0, self.rows_in - self.rows_out - self.bad_rows)
+
+    def rejects_frame(self) -> "pd.DataFrame":
+        """Read the rejects into a DataFrame: a row each, empty where there are none.
+
+        Its columns are ``file``, ``row`` (0-based), ``byte_offset``, ``raw`` (its text), ``step``, ``error`` and
+        ``traceback``. Raises ``OSError`` where the file is gone, and ``MusterError`` where a store does not answer.
+        """
+        from muster._bad_rows import frame  # noqa: PLC0415 (most results have none)
+
+        return frame(self.rejects)
+
+    def __str__(self) -> str:
+        """Say in a line what came of it."""
+        speed = f"{self.rows_per_second:,.0f} rows/s, {crew(self.workers)}"
+        return f"{self.output}: {self.rows_out:,} rows of {self.rows_in:,} in {duration(self.seconds)} ({speed})"
+
+    def __repr__(self) -> str:
+        """Say so, and where the bad rows are."""
+        bad = f"; {plural(self.bad_rows, 'bad row')} in {self.rejects}" if self.bad_rows else ""
+        return f"<muster.Result {self}{bad}>"
+
+    def _repr_html_(self) -> str:
+        """Lay out what came of it, for a notebook, with the first rejects."""
+        from muster import _html  # noqa: PLC0415 (only a notebook shows it)
+        from muster._bad_rows import first  # noqa: PLC0415 (likewise)
+
+        resumed = f"{self.resumed_parts:,} of {self.parts:,} parts, by an earlier attempt" if self.resumed_parts else ""
+        figures = {
+            "rows in": count(self.rows_in),
+            "rows out": count(self.rows_out),
+            "dropped by the function": count(self.dropped) if self.dropped else "",
+            "bad rows": count(self.bad_rows),
+            "time": f"{duration(self.seconds)}, {pace(self.rows_per_second)} rows/s",
+            "time of a run of all rows": left(self.estimate.seconds) if self.estimate else "",
+            "done before": resumed,
+            "workers": crew(self.workers) + (f" on {plural(self.machines, 'machine')}" if self.machines > 1 else ""),
+            "cost": dollars(self.cost) if self.cost else "",
+            "output": self.output,
+            "rejects": self.rejects or "",
+        }
+        pieces = [_html.facts(figures)]
+        if self.rejects and (rows := first(self.rejects, _FIRST_REJECTS)):
+            cells = [[_cut(str(row.get(name, ""))) for name in _REJECT_HEADS] for row in rows]
+            more = f"The first {len(rows)} of {self.bad_rows:,} bad rows" if self.bad_rows > len(rows) else "Bad rows"
+            pieces += [_html.note(f"{more}; .rejects_frame() gives all:"), _html.table(_REJECT_HEADS, cells)]
+        pieces.append(_html.note("A page about the newest run, for a browser:", "muster report -o report.html"))
+        return _html.block(f"{self.rows_out:,} rows of {self.rows_in:,} are in {self.output}", *pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +222,31 @@ class Snapshot:
     """The call that seems to hang, if any; then there is no prediction of the time left."""
     note: str = ""
     """Something to tell, at most once."""
+
+    def __str__(self) -> str:
+        """Say in a line how far it is."""
+        if self.phase != "working":
+            return self.phase
+        total = f" of {self.rows_total:,}" if self.rows_total is not None else ""
+        bad = f", {self.bad_rows:,} bad" if self.bad_rows else ""
+        cost = f", {dollars(self.dollars)} so far" if self.dollars else ""
+        waits = f"; {self.waiting_for}" if self.waiting_for else ""
+        speed = self.held or f"{self.rows_per_second:,.0f} rows/s, {left(self.seconds_left)} left"
+        return f"{self.rows_done:,}{total} rows, {speed}, {crew(self.workers)}{bad}{cost}{waits}"
+
+    def _repr_html_(self) -> str:
+        """Draw a bar, for a notebook, and a row for each machine where there are several."""
+        from muster import _html  # noqa: PLC0415 (only a notebook shows it)
+
+        bar = _html.bar(str(self), self.rows_done, self.rows_total)
+        if len(self.machines) < 2:  # noqa: PLR2004 (several)
+            return bar
+        rows = [
+            (one.machine, plural(one.workers, "worker"), f"{one.rows_per_second:,.0f} rows/s", share(one.busy))
+            for one in self.machines[:_MOST_MACHINES]
+        ]
+        return bar + _html.table(("machine", "workers", "pace", "busy"), rows)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}…"

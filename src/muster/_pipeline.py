@@ -7,18 +7,20 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from muster import _runner
-from muster._callers import cause_of, for_caller, warn_of_mixing, warn_of_rejects
+from muster._callers import from_the_callers_line, in_python, warn_of_mixing, warn_of_rejects
+from muster._calm import calmed
 from muster._csv_options import CsvOptions, understood
 from muster._dialect import Dialect, Reading
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Target
 from muster._options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
+from muster._show import showing
 from muster._signals import obeyed
 from muster._user_code import targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warning_of
 from muster._user_code.world import a_run
-from muster.errors import MusterError, UsageError
+from muster.errors import UsageError
 
 if TYPE_CHECKING:
     from muster._check import Check
@@ -45,6 +47,7 @@ class Pipeline:
     remarks: tuple[str, ...] = ()
     """Which lines of the functions seem to mix rows."""
 
+    @from_the_callers_line
     def map_batches(self, function: Function | str) -> "Pipeline":
         """Apply a function to every batch: a DataFrame in, a DataFrame out.
 
@@ -60,14 +63,17 @@ class Pipeline:
         remarks = remarks_on(None if isinstance(function, str) else function, target)
         return dataclasses.replace(self, steps=(*self.steps, target), remarks=self.remarks + remarks)
 
+    @from_the_callers_line
     def write_csv(self, path: str | PathLike[str]) -> "Pipeline":
         """Write CSV: a file, or a folder of numbered parts when the path ends in ``/``."""
         return self._write(path, "csv")
 
+    @from_the_callers_line
     def write_parquet(self, path: str | PathLike[str]) -> "Pipeline":
         """Write Parquet: a file, or a folder of numbered parts when the path ends in ``/``."""
         return self._write(path, "parquet")
 
+    @from_the_callers_line
     def write_json(self, path: str | PathLike[str]) -> "Pipeline":
         """Write JSON lines: a file, or a folder of numbered parts when the path ends in ``/``."""
         return self._write(path, "jsonl")
@@ -78,16 +84,23 @@ class Pipeline:
         )
 
     @spelled_out(RunOptions)
-    def run(self, *, watch: Watch | None = None, **options: Unpack[RunOptions]) -> Result:
+    @from_the_callers_line
+    def run(self, *, watch: Watch | None = None, progress: bool | None = None, **options: Unpack[RunOptions]) -> Result:
         """Run to the end. Raises ``MusterError``.
 
-        ``watch`` and the options are those of :func:`muster.run`, which says what each means. An option that is not
-        given stays as :func:`muster.read_csv` and the others set it.
+        ``watch``, ``progress`` and the options are those of :func:`muster.run`, which says what each means. An option
+        that is not given stays as :func:`muster.read_csv` and the others set it.
         """
-        try:
-            result = start(self, options, watch=watch or _unwatched, remark=warn_of_mixing)
-        except MusterError as error:
-            raise for_caller(error) from cause_of(error)
+        inline = options.get("workers", self.options.workers) == 0
+        with showing(progress, is_live=not inline) as shown, calmed(watch) as told:
+
+            def tell(snapshot: Snapshot) -> None:
+                spoken = dataclasses.replace(snapshot, note=in_python(snapshot.note)) if snapshot.note else snapshot
+                shown.watch(spoken)
+                told(spoken)
+
+            result = start(self, options, watch=tell, remark=warn_of_mixing)
+            shown.finish(result)
         warn_of_rejects(result)
         return result
 
@@ -113,15 +126,12 @@ def start(
         return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch, remark=remark)
 
 
-def _unwatched(_: Snapshot) -> None:
-    pass
-
-
 def _paths(paths: Paths) -> tuple[str, ...]:
     return (fspath(paths),) if isinstance(paths, str | PathLike) else tuple(fspath(path) for path in paths)
 
 
 @spelled_out(CsvOptions)
+@from_the_callers_line
 def read_csv(
     paths: Paths,
     *,
@@ -155,11 +165,13 @@ def read_csv(
     return Pipeline(inputs, options=chosen)
 
 
+@from_the_callers_line
 def read_parquet(paths: Paths, *, storage_options: Mapping[str, Any] | None = None) -> Pipeline:
     """Begin a pipeline over Parquet: files, globs, folders or URLs, in name order."""
     return Pipeline(_paths(paths), options=Options(input_format="parquet", storage_options=storage_options or {}))
 
 
+@from_the_callers_line
 def read_json(
     paths: Paths,
     *,
@@ -182,12 +194,14 @@ def default_delimiter(inputs: Sequence[str]) -> str:
 
 
 @spelled_out(RunOptions)
+@from_the_callers_line
 def run(
     function: Function | str,
     inputs: Paths,
     output: str | PathLike[str],
     *,
     watch: Watch | None = None,
+    progress: bool | None = None,
     **options: Unpack[RunOptions],
 ) -> Result:
     """Run a function over every row of the inputs, on all cores, and write one output.
@@ -201,7 +215,10 @@ def run(
     - ``workers=None``: how many processes; 0 runs in this one, for a debugger. None: all cores.
     - ``batch_rows=None``: exactly so many rows in each call. None: as many as is fast.
     - ``timeout=None``: how many seconds one call may take; then its row goes to the rejects. None: no limit.
-    - ``watch=None``: is called with a :class:`muster.Snapshot` now and then, in the caller's thread.
+    - ``progress=None``: True shows how far it is: a bar where standard error is a terminal, one display in a notebook,
+      which is updated in place, and else a line every ten seconds. None: on terminals and in notebooks, it is True.
+    - ``watch=None``: is called with a :class:`muster.Snapshot` in the caller's thread: at each new phase or note, and
+      when anything else has changed but the clock, four times a second at the most. The last one is always told.
 
     What is read, and as what:
 
@@ -242,10 +259,11 @@ def run(
     one stopped.
     """
     pipeline = dataclasses.replace(_begun(inputs), output=fspath(output))
-    return pipeline.map_batches(function).run(watch=watch, **options)
+    return pipeline.map_batches(function).run(watch=watch, progress=progress, **options)
 
 
 @spelled_out(CheckOptions)
+@from_the_callers_line
 def check(function: Function | str, inputs: Paths, *, sample: int = SAMPLE, **options: Unpack[CheckOptions]) -> "Check":
     """Check whether a function treats each row by itself, on the first ``sample`` rows of the inputs.
 
@@ -255,11 +273,7 @@ def check(function: Function | str, inputs: Paths, *, sample: int = SAMPLE, **op
     The options are those of :func:`muster.run`, ``limit`` aside, so that you can pass the same ones to both. Those
     that say how to read, and ``timeout``, count here; the others are ignored. Raises ``MusterError``.
     """
-    pipeline = _begun(inputs).map_batches(function)
-    try:
-        return checked_rows(pipeline, options, sample=sample)
-    except MusterError as error:
-        raise for_caller(error) from cause_of(error)
+    return checked_rows(_begun(inputs).map_batches(function), options, sample=sample)
 
 
 def checked_rows(pipeline: Pipeline, options: CheckOptions | None = None, *, sample: int) -> "Check":

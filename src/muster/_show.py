@@ -2,12 +2,15 @@
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 
+from muster import _notebook
+from muster._callers import in_python
 from muster._job import Estimate, MachinePace, Result, Snapshot
-from muster._words import dollars, duration, moment, plural, size
+from muster._words import crew, duration, left, moment, plural, size
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 _LINE_EVERY: Final = 10.0
 _MOST_MACHINES: Final = 16
 _WORTH_TELLING: Final = 0.01
+_the_bar: Final = threading.Lock()
+"""Held by the run that has the bar: two would wipe out each other."""
 
 
 class Shown(Protocol):
@@ -40,19 +45,45 @@ def show(*, quiet: bool, is_live: bool = True, to: TextIO | None = None) -> Iter
     """
     stream = to or sys.stderr
     if quiet:
-        yield _Nothing(stream)
-    elif is_live and stream.isatty():
-        with _Bar(stream) as bar:
-            yield bar
+        yield _Quiet(stream)
+        return
+    with _on(stream, is_live=is_live, of_python=False) as shown:
+        yield shown
+
+
+@contextlib.contextmanager
+def showing(progress: bool | None, *, is_live: bool = True) -> Iterator[Shown]:  # noqa: FBT001 (as callers give it)
+    """Choose how to show a run to who called it in Python; ``None``: where somebody looks on.
+
+    Warnings tell of rejects, so nothing of this does.
+    """
+    stream = sys.stderr
+    is_seen = _notebook.is_here() or (stream is not None and stream.isatty())
+    if progress is False or stream is None or not (progress or is_seen):
+        yield _Silent()
+    elif _notebook.is_here():
+        with _notebook.cell() as cell:
+            yield cell
     else:
-        yield _Lines(stream)
+        with _on(stream, is_live=is_live, of_python=True) as shown:
+            yield shown
 
 
-class _Nothing:
-    """Says nothing, but what an exit code other than 0 is about."""
+@contextlib.contextmanager
+def _on(stream: TextIO, *, is_live: bool, of_python: bool) -> Iterator[Shown]:
+    """Show a bar where it is one terminal's only one, else lines."""
+    if not (is_live and stream.isatty() and _the_bar.acquire(blocking=False)):
+        yield _Lines(stream, of_python=of_python)
+        return
+    try:
+        with _Bar(stream, of_python=of_python) as bar:
+            yield bar
+    finally:
+        _the_bar.release()
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+
+class _Silent:
+    """Says nothing."""
 
     def watch(self, snapshot: Snapshot) -> None:
         pass
@@ -61,26 +92,28 @@ class _Nothing:
         pass
 
     def finish(self, result: Result) -> None:
+        pass
+
+
+class _Quiet(_Silent):
+    """Says nothing, but what an exit code other than 0 is about."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def finish(self, result: Result) -> None:
         if result.bad_rows:
             print(f"muster: {_rejected(result)}", file=self._stream, flush=True)
 
 
-def _status(snapshot: Snapshot) -> str:
-    total = f" of {snapshot.rows_total:,}" if snapshot.rows_total is not None else ""
-    bad = f", {snapshot.bad_rows:,} bad" if snapshot.bad_rows else ""
-    cost = f", {dollars(snapshot.dollars)} so far" if snapshot.dollars else ""
-    waits = f"; {snapshot.waiting_for}" if snapshot.waiting_for else ""
-    pace = snapshot.held or f"{snapshot.rows_per_second:,.0f} rows/s, {left(snapshot.seconds_left)} left"
-    return f"{snapshot.rows_done:,}{total} rows, {pace}, {_crew(snapshot.workers)}{bad}{cost}{waits}"
-
-
 def _machine(pace: MachinePace) -> str:
-    return f"  {pace.machine}: {pace.rows_per_second:,.0f} rows/s, {_crew(pace.workers)}, busy {pace.busy:.0%}"
+    return f"  {pace.machine}: {pace.rows_per_second:,.0f} rows/s, {crew(pace.workers)}, busy {pace.busy:.0%}"
 
 
 class _Lines:
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, of_python: bool) -> None:
         self._stream = stream
+        self._of_python = of_python
         self._said = time.monotonic()
         self._last: Snapshot | None = None
 
@@ -89,7 +122,7 @@ class _Lines:
         if snapshot.note:
             self._say(snapshot.note)
         elif time.monotonic() - self._said >= _LINE_EVERY:
-            self._say(_status(snapshot) if snapshot.phase == "working" else snapshot.phase)
+            self._say(str(snapshot))
 
     def remark(self, text: str) -> None:
         self._say(text)
@@ -99,18 +132,19 @@ class _Lines:
         print(f"muster: {text}", file=self._stream, flush=True)
 
     def finish(self, result: Result) -> None:
-        print(summary(result, self._last), file=self._stream, flush=True)
+        print(summary(result, self._last, of_python=self._of_python), file=self._stream, flush=True)
 
 
 class _Bar:
     """A bar, and below it a line for each machine when there are several."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, of_python: bool) -> None:
         from rich.console import Console  # noqa: PLC0415 (not on a terminal, nobody needs it)
         from rich.live import Live  # noqa: PLC0415 (likewise)
         from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 (likewise)
 
         self._stream = stream
+        self._of_python = of_python
         self._last: Snapshot | None = None
         self._bar = Progress(
             TextColumn("{task.fields[phase]}"),
@@ -119,7 +153,13 @@ class _Bar:
             TextColumn("{task.description}"),
         )
         self._task = self._bar.add_task("", total=None, phase="starting")
-        self._live = Live(console=Console(file=stream), transient=True, get_renderable=self._drawn)
+        self._live = Live(
+            console=Console(file=stream),
+            transient=True,
+            get_renderable=self._drawn,
+            redirect_stdout=sys.stdout is not None
+            and sys.stdout.isatty(),  # what goes to a file is not for the terminal
+        )
 
     def _drawn(self) -> "Group":
         from rich.console import Group  # noqa: PLC0415 (likewise)
@@ -133,7 +173,6 @@ class _Bar:
         return Group(self._bar, *map(Text, lines))
 
     def __enter__(self) -> Self:
-        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,6 +180,7 @@ class _Bar:
 
     def watch(self, snapshot: Snapshot) -> None:
         self._last = snapshot
+        self._live.start()  # not before there is a run to show; it may be called again
         if snapshot.note:
             self.remark(snapshot.note)
         self._bar.update(
@@ -148,7 +188,7 @@ class _Bar:
             completed=snapshot.rows_done,
             total=snapshot.rows_total,
             phase=snapshot.phase,
-            description=_status(snapshot) if snapshot.phase == "working" else "",
+            description=str(snapshot) if snapshot.phase == "working" else "",
         )
 
     def remark(self, text: str) -> None:
@@ -156,18 +196,12 @@ class _Bar:
 
     def finish(self, result: Result) -> None:
         self._live.stop()
-        print(summary(result, self._last), file=self._stream, flush=True)
+        print(summary(result, self._last, of_python=self._of_python), file=self._stream, flush=True)
 
 
-def _crew(workers: int) -> str:
-    """Say how many workers there are; none is muster's own process."""
-    return plural(workers, "worker") if workers else "muster's own process"
-
-
-def summary(result: Result, last: Snapshot | None) -> str:
-    """Say what a run came to, and what to do about its rejects."""
-    took, pace = duration(result.seconds), f"{result.rows_per_second:,.0f} rows/s, {_crew(result.workers)}"
-    lines = [f"{result.output}: {result.rows_out:,} rows of {result.rows_in:,} in {took} ({pace})"]
+def summary(result: Result, last: Snapshot | None, *, of_python: bool = False) -> str:
+    """Say what a run came to, and what to do about its rejects, of which callers in Python are told by a warning."""
+    lines = [str(result)]
     if last is not None and last.worker_seconds:
         lines.append(_where_time_went(last))
     if result.resumed_parts:
@@ -177,12 +211,12 @@ def summary(result: Result, last: Snapshot | None) -> str:
         )
     if result.estimate:
         lines.append(_of_all(result.estimate))
-    dropped = result.rows_in - result.rows_out - result.bad_rows
-    if dropped > 0:
+    if dropped := result.dropped:
         lines.append(f"{plural(dropped, 'row')} {'was' if dropped == 1 else 'were'} dropped by the function.")
-    if result.bad_rows:
+    if result.bad_rows and not of_python:
         lines.append(_rejected(result))
-    return "\n".join(lines)
+    text = "\n".join(lines)
+    return in_python(text) if of_python else text
 
 
 def _where_time_went(last: Snapshot) -> str:
@@ -204,7 +238,7 @@ def _of_all(estimate: Estimate) -> str:
     which = f"spread over all {estimate.rows:,}" if estimate.is_spread else f"the first of {estimate.rows:,}"
     bad = f", {_some(*estimate.bad_rows)} of them bad" if estimate.bad_rows[0] else ""
     return (
-        f"These rows are {which}. A run of all would take {left(estimate.seconds)} on {_crew(estimate.workers)}{bad},"
+        f"These rows are {which}. A run of all would take {left(estimate.seconds)} on {crew(estimate.workers)}{bad},"
         f" and write {_some(*estimate.rows_out)} rows, {_sizes(*estimate.bytes)}."
         + ("" if estimate.is_spread else " That holds if the rest is like its beginning: --sample looks everywhere.")
     )
@@ -221,14 +255,6 @@ def _sizes(low: int, high: int) -> str:
 def _rejected(result: Result) -> str:
     bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
     return f"{bad} in {result.rejects}, with the text and the reason. Mend the function or the data, run again."
-
-
-def left(seconds: tuple[float, float] | None) -> str:
-    """Write how long something will take, at the least and at the most: ``4m10s to 6m00s``."""
-    if seconds is None:
-        return "?"
-    low, high = map(duration, seconds)
-    return low if low == high else f"{low} to {high}"
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -124,3 +124,16 @@ def _range(low: float, high: float, unit: str) -> str:
 def printable(text: str) -> str:
     """Replace what would steer a terminal: of what others say, who may be in hands that nobody knows."""
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+
+
+def crew(workers: int) -> str:
+    """Say how many workers there are; none is muster's own process."""
+    return plural(workers, "worker") if workers else "muster's own process"
+
+
+def left(seconds: tuple[float, float] | None) -> str:
+    """Write how long something will take, at the least and at the most: ``4m10s to 6m00s``."""
+    if seconds is None:
+        return "?"
+    low, high = map(duration, seconds)
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,114 @@
+"""Errors begin at the user's own line: in a script, with nothing of muster's, and with arguments for flags."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import muster
+from waiting import until
+
+CALLS = """
+import sys
+import muster
+import pandas as pd
+
+def good(df):
+    return df
+
+def bad(df):
+    return df["nope"]
+
+class Unbuildable:
+    def __init__(self):
+        raise RuntimeError("no model")
+
+    def __call__(self, df):
+        return df
+
+if __name__ == "__main__":
+    out = "out.csv"
+    {}
+"""
+
+WRONG = {
+    "muster.run(good, 'rows.csv', out, batch_rows=-1)": "UsageError: batch_rows=-1",
+    "muster.run(good, 'rows.csv', out, worker=2)": "did you mean workers",
+    "muster.run(good, 'none.csv', out)": "UsageError: No input at 'none.csv'",
+    "muster.run(7, 'rows.csv', out)": "7 is no function",
+    "muster.run(bad, 'rows.csv', out, workers=0)": "UserCodeError: 'bad' fails",
+    "muster.run(bad, 'rows.csv', out, workers=2)": "UserCodeError: 'bad' fails",
+    "muster.run(Unbuildable, 'rows.csv', out, workers=0)": "RuntimeError: no model",
+    "muster.run(Unbuildable, 'rows.csv', out, workers=1)": "RuntimeError: no model",
+    "muster.read_csv('rows.csv', sep='toolong', quotechar='ab').map_batches(good).write_csv(out).run()": "quotechar",
+    "muster.read_csv('rows.csv').map_batches(good).run()": "has no output",
+    "muster.check(bad, 'rows.csv')": "UserCodeError: 'bad' fails",
+    "muster.run(good, 'rows.csv', out, dtype={'b': 'nonsense'})": "dtype={'b': 'nonsense'}",
+    "muster.run(good, 'rows.csv', out, with_files=['gone.pkl'])": "with_files=['gone.pkl']",
+    "muster.run(good, 'rows.csv', out, env=['NOT_SET_HERE'])": "env=['NOT_SET_HERE']",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pd.DataFrame({"a": range(20)}).to_csv(tmp_path / "rows.csv", index=False)
+    return tmp_path
+
+
+def raised(folder: Path, call: str) -> str:
+    (folder / "script.py").write_text(CALLS.format(call))
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("call", WRONG)
+def test_a_script_is_shown_its_own_lines_alone(folder: Path, call: str) -> None:
+    text = raised(folder, call)
+    assert WRONG[call] in text
+    files = re.findall(r'^ *File "([^"]+)"', text, flags=re.MULTILINE)
+    assert files
+    assert {Path(file).name for file in files} == {"script.py"}, text
+    assert f"    {call}\n" in text
+    assert not re.search(r"(?<![\w-])--[a-z]", text)
+    assert text.count("Traceback (most recent call last)") == (2 if "workers=0" in call and "Un" in call else 1), text
+
+
+def test_an_interruption_shows_the_call_alone(folder: Path) -> None:
+    call = (
+        "muster.run(good, 'rows.csv', out, watch=lambda _: open('began', 'w').close() or Event().wait(100), workers=1)"
+    )
+    (folder / "script.py").write_text("from threading import Event\n" + CALLS.format(call))
+    command = [sys.executable, "script.py"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        until((folder / "began").exists)
+        os.kill(process.pid, signal.SIGINT)
+        _, text = process.communicate(timeout=60)
+    assert set(re.findall(r'File "([^"]+)"', text)) == {str(folder / "script.py")}
+    assert "KeyboardInterrupt" in text
+
+
+def test_a_cause_of_the_users_own_is_kept_with_their_frames_and_any_other_is_not_shown(folder: Path) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            raise ZeroDivisionError
+
+        def __call__(self, df: pd.DataFrame) -> pd.DataFrame:
+            return df
+
+    with pytest.raises(muster.UserCodeError) as caught:
+        muster.run(Broken, folder / "rows.csv", folder / "out.csv", workers=0)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    names = {frame.filename for frame in traceback.extract_tb(caught.value.__cause__.__traceback__)}
+    assert names == {__file__}
+    with pytest.raises(muster.UsageError) as wrong:
+        muster.run(Broken, folder / "rows.csv", folder / "out.csv", workers=0, max_bad_rows="many")
+    assert wrong.value.__cause__ is None
+    assert "ValueError" not in "".join(traceback.format_exception(wrong.value))
