@@ -16,40 +16,54 @@ WORKERS_PER_MACHINE ?=
 # muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test check lint bench bench-scale bench-watch bench-tls docs lock wheel clean up run-cluster get-results down status urls watch
+.PHONY: help install demo test check lint site bench bench-scale bench-watch bench-tls docs lock wheel clean up run-cluster get-results down status urls watch
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "make demo and make test do all of their own set-up. You can say: make demo DEMO_ROWS=20000, make PYTHON=python3.12 install."
+	awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/.installed ## create .venv with muster and all it can use
+install: .venv/.installed ## make .venv with muster and all that it can use
+
+# A line for each step, at once: who waits for a minute wants to know for what.
+COUNT := awk -v all="$$(grep -c '==' requirements.lock)" '/^Collecting/ { if (++n % 20 == 0) print "      " n " of about " all " packages"; fflush() }'
 
 .venv/.installed: requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "muster needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	echo "[1/3] Make .venv with $$("$(PYTHON)" --version)"
 	"$(PYTHON)" -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	echo "[2/3] Install what muster and its tests use into .venv: about a minute, once"
+	$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --requirement requirements.lock | $(COUNT)
+	echo "[3/3] Install muster itself"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: install ## run the seed's classifier over generated rows on all cores
+demo: install ## make 5,000 rows, label them on all cores, show the result
 	@mkdir -p demo
 	echo "+ muster generate --rows $(DEMO_ROWS) -o demo/rows.csv"
 	$(BIN)/muster generate --rows $(DEMO_ROWS) -o demo/rows.csv
-	echo "+ muster run examples/classify.py:classify demo/rows.csv -o demo/classified.csv --dtype str"
+	echo; echo "+ muster run examples/classify.py:classify demo/rows.csv -o demo/classified.csv --dtype str"
 	$(BIN)/muster run examples/classify.py:classify demo/rows.csv -o demo/classified.csv --dtype str
 	echo; echo "The first rows of demo/classified.csv:"
 	head -n 4 demo/classified.csv
 	echo; echo "+ muster runs"
 	$(BIN)/muster runs | head -n 4
+	echo
+	echo "What next:"
+	echo "  .venv/bin/muster report -o demo/report.html             this run in one page: where the time went"
+	echo "  .venv/bin/muster watch                                  all runs, live, in a browser, until Ctrl-C"
+	echo "  .venv/bin/muster run my.py:process my.csv -o out.csv    your function over your file"
+	echo "  pip install 'muster-run[watch] @ file://$(CURDIR)'"
+	echo "                                                          muster in an environment of yours; docs/start.md has more"
 
-up: install ## make a cluster of CLUSTER_SIZE machines, ON=local
+up: install ## make a cluster of CLUSTER_SIZE machines (ON=local, or a file of hosts)
 	$(BIN)/muster up $(CLUSTER) --machines $(CLUSTER_SIZE) --on $(ON) $(if $(WORKERS_PER_MACHINE),--workers-per-machine $(WORKERS_PER_MACHINE))
 
-run-cluster: install ## run the seed's classifier over INPUT_LINES rows on it
+run-cluster: install ## label INPUT_LINES rows on it with examples/classify.py
 	@mkdir -p output
 	$(BIN)/muster generate --rows $(INPUT_LINES) -o output/rows.csv
 	$(BIN)/muster run examples/classify.py:classify output/rows.csv -o output/classified.csv --dtype str --cluster $(CLUSTER) --watch
 
-get-results: ## put what it gave into output/results.tgz
+get-results: ## put the results into output/results.tgz
 	@cd output && tar -czf results.tgz classified.csv $$(ls classified.csv.rejects.jsonl 2>/dev/null || true)
 	echo "output/results.tgz: $$(du -h results.tgz | cut -f1)"
 
@@ -66,10 +80,10 @@ watch: install ## serve the live page of all runs until Ctrl-C
 down: install ## end the cluster
 	$(BIN)/muster down $(CLUSTER)
 
-test: install lint ## run every check and test
+test: install lint .venv/.site-installed ## run every check and test
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
-lint: install
+lint: install ## run ruff, mypy and import-linter alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -98,14 +112,24 @@ docs: install ## write docs/cli.md and docs/api.md anew from the program itself
 	$(BIN)/python docs/make_cli.py > docs/cli.md
 	$(BIN)/python docs/make_api.py > docs/api.md
 
+site: .venv/.site-installed ## build the site of README and docs in site/, to be read offline
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	echo "Open site/index.html in a browser."
+
+.venv/.site-installed: .venv/.installed requirements-site.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-site.lock
+	touch $@
+
 lock: install ## compile the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
 	  --extra remote --extra polars --extra cluster --extra watch --extra examples --extra dev -o requirements.lock
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
 	  --extra bench -c requirements.lock -o requirements-bench.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
+	  --extra site -c requirements.lock -o requirements-site.lock
 
 wheel: install ## build dist/muster_run-VERSION-py3-none-any.whl, to be installed with pip
 	$(BIN)/hatchling build --target wheel
 
-clean: ## remove what make made
-	rm -rf .venv demo output dist
+clean: ## remove all that make has made
+	rm -rf .venv demo output dist site
