@@ -73,7 +73,6 @@ WRONG: list[tuple[Callable[..., Any], str]] = [
     (lambda _: 5, "pd.DataFrame"),
     (generator, "yield"),
     (coroutine, "async"),
-    (two_arguments, r"two_arguments\(frame.*rate.*functools.partial"),
     (no_argument, r"write no_argument\(df\)"),
     (leave, "calls sys.exit"),
     (lambda frame: frame.assign(day=frame["ordered_at"].dt.day_name()), "ordered_at=datetime"),
@@ -95,6 +94,11 @@ def test_a_function_that_can_do_no_row_stops_the_run_and_says_what_mends_it(
     assert "all over the input" in str(raised.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["orders.csv", "out.csv"]
     assert output.read_text() == "an earlier one\n"
+
+
+def test_an_argument_that_nobody_gave_is_a_usage_error_before_any_call(tmp_path: Path, orders: Path) -> None:
+    with pytest.raises(muster.UsageError, match=r"two_arguments\(frame.*needs 'rate' besides the batch.*args="):
+        muster.run(two_arguments, orders, tmp_path / "out.csv", workers=0)
 
 
 def test_a_forgotten_return_is_told_even_of_a_single_row(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from muster._engines.inline import InlineEngine
 from muster._job import Job
 from muster._model import Briefing, Source
 from muster._standard import forgive
+from muster._user_code.laid_down import files_of
 from muster._user_code.world import World
 from muster._with_files import named
 
@@ -99,6 +100,13 @@ def parcelled(engine: Engine, *, job: Job, parts: Path, note: Callable[[str], No
     def packed(briefing: Briefing) -> "Luggage":
         besides = [*(source.path for source in briefing.sources), job.output, f"{job.output}.rejects.jsonl"]
         script, chosen = World.here().script.file, named(job.options.with_files)
-        return pack(job.steps, named=chosen, modules=briefing.modules, script=script, besides=besides)
+        return pack(
+            job.steps,
+            named=chosen,
+            modules=briefing.modules,
+            script=script,
+            besides=besides,
+            held=files_of(job.steps),
+        )
 
     return ParcelEngine(cast("FarEngine", engine), parts=parts, pack=packed, note=note)

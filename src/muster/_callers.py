@@ -34,6 +34,8 @@ _FLAG: Final = re.compile(
     r"(?: (?P<value>'[^']*=[^']*'|[^\s,;:=.]+=[^\s;:]+|\d[\d.]*(?:%|(?:ms|s|m|h)?\b)|N\b))?"
 )
 _PLACE: Final = re.compile(r'File "([^"]+)", line (\d+)')
+_ARG: Final = re.compile(r"(?<![\w-])--arg (?P<name>\w+)=(?P<value>'[^']*'|\.\.\.|[^\s,;:?]*[^\s,;:?.])?")
+_ARGS: Final = re.compile(r"args=\{([^{}]*)\}(?: |, )args=\{")
 _WITH: Final = re.compile(r"(?<![\w-])--with(?: (?P<path>[^\s:;,]*[^\s:;,.]))?(?![\w-])")
 
 
@@ -42,6 +44,9 @@ def in_python(text: str) -> str:
     for typed, called in _AGAIN:
         text = text.replace(typed, called)
     text = _WITH.sub(lambda match: f"with_files=[{match['path']!r}]" if match["path"] else "with_files", text)
+    text = _ARG.sub(lambda match: f"args={{{match['name']!r}: {match['value'] or '...'}}}", text)
+    while (joined := _ARGS.sub(r"args={\1, ", text)) != text:  # several are one mapping
+        text = joined
     return _FLAG.sub(_spelled, text)
 
 

@@ -13,6 +13,7 @@ from muster._job import Options
 from muster._model import Briefing, Part, Target, Task
 from muster._temporary import temporary
 from muster._unseen import set_options, shown
+from muster._user_code.laid_down import laid_down
 from muster._user_code.state import packed
 from muster._user_code.targets import Describe
 from muster._words import count, plural
@@ -74,11 +75,15 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
     if sample < 2:  # noqa: PLR2004 (two halves)
         raise UsageError(f"sample={sample}: it must be 2 rows or more, for two batches.")
     set_options(options.storage_options)
-    with temporary() as folder, contextlib.closing(engine_of_this_computer(1)) as engine:
+    with (
+        temporary() as folder,
+        laid_down(steps) as held,
+        contextlib.closing(engine_of_this_computer(1)) as engine,
+    ):
         desk = Desk(engine, tick=lambda: None, hear=lambda _: None)
         sources = find_sources([*map(shown, inputs)], forced=options.input_format, default=options.format)
         source = Inputs(sources, options, folder)
-        described = desk.ask([Describe(steps, options.timeout)])[0]
+        described = desk.ask([Describe(held, options.timeout)])[0]
         state = packed([fact for step in described for fact in step.set_there])
         parts = _read(source, desk, sample)
         task = _task(parts, sample)
@@ -90,7 +95,7 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
                 sources=sources,
                 dialect=source.worker_dialect,
                 reading=options.reading,
-                steps=steps,
+                steps=held,
                 format="csv",  # any value can be shown as text
                 folder=str(folder),
                 columns=source.columns,

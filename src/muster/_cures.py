@@ -106,7 +106,7 @@ class _Case:
         shown = f"It is called with one argument, the batch, and it is {name}{signature}:"
         if not signature.parameters:
             return f"{shown} write {'lambda df: ...' if name == '<lambda>' else f'{name}(df)'}."
-        return f"{shown} give the other parameters a default, or bind them with functools.partial."
+        return f"{shown} give the other parameters a default, or a value with --arg NAME=VALUE."
 
     def _of_an_exit(self) -> str:
         return "It calls sys.exit: return a frame instead." if isinstance(self.error, SystemExit) else ""

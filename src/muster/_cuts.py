@@ -45,6 +45,26 @@ def halves(parts: Sequence[Part], task: Task, *, batch_rows: int | None) -> list
     return [] if rows <= 1 else _cut(parts, task, [(task.lo, middle), (middle, task.hi)])
 
 
+def calls_of(task: Task, batch_rows: int | None) -> int:
+    """Tell how many batches a task has, each of which is a call."""
+    if not batch_rows or task.lo == task.hi:
+        return 1
+    return (task.hi - 1) // batch_rows - task.lo // batch_rows + 1
+
+
+def first_calls(parts: Sequence[Part], task: Task, *, batch_rows: int | None, most: int | None) -> list[Task]:
+    """Cut so many batches off a task, where it has more; then give those and the rest, in order."""
+    if most is None or not batch_rows or calls_of(task, batch_rows) <= most:
+        return [task]
+    border = (task.lo // batch_rows + most) * batch_rows
+    at = max((at for at in range(task.first + 1, task.last) if parts[at].row <= border), default=task.last)
+    if at < task.last:
+        return [task_of(parts, task.first, at), task_of(parts, at, task.last)]
+    one = task if task.last - task.first == 1 else task_of(parts, task.first, task.first + 1)
+    others = [] if one.last == task.last else [task_of(parts, one.last, task.last)]
+    return [*_cut(parts, one, [(one.lo, border), (border, one.hi)]), *others]
+
+
 def last_row(parts: Sequence[Part], task: Task) -> tuple[list[Task], list[Task]]:
     """Take the last row out of a task of one part; give that, and what is left."""
     return _taken_out(parts, task, [task.hi - 1])

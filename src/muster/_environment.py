@@ -12,6 +12,12 @@ SINGLE_THREADED: Final = {
 """A worker has one core. The zygote, too, must not start threads, or forking it would not be safe: so these values are
 forced while it imports. Where the user has set others, workers get those before they import anything more."""
 
+WORKER: Final = "MUSTER_WORKER"
+"""The variable that numbers a worker among those of all machines, from 0."""
+
+LOCAL_WORKER: Final = "MUSTER_LOCAL_WORKER"
+"""The variable that numbers it among those of its machine."""
+
 KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
 """A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
 

@@ -34,6 +34,7 @@ class Options:
     fresh: bool = False
     accept_changes: bool = False
     timeout: float | None = None
+    calls_per_worker: int | None = None
     format: str | None = None
     input_format: str | None = None
     output_format: str | None = None

@@ -68,18 +68,20 @@ class Luggage:
         shutil.rmtree(self._packed, ignore_errors=True)
 
 
-def pack(
+def pack(  # noqa: PLR0913 (all that goes along)
     steps: Iterable[Target],
     *,
     named: Sequence[Named] = (),
     modules: Iterable[Module] = (),
     script: str = "",
     besides: Iterable[str] = (),
+    held: Iterable[str] = (),
 ) -> Luggage:
     """Pack the folders that steps live in, other modules and the script of the user's, and what was ``named``.
 
     A step's folder is that of its file; for one that is imported or sent by value the working folder, unless that is
-    too much for code: then its modules alone go along. ``besides`` are paths that need not travel, such as the input.
+    too much for code: then its modules alone go along. ``besides`` are paths that need not travel, such as the input;
+    ``held`` are files of objects that steps hold, which leave with the run as code does.
     Raises ``UsageError`` when a file's folder is too much for code.
     """
     modules = tuple(modules)
@@ -103,7 +105,7 @@ def pack(
         small, large = _sizes(chosen)
         for at, some in enumerate(_heaps(small)):
             archives.append(_archived(packed / str(at), some, empty=(), name=_said(some, named), is_kept=True))
-        cargos = [*archives, *_large(large, chosen)]
+        cargos = [*archives, *_large(large, chosen), *map(_held, held)]
         freight = Freight(tuple(cargo for cargo, _ in cargos), tuple(source for _, source in cargos))
         stamps = {path: with_digest(file) for path in [*files, *chosen] if (file := stamped(path)) is not None}
         whole = tuple(one.path for one in named)
@@ -213,6 +215,14 @@ def _large(paths: Iterable[str], chosen: Mapping[str, Named]) -> Iterator[tuple[
         status = source.stat()
         name = os.path.relpath(source) if chosen[places[0]].is_folder else chosen[places[0]].given
         yield Cargo(name, tuple(places), status.st_size, status.st_mtime_ns, status.st_mode & 0o777, chunks), source
+
+
+def _held(path: str) -> tuple[Cargo, Path]:
+    """Make a cargo of the objects that a step holds."""
+    source = Path(path)
+    status = source.stat()
+    name = "what the function holds"
+    return Cargo(name, (path,), status.st_size, status.st_mtime_ns, 0o600, digests(source), is_kept=False), source
 
 
 def _said(paths: Sequence[str], named: Iterable[Named]) -> str:

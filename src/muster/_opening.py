@@ -12,7 +12,7 @@ from typing import Any
 
 from muster._engines.base import Body
 from muster._formats._reader import forget_readers
-from muster._model import Briefing, Code, DataFile, Outcome, Spool
+from muster._model import Briefing, Code, DataFile, Outcome, Spool, Target
 from muster._packages import check
 from muster._parcels import Parcel, Returned, Sent, Unanswered, compressed, decompressed
 from muster._standard import forgive
@@ -44,13 +44,19 @@ class ParcelBody:
         known: Briefing = pickle.loads(sent.briefing)  # noqa: S301 (likewise)
         self._formats = tuple(source.format for source in known.sources)
         self._unchecked = dict(known.packages)
-        steps = tuple(
-            replace(step, place=self._mirror.root + step.place) if step.kind == "file" else step for step in known.steps
-        )
+        steps = tuple(map(self._found_here, known.steps))
         folder = str(self._parts / Path(known.folder).name)
         here = replace(known, steps=steps, folder=folder, grown="", code=Code())
         self._is_staged = bool(known.staging)
         self._worker.brief(pickle.dumps(here))
+
+    def _found_here(self, step: Target) -> Target:
+        """Name a step's file, and those of the large objects that it holds, as they are called here."""
+        root = self._mirror.root
+        place = root + step.place if step.kind == "file" else step.place
+        carried = replace(step.carried, file=step.carried.file and root + step.carried.file)
+        given = replace(step.arguments.carried, file=step.arguments.carried.file and root + step.arguments.carried.file)
+        return replace(step, place=place, carried=carried, arguments=replace(step.arguments, carried=given))
 
     def _see(self, sent: Sent) -> None:
         """See what was sent where it is at home, and modules in the order of home's; once, as a function may move."""
@@ -62,6 +68,10 @@ class ParcelBody:
         os.chdir(self._mirror.root + sent.folder)
         before, behind = ([self._mirror.root + place for place in places] for places in sent.path)
         sys.path[:] = [*before, *sys.path, *behind]
+
+    def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (likewise)
+        """Tell whether a fresh process should take the place of this one."""
+        return self._worker.is_spent(request.task if isinstance(request, Parcel) else request)
 
     def end(self) -> None:
         """Release the user's functions, and remove the folder."""

@@ -20,6 +20,10 @@ from muster.errors import UsageError
 _INNER: Final = frozenset({"reading", "input_format", "output_format"})
 """Fields of ``Options`` that no user types: a pipeline's methods set them."""
 
+_LEAST: Final = {
+    "workers": 0,
+    **dict.fromkeys(("batch_rows", "part_bytes", "machines", "limit", "sample", "calls_per_worker"), 1),
+}
 _LONGEST_TIMEOUT: Final = 31 * 24 * 3600.0
 
 _Made = TypeVar("_Made", bound=Callable[..., Any])
@@ -53,6 +57,7 @@ class _OwnOptions(TypedDict, total=False):
     fresh: bool
     accept_changes: bool
     timeout: float | None
+    calls_per_worker: int | None
     format: Literal["csv", "jsonl", "parquet"] | None
     dialect: Dialect | None
     part_bytes: int | None
@@ -125,7 +130,7 @@ def laid_over(defined: Options, given: Mapping[str, Any]) -> Options:
 
 def checked(options: Options) -> Options:
     """Raise ``UsageError`` for an option out of its range."""
-    for name, least in {"workers": 0, "batch_rows": 1, "part_bytes": 1, "machines": 1, "limit": 1, "sample": 1}.items():
+    for name, least in _LEAST.items():
         value = getattr(options, name)
         if value is not None and (not isinstance(value, int) or value < least):
             raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
@@ -169,6 +174,8 @@ def _check_cluster(options: Options) -> None:
         raise UsageError("Name a cluster that is there, or say how many machines to make for this run: not both.")
     if options.on is not None and options.machines is None:
         raise UsageError(f"on={options.on!r}: say with --machines how many machines to make there.")
+    if options.calls_per_worker and options.workers == 0:
+        raise UsageError("--calls-per-worker needs workers, and --workers 0 has none: leave out one of both.")
     if (options.cluster or options.machines) and options.workers is not None:
         raise UsageError("A cluster's workers are chosen when it is made: leave out workers, or the cluster.")
 

@@ -154,7 +154,7 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
     return {
         "inputs": [[_normal(source.name), source.size, source.stamp] for source in sources],
         "steps": [[step.name] for step in steps],
-        "facts": {fact.what: fact.value for step in steps for fact in step.facts},
+        "facts": _facts(steps),
         "output": _normal(job.output),
         "dtype": options.dtype if isinstance(options.dtype, str | None) else dict(options.dtype),
         "part_bytes": options.part_bytes,
@@ -169,6 +169,16 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
 
 def _range(value: Any) -> Any:  # noqa: ANN401 (JSON)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _facts(steps: Sequence[Described]) -> dict[str, str]:
+    """Put the facts of all steps together: two steps may have things of the same name that are not the same."""
+    facts: dict[str, str] = {}
+    for at, step in enumerate(steps):
+        for fact in step.facts:
+            is_another = facts.setdefault(fact.what, fact.value) != fact.value
+            facts |= {f"{fact.what} (step {at + 1})": fact.value} if is_another else {}
+    return facts
 
 
 def _as_journaled(noun: Dialect | Reading) -> Any:  # noqa: ANN401 (JSON)

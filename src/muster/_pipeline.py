@@ -16,7 +16,7 @@ from muster._model import Target
 from muster._options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
 from muster._show import showing
 from muster._signals import obeyed
-from muster._user_code import targets
+from muster._user_code import arguments, targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warning_of
 from muster._user_code.world import a_run
@@ -48,12 +48,13 @@ class Pipeline:
     """Which lines of the functions seem to mix rows."""
 
     @from_the_callers_line
-    def map_batches(self, function: Function | str) -> "Pipeline":
+    def map_batches(self, function: Function | str, *, args: Mapping[str, Any] | None = None) -> "Pipeline":
         """Apply a function to every batch: a DataFrame in, a DataFrame out.
 
         ``function`` may be a function, a lambda, a closure, a class (built once per worker, then called), or a target
         such as ``"file.py:function"``. Its first parameter's annotation decides what it gets: a pandas DataFrame, or a
-        ``pyarrow.Table`` or ``polars.DataFrame``. The frame's index is the rows' number in their file.
+        ``pyarrow.Table`` or ``polars.DataFrame``. The frame's index is the rows' number in their file. ``args`` are
+        keyword arguments: of the function in each call, of a class when it is built.
         """
         if not isinstance(function, str) and not callable(function):
             raise UsageError(
@@ -61,6 +62,7 @@ class Pipeline:
             )
         target = targets.parse_target(function) if isinstance(function, str) else targets.of_function(function)
         remarks = remarks_on(None if isinstance(function, str) else function, target)
+        target = targets.with_arguments(target, arguments.given(args, step=target.name))
         return dataclasses.replace(self, steps=(*self.steps, target), remarks=self.remarks + remarks)
 
     @from_the_callers_line
@@ -195,11 +197,12 @@ def default_delimiter(inputs: Sequence[str]) -> str:
 
 @spelled_out(RunOptions)
 @from_the_callers_line
-def run(
+def run(  # noqa: PLR0913 (what all users of it type)
     function: Function | str,
     inputs: Paths,
     output: str | PathLike[str],
     *,
+    args: Mapping[str, Any] | None = None,
     watch: Watch | None = None,
     progress: bool | None = None,
     **options: Unpack[RunOptions],
@@ -212,9 +215,12 @@ def run(
 
     The same options, as flags, are those of ``muster run``. How the work is done:
 
+    - ``args=None``: keyword arguments for the function, such as ``{"n": 3}``. A class is built with them.
     - ``workers=None``: how many processes; 0 runs in this one, for a debugger. None: all cores.
     - ``batch_rows=None``: exactly so many rows in each call. None: as many as is fast.
     - ``timeout=None``: how many seconds one call may take; then its row goes to the rejects. None: no limit.
+    - ``calls_per_worker=None``: after how many calls of the function a fresh worker takes the place of one, for a
+      function that leaks memory. None: never.
     - ``progress=None``: True shows how far it is: a bar where standard error is a terminal, one display in a notebook,
       which is updated in place, and else a line every ten seconds. None: on terminals and in notebooks, it is True.
     - ``watch=None``: is called with a :class:`muster.Snapshot` in the caller's thread: at each new phase or note, and
@@ -259,21 +265,28 @@ def run(
     one stopped.
     """
     pipeline = dataclasses.replace(_begun(inputs), output=fspath(output))
-    return pipeline.map_batches(function).run(watch=watch, progress=progress, **options)
+    return pipeline.map_batches(function, args=args).run(watch=watch, progress=progress, **options)
 
 
 @spelled_out(CheckOptions)
 @from_the_callers_line
-def check(function: Function | str, inputs: Paths, *, sample: int = SAMPLE, **options: Unpack[CheckOptions]) -> "Check":
+def check(
+    function: Function | str,
+    inputs: Paths,
+    *,
+    sample: int = SAMPLE,
+    args: Mapping[str, Any] | None = None,
+    **options: Unpack[CheckOptions],
+) -> "Check":
     """Check whether a function treats each row by itself, on the first ``sample`` rows of the inputs.
 
     It is called four times, in a worker: with these rows, with them again, and with each half of them. Columns that are
     other ones in the second call are random.
 
-    The options are those of :func:`muster.run`, ``limit`` aside, so that you can pass the same ones to both. Those
-    that say how to read, and ``timeout``, count here; the others are ignored. Raises ``MusterError``.
+    ``args`` and the options are those of :func:`muster.run`, ``limit`` aside, so that you can pass the same ones to
+    both. Those that say how to read, and ``timeout``, count here; the others are ignored. Raises ``MusterError``.
     """
-    return checked_rows(_begun(inputs).map_batches(function), options, sample=sample)
+    return checked_rows(_begun(inputs).map_batches(function, args=args), options, sample=sample)
 
 
 def checked_rows(pipeline: Pipeline, options: CheckOptions | None = None, *, sample: int) -> "Check":

@@ -76,7 +76,8 @@ class Preparation:
         options = self._job.options
         if not options.accept_changes:
             files = dict.fromkeys(file for step in described for file in step.files)
-            self.code = Code(tuple(files), frozenset(self.fingerprint["facts"].items()))
+            facts = frozenset((fact.what, fact.value) for step in described for fact in step.facts)
+            self.code = Code(tuple(files), facts)
         if past.finished and (options.fresh or any(_past.differences(past.job, self.fingerprint))):
             put_away(past.run)
             past = Past()
@@ -215,6 +216,7 @@ class Preparation:
             agreed=inputs.agreed,
             batch_rows=options.batch_rows,
             timeout=options.timeout,
+            calls_per_worker=options.calls_per_worker,
             packages=self.packages,
             modules=self.modules,
             state=self.state,

@@ -25,7 +25,7 @@ from muster._actions import (
     Widen,
 )
 from muster._allowance import Allowance
-from muster._cuts import condemned, halves, last_row, some_rows, task_of
+from muster._cuts import condemned, first_calls, halves, last_row, some_rows, task_of
 from muster._doubt import Doubt
 from muster._model import Outcome, Part, Schema, Task
 from muster._repeats import Repeats
@@ -67,12 +67,14 @@ class Progress:
         volume: int | None = None,
         same_text: bool = True,
         unit_bytes: int = 1,
+        most_calls: int | None = None,
     ) -> None:
         """Begin without parts.
 
         ``volume``: an output file, or a stretch of one, is made of about that much input; tasks do not cross its
         borders. ``same_text``: the output is text, so all rows must be written under one schema from the start.
-        ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows).
+        ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows). ``most_calls``: no
+        task has more batches of ``batch_rows``.
         """
         self.workers = workers
         self._allowance = Allowance.of(max_bad_rows)
@@ -81,6 +83,7 @@ class Progress:
         self._volume = volume
         self._union = Union(same_text=same_text)
         self._unit_bytes = unit_bytes
+        self._most_calls = most_calls
         self._parts: list[Part] = []
         self._volumes: list[int] = []
         self._in_volume = 0
@@ -266,6 +269,8 @@ class Progress:
         self._waiting_weight -= _weight(self._parts[index])
 
     def _start(self, task: Task) -> Submit:
+        task, *rest = first_calls(self._parts, task, batch_rows=self._batch_rows, most=self._most_calls)
+        self._again.extendleft(reversed(rest))
         self._next_number += 1
         left = max(self.allowed - self.bad_rows, 0)
         doubted = self._doubt.is_open

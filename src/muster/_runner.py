@@ -34,6 +34,7 @@ from muster._spared import DISK_IS_FULL, has_no_room
 from muster._stopping import reason_to_stop
 from muster._unseen import set_options, shown
 from muster._user_code.data_files import DataFiles
+from muster._user_code.laid_down import laid_down
 from muster._with_files import stamps
 from muster.errors import EngineError, ResumeError
 
@@ -66,15 +67,11 @@ def run(
     set_options(job.options.storage_options)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
     try:
-        runner = _Runner(job, watch, remark)
-        options = job.options
-        if access is not None or (options.cluster is None and options.machines is None):
-            return runner.run(make_engine, access)
-        from muster._lent import lent  # noqa: PLC0415 (clusters take time to load, and most runs need none)
-
-        watch(Snapshot("calling up machines"))
-        with lent(options.cluster, machines=options.machines, on=options.on) as borrowed:
-            return runner.run(make_engine, borrowed)
+        if job.options.workers == 0:  # then functions are called as they are
+            return _run(job, watch=watch, remark=remark, make_engine=make_engine, access=access)
+        with laid_down(job.steps) as steps:
+            job = dataclasses.replace(job, steps=steps)
+            return _run(job, watch=watch, remark=remark, make_engine=make_engine, access=access)
     except BrokenPipeError:  # whoever read what is said has gone
         raise
     except OSError as error:
@@ -82,6 +79,25 @@ def run(
             f"Cannot read or write: {error}. What was done is kept beside the output. Make room or mend the access,"
             " then type the same command again."
         ) from error
+
+
+def _run(
+    job: Job,
+    *,
+    watch: Watch,
+    remark: Callable[[str], None],
+    make_engine: MakeEngine,
+    access: "Access | None",
+) -> Result:
+    runner = _Runner(job, watch, remark)
+    options = job.options
+    if access is not None or (options.cluster is None and options.machines is None):
+        return runner.run(make_engine, access)
+    from muster._lent import lent  # noqa: PLC0415 (clusters take time to load, and most runs need none)
+
+    watch(Snapshot("calling up machines"))
+    with lent(options.cluster, machines=options.machines, on=options.on) as borrowed:
+        return runner.run(make_engine, borrowed)
 
 
 class _Runner:
@@ -275,6 +291,7 @@ class _Runner:
             volume=volume and volume // unit,
             same_text=self._finish.format != "parquet",
             unit_bytes=unit,
+            most_calls=self._job.options.calls_per_worker,
         )
         self._progress.work_on(self._observer.at_work)
         self._hindsight = Hindsight(self._job.options.batch_rows)

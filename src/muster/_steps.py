@@ -67,6 +67,8 @@ class MemoryBlame:
     """Whether a fresh process can take the place of this one."""
     has_called: bool = False
     """Whether a call has succeeded in this process."""
+    calls: int = 0
+    """How often this process has called the functions, one after another counted as one call."""
 
     @property
     def is_not_of_the_rows(self) -> bool:
@@ -193,6 +195,7 @@ class Steps:
         if (known := self._tried.pop(_ends(rows), None)) is not None:
             return known
         step, counts, given = "", [len(rows.numbers)], None
+        self.memory.calls += 1
         try:
             self._begin(rows)
             frame: Any = rows.table

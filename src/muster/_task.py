@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
+from muster._cuts import calls_of
 from muster._formats import _absent, _kinds, _rows, csv, csv_text
 from muster._formats._reader import reader
 from muster._formats._records import records
@@ -55,6 +56,14 @@ class Worker:
         """Take a pickled ``Briefing`` for the tasks that follow."""
         self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
         self._loaded.have(self._briefing.state, self._briefing.code)
+
+    def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (a task, any question, or none)
+        """Tell whether a fresh process should take the place of this one: its function has been called enough."""
+        most, done = self._briefing.calls_per_worker if self._briefing else None, self._memory.calls
+        if most is None or not done:
+            return False
+        to_come = calls_of(request, self._briefing.batch_rows) if isinstance(request, Task) and self._briefing else 0
+        return done >= most or done + to_come > most
 
     def end(self) -> None:
         """Release the user's functions."""

@@ -8,7 +8,7 @@ nowhere else. It is in memory alone; workers get it with the rest of the caller'
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -123,6 +123,16 @@ def set_options(options: Mapping[str, Any]) -> None:
     _words.update(_spellings(tuple(_texts(options))))
 
 
+def is_secret(name: str) -> bool:
+    """Tell whether a name, of an argument or an option, looks like that of a secret."""
+    return _SECRET_OPTION.fullmatch(name) is not None
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Strike these texts out from now on."""
+    _words.update(_spellings(tuple(secrets)))
+
+
 def options() -> Mapping[str, Any]:
     """Tell the options of stores."""
     return _options
@@ -146,7 +156,7 @@ def _texts(options: Any) -> Iterator[str]:  # noqa: ANN401 (whatever a store tak
     """List the texts in options that may be secret."""
     if isinstance(options, Mapping):
         for name, value in options.items():
-            if _SECRET_OPTION.fullmatch(str(name)) and not isinstance(value, Mapping):
+            if is_secret(str(name)) and not isinstance(value, Mapping):
                 yield str(value)
             elif isinstance(value, Mapping):
                 yield from _texts(value)

@@ -17,6 +17,7 @@ from muster._addresses import parted
 from muster._freight import Cargo
 
 from . import _hello
+from ._numbers import Numbers
 from ._plain import encode
 from ._station import Message, Station
 
@@ -55,6 +56,7 @@ class Driver:
         self._nodes: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, int] = {}
         self._aside: set[str] = set()
+        self._numbers = Numbers()
         self._next_number = 0
 
     def run(self) -> None:
@@ -89,9 +91,10 @@ class Driver:
         now = self._nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
         for gone in before.keys() - now.keys():
             self._tell("told", f"machine {before[gone]['NodeName']} is gone")
+            self._numbers.give_back(before[gone]["NodeName"])
             for number in [number for number, post in self._posts.items() if post.node == gone]:
                 self._close(number, "its machine is gone")
-        for new in now.keys() - before.keys():
+        for new in sorted(now.keys() - before.keys(), key=lambda node: str(now[node]["NodeName"])):
             self._failures[new] = 0
             self._open(new)
 
@@ -101,14 +104,15 @@ class Driver:
         workers = int(self._nodes[node]["Resources"].get("CPU", 0))
         if not workers or self._nodes[node]["NodeName"] in self._aside:
             return
+        machine = self._nodes[node]["NodeName"]
+        world = self._world._replace(first_worker=self._numbers.first_of(machine, workers))
         self._next_number += 1
         actor = self._station.options(
             num_cpus=workers,
             max_restarts=0,
             max_concurrency=4,  # one call that tells, one that hears, one that ends, one that takes what goes along
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-        ).remote(self._make_engine, workers=workers, world=self._world)
-        machine = self._nodes[node]["NodeName"]
+        ).remote(self._make_engine, workers=workers, world=world)
         self._posts[self._next_number] = _Post(node, machine, actor)
         self._tell("opened", self._next_number, machine)
         self._hear(self._next_number)

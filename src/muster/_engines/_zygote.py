@@ -1,13 +1,14 @@
 """Fork workers from a process that has imported what they need and never starts a thread.
 
-``main`` reads a setup from a socket, imports what it says, then obeys: a byte ``F`` with a socket forks a worker that
-serves it; ``W`` and a process id ends that worker, if it has not ended, and answers with its status; ``E`` waits for
-workers that know already that they shall end. The end of the socket ends it and its workers at once, and the kernel
-ends them when it is killed.
+``main`` reads a setup from a socket, imports what it says, then obeys: a byte ``F`` with a socket and the worker's
+numbers forks a worker that serves it; ``W`` and a process id ends that worker, if it has not ended, and answers with
+its status; ``E`` waits for workers that know already that they shall end. The end of the socket ends it and its workers
+at once, and the kernel ends them when it is killed.
 """
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import io
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn, TextIO
 
+from muster._environment import LOCAL_WORKER, WORKER
 from muster._limit import is_over, kill_when_over, new_page
 from muster._unseen import scrubbed
 
@@ -32,11 +34,17 @@ from ._leaving import leave
 from .base import portable
 
 PID: Final = struct.Struct("!q")
+NUMBERS: Final = struct.Struct("!qq")
+"""A worker's number among those of all machines, and of its own."""
+
 BUSY: Final = "muster:busy"
 """The name under which the kernel lists a worker that is on a request."""
 
 MEMORY_RAN_OUT: Final = 112
 """The exit status of a worker that was ended for that reason; unlikely for any other program."""
+
+SPENT: Final = "spent"
+"""What a worker says, in place of an answer, that leaves its place to a fresh one."""
 
 _IDLE: Final = "muster:idle"
 _SET_PARENT_DEATH_SIGNAL: Final = 1
@@ -70,7 +78,8 @@ def main(descriptor: str, ahead: str) -> None:
         command, descriptors, *_ = socket.recv_fds(control, 1, 1)
         if command == b"F":
             page = new_page()
-            pages[_fork(control, descriptors[0], make_body, page)] = page
+            numbers = NUMBERS.unpack(control.recv(NUMBERS.size, socket.MSG_WAITALL))
+            pages[_fork(control, descriptors[0], functools.partial(_numbered, numbers, make_body), page)] = page
         elif command == b"W":
             (pid,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
             control.sendall(PID.pack(_end(pid, pages.pop(pid))))
@@ -162,6 +171,12 @@ def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mm
         leave(status, end=end)
 
 
+def _numbered(numbers: tuple[int, int], make_body: Callable[[], Any]) -> Any:  # noqa: ANN401 (a Body)
+    """Make the body of a worker that knows its numbers: the user's code, which the body loads, may ask for them."""
+    os.environ.update(zip((WORKER, LOCAL_WORKER), map(str, numbers), strict=True))
+    return make_body()
+
+
 def _nothing() -> None:
     """Release nothing: the default."""
 
@@ -196,12 +211,18 @@ def _namer() -> Callable[[str], object]:
     return lambda name: tell(_SET_NAME, name.encode(), 0, 0, 0)
 
 
+def _never(_: object) -> bool:
+    return False
+
+
 def serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Body)
     """Answer requests from a pipe, in order, until it ends, SIGINT comes or memory runs out; return the exit status.
 
+    A body that is spent says so, and what it was sent since goes to the worker that takes its place.
     The pipe is closed then: what is left to be done in this process, such as to wait for its threads, may never end.
     """
     call_it = _namer()
+    is_spent = getattr(body, "is_spent", _never)
     with pipe, contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         pipe.send(os.getpid())
         while True:
@@ -210,9 +231,15 @@ def serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Bo
             if ticket is None:
                 body.brief(request)
                 continue
+            if is_spent(request):
+                pipe.send((None, True, SPENT))
+                break
             call_it(BUSY)
             try:
                 pipe.send((ticket, True, body(request)))
+                if is_spent(None):
+                    pipe.send((None, True, SPENT))
+                    break
             except (EOFError, ConnectionError):
                 raise
             except MemoryError:

@@ -22,6 +22,13 @@ class Body(Protocol):
         """Release the user's functions and what they hold: no request follows."""
 
 
+class Spendable(Protocol):
+    """What a body may have besides: it can be spent, and then a process asks for a fresh one in its place."""
+
+    def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (likewise)
+        """Tell whether it is, before a request; or before any other where there is none, ``None``."""
+
+
 MakeBody = Callable[[], Body]
 
 

@@ -18,7 +18,7 @@ from muster._user_code.world import World
 from muster.errors import EngineError
 
 from ._starter import STANDARD_ERROR, take
-from ._zygote import MEMORY_RAN_OUT, PID
+from ._zygote import MEMORY_RAN_OUT, NUMBERS, PID, SPENT
 from .base import Began, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
 _AHEAD: Final = 1
@@ -39,10 +39,24 @@ class _Worker:
     has_worked: bool = False
     """Whether it has answered a request: then it holds what it has loaded, and what the function has left behind."""
     unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
+    requests: dict[int, bytes] = field(default_factory=dict)
+    """What it has not answered yet, for the worker that takes its place where it is spent."""
+    is_spent: bool = False
 
     def pass_on(self, ticket: int | None, message: object) -> None:
         """Send a message; keep a large one until the worker is idle, as two ends that both send would deadlock."""
-        self.unsent.append((ticket, pickle.dumps((ticket, message))))
+        self._pass(ticket, pickle.dumps((ticket, message)))
+
+    def take_over(self, other: "_Worker") -> None:
+        """Have what another has not answered."""
+        for ticket in other.tickets:
+            self._pass(ticket, other.requests[ticket])
+            self.tickets.append(ticket)
+
+    def _pass(self, ticket: int | None, data: bytes) -> None:
+        if ticket is not None:
+            self.requests[ticket] = data
+        self.unsent.append((ticket, data))
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -76,6 +90,7 @@ class CoresEngine:
         """
         self.workers = workers
         world = World.here()
+        self._first = world.first_worker
         self._environment, self._flags, self._output = world.environment, world.flags, output
         chosen = {name: world.environment[name] for name in SINGLE_THREADED if name in world.environment}
         self._setup = pickle.dumps((tuple(preload), chosen, world, make_body))
@@ -92,15 +107,18 @@ class CoresEngine:
         for number in range(self.workers):
             self._fork(str(number + 1))
 
-    def _fork(self, name: str) -> None:
+    def _fork(self, name: str) -> _Worker:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            socket.send_fds(self._zygote.control, [b"F"], [theirs.fileno()])
+            local = int(name) - 1
+            numbers = NUMBERS.pack(self._first + local, local)
+            socket.send_fds(self._zygote.control, [b"F", numbers], [theirs.fileno()])
             worker = _Worker(Connection(ours.detach()), name)
         if self._briefing is not None:
             worker.pass_on(None, self._briefing)
         self._live[worker.pipe.fileno()] = worker
         self._selector.register(worker.pipe.fileno(), selectors.EVENT_READ)
+        return worker
 
     def fileno(self) -> int:
         """Name the descriptor that can be read when ``wait`` would find something."""
@@ -168,7 +186,11 @@ class CoresEngine:
                 self._note_beginning(worker)
                 continue
             ticket, succeeded, answer = message
+            if ticket is None:
+                worker.is_spent = answer == SPENT
+                continue
             worker.tickets.remove(ticket)
+            del worker.requests[ticket]
             worker.current = None
             worker.has_worked = True
             worker.sent -= 1
@@ -189,12 +211,22 @@ class CoresEngine:
                     f"Workers die before they are ready ({reason}). Their messages stand above; with --workers 0 the"
                     " job runs in muster's own process."
                 )
+        if worker.is_spent:
+            return self._replace_spent(worker)
         lost = _lost(worker, reason, is_to_blame=worker.pid != 0)
         try:
             self._fork(worker.name)
         except OSError:
             lost += self._restart()
         return lost
+
+    def _replace_spent(self, worker: _Worker) -> list[Event]:
+        """Have a fresh worker do what one that is spent has not begun."""
+        try:
+            self._fork(worker.name).take_over(worker)
+        except OSError:
+            return [*_lost(worker, "its parent process died", is_to_blame=False), *self._restart()]
+        return [Left(worker.name, "a fresh worker takes its place, after as many calls as --calls-per-worker allows")]
 
     def _forget(self, worker: _Worker) -> None:
         del self._live[worker.pipe.fileno()]

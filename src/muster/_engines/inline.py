@@ -8,6 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
+from muster._environment import LOCAL_WORKER, WORKER
+
 from .base import Began, Body, Done, Event, Failed, Joined, MakeBody, Slots
 
 _NAME: Final = "1"
@@ -22,6 +24,8 @@ class InlineEngine:
     def __init__(self, make_body: MakeBody) -> None:
         """Make the worker body here."""
         self._folder = Path.cwd()
+        self._environment = {name: os.environ.get(name) for name in (WORKER, LOCAL_WORKER)}
+        os.environ.update(dict.fromkeys(self._environment, "0"))
         self._body: Body = make_body()
         self._has_joined = False
         self._current: int | None = None
@@ -70,5 +74,10 @@ class InlineEngine:
     def close(self) -> None:
         """Release the user's functions, and go back to the folder that they may have left."""
         self._body.end()
+        for name, value in self._environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         with contextlib.suppress(OSError):  # it may be gone
             os.chdir(self._folder)

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import pickle
 import sys
 import types
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from typing import Any, Final
 
 import cloudpickle
 
+from muster._model import Carried
 from muster._user_code import main_module
+from muster._user_code.laid_down import LARGE
 
 _Cached: Final = type(functools.lru_cache(lambda: None))
 
@@ -43,14 +46,33 @@ def _is_importable(cached: Any) -> bool:  # noqa: ANN401 (a function with a cach
     return cached.__module__ not in main_module.NAMES and "<locals>" not in cached.__qualname__
 
 
-def carried(function: object) -> bytes:
-    """Pickle a function by value. Raises what ``pickle`` raises where something in it cannot be pickled."""
+def carried(value: object) -> Carried:
+    """Pickle a function by value, large buffers apart. Raises what ``pickle`` raises where something cannot be."""
+    large: list[memoryview] = []
+    return Carried(_pickled(value, buffer_callback=lambda buffer: _stays(buffer, large)), tuple(large))
+
+
+def pickled(value: object) -> bytes:
+    """Pickle by value, as ``carried`` does, with all that is in it."""
+    return _pickled(value)
+
+
+def _pickled(value: object, *, buffer_callback: Callable[[pickle.PickleBuffer], bool] | None = None) -> bytes:
     spawned = sys.modules.get("__mp_main__")
     if spawned is not None and spawned.__name__ == "__mp_main__":  # nobody else can import that module
         cloudpickle.register_pickle_by_value(spawned)
     sink = io.BytesIO()
-    _Carrier(sink).dump(function)
+    _Carrier(sink, protocol=5, buffer_callback=buffer_callback).dump(value)
     return sink.getvalue()
+
+
+def _stays(buffer: pickle.PickleBuffer, large: list[memoryview]) -> bool:
+    """Tell whether a buffer stays in the pickle; note it among the large ones if not."""
+    raw = buffer.raw()
+    if raw.nbytes < LARGE:
+        return True
+    large.append(raw)
+    return False
 
 
 def _cache(maxsize: int | None, typed: bool) -> Any:  # noqa: ANN401, FBT001 (the parameters of lru_cache, in order)

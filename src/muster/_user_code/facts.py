@@ -49,6 +49,13 @@ def facts_of(function: object) -> tuple[Fact, ...]:
     return walk.end()
 
 
+def facts_of_value(what: str, value: object) -> tuple[Fact, ...]:
+    """List what there is to know of a value, under a name, with what it refers to. It never raises."""
+    walk = _Walk()
+    walk.add(what, value)
+    return walk.end()
+
+
 class _Walk:
     """Goes from one thing of the user's to all those that its code names, and digests each by itself.
 
@@ -67,6 +74,10 @@ class _Walk:
         if self._named(value) is None:
             name = getattr(value, "__qualname__", None)
             self._add(f"the function {name!r}" if name else f"the {type(value).__qualname__} object", value)
+
+    def add(self, what: str, value: object) -> None:
+        """Begin with a value, under a name."""
+        self._add(what, value)
 
     def end(self) -> tuple[Fact, ...]:
         """Follow everything, and list what was found."""

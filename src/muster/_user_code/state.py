@@ -29,10 +29,10 @@ def packed(facts: Iterable[Fact]) -> tuple[Global, ...]:
 
 
 def _packed(fact: Fact) -> Global:
-    from muster._user_code.carry import carried  # noqa: PLC0415 (it loads cloudpickle, and most runs carry nothing)
+    from muster._user_code.carry import pickled  # noqa: PLC0415 (it loads cloudpickle, and most runs carry nothing)
 
     try:
-        return Global(fact.module, fact.name, carried(vars(sys.modules[fact.module])[fact.name]))
+        return Global(fact.module, fact.name, pickled(vars(sys.modules[fact.module])[fact.name]))
     except Exception as error:
         raise UsageError(
             f"{fact.what} was set after its module was imported, so workers have to be given it, and it cannot be sent:"

@@ -1,23 +1,24 @@
 """Find the user's function, load it, and tell what it wants."""
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import inspect
 import os
-import pickle
 import sys
 import types
 import typing
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from muster._limit import Limit
-from muster._model import Code, DataFile, Fact, Global, Target
-from muster._user_code import edits, main_module
+from muster._model import Arguments, Code, DataFile, Fact, Global, Target
+from muster._user_code import arguments, edits, main_module
 from muster._user_code.fresh import FreshLoader, import_as_ever, import_fresh
 from muster._user_code.origins import user_traceback
 from muster._user_code.state import differing, outdated, restore
@@ -75,9 +76,19 @@ def parse_target(text: str) -> Target:
         if not Path(place).is_file():
             raise UsageError(f"No file {place!r}, so no function {name!r} in it. Check the path before the colon.")
         return Target("file", str(Path(place).resolve()), name)
-    if not name.isidentifier() or not all(word.isidentifier() for word in place.split(".")):
+    if not all(word.isidentifier() for word in name.split(".")) or not all(
+        word.isidentifier() for word in place.split(".")
+    ):
         raise UsageError(f"{text!r} names no function. Type file.py:function or package.module:function.")
     return Target("module", place, name)
+
+
+def with_arguments(target: Target, chosen: Arguments) -> Target:
+    """Give a target arguments; it is another one in this process, too, as a class is built with them."""
+    target = replace(target, arguments=chosen)
+    if target.own in _own:
+        _own[target.own] = target
+    return target
 
 
 def of_function(function: Callable[..., object]) -> Target:
@@ -85,7 +96,7 @@ def of_function(function: Callable[..., object]) -> Target:
     from muster._user_code.carry import carried  # noqa: PLC0415 (the command line names its targets and never pickles one)
     from muster._user_code.facts import facts_of  # noqa: PLC0415 (likewise)
 
-    name = getattr(function, "__name__", type(function).__name__)
+    name = name_of(function)
     _carry_by_value(sys.modules.get(getattr(function, "__module__", None) or type(function).__module__))
     try:
         target = Target("pickle", "", name, carried(function), os.urandom(8).hex(), function, facts_of(function))
@@ -96,6 +107,13 @@ def of_function(function: Callable[..., object]) -> Target:
         ) from error
     _own[target.own] = target
     return target
+
+
+def name_of(function: Callable[..., object]) -> str:
+    """Name a function; for one that is bound by ``functools.partial``, what is bound."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _carry_by_value(module: types.ModuleType | None) -> None:
@@ -209,7 +227,7 @@ def sow(targets: Sequence[Target], *place: int) -> None:
 def _made(target: Target, finds: Callable[[Target], object]) -> Callable[[Any], object]:
     try:
         found = finds(target)
-        function = found() if isinstance(found, type) else found
+        function = arguments.bound(found, arguments.values_of(found, target))
     except (UsageError, UserCodeError):
         raise
     except (Exception, SystemExit) as error:
@@ -248,7 +266,9 @@ def _find(target: Target) -> object:
         return _own[target.own].function
     if target.kind == "pickle":
         with main_module.loading(f"The module of {target.name!r}"):
-            return pickle.loads(target.pickle)  # noqa: S301 (from the muster process that runs the job)
+            from muster._user_code.laid_down import restored  # noqa: PLC0415 (the command line names its targets)
+
+            return restored(target.carried)
     with main_module.loading(target.place):
         return _find_by_name(target)
 
@@ -256,12 +276,26 @@ def _find(target: Target) -> object:
 def _find_by_name(target: Target) -> object:
     module = _module_from_file(Path(target.place)) if target.kind == "file" else _module_from_name(target.place)
     main_module.offer(module)
-    value = getattr(module, target.name, None)
+    value = _walk(module, target)
     if value is None:
         names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
         raise UsageError(f"{target.place} has no {target.name!r}. It defines: {', '.join(names) or 'no function'}.")
     if not callable(value) and target.name != "pipeline":
         raise UsageError(f"{target.name!r} in {target.place} is a {type(value).__name__}, not a function or a class.")
+    return value
+
+
+def _walk(module: types.ModuleType, target: Target) -> Any:  # noqa: ANN401 (whatever there is)
+    """Find a name, or one within a class: ``Class.method``. Raises ``UsageError`` for a method that needs an object."""
+    value: Any = module
+    for word in target.name.split("."):
+        holder, value = value, getattr(value, word, None)
+        if isinstance(holder, type) and isinstance(inspect.getattr_static(holder, word, None), types.FunctionType):
+            kind = holder.__name__
+            raise UsageError(
+                f"{target.name!r} is a method of an object of {kind}, and there is none. Name the class, {kind}, and"
+                f" call {word} in its __call__(self, df); or make it a @staticmethod or @classmethod."
+            )
     return value
 
 
@@ -333,7 +367,7 @@ def _described(target: Target, found: object) -> Described:
         one = Described(target.name, target.facts)
     else:
         one = _compared(target, facts_of(found))
-    return one._replace(facts=(*one.facts, *versions()))
+    return one._replace(facts=(*one.facts, *arguments.facts_of(found, target), *versions()))
 
 
 def _compared(target: Target, here: tuple[Fact, ...]) -> Described:
@@ -345,6 +379,10 @@ def _compared(target: Target, here: tuple[Fact, ...]) -> Described:
 
 def wants(function: Callable[[Any], object]) -> str:
     """Tell which frame the first parameter is annotated with: ``pandas``, ``pyarrow`` or ``polars``."""
+    while isinstance(function, functools.partial):
+        if function.args:  # the batch takes the place behind those
+            return "pandas"
+        function = function.func
     plain = function if inspect.isroutine(function) else type(function).__call__
     names = [name for name in inspect.signature(plain).parameters if name != "self"]
     annotation = getattr(plain, "__annotations__", {}).get(names[0]) if names else None

@@ -55,6 +55,8 @@ class World(NamedTuple):
     """Secrets of URLs and options of stores, which no environment holds."""
     mirror: str = ""
     """Where files are not shared: the folder below which those that were sent lie, each where it lies at home."""
+    first_worker: int = 0
+    """The number of a machine's first worker among those of all machines."""
 
     @classmethod
     def here(cls) -> "World":

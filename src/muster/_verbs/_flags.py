@@ -25,6 +25,27 @@ def add_target(verb: argparse.ArgumentParser) -> None:
     add("inputs", metavar="INPUT", nargs="*", help="files, globs, folders, or URLs that fsspec knows (s3://...)")
 
 
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """Add the flag that gives the function arguments."""
+    verb.add_argument(
+        "--arg",
+        type=_argument,
+        action="append",
+        default=[],
+        dest="arguments",
+        metavar="KEY=VALUE",
+        help="an argument for the function besides the batch, or for the class when it is built: n=3, list='[1, 2]';"
+        " may be repeated",
+    )
+
+
+def _argument(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise argparse.ArgumentTypeError("it is no KEY=VALUE; type for example --arg n=3")
+    return name, value
+
+
 def add_storage(verb: argparse.ArgumentParser) -> None:
     """Add the flag that says how stores are opened."""
     verb.add_argument(

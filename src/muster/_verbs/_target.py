@@ -7,7 +7,7 @@ from muster import _pipeline
 from muster._job import Options
 from muster._model import Target
 from muster._pipeline import Pipeline
-from muster._user_code import main_module, targets
+from muster._user_code import arguments, main_module, targets
 from muster._verbs import _csv_flags
 from muster.errors import UsageError
 
@@ -27,7 +27,14 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
             raise UsageError(f"'pipeline' in {target.place} is a {type(defined).__name__}, not a muster pipeline.")
         if lacks:
             raise UsageError(lacks)
+        target = targets.with_arguments(target, arguments.typed(parsed.arguments))
         return _pipeline.of_command(target, tuple(parsed.inputs), output or "", options, csv=_csv_flags.chosen(parsed))
+    if parsed.arguments:
+        name = parsed.arguments[0][0]
+        raise UsageError(
+            f"--arg {name}=...: {target.place} defines a pipeline, whose steps have arguments of their own. Give them"
+            f" there, .map_batches(function, args={{{name!r}: ...}}), or name a function: {parsed.target}:function"
+        )
     return _pipeline.with_command(defined, tuple(parsed.inputs), output, options, csv=_csv_flags.chosen(parsed))
 
 

@@ -21,6 +21,7 @@ def add(verb: argparse.ArgumentParser) -> None:
     verb.epilog = "exit codes: 0 row-wise; 1 not, or the function fails; 2 the command was wrong; 3 workers failed"
     add = verb.add_argument
     _flags.add_target(verb)
+    _flags.add_arguments(verb)
     add("--sample", type=int, default=_pipeline.SAMPLE, metavar="N", help="how many rows (default: %(default)s)")
     add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
     add("--timeout", type=_flags.seconds, metavar="60s", help="how long one call of the function may take")

@@ -31,6 +31,7 @@ def add(verb: argparse.ArgumentParser) -> None:
     )
     add = verb.add_argument
     _flags.add_target(verb)
+    _flags.add_arguments(verb)
     add("-o", "--output", metavar="OUTPUT", help="a file, or a folder ending in / for numbered part files")
     add("--workers", type=int, metavar="N", help="processes; 0 runs in this one, for a debugger (default: all cores)")
     add("--batch-rows", type=int, metavar="N", help="hand the function exactly N rows each time (default: as is fast)")
@@ -46,6 +47,12 @@ def add(verb: argparse.ArgumentParser) -> None:
     add("--timeout", type=_flags.seconds, metavar="60s", help="how long one call of the function may take")
     add("--limit", type=int, metavar="N", help="do only the first N rows, and say what all would take")
     add("--sample", type=int, metavar="N", help="do N rows spread over the whole input, and say what all would take")
+    add(
+        "--calls-per-worker",
+        type=int,
+        metavar="N",
+        help="replace a worker by a fresh one after N calls of the function",
+    )
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say; also of a folder's files")
     _csv_flags.add_to(verb)
     add("--cluster", metavar="NAME", help="run on the machines that muster up made")
@@ -130,6 +137,7 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         timeout=parsed.timeout,
         limit=parsed.limit,
         sample=parsed.sample,
+        calls_per_worker=parsed.calls_per_worker,
         format=parsed.format,
         cluster=parsed.cluster,
         machines=parsed.machines,

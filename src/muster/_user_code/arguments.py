@@ -1,0 +1,228 @@
+"""Arguments of the user's function besides the batch, or of its class when it is built."""
+
+import difflib
+import functools
+import inspect
+import json
+import os
+import typing
+import weakref
+from collections.abc import Mapping, Sequence
+from inspect import Parameter, Signature
+from typing import Any, Final
+
+from muster._model import Arguments, Fact, Target
+from muster._unseen import hide, is_secret
+from muster._user_code.typed import value_of
+from muster.errors import UsageError
+
+_BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_BY_PLACE: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_LONGEST: Final = 80
+_own: Final[weakref.WeakValueDictionary[str, Arguments]] = weakref.WeakValueDictionary()
+"""Those that were given to this very process, which passes them on as they are: no copies of them."""
+
+
+def typed(pairs: Sequence[tuple[str, str]]) -> Arguments:
+    """Take what was typed. Raises ``UsageError`` for a name that comes twice, or is none."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if not name.isidentifier():
+            raise UsageError(f"--arg {name}=...: {name!r} is no name of a parameter. Type for example --arg n=3.")
+        if names.count(name) > 1:
+            raise UsageError(f"--arg {name}=... is typed twice. Leave one out; a list is --arg {name}='[1, 2]'.")
+    hide(text for name, text in pairs if is_secret(name))
+    return Arguments(tuple(pairs))
+
+
+def given(values: Mapping[str, Any] | None, *, step: str) -> Arguments:
+    """Take what a caller in Python gave. Raises ``UsageError`` for what is no mapping of names, or cannot be sent."""
+    if not values and (values is None or isinstance(values, Mapping)):
+        return Arguments()
+    if not isinstance(values, Mapping) or not all(isinstance(name, str) and name.isidentifier() for name in values):
+        raise UsageError(f"args={values!r}: it must be a mapping of the parameters' names, such as {{'n': 3}}.")
+    from muster._user_code.carry import carried  # noqa: PLC0415 (the command line names its targets and never pickles one)
+
+    held = dict(values)
+    hide(text for name, text in held.items() if is_secret(name) and isinstance(text, str))
+    try:
+        arguments = Arguments((), carried(held), os.urandom(8).hex(), held, facts_of_values(held, step=step))
+    except Exception as error:
+        raise UsageError(
+            f"The arguments of {step!r} cannot be sent to workers: {error}. Make what they hold (a lock, a file, a"
+            " connection) inside the function, or in the __init__ of a class."
+        ) from error
+    _own[arguments.own] = arguments
+    return arguments
+
+
+def facts_of(found: Any, target: Target) -> tuple[Fact, ...]:  # noqa: ANN401 (a function, a class, or what can be called)
+    """Say what rows depend on in the arguments of a target. Raises as ``values_of`` does."""
+    if not target.arguments.typed:
+        return target.arguments.facts
+    return facts_of_values(values_of(found, target), step=target.name)
+
+
+def facts_of_values(values: Mapping[str, Any], *, step: str) -> tuple[Fact, ...]:
+    """Say what rows depend on in the values: themselves where they are short and no secret, else a digest."""
+    from muster._user_code.facts import facts_of_value  # noqa: PLC0415 (a command line's own process only names targets)
+
+    facts: list[Fact] = []
+    for name, value in sorted(values.items()):
+        what = f"the argument {name!r} of {step!r}"
+        shown = "" if is_secret(name) else _shown(value)
+        facts += [Fact(what, shown)] if shown else facts_of_value(what, (value,))  # or a number is shown
+    return tuple(facts)
+
+
+def _shown(value: object) -> str:
+    """Write a short plain value as JSON does; nothing for any other."""
+    if not isinstance(value, str | int | float | bool | list | dict | None):
+        return ""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return ""
+    return text if len(text) <= _LONGEST and json.loads(text) == value else ""
+
+
+def values_of(found: Any, target: Target) -> dict[str, Any]:  # noqa: ANN401 (likewise)
+    """Read the arguments of a target. Raises ``UsageError`` for one that there is none of, or none for."""
+    arguments = target.arguments
+    parameters = _parameters(found)
+    _check_names(found, target, parameters)
+    values = {
+        name: _read(text, name, parameters.get(name), target=target, found=found) for name, text in arguments.typed
+    }
+    values |= _given(arguments)
+    _check_complete(found, target, parameters, values)
+    return values
+
+
+def _given(arguments: Arguments) -> Mapping[str, Any]:
+    if arguments.own in _own:
+        return _own[arguments.own].values
+    if not (arguments.carried.pickle or arguments.carried.file):
+        return {}
+    from muster._user_code.laid_down import restored  # noqa: PLC0415 (most functions have no arguments)
+
+    values: Mapping[str, Any] = restored(arguments.carried)
+    return values
+
+
+def bound(found: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 (likewise)
+    """Make what is called with a batch: a class is built with the arguments, a function gets them with each call."""
+    if isinstance(found, type):
+        return found(**values)
+    return functools.partial(found, **values) if values else found
+
+
+def _parameters(found: Any) -> dict[str, Parameter]:  # noqa: ANN401 (likewise)
+    """List what can be given by name: of a class all that it is built with, of a function all but the batch."""
+    signature = _signature(found)
+    if signature is None:
+        return {"": Parameter("anything", Parameter.VAR_KEYWORD)}
+    parameters = list(signature.parameters.values())
+    if not isinstance(found, type) and parameters and parameters[0].kind in _BY_PLACE:
+        parameters = parameters[1:]
+    return {one.name: one for one in parameters}
+
+
+def _signature(found: Any) -> Signature | None:  # noqa: ANN401 (likewise)
+    try:
+        return inspect.signature(found)
+    except (TypeError, ValueError):  # compiled code may not say
+        return None
+
+
+def _check_names(found: Any, target: Target, parameters: Mapping[str, Parameter]) -> None:  # noqa: ANN401 (likewise)
+    takes_any = any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
+    allowed = [name for name, one in parameters.items() if one.kind in _BY_NAME]
+    for name in (*(name for name, _ in target.arguments.typed), *_given(target.arguments)):
+        if name in allowed or takes_any or name in _named_by_wrapper(found):
+            continue
+        if name in _named_in_call(found):
+            raise UsageError(
+                f"{_shown_signature(found, target)} has no parameter {name!r}; its __call__ has, and that gets the"
+                f" batch alone. Take {name!r} in __init__ and keep it in self."
+            )
+        near = difflib.get_close_matches(name, allowed, n=1)
+        meant = f" Did you mean --arg {near[0]}=...?" if near else ""
+        others = f" It takes: {', '.join(allowed)}." if allowed else " It takes no arguments besides the batch."
+        if isinstance(found, type) and not allowed:
+            others = " It is built without arguments."
+        raise UsageError(f"{_shown_signature(found, target)} has no parameter {name!r}.{meant or others}")
+
+
+def _named_by_wrapper(found: Any) -> frozenset[str]:  # noqa: ANN401 (likewise)
+    """Name what a decorator itself takes, whatever it passes on to the function that it wraps."""
+    if not hasattr(found, "__wrapped__"):
+        return frozenset()
+    own = list(inspect.signature(found, follow_wrapped=False).parameters.values())
+    return frozenset(one.name for one in own[1:] if one.kind in _BY_NAME)  # the first is the batch
+
+
+def _named_in_call(found: Any) -> frozenset[str]:  # noqa: ANN401 (likewise)
+    call = vars(found).get("__call__") if isinstance(found, type) else None
+    return frozenset(list(inspect.signature(call).parameters)[2:]) if inspect.isfunction(call) else frozenset()
+
+
+def _check_complete(
+    found: Any,  # noqa: ANN401 (likewise)
+    target: Target,
+    parameters: Mapping[str, Parameter],
+    values: Mapping[str, Any],
+) -> None:
+    if hasattr(found, "__wrapped__") and not isinstance(found, type):  # what wraps it may give it what it lacks
+        return
+    lacking = [
+        name
+        for name, one in parameters.items()
+        if one.default is Parameter.empty and name not in values and one.kind in (*_BY_NAME, Parameter.POSITIONAL_ONLY)
+    ]
+    if not lacking:
+        return
+    flags = " ".join(f"--arg {name}=..." for name in lacking)
+    when = "when it is built" if isinstance(found, type) else "besides the batch"
+    raise UsageError(
+        f"{_shown_signature(found, target)} needs {' and '.join(map(repr, lacking))} {when}. Give"
+        f" {'it' if len(lacking) == 1 else 'them'} with {flags}, or give the parameter a default."
+    )
+
+
+def _shown_signature(found: Any, target: Target) -> str:  # noqa: ANN401 (likewise)
+    signature = _signature(found)
+    return f"{target.name}{signature if signature is not None else '(...)'}"
+
+
+def _read(text: str, name: str, parameter: Parameter | None, *, target: Target, found: Any) -> Any:  # noqa: ANN401 (likewise)
+    annotation = _annotation(found, name, parameter)
+    try:
+        return value_of(text, annotation)
+    except ValueError as error:
+        shown = "..." if is_secret(name) else text
+        raise UsageError(
+            f"--arg {name}={shown}: {_shown_signature(found, target)} takes {_said(annotation)}, and that is none. Type"
+            " another value."
+        ) from (None if is_secret(name) else error)
+
+
+def _annotation(found: Any, name: str, parameter: Parameter | None) -> Any:  # noqa: ANN401 (likewise)
+    """Tell the annotation of a parameter; nothing where it cannot be found out."""
+    if parameter is None or parameter.annotation is Parameter.empty:
+        return None
+    if not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    plain = inspect.unwrap(found.func if isinstance(found, functools.partial) else found)
+    if isinstance(plain, type):
+        plain = vars(plain).get("__init__", plain.__new__)
+    elif not inspect.isroutine(plain):
+        plain = type(plain).__call__
+    try:
+        return typing.get_type_hints(plain).get(name)
+    except Exception:  # noqa: BLE001 (whatever stands there; another annotation may be what cannot be resolved)
+        return {"int": int, "float": float, "bool": bool, "str": str}.get(parameter.annotation)
+
+
+def _said(annotation: Any) -> str:  # noqa: ANN401 (likewise)
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)

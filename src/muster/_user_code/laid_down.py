@@ -1,0 +1,69 @@
+"""Large captured objects: laid down in a file once, and mapped by every worker of a machine, which share its pages."""
+
+import contextlib
+import mmap
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from muster._model import Carried, Target
+from muster._temporary import temporary
+from muster._user_code.listening import unheard
+
+LARGE: Final = 1 << 20
+"""Bytes of a buffer or a pickle from which on it goes by a file, and not with every message."""
+
+_ALIGNMENT: Final = 64
+"""Where buffers begin: NumPy and Arrow are faster with what is aligned to a line of the processor's cache."""
+
+
+@contextlib.contextmanager
+def laid_down(steps: Sequence[Target]) -> Iterator[tuple[Target, ...]]:
+    """Lay what is large in steps down in files, for as long as the context lasts. Raises ``OSError``."""
+    if not any(_is_large(one) for step in steps for one in (step.carried, step.arguments.carried)):
+        yield tuple(steps)
+        return
+    with temporary() as folder:
+        yield tuple(
+            replace(
+                step,
+                carried=_laid(step.carried, folder / f"{at}-function"),
+                arguments=replace(step.arguments, carried=_laid(step.arguments.carried, folder / f"{at}-arguments")),
+            )
+            for at, step in enumerate(steps)
+        )
+
+
+def _is_large(carried: Carried) -> bool:
+    return bool(carried.large) or len(carried.pickle) >= LARGE
+
+
+def _laid(carried: Carried, path: Path) -> Carried:
+    if not _is_large(carried):
+        return carried
+    spans: list[tuple[int, int]] = []
+    with path.open("wb") as file:
+        for one in (carried.pickle, *carried.large):
+            file.seek(-file.tell() % _ALIGNMENT, 1)
+            begin = file.tell()
+            file.write(one)
+            spans.append((begin, file.tell()))
+    return Carried(file=str(path), spans=tuple(spans))
+
+
+def files_of(steps: Sequence[Target]) -> tuple[str, ...]:
+    """Name the files that large objects of steps lie in."""
+    found = (one.file for step in steps for one in (step.carried, step.arguments.carried))
+    return tuple(file for file in found if file)
+
+
+def restored(carried: Carried) -> Any:  # noqa: ANN401 (whatever was carried)
+    """Make anew what was pickled; what is large in it is shared with other workers until somebody writes to it."""
+    if not carried.file:
+        return pickle.loads(carried.pickle, buffers=carried.large)  # noqa: S301 (from the muster process that runs the job)
+    with unheard(), open(carried.file, "rb") as file:  # noqa: PTH123 (light)
+        whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    first, *others = (whole[begin:end] for begin, end in carried.spans)
+    return pickle.loads(first, buffers=others)  # noqa: S301 (likewise)
