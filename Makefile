@@ -25,7 +25,10 @@ help: ## show this list
 install: .venv/.installed ## make .venv with muster and all that it can use
 
 # A line for each step, at once: who waits for a minute wants to know for what.
-COUNT := awk -v all="$$(grep -c '==' requirements.lock)" '/^Collecting/ { if (++n % 20 == 0) print "      " n " of about " all " packages"; fflush() }'
+COUNT := awk -v all="$$(grep -c '==' requirements.lock)" ' \
+  /^Collecting/ && ++n % 15 == 0 { print "      " n " of about " all " packages fetched" } \
+  /^Installing/ { print "      all fetched; unpack them into .venv" } \
+  { fflush() }'
 
 .venv/.installed: requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "muster needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -207,7 +207,7 @@ def check_same(past: Past, now: Event, *, folder: str, accept: bool) -> Changes:
     for difference in differences_of_rows(past.job, now):
         raise ResumeError(
             f"{folder!r} holds an unfinished run of another job: {difference}. To go on with that run, restore what it"
-            " had; to start over, type the command again with --fresh."
+            " had; to start over, type the command again with --fresh. More: docs/resume.md"
         )
     files = dict(changed_files(past.files))
     changes = (*changed_facts(past.job["facts"], now["facts"]), *files.values())
@@ -215,7 +215,8 @@ def check_same(past: Past, now: Event, *, folder: str, accept: bool) -> Changes:
         raise ResumeError(
             f"{folder!r} holds an unfinished run, and its rows depend on what is not the same now: {_listed(changes)}."
             " To go on with that run, restore what it had. To start over, type the command again with --fresh. To go on"
-            " all the same, with rows of both in one output, type the command again with --accept-changes."
+            " all the same, with rows of both in one output, type the command again with --accept-changes. More:"
+            " docs/resume.md"
         )
     return Changes(changes, tuple(files))
 

@@ -163,7 +163,7 @@ def unreachable(url: str, error: Exception) -> EngineError | UsageError:
         )
     return EngineError(
         f"Cannot reach {_unseen.shown(url)!r}: {said_by(error)}. What was done is kept. Check the network and your"
-        " credentials, then type the same command again."
+        " credentials, then type the same command again. More: docs/stores.md"
     )
 
 

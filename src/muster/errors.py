@@ -67,7 +67,7 @@ class TooManyBadRowsError(DataError):
             f"{bad_rows} rows could not be processed, and {allowed} are allowed. The first of them:\n"
             f"{first_error}\n"
             "Mend the function or the data, and type the command again with --fresh. Or allow more with --max-bad-rows,"
-            " and the run goes on where it stopped."
+            " and the run goes on where it stopped. More: docs/functions.md"
         )
 
 
@@ -88,7 +88,7 @@ class UserCodeError(MusterError):
         tried = f"all {rows} rows that were tried, from all over the input," if rows > 1 else "the only row"
         return cls(
             f"{step!r} fails on {tried} in the same way: {error}\n{cure}{' ' if cure else ''}Nothing was written. Mend"
-            " the function, or what it is given, then type the same command again.",
+            " the function, or what it is given, then type the same command again. More: docs/functions.md",
             details,
         )
 

@@ -209,7 +209,7 @@ class CoresEngine:
             if self._deaths_at_start >= _DEATHS_AT_START:
                 raise EngineError(
                     f"Workers die before they are ready ({reason}). Their messages stand above; with --workers 0 the"
-                    " job runs in muster's own process."
+                    " job runs in muster's own process. More: docs/faq.md"
                 )
         if worker.is_spent:
             return self._replace_spent(worker)
