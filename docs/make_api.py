@@ -12,7 +12,7 @@ from muster import errors, testing
 from muster._check import Check
 
 CHAPTERS = {
-    "Run": ("run", "check", "generate"),
+    "Run": ("run", "retry", "check", "generate"),
     "Pipelines": ("read_csv", "read_json", "read_parquet", "Pipeline"),
     "What comes back": ("Result", "Snapshot", "Check", "Dialect"),
 }

@@ -74,7 +74,8 @@ class Growing:
     def complete(self) -> bytes:
         """End the output and read it."""
         self.finish.pause()
-        self.finish.end([self.kept[first] for first in sorted(self.kept)], unasked, lambda _: 0)
+        kept = [self.kept[first] for first in sorted(self.kept)]
+        self.finish.end(kept, unasked, lambda _: 0, ready=lambda *_: None)
         self.work.release()
         return Path(self.work.output).read_bytes()
 

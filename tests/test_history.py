@@ -50,7 +50,7 @@ def test_a_finished_run_is_kept_without_what_only_a_resumed_one_needs(tmp_path: 
     note("1", journal)
     with Journal(journal) as writing:
         writing.write("finished", result={"rows_in": 7})
-    archive(journal, "1")
+    archive(journal, "1", has_rejects=False)
     (one,) = known()
     assert (one.state, one.journal.exists(), journal.exists()) == (State.FINISHED, True, False)
     assert [event["event"] for event in replay(one.journal)] == ["started", "finished"]
@@ -60,7 +60,7 @@ def test_a_finished_run_is_kept_without_what_only_a_resumed_one_needs(tmp_path: 
 def test_a_journal_that_is_damaged_costs_its_own_line_and_no_other(tmp_path: Path, home: Path) -> None:
     journal = begin(tmp_path, "1")
     note("1", journal)
-    archive(journal, "1")
+    archive(journal, "1", has_rejects=False)
     (home / "runs" / "2.jsonl").write_text("null\n")
     (home / "runs" / "3.jsonl").write_text('{"event":"started"}\n')
     (home / "runs" / "4.jsonl").mkdir()
@@ -70,13 +70,13 @@ def test_a_journal_that_is_damaged_costs_its_own_line_and_no_other(tmp_path: Pat
 
 def test_the_oldest_over_a_hundred_are_forgotten(tmp_path: Path) -> None:
     for number in range(103):
-        archive(begin(tmp_path, f"{number:03}"), f"{number:03}")
+        archive(begin(tmp_path, f"{number:03}"), f"{number:03}", has_rejects=False)
     assert [one.run for one in known()] == [f"{number:03}" for number in range(102, 2, -1)]
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id_and_the_newest_without_one(tmp_path: Path) -> None:
     for run in ("20260101-aa", "20260101-bb", "20260102-cc"):
-        archive(begin(tmp_path, run), run)
+        archive(begin(tmp_path, run), run, has_rejects=False)
     assert find(None).run == "20260102-cc"
     assert find("20260102").run == "20260102-cc"
     with pytest.raises(UsageError, match="2 runs begin with '20260101'"):

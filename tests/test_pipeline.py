@@ -38,6 +38,7 @@ FACE: Final = [
         "read_csv",
         "read_json",
         "read_parquet",
+        "retry",
         "run",
     ),
 ]

@@ -177,7 +177,7 @@ class Story:
         self.write("phase", phase="writing the output")
         self.write("finished", result=asdict(result))
         self.close()
-        archive(self.path, self.run)
+        archive(self.path, self.run, has_rejects=False)
         return self
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from muster._generate import generate
     from muster._job import Result, Snapshot
     from muster._pipeline import Pipeline, check, read_csv, read_json, read_parquet, run
+    from muster._retry import retry
     from muster.errors import (
         DataError,
         EngineError,
@@ -26,6 +27,7 @@ _ROOMS: Final = {
     "_dialect": ("Dialect",),
     "_job": ("Result", "Snapshot"),
     "_pipeline": ("Pipeline", "check", "read_csv", "read_json", "read_parquet", "run"),
+    "_retry": ("retry",),
     "errors": (
         *("DataError", "EngineError", "MusterError", "NotRowWiseWarning", "RejectedRowsWarning", "TooManyBadRowsError"),
         *("UsageError", "UserCodeError"),
@@ -50,6 +52,7 @@ __all__ = [
     "read_csv",
     "read_json",
     "read_parquet",
+    "retry",
     "run",
 ]
 

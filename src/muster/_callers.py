@@ -29,7 +29,7 @@ _AGAIN: Final = (
     ("type the command again", "make the call again"),
 )
 _FLAG: Final = re.compile(
-    r"(?P<command>\bmuster (?:up|down|runs|status|watch|report|sweep|check)\b[^.;:]*)"
+    r"(?P<command>\bmuster (?:up|down|runs|status|watch|report|sweep|check|retry)\b[^.;:]*)"
     r"|(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])"
     r"(?: (?P<value>'[^']*=[^']*'|[^\s,;:=.]+=[^\s;:]+|\d[\d.]*(?:%|(?:ms|s|m|h)?\b)|N\b))?"
 )

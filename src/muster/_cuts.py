@@ -1,5 +1,6 @@
 """Tasks made of parts, and cut into smaller ones: pure."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -26,6 +27,14 @@ def task_of(parts: Sequence[Part], first: int, last: int, *, rows: tuple[int, in
         spool=start.spool,
         condemned=start.fault,
     )
+
+
+def narrowed(parts: Sequence[Part], task: Task) -> Task:
+    """Make a task of the same rows, and of the parts alone that hold them."""
+    rows = [part.row for part in parts[task.first : task.last]]
+    first = task.first + max(bisect_right(rows, task.lo) - 1, 0)
+    last = task.last if task.reaches_end else task.first + bisect_right(rows, task.hi - 1)
+    return task_of(parts, first, last, rows=(task.lo, task.hi))
 
 
 def condemned(task: Task, reason: str, *, deaths: int) -> Task:

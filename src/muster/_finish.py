@@ -1,14 +1,17 @@
 """Make a run's output out of its outcomes, and make it visible."""
 
+import base64
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 from muster._formats._sources import format_of
 from muster._formats.compression import WRITTEN
+from muster._formats.unseal import PieceSchemas
 from muster._formats.volumes import Seal, SealParquet, ShareSchema, header
 from muster._grown import OFFSETS, Grown, follow
 from muster._inputs import Inputs
@@ -25,6 +28,8 @@ _SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
 _COMPLETE: Final = "complete"
 
 Ask = Callable[[Sequence[Any]], list[Any]]
+Ready = Callable[[dict[str, Any], str], None]
+"""Is told how the output was laid, as fields of an event, and its fingerprint, just before it becomes visible."""
 
 
 class Finish:
@@ -39,16 +44,16 @@ class Finish:
         self._work = work
         self._inputs = inputs
         if work.is_folder:
-            self.format, self._codec = options.output_format or options.format or inputs.format, ""
+            self.format, self.codec = options.output_format or options.format or inputs.format, ""
         else:
-            self.format, self._codec = format_of(work.output, forced=options.output_format, default=options.format)
-        if self._codec and self._codec not in WRITTEN:
+            self.format, self.codec = format_of(work.output, forced=options.output_format, default=options.format)
+        if self.codec and self.codec not in WRITTEN:
             raise UsageError(
-                f"{work.output!r}: muster reads {self._codec}, but of compressed outputs it writes .gz and .zst alone,"
+                f"{work.output!r}: muster reads {self.codec}, but of compressed outputs it writes .gz and .zst alone,"
                 " which any number of workers can make together. Choose one of these."
             )
         self.delimiter = "\t" if ".tsv" in Path(work.output).suffixes else ","
-        self._grows = self.format != "parquet" and not self._codec and not work.is_folder
+        self._grows = self.format != "parquet" and not self.codec and not work.is_folder
         self._grown: Grown | None = None
         self._closed: Grown | None = None
         self._has_header = False
@@ -59,7 +64,7 @@ class Finish:
         """Say how much input makes a volume, in bytes; ``None`` where there are none."""
         if self._grows:
             return None
-        return _VOLUME_BYTES_COMPRESSED if self._codec else _VOLUME_BYTES
+        return _VOLUME_BYTES_COMPRESSED if self.codec else _VOLUME_BYTES
 
     @property
     def grown(self) -> str:
@@ -136,7 +141,9 @@ class Finish:
             self._grown.close()
             self._closed, self._grown = self._grown, None
 
-    def end(self, outcomes: list[Outcome], ask: Ask, volume_of: Callable[[Outcome], int]) -> list[Outcome]:
+    def end(
+        self, outcomes: list[Outcome], ask: Ask, volume_of: Callable[[Outcome], int], *, ready: Ready
+    ) -> list[Outcome]:
         """Complete the output and publish it, with the rejects; return the outcomes that it is made of.
 
         An output without rows still has columns: those that the function gives a frame without rows.
@@ -155,10 +162,27 @@ class Finish:
         rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
         if self._closed:
             self._closed.complete()
-            self._work.publish(rejects, complete=self._closed.path.name)
-        else:
-            self._work.publish(rejects, files=self._seal(outcomes, ask, volume_of, columns))
+            laid: dict[str, Any] = {"volumes": [], "bytes": self._closed.size}
+            self._work.publish(rejects, ready=partial(ready, laid), complete=self._closed.path.name)
+            return outcomes
+        volumes = _volumes(outcomes, volume_of)
+        sealed = self._seal(volumes, ask, columns)
+        laid = {"volumes": [[len(volume), file["bytes"]] for volume, file in zip(volumes, sealed, strict=True)]}
+        if rejects and self.format == "parquet":
+            laid |= self._schemas(volumes, ask)
+        files = sealed if self._work.is_folder else []
+        self._work.publish(rejects, ready=partial(ready, laid), files=files)
         return outcomes
+
+    def _pieces(self, volumes: Sequence[Sequence[Outcome]]) -> list[tuple[str, ...]]:
+        place = self._work.staging or str(self._work.parts)
+        return [tuple(f"{place}/{o.output.name}" for o in group if o.output) for group in volumes]
+
+    def _schemas(self, volumes: Sequence[Sequence[Outcome]], ask: Ask) -> dict[str, Any]:
+        """Note the schemas of Parquet pieces, which the output does not show."""
+        question = PieceSchemas(tuple(piece for pieces in self._pieces(volumes) for piece in pieces))
+        schemas, of_pieces = ask([question])[0]
+        return {"schemas": [base64.b64encode(schema).decode() for schema in schemas], "of_pieces": of_pieces}
 
     def _ask_for_columns(self, ask: Ask, *, first: int) -> Outcome:
         task = Task(number=0, first=first, last=first, file=0, start=0, stop=0, row=0, rows=0, lo=0, hi=0)
@@ -174,30 +198,22 @@ class Finish:
         return header(columns, delimiter=self.delimiter)
 
     def _seal(
-        self,
-        outcomes: Sequence[Outcome],
-        ask: Ask,
-        volume_of: Callable[[Outcome], int],
-        columns: tuple[str, ...] | None,
+        self, volumes: Sequence[Sequence[Outcome]], ask: Ask, columns: tuple[str, ...] | None
     ) -> list[dict[str, Any]]:
         """Have workers make the output's files; tell what a manifest says of each."""
-        work = self._work
-        written = [outcome for outcome in outcomes if outcome.output is not None]
-        volumes = [list(group) for _, group in groupby(written, key=volume_of)] or [[]]
-        place = work.staging or str(work.parts)
-        pieces = [tuple(f"{place}/{o.output.name}" for o in group if o.output) for group in volumes]
+        work, pieces = self._work, self._pieces(volumes)
         is_parquet = self.format == "parquet"
         if is_parquet and not work.is_folder:
             ask([SealParquet(tuple(pieces), str(work.unused(_COMPLETE)))])
-            return []
+            return [{"bytes": 0} for _ in volumes]
         schema = ask([ShareSchema(tuple(piece for volume in pieces for piece in volume))])[0] if is_parquet else b""
         first, head = self._header(columns), self._header(columns) if work.is_folder else b""
-        suffix = f".{self.format}{_SUFFIX.get(self._codec, '')}"
+        suffix = f".{self.format}{_SUFFIX.get(self.codec, '')}"
         target = work.output.rstrip("/") if work.staging else str(work.sealed)
         names = [f"{target}/{name}" for name in work.names(suffix, parts=len(pieces))]
         sums = [tuple((o.output.bytes, o.output.crc) for o in group if o.output) for group in volumes]
         seals = [
-            Seal(piece, name, self.format, self._codec, head if at else first, schema, own_sums)
+            Seal(piece, name, self.format, self.codec, head if at else first, schema, own_sums)
             for at, (piece, name, own_sums) in enumerate(zip(pieces, names, sums, strict=True))
         ]
         sealed = ask(seals)
@@ -213,6 +229,12 @@ class Finish:
         for name, size in zip(names, sizes, strict=True):
             grown.copy(Path(name), size)
         grown.close()
+
+
+def _volumes(outcomes: Iterable[Outcome], volume_of: Callable[[Outcome], int]) -> list[list[Outcome]]:
+    """Put outcomes together whose rows go to one file, or to one stretch or row group of it."""
+    written = [outcome for outcome in outcomes if outcome.output is not None]
+    return [list(group) for _, group in groupby(written, key=volume_of)] or [[]]
 
 
 def _columns_of(outcomes: Iterable[Outcome]) -> tuple[str, ...] | None:

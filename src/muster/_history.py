@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 _KEPT: Final = 100
 _ARCHIVE: Final = "runs"
 _UNFINISHED: Final = "unfinished"
-ONLY_TO_RESUME: Final = frozenset({"surveyed", "kept", "dropped", "moved", "regrown", "read", "wrote"})
-"""What tells where rows lie, an event for each task: a finished run needs it no more."""
+_ONLY_TO_RETRY: Final = frozenset({"surveyed", "kept", "dropped", "laid"})
+"""What tells where rows lie in an output; a finished run with rejects is kept with it, as they may be mended."""
+
+ONLY_TO_RESUME: Final = _ONLY_TO_RETRY | {"moved", "regrown", "read", "wrote", "laid out", "standing"}
+"""What tells where rows lie, an event for each task: nobody looks at it."""
 
 
 class State(StrEnum):
@@ -89,10 +92,11 @@ def forget(run: str) -> None:
         _note_of(run).unlink(missing_ok=True)
 
 
-def archive(journal: Path, run: str) -> None:
+def archive(journal: Path, run: str, *, has_rejects: bool) -> None:
     """Keep a finished run's journal, and forget the oldest over a hundred."""
     folder = make(home(), _ARCHIVE)
-    abridge(journal, folder / f"{run}.jsonl", without=ONLY_TO_RESUME)
+    without = ONLY_TO_RESUME - _ONLY_TO_RETRY if has_rejects else ONLY_TO_RESUME
+    abridge(journal, folder / f"{run}.jsonl", without=without)
     _note_of(run).unlink(missing_ok=True)
     for old in sorted(folder.glob("*.jsonl"))[:-_KEPT]:
         old.unlink(missing_ok=True)
@@ -160,6 +164,7 @@ def _summed_up(one: Known) -> dict[str, Any]:
         "target": started["job"]["steps"],
         "inputs": started["job"]["inputs"],
         "output": started["job"]["output"],
+        **({"retry": retried} if (retried := started["job"].get("retry")) else {}),
         **({"accepted": events["accepted"]["changes"]} if "accepted" in events else {}),
         **(_result(one, finished["result"], processes=len(processes)) if finished else {}),
     }

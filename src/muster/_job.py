@@ -61,6 +61,10 @@ class Job:
     inputs: tuple[str, ...]
     output: str
     options: Options = Options()
+    typed: str = ""
+    """The file that defines the pipeline, where it is not a function that was named."""
+    retry: str = ""
+    """The run whose bad rows are to be done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import orjson
 
-from muster._model import Outcome, Piece, Place, Schema, Seconds, Spool, Task
+from muster._model import Outcome, Piece, Place, Schema, Seconds, Span, Spool, Task
 from muster._private import private
 
 Event = dict[str, Any]
@@ -134,6 +134,7 @@ def as_fields(outcome: Outcome) -> Event:
         "rejects": _piece_as_fields(outcome.rejects),
         "schema": tuple(outcome.schema) if outcome.schema else None,
         "written": tuple(outcome.written) if outcome.written else None,
+        "spans": [_span_as_fields(span, outcome.schema) for span in outcome.spans],
         "seconds": {name: round(getattr(outcome.seconds, name), _DIGITS) for name in _SECONDS},
     }
     return {name: value for name, value in told.items() if value or name == "task"}
@@ -152,6 +153,7 @@ def as_outcome(event: Event) -> Outcome:
         bad_rows=event.get("bad_rows", 0),
         schema=_as_schema(event.get("schema")),
         written=_as_schema(event.get("written")),
+        spans=tuple(_as_span(span, event.get("schema")) for span in event.get("spans", ())),
         seconds=Seconds(**event["seconds"]),
     )
 
@@ -161,6 +163,17 @@ def _as_schema(fields: list[list[Any]] | None) -> Schema | None:
         return None
     columns, kinds = fields
     return Schema(tuple(columns), tuple(map(tuple, kinds)))
+
+
+def _span_as_fields(span: Span, schema: Schema | None) -> list[Any]:
+    """Write a span; most have the schema of their task, which is said once."""
+    own = "same" if span.schema == schema else span.schema and tuple(span.schema)
+    return [span.lo, span.hi, span.bad_rows, span.rows_out, span.bytes, span.crc, own]
+
+
+def _as_span(fields: list[Any], schema: list[list[Any]] | None) -> Span:
+    lo, hi, bad_rows, rows_out, size, crc, own = fields
+    return Span(lo, hi, bad_rows, rows_out, size, crc, _as_schema(schema if own == "same" else own))
 
 
 def _piece_as_fields(piece: Piece | None) -> Event:

@@ -302,6 +302,21 @@ class Load(NamedTuple):
     disk_free: int
 
 
+class Span(NamedTuple):
+    """Rows ``lo`` to ``hi`` of a task whose results lie together: the function failed on the rows before and behind.
+
+    ``bad_rows`` of them could not be read. ``bytes`` and ``crc`` are those of their text; 0 where the output is none.
+    """
+
+    lo: int
+    hi: int
+    bad_rows: int
+    rows_out: int
+    bytes: int
+    crc: int
+    schema: Schema | None
+
+
 class Reason(NamedTuple):
     """Why rows were rejected: the step, the error without what differs from row to row, how many, and one in full."""
 
@@ -364,6 +379,8 @@ class Outcome:
     """What the results of its own batches look like, whatever others do."""
     written: Schema | None = None
     """Under which schema its rows were written, where that is more than its own."""
+    spans: tuple[Span, ...] = ()
+    """Where a task has bad rows: its other rows, so that those can be put in between later."""
     seconds: Seconds = Seconds()
     first_error: str = ""
     steps: tuple[StepMeasure, ...] = ()

@@ -80,6 +80,24 @@ class RunOptions(CheckOptions, total=False):
     sample: int | None
 
 
+class RetryOptions(TypedDict, total=False):
+    """All options of :func:`muster.retry`: those that change no row."""
+
+    workers: int | None
+    max_bad_rows: float | str | None
+    strict: bool
+    fresh: bool
+    accept_changes: bool
+    timeout: float | None
+    calls_per_worker: int | None
+    storage_options: Mapping[str, Any] | None
+    env: Sequence[str]
+    with_files: Sequence[str | PathLike[str]]
+    cluster: str | None
+    machines: int | None
+    on: str | PathLike[str] | None
+
+
 DEFAULTS: Final[Mapping[str, object]] = {
     **{field.name: getattr(Options(), field.name) for field in dataclasses.fields(Options)},
     "dialect": None,

@@ -7,13 +7,13 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster._home import make
 from muster._identity import local, written
-from muster._manifest import MANIFEST, check_is_ours
+from muster._manifest import MANIFEST, check_is_ours, named_in
 from muster._model import Outcome, Piece, Place
 from muster._modes import hand_over
 from muster._private import private, work_folder
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _SPOOL: Final = "spool"
 _BEGINNING_BYTES: Final = 1 << 20
 _OURS: Final = re.compile(
-    r"(journal\.jsonl|complete|rejects\.jsonl|grown-[0-9a-f]+)(\.\w+)?|parts|sealed|replaced|(spool|usual)(-[0-9a-f]+)?"
+    r"(journal\.jsonl|complete|rejects\.jsonl|before|grown-[0-9a-f]+)(\.\w+)?"
+    r"|parts|sealed|replaced|(spool|usual)(-[0-9a-f]+)?"
 )
 """Names of what a run has in its folder, beside the lock; all else is the user's own."""
 
@@ -215,6 +216,41 @@ class Work:
         paths += [Path(self.rejects)] if Path(self.rejects).exists() else []
         return [(path.name, path.stat().st_size, str(path.stat().st_mtime_ns)) for path in paths]
 
+    @property
+    def place(self) -> str:
+        """Name where the output lies, in one way for each place."""
+        return written(self.output) if self.is_remote else str(self._path.absolute())
+
+    def manifest(self) -> bytes | None:
+        """Read the manifest of the folder that is there, if it has one."""
+        return self.shelf.manifest() if self.shelf is not None else manifest_of(self._path)
+
+    def rejected(self) -> Iterator[bytes]:
+        """Read the bad rows that lie beside the output, a line each."""
+        if self.shelf is not None:
+            yield from self.shelf.rejected().splitlines(keepends=True)
+            return
+        with Path(self.rejects).open("rb") as lines:
+            yield from lines
+
+    def standing_rejects(self) -> str:
+        """Fingerprint the bad rows that lie beside the output."""
+        if self.is_remote:
+            return _digest(versions(self.rejects))
+        rejects = Path(self.rejects)
+        return _stamps_in(rejects.parent, {rejects.name})
+
+    def standing(self) -> str:
+        """Fingerprint the output that stands there, without its rejects and without the user's own files beside it."""
+        if self.is_remote:
+            found = versions(self.output)
+            names = _of_output(self.manifest()) if self.is_folder else set()
+            named = [one for one in found if not self.is_folder or one[0].rpartition("/")[2] in names]
+            return _digest(named)
+        if self._path.is_dir():
+            return _stamps_in(self._path, _of_output(manifest_of(self._path)))
+        return _stamps_in(self._path.parent, {self._path.name})
+
     def holds_rows(self) -> bool:
         """Tell whether rows stand where the output goes; of what is not text, whether anything does."""
         try:
@@ -237,26 +273,44 @@ class Work:
         return [f"part-{at:05d}{suffix}" for at in range(parts)]
 
     def publish(
-        self, rejects: Iterable[Piece], *, complete: str = "complete", files: Sequence[Mapping[str, Any]] = ()
+        self,
+        rejects: Iterable[Piece],
+        *,
+        ready: Callable[[str], None],
+        complete: str = "complete",
+        files: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Make rejects and output visible, the output last; each is complete on the disk before its name is."""
+        """Make rejects and output visible, the output last; each is complete on the disk before its name is.
+
+        Just before, ``ready`` is told the fingerprint that the output is going to have, where that is known by now.
+        """
         if self.shelf is not None and not self.is_folder:
             self.shelf.announce()
-        self._publish_rejects([self.parts / piece.name for piece in rejects])
         if self.is_folder:
             (self.sealed / MANIFEST).write_text(json.dumps({"parts": list(files)}, indent=2) + "\n")
             for path in self.sealed.iterdir():
                 sync(path)
             sync(self.sealed)
-            self._publish_folder(files)
         else:
             sync(self.folder / complete)
-            if self.shelf is not None:
-                self.shelf.publish_file(self.folder / complete)
-            else:
-                hand_over(self.folder / complete, instead_of=self._path)
-                publish_file(self.folder / complete, str(self._path))
+        ready(self._fingerprint_of(complete, files))
+        self._publish_rejects([self.parts / piece.name for piece in rejects])
+        if self.is_folder:
+            self._publish_folder(files)
+        elif self.shelf is not None:
+            self.shelf.publish_file(self.folder / complete)
+        else:
+            hand_over(self.folder / complete, instead_of=self._path)
+            publish_file(self.folder / complete, str(self._path))
         self._has_published = True
+
+    def _fingerprint_of(self, complete: str, files: Sequence[Mapping[str, Any]]) -> str:
+        """Tell what ``standing`` will say; a store tells its own stamps only afterwards."""
+        if self.is_remote:
+            return ""
+        if self.is_folder:
+            return _stamps_in(self.sealed, {MANIFEST, *(str(file["name"]) for file in files)})
+        return _stamps_in(self.folder, {complete}, called=self._path.name)
 
     def _publish_rejects(self, pieces: list[Path]) -> None:
         gathered = self.unused("rejects.jsonl")
@@ -285,6 +339,25 @@ class Work:
             self.shelf.publish_folder(self.sealed, files)
             return
         publish_folder(self.sealed, self._path, replaced=self._replaced)
+
+
+def _of_output(manifest: bytes | None) -> set[str]:
+    return {MANIFEST, *named_in(manifest)}
+
+
+def _stamps_in(folder: Path, names: Iterable[str], *, called: str = "") -> str:
+    """Fingerprint files by name, size and the time when they were written; one may be known by another name."""
+    found = []
+    for name in sorted(names):
+        with contextlib.suppress(OSError):
+            status = (folder / name).stat()
+            found.append((called or name, status.st_size, str(status.st_mtime_ns)))
+    return _digest(found)
+
+
+def _digest(found: Sequence[tuple[str, int, str]]) -> str:
+    """Sum up; what is not there has a fingerprint, too."""
+    return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
 def _shelf_of(output: str, *, rejects: str, home: Path) -> "Shelf":

@@ -36,12 +36,25 @@ class Past:
     kept: Kept = field(default_factory=dict)
     moved: dict[str, Place] = field(default_factory=dict)
     """Where pieces lie that no longer have a file of their own."""
+    asked: Event = field(default_factory=dict)
+    """What the run was asked for; nothing where an earlier version began it."""
+    laid: Event = field(default_factory=dict)
+    """Where in the published output the rows lie, if some were rejected."""
+    is_laid_out: bool = False
+    """Whether a retry has taken over all rows of the output that it mends."""
+    standing: frozenset[str] = frozenset()
+    """Fingerprints of outputs that a retry may replace: the one that it mends, and what it was about to publish."""
     files: dict[str, DataFile] = field(default_factory=dict)
     """Files that the user's code has read."""
     finished: Event | None = None
     """How the run ended, if all that was left to do then was to tidy up."""
     is_unreadable: bool = False
     """Whether it is of another version of muster, which may have kept much."""
+
+    @property
+    def retries(self) -> str:
+        """Name the run whose bad rows this one does; empty where it is no retry."""
+        return str(self.job.get("retry", ""))
 
     @classmethod
     def read(cls, journal: Path) -> Self:
@@ -61,9 +74,7 @@ class Past:
         """Take one event into account."""
         match event["event"]:
             case "started":
-                self.run, self.job = event["run"], event["job"]
-            case "accepted" | "read" | "wrote" as kind:
-                self._depend(kind, event)
+                self.run, self.job, self.asked = event["run"], event["job"], event.get("asked", {})
             case "attempt" | "finished" as kind:
                 self.attempts += kind == "attempt"
                 self.finished = event if kind == "finished" else None
@@ -76,21 +87,33 @@ class Past:
                 self._keep(event)
             case "moved":
                 self.moved[event["name"]] = Place(event["file"], event["offset"])
+            case "laid" | "laid out" | "standing" as kind:
+                self._lay(kind, event)
             case "regrown":
                 self.moved = follow(self.moved, Regrown(event["before"], event["file"], event["size"]))
             case "dropped":
                 self._drop(event["first"], event["last"], event["lo"])
-            case _:
-                pass
+            case kind:
+                self._depend(kind, event)
+
+    def _lay(self, kind: str, event: Event) -> None:
+        """Know where rows lie in an output, or that a retry knows it."""
+        if kind == "laid":
+            self.laid = event
+        elif kind == "laid out":
+            self.is_laid_out = True
+        else:
+            self.standing |= {event["output"]}
 
     def _depend(self, kind: str, event: Event) -> None:
-        """Replace what the rows depend on, after the changes were accepted."""
+        """Know what the rows depend on, or that changes of it were accepted."""
         if kind == "read":
             self.files[event["path"]] = of_event(event)
-            return
-        if kind == "accepted":
+        elif kind == "wrote":
+            self.accept([event["path"]])
+        elif kind == "accepted":
             self.job = event["job"]
-        self.accept([event["path"]] if kind == "wrote" else event["files"])
+            self.accept(event["files"])
 
     def accept(self, paths: Iterable[str]) -> None:
         """Accept these files as they are: they are not compared any more."""
@@ -164,6 +187,7 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
         "format": [options.format, options.input_format, options.output_format],
         "dialect": _as_journaled(options.dialect),
         "reading": _as_journaled(options.reading),
+        **({"retry": job.retry} if job.retry else {}),
     }
 
 
@@ -179,6 +203,12 @@ def _facts(steps: Sequence[Described]) -> dict[str, str]:
             is_another = facts.setdefault(fact.what, fact.value) != fact.value
             facts |= {f"{fact.what} (step {at + 1})": fact.value} if is_another else {}
     return facts
+
+
+def sources_of(past: Past, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    """Keep the files that a run has read; folders and patterns may name more by now."""
+    read = {path for path, *_ in past.job["inputs"]}
+    return tuple(source for source in sources if _normal(source.name) in read) or sources
 
 
 def _as_journaled(noun: Dialect | Reading) -> Any:  # noqa: ANN401 (JSON)
@@ -244,6 +274,9 @@ def differences(before: Event, now: Event) -> Iterator[str]:
 
 def differences_of_rows(before: Event, now: Event) -> Iterator[str]:
     """Say in words what has changed of which rows there are, and of how they are read and written."""
+    if before.get("retry") != now.get("retry"):
+        yield "one of them is a retry of bad rows (muster retry), and the other one is not, or of another run"
+        return
     if "facts" not in before:
         yield "it was begun by an earlier version of muster, which did not note what its rows depend on"
         return

@@ -46,6 +46,8 @@ class Pipeline:
     options: Options = field(default_factory=Options)
     remarks: tuple[str, ...] = ()
     """Which lines of the functions seem to mix rows."""
+    typed: str = ""
+    """What the command line called the file that defines it."""
 
     @from_the_callers_line
     def map_batches(self, function: Function | str, *, args: Mapping[str, Any] | None = None) -> "Pipeline":
@@ -125,7 +127,8 @@ def start(
     if pipeline.remarks and chosen.batch_rows is None:
         remark(warning_of(" | ".join(step.name for step in pipeline.steps), pipeline.remarks))
     with a_run(), obeyed():
-        return _runner.run(Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen), watch=watch, remark=remark)
+        job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, pipeline.typed)
+        return _runner.run(job, watch=watch, remark=remark)
 
 
 def _paths(paths: Paths) -> tuple[str, ...]:

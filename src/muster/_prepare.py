@@ -28,8 +28,11 @@ Write = Callable[..., None]
 class Preparation:
     """Finds out what a run must know before it can begin, unless an earlier attempt has left it."""
 
-    def __init__(self, job: Job, *, inputs: Inputs, work: Work, desk: Desk, write: Write) -> None:
-        """Know whom to ask, and where to write what was found."""
+    def __init__(  # noqa: PLR0913 (all that it asks)
+        self, job: Job, *, inputs: Inputs, work: Work, desk: Desk, write: Write, earlier: Past | None = None
+    ) -> None:
+        """Know whom to ask, where to write what was found, and, of a retry, the run that has found it before."""
+        self._earlier = earlier
         self._job = job
         self._inputs = inputs
         self._work = work
@@ -56,10 +59,10 @@ class Preparation:
         self.fed: list[Part] = []
         """The parts that were read so far: all, unless the input is a stream."""
 
-    def recognise(self, past: Past, *, is_far: bool, put_away: Callable[[str], None]) -> Past:
+    def recognise(self, past: Past, *, is_far: bool, put_away: Callable[[Past], None]) -> Past:
         """Tell what counts of an earlier attempt. Raises ``ResumeError`` when it was another job's.
 
-        ``put_away`` is told the id of a run that has finished and stands in nobody's way.
+        ``put_away`` is given a run that has finished and stands in nobody's way.
         """
         steps, limit = self._job.steps, self._job.options.timeout
         described = self._desk.ask([Describe(steps, limit)])[0]
@@ -79,7 +82,7 @@ class Preparation:
             facts = frozenset((fact.what, fact.value) for step in described for fact in step.facts)
             self.code = Code(tuple(files), facts)
         if past.finished and (options.fresh or any(_past.differences(past.job, self.fingerprint))):
-            put_away(past.run)
+            put_away(past)
             past = Past()
         elif options.fresh and past.run:
             self._given_up = past.run
@@ -87,7 +90,7 @@ class Preparation:
             past = Past()
         self.run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
         self._work.begin(self.run_id)
-        if not past.kept and not past.finished:
+        if not (past.kept or past.is_laid_out or past.finished):
             if not self._given_up:
                 self._work.clear()
             return Past()
@@ -121,9 +124,19 @@ class Preparation:
     def look(self, past: Past) -> None:
         """Find out where the input's rows are and what its columns hold, once."""
         if not self._has_looked:
+            if self._earlier is not None and past.surveyed is None:
+                self._begin_as(self._earlier, past)
             self._survey(past)
             self._settle(past)
             self._has_looked = True
+
+    def _begin_as(self, earlier: Past, past: Past) -> None:
+        """Take over what an earlier run has found out about the input, which is the same."""
+        found = {name: value for name, value in (earlier.surveyed or {}).items() if name not in {"event", "at"}}
+        self._write("surveyed", **found)
+        past.surveyed, past.columns = earlier.surveyed, earlier.columns
+        self._inputs.columns = earlier.columns or ()
+        self._write_settled(f"run {earlier.run}")
 
     def _survey(self, past: Past) -> None:
         """Find the parts and the columns of the input."""

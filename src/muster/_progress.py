@@ -194,8 +194,12 @@ class Progress:
             task = outcome.task
             if task.is_whole:
                 done.update(range(task.first, task.last))
-            else:
-                gaps.setdefault(task.first, []).append((task.lo, task.hi))
+                continue
+            for index in range(task.first, task.last):
+                part = self._parts[index]
+                lo, hi = max(task.lo, part.row), min(task.hi, part.row + part.rows)
+                if lo < hi:
+                    gaps.setdefault(index, []).append((lo, hi))
         waiting = [index for first, last in self._waiting for index in range(first, last)]
         self._waiting, self._waiting_weight = [], 0
         for index in waiting:
@@ -378,7 +382,8 @@ class Progress:
         while (outcome := self._kept.get(self._frontier)) is not None:
             actions += [Append(outcome), *self._lengthen(outcome)]
             task = outcome.task
-            self._frontier = (task.last, 0) if task.reaches_end else (task.first, task.hi - task.row)
+            inside = task.last - 1
+            self._frontier = (task.last, 0) if task.reaches_end else (inside, task.hi - self._parts[inside].row)
         return actions
 
     def _lengthen(self, outcome: Outcome) -> list[Action]:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from muster import _actions
 from muster._allowance import Allowance
 from muster._apart import check_apart
+from muster._asked import asked
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
 from muster._calls import Calls
 from muster._desk import Desk, as_muster_error
+from muster._earlier import changed, check_same_rows, check_stands
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing, totals
 from muster._formats._sources import find_sources
@@ -24,10 +26,11 @@ from muster._home import home
 from muster._inputs import Inputs
 from muster._job import Job, Result, Snapshot
 from muster._journal import Journal, as_fields
+from muster._laid import Layout
 from muster._model import Outcome, Part
 from muster._observer import Observer
 from muster._output import Work
-from muster._past import Kept, Past
+from muster._past import Kept, Past, sources_of
 from muster._prepare import Preparation
 from muster._progress import Progress
 from muster._spared import DISK_IS_FULL, has_no_room
@@ -36,7 +39,7 @@ from muster._unseen import set_options, shown
 from muster._user_code.data_files import DataFiles
 from muster._user_code.laid_down import laid_down
 from muster._with_files import stamps
-from muster.errors import EngineError, ResumeError
+from muster.errors import EngineError, ResumeError, UsageError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -51,27 +54,29 @@ Watch = Callable[[Snapshot], None]
 MakeEngine = Callable[[int], Engine]
 
 
-def run(
+def run(  # noqa: PLR0913 (what is asked, and who is told)
     job: Job,
     *,
     watch: Watch,
     remark: Callable[[str], None] = lambda _: None,
     make_engine: MakeEngine = engine_of_this_computer,
     access: "Access | None" = None,
+    earlier: Past | None = None,
 ) -> Result:
     """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt.
 
-    ``remark`` is told, once all is done, what the user should know of the results. ``access`` is to a cluster that is
-    there; without it the job's options say whether one is borrowed or called up.
+    A job that retries bad rows is given the ``earlier`` run whose rows they are. ``remark`` is told, once all is done,
+    what the user should know of the results. ``access`` is to a cluster that is there; without it the job's options
+    say whether one is borrowed or called up.
     """
     set_options(job.options.storage_options)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
     try:
         if job.options.workers == 0:  # then functions are called as they are
-            return _run(job, watch=watch, remark=remark, make_engine=make_engine, access=access)
+            return _run(job, watch=watch, remark=remark, make_engine=make_engine, access=access, earlier=earlier)
         with laid_down(job.steps) as steps:
             job = dataclasses.replace(job, steps=steps)
-            return _run(job, watch=watch, remark=remark, make_engine=make_engine, access=access)
+            return _run(job, watch=watch, remark=remark, make_engine=make_engine, access=access, earlier=earlier)
     except BrokenPipeError:  # whoever read what is said has gone
         raise
     except OSError as error:
@@ -81,15 +86,16 @@ def run(
         ) from error
 
 
-def _run(
+def _run(  # noqa: PLR0913 (as above)
     job: Job,
     *,
     watch: Watch,
     remark: Callable[[str], None],
     make_engine: MakeEngine,
     access: "Access | None",
+    earlier: Past | None,
 ) -> Result:
-    runner = _Runner(job, watch, remark)
+    runner = _Runner(job, watch, remark, earlier)
     options = job.options
     if access is not None or (options.cluster is None and options.machines is None):
         return runner.run(make_engine, access)
@@ -101,11 +107,12 @@ def _run(
 
 
 class _Runner:
-    def __init__(self, job: Job, watch: Watch, remark: Callable[[str], None]) -> None:
+    def __init__(self, job: Job, watch: Watch, remark: Callable[[str], None], earlier: Past | None) -> None:
         self._began = time.monotonic()
         self._began_at = round(time.time(), 3)
         self._folder = Path.cwd()
         self._job = job
+        self._earlier = earlier
         self._watch = watch
         self._remark = remark
         self._last = Snapshot("starting")
@@ -118,6 +125,8 @@ class _Runner:
         self._sources = find_sources(
             job.inputs, forced=job.options.input_format, default=job.options.format, tell=notes.append
         )
+        if earlier is not None:
+            self._sources = sources_of(earlier, self._sources)
         self._workers = workers_for(self._sources, chosen=job.options.workers)
         self.work = Work(job.output, home=home())
         check_apart(self.work, sources=self._sources, given=job.inputs)
@@ -165,10 +174,15 @@ class _Runner:
                 self._workers = access.workers
                 self.work.stage()
             self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
-            if self._past.surveyed is None:
+            if self._past.surveyed is None and self._earlier is None:
                 self._desk.begin(self._inputs.first_questions())
             self._prepared = Preparation(
-                self._job, inputs=self._inputs, work=self.work, desk=self._desk, write=self._write
+                self._job,
+                inputs=self._inputs,
+                work=self.work,
+                desk=self._desk,
+                write=self._write,
+                earlier=self._earlier,
             )
             return self._run()
 
@@ -183,12 +197,15 @@ class _Runner:
 
     def _end(self) -> None:
         """Leave nothing behind that nobody needs, and let others work on the output."""
-        if not (self._past.kept or self._past.is_unreadable or self._has_kept):
+        if not (self._past.kept or self._past.is_laid_out or self._past.is_unreadable or self._has_kept):
             self.work.remove()
         self.work.release()
 
     def _run(self) -> Result:
         past = self._prepared.recognise(self._past, is_far=self._is_far, put_away=self._put_away)
+        if self._earlier is not None and not past.is_laid_out and not past.finished:
+            check_same_rows(self._earlier, self._prepared.fingerprint)
+            check_stands(self._earlier, self.work)
         self._run_id = self._prepared.run_id
         self._prepared.start_over(past)
         self._past = past
@@ -197,7 +214,7 @@ class _Runner:
             result = self._attempt_it(past)
         else:
             self._say(self._phase, note="an earlier attempt had finished; its output is as it was written")
-        self._put_away(self._run_id)
+        self._archive(self._run_id, has_rejects=result.bad_rows > 0)
         self.work.remove()
         return result
 
@@ -205,7 +222,8 @@ class _Runner:
         with Journal(self.work.journal) as journal:
             self._journal = journal
             if not past.run:
-                self._write("started", at=self._began_at, run=self._run_id, job=self._prepared.fingerprint)
+                said = asked(self._job, place=self.work.place, folder=str(self._folder))
+                self._write("started", at=self._began_at, run=self._run_id, job=self._prepared.fingerprint, asked=said)
             self._begin_attempt(past.attempts)
             for early in self._early:
                 journal.write(**early)
@@ -219,7 +237,7 @@ class _Runner:
                 note(self._run_id, self.work.journal)
             with self._telling_why_it_stops():
                 self._say("looking at the input")
-                self._prepared.look(past)
+                self._look(past)
                 for text in self._inputs.notes:
                     self._say("looking at the input", note=text)
                 self._finish.moved = dict(past.moved)
@@ -228,10 +246,41 @@ class _Runner:
                 result = self._commit(progress)
         return result
 
-    def _put_away(self, run: str) -> None:
+    def _look(self, past: Past) -> None:
+        """Find out what the input is; for a retry, also take over what needs not be done again."""
+        self._prepared.look(past)
+        if self._earlier is None or past.is_laid_out:
+            return
+        self._say("looking at the output")
+        while self._prepared.take_parts():  # a stream, too: where its rows lie is known of all parts alone
+            pass
+        layout = Layout(self._earlier, self._prepared.fed, self._sources, self.work, self._finish)
+        self._note(past, "standing", output=self.work.standing())
+        for outcome in layout.outcomes(self._desk.ask):
+            self._note(past, "kept", **as_fields(outcome))
+        self._note(past, "laid out")
+
+    def _note(self, past: Past, event: str, **fields: object) -> None:
+        """Journal an event, and know it, as the next attempt will."""
+        self._write(event, **fields)
+        past.add({"event": event, **fields})
+
+    def _ready(self, laid: dict[str, Any], made: str) -> None:
+        """Journal how the output is laid that is about to become visible; a retry replaces what it mends alone."""
+        if self._earlier is not None:
+            standing = self._past.standing
+            if self.work.standing() not in standing and "" not in standing:
+                raise UsageError(changed(self._job.output, run=self._earlier.run))
+            self._note(self._past, "standing", output=made)
+        self._write("laid", **laid)
+
+    def _put_away(self, past: Past) -> None:
+        self._archive(past.run, has_rejects=past.finished is not None and past.finished["result"]["bad_rows"] > 0)
+
+    def _archive(self, run: str, *, has_rejects: bool) -> None:
         """Keep the journal of a run that has finished where those of all runs are."""
         try:
-            archive(self.work.journal, run)
+            archive(self.work.journal, run, has_rejects=has_rejects)
         except OSError as error:
             self._say(self._phase, note=f"the journal of run {run} could not be kept: {error}")
 
@@ -301,7 +350,7 @@ class _Runner:
     def _loop(self, progress: Progress, kept: Kept) -> Outcome | None:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
         self._rows_total = self._prepared.count_rows()
-        self._trial = self._prepared.trial(since=self._began)
+        self._trial = None if self._earlier else self._prepared.trial(since=self._began)
         self._add(progress, self._prepared.fed, kept)
         while True:
             self._read_ahead(progress, kept)
@@ -480,14 +529,14 @@ class _Runner:
         desk = self._desk
         if self.work.staging:  # workers put the output together where it lies
             desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)
-        outcomes = self._finish.end(progress.outcomes, desk.ask, progress.volume_of)
+        outcomes = self._finish.end(progress.outcomes, desk.ask, progress.volume_of, ready=self._ready)
         seconds, sums = time.monotonic() - self._began, totals(outcomes)
         is_here = self._engine is self._home  # whose workers all take part, for as long as the run takes
         workers = self._workers if is_here else self._observer.most_workers
         result = Result(
             **sums,
             parts=progress.parts,
-            resumed_parts=sum(outcome.task.last - outcome.task.first for outcome in self._resumed),
+            resumed_parts=0 if self._earlier else sum(one.task.last - one.task.first for one in self._resumed),
             workers=workers,
             machines=self._engine.machines if is_here else self._observer.most_machines,
             seconds=round(seconds, 3),
@@ -501,7 +550,13 @@ class _Runner:
         for text in self._hindsight.remarks(progress.schema):
             self._write("told", text=text)
             self._remark(text)
-        self._write("finished", result=result.as_fields(), published=self.work.visible())
+        self._write(
+            "finished",
+            result=result.as_fields(),
+            published=self.work.visible(),
+            standing=self.work.standing(),
+            standing_rejects=self.work.standing_rejects(),
+        )
         self._say(self._phase)
         return result
 

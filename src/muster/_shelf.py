@@ -27,7 +27,7 @@ from muster.errors import EngineError, OutputBusyError, UsageError
 
 _MARK: Final = "mark.json"
 _NOTE: Final = "publishing.json"
-_PIECE: Final = re.compile(r"\d+-\d+\.rows")
+_PIECE: Final = re.compile(r"(\d+|before)-\d+\.rows")
 
 
 class _Note(NamedTuple):
@@ -269,6 +269,14 @@ class Shelf:
             self._abort(self._before.note)
             _objects.delete(self.staging, [_NOTE])
             self._before = None
+
+    def manifest(self) -> bytes | None:
+        """Read the manifest of the folder that is there, if it has one."""
+        return _objects.read(f"{self._plain}/{MANIFEST}")
+
+    def rejected(self) -> bytes:
+        """Read the bad rows that lie beside the output."""
+        return _objects.read(self._rejects) or b""
 
     def holds_rows(self) -> bool:
         """Tell whether rows stand where the output goes, as far as a manifest or a size says."""

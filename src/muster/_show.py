@@ -1,6 +1,7 @@
 """Show a run in the terminal: a live bar, or a line now and then, and a closing summary."""
 
 import contextlib
+import shlex
 import sys
 import threading
 import time
@@ -254,7 +255,8 @@ def _sizes(low: int, high: int) -> str:
 
 def _rejected(result: Result) -> str:
     bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
-    return f"{bad} in {result.rejects}, with the text and the reason. Mend the function or the data, run again."
+    again = f"muster retry {shlex.quote(result.output)}"
+    return f"{bad} in {result.rejects}, with the text and the reason. Mend the function, then type: {again}"
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:

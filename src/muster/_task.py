@@ -5,7 +5,8 @@ import json
 import pickle
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from muster._formats._records import records
 from muster._formats._results import Reply, shaped
 from muster._formats.survey import LONGEST_TAIL
 from muster._grown import write_in_turn
-from muster._model import Briefing, Column, DataFile, Fault, Outcome, Piece, Schema, Seconds, StepMeasure, Task
+from muster._model import Briefing, Column, DataFile, Fault, Outcome, Piece, Schema, Seconds, Span, StepMeasure, Task
 from muster._private import private
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
@@ -128,7 +129,11 @@ class _Work:
             count, spent = len(rows.numbers) + len(rows.bad), time.perf_counter() - began
             seconds = Seconds(spent - steps.seconds, steps.seconds, total=spent)
             return Outcome(self.task, count, 0, bad_rows=count, seconds=seconds, fault=fault)
-        replies = [reply for batch in self._batches(rows) if not steps.exhausted for reply in steps.results(batch)]
+        replies, refused_before = [], []
+        for batch in self._batches(rows):
+            for reply in () if steps.exhausted else steps.results(batch):
+                replies.append(reply)
+                refused_before.append(len(steps.bad) - len(rows.bad))
         applied = time.perf_counter()
         first_error = next((f"{bad.error}\n{bad.traceback}".strip() for bad in steps.bad.values()), "")
         outcome = Outcome(
@@ -140,7 +145,11 @@ class _Work:
             )
         sorted_out = time.perf_counter()
         if not steps.exhausted:
-            outcome = self._write(outcome, replies)
+            outcome, texts = self._write(outcome, replies)
+            if steps.bad and not self.task.condemned:
+                between = self._between(steps.bad, unread=rows.bad)
+                spans = _spans(between, zip(refused_before, replies, texts, strict=True))
+                outcome = dataclasses.replace(outcome, spans=spans)
         ended = time.perf_counter()
         return dataclasses.replace(
             outcome,
@@ -270,31 +279,43 @@ class _Work:
             if len(batch.numbers):
                 yield batch
 
-    def _write(self, outcome: Outcome, replies: list[Reply]) -> Outcome:
-        schemas = [reply.schema for reply in replies if reply.schema is not None]
-        if not schemas:
-            return outcome
-        own, rows = united(schemas), sum(reply.rows for reply in replies)
+    def _between(self, bad: Collection[int], *, unread: Collection[int]) -> list[Span]:
+        """Name the rows between those that the function failed on: before the first, between two, behind the last."""
+        refused = sorted(set(bad) - set(unread))
+        edges = pairwise([self.task.lo - 1, *refused, self.task.hi])
+        return [Span(one + 1, other, sum(one < row < other for row in unread), 0, 0, 0, None) for one, other in edges]
+
+    def _write(self, outcome: Outcome, replies: list[Reply]) -> tuple[Outcome, list[bytes | memoryview]]:
+        """Write the results; give the text of each, too, which is empty where the format has none of its own."""
+        telling = [reply for reply in replies if reply.schema is not None]
+        if not telling:
+            return outcome, [b""] * len(replies)
+        own, rows = united(reply.schema for reply in telling if reply.schema), sum(reply.rows for reply in replies)
         schema = united([self.task.expected or own, own])
-        texts = self._render([reply for reply in replies if reply.schema is not None], schema)
-        return dataclasses.replace(
+        if self.briefing.format == "parquet":
+            from muster._formats import parquet, parquet_schema  # noqa: PLC0415 (likewise)
+
+            texts: list[bytes | memoryview] = [b""] * len(replies)
+            whole: list[bytes | memoryview] = [parquet.render(parquet_schema.piece(telling))]
+        else:
+            texts = whole = [self._text(reply, schema) for reply in replies]
+        written = dataclasses.replace(
             outcome,
             rows_out=rows,
-            output=self._write_piece("rows", texts, rows) if rows or self.briefing.format == "parquet" else None,
+            output=self._write_piece("rows", whole, rows) if rows or self.briefing.format == "parquet" else None,
             schema=own,
             written=None if schema == own else schema,
         )
+        return written, texts
 
-    def _render(self, replies: Sequence[Reply], schema: Schema) -> list[bytes | memoryview]:
+    def _text(self, reply: Reply, schema: Schema) -> bytes | memoryview:
+        if reply.schema is None:
+            return b""
         if self.briefing.format == "csv":
-            return [_as_csv(reply, schema, delimiter=self.briefing.delimiter) for reply in replies]
-        if self.briefing.format == "jsonl":
-            from muster._formats import jsonl_text  # noqa: PLC0415 (likewise)
+            return _as_csv(reply, schema, delimiter=self.briefing.delimiter)
+        from muster._formats import jsonl_text  # noqa: PLC0415 (likewise)
 
-            return [jsonl_text.render(shaped(reply, schema)[0], rows=reply.rows) for reply in replies]
-        from muster._formats import parquet, parquet_schema  # noqa: PLC0415 (likewise)
-
-        return [parquet.render(parquet_schema.piece(replies))]
+        return jsonl_text.render(shaped(reply, schema)[0], rows=reply.rows)
 
     def _write_piece(self, kind: str, texts: Sequence[bytes | memoryview], rows: int) -> Piece:
         path = Path(f"{self.briefing.folder}-{self.task.number}.{kind}")
@@ -344,6 +365,20 @@ class _Work:
             return {task.lo: (task.start, data.decode(dialect.encoding, errors="backslashreplace"))}
         found = csv.raw_records(self._data(), dialect, wanted=[row - task.row for row in rows])
         return {task.row + at: (task.start + offset, text) for at, (offset, text) in found.items()}
+
+
+def _spans(between: Sequence[Span], written: Iterable[tuple[int, Reply, bytes | memoryview]]) -> tuple[Span, ...]:
+    """Add to each stretch of rows what was written of it; replies say how many rows were refused before them."""
+    spans = list(between)
+    for at, reply, text in written:
+        span = spans[at]
+        spans[at] = span._replace(
+            rows_out=span.rows_out + reply.rows,
+            bytes=span.bytes + len(text),
+            crc=zlib.crc32(text, span.crc),
+            schema=united(one for one in (span.schema, reply.schema) if one) if reply.schema else span.schema,
+        )
+    return tuple(span for span in spans if span.lo < span.hi)
 
 
 def _as_csv(reply: Reply, schema: Schema, *, delimiter: str) -> bytes | memoryview:

@@ -175,6 +175,15 @@ def said_by(error: Exception) -> str:
     return f"{type(error).__name__}: {_unseen.harmless(str(error))}".rstrip(": ")
 
 
+def download(url: str, path: Path) -> None:
+    """Fetch a file from there."""
+    files, inside = filesystem(url)
+    try:
+        files.get_file(inside, str(path))
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
 def upload(path: Path, url: str) -> None:
     """Put a file there; it appears whole."""
     files, inside = filesystem(url)

@@ -13,6 +13,7 @@ from muster._unseen import shown
 
 VERBS: Final = {
     "run": "run a function over every row of the inputs",
+    "retry": "run the bad rows of an output again",
     "check": "tell whether a function is row-wise",
     "up": "make a cluster, or make it larger or smaller",
     "status": "show the clusters and their machines",

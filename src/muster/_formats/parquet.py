@@ -172,6 +172,16 @@ def schema_of(pieces: Iterable[str]) -> pa.Schema:
     return shared([_open(piece).schema_arrow for piece in pieces])
 
 
+def own_schema(piece: str) -> bytes:
+    """Write the schema of a piece, without how many rows it has."""
+    return bytes(_open(piece).schema_arrow.remove_metadata().serialize().to_pybytes())
+
+
+def opened_here(path: str) -> pa.OSFile:
+    """Open a file of this computer, for Arrow."""
+    return _bytes_of(path)
+
+
 def read_schema(data: bytes) -> pa.Schema:
     """Read a schema that Arrow wrote."""
     return pa.ipc.read_schema(pa.py_buffer(data))

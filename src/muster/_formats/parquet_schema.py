@@ -6,12 +6,14 @@ from typing import Final
 
 import pyarrow as pa
 
-from muster._schema import ABSENT, EMPTY, MISSING, VOID, form, numbered, solid
+from muster._model import Schema
+from muster._schema import ABSENT, EMPTY, MISSING, VOID, by_column, form, numbered, solid
 from muster.errors import DataError
 
 from ._dtypes import DTYPE, described
 from ._dtypes import united as united_dtypes
 from ._hollow import emptied
+from ._narrow import restored
 from ._numbers import is_exact, is_number, wider
 from ._results import Reply
 
@@ -59,6 +61,26 @@ def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
         for column, field in zip(numbered(schema.names), schema, strict=True)
     ]
     return pa.table(arrays, schema=schema)
+
+
+def as_it_was(table: pa.Table, schema: pa.Schema, *, own: Schema | None, rows: int) -> pa.Table | None:
+    """Make rows of the output a piece again, of the schema that it had; ``None`` where that cannot be done exactly.
+
+    ``own`` says what these rows look like where they are only some of those of the piece.
+    """
+    columns = dict(zip(numbered(table.column_names), table.columns, strict=True))
+    kinds = by_column(own) if own is not None else None
+    arrays, fields = [], []
+    for name, field in zip(numbered(schema.names), schema, strict=True):
+        if kinds is not None and name not in kinds:
+            continue
+        array = restored(columns[name], field.type)
+        if array is None:
+            return None
+        said = {} if kinds is None else {_KINDS: _SEPARATOR.join(kind.encode() for kind in kinds[name])}
+        arrays.append(array)
+        fields.append(field.with_metadata({**(field.metadata or {}), **said}))
+    return pa.table(arrays, schema=pa.schema(fields, {_ROWS: str(rows).encode()}))
 
 
 def _cast(column: pa.ChunkedArray, own: pa.Field, field: pa.Field) -> pa.ChunkedArray | pa.Array:

@@ -1,6 +1,7 @@
 """The pipeline that a command line names: a function of a file or module, or a pipeline that a file defines."""
 
 import argparse
+import dataclasses
 import sys
 
 from muster import _pipeline
@@ -18,7 +19,7 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
     ``lacks`` says what is lacking where a function is named, if anything is.
     """
     target = targets.parse_target(parsed.target)
-    _be_as_if_run(target)
+    be_as_if_run(target)
     path = list(sys.path)
     defined = targets.find(target) if target.name == "pipeline" else None
     if not isinstance(defined, Pipeline):  # but a function may have that name, too
@@ -35,10 +36,11 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
             f"--arg {name}=...: {target.place} defines a pipeline, whose steps have arguments of their own. Give them"
             f" there, .map_batches(function, args={{{name!r}: ...}}), or name a function: {parsed.target}:function"
         )
-    return _pipeline.with_command(defined, tuple(parsed.inputs), output, options, csv=_csv_flags.chosen(parsed))
+    whole = _pipeline.with_command(defined, tuple(parsed.inputs), output, options, csv=_csv_flags.chosen(parsed))
+    return dataclasses.replace(whole, typed=parsed.target)
 
 
-def _be_as_if_run(target: Target) -> None:
+def be_as_if_run(target: Target) -> None:
     """Let the user's file find what it finds when it is run as ``python file.py``: its name, and no arguments."""
     file = target.place if target.kind == "file" else main_module.script_of_this_process().file
     main_module.become(main_module.Script(file))

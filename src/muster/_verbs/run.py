@@ -4,17 +4,17 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from muster import _pipeline, _show, _standard
-from muster._job import Options, Result, Snapshot
+from muster._job import Options, Snapshot
 from muster._pipeline import Pipeline
 from muster._verbs import _csv_flags, _flags
 from muster._verbs._target import of_target
 from muster.errors import EngineError, UsageError
 
-_SOME_REJECTED: Final = 4
+SOME_REJECTED: Final = 4
 
 
 def add(verb: argparse.ArgumentParser) -> None:
@@ -85,7 +85,7 @@ def call(parsed: argparse.Namespace) -> int:
     if (parsed.output or "").lower().startswith("memory:"):
         raise UsageError(f"-o {parsed.output}: that is this process's memory, which ends with it. Name a file instead.")
     pipeline = _pipeline_of(parsed)
-    with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, _page(parsed) as with_page:
+    with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, page(parsed) as with_page:
 
         def watch(snapshot: Snapshot) -> None:
             parsed.run_id = snapshot.run
@@ -94,23 +94,23 @@ def call(parsed: argparse.Namespace) -> int:
         result = _pipeline.start(pipeline, watch=watch, remark=shown.remark)
         shown.finish(result)
     if parsed.json:
-        _print_result(result, after_a_line=parsed.workers != 0)
-    return _SOME_REJECTED if result.bad_rows else 0
+        print_result(result.as_fields(), output=result.output, after_a_line=parsed.workers != 0)
+    return SOME_REJECTED if result.bad_rows else 0
 
 
-def _print_result(result: Result, *, after_a_line: bool) -> None:
+def print_result(result: Mapping[str, Any], *, output: str, after_a_line: bool) -> None:
     """Print a result as the last line; where the function may have left one unfinished, on a line of its own."""
     try:
-        _standard.say(("" if after_a_line else "\n") + json.dumps(result.as_fields()))
+        _standard.say(("" if after_a_line else "\n") + json.dumps(result))
     except OSError as error:
         raise EngineError(
-            f"Cannot print the result to standard output: {error.strerror}. The run is finished, and {result.output!r}"
+            f"Cannot print the result to standard output: {error.strerror}. The run is finished, and {output!r}"
             " is complete. For the same figures, type: muster runs --json"
         ) from error
 
 
 @contextlib.contextmanager
-def _page(parsed: argparse.Namespace) -> Iterator[Callable[[Snapshot], Snapshot]]:
+def page(parsed: argparse.Namespace) -> Iterator[Callable[[Snapshot], Snapshot]]:
     """Serve a page beside the run where it is asked for; what is yielded tells where, in a snapshot's note."""
     if not parsed.watch:
         yield lambda snapshot: snapshot
