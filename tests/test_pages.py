@@ -23,6 +23,7 @@ LANGUAGES = {"sh", "python", "py", "text", "yaml", "ini", "csv", "json"}
 
 
 REASONS = {
+    "below": "is typed again further down on its page, and run there",
     "fresh": "installs into an environment of its own: test_wheel.py does that, and CI types make test",
     "hosts": "needs hosts with SSH: test_ssh_cluster.py makes some",
     "cluster": "starts Ray nodes: test_cluster.py does the same",
