@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Muster
 from muster import UsageError
 from muster._history import State, archive, find, known, note, runs
 from muster._journal import Journal, replay
+from muster._past import differences_of_rows
 
 JOB = {"steps": [["classify", "code"]], "inputs": [["in.csv", 10, "stamp"]], "output": "out.csv"}
 
@@ -97,3 +99,66 @@ def test_a_note_that_is_damaged_harms_nobody(home: Path, text: str) -> None:
 def test_a_note_names_this_process(tmp_path: Path, home: Path) -> None:
     note("1", begin(tmp_path, "1"))
     assert json.loads((home / "unfinished" / "1.json").read_text())["pid"] == os.getpid()
+
+
+def test_an_unfinished_run_tells_rows_bad_rows_and_time_and_how_to_go_on(tmp_path: Path, muster: Muster) -> None:
+    rows = "".join(f"{n}\n" for n in range(30_000))
+    (tmp_path / "in.csv").write_text(f"n\n{rows}")
+    (tmp_path / "f.py").write_text(
+        "from pathlib import Path\ndef f(df):\n    if df.n.iloc[-1] > 20_000 and not Path('go').exists():\n"
+        "        raise KeyboardInterrupt\n    if (df.n == 7).any():\n        raise ValueError('seven')\n    return df\n"
+    )
+    command = ("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0")
+    assert muster(*command).code == 130
+    (told,) = json.loads(muster("runs", "--json").out)
+    assert (told["status"], told["rows_total"], told["bad_rows"]) == ("stopped", 30_000, 1)
+    assert 0 < told["rows_done"] == told["rows_out"] + 1 < 30_000
+    assert told["seconds_at_work"] > 0
+    work = str(tmp_path / "out.csv.muster")
+    assert told["go_on"] == (
+        f"{told['run']}: {told['rows_done']:,} rows done. To go on, type its command again; to start over, the same"
+        f" with --fresh. What was done lies in {work!r}."
+    )
+    shown = muster("runs").out
+    assert f"  {told['rows_done']:,} of 30,000  1 " in shown
+    assert shown.splitlines()[-1] == told["go_on"]
+    refused = muster(*command, "--limit", "9")
+    assert "limit was not given, and is 9 now" in refused.err
+    (tmp_path / "go").touch()
+    ended = muster(*command, "--json", "--accept-changes").json
+    assert ended["rows_in"] == 30_000
+    assert "go_on" not in json.loads(muster("runs", "--json").out)[0]
+
+
+def test_what_has_changed_since_an_unfinished_run_is_said_in_words() -> None:
+    before = {
+        "facts": {"the function 'main' of x.py": "#1"},
+        "inputs": [],
+        "steps": [["main"]],
+        "format": [None, None, None],
+        "dialect": {"delimiter": ",", "quote": '"'},
+        "dtype": {"a": "str"},
+        "batch_rows": None,
+    }
+    now = {
+        "facts": {"the function 'enrich' of x.py": "#2"},
+        "inputs": [],
+        "steps": [["enrich"]],
+        "format": ["csv", None, None],
+        "dialect": {"delimiter": ";", "quote": '"'},
+        "dtype": {"a": "int64", "b": "str"},
+        "batch_rows": 10,
+    }
+    assert list(differences_of_rows(before, now)) == [
+        "the function was 'main' of x.py, and is 'enrich' of x.py now",
+        "format was not given, and is 'csv' now",
+        "delimiter was ',', and is ';' now",
+        "dtype of a was 'str', and is 'int64' now",
+        "dtype of b was not given, and is 'str' now",
+        "batch_rows was not given, and is 10 now",
+    ]
+    two = {**now, "steps": [["clean"], ["enrich"]]}
+    assert next(differences_of_rows(before, two)) == (
+        "the functions were 'main' of x.py, and are 'clean', then 'enrich' of x.py now"
+    )
+    assert list(differences_of_rows(now, now)) == []

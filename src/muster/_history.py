@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from muster._home import home, make
 from muster._journal import Event, abridge, replay
 from muster._private import write
+from muster._words import plural
 from muster.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,8 +138,9 @@ def find(run: str | None) -> Known:
 def runs() -> Iterator[dict[str, Any]]:
     """Yield what is known of each run, newest first: ``run state status at target inputs output``.
 
-    ``status`` is the word that pages use for it. Those that finished also have the fields of ``--json``, and
-    ``seconds_at_work``: of all attempts.
+    ``status`` is the word that pages use for it. All have ``seconds_at_work``: of all attempts. Those that finished
+    also have the fields of ``--json``; the others ``rows_done rows_total rows_out bad_rows``, and, unless they are
+    running, ``go_on``: how.
     """
     for one in known():
         with contextlib.suppress(OSError, KeyError, TypeError):  # one that is damaged costs its own line
@@ -148,7 +150,10 @@ def runs() -> Iterator[dict[str, Any]]:
 def _summed_up(one: Known) -> dict[str, Any]:
     events: dict[str, Event] = {}
     processes: set[tuple[int, Any]] = set()
-    for event in replay(one.journal, without=ONLY_TO_RESUME | {"measured"}):
+    tally = None if one.state is State.FINISHED else _Tally()
+    for event in replay(one.journal, without=ONLY_TO_RESUME | {"measured"} if tally is None else ()):
+        if tally is not None and tally.take(event):
+            continue
         events.pop(event["event"], None)  # so that the last event is the last
         events[event["event"]] = event
         if event["event"] == "attempt":
@@ -167,7 +172,57 @@ def _summed_up(one: Known) -> dict[str, Any]:
         **({"retry": retried} if (retried := started["job"].get("retry")) else {}),
         **({"accepted": events["accepted"]["changes"]} if "accepted" in events else {}),
         **(_result(one, finished["result"], processes=len(processes)) if finished else {}),
+        **(_so_far(one, tally) if tally is not None else {}),
     }
+
+
+def _so_far(one: Known, tally: "_Tally") -> dict[str, Any]:
+    """Tell how far a run has come that has not ended, and how it goes on unless it does."""
+    found = {**tally.rows(), "seconds_at_work": round(at_work(one.events()), 3)}
+    if one.state is State.RUNNING:
+        return found
+    done = plural(found["rows_done"], "row")
+    return {
+        **found,
+        "go_on": f"{one.run}: {done} done. To go on, type its command again; to start over, the same with --fresh. What"
+        f" was done lies in {str(one.journal.parent)!r}.",
+    }
+
+
+@dataclass(slots=True)
+class _Tally:
+    """How many rows of an unfinished run are kept: those that the same command would not do again."""
+
+    total: int | None = None
+    kept: dict[tuple[int, int], tuple[int, int, int]] = field(default_factory=dict)
+
+    def take(self, event: Event) -> bool:
+        """Take in an event; tell whether it was only about rows."""
+        match event["event"]:
+            case "kept":
+                first, *_, lo, _ = event["task"] or (0, 0, 0)
+                self.kept[first, lo] = tuple(event.get(name, 0) for name in ("rows_in", "rows_out", "bad_rows"))
+            case "dropped":
+                for key in [key for key in self.kept if self._is_in(key, event)]:
+                    del self.kept[key]
+            case "settled":
+                self.kept.clear()
+                return False
+            case "measured":
+                self.total = event["rows_total"]
+            case kind:
+                return kind in ONLY_TO_RESUME
+        return True
+
+    @staticmethod
+    def _is_in(key: tuple[int, int], event: Event) -> bool:
+        first, lo = key
+        return (first, lo) == (event["first"], event["lo"]) or event["first"] < first < event["last"]
+
+    def rows(self) -> dict[str, Any]:
+        """Count them."""
+        sums = [sum(one) for one in zip(*self.kept.values(), strict=True)] or [0, 0, 0]
+        return dict(zip(("rows_done", "rows_out", "bad_rows"), sums, strict=True)) | {"rows_total": self.total}
 
 
 def _result(one: Known, result: dict[str, Any], *, processes: int) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class Inputs:
 
         return {at: digest_of(self.copies[at].path) for at in unmarked}
 
-    def _readable(self) -> list[Source]:
+    def readable(self) -> list[Source]:
         """List the files as they are read."""
         return [self.copies.get(at, source) for at, source in enumerate(self.sources)]
 
@@ -127,7 +127,7 @@ class Inputs:
 
     def survey(self, ask: Ask) -> None:
         """Find parts and columns. Raises ``DataError`` when files do not go together."""
-        sources = self._readable()
+        sources = self.readable()
         if self.format == "parquet":
             found = survey.survey_parquet(sources, ask, batch_rows=self.options.batch_rows)
             self.columns, self.agreed = self._with_folders(found.columns), found.agreed
@@ -167,7 +167,7 @@ class Inputs:
                 return
 
     def _stream_headers(self, ask: Ask) -> dict[int, Any]:
-        streams = [at for at, source in enumerate(self._readable()) if self.is_stream(source)]
+        streams = [at for at, source in enumerate(self.readable()) if self.is_stream(source)]
         if self.format != "csv":
             return dict.fromkeys(streams)
         spooled = [self._stream(at).head() for at in streams]
@@ -193,7 +193,7 @@ class Inputs:
     def feed(self) -> Iterator[Sequence[Part]]:
         """Yield the parts of all files in order; those of a stream as it is read."""
         surveyed = {at: list(parts) for at, parts in groupby(self.surveyed, key=attrgetter("file"))}
-        for at, source in enumerate(self._readable()):
+        for at, source in enumerate(self.readable()):
             if self.is_stream(source):
                 yield from self._stream(at)
             else:
@@ -201,7 +201,7 @@ class Inputs:
 
     def count_rows(self) -> int | None:
         """Count the rows of the input; ``None`` where streams hide some."""
-        if any(self.is_stream(source) for source in self._readable()):
+        if any(self.is_stream(source) for source in self.readable()):
             return None
         return sum(part.rows for part in self.surveyed)
 
@@ -211,7 +211,7 @@ class Inputs:
 
         total, limit = sum(part.rows for part in parts), self.options.limit
         chosen = first_rows(total, limit) if limit else spread_rows(total, self.options.sample or 0)
-        return excerpt(parts, chosen, ask, sources=self._readable(), dialect=self.worker_dialect)
+        return excerpt(parts, chosen, ask, sources=self.readable(), dialect=self.worker_dialect)
 
     def widen(self, ask: Ask, parts: Sequence[Part], misfits: Mapping[str, frozenset[str]]) -> None:
         """Settle the types by every cell, and by what a task met that a look at cells alone may not show."""

@@ -254,6 +254,7 @@ class Seconds:
     ``transfer`` is what rows cost the worker that travel between machines, ``total`` its wall time, and ``waiting`` how
     long it had had nothing to do before. ``sorting`` went into finding the bad rows of batches that the function could
     not take, without its calls; ``lost`` into tries that ended with their worker: crashes, and calls over their limit.
+    ``failed`` is what of ``function`` went into calls that raised.
     """
 
     read: float = 0.0
@@ -264,6 +265,7 @@ class Seconds:
     waiting: float = 0.0
     sorting: float = 0.0
     lost: float = 0.0
+    failed: float = 0.0
 
     def __add__(self, other: "Seconds") -> "Seconds":
         """Add up two tasks."""
@@ -276,6 +278,7 @@ class Seconds:
             self.waiting + other.waiting,
             self.sorting + other.sorting,
             self.lost + other.lost,
+            self.failed + other.failed,
         )
 
 

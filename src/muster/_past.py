@@ -287,9 +287,41 @@ def differences_of_rows(before: Event, now: Event) -> Iterator[str]:
             yield f"the input {path!r} has changed: it had {size_before} bytes, has {size} now, or was written again"
     for what, value in now.items():
         if what not in {"facts", "inputs"} and before.get(what) != value:
-            yield f"{what} was {_said(before.get(what))}, and is {_said(value)} now"
+            yield from _difference(what, before, now)
     if [path for path, *_ in before["inputs"]] != [path for path, *_ in now["inputs"]]:
         yield f"the inputs were {_said([*inputs])}, and are {_said([path for path, *_ in now['inputs']])} now"
+
+
+_FORMATS: Final = ("format", "the input's format", "the output's format")
+
+
+def _difference(what: str, before: Event, now: Event) -> Iterator[str]:
+    """Say in words how one field of two fingerprints differs."""
+    was, value = before.get(what), now[what]
+    if what == "steps":
+        many = len(was or ()) > 1 or len(value) > 1
+        whose = "functions were" if many else "function was"
+        yield f"the {whose} {_steps_of(before)}, and {'are' if many else 'is'} {_steps_of(now)} now"
+        return
+    if what == "format" and isinstance(was, list) and len(was) == len(value):
+        was, value = dict(zip(_FORMATS, was, strict=True)), dict(zip(_FORMATS, value, strict=True))
+    if isinstance(was, Mapping) and isinstance(value, Mapping):
+        for name in dict.fromkeys([*was, *value]):
+            if was.get(name) != value.get(name):
+                whose = f"{what} of {name}" if what == "dtype" else name
+                yield f"{whose} was {_said(was.get(name))}, and is {_said(value.get(name))} now"
+        return
+    yield f"{what} was {_said(was)}, and is {_said(value)} now"
+
+
+def _steps_of(job: Event) -> str:
+    """Name the functions of a job, with their files where these are known."""
+    places = [fact for fact in job.get("facts", {}) if fact.startswith(("the function ", "the class "))]
+    names = []
+    for name, *_ in job.get("steps", ()):
+        place = next((fact for fact in places if f" {name!r}" in fact), "")
+        names.append(place.partition(" ")[2].partition(" ")[2] or repr(name))
+    return ", then ".join(names) or "none"
 
 
 def changed_facts(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from muster.errors import UsageError
 
 if TYPE_CHECKING:
     from muster._check import Check
+    from muster._profile import ProfileOfBatch
 
 SAMPLE: Final = 1000
 """How many rows a check takes."""
@@ -299,6 +300,16 @@ def checked_rows(pipeline: Pipeline, options: CheckOptions | None = None, *, sam
 
     with a_run():
         return _check.check(pipeline.steps, pipeline.inputs, laid_over(pipeline.options, options or {}), sample=sample)
+
+
+def profiled(pipeline: Pipeline, *, rows: int) -> "ProfileOfBatch":
+    """Profile a pipeline's functions on rows of the middle. Raises ``MusterError``, as the command line words it."""
+    check_not_loading()
+    from muster import _profile  # noqa: PLC0415 (it loads Arrow, which a run leaves to its workers)
+
+    options = dataclasses.replace(pipeline.options, limit=None, sample=None)
+    with a_run():
+        return _profile.profile(pipeline.steps, pipeline.inputs, laid_over(options, {}), rows=rows)
 
 
 def of_command(

@@ -216,6 +216,8 @@ def summary(result: Result, last: Snapshot | None, *, of_python: bool = False) -
         lines.append(f"{plural(dropped, 'row')} {'was' if dropped == 1 else 'were'} dropped by the function.")
     if result.bad_rows and not of_python:
         lines.append(_rejected(result))
+    if last is not None and last.run and not of_python:
+        lines.append(f"Where the time went: muster report {last.run} -o report.html")
     text = "\n".join(lines)
     return in_python(text) if of_python else text
 
@@ -270,14 +272,24 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
             moment(run["at"]),
             str(run["status"]),
             " | ".join(step[0] for step in run["target"]),
-            f"{run['rows_in']:,}" if "rows_in" in run else "-",
+            _rows_of(run),
             f"{run['bad_rows']:,}" if "bad_rows" in run else "-",
             duration(run["seconds_at_work"]) if "seconds_at_work" in run else "-",
             str(run["output"]),
         )
         for run in runs
     ]
-    return _columns(heads, *cells)
+    advice = [text for run in runs if (text := run.get("go_on"))]
+    return "\n".join([_columns(heads, *cells), *advice])
+
+
+def _rows_of(run: Mapping[str, Any]) -> str:
+    if "rows_in" in run:
+        return f"{run['rows_in']:,}"
+    if "rows_done" not in run:
+        return "-"
+    total = run["rows_total"]
+    return f"{run['rows_done']:,} of {total:,}" if total is not None else f"{run['rows_done']:,} so far"
 
 
 def cluster(status: "Status") -> str:

@@ -90,6 +90,8 @@ class Steps:
     sums: list[StepSum] = field(init=False)
     sorting: float = 0.0
     """Seconds that went into finding bad rows, without the function's calls."""
+    failed: float = 0.0
+    """Seconds of the function's calls that raised."""
 
     def __post_init__(self) -> None:
         """Count from nothing."""
@@ -194,6 +196,14 @@ class Steps:
     def _attempt(self, rows: _rows.Rows) -> _Success | _Failure:
         if (known := self._tried.pop(_ends(rows), None)) is not None:
             return known
+        before = self.seconds
+        result = self._made(rows)
+        if isinstance(result, _Failure):
+            self.failed += self.seconds - before
+        return result
+
+    def _made(self, rows: _rows.Rows) -> _Success | _Failure:
+        """Make the calls on these rows."""
         step, counts, given = "", [len(rows.numbers)], None
         self.memory.calls += 1
         try:
@@ -266,6 +276,11 @@ class Steps:
 
 def once(briefing: Briefing, rows: _rows.Rows, *, file: int) -> Reply:
     """Call the steps on some rows, once. Raises ``UserCodeError`` where they fail."""
+    return called(briefing, rows, file=file)[0]
+
+
+def called(briefing: Briefing, rows: _rows.Rows, *, file: int) -> tuple[Reply, float]:
+    """Call the steps on some rows, once, and tell how many seconds they took. Raises ``UserCodeError`` likewise."""
     steps = Steps(briefing, 0, MemoryBlame(is_replaceable=False), file)
     result = steps._attempt(rows)  # noqa: SLF001 (of this room)
     if isinstance(result, _Failure):
@@ -273,7 +288,7 @@ def once(briefing: Briefing, rows: _rows.Rows, *, file: int) -> Reply:
         raise UserCodeError.on_a_batch(
             result.step, rows=len(rows.numbers), error=said(result.error), cure=cure, details=traced(result.error)
         )
-    return result.reply
+    return result.reply, steps.seconds
 
 
 class _Stopwatch:

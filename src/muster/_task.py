@@ -159,6 +159,7 @@ class _Work:
                 ended - (sorted_out if steps.bad else applied),
                 ended - began,
                 sorting=steps.sorting + (sorted_out - applied if steps.bad else 0.0),
+                failed=steps.failed,
             ),
             steps=tuple(
                 StepMeasure(one.rows_in, one.rows_out, one.batches, one.seconds, dict(one.bins)) for one in steps.sums

@@ -18,6 +18,16 @@ def add_json(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def add_profile(verb: argparse.ArgumentParser, *, besides: str) -> None:
+    """Add the flag that asks which lines of the function take the time."""
+    verb.add_argument(
+        "--profile",
+        action="store_true",
+        help=f"{besides}call the function on rows of the middle of the input, under a profiler, and say which of its"
+        " lines take the time; nothing is written",
+    )
+
+
 def add_target(verb: argparse.ArgumentParser) -> None:
     """Add the function and what it is to be called with."""
     add = verb.add_argument

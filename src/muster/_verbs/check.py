@@ -1,4 +1,4 @@
-"""``muster check``: whether a function treats each row by itself."""
+"""``muster check``: whether a function treats each row by itself; with ``--profile``, what takes it its time."""
 
 import argparse
 import dataclasses
@@ -28,6 +28,7 @@ def add(verb: argparse.ArgumentParser) -> None:
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say")
     _csv_flags.add_to(verb)
     _flags.add_storage(verb)
+    _flags.add_profile(verb, besides="instead of the verdict, ")
     _flags.add_json(verb)
 
 
@@ -42,6 +43,10 @@ def call(parsed: argparse.Namespace) -> int:
     pipeline = of_target(
         parsed, options, output="", lacks="" if parsed.inputs else "Name what to read: muster check TARGET INPUT..."
     )
+    if parsed.profile:
+        told = _pipeline.profiled(pipeline, rows=parsed.sample)
+        tell(json.dumps(dataclasses.asdict(told)) if parsed.json else str(told))
+        return 0
     verdict = _pipeline.checked_rows(pipeline, sample=parsed.sample)
     tell(json.dumps(dataclasses.asdict(verdict)) if parsed.json else str(verdict))
     return 0 if verdict.row_wise else 1

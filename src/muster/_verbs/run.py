@@ -2,19 +2,23 @@
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from muster import _pipeline, _show, _standard
-from muster._job import Options, Snapshot
+from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
 from muster._verbs import _csv_flags, _flags
+from muster._verbs._answer import tell
 from muster._verbs._target import of_target
 from muster.errors import EngineError, UsageError
 
 SOME_REJECTED: Final = 4
+_LONG: Final = 10.0
+"""Seconds from which on a run may end with advice."""
 
 
 def add(verb: argparse.ArgumentParser) -> None:
@@ -76,6 +80,7 @@ def add(verb: argparse.ArgumentParser) -> None:
         metavar="N",
         help="where --watch serves it (default: %(default)s)",
     )
+    _flags.add_profile(verb, besides="instead of a run, ")
     _flags.add_json(verb)
     add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
 
@@ -85,6 +90,10 @@ def call(parsed: argparse.Namespace) -> int:
     if (parsed.output or "").lower().startswith("memory:"):
         raise UsageError(f"-o {parsed.output}: that is this process's memory, which ends with it. Name a file instead.")
     pipeline = _pipeline_of(parsed)
+    if parsed.profile:
+        told = _pipeline.profiled(pipeline, rows=parsed.sample or _pipeline.SAMPLE)
+        tell(json.dumps(dataclasses.asdict(told)) if parsed.json else str(told))
+        return 0
     with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, page(parsed) as with_page:
 
         def watch(snapshot: Snapshot) -> None:
@@ -93,9 +102,20 @@ def call(parsed: argparse.Namespace) -> int:
 
         result = _pipeline.start(pipeline, watch=watch, remark=shown.remark)
         shown.finish(result)
+        for text in _advice(parsed, result):
+            shown.remark(text)
     if parsed.json:
         print_result(result.as_fields(), output=result.output, after_a_line=parsed.workers != 0)
     return SOME_REJECTED if result.bad_rows else 0
+
+
+def _advice(parsed: argparse.Namespace, result: Result) -> list[str]:
+    """Say what to do about a run that took long, from its journal."""
+    if parsed.quiet or result.seconds < _LONG:
+        return []
+    from muster._watch.ended import closing_of  # noqa: PLC0415 (a short run has nothing to say, and ends sooner)
+
+    return closing_of(parsed.run_id)
 
 
 def print_result(result: Mapping[str, Any], *, output: str, after_a_line: bool) -> None:
@@ -146,6 +166,6 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         with_files=tuple(parsed.with_files),
         storage_options=_flags.storage_options(parsed.storage_option),
     )
-    is_whole = parsed.inputs and parsed.output
+    is_whole = parsed.inputs and (parsed.output or parsed.profile)
     lacks = "" if is_whole else "Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT"
     return of_target(parsed, options, output=parsed.output, lacks=lacks)

@@ -14,6 +14,8 @@ from markupsafe import Markup
 from muster import _words as words
 from muster._history import Known
 from muster._watch import charts, figures
+from muster._watch.account import account_of
+from muster._watch.advice import advice
 from muster._watch.listing import Listed
 from muster._watch.look import Look
 from muster._watch.outlook import outlook, remarks
@@ -26,7 +28,7 @@ _TALL, _LOW, _LOWEST = 18, 6, 4
 """Heights of a worker in the timeline."""
 
 OVERVIEW: Final = (
-    "head progress rates timeline machines steps workers spent calls rejects plan notes".split()  # noqa: SIM905
+    "head progress advice rates timeline machines steps workers spent calls rejects plan notes".split()  # noqa: SIM905
 )
 _IN_REPORT: Final = ("rates", "calls")
 _OF_PART: Final = ("head", "figures", "rates", "calls", "timeline", "inside")
@@ -146,6 +148,7 @@ def fragments(look: Look, names: Sequence[str], **context: Any) -> dict[str, Mar
         "timeline": _timeline,
         "outlook": outlook(look),
         "remarks": remarks(look),
+        "advice": advice(account_of(look.view, is_over=not look.is_going)),
         **context,
     }
     return {

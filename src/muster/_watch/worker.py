@@ -43,6 +43,8 @@ class Worker(WorkerSum):
     present: list[Presence] = field(default_factory=list)
     until: float = 0.0
     """Up to when it is known what it did, in seconds of the run."""
+    first: WorkerSum | None = None
+    """What the first event told of what it did."""
     at_task_since: float | None = None
     """When its unfinished task began, if that was a while ago."""
     _untold: list[list[Any]] = field(default_factory=list)
@@ -80,6 +82,8 @@ class Worker(WorkerSum):
         A task counts when it ends, and may be longer than the span of the event: it began before that, though never
         before the worker was there.
         """
+        if self.first is None:
+            self.first = added([told])
         if not self._untold:
             self._since = self._from_when_there(start)
         self._untold.append(told)
