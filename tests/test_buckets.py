@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -285,3 +286,39 @@ def test_what_is_left_beside_an_output_says_whose_it_is_and_no_secret(server: Se
     assert (mark["muster"], mark["run"], mark["home"]) == ("run", "run-1", str(tmp_path / "home"))
     assert {"host", "since", "pid"} < mark.keys()
     assert not any(secret in text for secret in ("nobody", "nothing") for text in left.values())
+
+
+@pytest.mark.parametrize("output", ["out.csv", "out/", "out.parquet"])
+def test_rows_of_a_retry_are_put_into_an_output_in_a_bucket(server: Server, tmp_path: Path, output: str) -> None:
+    (tmp_path / "in.csv").write_bytes(CSV)
+    (tmp_path / "whole").mkdir()
+    function = "def f(df):\n    if not df['x'].isin(BAD).any(): return df.assign(y=df['x'] * 2)\n    raise ValueError\n"
+    program = tmp_path / "f.py"
+    program.write_text(f"BAD = [3, 4, 1999]\n{function}")
+    with pytest.warns(muster.RejectedRowsWarning):
+        muster.run(f"{program}:f", tmp_path / "in.csv", f"s3://bucket/{output}", workers=0)
+    for bad in ([4], []):
+        program.write_text(f"BAD = {bad}\n{function}")
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            assert muster.retry(f"s3://bucket/{output}").bad_rows == len(bad)
+            muster.run(f"{program}:f", tmp_path / "in.csv", f"{tmp_path}/whole/{output}", workers=0)
+        if output == "out/":
+            assert server.seen().equals(pd.read_csv(tmp_path / "whole/out/part-00000.csv"))
+        else:
+            assert server.object(output) == (tmp_path / "whole" / output).read_bytes()
+        rejects = f"{output.rstrip('/')}.rejects.jsonl"
+        found = server.object(rejects) if rejects in server.names() else b""
+        path = tmp_path / "whole" / rejects
+        assert found == (path.read_bytes() if path.exists() else b"")
+    assert not [name for name in server.names() if ".muster" in name]
+
+
+def test_an_object_that_was_replaced_is_not_what_a_retry_mends(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(CSV)
+    (tmp_path / "f.py").write_text("def f(df):\n    if 3 in set(df['x']): raise ValueError\n    return df\n")
+    with pytest.warns(muster.RejectedRowsWarning):
+        muster.run(f"{tmp_path}/f.py:f", tmp_path / "in.csv", "s3://bucket/out.csv", workers=0)
+    server.put("out.csv", b"mine")
+    with pytest.raises(muster.UsageError, match="is not what run"):
+        muster.retry("s3://bucket/out.csv")
+    assert server.object("out.csv") == b"mine"

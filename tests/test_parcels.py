@@ -12,9 +12,12 @@ import yaml
 
 from muster import EngineError, UsageError
 from muster._clouds.base import Access
+from muster._earlier import earlier
+from muster._home import home
 from muster._job import Job, Options, Result, Snapshot
 from muster._luggage import LARGEST_FILE, Luggage, pack
 from muster._model import Module, Target
+from muster._output import Work
 from muster._packages import Packages, check
 from muster._runner import run
 from muster._user_code.targets import of_function, parse_target
@@ -102,6 +105,20 @@ def test_a_function_by_value_travels_with_the_module_beside_it(
 
     _, found, _ = ran(folder, Job((of_function(by_value),), ("in.csv",), "away.csv"), far)
     assert found.decode().splitlines() == ["n,m", *(f"{n},{n * 3}" for n in range(COUNT))]
+
+
+def test_bad_rows_of_a_retry_travel_and_come_back_into_their_places(folder: Path, far: Access) -> None:
+    lay_out(folder, "in.csv")
+    steps, options = (parse_target("code/work.py:work"),), Options(part_bytes=500, with_files=("word.txt",))
+    ran(folder, Job(steps, ("in.csv",), "out.csv", replace(options, workers=0)), None)
+    work = folder / "code/work.py"
+    work.write_text(work.read_text().replace("77", "-77"))
+    job = Job(steps, ("in.csv",), "out.csv", options)
+    past = earlier(Work("out.csv", home=home()), fresh=False)
+    result = run(replace(job, retry=past.run), watch=unwatched, access=far, earlier=past)
+    _, expected, _ = ran(folder, Job(steps, ("in.csv",), "whole.csv", replace(options, workers=0)), None)
+    assert (result.bad_rows, result.rows_in, result.machines) == (0, COUNT, 1)
+    assert (folder / "out.csv").read_bytes() == expected
 
 
 # The code that travels

@@ -2,6 +2,10 @@
 
 import gzip
 import json
+import os
+import shutil
+import signal
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import muster
+from conftest import Muster
 
 COUNT: Final = 60
 OUTPUTS: Final = (
@@ -23,6 +29,7 @@ INPUTS: Final = ("in.csv", "in.tsv", "in.jsonl", "in.parquet", "in.csv.gz", "two
 FUNCTION: Final = """
 import json, pathlib
 import pandas as pd
+import pytest
 PLAN = json.loads((pathlib.Path(__file__).parent / "plan.json").read_text())
 
 def f(df):
@@ -139,3 +146,257 @@ def test_output_and_rejects_are_those_of_a_whole_run_of_the_function_as_it_is_no
             assert content(place) == content(whole)
             assert (before.rows_in, before.rows_out, before.bad_rows) == (after.rows_in, after.rows_out, after.bad_rows)
         assert not list(folder.glob("*.muster"))
+
+
+# One mended function
+
+
+ROWS_BAD: Final = (3, 4, 20, COUNT - 1)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with rows and a function that fails on some of them, and how both are run."""
+
+    folder: Path
+
+    def function(self, *, fails: Sequence[int] = (), more: str = "") -> None:
+        Plan(frozenset(fails)).write(self.folder)
+        (self.folder / "f.py").write_text(FUNCTION + more)
+
+    def run(self, output: str = "out.csv", **options: Any) -> muster.Result:  # noqa: ANN401 (any option)
+        to = f"{self.folder}/{output}"
+        chosen: dict[str, Any] = {"workers": 0, "max_bad_rows": COUNT, "part_bytes": 100, **options}
+        return quietly(lambda: muster.run(f"{self.folder}/f.py:f", self.folder / "in.csv", to, **chosen))
+
+    def retry(self, output: str = "out.csv", **options: Any) -> muster.Result:  # noqa: ANN401 (any option)
+        return quietly(lambda: muster.retry(f"{self.folder}/{output}", **options))
+
+    def content(self, output: str = "out.csv") -> dict[str, bytes]:
+        return content(self.folder / output)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    rows_in(tmp_path, "in.csv")
+    made = Place(tmp_path)
+    made.function(fails=ROWS_BAD)
+    return made
+
+
+def mended(place: Place, output: str = "out.csv") -> dict[str, bytes]:
+    """Mend the function, and give what a whole run of it writes."""
+    place.function()
+    (place.folder / "whole").mkdir()
+    place.run(f"whole/{output}")
+    return place.content(f"whole/{output}")
+
+
+def test_the_command_line_names_it_tells_its_counts_and_lists_it_among_the_runs(place: Place, muster: Muster) -> None:
+    ran = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0", "--max-bad-rows", "9")
+    assert ran.code == 4
+    assert "then type: muster retry out.csv" in ran.err
+    place.function(fails=[20])
+    some = muster("retry", "out.csv", "--json")
+    assert some.code == 4
+    assert (some.json["retried"], some.json["mended"], some.json["bad_rows"]) == (4, 3, 1)
+    place.function()
+    rest = muster("retry", "out.csv", "--json")
+    assert (rest.code, rest.json["retried"], rest.json["mended"], rest.json["rows_out"]) == (0, 1, 1, COUNT)
+    assert "1 of 1 bad row succeeded" in rest.err
+    none = muster("retry", "out.csv")
+    assert none.code == 2
+    assert "nothing to retry" in none.err
+    assert muster("runs").out.count("finished") == 3
+
+
+def test_workers_put_rows_into_the_same_places(place: Place, muster: Muster) -> None:
+    place.run("out.csv", workers=2)
+    place.run("part/", workers=2)
+    place.function()
+    assert muster("retry", "out.csv", "--workers", "2").code == 0
+    assert muster("retry", "part/", "--workers", "2").code == 0
+    whole = mended(place)
+    assert place.content() == whole
+    assert place.content("part")["part-00000.csv"] == whole[""]
+
+
+def test_only_bad_rows_are_called_again(place: Place) -> None:
+    place.run()
+    place.function(
+        more="""
+
+of_rows = f
+def f(df):
+    with (pathlib.Path(__file__).parent / "called").open("a") as called:
+        called.write(f"{[*df.n]}\\n")
+    return of_rows(df)
+"""
+    )
+    place.retry()
+    assert (place.folder / "called").read_text().split("\n")[:-1] == ["[3, 4]", "[20]", f"[{COUNT - 1}]"]
+
+
+def test_another_folder_and_a_link_to_the_output_are_no_matter(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.chdir(place.folder)
+    quietly(lambda: muster.run("f.py:f", "in.csv", "out.csv", workers=0, max_bad_rows=9))
+    place.function()
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "link.csv").symlink_to(place.folder / "out.csv")
+    monkeypatch.chdir(elsewhere)
+    assert muster.retry("link.csv").bad_rows == 0
+    assert Path.cwd() == elsewhere
+    assert place.content() == mended(place)
+
+
+def test_a_function_of_a_program_is_handed_over_again(place: Place) -> None:
+    def picky(df: pd.DataFrame) -> pd.DataFrame:
+        if 7 in set(df["n"]):
+            raise ValueError("no 7")
+        return df
+
+    output = place.folder / "out.csv"
+    quietly(lambda: muster.run(picky, place.folder / "in.csv", output, workers=0))
+    with pytest.raises(muster.UsageError, match="'picky' was handed over by a Python program"):
+        muster.retry(output)
+    assert muster.retry(output, lambda df: df).rows_out == COUNT
+    assert output.read_bytes() == (place.folder / "in.csv").read_bytes()
+
+
+def test_arguments_are_kept_but_for_secrets_which_are_to_be_given_again(
+    place: Place, muster: Muster, home: Path
+) -> None:
+    function = (
+        "def g(df, *, times, token):\n"
+        "    if FAILS: raise ValueError('no')\n"
+        "    return df.assign(t=times, s=len(token))\n"
+    )
+    (place.folder / "g.py").write_text(function.replace("if FAILS", "if 7 in set(df['n'])"))
+    arguments = ("--arg", "times=3", "--arg", "token=s3cr3t")
+    assert muster("run", "g.py:g", "in.csv", "-o", "out.csv", "--workers", "0", *arguments).code == 4
+    (place.folder / "g.py").write_text(function.replace("if FAILS", "if False"))
+    lacking = muster("retry", "out.csv", "--workers", "0")
+    assert lacking.code == 2
+    assert "--arg token=VALUE" in lacking.err
+    assert muster("retry", "out.csv", "--arg", "token=s3cr3t").code == 0
+    assert pd.read_csv(place.folder / "out.csv")[["t", "s"]].drop_duplicates().to_numpy().tolist() == [[3, 6]]
+    assert not [path for path in home.rglob("*.jsonl") if "s3cr3t" in path.read_text()]
+
+
+def test_a_pipeline_of_a_file_is_read_again(place: Place, muster: Muster) -> None:
+    (place.folder / "p.py").write_text(
+        "import muster\nfrom f import f\npipeline = muster.read_csv('in.csv').map_batches(f)\n"
+    )
+    assert muster("run", "p.py", "-o", "out.csv", "--max-bad-rows", "9", "--workers", "0").code == 4
+    place.function()
+    assert muster("retry", "out.csv").code == 0
+    assert place.content() == mended(place)
+
+
+# What it refuses
+
+
+def change_input(place: Place) -> None:
+    with (place.folder / "in.csv").open("a") as rows:
+        rows.write("1000,x\n")
+
+
+def change_output(place: Place) -> None:
+    path = place.folder / "out.csv"
+    path.write_bytes(path.read_bytes().replace(b"row", b"raw"))
+
+
+REFUSED: Final[dict[str, tuple[Callable[[Place], object], str]]] = {
+    "input": (change_input, r"the input '.*in\.csv' has changed"),
+    "output": (change_output, r"out\.csv' is not what run .* wrote"),
+    "no output": (lambda place: (place.folder / "out.csv").unlink(), r"out\.csv' is not what run .* wrote"),
+    "no rejects": (lambda place: (place.folder / "out.csv.rejects.jsonl").unlink(), r"rejects\.jsonl' is not what run"),
+    "rejects": (
+        lambda place: (place.folder / "out.csv.rejects.jsonl").write_text(""),
+        r"rejects\.jsonl' is not what run",
+    ),
+    "no input": (lambda place: (place.folder / "in.csv").unlink(), r"in\.csv"),
+    "no function": (lambda place: (place.folder / "f.py").unlink(), r"No file .*f\.py"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_no_longer_fits_is_refused_and_nothing_is_written(place: Place, case: str) -> None:
+    place.run()
+    place.function()
+    change, said = REFUSED[case]
+    change(place)
+    before = {path.name: path.read_bytes() for path in place.folder.iterdir() if path.is_file()}
+    with pytest.raises(muster.UsageError, match=said):
+        place.retry()
+    assert {path.name: path.read_bytes() for path in place.folder.iterdir() if path.is_file()} == before
+    assert not (place.folder / "out.csv.muster").exists()
+
+
+def test_an_output_that_nobody_knows_is_told_with_those_that_are_known(place: Place) -> None:
+    place.run()
+    with pytest.raises(muster.UsageError, match=r"No run is known .*other\.csv.*out\.csv \(4 bad rows\)"):
+        place.retry("other.csv")
+
+
+def test_options_that_would_change_rows_are_refused(place: Place) -> None:
+    place.run()
+    with pytest.raises(muster.UsageError, match="A retry has no option dtype"):
+        place.retry("out.csv", dtype="str")
+
+
+def test_an_output_that_is_replaced_meanwhile_is_left_as_it_is(place: Place) -> None:
+    place.run()
+    meddling = "(pathlib.Path(__file__).parent / 'out.csv').write_text('mine')"
+    place.function(more=f"\n\nof_rows = f\ndef f(df):\n    {meddling}\n    return of_rows(df)\n")
+    with pytest.raises(muster.UsageError, match="is not what run"):
+        place.retry()
+    assert (place.folder / "out.csv").read_text() == "mine"
+
+
+# Killed anywhere
+
+
+def killed_at(place: Place, output: str, moment: int) -> bool:
+    """Retry in a process that is killed when it touches files for the so-many-th time; tell whether it was."""
+    if child := os.fork():
+        return os.waitpid(child, 0)[1] != 0
+    left = moment
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        touches = event in {"os.rename", "os.remove", "os.link", "os.truncate", "os.rmdir"}
+        if touches and str(place.folder) in f"{arguments[0]} {arguments[-1] if len(arguments) < 3 else arguments[1]}":
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        sys.addaudithook(hook)
+        place.retry(output)
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.parametrize("output", ["out.csv", "part/", "out.parquet"])
+def test_killed_anywhere_the_same_again_comes_to_the_same_end(place: Place, output: str) -> None:
+    place.run(output)
+    before = place.content(output.rstrip("/"))
+    earlier = place.folder / "earlier"
+    shutil.copytree(place.folder, earlier, symlinks=True)
+    place.function(fails=[20])
+    (place.folder / "whole").mkdir()
+    place.run(f"whole/{output}")
+    expected = place.content(f"whole/{output.rstrip('/')}")
+    moment, deaths = 0, 0
+    while True:
+        moment += 1
+        died = killed_at(place, output, moment)
+        deaths += died
+        if not died:
+            break
+    assert deaths > 4
+    assert place.content(output.rstrip("/")) == expected
+    assert before != expected

@@ -151,8 +151,8 @@ def warn_of_rejects(result: Result) -> None:
     rows = plural(result.bad_rows, "row")
     warn(
         f"{rows} of {result.rows_in:,} could not be processed, and {'is' if result.bad_rows == 1 else 'are'} not in"
-        f" {result.output!r} but in {result.rejects!r}{_first_reason(result.rejects or '')}. strict=True would stop"
-        " instead.",
+        f" {result.output!r} but in {result.rejects!r}{_first_reason(result.rejects or '')}. Mend the"
+        f" function, then muster.retry({result.output!r}) does these alone. strict=True would stop instead.",
         RejectedRowsWarning,
     )
 

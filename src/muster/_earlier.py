@@ -10,6 +10,9 @@ from muster._words import plural
 from muster.errors import UsageError
 
 _MOST_NAMED: Final = 5
+_OTHERS: Final = frozenset({"retry", "steps"})
+"""In what a retry may differ from the run whose rows it does."""
+
 _AGAIN: Final = "So the whole has to be run again, with muster run"
 
 
@@ -101,9 +104,8 @@ def changed(what: str, *, run: str) -> str:
 
 def check_same_rows(past: Past, now: dict[str, Any]) -> None:
     """Raise ``UsageError`` where the input is not what it was, or is read in another way."""
-    without = {name: value for name, value in now.items() if name != "retry"}
-    before = {name: value for name, value in past.job.items() if name != "retry"}
-    for difference in differences_of_rows(before, without):
+    before, then = ({name: value for name, value in one.items() if name not in _OTHERS} for one in (past.job, now))
+    for difference in differences_of_rows(before, then):
         raise UsageError(
             f"Cannot retry the bad rows of {now['output']!r}: {difference}. The numbers of its rows may not fit any"
             f" more. {_AGAIN}."

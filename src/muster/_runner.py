@@ -268,11 +268,15 @@ class _Runner:
     def _ready(self, laid: dict[str, Any], made: str) -> None:
         """Journal how the output is laid that is about to become visible; a retry replaces what it mends alone."""
         if self._earlier is not None:
-            standing = self._past.standing
-            if self.work.standing() not in standing and "" not in standing:
-                raise UsageError(changed(self._job.output, run=self._earlier.run))
+            self._check_still_stands(self._earlier)
             self._note(self._past, "standing", output=made)
         self._write("laid", **laid)
+
+    def _check_still_stands(self, earlier: Past) -> None:
+        """Raise ``UsageError`` where somebody has changed the output since the retry began, or published itself."""
+        standing = self._past.standing
+        if self.work.standing() not in standing and "" not in standing:
+            raise UsageError(changed(self._job.output, run=earlier.run))
 
     def _put_away(self, past: Past) -> None:
         self._archive(past.run, has_rejects=past.finished is not None and past.finished["result"]["bad_rows"] > 0)
@@ -294,6 +298,8 @@ class _Runner:
                 if self._progress is not None:
                     self._observer.tell(self._progress, rows_total=self._rows_total)
                 self._observer.stopped(error)
+            if self._earlier is not None and isinstance(error, OSError):  # as somebody may have written to the output
+                self._check_still_stands(self._earlier)
             raise
 
     def _write(self, event: str, **fields: object) -> None:
