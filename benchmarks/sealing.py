@@ -66,7 +66,7 @@ def measured(muster: list[str], parsed: argparse.Namespace) -> dict[str, float]:
 def job(muster: list[str], target: str, count: int) -> float:
     out = DATA / "sealing-out.csv"
     where = ("--cluster", "sealing", "--dtype", "str", "--fresh", "--quiet")
-    return timed(muster, "run", HERE / target, rows(count), "-o", out, *where)
+    return timed(muster, "run", HERE / target, rows(count), "-o", out, "--fresh", *where)
 
 
 def timed(muster: list[str], *arguments: object) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from muster._engines._starter import STANDARD_ERROR, end_ahead
 from muster._engines.base import Body, Engine
@@ -90,6 +90,16 @@ def engine_of_a_cluster(access: "Access", *, env: Sequence[str] = ()) -> Engine:
         world=World.here() if access.shares_files else World.abroad(env),
         name=access.name,
     )
+
+
+class Means(NamedTuple):
+    """What a run is done with: how the engine of this computer is made, and the cluster that it is given, if any."""
+
+    make_engine: Callable[[int], Engine] = engine_of_this_computer
+    access: "Access | None" = None
+
+
+THIS_COMPUTER: Final = Means()
 
 
 def parcelled(engine: Engine, *, job: Job, parts: Path, note: Callable[[str], None]) -> Engine:

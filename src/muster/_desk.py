@@ -1,6 +1,7 @@
 """Put questions to an engine and get the answers in order: for what must be known before the first task."""
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from muster._engines.base import Done, Engine, Event, Failed, Lost
@@ -87,6 +88,20 @@ class Desk:
                 " Check that file, or try fewer --workers."
             )
         raise EngineError(f"{died}. Is there memory left? Try fewer --workers.")
+
+
+@contextlib.contextmanager
+def in_our_words() -> Iterator[None]:
+    """Say in muster's words what this process could not read or write."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read what is said has gone
+        raise
+    except OSError as error:
+        raise EngineError(
+            f"Cannot read or write: {error}. What was done is kept beside the output. Make room or mend the access,"
+            " then type the same command again."
+        ) from error
 
 
 def as_muster_error(error: Exception, machine: str = "") -> MusterError:

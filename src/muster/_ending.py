@@ -86,7 +86,8 @@ def _stop(why: str, kind: str, code: int, parsed: argparse.Namespace) -> int:
 
 
 def _tell(text: str, kind: str, code: int, parsed: argparse.Namespace) -> int:
-    """Print the one object that was asked for, if one can."""
+    """Print the one object that was asked for, if one can; keep what happened for ``--on-failure``."""
+    parsed.error, parsed.kind = text, kind
     if getattr(parsed, "json", False):
         told = {"error": text, "kind": kind, "exit_code": code, "run": getattr(parsed, "run_id", "") or None}
         after_a_line = getattr(parsed, "workers", None) != 0  # the function may have left one unfinished

@@ -267,7 +267,7 @@ def check_worth_publishing(outcomes: Iterable[Outcome], work: Work) -> None:
     )
 
 
-def totals(outcomes: Iterable[Outcome]) -> dict[str, int]:
+def totals(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """Count the rows of outcomes, by the names that these have in a result."""
     listed = list(outcomes)
     return {name: sum(getattr(one, name) for one in listed) for name in ("rows_in", "rows_out", "bad_rows")}

@@ -9,7 +9,7 @@ from typing import Final
 from muster._private import own_folder, squatted
 from muster.errors import EngineError
 
-_NAMES: Final = frozenset({"clusters", "environments", "machines", "runs", "unfinished", "work"})
+_NAMES: Final = frozenset({"clusters", "done", "environments", "machines", "runs", "unfinished", "work"})
 
 
 def home() -> Path:

@@ -35,6 +35,8 @@ class Options:
     accept_changes: bool = False
     timeout: float | None = None
     calls_per_worker: int | None = None
+    if_running: str = "fail"
+    """What to do while another process works on the output: ``fail``, ``skip`` or ``wait``."""
     format: str | None = None
     input_format: str | None = None
     output_format: str | None = None
@@ -65,6 +67,8 @@ class Job:
     """The file that defines the pipeline, where it is not a function that was named."""
     retry: str = ""
     """The run whose bad rows are to be done."""
+    only: Mapping[str, tuple[int, str]] | None = None
+    """Of the files that the inputs name, those that are read: paths, with the size and stamp that each must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,10 @@ class Result:
     """Dollars, if the file of hosts says what they cost."""
     estimate: Estimate | None = None
     """What all rows would take, where only some were done."""
+    unchanged: bool = False
+    """Nothing was done: the figures are those of the run that finished, and nothing has changed since."""
+    skipped: bool = False
+    """Nothing was done, as another process worked on the output; there are no figures."""
 
     def as_fields(self) -> dict[str, Any]:
         """Write it as an object of JSON; without an estimate where there is none."""

@@ -2,17 +2,34 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from muster._clouds.base import Access
-from muster._cluster import Cluster
+from muster._job import Options
 from muster._signals import undisturbed
 from muster.errors import EngineError, MusterError
 
+if TYPE_CHECKING:
+    from muster._clouds.base import Access
+    from muster._cluster import Cluster
+
 
 @contextlib.contextmanager
-def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[Access]:
+def machines_for(options: Options, *, say: Callable[[str], None]) -> "Iterator[Access | None]":
+    """Lend a cluster to a run that asks for one; ``say`` is told where that takes its time."""
+    if options.cluster is None and options.machines is None:
+        yield None
+        return
+    say("calling up machines")
+    with lent(options.cluster, machines=options.machines, on=options.on) as access:
+        yield access
+
+
+@contextlib.contextmanager
+def lent(name: str | None, *, machines: int | None, on: str | None) -> "Iterator[Access]":
     """Lend a cluster to a run: the one of that name, or one that is made for it and ended with it."""
+    from muster._cluster import Cluster  # noqa: PLC0415 (clusters take time to load, and most runs need none)
+
     if name is not None:
         with Cluster(name).borrow() as access:
             yield access
@@ -34,7 +51,7 @@ def lent(name: str | None, *, machines: int | None, on: str | None) -> Iterator[
         raise EngineError(f"The run is done, and its output is there. But its machines: {failure}") from failure
 
 
-def _dismiss(cluster: Cluster) -> None:
+def _dismiss(cluster: "Cluster") -> None:
     with undisturbed(
         "Ending the machines that were called up for this run. Ctrl-C once more leaves them to their lease, and to"
         f" muster down {cluster.name}."

@@ -24,6 +24,8 @@ class Source:
     """The input that names it."""
     in_ranges: bool = True
     """Any range of it can be read, and its size is known; else its store gives it as one stream."""
+    below: str = ""
+    """Its name from the folder or the fixed part of the pattern that it was found by."""
 
     @property
     def name(self) -> str:

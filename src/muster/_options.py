@@ -9,6 +9,7 @@ from os import PathLike, environ, fspath
 from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar
 
 from muster._allowance import Allowance
+from muster._busy import CHOICES
 from muster._csv_options import DEFAULTS as OF_CSV
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._dialect import Dialect
@@ -58,6 +59,7 @@ class _OwnOptions(TypedDict, total=False):
     accept_changes: bool
     timeout: float | None
     calls_per_worker: int | None
+    if_running: Literal["fail", "skip", "wait"]
     format: Literal["csv", "jsonl", "parquet"] | None
     dialect: Dialect | None
     part_bytes: int | None
@@ -164,6 +166,8 @@ def checked(options: Options) -> Options:
     timeout = options.timeout
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT):
         raise UsageError(f"timeout={timeout!r}: it must be a number of seconds, more than 0 and at most a month.")
+    if options.if_running not in CHOICES:
+        raise UsageError(f"if_running={options.if_running!r}: it must be {', '.join(CHOICES[:-1])} or {CHOICES[-1]}.")
     if options.format not in {None, *FORMATS.values()}:
         raise UsageError(f"format={options.format!r}: it must be csv, jsonl or parquet.")
     _check_cluster(options)

@@ -57,13 +57,19 @@ class Past:
         return str(self.job.get("retry", ""))
 
     @classmethod
-    def read(cls, journal: Path) -> Self:
-        """Replay a journal. Raises ``ResumeError`` where another version of muster wrote it, in a way of its own."""
+    def read(cls, journal: Path, *, fresh: bool = False) -> Self:
+        """Replay a journal.
+
+        Where another version of muster wrote it, in a way of its own, it counts for nothing if the run is to begin
+        afresh; else this raises ``ResumeError``.
+        """
         past = cls()
         try:
             for event in replay(journal):
                 past.add(event)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if fresh:
+                return cls(run="of another version", is_unreadable=True)
             raise ResumeError(
                 f"{str(journal)!r} is of an unfinished run of another version of muster: {type(error).__name__}:"
                 f" {error}. Finish it with that version; or type the command again with --fresh to start over."
@@ -137,11 +143,13 @@ class Past:
         finished = self.finished or {}
         if not visible or finished.get("published") != visible:
             return None
-        fields = {field.name for field in dataclasses.fields(Result)}
         told = finished["result"].get("estimate")
         estimate = Estimate(**{name: _range(value) for name, value in told.items()}) if told else None
         result = finished["result"] | {"resumed_parts": finished["result"]["parts"], "estimate": estimate}
-        return Result(**result) if result.keys() == fields else None
+        try:
+            return Result(**result)
+        except TypeError:  # of another version
+            return None
 
     def _drop(self, first: int, last: int, lo: int) -> None:
         """Forget an outcome; or all that a stretch was made of."""

@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from muster import _runner
+from muster._assembly import THIS_COMPUTER, Means
 from muster._callers import from_the_callers_line, in_python, warn_of_mixing, warn_of_rejects
 from muster._calm import calmed
 from muster._csv_options import CsvOptions, understood
@@ -49,6 +50,8 @@ class Pipeline:
     """Which lines of the functions seem to mix rows."""
     typed: str = ""
     """What the command line called the file that defines it."""
+    only: Mapping[str, tuple[int, str]] | None = None
+    """Of the files that the inputs name, those that are read; see ``Job``."""
 
     @from_the_callers_line
     def map_batches(self, function: Function | str, *, args: Mapping[str, Any] | None = None) -> "Pipeline":
@@ -111,7 +114,12 @@ class Pipeline:
 
 
 def start(
-    pipeline: Pipeline, options: RunOptions | None = None, *, watch: Watch, remark: Callable[[str], None]
+    pipeline: Pipeline,
+    options: RunOptions | None = None,
+    *,
+    watch: Watch,
+    remark: Callable[[str], None],
+    means: Means = THIS_COMPUTER,
 ) -> Result:
     """Run a pipeline to its end, with ``options`` laid over its own.
 
@@ -128,8 +136,8 @@ def start(
     if pipeline.remarks and chosen.batch_rows is None:
         remark(warning_of(" | ".join(step.name for step in pipeline.steps), pipeline.remarks))
     with a_run(), obeyed():
-        job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, pipeline.typed)
-        return _runner.run(job, watch=watch, remark=remark)
+        job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, typed=pipeline.typed, only=pipeline.only)
+        return _runner.run(job, watch=watch, remark=remark, make_engine=means.make_engine, access=means.access)
 
 
 def _paths(paths: Paths) -> tuple[str, ...]:
@@ -252,8 +260,11 @@ def run(  # noqa: PLR0913 (what all users of it type)
     - ``max_bad_rows=None``: how many rows may be rejected before the run stops: ``100``, or a share, ``"1%"`` or
       ``0.01``. None: 1000 or 10%, whichever is less, but 10 in any case.
     - ``strict=False``: stop at the first bad row.
-    - ``fresh=False``: forget an unfinished run of this output, and start over.
+    - ``fresh=False``: forget an unfinished run of this output, and start over; do again what is unchanged since it was
+      done.
     - ``accept_changes=False``: go on with an unfinished run although what its rows depend on has changed.
+    - ``if_running="fail"``: what to do while another process works on this output: ``"fail"``, ``"skip"``, or
+      ``"wait"`` until that is over.
 
     More machines:
 
@@ -262,6 +273,9 @@ def run(  # noqa: PLR0913 (what all users of it type)
     - ``on=None``: where: ``"local"``, which None means too, or a YAML file of hosts.
     - ``env=()``: names of environment variables that go to hosts. Machines of this computer have all of them.
     - ``with_files=()``: files and folders that the function reads: they go to hosts, and a resume compares them.
+
+    Where an earlier run has finished, and nothing has changed since, neither inputs, function and options nor the
+    output, nothing is done: the result is that of the earlier run, with ``unchanged`` set.
 
     It returns normally where rows could not be processed: they are missing in the output, and it warns with
     ``RejectedRowsWarning``. Raises ``UsageError``, ``DataError``, ``UserCodeError`` or ``EngineError``, all of them

@@ -4,9 +4,10 @@ import base64
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from muster import _past
+from muster._allowance import Allowance
 from muster._desk import Desk
 from muster._finish import Finish
 from muster._history import forget
@@ -15,11 +16,15 @@ from muster._job import Job
 from muster._model import Briefing, Code, Global, Module, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
+from muster._progress import Progress
 from muster._user_code.state import packed
 from muster._user_code.targets import Describe
 
 if TYPE_CHECKING:
     from muster._estimate import Trial
+
+_ROW_BYTES: Final = 64
+"""What a Parquet row counts as, where work is measured in bytes."""
 
 Write = Callable[..., None]
 """Journals an event: its name, and its fields as keywords."""
@@ -234,6 +239,20 @@ class Preparation:
             modules=self.modules,
             state=self.state,
             code=self.code,
+        )
+
+    def progress(self, finish: Finish, *, workers: int) -> Progress:
+        """Make what counts the parts, tells what to do next, and when too many rows are bad."""
+        options = self._job.options
+        unit = _ROW_BYTES if self._inputs.format == "parquet" else 1
+        return Progress(
+            workers=max(workers, 1),
+            max_bad_rows=0 if options.strict else Allowance.of(options.max_bad_rows),
+            batch_rows=options.batch_rows,
+            volume=finish.volume_bytes and finish.volume_bytes // unit,
+            same_text=finish.format != "parquet",
+            unit_bytes=unit,
+            most_calls=options.calls_per_worker,
         )
 
     def take_parts(self) -> bool:

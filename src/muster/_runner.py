@@ -7,15 +7,15 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from muster import _actions
-from muster._allowance import Allowance
+from muster import _actions, _unchanged
 from muster._apart import check_apart
 from muster._asked import asked
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
+from muster._busy import begun, skipped
 from muster._calls import Calls
-from muster._desk import Desk, as_muster_error
+from muster._desk import Desk, as_muster_error, in_our_words
 from muster._earlier import changed, check_same_rows, check_stands
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing, totals
@@ -27,6 +27,7 @@ from muster._inputs import Inputs
 from muster._job import Job, Result, Snapshot
 from muster._journal import Journal, as_fields
 from muster._laid import Layout
+from muster._lent import machines_for
 from muster._model import Outcome, Part
 from muster._observer import Observer
 from muster._output import Work
@@ -39,7 +40,7 @@ from muster._unseen import set_options, shown
 from muster._user_code.data_files import DataFiles
 from muster._user_code.laid_down import laid_down
 from muster._with_files import stamps
-from muster.errors import EngineError, ResumeError, UsageError
+from muster.errors import ResumeError, UsageError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 
 _TICK: Final = 0.1
 _BACKLOG_BYTES: Final = 16 << 20
-_ROW_BYTES: Final = 64
-"""What a Parquet row counts as, where work is measured in bytes."""
 
 Watch = Callable[[Snapshot], None]
 MakeEngine = Callable[[int], Engine]
@@ -71,39 +70,16 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     """
     set_options(job.options.storage_options)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
-    try:
-        if job.options.workers == 0:  # then functions are called as they are
-            return _run(job, watch=watch, remark=remark, make_engine=make_engine, access=access, earlier=earlier)
-        with laid_down(job.steps) as steps:
-            job = dataclasses.replace(job, steps=steps)
-            return _run(job, watch=watch, remark=remark, make_engine=make_engine, access=access, earlier=earlier)
-    except BrokenPipeError:  # whoever read what is said has gone
-        raise
-    except OSError as error:
-        raise EngineError(
-            f"Cannot read or write: {error}. What was done is kept beside the output. Make room or mend the access,"
-            " then type the same command again."
-        ) from error
-
-
-def _run(  # noqa: PLR0913 (as above)
-    job: Job,
-    *,
-    watch: Watch,
-    remark: Callable[[str], None],
-    make_engine: MakeEngine,
-    access: "Access | None",
-    earlier: Past | None,
-) -> Result:
-    runner = _Runner(job, watch, remark, earlier)
-    options = job.options
-    if access is not None or (options.cluster is None and options.machines is None):
-        return runner.run(make_engine, access)
-    from muster._lent import lent  # noqa: PLC0415 (clusters take time to load, and most runs need none)
-
-    watch(Snapshot("calling up machines"))
-    with lent(options.cluster, machines=options.machines, on=options.on) as borrowed:
-        return runner.run(make_engine, borrowed)
+    with in_our_words(), contextlib.ExitStack() as laid:
+        if job.options.workers != 0:  # else functions are called as they are
+            job = dataclasses.replace(job, steps=laid.enter_context(laid_down(job.steps)))
+        runner = begun(
+            lambda: _Runner(job, watch, remark, earlier).take(),
+            output=job.output,
+            choice=job.options.if_running,
+            tell=lambda text: watch(Snapshot("starting", note=text)),
+        )
+        return runner.run(make_engine, access) if runner is not None else skipped(job.output)
 
 
 class _Runner:
@@ -122,11 +98,11 @@ class _Runner:
         self._rows_total: int | None = None
         self._phase = "starting"
         notes: list[str] = []
-        self._sources = find_sources(
-            job.inputs, forced=job.options.input_format, default=job.options.format, tell=notes.append
-        )
+        forced, default = job.options.input_format, job.options.format
+        self._sources = find_sources(job.inputs, forced=forced, default=default, tell=notes.append, only=job.only)
         if earlier is not None:
             self._sources = sources_of(earlier, self._sources)
+        self._seen = _unchanged.witness(self._sources)
         self._workers = workers_for(self._sources, chosen=job.options.workers)
         self.work = Work(job.output, home=home())
         check_apart(self.work, sources=self._sources, given=job.inputs)
@@ -152,12 +128,21 @@ class _Runner:
         calls = Calls([source.name for source in self._sources], limit=self._job.options.timeout)
         return Observer(self._write, **{"prices": {}, **of_cluster}, calls=calls)
 
+    def take(self) -> Self:
+        """Have the output for this run alone. Raises ``OutputBusyError`` where another process has it."""
+        self.work.take()
+        try:
+            self._past = Past.read(self.work.journal, fresh=self._job.options.fresh)
+        except ResumeError:
+            self.work.release()
+            raise
+        return self
+
     def run(self, make_engine: MakeEngine, access: "Access | None") -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
-        self.work.take()
-        self._past = self._read_past()
         with contextlib.ExitStack() as engines:
             engines.callback(self._end)
+            access = access or engines.enter_context(machines_for(self._job.options, say=self._say))
             self._say("starting")
             self._home = self._engine = make_engine(self._workers)
             engines.callback(self._home.close)
@@ -186,15 +171,6 @@ class _Runner:
             )
             return self._run()
 
-    def _read_past(self) -> Past:
-        try:
-            return Past.read(self.work.journal)
-        except ResumeError:
-            if self._job.options.fresh:
-                return Past(run="of another version", is_unreadable=True)
-            self.work.release()
-            raise
-
     def _end(self) -> None:
         """Leave nothing behind that nobody needs, and let others work on the output."""
         if not (self._past.kept or self._past.is_laid_out or self._past.is_unreadable or self._has_kept):
@@ -209,14 +185,30 @@ class _Runner:
         self._run_id = self._prepared.run_id
         self._prepared.start_over(past)
         self._past = past
+        self._made = _unchanged.Made(self._job, self._prepared.fingerprint, self._seen)
         result = past.result(self.work.visible()) if past.finished else None
-        if result is None:
-            result = self._attempt_it(past)
-        else:
+        if result is not None:
             self._say(self._phase, note="an earlier attempt had finished; its output is as it was written")
+        elif self._may_be_unchanged(past) and (result := self._unchanged_result()) is not None:
+            self.work.remove()
+            return result
+        else:
+            result = self._attempt_it(past)
         self._archive(self._run_id, has_rejects=result.bad_rows > 0)
         self.work.remove()
         return result
+
+    def _may_be_unchanged(self, past: Past) -> bool:
+        return not (past.run or self._earlier or self._job.options.fresh)
+
+    def _unchanged_result(self) -> Result | None:
+        """Tell what an earlier run came to that had finished, if this one would give the same."""
+        answer = _unchanged.answer(self._made, visible=self.work.visible())
+        if answer.result is not None:
+            self._run_id = answer.run
+        elif answer.why_not:
+            self._say(self._phase, note=f"runs anew, as {answer.why_not}")
+        return answer.result
 
     def _attempt_it(self, past: Past) -> Result:
         with Journal(self.work.journal) as journal:
@@ -337,17 +329,7 @@ class _Runner:
             engine.brief(briefing)
 
     def _new_progress(self) -> Progress:
-        unit = _ROW_BYTES if self._inputs.format == "parquet" else 1
-        volume = self._finish.volume_bytes
-        self._progress = Progress(
-            workers=max(self._workers, 1),
-            max_bad_rows=0 if self._job.options.strict else Allowance.of(self._job.options.max_bad_rows),
-            batch_rows=self._job.options.batch_rows,
-            volume=volume and volume // unit,
-            same_text=self._finish.format != "parquet",
-            unit_bytes=unit,
-            most_calls=self._job.options.calls_per_worker,
-        )
+        self._progress = self._prepared.progress(self._finish, workers=self._workers)
         self._progress.work_on(self._observer.at_work)
         self._hindsight = Hindsight(self._job.options.batch_rows)
         self._observer.calls.clear()
@@ -556,10 +538,15 @@ class _Runner:
         for text in self._hindsight.remarks(progress.schema):
             self._write("told", text=text)
             self._remark(text)
+        published = self.work.visible()
+        if self._earlier is None or self._earlier.job["facts"] == self._made.depends["facts"]:
+            _unchanged.note(self._made, run=self._run_id, files=self._files.known, result=result, published=published)
+        else:  # rows of two versions of the function are in one output
+            _unchanged.forget(self._job.output)
         self._write(
             "finished",
             result=result.as_fields(),
-            published=self.work.visible(),
+            published=published,
             standing=self.work.standing(),
             standing_rejects=self.work.standing_rejects(),
         )

@@ -104,7 +104,7 @@ class _Quiet(_Silent):
 
     def finish(self, result: Result) -> None:
         if result.bad_rows:
-            print(f"muster: {_rejected(result)}", file=self._stream, flush=True)
+            print(f"muster: {rejected(result)}", file=self._stream, flush=True)
 
 
 def _machine(pace: MachinePace) -> str:
@@ -133,7 +133,8 @@ class _Lines:
         print(f"muster: {text}", file=self._stream, flush=True)
 
     def finish(self, result: Result) -> None:
-        print(summary(result, self._last, of_python=self._of_python), file=self._stream, flush=True)
+        if text := summary(result, self._last, of_python=self._of_python):
+            print(text, file=self._stream, flush=True)
 
 
 class _Bar:
@@ -197,11 +198,18 @@ class _Bar:
 
     def finish(self, result: Result) -> None:
         self._live.stop()
-        print(summary(result, self._last, of_python=self._of_python), file=self._stream, flush=True)
+        if text := summary(result, self._last, of_python=self._of_python):
+            print(text, file=self._stream, flush=True)
 
 
 def summary(result: Result, last: Snapshot | None, *, of_python: bool = False) -> str:
     """Say what a run came to, and what to do about its rejects, of which callers in Python are told by a warning."""
+    if result.skipped:  # a note has said so
+        return ""
+    if result.unchanged:
+        told = f"{result.output} is unchanged since it was written: nothing to do. --fresh does it all again."
+        text = f"{told}\n{rejected(result)}" if result.bad_rows and not of_python else told
+        return in_python(text) if of_python else text
     lines = [str(result)]
     if last is not None and last.worker_seconds:
         lines.append(_where_time_went(last))
@@ -215,7 +223,7 @@ def summary(result: Result, last: Snapshot | None, *, of_python: bool = False) -
     if dropped := result.dropped:
         lines.append(f"{plural(dropped, 'row')} {'was' if dropped == 1 else 'were'} dropped by the function.")
     if result.bad_rows and not of_python:
-        lines.append(_rejected(result))
+        lines.append(rejected(result))
     if last is not None and last.run and not of_python:
         lines.append(f"Where the time went: muster report {last.run} -o report.html")
     text = "\n".join(lines)
@@ -255,7 +263,8 @@ def _sizes(low: int, high: int) -> str:
     return size(high) if size(low) == size(high) else f"{size(low)} to {size(high)}"
 
 
-def _rejected(result: Result) -> str:
+def rejected(result: Result) -> str:
+    """Say how many rows are missing, and where they are."""
     bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
     again = f"muster retry {shlex.quote(result.output)}"
     return f"{bad} in {result.rejects}, with the text and the reason. Mend the function, then type: {again}"

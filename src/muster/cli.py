@@ -39,7 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         obey()
         return int(parsed.call(parsed))
 
-    return ended(call, parsed=parsed)
+    code = ended(call, parsed=parsed)
+    if code and any(word.startswith("--on-failure") for word in given):
+        from muster import _on_failure  # noqa: PLC0415 (most commands have none)
+
+        _on_failure.run(_on_failure.named_in(given), code=code, parsed=parsed)
+    return code
 
 
 def parser(whole: Collection[str] = tuple(VERBS)) -> Parser:

@@ -10,7 +10,7 @@ from typing import Final
 from muster._identity import local
 from muster._model import Source
 from muster._urls import file_name, is_remote
-from muster.errors import UsageError
+from muster.errors import DataError, UsageError
 
 from ._folders import below_pattern, is_input, keys_of, left_out, walk
 from ._found import Found, Look
@@ -50,12 +50,15 @@ def find_sources(
     forced: str | None = None,
     default: str | None = None,
     tell: Callable[[str], None] | None = None,
+    only: Mapping[str, tuple[int, str]] | None = None,
 ) -> tuple[Source, ...]:
     """Turn paths, globs, folders and URLs into input files: in the order given, each glob or folder in name order.
 
     A folder is read with all below it. ``forced`` and ``default`` are those of ``format_of``; ``tell`` hears of the
     files of a folder that are left out, and of those whose changes cannot be noticed. Raises ``UsageError`` when an
     input names nothing, or a file of unknown format.
+
+    Of all these, ``only`` those are taken, where they are said. Raises ``DataError`` where one is not as it is said.
     """
     sources = []
     for text, found in _found_by(inputs):
@@ -69,14 +72,38 @@ def find_sources(
             size, stamp, in_ranges = one.look()
             place = one.path if is_remote(one.path) else os.path.abspath(one.path)  # noqa: PTH100 (Path.absolute keeps dots)
             sources.append(
-                Source(place, size, stamp, kind, codec, one.path, keys_of(one.inside), text, in_ranges=in_ranges)
+                Source(
+                    place,
+                    size,
+                    stamp,
+                    kind,
+                    codec,
+                    one.path,
+                    keys_of(one.inside),
+                    text,
+                    in_ranges=in_ranges,
+                    below=one.inside,
+                )
             )
+    if only is not None:
+        sources = _those(only, sources)
     kinds = {source.format for source in sources}
     if len(kinds) > 1:
         raise UsageError(f"The inputs are of several formats ({', '.join(sorted(kinds))}). Give one at a time.")
     if tell and (unmarked := [source for source in sources if not source.stamp]):
         tell(_unmarked(unmarked))
     return tuple(sources)
+
+
+def _those(only: Mapping[str, tuple[int, str]], sources: Sequence[Source]) -> list[Source]:
+    found = {source.path: source for source in sources if source.path in only}
+    for path, look in only.items():
+        if path not in found or (found[path].size, found[path].stamp) != tuple(look):
+            raise DataError(
+                f"{path!r} has changed since muster found it, or is gone, so there is no output. Type the same command"
+                " again when nobody writes to it."
+            )
+    return list(found.values())
 
 
 def _found_by(inputs: Sequence[str]) -> list[tuple[str, list[Found]]]:

@@ -90,6 +90,11 @@ class DataFiles:
         self._note = note
         self._folder = os.getcwd()  # noqa: PTH109 (as text)
 
+    @property
+    def known(self) -> Mapping[str, DataFile]:
+        """The files by their names."""
+        return self._files
+
     def take(self, opened: tuple[DataFile, ...], written: tuple[str, ...]) -> None:
         """Journal the files that a worker has opened, before the outcome of its task is recorded."""
         for path in map(self._named, written):

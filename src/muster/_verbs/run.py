@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from muster import _pipeline, _show, _standard
+from muster._busy import CHOICES
 from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
 from muster._verbs import _csv_flags, _flags
@@ -37,6 +38,16 @@ def add(verb: argparse.ArgumentParser) -> None:
     _flags.add_target(verb)
     _flags.add_arguments(verb)
     add("-o", "--output", metavar="OUTPUT", help="a file, or a folder ending in / for numbered part files")
+    add(
+        "--each",
+        action="store_true",
+        help="one output for each input: OUTPUT is a folder ending in /, or has {name} where the input's name goes",
+    )
+    add(
+        "--since-last",
+        action="store_true",
+        help="what is new in the inputs since the last time goes into one output, with {date} or {time} in its name",
+    )
     add("--workers", type=int, metavar="N", help="processes; 0 runs in this one, for a debugger (default: all cores)")
     add("--batch-rows", type=int, metavar="N", help="hand the function exactly N rows each time (default: as is fast)")
     add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
@@ -46,8 +57,18 @@ def add(verb: argparse.ArgumentParser) -> None:
         help="stop when more rows are bad (default: 1000 or 10%%, whichever is less, but 10 in any case)",
     )
     add("--strict", action="store_true", help="stop at the first bad row")
-    add("--fresh", action="store_true", help="forget an unfinished run of this output, and start over")
+    add(
+        "--fresh",
+        action="store_true",
+        help="forget an unfinished run of this output, and start over; do again what is unchanged since it was done",
+    )
     add("--accept-changes", action="store_true", help="go on with an unfinished run although code or data has changed")
+    add(
+        "--if-running",
+        choices=CHOICES,
+        default="fail",
+        help="while another process works on this output: fail (the default), skip with exit code 0, or wait",
+    )
     add("--timeout", type=_flags.seconds, metavar="60s", help="how long one call of the function may take")
     add("--limit", type=int, metavar="N", help="do only the first N rows, and say what all would take")
     add("--sample", type=int, metavar="N", help="do N rows spread over the whole input, and say what all would take")
@@ -81,6 +102,11 @@ def add(verb: argparse.ArgumentParser) -> None:
         help="where --watch serves it (default: %(default)s)",
     )
     _flags.add_profile(verb, besides="instead of a run, ")
+    add(
+        "--on-failure",
+        metavar="COMMAND",
+        help="what the shell runs when the exit code is not 0, with MUSTER_EXIT_CODE, MUSTER_ERROR and others set",
+    )
     _flags.add_json(verb)
     add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
 
@@ -89,6 +115,8 @@ def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
     if (parsed.output or "").lower().startswith("memory:"):
         raise UsageError(f"-o {parsed.output}: that is this process's memory, which ends with it. Name a file instead.")
+    if parsed.each and parsed.since_last:
+        raise UsageError("--each has an output for each input, and --since-last one for all that are new: choose one.")
     pipeline = _pipeline_of(parsed)
     if parsed.profile:
         told = _pipeline.profiled(pipeline, rows=parsed.sample or _pipeline.SAMPLE)
@@ -100,18 +128,35 @@ def call(parsed: argparse.Namespace) -> int:
             parsed.run_id = snapshot.run
             shown.watch(with_page(snapshot))
 
+        if parsed.each:
+            from muster._verbs import _each  # noqa: PLC0415 (a run of one output starts sooner without)
+
+            return _each.run(pipeline, parsed, shown, watch=watch)
+        if parsed.since_last:
+            from muster._verbs import _since  # noqa: PLC0415 (likewise)
+
+            return _since.run(pipeline, parsed, shown, watch=watch)
         result = _pipeline.start(pipeline, watch=watch, remark=shown.remark)
         shown.finish(result)
         for text in _advice(parsed, result):
             shown.remark(text)
     if parsed.json:
         print_result(result.as_fields(), output=result.output, after_a_line=parsed.workers != 0)
-    return SOME_REJECTED if result.bad_rows else 0
+    return code_of(result, parsed)
+
+
+def code_of(result: Result, parsed: argparse.Namespace) -> int:
+    """Tell the exit code; keep what it is about for ``--on-failure``."""
+    if not result.bad_rows:
+        return 0
+    parsed.kind, parsed.error = "rejects", f"{_show.rejected(result)}"
+    parsed.output, parsed.rejects, parsed.bad_rows = result.output, result.rejects, result.bad_rows
+    return SOME_REJECTED
 
 
 def _advice(parsed: argparse.Namespace, result: Result) -> list[str]:
     """Say what to do about a run that took long, from its journal."""
-    if parsed.quiet or result.seconds < _LONG:
+    if parsed.quiet or result.unchanged or result.seconds < _LONG:
         return []
     from muster._watch.ended import closing_of  # noqa: PLC0415 (a short run has nothing to say, and ends sooner)
 
@@ -158,6 +203,7 @@ def _pipeline_of(parsed: argparse.Namespace) -> Pipeline:
         limit=parsed.limit,
         sample=parsed.sample,
         calls_per_worker=parsed.calls_per_worker,
+        if_running=parsed.if_running,
         format=parsed.format,
         cluster=parsed.cluster,
         machines=parsed.machines,

@@ -1,0 +1,124 @@
+"""``--each``: one run, with an output of its own, for each input; all on one set of workers."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from muster import _pipeline
+from muster._apart import check_apart
+from muster._assembly import Means, engine_of_this_computer, workers_for
+from muster._formats._sources import find_sources
+from muster._home import home
+from muster._identity import identity
+from muster._job import Result, Snapshot
+from muster._lent import machines_for
+from muster._model import Source
+from muster._options import checked
+from muster._output import Work
+from muster._pipeline import Pipeline
+from muster._turns import Turns
+from muster._unseen import set_options
+from muster._urls import is_remote
+from muster.errors import MusterError, UsageError
+
+from .names import outputs_of
+
+SOME_REJECTED: Final = 4
+_BY_WEIGHT: Final = (0, SOME_REJECTED, 1, 2, 3)
+"""Exit codes, the worst last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the run of one input ended: with a result, or with an error."""
+
+    input: str
+    output: str
+    result: Result | None = None
+    error: MusterError | None = None
+
+    @property
+    def code(self) -> int:
+        """The exit code that it would have had alone."""
+        if self.error is not None:
+            return self.error.exit_code
+        return SOME_REJECTED if self.result and self.result.bad_rows else 0
+
+    def as_fields(self) -> dict[str, Any]:
+        """Say it as ``--json`` does."""
+        if self.error is not None:
+            said = {"output": self.output, "error": str(self.error), "kind": self.error.kind}
+        else:
+            said = self.result.as_fields() if self.result else {}
+        return {"input": self.input, **said, "exit_code": self.code}
+
+
+def worst(codes: "list[int]") -> int:
+    """Choose the exit code of several runs."""
+    return max(codes, key=_BY_WEIGHT.index, default=0)
+
+
+class Each:
+    """The runs that one command amounts to."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        """Name the output of each input. Raises ``UsageError`` where that cannot be, before anything is done."""
+        self._options = checked(pipeline.options)
+        self._pipeline = pipeline
+        set_options(self._options.storage_options)
+        options = self._options
+        self.sources = find_sources(pipeline.inputs, forced=options.input_format, default=options.format)
+        chosen = options.output_format or options.format
+        self.outputs = outputs_of(self.sources, pipeline.output, chosen=chosen)
+        self._check_apart()
+
+    def _check_apart(self) -> None:
+        work = Work(self.outputs[0], home=home())
+        check_apart(work, sources=self.sources, given=self._pipeline.inputs)
+        inputs = {identity(source.path): source.name for source in self.sources}
+        for output in self.outputs:
+            if name := inputs.get(identity(output)):
+                raise UsageError(f"{output!r} is both input and output: {name!r} is one of the inputs. Choose another.")
+
+    def run(self, *, watch: Callable[[Snapshot], None], remark: Callable[[str], None]) -> Iterator[Ended]:
+        """Run one after another; one that fails keeps none of the others from being done."""
+        options = self._options
+        workers = workers_for(self.sources, chosen=options.workers)
+        turns = Turns(lambda: engine_of_this_computer(workers))
+        said: set[str] = set()
+
+        def once(text: str) -> None:
+            if text not in said:
+                said.add(text)
+                remark(text)
+
+        with machines_for(options, say=lambda phase: watch(Snapshot(phase))) as access:
+            make = turns.begin if workers else engine_of_this_computer
+            try:
+                for source, output in zip(self.sources, self.outputs, strict=True):
+                    yield self._one(source, output, watch=watch, remark=once, means=Means(make, access))
+            finally:
+                turns.end()
+
+    def _one(self, source: Source, output: str, **how: Any) -> Ended:  # noqa: ANN401 (how it is run and watched)
+        alone = dataclasses.replace(self._pipeline, inputs=(source.name,), output=output)
+        try:
+            make_folder_of(output)
+            return Ended(source.name, output, result=_pipeline.start(alone, **how))
+        except MusterError as error:
+            return Ended(source.name, output, error=error)
+
+
+def make_folder_of(output: str) -> None:
+    """Make the folder that an output goes to; stores have none that would have to be made. Raises ``UsageError``."""
+    if is_remote(output):
+        return
+    folder = os.path.dirname(output.rstrip("/"))  # noqa: PTH120 (as text)
+    try:
+        os.makedirs(folder or ".", exist_ok=True)  # noqa: PTH103 (likewise)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot make the folder {folder!r} for {output!r}: {error.strerror}. Choose a place where you may write."
+        ) from error

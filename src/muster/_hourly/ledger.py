@@ -1,0 +1,148 @@
+"""What ``--since-last`` has done: a small file beside the outputs, which belongs to their pattern.
+
+A file of input is known by its content. What is about to be done is written down before, with its output, and counts as
+done only when that output is there: whoever comes after a death does it once, and nothing twice.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+from muster import _objects
+from muster._identity import local
+from muster._model import Source
+from muster._private import write
+from muster._publication import sync
+from muster._urls import filesystem, has_buckets, is_remote, reaching
+from muster.errors import DataError, UsageError
+
+_KIND: Final = "since-last"
+_CHUNK: Final = 1 << 20
+
+
+class Seen(NamedTuple):
+    """A file as it was seen: its size, what tells its versions apart, and its content."""
+
+    size: int
+    stamp: str
+    changed: int
+    """When its inode was changed last, in nanoseconds; 0 in a store."""
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What was begun, and may not have ended: an output, and the files that it is made of."""
+
+    output: str
+    files: Mapping[str, Seen]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What was done: contents, each with the output that it went to; the files that are there; and what was begun."""
+
+    done: Mapping[str, str] = field(default_factory=dict)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    begun: Begun | None = None
+
+    @classmethod
+    def read(cls, place: str) -> Self | None:
+        """Read one; ``None`` where there is none. Raises ``UsageError`` for what is none, or of another version."""
+        data = _objects.read(place) if is_remote(place) else _bytes_of(Path(place))
+        if data is None:
+            return None
+        try:
+            said = json.loads(data)[_KIND]
+            begun = said["begun"] and Begun(said["begun"]["output"], _files(said["begun"]["files"]))
+            return cls(said["done"], _files(said["seen"]), begun)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{place!r} should say which files --since-last has done, and cannot be read ({error}). Restore it from"
+                " a copy; or remove it together with the outputs, and all files count as new."
+            ) from error
+
+    def write(self, place: str) -> None:
+        """Write it in place of the one before, which stays until this one is on the disk."""
+        text = json.dumps({_KIND: asdict(self)}, indent=1) + "\n"
+        if is_remote(place):
+            _objects.put(place, text.encode())
+            return
+        write(Path(place), text)
+        sync(Path(place))
+        sync(Path(place).parent)
+
+    def with_begun(self, begun: Begun | None) -> "Ledger":
+        """Say what is about to be done."""
+        return replace(self, begun=begun)
+
+    def with_done(self, begun: Begun) -> "Ledger":
+        """Say that it is done."""
+        contents = {seen.content: begun.output for seen in begun.files.values()}
+        return Ledger({**self.done, **contents}, {**self.seen, **begun.files})
+
+
+def place_of(pattern: str) -> str:
+    """Tell where the ledger of a pattern lies: in the folder where all its outputs are, hidden from who reads that."""
+    pattern = local(pattern)
+    fixed, _, _ = pattern.partition("{")
+    folder, slash, _ = fixed.rpartition("/")
+    name = re.sub(r"[{}]", "", pattern[len(folder) + len(slash) :]).strip("/").replace("/", "~")
+    return f"{folder}{slash}.{name}.since-last.json"
+
+
+def looked_at(source: Source, before: Seen | None) -> Seen | None:
+    """See which content a file has, which is read unless it is as it was; ``None`` while somebody writes it."""
+    size, stamp = source.size, source.stamp
+    if is_remote(source.path):
+        return Seen(size, stamp, 0, _content_in_a_store(source))
+    changed = _changed(source.path)
+    if before is not None and before[:3] == (size, stamp, changed):
+        return before
+    content = _digest_here(source.path)
+    now = Path(source.path).stat()
+    is_same = (now.st_size, str(now.st_mtime_ns), now.st_ctime_ns) == (size, stamp, changed)
+    return Seen(size, stamp, changed, content) if is_same else None
+
+
+def _content_in_a_store(source: Source) -> str:
+    """Take the store's word, where it tells a content from all others; else read the file."""
+    files, path = filesystem(source.path)
+    if has_buckets(files) and source.stamp:
+        return f"{source.size}:{source.stamp}"
+    digest = hashlib.blake2b(digest_size=20)
+    with reaching(source.path), files.open(path, "rb") as data:
+        while chunk := data.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _digest_here(path: str) -> str:
+    try:
+        with open(path, "rb") as data:  # noqa: PTH123 (light)
+            return hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    except OSError as error:
+        raise DataError(f"Cannot read {path!r}: {error.strerror}. Mend that, or move it elsewhere.") from error
+
+
+def _changed(path: str) -> int:
+    try:
+        return os.stat(path).st_ctime_ns  # noqa: PTH116 (light)
+    except OSError:
+        return 0
+
+
+def _files(said: Mapping[str, Any]) -> dict[str, Seen]:
+    return {name: Seen(*fields) for name, fields in said.items()}
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

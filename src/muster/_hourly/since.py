@@ -1,0 +1,238 @@
+"""``--since-last``: the files that are new go into one output, named by the time; each file once, whatever happens."""
+
+import dataclasses
+import glob
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Final
+
+from muster import _objects, _pipeline
+from muster._busy import begun
+from muster._formats._sources import find_sources, looked_at_again
+from muster._home import home
+from muster._identity import local
+from muster._job import Result, Snapshot
+from muster._model import Source
+from muster._options import checked
+from muster._output import Work
+from muster._pipeline import Pipeline
+from muster._unseen import set_options
+from muster._urls import filesystem, is_remote
+from muster.errors import DataError, UsageError
+
+from .each import make_folder_of
+from .ledger import Begun, Ledger, Seen, looked_at, place_of
+
+PLACES: Final = {"{date}": ("%Y-%m-%d", "[0-9]" * 4 + "-[0-9][0-9]" * 2), "{time}": ("%Y-%m-%dT%H-%M-%SZ", "[0-9]*Z")}
+"""What is put for each, in UTC: no clock that is changed in spring or autumn gives a name twice; and how it looks."""
+
+_ENDING: Final = re.compile(r"(/|(\.\w+){0,2})$")
+
+Watch = Callable[[Snapshot], None]
+
+
+class SinceLast:
+    """One command: it ends what an earlier one has begun, then does what is new."""
+
+    def __init__(self, pipeline: Pipeline, *, watch: Watch, remark: Callable[[str], None]) -> None:
+        """Know the pattern of the outputs. Raises ``UsageError`` for one that does not change with the time."""
+        if not any(place in pipeline.output for place in PLACES):
+            raise UsageError(
+                f"-o {pipeline.output}: with --since-last it has {' or '.join(PLACES)} in it, such as"
+                " 'out/{date}.csv': each time there is something new, that is another output."
+            )
+        self._options = checked(pipeline.options)
+        set_options(self._options.storage_options)
+        self._pipeline = pipeline
+        self._how: dict[str, Any] = {"watch": watch, "remark": remark}
+        self._tell: Callable[[str], None] = lambda text: watch(Snapshot("starting", note=text))
+        self._place = place_of(pipeline.output)
+        self._work = Work(self._place, home=home())
+        self._ledger = Ledger()
+        self.left: list[str] = []
+        """Files that somebody was writing, so that they are left for the next time."""
+        self.was_skipped = False
+        """Whether nothing was done, as another process works on this pattern."""
+
+    def run(self) -> Iterator[tuple[Result, int]]:
+        """Yield the result of each output, and of how many files it is made. Raises ``MusterError``."""
+        make_folder_of(self._place)
+        choice = self._options.if_running
+        if not begun(self._take, output=self._place, choice=choice, tell=self._tell):
+            self.was_skipped = True
+            return
+        try:
+            self._ledger = self._read()
+            yield from self._ended()
+            yield from self._done(self._new())
+        finally:
+            self._work.remove()
+            self._work.release()
+
+    def _take(self) -> bool:
+        self._work.take()
+        return True
+
+    def _read(self) -> Ledger:
+        found = Ledger.read(self._place)
+        if found is None and not self._options.fresh and (there := self._outputs()):
+            raise UsageError(
+                f"{there[0]!r} is there, but not {self._place!r}, which would say which files are in it. Restore that;"
+                " or choose another folder for the outputs; or type the command again with --fresh, and every file"
+                " counts as new."
+            )
+        return found or Ledger()
+
+    def _outputs(self) -> list[str]:
+        """List outputs of this pattern."""
+        pattern = local(self._pipeline.output).rstrip("/")
+        parts = re.split("({date}|{time})", pattern)
+        looks = "".join(PLACES[part][1] if part in PLACES else glob.escape(part) for part in parts)
+        if not is_remote(pattern):
+            return sorted(glob.glob(looks))  # noqa: PTH207 (an absolute pattern, too)
+        files, path = filesystem(looks)
+        return sorted(map(str, files.glob(path)))
+
+    def _write(self, ledger: Ledger) -> None:
+        if self._work.shelf is not None:
+            self._work.shelf.lock.check()
+        self._ledger = ledger
+        ledger.write(self._place)
+
+    # What is new
+
+    def _sources(self) -> list[Source]:
+        """Find the files that are there now; none is no error where there may be some one day."""
+        options = self._options
+        found: list[Source] = []
+        for text in self._pipeline.inputs:
+            if not _is_there_though_empty(text):
+                found += find_sources([text], forced=options.input_format, default=options.format)
+        return found
+
+    def _new(self) -> dict[str, Seen]:
+        """Find what is new, by content; of several files with one content the first alone counts."""
+        contents = dict(self._ledger.done)
+        seen: dict[str, Seen] = {}
+        new: dict[str, Seen] = {}
+        for source in self._sources():
+            now = looked_at(source, self._ledger.seen.get(source.path))
+            if now is None:
+                self._leave(source.name)
+            elif now.content not in contents:
+                new[source.path], contents[now.content] = now, source.name
+            else:
+                seen[source.path] = now
+                if source.path not in self._ledger.seen and source.name != contents[now.content]:
+                    self._tell(f"left out {source.name!r}: its content was done before, in {contents[now.content]!r}")
+        if seen != self._ledger.seen:
+            self._write(dataclasses.replace(self._ledger, seen=seen))
+        return new
+
+    def _leave(self, name: str) -> None:
+        self.left.append(name)
+        self._tell(f"left for the next time: {name!r} changed while it was read")
+
+    # What is done
+
+    def _done(self, new: dict[str, Seen]) -> Iterator[tuple[Result, int]]:
+        if new:
+            output = self._free_name()
+            self._check_apart(output)
+            self._write(self._ledger.with_begun(Begun(output, new)))
+            yield from self._ended()
+
+    def _check_apart(self, output: str) -> None:
+        """Raise ``UsageError`` where the next command would take this output for input."""
+        for text in map(local, self._pipeline.inputs):
+            place, pattern = (output, text) if is_remote(text) else map(os.path.abspath, (local(output), text))
+            if fnmatch(place, pattern):
+                raise UsageError(
+                    f"{output!r} would be one of the inputs {text!r} the next time. Choose another folder for the"
+                    " outputs."
+                )
+
+    def _ended(self) -> Iterator[tuple[Result, int]]:
+        """End what is begun. Where its files have changed since, what is done is done, and the rest is new."""
+        while (job := self._ledger.begun) is not None:
+            changed = self._changed(job)
+            if not changed:
+                try:
+                    result = self._run(job)
+                except DataError:
+                    if not self._changed(job):
+                        raise
+                    continue
+                self._write(self._ledger.with_done(job))
+                yield result, len(job.files)
+            elif _is_there(job.output):
+                self._forget_work(job)
+                self._write(self._ledger.with_done(job))
+            else:
+                self._begin_without(changed, job)
+
+    def _begin_without(self, changed: Sequence[str], job: Begun) -> None:
+        self._forget_work(job)
+        for name in changed:
+            self._leave(name)
+        rest = {name: seen for name, seen in job.files.items() if name not in changed}
+        self._write(self._ledger.with_begun(Begun(job.output, rest) if rest else None))
+
+    def _run(self, job: Begun) -> Result:
+        make_folder_of(job.output)
+        only = {path: (seen.size, seen.stamp) for path, seen in job.files.items()}
+        return _pipeline.start(dataclasses.replace(self._pipeline, output=job.output, only=only), **self._how)
+
+    def _changed(self, job: Begun) -> list[str]:
+        """Name the files that are not as they were."""
+        there = {source.path: source for source in self._sources()}
+        now = dict(zip(there, looked_at_again(list(there.values())), strict=True))
+        return [name for name, seen in job.files.items() if now.get(name) != (seen.size, seen.stamp)]
+
+    def _forget_work(self, job: Begun) -> None:
+        """Remove what an unfinished run keeps, which nobody can end."""
+        if not is_remote(job.output) and not Path(job.output.rstrip("/")).absolute().parent.is_dir():
+            return
+        work = Work(job.output, home=home())
+        work.take()
+        try:
+            work.clear()
+            work.remove()
+        finally:
+            work.release()
+
+    def _free_name(self) -> str:
+        """Name an output that is not there yet: the second of a day has a number."""
+        now, pattern = time.gmtime(), self._pipeline.output
+        for place, (form, _) in PLACES.items():
+            pattern = pattern.replace(place, time.strftime(form, now))
+        ending = _ENDING.search(pattern)
+        suffix = ending[0] if ending else ""
+        taken, number, name = set(self._ledger.done.values()), 1, pattern
+        while name in taken or _is_there(name):
+            number += 1
+            name = f"{pattern.removesuffix(suffix)}-{number}{suffix}"
+        return name
+
+
+def _is_there(output: str) -> bool:
+    output = local(output).rstrip("/")
+    return _objects.kind_at(output) != "" if is_remote(output) else os.path.lexists(output)
+
+
+def _is_there_though_empty(text: str) -> bool:
+    """Tell a folder or a pattern in which nothing is from what is not there at all."""
+    text = local(text)
+    if is_remote(text):
+        files, path = filesystem(text)
+        files.invalidate_cache()
+        is_pattern = any(sign in text for sign in "*?[")
+        return not (files.glob(path) if is_pattern else files.find(path)) and (is_pattern or text.endswith("/"))
+    if Path(text).is_dir():
+        return not any(Path(text).iterdir())
+    fixed = re.split(r"[*?\[]", text, maxsplit=1)[0].rpartition("/")[0] or "."
+    return any(sign in text for sign in "*?[") and Path(fixed).is_dir() and not glob.glob(text, recursive=True)  # noqa: PTH207 (likewise)

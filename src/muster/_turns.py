@@ -1,0 +1,111 @@
+"""Workers of this computer that several runs have in turn: they load pandas and the function once for all of them."""
+
+import dataclasses
+from collections.abc import Callable, Collection
+
+from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Slots
+from muster._model import DataFile, Outcome
+from muster._user_code.targets import Describe
+
+
+class Turns:
+    """The engine that lasts, and what runs must know of those before them."""
+
+    def __init__(self, make: Callable[[], Engine]) -> None:
+        """``make`` makes the engine, again where a run has left its workers busy."""
+        self._make = make
+        self.engine: Engine | None = None
+        self.joined: dict[str, Joined] = {}
+        self.described: dict[Describe, object] = {}
+        """What the functions were before they were first called: a call may change what they depend on."""
+        self.read: dict[str, DataFile] = {}
+        """Files that the user's code has read; a worker tells of each once, and every run depends on it."""
+
+    def begin(self, _workers: int) -> Engine:
+        """Give the workers to the next run, whose engine they are until it closes that."""
+        if self.engine is None:
+            self.joined.clear()
+            self.engine = self._make()
+        return _Turn(self, self.engine)
+
+    def end(self) -> None:
+        """End the workers."""
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
+
+
+class _Turn:
+    """The engine of one run. What it asks has numbers of its own, so that no answer reaches another run."""
+
+    def __init__(self, turns: Turns, engine: Engine) -> None:
+        self._turns = turns
+        self._engine = engine
+        self._last_ticket = 0
+        self._open: dict[int, tuple[int, object]] = {}
+        self._untold: list[Event] = list(turns.joined.values())
+        self._has_told = False
+
+    @property
+    def workers(self) -> int:
+        return self._engine.workers
+
+    @property
+    def machines(self) -> int:
+        return self._engine.machines
+
+    def slots(self) -> Slots:
+        return self._engine.slots()
+
+    def brief(self, briefing: bytes) -> None:
+        self._engine.brief(briefing)
+
+    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
+        if isinstance(request, Describe) and request in self._turns.described:
+            self._untold.append(Done(ticket, self._turns.described[request]))
+            return
+        self._last_ticket += 1
+        self._open[self._last_ticket] = ticket, request
+        self._engine.submit(self._last_ticket, request, avoid=avoid, fresh=fresh)
+
+    def put_aside(self, machine: str) -> None:
+        self._engine.put_aside(machine)
+
+    def wait(self, timeout: float | None = None) -> list[Event]:
+        told, self._untold = self._untold, []
+        return [*told, *map(self._heard, self._engine.wait(0 if told else timeout))]
+
+    def _heard(self, event: Event) -> Event:
+        if isinstance(event, Joined):
+            self._turns.joined[event.worker] = event
+        elif isinstance(event, Left):
+            self._turns.joined.pop(event.worker, None)
+        elif isinstance(event, Began):
+            return dataclasses.replace(event, ticket=self._open[event.ticket][0])
+        elif isinstance(event, Done | Failed | Lost):
+            ticket, request = self._open.pop(event.ticket)
+            event = dataclasses.replace(event, ticket=ticket)
+            if isinstance(event, Done):
+                return self._answered(event, request)
+        return event
+
+    def _answered(self, event: Done, request: object) -> Done:
+        if isinstance(request, Describe):
+            self._turns.described[request] = event.answer
+        return self._with_files(event, event.answer) if isinstance(event.answer, Outcome) else event
+
+    def _with_files(self, event: Done, outcome: Outcome) -> Done:
+        """Have the first outcome of a run tell of the files that were read before it, too."""
+        before = () if self._has_told else tuple(self._turns.read.values())
+        self._has_told = True
+        self._turns.read.update((file.path, file) for file in outcome.read_files)
+        for path in outcome.written_files:
+            self._turns.read.pop(path, None)
+        return dataclasses.replace(
+            event, answer=dataclasses.replace(outcome, read_files=(*before, *outcome.read_files))
+        )
+
+    def close(self) -> None:
+        """Leave the workers to the next run; end them if they are on something still, or cannot go on."""
+        if self._open or not self._turns.joined:
+            self._turns.end()

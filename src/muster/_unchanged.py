@@ -1,0 +1,184 @@
+"""Whether a run that finished would give the same again: then there is nothing to do.
+
+A note on each output lies in ``MUSTER_HOME/done``: what its rows depend on, and what stood there when it was published.
+It outlives the journals, of which the last hundred are kept: ``--each`` may have thousands of outputs.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from muster import _past
+from muster._allowance import Allowance
+from muster._home import home, make
+from muster._identity import local, written
+from muster._job import Job, Result
+from muster._journal import Event
+from muster._model import DataFile, Source
+from muster._private import write
+from muster._urls import is_remote
+from muster._user_code.data_files import changed_files
+from muster.errors import EngineError
+
+_FOLDER: Final = "done"
+_MOST: Final = 20_000
+"""How many notes are kept, of some kilobytes each; listing them takes some hundredths of a second."""
+
+_COARSE: Final = 2_000_000_000
+"""Nanoseconds: such steps have the clocks of some file systems, whose times have no fraction then."""
+
+_SECOND: Final = 1_000_000_000
+
+Witness = tuple[tuple[int, int] | None, ...]
+"""Of each input its inode and when that was changed last: these no program sets back, as it can the time of a file."""
+
+
+class Made(NamedTuple):
+    """What an output is made of: the job, what its rows depend on, and the inputs as they were seen before."""
+
+    job: Job
+    depends: Event
+    seen: Witness
+
+
+class Answer(NamedTuple):
+    """What the note on an output says: the run that finished, with its result; or else why that does not count."""
+
+    run: str = ""
+    result: Result | None = None
+    why_not: str = ""
+
+
+def witness(sources: Sequence[Source]) -> Witness:
+    """Look at the inputs, before they are read; nothing is known of those in stores but their stamps."""
+    return tuple(None if is_remote(source.path) else _inode(source.path) for source in sources)
+
+
+def _inode(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (light)
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_ctime_ns
+
+
+def note(made: Made, *, run: str, files: Mapping[str, DataFile], result: Result, published: str) -> None:
+    """Note what an output was made of, once it is published, if a note can be written.
+
+    Where a later change might not show in the stamps, there is none. Without one the next run does all again.
+    """
+    path = _place(made.job.output)
+    if not (published and _are_telling(made)):
+        forget(made.job.output)
+        return
+    said = {
+        "version": _version(),
+        "run": run,
+        "at": round(time.time(), 3),
+        "folder": os.getcwd(),  # noqa: PTH109 (as text)
+        "depends": made.depends,
+        "seen": made.seen,
+        "files": {name: file[1:] for name, file in files.items()},
+        "allowed": _allowed(made.job),
+        "published": published,
+        "result": result.as_fields(),
+    }
+    with contextlib.suppress(OSError):
+        make(home(), _FOLDER)
+        write(path, json.dumps(said))
+        _forget_the_oldest(path.parent)
+
+
+def forget(output: str) -> None:
+    """Forget what an output was made of: the next run does all again."""
+    with contextlib.suppress(OSError):
+        _place(output).unlink(missing_ok=True)
+
+
+def answer(made: Made, *, visible: str) -> Answer:
+    """Tell whether what a run would make stands there already; ``visible`` is what does stand there."""
+    output = made.job.output
+    said = _read(_place(output))
+    if said is None:
+        return Answer()
+    try:
+        why = next(_differences(said, made, visible=visible), "")
+        if why:
+            return Answer(why_not=why)
+        result = dataclasses.replace(Result(**said["result"]), unchanged=True)
+    except (KeyError, TypeError, ValueError, AttributeError):  # of another version, or damaged
+        return Answer()
+    return Answer(said["run"], result)
+
+
+def _differences(said: Event, made: Made, *, visible: str) -> Iterator[str]:
+    """Say in words what is not as it was."""
+    if said["folder"] != os.getcwd():  # noqa: PTH109 (as text)
+        yield f"the folder that paths begin in was {said['folder']!r}"
+    yield from _past.differences(said["depends"], made.depends)
+    if not _are_telling(made):
+        yield "nothing tells whether an input has changed"
+    for (path, *_), before, inode in zip(made.depends["inputs"], said["seen"], made.seen, strict=True):
+        if inode is not None and list(inode) != before:
+            yield f"the input {path!r} was written again, or put in the place of what was read"
+    files = {name: DataFile(name, *rest) for name, rest in said["files"].items()}
+    yield from (text for _, text in changed_files(files))
+    if said["result"]["bad_rows"] and said["allowed"] != _allowed(made.job):
+        yield "some rows were bad, and what is said of such rows (max_bad_rows, strict, timeout) is something else now"
+    if not visible or said["published"] != visible:
+        yield f"{made.job.output!r} is not as that run left it"
+
+
+def _allowed(job: Job) -> list[Any]:
+    """Say what decides on bad rows; it decides nothing where there were none."""
+    options = job.options
+    return [options.strict, str(Allowance.of(options.max_bad_rows)), options.timeout]
+
+
+def _are_telling(made: Made) -> bool:
+    """Tell whether every change of the inputs shows: not where a store tells no version, or a clock hardly moves."""
+    latest = time.time_ns() - _COARSE
+    return all(
+        stamp if inode is None else inode[1] % _SECOND or inode[1] < latest
+        for (_, _, stamp), inode in zip(made.depends["inputs"], made.seen, strict=True)
+    )
+
+
+def _version() -> str:
+    """Name this version of muster: another may write other bytes."""
+    return str(vars(sys.modules["muster"])["__version__"])
+
+
+def _place(output: str) -> Path:
+    named = local(output)
+    name = written(named) if is_remote(named) else os.path.realpath(named) + ("/" if named.endswith("/") else "")
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    return home() / _FOLDER / f"{digest}.json"
+
+
+def _read(path: Path) -> Event | None:
+    with contextlib.suppress(OSError, ValueError, EngineError):
+        said = json.loads(path.read_bytes())
+        if isinstance(said, dict) and said.get("version") == _version():
+            return said
+    return None
+
+
+def _forget_the_oldest(folder: Path) -> None:
+    """Forget a tenth of the notes, the oldest, once there are too many."""
+    names = os.listdir(folder)  # noqa: PTH208 (light)
+    if len(names) <= _MOST:
+        return
+    dated = []
+    for name in names:
+        with contextlib.suppress(OSError):
+            dated.append(((folder / name).stat().st_mtime_ns, name))
+    for _, name in sorted(dated)[: len(names) - _MOST + _MOST // 10]:
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,94 @@
+"""``muster run --each``: what is said of many runs, as text and as JSON."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from muster import _show
+from muster._hourly.each import Each, Ended, worst
+from muster._job import Snapshot
+from muster._pipeline import Pipeline
+from muster._verbs.run import print_result
+from muster._words import plural
+
+_SUMS = ("rows_in", "rows_out", "bad_rows", "cost")
+
+
+def run(
+    pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
+) -> int:
+    """Run all; say one line of each that was done or failed, and one of all. Return the worst exit code."""
+    each = Each(pipeline)
+    ended: list[Ended] = []
+    for one in each.run(watch=watch, remark=shown.remark):
+        ended.append(one)
+        _tell(one, shown, quiet=parsed.quiet, before=ended[-2] if len(ended) > 1 else None)
+    code = worst([one.code for one in ended])
+    text = _summary(ended, pipeline.output)
+    if not parsed.quiet or code:
+        print(f"muster: {text}", file=sys.stderr, flush=True)
+    if parsed.json:
+        print_result(_as_fields(ended, code), output=pipeline.output, after_a_line=parsed.workers != 0)
+    _keep(ended, text, code, parsed)
+    return code
+
+
+def _tell(one: Ended, shown: _show.Shown, *, quiet: bool, before: Ended | None) -> None:
+    """Say how one ended, unless there was nothing to do; what is wrong with each in the same way is said once."""
+    result = one.result
+    if one.error is not None:
+        likewise = before is not None and str(before.error) == str(one.error)
+        _say(f"{one.input}: {'the same as before' if likewise else one.error}", shown, quiet=quiet)
+        if (details := getattr(one.error, "details", "")) and not likewise:
+            print(details, file=sys.stderr, flush=True)
+    elif result is not None and result.bad_rows:
+        _say(f"{result.output}: {_show.rejected(result)}", shown, quiet=quiet)
+    elif result is not None and not (result.unchanged or result.skipped):
+        shown.remark(_show.summary(result, None).partition("\n")[0])
+
+
+def _say(text: str, shown: _show.Shown, *, quiet: bool) -> None:
+    """Say what must be heard in any case."""
+    if quiet:
+        print(f"muster: {text}", file=sys.stderr, flush=True)
+    else:
+        shown.remark(text)
+
+
+def _counts(ended: list[Ended]) -> dict[str, int]:
+    results = [one.result for one in ended if one.result is not None]
+    unchanged, skipped = sum(result.unchanged for result in results), sum(result.skipped for result in results)
+    return {
+        "inputs": len(ended),
+        "done": len(results) - unchanged - skipped,
+        "unchanged": unchanged,
+        "skipped": skipped,
+        "failed": len(ended) - len(results),
+    }
+
+
+def _summary(ended: list[Ended], output: str) -> str:
+    counts = _counts(ended)
+    said = [f"{count} {what}" for what, count in counts.items() if count and what != "inputs"]
+    bad = sum(one.result.bad_rows for one in ended if one.result)
+    more = f", {plural(bad, 'bad row')} in *.rejects.jsonl" if bad else ""
+    return f"{output}: {plural(len(ended), 'input')}: {', '.join(said)}{more}"
+
+
+def _as_fields(ended: list[Ended], code: int) -> dict[str, Any]:
+    results = [one.result for one in ended if one.result is not None]
+    sums = {name: sum(getattr(result, name) for result in results) for name in _SUMS}
+    return {**_counts(ended), **sums, "exit_code": code, "outputs": [one.as_fields() for one in ended]}
+
+
+def _keep(ended: list[Ended], text: str, code: int, parsed: argparse.Namespace) -> None:
+    """Keep for ``--on-failure`` what it is about: the first of those that ended with the worst code."""
+    if not code:
+        return
+    first = next(one for one in ended if one.code == code)
+    why = str(first.error) if first.error else ""
+    parsed.kind = first.error.kind if first.error else "rejects"
+    parsed.error = f"{text}. {first.input}: {why}" if why else text
+    rejects = [one.result.rejects for one in ended if one.result and one.result.rejects]
+    parsed.rejects, parsed.bad_rows = "\n".join(rejects), sum(one.result.bad_rows for one in ended if one.result)

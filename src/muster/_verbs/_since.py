@@ -1,0 +1,46 @@
+"""``muster run --since-last``: what is said of what was new, as text and as JSON."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from muster import _show
+from muster._hourly.since import SinceLast
+from muster._job import Result, Snapshot
+from muster._pipeline import Pipeline
+from muster._verbs.run import code_of, print_result
+from muster._words import plural
+
+_SUMS: Final = ("rows_in", "rows_out", "bad_rows", "cost")
+
+
+def run(
+    pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
+) -> int:
+    """Do what is new; say so, or that there is nothing. Return the exit code."""
+    since = SinceLast(pipeline, watch=watch, remark=shown.remark)
+    outputs: list[tuple[Result, int]] = []
+    code = 0
+    for result, files in since.run():
+        outputs.append((result, files))
+        shown.finish(result)
+        code = max(code, code_of(result, parsed))
+    if not (outputs or parsed.quiet or since.was_skipped):
+        left = f", and {plural(len(since.left), 'file')} left for the next time" if since.left else ""
+        print(f"muster: {pipeline.output}: nothing new{left}: nothing to do", file=sys.stderr, flush=True)
+    if parsed.json:
+        fields = _as_fields(outputs, left=since.left, skipped=since.was_skipped)
+        print_result({**fields, "exit_code": code}, output=pipeline.output, after_a_line=parsed.workers != 0)
+    return code
+
+
+def _as_fields(outputs: Sequence[tuple[Result, int]], *, left: Sequence[str], skipped: bool) -> dict[str, Any]:
+    results = [result for result, _ in outputs]
+    return {
+        "new_files": sum(files for _, files in outputs),
+        "left_files": len(left),
+        "skipped": skipped,
+        **{name: sum(getattr(result, name) for result in results) for name in _SUMS},
+        "outputs": [{**result.as_fields(), "files": files} for result, files in outputs],
+    }

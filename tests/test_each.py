@@ -1,0 +1,200 @@
+"""``--each``: one output for each input, on one set of workers."""
+
+import bz2
+import gzip
+import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import MUSTER, Muster
+from waiting import until
+
+CODE = """
+import os
+
+def double(df):
+    df["b"] = df["a"].map(int) * 2
+    return df
+
+def who(df):
+    with open("who.txt", "a") as out:
+        print(os.getpid(), file=out)
+    return df
+
+def counts(df, seen=[]):
+    seen.append(len(df))
+    return double(df)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "f.py").write_text(CODE)
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for name in ("a", "b", "sub/c"):
+        (tmp_path / "in" / f"{name}.csv").write_text(f"a\n{len(name)}\n7\n")
+    return tmp_path
+
+
+INLINE = ("--workers", "0")
+EACH = ("run", "f.py:double", "in", "-o", "out/", "--each", "--json")
+
+
+def outputs(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_every_input_has_an_output_of_its_own_and_what_is_unchanged_is_left_alone(folder: Path, muster: Muster) -> None:
+    first = muster(*EACH, *INLINE)
+    assert (first.code, first.json["done"], first.json["rows_in"]) == (0, 3, 6), first
+    expected = {"a.csv": "a,b\n1,2\n7,14\n", "b.csv": "a,b\n1,2\n7,14\n", "sub/c.csv": "a,b\n5,10\n7,14\n"}
+    assert outputs(folder / "out") == expected
+    before = {path: (folder / "out" / path).stat().st_mtime_ns for path in expected}
+    (folder / "in" / "b.csv").write_text("a\n3\n")
+    (folder / "in" / "d.csv").write_text("a\n4\n")
+    again = muster(*EACH, *INLINE)
+    assert (again.code, again.json["done"], again.json["unchanged"]) == (0, 2, 2)
+    assert outputs(folder / "out") == {**expected, "b.csv": "a,b\n3,6\n", "d.csv": "a,b\n4,8\n"}
+    assert (folder / "out" / "a.csv").stat().st_mtime_ns == before["a.csv"]
+    last = muster(*EACH, *INLINE)
+    assert (last.json["done"], last.json["unchanged"]) == (0, 4)
+    (line,) = last.err.splitlines()
+    assert line == "muster: out/: 4 inputs: 4 unchanged"
+
+
+def test_a_bad_input_keeps_none_of_the_others_from_being_done(folder: Path, muster: Muster) -> None:
+    (folder / "in" / "a.csv").write_text("a\nx\ny\n")
+    (folder / "in" / "b.csv").write_text("a\n1\nx\n")
+    ended = muster(*EACH, *INLINE, "--quiet")
+    assert ended.code == 1, ended
+    assert outputs(folder / "out").keys() == {"b.csv", "b.csv.rejects.jsonl", "sub/c.csv"}
+    by_input = {one["input"]: one for one in ended.json["outputs"]}
+    assert [one["exit_code"] for one in by_input.values()] == [1, 4, 0]
+    assert by_input["in/a.csv"]["kind"] == "user_code"
+    assert (ended.json["done"], ended.json["failed"], ended.json["bad_rows"]) == (2, 1, 1)
+    assert "in/a.csv" in ended.err
+    assert "1 bad row is in out/b.csv.rejects.jsonl" in ended.err
+    (folder / "in" / "a.csv").write_text("a\n1\n")
+    again = muster(*EACH, *INLINE)
+    assert (again.code, again.json["done"], again.json["unchanged"]) == (4, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "expected"),
+    [
+        ("out/{name}.parquet", (), {"a.parquet", "sub/c.parquet"}),
+        ("out/{name}-new.jsonl.gz", (), {"a-new.jsonl.gz", "sub/c-new.jsonl.gz"}),
+        ("out/", ("--format", "parquet"), {"a.parquet", "sub/c.parquet"}),
+        ("out/{name}/", (), {"a/part-00000.csv", "a/_manifest.json", "sub/c/part-00000.csv", "sub/c/_manifest.json"}),
+    ],
+)
+def test_names_follow_a_pattern_or_a_format(
+    folder: Path, muster: Muster, output: str, options: tuple[str, ...], expected: set[str]
+) -> None:
+    (folder / "in" / "b.csv").unlink()
+    ended = muster("run", "f.py:double", "in", "-o", output, "--each", *INLINE, *options)
+    assert ended.code == 0, ended
+    made = {str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*") if path.is_file()}
+    assert made == expected
+
+
+def test_compressed_inputs_keep_their_suffix_where_muster_writes_it(folder: Path, muster: Muster) -> None:
+    for name, opened in (("a.csv.gz", gzip.open), ("b.csv.bz2", bz2.open)):
+        plain = folder / "in" / name.rpartition(".")[0]
+        with opened(folder / "in" / name, "wb") as packed:
+            packed.write(plain.read_bytes())
+        plain.unlink()
+    assert muster(*EACH, *INLINE).code == 0
+    made = {str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*") if path.is_file()}
+    assert made == {"a.csv.gz", "b.csv", "sub/c.csv"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "said"),
+    [
+        (("in/a.csv", "in/sub/../a.tsv"), "out/{name}.csv", "same output"),
+        (("in",), "out.csv", "{name}"),
+        (("in/*.csv",), "in/", "both input and output"),
+        (("in",), "in/out/", "lies in"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_done(
+    folder: Path, muster: Muster, inputs: tuple[str, ...], output: str, said: str
+) -> None:
+    (folder / "in" / "a.tsv").write_text("a\n1\n")
+    before = outputs(folder / "in")
+    ended = muster("run", "f.py:double", *inputs, "-o", output, "--each", *INLINE, "--json")
+    assert (ended.code, ended.json["kind"]) == (2, "usage"), ended
+    assert said in ended.json["error"]
+    assert outputs(folder / "in") == before
+    assert not (folder / "out").exists()
+
+
+def test_all_runs_have_the_same_workers_and_each_the_function_as_it_was_loaded(folder: Path, muster: Muster) -> None:
+    for at in range(5):
+        (folder / "in" / f"x{at}.csv").write_text(f"a\n{at}\n")
+    command = ("run", "f.py:who", "in", "-o", "out/", "--each", "--workers", "1", "--json")
+    assert muster(*command).json["done"] == 8
+    assert len(set((folder / "who.txt").read_text().split())) <= 2  # a worker makes way where a function is doubted
+    assert muster(*command).json["unchanged"] == 8
+    counting = ("run", "f.py:counts", "in", "-o", "counted/", "--each", "--workers", "1", "--json")
+    assert muster(*counting).json["done"] == 8
+    assert muster(*counting).json["unchanged"] == 8  # although each call changes what the function holds
+
+
+def test_every_output_depends_on_what_the_function_reads_once(folder: Path, muster: Muster) -> None:
+    (folder / "g.py").write_text(
+        "import pathlib\nADDED = int(pathlib.Path('added.txt').read_text())\n"
+        "class Adds:\n"
+        "    def __init__(self):\n        self.more = int(pathlib.Path('more.txt').read_text())\n"
+        "    def __call__(self, df):\n        return df + self.more\n"
+    )
+    (folder / "added.txt").write_text("1")
+    (folder / "more.txt").write_text("10")
+    command = ("run", "g.py:Adds", "in", "-o", "out/", "--each", "--workers", "1", "--json")
+    assert muster(*command).json["done"] == 3
+    assert muster(*command).json["unchanged"] == 3
+    (folder / "more.txt").write_text("100")
+    assert muster(*command).json["done"] == 3
+    assert (folder / "out" / "sub" / "c.csv").read_text() == "a\n105\n107\n"
+
+
+def test_killed_at_any_moment_it_goes_on_and_every_output_is_whole(folder: Path, muster: Muster) -> None:
+    for at in range(20):
+        (folder / "in" / f"x{at:02}.csv").write_text("a\n" + "".join(f"{row}\n" for row in range(at, at + 30)))
+    chance = random.Random()  # noqa: S311 (no secret)
+    command = [*MUSTER, *EACH[:-1], "--workers", "1"]
+    for count in (1, chance.randint(2, 9), chance.randint(10, 15)):
+        with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, start_new_session=True) as process:
+            until(lambda count=count: len(outputs_there(folder / "out")) >= count or process.poll() is not None)  # type: ignore[misc]
+            os.killpg(process.pid, signal.SIGKILL)
+    for path in outputs_there(folder / "out"):
+        assert path.read_bytes().count(b"\n") == (folder / "in" / path.relative_to(folder / "out")).read_bytes().count(
+            b"\n"
+        )
+    ended = muster(*EACH, "--workers", "1")
+    assert ended.code == 0, ended
+    assert ended.json["done"] + ended.json["unchanged"] == 23
+    assert ended.json["unchanged"] > 0
+    for path in (folder / "in").rglob("*.csv"):
+        rows = path.read_text().split()[1:]
+        wanted = "a,b\n" + "".join(f"{row},{int(row) * 2}\n" for row in rows)
+        assert (folder / "out" / path.relative_to(folder / "in")).read_text() == wanted
+    assert not list((folder / "out").rglob("*.muster"))
+
+
+def outputs_there(folder: Path) -> list[Path]:
+    """List outputs, while folders come and go beside them."""
+    found = [Path(where) / name for where, _, names in os.walk(folder) for name in names if name.endswith(".csv")]
+    return [path for path in found if ".muster" not in str(path)]
+
+
+def test_on_failure_hears_of_the_worst(folder: Path, muster: Muster) -> None:
+    (folder / "in" / "b.csv").write_text("a\nx\n1\n")
+    hook = 'printf "%s %s %s" "$MUSTER_EXIT_CODE" "$MUSTER_KIND" "$MUSTER_REJECTS" > told'
+    assert muster(*EACH, *INLINE, "--on-failure", hook).code == 4
+    assert (folder / "told").read_text() == "4 rejects out/b.csv.rejects.jsonl"

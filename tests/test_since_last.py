@@ -1,0 +1,201 @@
+"""``--since-last``: what is new goes into one output, each file once, whatever happens."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import MUSTER, Muster, started
+from waiting import until
+
+CODE = """
+import pathlib, time
+
+def double(df):
+    df["b"] = df["a"].map(int) * 2
+    return df
+
+def waits(df):
+    pathlib.Path("began").touch()
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    return double(df)
+"""
+SINCE = ("run", "f.py:double", "in", "-o", "out/{date}.csv", "--since-last", "--json")
+INLINE = ("--workers", "0")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "f.py").write_text(CODE)
+    (tmp_path / "in").mkdir()
+    return tmp_path
+
+
+def put(folder: Path, **files: int) -> None:
+    """Write files of one row each, whole when they appear."""
+    for name, row in files.items():
+        unfinished = folder / "unfinished"
+        unfinished.write_text(f"a\n{row}\n")
+        unfinished.rename(folder / "in" / f"{name}.csv")
+
+
+def rows(folder: Path) -> list[int]:
+    """Read all rows of all outputs."""
+    paths = [path for path in (folder / "out").glob("*.csv") if not path.name.startswith(".")]
+    return sorted(int(line.split(",")[0]) for path in paths for line in path.read_text().splitlines()[1:])
+
+
+def test_only_what_is_new_is_done_and_nothing_new_is_said(folder: Path, muster: Muster) -> None:
+    put(folder, a=1, b=2)
+    first = muster(*SINCE, *INLINE)
+    assert (first.code, first.json["new_files"], first.json["rows_in"]) == (0, 2, 2), first
+    put(folder, c=3)
+    second = muster(*SINCE, *INLINE)
+    assert (second.code, second.json["new_files"], rows(folder)) == (0, 1, [1, 2, 3])
+    before = sorted((folder / "out").iterdir())
+    third = muster(*SINCE, *INLINE)
+    assert (third.code, third.json["new_files"], third.json["outputs"]) == (0, 0, [])
+    assert third.err == "muster: out/{date}.csv: nothing new: nothing to do\n"
+    assert sorted((folder / "out").iterdir()) == before
+    assert muster(*SINCE[:-1], *INLINE, "--quiet").err == ""
+    names = [path.name for path in before if not path.name.startswith(".")]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d(-2)?\.csv", name) for name in names), names
+    assert (folder / "out" / ".date.csv.since-last.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_is_known_by_its_content(folder: Path, muster: Muster) -> None:
+    put(folder, a=1, b=2)
+    muster(*SINCE, *INLINE)
+    (folder / "in" / "a.csv").rename(folder / "in" / "renamed.csv")
+    os.utime(folder / "in" / "b.csv")
+    (folder / "in" / "copy.csv").write_text((folder / "in" / "b.csv").read_text())
+    again = muster(*SINCE, *INLINE)
+    assert again.json["new_files"] == 0, again
+    assert "copy.csv" in again.err
+    put(folder, b=7)  # another content under a name that was done
+    assert muster(*SINCE, *INLINE).json["new_files"] == 1
+    assert rows(folder) == [1, 2, 7]
+
+
+def test_what_was_done_stays_done_where_outputs_are_moved_on(folder: Path, muster: Muster) -> None:
+    put(folder, a=1)
+    muster(*SINCE, *INLINE)
+    for path in (folder / "out").glob("2*"):
+        path.unlink()
+    assert muster(*SINCE, *INLINE).json["new_files"] == 0
+
+
+def test_without_its_ledger_nothing_is_done_twice_unless_that_is_said(folder: Path, muster: Muster) -> None:
+    put(folder, a=1)
+    muster(*SINCE, *INLINE)
+    (folder / "out" / ".date.csv.since-last.json").unlink()
+    lost = muster(*SINCE, *INLINE)
+    assert (lost.code, lost.json["kind"]) == (2, "usage")
+    assert "since-last.json" in lost.err
+    assert muster(*SINCE, *INLINE, "--fresh").json["new_files"] == 1
+    (folder / "out" / ".date.csv.since-last.json").write_text("{")
+    assert muster(*SINCE, *INLINE).code == 2
+
+
+def test_a_folder_with_nothing_in_it_is_no_error_and_one_that_is_not_there_is(folder: Path, muster: Muster) -> None:
+    assert muster(*SINCE, *INLINE).json["new_files"] == 0
+    pattern = [*SINCE, *INLINE]
+    pattern[2] = "in/*.csv"
+    assert muster(*pattern).json["new_files"] == 0
+    pattern[2] = "inn/*.csv"
+    assert muster(*pattern).code == 2
+    assert not (folder / "out" / "2").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("in", "-o", "out/new.csv", "--since-last"), "{date}"),
+        (("in", "-o", "out/{date}.csv", "--since-last", "--each"), "--each"),
+        (("in/*.csv", "-o", "in/{date}.csv", "--since-last"), "next time"),
+        (("in", "-o", "in/{date}.csv", "--since-last"), "lies in"),
+    ],
+)
+def test_what_cannot_be_is_refused(folder: Path, muster: Muster, arguments: tuple[str, ...], said: str) -> None:
+    put(folder, a=1)
+    ended = muster("run", "f.py:double", *arguments, *INLINE, "--json")
+    assert ended.code == 2, ended
+    assert said in ended.json["error"]
+
+
+def test_rejects_give_exit_code_4_once_and_the_file_counts_as_done(folder: Path, muster: Muster) -> None:
+    (folder / "in" / "a.csv").write_text("a\n1\nx\n")
+    hook = 'echo "$MUSTER_KIND $MUSTER_BAD_ROWS" > told'
+    assert muster(*SINCE, *INLINE, "--on-failure", hook).code == 4
+    assert (folder / "told").read_text() == "rejects 1\n"
+    assert muster(*SINCE, *INLINE).code == 0
+    assert rows(folder) == [1]
+
+
+def test_what_failed_is_done_by_the_next_command(folder: Path, muster: Muster) -> None:
+    put(folder, a=1)
+    (folder / "in" / "bad.csv").write_text("a\nx\n")
+    assert muster(*SINCE, *INLINE, "--strict").code == 1
+    put(folder, bad=2, c=3)
+    ended = muster(*SINCE, *INLINE)
+    assert ended.code == 0, ended
+    muster(*SINCE, *INLINE)
+    assert rows(folder) == [1, 2, 3]
+
+
+def test_what_comes_while_it_runs_is_done_the_next_time_and_what_is_being_written_too(
+    folder: Path, muster: Muster
+) -> None:
+    put(folder, a=1, b=2)
+    command = [*SINCE, *INLINE]
+    command[1] = "f.py:waits"
+    with started(folder, *command) as process:
+        until((folder / "began").exists)
+        assert muster(*command).code == 2  # another process works on this pattern
+        assert muster(*command, "--if-running", "skip").json["skipped"] is True
+        put(folder, c=3)
+        with (folder / "in" / "b.csv").open("a") as growing:
+            growing.write("5\n")
+        (folder / "go").touch()
+        out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert "b.csv" in err
+    assert json.loads(out.splitlines()[-1])["new_files"] == 1
+    assert rows(folder) == [1]
+    assert muster(*command).json["new_files"] == 2
+    assert rows(folder) == [1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_killed_at_any_moment_each_file_is_done_once(folder: Path, muster: Muster, workers: str, home: Path) -> None:
+    chance = random.Random()  # noqa: S311 (no secret)
+    command = [*MUSTER, *SINCE, "--workers", workers]
+    for at in range(6):
+        put(folder, **{f"x{at}{number}": 100 * at + number for number in range(4)})
+        done = len(list((folder / "out").glob("2*.csv")))
+        moments = [
+            (folder / "out" / ".date.csv.since-last.json").exists,
+            lambda: any((folder / "out").glob("2*.muster")),
+            lambda done=done: len(list((folder / "out").glob("2*.csv"))) > done,  # type: ignore[misc]
+            lambda: any((home / "unfinished").glob("*")),
+        ]
+        moment = chance.choice(moments)
+        with subprocess.Popen(
+            command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        ) as process:
+            until(lambda moment=moment: moment() or process.poll() is not None)  # type: ignore[misc]
+            os.killpg(process.pid, signal.SIGKILL)
+        if at == 2:
+            for path in (home / "done").glob("*"):  # what tells that nothing has changed may be lost
+                path.unlink()
+    ended = muster(*SINCE, "--workers", workers)
+    assert ended.code == 0, ended
+    assert rows(folder) == sorted(100 * at + number for at in range(6) for number in range(4))
+    assert muster(*SINCE, *INLINE).json["new_files"] == 0
+    assert not list((folder / "out").glob("*.muster"))

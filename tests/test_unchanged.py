@@ -1,0 +1,194 @@
+"""A run that finished, and of which nothing has changed since, is not done again."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import muster as package
+from conftest import Muster, started
+from waiting import until
+
+CODE = """
+import json, os, pathlib
+FACTOR = 2
+
+def double(df):
+    with open("calls.txt", "a") as calls:
+        print("called", file=calls)
+    df["a"] = df["a"].map(lambda value: int(value) * FACTOR)
+    return df
+
+def looked_up(df):
+    df["a"] = df["a"] + json.loads(pathlib.Path("lookup.json").read_text())
+    return df
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "f.py").write_text(CODE)
+    (tmp_path / "in.csv").write_text("a\n1\n2\n3\n")
+    return tmp_path
+
+
+def calls(folder: Path) -> int:
+    path = folder / "calls.txt"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+RUN = ("run", "f.py:double", "in.csv", "-o", "out.csv", "--workers", "0")
+
+
+def test_a_second_command_does_nothing_and_says_so_in_one_line(folder: Path, muster: Muster) -> None:
+    first = muster(*RUN, "--json")
+    written, before = (folder / "out.csv").stat(), calls(folder)
+    again = muster(*RUN, "--json")
+    assert (first.code, again.code) == (0, 0)
+    assert calls(folder) == before
+    assert (folder / "out.csv").stat().st_mtime_ns == written.st_mtime_ns
+    assert again.json == {**first.json, "unchanged": True}
+    (line,) = again.err.splitlines()
+    assert "nothing to do" in line
+    assert not (folder / "out.csv.muster").exists()
+    assert muster(*RUN, "--quiet").err == ""
+
+
+def test_it_is_done_anyhow_with_fresh(folder: Path, muster: Muster) -> None:
+    muster(*RUN)
+    before = calls(folder)
+    assert muster(*RUN, "--fresh", "--json").json["unchanged"] is False
+    assert calls(folder) > before
+
+
+def rewrite(path: Path) -> None:
+    """Write something else of the same size, and set the time back, as some tools that copy do."""
+    status = path.stat()
+    path.write_text(path.read_text().replace("1", "7"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda folder: (folder / "in.csv").write_text("a\n4\n5\n6\n"), "in.csv"),
+        (lambda folder: rewrite(folder / "in.csv"), "in.csv"),
+        (lambda folder: (folder / "f.py").write_text(CODE.replace("FACTOR = 2", "FACTOR = 3")), "FACTOR"),
+        (lambda folder: (folder / "out.csv").write_text("a\n9\n"), "out.csv"),
+        (lambda folder: (folder / "out.csv").unlink(), "out.csv"),
+        (lambda folder: (folder / "out.csv.rejects.jsonl").write_text(""), "out.csv"),
+    ],
+    ids=["input", "input of the same size and time", "function", "output", "no output", "rejects"],
+)
+def test_what_has_changed_is_named_and_all_is_done_anew(
+    folder: Path, muster: Muster, change: Callable[[Path], object], named: str
+) -> None:
+    muster(*RUN)
+    change(folder)
+    again = muster(*RUN, "--json")
+    assert again.json["unchanged"] is False, again
+    assert "runs anew" in again.err
+    assert named in again.err
+    factor = 3 if named == "FACTOR" else 2
+    rows = (folder / "in.csv").read_text().splitlines()[1:]
+    assert (folder / "out.csv").read_text().splitlines()[1:] == [str(int(row) * factor) for row in rows]
+    assert muster(*RUN, "--json").json["unchanged"] is True
+
+
+@pytest.mark.usefixtures("folder")
+def test_other_options_that_decide_rows_count_and_the_number_of_workers_does_not(muster: Muster) -> None:
+    muster(*RUN)
+    assert muster(*RUN[:-1], "1", "--json").json["unchanged"] is True
+    assert muster(*RUN, "--batch-rows", "1", "--json").json["unchanged"] is False
+    assert muster(*RUN, "--dtype", "str", "--json").json["unchanged"] is False
+
+
+def test_a_file_that_the_function_reads_counts(folder: Path, muster: Muster) -> None:
+    (folder / "lookup.json").write_text("1")
+    command = ("run", "f.py:looked_up", "in.csv", "-o", "out.csv", "--workers", "1", "--json")
+    muster(*command)
+    assert muster(*command).json["unchanged"] is True
+    (folder / "lookup.json").write_text("5")
+    again = muster(*command)
+    assert again.json["unchanged"] is False
+    assert "lookup.json" in again.err
+    assert (folder / "out.csv").read_text() == "a\n6\n7\n8\n"
+
+
+def test_rows_that_are_missing_are_told_again_with_the_same_exit_code(folder: Path, muster: Muster) -> None:
+    (folder / "in.csv").write_text("a\n1\nx\n3\n")
+    first, again = muster(*RUN, "--json"), muster(*RUN, "--json", "--quiet")
+    assert (first.code, again.code) == (4, 4)
+    assert again.json == {**first.json, "unchanged": True}
+    assert "1 bad row is in out.csv.rejects.jsonl" in again.err
+    assert muster(*RUN, "--strict").code == 1  # what may be bad is another question now
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("output", ["out/", "out.parquet", "out.csv.gz", "out.jsonl"])
+def test_every_form_of_output_is_recognised(muster: Muster, output: str) -> None:
+    command = ("run", "f.py:double", "in.csv", "-o", output, "--workers", "0", "--json")
+    assert [muster(*command).json["unchanged"] for _ in range(2)] == [False, True]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_note_that_is_lost_or_damaged_costs_one_run(muster: Muster, home: Path) -> None:
+    muster(*RUN)
+    (note,) = (home / "done").iterdir()
+    note.write_text("{")
+    assert muster(*RUN, "--json").json["unchanged"] is False
+    note.unlink()
+    assert muster(*RUN, "--json").json["unchanged"] is False
+    assert muster(*RUN, "--json").json["unchanged"] is True
+    assert note.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("folder")
+def test_another_output_of_the_same_inputs_is_another_run(muster: Muster) -> None:
+    muster(*RUN)
+    assert (
+        muster("run", "f.py:double", "in.csv", "-o", "other.csv", "--workers", "0", "--json").json["unchanged"] is False
+    )
+    assert muster(*RUN, "--json").json["unchanged"] is True
+
+
+def test_in_python_the_result_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    results = [package.run("f.py:double", "in.csv", "out.csv", workers=0) for _ in range(2)]
+    assert [result.unchanged for result in results] == [False, True]
+    assert results[0].rows_out == results[1].rows_out == 3
+    assert package.run("f.py:double", "in.csv", "out.csv", workers=0, fresh=True).unchanged is False
+
+
+WAITS = """
+import os, pathlib, time
+
+def waits(df):
+    pathlib.Path("began").touch()
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    return df
+"""
+
+
+def test_while_another_process_works_on_the_output_it_fails_or_skips_or_waits(folder: Path, muster: Muster) -> None:
+    (folder / "w.py").write_text(WAITS)
+    command = ("run", "w.py:waits", "in.csv", "-o", "out.csv", "--workers", "0")
+    with started(folder, *command) as first:
+        until((folder / "began").exists)
+        assert muster(*command).code == 2
+        skipped = muster(*command, "--if-running", "skip", "--json")
+        assert (skipped.code, skipped.json["skipped"]) == (0, True), skipped
+        (line,) = skipped.err.splitlines()
+        assert str(first.pid) in line
+        assert muster(*command, "--if-running", "skip", "--quiet").err == ""
+        with started(folder, *command, "--if-running", "wait", "--json") as second:
+            assert second.stderr is not None
+            assert "waits" in second.stderr.readline()
+            (folder / "go").touch()
+            out, _ = second.communicate(timeout=60)
+        first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert json.loads(out)["unchanged"] is True  # what the first has done, the second need not do
