@@ -107,7 +107,7 @@ def test_a_class_is_made_once_and_then_called(tmp_path: Path, rows: Path) -> Non
 
 def test_a_class_begins_anew_in_every_run(tmp_path: Path, rows: Path) -> None:
     for _ in range(2):
-        muster.run(Counting, rows, tmp_path / "out.csv", workers=0)
+        muster.run(Counting, rows, tmp_path / "out.csv", workers=0, fresh=True)
         assert column(tmp_path / "out.csv", "call") == [1] * 10
 
 
@@ -160,7 +160,7 @@ def test_the_result_says_what_the_run_came_to(tmp_path: Path, rows: Path) -> Non
     result = muster.run(odd_only, rows, tmp_path / "out.csv", workers=0)
     assert [field.name for field in dataclasses.fields(result)] == [
         *("rows_in", "rows_out", "bad_rows", "parts", "resumed_parts", "workers", "machines"),
-        *("seconds", "rows_per_second", "output", "rejects", "cost", "estimate"),
+        *("seconds", "rows_per_second", "output", "rejects", "cost", "estimate", "unchanged", "skipped"),
     ]
     assert (result.rows_in, result.rows_out, result.bad_rows, result.parts) == (10, 5, 1, 1)
     assert (result.resumed_parts, result.workers, result.machines, result.cost) == (0, 0, 1, 0.0)
@@ -213,8 +213,8 @@ def test_a_pipeline_is_never_changed_and_can_be_used_again(tmp_path: Path, rows:
     with pytest.raises(dataclasses.FrozenInstanceError):
         doubled.output = "elsewhere"  # type: ignore[misc]
     for _ in range(2):
-        doubled.write_csv(tmp_path / "2.csv").run(workers=0)
-        fourfold.write_csv(tmp_path / "4.csv").run(workers=0)
+        doubled.write_csv(tmp_path / "2.csv").run(workers=0, fresh=True)
+        fourfold.write_csv(tmp_path / "4.csv").run(workers=0, fresh=True)
         assert column(tmp_path / "2.csv") == [at * 2 for at in range(10)]
         assert column(tmp_path / "4.csv") == [at * 4 for at in range(10)]
     assert doubled.output == ""

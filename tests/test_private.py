@@ -69,9 +69,9 @@ def test_the_output_has_the_mode_that_the_umask_leaves_and_all_else_is_for_this_
 @pytest.mark.parametrize(("output", "kept"), [("out.csv", 0o600), ("out/", 0o710)])
 def test_an_output_that_is_replaced_keeps_the_mode_that_its_user_gave_it(folder: Path, output: str, kept: int) -> None:
     for _ in range(2):
-        assert run(folder, "f.py:f", "rows.csv", "-o", output).code == 4
+        assert run(folder, "f.py:f", "rows.csv", "-o", output, "--fresh").code == 4
         (folder / output).chmod(kept)
-    assert run(folder, "f.py:f", "rows.csv", "-o", output).code == 4
+    assert run(folder, "f.py:f", "rows.csv", "-o", output, "--fresh").code == 4
     assert mode(folder / output) == kept
 
 

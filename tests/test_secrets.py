@@ -118,8 +118,8 @@ def test_secrets_of_an_output_are_nowhere_not_even_there(tmp_path: Path, home: P
     (tmp_path / "in.csv").write_text("a\n1\nx\n")
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        for _ in range(2):
-            result = muster.run(lambda df: df, tmp_path / "in.csv", url, workers=0, dtype={"a": "int64"})
+        for fresh in (False, False, True):
+            result = muster.run(lambda df: df, tmp_path / "in.csv", url, workers=0, dtype={"a": "int64"}, fresh=fresh)
             assert result.bad_rows == 1
     nothing_leaked(home, tmp_path, said=repr(result) + "".join(str(one.message) for one in warned))
     assert any(f"anna:{PASSWORD}@place/{output}".rstrip("/") in path for path in store)

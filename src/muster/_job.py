@@ -128,9 +128,9 @@ class Result:
     """Nothing was done, as another process worked on the output; there are no figures."""
 
     def as_fields(self) -> dict[str, Any]:
-        """Write it as an object of JSON; without an estimate where there is none."""
-        fields = asdict(self)
-        return fields if self.estimate else {name: value for name, value in fields.items() if name != "estimate"}
+        """Write it as an object of JSON; without what is only said of some runs, where this is none of them."""
+        said_of_some = {"estimate", "unchanged", "skipped"}
+        return {name: value for name, value in asdict(self).items() if value or name not in said_of_some}
 
     @property
     def dropped(self) -> int:
