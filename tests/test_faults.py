@@ -39,14 +39,6 @@ def refuse(frame: Frame) -> Frame:
     return frame
 
 
-async def coroutine(frame: Frame) -> Frame:
-    return frame
-
-
-def generator(frame: Frame) -> Any:  # noqa: ANN401 (what no function should return)
-    yield frame
-
-
 def two_arguments(frame: Frame, rate: float) -> Frame:
     return frame.assign(amount=frame["amount"] * rate)
 
@@ -71,8 +63,7 @@ WRONG: list[tuple[Callable[..., Any], str]] = [
     (lambda frame: (frame, 1), "Return the frame alone"),
     (lambda frame: frame.groupby("id"), "what is to be done with the groups"),
     (lambda _: 5, "pd.DataFrame"),
-    (generator, "yield"),
-    (coroutine, "async"),
+    (lambda frame: {"id": frame["id"]}, "returned dict"),
     (no_argument, r"write no_argument\(df\)"),
     (leave, "calls sys.exit"),
     (lambda frame: frame.assign(day=frame["ordered_at"].dt.day_name()), "ordered_at=datetime"),

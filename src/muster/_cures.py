@@ -17,9 +17,8 @@ from muster._user_code.origins import is_users
 _INSTEAD_OF_A_FRAME: Final = {
     "NoneType": "Is a `return df` missing?",
     "Series": "Return the whole frame: put the column into it with df['name'] = ..., and return df.",
-    "generator": "It has a yield: collect what it yields, and return one DataFrame.",
-    "async_generator": "It has a yield: collect what it yields, and return one DataFrame.",
-    "coroutine": "It is an async function, which nobody awaits: make it a plain one that calls asyncio.run(...).",
+    "dict": "Make a frame of it: pd.DataFrame(...), or for one value a column df.assign(**...).",
+    "list": "Put several frames together with pd.concat(...), or yield them; put a column into df, and return df.",
     "tuple": "Return the frame alone: is there a comma behind it, or a second thing beside it?",
     "LazyFrame": "Return .collect() of it.",
     "DataFrameGroupBy": "A groupby is not a frame yet: what is to be done with the groups?",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from muster._engines.base import Done, Engine, Event, Failed, Lost
-from muster._user_code.targets import Describe
+from muster._user_code.targets import Build, Describe
 from muster.errors import DataError, EngineError, MusterError, UserCodeError
 
 _TRIES: Final = 3
@@ -36,6 +36,11 @@ class Desk:
             if self._engine.slots().idle:
                 return
             self._known[request] = request.answer()
+
+    def mention(self, request: object, *, times: int) -> None:
+        """Have so many workers that have done nothing yet answer a request, each once; nobody waits for that."""
+        for _ in range(times):
+            self._engine.submit(self.next_ticket(), request, fresh=True)
 
     def ask(self, requests: Sequence[Any]) -> list[Any]:
         """Answer all requests, in order.
@@ -75,7 +80,7 @@ class Desk:
             raise as_muster_error(event.error)
         if not isinstance(event, Lost) or tries < _TRIES:
             return
-        if isinstance(request, Describe):
+        if isinstance(request, Build | Describe):
             names = ", ".join(repr(step.name) for step in request.steps)
             raise UserCodeError(
                 f"Loading {names} ended its worker {tries} times: {event.reason}. Mend what is done when the file is"

@@ -1,6 +1,5 @@
 """How a call of the user's function failed, and whether two of them failed alike."""
 
-import inspect
 import re
 from types import TracebackType
 from typing import Any, Final
@@ -26,19 +25,17 @@ _LENGTH: Final = 200
 class NoFrameError(TypeError):
     """Raised when a function returns something that is no frame."""
 
-    def __init__(self, result: object) -> None:
+    def __init__(self, result: object, *, verb: str = "returned") -> None:
         """Keep what kind of thing it was."""
-        super().__init__(f"the function returned {type(result).__name__}, not a DataFrame")
+        super().__init__(f"the function {verb} {type(result).__name__}, not a DataFrame")
         self.kind = type(result).__name__
 
 
-def check_frame(result: Any) -> None:  # noqa: ANN401 (whatever a function may return)
+def check_frame(result: Any, *, verb: str = "returned") -> None:  # noqa: ANN401 (whatever a function may return)
     """Raise ``NoFrameError`` for what is neither a pandas or Polars frame nor an Arrow table."""
     names = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(result).__mro__}
     if names.isdisjoint({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"}):
-        if inspect.iscoroutine(result):
-            result.close()  # else Python complains later that nobody has awaited it
-        raise NoFrameError(result)
+        raise NoFrameError(result, verb=verb)
 
 
 def said(error: BaseException) -> str:

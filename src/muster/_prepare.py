@@ -13,12 +13,12 @@ from muster._finish import Finish
 from muster._history import forget
 from muster._inputs import Inputs
 from muster._job import Job
-from muster._model import Briefing, Code, Global, Module, Outcome, Part
+from muster._model import Briefing, Code, DataFile, Global, Module, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
 from muster._progress import Progress
 from muster._user_code.state import packed
-from muster._user_code.targets import Describe
+from muster._user_code.targets import Build, Describe
 
 if TYPE_CHECKING:
     from muster._estimate import Trial
@@ -34,9 +34,21 @@ class Preparation:
     """Finds out what a run must know before it can begin, unless an earlier attempt has left it."""
 
     def __init__(  # noqa: PLR0913 (all that it asks)
-        self, job: Job, *, inputs: Inputs, work: Work, desk: Desk, write: Write, earlier: Past | None = None
+        self,
+        job: Job,
+        *,
+        inputs: Inputs,
+        work: Work,
+        desk: Desk,
+        write: Write,
+        builders: int,
+        earlier: Past | None = None,
     ) -> None:
-        """Know whom to ask, where to write what was found, and, of a retry, the run that has found it before."""
+        """Know whom to ask, where to write what was found, and, of a retry, the run that has found it before.
+
+        ``builders`` is how many workers of the desk build the steps.
+        """
+        self._builders = builders
         self._earlier = earlier
         self._job = job
         self._inputs = inputs
@@ -70,10 +82,11 @@ class Preparation:
         ``put_away`` is given a run that has finished and stands in nobody's way.
         """
         steps, limit = self._job.steps, self._job.options.timeout
-        described = self._desk.ask([Describe(steps, limit)])[0]
+        described = self._desk.ask([Describe(steps, limit, builds=False)])[0]
         if set_here := [fact for step in described for fact in step.set_there]:
             self.state = packed(set_here)
-            described = self._desk.ask([Describe(steps, limit, self.state)])[0]
+            described = self._desk.ask([Describe(steps, limit, self.state, builds=False)])[0]
+        built = self._build()
         self.outdated = tuple(what for step in described for what in step.outdated)
         self.fingerprint = _past.fingerprint(self._job, self._inputs.sources, described)
         if is_far:
@@ -83,7 +96,7 @@ class Preparation:
             self.packages, self.modules = self._desk.ask([Packages(steps), Reached(steps)])
         options = self._job.options
         if not options.accept_changes:
-            files = dict.fromkeys(file for step in described for file in step.files)
+            files = dict.fromkeys((*(file for step in described for file in step.files), *built))
             facts = frozenset((fact.what, fact.value) for step in described for fact in step.facts)
             self.code = Code(tuple(files), facts)
         if past.finished and (options.fresh or any(_past.differences(past.job, self.fingerprint))):
@@ -103,6 +116,15 @@ class Preparation:
         self.accepted = _past.check_same(past, self.fingerprint, folder=folder, accept=options.accept_changes)
         past.accept(self.accepted.files)
         return past
+
+    def _build(self) -> tuple[DataFile, ...]:
+        """Have all workers of this computer build the steps side by side, where they work; wait for one of them."""
+        if not self._builders:
+            return ()
+        request = Build(self._job.steps, self._job.options.timeout, self.state)
+        self._desk.mention(request, times=self._builders - 1)
+        files: tuple[DataFile, ...] = self._desk.ask([request])[0]
+        return files
 
     def remarks(self) -> Iterator[str]:
         """Say what the user should know of the code before its first call."""

@@ -168,6 +168,7 @@ class _Runner:
                 desk=self._desk,
                 write=self._write,
                 earlier=self._earlier,
+                builders=max(self._workers, 1) if access is None else 0,
             )
             return self._run()
 
@@ -380,6 +381,8 @@ class _Runner:
             self._finish.tidy()
 
     def _on(self, progress: Progress, event: Event) -> list[_actions.Action]:
+        if isinstance(event, Done | Failed | Lost) and event.ticket < 0:  # a question that nobody waits for
+            return []
         if isinstance(event, Done):
             self._files.take(event.answer.read_files, event.answer.written_files)
         match event:

@@ -4,6 +4,7 @@ The first that comes does; those that follow change nothing, as a terminal that 
 sends several. Only Ctrl-C counts again, as somebody is waiting there: then workers are not waited for any more.
 """
 
+import _signal  # type: ignore[import-not-found]  # it makes no members of enums: two dozen are asked for in each task
 import contextlib
 import os
 import signal
@@ -27,6 +28,7 @@ _OTHERS: Final = frozenset(getattr(signal, name, 0) for name in (*_PASSING, *_FA
 ENDING: Final[tuple[int, ...]] = tuple(sorted(number for number in signal.valid_signals() if number not in _OTHERS))
 """What ends a program that does not care, but for Ctrl-C, of which Python makes a ``KeyboardInterrupt``."""
 
+_UNWINDING: Final = (int(signal.SIGINT), *map(int, ENDING))
 _AGAIN_SECONDS: Final = 0.1
 _BY_HAND: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 
@@ -159,5 +161,5 @@ def answered() -> "dict[int, signal._HANDLER]":
     """Find the handlers of such signals, Ctrl-C's among them, that Python would call in this thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    known = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING)}
-    return {number: handler for number, handler in known.items() if callable(handler)}
+    known = ((number, _signal.getsignal(number)) for number in _UNWINDING)
+    return {number: handler for number, handler in known if callable(handler)}

@@ -21,11 +21,12 @@ from muster._failures import (
 )
 from muster._formats import _rows
 from muster._formats._results import Reply, reply_of
-from muster._formats._tables import from_result
+from muster._formats._tables import from_result, put_together
 from muster._limit import Limit
 from muster._measures import OTHER_REASONS, StepSum, bin_of
 from muster._model import Briefing, Fault, Reason
 from muster._user_code import targets
+from muster._user_code.awaited import Yielded, drained
 from muster.errors import DataError, UserCodeError
 
 _REASON_LENGTH: Final = 200
@@ -215,9 +216,13 @@ class Steps:
                     function = targets.load(target)
                 given = self._as_kind(frame, targets.wants(function), rows, first=at == 0)
                 with Limit(self.briefing.timeout), _Stopwatch(self.sums[at]):
-                    frame = function(given)
+                    frame = drained(function(given))
+                yields_nothing = isinstance(frame, Yielded) and not frame
+                frame = _one_of(frame) if isinstance(frame, Yielded) else frame
                 check_frame(frame)
                 counts.append(len(frame))
+                if yields_nothing:  # there is nothing that the next step could be called with
+                    break
             reply = reply_of(frame, use=self.briefing.format)
         except (UserCodeError, DataError):  # a whole column is at fault, so no row is
             raise
@@ -322,6 +327,13 @@ def reasons(bad: Iterable[BadRow]) -> tuple[Reason, ...]:
     rest = groups[_MOST_REASONS:]
     other = [Reason("", OTHER_REASONS, sum(reason.rows for reason in rest), rest[0].example)] if rest else []
     return (*groups[:_MOST_REASONS], *other)
+
+
+def _one_of(frames: Yielded) -> Any:  # noqa: ANN401 (a frame)
+    """Make one frame of what was yielded: without columns where that was nothing."""
+    for frame in frames:
+        check_frame(frame, verb="yielded")
+    return put_together(frames) if frames else pd.DataFrame()
 
 
 def _some(rows: _rows.Rows, at: int, *, count: int = 1) -> _rows.Rows:

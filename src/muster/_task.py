@@ -49,6 +49,8 @@ class Worker:
         """
         self._memory = MemoryBlame(is_replaceable)
         self._briefing: Briefing | None = None
+        self._inputs: frozenset[str] = frozenset()
+        self._folder = ""
         self._vitals = Vitals()
         self._loaded = Loaded()
         self.ear = Ear()
@@ -56,6 +58,8 @@ class Worker:
     def brief(self, briefing: bytes) -> None:
         """Take a pickled ``Briefing`` for the tasks that follow."""
         self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
+        self._inputs = frozenset(source.path for source in self._briefing.sources)
+        self._folder = str(Path(self._briefing.folder).parent.parent)
         self._loaded.have(self._briefing.state, self._briefing.code)
 
     def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (a task, any question, or none)
@@ -85,12 +89,9 @@ class Worker:
 
     def files(self) -> tuple[tuple[DataFile, ...], tuple[str, ...]]:
         """Tell once which files the user's code has opened for reading, and which for writing."""
-        briefing = self._briefing
-        if briefing is None:
+        if self._briefing is None:
             return (), ()
-        folder = str(Path(briefing.folder).parent.parent)
-        inputs = {source.path for source in briefing.sources}
-        return self.ear.tell(besides=inputs, folder=folder, modules=self._loaded.modules)
+        return self.ear.tell(besides=self._inputs, folder=self._folder, modules=self._loaded.modules)
 
     def _answered(self, request: Any) -> object:  # noqa: ANN401 (likewise)
         if isinstance(request, Task):

@@ -1,5 +1,6 @@
 """What a function returned, as an Arrow table: with the values that pandas would write, and names that say all."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -10,6 +11,24 @@ from . import _cells, _labels, csv_text, jsonl_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def put_together(frames: Sequence[Any]) -> Any:  # noqa: ANN401 (frames of one kind)
+    """Put frames below each other, as the one frame of a batch. Raises ``TypeError`` where they are of two kinds."""
+    if len(frames) == 1:
+        return frames[0]
+    libraries = {type(frame).__module__.partition(".")[0] for frame in frames}
+    if len(libraries) > 1:
+        raise TypeError(f"the function yielded frames of {' and '.join(sorted(libraries))} for one batch")
+    if libraries == {"pyarrow"}:
+        return pa.concat_tables(frames, promote_options="permissive")
+    if libraries == {"polars"}:
+        import polars as pl  # noqa: PLC0415 (only a function that yields its frames needs it)
+
+        return pl.concat(frames, how="diagonal_relaxed")
+    import pandas as pd  # noqa: PLC0415 (loaded already wherever a frame can have come from)
+
+    return pd.concat(frames)
 
 
 def from_result(result: Any, *, use: str) -> pa.Table:  # noqa: ANN401 (frames of three kinds)

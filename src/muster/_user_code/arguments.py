@@ -58,9 +58,8 @@ def given(values: Mapping[str, Any] | None, *, step: str) -> Arguments:
 
 def facts_of(found: Any, target: Target) -> tuple[Fact, ...]:  # noqa: ANN401 (a function, a class, or what can be called)
     """Say what rows depend on in the arguments of a target. Raises as ``values_of`` does."""
-    if not target.arguments.typed:
-        return target.arguments.facts
-    return facts_of_values(values_of(found, target), step=target.name)
+    values = values_of(found, target)
+    return facts_of_values(values, step=target.name) if target.arguments.typed else target.arguments.facts
 
 
 def facts_of_values(values: Mapping[str, Any], *, step: str) -> tuple[Fact, ...]:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from muster._limit import Limit
 from muster._model import Arguments, Code, DataFile, Fact, Global, Target
 from muster._user_code import arguments, edits, main_module
+from muster._user_code.awaited import end_loop
 from muster._user_code.fresh import FreshLoader, import_as_ever, import_fresh
 from muster._user_code.origins import user_traceback
 from muster._user_code.state import differing, outdated, restore
@@ -57,13 +58,32 @@ class Describe(NamedTuple):
     timeout: float | None = None
     """Seconds that loading them may take."""
     state: tuple[Global, ...] = ()
+    builds: bool = True
+    """Whether classes are built, too."""
 
     def answer(self) -> list[Described]:
         """Load them. Raises as ``load`` does."""
         if (here := _here.get(None)) is not None:
             here.have(self.state)
         with Limit(self.timeout):
-            return describe(self.steps)
+            return describe(self.steps, builds=self.builds)
+
+
+class Build(NamedTuple):
+    """Ask a worker to build the steps, so that their first calls find them built."""
+
+    steps: tuple[Target, ...]
+    timeout: float | None = None
+    state: tuple[Global, ...] = ()
+
+    def answer(self) -> tuple[DataFile, ...]:
+        """Build them; list the files of the user's code that are loaded now. Raises as ``load`` does."""
+        if (here := _here.get(None)) is not None:
+            here.have(self.state)
+        with Limit(self.timeout):
+            for step in self.steps:
+                load(step)
+        return edits.code_files()
 
 
 def parse_target(text: str) -> Target:
@@ -146,6 +166,7 @@ class Loaded:
 
     def end(self) -> None:
         """Release them. If no other thread uses the modules, these are forgotten, and read anew next time."""
+        end_loop()
         self._generators.restore()
         self._functions.clear()
         self._found.clear()
@@ -343,14 +364,14 @@ def _module_from_name(name: str) -> types.ModuleType:
         raise UsageError(f"No module {name!r} in this environment or folder. For a file, type {name}.py:…") from error
 
 
-def describe(targets: Iterable[Target]) -> list[Described]:
+def describe(targets: Iterable[Target], *, builds: bool = True) -> list[Described]:
     """Load every step and say what its rows depend on. Raises as ``load`` does.
 
     What travels by value is described where it comes from: there all of it has its name. Where modules are not here as
     they are there, nothing is loaded yet.
     """
     described = [_described(target, find(target)) for target in targets]
-    if not any(one.set_there for one in described):
+    if builds and not any(one.set_there for one in described):
         for target in targets:
             load(target)
     files = edits.code_files()
