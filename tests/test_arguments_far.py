@@ -9,6 +9,7 @@ import pytest
 
 from muster._clouds.base import Access
 from muster._job import Job, Options
+from muster._model import Target
 from muster._runner import run
 from muster._user_code import arguments, targets
 
@@ -18,7 +19,7 @@ MANY = 300_000
 """Numbers of 8 bytes: more than goes with a message."""
 
 
-def out(folder: Path, far: Access, target: targets.Target, **options: object) -> pd.DataFrame:
+def out(folder: Path, far: Access, target: Target, **options: object) -> pd.DataFrame:
     job = Job((target,), (str(folder / "in.csv"),), str(folder / "out.csv"), Options(fresh=True, **options))  # type: ignore[arg-type]
     run(job, watch=lambda _: None, access=far)
     return pd.read_csv(folder / "out.csv")
