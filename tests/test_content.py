@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,3 +75,16 @@ def copied(value: Any) -> Any:  # noqa: ANN401 (any value)
     if isinstance(value, list | tuple):
         return type(value)(map(copied, value))
     return value
+
+
+def test_a_column_of_text_is_known_by_its_values_however_it_lies_in_memory() -> None:
+    def digest(values: list[str | None], *, cut: int = 0, before: int = 0) -> bytes:
+        column = pd.concat([pd.Series(part, dtype="str") for part in (["x"] * before + values[:cut], values[cut:])])
+        return Contents(named=lambda _: None, parts=lambda one: [one]).digest(
+            column.reset_index(drop=True)[before:].reset_index(drop=True)
+        )
+
+    columns: list[list[str | None]] = [["a", None, ""], ["", "a", None], ["a", "", None], ["ab", "c"], ["a", "bc"], []]
+    assert len({digest(one) for one in columns}) == len(columns)
+    for one in columns:
+        assert {digest(one, cut=cut, before=before) for cut in (0, 1) for before in (0, 2)} == {digest(one)}
