@@ -1,5 +1,6 @@
 """Keep signals from being lost while Arrow reads in the process that the user's Ctrl-C is for."""
 
+import _signal  # type: ignore[import-not-found]  # it makes no members of enums: that takes longer than a small file
 import contextlib
 import signal
 from collections.abc import Iterator
@@ -25,11 +26,11 @@ def held() -> Iterator[None]:
     pa.enable_signal_handlers(enable=False)
     try:
         for one in handlers:
-            signal.signal(one, lambda number, _: came.append(number))
+            _signal.signal(one, lambda number, _: came.append(number))
         yield
     finally:
         pa.enable_signal_handlers(enable=True)
         for one, handler in handlers.items():
-            signal.signal(one, handler)
+            _signal.signal(one, handler)
         for number in came:
             signal.raise_signal(number)
