@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event, Thread, Timer
 from typing import Any
 
+from muster._engines._prints import Print, to_standard_error
 from muster._engines.cores import CoresEngine
 
 
@@ -105,6 +106,6 @@ class StillBorn(Obedient):
         os._exit(7)
 
 
-def obedient_engine(workers: int, output: int = 2) -> CoresEngine:
+def obedient_engine(workers: int, printed: Print = to_standard_error) -> CoresEngine:
     """Make the engine of a machine whose workers do what a request says."""
-    return CoresEngine(Obedient, workers=workers, output=output)
+    return CoresEngine(Obedient, workers=workers, printed=printed)

@@ -49,7 +49,7 @@ OUTCOME = Outcome(
 RETURNED = Returned(OUTCOME, {"2-7.rows": (compressed(b"rows"), 4)})
 SAID = [
     *(Began(1, "w"), Done(1, RETURNED, "w"), Done(1, None), Failed(1, KeyError("x"), "w"), Lost(1, "died", began=True)),
-    *(Joined("w", "m"), Left("w", "why"), Told("text"), Printed(b"\xff\n"), Ended()),
+    *(Joined("w", "m"), Left("w", "why"), Told("text"), Printed("1", b"\xff\n"), Ended()),
     *(Done(1, {"a": [1.5, None, (True, b"x", {2}, frozenset())]}), Done(1, [Described("f", ())])),
     *(Done(1, Unanswered(DataError("no"), (), ())), Done(1, Column("a", frozenset({"int"}))), Done(1, -(1 << 200))),
 ]

@@ -436,8 +436,8 @@ def test_names_of_a_file_without_rows_are_the_columns_of_the_output(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "options", "asked"),
     [
-        ("a;b\n1,5;2\n", {}, "separated by ';', say so: --sep ';', in Python sep=';'"),
-        ("a\tb\n1\t2\n", {}, r"separated by '\t', say so: --sep $'\t', in Python sep='\t'"),
+        ("a;b\n1,5;2\n", {}, "separated by ';', say so: --sep ';'"),
+        ("a\tb\n1\t2\n", {}, r"separated by '\t', say so: --sep $'\t'"),
         ("a,b\n1,2\n", {"sep": ";"}, "separated by ',', say so: --sep ','"),
         ("a\n1\n", {}, ""),
         ("a;b,c\n1,2\n", {}, ""),

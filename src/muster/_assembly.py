@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from muster._engines._starter import STANDARD_ERROR, end_ahead
+from muster._engines._prints import Print, labelled, to_standard_error, unlabelled
+from muster._engines._starter import end_ahead
 from muster._engines.base import Body, Engine
 from muster._engines.cores import CoresEngine, count_cores
 from muster._engines.inline import InlineEngine
@@ -48,15 +49,23 @@ def make_body_of_a_process() -> Body:
     return Worker()
 
 
-def engine_of_a_machine(workers: int, output: int = STANDARD_ERROR) -> CoresEngine:
-    """Make the engine of a machine that sees this computer's files; workers print to a descriptor."""
-    return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"], output=output)
+def engine_of_a_machine(workers: int, printed: Print = to_standard_error) -> CoresEngine:
+    """Make the engine of a machine that sees this computer's files; what workers print is told."""
+    return CoresEngine(make_body_of_a_process, workers=workers, preload=["muster._task"], printed=printed)
 
 
-def engine_of_this_computer(workers: int) -> Engine:
-    """Choose the engine: none of the cores' processes where 0 workers are asked for."""
+def to_the_terminal(text: str) -> None:
+    """Print to standard error, which is nobody's data."""
+    to_standard_error("", text.encode(errors="surrogateescape"))
+
+
+def engine_of_this_computer(workers: int, printed: Callable[[str], None] = to_the_terminal) -> Engine:
+    """Choose the engine: none of the cores' processes where 0 workers are asked for.
+
+    ``printed`` is told what workers print, in whole lines, which begin with whose they are where there are several.
+    """
     if workers:
-        return engine_of_a_machine(workers)
+        return engine_of_a_machine(workers, (labelled if workers > 1 else unlabelled)(printed))
     end_ahead()
     return InlineEngine(make_body)
 
@@ -68,12 +77,14 @@ def make_body_far_away() -> Body:
     return make_body()
 
 
-def engine_far_away(workers: int, output: int) -> CoresEngine:
-    """Make the engine of a machine that does not see this computer's files; workers print to a descriptor."""
-    return CoresEngine(make_body_far_away, workers=workers, preload=["muster._opening"], output=output)
+def engine_far_away(workers: int, printed: Print) -> CoresEngine:
+    """Make the engine of a machine that does not see this computer's files; what workers print is told."""
+    return CoresEngine(make_body_far_away, workers=workers, preload=["muster._opening"], printed=printed)
 
 
-def engine_of_a_cluster(access: "Access", *, env: Sequence[str] = ()) -> Engine:
+def engine_of_a_cluster(
+    access: "Access", *, env: Sequence[str] = (), printed: Callable[[str], None] = to_the_terminal
+) -> Engine:
     """Connect to a cluster's Ray, which is loaded only here.
 
     Where machines do not see this computer's files, ``env`` names the environment variables that go there.
@@ -89,13 +100,14 @@ def engine_of_a_cluster(access: "Access", *, env: Sequence[str] = ()) -> Engine:
         through=access.through,
         world=World.here() if access.shares_files else World.abroad(env),
         name=access.name,
+        printed=labelled(printed),
     )
 
 
 class Means(NamedTuple):
     """What a run is done with: how the engine of this computer is made, and the cluster that it is given, if any."""
 
-    make_engine: Callable[[int], Engine] = engine_of_this_computer
+    make_engine: Callable[[int], Engine] | None = None
     access: "Access | None" = None
 
 

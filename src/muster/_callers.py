@@ -23,45 +23,68 @@ T = TypeVar("T")
 
 _HERE: Final = str(Path(__file__).resolve().parent)
 _SWITCHES: Final = frozenset({"fresh", "strict", "accept-changes"})
+_NAMES: Final = {"delimiter": "sep", "quote": "quotechar", "storage-option": "storage_options"}
+"""Arguments that are not called as their flags are."""
+
 _AGAIN: Final = (
-    ("type the command again with --fresh", "call again with fresh=True"),
-    ("type the same command again", "make the same call again"),
-    ("type the command again", "make the call again"),
+    ("ype the command again with --fresh", "all again with fresh=True", "tT", "cC"),
+    ("ype the same command again", "ake the same call again", "tT", "mM"),
+    ("ype the command again", "ake the call again", "tT", "mM"),
 )
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _FLAG: Final = re.compile(
     r"(?P<command>\bmuster (?:up|down|runs|status|watch|report|sweep|check|retry)\b[^.;:]*)"
     r"|(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])"
-    r"(?: (?P<value>'[^']*=[^']*'|[^\s,;:=.]+=[^\s;:]+|\d[\d.]*(?:%|(?:ms|s|m|h)?\b)|N\b))?"
+    r"(?: (?P<value>'[^']*=[^']*'|\$?'[^']*'|[^\s,;:=.]+=[^\s;:]*[^\s;:,.]|\d[\d.]*(?:%|(?:ms|s|m|h)?\b)|N\b|csv\b))?"
 )
+_FIRST: Final = re.compile(r"^--(?P<name>[a-z][a-z-]*[a-z]) (?P<value>[^\s:=]+)(?=:)")
 _PLACE: Final = re.compile(r'File "([^"]+)", line (\d+)')
 _ARG: Final = re.compile(r"(?<![\w-])--arg (?P<name>\w+)=(?P<value>'[^']*'|\.\.\.|[^\s,;:?]*[^\s,;:?.])?")
 _ARGS: Final = re.compile(r"args=\{([^{}]*)\}(?: |, )args=\{")
-_WITH: Final = re.compile(r"(?<![\w-])--with(?: (?P<path>[^\s:;,]*[^\s:;,.]))?(?![\w-])")
+_LISTED: Final = re.compile(r"(?<![\w-])--(?P<name>with|env)(?: (?P<value>[^\s:;,]*[^\s:;,.]))?(?![\w-])")
 
 
 def in_python(text: str) -> str:
     """Replace flags by arguments of ``muster.run``: ``--fresh`` becomes ``fresh=True``."""
-    for typed, called in _AGAIN:
-        text = text.replace(typed, called)
-    text = _WITH.sub(lambda match: f"with_files=[{match['path']!r}]" if match["path"] else "with_files", text)
+    for typed, called, *cases in _AGAIN:
+        for before, after in zip(*cases, strict=True):
+            text = text.replace(before + typed, after + called)
+    text = _LISTED.sub(_as_list, text)
+    text = _FIRST.sub(lambda match: f"{_named(match['name'])}={match['value']!r}", text)
     text = _ARG.sub(lambda match: f"args={{{match['name']!r}: {match['value'] or '...'}}}", text)
     while (joined := _ARGS.sub(r"args={\1, ", text)) != text:  # several are one mapping
         text = joined
     return _FLAG.sub(_spelled, text)
 
 
+def _named(flag: str) -> str:
+    return _NAMES.get(flag, flag.replace("-", "_"))
+
+
+def _as_list(match: "re.Match[str]") -> str:
+    name = {"with": "with_files"}.get(match["name"], match["name"])
+    return f"{name}=[{match['value']!r}]" if match["value"] else name
+
+
 def _spelled(match: "re.Match[str]") -> str:
     if match["command"]:
         return match["command"]
-    name, value = match["name"].replace("-", "_"), match["value"]
+    name, value = _named(match["name"]), match["value"]
     if match["name"] in _SWITCHES:
         return f"{name}=True"
-    if value is None:
-        return name
-    if "=" in value:
-        pairs = [pair.rpartition("=") for pair in "".join(shlex.split(value)).split(",")]
-        return f"{name}={ {column: kind for column, _, kind in pairs} }"
-    return f"{name}={value if value.isalpha() or re.fullmatch(r'[0-9.]+', value) else repr(value)}"
+    return name if value is None else f"{name}={_as_value(value)}"
+
+
+def _as_value(typed: str) -> str:
+    """Write a value that would be typed in a shell as Python does."""
+    if re.fullmatch(r"\$?'[^'=]*'", typed):
+        return typed.removeprefix("$")
+    if period := re.fullmatch(r"([0-9.]+)(ms|s|m|h)", typed):
+        return f"{float(period[1]) * _SECONDS[period[2]]:g}"
+    if "=" in typed:
+        pairs = [pair.rpartition("=") for pair in "".join(shlex.split(typed)).split(",")]
+        return str({column: kind for column, _, kind in pairs})
+    return typed if typed == "N" or re.fullmatch(r"[0-9.]+", typed) else repr(typed)
 
 
 def from_the_callers_line(function: Callable[P, T]) -> Callable[P, T]:

@@ -1,10 +1,12 @@
 """How a call of the user's function failed, and whether two of them failed alike."""
 
 import re
+from bdb import BdbQuit
 from types import TracebackType
 from typing import Any, Final
 
 from muster._user_code.origins import is_users, user_traceback
+from muster.errors import UserCodeError
 
 _VARIABLE: Final = re.compile(r"""'[^']*'|"[^"]*"|\b[+-]?\d[\w.+-]*""")
 """What differs from row to row in an error: quoted text, and numbers."""
@@ -20,6 +22,8 @@ _TRIES: Final = 32
 
 _TRIES_AT_LEAST: Final = 8
 _LENGTH: Final = 200
+_NOBODY_TYPES: Final = ("EOF when reading a line",)
+"""What ``input()`` says at the end of standard input, and nothing else does."""
 
 
 class NoFrameError(TypeError):
@@ -50,6 +54,22 @@ def said(error: BaseException) -> str:
 def traced(error: BaseException) -> str:
     """Show where in the user's code an error was raised; nothing where muster itself objects to a result."""
     return "" if isinstance(error, NoFrameError) else user_traceback(error)
+
+
+def check_needs_no_terminal(step: str, error: BaseException) -> None:
+    """Raise ``UserCodeError`` for a function that wants somebody at a terminal: no row is to blame for that."""
+    if isinstance(error, BdbQuit):
+        what = "stopped in a debugger, which was left or found no terminal: a worker has none"
+        else_ = "take the breakpoint out"
+    elif isinstance(error, EOFError) and error.args == _NOBODY_TYPES:
+        what = "asks with input() for what somebody shall type, and nobody can: a worker has no terminal"
+        else_ = "give it what it asks for in another way"
+    else:
+        return
+    raise UserCodeError(
+        f"{step!r} {what}. To debug, type the same command with --workers 0, in a terminal; to run it, {else_}.",
+        traced(error),
+    ) from error
 
 
 def masked(text: str) -> str:

@@ -22,7 +22,7 @@ def generate(rows: int, output: str | os.PathLike[str]) -> None:
     written, ``EngineError`` where there is no room for it.
     """
     if rows < 0:
-        raise UsageError(f"--rows {rows}: it must be 0 or more.")
+        raise UsageError(f"{rows} rows cannot be made. Choose 0 or more.")
     path = Path(output)
     try:
         if not path.name or path.is_dir():

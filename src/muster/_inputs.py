@@ -162,7 +162,7 @@ class Inputs:
             if mark in names[0]:
                 yield (
                     f"{self.sources[0].name!r} has one column, {names[0]!r}. If its cells are separated by {mark!r},"
-                    f" say so: --sep {how}, in Python sep={mark!r}."
+                    f" say so: --sep {how}."
                 )
                 return
 

@@ -56,7 +56,7 @@ class Luggage:
         """Say what is left out."""
         if not self.left_out:
             return ""
-        return f"too large to travel as code, so left out unless --with names them: {', '.join(self.left_out)}"
+        return f"too large to travel as code, so left out; they are sent with --with: {', '.join(self.left_out)}"
 
     def written(self, paths: Iterable[str]) -> str:
         """Name the first of these that would be among the user's files, were it written here."""

@@ -36,7 +36,24 @@ def cell() -> Iterator["Cell"]:
         raise
 
 
-class Cell:
+class Quiet:
+    """Shows what workers print, and nothing else."""
+
+    def watch(self, snapshot: Snapshot) -> None:
+        """Show nothing of it."""
+
+    def remark(self, text: str) -> None:
+        """Say nothing of it."""
+
+    def printed(self, text: str) -> None:
+        """Show what workers print as output of the cell, which need not be an error."""
+        sys.stdout.write(text)
+
+    def finish(self, result: Result) -> None:
+        """Say nothing of it."""
+
+
+class Cell(Quiet):
     """What a notebook shows of a run."""
 
     def __init__(self) -> None:

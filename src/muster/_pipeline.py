@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from muster import _runner
-from muster._assembly import THIS_COMPUTER, Means
+from muster._assembly import THIS_COMPUTER, Means, to_the_terminal
 from muster._callers import from_the_callers_line, in_python, warn_of_mixing, warn_of_rejects
 from muster._calm import calmed
 from muster._csv_options import CsvOptions, understood
@@ -107,21 +107,22 @@ class Pipeline:
                 shown.watch(spoken)
                 told(spoken)
 
-            result = start(self, options, watch=tell, remark=warn_of_mixing)
+            result = start(self, options, watch=tell, remark=warn_of_mixing, printed=shown.printed)
             shown.finish(result)
         warn_of_rejects(result)
         return result
 
 
-def start(
+def start(  # noqa: PLR0913 (each is given by its name)
     pipeline: Pipeline,
     options: RunOptions | None = None,
     *,
     watch: Watch,
     remark: Callable[[str], None],
+    printed: Callable[[str], None] = to_the_terminal,
     means: Means = THIS_COMPUTER,
 ) -> Result:
-    """Run a pipeline to its end, with ``options`` laid over its own.
+    """Run a pipeline to its end, with ``options`` laid over its own; ``printed`` is told what workers print.
 
     Raises ``MusterError``, in the words of the command line, as are remarks.
     """
@@ -137,7 +138,8 @@ def start(
         remark(warning_of(" | ".join(step.name for step in pipeline.steps), pipeline.remarks))
     with a_run(), obeyed():
         job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, typed=pipeline.typed, only=pipeline.only)
-        return _runner.run(job, watch=watch, remark=remark, make_engine=means.make_engine, access=means.access)
+        made, access = means.make_engine, means.access
+        return _runner.run(job, watch=watch, remark=remark, make_engine=made, printed=printed, access=access)
 
 
 def _paths(paths: Paths) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pickle
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from muster import _actions, _unchanged
 from muster._apart import check_apart
 from muster._asked import asked
-from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, workers_for
+from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, to_the_terminal, workers_for
 from muster._busy import begun, skipped
 from muster._calls import Calls
 from muster._desk import Desk, as_muster_error, in_our_words
@@ -51,6 +52,7 @@ _BACKLOG_BYTES: Final = 16 << 20
 
 Watch = Callable[[Snapshot], None]
 MakeEngine = Callable[[int], Engine]
+Say = Callable[[str], None]
 
 
 def run(  # noqa: PLR0913 (what is asked, and who is told)
@@ -58,18 +60,20 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     *,
     watch: Watch,
     remark: Callable[[str], None] = lambda _: None,
-    make_engine: MakeEngine = engine_of_this_computer,
+    make_engine: MakeEngine | None = None,
+    printed: Say = to_the_terminal,
     access: "Access | None" = None,
     earlier: Past | None = None,
 ) -> Result:
     """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt.
 
     A job that retries bad rows is given the ``earlier`` run whose rows they are. ``remark`` is told, once all is done,
-    what the user should know of the results. ``access`` is to a cluster that is there; without it the job's options
-    say whether one is borrowed or called up.
+    what the user should know of the results; ``printed``, what workers print. ``access`` is to a cluster that is there;
+    without it the job's options say whether one is borrowed or called up.
     """
     set_options(job.options.storage_options)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
+    make_engine = make_engine or functools.partial(engine_of_this_computer, printed=printed)
     with in_our_words(), contextlib.ExitStack() as laid:
         if job.options.workers != 0:  # else functions are called as they are
             job = dataclasses.replace(job, steps=laid.enter_context(laid_down(job.steps)))
@@ -79,7 +83,7 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
             choice=job.options.if_running,
             tell=lambda text: watch(Snapshot("starting", note=text)),
         )
-        return runner.run(make_engine, access) if runner is not None else skipped(job.output)
+        return runner.run(make_engine, access, printed=printed) if runner is not None else skipped(job.output)
 
 
 class _Runner:
@@ -138,7 +142,7 @@ class _Runner:
             raise
         return self
 
-    def run(self, make_engine: MakeEngine, access: "Access | None") -> Result:
+    def run(self, make_engine: MakeEngine, access: "Access | None", *, printed: Say) -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
         with contextlib.ExitStack() as engines:
             engines.callback(self._end)
@@ -149,7 +153,7 @@ class _Runner:
             if access is not None:
                 self._access = access
                 self._observer = self._observe(prices=access.prices, renewals=access.renewals)
-                self._engine = engine_of_a_cluster(access, env=self._job.options.env)
+                self._engine = engine_of_a_cluster(access, env=self._job.options.env, printed=printed)
                 engines.callback(self._engine.close)
                 self._is_far = not access.shares_files
                 if self._is_far:

@@ -34,6 +34,9 @@ class Shown(Protocol):
     def remark(self, text: str) -> None:
         """Say something that the user should know of the function."""
 
+    def printed(self, text: str) -> None:
+        """Pass on what workers print, in whole lines; this is called from another thread."""
+
     def finish(self, result: Result) -> None:
         """Say how it ended."""
 
@@ -61,7 +64,7 @@ def showing(progress: bool | None, *, is_live: bool = True) -> Iterator[Shown]: 
     stream = sys.stderr
     is_seen = _notebook.is_here() or (stream is not None and stream.isatty())
     if progress is False or stream is None or not (progress or is_seen):
-        yield _Silent()
+        yield _Silent(stream) if not _notebook.is_here() else _notebook.Quiet()
     elif _notebook.is_here():
         with _notebook.cell() as cell:
             yield cell
@@ -83,7 +86,18 @@ def _on(stream: TextIO, *, is_live: bool, of_python: bool) -> Iterator[Shown]:
         _the_bar.release()
 
 
-class _Silent:
+class _Printing:
+    """Passes on what workers print, as it comes."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def printed(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it is closed, or nobody reads it
+            print(text, end="", file=self._stream, flush=True)
+
+
+class _Silent(_Printing):
     """Says nothing."""
 
     def watch(self, snapshot: Snapshot) -> None:
@@ -99,9 +113,6 @@ class _Silent:
 class _Quiet(_Silent):
     """Says nothing, but what an exit code other than 0 is about."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
     def finish(self, result: Result) -> None:
         if result.bad_rows:
             print(f"muster: {rejected(result)}", file=self._stream, flush=True)
@@ -111,9 +122,9 @@ def _machine(pace: MachinePace) -> str:
     return f"  {pace.machine}: {pace.rows_per_second:,.0f} rows/s, {crew(pace.workers)}, busy {pace.busy:.0%}"
 
 
-class _Lines:
+class _Lines(_Printing):
     def __init__(self, stream: TextIO, *, of_python: bool) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._of_python = of_python
         self._said = time.monotonic()
         self._last: Snapshot | None = None
@@ -195,6 +206,12 @@ class _Bar:
 
     def remark(self, text: str) -> None:
         self._live.console.print(f"muster: {text}", markup=False)
+
+    def printed(self, text: str) -> None:
+        """Print above the bar, as it came: neither wrapped nor coloured."""
+        from rich.segment import Segment, Segments  # noqa: PLC0415 (likewise)
+
+        self._live.console.print(Segments([Segment(text)]), crop=False, end="")
 
     def finish(self, result: Result) -> None:
         self._live.stop()

@@ -1,7 +1,6 @@
 """Call the user's functions on a batch, and find the rows that they cannot take."""
 
 import time
-from bdb import BdbQuit
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -11,6 +10,7 @@ import pandas as pd
 from muster._failures import (
     NoFrameError,
     check_frame,
+    check_needs_no_terminal,
     is_of_one_value,
     masked,
     most_tries,
@@ -226,12 +226,6 @@ class Steps:
             reply = reply_of(frame, use=self.briefing.format)
         except (UserCodeError, DataError):  # a whole column is at fault, so no row is
             raise
-        except BdbQuit as error:
-            raise UserCodeError(
-                f"{step!r} stopped in a debugger, which was left or found no terminal: a worker has none. To debug,"
-                " type the same command with --workers 0 (in Python workers=0); to run it, take the breakpoint out.",
-                traced(error),
-            ) from error
         except MemoryError as error:
             if self.memory.is_not_of_the_rows:
                 raise
@@ -239,6 +233,7 @@ class Steps:
         except BaseException as error:
             if self._is_from_outside(error):
                 raise
+            check_needs_no_terminal(step, error)
             return _Failure(step, error, given)
         self.memory.has_called = True
         return _Success(reply, tuple(counts))

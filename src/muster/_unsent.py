@@ -133,7 +133,7 @@ def _check_foreign(file: DataFile, luggage: Luggage) -> None:
 
 def _unsent(name: str, why: str) -> UserCodeError:
     return UserCodeError(
-        f"{name!r} was not sent to the machines: {why}. Type the same command again with --with {name}"
+        f"{name!r} was not sent to the machines: {why}. Type the same command again, and add --with {name}"
     )
 
 

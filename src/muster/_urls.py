@@ -159,7 +159,7 @@ def unreachable(url: str, error: Exception) -> EngineError | UsageError:
     if isinstance(error, TypeError | AttributeError) and options_for(protocol_of(url)):  # it looks at them late
         return UsageError(
             f"{_unseen.shown(url)!r} cannot be opened with the storage options that were given: {said_by(error)}."
-            " Correct --storage-option, or storage_options in Python, then type the command again."
+            " Correct --storage-option, then type the command again."
         )
     return EngineError(
         f"Cannot reach {_unseen.shown(url)!r}: {said_by(error)}. What was done is kept. Check the network and your"

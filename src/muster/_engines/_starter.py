@@ -18,7 +18,6 @@ from muster._environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
 
 _MAIN: Final = "import sys; sys.path[:] = sys.argv[3:]; from muster._engines._zygote import main; main(*sys.argv[1:3])"
 
-STANDARD_ERROR: Final = 2
 _SECONDS_IN_ORDER: Final = 5.0
 """How long workers may take to run what is registered for their end, and to write what is left to be written."""
 
@@ -35,17 +34,17 @@ class Zygote:
         ahead: str = "muster",
         environment: Mapping[str, str] = os.environ,
         flags: Sequence[str] | None = None,
-        output: int = STANDARD_ERROR,
     ) -> None:
         """Start it; it loads the module ``ahead`` before it is told what to load.
 
-        Its interpreter has the ``flags`` of this one, or others. What is printed there goes to a descriptor,
-        ``output``: it must not mix with muster's own standard output.
+        Its interpreter has the ``flags`` of this one, or others. What is printed there can be read from ``printed``,
+        which whoever takes the zygote closes.
         """
         self._surroundings = _surroundings()
         given = interpreter_flags() if flags is None else flags
         self.control, theirs = socket.socketpair()
-        with theirs:
+        self.printed, output = os.pipe()
+        with theirs, open(output, "wb"):  # noqa: PTH123 (a descriptor, which is closed here)
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
                 [sys.executable, *given, "-P", "-c", _MAIN, str(theirs.fileno()), ahead, *sys.path],
                 pass_fds=[theirs.fileno()],
@@ -119,16 +118,17 @@ def take(
     *,
     environment: Mapping[str, str] = os.environ,
     flags: Sequence[str] | None = None,
-    output: int = STANDARD_ERROR,
 ) -> Zygote:
     """Take the zygote that was started ahead, or start one."""
     if _ahead and _ahead[-1].is_as_if_new():
         return _ahead.pop()
     end_ahead()
-    return Zygote(environment=environment, flags=flags, output=output)
+    return Zygote(environment=environment, flags=flags)
 
 
 def end_ahead() -> None:
     """End what was started ahead, as nobody needs it."""
     while _ahead:
-        _ahead.pop().kill()
+        unused = _ahead.pop()
+        unused.kill()
+        os.close(unused.printed)

@@ -21,6 +21,7 @@ from muster._temporary import Temporary
 from muster._user_code.world import World
 
 from ._plain import encode
+from ._prints import Print
 from ._store import Store
 from .base import Done, Engine, Event, Failed, portable
 
@@ -28,8 +29,9 @@ Message = tuple[int | None, bytes]
 """A ticket with a request and whether a fresh worker shall answer it, or ``None`` with a briefing."""
 
 _WAKE: Final = b"!"
-_MOST_UNHEARD: Final = 1_000
-_LONGEST_LINE: Final = 1 << 16
+_MOST_UNHEARD: Final = 100
+"""How many messages may wait where workers print: what is printed at a time may be long."""
+
 _TICK: Final = 0.01
 
 
@@ -40,13 +42,14 @@ class Pollable(Engine, Protocol):
         """Name the descriptor."""
 
 
-MakeStation = Callable[[int, int], Pollable]
-"""Makes the engine of a machine: of so many workers, which print to a descriptor."""
+MakeStation = Callable[[int, Print], Pollable]
+"""Makes the engine of a machine: of so many workers, whose prints are told."""
 
 
 class Printed(NamedTuple):
-    """Workers have printed whole lines."""
+    """A worker has printed whole lines; without a name, it was none of them."""
 
+    worker: str
     text: bytes
 
 
@@ -67,15 +70,12 @@ class Station:
         os.environ["TMPDIR"] = tempfile.tempdir = str(self._temporary.path)
         world.settle()
         self._store = Store(World.here().mirror, below=self._temporary.path.parent)
-        printed, self._output = os.pipe()
-        self._engine: Pollable = pickle.loads(make_engine)(workers, self._output)  # noqa: S301 (from the muster process that runs the job)
         self._inbox: SimpleQueue[Message | None] = SimpleQueue()
         self._outbox: SimpleQueue[bytes] = SimpleQueue()
         self._bell, self._ring = socket.socketpair()
         self._bell.settimeout(0)
+        self._engine: Pollable = pickle.loads(make_engine)(workers, self._pass_prints_on)  # noqa: S301 (from the muster process that runs the job)
         threading.Thread(target=self._work, daemon=True).start()
-        self._relay = threading.Thread(target=self._pass_prints_on, args=(printed,), daemon=True)
-        self._relay.start()
 
     def tell(self, messages: Sequence[Message]) -> None:
         """Leave briefings and requests for the engine."""
@@ -130,8 +130,6 @@ class Station:
             for event in self._engine.wait(0):
                 self._say(event)
         self._engine.close()
-        os.close(self._output)
-        self._relay.join()
 
     def _pass_on(self) -> bool:
         """Pass queued requests to the engine; ``False`` when the station shall end."""
@@ -147,13 +145,11 @@ class Station:
             return False
         return True
 
-    def _pass_prints_on(self, descriptor: int) -> None:
-        """Say what workers print, in whole lines where they end some time; whoever prints more than is heard waits."""
-        with open(descriptor, "rb") as lines:
-            while line := lines.readline(_LONGEST_LINE):
-                while self._outbox.qsize() > _MOST_UNHEARD:
-                    time.sleep(_TICK)
-                self._say(Printed(line))
+    def _pass_prints_on(self, worker: str, lines: bytes) -> None:
+        """Say what workers print; whoever prints more than is heard waits."""
+        while self._outbox.qsize() > _MOST_UNHEARD:
+            time.sleep(_TICK)
+        self._say(Printed(worker, lines))
 
     def _say(self, said: Event | Printed | Ended | Exception) -> None:
         self._outbox.put(written(said))

@@ -1,9 +1,9 @@
 """Fork workers from a process that has imported what they need and never starts a thread.
 
-``main`` reads a setup from a socket, imports what it says, then obeys: a byte ``F`` with a socket and the worker's
-numbers forks a worker that serves it; ``W`` and a process id ends that worker, if it has not ended, and answers with
-its status; ``E`` waits for workers that know already that they shall end. The end of the socket ends it and its workers
-at once, and the kernel ends them when it is killed.
+``main`` reads a setup from a socket, imports what it says, then obeys: a byte ``F`` with a socket, a pipe and the
+worker's numbers forks a worker that serves the one and prints to the other; ``W`` and a process id ends that worker, if
+it has not ended, and answers with its status; ``E`` waits for workers that know already that they shall end. The end of
+the socket ends it and its workers at once, and the kernel ends them when it is killed.
 """
 
 import contextlib
@@ -75,11 +75,11 @@ def main(descriptor: str, ahead: str) -> None:
     gc.enable()
     pages: dict[int, mmap.mmap] = {}
     while True:
-        command, descriptors, *_ = socket.recv_fds(control, 1, 1)
+        command, descriptors, *_ = socket.recv_fds(control, 1, 2)
         if command == b"F":
             page = new_page()
             numbers = NUMBERS.unpack(control.recv(NUMBERS.size, socket.MSG_WAITALL))
-            pages[_fork(control, descriptors[0], functools.partial(_numbered, numbers, make_body), page)] = page
+            pages[_fork(control, descriptors, functools.partial(_numbered, numbers, make_body), page)] = page
         elif command == b"W":
             (pid,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
             control.sendall(PID.pack(_end(pid, pages.pop(pid))))
@@ -147,20 +147,23 @@ def _end_all(workers: Iterable[int]) -> NoReturn:
     os._exit(0)
 
 
-def _fork(control: socket.socket, descriptor: int, make_body: Any, page: mmap.mmap) -> int:  # noqa: ANN401 (a MakeBody, from a pickle)
+def _fork(control: socket.socket, descriptors: list[int], make_body: Any, page: mmap.mmap) -> int:  # noqa: ANN401 (a MakeBody, from a pickle)
     parent = os.getpid()
     if pid := os.fork():
         os.setpgid(pid, pid)  # here as well as there, or it could be ended before it has a group
-        os.close(descriptor)
+        for descriptor in descriptors:
+            os.close(descriptor)
         return pid
     status, end = 1, _nothing
     try:
         os.setpgid(0, 0)  # so that what the user's function starts ends with this worker
         control.close()
+        served, printed = descriptors
+        _print_to(printed)
         kill_when_over(page)
         _die_with(parent)
         signal.signal(signal.SIGINT, _interrupt)  # it interrupts a call when the run is stopped
-        pipe = Connection(descriptor)
+        pipe = Connection(served)
         os.register_at_fork(after_in_child=pipe.close)  # a child that held it would hide a worker's death
         body = make_body()
         end = body.end
@@ -175,6 +178,13 @@ def _numbered(numbers: tuple[int, int], make_body: Callable[[], Any]) -> Any:  #
     """Make the body of a worker that knows its numbers: the user's code, which the body loads, may ask for them."""
     os.environ.update(zip((WORKER, LOCAL_WORKER), map(str, numbers), strict=True))
     return make_body()
+
+
+def _print_to(descriptor: int) -> None:
+    """Have all that is printed in this process, and in those that it starts, go to a descriptor."""
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)
 
 
 def _nothing() -> None:

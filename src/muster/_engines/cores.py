@@ -17,7 +17,8 @@ from muster._environment import SINGLE_THREADED
 from muster._user_code.world import World
 from muster.errors import EngineError
 
-from ._starter import STANDARD_ERROR, take
+from ._prints import Print, Prints, to_standard_error
+from ._starter import take
 from ._zygote import MEMORY_RAN_OUT, NUMBERS, PID, SPENT
 from .base import Began, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
 
@@ -82,16 +83,17 @@ class CoresEngine:
     machines = 1
 
     def __init__(
-        self, make_body: MakeBody, *, workers: int, preload: Sequence[str] = (), output: int = STANDARD_ERROR
+        self, make_body: MakeBody, *, workers: int, preload: Sequence[str] = (), printed: Print = to_standard_error
     ) -> None:
-        """Start ``workers`` processes, which print to a descriptor; this returns before they are ready.
+        """Start ``workers`` processes, whose prints are told; this returns before they are ready.
 
         ``make_body`` must be importable: it is carried to the zygote by name.
         """
         self.workers = workers
         world = World.here()
         self._first = world.first_worker
-        self._environment, self._flags, self._output = world.environment, world.flags, output
+        self._environment, self._flags = world.environment, world.flags
+        self._prints = Prints(printed)
         chosen = {name: world.environment[name] for name in SINGLE_THREADED if name in world.environment}
         self._setup = pickle.dumps((tuple(preload), chosen, world, make_body))
         self._briefing: bytes | None = None
@@ -102,17 +104,19 @@ class CoresEngine:
         self._start()
 
     def _start(self) -> None:
-        self._zygote = take(environment=self._environment, flags=self._flags, output=self._output)
+        self._zygote = take(environment=self._environment, flags=self._flags)
+        self._prints.read("", self._zygote.printed)
         self._zygote.control.sendall(PID.pack(len(self._setup)) + self._setup)
         for number in range(self.workers):
             self._fork(str(number + 1))
 
     def _fork(self, name: str) -> _Worker:
         ours, theirs = socket.socketpair()
-        with ours, theirs:
-            local = int(name) - 1
-            numbers = NUMBERS.pack(self._first + local, local)
-            socket.send_fds(self._zygote.control, [b"F", numbers], [theirs.fileno()])
+        local = int(name) - 1
+        numbers = NUMBERS.pack(self._first + local, local)
+        output = self._prints.pipe(name)
+        with ours, theirs, open(output, "wb"):  # noqa: PTH123 (a descriptor, which is closed here)
+            socket.send_fds(self._zygote.control, [b"F", numbers], [theirs.fileno(), output])
             worker = _Worker(Connection(ours.detach()), name)
         if self._briefing is not None:
             worker.pass_on(None, self._briefing)
@@ -265,6 +269,7 @@ class CoresEngine:
             self._forget(worker)
         self._selector.close()
         self._zygote.dismiss()
+        self._prints.close()
 
 
 def _lost(worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Event]:

@@ -25,6 +25,7 @@ from ._nouns import GarbledError, answer_of, fits
 from ._patience import Patience
 from ._plain import decode
 from ._post import Post
+from ._prints import Print, to_standard_error
 from ._sending import Sending
 from ._station import Ended, MakeStation, Printed
 from .base import Event, Joined, Left, Lost, Slots, Told
@@ -59,6 +60,7 @@ class RayEngine:
         through: Sequence[str] = (),
         world: World,
         name: str = "",
+        printed: Print = to_standard_error,
     ) -> None:
         """Connect; this returns before any worker is ready.
 
@@ -77,6 +79,7 @@ class RayEngine:
         self._has_heard = False
         self._patience: Patience | None = Patience()
         self._name = name
+        self._print = printed
         command = [python, "-P", "-m", _DRIVER]
         if through:
             settings = [f"{name}={value}" for name, value in environment.items()]
@@ -274,9 +277,8 @@ class RayEngine:
             except GarbledError as error:
                 raise _not_ours(f"Machine {station.machine!r}", error) from error
             match said:
-                case Printed(text):
-                    with contextlib.suppress(ValueError, OSError):
-                        sys.stderr.write(text.decode(errors="replace"))
+                case Printed(worker, text):
+                    self._print(f"{station.machine}-{worker}" if worker else "", text)
                 case Ended():
                     station.has_ended = True
                 case _:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from muster import _unseen
 from muster._environment import SINGLE_THREADED, interpreter_flags
 from muster._unseen import Unseen
-from muster._user_code import main_module, surroundings
+from muster._user_code import cells, main_module, surroundings
 
 _runs: Final = itertools.count(1)
 _run: Final[ContextVar[int]] = ContextVar("run", default=0)
@@ -53,6 +53,8 @@ class World(NamedTuple):
     folder: str = ""
     unseen: Unseen = Unseen()
     """Secrets of URLs and options of stores, which no environment holds."""
+    sources: tuple[tuple[str, str], ...] = ()
+    """The text of what was typed in a session: cells of a notebook are named like files, and lie in none."""
     mirror: str = ""
     """Where files are not shared: the folder below which those that were sent lie, each where it lies at home."""
     first_worker: int = 0
@@ -75,6 +77,7 @@ class World(NamedTuple):
             path=tuple(sys.path),
             folder=os.getcwd(),  # noqa: PTH109 (light)
             unseen=_unseen.packed(),
+            sources=cells.sources(),
         )
 
     @classmethod
@@ -113,6 +116,7 @@ class World(NamedTuple):
         main_module.become(self.script)
         _unseen.take(self.unseen)
         _entered.append(self)
+        cells.know(self.sources)
         if self.mask >= 0:
             os.umask(self.mask)
         if self.mirror:

@@ -136,7 +136,7 @@ def call(parsed: argparse.Namespace) -> int:
             from muster._verbs import _since  # noqa: PLC0415 (likewise)
 
             return _since.run(pipeline, parsed, shown, watch=watch)
-        result = _pipeline.start(pipeline, watch=watch, remark=shown.remark)
+        result = _pipeline.start(pipeline, watch=watch, remark=shown.remark, printed=shown.printed)
         shown.finish(result)
         for text in _advice(parsed, result):
             shown.remark(text)
