@@ -22,15 +22,17 @@ from muster._user_code.targets import parse_target
 from test_results_shown import Terminal
 
 TALKER = """
+import atexit
 import os
 import sys
+
+atexit.register(print, "no end of line", end="", flush=True)
 
 def talk(df):
     for number in df["n"]:
         sys.stdout.write(f"row {number}")
         print(f" on {'x' * 200}", file=sys.stdout)
     os.system("echo a child speaks")
-    print("no end of line", end="", file=sys.stderr, flush=True)
     return df
 
 def die(df):
@@ -107,7 +109,7 @@ def assert_all_is_there(text: str, mark: str) -> None:
     rows = Counter(int(number) for number in re.findall(r"row (\d+) on", text))
     assert rows == dict.fromkeys(range(ROWS), 1)
     assert len(re.findall(rf"^{mark}a child speaks$", text, flags=re.MULTILINE)) == 4
-    assert text.count("no end of line\n") == 4
+    assert re.search(r"^(worker \S+: )?no end of line$", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize(("workers", "mark"), [("1", ""), ("2", r"worker [12]: ")])
@@ -146,7 +148,9 @@ def test_twenty_thousand_lines_come_above_the_bar_each_on_a_line_of_its_own(monk
     muster.run("talker.py:much", "rows.csv", "out.csv", workers=2, batch_rows=10)
     lines = re.split(r"[\r\n]|\x1b\[[0-9;?]*[a-zA-Z]", terminal.getvalue())
     assert sum(1 for line in lines if re.fullmatch(r"worker [12]: line \d+", line)) == 20_000
-    assert not [line for line in lines if "line" in line and not re.fullmatch(r"worker [12]: line \d+", line)]
+    assert not [
+        line for line in lines if "line" in line and not re.fullmatch(r"worker [12]: (line \d+|no end of line)", line)
+    ]
 
 
 @pytest.mark.usefixtures("folder")

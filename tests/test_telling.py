@@ -1,6 +1,8 @@
 """What is said where something went wrong: on every road out, by the command line and to a caller in Python."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -149,3 +151,67 @@ def test_errors_in_python_come_without_muster_s_frames_and_with_the_user_s_own(f
     assert "in broken" in "".join(raised.value.__notes__)
     assert len(raised.traceback) <= 3
     assert "--" not in str(raised.value)
+
+
+SPEAKS_SHELL = (
+    "_verbs/",
+    "_clouds/",
+    "_watch/server.py",
+    "_engines/_starter.py",
+    "_callers.py",
+    "_ending.py",
+    "cli.py",
+)
+"""What only a command line shows, or reads."""
+
+
+def texts_with_flags() -> list[str]:
+    """Read the messages of the program that have flags, with dots for what is put in; docstrings are none."""
+    root = Path(muster.__file__).parent
+    texts: list[str] = []
+    for path in sorted(root.rglob("*.py")):
+        if not str(path.relative_to(root)).startswith(SPEAKS_SHELL):
+            texts += texts_of(list(ast.walk(ast.parse(path.read_text()))))
+    return [text for text in texts if FLAG.search(text)]
+
+
+def texts_of(nodes: list[ast.AST]) -> list[str]:
+    passed_over = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    passed_over |= {id(value) for node in nodes if isinstance(node, ast.JoinedStr) for value in node.values}
+    wanted = [node for node in nodes if id(node) not in passed_over]
+    plain = [node.value for node in wanted if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return plain + [text_of(node) for node in wanted if isinstance(node, ast.JoinedStr)]
+
+
+def text_of(node: ast.JoinedStr) -> str:
+    return "".join(str(one.value) if isinstance(one, ast.Constant) else "…" for one in node.values)
+
+
+FLAG = re.compile(r"(?<![\w-])--[a-z]")
+COMMAND = re.compile(r"\bmuster (?:up|down)[^.;:]*")
+
+
+def test_no_message_that_reaches_callers_in_python_has_a_flag() -> None:
+    texts = texts_with_flags()
+    assert len(texts) > 40
+    assert [text for text in texts if FLAG.search(COMMAND.sub("", in_python(text)))] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "called"),
+    [
+        ("with --timeout 60s a call", "with timeout=60 a call"),
+        ("say --quote ''.", "say quotechar=''."),
+        ("say so: --sep $'\\t'.", "say so: sep='\\t'."),
+        ("--env KEY: it is not set", "env=['KEY']: it is not set"),
+        ("--with a.pkl: no such file", "with_files=['a.pkl']: no such file"),
+        ("Type for example --dtype A=int64,B=str.", "Type for example dtype={'A': 'int64', 'B': 'str'}."),
+        ("Say --dtype n=float64, or run", "Say dtype={'n': 'float64'}, or run"),
+        ("--on mars: there is no such cloud", "on='mars': there is no such cloud"),
+        ("Type the same command again", "Make the same call again"),
+        ("say --format csv if it is", "say format='csv' if it is"),
+        ("Correct --storage-option, then", "Correct storage_options, then"),
+    ],
+)
+def test_values_are_spelled_as_in_python(typed: str, called: str) -> None:
+    assert in_python(typed) == called
