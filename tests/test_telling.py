@@ -177,14 +177,14 @@ def texts_with_flags() -> list[str]:
 
 def texts_of(nodes: list[ast.AST]) -> list[str]:
     passed_over = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
-    passed_over |= {id(value) for node in nodes if isinstance(node, ast.JoinedStr) for value in node.values}
+    passed_over |= {id(value) for node in nodes if isinstance(node, ast.JoinedStr) for value in node.values}  # noqa: PD011 (no frame)
     wanted = [node for node in nodes if id(node) not in passed_over]
     plain = [node.value for node in wanted if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return plain + [text_of(node) for node in wanted if isinstance(node, ast.JoinedStr)]
 
 
 def text_of(node: ast.JoinedStr) -> str:
-    return "".join(str(one.value) if isinstance(one, ast.Constant) else "…" for one in node.values)
+    return "".join(str(one.value) if isinstance(one, ast.Constant) else "…" for one in node.values)  # noqa: PD011 (no frame)
 
 
 FLAG = re.compile(r"(?<![\w-])--[a-z]")

@@ -82,9 +82,16 @@ def _as_value(typed: str) -> str:
     if period := re.fullmatch(r"([0-9.]+)(ms|s|m|h)", typed):
         return f"{float(period[1]) * _SECONDS[period[2]]:g}"
     if "=" in typed:
-        pairs = [pair.rpartition("=") for pair in "".join(shlex.split(typed)).split(",")]
+        pairs = [pair.rpartition("=") for pair in _unquoted(typed).split(",")]
         return str({column: kind for column, _, kind in pairs})
     return typed if typed == "N" or re.fullmatch(r"[0-9.]+", typed) else repr(typed)
+
+
+def _unquoted(typed: str) -> str:
+    try:
+        return "".join(shlex.split(typed))
+    except ValueError:  # a quote that is a letter of its own
+        return typed
 
 
 def from_the_callers_line(function: Callable[P, T]) -> Callable[P, T]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Unpack
 
 from muster import _runner
+from muster._assembly import to_the_terminal
 from muster._asked import job_of
 from muster._callers import from_the_callers_line, warn_of_mixing, warn_of_rejects
 from muster._calm import calmed
@@ -102,9 +103,12 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
     inputs: Sequence[str],
     watch: Watch,
     remark: Callable[[str], None],
+    printed: Callable[[str], None] = to_the_terminal,
     as_script: Callable[[Target], None] = lambda _: None,
 ) -> Retried:
-    """Retry to the end. Raises ``MusterError``, in the words of the command line, as are remarks.
+    """Retry to the end; ``printed`` is told what workers print.
+
+    Raises ``MusterError``, in the words of the command line, as are remarks.
 
     ``as_script`` makes this process look like the one that runs a target's file as a program.
     """
@@ -126,7 +130,7 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
         if remarks and job.options.batch_rows is None:
             remark(warning_of(" | ".join(step.name for step in job.steps), remarks))
         with a_run(), obeyed():
-            result = _runner.run(job, watch=watch, remark=remark, earlier=past)
+            result = _runner.run(job, watch=watch, remark=remark, printed=printed, earlier=past)
     return Retried(result, _bad_rows(past))
 
 

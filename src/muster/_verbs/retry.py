@@ -81,6 +81,7 @@ def call(parsed: argparse.Namespace) -> int:
             inputs=parsed.input,
             watch=watch,
             remark=shown.remark,
+            printed=shown.printed,
             as_script=be_as_if_run,
         )
         shown.remark(done.summary)
