@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import muster
@@ -74,7 +74,7 @@ class Heard:
         return b"".join(lines for name, lines in self.lines if name == worker)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([b"x", b"\n", b"one\ntwo", b"\xff\r\n", b"y" * 70_000])))
 )
