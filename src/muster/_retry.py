@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Unpack
 
 from muster import _runner
-from muster._assembly import to_the_terminal
 from muster._asked import job_of
+from muster._assembly import to_the_terminal
 from muster._callers import from_the_callers_line, warn_of_mixing, warn_of_rejects
 from muster._calm import calmed
 from muster._earlier import earlier
