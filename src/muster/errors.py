@@ -67,7 +67,7 @@ class TooManyBadRowsError(DataError):
             f"{bad_rows} rows could not be processed, and {allowed} are allowed. The first of them:\n"
             f"{first_error}\n"
             "Mend the function or the data, and type the command again with --fresh. Or allow more with --max-bad-rows,"
-            " and the run goes on where it stopped. More: docs/functions.md"
+            " and the run goes on where it stopped. More: docs/bad-rows.md"
         )
 
 
