@@ -119,7 +119,7 @@ def title_of(chapter: str) -> str:
 @pytest.mark.parametrize(
     "found",
     [
-        account(one("1", seconds=WAITED, cpu=2.0), one("2", seconds=WAITED, cpu=2.0), load=FULL),
+        account(one("1", seconds=WAITED, cpu=20.0), one("2", seconds=WAITED, cpu=20.0), load=FULL),
         account(one("1", seconds=WAITED, cpu=50.0), one("2", seconds=WAITED, cpu=50.0)),
         account(*(one(str(at), seconds=WAITED, cpu=2.0) for at in range(16))),
         account(one("1"), one("2", until=30.0), is_over=False),
@@ -141,6 +141,11 @@ def title_of(chapter: str) -> str:
 )
 def test_what_is_not_so_or_cannot_be_known_is_not_said(found: Account) -> None:
     assert chapters(found) == []
+
+
+def test_a_function_that_hardly_computes_waits_however_crowded_the_computer_is() -> None:
+    crew = [one(name, seconds=WAITED, cpu=1.0) for name in "12"]
+    assert chapters(account(*crew, load=FULL)) == ["your-function-waits"]
 
 
 def test_no_more_workers_are_advised_than_memory_holds() -> None:

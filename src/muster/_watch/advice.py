@@ -26,6 +26,9 @@ _WAITING: Final = 0.5
 _CROWDED: Final = 0.9
 """How busy a machine's processor may be: above that, workers may wait for each other, not for something else."""
 
+_STARVED: Final = 0.05
+"""Of a core: what a worker that computes gets even where twenty programs want that core."""
+
 _MOST_A_CORE: Final = 4
 """How many workers a core at most are advised: each holds a copy of pandas, 100 MB and more."""
 
@@ -93,10 +96,10 @@ def _bad_rows(account: Account) -> Iterator[Advice]:
 def _waiting(account: Account) -> Iterator[Advice]:
     spent, load = account.seconds, account.load
     at_tasks = spent.total - spent.lost
-    if load is None or at_tasks <= 0 or load.cpu > _CROWDED or spent.function < at_tasks / 2:
+    if load is None or at_tasks <= 0 or spent.function < at_tasks / 2:
         return
     share = sum(one.cpu for one in account.crew) / at_tasks
-    if share > _WAITING:
+    if share > (_STARVED if load.cpu > _CROWDED else _WAITING):
         return
     crew = len(account.crew)
     more = min(_more_workers(account, share), crew * _MOST_A_CORE * 2)
