@@ -111,7 +111,7 @@ def test_a_call_that_gives_every_option_of_pandas_its_default_changes_nothing(tm
 def test_the_docstring_of_run_says_every_option_and_its_default() -> None:
     said = dict(re.findall(r"- ``(\w+)=([^`]+)``: ", inspect.getdoc(muster.run) or ""))
     own = {name: repr(DEFAULTS[name]) for name in RunOptions.__annotations__ if name not in OF_CSV}
-    assert said == own | {"watch": "None", "progress": "None"}
+    assert said == own | {"watch": "None", "progress": "None", "args": "None"}
     of_csv = inspect.getdoc(muster.read_csv) or ""
     assert {name for name in OF_CSV if not re.search(rf"``{name}(?:=[^`]*)?``", of_csv)} == {"quote"}
 
@@ -120,5 +120,5 @@ def test_every_option_is_a_flag_and_every_flag_an_option() -> None:
     verbs = next(one for one in cli.parser()._actions if isinstance(one, argparse._SubParsersAction))  # noqa: SLF001 (argparse says it nowhere else)
     actions = [one for one in verbs.choices["run"]._actions if one.help != argparse.SUPPRESS]  # noqa: SLF001 (likewise)
     flags = {one.dest for one in actions if one.option_strings}
-    of_commands = {"help", "output", "json", "quiet", "watch", "port", "storage_option", "no_header"}
+    of_commands = {"help", "output", "json", "quiet", "watch", "port", "storage_option", "no_header", "arguments"}
     assert flags - of_commands | {"storage_options"} == RunOptions.__annotations__.keys() - NO_FLAGS

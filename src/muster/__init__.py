@@ -1,9 +1,53 @@
-"""Run the pandas function you have over files that have outgrown it: exact, fast, resumable."""
+"""Run the pandas function you have over files that have outgrown it: exact, fast, resumable.
+
+Run a function that takes a DataFrame and returns one over a file, on all cores. Your function sees a batch of rows at a
+time; the output has the rows in the order of the input::
+
+    import muster
+
+    def total(df):
+        return df.assign(total=df["price"] * df["quantity"])
+
+    result = muster.run(total, "orders.csv", "totals.csv")
+
+Find out first whether it treats each row by itself, which it has to::
+
+    print(muster.check(total, "orders.csv"))
+
+Read many files as pandas.read_csv would, with its options, and look at what could not be done::
+
+    pipeline = muster.read_csv("orders*.csv", dtype={"zip": "str"}, na_values=["-"])
+    result = pipeline.map_batches(total).write_parquet("totals.parquet").run(workers=2, max_bad_rows="1%")
+    print(result.rows_out, result.bad_rows, result.rejects)
+
+What there is; help(muster.run), for example, says all about one:
+
+    run                  Run a function over every row of the inputs, on all cores, and write one output.
+    retry                Run the bad rows of an output through the function as it is now.
+    check                Check whether a function treats each row by itself.
+    read_csv             Begin a pipeline over CSV or TSV.
+    read_json            Begin a pipeline over JSON lines.
+    read_parquet         Begin a pipeline over Parquet.
+    Pipeline             Inputs, functions and an output, put together step by step.
+    Dialect              How the text of an input is written.
+    Result               What a finished run amounts to.
+    Snapshot             How far a run is, for those who watch it.
+    generate             Write ``rows`` synthetic rows of about 130 bytes as CSV.
+    MusterError          What all errors of muster are: UsageError, DataError with TooManyBadRowsError, UserCodeError,
+                         EngineError.
+    NotRowWiseWarning    Warns that a function seems to mix rows.
+    RejectedRowsWarning  Warns that rows are missing in an output.
+
+muster.errors has the tree of errors, muster.testing a fake engine for tests. On the command line: muster help.
+"""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from muster._dialect import Dialect
     from muster._generate import generate
     from muster._job import Result, Snapshot
@@ -59,6 +103,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load a name when it is first asked for: workers ask for none of them, and start sooner."""
+    if name == "__path__" and not _is_for_help():
+        return _path
     for room, names in _ROOMS.items():
         if name in names:
             return getattr(importlib.import_module(f"muster.{room}"), name)
@@ -66,4 +112,22 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [] if _is_for_help() else [*__all__, "__version__"]
+
+
+def _is_for_help() -> bool:
+    """Tell whether pydoc asks: it would show every private module, and all that dataclasses have.
+
+    It offers no other way to choose what it shows of a package: what is above says it shorter, and in order.
+    """
+    most = 4
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 (inspect has the same, but takes time to load)
+    while frame is not None and most and "pydoc" in sys.modules:
+        if frame.f_code.co_name == "docmodule" and frame.f_globals.get("__name__") == "pydoc":
+            return True
+        frame, most = frame.f_back, most - 1
+    return False
+
+
+_path: Final = __path__
+del globals()["__path__"]  # __getattr__ has it, for all but help

@@ -23,6 +23,7 @@ from muster._clouds.local import LocalCloud
 from muster._clouds.renewing import renewing
 from muster._engines.cores import count_cores
 from muster._home import home, make
+from muster._near import with_guess
 from muster._private import private, write
 from muster.errors import EngineError, MusterError, UsageError
 
@@ -92,8 +93,9 @@ class Cluster:
         on = self._on()
         if on is None:
             others = ", ".join(names()) or "none"
+            said = with_guess(self.name, names(), shown=repr(self.name))
             raise UsageError(
-                f"There is no cluster {self.name!r}. There are: {others}. Make it: muster up {self.name} --machines N."
+                f"There is no cluster {said}. There are: {others}. Make it: muster up {self.name} --machines N."
             )
         return self._cloud(on)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
 from muster._dialect import Dialect, Reading
+from muster._near import with_guess
 from muster.errors import UsageError
 
 
@@ -206,12 +207,12 @@ def _encoding(name: str, value: Any) -> str:  # noqa: ANN401 (likewise)
     return value or "utf-8"
 
 
-_ON_ERRORS: Final = ("strict", "replace", "ignore", "backslashreplace")
+ON_ERRORS: Final = ("strict", "replace", "ignore", "backslashreplace")
 
 
 def _on_errors(name: str, value: Any) -> str:  # noqa: ANN401 (likewise)
-    if value not in _ON_ERRORS:
-        raise _wrong(name, value, f"one of {', '.join(_ON_ERRORS)}: what others leave is no text that can be written")
+    if value not in ON_ERRORS:
+        raise _wrong(name, value, f"one of {', '.join(ON_ERRORS)}: what others leave is no text that can be written")
     return str(value)
 
 
@@ -326,7 +327,8 @@ def _quoting(value: Any) -> dict[str, str]:  # noqa: ANN401 (likewise)
 
 def _refuse(name: str, value: object) -> None:
     if name not in LEFT_OUT:
-        raise UsageError(f"There is no option {name}. There are: {', '.join(sorted(_UNDERSTOOD))}, dtype.")
+        known = (*CsvOptions.__annotations__, "dtype", "storage_options")
+        raise UsageError(f"There is no option {with_guess(name, known)}. There are: {', '.join(sorted(known))}.")
     harmless, why = LEFT_OUT[name]
     if not any(value is one or (value == one and type(value) is type(one)) for one in harmless):
         raise UsageError(f"{name} is not offered: {why}.")

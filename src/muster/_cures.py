@@ -1,6 +1,5 @@
 """What is likely to mend a function that fails on every row, judged by its error and by what it was given."""
 
-import difflib
 import inspect
 import linecache
 import re
@@ -12,6 +11,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from muster._failures import NoFrameError, is_of_one_value
+from muster._near import nearest
 from muster._user_code.origins import is_users
 
 _INSTEAD_OF_A_FRAME: Final = {
@@ -48,7 +48,6 @@ _OF_FRAMES: Final = re.compile(r"[/\\](pandas|polars|pyarrow)[/\\]")
 _SAMPLE: Final = 50
 _MOST_COLUMNS: Final = 20
 _MOSTLY: Final = 0.5
-_NEAR: Final = 0.6
 
 
 def cure_of(error: BaseException, *, given: object, function: Callable[..., Any], types: Mapping[str, str]) -> str:
@@ -129,7 +128,7 @@ class _Case:
         if isinstance(missing[0], int) and re.search(r"\.(loc|at)\[", self._lines[0] if self._lines else ""):
             return "Rows are labelled by their number in the file: use .iloc for the first, second, … row of the batch."
         shown = self._shown
-        near = _nearest(str(missing[0]), shown)
+        near = nearest(str(missing[0]), shown)
         meant = f"; did you mean {near!r}?" if near else "."
         more = ", …" if len(shown) > _MOST_COLUMNS else ""
         return f"There is no column {missing[0]!r}{meant} The columns are: {', '.join(shown[:_MOST_COLUMNS])}{more}."
@@ -139,7 +138,7 @@ class _Case:
         frames = traceback.extract_tb(self.error.__traceback__)
         if isinstance(self.error, AttributeError):
             lookup = _NO_ATTRIBUTE.search(self.text)
-            is_row = lookup is not None and lookup[1] in {"Series", "Pandas"} and _nearest(lookup[2], self._shown)
+            is_row = lookup is not None and lookup[1] in {"Series", "Pandas"} and nearest(lookup[2], self._shown)
             return [lookup[2]] if lookup and (lookup[1] == "DataFrame" or is_row) else []
         is_lookup = isinstance(self.error, KeyError) or "ColumnNotFound" in type(self.error).__name__
         if not is_lookup or not frames or not _OF_FRAMES.search(frames[-1].filename):
@@ -229,10 +228,3 @@ def _look_like_numbers(cells: Any) -> float:  # noqa: ANN401 (likewise)
     import pandas as pd  # noqa: PLC0415 (likewise)
 
     return float(pd.to_numeric(cells, errors="coerce").notna().mean())
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    """Find the name that was meant: the same but for case and blanks, or one that is spelled much like it."""
-    plain = {one.strip().casefold(): one for one in names[::-1]}
-    close = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=_NEAR)
-    return plain[close[0]] if close else ""

@@ -6,27 +6,18 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Final
 
 from muster import _standard
 from muster._signals import Terminated, settle
 from muster._unseen import scrubbed
-from muster.errors import EngineError, MusterError, UsageError, UserCodeError
+from muster.errors import EngineError, MusterError, UserCodeError
 
 INTERRUPTED: Final = 130
 _BY_SIGNAL: Final = 128
 """What shells add to a signal's number."""
 
 _MUSTERS_OWN: Final = 3
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that raises ``UsageError`` for a wrong command instead of ending the process."""
-
-    def error(self, message: str) -> NoReturn:
-        """Show how the verb is used. Raises ``UsageError``."""
-        self.print_usage(sys.stderr)
-        raise UsageError(f"{message}. Type {self.prog} --help for what there is.")
 
 
 def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:

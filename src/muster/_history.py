@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster._home import home, make
 from muster._journal import Event, abridge, replay
+from muster._near import with_guess
 from muster._private import write
 from muster._words import plural
 from muster.errors import UsageError
@@ -129,7 +130,8 @@ def find(run: str | None) -> Known:
         raise UsageError("There is no run yet. Begin one with muster run.")
     if not matching:
         newest = ", ".join(one.run for one in runs[:3]) or "none"
-        raise UsageError(f"There is no run {run!r}. The newest are: {newest}. See all with muster runs.")
+        said = with_guess(run, (one.run for one in runs), shown=repr(run))
+        raise UsageError(f"There is no run {said}. The newest are: {newest}. See all with muster runs.")
     if run is not None and len(matching) > 1 and matching[0].run != run:
         raise UsageError(f"{len(matching)} runs begin with {run!r}: {', '.join(one.run for one in matching[:5])}.")
     return matching[0]

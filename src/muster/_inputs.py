@@ -14,6 +14,7 @@ from muster._formats._sources import looked_at_again, needs_copy
 from muster._formats.survey import Ask, DateFormats, Head, Observe
 from muster._job import Options
 from muster._model import Column, Part, Source, Spool
+from muster._near import nearest, with_guess
 from muster.errors import DataError, UsageError
 
 _ALIASES: Final = {"int": "int64", "float": "float64", "string": "str", "object": "str", "datetime64": "datetime"}
@@ -360,7 +361,7 @@ def used_columns(
     if usecols is None or not names:
         return None
     known = {*names, *folders, *range(len(names))}
-    if unknown := [repr(one) for one in usecols if one not in known]:
+    if unknown := [with_guess(one, names, shown=repr(one)) for one in usecols if one not in known]:
         raise UsageError(
             f"{option} names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
         )
@@ -389,11 +390,14 @@ def fixed_types(
             " it out of --dtype, and convert the column in your function."
         )
     if unknown:
-        raise UsageError(
-            f"--dtype names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
-        )
+        said = ", ".join(with_guess(one, names) for one in unknown)
+        raise UsageError(f"--dtype names columns that the input has not: {said}. It has: {', '.join(names)}.")
     chosen = {name: _ALIASES.get(text, text) for name, text in chosen.items()}
     for name, text in chosen.items():
         if text not in TYPES:
-            raise UsageError(f"--dtype {name}={text}: no such type. Known are: {', '.join(TYPES)}, int and float.")
+            like = nearest(text, [*TYPES, "int", "float"])
+            meant = f" Did you mean {like}?" if like else ""
+            raise UsageError(
+                f"--dtype {name}={text}: no such type. Known are: {', '.join(TYPES)}, int and float.{meant}"
+            )
     return chosen

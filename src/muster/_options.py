@@ -1,7 +1,6 @@
 """The options of a run, as callers of Python give them: their names, types and defaults; what may be chosen."""
 
 import dataclasses
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +14,9 @@ from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understo
 from muster._dialect import Dialect
 from muster._formats._sources import FORMATS
 from muster._job import Options
+from muster._near import with_guess
 from muster._with_files import named
 from muster.errors import UsageError
-
-_INNER: Final = frozenset({"reading", "input_format", "output_format"})
-"""Fields of ``Options`` that no user types: a pipeline's methods set them."""
 
 _LEAST: Final = {
     "workers": 0,
@@ -135,17 +132,21 @@ def _in_short(annotation: Any) -> Any:  # noqa: ANN401 (whatever an annotation m
 
 def laid_over(defined: Options, given: Mapping[str, Any]) -> Options:
     """Lay the options that were given over those of a pipeline. Raises ``UsageError``."""
+    _refuse_unknown(given)
     options = dict(given)
     csv_options = {name: options.pop(name) for name in list(options) if is_of_csv(name)}
     dialect = options.pop("dialect", None)
     base = defined.dialect if dialect is None else dialect
     options |= dict(zip(("dialect", "reading"), understood(csv_options, base, defined.reading), strict=True))
-    names = {field.name for field in dataclasses.fields(Options)}
-    if unknown := ", ".join(sorted(options.keys() - names)):
-        near = difflib.get_close_matches(unknown, names, n=1)
-        meant = f"; did you mean {near[0]}?" if near else "."
-        raise UsageError(f"There is no option {unknown}{meant} There are: {', '.join(sorted(names - _INNER))}.")
     return checked(dataclasses.replace(defined, **options))
+
+
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    known = RunOptions.__annotations__
+    if unknown := [name for name in sorted(given) if name not in known and not is_of_csv(name)]:
+        said = ", ".join(with_guess(name, known) for name in unknown)
+        own, of_csv = sorted(known.keys() - CsvOptions.__annotations__), ", ".join(CsvOptions.__annotations__)
+        raise UsageError(f"There is no option {said}. There are: {', '.join(own)}; and those of read_csv: {of_csv}.")
 
 
 def checked(options: Options) -> Options:

@@ -2,14 +2,16 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Collection, Sequence
 from typing import Final
 
 from muster import __version__
-from muster._ending import Parser, ended
+from muster._ending import ended
 from muster._signals import obey
 from muster._unseen import shown
+from muster._verbs._parser import Parser
 
 VERBS: Final = {
     "run": "run a function over every row of the inputs",
@@ -22,20 +24,27 @@ VERBS: Final = {
     "runs": "list the runs, newest first",
     "watch": "serve a live page of the runs",
     "report": "write a report of a run",
+    "completion": "print what completes commands in your shell",
+    "help": "say how a verb is used",
 }
 """Each verb is a file in ``_verbs``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "_ARGCOMPLETE" in os.environ:
+        from muster._verbs._completion import complete  # noqa: PLC0415 (only where a shell asks what may follow)
+
+        complete(parser(), verbs=VERBS)
     parsed = argparse.Namespace(json="--json" in given)
 
     for text in given:
         shown(text)  # what its secrets are is known before anything is said, also of a command that is wrong
 
     def call() -> int:
-        parser(given).parse_args(given, parsed)
+        words = _as_flag(given)
+        parser(words).parse_args(words, parsed)
         obey()
         return int(parsed.call(parsed))
 
@@ -47,10 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _as_flag(given: Sequence[str]) -> list[str]:
+    """Take ``help run`` for ``run --help``."""
+    if given[:1] == ["help"] and not set(given) & {"-h", "--help"}:
+        return [*given[1:], "--help"]
+    return list(given)
+
+
 def parser(whole: Collection[str] = tuple(VERBS)) -> Parser:
     """Make the parser of all verbs, with the flags of those in ``whole``; ``docs/cli.md`` is made of it."""
     made = Parser("muster", description="Run the pandas function you have over files that have outgrown it.")
     made.add_argument("--version", action="version", version=f"muster {__version__}")
+    made.epilog = "muster help VERB, or muster VERB --help, says all about one."
     verbs = made.add_subparsers(required=True, metavar="VERB", title="verbs")
     for name, says in VERBS.items():
         verb = verbs.add_parser(name, help=says, allow_abbrev=False)

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from muster._limit import Limit
 from muster._model import Arguments, Code, DataFile, Fact, Global, Target
+from muster._near import nearest, with_guess
 from muster._user_code import arguments, edits, main_module
 from muster._user_code.awaited import end_loop
 from muster._user_code.fresh import FreshLoader, import_as_ever, import_fresh
@@ -94,7 +95,9 @@ def parse_target(text: str) -> Target:
     place, _, name = text.rpartition(":") if ":" in text else (text, "", "pipeline")
     if place.endswith(".py"):
         if not Path(place).is_file():
-            raise UsageError(f"No file {place!r}, so no function {name!r} in it. Check the path before the colon.")
+            like = nearest(Path(place).name, (beside.name for beside in Path(place).parent.glob("*.py")))
+            meant = f" Did you mean {Path(place).with_name(like)}?" if like else " Check the path before the colon."
+            raise UsageError(f"No file {place!r}, so no function {name!r} in it.{meant}")
         return Target("file", str(Path(place).resolve()), name)
     if not all(word.isidentifier() for word in name.split(".")) or not all(
         word.isidentifier() for word in place.split(".")
@@ -299,8 +302,7 @@ def _find_by_name(target: Target) -> object:
     main_module.offer(module)
     value = _walk(module, target)
     if value is None:
-        names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
-        raise UsageError(f"{target.place} has no {target.name!r}. It defines: {', '.join(names) or 'no function'}.")
+        raise _lacking(target, module)
     if not callable(value) and target.name != "pipeline":
         raise UsageError(f"{target.name!r} in {target.place} is a {type(value).__name__}, not a function or a class.")
     return value
@@ -318,6 +320,24 @@ def _walk(module: types.ModuleType, target: Target) -> Any:  # noqa: ANN401 (wha
                 f" call {word} in its __call__(self, df); or make it a @staticmethod or @classmethod."
             )
     return value
+
+
+def _lacking(target: Target, module: types.ModuleType) -> UsageError:
+    """Say what a file or module defines in place of what was named, and what to type."""
+    defined = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == module.__name__ and not name.startswith("_")
+    ]
+    place = target.place
+    with contextlib.suppress(ValueError):  # it lies elsewhere
+        place = str(Path(place).relative_to(Path.cwd()))
+    has_not = f"{place} has no {with_guess(target.name, defined, shown=repr(target.name))}"
+    if not defined:
+        return UsageError(f"{has_not}, and it defines no function. Write one that takes a DataFrame and returns one.")
+    also = ", and no function is named" if target.name == "pipeline" else ""
+    listed = ", ".join(f"{place}:{name}" for name in defined)
+    return UsageError(f"{has_not}{also}. It defines: {', '.join(defined)}. Type {listed.replace(', ', ' or ')}.")
 
 
 def _module_from_file(path: Path) -> types.ModuleType:

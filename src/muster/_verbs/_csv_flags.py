@@ -14,19 +14,22 @@ _TEXTS: Final = {
     "encoding": ("NAME", "of the input's text (default: utf-8)"),
     "encoding_errors": (
         "HOW",
-        "of bytes that are none: strict rejects their rows, replace, ignore or backslashreplace",
+        "of bytes that are none: strict rejects their rows, replace, ignore or backslashreplace (default: strict)",
     ),
     "decimal": ("C", "what a decimal's point is written as (default: .)"),
     "thousands": ("C", "what stands between thousands (default: nothing)"),
     "date_format": ("FORMAT", "of --parse-dates, such as %%d.%%m.%%Y (default: that of each column's first cell)"),
 }
 _LISTS: Final = {
-    "names": ("A,B,...", "the columns' names, where there is no header; or in its place, with --header 0"),
-    "usecols": ("A,B,...", "the columns to read, by name, or by position from 0"),
-    "parse_dates": ("A,B,...", "the columns that hold dates or times, by name, or by position from 0"),
-    "na_values": ("X,Y,...", "cells that are missing besides those that pandas takes for it"),
-    "true_values": ("X,Y,...", "cells that are true besides True, TRUE and true"),
-    "false_values": ("X,Y,...", "cells that are false besides False, FALSE and false"),
+    "names": (
+        "A,B,...",
+        "the columns' names, where there is no header; or in its place, with --header 0 (default: the header's)",
+    ),
+    "usecols": ("A,B,...", "the columns to read, by name, or by position from 0 (default: all)"),
+    "parse_dates": ("A,B,...", "the columns that hold dates or times, by name, or by position from 0 (default: none)"),
+    "na_values": ("X,Y,...", "cells that are missing besides those that pandas takes for it (default: none)"),
+    "true_values": ("X,Y,...", "cells that are true besides True, TRUE and true (default: none)"),
+    "false_values": ("X,Y,...", "cells that are false besides False, FALSE and false (default: none)"),
 }
 _SWITCHES: Final = {
     "keep_default_na": "take no cell for missing but those of --na-values: NA is a name then, an empty cell a text",
@@ -43,7 +46,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         add(_flag(name), *older.get(name, ()), dest=name, metavar=metavar, help=meaning)
     add("--header", metavar="ROW", help="which row holds the names, from 0, or none (default: 0; with --names none)")
     add("--no-header", action="store_true", help="the CSV has no header row; columns are numbered, as with header=None")
-    add("--skiprows", metavar="N", help="lines to pass over at the start; or which, from 0: 0,2,3 (of one: 2,)")
+    add(
+        "--skiprows",
+        metavar="N",
+        help="lines to pass over at the start; or which, from 0: 0,2,3 (of one: 2,; default: none)",
+    )
     for name, (metavar, meaning) in _LISTS.items():
         add(_flag(name), metavar=metavar, help=meaning)
     add("--skipinitialspace", action="store_const", const=True, help="blanks before a cell are not part of it")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 PORT: Final = 4000
+DTYPE: Final = "str to read every cell as text, or COL=TYPE,... to fix some columns (default: the types of pandas)"
+TIMEOUT: Final = "how long one call of the function may take; then its row is rejected (default: none)"
 _HIGHEST_PORT: Final = 65535
 _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -45,7 +47,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         dest="arguments",
         metavar="KEY=VALUE",
         help="an argument for the function besides the batch, or for the class when it is built: n=3, list='[1, 2]';"
-        " may be repeated",
+        " may be repeated (default: none)",
     )
 
 
@@ -64,7 +66,7 @@ def add_storage(verb: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="what stores of URLs are opened with: anon=true, requester_pays=true, s3.KEY=VALUE for one protocol",
+        help="what stores of URLs are opened with: anon=true, s3.KEY=VALUE for one protocol (default: nothing)",
     )
 
 

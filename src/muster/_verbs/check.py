@@ -8,10 +8,11 @@ from muster import _pipeline
 from muster._job import Options
 from muster._verbs import _csv_flags, _flags
 from muster._verbs._answer import tell
+from muster._verbs._parser import Parser
 from muster._verbs._target import of_target
 
 
-def add(verb: argparse.ArgumentParser) -> None:
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = (
@@ -19,13 +20,18 @@ def add(verb: argparse.ArgumentParser) -> None:
         " the input, with the same again, and with each half of them. Nothing is written."
     )
     verb.epilog = "exit codes: 0 row-wise; 1 not, or the function fails; 2 the command was wrong; 3 workers failed"
+    verb.usage = "muster check TARGET INPUT... [flags]"
+    verb.examples = (
+        ("muster check score.py:score in.csv", "call it with the first rows, whole and in halves"),
+        ("muster check score.py:score in.csv --sample 200 --json", "with fewer rows, answered as JSON"),
+    )
     add = verb.add_argument
     _flags.add_target(verb)
     _flags.add_arguments(verb)
     add("--sample", type=int, default=_pipeline.SAMPLE, metavar="N", help="how many rows (default: %(default)s)")
-    add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
-    add("--timeout", type=_flags.seconds, metavar="60s", help="how long one call of the function may take")
-    add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say")
+    add("--dtype", metavar="TYPES", help=_flags.DTYPE)
+    add("--timeout", type=_flags.seconds, metavar="60s", help=_flags.TIMEOUT)
+    add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say (default: csv)")
     _csv_flags.add_to(verb)
     _flags.add_storage(verb)
     _flags.add_profile(verb, besides="instead of the verdict, ")

@@ -2,14 +2,20 @@
 
 import argparse
 
+from muster._verbs._parser import Parser
 
-def add(verb: argparse.ArgumentParser) -> None:
+
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call, what_now="Some machines may still live: type the same command again to end them.")
     verb.description = (
         "End a cluster's machines and all that runs on them. A run on it stops, and can be resumed. Nothing of muster's"
         " is left on hosts but the environments that it installed there, in ~/.muster/environments: the next cluster"
         " uses them again, and one that none has used for a month goes when another is made. --purge removes them now."
+    )
+    verb.examples = (
+        ("muster down", "end the cluster called default"),
+        ("muster down --all", "end all of yours"),
     )
     verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
     verb.add_argument("--all", action="store_true", help="end all clusters of this user")

@@ -3,12 +3,14 @@
 import argparse
 
 from muster._generate import generate
+from muster._verbs._parser import Parser
 
 
-def add(verb: argparse.ArgumentParser) -> None:
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = "Write the synthetic rows of the seed system: ID,SKU,FLUX,MANUFACTURER_NAME,DESCRIPTION."
+    verb.examples = (("muster generate --rows 5000 -o rows.csv", "write 5,000 rows"),)
     verb.add_argument("--rows", type=int, required=True, metavar="N", help="how many")
     verb.add_argument("-o", "--output", required=True, metavar="FILE", help="the CSV file to write")
 

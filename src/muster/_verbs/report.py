@@ -3,13 +3,18 @@
 import argparse
 from pathlib import Path
 
+from muster._verbs._parser import Parser
 from muster.errors import UsageError
 
 
-def add(verb: argparse.ArgumentParser) -> None:
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = "Write what a run did, how long it took and where the time went into one self-contained page."
+    verb.examples = (
+        ("muster report -o report.html", "write a report of the newest run"),
+        ("muster report 20261126-0402 -o report.html", "of the run whose id begins so"),
+    )
     verb.add_argument("run", nargs="?", metavar="RUN", help="the id of a run, or its beginning (default: the newest)")
     verb.add_argument("-o", "--output", required=True, metavar="FILE", help="the HTML file to write")
 

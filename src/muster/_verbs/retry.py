@@ -7,13 +7,14 @@ from muster import _retry, _show
 from muster._job import Snapshot
 from muster._user_code import arguments
 from muster._verbs import _flags
+from muster._verbs._parser import Parser
 from muster._verbs._target import be_as_if_run
 from muster._verbs.run import SOME_REJECTED, page, print_result
 
 _SAID = ("workers", "max_bad_rows", "timeout", "calls_per_worker", "cluster", "machines", "on")
 
 
-def add(verb: argparse.ArgumentParser) -> None:
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call, what_now="What was done is kept: type the same command again to go on.")
     verb.description = (
@@ -27,24 +28,69 @@ def add(verb: argparse.ArgumentParser) -> None:
         " to be retried, or what it needs has changed; 3 workers, disk or network failed; 4 some rows are still in the"
         " rejects"
     )
+    verb.examples = (
+        ("muster retry out.csv", "run the bad rows of out.csv through the function, once you have mended it"),
+        ("muster retry out.csv score.py:other --workers 2", "through another function"),
+    )
     add = verb.add_argument
     add("output", metavar="OUTPUT", help="the output of an earlier run")
-    add("target", metavar="TARGET", nargs="?", help="the function, where it is another one than that of the run")
+    add("target", metavar="TARGET", nargs="?", help="the function (default: that of the run)")
     _flags.add_arguments(verb)
-    add("--input", action="append", default=[], metavar="URL", help="an input whose URL has a secret; may be repeated")
-    add("--workers", type=int, metavar="N", help="processes; 0 runs in this one, for a debugger")
-    add("--max-bad-rows", metavar="N|N%", help="stop when more rows are bad, of all rows of the output")
+    add(
+        "--input",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an input whose URL has a secret; may be repeated (default: none)",
+    )
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes; 0 runs in this one, for a debugger (default: that of the run)",
+    )
+    add(
+        "--max-bad-rows",
+        metavar="N|N%",
+        help="stop when more rows are bad, of all rows of the output (default: that of the run)",
+    )
     add("--strict", action="store_true", help="stop at the first bad row")
     add("--fresh", action="store_true", help="forget an unfinished retry of this output, and start over")
     add("--accept-changes", action="store_true", help="go on with an unfinished retry although code has changed")
-    add("--timeout", type=_flags.seconds, metavar="60s", help="how long one call of the function may take")
-    add("--calls-per-worker", type=int, metavar="N", help="replace a worker by a fresh one after N calls")
-    add("--cluster", metavar="NAME", help="run on the machines that muster up made")
-    add("--machines", type=int, metavar="N", help="make a cluster of N machines for this, and end it afterwards")
-    add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
+    add(
+        "--timeout",
+        type=_flags.seconds,
+        metavar="60s",
+        help="how long one call of the function may take (default: that of the run)",
+    )
+    add(
+        "--calls-per-worker",
+        type=int,
+        metavar="N",
+        help="replace a worker by a fresh one after N calls (default: that of the run)",
+    )
+    add("--cluster", metavar="NAME", help="run on the machines that muster up made (default: that of the run)")
+    add(
+        "--machines",
+        type=int,
+        metavar="N",
+        help="make a cluster of N machines for this, and end it afterwards (default: that of the run)",
+    )
+    add("--on", metavar="CLOUD", help="local: this computer; or a YAML file of hosts (default: that of the run)")
     _flags.add_storage(verb)
-    add("--env", metavar="NAME,...", help="environment variables that go to hosts; machines of this computer have all")
-    add("--with", dest="with_files", action="append", default=[], metavar="PATH", help="a file that the function reads")
+    add(
+        "--env",
+        metavar="NAME,...",
+        help="environment variables that go to hosts; this computer's machines have all (default: that of the run)",
+    )
+    add(
+        "--with",
+        dest="with_files",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file that the function reads (default: that of the run)",
+    )
     add("--watch", action="store_true", help="serve a live page while it works; needs muster-run[watch]")
     add(
         "--port",

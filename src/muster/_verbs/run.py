@@ -14,6 +14,7 @@ from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
 from muster._verbs import _csv_flags, _flags
 from muster._verbs._answer import tell
+from muster._verbs._parser import Parser
 from muster._verbs._target import of_target
 from muster.errors import EngineError, UsageError
 
@@ -22,7 +23,7 @@ _LONG: Final = 10.0
 """Seconds from which on a run may end with advice."""
 
 
-def add(verb: argparse.ArgumentParser) -> None:
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call, what_now="What was done is kept: type the same command again to go on.")
     verb.description = (
@@ -34,10 +35,28 @@ def add(verb: argparse.ArgumentParser) -> None:
         " disk or network failed; 4 finished, but some rows are in OUTPUT.rejects.jsonl; 130 after Ctrl-C,"
         " 128 + its number after another signal"
     )
+    verb.usage = "muster run TARGET INPUT... -o OUTPUT [flags]"
+    verb.examples = (
+        (
+            "muster run score.py:score in.csv -o out.csv",
+            "on all cores; typed again, it goes on where it stopped",
+        ),
+        ("muster run score.py:score in/*.parquet -o out/ --workers 2", "many files into a folder of numbered parts"),
+        (
+            "muster run score.py:score in.csv -o out.csv --dtype zip=str --parse-dates day",
+            "as pandas reads it",
+        ),
+        ("muster run score.py:score in.csv -o out.csv --machines 3 --on hosts.yml", "on three hosts, over SSH"),
+    )
     add = verb.add_argument
     _flags.add_target(verb)
     _flags.add_arguments(verb)
-    add("-o", "--output", metavar="OUTPUT", help="a file, or a folder ending in / for numbered part files")
+    add(
+        "-o",
+        "--output",
+        metavar="OUTPUT",
+        help="a file, or a folder ending in / for numbered part files (default: what the pipeline of a file says)",
+    )
     add(
         "--each",
         action="store_true",
@@ -50,7 +69,7 @@ def add(verb: argparse.ArgumentParser) -> None:
     )
     add("--workers", type=int, metavar="N", help="processes; 0 runs in this one, for a debugger (default: all cores)")
     add("--batch-rows", type=int, metavar="N", help="hand the function exactly N rows each time (default: as is fast)")
-    add("--dtype", metavar="TYPES", help="str to read every cell as text, or COL=TYPE,... to fix some columns")
+    add("--dtype", metavar="TYPES", help=_flags.DTYPE)
     add(
         "--max-bad-rows",
         metavar="N|N%",
@@ -69,29 +88,47 @@ def add(verb: argparse.ArgumentParser) -> None:
         default="fail",
         help="while another process works on this output: fail (the default), skip with exit code 0, or wait",
     )
-    add("--timeout", type=_flags.seconds, metavar="60s", help="how long one call of the function may take")
-    add("--limit", type=int, metavar="N", help="do only the first N rows, and say what all would take")
-    add("--sample", type=int, metavar="N", help="do N rows spread over the whole input, and say what all would take")
+    add("--timeout", type=_flags.seconds, metavar="60s", help=_flags.TIMEOUT)
+    add("--limit", type=int, metavar="N", help="do only the first N rows, and say what all would take (default: all)")
+    add(
+        "--sample",
+        type=int,
+        metavar="N",
+        help="do N rows spread over the whole input, and say what all would take (default: all)",
+    )
     add(
         "--calls-per-worker",
         type=int,
         metavar="N",
-        help="replace a worker by a fresh one after N calls of the function",
+        help="replace a worker by a fresh one after N calls of the function (default: never)",
     )
-    add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say; also of a folder's files")
+    add(
+        "--format",
+        choices=("csv", "parquet", "jsonl"),
+        help="where a suffix does not say; also of a folder's files (default: csv)",
+    )
     _csv_flags.add_to(verb)
-    add("--cluster", metavar="NAME", help="run on the machines that muster up made")
-    add("--machines", type=int, metavar="N", help="make a cluster of N machines for this run, and end it with the run")
-    add("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
+    add("--cluster", metavar="NAME", help="run on the machines that muster up made (default: on none)")
+    add(
+        "--machines",
+        type=int,
+        metavar="N",
+        help="make a cluster of N machines for this run, and end it with the run (default: none)",
+    )
+    add("--on", metavar="CLOUD", help="where: local, which is this computer, or a YAML file of hosts (default: local)")
     _flags.add_storage(verb)
-    add("--env", metavar="NAME,...", help="environment variables that go to hosts; machines of this computer have all")
+    add(
+        "--env",
+        metavar="NAME,...",
+        help="environment variables that go to hosts (default: none; this computer's machines have all)",
+    )
     add(
         "--with",
         dest="with_files",
         action="append",
         default=[],
         metavar="PATH",
-        help="a file or folder that the function reads: it goes to hosts, and a resume compares it; may be repeated",
+        help="what the function reads: it goes to hosts, and a resume compares it; may be repeated (default: nothing)",
     )
     add("--watch", action="store_true", help="serve a live page while it works; needs muster-run[watch]")
     add(

@@ -5,14 +5,19 @@ import json
 
 from muster import _history, _show
 from muster._verbs._answer import tell
+from muster._verbs._parser import Parser
 
 
-def add(verb: argparse.ArgumentParser) -> None:
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = (
         "List the runs of this user, newest first: those that go on, those that the same command would resume, and the"
         " last hundred that finished."
+    )
+    verb.examples = (
+        ("muster runs", "list them as a table"),
+        ("muster runs --json", "list them as JSON, with their inputs and figures"),
     )
     verb.add_argument("--json", action="store_true", help="print one JSON array")
 

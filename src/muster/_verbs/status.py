@@ -6,12 +6,14 @@ import json
 
 from muster import _show
 from muster._verbs._answer import tell
+from muster._verbs._parser import Parser
 
 
-def add(verb: argparse.ArgumentParser) -> None:
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = "Show machines, workers, memory, disk, what is left of the lease, and versions."
+    verb.examples = (("muster status", "show all clusters"), ("muster status big --json", "show one, as JSON"))
     verb.add_argument("name", nargs="?", metavar="NAME", help="default: all clusters")
     verb.add_argument("--json", action="store_true", help="print one JSON array")
 

@@ -5,9 +5,10 @@ import sys
 
 from muster import _show
 from muster._verbs import _flags
+from muster._verbs._parser import Parser
 
 
-def add(verb: argparse.ArgumentParser) -> None:
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(
         call=call,
@@ -19,9 +20,20 @@ def add(verb: argparse.ArgumentParser) -> None:
         " larger or smaller, also while a run works on it; what is not said stays as it is. Machines that nobody renews"
         " end by themselves: a run on the cluster renews their lease, and so does --keep."
     )
+    verb.examples = (
+        ("muster up --machines 2", "make the cluster called default, of two machines on this computer"),
+        (
+            "muster up big --machines 8 --on hosts.yml --lease 1h",
+            "of hosts; it ends after an hour without a run",
+        ),
+    )
     verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
     verb.add_argument("--machines", type=int, required=True, metavar="N", help="how many")
-    verb.add_argument("--on", metavar="CLOUD", help="local (the default): this computer; or a YAML file of hosts")
+    verb.add_argument(
+        "--on",
+        metavar="CLOUD",
+        help="local, which is this computer, or a YAML file of hosts (default: as it is, or local)",
+    )
     verb.add_argument(
         "--workers-per-machine", type=int, metavar="W", help="default: as it is, or the cores of this computer"
     )

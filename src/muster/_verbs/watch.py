@@ -3,14 +3,19 @@
 import argparse
 
 from muster._verbs import _flags
+from muster._verbs._parser import Parser
 
 
-def add(verb: argparse.ArgumentParser) -> None:
+def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = (
         "Serve a live page of this user's runs on 127.0.0.1, with Prometheus metrics at /metrics, until Ctrl-C. It only"
         " reads journals: closing it, or opening it late, changes nothing in a run."
+    )
+    verb.examples = (
+        ("muster watch", "serve the page of all runs on http://127.0.0.1:4000/"),
+        ("muster watch 20261126-0402 --port 8080", "serve that of the run whose id begins so, elsewhere"),
     )
     verb.add_argument("run", nargs="?", metavar="RUN", help="the id of a run, or its beginning (default: all runs)")
     verb.add_argument(

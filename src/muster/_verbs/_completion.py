@@ -1,0 +1,115 @@
+"""What may follow where somebody presses Tab: a shell asks muster, which answers and ends."""
+
+import argparse
+import ast
+import os
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import argcomplete
+
+from muster import _history
+from muster._csv_options import ON_ERRORS
+from muster._home import home
+from muster._verbs._parser import Parser
+
+Complete = Callable[..., list[str]]
+_MOST_RUNS: Final = 20
+
+
+def complete(parser: Parser, *, verbs: Collection[str]) -> None:
+    """Answer the shell that asks by its environment, and end this process."""
+    completers = {**_BY_METAVAR, "VERB": _these(lambda: list(verbs))}
+    for action in _actions(parser):
+        action.completer = completers.get(str(action.metavar), _nothing)  # type: ignore[attr-defined]
+    argcomplete.autocomplete(parser, always_complete_options=False, default_completer=_nothing)
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:  # noqa: SLF001 (argparse has no public way to list what a parser takes)
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 (likewise)
+            for verb in action.choices.values():
+                yield from _actions(verb)
+        elif action.choices is None and action.nargs != 0:
+            yield action
+
+
+def _nothing(**_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete calls it)
+    return []
+
+
+def _these(list_them: Callable[[], list[str]]) -> Complete:
+    return lambda prefix, **_: [one for one in list_them() if one.startswith(prefix)]
+
+
+def _files(*suffixes: str) -> Complete:
+    return lambda prefix, **_: list(_beginning_with(prefix, suffixes))
+
+
+def _beginning_with(prefix: str, suffixes: tuple[str, ...] = ()) -> Iterator[str]:
+    """Name the files and folders that begin so, as they are typed: ``~/`` stays, and a folder ends in ``/``."""
+    folder, name = os.path.split(prefix)
+    for path in sorted(Path(folder or ".").expanduser().glob("*")):
+        if path.name.startswith(name) and (name or not path.name.startswith(".")):
+            if path.is_dir():
+                yield f"{Path(folder, path.name)}/"
+            elif path.name.endswith(suffixes or ""):
+                yield str(Path(folder, path.name))
+
+
+def _targets(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete calls it)
+    """Name Python files; and the functions of one, where it is the only one that is meant."""
+    place, colon, name = prefix.rpartition(":")
+    if colon:
+        file = Path(place if place.endswith(".py") else f"{place.replace('.', '/')}.py").expanduser()
+        return [f"{place}:{one}" for one in functions_in(file) if one.startswith(name)]
+    paths = list(_beginning_with(prefix, (".py",)))
+    if len(paths) == 1 and paths[0].endswith(".py"):
+        return [f"{paths[0]}:{one}" for one in functions_in(Path(paths[0]).expanduser())]
+    return [path if path.endswith("/") else f"{path}:" for path in paths]
+
+
+def functions_in(file: Path) -> list[str]:
+    """Name what a file defines that a command line can name, in its order. The file is read, and not run."""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except (OSError, ValueError, SyntaxError):
+        return []
+    return [name for statement in body for name in _names_of(statement) if not name.startswith("_")]
+
+
+def _names_of(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign):
+        names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+        return [name for name in names if name == "pipeline" or isinstance(statement.value, ast.Lambda)]
+    return []
+
+
+def _clusters() -> list[str]:
+    return sorted(path.parent.name for path in (home() / "clusters").glob("*/cluster.json"))
+
+
+def _runs() -> list[str]:
+    return [one.run for one in _history.known()[:_MOST_RUNS]]
+
+
+def _clouds(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete calls it)
+    return [*(["local"] if "local".startswith(prefix) else []), *_beginning_with(prefix, (".yml", ".yaml"))]
+
+
+_BY_METAVAR: Final[dict[str, Complete]] = {
+    "TARGET": _targets,
+    "INPUT": _files(),
+    "OUTPUT": _files(),
+    "FILE": _files(),
+    "PATH": _files(),
+    "NAME": _these(_clusters),
+    "CLOUD": _clouds,
+    "RUN": _these(_runs),
+    "NAME,...": _these(lambda: sorted(os.environ)),
+    "HOW": _these(lambda: list(ON_ERRORS)),
+}
+"""What completes a value, by how it is called in the help."""

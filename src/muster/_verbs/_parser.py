@@ -1,0 +1,52 @@
+"""The parser of a verb: its examples in ``--help``, and what is wrong with a command in muster's words."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from muster._near import with_guess
+from muster.errors import UsageError
+
+_CHOICE: Final = re.compile(r"(?P<of>argument .*: invalid choice: )'(?P<word>.*)' \(choose from (?P<known>.*)\)")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises ``UsageError`` for a wrong command instead of ending the process."""
+
+    examples: Sequence[tuple[str, str]] = ()
+    """Commands, and what each does: the end of ``--help``. A test has each of them parsed."""
+
+    def format_help(self) -> str:
+        """Add the examples to the help."""
+        listed = "".join(f"\n  {command}\n      {does}\n" for command, does in self.examples)
+        return super().format_help() + (f"\nexamples:\n{listed}" if listed else "")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 (as argparse has it)
+        """Take what a command says; inputs may also stand behind flags. Raises ``UsageError`` for an unknown flag."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        if rest and hasattr(parsed, "inputs") and not any(word.startswith("-") for word in rest):
+            parsed.inputs += rest
+        elif rest:
+            self._refuse(rest)
+        return parsed, []
+
+    def _refuse(self, rest: Sequence[str]) -> NoReturn:
+        known = [flag for flag, action in self._option_string_actions.items() if action.help != argparse.SUPPRESS]
+        said = (_guessed(word, known) for word in rest)
+        raise UsageError(f"unrecognized arguments: {' '.join(said)}. Type {self.prog} --help for what there is.")
+
+    def error(self, message: str) -> NoReturn:
+        """Show how the verb is used, where something lacks. Raises ``UsageError``."""
+        if match := _CHOICE.fullmatch(message):
+            word, known = match["word"], re.findall(r"[\w.-]+", match["known"])
+            message = f"{match['of']}{with_guess(word, known, shown=repr(word))}. There are: {', '.join(known)}"
+        else:
+            self.print_usage(sys.stderr)
+        raise UsageError(f"{message}. Type {self.prog} --help for what there is.")
+
+
+def _guessed(word: str, known: Sequence[str]) -> str:
+    flag, equals, value = word.partition("=")
+    return (with_guess(flag, known) if flag.startswith("--") else flag) + equals + value

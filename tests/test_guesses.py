@@ -1,0 +1,99 @@
+"""What is meant by a wrong name: of a verb, a flag, an option, a function, a file, a column or a type."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import muster as the_module
+from conftest import Muster
+from muster._near import nearest, with_guess
+
+FILE = """
+THRESHOLD = 3
+def process(df):
+    return df
+def prepare(df):
+    return df
+def _own(df):
+    return df
+"""
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text(FILE)
+    (tmp_path / "in.csv").write_text("zip,ordered_at,qty\n01,2026-01-01,3\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("rnu f.py", "invalid choice: 'rnu' (did you mean run?). There are: run, "),
+        ("help rnu", "'rnu' (did you mean run?)"),
+        (
+            "run f.py:process in.csv -o o.csv --worker 2",
+            "arguments: --worker (did you mean --workers?) 2.",
+        ),
+        ("run f.py:process in.csv -o o.csv --batchrows=2", "--batchrows (did you mean --batch-rows?)=2"),
+        ("run f.py:process in.csv -o o.csv --format parqet", "'parqet' (did you mean parquet?)"),
+        ("check f.py:process in.csv --sampel 3", "--sampel (did you mean --sample?) 3. Type muster check --help"),
+        ("status --jsn", "--jsn (did you mean --json?)"),
+        ("run f.py in.csv -o o.csv", "f.py has no 'pipeline', and no function is named. It defines: process, prepare."),
+        ("run f.py in.csv -o o.csv", "Type f.py:process or f.py:prepare."),
+        (
+            "run f.py:proces in.csv -o o.csv",
+            "f.py has no 'proces' (did you mean process?). It defines: process,",
+        ),
+        ("run f:proces in.csv -o o.csv", "f has no 'proces' (did you mean process?)"),
+        ("run g.py:process in.csv -o o.csv", "Did you mean f.py?"),
+        ("run f.py:process in.csv -o o.csv --dtype zpi=str", "zpi (did you mean zip?). It has: zip, ordered_at, qty."),
+        ("run f.py:process in.csv -o o.csv --dtype zip=strr", "Did you mean str?"),
+        ("run f.py:process in.csv -o o.csv --usecols ZIP,qty", "'ZIP' (did you mean zip?)"),
+        ("run f.py:process in.csv -o o.csv --parse-dates orderd_at", "'orderd_at' (did you mean ordered_at?)"),
+        ("run f.py:process in.csv -o o.csv --cluster defualt", "There is no cluster 'defualt'. There are: none."),
+    ],
+)
+def test_a_wrong_word_of_a_command_is_answered_with_the_right_one(muster: Muster, typed: str, says: str) -> None:
+    ended = muster(*typed.split(), *(["--workers", "0"] if typed.startswith("run") and "cluster" not in typed else []))
+    assert ended.code == 2, ended.err
+    assert says in ended.err
+    assert len(ended.err.splitlines()) == 1, "a screen of usage hides what is wrong"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"worker": 2}, r"no option worker \(did you mean workers\?\)\. There are: .*batch_rows"),
+        ({"dtyp": "str", "seperator": ";"}, r"dtyp \(did you mean dtype\?\), seperator\."),
+        ({"parse_date": ["a"]}, r"parse_date \(did you mean parse_dates\?\)"),
+        ({"reading": None}, "no option reading"),
+        ({"output_format": "csv"}, "no option output_format"),
+        ({"usecols": ["zpi"]}, r"'zpi' \(did you mean zip\?\)"),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_of_a_call_is_answered_with_the_right_one(
+    tmp_path: Path, wrong: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(the_module.UsageError, match=says):
+        the_module.run(lambda df: df, tmp_path / "in.csv", tmp_path / "o.csv", **({"workers": 0} | wrong))
+
+
+def test_an_option_of_read_csv_that_there_is_not_is_answered_with_the_right_one(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"skip_rows": 1}
+    with pytest.raises(the_module.UsageError, match=r"skip_rows \(did you mean skiprows\?\). There are: .*usecols"):
+        the_module.read_csv(tmp_path / "in.csv", **options)
+
+
+def test_inputs_may_stand_behind_flags(muster: Muster, tmp_path: Path) -> None:
+    (tmp_path / "more.csv").write_text("zip,ordered_at,qty\n02,2026-01-02,4\n")
+    ended = muster("run", "f.py:process", "-o", "o.csv", "in.csv", "--workers", "0", "more.csv", "--quiet")
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "o.csv").read_text() == "zip,ordered_at,qty\n1,2026-01-01,3\n2,2026-01-02,4\n"
+
+
+def test_what_is_like_nothing_is_not_guessed() -> None:
+    assert with_guess("xyz", ["workers", "dtype"]) == "xyz"
+    assert with_guess(7, ["7a"]) == "7"
+    assert nearest(" Price", ["cost", "price", "prices"]) == "price"
