@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from muster._clouds.base import Access
 
 _KEPT: Final = 100
+_OF_A_FILE: Final = ("path", "bytes", "version")
 _ARCHIVE: Final = "runs"
 _UNFINISHED: Final = "unfinished"
 _ONLY_TO_RETRY: Final = frozenset({"surveyed", "kept", "dropped", "laid"})
@@ -138,8 +139,9 @@ def find(run: str | None) -> Known:
 
 
 def runs() -> Iterator[dict[str, Any]]:
-    """Yield what is known of each run, newest first: ``run state status at target inputs output``.
+    """Yield what is known of each run, newest first: ``run state status at target inputs output functions files``.
 
+    ``functions`` and ``files`` say by name what stands in ``target`` and ``inputs`` without names.
     ``status`` is the word that pages use for it. All have ``seconds_at_work``: of all attempts. Those that finished
     also have the fields of ``--json``; the others ``rows_done rows_total rows_out bad_rows``, and, unless they are
     running, ``go_on``: how.
@@ -170,6 +172,8 @@ def _summed_up(one: Known) -> dict[str, Any]:
         "at": started["at"],
         "target": started["job"]["steps"],
         "inputs": started["job"]["inputs"],
+        "functions": [name for name, *_ in started["job"]["steps"]],
+        "files": [dict(zip(_OF_A_FILE, one, strict=False)) for one in started["job"]["inputs"]],
         "output": started["job"]["output"],
         **({"retry": retried} if (retried := started["job"].get("retry")) else {}),
         **({"accepted": events["accepted"]["changes"]} if "accepted" in events else {}),
