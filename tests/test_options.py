@@ -1,6 +1,7 @@
 """The options of a run: the same in Python, on the command line and in the docs; known to editors and type checkers."""
 
 import argparse
+import ast
 import dataclasses
 import inspect
 import re
@@ -109,9 +110,11 @@ def test_a_call_that_gives_every_option_of_pandas_its_default_changes_nothing(tm
 
 
 def test_the_docstring_of_run_says_every_option_and_its_default() -> None:
-    said = dict(re.findall(r"- ``(\w+)=([^`]+)``: ", inspect.getdoc(muster.run) or ""))
-    own = {name: repr(DEFAULTS[name]) for name in RunOptions.__annotations__ if name not in OF_CSV}
-    assert said == own | {"watch": "None", "progress": "None", "args": "None"}
+    said = re.findall(r"- ``(\w+)=([^`]+)``: ", inspect.getdoc(muster.run) or "")
+    own = {name: DEFAULTS[name] for name in RunOptions.__annotations__ if name not in OF_CSV}
+    assert {name: ast.literal_eval(default) for name, default in said} == own | dict.fromkeys(
+        ["watch", "progress", "args"]
+    )
     of_csv = inspect.getdoc(muster.read_csv) or ""
     assert {name for name in OF_CSV if not re.search(rf"``{name}(?:=[^`]*)?``", of_csv)} == {"quote"}
 

@@ -142,7 +142,7 @@ def add(verb: Parser) -> None:
     add(
         "--on-failure",
         metavar="COMMAND",
-        help="what the shell runs when the exit code is not 0, with MUSTER_EXIT_CODE, MUSTER_ERROR and others set",
+        help="what the shell runs if the exit code is not 0; MUSTER_EXIT_CODE and others are set (default: nothing)",
     )
     _flags.add_json(verb)
     add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
