@@ -84,7 +84,7 @@ def test_a_cell_shows_one_line_of_a_run_what_workers_print_and_a_table_of_the_re
         "    return df\n"
     )
     run = "muster.run(some, 'orders.csv', 'out.csv', workers=2, batch_rows=60{})"
-    _, whole, silent = shown(tmp_path, function, run.format(""), run.format(", progress=False"))
+    _, whole, silent = shown(tmp_path, function, run.format(""), run.format(", progress=False, fresh=True"))
     (display,) = displays(whole)
     assert re.fullmatch(r"out\.csv: \d+ rows of \d+ in .* \(.* rows/s, 2 workers\)", display["text/plain"])
     assert display["text/plain"].partition(" (")[0] in display["text/html"]
