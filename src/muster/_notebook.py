@@ -4,12 +4,9 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from muster._job import Result, Snapshot
-
-if TYPE_CHECKING:
-    from IPython.display import DisplayHandle
 
 _AT_MOST_EVERY: Final = 0.5
 """Seconds between two updates: each is a message that the notebook may keep."""
@@ -58,7 +55,7 @@ class Cell(Quiet):
 
     def __init__(self) -> None:
         """Show nothing before there is a run."""
-        self._display: DisplayHandle | None = None
+        self._display: Any = None
         self._drawn_at = 0.0
         self._last: Snapshot | None = None
 
@@ -95,6 +92,7 @@ class Cell(Quiet):
         self._drawn_at = time.monotonic()
         bundle: Any = {"text/plain": text, "text/html": markup}
         if self._display is None:
-            self._display = display(bundle, raw=True, display_id=True)
+            show: Any = display  # it has no types
+            self._display = show(bundle, raw=True, display_id=True)
         else:
             self._display.update(bundle, raw=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import argcomplete
+from argcomplete.completers import BaseCompleter
 
 from muster import _history
 from muster._csv_options import ON_ERRORS
@@ -22,8 +23,8 @@ def complete(parser: Parser, *, verbs: Collection[str]) -> None:
     """Answer the shell that asks by its environment, and end this process."""
     completers = {**_BY_METAVAR, "VERB": _these(lambda: list(verbs))}
     for action in _actions(parser):
-        action.completer = completers.get(str(action.metavar), _nothing)  # type: ignore[attr-defined]
-    argcomplete.autocomplete(parser, always_complete_options=False, default_completer=_nothing)
+        action.completer = completers.get(str(action.metavar), _Nothing())  # type: ignore[attr-defined]
+    argcomplete.autocomplete(parser, always_complete_options=False, default_completer=_Nothing())
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
@@ -35,8 +36,11 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
             yield action
 
 
-def _nothing(**_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete calls it)
-    return []
+class _Nothing(BaseCompleter):
+    """Offers nothing, where argcomplete would offer files."""
+
+    def __call__(self, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete calls it)
+        return []
 
 
 def _these(list_them: Callable[[], list[str]]) -> Complete:
