@@ -157,6 +157,15 @@ def test_another_output_of_the_same_inputs_is_another_run(muster: Muster) -> Non
     assert muster(*RUN, "--json").json.get("unchanged", False) is True
 
 
+def test_a_file_that_is_named_in_another_way_may_have_other_columns(folder: Path, muster: Muster) -> None:
+    (folder / "top" / "code=7").mkdir(parents=True)
+    (folder / "top" / "code=7" / "a.csv").write_text("a\n1\n")
+    for name, header in (("top/code=*/a.csv", "a,code"), ("top/code=7/a.csv", "a"), ("top/", "a,code")):
+        ended = muster("run", "f.py:double", name, "-o", "out.csv", *RUN[-2:], "--json")
+        assert ended.json.get("unchanged", False) is False, ended
+        assert (folder / "out.csv").read_text().splitlines()[0] == header
+
+
 def test_in_python_the_result_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     results = [package.run("f.py:double", "in.csv", "out.csv", workers=0) for _ in range(2)]

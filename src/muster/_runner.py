@@ -190,7 +190,7 @@ class _Runner:
         self._run_id = self._prepared.run_id
         self._prepared.start_over(past)
         self._past = past
-        self._made = _unchanged.Made(self._job, self._prepared.fingerprint, self._seen)
+        self._made = _unchanged.Made(self._job, self._prepared.fingerprint, self._seen, self._sources)
         result = past.result(self.work.visible()) if past.finished else None
         if result is not None:
             self._say(self._phase, note="an earlier attempt had finished; its output is as it was written")

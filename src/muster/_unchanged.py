@@ -46,6 +46,7 @@ class Made(NamedTuple):
     job: Job
     depends: Event
     seen: Witness
+    sources: tuple[Source, ...]
 
 
 class Answer(NamedTuple):
@@ -85,6 +86,7 @@ def note(made: Made, *, run: str, files: Mapping[str, DataFile], result: Result,
         "folder": os.getcwd(),  # noqa: PTH109 (as text)
         "depends": made.depends,
         "seen": made.seen,
+        "folders": _folders(made),
         "files": {name: file[1:] for name, file in files.items()},
         "allowed": _allowed(made.job),
         "published": published,
@@ -123,6 +125,8 @@ def _differences(said: Event, made: Made, *, visible: str) -> Iterator[str]:
     if said["folder"] != os.getcwd():  # noqa: PTH109 (as text)
         yield f"the folder that paths begin in was {said['folder']!r}"
     yield from _past.differences(said["depends"], made.depends)
+    if said["folders"] != _folders(made):
+        yield "the columns that the names of folders give are others: the inputs are named in another way"
     if not _are_telling(made):
         yield "nothing tells whether an input has changed"
     for (path, *_), before, inode in zip(made.depends["inputs"], said["seen"], made.seen, strict=True):
@@ -134,6 +138,11 @@ def _differences(said: Event, made: Made, *, visible: str) -> Iterator[str]:
         yield "some rows were bad, and what is said of such rows (max_bad_rows, strict, timeout) is something else now"
     if not visible or said["published"] != visible:
         yield f"{made.job.output!r} is not as that run left it"
+
+
+def _folders(made: Made) -> list[list[list[str | None]]]:
+    """List the columns that folders give the rows of each file: they follow from how the input names it."""
+    return [[[name, value] for name, value in source.keys] for source in made.sources]
 
 
 def _allowed(job: Job) -> list[Any]:
