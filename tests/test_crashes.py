@@ -420,7 +420,7 @@ def test_a_comment_and_a_scratch_file_beside_the_function_change_nothing(muster:
         (a_journal_of_an_earlier_version, (), "begun by an earlier version of muster"),
         (None, ("--batch-rows", "100"), "batch_rows was not given, and is 100 now"),
         (None, ("--dtype", "FLUX=float32"), "dtype was not given, and is 'FLUX=float32' now"),
-        (None, ("--delimiter", ";"), "dialect was"),
+        (None, ("--delimiter", ";"), "delimiter was ',', and is ';' now"),
     ],
 )
 def test_a_changed_job_is_refused_with_the_reason(
