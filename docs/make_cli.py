@@ -23,7 +23,7 @@ def page() -> str:
 
 def chapter(name: str, verb: Parser) -> Iterator[str]:
     """Write one verb's chapter, line by line."""
-    yield from (f"## muster {name}", "", verb.description or "", "", "```")
+    yield from (f"## muster {name}", "", verb.description or "", "", "<!-- not run: parsed -->", "```sh")
     yield from (line for command, does in verb.examples for line in (f"# {does}", command))
     yield from ("```", "", "| argument | meaning |", "|---|---|")
     for action in verb._actions:  # noqa: SLF001 (likewise)

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import muster
@@ -125,6 +125,8 @@ def test_rows_of_any_excerpt_of_any_files_have_the_bytes_of_a_whole_run(  # noqa
 
 
 @given(total=st.integers(0, 10_000), count=st.integers(1, 12_000))
+@example(total=36, count=34)
+@example(total=1_000, count=999)
 def test_a_sample_has_its_share_of_every_region(total: int, count: int) -> None:
     rows = [row for lo, hi in spread_rows(total, count) for row in range(lo, hi)]
     assert len(rows) == len(set(rows)) == min(total, count)

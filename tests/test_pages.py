@@ -30,6 +30,7 @@ REASONS = {
     "server": "serves until Ctrl-C: test_watch_server.py does the same",
     "bucket": "needs a store: test_stores.py has one",
     "service": "needs systemd, cron or another program that runs jobs",
+    "parsed": "shows what can be typed: test_help.py has the parser take each",
     "terminal": "needs a terminal, or somebody who types",
 }
 """Why a block is not run here, in the words of the page's comment, and where else it is tried."""

@@ -408,7 +408,7 @@ def test_a_run_is_not_resumed_under_other_rules_for_its_cells(tmp_path: Path) ->
     options: dict[str, Any] = {"workers": 0, "strict": True, "part_bytes": 1, "dtype": {"a": "int"}}
     with pytest.raises(MusterError):
         run(same, tmp_path / "rows.csv", tmp_path / "out.csv", **options)
-    with pytest.raises(MusterError, match="reading was"):
+    with pytest.raises(MusterError, match="na_values was none, and is '-' now"):
         run(same, tmp_path / "rows.csv", tmp_path / "out.csv", na_values="-", **options)
 
 

@@ -264,7 +264,7 @@ fsspec.register_implementation("folders", Folders, clobber=True)
 def test_a_store_that_has_folders_gets_those_that_a_run_needs_and_keeps_none(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a\n1\n")
     for output in ("there/out.csv", "there/deep/out/", "there/deep/out/"):
-        muster.run(lambda df: df, tmp_path / "in.csv", f"folders://{tmp_path}/{output}", workers=0)
+        muster.run(lambda df: df, tmp_path / "in.csv", f"folders://{tmp_path}/{output}", workers=0, fresh=True)
     found = sorted(str(path.relative_to(tmp_path / "there")) for path in (tmp_path / "there").rglob("*"))
     manifest, part = found[2:4]
     assert found == ["deep", "deep/out", manifest, part, "out.csv"], found

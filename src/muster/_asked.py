@@ -10,9 +10,9 @@ from muster._dialect import Dialect, Reading
 from muster._job import Job, Options
 from muster._journal import Event
 from muster._model import Arguments, Target
-from muster._unseen import is_secret
+from muster._unseen import holds_secret
 
-_NOT_KEPT: Final = frozenset({"storage_options", "fresh", "accept_changes"})
+_NOT_KEPT: Final = frozenset({"storage_options", "fresh", "accept_changes", "if_running"})
 """What is secret, and what is about one attempt alone."""
 
 
@@ -37,8 +37,8 @@ def asked(job: Job, *, place: str, folder: str) -> Event:
 
 def _of_step(step: Target) -> Event:
     """Write a step, and of its arguments those that can be kept; the others are named."""
-    typed = [[name, text] for name, text in step.arguments.typed if not is_secret(name)]
-    lacks = [name for name, _ in step.arguments.typed if is_secret(name)] + sorted(step.arguments.values)
+    typed = [[name, text] for name, text in step.arguments.typed if not holds_secret(name, text)]
+    lacks = [name for name, text in step.arguments.typed if holds_secret(name, text)] + sorted(step.arguments.values)
     return {"kind": step.kind, "place": step.place, "name": step.name, "typed": typed, "lacks": lacks}
 
 

@@ -34,12 +34,13 @@ def spread_rows(total: int, count: int) -> list[Rows]:
     count = min(count, total)
     places = min(count, _PLACES)
     weights = [_WEIGHTS[at % len(_WEIGHTS)] if count >= sum(_WEIGHTS) * places else 1 for at in range(places)]
-    chosen, before, whole = [], 0, sum(weights)
+    left, before, whole = total - count, 0, sum(weights)
+    chosen: list[Rows] = []
     for at, weight in enumerate(weights):
         upto = before + weight
-        start, stop = total * before // whole, total * upto // whole
-        rows = count * upto // whole - count * before // whole
-        first = start + int((stop - start - rows + 1) * (_GOLDEN * (at + 1) % 1))
+        taken, passed = count * before // whole, left * before // whole
+        rows, room = count * upto // whole - taken, left * upto // whole - passed  # a cell is as large as both together
+        first = taken + passed + int((room + 1) * (_GOLDEN * (at + 1) % 1))
         chosen.append((first, first + rows))
         before = upto
     return chosen

@@ -88,6 +88,14 @@ class Estimate:
     is_spread: bool
     """Whether these were spread over the input; else they were its first ones."""
 
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, Any] | None) -> "Estimate | None":
+        """Read it from JSON, which has lists for ranges."""
+        if not fields:
+            return None
+        read: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in fields.items()}
+        return cls(**read)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Result:
@@ -126,6 +134,11 @@ class Result:
     """Nothing was done: the figures are those of the run that finished, and nothing has changed since."""
     skipped: bool = False
     """Nothing was done, as another process worked on the output; there are no figures."""
+
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, Any]) -> "Result":
+        """Read what ``as_fields`` wrote."""
+        return cls(**{**fields, "estimate": Estimate.of_fields(fields["estimate"])} if "estimate" in fields else fields)
 
     def as_fields(self) -> dict[str, Any]:
         """Write it as an object of JSON; without what is only said of some runs, where this is none of them."""

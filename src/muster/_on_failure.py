@@ -16,6 +16,9 @@ FLAG: Final = "--on-failure"
 _SECONDS: Final = 60.0
 """How long the command may take: it is to tell somebody, and cron's next run must not wait for it."""
 
+_LONGEST: Final = 32_000
+"""Characters of a variable, of four bytes at the most."""
+
 _LIMIT: Final = "MUSTER_ON_FAILURE_SECONDS"
 """The environment variable that says another limit."""
 
@@ -67,7 +70,12 @@ def _facts(code: int, parsed: argparse.Namespace) -> dict[str, str]:
         "BAD_ROWS": getattr(parsed, "bad_rows", 0),
         "RUN": getattr(parsed, "run_id", ""),
     }
-    return {f"MUSTER_{name}": str(value).replace("\0", "") for name, value in said.items()}
+    return {f"MUSTER_{name}": _short(str(value).replace("\0", "")) for name, value in said.items()}
+
+
+def _short(text: str) -> str:
+    """Cut a text: the kernel starts no program with a longer variable than 128 KiB."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _waited(process: "subprocess.Popen[bytes]") -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 from muster._dialect import Dialect, Reading
 from muster._grown import follow
 from muster._identity import local, spelled
-from muster._job import Estimate, Job, Result
+from muster._job import Job, Result
 from muster._journal import Event, as_outcome, replay
 from muster._model import Column, DataFile, Outcome, Part, Place, Regrown, Source
 from muster._urls import is_remote
@@ -46,6 +46,8 @@ class Past:
     """Fingerprints of outputs that a retry may replace: the one that it mends, and what it was about to publish."""
     files: dict[str, DataFile] = field(default_factory=dict)
     """Files that the user's code has read."""
+    is_mixed: bool = False
+    """Whether changes of what the rows depend on were accepted."""
     finished: Event | None = None
     """How the run ended, if all that was left to do then was to tidy up."""
     is_unreadable: bool = False
@@ -118,7 +120,7 @@ class Past:
         elif kind == "wrote":
             self.accept([event["path"]])
         elif kind == "accepted":
-            self.job = event["job"]
+            self.job, self.is_mixed = event["job"], True
             self.accept(event["files"])
 
     def accept(self, paths: Iterable[str]) -> None:
@@ -143,11 +145,9 @@ class Past:
         finished = self.finished or {}
         if not visible or finished.get("published") != visible:
             return None
-        told = finished["result"].get("estimate")
-        estimate = Estimate(**{name: _range(value) for name, value in told.items()}) if told else None
-        result = finished["result"] | {"resumed_parts": finished["result"]["parts"], "estimate": estimate}
+        result = finished["result"] | {"resumed_parts": finished["result"]["parts"]}
         try:
-            return Result(**result)
+            return Result.of_fields(result)
         except TypeError:  # of another version
             return None
 
@@ -197,10 +197,6 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
         "reading": _as_journaled(options.reading),
         **({"retry": job.retry} if job.retry else {}),
     }
-
-
-def _range(value: Any) -> Any:  # noqa: ANN401 (JSON)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _facts(steps: Sequence[Described]) -> dict[str, str]:

@@ -546,10 +546,10 @@ class _Runner:
             self._write("told", text=text)
             self._remark(text)
         published = self.work.visible()
-        if self._earlier is None or self._earlier.job["facts"] == self._made.depends["facts"]:
-            _unchanged.note(self._made, run=self._run_id, files=self._files.known, result=result, published=published)
-        else:  # rows of two versions of the function are in one output
+        if self._may_be_mixed():
             _unchanged.forget(self._job.output)
+        else:
+            _unchanged.note(self._made, run=self._run_id, files=self._files.known, result=result, published=published)
         self._write(
             "finished",
             result=result.as_fields(),
@@ -559,6 +559,11 @@ class _Runner:
         )
         self._say(self._phase)
         return result
+
+    def _may_be_mixed(self) -> bool:
+        """Tell whether rows of two versions of the function, or of what it reads, may be in the output."""
+        accepted = self._past.is_mixed or bool(self._prepared.accepted.texts)
+        return self._earlier is not None or accepted or self._files.have_changed
 
     # What watchers are told
 

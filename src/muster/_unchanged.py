@@ -114,7 +114,7 @@ def answer(made: Made, *, visible: str) -> Answer:
         why = next(_differences(said, made, visible=visible), "")
         if why:
             return Answer(why_not=why)
-        result = dataclasses.replace(Result(**said["result"]), unchanged=True)
+        result = dataclasses.replace(Result.of_fields(said["result"]), unchanged=True)
     except (KeyError, TypeError, ValueError, AttributeError):  # of another version, or damaged
         return Answer()
     return Answer(said["run"], result)

@@ -48,6 +48,8 @@ _PLAIN: Final = frozenset(
 _OF_ANY_REQUEST: Final = re.compile(r"(?i)[0-9T:.Z+-]*|x-.*|host|AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|https?|[a-z]{1,5}")
 """Values that say nothing, and would be struck out of any sentence."""
 _SECRET_OPTION: Final = re.compile(r"(?i).*(key|secret|token|pass|pwd|credential|connection_string|auth|sas|cookie).*")
+_KEY: Final = re.compile(r'"([^"]+)"\s*:')
+"""A name in an object of JSON."""
 _LEAST: Final = 4
 """Shorter words are struck out as part of their URL alone: they stand in too many others."""
 _DIGEST: Final = re.compile(r"(?:^|=)~[0-9a-f]{8}$")
@@ -126,6 +128,11 @@ def set_options(options: Mapping[str, Any]) -> None:
 def is_secret(name: str) -> bool:
     """Tell whether a name, of an argument or an option, looks like that of a secret."""
     return _SECRET_OPTION.fullmatch(name) is not None
+
+
+def holds_secret(name: str, text: str) -> bool:
+    """Tell whether a value must not be written: for its name, or for a secret in it, such as a URL's password."""
+    return is_secret(name) or harmless(text) != text or any(map(is_secret, _KEY.findall(text)))
 
 
 def hide(secrets: Iterable[str]) -> None:

@@ -25,6 +25,7 @@ _HOMES: Final[Mapping[str, str]] = {
         "muster._formats._stitch": "Block Flow",
         "muster._formats._agreed": "Layout Agreed",
         "muster._compare": "Compared",
+        "muster._profiled": "Profiled Line Function",
         "muster._parcels": "Returned Unanswered",
     }.items()
     for name in names.split()

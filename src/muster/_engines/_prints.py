@@ -136,7 +136,8 @@ class Prints:
                 together.append((worker, []))
             together[-1][1].append(lines)
         for worker, pieces in together:
-            self._take(worker, b"".join(pieces))
+            with contextlib.suppress(Exception):  # whatever shows it: workers would wait for who reads no more
+                self._take(worker, b"".join(pieces))
 
 
 def labelled(take: Callable[[str], None]) -> Print:

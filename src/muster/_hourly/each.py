@@ -19,7 +19,7 @@ from muster._options import checked
 from muster._output import Work
 from muster._pipeline import Pipeline
 from muster._turns import Turns
-from muster._unseen import set_options
+from muster._unseen import set_options, shown
 from muster._urls import is_remote
 from muster.errors import MusterError, UsageError
 
@@ -66,8 +66,11 @@ class Each:
     def __init__(self, pipeline: Pipeline) -> None:
         """Name the output of each input. Raises ``UsageError`` where that cannot be, before anything is done."""
         self._options = checked(pipeline.options)
-        self._pipeline = pipeline
         set_options(self._options.storage_options)
+        pipeline = dataclasses.replace(
+            pipeline, inputs=tuple(map(shown, pipeline.inputs)), output=shown(pipeline.output)
+        )
+        self._pipeline = pipeline
         options = self._options
         self.sources = find_sources(pipeline.inputs, forced=options.input_format, default=options.format)
         chosen = options.output_format or options.format

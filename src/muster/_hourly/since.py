@@ -14,13 +14,14 @@ from muster import _objects, _pipeline
 from muster._busy import begun
 from muster._formats._sources import find_sources, looked_at_again
 from muster._home import home
-from muster._identity import local
+from muster._identity import identity, local, upwards
 from muster._job import Result, Snapshot
+from muster._manifest import MANIFEST
 from muster._model import Source
 from muster._options import checked
 from muster._output import Work
 from muster._pipeline import Pipeline
-from muster._unseen import set_options
+from muster._unseen import set_options, shown
 from muster._urls import filesystem, is_remote
 from muster.errors import DataError, UsageError
 
@@ -46,7 +47,15 @@ class SinceLast:
                 " 'out/{date}.csv': each time there is something new, that is another output."
             )
         self._options = checked(pipeline.options)
+        if self._options.limit or self._options.sample:
+            raise UsageError(
+                "--since-last counts a file as done, and --limit and --sample do some of its rows. Leave them out; or"
+                " try the function on one file: muster run TARGET FILE -o try.csv --limit 1000"
+            )
         set_options(self._options.storage_options)
+        pipeline = dataclasses.replace(
+            pipeline, inputs=tuple(map(shown, pipeline.inputs)), output=shown(pipeline.output)
+        )
         self._pipeline = pipeline
         self._how: dict[str, Any] = {"watch": watch, "remark": remark}
         self._tell: Callable[[str], None] = lambda text: watch(Snapshot("starting", note=text))
@@ -112,7 +121,8 @@ class SinceLast:
         for text in self._pipeline.inputs:
             if not _is_there_though_empty(text):
                 found += find_sources([text], forced=options.input_format, default=options.format)
-        return found
+        made = {identity(output.rstrip("/")) for output in self._ledger.done.values()}
+        return [source for source in found if made.isdisjoint((identity(source.path), *upwards(source.path)))]
 
     def _new(self) -> dict[str, Seen]:
         """Find what is new, by content; of several files with one content the first alone counts."""
@@ -150,7 +160,7 @@ class SinceLast:
         """Raise ``UsageError`` where the next command would take this output for input."""
         for text in map(local, self._pipeline.inputs):
             place, pattern = (output, text) if is_remote(text) else map(os.path.abspath, (local(output), text))
-            if fnmatch(place, pattern):
+            if _matches(place.split("/"), pattern.split("/")):
                 raise UsageError(
                     f"{output!r} would be one of the inputs {text!r} the next time. Choose another folder for the"
                     " outputs."
@@ -169,14 +179,14 @@ class SinceLast:
                     continue
                 self._write(self._ledger.with_done(job))
                 yield result, len(job.files)
-            elif _is_there(job.output):
-                self._forget_work(job)
-                self._write(self._ledger.with_done(job))
             else:
-                self._begin_without(changed, job)
+                self._forget_work(job)  # which removes parts that no manifest names
+                if _is_whole(job.output):
+                    self._write(self._ledger.with_done(job))
+                else:
+                    self._begin_without(changed, job)
 
     def _begin_without(self, changed: Sequence[str], job: Begun) -> None:
-        self._forget_work(job)
         for name in changed:
             self._leave(name)
         rest = {name: seen for name, seen in job.files.items() if name not in changed}
@@ -219,9 +229,25 @@ class SinceLast:
         return name
 
 
+def _matches(place: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tell whether a pattern finds a place, both in their components: ``**`` stands for any number of them."""
+    if pattern[:1] == ["**"]:
+        return _matches(place, pattern[1:]) or (bool(place) and _matches(place[1:], pattern))
+    if not pattern or not place:
+        return not pattern and not place
+    return fnmatch(place[0], pattern[0]) and _matches(place[1:], pattern[1:])
+
+
 def _is_there(output: str) -> bool:
     output = local(output).rstrip("/")
     return _objects.kind_at(output) != "" if is_remote(output) else os.path.lexists(output)
+
+
+def _is_whole(output: str) -> bool:
+    """Tell whether an output was published: a folder in a store may be there by half, and has no manifest then."""
+    if is_remote(output) and output.endswith("/"):
+        return _objects.kind_at(f"{local(output).rstrip('/')}/{MANIFEST}") == "file"
+    return _is_there(output)
 
 
 def _is_there_though_empty(text: str) -> bool:

@@ -1,6 +1,5 @@
 """Arguments of the user's function besides the batch, or of its class when it is built."""
 
-import difflib
 import functools
 import inspect
 import json
@@ -12,7 +11,8 @@ from inspect import Parameter, Signature
 from typing import Any, Final
 
 from muster._model import Arguments, Fact, Target
-from muster._unseen import hide, is_secret
+from muster._near import nearest
+from muster._unseen import hide, holds_secret, is_secret
 from muster._user_code.typed import value_of
 from muster.errors import UsageError
 
@@ -69,8 +69,11 @@ def facts_of_values(values: Mapping[str, Any], *, step: str) -> tuple[Fact, ...]
     facts: list[Fact] = []
     for name, value in sorted(values.items()):
         what = f"the argument {name!r} of {step!r}"
-        shown = "" if is_secret(name) else _shown(value)
-        facts += [Fact(what, shown)] if shown else facts_of_value(what, (value,))  # or a number is shown
+        shown = _shown(value)
+        if shown and not holds_secret(name, shown):
+            facts.append(Fact(what, shown))
+        else:
+            facts += facts_of_value(what, (value,))  # or a number is shown
     return tuple(facts)
 
 
@@ -145,8 +148,8 @@ def _check_names(found: Any, target: Target, parameters: Mapping[str, Parameter]
                 f"{_shown_signature(found, target)} has no parameter {name!r}; its __call__ has, and that gets the"
                 f" batch alone. Take {name!r} in __init__ and keep it in self."
             )
-        near = difflib.get_close_matches(name, allowed, n=1)
-        meant = f" Did you mean --arg {near[0]}=...?" if near else ""
+        near = nearest(name, allowed)
+        meant = f" Did you mean --arg {near}=...?" if near else ""
         others = f" It takes: {', '.join(allowed)}." if allowed else " It takes no arguments besides the batch."
         if isinstance(found, type) and not allowed:
             others = " It is built without arguments."

@@ -4,7 +4,6 @@ import inspect
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,6 +44,8 @@ class _Loop:
 
         if asyncio._get_running_loop() is None:  # noqa: SLF001 (to ask for it otherwise raises)
             return self._run(work)
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 (only a notebook has a loop of its own)
+
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(self._run, work).result()
 

@@ -86,6 +86,8 @@ class DataFiles:
         """Go on from the files that earlier attempts have read; ``note`` tells whoever watches the run."""
         self._files = dict(files)
         self._written: set[str] = set()
+        self.have_changed = False
+        """Whether one was changed between two reads of this attempt, or since an earlier one."""
         self._write = write
         self._note = note
         self._folder = os.getcwd()  # noqa: PTH109 (as text)
@@ -113,6 +115,7 @@ class DataFiles:
             self._files[path] = now
             self._write("read", path=path, size=now.size, modified=now.modified, digest=now.digest)
             if before is not None and _differ(before, now):
+                self.have_changed = True
                 self._note(f"{path} was changed while muster ran: rows of before and after are in one output")
 
     def _say_too_many(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Carried, Target
+from muster._private import private
 from muster._temporary import temporary
 from muster._user_code.listening import unheard
 
@@ -44,7 +45,7 @@ def _laid(carried: Carried, path: Path) -> Carried:
     if not _is_large(carried):
         return carried
     spans: list[tuple[int, int]] = []
-    with path.open("wb") as file:
+    with open(path, "wb", opener=private) as file:
         for one in (carried.pickle, *carried.large):
             file.seek(-file.tell() % _ALIGNMENT, 1)
             begin = file.tell()
