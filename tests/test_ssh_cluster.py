@@ -362,7 +362,7 @@ def test_what_a_host_has_in_another_version_is_installed_there_beside_it(
     monkeypatch.setenv("KEY_OF_HOME", "secret")
     end = muster(*COMMAND, "--cluster", "default")
     assert end.code == 1
-    assert "'KEY_OF_HOME' is set on the computer that began the run, and not here; --env KEY_OF_HOME" in end.err
+    assert "'KEY_OF_HOME' is set on the computer that began the run, and not here; with --env KEY_OF_HOME" in end.err
     end = muster(*COMMAND, "--cluster", "default", "--env", "KEY_OF_HOME")
     assert end.code == 0, end.err
     printed = [line.partition("these are")[2].split() for line in end.err.splitlines() if "these are" in line]
