@@ -54,6 +54,13 @@ def test_rejects_are_told(folder: Path, muster: Muster) -> None:
     assert told(folder)[1] == "rejects"
 
 
+def test_what_is_too_long_for_a_variable_is_cut(folder: Path, muster: Muster) -> None:
+    (folder / "in.csv").write_text("a\nx\n")
+    (folder / "f.py").write_text("def double(df):\n    raise ValueError('long' * 100_000)\n")
+    assert run(muster) != 0
+    assert (folder / "told").exists()
+
+
 def test_failures_are_told_also_where_the_run_never_began(folder: Path, muster: Muster) -> None:
     assert run(muster, "--strict", "--no-such-option") == 2
     assert told(folder)[:2] == ["2", "usage"]

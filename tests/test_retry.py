@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
+from muster._output import Work
 
 COUNT: Final = 60
 OUTPUTS: Final = (
@@ -208,6 +209,22 @@ def test_the_command_line_names_it_tells_its_counts_and_lists_it_among_the_runs(
     assert none.code == 2
     assert "nothing to retry" in none.err
     assert muster("runs").out.count("finished") == 3
+
+
+def test_a_retry_beside_another_run_is_refused_whatever_the_run_itself_was_told(
+    place: Place, muster: Muster, home: Path
+) -> None:
+    hourly = ("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0", "--max-bad-rows", "9")
+    assert muster(*hourly, "--if-running", "skip").code == 4
+    place.function()
+    work = Work(str(place.folder / "out.csv"), home=home)
+    work.take()
+    try:
+        refused = muster("retry", "out.csv", "--json")
+    finally:
+        work.release()
+    assert (refused.code, refused.json.get("skipped")) == (2, None), refused
+    assert muster("retry", "out.csv").code == 0
 
 
 def test_workers_put_rows_into_the_same_places(place: Place, muster: Muster) -> None:

@@ -99,6 +99,27 @@ def test_secrets_are_in_no_traceback_of_a_caller(web: Web, tmp_path: Path) -> No
     nothing_leaked(said="".join(traceback.format_exception(caught.value)))
 
 
+@pytest.mark.parametrize("text", [f"postgres://joe:{PASSWORD}@host/db", f'{{"password": "{PASSWORD}"}}'])
+def test_secrets_in_the_value_of_an_argument_are_in_no_file(
+    tmp_path: Path, home: Path, muster: Muster, text: str
+) -> None:
+    (tmp_path / "in.csv").write_text("a\n1\nx\n")
+    (tmp_path / "g.py").write_text("def f(df, db):\n    df['a'].map(int)\n    return df\n")
+    ended = muster("run", "g.py:f", "in.csv", "-o", "out.csv", "--arg", f"db={text}", "--workers", "0")
+    assert ended.code == 4, ended.err
+    nothing_leaked(home, tmp_path, said=ended.out + ended.err)
+
+
+@pytest.mark.parametrize("options", [("-o", "out/", "--each"), ("-o", "out/{date}.csv", "--since-last")])
+def test_secrets_of_inputs_are_nowhere_every_hour_either(
+    web: Web, tmp_path: Path, home: Path, muster: Muster, options: tuple[str, ...]
+) -> None:
+    web.put("in.csv", b"a\n1\n")
+    ended = muster("run", "f.py:same", signed(web, "in.csv"), *options, "--workers", "0", "--json")
+    assert ended.code == 0, ended.err
+    nothing_leaked(home, tmp_path, said=ended.out + ended.err)
+
+
 def test_a_killed_run_goes_on_with_a_new_signature(web: Web, tmp_path: Path, home: Path, muster: Muster) -> None:
     web.put("in.csv", b"x\n" + b"".join(b"%d\n" % at for at in range(10_000)), ETag='"1"')
     web.login = ""

@@ -120,6 +120,9 @@ def test_a_folder_with_nothing_in_it_is_no_error_and_one_that_is_not_there_is(fo
         (("in", "-o", "out/{date}.csv", "--since-last", "--each"), "--each"),
         (("in/*.csv", "-o", "in/{date}.csv", "--since-last"), "next time"),
         (("in", "-o", "in/{date}.csv", "--since-last"), "lies in"),
+        (("in", "-o", "out/{date}.csv", "--since-last", "--limit", "1"), "--limit"),
+        (("in", "-o", "out/{date}.csv", "--since-last", "--sample", "1"), "--sample"),
+        (("**/*.csv", "-o", "out/{date}.csv", "--since-last"), "next time"),
     ],
 )
 def test_what_cannot_be_is_refused(folder: Path, muster: Muster, arguments: tuple[str, ...], said: str) -> None:
@@ -127,6 +130,23 @@ def test_what_cannot_be_is_refused(folder: Path, muster: Muster, arguments: tupl
     ended = muster("run", "f.py:double", *arguments, *INLINE, "--json")
     assert ended.code == 2, ended
     assert said in ended.json["error"]
+
+
+def test_outputs_that_a_pattern_finds_are_no_input(folder: Path, muster: Muster) -> None:
+    put(folder, a=1)
+    command = ("run", "f.py:double", "*/*.csv", "in/*.csv", "-o", "out/{date}/", "--since-last", *INLINE, "--json")
+    assert muster(*command).json["rows_in"] == 1
+    (part,) = (folder / "out").glob("*/*.csv")
+    part.rename(folder / "out" / "moved.csv")  # only an output's own place tells what it is
+    (folder / "out" / "moved.csv").rename(part)
+    again = muster("run", "f.py:double", "*/*/*.csv", "-o", "out/{date}/", "--since-last", *INLINE, "--json")
+    assert (again.code, again.json["new_files"]) == (0, 0), again
+
+
+def test_an_output_may_lie_below_what_a_pattern_finds(folder: Path, muster: Muster) -> None:
+    put(folder, a=1)
+    command = ("run", "f.py:double", "in/*.csv", "-o", "in/done/{date}.csv", "--since-last", *INLINE, "--json")
+    assert [muster(*command).json["new_files"] for _ in range(2)] == [1, 0]
 
 
 def test_rejects_give_exit_code_4_once_and_the_file_counts_as_done(folder: Path, muster: Muster) -> None:

@@ -174,6 +174,27 @@ def test_in_python_the_result_says_so(folder: Path, monkeypatch: pytest.MonkeyPa
     assert package.run("f.py:double", "in.csv", "out.csv", workers=0, fresh=True).unchanged is False
 
 
+def test_a_sample_that_is_unchanged_shows_itself_as_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    first, again = (package.run("f.py:double", "in.csv", "out.csv", workers=0, limit=2) for _ in range(2))
+    assert again.unchanged
+    assert again.estimate == first.estimate
+    assert "2 rows of 2" in again._repr_html_()
+
+
+def test_an_output_of_two_versions_of_the_function_is_not_taken_for_unchanged(folder: Path, muster: Muster) -> None:
+    (folder / "in.csv").write_text("a\n" + "1\n" * 50_000 + "x\n")
+    many = (*RUN, "--batch-rows", "1000", "--strict")
+    assert muster(*many).code == 1
+    (folder / "f.py").write_text(CODE.replace("int(value) * FACTOR", "len(value) * FACTOR").replace("= 2", "= 3"))
+    ended = muster(*many, "--accept-changes", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["resumed_parts"] > 0
+    assert muster(*many, "--json").json.get("unchanged", False) is False
+    assert set((folder / "out.csv").read_text().split()) == {"a", "3"}
+    assert muster(*many, "--json").json["unchanged"] is True
+
+
 WAITS = """
 import os, pathlib, time
 
