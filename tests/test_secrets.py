@@ -14,7 +14,7 @@ import pytest
 import muster
 from conftest import Muster
 from muster import EngineError, UsageError
-from muster._unseen import harmless, shown, whole
+from muster._unseen import harmless, is_secret, shown, whole
 from web import Web, serving
 
 PASSWORD, SIGNATURE, TOKEN = "PASSWD77", "SIGNED/123==", "TOKEN4711"
@@ -164,17 +164,18 @@ def test_secrets_of_an_output_that_is_refused_are_in_no_message(
 
 def test_no_process_has_secrets_in_its_title(web: Web, tmp_path: Path) -> None:
     """But the command that the user has typed, which every user of the computer may read."""
+    web.login = "anna:ONLYHERE9"  # other tests type theirs, which are in titles meanwhile
     web.put("in.csv", b"x\n1\n")
     (tmp_path / "titles.py").write_text(
         "import pathlib\n"
         "def titles(df):\n"
         "    found = [p.read_bytes() for p in pathlib.Path('/proc').glob('[0-9]*/cmdline')]\n"
-        "    return df.assign(found=sum(b'PASSWD77' in one for one in found))\n"
+        "    return df.assign(found=sum(b'ONLYHERE9' in one for one in found))\n"
         "if __name__ == '__main__':\n"
         "    import muster, os\n"
         "    muster.run(titles, os.environ['URL'], 'o.csv', workers=1)\n"
     )
-    environment = {**os.environ, "URL": signed(web, "in.csv")}
+    environment = {**os.environ, "URL": web.url("in.csv", login=web.login)}
     subprocess.run([sys.executable, "titles.py"], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "o.csv").read_text() == "x,found\n1,0\n"
 
@@ -212,3 +213,14 @@ def test_two_files_that_differ_in_an_unknown_parameter_stay_two() -> None:
 
 def test_what_a_library_says_of_a_redirect_is_struck_out() -> None:
     assert harmless("GET https://q.s3/x?X-Amz-Signature=abc&id=1 403") == "GET https://q.s3/x?id=1&*** 403"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, True) for name in ("token", "api_key", "apiKey", "DB_PASSWORD", "auth", "secret_of_mine")),
+        *((name, False) for name in ("key", "sort_key", "author", "tokenizer", "passenger", "n")),
+    ],
+)
+def test_arguments_are_secret_by_whole_words_of_their_names(name: str, expected: bool) -> None:  # noqa: FBT001 (a case)
+    assert is_secret(name) is expected

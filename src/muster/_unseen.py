@@ -48,6 +48,11 @@ _PLAIN: Final = frozenset(
 _OF_ANY_REQUEST: Final = re.compile(r"(?i)[0-9T:.Z+-]*|x-.*|host|AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|https?|[a-z]{1,5}")
 """Values that say nothing, and would be struck out of any sentence."""
 _SECRET_OPTION: Final = re.compile(r"(?i).*(key|secret|token|pass|pwd|credential|connection_string|auth|sas|cookie).*")
+_SECRET_ARGUMENT: Final = re.compile(
+    r"(?i)(.*_)?(token|secret|password|passwd|pwd|passphrase|credentials?|auth|cookie|connection_string|(api|access|secret"
+    r"|private|account)_?key)(_.*)?"
+)
+"""The same for the user's own names, by whole words: ``key`` and ``author`` are columns as a rule."""
 _KEY: Final = re.compile(r'"([^"]+)"\s*:')
 """A name in an object of JSON."""
 _LEAST: Final = 4
@@ -126,8 +131,8 @@ def set_options(options: Mapping[str, Any]) -> None:
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a name, of an argument or an option, looks like that of a secret."""
-    return _SECRET_OPTION.fullmatch(name) is not None
+    """Tell whether the name of an argument looks like that of a secret."""
+    return _SECRET_ARGUMENT.fullmatch(name) is not None
 
 
 def holds_secret(name: str, text: str) -> bool:
