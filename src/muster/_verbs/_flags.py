@@ -20,6 +20,13 @@ def add_json(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def add_watch(verb: argparse.ArgumentParser) -> None:
+    """Add the flags of the page beside a run."""
+    add = verb.add_argument
+    add("--watch", action="store_true", help="serve a live page while it works; needs muster-run[watch]")
+    add("--port", type=port, default=PORT, metavar="N", help="where --watch serves it (default: %(default)s)")
+
+
 def add_profile(verb: argparse.ArgumentParser, *, besides: str) -> None:
     """Add the flag that asks which lines of the function take the time."""
     verb.add_argument(

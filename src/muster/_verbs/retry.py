@@ -91,14 +91,7 @@ def add(verb: Parser) -> None:
         metavar="PATH",
         help="a file that the function reads (default: that of the run)",
     )
-    add("--watch", action="store_true", help="serve a live page while it works; needs muster-run[watch]")
-    add(
-        "--port",
-        type=_flags.port,
-        default=_flags.PORT,
-        metavar="N",
-        help="where --watch serves it (default: %(default)s)",
-    )
+    _flags.add_watch(verb)
     _flags.add_json(verb)
     add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
 

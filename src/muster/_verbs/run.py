@@ -130,14 +130,7 @@ def add(verb: Parser) -> None:
         metavar="PATH",
         help="what the function reads: it goes to hosts, and a resume compares it; may be repeated (default: nothing)",
     )
-    add("--watch", action="store_true", help="serve a live page while it works; needs muster-run[watch]")
-    add(
-        "--port",
-        type=_flags.port,
-        default=_flags.PORT,
-        metavar="N",
-        help="where --watch serves it (default: %(default)s)",
-    )
+    _flags.add_watch(verb)
     _flags.add_profile(verb, besides="instead of a run, ")
     add(
         "--on-failure",
