@@ -9,7 +9,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -51,27 +51,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deal what waits for machines out among the rest, so that no test process gets all of it, the longest first.
 
     xdist gives each process a stretch of the list; they do not all begin with machines, nor does one end with them.
+    Tests that share machines stay together: each process that has one of them would start machines of its own.
     """
     stretches = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    rest = [item for item in items if not item.get_closest_marker("waits")]
-    waiting = [item for item in items if item.get_closest_marker("waits")]
-    waiting.sort(key=lambda item: "long" not in item.get_closest_marker("waits").args)  # type: ignore[union-attr]
+    together: dict[object, list[pytest.Item]] = {}
+    for item in items:
+        together.setdefault(shared_machines(item), []).append(item)
+    rest = together.pop(None, [])
+    waiting = sorted(together.values(), key=lambda block: "long" not in waits_of(block[0]))
     items.clear()
     for at in range(stretches):
         share = rest[len(rest) * at // stretches : len(rest) * (at + 1) // stretches]
         items += dealt(share, waiting[at::stretches], late=at / stretches)
 
 
-def dealt(rest: list[pytest.Item], waiting: list[pytest.Item], *, late: float) -> list[pytest.Item]:
+def waits_of(item: pytest.Item) -> tuple[str, ...]:
+    mark = item.get_closest_marker("waits")
+    return mark.args if mark else ()
+
+
+def shared_machines(item: pytest.Item) -> object:
+    """Name what a test that waits has in common with others: a cluster, what its module starts, or nothing."""
+    if "far" in getattr(item, "fixturenames", ()):
+        return "far"
+    if "together" in waits_of(item):
+        return item.path, item.nodeid.partition("[")[2]  # parameters choose between what the module starts
+    return item if item.get_closest_marker("waits") else None
+
+
+def dealt(rest: list[pytest.Item], waiting: list[list[pytest.Item]], *, late: float) -> list[pytest.Item]:
     """Put what waits before modules, which stay whole for what their tests share, in the first two thirds."""
     found: list[pytest.Item] = []
     due = [(number + late) / len(waiting) * len(rest) * 2 / 3 for number in range(len(waiting))]
     for _, module in groupby(rest, key=lambda item: item.path):
         before = bisect_right(due, len(found))
-        found += waiting[:before]
+        found += chain.from_iterable(waiting[:before])
         del waiting[:before], due[:before]
         found += module
-    return [*waiting, *found]
+    return [*chain.from_iterable(waiting), *found]
 
 
 @pytest.fixture(scope="session", autouse=True)

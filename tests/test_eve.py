@@ -18,7 +18,7 @@ from hosts import HOME, Host, Hosts, make_hosts
 from muster._clouds._program import program
 from waiting import until
 
-pytestmark = pytest.mark.waits("long")
+pytestmark = pytest.mark.waits("long", "together")
 PLACES = ("/tmp", "/dev/shm", "/run", str(HOME))  # noqa: S108 (those of a host)
 COLUMN, ROW, CODE, RESULT = "telling_column", "telling-row", "telling_code", "telling-result"
 BESIDE = f"def label(text):\n    return '{RESULT}' + text[-1]\n"

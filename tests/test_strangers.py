@@ -18,7 +18,7 @@ from muster._clouds._certificates import LOOPBACK, Authority
 from strangers import Port, answers_in_the_clear, lets_in, shown
 from waiting import until
 
-pytestmark = pytest.mark.waits("long")
+pytestmark = pytest.mark.waits("long", "together")
 HURRY = "/tmp/hurry"  # noqa: S108 (that of a host)
 COLUMN, ROW, CODE, RESULT = "telling_column", "telling-row", "telling_code", "telling-result"
 FUNCTION = f"""
