@@ -37,10 +37,10 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
             ),
             parsed,
         )
-    except KeyboardInterrupt:
-        return _stop("Stopped by you (Ctrl-C)", "interrupted", INTERRUPTED, parsed)
     except Terminated as asked:
         return _stop(f"Stopped by a signal ({asked})", "terminated", _BY_SIGNAL + asked.number, parsed)
+    except KeyboardInterrupt:
+        return _stop("Stopped by you (Ctrl-C)", "interrupted", INTERRUPTED, parsed)
     except Exception as error:  # noqa: BLE001 (a fault of muster's own, which keeps its traceback)
         print(scrubbed(traceback.format_exc()), end="", file=sys.stderr)
         text = scrubbed(

@@ -6,44 +6,77 @@ import signal
 import struct
 import threading
 import time
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Final, Protocol
 
 from muster._timers import kernel_timer
+from muster.errors import MusterError
 
 _DEADLINE: Final = struct.Struct("d")
+_TIME_IS_UP: Final = "the function ran longer than the time limit"
+_AGAIN_SECONDS: Final = 1.0
+"""How long a call may take to unwind; what it swallows comes again that often."""
+
+_AT_ONCE_SECONDS: Final = 0.001
+_DEEPEST: Final = 5
+"""How many frames lie between the clock's own code and what it calls, such as those of ``signal.signal``."""
+
+
+class TimeIsUp(KeyboardInterrupt):
+    """Raised in a call whose time is over; who set the limit makes a ``TimeoutError`` of it.
+
+    Event loops let a ``KeyboardInterrupt`` pass, and swallow all else that is raised in their callbacks and tasks.
+    """
 
 
 class _Keeper(Protocol):
     def start(self, seconds: float) -> None: ...
 
-    def stop(self) -> None: ...
+    def stop(self) -> bool:
+        """Stop the clock, and tell whether the time was over."""
 
 
 class _Interrupt:
-    """Raise ``TimeoutError`` in the call, for a process that must survive. Works in the main thread alone.
+    """Raise ``TimeIsUp`` in the call, for a process that must survive. Works in the main thread alone.
 
     The handler is set for each call, as the function may have set its own; afterwards the caller's is restored.
     """
 
     def __init__(self) -> None:
-        self._outer: list[tuple[Any, float]] = []
+        self._alarms: list[_Alarm] = []
 
     def start(self, seconds: float) -> None:
         if threading.current_thread() is threading.main_thread():
-            previous = signal.signal(signal.SIGALRM, _time_is_up)
-            self._outer.append((previous, signal.setitimer(signal.ITIMER_REAL, seconds)[0]))
+            self._alarms.append(_Alarm(seconds))
 
-    def stop(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            previous, left = self._outer.pop()
-            signal.signal(signal.SIGALRM, previous)
-            signal.setitimer(signal.ITIMER_REAL, left)
+    def stop(self) -> bool:
+        return threading.current_thread() is threading.main_thread() and self._alarms.pop().stop()
 
 
-def _time_is_up(_signal: int, _frame: FrameType | None) -> None:
-    raise TimeoutError("the function ran longer than the time limit")
+class _Alarm:
+    """The limit on one call, which may have begun in another: that one's time goes on when this is over."""
+
+    def __init__(self, seconds: float) -> None:
+        self._has_rung = False
+        self._began = time.monotonic()
+        self._outer: Any = signal.signal(signal.SIGALRM, self._ring)
+        self._left = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
+
+    def stop(self) -> bool:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._outer)
+        seconds, again = self._left
+        spent = time.monotonic() - self._began
+        signal.setitimer(signal.ITIMER_REAL, seconds and max(seconds - spent, _AT_ONCE_SECONDS), again)
+        return self._has_rung
+
+    def _ring(self, _signal: int, frame: FrameType | None) -> None:
+        self._has_rung = True
+        for _ in range(_DEEPEST):  # while the clock is started or stopped there is no call to raise in
+            if frame is not None and frame.f_code in _OWN_CODE:
+                return
+            frame = frame and frame.f_back
+        raise TimeIsUp(_TIME_IS_UP)
 
 
 class _Kill:
@@ -64,12 +97,13 @@ class _Kill:
         else:
             self._timer(seconds)
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         if self._timer is None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         else:
             self._timer(0.0)
         _DEADLINE.pack_into(self._page, 0, 0.0)
+        return False  # or nobody would be left to ask
 
 
 _keeper: _Keeper = _Interrupt()
@@ -87,10 +121,18 @@ class Limit:
         if self._seconds:
             _keeper.start(self._seconds)
 
-    def __exit__(self, *_: object) -> None:
-        """Stop it."""
-        if self._seconds:
-            _keeper.stop()
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it. Raises ``TimeoutError`` where it was over, whatever the call has made of that."""
+        if self._seconds and _keeper.stop() and not isinstance(error, MusterError):
+            raise TimeoutError(_TIME_IS_UP).with_traceback(trace) from None
+
+
+_OWN_CODE: Final = frozenset(
+    one.__code__
+    for one in (Limit.__enter__, Limit.__exit__, _Interrupt.start, _Interrupt.stop, _Alarm.__init__, _Alarm.stop)
+)
 
 
 def new_page() -> mmap.mmap:

@@ -33,8 +33,8 @@ _AGAIN_SECONDS: Final = 0.1
 _BY_HAND: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 
 
-class Terminated(BaseException):
-    """A signal came that ends a program; unwind as for Ctrl-C. Its text names the signal."""
+class Terminated(KeyboardInterrupt):
+    """A signal came that ends a program; unwind as for Ctrl-C, in event loops too. Its text names the signal."""
 
     def __init__(self, number: int, swallowed: Callable[[int], None] = lambda _: None) -> None:
         """Know which it was, and whom to tell if nobody hears of it."""

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from muster._limit import Limit
+from muster._limit import Limit, TimeIsUp
 from muster._model import Arguments, Code, DataFile, Fact, Global, Target
 from muster._near import nearest, with_guess
 from muster._user_code import arguments, edits, main_module
@@ -66,7 +66,7 @@ class Describe(NamedTuple):
         """Load them. Raises as ``load`` does."""
         if (here := _here.get(None)) is not None:
             here.have(self.state)
-        with Limit(self.timeout):
+        with _loading(self.steps, self.timeout):
             return describe(self.steps, builds=self.builds)
 
 
@@ -81,10 +81,24 @@ class Build(NamedTuple):
         """Build them; list the files of the user's code that are loaded now. Raises as ``load`` does."""
         if (here := _here.get(None)) is not None:
             here.have(self.state)
-        with Limit(self.timeout):
+        with _loading(self.steps, self.timeout):
             for step in self.steps:
                 load(step)
         return edits.code_files()
+
+
+@contextlib.contextmanager
+def _loading(steps: Sequence[Target], seconds: float | None) -> Iterator[None]:
+    """Load steps for so many seconds at most. Raises ``UserCodeError`` when that is over."""
+    try:
+        with Limit(seconds):
+            yield
+    except TimeoutError as error:
+        names = ", ".join(repr(step.name) for step in steps)
+        raise UserCodeError(
+            f"Loading {names} was stopped: {error}, which is for that, too. Allow more with --timeout, or do less when"
+            " the file is imported and the class is built, then type the same command again."
+        ) from error
 
 
 def parse_target(text: str) -> Target:
@@ -254,7 +268,7 @@ def _made(target: Target, finds: Callable[[Target], object]) -> Callable[[Any], 
         function = arguments.bound(found, arguments.values_of(found, target))
     except (UsageError, UserCodeError):
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, TimeIsUp) as error:
         raise _unloadable(target, error) from error
     if not callable(function):
         raise UsageError(
@@ -267,8 +281,9 @@ def _made(target: Target, finds: Callable[[Target], object]) -> Callable[[Any], 
 def _unloadable(target: Target, error: BaseException) -> UserCodeError:
     place = target.place if target.kind != "pickle" else "the caller"
     hint = "put what a script does under if __name__ == '__main__'" if isinstance(error, SystemExit) else "mend it"
+    kind = TimeoutError if isinstance(error, TimeIsUp) else type(error)
     return UserCodeError(
-        f"Loading {target.name!r} from {place} raised {type(error).__name__}: {error}. To go on, {hint}, then type the"
+        f"Loading {target.name!r} from {place} raised {kind.__name__}: {error}. To go on, {hint}, then type the"
         " same command again.",
         user_traceback(error),
     )
@@ -281,7 +296,7 @@ def find(target: Target) -> object:
         return _find(target) if here is None else here.find(target)
     except UsageError:
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, TimeIsUp) as error:
         raise _unloadable(target, error) from error
 
 
