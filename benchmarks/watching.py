@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from muster._measures import span
+from muster._journal.measures import span
 from muster._progress import TASK_SECONDS, TASK_SECONDS_A_WORKER
 
 EVENTS = 1_000_000
@@ -34,9 +34,7 @@ KEPT = json.dumps(
             "rows": 64000,
             "place": {"file": "grown-1a2b3c4d", "offset": 16166666666},
         },
-        "columns": ["ID", "SKU", "FLUX", "MANUFACTURER_NAME", "DESCRIPTION", "CLASSIFICATION"],
-        "floats": ["FLUX"],
-        "integers": ["ID", "SKU"],
+        "schema": [["ID", "SKU", "FLUX", "CLASSIFICATION"], [["int64"], ["int64"], ["float64"], ["str"]]],
         "seconds": {"read": 0.012345, "function": 2.123456, "write": 0.012345, "total": 2.148146},
     },
     separators=(",", ":"),
@@ -44,7 +42,7 @@ KEPT = json.dumps(
 OPEN = """
 import resource, sys, time
 begun = time.perf_counter()
-from muster._history import find
+from muster._journal.runs import find
 from muster._watch.pages import overview_of
 page = overview_of(find(None))
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Muster
-from muster._history import find
-from muster._measures import Measured, StepSum, WorkerSum
+from muster._journal.measures import Measured, StepSum, WorkerSum
+from muster._journal.runs import find
 from muster._model import Load, Seconds
 from muster._watch import pages
 from muster._watch.account import Account, Done, account_of
@@ -169,7 +169,7 @@ def test_what_costs_most_comes_first_and_a_terminal_is_told_of_two() -> None:
 
 def view_of(story: Story) -> RunView:
     view = RunView(story.run)
-    view.take_all(find(story.run).events())
+    view.take_all(find(story.run).entries())
     return view
 
 
@@ -258,6 +258,6 @@ def test_a_real_run_is_advised_on_what_was_the_matter(
     end = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "2", "--max-bad-rows", "50%")
     assert end.code in {0, 4}, end.err
     view = RunView()
-    view.take_all(find(None).events())
+    view.take_all(find(None).entries())
     found = replace(account_of(view, is_over=True), load=CALM)  # other tests may crowd the computer
     assert chapter in [said.chapter for said in advice(found, shortest=0.5)]

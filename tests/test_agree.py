@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import MUSTER, Ended, Muster
-from muster._history import known
+from muster._journal.runs import known
 from muster._watch import pages
 from muster._watch.look import Look
 from muster._watch.metrics import text
@@ -77,7 +77,7 @@ def folder(tmp_path: Path) -> Path:
 def told_of(muster: Muster, end: Ended) -> Told:
     (one,) = known()
     view = RunView(one.run)
-    view.take_all(one.events())
+    view.take_all(one.entries())
     look = Look(view, one.state, view.last_at)
     page = words_of(pages.whole(pages.overview(look)))
     (listed,) = json.loads(muster("runs", "--json").out)

@@ -571,7 +571,7 @@ STEPS_OF_THE_END = {
         "muster._publication:Path replace 2",  # after that of the note that tells where the run is
         "muster._publication sync 1",
         "muster._runner archive 1",
-        "muster._history abridge 1",
+        "muster._journal.runs abridge 1",
         "muster._output:Work remove 1",
         "muster._output remove 2",
     ],

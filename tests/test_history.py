@@ -10,8 +10,10 @@ import pytest
 
 from conftest import Muster
 from muster import UsageError
-from muster._history import State, archive, find, known, note, runs
-from muster._journal import Journal, replay
+from muster._journal.events import Finished, Kept, Started
+from muster._journal.file import Journal, replay
+from muster._journal.runs import State, archive, find, known, note, runs
+from muster._model import Outcome, Task
 from muster._past import differences_of_rows
 
 JOB = {"steps": [["classify", "code"]], "inputs": [["in.csv", 10, "stamp"]], "output": "out.csv"}
@@ -22,14 +24,14 @@ def begin(folder: Path, run: str) -> Path:
     path = folder / f"{run}.muster" / "journal.jsonl"
     path.parent.mkdir()
     with Journal(path) as journal:
-        journal.write("started", run=run, job=JOB, at=1.0)
-        journal.write("kept", task=[])
+        journal.write(Started(run, JOB), at=1.0)
+        journal.write(Kept(Outcome(Task(1, 0, 1, 0, 0, 10, 0, 3, 0, 3), 3, 3)))
     return path
 
 
 def test_a_run_is_running_while_its_process_lives_and_unfinished_when_it_is_gone(tmp_path: Path, home: Path) -> None:
     note("1-mine", begin(tmp_path, "1-mine"))
-    code = "import sys, pathlib; from muster._history import note; note('2-other', pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib; from muster._journal.runs import note; note('2-other', pathlib.Path(sys.argv[1]))"
     other = begin(tmp_path, "2-other")
     subprocess.run([sys.executable, "-c", code, str(other)], check=True)
     assert [(one.run, one.state) for one in known()] == [("2-other", State.UNFINISHED), ("1-mine", State.RUNNING)]
@@ -51,11 +53,11 @@ def test_a_finished_run_is_kept_without_what_only_a_resumed_one_needs(tmp_path: 
     journal = begin(tmp_path, "1")
     note("1", journal)
     with Journal(journal) as writing:
-        writing.write("finished", result={"rows_in": 7})
+        writing.write(Finished({"rows_in": 7}))
     archive(journal, "1", has_rejects=False)
     (one,) = known()
     assert (one.state, one.journal.exists(), journal.exists()) == (State.FINISHED, True, False)
-    assert [event["event"] for event in replay(one.journal)] == ["started", "finished"]
+    assert [type(entry.event) for entry in replay(one.journal)] == [Started, Finished]
     assert next(runs())["rows_in"] == 7
 
 

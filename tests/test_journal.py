@@ -3,6 +3,7 @@
 import json
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from muster._journal import Journal, as_fields, as_outcome, replay
-from muster._model import Outcome, Piece, Schema, Seconds, Spool, Task
+from muster._journal import events
+from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Started, Told, UnreadableError, of_fields
+from muster._journal.file import Journal, follow, replay
+from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Regrown, Schema, Seconds, Spool, Task
 from muster._past import Past
+from muster._planner import Plan
+from muster._watch.view import RunView
+from muster.errors import ResumeError
 
 
 @pytest.fixture
@@ -20,69 +26,98 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-def written(path: Path, *events: str) -> Path:
+def written(path: Path, *texts: str) -> Path:
     with Journal(path) as journal:
-        for event in events:
-            journal.write(event)
+        for text in texts:
+            journal.write(Told(text))
     return path
 
 
-def names(path: Path) -> list[str]:
-    return [event["event"] for event in replay(path)]
+def told(path: Path) -> list[str]:
+    return [entry.event.text for entry in replay(path) if isinstance(entry.event, Told)]
 
 
 def test_a_journal_that_was_never_begun_has_no_events(path: Path) -> None:
-    assert names(path) == []
+    assert list(replay(path)) == []
 
 
-def test_events_come_back_in_order_with_their_fields(path: Path) -> None:
+def test_events_come_back_in_order_each_with_its_time(path: Path) -> None:
     with Journal(path) as journal:
-        journal.write("one", number=1, text="Zürich\n", nested=[[1, None]])
+        journal.write(Left("m1-1", "Zürich\n"), at=12.5)
     written(path, "two")
-    assert list(replay(path)) == [
-        {"event": "one", "number": 1, "text": "Zürich\n", "nested": [[1, None]]},
-        {"event": "two"},
-    ]
+    one, two = replay(path)
+    assert one == (Left("m1-1", "Zürich\n"), 12.5)
+    assert two.event == Told("two")
+    assert two.at is not None
+    assert two.at > 1.7e9
 
 
 def test_what_was_written_can_be_read_while_the_journal_is_still_open(path: Path) -> None:
     with Journal(path) as journal:
-        journal.write("one")
-        assert names(path) == ["one"]
+        journal.write(Told("one"))
+        assert told(path) == ["one"]
 
 
 @pytest.mark.parametrize(
     "torn",
-    [b'{"event":"th', b'{"event":"three"}', bytes(4096), b'{"event":"thr\x00\x00"}\n', bytes(64) + b"\n"],
+    [b'{"event":"to', b'{"event":"told","text":"3"}', bytes(4096), b'{"event":"to\x00\x00"}\n', bytes(64) + b"\n"],
     ids=["half a line", "no newline", "zeros", "zeros within a line", "a line of zeros"],
 )
 def test_a_torn_end_is_no_event_and_is_written_over(path: Path, torn: bytes) -> None:
     written(path, "one", "two")
     with path.open("ab") as file:
         file.write(torn)
-    assert names(path) == ["one", "two"]
+    assert told(path) == ["one", "two"]
     written(path, "four")
-    assert names(path) == ["one", "two", "four"]
+    assert told(path) == ["one", "two", "four"]
 
 
 def test_what_stands_behind_a_torn_line_does_not_count(path: Path) -> None:
     written(path, "one")
     with path.open("ab") as file:
-        file.write(bytes(10) + b'\n{"event":"from before the power cut"}\n')
-    assert names(path) == ["one"]
+        file.write(bytes(10) + b'\n{"event":"told","text":"from before the power cut"}\n')
+    assert told(path) == ["one"]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(length=st.integers(0, 200))
+@given(length=st.integers(0, 300))
 def test_any_prefix_of_a_journal_is_a_journal(path: Path, length: int) -> None:
     path.unlink(missing_ok=True)
-    events = [f"event number {number}" for number in range(5)]
-    data = written(path, *events).read_bytes()
+    texts = [f"event number {number}" for number in range(5)]
+    data = written(path, *texts).read_bytes()
     path.write_bytes(data[:length])
     whole = data[:length].count(b"\n")
-    assert names(path) == events[:whole]
+    assert told(path) == texts[:whole]
     written(path, "next")
-    assert names(path) == [*events[:whole], "next"]
+    assert told(path) == [*texts[:whole], "next"]
+
+
+def test_who_follows_hears_of_each_event_once_and_how_far_what_was_left_out_goes(path: Path) -> None:
+    written(path, "one")
+    with Journal(path) as journal:
+        journal.write(Kept(Outcome(Task(0, 0, 1, 0, 0, 8, 0, 1, 0, 1), 1, 1)))
+    heard = list(follow(path, without={Kept}))
+    assert [entry.event for entry, _ in heard] == [Told("one"), Other()]
+    assert heard[-1][1] == path.stat().st_size
+    written(path, "two")
+    assert [entry.event for entry, _ in follow(path, after=heard[-1][1], without={Kept})] == [Told("two")]
+
+
+def test_an_event_that_must_outlive_a_power_cut_is_on_the_disk_before_the_next_step(path: Path) -> None:
+    calls: list[str] = []
+
+    def note(_frame: object, event: str, called: object) -> None:
+        if event == "c_call":
+            calls.append(getattr(called, "__name__", ""))
+
+    with Journal(path) as journal:
+        sys.setprofile(note)
+        try:
+            journal.write(Told("one"))
+            journal.write(events.Laid(()), durable=True)
+        finally:
+            sys.setprofile(None)
+    assert [call for call in calls if call in {"write", "fdatasync"}] == ["write", "write", "fdatasync"]
 
 
 @pytest.fixture
@@ -99,13 +134,14 @@ def files_of_100_bytes() -> Iterator[None]:
 @pytest.mark.usefixtures("files_of_100_bytes")
 @pytest.mark.parametrize("already", [0, 90, 100])
 def test_an_event_for_which_there_is_no_room_leaves_no_trace(path: Path, already: int) -> None:
+    room = len(b'{"event":"told","at":1.0,"text":""}\n')
     with Journal(path) as journal:
         if already:
-            journal.write("one", text="x" * (already - len('{"event":"one","text":""}\n')))
+            journal.write(Told("x" * (already - room)), at=1.0)
         with pytest.raises(OSError, match=r"No space|too large"):
-            journal.write("two", text="x" * 200)
+            journal.write(Told("x" * 200))
         assert path.stat().st_size == already
-        assert names(path) == ["one"] * bool(already)
+        assert len(told(path)) == bool(already)
 
 
 UNUSUAL = Schema(("a", "", "ü,\n"), (("int64",), ("missing object", "str"), ("empty bool",)))
@@ -131,14 +167,120 @@ TASK = Task(0, 3, 5, 1, 100, 200, 40, 20, 45, 50, Spool("spool/1-0", 4096))
 )
 def test_an_outcome_survives_the_journal(path: Path, outcome: Outcome) -> None:
     with Journal(path) as journal:
-        journal.write("kept", **as_fields(outcome))
-    (event,) = replay(path)
-    assert as_outcome(event) == outcome
-    assert json.loads(path.read_text())["event"] == "kept"
+        journal.write(Kept(outcome, "m1-1"))
+    (entry,) = replay(path)
+    assert entry.event == Kept(outcome, "m1-1")
+
+
+PIECE = Piece("p", 10, 1, 2, Place("grown", 20))
+ONE_OF_EACH: list[Event] = [
+    Started("r", {"inputs": []}, {"typed": "muster run"}, FORMAT),
+    events.Attempt(2, 17, 4, "123.4", "ray", "c", {"m1": 0.5}, one_computer=True),
+    events.Phase("working"),
+    events.Accepted(["f has changed"], ["f.py"], {"inputs": []}),
+    events.Stopped("DataError", "no", 3, [["f", "no", 3, "x"]]),
+    events.Finished({"rows_in": 3}, "a", "b", "c"),
+    events.Surveyed(
+        (Part(0, 1, 9, 0, 4, fault="torn"),), (("a",),), (Column("a", frozenset({"int"}), "str", "%d"),),
+        b"\0\xff", {0: [1, 2]}, {0: 7},
+    ),
+    events.Settled((Column("a"),), "a sample"),
+    events.Read(DataFile("m.bin", 7, 8, "ab")),
+    events.Wrote("log"),
+    Kept(Outcome(Task(0, 0, 1, 0, 0, 8, 0, 2, 0, 2), 2, 2, output=PIECE), "1"),
+    events.Dropped(1, 2, 3),
+    events.Moved("p", "grown", 20),
+    Regrown("a", "b", 9),
+    events.Laid([(2, 9)], [b"\0"], [0], 9),
+    events.LaidOut(),
+    events.Standing("abc"),
+    events.Joined("m1-1", "m1"),
+    Left("m1-1", "killed"),
+    Told("hear"),
+    events.Retried("killed", "m1-1", 2.5, "in.csv", 7, 9),
+    events.Renewed(["m1"], 900.0),
+    events.Measured(
+        0.5, 1, None, 2, 3, "", {"1": []}, {"m": []}, [], 4, 2.0, [1.0, 2.0], ["1", "f", 1, 2, 3, 4, 5, None], {"1": 9}
+    ),
+    Plan(1, 2, 3.0, (4.0, 5.0), 6.0),
+]  # fmt: skip
+
+
+def test_there_is_an_example_of_each_kind_here() -> None:
+    assert [type(event) for event in ONE_OF_EACH] == list(KIND_OF)
+
+
+@pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
+def test_every_kind_survives_the_journal_whole_and_with_fields_that_are_not_known(path: Path, event: Event) -> None:
+    with Journal(path) as journal:
+        journal.write(event, at=1.0)
+    assert list(replay(path)) == [(event, 1.0)]
+    said = json.loads(path.read_text())
+    assert of_fields(said["event"], said | {"from a later version": 1}) == event
+
+
+def test_the_examples_have_no_field_that_is_left_out() -> None:
+    for event in ONE_OF_EACH:
+        defaults = {name: value for name, value in event._field_defaults.items() if name != "format"}
+        assert not [name for name, value in defaults.items() if getattr(event, name) == value], event
+
+
+def test_a_kind_that_is_not_known_changes_nothing(path: Path) -> None:
+    path.write_text('{"event":"from a later version","at":1.0}\n')
+    assert list(replay(path)) == [(Other(), 1.0)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"event":"started"}', '{"event":"kept","task":[]}', '{"event":"settled","columns":[[]]}', '{"event":"left"}'],
+)
+def test_an_event_that_lacks_what_it_must_have_is_refused(path: Path, line: str) -> None:
+    path.write_text(line + "\n")
+    with pytest.raises(UnreadableError, match="is not as this version writes it"):
+        list(replay(path))
 
 
 def test_rows_that_an_earlier_version_kept_are_done_again() -> None:
-    kept = {"event": "kept", **json.loads(json.dumps(as_fields(Outcome(TASK, 5, 9, output=Piece("o", 9, 7, 9)))))}
+    said = json.loads(json.dumps(events.as_fields(Kept(Outcome(TASK, 5, 9, output=Piece("o", 9, 7, 9))))))
     past = Past()
-    past.add(kept | {"columns": ["a", "b"], "floats": ["a"], "integers": []})
+    past.add(of_fields("kept", said))
+    assert past.kept != {}
+    past = Past()
+    past.add(of_fields("kept", said | {"columns": ["a", "b"], "floats": ["a"], "integers": []}))
     assert past.kept == {}
+
+
+def test_a_journal_of_a_later_format_is_refused_in_words(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.write(Started("r", {}, {}, FORMAT + 1))
+    with pytest.raises(ResumeError, match=f"its format is {FORMAT + 1}, and this version of muster reads"):
+        Past.read(path)
+    assert Past.read(path, fresh=True).is_unreadable
+
+
+GOLDEN = Path(__file__).with_name("golden")
+"""Journals that muster 0.1 wrote before its events had classes: of a run that stopped, and of one that finished."""
+
+
+def test_an_unfinished_run_of_0_1_can_be_gone_on_with() -> None:
+    past = Past.read(GOLDEN / "unfinished.jsonl")
+    assert (past.run, past.attempts, past.asked["folder"]) == ("20261126-063246-1f87", 1, "/home/ada")
+    assert past.surveyed is not None
+    assert sum(part.rows for part in past.surveyed.parts) == 3000
+    assert past.columns == (Column("n", frozenset({"integer"})), Column("t", frozenset({"text"})))
+    assert sum(outcome.rows_in for outcome in past.kept.values()) == 2700
+    assert sum(outcome.bad_rows for outcome in past.kept.values()) == 202
+    assert past.moved["0-8.rows"] == Place("grown-dd2907c2", 38724)
+    assert set(past.files) == {"rates.json"}
+
+
+def test_a_finished_run_of_0_1_can_be_retried_and_looked_at() -> None:
+    past = Past.read(GOLDEN / "finished.jsonl")
+    assert past.finished is not None
+    assert (past.finished.result["rows_out"], past.finished.result["bad_rows"]) == (2997, 3)
+    assert (past.laid.bytes, list(past.laid.volumes)) == (49524, [])
+    assert len(past.finished.published) == len(past.finished.standing or "") == 64
+    view = RunView()
+    view.take_all(replay(GOLDEN / "finished.jsonl"))
+    assert (view.rows_done, view.bad_rows, len(view.workers), len(view.attempts)) == (3000, 3, 2, 1)
+    assert [note.kind for note in view.notes] == ["joined", "finished"]

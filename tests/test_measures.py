@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster._measures import MOST_REASONS, Measured, WorkerSum, added, bin_of, bound, span, upper_edge
+from muster._journal.measures import MOST_REASONS, Measured, WorkerSum, added, bin_of, bound, span, upper_edge
 from muster._model import Load, Outcome, Piece, Reason, Seconds, StepMeasure, Task
 from muster._planner import Bill, plan, remaining
 

@@ -6,16 +6,18 @@ import subprocess
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import Any
+from typing import TypeVar
 
 import pytest
 
 from conftest import MUSTER, Muster
-from muster._history import Known, State, known
-from muster._measures import Measured, WorkerSum, added
+from muster._journal import events
+from muster._journal.measures import Measured, WorkerSum, added
+from muster._journal.runs import Known, State, known
 from muster._model import Load, Reason
 
 ROWS = 3000
+Kind = TypeVar("Kind", bound=events.Event)
 FUNCTIONS = """
 import os, threading
 
@@ -51,17 +53,16 @@ def folder(tmp_path: Path) -> Path:
 def added_up(run: Known) -> tuple[WorkerSum, Measured]:
     """Add up all that a journal holds, over workers and attempts."""
     total, rest = WorkerSum(), Measured()
-    for event in run.events():
-        if event["event"] == "measured":
-            rest.add_reasons(Reason(*told) for told in event["reasons"])
-            rest.machines.update({name: Load(*told) for name, told in event["machines"].items()})
-            for told in event["workers"].values():
-                total.add(added([told]))
+    for event in all_of(run, events.Measured):
+        rest.add_reasons(Reason(*told) for told in event.reasons)
+        rest.machines.update({name: Load(*told) for name, told in event.machines.items()})
+        for told in event.workers.values():
+            total.add(added([told]))
     return total, rest
 
 
-def all_of(run: Known, kind: str) -> list[dict[str, Any]]:
-    return [event for event in run.events() if event["event"] == kind]
+def all_of(run: Known, kind: type[Kind]) -> list[Kind]:
+    return [entry.event for entry in run.entries() if isinstance(entry.event, kind)]
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -89,15 +90,15 @@ def test_the_last_measures_and_the_result_say_the_same(muster: Muster) -> None:
     assert muster("run", "pipe.py", "--workers", "2").code == 4
     (run,) = known()
     assert run.state is State.FINISHED
-    (finished,) = all_of(run, "finished")
-    last = all_of(run, "measured")[-1]
-    assert last["rows_done"] == last["rows_total"] == finished["result"]["rows_in"] == ROWS
-    assert [event["phase"] for event in all_of(run, "phase")] == [
+    (finished,) = all_of(run, events.Finished)
+    last = all_of(run, events.Measured)[-1]
+    assert last.rows_done == last.rows_total == finished.result["rows_in"] == ROWS
+    assert [event.phase for event in all_of(run, events.Phase)] == [
         "looking at the input",
         "working",
         "writing the output",
     ]
-    assert [(event["engine"], event["cluster"], event["prices"]) for event in all_of(run, "attempt")] == [
+    assert [(event.engine, event.cluster, event.prices) for event in all_of(run, events.Attempt)] == [
         ("cores", None, {})
     ]
 
@@ -119,8 +120,8 @@ def test_a_run_that_was_killed_is_unfinished_and_goes_on_under_its_own_name(must
     assert muster(*command).code == 0
     (again,) = known()
     assert (again.run, again.state) == (run.run, State.FINISHED)
-    assert len(all_of(again, "attempt")) == 2
-    assert all_of(again, "measured")[-1]["rows_done"] == ROWS
+    assert len(all_of(again, events.Attempt)) == 2
+    assert all_of(again, events.Measured)[-1].rows_done == ROWS
 
 
 def test_a_run_that_stops_says_why_in_its_journal(muster: Muster, folder: Path) -> None:
@@ -129,9 +130,9 @@ def test_a_run_that_stops_says_why_in_its_journal(muster: Muster, folder: Path) 
     assert muster(*command).code == 1
     (run,) = known()
     assert run.state is State.UNFINISHED
-    (stopped,) = all_of(run, "stopped")
-    assert stopped["error"] == "TooManyBadRowsError"
-    assert "1 rows could not be processed" in stopped["message"]
+    (stopped,) = all_of(run, events.Stopped)
+    assert stopped.error == "TooManyBadRowsError"
+    assert "1 rows could not be processed" in stopped.message
 
 
 def test_a_worker_that_died_shows_as_left_and_its_task_as_tried_again(muster: Muster, folder: Path) -> None:
@@ -141,9 +142,9 @@ def test_a_worker_that_died_shows_as_left_and_its_task_as_tried_again(muster: Mu
     )
     assert muster("run", "deadly.py:f", "rows.csv", "-o", "out.csv", "--workers", "2").code == 0
     (run,) = known()
-    (left,) = all_of(run, "left")
-    assert "status 3" in left["reason"]
-    assert next(event["reason"] for event in all_of(run, "retried")) == left["reason"]
+    (left,) = all_of(run, events.Left)
+    assert "status 3" in left.reason
+    assert next(event.reason for event in all_of(run, events.Retried)) == left.reason
 
 
 def test_a_run_goes_on_where_nobody_can_note_it(muster: Muster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,15 @@
 
 import itertools
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from muster._engines.base import Began, Joined, Left, Told
+from muster._journal import events
 from muster._model import Outcome, Part, Reason, Seconds, Task
 from muster._observer import Observer
+from muster._planner import Plan
 from muster._progress import Progress
 from muster.testing import FakeClock
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROWS = 100
+Kind = TypeVar("Kind", bound=events.Event)
 
 
 class Scene:
@@ -23,16 +26,13 @@ class Scene:
 
     def __init__(self, prices: dict[str, float] | None = None) -> None:
         self.clock = FakeClock()
-        self.events: list[dict[str, Any]] = []
-        self.observer = Observer(self.write, prices=prices or {}, clock=lambda: self.clock.seconds)
+        self.events: list[events.Event] = []
+        self.observer = Observer(self.events.append, prices=prices or {}, clock=lambda: self.clock.seconds)
         self.progress = Progress(workers=1, max_bad_rows=0)
         self.idle = 0
 
-    def write(self, event: str, **fields: object) -> None:
-        self.events.append({"event": event, **fields})
-
-    def all(self, event: str) -> list[dict[str, Any]]:
-        return [one for one in self.events if one["event"] == event]
+    def all(self, kind: type[Kind]) -> list[Kind]:
+        return [one for one in self.events if isinstance(one, kind)]
 
     def do(self, worker: str, rows: int, seconds: float) -> None:
         task = Task(1, 0, 1, 0, 0, rows, 0, rows, 0, rows)
@@ -54,19 +54,19 @@ def test_what_was_done_is_journaled_now_and_then_and_once() -> None:
     scene.observer.hear(Joined("1", "here"))
     scene.do("1", 10, 0.1)
     scene.look(0.3)
-    assert not scene.all("measured")
+    assert not scene.all(events.Measured)
     scene.do("1", 5, 0.1)
     scene.look(0.3)
     scene.look(4.0)
-    (event,) = scene.all("measured")
-    assert event["workers"]["1"][:2] == [2, 15]
-    assert (event["span"], event["rows_done"], event["rows_total"]) == (0.6, 15, 10 * ROWS)
+    (event,) = scene.all(events.Measured)
+    assert event.workers["1"][:2] == [2, 15]
+    assert (event.span, event.rows_done, event.rows_total) == (0.6, 15, 10 * ROWS)
 
 
 def test_a_run_in_which_nothing_is_done_still_says_that_it_lives() -> None:
     scene = Scene()
     scene.look(11.0)
-    assert [event["waiting_for"] for event in scene.all("measured")] == ["workers start"]
+    assert [event.waiting_for for event in scene.all(events.Measured)] == ["workers start"]
 
 
 def test_how_far_a_long_run_is_is_told_every_five_seconds_and_what_workers_did_more_rarely() -> None:
@@ -75,11 +75,11 @@ def test_how_far_a_long_run_is_is_told_every_five_seconds_and_what_workers_did_m
     for _ in range(36_000):
         scene.do("1", 1, 1.0)
         scene.look(1.0)
-    events = scene.all("measured")
-    last = events[-100:]
-    assert all(event["rows_done"] - before["rows_done"] <= 6 for before, event in itertools.pairwise(last))
-    assert sum(bool(event["workers"]) for event in last) <= 10
-    assert sum(event["workers"]["1"][1] for event in events if event["workers"]) > 35_900
+    measured = scene.all(events.Measured)
+    last = measured[-100:]
+    assert all(event.rows_done - before.rows_done <= 6 for before, event in itertools.pairwise(last))
+    assert sum(bool(event.workers) for event in last) <= 10
+    assert sum(event.workers["1"][1] for event in measured if event.workers) > 35_900
     assert scene.observer.rows_per_second == pytest.approx(1.0, rel=0.01)
 
 
@@ -90,9 +90,9 @@ def test_a_task_that_will_be_done_again_counts_with_its_time_alone() -> None:
     lost = Outcome(task, 9, 9, bad_rows=9, seconds=Seconds(total=1.0), reasons=(Reason("f", "no model", 9, ""),))
     scene.observer.done("1", lost, is_kept=False)
     scene.look(2.0)
-    (event,) = scene.all("measured")
-    assert (event["workers"]["1"][:6], event["reasons"]) == ([1, 0, 0, 0, 0, 0], [])
-    assert event["workers"]["1"][6][3] == 1.0
+    (event,) = scene.all(events.Measured)
+    assert (event.workers["1"][:6], event.reasons) == ([1, 0, 0, 0, 0, 0], [])
+    assert event.workers["1"][6][3] == 1.0
 
 
 def test_a_first_task_counts_for_all_the_time_that_it_took() -> None:
@@ -117,8 +117,8 @@ def test_pace_and_prediction_follow_what_is_done_and_are_made_into_one_plan() ->
     assert scene.observer.seconds_left == (88.0, 88.0)
     (pace,) = scene.observer.machines
     assert (pace.machine, pace.workers, pace.rows_per_second, pace.busy) == ("here", 2, 10.0, 0.375)
-    (made,) = scene.all("planned")
-    assert (made["workers"], made["rows_per_second"], made["seconds"]) == (2, 10.0, (92.0, 92.0))
+    (made,) = scene.all(Plan)
+    assert (made.workers, made.rows_per_second, made.seconds) == (2, 10.0, (92.0, 92.0))
     assert scene.observer.dollars == pytest.approx(0.12)
 
 
@@ -151,8 +151,8 @@ def test_who_comes_and_goes_and_what_engines_tell_is_journaled() -> None:
     scene = Scene()
     for event in (Joined("m1-1", "m1"), Told("machine m2 is gone"), Left("m1-1", "killed"), Left("unknown", "killed")):
         scene.observer.hear(event)
-    assert [event["event"] for event in scene.events] == ["joined", "told", "left", "left"]
-    assert scene.events[0] == {"event": "joined", "worker": "m1-1", "machine": "m1"}
+    assert [type(event) for event in scene.events] == [events.Joined, events.Told, events.Left, events.Left]
+    assert scene.events[0] == events.Joined("m1-1", "m1")
 
 
 def test_workers_and_machines_are_counted_when_they_were_most_and_only_those_that_joined() -> None:
@@ -185,12 +185,12 @@ def test_a_try_that_ended_with_its_worker_counts_with_its_time_and_rows() -> Non
     scene.clock.reach(8.0)
     scene.observer.lost(7, "killed")
     scene.look()
-    (retried,), (event,) = scene.all("retried"), scene.all("measured")
-    assert (retried["worker"], retried["seconds"], retried["row"], retried["rows"]) == ("1", 8.0, 3, 6)
+    (retried,), (event,) = scene.all(events.Retried), scene.all(events.Measured)
+    assert (retried.worker, retried.seconds, retried.row, retried.rows) == ("1", 8.0, 3, 6)
     spent = scene.observer.spent
     assert (spent.lost, spent.there, spent.busy) == (8.0, 8.0, 8.0)
-    assert event["workers"]["1"][0] == 0
-    seconds = dict(zip((field.name for field in fields(Seconds)), event["workers"]["1"][6], strict=True))
+    assert event.workers["1"][0] == 0
+    seconds = dict(zip((field.name for field in fields(Seconds)), event.workers["1"][6], strict=True))
     assert seconds["lost"] == 8.0
 
 
@@ -208,7 +208,7 @@ def test_a_call_that_hangs_is_remarked_upon_once_and_journaled_at_once() -> None
     assert said.index(remark) == 9
     assert "worker 1 has been at rows 3 to 8" in remark
     assert "--timeout 60s" in remark
-    assert [bool(event["held"]) for event in scene.all("measured")] == [False, True]
+    assert [bool(event.held) for event in scene.all(events.Measured)] == [False, True]
     assert scene.observer.snapshot("working", scene.progress, run="", rows_total=9, workers=1).seconds_left is None
 
 

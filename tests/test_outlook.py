@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from muster._calls import Held
-from muster._history import find
-from muster._measures import Measured, StepSum, WorkerSum
+from muster._journal import events
+from muster._journal.measures import Measured, StepSum, WorkerSum
+from muster._journal.runs import find
 from muster._model import Load, Seconds
 from muster._watch import charts, pages
 from muster._watch.figures import activity
@@ -24,7 +25,7 @@ from watching import Story, going, resumed
 def look_at(story: Story, *, later: float = 0.0) -> Look:
     found = find(story.run)
     view = RunView(found.run)
-    view.take_all(found.events())
+    view.take_all(found.entries())
     return Look(view, found.state, view.last_at + later)
 
 
@@ -58,23 +59,22 @@ def test_what_was_foretold_runs_down_and_is_not_told_any_more_when_nothing_is_he
 
 def test_a_run_in_this_process_is_silent_while_a_call_lasts(tmp_path: Path) -> None:
     story = Story(tmp_path).begin().work(5)
-    story.write("attempt", number=2, pid=1, workers=0, engine="inline", cluster=None, prices={})
-    story.write("joined", worker="1", machine="atlas")
+    story.write(events.Attempt(2, 1, 0, engine="inline"), events.Joined("1", "atlas"))
     assert "with --workers 0 muster itself makes the call" in said_of(look_at(story, later=25))
 
 
 def test_before_the_first_worker_is_there_a_run_starts(tmp_path: Path) -> None:
     story = Story(tmp_path, machines={"m1": 2, "m2": 2})
-    story.write("started", run=story.run, job={"inputs": [["rows.csv", 1, ""]], "steps": [["f", ""]], "output": "o"})
-    story.write("attempt", number=1, pid=1, workers=4, engine="ray", cluster="c", prices={})
-    story.write("phase", phase="working")
+    job = {"inputs": [["rows.csv", 1, ""]], "steps": [["f", ""]], "output": "o"}
+    story.write(events.Started(story.run, job), events.Attempt(1, 1, 4, engine="ray", cluster="c"))
+    story.write(events.Phase("working"))
     story.measured(Measured(), waiting_for="workers start")
     look = look_at(story, later=30)
     assert look.badge == ("running", "starting")
     assert outlook(look) == "waiting for the first of 4 workers"
     assert remarks(look) == []
     assert "0%" not in pages.overview(look).fragments["progress"]
-    story.write("joined", worker="m1-1", machine="m1")
+    story.write(events.Joined("m1-1", "m1"))
     assert look_at(story).badge == ("running", "running")
 
 
@@ -92,7 +92,7 @@ def test_a_run_that_stopped_says_why_and_one_thing_to_do(  # noqa: PLR0913 (what
     tmp_path: Path, error: str, message: str, badge: str, says: str, *, resumes: bool
 ) -> None:
     story = Story(tmp_path).begin().work(5)
-    story.write("stopped", error=error, message=message)
+    story.write(events.Stopped(error, message))
     look = look_at(story)
     assert look.badge == (badge, badge)
     assert says in said_of(look)
@@ -157,10 +157,7 @@ def test_a_worker_that_is_at_one_task_for_long_is_busy_and_not_idle(tmp_path: Pa
     story = Story(tmp_path).begin()
     joined = story.at - story.born
     story.at += 20
-    story.write(
-        "measured", span=20, workers={}, machines={}, reasons=[], rows_done=0, rows_total=9, rows_out=0, bad_rows=0,
-        running=2, waiting_for="", at_work={"1": 20.0, "2": 10.0},
-    )  # fmt: skip
+    story.write(events.Measured(20, 0, 9, 0, 2, "", {}, {}, [], at_work={"1": 20.0, "2": 10.0}))
     look = look_at(story)
     assert look.spent.going == pytest.approx(30, abs=0.1)
     assert look.spent.busy_share == pytest.approx(30 / look.spent.there)
@@ -175,7 +172,7 @@ def test_machines_that_are_one_computer_show_its_load_once(tmp_path: Path) -> No
     story = Story(tmp_path, machines={"m1": 2, "m2": 2, "m3": 2}).begin().work(5)
     apart = pages.overview(look_at(story)).fragments["machines"]
     assert apart.count("5.0 GB of 16 GB") == 3
-    story.write("attempt", number=2, pid=os.getpid() + 1, workers=6, engine="ray", one_computer=True)
+    story.write(events.Attempt(2, os.getpid() + 1, 6, engine="ray", one_computer=True))
     look = look_at(story)
     shown = pages.overview(look).fragments
     assert shown["machines"].count("5.0 GB of 16 GB") == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from muster._actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSettles, Rewind, Submit, Widen
-from muster._journal import as_fields
+from muster._journal.events import Dropped, Event, Kept, as_fields, of_fields
 from muster._model import Outcome, Part, Piece, Schema, Seconds, Task
 from muster._past import Past
 from muster._progress import FIRST_TASK, LARGEST_TASK, TASK_SECONDS, Progress
@@ -124,7 +124,7 @@ class Worker:
 class Run:
     """Obey a machine's actions as the runner does, and object to any that it must not ask for."""
 
-    def __init__(self, world: World, *, past: Sequence[dict[str, Any]] = (), worker: Worker | None = None) -> None:
+    def __init__(self, world: World, *, past: Sequence[Event] = (), worker: Worker | None = None) -> None:
         self.world = world
         self.worker = worker or Worker(world)
         self.progress = world.progress()
@@ -192,13 +192,13 @@ class Run:
                     self._start(task)
                 case Keep(outcome):
                     self._keep(outcome)
-                    self.events.append({"event": "kept", **json.loads(json.dumps(as_fields(outcome)))})
+                    self.events.append(of_fields("kept", json.loads(json.dumps(as_fields(Kept(outcome))))))
                 case Drop(outcome):
                     task = outcome.task
                     self._parts_of(outcome)
                     self.kept = {row: kept for row, kept in self.kept.items() if row not in rows_of(task)}
                     self.kept_rows.difference_update(rows_of(task))
-                    self.events.append({"event": "dropped", "first": task.first, "last": task.last, "lo": task.lo})
+                    self.events.append(Dropped(task.first, task.last, task.lo))
                 case Append(outcome):
                     self._append(outcome)
                 case Forget(name):
@@ -271,7 +271,7 @@ def assert_whole_batches(task: Task, batch_rows: int) -> None:
         assert task.hi % batch_rows == 0 or task.hi == task.row + task.rows
 
 
-def kept_in(events: Iterable[dict[str, Any]]) -> list[Outcome]:
+def kept_in(events: Iterable[Event]) -> list[Outcome]:
     """Add up a journal."""
     past = Past()
     for event in events:

@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from muster import _words as words
-from muster._history import find, known
-from muster._measures import Measured, StepSum, WorkerSum, bin_of, bound
+from muster._journal import events
+from muster._journal.measures import Measured, StepSum, WorkerSum, bin_of, bound
+from muster._journal.runs import find, known
 from muster._model import Seconds
 from muster._watch import charts, listing, pages
 from muster._watch.axes import nice
@@ -38,8 +39,7 @@ def look_at(run: str | None = None, *, at: float | None = None) -> Look:
     """Look at a run as the page does."""
     found = find(run)
     view = RunView(found.run)
-    for event in found.events():
-        view.take(event)
+    view.take_all(found.entries())
     return Look(view, found.state, at or view.last_at)
 
 
@@ -155,7 +155,7 @@ def test_a_pause_between_attempts_is_not_time_at_work(tmp_path: Path) -> None:
 
 def test_a_resumed_attempt_of_the_same_process_keeps_its_workers(tmp_path: Path) -> None:
     story = Story(tmp_path).begin().work(5)
-    story.write("attempt", number=2, pid=os.getpid() + 1, workers=2, engine="cores", cluster=None, prices={})
+    story.write(events.Attempt(2, os.getpid() + 1, 2))
     story.work(5)
     assert look_at(story.run).there == 2
 
@@ -216,7 +216,7 @@ def test_an_interrupted_run_has_nobody_at_work(tmp_path: Path, home: Path) -> No
 def test_money_counts_machines_from_when_they_came_until_they_left(tmp_path: Path) -> None:
     story = Story(tmp_path, machines={"m1": 1, "m2": 1}, at=time.time() - 7200).begin(prices={"m1": 1.0, "m2": 2.0})
     story.at += 1800
-    story.write("left", worker="m2-1", reason="its lease ended")
+    story.write(events.Left("m2-1", "its lease ended"))
     story.at += 1800
     story.measured(Measured({"m1-1": did(10, 1.0)}))
     assert look_at(story.run).dollars == pytest.approx(1.0 + 1.0, rel=0.01)
@@ -232,8 +232,7 @@ def test_a_view_stays_small_however_long_the_run(tmp_path: Path) -> None:
     story = Story(tmp_path, rows_total=10**12, at=time.time() - 10**7).begin()
     view = RunView()
     story.work(10**6, span=1000)
-    for event in find(story.run).events():
-        view.take(event)
+    view.take_all(find(story.run).entries())
     look = Look(view, find(story.run).state, view.last_at)
     assert all(len(channel) == BUCKETS for worker in view.workers.values() for channel in worker.series.channels)
     assert len(look.figures.rates_in) <= BUCKETS
@@ -242,9 +241,7 @@ def test_a_view_stays_small_however_long_the_run(tmp_path: Path) -> None:
 
 def test_old_journals_without_measures_are_shown_as_well(tmp_path: Path) -> None:
     story = Story(tmp_path)
-    story.journal.write(
-        "started", at=story.at, run=story.run, job={"inputs": [["a.csv", 1, ""]], "steps": [["f", ""]], "output": "b"}
-    )
+    story.write(events.Started(story.run, {"inputs": [["a.csv", 1, ""]], "steps": [["f", ""]], "output": "b"}))
     look = look_at(story.run)
     assert "a.csv" in pages.whole(pages.overview(look))
 
@@ -298,8 +295,7 @@ def test_numbers_are_written_as_people_do() -> None:
 def test_what_others_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
     story = Story(tmp_path, steps=(f"x.py:{INJECTION}",), machines={f"m{INJECTION}": 1, "m2": 1})
     story.begin(inputs=(INJECTION,), output=INJECTION).work(3, waiting_for=INJECTION)
-    story.write("told", text=INJECTION)
-    story.write("retried", rows=1, reason=INJECTION)
+    story.write(events.Told(INJECTION), events.Retried(INJECTION))
     story.reject(INJECTION, 1, example=INJECTION + "'\">")
     look = look_at(story.run)
     worker = next(iter(look.view.workers))
@@ -332,7 +328,7 @@ def test_rejects_are_grouped_by_reason_with_one_in_full(tmp_path: Path) -> None:
 
 def test_sections_with_nothing_to_say_are_empty(tmp_path: Path) -> None:
     story = Story(tmp_path)
-    story.write("started", run=story.run, job={"inputs": [], "steps": [], "output": "o"})
+    story.write(events.Started(story.run, {"inputs": [], "steps": [], "output": "o"}))
     fragments = pages.overview(look_at(story.run)).fragments
     assert fragments["head"]
     assert all(not fragments[name] for name in ("rates", "timeline", "machines", "workers", "spent", "rejects", "plan"))

@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from muster._calls import Held
-from muster._history import archive, note
 from muster._job import Result
-from muster._journal import Journal
+from muster._journal import events
+from muster._journal.file import Journal
+from muster._journal.measures import Measured, StepSum, WorkerSum, bin_of
+from muster._journal.runs import archive, note
 from muster._lately import Lately
-from muster._measures import Measured, StepSum, WorkerSum, bin_of
 from muster._model import Load, Reason, Seconds
-from muster._planner import remaining
+from muster._planner import Plan, remaining
 
 GIGABYTE = 1_000_000_000
 INJECTION = "<script>alert('pwned')</script>"
@@ -52,8 +53,9 @@ class Story:
         self.born = self.at
         note(self.run, self.path)
 
-    def write(self, event: str, **fields: object) -> None:
-        self.journal.write(event, at=round(self.at, 3), **fields)
+    def write(self, *told: events.Event) -> None:
+        for event in told:
+            self.journal.write(event, at=round(self.at, 3))
 
     @property
     def workers(self) -> dict[str, str]:
@@ -76,35 +78,29 @@ class Story:
             "dtype": "str",
             "batch_rows": None,
         }
-        self.write("started", run=self.run, job=job)
+        self.write(events.Started(self.run, job))
         return self.attempt(prices=prices)
 
     def attempt(self, number: int = 1, *, pid: int | None = None, prices: dict[str, float] | None = None) -> "Story":
         far = len(self.machines) > 1
+        engine, cluster = ("ray", "default") if far else ("cores", None)
+        process = pid or os.getpid() + number
         self.write(
-            "attempt",
-            number=number,
-            pid=pid or os.getpid() + number,
-            workers=len(self.workers),
-            engine="ray" if far else "cores",
-            cluster="default" if far else None,
-            prices=prices or {},
+            events.Attempt(number, process, len(self.workers), engine=engine, cluster=cluster, prices=prices or {})
         )
-        self.write("phase", phase="looking at the input")
+        self.write(events.Phase("looking at the input"))
         self.at += 0.8
         for worker, machine in self.workers.items():
-            self.write("joined", worker=worker, machine=machine)
+            self.write(events.Joined(worker, machine))
             self.at += 0.01
-        self.write("phase", phase="working")
+        self.write(events.Phase("working"))
         self.told = self.at
         return self
 
-    def plan(self, low: float, high: float, *, dollars: float | None = None) -> "Story":
+    def plan(self, low: float, high: float, *, dollars: float = 0.0) -> "Story":
         left, workers = self.rows_total - self.rows_done, len(self.workers)
         pace = self.rows_per_second * workers
-        self.write(
-            "planned", rows_left=left, workers=workers, seconds=[low, high], rows_per_second=pace, dollars=dollars
-        )
+        self.write(Plan(left, workers, pace, (low, high), dollars))
         return self
 
     def work(self, seconds: float, *, span: float = 0.5, idle: tuple[str, ...] = (), waiting_for: str = "") -> "Story":
@@ -132,18 +128,19 @@ class Story:
         self.told = self.at
         left = remaining(self.lately.stretches, self.rows_total - self.rows_done)
         self.write(
-            "measured",
-            span=span,
-            **measured.as_fields(),
-            rows_done=self.rows_done,
-            rows_total=self.rows_total,
-            rows_out=self.rows_out,
-            bad_rows=self.bad_rows,
-            rows_per_second=self.lately.rows_per_second(),
-            seconds_left=left,
-            held=held.as_field() if held else None,
-            running=len(measured.workers),
-            waiting_for=waiting_for,
+            events.Measured(
+                span=span,
+                **measured.as_fields(),
+                rows_done=self.rows_done,
+                rows_total=self.rows_total,
+                rows_out=self.rows_out,
+                bad_rows=self.bad_rows,
+                rows_per_second=self.lately.rows_per_second(),
+                seconds_left=left,
+                held=held.as_field() if held else None,
+                running=len(measured.workers),
+                waiting_for=waiting_for,
+            )
         )
 
     def reject(self, error: str, rows: int, *, example: str = "", step: str = "") -> "Story":
@@ -155,7 +152,7 @@ class Story:
         return self
 
     def renew(self, lease: float = 900) -> "Story":
-        self.write("renewed", lease=lease, machines=list(self.machines))
+        self.write(events.Renewed(list(self.machines), lease))
         return self
 
     def finish(self) -> "Story":
@@ -174,8 +171,8 @@ class Story:
             rejects="classified.csv.rejects.jsonl" if self.bad_rows else None,
             cost=0.0,
         )
-        self.write("phase", phase="writing the output")
-        self.write("finished", result=asdict(result))
+        self.write(events.Phase("writing the output"))
+        self.write(events.Finished(asdict(result)))
         self.close()
         archive(self.path, self.run, has_rejects=False)
         return self
@@ -223,13 +220,12 @@ def large(folder: Path, *, run: str = "20261124-080000-2828", machines: int = 4,
     fleet = {f"m{at + 1}": 7 for at in range(machines)}
     story = Story(folder, run=run, machines=fleet, rows_total=30_000_000, at=time.time() - seconds - 2)
     story.begin(inputs=("s3://bucket/rows.parquet",), output="labelled/", prices=dict.fromkeys(fleet, 0.68))
-    story.write("told", text="m2 took 41 s to start")
+    story.write(events.Told("m2 took 41 s to start"))
     story.renew().plan(1200, 1500, dollars=3.2)
     story.work(seconds / 2, span=1.0, idle=("m2-1", "m2-2"))
     for worker in ("m4-6", "m4-7"):
-        story.write("left", worker=worker, reason="its process was killed by signal 9")
-        story.write("retried", rows=5000, reason="its worker was lost")
-        story.write("joined", worker=worker, machine="m4")
+        story.write(events.Left(worker, "its process was killed by signal 9"))
+        story.write(events.Retried("its worker was lost"), events.Joined(worker, "m4"))
     return story.renew().work(seconds / 2, span=1.0, idle=("m2-1",))
 
 
@@ -244,7 +240,7 @@ def stopped(folder: Path, *, run: str = "20261124-060000-570b") -> Story:
     """A run that its data stopped."""
     story = Story(folder, run=run, rows_total=100_000).begin().work(12)
     story.reject("ValueError: bad", 1001, example="ValueError: bad")
-    story.write("stopped", error="TooManyBadRowsError", message="1,001 rows were rejected; 1,000 are allowed.\nFix it.")
+    story.write(events.Stopped("TooManyBadRowsError", "1,001 rows were rejected; 1,000 are allowed.\nFix it."))
     story.close()
     return story
 

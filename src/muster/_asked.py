@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from muster._dialect import Dialect, Reading
 from muster._job import Job, Options
-from muster._journal import Event
+from muster._journal.events import Fields
 from muster._model import Arguments, Target
 from muster._unseen import holds_secret
 
@@ -16,7 +16,7 @@ _NOT_KEPT: Final = frozenset({"storage_options", "fresh", "accept_changes", "if_
 """What is secret, and what is about one attempt alone."""
 
 
-def asked(job: Job, *, place: str, folder: str) -> Event:
+def asked(job: Job, *, place: str, folder: str) -> Fields:
     """Write down a job: ``place`` is where its output lies, ``folder`` where its paths count from."""
     options = {
         field.name: _plain(getattr(job.options, field.name))
@@ -35,7 +35,7 @@ def asked(job: Job, *, place: str, folder: str) -> Event:
     }
 
 
-def _of_step(step: Target) -> Event:
+def _of_step(step: Target) -> Fields:
     """Write a step, and of its arguments those that can be kept; the others are named."""
     typed = [[name, text] for name, text in step.arguments.typed if not holds_secret(name, text)]
     lacks = [name for name, text in step.arguments.typed if holds_secret(name, text)] + sorted(step.arguments.values)
@@ -60,7 +60,7 @@ def _as_text(value: object) -> Any:  # noqa: ANN401 (JSON)
     raise TypeError(type(value).__name__)
 
 
-def job_of(said: Event) -> Job:
+def job_of(said: Fields) -> Job:
     """Read a job; its options are those that it had, without those of its stores."""
     known = {field.name for field in dataclasses.fields(Options)}
     options = {name: value for name, value in said["options"].items() if name in known}
@@ -72,7 +72,7 @@ def job_of(said: Event) -> Job:
     return Job(steps, tuple(said["inputs"]), said["output"], Options(**options), said["typed"])
 
 
-def _step(said: Event) -> Target:
+def _step(said: Fields) -> Target:
     arguments = Arguments(tuple((name, text) for name, text in said["typed"]))
     return Target(said["kind"], said["place"], said["name"], arguments=arguments)
 

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Any, Final
 
-from muster._history import Known, State, known
+from muster._journal.events import Finished, Other, Started
+from muster._journal.file import Entry
+from muster._journal.runs import Known, State, known
 from muster._output import Work
 from muster._past import Past, differences_of_rows
 from muster._words import plural
@@ -30,7 +32,7 @@ def earlier(work: Work, *, fresh: bool) -> Past:
                 f"{work.output!r} is the output of run {one.run}, which is unfinished. To finish that, type its command"
                 " again; to give it up, and retry the bad rows of the output that is there, add --fresh."
             )
-        has_rejects = past.finished is not None and past.finished["result"]["bad_rows"] > 0
+        has_rejects = past.finished is not None and past.finished.result["bad_rows"] > 0
         if not has_rejects and past.retries and one.state is not State.FINISHED:
             return _retried_by(past)
         _check_has_rejects(past, work)
@@ -52,25 +54,30 @@ def _retried_by(retry: Past) -> Past:
 def _newest_first(place: str) -> list[Known]:
     """List the runs to an output; an id tells the second only, and runs may be shorter."""
     begun = {one: _begun(one) for one in known()}
-    there = [one for one, started in begun.items() if started.get("asked", {}).get("place") == place]
-    return sorted(there, key=lambda one: float(begun[one]["at"]), reverse=True)
+    there = [one for one, entry in begun.items() if _place_of(entry) == place]
+    return sorted(there, key=lambda one: begun[one].at or 0.0, reverse=True)
 
 
-def _begun(one: Known) -> dict[str, Any]:
+def _place_of(entry: Entry) -> str:
+    """Tell where the output of a run lies, by its first entry; nothing where it was not said."""
+    return str(entry.event.asked.get("place", "")) if isinstance(entry.event, Started) else ""
+
+
+def _begun(one: Known) -> Entry:
     """Tell how a run began; nothing of one that is damaged."""
     try:
-        return next(one.events(), {})
+        return next(one.entries(), Entry(Other()))
     except (OSError, ValueError):
-        return {}
+        return Entry(Other())
 
 
 def _known_outputs() -> str:
     """Name outputs that have bad rows, the newest first."""
     places: dict[str, int] = {}
     for one in known():
-        place = _begun(one).get("asked", {}).get("place")
+        place = _place_of(_begun(one))
         if place and place not in places and one.state is State.FINISHED:
-            places[place] = next((e["result"]["bad_rows"] for e in one.events() if e["event"] == "finished"), 0)
+            places[place] = next((e.result["bad_rows"] for e, _ in one.entries() if isinstance(e, Finished)), 0)
     bad = [f"{place} ({plural(rows, 'bad row')})" for place, rows in places.items() if rows]
     if not bad:
         return "No output that is known has bad rows; muster runs lists all runs."
@@ -79,7 +86,7 @@ def _known_outputs() -> str:
 
 
 def _check_has_rejects(past: Past, work: Work) -> None:
-    if not past.finished or not past.finished["result"]["bad_rows"]:
+    if past.finished is None or not past.finished.result["bad_rows"]:
         raise UsageError(
             f"There is nothing to retry: run {past.run} made {work.output!r}, and no row of it is in the rejects."
         )
@@ -87,10 +94,10 @@ def _check_has_rejects(past: Past, work: Work) -> None:
 
 def check_stands(past: Past, work: Work) -> None:
     """Raise ``UsageError`` where output or rejects are not what the run wrote that made them."""
-    finished = past.finished or {}
-    if finished.get("standing") != work.standing():
+    finished = past.finished or Finished({})
+    if finished.standing != work.standing():
         raise UsageError(changed(work.output, run=past.run))
-    if finished.get("standing_rejects") != work.standing_rejects():
+    if finished.standing_rejects != work.standing_rejects():
         raise UsageError(changed(work.rejects, run=past.run))
 
 

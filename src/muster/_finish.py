@@ -1,6 +1,5 @@
 """Make a run's output out of its outcomes, and make it visible."""
 
-import base64
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from muster._formats.volumes import Seal, SealParquet, ShareSchema, header
 from muster._grown import OFFSETS, Grown, follow
 from muster._inputs import Inputs
 from muster._job import Options
+from muster._journal.events import Laid
 from muster._model import Outcome, Part, Place, Regrown, Task
 from muster._output import Work
 from muster._schema import united
@@ -28,8 +28,8 @@ _SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
 _COMPLETE: Final = "complete"
 
 Ask = Callable[[Sequence[Any]], list[Any]]
-Ready = Callable[[dict[str, Any], str], None]
-"""Is told how the output was laid, as fields of an event, and its fingerprint, just before it becomes visible."""
+Ready = Callable[[Laid, str], None]
+"""Is told how the output was laid, and its fingerprint, just before it becomes visible."""
 
 
 class Finish:
@@ -162,14 +162,14 @@ class Finish:
         rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
         if self._closed:
             self._closed.complete()
-            laid: dict[str, Any] = {"volumes": [], "bytes": self._closed.size}
-            self._work.publish(rejects, ready=partial(ready, laid), complete=self._closed.path.name)
+            ready_now = partial(ready, Laid((), bytes=self._closed.size))
+            self._work.publish(rejects, ready=ready_now, complete=self._closed.path.name)
             return outcomes
         volumes = _volumes(outcomes, volume_of)
         sealed = self._seal(volumes, ask, columns)
-        laid = {"volumes": [[len(volume), file["bytes"]] for volume, file in zip(volumes, sealed, strict=True)]}
+        laid = Laid([(len(volume), file["bytes"]) for volume, file in zip(volumes, sealed, strict=True)])
         if rejects and self.format == "parquet":
-            laid |= self._schemas(volumes, ask)
+            laid = self._with_schemas(laid, volumes, ask)
         files = sealed if self._work.is_folder else []
         self._work.publish(rejects, ready=partial(ready, laid), files=files)
         return outcomes
@@ -178,11 +178,11 @@ class Finish:
         place = self._work.staging or str(self._work.parts)
         return [tuple(f"{place}/{o.output.name}" for o in group if o.output) for group in volumes]
 
-    def _schemas(self, volumes: Sequence[Sequence[Outcome]], ask: Ask) -> dict[str, Any]:
+    def _with_schemas(self, laid: Laid, volumes: Sequence[Sequence[Outcome]], ask: Ask) -> Laid:
         """Note the schemas of Parquet pieces, which the output does not show."""
         question = PieceSchemas(tuple(piece for pieces in self._pieces(volumes) for piece in pieces))
         schemas, of_pieces = ask([question])[0]
-        return {"schemas": [base64.b64encode(schema).decode() for schema in schemas], "of_pieces": of_pieces}
+        return laid._replace(schemas=schemas, of_pieces=of_pieces)
 
     def _ask_for_columns(self, ask: Ask, *, first: int) -> Outcome:
         task = Task(number=0, first=first, last=first, file=0, start=0, stop=0, row=0, rows=0, lo=0, hi=0)

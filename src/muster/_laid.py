@@ -1,6 +1,5 @@
 """Take over the rows of an output that stands there, as an earlier run laid them; a retry then does the others."""
 
-import base64
 import json
 import shutil
 import zlib
@@ -101,9 +100,8 @@ class Layout:
     def _schemas_of(self, written: Sequence[Outcome]) -> dict[int, bytes]:
         if self.finish.format != "parquet" or not written:
             return {}
-        schemas = [base64.b64decode(schema) for schema in self.earlier.laid["schemas"]]
-        places = self.earlier.laid["of_pieces"]
-        return {id(outcome): schemas[place] for outcome, place in zip(written, places, strict=True)}
+        laid = self.earlier.laid
+        return {id(outcome): laid.schemas[at] for outcome, at in zip(written, laid.of_pieces, strict=True)}
 
     # Rows
 
@@ -111,7 +109,7 @@ class Layout:
         """Cut the output up; ``None`` for a piece that cannot be had as it was."""
         if not cuts:
             return {}
-        if not self.earlier.laid["volumes"]:
+        if not self.earlier.laid.volumes:
             return dict(self._places(cuts))
         questions = list(self._questions(cuts))
         answers = [answer for question in ask(questions) for answer in question]
@@ -125,13 +123,13 @@ class Layout:
         """Leave the rows of a plain file of text where they are, behind its header."""
         self._fetch()
         every = [cut for own in cuts for cut in own]
-        at = self.earlier.laid["bytes"] - sum(cut.size for cut in every)
+        at = self.earlier.laid.bytes - sum(cut.size for cut in every)
         for cut in every:
             yield cut.name, Piece(cut.name, cut.size, cut.crc, cut.rows, Place(BEFORE, at))
             at += cut.size
 
     def _questions(self, cuts: Sequence[Sequence[Cut]]) -> Iterator[Unseal]:
-        volumes = self.earlier.laid["volumes"]
+        volumes = self.earlier.laid.volumes
         files = self._files(len(volumes))
         rest, offset, row = iter(cuts), 0, 0
         for (pieces, size), file in zip(volumes, files, strict=True):

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from muster._calls import Calls, Held
 from muster._engines.base import Began, Event, Joined, Left, Told
 from muster._job import MachinePace, Snapshot
+from muster._journal import events
+from muster._journal.measures import Measured, Spent, span
 from muster._lately import Lately
-from muster._measures import Measured, Spent, span
 from muster._model import Outcome, Seconds
 from muster._planner import Bill, plan, remaining
 from muster._progress import Progress
@@ -28,7 +29,7 @@ _LONG: Final = 2.0
 
 _LOOK_EVERY: Final = 0.25
 
-Write = Callable[..., None]
+Write = Callable[[events.Event], None]
 
 
 @dataclasses.dataclass(slots=True)
@@ -148,14 +149,14 @@ class Observer:
                 self.most_machines = max(self.most_machines, len(self._workers_on))
                 self._bill.joined(worker, machine, self._clock())
                 self._stays.joined(worker, self._clock())
-                self._write("joined", worker=worker, machine=machine)
+                self._write(events.Joined(worker, machine))
             case Left(worker, reason):
                 self._bill.left(worker, self.machine_of(worker), self._clock())
                 self._stays.left(worker, self._clock())
                 self._lose(self.machine_of(worker))
-                self._write("left", worker=worker, reason=reason)
+                self._write(events.Left(worker, reason))
             case Told(text):
-                self._write("told", text=text)
+                self._write(events.Told(text))
             case Began(ticket, worker):
                 self.calls.began(ticket, worker, self._clock())
 
@@ -170,8 +171,8 @@ class Observer:
     def lost(self, number: int, reason: str) -> None:
         """Journal that a task was not finished, and how long its worker had been at it."""
         task, worker, seconds = self.calls.lost(number, self._clock())
-        told = {"worker": worker, "seconds": round(seconds, 3)} if worker else {}
-        self._write("retried", reason=reason, **told, **(self.calls.place_of(task) if task else {}))
+        place = self.calls.place_of(task) if task else {}
+        self._write(events.Retried(reason, worker or None, round(seconds, 3) if worker else 0.0, **place))
         if worker:
             spent = Seconds(total=seconds, lost=seconds)
             self._seconds += spent
@@ -184,11 +185,11 @@ class Observer:
 
     def stopped(self, error: BaseException) -> None:
         """Journal why the run stops, with the bad rows of the outcome that stopped it."""
-        told = {}
+        told = events.Stopped(type(error).__name__.lstrip("_"), str(error))
         if self._unkept is not None:
             reasons = [[one.step, one.error, one.rows, one.example] for one in self._unkept.reasons]
-            told = {"unkept": self._unkept.bad_rows, "reasons": reasons}
-        self._write("stopped", error=type(error).__name__.lstrip("_"), message=str(error), **told)
+            told = told._replace(unkept=self._unkept.bad_rows, reasons=reasons)
+        self._write(told)
 
     def _lose(self, machine: str) -> None:
         self._workers_on[machine] -= 1
@@ -208,9 +209,9 @@ class Observer:
         self._next_look = now + _LOOK_EVERY
         while not self._renewals.empty():
             renewed = self._renewals.get()
-            self._write("renewed", machines=renewed.machines, lease=renewed.lease)
+            self._write(events.Renewed(renewed.machines, renewed.lease))
             for text in renewed.news:
-                self._write("told", text=text)
+                self._write(events.Told(text))
                 self._remarks.append(text)
         self.waiting_for = self._why_they_wait(progress, idle())
         self._wonder(progress, rows_total, now)
@@ -258,19 +259,20 @@ class Observer:
         rows_left = None if rows_total is None else rows_total - progress.rows_done
         self.seconds_left = None if rows_left is None else remaining(self._lately.stretches, rows_left)
         self._write(
-            "measured",
-            span=round(now - self._since, 3),
-            rows_done=progress.rows_done,
-            rows_total=rows_total,
-            rows_out=progress.rows_out,
-            bad_rows=progress.bad_rows,
-            rows_per_second=round(self.rows_per_second, 3),
-            seconds_left=[round(one, 3) for one in self.seconds_left] if self.seconds_left else None,
-            held=self.held.as_field() if self.held else None,
-            at_work={worker: round(seconds, 1) for worker, seconds in at_work.items()},
-            running=len(progress.running),
-            waiting_for=self.waiting_for,
-            **measured.as_fields(known=self._reasons),
+            events.Measured(
+                span=round(now - self._since, 3),
+                rows_done=progress.rows_done,
+                rows_total=rows_total,
+                rows_out=progress.rows_out,
+                bad_rows=progress.bad_rows,
+                rows_per_second=round(self.rows_per_second, 3),
+                seconds_left=[round(one, 3) for one in self.seconds_left] if self.seconds_left else None,
+                held=self.held.as_field() if self.held else None,
+                at_work={worker: round(seconds, 1) for worker, seconds in at_work.items()},
+                running=len(progress.running),
+                waiting_for=self.waiting_for,
+                **measured.as_fields(known=self._reasons),
+            )
         )
         self._told = now
         if measured:
@@ -291,4 +293,4 @@ class Observer:
         )
         if made is not None:
             self._has_planned = True
-            self._write("planned", **made._asdict())
+            self._write(made)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from muster._history import birth_of
+from muster._journal.runs import birth_of
 from muster._words import duration
 
 SECONDS_UNHEARD: Final = 120.0

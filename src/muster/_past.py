@@ -12,10 +12,12 @@ from muster._dialect import Dialect, Reading
 from muster._grown import follow
 from muster._identity import local, spelled
 from muster._job import Job, Result
-from muster._journal import Event, as_outcome, replay
-from muster._model import Column, DataFile, Outcome, Part, Place, Regrown, Source
+from muster._journal import events
+from muster._journal.events import Event, Fields, Finished, Laid, Surveyed, UnreadableError
+from muster._journal.file import replay
+from muster._model import Column, DataFile, Outcome, Place, Regrown, Source
 from muster._urls import is_remote
-from muster._user_code.data_files import changed_files, of_event
+from muster._user_code.data_files import changed_files
 from muster._user_code.facts import ODD
 from muster._user_code.targets import Described
 from muster.errors import ResumeError
@@ -29,16 +31,16 @@ class Past:
     """The events of earlier attempts, added up; empty for a run that has not begun."""
 
     run: str = ""
-    job: Event = field(default_factory=dict)
+    job: Fields = field(default_factory=dict)
     attempts: int = 0
-    surveyed: Event | None = None
+    surveyed: Surveyed | None = None
     columns: tuple[Column, ...] | None = None
     kept: Kept = field(default_factory=dict)
     moved: dict[str, Place] = field(default_factory=dict)
     """Where pieces lie that no longer have a file of their own."""
-    asked: Event = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict)
     """What the run was asked for; nothing where an earlier version began it."""
-    laid: Event = field(default_factory=dict)
+    laid: Laid = field(default_factory=lambda: Laid(()))
     """Where in the published output the rows lie, if some were rejected."""
     is_laid_out: bool = False
     """Whether a retry has taken over all rows of the output that it mends."""
@@ -48,7 +50,7 @@ class Past:
     """Files that the user's code has read."""
     is_mixed: bool = False
     """Whether changes of what the rows depend on were accepted."""
-    finished: Event | None = None
+    finished: Finished | None = None
     """How the run ended, if all that was left to do then was to tidy up."""
     is_unreadable: bool = False
     """Whether it is of another version of muster, which may have kept much."""
@@ -67,72 +69,70 @@ class Past:
         """
         past = cls()
         try:
-            for event in replay(journal):
-                past.add(event)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            for entry in replay(journal):
+                past.add(entry.event)
+        except UnreadableError as error:
             if fresh:
                 return cls(run="of another version", is_unreadable=True)
             raise ResumeError(
-                f"{str(journal)!r} is of an unfinished run of another version of muster: {type(error).__name__}:"
-                f" {error}. Finish it with that version; or type the command again with --fresh to start over."
+                f"{str(journal)!r} is of an unfinished run of another version of muster: {error}. Finish it with that"
+                " version; or type the command again with --fresh to start over."
             ) from error
         return past
 
     def add(self, event: Event) -> None:
         """Take one event into account."""
-        match event["event"]:
-            case "started":
-                self.run, self.job, self.asked = event["run"], event["job"], event.get("asked", {})
-            case "attempt" | "finished" as kind:
-                self.attempts += kind == "attempt"
-                self.finished = event if kind == "finished" else None
-            case "surveyed":
+        match event:
+            case events.Started():
+                self.run, self.job, self.asked = event.run, event.job, event.asked
+            case events.Attempt():
+                self.attempts, self.finished = self.attempts + 1, None
+            case events.Finished():
+                self.finished = event
+            case events.Surveyed():
                 self.surveyed = event
-            case "settled":
-                self.columns = read_columns(event["columns"])
+            case events.Settled():
+                self.columns = tuple(event.columns)
                 self.kept, self.moved = {}, {}
-            case "kept":
-                self._keep(event)
-            case "moved":
-                self.moved[event["name"]] = Place(event["file"], event["offset"])
-            case "laid" | "laid out" | "standing" as kind:
-                self._lay(kind, event)
-            case "regrown":
-                self.moved = follow(self.moved, Regrown(event["before"], event["file"], event["size"]))
-            case "dropped":
-                self._drop(event["first"], event["last"], event["lo"])
-            case kind:
-                self._depend(kind, event)
+            case events.Kept(outcome):
+                self._keep(outcome)
+            case events.Dropped():
+                self._drop(event.first, event.last, event.lo)
+            case events.Moved(name, file, offset):
+                self.moved[name] = Place(file, offset)
+            case Regrown():
+                self.moved = follow(self.moved, event)
+            case _:
+                self._lay(event)
+                self._depend(event)
 
-    def _lay(self, kind: str, event: Event) -> None:
+    def _lay(self, event: Event) -> None:
         """Know where rows lie in an output, or that a retry knows it."""
-        if kind == "laid":
-            self.laid = event
-        elif kind == "laid out":
-            self.is_laid_out = True
-        else:
-            self.standing |= {event["output"]}
+        match event:
+            case events.Laid():
+                self.laid = event
+            case events.LaidOut():
+                self.is_laid_out = True
+            case events.Standing(output):
+                self.standing |= {output}
 
-    def _depend(self, kind: str, event: Event) -> None:
+    def _depend(self, event: Event) -> None:
         """Know what the rows depend on, or that changes of it were accepted."""
-        if kind == "read":
-            self.files[event["path"]] = of_event(event)
-        elif kind == "wrote":
-            self.accept([event["path"]])
-        elif kind == "accepted":
-            self.job, self.is_mixed = event["job"], True
-            self.accept(event["files"])
+        match event:
+            case events.Read(file):
+                self.files[file.path] = file
+            case events.Wrote(path):
+                self.accept([path])
+            case events.Accepted(_, files, job):
+                self.job, self.is_mixed = job, True
+                self.accept(files)
 
     def accept(self, paths: Iterable[str]) -> None:
         """Accept these files as they are: they are not compared any more."""
         for path in paths:
             self.files.pop(path, None)
 
-    def _keep(self, event: Event) -> None:
-        """Take an outcome over, unless an earlier version wrote it, which did not say what its rows look like."""
-        if "columns" in event:
-            return
-        outcome = as_outcome(event)
+    def _keep(self, outcome: Outcome) -> None:
         self.kept[outcome.task.first, outcome.task.lo] = outcome
         if outcome.output and outcome.output.place:
             self.moved[outcome.output.name] = outcome.output.place
@@ -142,13 +142,12 @@ class Past:
 
         ``visible`` is the fingerprint of that. Every part counts as done by an earlier attempt.
         """
-        finished = self.finished or {}
-        if not visible or finished.get("published") != visible:
+        finished = self.finished
+        if finished is None or not visible or finished.published != visible:
             return None
-        result = finished["result"] | {"resumed_parts": finished["result"]["parts"]}
         try:
-            return Result.of_fields(result)
-        except TypeError:  # of another version
+            return Result.of_fields(finished.result | {"resumed_parts": finished.result["parts"]})
+        except (TypeError, KeyError):  # of another version
             return None
 
     def _drop(self, first: int, last: int, lo: int) -> None:
@@ -159,27 +158,7 @@ class Past:
                 del self.kept[key]
 
 
-def columns_as_fields(columns: Sequence[Column]) -> list[list[Any]]:
-    """Write columns as a field of an event."""
-    return [[column.name, sorted(column.kinds), column.fixed, column.dates] for column in columns]
-
-
-def read_columns(fields: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
-    """Read columns from a field of an event."""
-    return tuple(Column(name, frozenset(kinds), fixed, dates) for name, kinds, fixed, dates in fields)
-
-
-def parts_as_fields(parts: Sequence[Part]) -> list[list[Any]]:
-    """Write parts as a field of an event."""
-    return [[part.file, part.start, part.stop, part.row, part.rows, part.fault] for part in parts]
-
-
-def read_parts(fields: Sequence[Sequence[Any]]) -> tuple[Part, ...]:
-    """Read parts from a field of an event."""
-    return tuple(Part(file, start, stop, row, rows, fault=fault) for file, start, stop, row, rows, fault in fields)
-
-
-def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described]) -> Event:
+def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described]) -> Fields:
     """Say what the rows of the output depend on; a run is resumed only while none of it changes."""
     options = job.options
     return {
@@ -233,7 +212,7 @@ class Changes(NamedTuple):
     files: tuple[str, ...] = ()
 
 
-def check_same(past: Past, now: Event, *, folder: str, accept: bool) -> Changes:
+def check_same(past: Past, now: Fields, *, folder: str, accept: bool) -> Changes:
     """Tell what has changed since an unfinished run, where that is to be accepted.
 
     Raises ``ResumeError`` where it is not, or where the rows of that run are not among those of this one.
@@ -255,10 +234,10 @@ def check_same(past: Past, now: Event, *, folder: str, accept: bool) -> Changes:
     return Changes(changes, tuple(files))
 
 
-def check_same_files(sources: Sequence[Source], before: Mapping[str, int], now: Mapping[int, int]) -> None:
+def check_same_files(sources: Sequence[Source], before: Mapping[int, int], now: Mapping[int, int]) -> None:
     """Raise ``ResumeError`` where a file holds something else than it did, which only its bytes tell."""
     for at, digest in now.items():
-        if before.get(str(at), digest) != digest:
+        if before.get(at, digest) != digest:
             raise ResumeError(
                 f"the input {sources[at].name!r} has changed since the unfinished run read it. To start over, type the"
                 " command again with --fresh."
@@ -270,13 +249,13 @@ def _listed(changes: Sequence[str]) -> str:
     return "; ".join(changes[:_MOST_SAID]) + more
 
 
-def differences(before: Event, now: Event) -> Iterator[str]:
+def differences(before: Fields, now: Fields) -> Iterator[str]:
     """Say in words what has changed between two fingerprints."""
     yield from differences_of_rows(before, now)
     yield from changed_facts(before.get("facts", {}), now["facts"])
 
 
-def differences_of_rows(before: Event, now: Event) -> Iterator[str]:
+def differences_of_rows(before: Fields, now: Fields) -> Iterator[str]:
     """Say in words what has changed of which rows there are, and of how they are read and written."""
     if before.get("retry") != now.get("retry"):
         yield "one of them is a retry of bad rows (muster retry), and the other one is not, or of another run"
@@ -299,7 +278,7 @@ def differences_of_rows(before: Event, now: Event) -> Iterator[str]:
 _FORMATS: Final = ("format", "the input's format", "the output's format")
 
 
-def _difference(what: str, before: Event, now: Event) -> Iterator[str]:
+def _difference(what: str, before: Fields, now: Fields) -> Iterator[str]:
     """Say in words how one field of two fingerprints differs."""
     was, value = before.get(what), now[what]
     if what == "steps":
@@ -318,7 +297,7 @@ def _difference(what: str, before: Event, now: Event) -> Iterator[str]:
     yield f"{what} was {_said(was)}, and is {_said(value)} now"
 
 
-def _steps_of(job: Event) -> str:
+def _steps_of(job: Fields) -> str:
     """Name the functions of a job, with their files where these are known."""
     places = [fact for fact in job.get("facts", {}) if fact.startswith(("the function ", "the class "))]
     names = []

@@ -1,6 +1,5 @@
 """What comes before the first task: whose run it is that lies there, where the input's rows are, and their types."""
 
-import base64
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +9,10 @@ from muster import _past
 from muster._allowance import Allowance
 from muster._desk import Desk
 from muster._finish import Finish
-from muster._history import forget
 from muster._inputs import Inputs
 from muster._job import Job
+from muster._journal.events import Event, Settled, Surveyed
+from muster._journal.runs import forget
 from muster._model import Briefing, Code, DataFile, Global, Module, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ROW_BYTES: Final = 64
 """What a Parquet row counts as, where work is measured in bytes."""
 
-Write = Callable[..., None]
+Write = Callable[[Event], None]
 """Journals an event: its name, and its fields as keywords."""
 
 
@@ -159,8 +159,8 @@ class Preparation:
 
     def _begin_as(self, earlier: Past, past: Past) -> None:
         """Take over what an earlier run has found out about the input, which is the same."""
-        found = {name: value for name, value in (earlier.surveyed or {}).items() if name not in {"event", "at"}}
-        self._write("surveyed", **found)
+        if earlier.surveyed is not None:
+            self._write(earlier.surveyed)
         past.surveyed, past.columns = earlier.surveyed, earlier.columns
         self._inputs.columns = earlier.columns or ()
         self._write_settled(f"run {earlier.run}")
@@ -171,22 +171,16 @@ class Preparation:
         inputs.copy(self._desk.tick)
         digests = inputs.digests()
         if before is not None:
-            _past.check_same_files(inputs.sources, before.get("digests", {}), digests)
-            inputs.resume(_past.read_parts(before["parts"]))
-            inputs.orders = tuple(tuple(order) for order in before["orders"])
-            inputs.columns = _past.read_columns(before["columns"])
-            inputs.agreed = base64.b64decode(before.get("agreed", ""))
-            inputs.stream_starts = {int(at): start for at, start in before["starts"].items()}
+            _past.check_same_files(inputs.sources, before.digests, digests)
+            inputs.resume(tuple(before.parts))
+            inputs.orders = tuple(map(tuple, before.orders))
+            inputs.columns = tuple(before.columns)
+            inputs.agreed = before.agreed
+            inputs.stream_starts = dict(before.starts)
             return
         inputs.survey(self._desk.ask)
         self._write(
-            "surveyed",
-            parts=_past.parts_as_fields(inputs.surveyed),
-            orders=inputs.orders,
-            columns=_past.columns_as_fields(inputs.columns),
-            agreed=base64.b64encode(inputs.agreed).decode(),
-            starts=inputs.stream_starts,
-            **({"digests": digests} if digests else {}),
+            Surveyed(inputs.surveyed, inputs.orders, inputs.columns, inputs.agreed, inputs.stream_starts, digests)
         )
 
     def _settle(self, past: Past) -> None:
@@ -291,4 +285,4 @@ class Preparation:
         self._write_settled(f"every value, for the sake of {names}")
 
     def _write_settled(self, by: str) -> None:
-        self._write("settled", columns=_past.columns_as_fields(self._inputs.columns), by=by)
+        self._write(Settled(self._inputs.columns, by))

@@ -135,12 +135,12 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
 
 
 def _bad_rows(past: Past) -> int:
-    return int((past.finished or {"result": {"bad_rows": 0}})["result"]["bad_rows"])
+    return int(past.finished.result["bad_rows"]) if past.finished else 0
 
 
 def _job(past: Past, *, inputs: Sequence[str], options: dict[str, Any]) -> Job:
     """Ask for what was asked for, with some options laid over."""
-    before = job_of(past.asked)
+    before = job_of(dict(past.asked))
     names = [shown(name) for name in inputs]
     if others := [name for name in names if name not in before.inputs]:
         raise UsageError(f"{others[0]!r} is no input of run {past.run}. It read: {', '.join(before.inputs)}.")

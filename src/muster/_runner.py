@@ -22,11 +22,13 @@ from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Lef
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing, totals
 from muster._formats._sources import find_sources
 from muster._hindsight import Hindsight
-from muster._history import archive, attempt_as_fields, note
 from muster._home import home
 from muster._inputs import Inputs
 from muster._job import Job, Result, Snapshot
-from muster._journal import Journal, as_fields
+from muster._journal import events
+from muster._journal.events import FORMAT, Laid
+from muster._journal.file import Journal
+from muster._journal.runs import archive, attempt, note
 from muster._laid import Layout
 from muster._lent import machines_for
 from muster._model import Outcome, Part
@@ -117,7 +119,7 @@ class _Runner:
         self._resumed: list[Outcome] = []
         self._journal: Journal | None = None
         self._answering = ""  # the worker whose outcome is taken just now
-        self._early: list[dict[str, Any]] = []
+        self._early: list[tuple[events.Event, float]] = []
         self._is_far = False
         self._run_id = ""
         self._access: Access | None = None
@@ -126,7 +128,12 @@ class _Runner:
 
     def _data_files(self, past: Past) -> DataFiles:
         """Know the files that earlier attempts have read, but for those that were accepted to have changed."""
-        return DataFiles(past.files, write=self._write, note=lambda text: self._hear(Told(text)))
+        return DataFiles(
+            past.files,
+            read=lambda file: self._write(events.Read(file)),
+            wrote=lambda path: self._write(events.Wrote(path)),
+            note=lambda text: self._hear(Told(text)),
+        )
 
     def _observe(self, **of_cluster: Any) -> Observer:  # noqa: ANN401 (prices and renewals, where there are any)
         calls = Calls([source.name for source in self._sources], limit=self._job.options.timeout)
@@ -220,12 +227,12 @@ class _Runner:
             self._journal = journal
             if not past.run:
                 said = asked(self._job, place=self.work.place, folder=str(self._folder))
-                self._write("started", at=self._began_at, run=self._run_id, job=self._prepared.fingerprint, asked=said)
+                self._write(events.Started(self._run_id, self._prepared.fingerprint, said, FORMAT), at=self._began_at)
             self._begin_attempt(past.attempts)
-            for early in self._early:
-                journal.write(**early)
+            for early, at in self._early:
+                journal.write(early, at=at)
             if (changes := self._prepared.accepted).texts:
-                self._write("accepted", changes=changes.texts, files=changes.files, job=self._prepared.fingerprint)
+                self._write(events.Accepted(changes.texts, changes.files, self._prepared.fingerprint))
             for text in self._prepared.remarks():
                 self._say(self._phase, note=text)
             self._files = self._data_files(past)
@@ -252,22 +259,22 @@ class _Runner:
         while self._prepared.take_parts():  # a stream, too: where its rows lie is known of all parts alone
             pass
         layout = Layout(self._earlier, self._prepared.fed, self._sources, self.work, self._finish)
-        self._note(past, "standing", output=self.work.standing())
+        self._note(past, events.Standing(self.work.standing()))
         for outcome in layout.outcomes(self._desk.ask):
-            self._note(past, "kept", **as_fields(outcome))
-        self._note(past, "laid out")
+            self._note(past, events.Kept(outcome))
+        self._note(past, events.LaidOut())
 
-    def _note(self, past: Past, event: str, **fields: object) -> None:
+    def _note(self, past: Past, event: events.Event) -> None:
         """Journal an event, and know it, as the next attempt will."""
-        self._write(event, **fields)
-        past.add({"event": event, **fields})
+        self._write(event)
+        past.add(event)
 
-    def _ready(self, laid: dict[str, Any], made: str) -> None:
+    def _ready(self, laid: Laid, made: str) -> None:
         """Journal how the output is laid that is about to become visible; a retry replaces what it mends alone."""
         if self._earlier is not None:
             self._check_still_stands(self._earlier)
-            self._note(self._past, "standing", output=made)
-        self._write("laid", **laid)
+            self._note(self._past, events.Standing(made))
+        self._write(laid, durable=True)
 
     def _check_still_stands(self, earlier: Past) -> None:
         """Raise ``UsageError`` where somebody has changed the output since the retry began, or published itself."""
@@ -276,7 +283,7 @@ class _Runner:
             raise UsageError(changed(self._job.output, run=earlier.run))
 
     def _put_away(self, past: Past) -> None:
-        self._archive(past.run, has_rejects=past.finished is not None and past.finished["result"]["bad_rows"] > 0)
+        self._archive(past.run, has_rejects=past.finished is not None and past.finished.result["bad_rows"] > 0)
 
     def _archive(self, run: str, *, has_rejects: bool) -> None:
         """Keep the journal of a run that has finished where those of all runs are."""
@@ -299,18 +306,16 @@ class _Runner:
                 self._check_still_stands(self._earlier)
             raise
 
-    def _write(self, event: str, **fields: object) -> None:
+    def _write(self, event: events.Event, *, at: float | None = None, durable: bool = False) -> None:
         """Journal an event with the time of day; workers may join before there is a journal."""
-        written: dict[str, Any] = {"event": event, "at": round(time.time(), 3), **fields}
         if self._journal is None:
-            self._early.append(written)
+            self._early.append((event, round(time.time(), 3)))
         else:
-            self._journal.write(**written)
+            self._journal.write(event, at=at, durable=durable)
 
     def _begin_attempt(self, number: int) -> None:
         self._attempt = number
-        begun = attempt_as_fields(number, workers=self._workers, access=self._access)
-        self._write("attempt", at=self._began_at, **begun)
+        self._write(attempt(number, workers=self._workers, access=self._access), at=self._began_at)
 
     # The loop
 
@@ -447,7 +452,7 @@ class _Runner:
                 case _actions.Keep(outcome):
                     self._keep(outcome)
                 case _actions.Drop(outcome):
-                    self._write("dropped", first=outcome.task.first, last=outcome.task.last, lo=outcome.task.lo)
+                    self._write(events.Dropped(outcome.task.first, outcome.task.last, outcome.task.lo))
                 case _actions.Append(outcome):
                     self._append(outcome)
                 case _actions.Forget(name):
@@ -468,7 +473,7 @@ class _Runner:
         if self._trial is not None:
             self._trial.take(self._answering, outcome)
         self._finish.note(outcome)
-        self._write("kept", worker=self._answering, **as_fields(outcome))
+        self._write(events.Kept(outcome, self._answering))
 
     def _pass_on(self, action: _actions.Submit | _actions.PutAside) -> None:
         """Have the engine do what it shall."""
@@ -481,11 +486,11 @@ class _Runner:
     def _append(self, outcome: Outcome) -> None:
         """Move an outcome's rows to the output that grows; their own file, often not on the disk yet, need never be."""
         if regrown := self._finish.make_way(outcome):
-            self._write("regrown", **regrown._asdict())
+            self._write(regrown)
             self._brief()
         place = self._finish.append(outcome, self._progress.columns if self._progress else None)
         if place is not None and outcome.output is not None:
-            self._write("moved", name=outcome.output.name, file=place.file, offset=place.offset)
+            self._write(events.Moved(outcome.output.name, place.file, place.offset))
             (self.work.parts / outcome.output.name).unlink(missing_ok=True)
 
     # A type that turned out too narrow
@@ -543,20 +548,15 @@ class _Runner:
         )
         self._observer.tell(progress, rows_total=self._rows_total)
         for text in self._hindsight.remarks(progress.schema):
-            self._write("told", text=text)
+            self._write(events.Told(text))
             self._remark(text)
         published = self.work.visible()
         if self._may_be_mixed():
             _unchanged.forget(self._job.output)
         else:
             _unchanged.note(self._made, run=self._run_id, files=self._files.known, result=result, published=published)
-        self._write(
-            "finished",
-            result=result.as_fields(),
-            published=published,
-            standing=self.work.standing(),
-            standing_rejects=self.work.standing_rejects(),
-        )
+        standing, standing_rejects = self.work.standing(), self.work.standing_rejects()
+        self._write(events.Finished(result.as_fields(), published, standing, standing_rejects))
         self._say(self._phase)
         return result
 
@@ -570,7 +570,7 @@ class _Runner:
     def _say(self, phase: str, *, note: str = "") -> None:
         if phase != self._phase:
             self._phase = phase
-            self._write("phase", phase=phase)
+            self._write(events.Phase(phase))
         self._last = self._observer.snapshot(
             phase, self._progress, run=self._run_id, rows_total=self._rows_total, workers=self._workers
         )

@@ -22,8 +22,8 @@ from muster._failures import (
 from muster._formats import _rows
 from muster._formats._results import Reply, reply_of
 from muster._formats._tables import from_result, put_together
+from muster._journal.measures import OTHER_REASONS, StepSum, bin_of
 from muster._limit import Limit
-from muster._measures import OTHER_REASONS, StepSum, bin_of
 from muster._model import Briefing, Fault, Reason
 from muster._user_code import targets
 from muster._user_code.awaited import Yielded, drained

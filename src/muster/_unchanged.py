@@ -20,7 +20,7 @@ from muster._allowance import Allowance
 from muster._home import home, make
 from muster._identity import local, written
 from muster._job import Job, Result
-from muster._journal import Event
+from muster._journal.events import Fields
 from muster._model import DataFile, Source
 from muster._private import write
 from muster._urls import is_remote
@@ -44,7 +44,7 @@ class Made(NamedTuple):
     """What an output is made of: the job, what its rows depend on, and the inputs as they were seen before."""
 
     job: Job
-    depends: Event
+    depends: Fields
     seen: Witness
     sources: tuple[Source, ...]
 
@@ -120,7 +120,7 @@ def answer(made: Made, *, visible: str) -> Answer:
     return Answer(said["run"], result)
 
 
-def _differences(said: Event, made: Made, *, visible: str) -> Iterator[str]:
+def _differences(said: Fields, made: Made, *, visible: str) -> Iterator[str]:
     """Say in words what is not as it was."""
     if said["folder"] != os.getcwd():  # noqa: PTH109 (as text)
         yield f"the folder that paths begin in was {said['folder']!r}"
@@ -172,7 +172,7 @@ def _place(output: str) -> Path:
     return home() / _FOLDER / f"{digest}.json"
 
 
-def _read(path: Path) -> Event | None:
+def _read(path: Path) -> Fields | None:
     with contextlib.suppress(OSError, ValueError, EngineError):
         said = json.loads(path.read_bytes())
         if isinstance(said, dict) and said.get("version") == _version():

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from muster._model import DataFile
 from muster._user_code.unimported import digest_of_source
@@ -81,14 +81,23 @@ class DataFiles:
     """The files that a run's rows depend on, as they were when they were read first."""
 
     def __init__(
-        self, files: Mapping[str, DataFile], *, write: Callable[..., None], note: Callable[[str], None]
+        self,
+        files: Mapping[str, DataFile],
+        *,
+        read: Callable[[DataFile], None],
+        wrote: Callable[[str], None],
+        note: Callable[[str], None],
     ) -> None:
-        """Go on from the files that earlier attempts have read; ``note`` tells whoever watches the run."""
+        """Go on from the files that earlier attempts have read.
+
+        ``read`` and ``wrote`` journal that a file was read or written; ``note`` tells whoever watches the run.
+        """
         self._files = dict(files)
         self._written: set[str] = set()
         self.have_changed = False
         """Whether one was changed between two reads of this attempt, or since an earlier one."""
-        self._write = write
+        self._read = read
+        self._wrote = wrote
         self._note = note
         self._folder = os.getcwd()  # noqa: PTH109 (as text)
 
@@ -103,7 +112,7 @@ class DataFiles:
             if path not in self._written:
                 self._written.add(path)
                 if self._files.pop(path, None) is not None:
-                    self._write("wrote", path=path)
+                    self._wrote(path)
         for file in opened:
             path = self._named(file.path)
             before = self._files.get(path)
@@ -113,7 +122,7 @@ class DataFiles:
                 self._say_too_many()
                 continue
             self._files[path] = now
-            self._write("read", path=path, size=now.size, modified=now.modified, digest=now.digest)
+            self._read(now)
             if before is not None and _differ(before, now):
                 self.have_changed = True
                 self._note(f"{path} was changed while muster ran: rows of before and after are in one output")
@@ -126,11 +135,6 @@ class DataFiles:
     def _named(self, path: str) -> str:
         """Name a file below this folder from here on: the folder may be moved with the run in it."""
         return path.removeprefix(self._folder + os.sep) or path
-
-
-def of_event(event: Mapping[str, Any]) -> DataFile:
-    """Read a file from an event."""
-    return DataFile(event["path"], event["size"], event["modified"], event["digest"])
 
 
 def changed_files(files: Mapping[str, DataFile]) -> Iterator[tuple[str, str]]:

@@ -10,9 +10,9 @@ from typing import Any, Final
 import argcomplete
 from argcomplete.completers import BaseCompleter
 
-from muster import _history
 from muster._csv_options import ON_ERRORS
 from muster._home import home
+from muster._journal.runs import known
 from muster._verbs._parser import Parser
 
 Complete = Callable[..., list[str]]
@@ -97,7 +97,7 @@ def _clusters() -> list[str]:
 
 
 def _runs() -> list[str]:
-    return [one.run for one in _history.known()[:_MOST_RUNS]]
+    return [one.run for one in known()[:_MOST_RUNS]]
 
 
 def _clouds(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete calls it)

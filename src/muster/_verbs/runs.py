@@ -3,7 +3,8 @@
 import argparse
 import json
 
-from muster import _history, _show
+from muster import _show
+from muster._journal import runs
 from muster._verbs._answer import tell
 from muster._verbs._parser import Parser
 
@@ -24,7 +25,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    found = list(_history.runs())
+    found = list(runs.runs())
     if parsed.json:
         tell(json.dumps(found))
     else:

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from muster._history import Known, State
+from muster._journal.runs import Known, State
 from muster._watch import metrics, pages
 from muster._watch.feed import Feed
 from muster._watch.guard import Guard

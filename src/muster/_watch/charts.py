@@ -6,7 +6,7 @@ from typing import Final
 from markupsafe import Markup
 
 from muster import _words as words
-from muster._measures import upper_edge
+from muster._journal.measures import upper_edge
 from muster._watch.axes import Axis, nice
 
 _WIDTH: Final = 1000

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from muster._history import find
+from muster._journal.runs import find
 from muster._watch.account import account_of
 from muster._watch.advice import closing
 from muster._watch.view import RunView
@@ -13,6 +13,6 @@ def closing_of(run: str) -> list[str]:
     """Say what to do about a run; nothing where there is nothing to say, or its journal is gone."""
     with contextlib.suppress(UsageError, OSError, KeyError, TypeError):
         view = RunView(run)
-        view.take_all(find(run).events())
+        view.take_all(find(run).entries())
         return closing(account_of(view, is_over=True))
     return []

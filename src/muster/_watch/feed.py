@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, TypeVar
 
-from muster._history import ONLY_TO_RESUME, Known, State, known
-from muster._journal import Event, follow
+from muster._journal.events import ONLY_TO_RESUME
+from muster._journal.file import Entry, follow
+from muster._journal.runs import Known, State, known
 from muster._watch import listing
 from muster._watch.listing import Listed
 from muster._watch.look import Look
@@ -51,10 +52,10 @@ class Follower:
         self.view.take_all(self._news(run.journal))
         self.changes += self._read != before
 
-    def _news(self, journal: Path) -> Iterator[Event]:
-        for event, end in follow(journal, after=self._read, without=ONLY_TO_RESUME):
+    def _news(self, journal: Path) -> Iterator[Entry]:
+        for entry, end in follow(journal, after=self._read, without=ONLY_TO_RESUME):
             self._read = end
-            yield event
+            yield entry
 
     def page(self, name: str, make: Callable[[Look], Page | None]) -> tuple[tuple[int, int], Page | None]:
         """Make a page of how it looks now, once for all who ask, and say which moment it shows."""

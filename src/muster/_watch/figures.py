@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from muster._measures import Spent, bound
+from muster._journal.measures import Spent, bound
 from muster._model import Seconds
 from muster._watch.charts import Shares
 from muster._watch.series import rates, total

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from muster._history import Known, State
+from muster._journal.events import Measured
+from muster._journal.runs import Known, State
 from muster._watch.look import Look
 from muster._watch.view import RunView
 
@@ -59,9 +60,9 @@ def in_order(lines: list[Listed]) -> list[Listed]:
 def of_ended(known: Known) -> Listed | None:
     """Read of a run that has ended what its line says; its measures are left out, as they are most of its journal."""
     view = RunView(known.run)
-    for event in known.events():
-        if event["event"] == "measured" and known.state is State.FINISHED:
-            view.see(event)
+    for entry in known.entries():
+        if isinstance(entry.event, Measured) and known.state is State.FINISHED:
+            view.see(entry)
         else:
-            view.take(event)
+            view.take(entry)
     return listed(Look(view, known.state, view.last_at)) if view.job else None

@@ -8,8 +8,8 @@ from typing import Final
 
 from muster import _words as words
 from muster._calls import Held
-from muster._history import State, status
-from muster._measures import Measured, Spent, StepSum, bound
+from muster._journal.measures import Measured, Spent, StepSum, bound
+from muster._journal.runs import State, status
 from muster._model import Reason
 from muster._watch import figures
 from muster._watch.figures import Figures

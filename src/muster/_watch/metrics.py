@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from muster._measures import BINS_AN_OCTAVE
+from muster._journal.measures import BINS_AN_OCTAVE
 from muster._watch.look import Look, MachineRow
 from muster._watch.worker import Worker
 

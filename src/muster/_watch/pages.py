@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from muster import _words as words
-from muster._history import Known
+from muster._journal.runs import Known
 from muster._watch import charts, figures
 from muster._watch.account import account_of
 from muster._watch.advice import advice
@@ -135,7 +135,7 @@ def missing(what: str) -> Page:
 def overview_of(known: Known) -> str:
     """Open a run's page from its journal."""
     view = RunView(known.run)
-    view.take_all(known.events())
+    view.take_all(known.entries())
     return whole(overview(Look(view, known.state, time.time())))
 
 

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Final
 
-from muster._history import Known, find
+from muster._journal.runs import Known, find
 from muster._watch.needs import needing
 from muster.errors import UsageError
 
@@ -32,7 +32,7 @@ def _look(known: Known) -> "Look":
     from muster._watch.view import RunView  # noqa: PLC0415 (likewise)
 
     view = RunView(known.run)
-    view.take_all(known.events())
+    view.take_all(known.entries())
     return Look(view, known.state, time.time())
 
 

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from muster._history import find
+from muster._journal.runs import find
 from muster._signals import ENDING, Terminated
 from muster._watch.needs import needing
 from muster.errors import UsageError

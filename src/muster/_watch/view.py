@@ -2,14 +2,16 @@
 
 import gc
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from muster._calls import Held
-from muster._history import became_of
-from muster._journal import Event
-from muster._measures import OTHER_REASONS, Measured, task_seconds
+from muster._journal import events
+from muster._journal.events import Event
+from muster._journal.file import Entry
+from muster._journal.measures import OTHER_REASONS, Measured, task_seconds
+from muster._journal.runs import became_of
 from muster._model import Load, Reason
 from muster._planner import Plan
 from muster._watch.pace import Burst, Recent
@@ -26,6 +28,8 @@ _SETTLED_AT_ONCE: Final = 10
 """So many measured events, which are 2% of a run at most; with few workers fewer, as that costs little."""
 
 _WORKERS_AN_EVENT: Final = 12
+
+_UNSEEN: Final = events.ONLY_TO_RESUME | {events.Other}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,10 @@ class Pace:
     held: Held | None = None
 
     @classmethod
-    def of(cls, event: Event) -> Self:
+    def of(cls, event: events.Measured) -> Self:
         """Read what an event tells; an earlier muster told of none of these."""
-        left, held = event.get("seconds_left"), event.get("held")
-        return cls(
-            event.get("rows_per_second"), (left[0], left[1]) if left else None, Held.of_field(held) if held else None
-        )
+        left, held = event.seconds_left, event.held
+        return cls(event.rows_per_second, (left[0], left[1]) if left else None, Held.of_field(held) if held else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,31 +148,63 @@ class RunView:
     recent: Recent = field(default_factory=Recent)
     _unsettled: int = 0
 
-    def take(self, event: Event) -> None:
-        """Add an event; those of other kinds than are shown change nothing."""
-        taken = _TAKEN.get(event["event"])
-        if taken is not None:
-            self.see(event)
-            taken(self, event)
+    def take(self, entry: Entry) -> None:
+        """Add an event; those of kinds that nobody looks at change nothing."""
+        if type(entry.event) in _UNSEEN:
+            return
+        self.see(entry)
+        match entry.event:
+            case events.Measured():
+                self._measured(entry.event)
+            case events.Joined():
+                self._joined(entry.event)
+            case events.Left():
+                self._left(entry.event)
+            case events.Retried():
+                self._retried(entry.event)
+            case events.Renewed():
+                self._renewed(entry.event)
+            case Plan():
+                self.planned, self.plan = self.last, entry.event
+            case events.Told(text):
+                self._note("told", text)
+            case events.Phase(phase):
+                self.phase = phase
+            case _:
+                self._take_beginning_or_end(entry.event)
 
-    def see(self, event: Event) -> None:
+    def _take_beginning_or_end(self, event: Event) -> None:
+        match event:
+            case events.Started():
+                self.run, self.job = event.run, event.job
+            case events.Attempt():
+                self._attempt(event)
+            case events.Accepted(changes):
+                self.accepted += changes
+                self._note("accepted", f"Went on although this had changed: {'; '.join(changes)}.")
+            case events.Stopped():
+                self._stopped(event)
+            case events.Finished():
+                self._finished(event)
+
+    def see(self, entry: Entry) -> None:
         """Know that a run went on until an event, whatever that tells."""
-        at = event.get("at", self.last_at)
+        at = self.last_at if entry.at is None else entry.at
         if self.begun is None:
             self.begun = at
-        if event["event"] == "attempt":
-            self._pause(at, event)
+        if isinstance(entry.event, events.Attempt):
+            self._pause(at, entry.event)
         self.last_at = max(at, self.last_at)
         self.last = max(at - self.begun - self.paused, self.last)
         self.clock.reach(self.last)
 
-    def take_all(self, events: Iterable[Event]) -> None:
+    def take_all(self, entries: Iterable[Entry]) -> None:
         """Add many events, without looking for garbage meanwhile: they leave none that has to be looked for."""
         was_on = gc.isenabled()
         gc.disable()
         try:
-            for event in events:
-                self.take(event)
+            for entry in entries:
+                self.take(entry)
         finally:
             if was_on:
                 gc.enable()
@@ -202,9 +236,9 @@ class RunView:
             reached = max(reached, stop)
         return seconds
 
-    def _pause(self, at: float, event: Event) -> None:
+    def _pause(self, at: float, event: events.Attempt) -> None:
         """Leave the time since the attempt before out, and its workers, unless this is the same process."""
-        if self.attempts and self.attempts[-1].process != (event["pid"], event.get("born")):
+        if self.attempts and self.attempts[-1].process != (event.pid, event.born):
             away = max(at - self.last_at, 0.0)
             self.paused += away
             self.breaks.append(Break(self.last, away))
@@ -214,59 +248,53 @@ class RunView:
             for worker in self.workers.values():
                 worker.leave(self.last)
 
-    def _started(self, event: Event) -> None:
-        self.run, self.job = event["run"], event["job"]
-
-    def _attempt(self, event: Event) -> None:
-        if self.attempts and self.attempts[-1].process == (event["pid"], event.get("born")):
+    def _attempt(self, event: events.Attempt) -> None:
+        if self.attempts and self.attempts[-1].process == (event.pid, event.born):
             self.reasons = Measured()  # it began anew, with wider types: what was rejected before comes again
         self.attempts.append(
             Attempt(
-                event["number"],
+                event.number,
                 self.last,
-                event.get("engine", "cores"),  # as the three below: older journals do not tell
-                event["workers"],
-                (event["pid"], event.get("born")),
-                event.get("cluster") or "",
-                event.get("prices", {}),
-                event.get("one_computer", False),
+                event.engine,
+                event.workers,
+                (event.pid, event.born),
+                event.cluster or "",
+                event.prices,
+                event.one_computer,
             )
         )
         self.stopped, self.waiting_for, self.running = None, "", 0
         self.recent, self.pace, self.unkept = Recent(), Pace(), Unkept()
         if len(self.attempts) > 1:
-            self._note(event, "attempt", f"Attempt {len(self.attempts)} began.")
+            self._note("attempt", f"Attempt {len(self.attempts)} began.")
 
-    def _joined(self, event: Event) -> None:
-        worker = self._met(event["worker"])
-        worker.machine = event["machine"]
+    def _joined(self, event: events.Joined) -> None:
+        worker = self._met(event.worker)
+        worker.machine = event.machine
         worker.join(self.last)
         self.machines.setdefault(worker.machine, Machine(worker.machine))
         self._note_joined(event)
 
-    def _left(self, event: Event) -> None:
-        if event["worker"] in self.workers:
-            self.workers[event["worker"]].leave(self.last, reason=event["reason"])
-            self._note(event, "left", f"Worker {event['worker']} left: {event['reason']}.")
+    def _left(self, event: events.Left) -> None:
+        if event.worker in self.workers:
+            self.workers[event.worker].leave(self.last, reason=event.reason)
+            self._note("left", f"Worker {event.worker} left: {event.reason}.")
 
-    def _phase(self, event: Event) -> None:
-        self.phase = event["phase"]
-
-    def _measured(self, event: Event) -> None:
+    def _measured(self, event: events.Measured) -> None:
         self._take_progress(event)
-        now, span, workers = self.last, event["span"], self.workers
-        for name, told in event["workers"].items():
+        now, span, workers = self.last, event.span, self.workers
+        for name, told in event.workers.items():
             worker = workers.get(name) or self._met(name)
             worker.take(told, now - max(span, task_seconds(told)), now)
         for name, worker in workers.items():
-            seconds = event.get("at_work", {}).get(name)
+            seconds = event.at_work.get(name)
             worker.at_task_since = None if seconds is None else now - seconds
         self._unsettled += 1
         if self._unsettled >= min(len(workers) // _WORKERS_AN_EVENT, _SETTLED_AT_ONCE):
             self.settle()
-        for name, load in event["machines"].items():
+        for name, load in event.machines.items():
             self.machines.setdefault(name, Machine(name)).load = Load(*load)
-        self.reasons.add_reasons(Reason(*told) for told in event["reasons"])
+        self.reasons.add_reasons(Reason(*told) for told in event.reasons)
 
     def settle(self) -> None:
         """Add up what was told of workers lately; before that their sums lag a few events behind."""
@@ -289,11 +317,11 @@ class RunView:
             self._settle_steps(steps, began)
             self.recent.add(self.last, bursts)
 
-    def _take_progress(self, event: Event) -> None:
-        self.rows_done, self.rows_total = event["rows_done"], event["rows_total"]
-        self.bad_rows, self.running = event["bad_rows"], event["running"]
-        self.waiting_for = event["waiting_for"]
-        self.rows_out = event.get("rows_out")
+    def _take_progress(self, event: events.Measured) -> None:
+        self.rows_done, self.rows_total = event.rows_done, event.rows_total
+        self.bad_rows, self.running = event.bad_rows, event.running
+        self.waiting_for = event.waiting_for
+        self.rows_out = event.rows_out
         self.pace = Pace.of(event)
 
     def _settle_steps(self, steps: list[list[float]], since: float) -> None:
@@ -303,49 +331,35 @@ class RunView:
                 self.steps.append(Series(_STEP_CHANNELS))
             self.steps[at].add(self.clock, shares, sums)
 
-    def _retried(self, event: Event) -> None:
-        known = event["reason"] in self.retries or len(self.retries) < _RETRIES_TOLD_APART
-        self.retries[event["reason"] if known else OTHER_REASONS] += 1
-        self.lost_tries += "worker" in event
-        self._note(event, "retried", _told_of_retry(event))
+    def _retried(self, event: events.Retried) -> None:
+        known = event.reason in self.retries or len(self.retries) < _RETRIES_TOLD_APART
+        self.retries[event.reason if known else OTHER_REASONS] += 1
+        self.lost_tries += event.worker is not None
+        self._note("retried", _told_of_retry(event))
 
-    def _accepted(self, event: Event) -> None:
-        self.accepted += event["changes"]
-        self._note(event, "accepted", f"Went on although this had changed: {'; '.join(event['changes'])}.")
-
-    def _told(self, event: Event) -> None:
-        self._note(event, "told", event["text"])
-
-    def _renewed(self, event: Event) -> None:
-        for name in event["machines"]:
+    def _renewed(self, event: events.Renewed) -> None:
+        for name in event.machines:
             machine = self.machines.setdefault(name, Machine(name))
-            machine.lease, machine.renewed = event["lease"], event["at"]
+            machine.lease, machine.renewed = event.lease, self.last_at
 
-    def _planned(self, event: Event) -> None:
-        low, high = event["seconds"]
-        self.planned = self.last
-        self.plan = Plan(
-            event["rows_left"], event["workers"], event["rows_per_second"], (low, high), event.get("dollars") or 0.0
-        )
+    def _stopped(self, event: events.Stopped) -> None:
+        self.stopped = event.error, event.message
+        if event.unkept is not None:
+            self.unkept = Unkept(event.unkept, [Reason(*told) for told in event.reasons])
+        became = became_of(event.error)
+        self._end(became, f"The run {'was stopped' if became == 'stopped' else 'failed'}: {event.error}.")
 
-    def _stopped(self, event: Event) -> None:
-        self.stopped = event["error"], event["message"]
-        if "unkept" in event:
-            self.unkept = Unkept(event["unkept"], [Reason(*told) for told in event["reasons"]])
-        became = became_of(self.stopped[0])
-        self._end(event, became, f"The run {'was stopped' if became == 'stopped' else 'failed'}: {event['error']}.")
-
-    def _finished(self, event: Event) -> None:
-        self.result = event["result"]
+    def _finished(self, event: events.Finished) -> None:
+        self.result = event.result
         self.rows_done = self.rows_total = self.result["rows_in"]
         self.rows_out, self.bad_rows = self.result["rows_out"], self.result["bad_rows"]
-        self._end(event, "finished", "The run finished.")
+        self._end("finished", "The run finished.")
 
-    def _end(self, event: Event, kind: str, text: str) -> None:
+    def _end(self, kind: str, text: str) -> None:
         self.waiting_for, self.running, self.pace = "", 0, Pace()
         for worker in self.workers.values():
             worker.leave(self.last)
-        self._note(event, kind, text)
+        self._note(kind, text)
 
     def _met(self, name: str) -> Worker:
         """Find a worker, or meet it, though nobody told that it joined."""
@@ -355,35 +369,28 @@ class RunView:
         worker.join(self.last)
         return worker
 
-    def _note_joined(self, event: Event) -> None:
+    def _note_joined(self, event: events.Joined) -> None:
         """Note that a worker joined; those that join a machine together share one note."""
-        worker, machine, count = event["worker"], event["machine"], 1
+        worker, machine, count = event.worker, event.machine, 1
         if self.notes and (self.notes[-1].kind, self.notes[-1].machine) == ("joined", machine):
             count += self.notes.pop().count
         who = f"{count:,} workers" if count > 1 else f"Worker {worker}"
-        self.notes.append(Note(event.get("at", self.last_at), "joined", f"{who} joined on {machine}.", machine, count))
+        self.notes.append(Note(self.last_at, "joined", f"{who} joined on {machine}.", machine, count))
 
-    def _note(self, event: Event, kind: str, text: str) -> None:
-        self.notes.append(Note(event.get("at", self.last_at), kind, text))
+    def _note(self, kind: str, text: str) -> None:
+        self.notes.append(Note(self.last_at, kind, text))
 
 
-def _told_of_retry(event: Event) -> str:
+def _told_of_retry(event: events.Retried) -> str:
     """Say what was tried again, why, and what it had cost; an earlier muster told of the reason alone."""
     rows = "A task was"
-    if "row" in event:
-        first, last = event["row"], event["row"] + event["rows"] - 1
-        rows = f"Rows {first:,} to {last:,} of {event['file']} were"
+    if event.row is not None:
+        first, last = event.row, event.row + event.rows - 1
+        rows = f"Rows {first:,} to {last:,} of {event.file} were"
         if last <= first:
-            rows = f"Row {first:,} of {event['file']} was"
-    spent = f", after {duration(event['seconds'])} on worker {event['worker']}" if event.get("worker") else ""
-    return f"{rows} tried again: {event['reason']}{spent}."
+            rows = f"Row {first:,} of {event.file} was"
+    spent = f", after {duration(event.seconds)} on worker {event.worker}" if event.worker else ""
+    return f"{rows} tried again: {event.reason}{spent}."
 
-
-_TAKEN: Final[Mapping[str, Callable[[RunView, Event], None]]] = {
-    kind: getattr(RunView, f"_{kind}")
-    for kind in (
-        "started attempt joined left phase measured retried accepted told renewed planned stopped finished".split()  # noqa: SIM905
-    )
-}
 
 __all__ = ["BUCKETS", "Attempt", "Machine", "Note", "RunView"]

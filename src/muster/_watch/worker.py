@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from muster._measures import WorkerSum, added
+from muster._journal.measures import WorkerSum, added
 from muster._watch.series import Clock, Series
 
 CHANNELS: Final = 7

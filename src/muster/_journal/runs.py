@@ -15,7 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster._home import home, make
-from muster._journal import Event, abridge, replay
+from muster._journal.events import (
+    ONLY_TO_RESUME,
+    ONLY_TO_RETRY,
+    Accepted,
+    Attempt,
+    Dropped,
+    Event,
+    Finished,
+    Kept,
+    Measured,
+    Settled,
+    Started,
+    Stopped,
+    UnreadableError,
+)
+from muster._journal.file import Entry, abridge, replay
 from muster._near import with_guess
 from muster._private import write
 from muster._words import plural
@@ -28,11 +43,6 @@ _KEPT: Final = 100
 _OF_A_FILE: Final = ("path", "bytes", "version")
 _ARCHIVE: Final = "runs"
 _UNFINISHED: Final = "unfinished"
-_ONLY_TO_RETRY: Final = frozenset({"surveyed", "kept", "dropped", "laid"})
-"""What tells where rows lie in an output; a finished run with rejects is kept with it, as they may be mended."""
-
-ONLY_TO_RESUME: Final = _ONLY_TO_RETRY | {"moved", "regrown", "read", "wrote", "laid out", "standing"}
-"""What tells where rows lie, an event for each task: nobody looks at it."""
 
 
 class State(StrEnum):
@@ -72,7 +82,7 @@ class Known:
     journal: Path
     state: State
 
-    def events(self) -> Iterator[Event]:
+    def entries(self) -> Iterator[Entry]:
         """Replay what is worth showing of its journal."""
         return replay(self.journal, without=ONLY_TO_RESUME)
 
@@ -98,7 +108,7 @@ def forget(run: str) -> None:
 def archive(journal: Path, run: str, *, has_rejects: bool) -> None:
     """Keep a finished run's journal, and forget the oldest over a hundred."""
     folder = make(home(), _ARCHIVE)
-    without = ONLY_TO_RESUME - _ONLY_TO_RETRY if has_rejects else ONLY_TO_RESUME
+    without = ONLY_TO_RESUME - ONLY_TO_RETRY if has_rejects else ONLY_TO_RESUME
     abridge(journal, folder / f"{run}.jsonl", without=without)
     _note_of(run).unlink(missing_ok=True)
     for old in sorted(folder.glob("*.jsonl"))[:-_KEPT]:
@@ -147,44 +157,68 @@ def runs() -> Iterator[dict[str, Any]]:
     running, ``go_on``: how.
     """
     for one in known():
-        with contextlib.suppress(OSError, KeyError, TypeError):  # one that is damaged costs its own line
-            yield _summed_up(one)
+        # A journal that is damaged costs its own line.
+        with contextlib.suppress(OSError, KeyError, TypeError, UnreadableError):
+            if (summed_up := _summed_up(one)) is not None:
+                yield summed_up
 
 
-def _summed_up(one: Known) -> dict[str, Any]:
-    events: dict[str, Event] = {}
-    processes: set[tuple[int, Any]] = set()
+@dataclass(slots=True)
+class _Course:
+    """How a run went: its first event and when that was, its last attempt's end, and how many processes it had."""
+
+    started: Started | None = None
+    at: float = 0.0
+    accepted: Accepted | None = None
+    stopped: Stopped | None = None
+    finished: Finished | None = None
+    processes: set[tuple[int, str | None]] = field(default_factory=set)
+
+    def take(self, entry: Entry) -> None:
+        """Take in an event."""
+        event = entry.event
+        self.stopped = event if isinstance(event, Stopped) else None
+        match event:
+            case Started():
+                self.started, self.at = event, entry.at or 0.0
+            case Accepted():
+                self.accepted = event
+            case Finished():
+                self.finished = event
+            case Attempt():
+                self.processes.add((event.pid, event.born))
+
+
+def _summed_up(one: Known) -> dict[str, Any] | None:
+    course = _Course()
     tally = None if one.state is State.FINISHED else _Tally()
-    for event in replay(one.journal, without=ONLY_TO_RESUME | {"measured"} if tally is None else ()):
-        if tally is not None and tally.take(event):
-            continue
-        events.pop(event["event"], None)  # so that the last event is the last
-        events[event["event"]] = event
-        if event["event"] == "attempt":
-            processes.add((event["pid"], event.get("born")))
-    started, last = events["started"], [*events][-1]
-    finished = events.get("finished") if one.state is State.FINISHED else None
-    error = events["stopped"]["error"] if last == "stopped" else None
+    for entry in replay(one.journal, without=ONLY_TO_RESUME | {Measured} if tally is None else ()):
+        if tally is None or not tally.take(entry.event):
+            course.take(entry)
+    if course.started is None:
+        return None
+    job, finished = course.started.job, course.finished if one.state is State.FINISHED else None
+    error = course.stopped.error if course.stopped else None
     return {
         "run": one.run,
         "state": str(one.state),
-        "status": status(one.state, error=error, has_finished="finished" in events),
-        "at": started["at"],
-        "target": started["job"]["steps"],
-        "inputs": started["job"]["inputs"],
-        "functions": [name for name, *_ in started["job"]["steps"]],
-        "files": [dict(zip(_OF_A_FILE, one, strict=False)) for one in started["job"]["inputs"]],
-        "output": started["job"]["output"],
-        **({"retry": retried} if (retried := started["job"].get("retry")) else {}),
-        **({"accepted": events["accepted"]["changes"]} if "accepted" in events else {}),
-        **(_result(one, finished["result"], processes=len(processes)) if finished else {}),
+        "status": status(one.state, error=error, has_finished=course.finished is not None),
+        "at": course.at,
+        "target": job["steps"],
+        "inputs": job["inputs"],
+        "functions": [name for name, *_ in job["steps"]],
+        "files": [dict(zip(_OF_A_FILE, one, strict=False)) for one in job["inputs"]],
+        "output": job["output"],
+        **({"retry": retried} if (retried := job.get("retry")) else {}),
+        **({"accepted": course.accepted.changes} if course.accepted else {}),
+        **(_result(one, finished.result, processes=len(course.processes)) if finished else {}),
         **(_so_far(one, tally) if tally is not None else {}),
     }
 
 
 def _so_far(one: Known, tally: "_Tally") -> dict[str, Any]:
     """Tell how far a run has come that has not ended, and how it goes on unless it does."""
-    found = {**tally.rows(), "seconds_at_work": round(at_work(one.events()), 3)}
+    found = {**tally.rows(), "seconds_at_work": round(at_work(one.entries()), 3)}
     if one.state is State.RUNNING:
         return found
     done = plural(found["rows_done"], "row")
@@ -204,26 +238,26 @@ class _Tally:
 
     def take(self, event: Event) -> bool:
         """Take in an event; tell whether it was only about rows."""
-        match event["event"]:
-            case "kept":
-                first, *_, lo, _ = event["task"] or (0, 0, 0)
-                self.kept[first, lo] = tuple(event.get(name, 0) for name in ("rows_in", "rows_out", "bad_rows"))
-            case "dropped":
+        match event:
+            case Kept(outcome):
+                counts = outcome.rows_in, outcome.rows_out, outcome.bad_rows
+                self.kept[outcome.task.first, outcome.task.lo] = counts
+            case Dropped():
                 for key in [key for key in self.kept if self._is_in(key, event)]:
                     del self.kept[key]
-            case "settled":
+            case Settled():
                 self.kept.clear()
                 return False
-            case "measured":
-                self.total = event["rows_total"]
-            case kind:
-                return kind in ONLY_TO_RESUME
+            case Measured():
+                self.total = event.rows_total
+            case _:
+                return type(event) in ONLY_TO_RESUME
         return True
 
     @staticmethod
-    def _is_in(key: tuple[int, int], event: Event) -> bool:
+    def _is_in(key: tuple[int, int], dropped: Dropped) -> bool:
         first, lo = key
-        return (first, lo) == (event["first"], event["lo"]) or event["first"] < first < event["last"]
+        return (first, lo) == (dropped.first, dropped.lo) or dropped.first < first < dropped.last
 
     def rows(self) -> dict[str, Any]:
         """Count them."""
@@ -233,18 +267,18 @@ class _Tally:
 
 def _result(one: Known, result: dict[str, Any], *, processes: int) -> dict[str, Any]:
     """Tell what a run came to, and how long it was at work in all its attempts: ``seconds`` are those of the last."""
-    seconds = round(at_work(one.events()), 3) if processes > 1 else result.get("seconds")
+    seconds = round(at_work(one.entries()), 3) if processes > 1 else result.get("seconds")
     return {**result, "seconds_at_work": seconds}
 
 
-def at_work(events: Iterable[Event]) -> float:
+def at_work(entries: Iterable[Entry]) -> float:
     """Add up the seconds of all attempts, without the gaps between them."""
     seconds, last, process = 0.0, 0.0, None
-    for event in events:
-        at = event.get("at", last)
-        is_another = event["event"] == "attempt" and process not in {None, (event["pid"], event.get("born"))}
-        if event["event"] == "attempt":
-            process = event["pid"], event.get("born")
+    for event, said_at in entries:
+        at = last if said_at is None else said_at
+        is_another = isinstance(event, Attempt) and process not in {None, (event.pid, event.born)}
+        if isinstance(event, Attempt):
+            process = event.pid, event.born
         if last and not is_another:
             seconds += max(at - last, 0.0)
         last = max(at, last)
@@ -259,18 +293,18 @@ def _note_of(run: str) -> Path:
     return home() / _UNFINISHED / f"{run}.json"
 
 
-def attempt_as_fields(number: int, *, workers: int, access: "Access | None") -> Event:
-    """Say for the journal which process begins an attempt of a run, and on what."""
-    return {
-        "number": number,
-        "pid": os.getpid(),
-        "born": birth_of(os.getpid()),
-        "workers": workers,
-        "engine": "ray" if access else "cores" if workers else "inline",
-        "cluster": access.name if access else None,
-        "prices": access.prices if access else {},
-        "one_computer": access is not None and access.shares_files,
-    }
+def attempt(number: int, *, workers: int, access: "Access | None") -> Attempt:
+    """Say which process begins an attempt of a run, and on what."""
+    return Attempt(
+        number,
+        os.getpid(),
+        workers,
+        birth_of(os.getpid()),
+        "ray" if access else "cores" if workers else "inline",
+        access.name if access else None,
+        access.prices if access else {},
+        access is not None and access.shares_files,
+    )
 
 
 def birth_of(pid: int) -> str | None:

@@ -1,0 +1,370 @@
+"""What a journal tells: a class for each kind of event, and how its line of JSON is written and read.
+
+A line holds the kind, the time of day, and the fields of the class. Fields that have their default are left out, and a
+field that a reader does not know is passed over: so an earlier journal, or a later one of the same format, is read. A
+journal whose format is later, or that lacks a field, is refused in words (``UnreadableError``).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from muster._journal import fields
+from muster._model import Column, DataFile, Outcome, Part, Regrown
+from muster._planner import Plan
+
+Fields = dict[str, Any]
+"""An object of JSON."""
+
+FORMAT: Final = 1
+"""The format that is written. A change that an earlier muster would read wrongly makes it one more."""
+
+_NO_DEFAULT: Final = object()
+NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+
+class UnreadableError(ValueError):
+    """Raised where a journal is damaged, or was written by a version of muster that has another format."""
+
+
+# The run
+
+
+class Started(NamedTuple):
+    """A run began: the first line. ``job`` is the fingerprint of what its rows depend on, ``asked`` what was typed."""
+
+    run: str
+    job: Fields
+    asked: Mapping[str, Any] = NOTHING
+    format: int = 1
+    """It is said in any case; journals that do not say it are of the first format."""
+
+
+class Attempt(NamedTuple):
+    """A process set to work on a run; ``born`` is when it began, which names it for good together with ``pid``."""
+
+    number: int
+    pid: int
+    workers: int
+    born: str | None = None
+    engine: str = "cores"
+    cluster: str | None = None
+    prices: Mapping[str, float] = NOTHING
+    """Dollars an hour, by machine."""
+    one_computer: bool = False
+    """Whether all machines are the computer that it was started on."""
+
+
+class Phase(NamedTuple):
+    """What a run does from now on, in words."""
+
+    phase: str
+
+
+class Accepted(NamedTuple):
+    """A run goes on although something had changed: in words, and the data files among it."""
+
+    changes: Sequence[str]
+    files: Sequence[str]
+    job: Fields
+
+
+class Stopped(NamedTuple):
+    """An attempt ended before the run was done; ``unkept`` bad rows are of the outcome that stopped it."""
+
+    error: str
+    message: str
+    unkept: int | None = None
+    reasons: Sequence[Sequence[Any]] = ()
+
+
+class Finished(NamedTuple):
+    """A run is done; ``result`` are the fields of ``--json``, the others fingerprints of what then stood there."""
+
+    result: Fields
+    published: str = ""
+    standing: str | None = None
+    standing_rejects: str | None = None
+
+
+# The input
+
+
+class Surveyed(NamedTuple):
+    """The parts of the input, and the columns that a first look found."""
+
+    parts: Sequence[Part]
+    orders: Sequence[Sequence[str]]
+    columns: Sequence[Column]
+    agreed: bytes = b""
+    starts: Mapping[int, Any] = NOTHING
+    digests: Mapping[int, int] = NOTHING
+    """Of files whose stamps tell nothing."""
+
+
+class Settled(NamedTuple):
+    """The types of the columns, from now on, and by what they were settled. Rows that were done before do not count."""
+
+    columns: Sequence[Column]
+    by: str = ""
+
+
+class Read(NamedTuple):
+    """The user's code read a file."""
+
+    file: DataFile
+
+
+class Wrote(NamedTuple):
+    """The user's code wrote a file, which is not compared any more."""
+
+    path: str
+
+
+# Rows
+
+
+class Kept(NamedTuple):
+    """A task is done, and its rows count."""
+
+    outcome: Outcome
+    worker: str = ""
+
+
+class Dropped(NamedTuple):
+    """Rows that were done do not count any more: an outcome, or all that a stretch of them was made of."""
+
+    first: int
+    last: int
+    lo: int
+
+
+class Moved(NamedTuple):
+    """A piece lies in another file now, from an offset on."""
+
+    name: str
+    file: str
+    offset: int
+
+
+class Laid(NamedTuple):
+    """How the output is laid that is about to become visible: of each file, how many pieces, and how many bytes."""
+
+    volumes: Sequence[tuple[int, int]]
+    schemas: Sequence[bytes] = ()
+    """Of Parquet: the schemas of pieces in Arrow's form."""
+    of_pieces: Sequence[int] = ()
+    """Which of the schemas each piece has."""
+    bytes: int = 0
+    """Of a file that grew in place, and has no volumes."""
+
+
+class LaidOut(NamedTuple):
+    """A retry has taken over all rows of the output that it mends."""
+
+
+class Standing(NamedTuple):
+    """The fingerprint of an output that a retry may replace."""
+
+    output: str
+
+
+# Workers
+
+
+class Joined(NamedTuple):
+    """A worker is there."""
+
+    worker: str
+    machine: str
+
+
+class Left(NamedTuple):
+    """A worker is gone."""
+
+    worker: str
+    reason: str
+
+
+class Told(NamedTuple):
+    """Something that the user should know."""
+
+    text: str
+
+
+class Retried(NamedTuple):
+    """A task was not finished; where that is known, by which worker, after how many seconds, and which rows it has."""
+
+    reason: str
+    worker: str | None = None
+    seconds: float = 0.0
+    file: str = ""
+    row: int | None = None
+    rows: int = 0
+
+
+class Renewed(NamedTuple):
+    """The leases of machines were renewed, for so many seconds."""
+
+    machines: Sequence[str]
+    lease: float
+
+
+class Measured(NamedTuple):
+    """How far the run is, and what workers did in the last ``span`` seconds, as ``measures`` writes and adds it up."""
+
+    span: float
+    rows_done: int
+    rows_total: int | None
+    bad_rows: int
+    running: int
+    waiting_for: str
+    workers: Mapping[str, list[Any]]
+    machines: Mapping[str, Sequence[Any]]
+    reasons: Sequence[Sequence[Any]]
+    rows_out: int | None = None
+    rows_per_second: float | None = None
+    seconds_left: Sequence[float] | None = None
+    held: Any = None
+    at_work: Mapping[str, float] = NOTHING
+
+
+class Other(NamedTuple):
+    """An event of a kind that this version does not know, or that the reader left out: it changes nothing."""
+
+
+Event = (
+    Started
+    | Attempt
+    | Phase
+    | Accepted
+    | Stopped
+    | Finished
+    | Surveyed
+    | Settled
+    | Read
+    | Wrote
+    | Kept
+    | Dropped
+    | Moved
+    | Regrown
+    | Laid
+    | LaidOut
+    | Standing
+    | Joined
+    | Left
+    | Told
+    | Retried
+    | Renewed
+    | Measured
+    | Plan
+    | Other
+)
+
+OF_KIND: Final[Mapping[str, type[Event]]] = {
+    "started": Started,
+    "attempt": Attempt,
+    "phase": Phase,
+    "accepted": Accepted,
+    "stopped": Stopped,
+    "finished": Finished,
+    "surveyed": Surveyed,
+    "settled": Settled,
+    "read": Read,
+    "wrote": Wrote,
+    "kept": Kept,
+    "dropped": Dropped,
+    "moved": Moved,
+    "regrown": Regrown,
+    "laid": Laid,
+    "laid out": LaidOut,
+    "standing": Standing,
+    "joined": Joined,
+    "left": Left,
+    "told": Told,
+    "retried": Retried,
+    "renewed": Renewed,
+    "measured": Measured,
+    "planned": Plan,
+}
+KIND_OF: Final[Mapping[type[Event], str]] = {of: kind for kind, of in OF_KIND.items()}
+
+ONLY_TO_RETRY: Final[frozenset[type[Event]]] = frozenset({Surveyed, Kept, Dropped, Laid})
+"""What tells where rows lie in an output; a finished run with rejects is kept with it, as they may be mended."""
+
+ONLY_TO_RESUME: Final = ONLY_TO_RETRY | {Moved, Regrown, Read, Wrote, LaidOut, Standing}
+"""What tells where rows lie, an event for each task: nobody looks at it."""
+
+
+def as_fields(event: Event) -> Fields:
+    """Write an event as fields of its line."""
+    match event:
+        case Kept(outcome, worker):
+            return {"worker": worker, **fields.of_outcome(outcome)}
+        case Read(file):
+            return file._asdict()
+    return {name: _NOUNS[name](value) if name in _NOUNS else value for name, value in _told(event).items()}
+
+
+_NOUNS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "parts": fields.of_parts,
+    "columns": fields.of_columns,
+    "agreed": fields.of_bytes,
+    "schemas": lambda schemas: [*map(fields.of_bytes, schemas)],
+}
+"""Fields that hold nouns, or bytes."""
+
+
+def _told(event: Event) -> Fields:
+    """Write the fields that have another value than they have where nothing is said of them."""
+    said, defaults = event._asdict(), event._field_defaults
+    return {name: value for name, value in said.items() if name == "format" or value != defaults.get(name, _NO_DEFAULT)}
+
+
+def of_fields(kind: str, said: Fields) -> Event:
+    """Read an event from the fields of its line. Raises ``UnreadableError``."""
+    of = OF_KIND.get(kind, Other)
+    try:
+        event = _READ[of](said) if of in _READ else of(**{name: said[name] for name in of._fields if name in said})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableError(f"the event {kind!r} is not as this version writes it ({error!r})") from error
+    if isinstance(event, Started) and event.format > FORMAT:
+        raise UnreadableError(f"its format is {event.format}, and this version of muster reads up to {FORMAT}")
+    return event
+
+
+def _kept(said: Fields) -> Event:
+    """Read what was done; where an early version did not say what its rows look like, it does not count."""
+    return Other() if "columns" in said else Kept(fields.read_outcome(said), said.get("worker", ""))
+
+
+def _surveyed(said: Fields) -> Surveyed:
+    return Surveyed(
+        fields.read_parts(said["parts"]),
+        tuple(tuple(order) for order in said["orders"]),
+        fields.read_columns(said["columns"]),
+        fields.read_bytes(said.get("agreed", "")),
+        {int(at): start for at, start in said.get("starts", {}).items()},
+        {int(at): digest for at, digest in said.get("digests", {}).items()},
+    )
+
+
+def _planned(said: Fields) -> Plan:
+    low, high = said["seconds"]
+    return Plan(said["rows_left"], said["workers"], said["rows_per_second"], (low, high), said.get("dollars") or 0.0)
+
+
+_READ: Final[Mapping[type[Event], Callable[[Fields], Event]]] = {
+    Kept: _kept,
+    Read: lambda said: Read(DataFile(said["path"], said["size"], said["modified"], said["digest"])),
+    Surveyed: _surveyed,
+    Settled: lambda said: Settled(fields.read_columns(said["columns"]), said.get("by", "")),
+    Laid: lambda said: Laid(
+        [(pieces, size) for pieces, size in said["volumes"]],
+        [*map(fields.read_bytes, said.get("schemas", ()))],
+        said.get("of_pieces", ()),
+        said.get("bytes", 0),
+    ),
+    Plan: _planned,
+}
+"""How those are read whose fields are nouns."""

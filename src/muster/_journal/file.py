@@ -1,0 +1,143 @@
+"""The journal of a run as a file: one object of JSON a line, appended, and read again after a crash."""
+
+import contextlib
+import errno
+import json
+import os
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import orjson
+
+from muster._journal.events import KIND_OF, Event, Fields, Other, as_fields, of_fields
+from muster._private import private
+
+Kinds = Collection[type[Event]]
+
+
+class Entry(NamedTuple):
+    """An event as it stands in a journal; ``at`` is when it was written, in seconds since 1970, if that is said."""
+
+    event: Event
+    at: float | None = None
+
+
+class Journal:
+    """Append events to a file. What a crash has torn is cut off when the journal is opened again."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the journal."""
+        self.path = path
+        self._descriptor = private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        os.ftruncate(self._descriptor, max((end for _, end in _lines(path)), default=0))
+
+    def write(self, event: Event, *, at: float | None = None, durable: bool = False) -> None:
+        """Append an event, with the time of day; it outlives the death of this process.
+
+        One that is ``durable`` also outlives a power cut, once this returns: so it is with what must be known for sure
+        before the next step is taken. Raises ``OSError`` when the disk is full.
+        """
+        line = _line(event, round(time.time(), 3) if at is None else at)
+        begun = os.lseek(self._descriptor, 0, os.SEEK_END)
+        if os.write(self._descriptor, line) < len(line):
+            os.ftruncate(self._descriptor, begun)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        if durable:
+            os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+
+def replay(path: Path, *, without: Kinds = ()) -> Iterator[Entry]:
+    """Yield what a journal tells, in order, up to where a crash or a power cut has torn it.
+
+    Events of the kinds that are left out cost next to nothing. Raises ``UnreadableError``.
+    """
+    for said, _ in _lines(path, without=without):
+        yield _entry(said)
+
+
+def follow(path: Path, *, after: int = 0, without: Kinds = ()) -> Iterator[tuple[Entry, int]]:
+    """Yield what stands behind an offset, as ``replay`` does, each with the offset behind it.
+
+    Where those at the end are left out, an empty one tells how far it was read.
+    """
+    for said, end in _lines(path, after=after, without=without, tells_end=True):
+        yield _entry(said), end
+
+
+def abridge(journal: Path, to: Path, *, without: Kinds) -> None:
+    """Move a journal, which nobody writes any more, and leave out events of some kinds. Raises ``OSError``."""
+    skipped = _beginnings(without)
+    shorter = to.with_name(to.name + ".unfinished")
+    with (
+        journal.open("rb") as lines,
+        open(shorter, "wb", opener=private) as kept,
+    ):
+        kept.writelines(line for line in lines if not line.startswith(skipped))
+    shorter.replace(to)
+    journal.unlink()
+
+
+def _beginnings(kinds: Kinds) -> tuple[bytes, ...]:
+    """Write how the lines of some kinds of event begin."""
+    return tuple(_dumped({"event": KIND_OF[kind]}).rstrip(b"}\n") for kind in kinds)
+
+
+def _line(event: Event, at: float) -> bytes:
+    return _dumped({"event": KIND_OF[type(event)], "at": at, **as_fields(event)})
+
+
+def _dumped(said: Fields) -> bytes:
+    try:
+        return orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # a file's name that is no text, as Linux allows
+        return json.dumps(said, separators=(",", ":")).encode() + b"\n"
+
+
+def _entry(said: Fields) -> Entry:
+    return Entry(of_fields(said["event"], said), said.get("at")) if said else Entry(Other())
+
+
+def _object(line: bytes) -> Fields | None:
+    """Read a line; ``None`` for one that is torn."""
+    try:
+        said = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return None
+    return said if isinstance(said, dict) and "event" in said else None
+
+
+def _lines(path: Path, *, after: int = 0, without: Kinds = (), tells_end: bool = False) -> Iterator[tuple[Fields, int]]:
+    """Yield the lines that are whole, each with the offset behind it; an empty one for the end of those left out."""
+    end = whole = told = after
+    skipped = _beginnings(without)
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
+        lines.seek(after)
+        for line in lines:
+            end += len(line)
+            if line.startswith(skipped):
+                whole = end if line.endswith(b"\n") else whole
+            elif line.endswith(b"\n"):
+                said = _object(line)
+                if said is None:
+                    return
+                yield said, end
+                told = end
+        if tells_end and whole > told:
+            yield {}, whole
