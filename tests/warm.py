@@ -1,10 +1,14 @@
 """Processes of muster that need not load pandas anew: each is a fork of one that has, and waits.
 
-Loading pandas and Arrow takes three quarters of the processor's time of a command with ``--workers 0`` on few rows.
-muster itself is loaded anew by each fork, which has a process id, environment, folder and streams of its own, and ends
-as any process does. Two wait and take turns, so that a set of texts has another order in each command than in that
-before it, as in processes that were started one by one. What Python or a library reads when it starts has to be the
-same: who changes anything of that has to start a process.
+Loading pandas, Arrow and muster takes nine tenths of the processor's time of a command on few rows. Each fork has a
+process id, environment, folder and streams of its own, has run nothing of muster before, and ends as any process does.
+Two wait and take turns, so that a set of texts has another order in each command than in that before it, as in
+processes that were started one by one. What Python or a library reads when it starts has to be the same: who changes
+anything of that has to start a process.
+
+Where workers do the work, the process that forks them is the one that loads pandas: a fork of muster's process, made
+before that has loaded anything, takes its place. In muster's own process libraries are out of sight until they are
+imported.
 """
 
 import contextlib
@@ -18,14 +22,27 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from time import monotonic
+from types import ModuleType
+from typing import Any, NoReturn
 
-MODULES = ("pandas", "orjson", "pyarrow.csv", "pyarrow.json")
-"""What a run of a text file loads in its own process where nobody else works for it."""
+ELSEWHERE = ("--cluster", "--machines", "--help", "-h")
+"""Options with which no process of this computer works, so that none is loaded ahead."""
+
+MODULES = (
+    *("pandas", "orjson", "pyarrow.csv", "pyarrow.json"),
+    *("muster.cli", "muster._pipeline", "muster._verbs._answer", "muster._verbs._target"),
+    *("muster._task", "muster._formats.jsonl", "muster._formats.parquet", "muster._engines.cores"),
+)
+"""What a run loads in its own process, or in that of its workers; none of it looks around when it is loaded."""
 
 READ_LATE = ("MUSTER_", "AWS_", "PYTEST_")
 """How the names of variables begin that nobody reads while these modules are loaded."""
@@ -33,6 +50,9 @@ READ_LATE = ("MUSTER_", "AWS_", "PYTEST_")
 START = "import sys; sys.path.insert(1, sys.argv.pop()); import warm; del sys.path[1]; warm.serve(int(sys.argv.pop()))"
 LARGEST = 1 << 20
 AT_ONCE = 2
+POPEN = subprocess.Popen
+NUMPY_RANDOM: list[Any] = []
+"""Where NumPy's random numbers come from, also when it is out of sight."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +84,8 @@ class Warm:
 
     def fits(self, words: Sequence[str]) -> bool:
         """Tell whether a command would load what waits is loaded with, and nothing that it reads then has changed."""
-        inline = words[:1] == ["run"] and ("--workers", "0") in pairwise(words)
-        return inline and read_at_start(os.environ) == self._environment
+        here = words[:1] == ["run"] and not any(word.partition("=")[0] in ELSEWHERE for word in words)
+        return here and read_at_start(os.environ) == self._environment
 
     def run(self, words: Sequence[str], folder: Path, timeout: float) -> tuple[int, str, str]:
         """Run a command to its end; return its exit code as ``subprocess`` does, and what it wrote."""
@@ -120,6 +140,7 @@ def serve(descriptor: int) -> None:
     """Load, then have a fork run each command that comes, until nobody can send one; a fork returns from here."""
     for name in MODULES:
         importlib.import_module(name)
+    NUMPY_RANDOM.append(importlib.import_module("numpy.random"))
     gc.freeze()
     control = socket.socket(fileno=descriptor)
     while order := (received := socket.recv_fds(control, LARGEST, 3))[0]:
@@ -148,15 +169,92 @@ def become(words: list[str], folder: str, environment: dict[str, str], *, ends: 
         os.dup2(end, number)
         os.close(end)
     os.chdir(folder)
+    start_over(["-m", *words], environment)
+    sys.path[0] = folder
+    if ("--workers", "0") not in pairwise(words):
+        sys.meta_path.insert(0, Hidden.from_sight())
+        subprocess.Popen = started_first  # type: ignore[assignment,misc]
+    del sys.modules[__name__]
+    runpy._run_module_as_main("muster")  # type: ignore[attr-defined]  # noqa: SLF001 (what -m does)
+
+
+def start_over(words: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Have arguments and variables, and nothing of what this process was until now."""
     os.environ.clear()
     os.environ.update(environment)
-    importlib.import_module(
-        "numpy.random"
-    ).seed()  # as nobody else has drawn the numbers that a process of its own would draw
-    sys.path[0] = folder
-    sys.argv[:] = ["-m", *words]
+    sys.argv[:] = words
     main = sys.modules["__main__"]
     for name in [name for name in vars(main) if not name.startswith("__")]:
         delattr(main, name)
-    del sys.modules[__name__]
-    runpy._run_module_as_main("muster")  # type: ignore[attr-defined]  # noqa: SLF001 (what -m does)
+    NUMPY_RANDOM[0].seed()  # as nobody else has drawn the numbers that a process of its own would draw
+
+
+# The parent of workers
+
+
+class Hidden(MetaPathFinder, Loader):
+    """Libraries that are loaded, but out of sight until they are imported."""
+
+    def __init__(self, modules: dict[str, ModuleType]) -> None:
+        self._modules = modules
+        self._specs = {name: module.__spec__ for name, module in modules.items()}
+
+    @classmethod
+    def from_sight(cls) -> "Hidden":
+        seen = {*sys.stdlib_module_names, "muster", __name__, "__main__"}
+        names = [name for name in sys.modules if name.partition(".")[0] not in seen]
+        return cls({name: sys.modules.pop(name) for name in names})
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        del path, target
+        if not (own := self._specs.get(name)):
+            return None
+        found = ModuleSpec(name, self, origin=own.origin)
+        found.submodule_search_locations = own.submodule_search_locations
+        return found
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Show a library; with pandas, all that it has loaded."""
+        top = spec.name.partition(".")[0]
+        for name, module in self._modules.items():
+            if top in {"pandas", name.partition(".")[0]}:
+                sys.modules.setdefault(name, module)
+        return self._modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._specs[module.__name__]
+
+
+def started_first(words: list[str], **given: Any) -> "subprocess.Popen[bytes]":  # noqa: ANN401 (whatever Popen gets)
+    """Start the first process that muster starts; what is to fork workers becomes a fork of this process."""
+    subprocess.Popen = POPEN  # type: ignore[misc]
+    at = words.index("-c") + 1
+    if "muster._engines._zygote" not in words[at]:
+        return POPEN(words, **given)
+    if not (pid := os.fork()):
+        fork_workers(words[at:], given["env"], keep=given["pass_fds"], output=given["stdout"])
+    process: subprocess.Popen[bytes] = POPEN.__new__(POPEN)  # type: ignore[arg-type]  # of bytes
+    vars(process).update(args=words, pid=pid, returncode=None, stdin=None, stdout=None, stderr=None)
+    vars(process).update(_child_created=True, _waitpid_lock=Lock(), _sigint_wait_secs=0.25)
+    return process
+
+
+def fork_workers(words: list[str], environment: Mapping[str, str], *, keep: Sequence[int], output: int) -> NoReturn:
+    """Be as what Python starts with ``-c`` in a session of its own, but for the libraries that are loaded."""
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number, end in enumerate((nothing, output, output)):
+            os.dup2(end, number)
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (these are numbers)
+            if int(name) > 2 and int(name) not in keep:  # the standard streams are there
+                with contextlib.suppress(OSError):  # it was that of the list itself
+                    os.dup2(nothing, int(name))  # not closed: an object that still has it would close what has it next
+        encoding, errors = sys.__stdout__.encoding, sys.__stdin__.errors  # type: ignore[union-attr]  # there are both
+        sys.stdout = open(1, "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115 (as Python has it)
+        sys.stderr = sys.__stderr__
+        start_over(["-c", *words[1:]], environment)
+        exec(words[0], vars(sys.modules["__main__"]))  # noqa: S102 (what -c does)
+    except BaseException:  # noqa: BLE001 (as Python does)
+        traceback.print_exc()
+    os._exit(1)
