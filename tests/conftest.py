@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hosts import lacking
 from machines import living
@@ -22,6 +23,8 @@ from muster._generate import generate
 from warm import Warm
 
 MUSTER = [sys.executable, "-m", "muster"]
+settings.register_profile("muster", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("muster")  # other work on the machine slows an example down, which is no fault of what is tested
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,15 @@ def interruptible() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep all that tests start away from the user's home, also what fixtures start before a test has a home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("user")))
+        patch.setenv("MUSTER_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path_factory.mktemp("home")
@@ -118,20 +130,35 @@ def muster(tmp_path: Path, warm: Warm) -> Muster:
     """Run ``muster ...`` to its end, in the test's folder."""
 
     def call(*arguments: str | Path, timeout: float = 120) -> Ended:
-        if warm.fits(words := list(map(str, arguments))):
-            return Ended(*warm.run(words, tmp_path, timeout))
-        done = subprocess.run(
-            [*MUSTER, *words],
-            cwd=tmp_path,
-            env=dict(os.environ),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        words = ["-m", "muster", *map(str, arguments)]
+        return Ended(*(warm.run if warm.fits(words) else cold)(words, tmp_path, timeout))
 
     return call
+
+
+@pytest.fixture
+def python(tmp_path: Path, warm: Warm) -> Muster:
+    """Run a script, or ``-c`` and a text, to its end, in the test's folder."""
+
+    def call(*arguments: str | Path, timeout: float = 120) -> Ended:
+        words = list(map(str, arguments))
+        return Ended(*(warm.run if warm.fits(words) else cold)(words, tmp_path, timeout))
+
+    return call
+
+
+def cold(words: Sequence[str], folder: Path, timeout: float) -> tuple[int, str, str]:
+    """Run Python to its end, as a process that was just started."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 @contextlib.contextmanager

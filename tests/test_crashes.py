@@ -9,7 +9,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -590,14 +589,13 @@ STEPS_OF_THE_END = {
     ("output", "step"), [(output, step) for output, steps in STEPS_OF_THE_END.items() for step in steps]
 )
 def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command_mends_it(
-    muster: Muster, tmp_path: Path, output: str, step: str
+    muster: Muster, python: Muster, tmp_path: Path, output: str, step: str
 ) -> None:
     lay_out(tmp_path, rows=500)
     put_there_before(tmp_path / output, is_folder=output.endswith("/"))
     old = content(tmp_path / output)
     command = ("run", "held.py:held", "rows.csv", "-o", output, "--workers", "0", "--json", "--quiet")
-    dead = subprocess.run([sys.executable, "-c", DYING, *step.split(), *command], cwd=tmp_path, check=False)
-    assert dead.returncode == -signal.SIGKILL
+    assert python("-c", DYING, *step.split(), *command).code == -signal.SIGKILL
     found = content(tmp_path / output)
     end = muster(*command)
     assert end.code == 0, end.err
@@ -610,13 +608,13 @@ def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command
 
 @pytest.mark.parametrize("step", ["muster._publication:Path replace 3", "muster._publication:Path replace 4"])
 def test_what_was_there_before_is_not_lost_when_a_run_dies_that_replaces_it_and_the_next_one_fails(
-    muster: Muster, tmp_path: Path, step: str
+    muster: Muster, python: Muster, tmp_path: Path, step: str
 ) -> None:
     lay_out(tmp_path, rows=500)
     put_there_before(tmp_path / "out", is_folder=True)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     command = ("run", "held.py:held", "rows.csv", "-o", "out/", "--workers", "0")
-    die(tmp_path, step, *command)
+    die(python, step, *command)
     assert not (tmp_path / "out" / "notes.txt").exists()
     (tmp_path / "held.py").write_text("def held(df):\n    raise ValueError\n")
     assert muster(*command, "--fresh", "--strict").code == 1
@@ -652,9 +650,8 @@ STEPS_OF_A_SECOND_END = {
 }
 
 
-def die(folder: Path, step: str, *command: str) -> None:
-    dead = subprocess.run([sys.executable, "-c", DYING, *step.split(), *command], cwd=folder, check=False)
-    assert dead.returncode == -signal.SIGKILL
+def die(python: Muster, step: str, *command: str) -> None:
+    assert python("-c", DYING, *step.split(), *command).code == -signal.SIGKILL
 
 
 def published(folder: Path) -> dict[str, bytes]:
@@ -672,14 +669,14 @@ def with_gaps(folder: Path, output: str) -> tuple[str, ...]:
     ("output", "step"), [(output, step) for output, steps in STEPS_OF_A_SECOND_END.items() for step in steps]
 )
 def test_what_is_published_stays_whole_when_the_run_that_tidies_up_after_a_death_dies_too(
-    muster: Muster, tmp_path: Path, output: str, step: str
+    muster: Muster, python: Muster, tmp_path: Path, output: str, step: str
 ) -> None:
     command = with_gaps(tmp_path, output)
-    die(tmp_path, "muster._runner Result 1", *command)  # visible, but the journal does not say so yet
+    die(python, "muster._runner Result 1", *command)  # visible, but the journal does not say so yet
     before = published(tmp_path)
     assert set(before) == {output, f"{output}.rejects.jsonl"}
     assert all(before.values())
-    die(tmp_path, step, *command)
+    die(python, step, *command)
     assert published(tmp_path) == before
     end = muster(*command)
     assert (end.code, end.json["rows_out"], end.json["bad_rows"]) == (4, 499, 1)
@@ -690,10 +687,10 @@ def test_what_is_published_stays_whole_when_the_run_that_tidies_up_after_a_death
 
 @pytest.mark.parametrize("output", ["out.csv", "out.csv.gz", "out.parquet", "out/"])
 def test_a_run_that_had_finished_is_tidied_up_by_the_same_command_and_its_output_left_as_it_is(
-    muster: Muster, tmp_path: Path, output: str
+    muster: Muster, python: Muster, tmp_path: Path, output: str
 ) -> None:
     command = with_gaps(tmp_path, output)
-    die(tmp_path, "muster._runner archive 1", *command)
+    die(python, "muster._runner archive 1", *command)
     there = tmp_path / (f"{output}_manifest.json" if output.endswith("/") else output)
     before = there.stat()
     end = muster(*command)
@@ -718,10 +715,10 @@ def written_over(output: Path) -> None:
 
 @pytest.mark.parametrize("change", [gone, written_over])
 def test_a_run_that_had_finished_writes_its_output_again_where_it_is_no_longer_what_it_wrote(
-    muster: Muster, tmp_path: Path, change: Callable[[Path], None]
+    muster: Muster, python: Muster, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     command = with_gaps(tmp_path, "out.csv")
-    die(tmp_path, "muster._runner archive 1", *command)
+    die(python, "muster._runner archive 1", *command)
     before = published(tmp_path)
     change(tmp_path / "out.csv")
     end = muster(*command)
@@ -729,9 +726,9 @@ def test_a_run_that_had_finished_writes_its_output_again_where_it_is_no_longer_w
     assert published(tmp_path) == before
 
 
-def test_a_run_that_had_finished_stands_in_no_other_runs_way(muster: Muster, tmp_path: Path) -> None:
+def test_a_run_that_had_finished_stands_in_no_other_runs_way(muster: Muster, python: Muster, tmp_path: Path) -> None:
     command = with_gaps(tmp_path, "out.csv")
-    die(tmp_path, "muster._runner archive 1", *command)
+    die(python, "muster._runner archive 1", *command)
     generate(300, tmp_path / "rows.csv")
     end = muster(*command)
     assert (end.code, end.json["rows_out"], end.json["resumed_parts"]) == (4, 299, 0), end.err

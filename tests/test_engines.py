@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 import bodies
+from conftest import Muster
 from machines import living
 from muster._clouds.base import Access
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, MakeBody
@@ -596,12 +597,14 @@ assert result.workers == 2, result
     ],
     ids=["lambda", "closure", "function of __main__", "function of a module beside the script", "class of __main__"],
 )
-def test_a_script_without_a_main_guard_runs_its_own_functions(tmp_path: Path, body: str, function: str) -> None:
+def test_a_script_without_a_main_guard_runs_its_own_functions(
+    tmp_path: Path, python: Muster, body: str, function: str
+) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
     (tmp_path / "beside.py").write_text("def add(df):\n    return df.assign(b=df.a + 1)\n")
     (tmp_path / "script.py").write_text(SCRIPT.format(body=body, function=function))
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    ended = python("script.py")
+    assert ended.code == 0, ended.err
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines == ["a,b", *(f"{n},{n + 1}" for n in range(20_000))]
 

@@ -139,8 +139,10 @@ def test_a_name_that_was_a_scratch_once_is_not_used_again_and_what_lies_there_is
     place, secrets = computer.place("a1"), computer.home / "secrets"
     secrets.mkdir(mode=0o700)
     (secrets / "letter").touch()
-    assert not computer.start(place, lease="0.2")
+    assert not computer.start(place)
     scratch = computer.scratch(place)
+    (place / "shorter").write_text("0.2")
+    (place / "shorter").rename(place / "lease")
     until(lambda: places.agent_of(place) is None and not scratch.exists())
     if kind == "folder":
         scratch.mkdir()

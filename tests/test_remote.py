@@ -418,7 +418,7 @@ def test_workers_of_a_cluster_write_a_folder_in_a_bucket_themselves(
 
 def test_a_run_into_a_bucket_that_was_stopped_on_a_cluster_goes_on_there(bucket: Bucket, access: Access) -> None:
     url = bucket.put("in/rows.csv", CSV)
-    job = Job((of_function(same),), (url,), "s3://bucket/out/", Options(part_bytes=2_000))
+    job = Job((of_function(same),), (url,), "s3://bucket/out/", Options(part_bytes=5_000))
 
     def stop(snapshot: Snapshot) -> None:
         if snapshot.rows_done > ROWS // 4:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import muster
+from conftest import Muster
 from waiting import until
 
 CALLS = """
@@ -61,17 +62,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def raised(folder: Path, call: str) -> str:
-    (folder / "script.py").write_text(CALLS.format(call))
-    command = [sys.executable, "script.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1, done.stderr
-    return done.stderr
-
-
 @pytest.mark.parametrize("call", WRONG)
-def test_a_script_is_shown_its_own_lines_alone(folder: Path, call: str) -> None:
-    text = raised(folder, call)
+def test_a_script_is_shown_its_own_lines_alone(folder: Path, python: Muster, call: str) -> None:
+    (folder / "script.py").write_text(CALLS.format(call))
+    ended = python("script.py")
+    assert ended.code == 1, ended.err
+    text = ended.err
     assert WRONG[call] in text
     files = re.findall(r'^ *File "([^"]+)"', text, flags=re.MULTILINE)
     assert files

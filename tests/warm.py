@@ -1,4 +1,4 @@
-"""Processes of muster that need not load pandas anew: each is a fork of one that has, and waits.
+"""Processes of muster, or of a script, that need not load pandas anew: each is a fork of one that has, and waits.
 
 Loading pandas, Arrow and muster takes nine tenths of the processor's time of a command on few rows. Each fork has a
 process id, environment, folder and streams of its own, has run nothing of muster before, and ends as any process does.
@@ -37,12 +37,15 @@ from typing import Any, NoReturn
 ELSEWHERE = ("--cluster", "--machines", "--help", "-h")
 """Options with which no process of this computer works, so that none is loaded ahead."""
 
-MODULES = (
-    *("pandas", "orjson", "pyarrow.csv", "pyarrow.json"),
-    *("muster.cli", "muster._pipeline", "muster._verbs._answer", "muster._verbs._target"),
-    *("muster._task", "muster._formats.jsonl", "muster._formats.parquet", "muster._engines.cores"),
-)
-"""What a run loads in its own process, or in that of its workers; none of it looks around when it is loaded."""
+READERS = (["check"], ["generate"], ["report"], ["retry"], ["runs"])
+"""Commands that start nothing which outlives them."""
+
+LIGHT = ("muster.cli", "muster._pipeline", "muster._verbs._answer", "muster._verbs._target", "muster._engines.cores")
+"""What muster's own process loads; none of it looks around when it is loaded."""
+
+BODY = "muster._task"
+HEAVY = ("pandas", "orjson", "pyarrow.csv", "pyarrow.json", BODY, "muster._formats.jsonl", "muster._formats.parquet")
+"""What workers load, or muster's own process where nobody else works for it."""
 
 READ_LATE = ("MUSTER_", "AWS_", "PYTEST_")
 """How the names of variables begin that nobody reads while these modules are loaded."""
@@ -51,6 +54,8 @@ START = "import sys; sys.path.insert(1, sys.argv.pop()); import warm; del sys.pa
 LARGEST = 1 << 20
 AT_ONCE = 2
 POPEN = subprocess.Popen
+IN_SIGHT: set[str] = set()
+"""Modules that are loaded in muster's own process too."""
 NUMPY_RANDOM: list[Any] = []
 """Where NumPy's random numbers come from, also when it is out of sight."""
 
@@ -83,12 +88,18 @@ class Warm:
         self._waiting: list[Waiting] = []
 
     def fits(self, words: Sequence[str]) -> bool:
-        """Tell whether a command would load what waits is loaded with, and nothing that it reads then has changed."""
-        here = words[:1] == ["run"] and not any(word.partition("=")[0] in ELSEWHERE for word in words)
-        return here and read_at_start(os.environ) == self._environment
+        """Tell whether these words make Python load what waits is loaded with, and it would read the same then."""
+        if words[:2] == ["-m", "muster"]:
+            is_elsewhere = any(word.partition("=")[0] in ELSEWHERE for word in words)
+            if not (words[2:3] == ["run"] and not is_elsewhere) and words[2:3] not in READERS:
+                return False
+        return read_at_start(os.environ) == self._environment
 
     def run(self, words: Sequence[str], folder: Path, timeout: float) -> tuple[int, str, str]:
-        """Run a command to its end; return its exit code as ``subprocess`` does, and what it wrote."""
+        """Have Python run ``-m muster``, ``-c`` or a script, with arguments, to its end.
+
+        Return the exit code as ``subprocess`` does, and what was written.
+        """
         with contextlib.ExitStack() as stack:
             (out, to_out), (err, to_err), (told, to_told) = pipes = [os.pipe() for _ in range(3)]
             for end, _ in pipes:
@@ -138,7 +149,10 @@ def read_all(ends: list[int], deadline: float, *, command: Sequence[str]) -> dic
 
 def serve(descriptor: int) -> None:
     """Load, then have a fork run each command that comes, until nobody can send one; a fork returns from here."""
-    for name in MODULES:
+    for name in LIGHT:
+        importlib.import_module(name)
+    IN_SIGHT.update(sys.modules)
+    for name in HEAVY:
         importlib.import_module(name)
     NUMPY_RANDOM.append(importlib.import_module("numpy.random"))
     gc.freeze()
@@ -156,7 +170,7 @@ def serve(descriptor: int) -> None:
 
 
 def become(words: list[str], folder: str, environment: dict[str, str], *, ends: list[int]) -> None:
-    """Be the parent of a process that is as ``python -m muster`` makes it, and tell of it; or be that process."""
+    """Be the parent of a process that is as Python makes it for these words, and tell of it; or be that process."""
     out, err, told = ends
     if pid := os.fork():
         os.close(out)
@@ -169,13 +183,35 @@ def become(words: list[str], folder: str, environment: dict[str, str], *, ends: 
         os.dup2(end, number)
         os.close(end)
     os.chdir(folder)
-    start_over(["-m", *words], environment)
-    sys.path[0] = folder
+    is_muster = words[0] == "-m"
+    start_over(["-m", *words[2:]] if is_muster else words, environment)
     if ("--workers", "0") not in pairwise(words):
         sys.meta_path.insert(0, Hidden.from_sight())
-        subprocess.Popen = started_first  # type: ignore[assignment,misc]
+        if words[1:3] == ["muster", "run"]:
+            subprocess.Popen = started_first  # type: ignore[assignment,misc]
     del sys.modules[__name__]
-    runpy._run_module_as_main("muster")  # type: ignore[attr-defined]  # noqa: SLF001 (what -m does)
+    if is_muster:
+        sys.path[0] = folder
+        runpy._run_module_as_main("muster")  # type: ignore[attr-defined]  # noqa: SLF001 (what -m does)
+    else:
+        run_text(words)
+
+
+def run_text(words: list[str]) -> None:
+    """Run ``-c`` or a script as Python does."""
+    main = sys.modules["__main__"]
+    if words[0] == "-c":
+        name, text = "<string>", words[1]
+        sys.path[0], sys.argv[:] = "", ["-c", *words[2:]]
+    else:
+        name, text = os.path.abspath(words[0]), Path(words[0]).read_text()  # noqa: PTH100 (as Python names it)
+        sys.path[0], main.__file__ = os.path.dirname(name), name  # noqa: PTH120
+    try:
+        exec(compile(text, name, "exec"), vars(main))  # noqa: S102 (what Python does)
+    except Exception as error:  # noqa: BLE001 (likewise)
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(1)
 
 
 def start_over(words: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -193,7 +229,7 @@ def start_over(words: Sequence[str], environment: Mapping[str, str]) -> None:
 
 
 class Hidden(MetaPathFinder, Loader):
-    """Libraries that are loaded, but out of sight until they are imported."""
+    """Modules that are loaded, but out of sight until they are imported."""
 
     def __init__(self, modules: dict[str, ModuleType]) -> None:
         self._modules = modules
@@ -201,8 +237,9 @@ class Hidden(MetaPathFinder, Loader):
 
     @classmethod
     def from_sight(cls) -> "Hidden":
-        seen = {*sys.stdlib_module_names, "muster", __name__, "__main__"}
-        names = [name for name in sys.modules if name.partition(".")[0] not in seen]
+        names = [
+            name for name in sys.modules.keys() - IN_SIGHT if name.partition(".")[0] not in sys.stdlib_module_names
+        ]
         return cls({name: sys.modules.pop(name) for name in names})
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -214,10 +251,11 @@ class Hidden(MetaPathFinder, Loader):
         return found
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Show a library; with pandas, all that it has loaded."""
+        """Show a module, with all of its library; with the body of workers all, with pandas all libraries."""
         top = spec.name.partition(".")[0]
         for name, module in self._modules.items():
-            if top in {"pandas", name.partition(".")[0]}:
+            library = name.partition(".")[0]
+            if spec.name in {BODY, name} or (library != "muster" and top in {"pandas", library}):
                 sys.modules.setdefault(name, module)
         return self._modules[spec.name]
 
