@@ -16,7 +16,7 @@ WORKERS_PER_MACHINE ?=
 # muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test check lint site bench bench-scale bench-watch bench-tls bench-held docs lock wheel clean up run-cluster get-results down status urls watch
+.PHONY: help install demo test check lint style site bench bench-scale bench-watch bench-tls bench-held docs lock wheel clean up run-cluster get-results down status urls watch
 
 help: ## show this list
 	@echo "make demo and make test do all of their own set-up. You can say: make demo DEMO_ROWS=20000, make PYTHON=python3.12 install."
@@ -83,14 +83,23 @@ watch: install ## serve the live page of all runs until Ctrl-C
 down: install ## end the cluster
 	$(BIN)/muster down $(CLUSTER)
 
-test: install lint .venv/.site-installed ## run every check and test
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+# mypy takes a core for as long as a minute, and tests often wait: so they run side by side.
+test: install style .venv/.site-installed ## run every check and test
+	@echo "+ $(BIN)/mypy, beside the tests"
+	$(BIN)/mypy > .venv/.types 2>&1 & types=$$!
+	echo "+ $(BIN)/python -m pytest -n 4 --dist worksteal"
+	ended=0; $(BIN)/python -m pytest -n 4 --dist worksteal || ended=$$?
+	wait $$types || ended=1
+	echo "mypy: $$(cat .venv/.types)"
+	exit $$ended
 
-lint: install ## run ruff, mypy and import-linter alone
+style: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lint: style ## run ruff, mypy and import-linter alone
+	$(BIN)/mypy
 
 check: test ## the same as make test
 
