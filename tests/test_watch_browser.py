@@ -34,6 +34,7 @@ ARGUMENTS = [
 ]
 Make = Callable[[Path], Story]
 Scheme = Literal["light", "dark"]
+expect.set_options(timeout=60_000)  # a deadline, not a pause, so that a slow machine is no failure
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True}
 
 

@@ -37,7 +37,7 @@ from typing import Any, NoReturn
 ELSEWHERE = ("--cluster", "--machines", "--help", "-h")
 """Options with which no process of this computer works, so that none is loaded ahead."""
 
-READERS = (["check"], ["generate"], ["report"], ["retry"], ["runs"])
+READERS = ("check", "generate", "report", "retry", "runs")
 """Commands that start nothing which outlives them."""
 
 LIGHT = ("muster.cli", "muster._pipeline", "muster._verbs._answer", "muster._verbs._target", "muster._engines.cores")
@@ -89,10 +89,10 @@ class Warm:
 
     def fits(self, words: Sequence[str]) -> bool:
         """Tell whether these words make Python load what waits is loaded with, and it would read the same then."""
-        if words[:2] == ["-m", "muster"]:
-            is_elsewhere = any(word.partition("=")[0] in ELSEWHERE for word in words)
-            if not (words[2:3] == ["run"] and not is_elsewhere) and words[2:3] not in READERS:
-                return False
+        module, (verb, *options) = list(words[:2]), list(words[2:]) or [""]
+        is_elsewhere = any(word.partition("=")[0] in ELSEWHERE for word in options)
+        if module == ["-m", "muster"] and verb not in READERS and (verb != "run" or is_elsewhere):
+            return False
         return read_at_start(os.environ) == self._environment
 
     def run(self, words: Sequence[str], folder: Path, timeout: float) -> tuple[int, str, str]:

@@ -1,0 +1,62 @@
+"""A fork that was waiting is as a process that was just started, in all that a function can see."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import cold
+from warm import Warm
+
+LOOK = """
+import os, signal, sys, threading
+
+SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGALRM
+NAMES = ("PWD", "MUSTER_WORKER", "MUSTER_HOME", "OMP_NUM_THREADS", "HOME")
+
+def look(df):
+    libraries = {name.partition(".")[0] for name in sys.modules} & {"muster", "numpy", "orjson", "pandas", "pyarrow"}
+    return df.assign(
+        argv=str(sys.argv),
+        path=str(sys.path),
+        folder=os.getcwd(),
+        libraries=str(sorted(libraries)),
+        named=str([(name, os.environ.get(name)) for name in NAMES]),
+        main=str(sorted(vars(sys.modules["__main__"]))),
+        streams=str([(stream.encoding, stream.errors, stream.isatty()) for stream in (sys.stdout, sys.stderr)]),
+        signals=str([getattr(one, "__name__", type(one)) for one in map(signal.getsignal, SIGNALS)]),
+        leads=str((os.getpid() == os.getpgid(0), threading.active_count(), threading.current_thread().name)),
+    )
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_waits_shows_a_function_what_a_new_process_shows_it(tmp_path: Path, warm: Warm, workers: str) -> None:
+    (tmp_path / "look.py").write_text(LOOK)
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    command = ("-m", "muster", "run", "look.py:look", "rows.csv", "-o", "out.jsonl", "--workers", workers, "--fresh")
+    assert warm.fits(command)
+    seen = []
+    for started in (cold, warm.run):
+        code, _, err = started(command, tmp_path, 120)
+        assert code == 0, err
+        seen.append((tmp_path / "out.jsonl").read_text())
+    assert seen[0] == seen[1]
+
+
+def test_what_waits_does_not_stand_in_for_a_process_that_would_start_otherwise(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("-m", "muster", "run", "f.py:f", "rows.csv", "-o", "out.csv")
+    assert warm.fits(command)
+    assert not warm.fits((*command, "--cluster", "mine"))
+    assert not warm.fits(("-m", "muster", "up", "--machines", "1"))
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    assert not warm.fits(command)
+
+
+def test_a_script_ends_in_what_waits_as_in_a_new_process(tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / "script.py").write_text(
+        "import sys\nprint(__name__, sys.argv, __file__, sys.path[0])\nsys.exit(3 if sys.argv[1:] else 1 / 0)\n"
+    )
+    for words in (["script.py"], ["script.py", "a"], ["-c", "import sys; print(sys.argv, sys.path[0]); 1 / 0", "b"]):
+        assert warm.run(words, tmp_path, 60) == cold(words, tmp_path, 60)
