@@ -93,12 +93,12 @@ test: install style .venv/.site-installed ## run every check and test
 	echo "mypy: $$(cat .venv/.types)"
 	exit $$ended
 
-style: install
+style: install ## run ruff and import-linter alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-lint: style ## run ruff, mypy and import-linter alone
+lint: style ## run mypy too, and no test
 	$(BIN)/mypy
 
 check: test ## the same as make test
