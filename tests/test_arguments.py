@@ -295,3 +295,34 @@ def test_a_bad_row_is_found_by_workers_that_are_replaced(tmp_path: Path, muster:
 def test_inline_there_is_no_worker_to_replace(muster: Muster) -> None:
     ended = muster("run", "f.py:made", "in.csv", "-o", "out.csv", "--workers", "0", "--calls-per-worker", "5")
     assert (ended.code, "--workers 0 has none" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("signature", "typed", "said"),
+    [
+        ("df, n, /", ("n=1",), "takes 'n' by its place alone, as it stands before the /"),
+        ("df, n, /", (), "takes 'n' by its place alone, as it stands before the /"),
+        ("df, n=1, /", ("n=1",), "Write the / before 'n'"),
+        ("*, df, n=1", ("n=1",), "Write the parameter for the batch before the *, as in f(df, *, ...)."),
+        ("*, df", (), "takes nothing by its place, and so the batch is given"),
+        ("df, /, n=1", ("df=1",), "It takes: n. 'df' is the batch, which muster gives."),
+        ("df, *, n", (), "needs 'n' besides the batch. Give it with --arg n=..."),
+    ],
+)
+def test_parameters_that_are_given_by_place_or_by_name_alone_get_a_hint_that_helps(
+    tmp_path: Path, muster: Muster, signature: str, typed: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "f.py").write_text(f"def f({signature}):\n    return df\n")
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    flags = [word for one in typed for word in ("--arg", one)]
+    ended = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0", *flags)
+    assert ended.code == 2, ended.err
+    assert said in ended.err
+
+
+@pytest.mark.parametrize("signature", ["df, /, n=1", "df, *, n=1", "*all, n=1", "df, /, **named"])
+def test_such_parameters_do_where_they_can(tmp_path: Path, muster: Muster, signature: str) -> None:
+    (tmp_path / "f.py").write_text(f"def f({signature}):\n    return {'all[0]' if '*all' in signature else 'df'}\n")
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    ended = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0", "--arg", "n=2")
+    assert ended.code == 0, ended.err

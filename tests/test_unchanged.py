@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,15 @@ def double(df):
 def looked_up(df):
     df["a"] = df["a"] + json.loads(pathlib.Path("lookup.json").read_text())
     return df
+
+
+class Doubles:
+    def __init__(self):
+        with open("built.txt", "a") as built:
+            print("built", file=built)
+
+    def __call__(self, df):
+        return df * 2
 """
 
 
@@ -54,6 +65,56 @@ def test_a_second_command_does_nothing_and_says_so_in_one_line(folder: Path, mus
     assert "nothing to do" in line
     assert not (folder / "out.csv.muster").exists()
     assert muster(*RUN, "--quiet").err == ""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_nothing_of_the_users_is_built_where_there_is_nothing_to_do(folder: Path, muster: Muster, workers: str) -> None:
+    run = ("run", "f.py:Doubles", "in.csv", "-o", "out.csv", "--workers", workers, "--json")
+    assert muster(*run).code == 0
+    built = (folder / "built.txt").read_text()
+    assert muster(*run).json["unchanged"]
+    assert (folder / "built.txt").read_text() == built
+
+
+@pytest.mark.usefixtures("folder")
+def test_no_machines_are_called_up_where_there_is_nothing_to_do(muster: Muster, home: Path) -> None:
+    assert muster(*RUN).code == 0
+    again = muster(*RUN[:-2], "--machines", "2", "--json")
+    assert again.json["unchanged"], again.err
+    assert "machines" not in again.err
+    assert not (home / "clusters").exists()
+
+
+LARGE_SCRIPT = """
+import sys, numpy, muster
+array = numpy.arange(1 << 18)
+result = muster.run(lambda df: df + array[0], "in.csv", "out.csv", workers=1, if_running="skip", progress=False)
+print(result.skipped)
+"""
+
+
+def test_nothing_large_is_written_before_the_output_is_this_runs_own(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    temporary = tmp_path_factory.mktemp("temporary")
+    (folder / "script.py").write_text(LARGE_SCRIPT)
+    (folder / "slow.py").write_text(
+        "import pathlib, threading\ndef slow(df):\n    pathlib.Path('began').touch()\n    threading.Event().wait()\n"
+    )
+    with started(folder, "run", "slow.py:slow", "in.csv", "-o", "out.csv", "--workers", "1") as process:
+        until((folder / "began").exists)
+        before = temporary.stat().st_mtime_ns
+        done = subprocess.run(
+            [sys.executable, "script.py"],
+            cwd=folder,
+            env={**os.environ, "TMPDIR": str(temporary)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        process.terminate()
+    assert done.stdout == "True\n", done.stderr
+    assert temporary.stat().st_mtime_ns == before
 
 
 def test_it_is_done_anyhow_with_fresh(folder: Path, muster: Muster) -> None:

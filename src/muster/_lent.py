@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from muster._cluster import Cluster
 
 
+def goes_elsewhere(options: Options) -> bool:
+    """Tell whether a run asks for a cluster."""
+    return options.cluster is not None or options.machines is not None
+
+
 @contextlib.contextmanager
 def machines_for(options: Options, *, say: Callable[[str], None]) -> "Iterator[Access | None]":
     """Lend a cluster to a run that asks for one; ``say`` is told where that takes its time."""
-    if options.cluster is None and options.machines is None:
+    if not goes_elsewhere(options):
         yield None
         return
     say("calling up machines")

@@ -62,7 +62,6 @@ class Work:
         self.shelf = _shelf_of(output, rejects=self.rejects, home=home) if self.is_remote else None
         self.staging = ""
         """The URL of a folder where workers put rows themselves; empty where rows come to ``parts``."""
-        self._is_staged = False
         self._has_published = False
         self._lock = WorkLock(self.folder, output=output, home=home, make=self._make)
 
@@ -92,9 +91,6 @@ class Work:
         """Know which run it is that works here."""
         if self.shelf is not None:
             self.shelf.begin(run)
-            if self._is_staged:
-                self.shelf.mark()
-                self.staging = self.shelf.staging
 
     def _make(self) -> None:
         if self.is_remote:
@@ -124,8 +120,10 @@ class Work:
             check_is_ours(self.output, names_in(output), manifest=manifest_of(output))
 
     def stage(self) -> None:
-        """Have workers write for themselves: their rows need not come here to be put into a remote folder."""
-        self._is_staged = self.shelf is not None and self.is_folder
+        """Have the run's workers write for themselves: their rows need not come here to be put into a remote folder."""
+        if self.shelf is not None and self.is_folder:
+            self.shelf.mark()
+            self.staging = self.shelf.staging
 
     def release(self) -> None:
         """Let others work on the output."""

@@ -76,9 +76,10 @@ class Preparation:
         self.fed: list[Part] = []
         """The parts that were read so far: all, unless the input is a stream."""
 
-    def recognise(self, past: Past, *, is_far: bool, put_away: Callable[[Past], None]) -> Past:
+    def recognise(self, past: Past, *, put_away: Callable[[Past], None]) -> Past:
         """Tell what counts of an earlier attempt. Raises ``ResumeError`` when it was another job's.
 
+        Steps are imported for that, and no class is built: there may be nothing to do.
         ``put_away`` is given a run that has finished and stands in nobody's way.
         """
         steps, limit = self._job.steps, self._job.options.timeout
@@ -86,17 +87,11 @@ class Preparation:
         if set_here := [fact for step in described for fact in step.set_there]:
             self.state = packed(set_here)
             described = self._desk.ask([Describe(steps, limit, self.state, builds=False)])[0]
-        built = self._build()
         self.outdated = tuple(what for step in described for what in step.outdated)
         self.fingerprint = _past.fingerprint(self._job, self._inputs.sources, described)
-        if is_far:
-            from muster._packages import Packages  # noqa: PLC0415 (it takes time to load, and most runs are here)
-            from muster._user_code.modules import Reached  # noqa: PLC0415 (likewise)
-
-            self.packages, self.modules = self._desk.ask([Packages(steps), Reached(steps)])
         options = self._job.options
         if not options.accept_changes:
-            files = dict.fromkeys((*(file for step in described for file in step.files), *built))
+            files = dict.fromkeys(file for step in described for file in step.files)
             facts = frozenset((fact.what, fact.value) for step in described for fact in step.facts)
             self.code = Code(tuple(files), facts)
         if past.finished and (options.fresh or any(_past.differences(past.job, self.fingerprint))):
@@ -117,14 +112,30 @@ class Preparation:
         past.accept(self.accepted.files)
         return past
 
-    def _build(self) -> tuple[DataFile, ...]:
+    @property
+    def gives_up(self) -> bool:
+        """Tell whether an unfinished run is going to be forgotten; until it is, it counts as kept."""
+        return bool(self._given_up)
+
+    def load(self, *, is_far: bool) -> None:
+        """Have steps built where they work here, and find out what they need on machines that are far."""
+        self._build()
+        if is_far:
+            from muster._packages import Packages  # noqa: PLC0415 (it takes time to load, and most runs are here)
+            from muster._user_code.modules import Reached  # noqa: PLC0415 (likewise)
+
+            steps = self._job.steps
+            self.packages, self.modules = self._desk.ask([Packages(steps), Reached(steps)])
+
+    def _build(self) -> None:
         """Have all workers of this computer build the steps side by side, where they work; wait for one of them."""
         if not self._builders:
-            return ()
+            return
         request = Build(self._job.steps, self._job.options.timeout, self.state)
         self._desk.mention(request, times=self._builders - 1)
-        files: tuple[DataFile, ...] = self._desk.ask([request])[0]
-        return files
+        built: tuple[DataFile, ...] = self._desk.ask([request])[0]
+        if not self._job.options.accept_changes:
+            self.code = self.code._replace(files=tuple(dict.fromkeys((*self.code.files, *built))))
 
     def remarks(self) -> Iterator[str]:
         """Say what the user should know of the code before its first call."""

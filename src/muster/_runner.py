@@ -30,7 +30,7 @@ from muster._journal.events import FORMAT, Laid
 from muster._journal.file import Journal
 from muster._journal.runs import archive, attempt, note
 from muster._laid import Layout
-from muster._lent import machines_for
+from muster._lent import goes_elsewhere, machines_for
 from muster._model import Outcome, Part
 from muster._observer import Observer
 from muster._output import Work
@@ -76,9 +76,7 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     set_options(job.options.storage_options)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
     make_engine = make_engine or functools.partial(engine_of_this_computer, printed=printed)
-    with in_our_words(), contextlib.ExitStack() as laid:
-        if job.options.workers != 0:  # else functions are called as they are
-            job = dataclasses.replace(job, steps=laid.enter_context(laid_down(job.steps)))
+    with in_our_words():
         runner = begun(
             lambda: _Runner(job, watch, remark, earlier).take(),
             output=job.output,
@@ -120,6 +118,7 @@ class _Runner:
         self._journal: Journal | None = None
         self._answering = ""  # the worker whose outcome is taken just now
         self._early: list[tuple[events.Event, float]] = []
+        self._is_elsewhere = False
         self._is_far = False
         self._run_id = ""
         self._access: Access | None = None
@@ -153,22 +152,13 @@ class _Runner:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
         with contextlib.ExitStack() as engines:
             engines.callback(self._end)
-            access = access or engines.enter_context(machines_for(self._job.options, say=self._say))
+            if self._job.options.workers != 0:  # else functions are called as they are
+                steps = engines.enter_context(laid_down(self._job.steps))
+                self._job = dataclasses.replace(self._job, steps=steps)
             self._say("starting")
             self._home = self._engine = make_engine(self._workers)
             engines.callback(self._home.close)
-            if access is not None:
-                self._access = access
-                self._observer = self._observe(prices=access.prices, renewals=access.renewals)
-                self._engine = engine_of_a_cluster(access, env=self._job.options.env, printed=printed)
-                engines.callback(self._engine.close)
-                self._is_far = not access.shares_files
-                if self._is_far:
-                    self._engine = parcelled(
-                        self._engine, job=self._job, parts=self.work.parts, note=lambda text: self._hear(Told(text))
-                    )
-                self._workers = access.workers
-                self.work.stage()
+            self._is_elsewhere = access is not None or goes_elsewhere(self._job.options)
             self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
             if self._past.surveyed is None and self._earlier is None:
                 self._desk.begin(self._inputs.first_questions())
@@ -179,9 +169,26 @@ class _Runner:
                 desk=self._desk,
                 write=self._write,
                 earlier=self._earlier,
-                builders=max(self._workers, 1) if access is None else 0,
+                builders=0 if self._is_elsewhere else max(self._workers, 1),
             )
-            return self._run()
+            return self._run(lambda: self._go_elsewhere(access, engines, printed=printed))
+
+    def _go_elsewhere(self, access: "Access | None", engines: contextlib.ExitStack, *, printed: Say) -> None:
+        """Have a cluster do the tasks, where the job asks for one."""
+        access = access or engines.enter_context(machines_for(self._job.options, say=self._say))
+        if access is None:
+            return
+        self._access = access
+        self._observer = self._observe(prices=access.prices, renewals=access.renewals)
+        self._engine = engine_of_a_cluster(access, env=self._job.options.env, printed=printed)
+        engines.callback(self._engine.close)
+        self._is_far = not access.shares_files
+        if self._is_far:
+            self._engine = parcelled(
+                self._engine, job=self._job, parts=self.work.parts, note=lambda text: self._hear(Told(text))
+            )
+        self._workers = access.workers
+        self.work.stage()
 
     def _end(self) -> None:
         """Leave nothing behind that nobody needs, and let others work on the output."""
@@ -189,14 +196,14 @@ class _Runner:
             self.work.remove()
         self.work.release()
 
-    def _run(self) -> Result:
-        past = self._prepared.recognise(self._past, is_far=self._is_far, put_away=self._put_away)
+    def _run(self, go_elsewhere: Callable[[], None]) -> Result:
+        past = self._prepared.recognise(self._past, put_away=self._put_away)
         if self._earlier is not None and not past.is_laid_out and not past.finished:
             check_same_rows(self._earlier, self._prepared.fingerprint)
             check_stands(self._earlier, self.work)
+        if not self._prepared.gives_up:
+            self._past = past
         self._run_id = self._prepared.run_id
-        self._prepared.start_over(past)
-        self._past = past
         self._made = _unchanged.Made(self._job, self._prepared.fingerprint, self._seen, self._sources)
         result = past.result(self.work.visible()) if past.finished else None
         if result is not None:
@@ -205,6 +212,10 @@ class _Runner:
             self.work.remove()
             return result
         else:
+            go_elsewhere()
+            self._prepared.load(is_far=self._is_far)
+            self._prepared.start_over(past)
+            self._past = past
             result = self._attempt_it(past)
         self._archive(self._run_id, has_rejects=result.bad_rows > 0)
         self.work.remove()
@@ -441,7 +452,7 @@ class _Runner:
 
     def _hear_at_home(self, event: Event) -> None:
         """Hear of workers of this computer, which count where they do the tasks."""
-        if self._engine is self._home:
+        if not self._is_elsewhere:
             self._hear(event)
 
     def _act(self, actions: Sequence[_actions.Action]) -> Outcome | None:

@@ -1,24 +1,33 @@
 """Arguments of the user's function besides the batch, or of its class when it is built."""
 
+import datetime as dt
 import functools
 import inspect
 import json
 import os
+import sys
+import types
 import typing
 import weakref
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from inspect import Parameter, Signature
+from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Arguments, Fact, Target
 from muster._near import nearest
 from muster._unseen import hide, holds_secret, is_secret
-from muster._user_code.typed import value_of
+from muster._user_code.typed import example_of, is_readable, value_of
 from muster.errors import UsageError
 
 _BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_ONLY_BY_NAME: Final = (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)
 _BY_PLACE: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _LONGEST: Final = 80
+_BY_WORD: Final = {one.__name__: one for one in (int, float, bool, str, dt.date, dt.datetime, Decimal, Path)}
+"""What is meant where an annotation is a text whose names are not there at run time."""
+
 _own: Final[weakref.WeakValueDictionary[str, Arguments]] = weakref.WeakValueDictionary()
 """Those that were given to this very process, which passes them on as they are: no copies of them."""
 
@@ -143,6 +152,8 @@ def _check_names(found: Any, target: Target, parameters: Mapping[str, Parameter]
     for name in (*(name for name, _ in target.arguments.typed), *_given(target.arguments)):
         if name in allowed or takes_any or name in _named_by_wrapper(found):
             continue
+        if name in parameters and parameters[name].kind is Parameter.POSITIONAL_ONLY:
+            raise UsageError(_only_by_place(found, target, name))
         if name in _named_in_call(found):
             raise UsageError(
                 f"{_shown_signature(found, target)} has no parameter {name!r}; its __call__ has, and that gets the"
@@ -153,7 +164,22 @@ def _check_names(found: Any, target: Target, parameters: Mapping[str, Parameter]
         others = f" It takes: {', '.join(allowed)}." if allowed else " It takes no arguments besides the batch."
         if isinstance(found, type) and not allowed:
             others = " It is built without arguments."
-        raise UsageError(f"{_shown_signature(found, target)} has no parameter {name!r}.{meant or others}")
+        batch = f" {name!r} is the batch, which muster gives." if name == _batch(found) else ""
+        raise UsageError(f"{_shown_signature(found, target)} has no parameter {name!r}.{meant or others}{batch}")
+
+
+def _batch(found: Any) -> str:  # noqa: ANN401 (likewise)
+    """Name the parameter that the batch goes to; empty for a class, which is called later."""
+    signature = None if isinstance(found, type) else _signature(found)
+    first = next(iter(signature.parameters.values()), None) if signature else None
+    return first.name if first is not None and first.kind in _BY_PLACE else ""
+
+
+def _only_by_place(found: Any, target: Target, name: str) -> str:  # noqa: ANN401 (likewise)
+    return (
+        f"{_shown_signature(found, target)} takes {name!r} by its place alone, as it stands before the /, and arguments"
+        f" are given by name. Write the / before {name!r}, or give the parameter a default and leave it out."
+    )
 
 
 def _named_by_wrapper(found: Any) -> frozenset[str]:  # noqa: ANN401 (likewise)
@@ -184,6 +210,18 @@ def _check_complete(
     ]
     if not lacking:
         return
+    if (
+        not isinstance(found, type)
+        and all(one.kind in _ONLY_BY_NAME for one in parameters.values())
+        and not _batch(found)
+    ):
+        raise UsageError(
+            f"{_shown_signature(found, target)} takes nothing by its place, and so the batch is given. Write the"
+            f" parameter for the batch before the *, as in {target.name}(df, *, ...)."
+        )
+    for name in lacking:
+        if parameters[name].kind is Parameter.POSITIONAL_ONLY:
+            raise UsageError(_only_by_place(found, target, name))
     flags = " ".join(f"--arg {name}=..." for name in lacking)
     when = "when it is built" if isinstance(found, type) else "besides the batch"
     raise UsageError(
@@ -204,9 +242,19 @@ def _read(text: str, name: str, parameter: Parameter | None, *, target: Target, 
     except ValueError as error:
         shown = "..." if is_secret(name) else text
         raise UsageError(
-            f"--arg {name}={shown}: {_shown_signature(found, target)} takes {_said(annotation)}, and that is none. Type"
-            " another value."
+            f"--arg {name}={shown}: {_shown_signature(found, target)} takes {_said(annotation)}, and that is none."
+            f" {_what_to_type(name, annotation)}"
         ) from (None if is_secret(name) else error)
+
+
+def _what_to_type(name: str, annotation: Any) -> str:  # noqa: ANN401 (likewise)
+    if not is_readable(annotation):
+        return (
+            "Nothing that can be typed is one. Take a text or a number and make it of that, or call muster.run in"
+            " Python with args."
+        )
+    example = example_of(annotation)
+    return f"Type for example --arg {name}={example}." if example else "Type another value."
 
 
 def _annotation(found: Any, name: str, parameter: Parameter | None) -> Any:  # noqa: ANN401 (likewise)
@@ -220,10 +268,13 @@ def _annotation(found: Any, name: str, parameter: Parameter | None) -> Any:  # n
         plain = vars(plain).get("__init__", plain.__new__)
     elif not inspect.isroutine(plain):
         plain = type(plain).__call__
+    alone = types.SimpleNamespace(__annotations__={name: parameter.annotation})  # others may be of what is not there
     try:
-        return typing.get_type_hints(plain).get(name)
-    except Exception:  # noqa: BLE001 (whatever stands there; another annotation may be what cannot be resolved)
-        return {"int": int, "float": float, "bool": bool, "str": str}.get(parameter.annotation)
+        return typing.get_type_hints(alone, vars(sys.modules[plain.__module__]) | getattr(plain, "__globals__", {}))[
+            name
+        ]
+    except Exception:  # noqa: BLE001 (whatever stands there)
+        return _BY_WORD.get(parameter.annotation.rpartition(".")[2])
 
 
 def _said(annotation: Any) -> str:  # noqa: ANN401 (likewise)
