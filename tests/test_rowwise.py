@@ -1,7 +1,9 @@
 """A function whose result hangs on where batches end is remarked upon, and few that do not."""
 
+import linecache
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -111,6 +113,157 @@ class Ranked:
 def test_functions_lambdas_and_classes_of_a_script_are_looked_through(function: Callable[..., Any]) -> None:
     (remark,) = remarks_on(function, Target("pickle"))
     assert "(rank)" in remark
+
+
+KINDS = """
+import asyncio, functools, pandas as pd
+
+async def waits(df):
+    await asyncio.sleep(len(df) * 0.01)
+    return df.head(3)  # HERE
+
+async def awaits(df):
+    return await beside(df)
+
+async def beside(df):
+    return df.rank()  # HERE
+
+async def in_a_thread(df):
+    return await asyncio.to_thread(plain, df)
+
+async def in_an_executor(df):
+    return await asyncio.get_running_loop().run_in_executor(None, plain, df)
+
+def plain(df):
+    return df.sort_values("x")  # HERE
+
+def yields(df):
+    yield df.drop_duplicates()  # HERE
+
+def yields_from(df):
+    yield from (part for part in [df.cumsum()])  # HERE
+
+async def yields_later(df):
+    part: pd.DataFrame = df.copy()
+    yield part.shift(1)  # HERE
+
+def by_place(df, /, n=1):
+    return df.nlargest(n, "x")  # HERE
+
+def walrus(df):
+    if (x := df["x"]) is not None:
+        return df[x > x.median()]  # HERE
+
+class Scorer:
+    def __call__(self, df):
+        return self.scored(df)
+
+    def scored(self, frame):
+        return frame.ffill()  # HERE
+
+    @staticmethod
+    def still(df):
+        return df.tail(1)  # HERE
+
+    @classmethod
+    async def made(cls, df):
+        return cls.help(df["x"])
+
+    @classmethod
+    def help(cls, column):
+        return column.max()  # HERE
+
+    class Inner:
+        @staticmethod
+        def deep(df):
+            return df.groupby("x").sum()  # HERE
+
+class Heir(Scorer):
+    pass
+
+class Waits:
+    async def __call__(this, df):
+        return df.interpolate()  # HERE
+
+def with_n(n, df):
+    return df.sample(n)  # HERE
+
+bound = functools.partial(with_n, 3)
+made = Waits()
+shorter = lambda df: df.expanding().mean()  # HERE
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("waits", "head"),
+        ("awaits", "rank"),
+        ("in_a_thread", "sort_values"),
+        ("in_an_executor", "sort_values"),
+        ("yields", "drop_duplicates"),
+        ("yields_from", "cumsum"),
+        ("yields_later", "shift"),
+        ("by_place", "nlargest"),
+        ("walrus", "median"),
+        ("Scorer", "ffill"),
+        ("Scorer.still", "tail"),
+        ("Scorer.made", "max"),
+        ("Scorer.Inner.deep", "groupby"),
+        ("Heir", "ffill"),
+        ("Heir.still", "tail"),
+        ("Waits", "interpolate"),
+        ("bound", "sample"),
+        ("made", "interpolate"),
+        ("shorter", "expanding"),
+    ],
+)
+def test_every_kind_of_function_is_looked_through_by_name_and_as_an_object(
+    tmp_path: Path, name: str, named: str
+) -> None:
+    path = tmp_path / "f.py"
+    path.write_text(KINDS)
+    lines = KINDS.splitlines()
+    by_name = remarks_on(None, Target("file", str(path), name))
+    assert [lines[int(remark.split(":")[0].split()[1]) - 1].endswith("# HERE") for remark in by_name] == [True]
+    assert named in by_name[0].rpartition("(")[2]
+    module = ModuleType("kinds")
+    exec(compile(KINDS, path, "exec"), vars(module))  # noqa: S102 (of this file)
+    linecache.checkcache(str(path))
+    found: Any = module
+    for word in name.split("."):
+        found = getattr(found, word)
+    assert remarks_on(found, Target("pickle", "", name)) == by_name
+
+
+STILL_ROW_WISE = """
+import asyncio
+
+async def waits(df):
+    await asyncio.sleep(len(df) * 0.01)
+    async with lock:
+        df["y"] = await asyncio.gather(*(ask(value) for value in df["x"]))
+    return df
+
+def in_parts(df):
+    for at in range(0, len(df), 7):
+        yield df.iloc[at : at + 7]
+
+class Model:
+    def __call__(self, df):
+        return df.assign(y=self.mean(df["x"]))
+
+    @staticmethod
+    def mean(values):
+        return values + 1
+"""
+
+
+@pytest.mark.parametrize("name", ["waits", "in_parts", "Model"])
+def test_such_functions_are_not_remarked_upon_where_each_row_stands_by_itself(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "f.py"
+    path.write_text(STILL_ROW_WISE)
+    assert remarks_on(None, Target("file", str(path), name)) == ()
 
 
 @pytest.mark.parametrize("function", [len, eval("lambda df: df.rank()"), str.upper])  # noqa: S307 (it has no source)

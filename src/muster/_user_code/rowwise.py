@@ -5,6 +5,7 @@ function that is applied to each row do not. What cannot be followed is not rema
 """
 
 import ast
+import functools
 import inspect
 import re
 import sys
@@ -34,6 +35,10 @@ _LIBRARIES: Final = frozenset({"pd", "pandas", "np", "numpy", "stats", "scipy"})
 _FITTING: Final = frozenset({"fit", "fit_transform", "fit_predict"})
 _ACCESSORS: Final = frozenset({"str", "dt", "cat"})
 _NO_COLUMNS: Final = re.compile("loc|iloc|at|iat|T|shape|columns|dtypes|index|attrs|empty|size|ndim|iterrows")
+_ELSEWHERE: Final = {"to_thread": 0, "submit": 0, "run_in_executor": 1}
+"""What calls a function in another thread, and where among its arguments that stands."""
+
+_DEFINED: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SAYING: Final = frozenset({"print", "debug", "info", "warning", "log"})
 _MOST: Final = 3
 _EXCERPT: Final = 70
@@ -77,11 +82,14 @@ def _file_of(module: str) -> Path:
 
 
 def _in_object(function: Any) -> dict[int, tuple[str, list[str]]]:  # noqa: ANN401 (whatever can be called)
-    plain = inspect.unwrap(function)
+    bound = 0
+    while isinstance(plain := inspect.unwrap(function), functools.partial):
+        function, bound = plain.func, bound + len(plain.args)
     if not inspect.isroutine(plain):
         plain = (plain if isinstance(plain, type) else type(plain)).__call__
     lines, _ = inspect.findsource(plain)
-    return _Module("".join(lines)).look(plain.__name__, line=plain.__code__.co_firstlineno)
+    plain = getattr(plain, "__func__", plain)
+    return _Module("".join(lines)).look(plain.__name__, line=plain.__code__.co_firstlineno, bound=bound)
 
 
 class _Module:
@@ -90,27 +98,91 @@ class _Module:
     def __init__(self, source: str) -> None:
         self.lines = source.splitlines()
         self.tree = ast.parse(source)
-        self.functions = {node.name: node for node in self.tree.body if isinstance(node, ast.FunctionDef)}
+        self.classes = {node.name: node for node in self.tree.body if isinstance(node, ast.ClassDef)}
+        self.functions = {node.name: node for node in self.tree.body if isinstance(node, _DEFINED)}
+        self.values = {
+            target.id: node.value
+            for node in self.tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
 
-    def look(self, name: str, *, line: int | None = None) -> dict[int, tuple[str, list[str]]]:
-        """List the lines that mix rows: what stands there, and the names that do it."""
+    def look(self, name: str, *, line: int | None = None, bound: int = 0) -> dict[int, tuple[str, list[str]]]:
+        """List the lines that mix rows: what stands there, and the names that do it.
+
+        So many arguments are ``bound``, and stand before the batch.
+        """
         found: dict[int, tuple[str, list[str]]] = {}
-        for node in self._meant(name, line):
-            names = [one.arg for one in node.args.args if one.arg not in {"self", "cls"}]
-            _Look(self, {names[0]: _FRAME} if names else {}, found).take(node)
+        meant = self._named(name, bound) if line is None else self._at(line, name, bound)
+        for node, owner, before in meant:
+            names = parameters_of(node)[before:]
+            _Look(self, {names[0]: _FRAME} if names else {}, found, owner=owner).take(node)
         return found
 
-    def _meant(self, name: str, line: int | None) -> Iterator[ast.FunctionDef | ast.Lambda]:
-        for node in ast.walk(self.tree):
-            match node:
-                case ast.FunctionDef() if line is None and node.name == name and node in self.tree.body:
-                    yield node
-                case ast.ClassDef() if line is None and node.name == name:
-                    yield from (one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__call__")
-                case ast.FunctionDef() if line in {node.lineno, *(one.lineno for one in node.decorator_list)}:
-                    yield node
-                case ast.Lambda() if name == "<lambda>" and node.lineno == line:
-                    yield node
+    def method(self, owner: "ast.ClassDef | None", name: str) -> "tuple[_Function, ast.ClassDef] | None":
+        """Find a method of a class, or of one that it inherits from, with the class that it stands in."""
+        for node in owner.body if owner is not None else ():
+            if isinstance(node, _DEFINED) and node.name == name and owner is not None:
+                return node, owner
+        bases = [self.classes.get(getattr(base, "id", "")) for base in (owner.bases if owner is not None else ())]
+        return next((found for base in bases if base is not owner and (found := self.method(base, name))), None)
+
+    def _named(self, name: str, bound: int) -> "Iterator[tuple[_Function, ast.ClassDef | None, int]]":
+        """Find what a target names, with its class, and how many of its parameters stand before the batch."""
+        first, *others = name.split(".")
+        value = self.values.get(first)
+        if first in self.functions and not others:
+            yield self.functions[first], None, bound
+        elif first in self.classes:
+            yield from self._in_class(self.classes[first], others or ["__call__"], bound)
+        elif isinstance(value, ast.Lambda):
+            yield value, None, bound
+        elif isinstance(value, ast.Call) and getattr(value.func, "attr", getattr(value.func, "id", "")) == "partial":
+            yield from self._named(getattr(value.args[0], "id", ""), bound + len(value.args) - 1)
+        elif isinstance(value, ast.Call):  # an object of a class
+            yield from self._named(getattr(value.func, "id", ""), bound) if _is_in(value.func, self.classes) else ()
+
+    def _in_class(
+        self, owner: ast.ClassDef, path: list[str], bound: int
+    ) -> "Iterator[tuple[_Function, ast.ClassDef | None, int]]":
+        name, *others = path
+        for inner in owner.body:
+            if others and isinstance(inner, ast.ClassDef) and inner.name == name:
+                yield from self._in_class(inner, others, bound)
+        if not others and (found := self.method(owner, name)):
+            node, within = found
+            yield node, within, bound + (not _is_static(node))
+
+    def _at(self, line: int, name: str, bound: int) -> "Iterator[tuple[_Function, ast.ClassDef | None, int]]":
+        """Find what begins at a line: a function, a method, a lambda."""
+        for owner in (None, *(node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef))):
+            for node in ast.walk(self.tree) if owner is None else owner.body:
+                is_method = owner is None and any(node in one.body for one in self.classes.values())
+                if isinstance(node, ast.Lambda) and owner is None and name == "<lambda>" and node.lineno == line:
+                    yield node, None, bound
+                elif isinstance(node, _DEFINED) and not is_method and line in _lines(node):
+                    yield node, owner, bound + (owner is not None and not _is_static(node))
+
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+def parameters_of(node: _Function) -> list[str]:
+    """Name the parameters that can be given by place."""
+    return [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
+
+
+def _lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[int]:
+    return {node.lineno, *(one.lineno for one in node.decorator_list)}
+
+
+def _is_static(node: _Function) -> bool:
+    return any(getattr(one, "id", "") == "staticmethod" for one in getattr(node, "decorator_list", ()))
+
+
+def _is_in(node: ast.expr, names: Mapping[str, object]) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
 
 
 @dataclass
@@ -121,16 +193,30 @@ class _Look(ast.NodeVisitor):
     kinds: dict[str, str | None]
     found: dict[int, tuple[str, list[str]]]
     seen: frozenset[str] = field(default_factory=frozenset)
+    owner: ast.ClassDef | None = None
+    """The class whose method is looked through."""
 
-    def take(self, node: ast.FunctionDef | ast.Lambda) -> None:
-        for statement in node.body if isinstance(node, ast.FunctionDef) else [node.body]:
+    def take(self, node: _Function) -> None:
+        for statement in [node.body] if isinstance(node, ast.Lambda) else node.body:
             self.visit(statement)
 
     def visit_Assign(self, node: ast.Assign) -> None:
         self.generic_visit(node)
         for target in node.targets:
-            if isinstance(target, ast.Name):
-                self.kinds[target.id] = self._kind(node.value)
+            self._learn(target, node.value)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self.generic_visit(node)
+        if node.value is not None:
+            self._learn(node.target, node.value)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.generic_visit(node)
+        self._learn(node.target, node.value)
+
+    def _learn(self, target: ast.expr, value: ast.expr) -> None:
+        if isinstance(target, ast.Name):
+            self.kinds[target.id] = self._kind(value)
 
     def visit_Call(self, node: ast.Call) -> None:
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -141,17 +227,25 @@ class _Look(ast.NodeVisitor):
         given = [self._kind(one) for one in node.args]
         if (isinstance(node.func, ast.Name) and _FRAME in given) or _COLUMN in given:
             self._follow(name, given)
+        if _FRAME in given or _COLUMN in given:
+            self._follow_method(node, name, given)
+            if name in _ELSEWHERE and _is_in(node.args[_ELSEWHERE[name]], self.module.functions):
+                at = _ELSEWHERE[name]
+                self._follow(getattr(node.args[at], "id", ""), given[at + 1 :])
         if name in {"assign", "pipe"} and self._kind_of_owner(node) == _FRAME:
             for one in [*node.args, *(keyword.value for keyword in node.keywords)]:
                 if isinstance(one, ast.Lambda) and one.args.args:
-                    _Look(self.module, {**self.kinds, one.args.args[0].arg: _FRAME}, self.found, self.seen).take(one)
+                    self._within({**self.kinds, one.args.args[0].arg: _FRAME}).take(one)
                 elif isinstance(one, ast.Name) and name == "pipe":
                     self._follow(one.id, [_FRAME])
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         """Skip a lambda's body: its argument is mostly a row or a value, no batch."""
         names = {one.arg: None for one in node.args.args}
-        _Look(self.module, {**self.kinds, **names}, self.found, self.seen).visit(node.body)
+        self._within({**self.kinds, **names}).visit(node.body)
+
+    def _within(self, kinds: dict[str, str | None]) -> "_Look":
+        return _Look(self.module, kinds, self.found, self.seen, self.owner)
 
     def visit_Assert(self, node: ast.Assert) -> None:
         """Skip assertions."""
@@ -161,8 +255,10 @@ class _Look(ast.NodeVisitor):
 
     def visit_Expr(self, node: ast.Expr) -> None:
         """Pass over what is printed, logged or waited for, but not what changes or fits something."""
-        call = node.value
-        if isinstance(call, ast.Call):
+        call = node.value.value if isinstance(node.value, ast.Await) else node.value
+        if isinstance(call, ast.Yield | ast.YieldFrom):
+            self.generic_visit(node)
+        elif isinstance(call, ast.Call):
             is_followed = getattr(call.func, "id", "") in self.module.functions
             is_fitted = getattr(call.func, "attr", "") in _FITTING
             if is_followed or is_fitted or self._kind_of_owner(call):
@@ -172,7 +268,9 @@ class _Look(ast.NodeVisitor):
         if isinstance(node.value, ast.Attribute) and node.value.attr == "iloc" and self._kind(node.value.value):
             first = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
             if isinstance(first, ast.Constant | ast.UnaryOp) or (
-                isinstance(first, ast.Slice) and (first.lower or first.upper or first.step) and not _is_empty(first)
+                isinstance(first, ast.Slice)
+                and (first.lower or first.upper or first.step)
+                and not (_is_empty(first) or _is_one_of_many(first))
             ):
                 self._note(node, "iloc")
         self.generic_visit(node)
@@ -186,9 +284,19 @@ class _Look(ast.NodeVisitor):
     def _follow(self, name: str, given: list[str | None]) -> None:
         node = self.module.functions.get(name)
         if node is not None and name not in self.seen:
-            names = [one.arg for one in node.args.args]
-            kinds = dict(zip(names, given, strict=False))
+            kinds = dict(zip(parameters_of(node), given, strict=False))
             _Look(self.module, kinds, self.found, self.seen | {name}).take(node)
+
+    def _follow_method(self, node: ast.Call, name: str, given: list[str | None]) -> None:
+        """Follow a call of another method of the class, or of one that is named."""
+        holder = getattr(getattr(node.func, "value", None), "id", "")
+        owner = self.owner if holder in {"self", "cls"} else self.module.classes.get(holder)
+        found = self.module.method(owner, name)
+        if found is not None and f"{found[1].name}.{name}" not in self.seen:
+            method, within = found
+            kinds = dict(zip(parameters_of(method)[not _is_static(method) :], given, strict=False))
+            seen = self.seen | {f"{within.name}.{name}"}
+            _Look(self.module, kinds, self.found, seen, owner=self.owner or within).take(method)
 
     def _judge(self, node: ast.Call, name: str) -> None:
         owner, first = self._kind_of_owner(node), self._kind(node.args[0]) if node.args else None
@@ -236,6 +344,8 @@ class _Look(ast.NodeVisitor):
                 return self._kind(left)
             case ast.UnaryOp(operand=operand):
                 return self._kind(operand)
+            case ast.Await(value=value) | ast.NamedExpr(value=value):
+                return self._kind(value)
             case ast.Call(func=ast.Attribute(value=ast.Attribute(value=value, attr=accessor))) if (
                 accessor in _ACCESSORS
             ):
@@ -276,6 +386,11 @@ def _is_along_the_row(node: ast.Call, *, is_frame: bool) -> bool:
 def _is_empty(part: ast.Slice) -> bool:
     """Tell whether a slice is ``[:0]``, which no row is in."""
     return isinstance(part.upper, ast.Constant) and part.upper.value == 0
+
+
+def _is_one_of_many(part: ast.Slice) -> bool:
+    """Tell whether a slice is of a loop over all rows, such as ``[at : at + 100]``."""
+    return part.lower is not None and part.upper is not None and not isinstance(part.lower, ast.Constant)
 
 
 def _has_counted_bins(node: ast.Call) -> bool:
