@@ -1,7 +1,10 @@
 """What is said where something went wrong: on every road out, by the command line and to a caller in Python."""
 
 import ast
+import contextlib
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -215,3 +218,76 @@ def test_no_message_that_reaches_callers_in_python_has_a_flag() -> None:
 )
 def test_values_are_spelled_as_in_python(typed: str, called: str) -> None:
     assert in_python(typed) == called
+
+
+OWN_WORDS = "ValueError: call tool --fresh --timeout 5s --max-bad-rows 3, or type the command again"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_the_users_own_error_says_is_not_put_in_another_way_for_python(folder: Path, workers: int) -> None:
+    def fails(_: pd.DataFrame) -> pd.DataFrame:
+        raise ValueError(OWN_WORDS.removeprefix("ValueError: "))
+
+    with pytest.raises(muster.UserCodeError) as stopped:
+        muster.run(fails, folder / "rows.csv", folder / "out.csv", workers=workers)
+    assert OWN_WORDS in str(stopped.value)
+
+    def fails_on_some(df: pd.DataFrame) -> pd.DataFrame:
+        return fails(df) if (df["n"] > 20).any() else df
+
+    with pytest.raises(muster.TooManyBadRowsError) as many:
+        muster.run(fails_on_some, folder / "rows.csv", folder / "out.csv", workers=workers, max_bad_rows=1)
+    assert OWN_WORDS in str(many.value)
+    assert "Or allow more with max_bad_rows," in str(many.value)
+
+    class CannotBeBuilt:
+        def __init__(self) -> None:
+            fails(pd.DataFrame())
+
+        def __call__(self, df: pd.DataFrame) -> pd.DataFrame:
+            return df
+
+    with pytest.raises(muster.UserCodeError) as unbuilt:
+        muster.run(CannotBeBuilt, folder / "rows.csv", folder / "out.csv", workers=workers)
+    assert OWN_WORDS in str(unbuilt.value)
+    assert "make the same call again" in str(unbuilt.value)
+
+
+RETRIES = """
+import sys
+import muster
+
+def good(df):
+    print("printed by the function")
+    return df
+
+def picky(df):
+    if (df["n"] == 3).any():
+        raise ValueError("bad")
+    return df
+
+if __name__ == "__main__":
+    muster.run(picky, "rows.csv", "out.csv", workers=1, progress=False)
+    print("retries", file=sys.stderr, flush=True)
+    muster.retry("out.csv", good, workers=1, accept_changes=True)
+"""
+
+
+def test_a_retry_in_python_shows_a_bar_on_a_terminal_that_prints_do_not_tear(folder: Path) -> None:
+    (folder / "script.py").write_text(RETRIES)
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    command = [sys.executable, "-W", "ignore", "script.py"]
+    with subprocess.Popen(command, cwd=folder, env=environment, stderr=theirs, stdout=theirs) as process:
+        os.close(theirs)
+        text = b""
+        with contextlib.suppress(OSError):  # as Linux says that nobody has the terminal open any more
+            while data := os.read(ours, 1 << 16):
+                text += data
+    os.close(ours)
+    assert process.returncode == 0, text.decode()
+    after = text.decode().partition("retries")[2]
+    assert "rows/s" in after
+    lines = [line.rpartition("\r")[2] for line in after.splitlines()]
+    assert any(line.endswith("printed by the function") for line in lines)
+    assert "\x1b[" in after.partition("printed by the function")[0]

@@ -8,7 +8,7 @@ import shlex
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -44,8 +44,21 @@ _ARGS: Final = re.compile(r"args=\{([^{}]*)\}(?: |, )args=\{")
 _LISTED: Final = re.compile(r"(?<![\w-])--(?P<name>with|env)(?: (?P<value>[^\s:;,]*[^\s:;,.]))?(?![\w-])")
 
 
-def in_python(text: str) -> str:
-    """Replace flags by arguments of ``muster.run``: ``--fresh`` becomes ``fresh=True``."""
+def in_python(text: str, *, quoted: Sequence[str] = ()) -> str:
+    """Replace flags by arguments of ``muster.run``: ``--fresh`` becomes ``fresh=True``.
+
+    What is ``quoted`` in the text stays as it is: those are the user's words.
+    """
+    kept = [words for words in quoted if _in_python(words) != words]
+    for at, words in enumerate(kept):
+        text = text.replace(words, f"\0{at}\0")
+    text = _in_python(text)
+    for at, words in enumerate(kept):
+        text = text.replace(f"\0{at}\0", words)
+    return text
+
+
+def _in_python(text: str) -> str:
     for typed, called, *cases in _AGAIN:
         for before, after in zip(*cases, strict=True):
             text = text.replace(before + typed, after + called)
@@ -116,7 +129,7 @@ def from_the_callers_line(function: Callable[P, T]) -> Callable[P, T]:
 
 def _dress(error: MusterError) -> None:
     """Make an error fit for the caller: it names arguments, and its traceback has the user's frames alone."""
-    error.args = (in_python(str(error)), *error.args[1:])
+    error.args = (in_python(str(error), quoted=error.quoted), *error.args[1:])
     error.__traceback__ = None
     cause = error.__cause__
     if not _is_harmless(cause or error.__context__):

@@ -1,7 +1,8 @@
 """The lazy pipeline that ``read_csv`` and friends return, and the one call that runs a function over files."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -15,7 +16,7 @@ from muster._dialect import Dialect, Reading
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Target
 from muster._options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
-from muster._show import showing
+from muster._show import Shown, showing
 from muster._signals import obeyed
 from muster._user_code import arguments, targets
 from muster._user_code.main_module import check_not_loading
@@ -100,17 +101,29 @@ class Pipeline:
         that is not given stays as :func:`muster.read_csv` and the others set it.
         """
         inline = options.get("workers", self.options.workers) == 0
-        with showing(progress, is_live=not inline) as shown, calmed(watch) as told:
-
-            def tell(snapshot: Snapshot) -> None:
-                spoken = dataclasses.replace(snapshot, note=in_python(snapshot.note)) if snapshot.note else snapshot
-                shown.watch(spoken)
-                told(spoken)
-
+        with telling(watch, progress, is_live=not inline) as (shown, tell):
             result = start(self, options, watch=tell, remark=warn_of_mixing, printed=shown.printed)
             shown.finish(result)
         warn_of_rejects(result)
         return result
+
+
+@contextlib.contextmanager
+def telling(
+    watch: Watch | None,
+    progress: bool | None,  # noqa: FBT001 (as callers give it)
+    *,
+    is_live: bool,
+) -> Iterator[tuple[Shown, Watch]]:
+    """Show how far a run is to who called it in Python, and tell their own watcher, in the words of Python."""
+    with showing(progress, is_live=is_live) as shown, calmed(watch) as told:
+
+        def tell(snapshot: Snapshot) -> None:
+            spoken = dataclasses.replace(snapshot, note=in_python(snapshot.note)) if snapshot.note else snapshot
+            shown.watch(spoken)
+            told(spoken)
+
+        yield shown, tell
 
 
 def start(  # noqa: PLR0913 (each is given by its name)

@@ -13,16 +13,14 @@ from muster import _runner
 from muster._asked import job_of
 from muster._assembly import to_the_terminal
 from muster._callers import from_the_callers_line, warn_of_mixing, warn_of_rejects
-from muster._calm import calmed
 from muster._earlier import earlier
 from muster._home import home
-from muster._job import Job, Result, Snapshot
+from muster._job import Job, Result
 from muster._model import Arguments, Target
 from muster._options import RetryOptions, checked, spelled_out
 from muster._output import Work
 from muster._past import Past
-from muster._pipeline import Function, Paths, Pipeline, Watch
-from muster._show import showing
+from muster._pipeline import Function, Paths, Pipeline, Watch, telling
 from muster._signals import obeyed
 from muster._unseen import HIDDEN, shown, whole
 from muster._user_code import arguments, targets
@@ -81,14 +79,16 @@ def retry(  # noqa: PLR0913 (what is asked, and who is told)
     rejects or input have changed since.
     """
     names = (fspath(inputs),) if isinstance(inputs, str | PathLike) else tuple(fspath(one) for one in inputs)
-    with showing(progress, is_live=options.get("workers") != 0) as shown, calmed(watch) as told:
-
-        def tell(snapshot: Snapshot) -> None:
-            shown.watch(snapshot)
-            told(snapshot)
-
-        chosen = None if args is None else arguments.given(args, step="the function")
-        done = start(output, function, options, given=chosen, inputs=names, watch=tell, remark=warn_of_mixing)
+    chosen = None if args is None else arguments.given(args, step="the function")
+    with telling(watch, progress, is_live=options.get("workers") != 0) as (shown, tell):
+        done = start(
+            *(output, function, options),
+            given=chosen,
+            inputs=names,
+            watch=tell,
+            remark=warn_of_mixing,
+            printed=shown.printed,
+        )
         shown.finish(done.result)
     warn_of_rejects(done.result)
     return done.result

@@ -33,6 +33,12 @@ class MusterError(Exception):
     def __init__(self, message: str = "") -> None:
         """Say what happened, without what nobody may see, wherever the words come from."""
         super().__init__(scrubbed(message))
+        self.quoted: tuple[str, ...] = ()
+
+    def quoting(self, *texts: str) -> Self:
+        """Know what in the message are not muster's words, but the user's: nobody puts those in another way."""
+        self.quoted = tuple(scrubbed(text) for text in texts if text)
+        return self
 
 
 class UsageError(MusterError):
@@ -68,7 +74,7 @@ class TooManyBadRowsError(DataError):
             f"{first_error}\n"
             "Mend the function or the data, and type the command again with --fresh. Or allow more with --max-bad-rows,"
             " and the run goes on where it stopped. More: docs/bad-rows.md"
-        )
+        ).quoting(first_error)
 
 
 class UserCodeError(MusterError):
@@ -90,7 +96,7 @@ class UserCodeError(MusterError):
             f"{step!r} fails on {tried} in the same way: {error}\n{cure}{' ' if cure else ''}Nothing was written. Mend"
             " the function, or what it is given, then type the same command again. More: docs/functions.md",
             details,
-        )
+        ).quoting(error)
 
     @classmethod
     def on_several_rows(cls, step: str, *, error: str, cure: str, details: str) -> Self:
@@ -99,7 +105,7 @@ class UserCodeError(MusterError):
             f"{step!r} takes single rows, and fails wherever it gets several at once: {error}\n{cure}"
             f"{' ' if cure else ''}Nothing was written. Mend the function, then type the same command again.",
             details,
-        )
+        ).quoting(error)
 
     @classmethod
     def on_a_batch(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:
@@ -108,11 +114,11 @@ class UserCodeError(MusterError):
             f"{step!r} fails on a batch of {rows} rows: {error}\n{cure}{' ' if cure else ''}Mend the function, or what"
             " it is given, then type the same command again.",
             details,
-        )
+        ).quoting(error)
 
-    def __reduce__(self) -> tuple[type["UserCodeError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["UserCodeError"], tuple[str, str], dict[str, tuple[str, ...]]]:
         """Survive pickling with both arguments."""
-        return type(self), (str(self), self.details)
+        return type(self), (str(self), self.details), {"quoted": self.quoted}
 
 
 class ColumnsError(UserCodeError):
@@ -126,7 +132,7 @@ class ColumnsError(UserCodeError):
             f" now, the last of them {', '.join(columns[-3:])}. So there is no header that fits all rows."
             " Have it name columns by what the rows hold, not by chance or time, and type the command again with"
             " --fresh."
-        )
+        ).quoting(*columns)
 
 
 class EngineError(MusterError):

@@ -60,7 +60,7 @@ def given(values: Mapping[str, Any] | None, *, step: str) -> Arguments:
         raise UsageError(
             f"The arguments of {step!r} cannot be sent to workers: {error}. Make what they hold (a lock, a file, a"
             " connection) inside the function, or in the __init__ of a class."
-        ) from error
+        ).quoting(str(error)) from error
     _own[arguments.own] = arguments
     return arguments
 

@@ -141,7 +141,7 @@ def of_function(function: Callable[..., object]) -> Target:
         raise UsageError(
             f"{name!r} cannot be sent to workers: {error}. Make what it holds (a lock, a file, a connection) inside the"
             " function, or in the __init__ of a class. More: docs/functions.md"
-        ) from error
+        ).quoting(str(error)) from error
     _own[target.own] = target
     return target
 
@@ -286,7 +286,7 @@ def _unloadable(target: Target, error: BaseException) -> UserCodeError:
         f"Loading {target.name!r} from {place} raised {kind.__name__}: {error}. To go on, {hint}, then type the"
         " same command again.",
         user_traceback(error),
-    )
+    ).quoting(str(error))
 
 
 def find(target: Target) -> object:
