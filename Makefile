@@ -143,8 +143,12 @@ lock: install ## compile the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
 	  --extra site -c requirements.lock -o requirements-site.lock
 
-wheel: install ## build dist/muster_run-VERSION-py3-none-any.whl, to be installed with pip
-	$(BIN)/hatchling build --target wheel
+# A folder of its own for what builds it, so that nobody waits for all that `make install` brings.
+wheel: ## build dist/muster_run-VERSION-py3-none-any.whl, to be installed with pip
+	@"$(PYTHON)" -m venv dist/.build
+	dist/.build/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	rm -rf dist/.build
+	ls dist/*.whl
 
 clean: ## remove all that make has made
 	rm -rf .venv demo output dist site

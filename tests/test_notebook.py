@@ -14,7 +14,7 @@ import pytest
 from pages import blocks_of
 
 ROOT = Path(__file__).parents[1]
-ORDERS = ROOT / "tests/orders/orders.csv"
+ORDERS = ROOT / "examples/orders/orders.csv"
 
 RUN = """
 import json, sys

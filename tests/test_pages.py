@@ -68,7 +68,7 @@ def test_every_block_does_what_its_page_says(page: Path, tmp_path: Path) -> None
 
 def lay_out(folder: Path) -> None:
     """Lay out what pages speak of: a function, files for it, and the examples."""
-    for path in (ROOT / "tests/orders").iterdir():
+    for path in (ROOT / "examples/orders").iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "examples").mkdir()
     for path in (ROOT / "examples").glob("*.py"):
