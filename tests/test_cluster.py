@@ -164,17 +164,34 @@ def assert_the_callers_world_is_there(muster: Muster, folder: Path, monkeypatch:
     assert any(folder.glob("atexit-*"))
 
 
+def assert_all_listen_on_loopback_alone_and_ray_hears_nobody_without_a_certificate(home: Path, nobody: Path) -> None:
+    """Knock at all that two machines listen at, first with nothing to show."""
+    agents = [psutil.Process(agent_of(home, machine)) for machine in ("m1", "m2")]
+    found = [process for agent in agents for process in agent.children(recursive=True)]
+    links = [link for process in found for link in process.net_connections() if link.status == psutil.CONN_LISTEN]
+    assert {link.laddr.ip.removeprefix("::ffff:") for link in links} == {"127.0.0.1"}
+    this = Host(0, "here", "127.0.0.1", 0, "", nobody, nobody)
+    heard = {link.laddr.port for link in links if lets_in(Port(this, link.laddr.port), shown(nobody))}
+    assert not heard
+    heard = {link.laddr.port for link in links if answers_in_the_clear(Port(this, link.laddr.port))}
+    assert len(heard) == 2  # the agent of each machine for runtime environments, which asks for the token
+    member = shown(home / "clusters" / "default" / "m2")
+    heard = {link.laddr.port for link in links if lets_in(Port(this, link.laddr.port), member)}
+    assert len(heard) == len(links) - 2
+
+
 def temporary_folders(home: Path) -> list[Path]:
     """List what runs have on the machines for as long as they last."""
     scratch = Path(json.loads((home / "clusters" / "default" / "local.json").read_text())["scratch"])
     return list(scratch.glob("m*/muster-run-*"))
 
 
-def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(
+def test_a_cluster_is_made_shown_used_and_ended_for_its_user_alone_and_each_verb_may_be_repeated(
     muster: Muster, folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
         assert "2 machines, 2 workers, on local" in up(muster, 2).out
+    assert_all_listen_on_loopback_alone_and_ray_hears_nobody_without_a_certificate(home, folder)
     end = muster(*COMMAND, "--cluster", "default")
     assert_right(folder, end)
     assert_the_callers_world_is_there(muster, folder, monkeypatch)
@@ -194,25 +211,19 @@ def test_a_cluster_is_made_shown_used_and_ended_and_each_verb_may_be_repeated(
     assert muster("status").out.startswith("There is no cluster")
 
 
-def test_machines_that_come_and_go_in_the_middle_of_a_run_change_nothing_in_its_output(
-    muster: Muster, folder: Path
+def test_machines_that_come_are_killed_and_go_in_the_middle_of_a_run_change_nothing_in_its_output(
+    muster: Muster, folder: Path, home: Path
 ) -> None:
     up(muster, 1)
     running = start(folder)
     end = muster("up", "--machines", "3")  # what is not said stays as it is: 1 worker on each
     assert (end.code, "3 machines, 3 workers" in end.out) == (0, True), end.err
     until(lambda: is_busy(muster, "m2"))
+    kill_machine(home, "m2")
     up(muster, 1)
     assert assert_right(folder, running.ended())["machines"] > 1
-
-
-def test_a_machine_that_is_killed_in_the_middle_of_a_run_costs_it_only_time(
-    muster: Muster, folder: Path, home: Path
-) -> None:
-    up(muster, 2)
-    running = start(folder)
-    kill_machine(home, "m2")
-    assert_right(folder, running.ended())
+    os.kill(agent_of(home, "m1"), signal.SIGKILL)  # which takes its machine with it
+    until(lambda: not processes_of(home), 30)
 
 
 def test_a_head_that_is_killed_stops_the_run_which_goes_on_elsewhere(muster: Muster, folder: Path, home: Path) -> None:
@@ -253,31 +264,20 @@ def test_machines_that_are_called_up_for_a_run_end_with_it_also_where_temporary_
     assert muster("status").out.startswith("There is no cluster")
 
 
-def test_nothing_outlives_a_lease_that_nobody_renews(muster: Muster, home: Path) -> None:
-    up(muster, 2, "--lease", "3s")
+def test_a_run_renews_the_lease_and_nothing_outlives_it_when_nobody_does(
+    muster: Muster, folder: Path, home: Path
+) -> None:
+    up(muster, 2, "--lease", "4s")
     scratch = Path(json.loads((home / "clusters" / "default" / "local.json").read_text())["scratch"])
+    running = start(folder, kept=6)
+    assert len(processes_of(home)) > 2
+    running.kill()
     until(lambda: not processes_of(home), 30)
     until(lambda: not scratch.exists())
     end = muster(*COMMAND, "--cluster", "default")
     assert end.code in {2, 3}
     assert "0 machines" in muster("status").out
     assert "its machines have ended" in muster("status").out
-
-
-def test_a_run_renews_the_lease_and_when_it_is_killed_all_is_gone_within_it(
-    muster: Muster, folder: Path, home: Path
-) -> None:
-    up(muster, 2, "--lease", "4s")
-    running = start(folder, kept=6)
-    assert len(processes_of(home)) > 2
-    running.kill()
-    until(lambda: not processes_of(home), 30)
-
-
-def test_an_agent_that_is_killed_takes_its_machine_with_it(muster: Muster, home: Path) -> None:
-    up(muster, 1)
-    os.kill(agent_of(home, "m1"), signal.SIGKILL)
-    until(lambda: not processes_of(home), 30)
 
 
 def test_two_runs_on_one_cluster_are_refused_clearly_and_so_is_what_would_start_its_machines_anew(
@@ -398,24 +398,6 @@ def test_where_nothing_can_be_written_the_folder_is_named_and_what_to_do(
             assert "Traceback" not in end.err
     assert not processes_of(home)
     assert not (folder / "out.csv").exists()
-
-
-def test_everything_listens_on_loopback_alone_and_ray_hears_nobody_without_a_certificate(
-    muster: Muster, home: Path, tmp_path: Path
-) -> None:
-    up(muster, 2)
-    agents = [psutil.Process(agent_of(home, machine)) for machine in ("m1", "m2")]
-    found = [process for agent in agents for process in agent.children(recursive=True)]
-    links = [link for process in found for link in process.net_connections() if link.status == psutil.CONN_LISTEN]
-    assert {link.laddr.ip.removeprefix("::ffff:") for link in links} == {"127.0.0.1"}
-    this = Host(0, "here", "127.0.0.1", 0, "", tmp_path, tmp_path)
-    heard = {link.laddr.port for link in links if lets_in(Port(this, link.laddr.port), shown(tmp_path))}
-    assert not heard
-    heard = {link.laddr.port for link in links if answers_in_the_clear(Port(this, link.laddr.port))}
-    assert len(heard) == 2  # the agent of each machine for runtime environments, which asks for the token
-    member = shown(home / "clusters" / "default" / "m2")
-    heard = {link.laddr.port for link in links if lets_in(Port(this, link.laddr.port), member)}
-    assert len(heard) == len(links) - 2
 
 
 def test_importing_muster_and_running_at_home_load_no_ray() -> None:
