@@ -1,9 +1,12 @@
 """What workers do in the contract suite of engines. Workers import this, so it imports next to nothing."""
 
+import gc
 import os
 import signal
+import struct
+from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Event, Thread, Timer
+from threading import Event, Thread
 from typing import Any
 
 from muster._engines._prints import Print, to_standard_error
@@ -64,11 +67,19 @@ class Obedient:
     def leave(self, status: int) -> None:
         raise SystemExit(status)
 
-    def die_while_it_answers(self, mark: str, size: int) -> bytes:
-        """Give so much that a pipe cannot hold it, and die a moment later."""
-        Path(mark).write_text(str(os.getpid()))
-        Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        return bytes(size)
+    def die_in_the_middle_of_an_answer(self, size: int) -> None:
+        """Say how long the answer is, send half of it, and be killed."""
+        for pipe in [one for one in gc.get_objects() if isinstance(one, Connection)]:
+            os.write(pipe.fileno(), struct.pack("!i", size))
+            for _ in range(size // 2 >> 12):
+                os.write(pipe.fileno(), bytes(1 << 12))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def break_off(self) -> None:
+        raise ConnectionResetError("the other end hung up")
+
+    def end_early(self) -> None:
+        raise EOFError("half of a file")
 
     def run_out_of_memory_beside_a_thread_that_never_ends(self) -> None:
         Thread(target=Event().wait).start()
@@ -99,6 +110,14 @@ class Obedient:
     def close_everything(self) -> None:
         os.closerange(3, 256)
         Event().wait()
+
+
+class Fussy(Obedient):
+    """Take no briefing that is bad."""
+
+    def brief(self, briefing: bytes) -> None:
+        if briefing == b"bad":
+            raise OSError(28, "no room")
 
 
 class StillBorn(Obedient):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -431,15 +432,53 @@ def test_a_worker_killed_from_outside_loses_only_its_own(processes: Engine, tmp_
     assert ask(processes, ("echo", 1)) == [1]
 
 
-def test_a_worker_that_is_killed_in_the_middle_of_a_large_answer_is_lost_like_any_other(
-    cores: CoresEngine, tmp_path: Path
+def test_a_worker_that_is_killed_in_the_middle_of_a_large_answer_is_lost_like_any_other(processes: Engine) -> None:
+    wait_for_workers(processes, 2)
+    processes.submit(1, ("die_in_the_middle_of_an_answer", 8_000_000))
+    assert lost_of(events_of(processes, lost_of)) == {1: True}
+    assert ask(processes, ("echo", 1)) == [1]
+
+
+@pytest.mark.parametrize(("verb", "kind"), [("break_off", ConnectionResetError), ("end_early", EOFError)])
+def test_a_connection_that_breaks_in_a_worker_is_a_failure_of_its_request_and_no_death(
+    processes: Engine, verb: str, kind: type[Exception]
 ) -> None:
-    wait_for_workers(cores, 2)
-    mark = tmp_path / "mark"
-    cores.submit(1, ("die_while_it_answers", str(mark), 10_000_000))  # which nobody reads before
-    until(lambda: mark.exists() and mark.read_text() and is_gone(int(mark.read_text())))
-    assert lost_of(events_of(cores, lost_of)) == {1: True}
-    assert ask(cores, ("echo", 1)) == [1]
+    (failed,) = ask_for_events(processes, (verb,))
+    assert isinstance(failed, Failed)
+    assert type(failed.error) is kind
+
+
+def test_a_fault_brings_its_traceback_from_where_it_happened(processes: Engine) -> None:
+    (failed,) = ask_for_events(processes, ("fail", "no such row"))
+    assert isinstance(failed, Failed)
+    assert "in fail\n" in "".join(failed.error.__notes__)
+
+
+def test_a_briefing_that_fails_is_the_failure_of_each_request_that_it_was_for() -> None:
+    engine = make_cores(bodies.Fussy, workers=1)
+    with contextlib.closing(engine):
+        engine.brief(b"bad")
+        bad = ask_for_events(engine, ("echo", 1), ("echo", 2))
+        assert [str(event.error) for event in bad if isinstance(event, Failed)] == ["[Errno 28] no room"] * 2
+        engine.brief(b"good")
+        assert ask(engine, ("echo", 3)) == [3]
+
+
+def test_a_muster_that_is_killed_in_the_middle_of_a_message_leaves_no_driver_and_all_processors_free(
+    small_access: Access,
+) -> None:
+    engine = make_ray(small_access)
+    wait_for_workers(engine)
+    pipe = engine._line._writing.fileno()  # noqa: SLF001 (to which nobody but the engine writes)
+    os.write(pipe, struct.pack("!i", 8_000_000) + bytes(1 << 10))
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123 (short)
+        os.dup2(nothing.fileno(), pipe)  # which closes it, as the kernel does where its process is killed
+    assert engine._line._process.wait(SECONDS) == 0  # noqa: SLF001 (likewise)
+    engine.close()
+    other = make_ray(small_access)
+    with contextlib.closing(other):
+        wait_for_workers(other)
+        assert ask(other, ("echo", 1)) == [1]
 
 
 def test_a_thread_that_never_ends_does_not_hide_that_its_worker_ran_out_of_memory(processes: Engine) -> None:

@@ -121,6 +121,59 @@ def test_bad_rows_of_a_retry_travel_and_come_back_into_their_places(folder: Path
     assert (folder / "out.csv").read_bytes() == expected
 
 
+KILLED = """
+import gc
+import os
+import signal
+import struct
+from multiprocessing.connection import Connection
+
+def killed_once(df):
+    try:
+        os.mkdir(MARK)  # at home: no name of a folder is turned into one of this machine
+    except FileExistsError:
+        return df
+    for pipe in [one for one in gc.get_objects() if isinstance(one, Connection)]:
+        os.write(pipe.fileno(), struct.pack("!i", 8_000_000) + bytes(4096))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_that_is_killed_while_it_returns_8_mb_costs_its_task_alone(folder: Path, far: Access) -> None:
+    lay_out(folder, "in.csv")
+    (folder / "code" / "killed.py").write_text(f"MARK = {str(folder / 'mark')!r}\n{KILLED}")
+    job = Job((parse_target("code/killed.py:killed_once"),), ("in.csv",), "away.csv", Options(part_bytes=500))
+    result, _, _ = ran(folder, job, far)
+    assert (folder / "mark").exists()
+    assert (result.rows_out, result.bad_rows) == (COUNT, 0)
+    assert pd.read_csv("away.csv").equals(frame())
+
+
+COUNTED = """
+import os
+
+class Counted:
+    def __init__(self):
+        os.environ["MADE"] = str(int(os.environ.get("MADE", 0)) + 1)
+
+    def __call__(self, df):
+        return df.assign(made=os.environ["MADE"], other=df["n"] / 3 if (df["n"] > 350).any() else df["n"])
+"""
+
+
+@pytest.mark.parametrize("last", [399, 399.5], ids=["results of another type", "a type that turns out too narrow"])
+def test_a_class_is_built_once_in_each_far_worker_however_often_it_is_briefed(
+    folder: Path, far: Access, last: float
+) -> None:
+    (folder / "in.csv").write_text("n\n" + "".join(f"{n}\n" for n in [*range(COUNT - 1), last]))
+    (folder / "code" / "counted.py").write_text(COUNTED)
+    job = Job((parse_target("code/counted.py:Counted"),), ("in.csv",), "away.csv", Options(part_bytes=100))
+    ran(folder, job, far)
+    rows = pd.read_csv("away.csv")
+    assert len(rows) == COUNT
+    assert set(rows["made"]) == {1}
+
+
 # The code that travels
 
 

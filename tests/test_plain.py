@@ -25,7 +25,7 @@ from muster._engines import _nouns
 from muster._engines._nouns import GarbledError, answer_of, fits
 from muster._engines._plain import decode, encode
 from muster._engines._station import Ended, Printed, written
-from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Told
+from muster._engines.base import Began, Done, Event, Failed, Joined, Left, Lost, Told
 from muster._engines.ray import RayEngine
 from muster._formats.survey import Footer, Head, Locate, Observe, Scan
 from muster._model import Column, Load, Outcome, Piece, Place, Reason, Schema, Spool, StepMeasure, Target, Task
@@ -151,10 +151,10 @@ GARBLED = {
     "a noun of nothing": spelled(b"o", b"Spool") + b"N",
     "a field of another kind": spelled(b"o", b"Spool") + encode([7, 3]),
     "a field within": spelled(b"o", b"Began") + encode([1, ["w"]]),
-    "no error": b"e" + encode(["system", ("true",)]),
-    "an error that ends programs": b"e" + encode(["SystemExit", (0,)]),
-    "an error without words": b"e" + encode(["UnicodeDecodeError", (0,)]),
-    "a module as an error": b"e" + encode(["annotations", ()]),
+    "no error": b"e" + encode(["system", ("true",), []]),
+    "an error that ends programs": b"e" + encode(["SystemExit", (0,), []]),
+    "an error without words": b"e" + encode(["UnicodeDecodeError", (0,), []]),
+    "a module as an error": b"e" + encode(["annotations", (), []]),
 }
 
 
@@ -380,3 +380,31 @@ def test_what_the_engine_of_a_machine_ended_with_is_not_taken_for_the_end_of_the
     with pytest.raises(EOFError, match="a file of the function's"):  # noqa: PT012 (it may take some)
         while True:
             engine.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (("heard", 1, [encode(EngineError("Workers die before they are ready"))]), "Workers die before they are ready"),
+        (("cannot_take", 1, "No space left", True, True), "its disk is full (No space left)"),
+        (("cannot_take", 1, "Input/output error", False, True), "it cannot take files (Input/output error)"),
+    ],
+)
+def test_a_machine_that_cannot_go_on_is_put_aside_where_there_is_another(
+    head: Callable[..., RayEngine], said: tuple[object, ...], why: str
+) -> None:
+    engine = head(framed(OPENED, ("opened", 2, "m2"), said))
+    events: list[Event] = []
+    while not events:
+        events += engine.wait(30)
+    (told,) = events
+    assert isinstance(told, Told)
+    assert told.text.startswith("machine m1 is put aside: ")
+    assert why in told.text
+
+
+def test_files_that_were_changed_while_they_were_sent_stop_the_run_whatever_machines_there_are(
+    head: Callable[..., RayEngine],
+) -> None:
+    engine = head(framed(OPENED, ("opened", 2, "m2"), ("cannot_take", 1, "a.bin was changed", False, False)))
+    assert "a.bin was changed" in str(wait_for_error(engine))

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from muster._engines.base import Done, Engine, Event, Failed, Lost
+from muster._spared import Later, may_pass, pause_after
+from muster._suspects import Setback
 from muster._user_code.targets import Build, Describe
-from muster.errors import DataError, EngineError, MusterError, UserCodeError
+from muster.errors import DataError, EngineError, FaultError, MusterError, UserCodeError
 
 _TRIES: Final = 3
 _TICK: Final = 0.2
@@ -35,7 +37,12 @@ class Desk:
                 self._hear(event)
             if self._engine.slots().idle:
                 return
-            self._known[request] = request.answer()
+            try:
+                self._known[request] = request.answer()
+            except Exception as error:
+                if not may_pass(error):
+                    raise
+                return  # a worker is asked once more, and says it if that is in vain
 
     def mention(self, request: object, *, times: int) -> None:
         """Have so many workers that have done nothing yet answer a request, each once; nobody waits for that."""
@@ -52,7 +59,9 @@ class Desk:
         waiting = [index for index, answer in enumerate(answers) if answer is None][::-1]
         asked: dict[int, int] = {}
         tries = [0] * len(requests)
-        while waiting or asked:
+        later = Later[int]()
+        while waiting or asked or later:
+            waiting += later.take()
             slots = self._engine.slots()
             for _ in range(min(len(waiting), slots.idle + slots.ahead)):
                 index = waiting.pop()
@@ -70,16 +79,21 @@ class Desk:
                     answers[index] = event.answer
                     continue
                 tries[index] += 1
-                self._judge(event, requests[index], tries=tries[index])
-                waiting.append(index)
+                later.add(index, seconds=self._judge(event, requests[index], tries=tries[index]))
             self.tick()
         return answers
 
-    def _judge(self, event: Event, request: object, *, tries: int) -> None:
+    def _judge(self, event: Failed | Lost, request: object, *, tries: int) -> float:
+        """Tell in how many seconds to ask again. Raises what ``ask`` does where that is in vain."""
         if isinstance(event, Failed):
-            raise as_muster_error(event.error)
-        if not isinstance(event, Lost) or tries < _TRIES:
-            return
+            pause = (
+                pause_after(event.error, Setback(tries, is_elsewhere_untried=False)) if may_pass(event.error) else None
+            )
+            if pause is None:
+                raise as_muster_error(event.error)
+            return pause
+        if tries < _TRIES:
+            return 0.0
         if isinstance(request, Build | Describe):
             names = ", ".join(repr(step.name) for step in request.steps)
             raise UserCodeError(
@@ -121,4 +135,4 @@ def as_muster_error(error: Exception, machine: str = "") -> MusterError:
         )
     if isinstance(error, MemoryError):
         return EngineError("Memory ran out while a worker looked at the input. Free some, or try fewer --workers.")
-    return EngineError(f"A worker raised {type(error).__name__}: {error}. This is a fault of muster; please report it.")
+    return FaultError.of(error)

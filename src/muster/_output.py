@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SPOOL: Final = "spool"
 _BEGINNING_BYTES: Final = 1 << 20
 _OURS: Final = re.compile(
-    r"(journal\.jsonl|complete|rejects\.jsonl|before|grown-[0-9a-f]+)(\.\w+)?"
+    r"(journal\.jsonl|fault\.txt|complete|rejects\.jsonl|before|grown-[0-9a-f]+)(\.\w+)?"
     r"|parts|sealed|replaced|(spool|usual)(-[0-9a-f]+)?"
 )
 """Names of what a run has in its folder, beside the lock; all else is the user's own."""
@@ -55,6 +55,8 @@ class Work:
         self.folder = home / "work" / digest if digest else Path(f"{self._path}.muster")
         self.rejects = plain + ".rejects.jsonl"
         self.journal = self.folder / "journal.jsonl"
+        self.fault = self.folder / "fault.txt"
+        """Where a fault of muster's own keeps its traceback."""
         self.parts = self.folder / "parts"
         self.spool = self.folder / _SPOOL
         self.sealed = self.folder / "sealed"

@@ -31,7 +31,7 @@ from muster._model import Outcome, Part, Schema, Task
 from muster._repeats import Repeats
 from muster._schema import Union
 from muster._stretches import continues, stretch
-from muster._suspects import Suspects
+from muster._suspects import Setback, Suspects
 
 TASK_SECONDS: Final = 1.0
 """How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
@@ -344,6 +344,10 @@ class Progress:
             self._again.append(task)
             return []
         return self._keep(outcome)
+
+    def set_back(self, number: int, machine: str) -> Setback:
+        """Know that a machine could not read or write for a task, which still counts as running: take it back next."""
+        return self._suspects.set_back(_name(self._running[number]), machine)
 
     def failed(self, number: int) -> None:
         """Forget a task whose worker lives but which did not come to an end."""

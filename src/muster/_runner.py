@@ -16,9 +16,10 @@ from muster._asked import asked
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, to_the_terminal, workers_for
 from muster._busy import begun, skipped
 from muster._calls import Calls
-from muster._desk import Desk, as_muster_error, in_our_words
+from muster._desk import Desk, in_our_words
 from muster._earlier import changed, check_same_rows, check_stands
 from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
+from muster._faults import keeping_faults
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing, totals
 from muster._formats._sources import find_sources
 from muster._hindsight import Hindsight
@@ -37,13 +38,13 @@ from muster._output import Work
 from muster._past import Kept, Past, sources_of
 from muster._prepare import Preparation
 from muster._progress import Progress
-from muster._spared import DISK_IS_FULL, has_no_room
+from muster._setbacks import Setbacks
 from muster._stopping import reason_to_stop
 from muster._unseen import set_options, shown
 from muster._user_code.data_files import DataFiles
 from muster._user_code.laid_down import laid_down
 from muster._with_files import stamps
-from muster.errors import ResumeError, UsageError
+from muster.errors import UsageError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -143,7 +144,7 @@ class _Runner:
         self.work.take()
         try:
             self._past = Past.read(self.work.journal, fresh=self._job.options.fresh)
-        except ResumeError:
+        except BaseException:
             self.work.release()
             raise
         return self
@@ -152,6 +153,7 @@ class _Runner:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
         with contextlib.ExitStack() as engines:
             engines.callback(self._end)
+            engines.enter_context(keeping_faults(self.work.fault))
             if self._job.options.workers != 0:  # else functions are called as they are
                 steps = engines.enter_context(laid_down(self._job.steps))
                 self._job = dataclasses.replace(self._job, steps=steps)
@@ -192,7 +194,8 @@ class _Runner:
 
     def _end(self) -> None:
         """Leave nothing behind that nobody needs, and let others work on the output."""
-        if not (self._past.kept or self._past.is_laid_out or self._past.is_unreadable or self._has_kept):
+        past = self._past
+        if not (past.kept or past.is_laid_out or past.is_unreadable or self._has_kept or self.work.fault.exists()):
             self.work.remove()
         self.work.release()
 
@@ -354,6 +357,12 @@ class _Runner:
         self._progress.work_on(self._observer.at_work)
         self._hindsight = Hindsight(self._job.options.batch_rows)
         self._observer.calls.clear()
+        self._setbacks = Setbacks(
+            self._observer,
+            has_own_disks=self._is_far,
+            put_aside=self._put_aside,
+            tell=lambda text: self._hear(Told(text)),
+        )
         return self._progress
 
     def _loop(self, progress: Progress, kept: Kept) -> Outcome | None:
@@ -363,6 +372,7 @@ class _Runner:
         self._add(progress, self._prepared.fed, kept)
         while True:
             self._read_ahead(progress, kept)
+            self._act(self._setbacks.due(progress))
             slots = self._engine.slots()
             if self._engine is not self._home:  # whose workers come, and may come to be more
                 self._workers = max(self._workers, self._engine.workers)
@@ -421,23 +431,11 @@ class _Runner:
             case Lost(ticket, reason, began, worker):
                 self._observer.lost(ticket, reason)
                 return progress.lost(ticket, reason, began=began, machine=self._observer.machine_of(worker))
-            case Failed(ticket, error, worker):
-                return self._failed(progress, ticket, error, machine=self._observer.machine_of(worker))
+            case Failed():
+                return self._setbacks.failed(progress, event)
             case Told() | Joined() | Left() | Began():
                 self._hear(event)
         return []
-
-    def _failed(self, progress: Progress, ticket: int, error: Exception, *, machine: str) -> list[_actions.Action]:
-        """Take a task back that memory ran out for, or one machine's disk; else stop."""
-        if isinstance(error, MemoryError):
-            self._observer.lost(ticket, "memory ran out")
-            return progress.lost(ticket, "memory ran out", began=True, machine=machine)
-        others = self._observer.at_work - {machine}
-        if not (has_no_room(error) and others and self._access and not self._access.shares_files):
-            raise as_muster_error(error, machine)
-        self._observer.lost(ticket, DISK_IS_FULL)
-        self._put_aside(machine, f"{DISK_IS_FULL} ({error})")
-        return progress.lost(ticket, DISK_IS_FULL, began=False, machine=machine)
 
     def _put_aside(self, machine: str, why: str) -> None:
         self._engine.put_aside(machine)
@@ -508,6 +506,7 @@ class _Runner:
 
     def _drain(self, progress: Progress) -> None:
         """Let the tasks that are running end; their outcomes no longer count."""
+        self._setbacks.forget(progress)
         while progress.running:
             for event in self._engine.wait(_TICK):
                 if not isinstance(event, Done | Failed | Lost):

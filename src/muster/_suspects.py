@@ -1,11 +1,18 @@
 """Who is to blame when a task fails: its rows, or the machine that it was on."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 _FAILURES_IN_A_ROW: Final = 3
 
 Key = tuple[int, int, int]
+
+
+class Setback(NamedTuple):
+    """A task could not be done where it was, and its rows are not to blame: how often, and whether others are left."""
+
+    times: int
+    is_elsewhere_untried: bool
 
 
 @dataclass(slots=True)
@@ -18,6 +25,7 @@ class Suspects:
     machines: frozenset[str] = frozenset()
     """Those that are at work."""
     _failed_on: dict[Key, set[str]] = field(default_factory=dict)
+    _setbacks: dict[Key, int] = field(default_factory=dict)
     _guilty: set[Key] = field(default_factory=set)
     """Tasks that are known to be to blame, as then are their halves: what fails in them is no machine's fault."""
     _failures: dict[str, int] = field(default_factory=dict)
@@ -35,6 +43,13 @@ class Suspects:
         self._guilty.add(task)
         return True
 
+    def set_back(self, task: Key, machine: str) -> Setback:
+        """Know that a machine could not read or write what a task needs: only the machine can be to blame."""
+        failed_on = self._failed_on.setdefault(task, set())
+        failed_on.add(machine)
+        times = self._setbacks[task] = self._setbacks.get(task, 0) + 1
+        return Setback(times, bool(self.machines - self._put_aside - failed_on))
+
     def inherit(self, task: Key, half: Key) -> None:
         """Know that one task is a half of another."""
         if task in self._guilty:
@@ -49,6 +64,7 @@ class Suspects:
         if not self._failed_on and not self._failures:
             return []
         self._failures.pop(machine, None)
+        self._setbacks.pop(task, None)
         guilty = self._failed_on.pop(task, set()) - {machine} - self._put_aside
         for one in guilty:
             self._failures[one] = self._failures.get(one, 0) + 1

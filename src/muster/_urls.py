@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from muster import _unseen
-from muster.errors import EngineError, MusterError, UsageError
+from muster.errors import MusterError, UnreachableError, UsageError
 
 T = TypeVar("T")
 
@@ -154,14 +154,14 @@ def reaching(url: str) -> Iterator[None]:
         raise unreachable(url, error) from error
 
 
-def unreachable(url: str, error: Exception) -> EngineError | UsageError:
+def unreachable(url: str, error: Exception) -> UnreachableError | UsageError:
     """Say that a URL could not be read or written; every protocol of fsspec has error types of its own."""
     if isinstance(error, TypeError | AttributeError) and options_for(protocol_of(url)):  # it looks at them late
         return UsageError(
             f"{_unseen.shown(url)!r} cannot be opened with the storage options that were given: {said_by(error)}."
             " Correct --storage-option, then type the command again."
         )
-    return EngineError(
+    return UnreachableError(
         f"Cannot reach {_unseen.shown(url)!r}: {said_by(error)}. What was done is kept. Check the network and your"
         " credentials, then type the same command again. More: docs/stores.md"
     )

@@ -9,6 +9,8 @@
      ├── UserCodeError         1  the user's function or its imports stopped the run
      │    └── ColumnsError          the function gives other columns each time that it is called
      └── EngineError           3  the infrastructure failed: workers, disk, network
+          ├── UnreachableError    a store did not answer; another try may do better
+          └── FaultError          a worker raised what muster never raises on purpose
 
     UserWarning
      ├── NotRowWiseWarning        a function's result may depend on where batches end
@@ -137,6 +139,33 @@ class ColumnsError(UserCodeError):
 
 class EngineError(MusterError):
     """Say that workers, disk or network failed; what was done so far is kept."""
+
+
+class UnreachableError(EngineError):
+    """Say that a store could not be read or written."""
+
+
+class FaultError(EngineError):
+    """Say that muster itself is at fault; ``details`` is the traceback, for whoever is to mend it."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        """Keep the traceback beside the message."""
+        super().__init__(message)
+        self.details = scrubbed(details)
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """Say what a worker raised; its traceback is a note of the error where that has travelled."""
+        import traceback  # noqa: PLC0415 (only where there is a fault)
+
+        details = "\n".join(getattr(error, "__notes__", ())) or "".join(traceback.format_exception(error))
+        return cls(
+            f"A worker raised {type(error).__name__}: {error}. This is a fault of muster; please report it.", details
+        )
+
+    def __reduce__(self) -> tuple[type["FaultError"], tuple[str, str]]:
+        """Survive pickling with both arguments."""
+        return type(self), (str(self), self.details)
 
 
 class NotRowWiseWarning(UserWarning):

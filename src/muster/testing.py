@@ -14,6 +14,10 @@ def _spares_all(*_: object) -> bool:
     return False
 
 
+def _goes_well(*_: object) -> None:
+    return None
+
+
 def _takes_no_time(_: object) -> float:
     return 0.0
 
@@ -69,6 +73,7 @@ class FakeEngine:
         chance: Random | None = None,
         kills: Callable[[object], bool] = _spares_all,
         kills_on: Callable[[str, object], bool] = _spares_all,
+        fails_on: Callable[[str, object], Exception | None] = _goes_well,
         seconds: Callable[[Any], float] = _takes_no_time,
         clock: FakeClock | None = None,
     ) -> None:
@@ -76,7 +81,8 @@ class FakeEngine:
 
         ``chance`` picks who answers next; without it that is who is done first, where requests take as many ``seconds``
         on the ``clock`` as is said. A request for which ``kills`` says so ends its worker, which is replaced; so does
-        one for which ``kills_on`` says so of the machine, ``machine 1`` and so on, that it is on.
+        one for which ``kills_on`` says so of the machine, ``machine 1`` and so on, that it is on. One for which
+        ``fails_on`` has an error of that machine raises it, and its worker lives.
         """
         self.workers = workers
         self.machines = machines
@@ -85,6 +91,7 @@ class FakeEngine:
         self._chance = chance
         self._kills = kills
         self._kills_on = kills_on
+        self._fails_on = fails_on
         self._put_aside: set[str] = set()
         self._seconds = seconds
         self._briefing: bytes | None = None
@@ -204,7 +211,7 @@ class FakeEngine:
         worker.held -= 1
         worker.has_worked = True
         try:
-            self._events.append(Done(ticket, worker.body(request), worker.name))
+            self._events.append(self._answer_of(worker, ticket, request))
         except Exception as error:  # noqa: BLE001 (an engine reports whatever its body raises)
             self._events.append(Failed(ticket, error, worker.name))
         if worker.held:
@@ -215,6 +222,10 @@ class FakeEngine:
             worker.body.brief(briefing)
         worker.inbox.clear()
         self._idle[worker] = None
+
+    def _answer_of(self, worker: _Worker, ticket: int, request: object) -> Event:
+        error = self._fails_on(worker.machine, request)
+        return Done(ticket, worker.body(request), worker.name) if error is None else Failed(ticket, error, worker.name)
 
     def _bury(self, worker: _Worker, reason: str, *, began: bool = True) -> None:
         self._on_one.pop(worker, None)

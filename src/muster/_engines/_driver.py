@@ -23,6 +23,8 @@ from ._station import Message, Station
 
 _NODES_EVERY: Final = 1.0
 _FAILURES_IN_A_ROW: Final = 5
+_LEAVE_SECONDS: Final = 10.0
+"""How long it may take to leave the cluster in order: where the head is gone, Ray may wait for it for ever."""
 
 
 @dataclass(slots=True)
@@ -71,12 +73,21 @@ class Driver:
                     call(*arguments)
 
     def _listen(self) -> None:
+        """Take what the engine says, until it hangs up or nothing it says can be read; then end this process.
+
+        A muster that is killed in the middle of a message leaves one that breaks off, which is an ``OSError``. Whatever
+        it is, a driver that nobody can talk to must not live on: its stations would keep all processors of the cluster.
+        """
         try:
             while True:
                 verb, *told = self._reading.recv()
                 self._inbox.put((getattr(self, f"_{verb}"), tuple(told)))
-        except (EOFError, ConnectionError):
-            self._ray.shutdown()
+        finally:
+            end = threading.Timer(_LEAVE_SECONDS, os._exit, (1,))
+            end.daemon = True
+            end.start()
+            with contextlib.suppress(Exception):
+                self._ray.shutdown()
             os._exit(0)
 
     def _tell(self, *message: object) -> None:
@@ -183,8 +194,9 @@ class Driver:
                 return
             cause = getattr(error, "cause", None) or error
             if isinstance(cause, OSError | ValueError):  # else it died, and the call that hears fails too
+                is_its_own = isinstance(cause, OSError)
                 is_full = isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}
-                self._tell("cannot_take", number, str(cause), is_full)
+                self._tell("cannot_take", number, str(cause), is_full, is_its_own)
 
         return tell
 

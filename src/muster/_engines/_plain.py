@@ -69,13 +69,14 @@ def _sized(tag: bytes, data: bytes) -> Iterator[bytes]:
 
 
 def _written_error(error: Exception) -> Iterator[bytes]:
-    """Write an error as the nearest of its kinds that are known at home, with its arguments."""
+    """Write an error as the nearest of its kinds that are known at home, with its arguments and notes."""
     kind = next(kind for kind in type(error).__mro__ if _error_named(kind.__name__) is kind)
     arguments = error.__reduce__()[1] if kind is type(error) else error.args
+    notes = [str(note) for note in getattr(error, "__notes__", ())]
     try:
-        body = encode([kind.__name__, arguments])
+        body = encode([kind.__name__, arguments, notes])
     except (TypeError, RecursionError):
-        body = encode([kind.__name__, (str(error),)])
+        body = encode([kind.__name__, (str(error),), notes])
     yield b"e" + body
 
 
@@ -157,11 +158,14 @@ class _Reading:
         return noun(self._text(), self.value(depth))
 
     def _error(self, depth: int) -> Exception:
-        name, arguments = self.value(depth)
+        name, arguments, notes = self.value(depth)
         kind = _error_named(name)
         if kind is None:
             raise GarbledError(f"{name!r} is no error that is known here")
-        return kind(*arguments)
+        error = kind(*arguments)
+        for note in notes:
+            error.add_note(note)
+        return error
 
     def _integer(self) -> int:
         return int(self._text())

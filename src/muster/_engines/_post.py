@@ -43,8 +43,8 @@ class Post:
                 raise GarbledError(f"it says {str(said)[:100]}")
         return said
 
-    def heard(self, said: Event | Exception) -> Event:
-        """Note what is said, and name the worker as no other machine's is. Raises what the engine ended with."""
+    def heard(self, said: Event) -> Event:
+        """Note what is said, and name the worker as no other machine's is."""
         match said:
             case Began():
                 return replace(said, worker=f"{self.machine}-{said.worker}")
@@ -57,6 +57,4 @@ class Post:
             case Left(worker, reason):
                 self.workers.discard(worker)
                 return Left(f"{self.machine}-{worker}", reason)
-            case Exception():
-                raise said
         return said

@@ -233,27 +233,62 @@ def serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Bo
     """
     call_it = _namer()
     is_spent = getattr(body, "is_spent", _never)
+    answers = _Answers(body)
     with pipe, contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         pipe.send(os.getpid())
         while True:
             call_it(_IDLE)
-            ticket, request = pipe.recv()
+            ticket, request = _received(pipe)
             if ticket is None:
-                body.brief(request)
+                answers.brief(request)
                 continue
             if is_spent(request):
                 pipe.send((None, True, SPENT))
                 break
             call_it(BUSY)
             try:
-                pipe.send((ticket, True, body(request)))
-                if is_spent(None):
-                    pipe.send((None, True, SPENT))
-                    break
-            except (EOFError, ConnectionError):
-                raise
+                answer = answers.to(ticket, request)
             except MemoryError:
                 return MEMORY_RAN_OUT  # what has piled up in this process goes with it
-            except Exception as error:  # noqa: BLE001 (whatever the body raises belongs to the runner)
-                pipe.send((ticket, False, portable(error)))
+            pipe.send_bytes(answer)
+            if is_spent(None):
+                pipe.send((None, True, SPENT))
+                break
     return 0
+
+
+class _Answers:
+    """What a body answers, ready to be sent: all that it raises belongs to the runner, and is no end of the pipe."""
+
+    def __init__(self, body: Any) -> None:  # noqa: ANN401 (a Body)
+        self._body = body
+        self._failure: Exception | None = None
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief the body; where that fails, the requests that follow do so for the same reason."""
+        self._failure = None
+        try:
+            self._body.brief(briefing)
+        except Exception as error:  # noqa: BLE001 (a worker that died of it would be replaced by one that does so, too)
+            self._failure = portable(error)
+
+    def to(self, ticket: int, request: object) -> bytes:
+        """Answer a request. Raises ``MemoryError``."""
+        try:
+            if self._failure is not None:
+                return pickle.dumps((ticket, False, self._failure))
+            return pickle.dumps((ticket, True, self._body(request)))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 (a connection of the body's own may break, too)
+            return pickle.dumps((ticket, False, portable(error)))
+
+
+def _received(pipe: "Connection[Any, Any]") -> Any:  # noqa: ANN401 (a message)
+    """Take a message. Raises ``EOFError`` where there is none any more, also where the sender died in the middle."""
+    try:
+        return pipe.recv()
+    except OSError as error:
+        if error.errno is None:  # "got end of file during message"
+            raise EOFError from error
+        raise

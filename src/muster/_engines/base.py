@@ -2,11 +2,12 @@
 
 import contextlib
 import pickle
+import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from muster.errors import EngineError
+from muster.errors import FaultError, MusterError
 
 
 class Body(Protocol):
@@ -136,9 +137,14 @@ class Engine(Protocol):
 
 
 def portable(error: Exception) -> Exception:
-    """Make sure that an error can be read at the other end, where the user's modules are not loaded."""
+    """Make sure that an error can be read at the other end, where the user's modules are not loaded.
+
+    A traceback does not travel; that of a fault of muster's own goes along as a note, for whoever is to mend it.
+    """
+    if not isinstance(error, MusterError | OSError | MemoryError):
+        error.add_note("".join(traceback.format_exception(error)))
     if type(error).__module__.partition(".")[0] in {"builtins", "muster"}:
         with contextlib.suppress(Exception):
             pickle.loads(pickle.dumps(error))  # noqa: S301 (this process's own error)
             return error
-    return EngineError(f"A worker raised {type(error).__name__}: {error}. This is a fault of muster; please report it.")
+    return OSError(*map(str, error.args)) if isinstance(error, OSError) else FaultError.of(error)

@@ -74,7 +74,7 @@ class RayEngine:
         self._stations: dict[int, Post] = {}
         self._machines: set[str] = set()
         self._sending: Sending | None = None
-        self._full: set[str] = set()
+        self._unfit: set[str] = set()
         self._remarks: list[Event] = []
         self._has_heard = False
         self._patience: Patience | None = Patience()
@@ -250,23 +250,28 @@ class RayEngine:
             self._line.send(("leave_message", number, None, self._briefing))
         return []
 
-    def _on_cannot_take(self, number: int, why: str, is_full: bool) -> list[Event]:  # noqa: FBT001 (a message of the driver's)
-        """Go on without a machine that has no room. Raises ``EngineError`` where no other is left, or files changed."""
+    def _on_cannot_take(self, number: int, why: str, is_full: bool, is_its_own: bool) -> list[Event]:  # noqa: FBT001 (a message of the driver's)
+        """Go on without a machine whose disk takes nothing. Raises where no other is left, or files were changed."""
         machine = self._station(number).machine
-        self._full.add(machine)
-        others = {station.machine for station in self._stations.values()} - self._full
-        if is_full and others:
-            self.put_aside(machine)
-            return [Told(f"machine {machine} is put aside: its disk is full ({why})")]
-        if is_full:
-            raise EngineError(
-                f"The disk of machine {machine} is full, so it cannot take what the function reads: {why}. What was"
-                " done is kept. Make room there, then type the same command again: what has arrived is not sent twice."
-            )
-        raise EngineError(
-            f"Machine {machine} cannot take what the function reads: {why}. What was done is kept. Mend that, then type"
-            " the same command again: what has arrived is not sent twice."
+        cannot = f"The disk of machine {machine} is full, so it cannot" if is_full else f"Machine {machine} cannot"
+        error = EngineError(
+            f"{cannot} take what the function reads: {why}. What was done is kept."
+            f" {'Make room there' if is_full else 'Mend that'}, then type the same command again: what has arrived is"
+            " not sent twice."
         )
+        if not is_its_own:
+            raise error
+        return self._without(
+            machine, f"its disk is full ({why})" if is_full else f"it cannot take files ({why})", error
+        )
+
+    def _without(self, machine: str, why: str, error: Exception) -> list[Event]:
+        """Go on without a machine. Raises the ``error`` where no other is left."""
+        self._unfit.add(machine)
+        if not {station.machine for station in self._stations.values()} - self._unfit:
+            raise error
+        self.put_aside(machine)
+        return [Told(f"machine {machine} is put aside: {why}")]
 
     def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Event]:
         station = self._station(number)
@@ -281,6 +286,8 @@ class RayEngine:
                     self._print(f"{station.machine}-{worker}" if worker else "", text)
                 case Ended():
                     station.has_ended = True
+                case Exception():
+                    events += self._without(station.machine, f"its workers have ended ({said})", said)
                 case _:
                     if isinstance(said, Joined):
                         self._machines.add(station.machine)
