@@ -182,6 +182,61 @@ def test_a_script_without_a_guard_is_told_so_where_a_worker_would_have_to_run_it
     assert not (folder / "out.csv").exists()
 
 
+UNGUARDED: Final = """
+import dataclasses, inspect, pickle, sys, typing, warnings
+import muster
+import cfg
+from beside import same
+
+@dataclasses.dataclass
+class Model:
+    rate: "int"
+    def predict(self, values):
+        return same(values) * self.rate
+
+model = Model(cfg.RATE)
+
+def look_around():
+    main = sys.modules["__main__"]
+    assert not hasattr(main, "get_ip" + "ython")
+    assert inspect.getmodule(look_around) is inspect.getmodule(Model) is main
+    inspect.getmodule(sys._getframe()), inspect.stack(), inspect.getsource(Model)
+    assert typing.get_type_hints(Model) == {"rate": int}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.warn("old")
+
+def by_model(df):
+    look_around()
+    for one in (by_model, model, type(model)):
+        assert type(pickle.loads(pickle.dumps(one))) is type(one)
+    return df.assign(b=model.predict(df["a"]))
+
+class Built:
+    def __call__(self, df):
+        pickle.dumps(self)
+        return df.assign(b=df["a"] * cfg.RATE)
+
+print("run")
+functions = {"lambda": lambda df: same(df).assign(b=df["a"] * cfg.RATE), "model": by_model, "class": Built}
+for name, function in functions.items():
+    muster.run(function, "rows.csv", f"{name}.jsonl", workers=1, strict=True, progress=False)
+print(muster.check(by_model, "rows.csv").row_wise)
+"""
+
+
+def test_a_script_without_a_guard_needs_none_whatever_its_functions_use_of_other_files_and_of_itself(
+    folder: Path,
+) -> None:
+    (folder / "cfg.py").write_text("RATE = 2\n")
+    (folder / "beside.py").write_text("def same(value):\n    return value\n")
+    (folder / "script.py").write_text(UNGUARDED)
+    ended = run_script(folder, "script.py")
+    assert ended.stdout == "run\nTrue\n", ended.stderr
+    for name in ("lambda", "model", "class"):
+        assert rows_of(folder / f"{name}.jsonl") == [{"a": 3, "b": 6}, {"a": 5, "b": 10}], name
+
+
 SEEN: Final[list[int]] = []
 
 

@@ -1,5 +1,6 @@
 """Errors begin at the user's own line: in a script, with nothing of muster's, and with arguments for flags."""
 
+import json
 import os
 import re
 import signal
@@ -75,6 +76,42 @@ def test_a_script_is_shown_its_own_lines_alone(folder: Path, python: Muster, cal
     assert f"    {call}\n" in text
     assert not re.search(r"(?<![\w-])--[a-z]", text)
     assert text.count("Traceback (most recent call last)") == (2 if "workers=0" in call and "Un" in call else 1), text
+
+
+NESTED = """
+import functools, muster, warnings
+
+class Model:
+    def predict(self, value):
+        inner = lambda: [one for one in (int(value),)][0]
+        return inner()
+
+@functools.lru_cache
+def labelled(value):
+    warnings.warn("slow path")
+    return Model().predict(value)
+
+muster.run(
+    lambda df: df.assign(b=[labelled(value) for value in df["a"]]), "rows.csv", "out.csv", workers=1, dtype="str"
+)
+"""
+
+
+def test_code_that_travels_keeps_the_name_of_its_file_for_tracebacks_and_warnings(folder: Path) -> None:
+    (folder / "rows.csv").write_text("a\n" + "1\n" * 20 + "x\n")
+    (folder / "script.py").write_text(NESTED)
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    warned = r'script\.py:11: UserWarning: slow path\n\s+warnings.warn\("slow path"\)'
+    assert re.search(warned, done.stderr), done.stderr
+    trace = json.loads((folder / "out.csv.rejects.jsonl").read_text())["traceback"]
+    shown = re.findall(r'File "([^"]+)", line \d+, in (\S+)\n    (\S[^\n]+)', trace)
+    assert {file for file, _, _ in shown} == {str(folder / "script.py")}, trace
+    assert [(name, line) for _, name, line in shown if name in {"<lambda>", "labelled", "predict"}][1:] == [
+        ("labelled", "return Model().predict(value)"),
+        ("predict", "return inner()"),
+        ("<lambda>", "inner = lambda: [one for one in (int(value),)][0]"),
+    ]
 
 
 def test_an_interruption_shows_the_call_alone(folder: Path) -> None:

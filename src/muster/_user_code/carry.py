@@ -6,7 +6,7 @@ import pickle
 import sys
 import types
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cloudpickle
 
@@ -24,9 +24,31 @@ class _Namespace(dict[str, object]):
         return main_module.namespace, ()
 
 
+class _Introduced(NamedTuple):
+    """Stands for what is carried, with the names that it and what it holds have in ``__main__``."""
+
+    value: object
+    names: dict[str, object]
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, dict[str, object]]]:
+        return main_module.introduced, (
+            self.value,
+            self.names,
+        )  # the names come last: they are known once the value was pickled
+
+
 class _Carrier(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+    def __init__(self, sink: io.BytesIO, **how: Any) -> None:  # noqa: ANN401 (the parameters of a pickler)
+        """Know no names yet."""
+        super().__init__(sink, protocol=5, **how)
+        self.names: dict[str, object] = {}
+
     def reducer_override(self, value: Any) -> Any:  # noqa: ANN401 (pickle's own protocol)
         """Give functions of ``__main__`` the one namespace, and rebuild those with a cache, which pickle by name."""
+        if isinstance(value, types.CodeType):
+            return _code, (value.co_filename, *self.dispatch_table[types.CodeType](value))
+        if isinstance(value, type | types.FunctionType | _Cached) and _is_a_name_of_main(value):
+            self.names[value.__qualname__] = value
         if isinstance(value, types.FunctionType) and _is_of_main(value):
             self.globals_ref.setdefault(id(value.__globals__), _Namespace(__name__="__main__"))
         if type(value) is _Cached and not _is_importable(value):
@@ -40,6 +62,12 @@ def _is_of_main(function: types.FunctionType) -> bool:
         return False
     spawned = function.__globals__.get("__name__") == "__mp_main__"
     return spawned or function.__globals__ is vars(sys.modules["__main__"])
+
+
+def _is_a_name_of_main(value: Any) -> bool:  # noqa: ANN401 (a function or a class)
+    """Tell whether ``pickle`` finds a function or a class by its name in the main module."""
+    is_main = getattr(value, "__module__", None) in main_module.NAMES
+    return is_main and vars(sys.modules["__main__"]).get(value.__qualname__) is value
 
 
 def _is_importable(cached: Any) -> bool:  # noqa: ANN401 (a function with a cache)
@@ -62,8 +90,14 @@ def _pickled(value: object, *, buffer_callback: Callable[[pickle.PickleBuffer], 
     if spawned is not None and spawned.__name__ == "__mp_main__":  # nobody else can import that module
         cloudpickle.register_pickle_by_value(spawned)
     sink = io.BytesIO()
-    _Carrier(sink, protocol=5, buffer_callback=buffer_callback).dump(value)
+    carrier = _Carrier(sink, buffer_callback=buffer_callback)
+    carrier.dump(_Introduced(value, carrier.names))
     return sink.getvalue()
+
+
+def _code(file: str, make: Callable[..., types.CodeType], parts: tuple[Any, ...]) -> types.CodeType:
+    """Make code anew with the name of its file, for tracebacks and warnings: cloudpickle from 3.1.3 on drops it."""
+    return make(*parts).replace(co_filename=file)
 
 
 def _stays(buffer: pickle.PickleBuffer, large: list[memoryview]) -> bool:

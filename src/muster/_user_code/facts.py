@@ -256,13 +256,19 @@ def _is_found_anew(module: str) -> bool:
 
 
 def _home_of(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 (a function or a class)
-    """Tell in which module and under which name others find a function or a class; ``None`` if they do not."""
+    """Tell in which module and under which name others find a function or a class; ``None`` if they do not.
+
+    A module is not asked for what it does not hold: some would load something then, and ``__main__`` its script.
+    """
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
     if module is None and isinstance(getattr(value, "__self__", None), types.ModuleType):
         module = value.__self__.__name__
     there: Any = sys.modules.get(module) if isinstance(module, str) else None
     for word in name.split("."):
-        there = getattr(there, word, None) if isinstance(there, type | types.ModuleType) else None
+        if isinstance(there, types.ModuleType):
+            there = vars(there).get(word)
+        else:
+            there = getattr(there, word, None) if isinstance(there, type) else None
     if there is value:
         return str(module), name
     is_librarys = isinstance(module, str) and module in sys.modules and not is_users_module(module)

@@ -6,6 +6,7 @@ does: what stands under ``if __name__ == "__main__"`` is left out.
 """
 
 import os
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ NAMES: Final = ("__main__", "__mp_main__")
 """What a script is called where it is the main program, and where ``multiprocessing`` has spawned the process."""
 
 _NOT_MAIN: Final = "__mp_main__"
+
+_DEFINES_UNSEEN: Final = re.compile(r"\bimport +\*|\b(globals|locals|vars|exec|setattr)\b")
+"""What a script can define names with that do not stand in it."""
 
 _loading: ContextVar[str] = ContextVar("loading", default="")
 _offered: Final[dict[str, types.ModuleType]] = {}
@@ -52,11 +56,21 @@ class Main(types.ModuleType):
             for module in _offered.values():
                 if name in vars(module):
                     return vars(module)[name]
-            if self._run():
-                return getattr(self, name)
-            if self.failure is not None:
-                raise self.failure
+            if self._may_define(name):
+                if self._run():
+                    return getattr(self, name)
+                if self.failure is not None:
+                    raise self.failure
         raise AttributeError(f"module '__main__' has no attribute {name!r}")
+
+    def _may_define(self, name: str) -> bool:
+        """Tell whether a run of the script may define a name; libraries ask for some that it has never heard of."""
+        try:
+            with open(self.script.file, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 (light)
+                text = file.read()
+        except OSError:
+            return False
+        return re.search(rf"\b{re.escape(name)}\b", text) is not None or _DEFINES_UNSEEN.search(text) is not None
 
     def _run(self) -> bool:
         """Run the script, if there is one and it was not run; what was carried here stays what it is."""
@@ -100,6 +114,15 @@ def namespace() -> dict[str, Any]:
     """Give carried functions their globals: those of ``__main__``, unless that is this process's own."""
     main = sys.modules["__main__"]
     return vars(main) if isinstance(main, Main) else {"__name__": "__main__"}
+
+
+def introduced(value: object, names: dict[str, object]) -> object:
+    """Give ``__main__`` the names of what was carried, which ``pickle`` looks up there; return what was carried."""
+    main = sys.modules["__main__"]
+    if isinstance(main, Main):
+        for name, one in names.items():
+            vars(main).setdefault(name, one)
+    return value
 
 
 def offer(module: types.ModuleType) -> None:
