@@ -1,5 +1,7 @@
 """What the rows of a function depend on: everything that matters changes the facts, and nothing else does."""
 
+import os
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -151,3 +153,54 @@ def test_what_cannot_be_compared_is_named() -> None:
     assert list(changed_facts(found, found)) == [
         "the global LINE of cells holds socket.socket, which cannot be compared with what it was"
     ]
+
+
+RANKED = """
+import os
+if True:
+    RANK = int(os.environ.get("MUSTER_WORKER", "-1"))
+STEP = 2
+DEVICE = f"gpu{RANK * STEP}"
+
+def number():
+    return os.environ.get("MUSTER_LOCAL_WORKER")
+
+LOCAL = number()
+
+def f(df):
+    return df.assign(device=DEVICE, local=LOCAL, rank=RANK)
+"""
+
+FACTS = """
+import json, sys
+sys.path.insert(0, ".")
+import ranked
+from muster._user_code.facts import facts_of
+print(json.dumps([fact.value for fact in facts_of(ranked.f)]))
+"""
+
+
+def test_a_global_that_hangs_on_the_workers_number_is_the_same_in_every_worker_but_its_code_counts(
+    tmp_path: Path,
+) -> None:
+    def facts(worker: str | None, code: str = RANKED) -> str:
+        (tmp_path / "ranked.py").write_text(code)
+        numbers = {"MUSTER_WORKER": worker, "MUSTER_LOCAL_WORKER": worker} if worker else {}
+        command, environment = [sys.executable, "-B", "-c", FACTS], {**os.environ, **numbers}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    assert facts("0") == facts("1") == facts(None)
+    assert facts("0") != facts("0", RANKED.replace("STEP = 2", "STEP = 3"))
+    assert facts("0") != facts("0", RANKED.replace('"-1"', '"-2"'))
+    assert facts("0") != facts("0", RANKED.replace("LOCAL = number()", 'LOCAL = number() or "x"'))
+
+
+def test_a_module_that_a_script_imports_too_has_the_workers_own_number_there(tmp_path: Path) -> None:
+    (tmp_path / "ranked.py").write_text(RANKED)
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    (tmp_path / "script.py").write_text(
+        "import muster, ranked\nmuster.run(ranked.f, 'in.csv', 'out.csv', workers=1, progress=False)\n"
+    )
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True)
+    assert (tmp_path / "out.csv").read_text() == "a,device,local,rank\n1,gpu0,0,0\n"

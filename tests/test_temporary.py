@@ -7,6 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
+import waiting
+from conftest import Muster
 from muster._temporary import Temporary, sweep, temporary
 
 OWNER = "import sys; from muster._temporary import Temporary; print(Temporary().path, flush=True); sys.stdin.read()"
@@ -81,3 +85,32 @@ made.remove()
     with tempfile.TemporaryDirectory() as place:
         subprocess.run([sys.executable, "-c", text, place], check=True, timeout=30)
         assert not list(Path(place).iterdir())
+
+
+HOLDS_MUCH = """
+import sys, threading, numpy, muster
+array = numpy.arange(1 << 18)
+def f(df):
+    open("began", "w").close()
+    threading.Event().wait()
+    return df + array[0]
+muster.run(f, "in.csv", "held.csv", workers=1, progress=False)
+"""
+
+
+def test_large_objects_of_a_run_that_was_killed_go_with_any_later_run_of_this_user(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, muster: Muster
+) -> None:
+    temporary_files = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setenv("TMPDIR", str(temporary_files))
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    (tmp_path / "script.py").write_text(HOLDS_MUCH)
+    (tmp_path / "f.py").write_text("def same(df): return df")
+    with subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path) as process:
+        waiting.until((tmp_path / "began").exists)
+        (held,) = temporary_files.glob("muster-run-*")
+        assert held.stat().st_mode & 0o777 == 0o700
+        process.kill()
+    assert held.exists()
+    assert muster("run", "f.py:same", "in.csv", "-o", "out.csv", "--workers", "1").code == 0
+    assert not held.exists()

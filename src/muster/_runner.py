@@ -40,6 +40,7 @@ from muster._prepare import Preparation
 from muster._progress import Progress
 from muster._setbacks import Setbacks
 from muster._stopping import reason_to_stop
+from muster._temporary import sweep_temporary
 from muster._unseen import set_options, shown
 from muster._user_code.data_files import DataFiles
 from muster._user_code.laid_down import laid_down
@@ -160,6 +161,7 @@ class _Runner:
             self._say("starting")
             self._home = self._engine = make_engine(self._workers)
             engines.callback(self._home.close)
+            sweep_temporary()  # while workers start
             self._is_elsewhere = access is not None or goes_elsewhere(self._job.options)
             self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
             if self._past.surveyed is None and self._earlier is None:

@@ -49,11 +49,17 @@ def temporary() -> Iterator[Path]:
         made.remove()
 
 
+def sweep_temporary() -> None:
+    """Remove what processes that are gone have left where temporary files lie: one look at the names there."""
+    sweep(Path(tempfile.gettempdir()))
+
+
 def sweep(place: Path) -> None:
     """Remove the folders in a place whose processes are gone."""
     with contextlib.suppress(OSError):
-        for folder in place.glob(f"{_OWNED}*"):
-            _remove_unless_owned(folder)
+        for name in os.listdir(place):  # noqa: PTH208 (light, as there may be many others)
+            if name.startswith(_OWNED):
+                _remove_unless_owned(place / name)
 
 
 def _remove_unless_owned(folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Fact
+from muster._user_code.by_worker import made_by_worker
 from muster._user_code.bytecode import Reading, imports, readings, statements
 from muster._user_code.content import Contents, Parts
 from muster._user_code.main_module import NAMES
@@ -223,6 +224,10 @@ class _Walk:
         place = (module, name) if is_imported else ("", "")
         if label is not None:
             self._note(Fact(what, label, *place))
+        elif is_imported and (made := made_by_worker(module).get(name)):
+            self._add(what, made.text, place=place)
+            for other in sorted(made.reads & globals_.keys()):
+                self._global(globals_, Reading(other))
         else:
             self._add(what, value, place=place)
 

@@ -1,0 +1,69 @@
+"""Find the globals of a module that hang on which worker it is: they are the same code, and differ by worker."""
+
+import ast
+import functools
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from muster._environment import LOCAL_WORKER, WORKER
+
+_DEFINED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_NUMBERS: Final = frozenset({WORKER, LOCAL_WORKER})
+
+
+class Made(NamedTuple):
+    """What a global is made of: the text of what makes it, and the other names that this reads."""
+
+    text: str
+    reads: frozenset[str]
+
+
+def made_by_worker(module: str) -> Mapping[str, Made]:
+    """Say of each global of a module that hangs on the worker's number what makes it, whatever the number is."""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if not path or not path.endswith(".py"):
+        return {}
+    try:
+        return _made(path, Path(path).stat().st_mtime_ns)
+    except (OSError, ValueError, SyntaxError):  # it may be gone, or be something else by now
+        return {}
+
+
+@functools.lru_cache(maxsize=256)
+def _made(path: str, _written: int) -> Mapping[str, Made]:
+    source = Path(path).read_text(encoding="utf-8")
+    if not any(number in source for number in _NUMBERS):
+        return {}
+    made: dict[str, Made] = {}
+    for statement in _statements(ast.parse(source).body):
+        reads = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        texts = {node.value for node in ast.walk(statement) if isinstance(node, ast.Constant)}
+        own = reads & made.keys()
+        if own or not _NUMBERS.isdisjoint(texts):
+            text = "\n".join((*(made[name].text for name in sorted(own)), ast.unparse(statement)))
+            others = frozenset(reads - own).union(*(made[name].reads for name in own))
+            made |= dict.fromkeys(_names_of(statement), Made(text, others))
+    return made
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """List what is done when a module is imported, one by one, also within ``if``, ``try`` and ``with``."""
+    for statement in body:
+        inner = [getattr(statement, part, []) for part in ("body", "orelse", "finalbody")]
+        inner += [one.body for one in getattr(statement, "handlers", [])]
+        if isinstance(statement, ast.If | ast.Try | ast.With):
+            for part in inner:
+                yield from _statements(part)
+        else:
+            yield statement
+
+
+def _names_of(statement: ast.stmt) -> Iterator[str]:
+    """Name what a statement makes; what a function reads when it is called is its own affair, but not who calls it."""
+    if isinstance(statement, _DEFINED):
+        yield statement.name
+    for node in ast.walk(statement) if not isinstance(statement, _DEFINED) else ():
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
