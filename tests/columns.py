@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import enum
+import io
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from hypothesis import strategies as st
+
+LONG_DECIMAL = "100000000000000000000000.0"
+READS_EXACTLY = bool(pd.read_csv(io.StringIO(f"a\n{LONG_DECIMAL}\n"))["a"][0] == float(LONG_DECIMAL))
+"""Since version 3. Before, pandas loses the last digit of some decimals, and the smallest integer beside a gap;
+decimals with many digits are text to it."""
+EXACTLY: dict[str, Any] = {} if READS_EXACTLY else {"float_precision": "round_trip"}
+"""What to give to ``read_csv``, so that it reads decimals as muster does."""
 
 
 class Colour(enum.Enum):
@@ -89,7 +97,8 @@ def columns(draw: st.DrawFn) -> "pd.Series[Any]":
     series: pd.Series[Any] = draw(st.sampled_from(KINDS).flatmap(lambda kind: kind))
     if draw(st.booleans()):
         with contextlib.suppress(TypeError, ValueError, NotImplementedError):  # lists have no hash
-            categories = pd.Index(series.dropna().drop_duplicates())
+            values = series.dropna().drop_duplicates()
+            categories = pd.Index(values, dtype=values.dtype)
             series = series.astype(pd.CategoricalDtype(categories, ordered=draw(st.booleans())))
     return series
 

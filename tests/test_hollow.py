@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from columns import objects_of
@@ -33,6 +33,7 @@ def written(*batches: list[Any]) -> pa.ChunkedArray:
         [{"a": {}, "c": 1}, {"c": 2}, {"a": {"b": [{}]}}, {"a": {"b": [{"d": True}]}}],
     ],
 )
+@settings(deadline=None)
 @given(cuts=st.sets(st.integers(1, 3)))
 def test_dicts_without_keys_are_held_in_any_batches(values: list[Any], cuts: set[int]) -> None:
     whole = pa.array(values)

@@ -19,6 +19,8 @@ from conftest import Muster
 from muster._formats import _agreed, parquet
 from muster._formats._rows import to_pandas
 
+TEXT: Final = pd.Series(["text"]).dtype
+
 DAY: Final = dt.date(2024, 2, 29)
 NOON: Final = dt.datetime(2024, 2, 29, 12, 30, 1, 500)  # noqa: DTZ001 (without a zone on purpose)
 CATEGORIES: Final = pa.dictionary(pa.int8(), pa.string())
@@ -206,7 +208,7 @@ def test_a_column_that_a_file_lacks_or_knows_nothing_of_is_missing_there(tmp_pat
         {"v": [1.0, np.nan, 2.0], "t": ["x", None, "y"], "late": pd.Series([None, True, False], dtype=object)}
     )
     batches = frames(files, batch=10)
-    pd.testing.assert_frame_equal(pd.concat(batches, ignore_index=True), expected.astype({"t": "str"}))
+    pd.testing.assert_frame_equal(pd.concat(batches, ignore_index=True), expected.astype({"t": TEXT}))
     assert {str(frame["late"].dtype) for frame in batches} == {"object"}
     assert notes_of(files) == [
         "'b.parquet' lacks column 'v': it is missing there",

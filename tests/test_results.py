@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 
 import muster
 from columns import columns, objects_of
@@ -33,7 +33,11 @@ def as_csv(frame: pd.DataFrame | pa.Table) -> str:
 @given(series=columns())
 def test_any_column_is_in_csv_what_pandas_writes(series: "pd.Series[Any]") -> None:
     frame = pd.DataFrame({"x": series, "y": 1})
-    assert as_csv(frame) == frame.to_csv(index=False)
+    try:
+        expected = frame.to_csv(index=False)
+    except TypeError:  # pandas 2.2 cannot write categories of Arrow's moments beside a gap
+        reject()
+    assert as_csv(frame) == expected
 
 
 @settings(max_examples=250, deadline=None)
@@ -59,7 +63,9 @@ def in_json(value: Any) -> Any:  # noqa: ANN401, PLR0911 (any value, of which ea
         return float(value) if math.isfinite(value) else None
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64 | str):
         return value.item()
-    if value is None or isinstance(value, bool | int | float | str | bytes | complex | Decimal):
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # pandas 2.2 makes a float of it
+    if value is None or isinstance(value, bool | int | float | str | bytes | complex):
         written = pd.DataFrame({"x": objects_of([value])}).to_json(orient="records", lines=True, double_precision=15)
         return json.loads(written)["x"]
     return str(value)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from columns import EXACTLY
 from conftest import Muster
 
 CHEAP = """
@@ -27,7 +28,7 @@ def sha256(path: Path) -> str:
 
 
 def expected(seed_rows: Path, path: Path) -> Path:
-    frame = pd.read_csv(seed_rows)
+    frame = pd.read_csv(seed_rows, **EXACTLY)
     frame["TWICE"] = frame["SKU"] * 2 + frame["FLUX"]
     frame["SHORT"] = frame["MANUFACTURER_NAME"].str[:4]
     frame.to_csv(path, index=False)

@@ -68,6 +68,10 @@ def batches(columns: "dict[str, pd.Series[Any]]") -> st.SearchStrategy[list[pd.D
     return st.lists(frames | frames.map(lambda frame: frame.head(0)), min_size=1, max_size=5)
 
 
+BENDS_TRUTHS = pd.concat([pd.Series([1]), pd.Series([True])]).dtype != object
+"""Version 2.2 makes numbers of truth values beside numbers."""
+
+
 def together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Let pandas put batches together; a column without a value in a batch says as much as one that it lacks.
 
@@ -79,6 +83,8 @@ def together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     for name in dict.fromkeys(name for frame in frames for name in frame):
         own = [frame[name] for frame in labelled if name in frame]
         telling = [column for column in own if not is_silent(column)]
+        if BENDS_TRUTHS and {column.dtype.kind for column in telling} & set("iuf"):
+            telling = [column.astype(object) if column.dtype == bool else column for column in telling]
         whole[name] = pd.concat(telling or [column for column in own if len(column)] or own).reindex(range(ends[-1]))
     return pd.DataFrame(whole)
 
@@ -157,7 +163,7 @@ def test_categories_of_numbers_are_united_as_numbers(use: str) -> None:
 def test_moments_in_other_zones_are_in_the_zone_of_the_first_in_parquet() -> None:
     moments = [pd.Timestamp("2020-01-01 10:00", tz=zone) for zone in ("UTC", "Europe/Berlin")]
     written = as_parquet_of_pieces([pd.DataFrame({"a": [moment]}) for moment in moments], [True])["a"]
-    assert written.type == pa.timestamp("us", "UTC")
+    assert written.type == pa.timestamp(pd.DataFrame({"a": moments[:1]})["a"].dt.unit, "UTC")
     assert written.to_pylist() == moments
 
 

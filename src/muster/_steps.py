@@ -19,7 +19,7 @@ from muster._failures import (
     spread,
     traced,
 )
-from muster._formats import _rows
+from muster._formats import _pandas, _rows
 from muster._formats._results import Reply, reply_of
 from muster._formats._tables import from_result, put_together
 from muster._journal.measures import OTHER_REASONS, StepSum, bin_of
@@ -261,7 +261,7 @@ class Steps:
             import polars as pl  # noqa: PLC0415 (only a function that asks for Polars needs it)
 
             return pl.from_arrow(table)
-        return table if kind == "pyarrow" else table.to_pandas(use_threads=False)
+        return table if kind == "pyarrow" else _pandas.frame_of(table)
 
     def _reject(self, row: int, failure: _Failure) -> None:
         error = failure.error

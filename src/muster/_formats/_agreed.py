@@ -16,6 +16,7 @@ from muster._model import Column
 from muster._schema import numbered
 from muster.errors import DataError
 
+from . import _pandas
 from .survey import absence
 
 AS_IS: Final = "as is"
@@ -81,7 +82,7 @@ def agree(files: Sequence[tuple[str, Layout]]) -> Agreed:
     cells = {key: functools.reduce(functools.partial(_common, key[0]), own).cells for key, own in held.items()}
     fields = [pa.field(name, array.type) for (name, _), array in cells.items()]
     schema = pa.schema(fields, _metadata(unpack(layout.template) for _, layout in files))
-    dtypes = schema.empty_table().to_pandas().dtypes
+    dtypes = _pandas.frame_of(schema.empty_table()).dtypes
     gaps = _gaps(held, files)
     columns, arrays = [], []
     for at, (key, array) in enumerate(cells.items()):

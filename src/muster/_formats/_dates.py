@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from . import _pandas
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -18,6 +20,7 @@ DATES: Final = "dates"
 _NO_MOMENT: Final = frozenset({"", "NaT", "nat", "NAT", "nan", "NaN", "NAN", "now", "today"})
 """Cells that are not missing, and from which pandas guesses no format."""
 
+_UNITS: Final = {"datetime": "us", "datetime[s]": "s", "datetime[ns]": "ns"}
 _EACH_BY_ITSELF: Final = "mixed"
 
 
@@ -56,9 +59,10 @@ def _moments(cells: Sequence[str | None], written: str, *, dayfirst: bool) -> "p
         warnings.simplefilter("ignore")
         try:
             texts: pd.Series[str] = pd.Series(list(cells), dtype=object)
-            return pd.to_datetime(texts, format=written or None, dayfirst=dayfirst)
+            moments = pd.to_datetime(texts, format=written or None, dayfirst=dayfirst)
         except (ValueError, TypeError, OverflowError):
             return None
+    return None if moments.dtype == object else moments  # pandas 2.2 makes objects of moments in several zones
 
 
 def _kinds_of_all(cells: list[str], written: str, *, dayfirst: bool) -> frozenset[str]:
@@ -104,4 +108,5 @@ def settle(kinds: frozenset[str]) -> str:
 def arrow_type(name: str) -> pa.DataType:
     """Give the Arrow type of a column of dates."""
     kind, _, zone = name.partition(" ")
-    return pa.timestamp({"datetime[s]": "s", "datetime[ns]": "ns"}.get(kind, "us"), zone or None)
+    unit = _pandas.unit_of_dates()
+    return pa.timestamp(unit if unit == "ns" else _UNITS[kind], zone or None)

@@ -7,6 +7,8 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow.pandas_compat import get_logical_type
 
+from . import _pandas
+
 DTYPE: Final = b"muster.dtype"
 """Where a field of a piece says which dtype of pandas it had."""
 
@@ -54,7 +56,7 @@ def _as_read(name: str) -> str:
 
     try:
         return str(pd.api.types.pandas_dtype(name))
-    except (TypeError, NotImplementedError):
+    except (TypeError, ValueError, NotImplementedError):
         return ""
 
 
@@ -66,7 +68,7 @@ def described(schema: pa.Schema) -> pa.Schema:
         return plain
     import pandas as pd  # noqa: PLC0415 (this schema is of frames of pandas)
 
-    dtypes = plain.empty_table().to_pandas().dtypes
+    dtypes = _pandas.frame_of(plain.empty_table()).dtypes
     columns = [
         {
             "name": field.name,

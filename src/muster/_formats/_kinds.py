@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import _dates
+from . import _dates, _pandas
 from ._rules import Rules
 
 _LONGEST_INTEGER: Final = 4300
@@ -39,7 +39,6 @@ ARROW: Final = _ArrowTypes(
         "folder": pa.string(),
         "verbatim": pa.string(),
         "object": pa.string(),
-        "datetime": pa.timestamp("us"),
         "date": pa.date32(),
     }
 )
@@ -70,10 +69,16 @@ def _settle(kinds: frozenset[str]) -> str:
     if "boolean" in kinds:
         return "bool?" if "missing" in kinds else "bool"
     if "big" in kinds:  # read by Python's int, which knows no marks between thousands
-        return "str" if "grouped" in kinds else "verbatim" if "decimal" in kinds else "bigint"
+        return _settle_big(kinds)
     if "unsigned" in kinds and "decimal" not in kinds:
         return "verbatim" if kinds & {"negative", "missing"} else "uint64"
     return "int64" if numbers and not kinds & {"decimal", "missing"} else "float64"
+
+
+def _settle_big(kinds: frozenset[str]) -> str:
+    if "grouped" in kinds or not _pandas.reads_big_integers():
+        return "str"
+    return "verbatim" if "decimal" in kinds else "bigint"
 
 
 def _settle_json(kinds: frozenset[str], *, missing: bool) -> str:
@@ -124,8 +129,17 @@ def _other_kinds(cells: pa.Array, rules: Rules) -> frozenset[str]:
     is_boolean = pc.is_in(cells, value_set=rules.booleans)
     is_decimal = pc.match_substring_regex(cells, rules.decimal_number)
     is_text = pc.invert(pc.or_(is_boolean, is_decimal))
+    if not _pandas.reads_infinity_of_digits():
+        is_text = pc.or_(is_text, _is_too_large(cells, is_decimal, rules))
     found = {"boolean": is_boolean, "decimal": is_decimal, "text": is_text}
     return frozenset(kind for kind, mask in found.items() if pc.any(mask).as_py())
+
+
+def _is_too_large(cells: pa.Array, is_decimal: pa.Array, rules: Rules) -> pa.Array:
+    """Tell which numbers are infinite though they have digits."""
+    has_digits = pc.and_(is_decimal, pc.match_substring_regex(cells, "[0-9]"))
+    numbers = bare_numbers(pc.if_else(has_digits, cells, pa.scalar(None, cells.type)), rules).cast(pa.float64())
+    return pc.fill_null(pc.is_inf(numbers), fill_value=False)
 
 
 def _integer_kinds(cells: pa.Array) -> frozenset[str]:

@@ -12,13 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from . import _pandas
+
 if TYPE_CHECKING:
     import pandas as pd
 
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY: Final = 86_400
-_FOUR_DIGITS: Final = (-62_167_219_200, 253_402_300_800)
-"""The seconds at which the years 0 and 10000 begin: Arrow and pandas write the years between them alike."""
+_YEAR_0, _YEAR_1000, _YEAR_10000 = -62_167_219_200, -30_610_224_000, 253_402_300_800
+"""The seconds at which these years begin: Arrow and pandas write the years between them alike."""
 
 
 def form_of(column: pa.ChunkedArray) -> str | None:
@@ -30,6 +32,8 @@ def form_of(column: pa.ChunkedArray) -> str | None:
     is_zoned = pa.types.is_timestamp(kind) and kind.tz is not None  # where midnight is depends on who looks
     if not is_zoned and not (ticks % (per_second * _DAY)).any():
         return "D"
+    if (is_zoned or pa.types.is_duration(kind)) and not _pandas.shows_alike():
+        return "alone"
     for form in ("s", "ms", "us"):
         if per_second <= _PER_SECOND[form] or not (ticks % (per_second // _PER_SECOND[form])).any():
             return _of_span(form) if pa.types.is_duration(kind) else form
@@ -65,7 +69,8 @@ def as_text(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray | pa.Array:
 
 
 def _datetimes(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray | pa.Array:
-    lowest, highest = (bound * _PER_SECOND[column.type.unit] for bound in _FOUR_DIGITS)
+    earliest = _YEAR_0 if _pandas.pads_years() else _YEAR_1000
+    lowest, highest = (bound * _PER_SECOND[column.type.unit] for bound in (earliest, _YEAR_10000))
     ticks = _ticks(column)
     if not len(ticks) or (lowest <= ticks.min() and ticks.max() < highest):
         try:
@@ -125,4 +130,5 @@ def _offset(seconds: int) -> str:
 def _in_other_years(column: pa.ChunkedArray, form: Any) -> pa.Array:  # noqa: ANN401 (one of five literals, to NumPy)
     values: np.ndarray = column.to_numpy()
     texts = np.datetime_as_string(values.astype(f"datetime64[{column.type.unit}]"), unit=form).tolist()
-    return pa.array([None if text == "NaT" else text.replace("T", " ") for text in texts], pa.string())
+    shown = pa.array([None if text == "NaT" else text.replace("T", " ") for text in texts], pa.string())
+    return shown if _pandas.pads_years() else pc.replace_substring_regex(shown, "^(-?)0+([0-9])", r"\1\2")

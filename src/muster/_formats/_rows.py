@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
 
 from muster._model import Column
 
+from . import _pandas
 from ._kinds import settle
 from ._nested import has_gaps, values
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
+
+_TEXTS: Final = frozenset({"str", "folder"})
+"""Types of text that can be missing."""
 
 
 @dataclass(slots=True)
@@ -48,7 +52,7 @@ def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...],
     """Make the frame that ``pandas.read_csv`` would have made of these rows, labelled by their row in the file."""
     import pandas as pd  # noqa: PLC0415 (a function that asks for Arrow or Polars does not pay for pandas)
 
-    frame: Any = table.to_pandas(use_threads=False, date_as_object=True)
+    frame: Any = _pandas.frame_of(table)
     for at, cells in enumerate(table.columns):
         if pa.types.is_nested(cells.type) and has_gaps(cells):
             frame.isetitem(at, pd.Series(values(cells), frame.index, object))
@@ -61,6 +65,10 @@ def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...],
             parse: Callable[[str], object] = int if type_name == "bigint" else json.loads
             parsed = [np.nan if text is None else parse(text) for text in table.column(at).to_pylist()]
             frame.isetitem(at, pd.Series(parsed, frame.index, object))
+        elif type_name in _TEXTS and table.column(at).null_count:
+            frame.isetitem(at, _pandas.with_nan(frame.iloc[:, at]))
+        elif pa.types.is_timestamp(table.column(at).type) and table.column(at).type.tz and column.dates:
+            frame.isetitem(at, _pandas.with_offset(frame.iloc[:, at]))
     if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
         frame.index = pd.RangeIndex(int(numbers[0]), int(numbers[-1]) + 1)
     else:

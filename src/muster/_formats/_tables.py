@@ -1,5 +1,6 @@
 """What a function returned, as an Arrow table: with the values that pandas would write, and names that say all."""
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,9 @@ def put_together(frames: Sequence[Any]) -> Any:  # noqa: ANN401 (frames of one k
         return pl.concat(frames, how="diagonal_relaxed")
     import pandas as pd  # noqa: PLC0415 (loaded already wherever a frame can have come from)
 
-    return pd.concat(frames)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # pandas 2.2 would tell the user about this line of ours
+        return pd.concat(frames)
 
 
 def from_result(result: Any, *, use: str) -> pa.Table:  # noqa: ANN401 (frames of three kinds)

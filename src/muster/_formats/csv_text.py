@@ -19,6 +19,8 @@ _SMALLEST_PLAIN: Final = np.float64(1e-4)  # exact, also beside float32
 _EXPONENT: Final = {np.dtype(np.float32): 1e6, np.dtype(np.float64): 1e16}
 """From this number on, and below the one above, pandas writes exponents, and writes them otherwise than JSON does."""
 
+_ARROWS_FLOATS: Final = frozenset({"halffloat[pyarrow]", "float[pyarrow]", "double[pyarrow]"})
+
 
 def column_of(series: "pd.Series[Any]") -> pa.Array:
     """Make an Arrow array of a column of pandas that :func:`render` writes as pandas' ``to_csv`` would.
@@ -42,6 +44,9 @@ def _has_nan(array: pa.Array) -> bool:
 
 
 def _as_text(series: "pd.Series[Any]") -> pa.Array:
+    if str(series.dtype) in _ARROWS_FLOATS:  # which versions of pandas write with more digits or fewer
+        shown = zip(series.array.astype(str).tolist(), series.isna().tolist(), strict=True)
+        return pa.array([None if missing else str(text) for text, missing in shown], pa.string())
     texts = [
         str.__str__(value) if isinstance(value, str) else None if value is None else str(value)
         for value in _cells.objects(series)
