@@ -1,15 +1,24 @@
-"""``--each`` and ``--since-last`` in a bucket, on moto's server."""
+"""``--each``, ``--since-last`` and ``--if-running`` in a bucket, on moto's server."""
 
 import logging
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
 
-from conftest import Muster
+from conftest import Muster, started
+from muster._output import Work
+from waiting import until
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "nobody",
@@ -19,24 +28,55 @@ ENVIRONMENT = {
 INLINE = ("--workers", "0", "--json")
 
 
+@dataclass
+class Server:
+    """A server that notes what muster asks of it, and can be told to look at each request first."""
+
+    port: int = 0
+    asked: list[str] = field(default_factory=list)
+    look: Callable[[str], None] = field(default=lambda _: None)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def lists(self, prefix: str) -> int:
+        """Count how often a folder was listed."""
+        return sum(one.startswith("GET ") and f"prefix={prefix}" in one.replace("%2F", "/") for one in self.asked)
+
+
 @pytest.fixture(scope="module")
-def served() -> Iterator[str]:
+def served() -> Iterator[Server]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
+    application, server = DomainDispatcherApplication(create_backend_app), Server()
+
+    def looking(environment: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        if "boto3" not in environment.get("HTTP_USER_AGENT", "").lower():
+            said = f"{environment['REQUEST_METHOD']} {environment['PATH_INFO']}?{environment['QUERY_STRING']}"
+            server.asked.append(said)
+            server.look(said)
+        answer: Iterable[bytes] = application(environment, start)
+        return answer
+
+    serving = make_server("127.0.0.1", 0, looking, threaded=True)
+    server.port = serving.server_port
+    thread = threading.Thread(target=serving.serve_forever)
+    thread.start()
+    yield server
+    serving.shutdown()
+    thread.join()
+    serving.server_close()
 
 
 @pytest.fixture
-def bucket(served: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:  # noqa: ANN401 (boto3 has no types)
-    for name, value in {"AWS_ENDPOINT_URL": served, **ENVIRONMENT}.items():
+def bucket(served: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:  # noqa: ANN401 (boto3 has no types)
+    for name, value in {"AWS_ENDPOINT_URL": served.address, **ENVIRONMENT}.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "f.py").write_text("def double(df):\n    df['b'] = df['a'] * 2\n    return df\n")
-    store = boto3.resource("s3", endpoint_url=served)
+    store = boto3.resource("s3", endpoint_url=served.address)
     made = store.Bucket(f"b{abs(hash(str(tmp_path)))}")
     made.create()
+    served.asked.clear()
     return made
 
 
@@ -77,3 +117,31 @@ def test_what_is_new_in_a_bucket_is_done_once_by_content(bucket: Any, muster: Mu
     ledger = made.pop(".date.csv.since-last.json")
     assert sorted(made.values()) == ["a,b\n1,2\n2,4\n", "a,b\n3,6\n"]
     assert '"begun": null' in ledger
+
+
+def test_who_waits_looks_at_the_lock_now_and_then_and_lists_the_inputs_once_more_at_the_end(
+    bucket: Any,  # noqa: ANN401
+    served: Server,
+    home: Path,
+    tmp_path: Path,
+) -> None:
+    put(bucket, a="a\n1\n")
+    place = f"s3://{bucket.name}"
+    other = Work(f"{place}/out.csv", home=home.parent / "another")
+    other.take()
+    command = ("run", "f.py:double", f"{place}/in/*.csv", "-o", f"{place}/out.csv", "--if-running", "wait", *INLINE)
+    with started(tmp_path, *command) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line.startswith(
+            f"muster: waits. Another muster process is writing '{place}/out.csv': process {os.getpid()}"
+        )
+        begun, looks = len(served.asked), served.lists("out.csv.muster")
+        until(lambda: served.lists("out.csv.muster") > looks + 1)
+        meanwhile = served.asked[begun:]
+        assert not [one for one in meanwhile if one.startswith(("PUT", "POST", "DELETE")) or "in/" in one], meanwhile
+        put(bucket, b="a\n2\n")  # what has come meanwhile is done, too
+        other.leave()
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert '"rows_in": 2' in out

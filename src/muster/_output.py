@@ -67,12 +67,17 @@ class Work:
         self._has_published = False
         self._lock = WorkLock(self.folder, output=output, home=home, make=self._make)
 
-    def take(self) -> None:
-        """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held."""
+    def take(self, *, again: bool = False) -> None:
+        """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held.
+
+        It is tried ``again`` by who waits: a store is asked no more than whether that is in vain.
+        """
         self._check()
         self._lock.take()
         try:
             if self.shelf is not None:
+                if again:
+                    self.shelf.lock.check_free()
                 self.shelf.take()
             elif self.is_folder:
                 settle(self._replaced, self._path)
@@ -132,6 +137,12 @@ class Work:
         if self.shelf is not None:
             self.shelf.lock.release()
         self._lock.release()
+
+    def leave(self) -> None:
+        """Let others work on the output, and leave no folder behind but that of an unfinished run."""
+        if not self.journal.exists():
+            self.remove()
+        self.release()
 
     def clear(self) -> None:
         """Forget an unfinished run, but hold the lock."""

@@ -8,7 +8,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from muster import _actions, _unchanged
 from muster._apart import check_apart
@@ -79,17 +79,21 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
     make_engine = make_engine or functools.partial(engine_of_this_computer, printed=printed)
     with in_our_words():
+        work = Work(job.output, home=home())
         runner = begun(
-            lambda: _Runner(job, watch, remark, earlier).take(),
-            output=job.output,
+            lambda: _Runner(job, watch, remark, work=work, earlier=earlier),
+            work=work,
             choice=job.options.if_running,
             tell=lambda text: watch(Snapshot("starting", note=text)),
         )
-        return runner.run(make_engine, access, printed=printed) if runner is not None else skipped(job.output)
+        if runner is None:
+            return skipped(job.output)
+        runner.recall()
+        return runner.run(make_engine, access, printed=printed)
 
 
 class _Runner:
-    def __init__(self, job: Job, watch: Watch, remark: Callable[[str], None], earlier: Past | None) -> None:
+    def __init__(self, job: Job, watch: Watch, remark: Say, *, work: Work, earlier: Past | None) -> None:
         self._began = time.monotonic()
         self._began_at = round(time.time(), 3)
         self._folder = Path.cwd()
@@ -110,7 +114,7 @@ class _Runner:
             self._sources = sources_of(earlier, self._sources)
         self._seen = _unchanged.witness(self._sources)
         self._workers = workers_for(self._sources, chosen=job.options.workers)
-        self.work = Work(job.output, home=home())
+        self.work = work
         check_apart(self.work, sources=self._sources, given=job.inputs)
         self._inputs = Inputs(self._sources, job.options, self.work.spool, notes=notes)
         self._finish = Finish(self.work, job.options, self._inputs)
@@ -140,15 +144,13 @@ class _Runner:
         calls = Calls([source.name for source in self._sources], limit=self._job.options.timeout)
         return Observer(self._write, **{"prices": {}, **of_cluster}, calls=calls)
 
-    def take(self) -> Self:
-        """Have the output for this run alone. Raises ``OutputBusyError`` where another process has it."""
-        self.work.take()
+    def recall(self) -> None:
+        """Know what an earlier attempt has left in the output's folder, which is this run's by now."""
         try:
             self._past = Past.read(self.work.journal, fresh=self._job.options.fresh)
         except BaseException:
             self.work.release()
             raise
-        return self
 
     def run(self, make_engine: MakeEngine, access: "Access | None", *, printed: Say) -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""

@@ -11,6 +11,7 @@ import os
 import random
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 from typing import Final, NamedTuple
 
 from muster import _objects
@@ -43,6 +44,8 @@ class StoreLock:
         self.owner = Owner.me(home)
         self._ended = Event()
         self._renewing: Thread | None = None
+        self._heard: dict[tuple[str, float | None], float] = {}
+        """Since when each lock of others has stood there as it was written last."""
 
     def take(self) -> None:
         """Take the lock, and keep it until it is released. Raises ``OutputBusyError`` naming who has it."""
@@ -82,6 +85,19 @@ class StoreLock:
         if (owner.computer, owner.pid, owner.born, owner.home) == (me.computer, me.pid, me.born, me.home):
             return False
         return owner.may_live(unheard=unheard)
+
+    def check_free(self) -> None:
+        """Raise ``OutputBusyError`` while somebody else surely has it: one look, which writes nothing.
+
+        For how long one on another computer has said nothing is told by the looks before.
+        """
+        now = monotonic()
+        found = {name: one.written for name, one in _objects.find(self._folder).items() if name.startswith(BEGINNING)}
+        self._heard = {said: self._heard.get(said, now) for said in found.items()}
+        for (name, _), since in self._heard.items():
+            mark = read_mark(_objects.read(f"{self._folder}/{name}"), "lock")
+            if mark is not None and self.may_live(mark[0], unheard=now - since):
+                raise self._busy(_Claim(name, mark[0], now - since))
 
     def check(self) -> None:
         """Raise where the lock is held no more: its owner stood still for so long that it counted as dead."""
@@ -131,8 +147,4 @@ class StoreLock:
                 _objects.put(f"{self._folder}/{self._name}", data)
 
     def _busy(self, claim: _Claim) -> OutputBusyError:
-        until = claim.owner.until(unheard=claim.unheard)
-        return OutputBusyError(
-            f"Another muster process is writing {self._output!r}: {claim.owner}. Two runs cannot share an output."
-            f" {until}. Wait for it, stop it, or choose another output."
-        )
+        return OutputBusyError.held(self._output, by=claim.owner, until=claim.owner.until(unheard=claim.unheard))

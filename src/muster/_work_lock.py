@@ -87,10 +87,7 @@ class WorkLock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = read_mark(os.pread(lock, _LONGEST_MARK, 0), "lock")
-            raise OutputBusyError(
-                f"Another muster process is writing {self._output!r}{f': {holder[0]}' if holder else ''}."
-                " Two runs cannot share an output. Wait for it, stop it, or choose another output."
-            ) from error
+            raise OutputBusyError.held(self._output, by=holder[0] if holder else "") from error
         except OSError as error:
             if not os.fstat(lock).st_size:  # nobody who had it wrote there
                 self.forget_folder()

@@ -51,7 +51,19 @@ class UsageError(MusterError):
 
 
 class OutputBusyError(UsageError):
-    """Say that another muster process holds this output."""
+    """Say that another muster process holds this output; ``who`` is the part of the message that says which."""
+
+    def __init__(self, message: str = "", *, who: str = "") -> None:
+        """Keep who it is beside the message, for who waits for it."""
+        super().__init__(message)
+        self.who = scrubbed(who)
+
+    @classmethod
+    def held(cls, output: str, *, by: object, until: str = "") -> Self:
+        """Say which process works on an output, where that is known, and until when its lock counts."""
+        who = f"Another muster process is writing {output!r}" + (f": {by}" if by else "")
+        said = [who, "Two runs cannot share an output", *([until] if until else [])]
+        return cls(". ".join([*said, "Wait for it, stop it, or choose another output."]), who=who)
 
 
 class ResumeError(UsageError):

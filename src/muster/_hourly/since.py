@@ -71,7 +71,7 @@ class SinceLast:
         """Yield the result of each output, and of how many files it is made. Raises ``MusterError``."""
         make_folder_of(self._place)
         choice = self._options.if_running
-        if not begun(self._take, output=self._place, choice=choice, tell=self._tell):
+        if not begun(lambda: True, work=self._work, choice=choice, tell=self._tell):
             self.was_skipped = True
             return
         try:
@@ -81,10 +81,6 @@ class SinceLast:
         finally:
             self._work.remove()
             self._work.release()
-
-    def _take(self) -> bool:
-        self._work.take()
-        return True
 
     def _read(self) -> Ledger:
         found = Ledger.read(self._place)
