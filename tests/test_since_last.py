@@ -219,3 +219,66 @@ def test_killed_at_any_moment_each_file_is_done_once(folder: Path, muster: Muste
     assert rows(folder) == sorted(100 * at + number for at in range(6) for number in range(4))
     assert muster(*SINCE, *INLINE).json["new_files"] == 0
     assert not list((folder / "out").glob("*.muster"))
+
+
+def test_a_file_that_somebody_has_open_to_write_is_left_until_it_is_closed(folder: Path, muster: Muster) -> None:
+    put(folder, a=1)
+    with (folder / "in" / "slow.csv").open("w") as slow:
+        slow.write("a\n2\n")
+        slow.flush()
+        first = muster(*SINCE, *INLINE)
+        assert (first.json["new_files"], first.json["left_files"], rows(folder)) == (1, 1, [1]), first
+        assert "slow.csv" in first.err
+        slow.write("3\n")
+    assert muster(*SINCE, *INLINE).json["new_files"] == 1
+    assert rows(folder) == [1, 2, 3]
+
+
+def test_files_with_the_content_of_others_are_counted(folder: Path, muster: Muster) -> None:
+    put(folder, a=1, b=1)
+    first = muster(*SINCE, *INLINE, "--quiet")
+    assert (first.json["new_files"], first.json["duplicate_files"], first.err) == (1, 1, "")
+    put(folder, c=1)
+    (folder / "in" / "a.csv").rename(folder / "in" / "d.csv")
+    assert muster(*SINCE, *INLINE, "--quiet").json["duplicate_files"] == 2
+    assert muster(*SINCE, *INLINE, "--quiet").json["duplicate_files"] == 0
+    put(folder, e=2)
+    muster(*SINCE, *INLINE)
+    put(folder, e=1)  # what was written over it is what another was
+    assert muster(*SINCE, *INLINE, "--quiet").json["duplicate_files"] == 1
+    assert rows(folder) == [1, 2]
+
+
+def test_a_folder_where_all_is_hidden_or_nothing_is_yet_has_nothing_new(folder: Path, muster: Muster) -> None:
+    (folder / "in" / ".unfinished").write_text("a\n")
+    (folder / "in" / "deeper").mkdir()
+    assert muster(*SINCE, *INLINE).json["new_files"] == 0
+
+
+def test_another_command_does_not_take_the_ledger_for_its_own(folder: Path, muster: Muster) -> None:
+    (folder / "f.py").write_text(CODE + "def other(df):\n    return df\n")
+    put(folder, a=1)
+    assert muster(*SINCE, *INLINE).code == 0
+    other = ("run", "f.py:other", *SINCE[2:], *INLINE)
+    refused = muster(*other)
+    assert (refused.code, refused.json["kind"]) == (2, "usage")
+    assert "double" in refused.err
+    assert "--accept-changes" in refused.err
+    ledger = folder / "out" / ".date.csv.since-last.json"
+    before = json.loads(ledger.read_text())
+    assert muster(*other, "--accept-changes").json["new_files"] == 0
+    assert muster(*other).code == 0
+    for text in ("", "[]", '{"since-last": 1}', '{"since-last": {"done": 1, "seen": {}, "begun": null}}', "\0"):
+        ledger.write_text(text)
+        cut = muster(*other)
+        assert (cut.code, cut.json["kind"]) == (2, "usage"), cut
+        assert str(ledger.relative_to(folder)) in cut.err
+    del before["since-last"]["of"]  # as an earlier version wrote it
+    ledger.write_text(json.dumps(before))
+    assert muster(*SINCE, *INLINE).json["new_files"] == 0
+    assert muster(*other).code == 2
+    (folder / "out" / ".date~x.csv.since-last.json").write_text(ledger.read_text())
+    (folder / "out" / ".date~x.csv.since-last.json").write_text(
+        (folder / "out" / ".date~x.csv.since-last.json").read_text().replace("{date}.csv", "{date}/x.csv")
+    )
+    assert muster("run", "f.py:double", "in", "-o", "out/{date}~x.csv", "--since-last", *INLINE).code == 2

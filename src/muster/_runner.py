@@ -112,7 +112,7 @@ class _Runner:
         self._sources = find_sources(job.inputs, forced=forced, default=default, tell=notes.append, only=job.only)
         if earlier is not None:
             self._sources = sources_of(earlier, self._sources)
-        self._seen = _unchanged.witness(self._sources)
+        self._seen = _unchanged.seen(self._sources)
         self._workers = workers_for(self._sources, chosen=job.options.workers)
         self.work = work
         check_apart(self.work, sources=self._sources, given=job.inputs)

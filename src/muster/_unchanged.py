@@ -25,19 +25,23 @@ from muster._model import DataFile, Source
 from muster._private import write
 from muster._urls import is_remote
 from muster._user_code.data_files import changed_files
+from muster._witness import Witness, settled
 from muster.errors import EngineError
 
 _FOLDER: Final = "done"
 _MOST: Final = 20_000
 """How many notes are kept, of some kilobytes each; listing them takes some hundredths of a second."""
 
-_COARSE: Final = 2_000_000_000
-"""Nanoseconds: such steps have the clocks of some file systems, whose times have no fraction then."""
+_PATIENCE: Final = 0.02
+"""Seconds that a run waits at the most for the clock to move on from when its input was written."""
 
-_SECOND: Final = 1_000_000_000
 
-Witness = tuple[tuple[int, int] | None, ...]
-"""Of each input its inode and when that was changed last: these no program sets back, as it can the time of a file."""
+class Seen(NamedTuple):
+    """The inputs as they were before they were read, and whether any later change of them shows."""
+
+    witnesses: tuple[Witness | None, ...]
+    """``None`` for those in stores."""
+    is_settled: bool
 
 
 class Made(NamedTuple):
@@ -45,7 +49,7 @@ class Made(NamedTuple):
 
     job: Job
     depends: Fields
-    seen: Witness
+    seen: Seen
     sources: tuple[Source, ...]
 
 
@@ -57,17 +61,10 @@ class Answer(NamedTuple):
     why_not: str = ""
 
 
-def witness(sources: Sequence[Source]) -> Witness:
+def seen(sources: Sequence[Source]) -> Seen:
     """Look at the inputs, before they are read; nothing is known of those in stores but their stamps."""
-    return tuple(None if is_remote(source.path) else _inode(source.path) for source in sources)
-
-
-def _inode(path: str) -> tuple[int, int]:
-    try:
-        status = os.stat(path)  # noqa: PTH116 (light)
-    except OSError:
-        return 0, 0
-    return status.st_ino, status.st_ctime_ns
+    looks = [None if is_remote(source.path) else settled(source.path, patience=_PATIENCE) for source in sources]
+    return Seen(tuple(look and look[0] for look in looks), all(look[1] for look in looks if look))
 
 
 def note(made: Made, *, run: str, files: Mapping[str, DataFile], result: Result, published: str) -> None:
@@ -85,7 +82,7 @@ def note(made: Made, *, run: str, files: Mapping[str, DataFile], result: Result,
         "at": round(time.time(), 3),
         "folder": os.getcwd(),  # noqa: PTH109 (as text)
         "depends": made.depends,
-        "seen": made.seen,
+        "seen": made.seen.witnesses,
         "folders": _folders(made),
         "files": {name: file[1:] for name, file in files.items()},
         "allowed": _allowed(made.job),
@@ -129,8 +126,8 @@ def _differences(said: Fields, made: Made, *, visible: str) -> Iterator[str]:
         yield "the columns that the names of folders give are others: the inputs are named in another way"
     if not _are_telling(made):
         yield "nothing tells whether an input has changed"
-    for (path, *_), before, inode in zip(made.depends["inputs"], said["seen"], made.seen, strict=True):
-        if inode is not None and list(inode) != before:
+    for (path, *_), before, now in zip(made.depends["inputs"], said["seen"], made.seen.witnesses, strict=True):
+        if now is not None and list(now) != before:
             yield f"the input {path!r} was written again, or put in the place of what was read"
     files = {name: DataFile(name, *rest) for name, rest in said["files"].items()}
     yield from (text for _, text in changed_files(files))
@@ -153,11 +150,8 @@ def _allowed(job: Job) -> list[Any]:
 
 def _are_telling(made: Made) -> bool:
     """Tell whether every change of the inputs shows: not where a store tells no version, or a clock hardly moves."""
-    latest = time.time_ns() - _COARSE
-    return all(
-        stamp if inode is None else inode[1] % _SECOND or inode[1] < latest
-        for (_, _, stamp), inode in zip(made.depends["inputs"], made.seen, strict=True)
-    )
+    stamps = zip(made.depends["inputs"], made.seen.witnesses, strict=True)
+    return made.seen.is_settled and all(stamp or now is not None for (_, _, stamp), now in stamps)
 
 
 def _version() -> str:

@@ -21,12 +21,20 @@ def _below(folder: Path, name: str, above: frozenset[Path]) -> Iterator[str]:
     place = folder.resolve()
     if place in above:
         return
-    for path in folder.iterdir():
+    for path in _listed(folder):
         inside = f"{name}{path.name}"
         if path.is_dir():
             yield from _below(path, f"{inside}/", above | {place})
         elif path.is_file():
             yield inside
+
+
+def _listed(folder: Path) -> list[Path]:
+    """List a folder; nothing is in one that is gone again."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def is_input(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 import glob
 import os
+import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,32 +46,34 @@ def format_of(path: str, *, forced: str | None = None, default: str | None = Non
     return found, codec
 
 
-def find_sources(
+def find_sources(  # noqa: PLR0913 (each is given by its name)
     inputs: Sequence[str],
     *,
     forced: str | None = None,
     default: str | None = None,
     tell: Callable[[str], None] | None = None,
     only: Mapping[str, tuple[int, str]] | None = None,
+    may_be_empty: bool = False,
 ) -> tuple[Source, ...]:
     """Turn paths, globs, folders and URLs into input files: in the order given, each glob or folder in name order.
 
     A folder is read with all below it. ``forced`` and ``default`` are those of ``format_of``; ``tell`` hears of the
     files of a folder that are left out, and of those whose changes cannot be noticed. Raises ``UsageError`` when an
-    input names nothing, or a file of unknown format.
+    input names nothing, or a file of unknown format; where that ``may_be_empty``, not for a folder or a pattern that
+    something may come to. What is gone again when it is looked at counts as not there.
 
     Of all these, ``only`` those are taken, where they are said. Raises ``DataError`` where one is not as it is said.
     """
     sources = []
     for text, found in _found_by(inputs):
         read, rest = _sifted(found, forced)
-        if not read:
+        looks = [(one, look) for one in read if (look := _looked(one)) is not None]
+        if not looks and not (may_be_empty and _may_hold(text)):
             raise UsageError(f"No input at {text!r}: no such file, or a pattern or folder with nothing in it.")
         if rest and tell:
             tell(left_out(text, rest))
-        for one in read:
+        for one, (size, stamp, in_ranges) in looks:
             kind, codec = format_of(one.path, forced=forced, default=default)
-            size, stamp, in_ranges = one.look()
             place = one.path if is_remote(one.path) else os.path.abspath(one.path)  # noqa: PTH100 (Path.absolute keeps dots)
             sources.append(
                 Source(
@@ -93,6 +97,22 @@ def find_sources(
     if tell and (unmarked := [source for source in sources if not source.stamp]):
         tell(_unmarked(unmarked))
     return tuple(sources)
+
+
+def _looked(found: Found) -> Look | None:
+    try:
+        return found.look()
+    except FileNotFoundError:
+        return None
+
+
+def _may_hold(text: str) -> bool:
+    """Tell a folder or a pattern, which may come to hold something, from what is not there at all."""
+    is_pattern = any(sign in text for sign in "*?[")
+    if is_remote(text):
+        return is_pattern or text.endswith("/")
+    fixed = re.split(r"[*?\[]", text, maxsplit=1)[0].rpartition("/")[0] if is_pattern else text
+    return Path(fixed or ("/" if text.startswith("/") else ".")).is_dir()
 
 
 def _those(only: Mapping[str, tuple[int, str]], sources: Sequence[Source]) -> list[Source]:
@@ -181,9 +201,12 @@ def _here(text: str) -> list[Found]:
 
 
 def _look(name: str) -> Look:
-    if not os.access(name, os.R_OK):
-        raise UsageError(f"Cannot read {name!r}: no permission. Change its mode or its owner.")
-    if not Path(name).is_file():
+    try:
+        status = Path(name).stat()
+    except PermissionError as error:
+        raise UsageError(f"Cannot read {name!r}: no permission. Change the mode of its folder.") from error
+    if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{name!r} is not a regular file, and muster reads its input more than once.")
-    status = Path(name).stat()
+    if not os.access(name, os.R_OK) and Path(name).exists():
+        raise UsageError(f"Cannot read {name!r}: no permission. Change its mode or its owner.")
     return Look(status.st_size, str(status.st_mtime_ns))

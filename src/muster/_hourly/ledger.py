@@ -6,7 +6,6 @@ done only when that output is there: whoever comes after a death does it once, a
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -19,10 +18,13 @@ from muster._model import Source
 from muster._private import write
 from muster._publication import sync
 from muster._urls import filesystem, has_buckets, is_remote, reaching
-from muster.errors import DataError, UsageError
+from muster._witness import is_being_written, settled, witness
+from muster.errors import DataError, MusterError, UsageError
 
 _KIND: Final = "since-last"
 _CHUNK: Final = 1 << 20
+_PATIENCE: Final = 2.5
+"""Seconds that a look at a file waits, at the most, until a later change of it would show."""
 
 
 class Seen(NamedTuple):
@@ -31,7 +33,7 @@ class Seen(NamedTuple):
     size: int
     stamp: str
     changed: int
-    """When its inode was changed last, in nanoseconds; 0 in a store."""
+    """When its inode was changed last, in nanoseconds; 0 in a store, and where a later change may not show."""
     content: str
 
 
@@ -50,6 +52,8 @@ class Ledger:
     done: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[str, Seen] = field(default_factory=dict)
     begun: Begun | None = None
+    of: tuple[str, ...] = ()
+    """Whose it is: the pattern, without its folder, then the functions; empty where an earlier version wrote it."""
 
     @classmethod
     def read(cls, place: str) -> Self | None:
@@ -60,7 +64,7 @@ class Ledger:
         try:
             said = json.loads(data)[_KIND]
             begun = said["begun"] and Begun(said["begun"]["output"], _files(said["begun"]["files"]))
-            return cls(said["done"], _files(said["seen"]), begun)
+            return cls(dict(said["done"]), _files(said["seen"]), begun, tuple(said.get("of", ())))
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{place!r} should say which files --since-last has done, and cannot be read ({error}). Restore it from"
@@ -84,7 +88,7 @@ class Ledger:
     def with_done(self, begun: Begun) -> "Ledger":
         """Say that it is done."""
         contents = {seen.content: begun.output for seen in begun.files.values()}
-        return Ledger({**self.done, **contents}, {**self.seen, **begun.files})
+        return replace(self, done={**self.done, **contents}, seen={**self.seen, **begun.files}, begun=None)
 
 
 def place_of(pattern: str) -> str:
@@ -97,17 +101,22 @@ def place_of(pattern: str) -> str:
 
 
 def looked_at(source: Source, before: Seen | None) -> Seen | None:
-    """See which content a file has, which is read unless it is as it was; ``None`` while somebody writes it."""
+    """See which content a file has, which is read unless it is as it was; ``None`` while somebody writes it.
+
+    Raises ``FileNotFoundError`` where it is gone by now.
+    """
     size, stamp = source.size, source.stamp
     if is_remote(source.path):
         return Seen(size, stamp, 0, _content_in_a_store(source))
-    changed = _changed(source.path)
-    if before is not None and before[:3] == (size, stamp, changed):
+    now, is_settled = settled(source.path, patience=_PATIENCE)
+    if before is not None and before[:3] == (size, stamp, now.changed):
         return before
+    if is_being_written(source.path):
+        return None
     content = _digest_here(source.path)
-    now = Path(source.path).stat()
-    is_same = (now.st_size, str(now.st_mtime_ns), now.st_ctime_ns) == (size, stamp, changed)
-    return Seen(size, stamp, changed, content) if is_same else None
+    status = Path(source.path).stat()
+    is_same = (status.st_size, str(status.st_mtime_ns), witness(source.path)) == (size, stamp, now)
+    return Seen(size, stamp, now.changed if is_settled else 0, content) if is_same else None
 
 
 def _content_in_a_store(source: Source) -> str:
@@ -116,9 +125,14 @@ def _content_in_a_store(source: Source) -> str:
     if has_buckets(files) and source.stamp:
         return f"{source.size}:{source.stamp}"
     digest = hashlib.blake2b(digest_size=20)
-    with reaching(source.path), files.open(path, "rb") as data:
-        while chunk := data.read(_CHUNK):
-            digest.update(chunk)
+    try:
+        with reaching(source.path), files.open(path, "rb") as data:
+            while chunk := data.read(_CHUNK):
+                digest.update(chunk)
+    except MusterError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise FileNotFoundError(source.path) from error
+        raise
     return digest.hexdigest()
 
 
@@ -126,15 +140,10 @@ def _digest_here(path: str) -> str:
     try:
         with open(path, "rb") as data:  # noqa: PTH123 (light)
             return hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise DataError(f"Cannot read {path!r}: {error.strerror}. Mend that, or move it elsewhere.") from error
-
-
-def _changed(path: str) -> int:
-    try:
-        return os.stat(path).st_ctime_ns  # noqa: PTH116 (light)
-    except OSError:
-        return 0
 
 
 def _files(said: Mapping[str, Any]) -> dict[str, Seen]:

@@ -23,7 +23,7 @@ from muster._output import Work
 from muster._pipeline import Pipeline
 from muster._unseen import set_options, shown
 from muster._urls import filesystem, is_remote
-from muster.errors import DataError, UsageError
+from muster.errors import MusterError, UsageError
 
 from .each import make_folder_of
 from .ledger import Begun, Ledger, Seen, looked_at, place_of
@@ -64,6 +64,8 @@ class SinceLast:
         self._ledger = Ledger()
         self.left: list[str] = []
         """Files that somebody was writing, so that they are left for the next time."""
+        self.duplicates: list[str] = []
+        """Files that are new by their name, and left out, as their content was done before."""
         self.was_skipped = False
         """Whether nothing was done, as another process works on this pattern."""
 
@@ -90,7 +92,34 @@ class SinceLast:
                 " or choose another folder for the outputs; or type the command again with --fresh, and every file"
                 " counts as new."
             )
-        return found or Ledger()
+        own = self._own()
+        if found is None:
+            return Ledger(of=own)
+        if found.of != own:
+            if found.of and not self._options.accept_changes:
+                raise self._of_another(found.of, own)
+            found = dataclasses.replace(found, of=own)
+            self._write(found)
+        return found
+
+    def _of_another(self, other: tuple[str, ...], own: tuple[str, ...]) -> UsageError:
+        if other[0] != own[0]:
+            return UsageError(
+                f"{self._place!r} says what went into outputs named {other[0]!r}, and yours are named {own[0]!r}."
+                " Choose another name or folder for them."
+            )
+        return UsageError(
+            f"{self._place!r} says which files {' | '.join(other[1:])} has done, and this command is of"
+            f" {' | '.join(own[1:])}. Choose another name or folder for the outputs; or, if it is the same function"
+            " under another name, type the command once with --accept-changes."
+        )
+
+    def _own(self) -> tuple[str, ...]:
+        """Tell one command from another: by how outputs are called, and by the names of functions."""
+        pattern = local(self._pipeline.output)
+        folder = self._place.rpartition("/")[0]
+        steps = [step.own or step.name for step in self._pipeline.steps]
+        return (pattern.removeprefix(folder).lstrip("/"), *steps)
 
     def _outputs(self) -> list[str]:
         """List outputs of this pattern."""
@@ -113,10 +142,9 @@ class SinceLast:
     def _sources(self) -> list[Source]:
         """Find the files that are there now; none is no error where there may be some one day."""
         options = self._options
-        found: list[Source] = []
-        for text in self._pipeline.inputs:
-            if not _is_there_though_empty(text):
-                found += find_sources([text], forced=options.input_format, default=options.format)
+        found = find_sources(
+            self._pipeline.inputs, forced=options.input_format, default=options.format, may_be_empty=True
+        )
         made = {identity(output.rstrip("/")) for output in self._ledger.done.values()}
         return [source for source in found if made.isdisjoint((identity(source.path), *upwards(source.path)))]
 
@@ -126,22 +154,30 @@ class SinceLast:
         seen: dict[str, Seen] = {}
         new: dict[str, Seen] = {}
         for source in self._sources():
-            now = looked_at(source, self._ledger.seen.get(source.path))
+            before = self._ledger.seen.get(source.path)
+            try:
+                now = looked_at(source, before)
+            except FileNotFoundError:  # as if it had never been there
+                continue
             if now is None:
-                self._leave(source.name)
+                self._leave(source.name, "somebody is writing it")
             elif now.content not in contents:
                 new[source.path], contents[now.content] = now, source.name
-            else:
+            elif source.path not in new:
                 seen[source.path] = now
-                if source.path not in self._ledger.seen and source.name != contents[now.content]:
-                    self._tell(f"left out {source.name!r}: its content was done before, in {contents[now.content]!r}")
+                if before is None or before.content != now.content:
+                    self._leave_out(source.name, contents[now.content])
         if seen != self._ledger.seen:
             self._write(dataclasses.replace(self._ledger, seen=seen))
         return new
 
-    def _leave(self, name: str) -> None:
+    def _leave_out(self, name: str, same: str) -> None:
+        self.duplicates.append(name)
+        self._tell(f"left out {name!r}: its content was done before, in {same!r}")
+
+    def _leave(self, name: str, why: str) -> None:
         self.left.append(name)
-        self._tell(f"left for the next time: {name!r} changed while it was read")
+        self._tell(f"left for the next time: {name!r}: {why}")
 
     # What is done
 
@@ -169,7 +205,7 @@ class SinceLast:
             if not changed:
                 try:
                     result = self._run(job)
-                except DataError:
+                except MusterError:  # where a file is gone, any
                     if not self._changed(job):
                         raise
                     continue
@@ -184,7 +220,7 @@ class SinceLast:
 
     def _begin_without(self, changed: Sequence[str], job: Begun) -> None:
         for name in changed:
-            self._leave(name)
+            self._leave(name, "it has changed, or is gone")
         rest = {name: seen for name, seen in job.files.items() if name not in changed}
         self._write(self._ledger.with_begun(Begun(job.output, rest) if rest else None))
 
@@ -244,17 +280,3 @@ def _is_whole(output: str) -> bool:
     if is_remote(output) and output.endswith("/"):
         return _objects.kind_at(f"{local(output).rstrip('/')}/{MANIFEST}") == "file"
     return _is_there(output)
-
-
-def _is_there_though_empty(text: str) -> bool:
-    """Tell a folder or a pattern in which nothing is from what is not there at all."""
-    text = local(text)
-    if is_remote(text):
-        files, path = filesystem(text)
-        files.invalidate_cache()
-        is_pattern = any(sign in text for sign in "*?[")
-        return not (files.glob(path) if is_pattern else files.find(path)) and (is_pattern or text.endswith("/"))
-    if Path(text).is_dir():
-        return not any(Path(text).iterdir())
-    fixed = re.split(r"[*?\[]", text, maxsplit=1)[0].rpartition("/")[0] or "."
-    return any(sign in text for sign in "*?[") and Path(fixed).is_dir() and not glob.glob(text, recursive=True)  # noqa: PTH207 (likewise)

@@ -30,17 +30,18 @@ def run(
         left = f", and {plural(len(since.left), 'file')} left for the next time" if since.left else ""
         print(f"muster: {pipeline.output}: nothing new{left}: nothing to do", file=sys.stderr, flush=True)
     if parsed.json:
-        fields = _as_fields(outputs, left=since.left, skipped=since.was_skipped)
+        fields = _as_fields(outputs, since)
         print_result({**fields, "exit_code": code}, output=pipeline.output, after_a_line=parsed.workers != 0)
     return code
 
 
-def _as_fields(outputs: Sequence[tuple[Result, int]], *, left: Sequence[str], skipped: bool) -> dict[str, Any]:
+def _as_fields(outputs: Sequence[tuple[Result, int]], since: SinceLast) -> dict[str, Any]:
     results = [result for result, _ in outputs]
     return {
         "new_files": sum(files for _, files in outputs),
-        "left_files": len(left),
-        "skipped": skipped,
+        "left_files": len(since.left),
+        "duplicate_files": len(since.duplicates),
+        "skipped": since.was_skipped,
         **{name: sum(getattr(result, name) for result in results) for name in _SUMS},
         "outputs": [{**result.as_fields(), "files": files} for result, files in outputs],
     }
