@@ -45,7 +45,11 @@ EACH = ("run", "f.py:double", "in", "-o", "out/", "--each", "--json")
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_text(errors="replace")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_every_input_has_an_output_of_its_own_and_what_is_unchanged_is_left_alone(folder: Path, muster: Muster) -> None:
@@ -120,12 +124,18 @@ def test_compressed_inputs_keep_their_suffix_where_muster_writes_it(folder: Path
         (("in",), "out.csv", "{name}"),
         (("in/*.csv",), "in/", "both input and output"),
         (("in",), "in/out/", "lies in"),
+        (("in/*.csv",), "in/{name}-new.csv", "the next time"),
+        (("in/a.csv", "in/a"), "out/{name}/", "would lie in"),
+        (("in/a.tsv", "in/b.csv", "in/b.csv.gz"), "out/{name}.csv", "same output"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_done(
     folder: Path, muster: Muster, inputs: tuple[str, ...], output: str, said: str
 ) -> None:
     (folder / "in" / "a.tsv").write_text("a\n1\n")
+    (folder / "in" / "b.csv.gz").write_bytes(gzip.compress(b"a\n1\n"))
+    (folder / "in" / "a" / "a").mkdir(parents=True)
+    (folder / "in" / "a" / "a" / "x.csv").write_text("a\n1\n")
     before = outputs(folder / "in")
     ended = muster("run", "f.py:double", *inputs, "-o", output, "--each", *INLINE, "--json")
     assert (ended.code, ended.json["kind"]) == (2, "usage"), ended
@@ -198,3 +208,40 @@ def test_on_failure_hears_of_the_worst(folder: Path, muster: Muster) -> None:
     hook = 'printf "%s %s %s" "$MUSTER_EXIT_CODE" "$MUSTER_KIND" "$MUSTER_REJECTS" > told'
     assert muster(*EACH, *INLINE, "--on-failure", hook).code == 4
     assert (folder / "told").read_text() == "4 rejects out/b.csv.rejects.jsonl"
+
+
+def test_every_file_is_read_as_it_would_be_alone(folder: Path, muster: Muster) -> None:
+    (folder / "in" / "t.tsv").write_text("a\tc\n1\t2,3\n")
+    (folder / "in" / "j.jsonl").write_text('{"a":5}\n')
+    ended = muster(*EACH, *INLINE)
+    assert (ended.code, ended.json["done"]) == (0, 5), ended
+    assert (folder / "out" / "t.tsv").read_text() == "a\tc\tb\n1\t2,3\t2\n"
+    assert (folder / "out" / "j.jsonl").read_text() == '{"a":5,"b":10}\n'
+    (folder / "tabs").mkdir()
+    (folder / "tabs" / "t.tsv").write_text("a\tc\n1\t2,3\n")
+    assert muster("run", "f.py:double", "tabs", "-o", "whole.csv", *INLINE).code == 0
+    assert (folder / "whole.csv").read_text() == 'a,c,b\n1,"2,3",2\n'
+    (folder / "tabs" / "u.csv").write_text("a,c\n1,2\n")
+    mixed = muster("run", "f.py:double", "tabs", "-o", "whole.csv", *INLINE)
+    assert mixed.code == 2
+    assert "--sep" in mixed.err
+
+
+def test_a_file_that_is_named_twice_is_done_once_and_names_that_differ_by_case_stay_apart(
+    folder: Path, muster: Muster
+) -> None:
+    (folder / "in" / "A.csv").write_text("a\n3\n")
+    ended = muster("run", "f.py:double", "in/a.csv", "in", "in/./a.csv", "-o", "out/", "--each", *INLINE, "--json")
+    assert (ended.code, ended.json["inputs"], ended.json["done"]) == (0, 4, 4), ended
+    assert (folder / "out" / "A.csv").read_text() == "a,b\n3,6\n"
+
+
+def test_a_file_in_the_place_of_an_older_one_is_done_again_whatever_its_time(folder: Path, muster: Muster) -> None:
+    assert muster(*EACH, *INLINE).json["done"] == 3
+    before = (folder / "in" / "a.csv").stat()
+    (folder / "other.csv").write_text("a\n8\n7\n")
+    os.utime(folder / "other.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (folder / "other.csv").replace(folder / "in" / "a.csv")
+    again = muster(*EACH, *INLINE)
+    assert (again.json["done"], again.json["unchanged"]) == (1, 2)
+    assert (folder / "out" / "a.csv").read_text() == "a,b\n8,16\n7,14\n"

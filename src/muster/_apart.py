@@ -1,9 +1,10 @@
 """Input and output lie apart: what a run reads is not what it replaces or removes, nor what another run works on."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, TypeVar
 
 from muster._identity import Identity, identity, local, upwards
 from muster._model import Source
@@ -11,50 +12,102 @@ from muster._output import Work
 from muster._urls import is_remote
 from muster.errors import UsageError
 
+T = TypeVar("T")
+
 _ENDING: Final = ".muster"
 _OF_A_RUN: Final = ("lock", "journal.jsonl")
 
 
-def check_apart(work: Work, *, sources: Sequence[Source], given: Sequence[str]) -> None:
-    """Raise ``UsageError`` where an input is not safe from the run, or the output from being read as input.
+def check_apart(
+    works: Sequence[Work], *, sources: Sequence[Source], given: Sequence[str], recurs: bool = False
+) -> None:
+    """Raise ``UsageError`` where an input is not safe from the runs, or an output from being read as input.
 
-    ``given`` are the inputs as the user named them.
+    ``given`` are the inputs as the user named them. A command that ``recurs`` finds the outputs of the time before.
     """
-    output, *above_output = upwards(work.output)
-    kept = {identity(place) for place in work.kept_places}
-    homes_work = identity(str(work.home / "work"))
+    above: dict[str, set[Identity]] = {}
+    outputs = {identity(work.output): work for work in works}
+    around = {place: work for own, work in outputs.items() for place in _around(work.output, above) - {own}}
+    _check_outputs(outputs, around, given)
+    _check_sources(outputs, sources, above)
+    for name, folder in _works_around({source.name: source.path for source in sources}):
+        raise _unfinished(name, folder)
+    for output, folder in _works_around({work.output: work.output for work in works}):
+        raise UsageError(
+            f"{output!r} lies in {folder!r}, where a run keeps its work until it ends. Choose another output."
+        )
+    if recurs:
+        _check_not_found_again(works, given)
+
+
+def _check_outputs(outputs: Mapping[Identity, Work], around: Mapping[Identity, Work], given: Sequence[str]) -> None:
+    """Raise where an output lies in an input or in another output; ``around`` are the folders that any lies in."""
     for text in given:
-        if identity(text) in above_output:
+        if work := around.get(identity(text)):
             raise UsageError(
                 f"{work.output!r} lies in {text!r}, which is an input, so that a run would read what another wrote."
                 " Choose an output elsewhere, or name the input's files by a pattern."
             )
-    above: dict[str, set[Identity]] = {}
+    for place, outer in outputs.items():
+        if work := around.get(place):
+            raise UsageError(
+                f"{work.output!r} would lie in {outer.output!r}, which is an output, too. Give one of the inputs"
+                " another name, or run them apart."
+            )
+
+
+def _check_sources(
+    outputs: Mapping[Identity, Work], sources: Sequence[Source], above: dict[str, set[Identity]]
+) -> None:
+    """Raise where an input is an output, or lies where a run keeps something."""
+    kept = {identity(place): work for work in outputs.values() for place in work.kept_places}
+    homes = {str(work.home / "work") for work in outputs.values()}
+    homes_work = {identity(place): place for place in homes}
     for source in sources:
         around = _around(source.path, above)
-        if output in around:
+        if work := _one_of(outputs, around):
             raise UsageError(
                 f"{work.output!r} is both input and output: {source.name!r} is one of the inputs. Choose another"
                 " output, or a pattern for the inputs that does not take in what a run has written."
             )
-        if kept & around:
+        if work := _one_of(kept, around):
             raise UsageError(
                 f"{source.name!r} is an input, and lies where a run to {work.output!r} keeps its bad rows or its work,"
                 " so it would be lost. Choose another output, or move the input."
             )
-        if homes_work in around:
-            raise _unfinished(source.name, str(work.home / "work"))
-    for name, folder in _works_around({source.name: source.path for source in sources}):
-        raise _unfinished(name, folder)
-    for _, folder in _works_around({work.output: work.output}):
-        raise UsageError(
-            f"{work.output!r} lies in {folder!r}, where a run keeps its work until it ends. Choose another output."
-        )
+        if place := _one_of(homes_work, around):
+            raise _unfinished(source.name, place)
+
+
+def _one_of(those: Mapping[Identity, T], places: set[Identity]) -> T | None:
+    return next((those[place] for place in places if place in those), None)
+
+
+def _check_not_found_again(works: Sequence[Work], given: Sequence[str]) -> None:
+    """Raise ``UsageError`` where the next command would take an output for input."""
+    for text in (text for text in map(local, given) if any(sign in text for sign in "*?[")):
+        pattern = (text if is_remote(text) else os.path.abspath(text)).split("/")  # noqa: PTH100 (as text)
+        for work in works:
+            place = work.output if is_remote(text) else os.path.abspath(work.output)  # noqa: PTH100 (likewise)
+            if _matches(place.rstrip("/").split("/"), pattern):
+                raise UsageError(
+                    f"{work.output!r} would be one of the inputs {text!r} the next time. Choose another folder for the"
+                    " outputs."
+                )
+
+
+def _matches(place: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tell whether a pattern finds a place, both in their components: ``**`` stands for any number of them."""
+    if pattern[:1] == ["**"]:
+        return _matches(place, pattern[1:]) or (bool(place) and _matches(place[1:], pattern))
+    if not pattern or not place:
+        return not pattern and not place
+    return fnmatch(place[0], pattern[0]) and _matches(place[1:], pattern[1:])
 
 
 def _around(path: str, above: dict[str, set[Identity]]) -> set[Identity]:
     """Tell what a file is and lies in; ``above`` keeps that of folders, as many files lie in one."""
-    path = local(path)
+    path = local(path).rstrip("/")
     place = path if is_remote(path) else os.path.realpath(path)
     folder = place.rpartition("/")[0] or "/"
     folder = place if folder.endswith(":/") else folder  # a URL of one name

@@ -8,7 +8,7 @@ from muster._assembly import engine_of_this_computer
 from muster._desk import Desk
 from muster._excerpt import excerpt
 from muster._formats._sources import find_sources
-from muster._inputs import Inputs
+from muster._inputs import Inputs, as_named
 from muster._job import Options
 from muster._model import Briefing, Part, Target, Task
 from muster._temporary import temporary
@@ -39,7 +39,7 @@ def asked(  # noqa: PLR0913 (what is asked, of whom, about which rows)
     ):
         desk = Desk(engine, tick=lambda: None, hear=lambda _: None)
         sources = find_sources([*map(shown, inputs)], forced=options.input_format, default=options.format)
-        source = Inputs(sources, options, folder)
+        source = Inputs(sources, as_named(options, sources), folder)
         described = desk.ask([Describe(held, options.timeout)])[0]
         state = packed([fact for step in described for fact in step.set_there])
         parts = _read(source, desk, None if middle else rows)

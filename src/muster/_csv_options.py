@@ -344,10 +344,11 @@ def checked_dialect(dialect: Dialect) -> Dialect:
     """Raise ``UsageError`` for a dialect that cannot be told apart from another."""
     names = ("delimiter", "quote", "escapechar", "comment")
     for name in names:
-        (_separator if name == "delimiter" else _mark)(name, getattr(dialect, name))
+        _mark(name, getattr(dialect, name))
     _encoding("encoding", dialect.encoding)
     _on_errors("encoding_errors", dialect.encoding_errors)
-    marks = [(name, getattr(dialect, name)) for name in names if getattr(dialect, name)]
+    written = dataclasses.replace(dialect, delimiter=dialect.delimiter or ",")  # a tab is said, or found with the files
+    marks = [(name, getattr(written, name)) for name in names if getattr(written, name)]
     for at, (name, mark) in enumerate(marks):
         for other, same in marks[:at]:
             if mark == same:

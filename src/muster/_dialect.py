@@ -12,6 +12,7 @@ class Dialect:
     """
 
     delimiter: str = ","
+    """What separates cells; empty for what goes with the files' names: a tab for ``.tsv``, else a comma."""
     quote: str = '"'
     header: bool | int | None = True
     """Which row holds the names, from 0; ``True`` is the first, ``False`` and ``None`` are none."""

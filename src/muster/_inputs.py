@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
+from muster._csv_options import checked_dialect
 from muster._dialect import Dialect, Reading
 from muster._formats import survey
 from muster._formats._sources import looked_at_again, needs_copy
@@ -22,6 +23,24 @@ TYPES: Final = (
     *("str", "bool", "datetime", "date", "float32", "float64"),
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 )
+
+
+def as_named(options: Options, sources: Sequence[Source]) -> Options:
+    """Say what separates cells, where the user has not: a tab in files named ``.tsv``, else a comma.
+
+    Raises ``UsageError`` where some are named so and others not.
+    """
+    if options.dialect.delimiter or not sources:
+        return options
+    with_tabs = [".tsv" in source.name.lower().rpartition("/")[2] for source in sources]
+    if any(with_tabs) and not all(with_tabs):
+        raise UsageError(
+            f"{sources[with_tabs.index(True)].name!r} has tabs between its cells, by its name, and"
+            f" {sources[with_tabs.index(False)].name!r} has commas; a run reads all files in one way. Run them apart,"
+            " such as with --each; or say what all of them have: --sep ','."
+        )
+    dialect = checked_dialect(dataclasses.replace(options.dialect, delimiter="\t" if any(with_tabs) else ","))
+    return dataclasses.replace(options, dialect=dialect)
 
 
 @dataclass(slots=True)

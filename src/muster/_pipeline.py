@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SAMPLE: Final = 1000
 """How many rows a check takes."""
 
+AS_NAMED: Final = Dialect(delimiter="")
+"""How text is written where nobody says it: files' names tell what separates cells."""
+
 Function = Callable[..., Any]
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 Watch = Callable[[Snapshot], None]
@@ -182,8 +185,7 @@ def read_csv(
 
     docs/read-csv.md says of each what it takes, and of the others why they are not there.
     """
-    inputs = _paths(paths)
-    dialect, reading = understood(options, Dialect(default_delimiter(inputs)), Reading())
+    dialect, reading = understood(options, AS_NAMED, Reading())
     chosen = Options(
         input_format="csv",
         dtype=names_of(dtype),
@@ -191,7 +193,7 @@ def read_csv(
         reading=reading,
         storage_options=storage_options or {},
     )
-    return Pipeline(inputs, options=chosen)
+    return Pipeline(_paths(paths), options=chosen)
 
 
 @from_the_callers_line
@@ -213,13 +215,7 @@ def read_json(
 
 
 def _begun(paths: Paths) -> Pipeline:
-    inputs = _paths(paths)
-    return Pipeline(inputs, options=Options(dialect=Dialect(default_delimiter(inputs))))
-
-
-def default_delimiter(inputs: Sequence[str]) -> str:
-    """Tell what separates columns when nobody says: a tab for ``.tsv``, else a comma."""
-    return "\t" if inputs and ".tsv" in inputs[0].lower().rpartition("/")[2] else ","
+    return Pipeline(_paths(paths), options=Options(dialect=AS_NAMED))
 
 
 @spelled_out(RunOptions)
@@ -345,7 +341,7 @@ def of_command(
     target: Target, inputs: Sequence[str], output: str, options: Options, *, csv: Mapping[str, Any]
 ) -> Pipeline:
     """Make the pipeline of a command line; ``csv`` are its options of CSV, by pandas' names."""
-    dialect, reading = understood(csv, Dialect(default_delimiter(inputs)), Reading())
+    dialect, reading = understood(csv, AS_NAMED, Reading())
     chosen = dataclasses.replace(options, dialect=dialect, reading=reading)
     return Pipeline(tuple(inputs), (target,), output, chosen, remarks_on(None, target))
 
@@ -355,14 +351,10 @@ def with_command(
 ) -> Pipeline:
     """Lay what a command line says over a pipeline that a file defines: its inputs, output and options count first.
 
-    Of the options of CSV, only those in ``csv`` do. Other inputs have the delimiter that goes with their name, unless
-    the pipeline has chosen one of its own.
+    Of the options of CSV, only those in ``csv`` do.
     """
     defined = pipeline.options
-    dialect = defined.dialect
-    if inputs and dialect.delimiter == default_delimiter(pipeline.inputs):
-        dialect = dataclasses.replace(dialect, delimiter=default_delimiter(inputs))
-    dialect, reading = understood(csv, dialect, defined.reading)
+    dialect, reading = understood(csv, defined.dialect, defined.reading)
     chosen = dataclasses.replace(
         options,
         dtype=options.dtype or defined.dtype,

@@ -24,7 +24,7 @@ from muster._finish import Finish, check_every_row_is_settled, check_worth_publi
 from muster._formats._sources import find_sources
 from muster._hindsight import Hindsight
 from muster._home import home
-from muster._inputs import Inputs
+from muster._inputs import Inputs, as_named
 from muster._job import Job, Result, Snapshot
 from muster._journal import events
 from muster._journal.events import FORMAT, Laid
@@ -97,7 +97,6 @@ class _Runner:
         self._began = time.monotonic()
         self._began_at = round(time.time(), 3)
         self._folder = Path.cwd()
-        self._job = job
         self._earlier = earlier
         self._watch = watch
         self._remark = remark
@@ -112,10 +111,11 @@ class _Runner:
         self._sources = find_sources(job.inputs, forced=forced, default=default, tell=notes.append, only=job.only)
         if earlier is not None:
             self._sources = sources_of(earlier, self._sources)
+        self._job = job = dataclasses.replace(job, options=as_named(job.options, self._sources))
         self._seen = _unchanged.seen(self._sources)
         self._workers = workers_for(self._sources, chosen=job.options.workers)
         self.work = work
-        check_apart(self.work, sources=self._sources, given=job.inputs)
+        check_apart([self.work], sources=self._sources, given=job.inputs)
         self._inputs = Inputs(self._sources, job.options, self.work.spool, notes=notes)
         self._finish = Finish(self.work, job.options, self._inputs)
         self._past = Past()

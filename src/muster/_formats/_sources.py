@@ -64,7 +64,27 @@ def find_sources(  # noqa: PLR0913 (each is given by its name)
 
     Of all these, ``only`` those are taken, where they are said. Raises ``DataError`` where one is not as it is said.
     """
-    sources = []
+    sources = find_each(inputs, forced=forced, default=default, tell=tell, may_be_empty=may_be_empty)
+    if only is not None:
+        sources = _those(only, sources)
+    kinds = {source.format for source in sources}
+    if len(kinds) > 1:
+        raise UsageError(f"The inputs are of several formats ({', '.join(sorted(kinds))}). Give one at a time.")
+    if tell and (unmarked := [source for source in sources if not source.stamp]):
+        tell(_unmarked(unmarked))
+    return tuple(sources)
+
+
+def find_each(
+    inputs: Sequence[str],
+    *,
+    forced: str | None = None,
+    default: str | None = None,
+    tell: Callable[[str], None] | None = None,
+    may_be_empty: bool = False,
+) -> list[Source]:
+    """Find input files as ``find_sources`` does, for runs of their own: they may be of several formats."""
+    sources: list[Source] = []
     for text, found in _found_by(inputs):
         read, rest = _sifted(found, forced)
         looks = [(one, look) for one in read if (look := _looked(one)) is not None]
@@ -89,14 +109,7 @@ def find_sources(  # noqa: PLR0913 (each is given by its name)
                     below=one.inside,
                 )
             )
-    if only is not None:
-        sources = _those(only, sources)
-    kinds = {source.format for source in sources}
-    if len(kinds) > 1:
-        raise UsageError(f"The inputs are of several formats ({', '.join(sorted(kinds))}). Give one at a time.")
-    if tell and (unmarked := [source for source in sources if not source.stamp]):
-        tell(_unmarked(unmarked))
-    return tuple(sources)
+    return sources
 
 
 def _looked(found: Found) -> Look | None:

@@ -2,14 +2,14 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from muster import _pipeline
 from muster._apart import check_apart
 from muster._assembly import Means, engine_of_this_computer, workers_for
-from muster._formats._sources import find_sources
+from muster._formats._sources import find_each
 from muster._home import home
 from muster._identity import identity
 from muster._job import Result, Snapshot
@@ -72,18 +72,11 @@ class Each:
         )
         self._pipeline = pipeline
         options = self._options
-        self.sources = find_sources(pipeline.inputs, forced=options.input_format, default=options.format)
+        self.sources = _each_once(find_each(pipeline.inputs, forced=options.input_format, default=options.format))
         chosen = options.output_format or options.format
         self.outputs = outputs_of(self.sources, pipeline.output, chosen=chosen)
-        self._check_apart()
-
-    def _check_apart(self) -> None:
-        work = Work(self.outputs[0], home=home())
-        check_apart(work, sources=self.sources, given=self._pipeline.inputs)
-        inputs = {identity(source.path): source.name for source in self.sources}
-        for output in self.outputs:
-            if name := inputs.get(identity(output)):
-                raise UsageError(f"{output!r} is both input and output: {name!r} is one of the inputs. Choose another.")
+        works = [Work(output, home=home()) for output in self.outputs]
+        check_apart(works, sources=self.sources, given=pipeline.inputs, recurs=True)
 
     def run(self, *, watch: Callable[[Snapshot], None], remark: Callable[[str], None]) -> Iterator[Ended]:
         """Run one after another; one that fails keeps none of the others from being done."""
@@ -112,6 +105,11 @@ class Each:
             return Ended(source.name, output, result=_pipeline.start(alone, **how))
         except MusterError as error:
             return Ended(source.name, output, error=error)
+
+
+def _each_once(sources: Sequence[Source]) -> list[Source]:
+    """Leave out what is named a second time."""
+    return list({identity(source.path): source for source in reversed(sources)}.values())[::-1]
 
 
 def make_folder_of(output: str) -> None:

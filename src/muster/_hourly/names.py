@@ -7,6 +7,7 @@ from typing import Final
 
 from muster._formats._sources import FORMATS
 from muster._formats.compression import CODECS, WRITTEN
+from muster._identity import Identity, identity
 from muster._model import Source
 from muster.errors import UsageError
 
@@ -22,12 +23,12 @@ def outputs_of(sources: Sequence[Source], pattern: str, *, chosen: str | None) -
     """
     check_pattern(pattern)
     outputs = [_output_of(source, pattern, chosen) for source in sources]
-    first: dict[str, str] = {}
+    first: dict[Identity, Source] = {}
     for source, output in zip(sources, outputs, strict=True):
-        if (other := first.setdefault(output, source.name)) is not source.name:
+        if (other := first.setdefault(identity(output), source)) is not source:
             raise UsageError(
-                f"{other!r} and {source.name!r} would have the same output, {output!r}. Give one of them another name,"
-                " or run them apart."
+                f"{other.name!r} and {source.name!r} would have the same output, {output!r}. Give one of them another"
+                " name, or run them apart."
             )
     return outputs
 

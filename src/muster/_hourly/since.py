@@ -6,11 +6,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
 
 from muster import _objects, _pipeline
+from muster._apart import check_apart
 from muster._busy import begun
 from muster._formats._sources import find_sources, looked_at_again
 from muster._home import home
@@ -184,19 +184,9 @@ class SinceLast:
     def _done(self, new: dict[str, Seen]) -> Iterator[tuple[Result, int]]:
         if new:
             output = self._free_name()
-            self._check_apart(output)
+            check_apart([Work(output, home=home())], sources=(), given=self._pipeline.inputs, recurs=True)
             self._write(self._ledger.with_begun(Begun(output, new)))
             yield from self._ended()
-
-    def _check_apart(self, output: str) -> None:
-        """Raise ``UsageError`` where the next command would take this output for input."""
-        for text in map(local, self._pipeline.inputs):
-            place, pattern = (output, text) if is_remote(text) else map(os.path.abspath, (local(output), text))
-            if _matches(place.split("/"), pattern.split("/")):
-                raise UsageError(
-                    f"{output!r} would be one of the inputs {text!r} the next time. Choose another folder for the"
-                    " outputs."
-                )
 
     def _ended(self) -> Iterator[tuple[Result, int]]:
         """End what is begun. Where its files have changed since, what is done is done, and the rest is new."""
@@ -259,15 +249,6 @@ class SinceLast:
             number += 1
             name = f"{pattern.removesuffix(suffix)}-{number}{suffix}"
         return name
-
-
-def _matches(place: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Tell whether a pattern finds a place, both in their components: ``**`` stands for any number of them."""
-    if pattern[:1] == ["**"]:
-        return _matches(place, pattern[1:]) or (bool(place) and _matches(place[1:], pattern))
-    if not pattern or not place:
-        return not pattern and not place
-    return fnmatch(place[0], pattern[0]) and _matches(place[1:], pattern[1:])
 
 
 def _is_there(output: str) -> bool:
