@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
+from muster._engines.around import Around
 from muster._engines.base import Done, Engine, Event, Failed, Lost, Slots
 from muster._formats._reader import reader
 from muster._formats.survey import LONGEST_TAIL
@@ -71,7 +72,7 @@ class Sent:
     sent: tuple[str, ...]
 
 
-class ParcelEngine:
+class ParcelEngine(Around[FarEngine]):
     """An engine that packs what another one carries, and unpacks what comes back."""
 
     def __init__(
@@ -86,7 +87,7 @@ class ParcelEngine:
 
         What goes along is packed before the first briefing. ``note`` tells whoever watches the run.
         """
-        self._engine = engine
+        super().__init__(engine)
         self._sources: tuple[Source, ...] = ()
         self._prefix = ""
         self._pack = pack
@@ -95,16 +96,6 @@ class ParcelEngine:
         self._has_warned = False
         self._parts = parts
         self._in_flight: dict[int, Parcel] = {}
-
-    @property
-    def workers(self) -> int:
-        """Count the workers of the engine within."""
-        return self._engine.workers
-
-    @property
-    def machines(self) -> int:
-        """Count the machines of the engine within."""
-        return self._engine.machines
 
     def slots(self) -> Slots:
         """Take what the engine within takes, while not too much is under way."""
@@ -128,10 +119,6 @@ class ParcelEngine:
         if isinstance(request, Task):
             self._in_flight[ticket] = request = self._packed(request)
         self._engine.submit(ticket, request, avoid=avoid, fresh=fresh)
-
-    def put_aside(self, machine: str) -> None:
-        """Put a machine of the engine within aside."""
-        self._engine.put_aside(machine)
 
     def _packed(self, task: Task) -> Parcel:
         source = self._sources[task.file]

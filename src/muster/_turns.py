@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Collection
 
-from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Slots
+from muster._engines.around import Around
+from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost
 from muster._model import DataFile, Outcome
 from muster._user_code.targets import Describe
 
@@ -35,30 +36,16 @@ class Turns:
             self.engine = None
 
 
-class _Turn:
+class _Turn(Around[Engine]):
     """The engine of one run. What it asks has numbers of its own, so that no answer reaches another run."""
 
     def __init__(self, turns: Turns, engine: Engine) -> None:
+        super().__init__(engine)
         self._turns = turns
-        self._engine = engine
         self._last_ticket = 0
         self._open: dict[int, tuple[int, object]] = {}
         self._untold: list[Event] = list(turns.joined.values())
         self._has_told = False
-
-    @property
-    def workers(self) -> int:
-        return self._engine.workers
-
-    @property
-    def machines(self) -> int:
-        return self._engine.machines
-
-    def slots(self) -> Slots:
-        return self._engine.slots()
-
-    def brief(self, briefing: bytes) -> None:
-        self._engine.brief(briefing)
 
     def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         if isinstance(request, Describe) and request in self._turns.described:
@@ -67,9 +54,6 @@ class _Turn:
         self._last_ticket += 1
         self._open[self._last_ticket] = ticket, request
         self._engine.submit(self._last_ticket, request, avoid=avoid, fresh=fresh)
-
-    def put_aside(self, machine: str) -> None:
-        self._engine.put_aside(machine)
 
     def wait(self, timeout: float | None = None) -> list[Event]:
         told, self._untold = self._untold, []

@@ -25,6 +25,8 @@ from muster.errors import MusterError, UsageError
 
 from .names import outputs_of
 
+Say = Callable[[str], None]
+
 SOME_REJECTED: Final = 4
 _BY_WEIGHT: Final = (0, SOME_REJECTED, 1, 2, 3)
 """Exit codes, the worst last."""
@@ -78,11 +80,11 @@ class Each:
         works = [Work(output, home=home()) for output in self.outputs]
         check_apart(works, sources=self.sources, given=pipeline.inputs, recurs=True)
 
-    def run(self, *, watch: Callable[[Snapshot], None], remark: Callable[[str], None]) -> Iterator[Ended]:
+    def run(self, *, watch: Callable[[Snapshot], None], remark: Say, printed: Say) -> Iterator[Ended]:
         """Run one after another; one that fails keeps none of the others from being done."""
         options = self._options
         workers = workers_for(self.sources, chosen=options.workers)
-        turns = Turns(lambda: engine_of_this_computer(workers))
+        turns = Turns(lambda: engine_of_this_computer(workers, printed))
         said: set[str] = set()
 
         def once(text: str) -> None:
@@ -94,7 +96,8 @@ class Each:
             make = turns.begin if workers else engine_of_this_computer
             try:
                 for source, output in zip(self.sources, self.outputs, strict=True):
-                    yield self._one(source, output, watch=watch, remark=once, means=Means(make, access))
+                    how = {"watch": watch, "remark": once, "printed": printed, "means": Means(make, access)}
+                    yield self._one(source, output, **how)
             finally:
                 turns.end()
 

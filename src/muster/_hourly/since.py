@@ -1,5 +1,6 @@
 """``--since-last``: the files that are new go into one output, named by the time; each file once, whatever happens."""
 
+import contextlib
 import dataclasses
 import glob
 import os
@@ -11,11 +12,13 @@ from typing import Any, Final
 
 from muster import _objects, _pipeline
 from muster._apart import check_apart
+from muster._assembly import Means
 from muster._busy import begun
 from muster._formats._sources import find_sources, looked_at_again
 from muster._home import home
 from muster._identity import identity, local, upwards
 from muster._job import Result, Snapshot
+from muster._lent import machines_for
 from muster._manifest import MANIFEST
 from muster._model import Source
 from muster._options import checked
@@ -34,12 +37,13 @@ PLACES: Final = {"{date}": ("%Y-%m-%d", "[0-9]" * 4 + "-[0-9][0-9]" * 2), "{time
 _ENDING: Final = re.compile(r"(/|(\.\w+){0,2})$")
 
 Watch = Callable[[Snapshot], None]
+Say = Callable[[str], None]
 
 
 class SinceLast:
     """One command: it ends what an earlier one has begun, then does what is new."""
 
-    def __init__(self, pipeline: Pipeline, *, watch: Watch, remark: Callable[[str], None]) -> None:
+    def __init__(self, pipeline: Pipeline, *, watch: Watch, remark: Say, printed: Say) -> None:
         """Know the pattern of the outputs. Raises ``UsageError`` for one that does not change with the time."""
         if not any(place in pipeline.output for place in PLACES):
             raise UsageError(
@@ -57,8 +61,10 @@ class SinceLast:
             pipeline, inputs=tuple(map(shown, pipeline.inputs)), output=shown(pipeline.output)
         )
         self._pipeline = pipeline
-        self._how: dict[str, Any] = {"watch": watch, "remark": remark}
-        self._tell: Callable[[str], None] = lambda text: watch(Snapshot("starting", note=text))
+        self._how: dict[str, Any] = {"watch": watch, "remark": remark, "printed": printed}
+        self._watch = watch
+        self._lent = contextlib.ExitStack()
+        self._tell: Say = lambda text: watch(Snapshot("starting", note=text))
         self._place = place_of(pipeline.output)
         self._work = Work(self._place, home=home())
         self._ledger = Ledger()
@@ -78,8 +84,9 @@ class SinceLast:
             return
         try:
             self._ledger = self._read()
-            yield from self._ended()
-            yield from self._done(self._new())
+            with contextlib.ExitStack() as self._lent:
+                yield from self._ended()
+                yield from self._done(self._new())
         finally:
             self._work.remove()
             self._work.release()
@@ -216,6 +223,9 @@ class SinceLast:
 
     def _run(self, job: Begun) -> Result:
         make_folder_of(job.output)
+        if "means" not in self._how:  # machines are called up once, and not where there is nothing to do
+            access = self._lent.enter_context(machines_for(self._options, say=lambda text: self._watch(Snapshot(text))))
+            self._how["means"] = Means(access=access)
         only = {path: (seen.size, seen.stamp) for path, seen in job.files.items()}
         return _pipeline.start(dataclasses.replace(self._pipeline, output=job.output, only=only), **self._how)
 

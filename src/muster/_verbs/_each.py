@@ -21,7 +21,7 @@ def run(
     """Run all; say one line of each that was done or failed, and one of all. Return the worst exit code."""
     each = Each(pipeline)
     ended: list[Ended] = []
-    for one in each.run(watch=watch, remark=shown.remark):
+    for one in each.run(watch=watch, remark=shown.remark, printed=shown.printed):
         ended.append(one)
         _tell(one, shown, quiet=parsed.quiet, before=ended[-2] if len(ended) > 1 else None)
     code = worst([one.code for one in ended])

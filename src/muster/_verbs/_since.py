@@ -19,7 +19,7 @@ def run(
     pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
 ) -> int:
     """Do what is new; say so, or that there is nothing. Return the exit code."""
-    since = SinceLast(pipeline, watch=watch, remark=shown.remark)
+    since = SinceLast(pipeline, watch=watch, remark=shown.remark, printed=shown.printed)
     outputs: list[tuple[Result, int]] = []
     code = 0
     for result, files in since.run():
