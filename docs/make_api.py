@@ -12,9 +12,9 @@ from muster import errors, testing
 from muster._check import Check
 
 CHAPTERS = {
-    "Run": ("run", "retry", "check", "generate"),
+    "Run": ("run", "run_each", "run_since_last", "retry", "check", "generate"),
     "Pipelines": ("read_csv", "read_json", "read_parquet", "Pipeline"),
-    "What comes back": ("Result", "Snapshot", "Check", "Dialect"),
+    "What comes back": ("Result", "Runs", "Snapshot", "Check", "Dialect"),
 }
 """What stands where; a public name that is in none of them comes last, errors apart."""
 

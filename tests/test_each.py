@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import muster as package
 from conftest import MUSTER, Muster
 from waiting import until
 
@@ -245,3 +247,36 @@ def test_a_file_in_the_place_of_an_older_one_is_done_again_whatever_its_time(fol
     again = muster(*EACH, *INLINE)
     assert (again.json["done"], again.json["unchanged"]) == (1, 2)
     assert (folder / "out" / "a.csv").read_text() == "a,b\n8,16\n7,14\n"
+
+
+def test_in_python_it_is_run_each(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    runs = package.run_each("f.py:double", "in", "out/", workers=0)
+    assert [result.output for result in runs] == ["out/a.csv", "out/b.csv", "out/sub/c.csv"]
+    assert (len(runs), runs.rows_in, runs.rows_out, runs.bad_rows) == (3, 6, 6, 0)
+    assert all(result.unchanged for result in package.run_each("f.py:double", "in", "out/", workers=0))
+    (folder / "in" / "a.csv").write_text("a\nx\n")
+    (folder / "in" / "b.csv").write_text("a\n1\nx\n")
+    with (
+        pytest.warns(package.RejectedRowsWarning, match=r"out/b\.csv"),
+        pytest.raises(package.UserCodeError, match="invalid literal") as raised,
+    ):
+        package.run_each("f.py:double", "in", "out/", workers=0)
+    assert raised.traceback[-1].path == Path(__file__)
+    assert any("'in/a.csv'" in note and "1 of 3 inputs" in note for note in raised.value.__notes__)
+    assert (folder / "out" / "b.csv").read_text() == "a,b\n1,2\n"
+    with pytest.raises(package.UsageError, match=r"with muster\.run_each it is a folder"):
+        package.run_each("f.py:double", "in", "out.csv", workers=0)
+
+
+def test_what_the_function_prints_is_told_to_who_shows_the_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "f.py").write_text("def says(df):\n    print('rows', len(df))\n    return df\n")
+    monkeypatch.setattr("sys.stderr", shown := io.StringIO())
+    package.run_each("f.py:says", "in", "out/", workers=1, progress=False)
+    assert shown.getvalue() == "rows 2\n" * 3
+    package.run_since_last("f.py:says", "in", "new/{date}.csv", workers=1, progress=False)
+    assert shown.getvalue().count("rows 2\n") > 3
+    assert capfd.readouterr().err == ""

@@ -27,6 +27,7 @@ FACE: Final = [
         "Pipeline",
         "RejectedRowsWarning",
         "Result",
+        "Runs",
         "Snapshot",
     ),
     *(
@@ -40,6 +41,8 @@ FACE: Final = [
         "read_parquet",
         "retry",
         "run",
+        "run_each",
+        "run_since_last",
     ),
 ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import muster as package
 from conftest import MUSTER, Muster, started
 from waiting import until
 
@@ -282,3 +283,14 @@ def test_another_command_does_not_take_the_ledger_for_its_own(folder: Path, must
         (folder / "out" / ".date~x.csv.since-last.json").read_text().replace("{date}.csv", "{date}/x.csv")
     )
     assert muster("run", "f.py:double", "in", "-o", "out/{date}~x.csv", "--since-last", *INLINE).code == 2
+
+
+def test_in_python_it_is_run_since_last(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    put(folder, a=1, b=2, same=2)
+    runs = package.run_since_last("f.py:double", "in", "out/{date}.csv", workers=0)
+    assert (len(runs), runs.rows_out, runs.left, runs.duplicates) == (1, 2, (), ("in/same.csv",))
+    nothing = package.run_since_last("f.py:double", "in", "out/{date}.csv", workers=0)
+    assert (list(nothing), nothing.skipped) == ([], False)
+    with pytest.raises(package.UsageError, match=r"with muster\.run_since_last"):
+        package.run_since_last("f.py:double", "in", "out/new.csv", workers=0)

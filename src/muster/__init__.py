@@ -23,6 +23,9 @@ Read many files as pandas.read_csv would, with its options, and look at what cou
 What there is; help(muster.run), for example, says all about one:
 
     run                  Run a function over every row of the inputs, on all cores, and write one output.
+    run_each             Run a function over many files, each into an output of its own, on one set of workers.
+    run_since_last       Run a function over the files that are new since the last call, all into one output; each file
+                         once.
     retry                Run the bad rows of an output through the function as it is now.
     check                Check whether a function treats each row by itself.
     read_csv             Begin a pipeline over CSV or TSV.
@@ -31,6 +34,7 @@ What there is; help(muster.run), for example, says all about one:
     Pipeline             Inputs, functions and an output, put together step by step.
     Dialect              How the text of an input is written.
     Result               What a finished run amounts to.
+    Runs                 What several runs amount to, of one call; it can be looped over, and has a length.
     Snapshot             How far a run is, for those who watch it.
     generate             Write ``rows`` synthetic rows of about 130 bytes as CSV.
     MusterError          What all errors of muster are: UsageError, DataError with TooManyBadRowsError, UserCodeError,
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 
     from muster._dialect import Dialect
     from muster._generate import generate
+    from muster._hourly.python import Runs, run_each, run_since_last
     from muster._job import Result, Snapshot
     from muster._pipeline import Pipeline, check, read_csv, read_json, read_parquet, run
     from muster._retry import retry
@@ -69,6 +74,7 @@ __version__ = "0.1.0"
 _ROOMS: Final = {
     "_generate": ("generate",),
     "_dialect": ("Dialect",),
+    "_hourly.python": ("Runs", "run_each", "run_since_last"),
     "_job": ("Result", "Snapshot"),
     "_pipeline": ("Pipeline", "check", "read_csv", "read_json", "read_parquet", "run"),
     "_retry": ("retry",),
@@ -87,6 +93,7 @@ __all__ = [
     "Pipeline",
     "RejectedRowsWarning",
     "Result",
+    "Runs",
     "Snapshot",
     "TooManyBadRowsError",
     "UsageError",
@@ -98,6 +105,8 @@ __all__ = [
     "read_parquet",
     "retry",
     "run",
+    "run_each",
+    "run_since_last",
 ]
 
 

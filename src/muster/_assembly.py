@@ -105,10 +105,10 @@ def engine_of_a_cluster(
 
 
 class Means(NamedTuple):
-    """What a run is done with: how the engine of this computer is made, and the cluster that it is given, if any."""
+    """What a run is done with: how the engine of this computer is made, and what calls up its cluster, if anything."""
 
     make_engine: Callable[[int], Engine] | None = None
-    access: "Access | None" = None
+    access: "Callable[[], Access] | None" = None
 
 
 THIS_COMPUTER: Final = Means()

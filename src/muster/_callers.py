@@ -23,7 +23,13 @@ T = TypeVar("T")
 
 _HERE: Final = str(Path(__file__).resolve().parent)
 _SWITCHES: Final = frozenset({"fresh", "strict", "accept-changes"})
-_NAMES: Final = {"delimiter": "sep", "quote": "quotechar", "storage-option": "storage_options"}
+_NAMES: Final = {
+    "delimiter": "sep",
+    "quote": "quotechar",
+    "storage-option": "storage_options",
+    "each": "muster.run_each",
+    "since-last": "muster.run_since_last",
+}
 """Arguments that are not called as their flags are."""
 
 _AGAIN: Final = (

@@ -31,6 +31,23 @@ def machines_for(options: Options, *, say: Callable[[str], None]) -> "Iterator[A
 
 
 @contextlib.contextmanager
+def shared(options: Options, *, say: Callable[[str], None]) -> "Iterator[Callable[[], Access] | None]":
+    """Lend one cluster to several runs, from when the first of them needs it; none where none is asked for."""
+    if not goes_elsewhere(options):
+        yield None
+        return
+    access: list[Access] = []
+    with contextlib.ExitStack() as held:
+
+        def call_up() -> "Access":
+            if not access and (found := held.enter_context(machines_for(options, say=say))) is not None:
+                access.append(found)
+            return access[0]
+
+        yield call_up
+
+
+@contextlib.contextmanager
 def lent(name: str | None, *, machines: int | None, on: str | None) -> "Iterator[Access]":
     """Lend a cluster to a run: the one of that name, or one that is made for it and ended with it."""
     from muster._cluster import Cluster  # noqa: PLC0415 (clusters take time to load, and most runs need none)

@@ -293,8 +293,14 @@ def run(  # noqa: PLR0913 (what all users of it type)
     ``MusterError``. The output appears complete or not at all; after an error, the same call again goes on where this
     one stopped.
     """
-    pipeline = dataclasses.replace(_begun(inputs), output=fspath(output))
-    return pipeline.map_batches(function, args=args).run(watch=watch, progress=progress, **options)
+    return of_call(function, inputs, output, args=args).run(watch=watch, progress=progress, **options)
+
+
+def of_call(
+    function: Function | str, inputs: Paths, output: str | PathLike[str], *, args: Mapping[str, Any] | None
+) -> Pipeline:
+    """Make the pipeline of a call in Python."""
+    return dataclasses.replace(_begun(inputs), output=fspath(output)).map_batches(function, args=args)
 
 
 @spelled_out(CheckOptions)

@@ -66,14 +66,14 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     remark: Callable[[str], None] = lambda _: None,
     make_engine: MakeEngine | None = None,
     printed: Say = to_the_terminal,
-    access: "Access | None" = None,
+    access: "Access | Callable[[], Access] | None" = None,
     earlier: Past | None = None,
 ) -> Result:
     """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt.
 
     A job that retries bad rows is given the ``earlier`` run whose rows they are. ``remark`` is told, once all is done,
-    what the user should know of the results; ``printed``, what workers print. ``access`` is to a cluster that is there;
-    without it the job's options say whether one is borrowed or called up.
+    what the user should know of the results; ``printed``, what workers print. ``access`` is to a cluster that is there,
+    or calls one up; without it the job's options say whether one is borrowed or called up.
     """
     set_options(job.options.storage_options)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
@@ -152,7 +152,7 @@ class _Runner:
             self.work.release()
             raise
 
-    def run(self, make_engine: MakeEngine, access: "Access | None", *, printed: Say) -> Result:
+    def run(self, make_engine: MakeEngine, access: "Access | Callable[[], Access] | None", *, printed: Say) -> Result:
         """Run on the engine that is made here; where there is ``access``, tasks go to that cluster."""
         with contextlib.ExitStack() as engines:
             engines.callback(self._end)
@@ -179,8 +179,12 @@ class _Runner:
             )
             return self._run(lambda: self._go_elsewhere(access, engines, printed=printed))
 
-    def _go_elsewhere(self, access: "Access | None", engines: contextlib.ExitStack, *, printed: Say) -> None:
+    def _go_elsewhere(
+        self, access: "Access | Callable[[], Access] | None", engines: contextlib.ExitStack, *, printed: Say
+    ) -> None:
         """Have a cluster do the tasks, where the job asks for one."""
+        if callable(access):
+            access = access()
         access = access or engines.enter_context(machines_for(self._job.options, say=self._say))
         if access is None:
             return

@@ -13,7 +13,7 @@ from muster._formats._sources import find_each
 from muster._home import home
 from muster._identity import identity
 from muster._job import Result, Snapshot
-from muster._lent import machines_for
+from muster._lent import shared
 from muster._model import Source
 from muster._options import checked
 from muster._output import Work
@@ -92,7 +92,7 @@ class Each:
                 said.add(text)
                 remark(text)
 
-        with machines_for(options, say=lambda phase: watch(Snapshot(phase))) as access:
+        with shared(options, say=lambda phase: watch(Snapshot(phase))) as access:
             make = turns.begin if workers else engine_of_this_computer
             try:
                 for source, output in zip(self.sources, self.outputs, strict=True):

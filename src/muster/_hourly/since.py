@@ -1,6 +1,5 @@
 """``--since-last``: the files that are new go into one output, named by the time; each file once, whatever happens."""
 
-import contextlib
 import dataclasses
 import glob
 import os
@@ -18,7 +17,7 @@ from muster._formats._sources import find_sources, looked_at_again
 from muster._home import home
 from muster._identity import identity, local, upwards
 from muster._job import Result, Snapshot
-from muster._lent import machines_for
+from muster._lent import shared
 from muster._manifest import MANIFEST
 from muster._model import Source
 from muster._options import checked
@@ -63,7 +62,6 @@ class SinceLast:
         self._pipeline = pipeline
         self._how: dict[str, Any] = {"watch": watch, "remark": remark, "printed": printed}
         self._watch = watch
-        self._lent = contextlib.ExitStack()
         self._tell: Say = lambda text: watch(Snapshot("starting", note=text))
         self._place = place_of(pipeline.output)
         self._work = Work(self._place, home=home())
@@ -84,7 +82,8 @@ class SinceLast:
             return
         try:
             self._ledger = self._read()
-            with contextlib.ExitStack() as self._lent:
+            with shared(self._options, say=lambda phase: self._watch(Snapshot(phase))) as access:
+                self._how["means"] = Means(access=access)
                 yield from self._ended()
                 yield from self._done(self._new())
         finally:
@@ -223,9 +222,6 @@ class SinceLast:
 
     def _run(self, job: Begun) -> Result:
         make_folder_of(job.output)
-        if "means" not in self._how:  # machines are called up once, and not where there is nothing to do
-            access = self._lent.enter_context(machines_for(self._options, say=lambda text: self._watch(Snapshot(text))))
-            self._how["means"] = Means(access=access)
         only = {path: (seen.size, seen.stamp) for path, seen in job.files.items()}
         return _pipeline.start(dataclasses.replace(self._pipeline, output=job.output, only=only), **self._how)
 
