@@ -1,8 +1,10 @@
 """``--each``: one output for each input, on one set of workers."""
 
 import bz2
+import contextlib
 import gzip
 import io
+import json
 import os
 import random
 import signal
@@ -207,9 +209,12 @@ def outputs_there(folder: Path) -> list[Path]:
 
 def test_on_failure_hears_of_the_worst(folder: Path, muster: Muster) -> None:
     (folder / "in" / "b.csv").write_text("a\nx\n1\n")
-    hook = 'printf "%s %s %s" "$MUSTER_EXIT_CODE" "$MUSTER_KIND" "$MUSTER_REJECTS" > told'
+    hook = 'printf "%s %s %s" "$MUSTER_EXIT_CODE" "$MUSTER_KIND" "$MUSTER_REJECTS" > told; echo "$MUSTER_RUN" > run'
     assert muster(*EACH, *INLINE, "--on-failure", hook).code == 4
     assert (folder / "told").read_text() == "4 rejects out/b.csv.rejects.jsonl"
+    runs = json.loads(muster("runs", "--json").out)
+    (worst,) = [one["run"] for one in runs if one["output"].endswith("b.csv")]
+    assert (folder / "run").read_text().strip() == worst
 
 
 def test_every_file_is_read_as_it_would_be_alone(folder: Path, muster: Muster) -> None:
@@ -274,9 +279,9 @@ def test_what_the_function_prints_is_told_to_who_shows_the_runs(
 ) -> None:
     monkeypatch.chdir(folder)
     (folder / "f.py").write_text("def says(df):\n    print('rows', len(df))\n    return df\n")
-    monkeypatch.setattr("sys.stderr", shown := io.StringIO())
-    package.run_each("f.py:says", "in", "out/", workers=1, progress=False)
-    assert shown.getvalue() == "rows 2\n" * 3
-    package.run_since_last("f.py:says", "in", "new/{date}.csv", workers=1, progress=False)
+    with contextlib.redirect_stderr(io.StringIO()) as shown:
+        package.run_each("f.py:says", "in", "out/", workers=1, progress=False)
+        assert shown.getvalue() == "rows 2\n" * 3
+        package.run_since_last("f.py:says", "in", "new/{date}.csv", workers=1, progress=False)
     assert shown.getvalue().count("rows 2\n") > 3
     assert capfd.readouterr().err == ""

@@ -54,6 +54,32 @@ def test_rejects_are_told(folder: Path, muster: Muster) -> None:
     assert told(folder)[1] == "rejects"
 
 
+def test_counts_are_told_and_nothing_where_there_are_none(folder: Path, muster: Muster) -> None:
+    (folder / "in.csv").write_text("a\n1\nx\n3\n")
+    hook = 'echo "$MUSTER_ROWS_IN $MUSTER_ROWS_OUT $MUSTER_BAD_ROWS." > told'
+    command = ("in.csv", "-o", "out.csv", *INLINE, "--on-failure", hook)
+    assert muster("run", "f.py:copies", *command).code == 4
+    assert (folder / "told").read_text() == "3 2 1.\n"
+    assert muster("run", "f.py:missing", *command).code == 2
+    assert (folder / "told").read_text() == "  .\n"
+
+
+def test_what_an_input_says_is_no_command(folder: Path, muster: Muster) -> None:
+    (folder / "in.csv").write_text("a\n$(touch cells)\n`touch cells`; touch cells \"'\n")
+    assert run(muster) == 1
+    assert "$(touch cells)" in told(folder)[3]
+    assert not (folder / "cells").exists()
+
+
+@pytest.mark.parametrize("limit", ["nan", "-1", "soon", "inf"])
+def test_a_limit_that_is_none_is_left_aside(
+    folder: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setenv("MUSTER_ON_FAILURE_SECONDS", limit)
+    assert run(muster, function="missing") == 2
+    assert told(folder)[0] == "2"
+
+
 def test_what_is_too_long_for_a_variable_is_cut(folder: Path, muster: Muster) -> None:
     (folder / "in.csv").write_text("a\nx\n")
     (folder / "f.py").write_text("def double(df):\n    raise ValueError('long' * 100_000)\n")

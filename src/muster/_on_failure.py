@@ -16,6 +16,8 @@ FLAG: Final = "--on-failure"
 _SECONDS: Final = 60.0
 """How long the command may take: it is to tell somebody, and cron's next run must not wait for it."""
 
+_FOREVER: Final = 1e6
+
 _LONGEST: Final = 32_000
 """Characters of a variable, of four bytes at the most."""
 
@@ -67,7 +69,7 @@ def _facts(code: int, parsed: argparse.Namespace) -> dict[str, str]:
         "ERROR": getattr(parsed, "error", ""),
         "OUTPUT": getattr(parsed, "output", "") or "",
         "REJECTS": getattr(parsed, "rejects", "") or "",
-        "BAD_ROWS": getattr(parsed, "bad_rows", 0),
+        **{name: getattr(parsed, name.lower(), "") for name in ("ROWS_IN", "ROWS_OUT", "BAD_ROWS")},
         "RUN": getattr(parsed, "run_id", ""),
     }
     return {f"MUSTER_{name}": _short(str(value).replace("\0", "")) for name, value in said.items()}
@@ -94,7 +96,8 @@ def _waited(process: "subprocess.Popen[bytes]") -> str:
 
 def _limit() -> float:
     with contextlib.suppress(ValueError):
-        return float(os.environ.get(_LIMIT, _SECONDS))
+        if 0 < (chosen := float(os.environ.get(_LIMIT, _SECONDS))) < _FOREVER:
+            return chosen
     return _SECONDS
 
 

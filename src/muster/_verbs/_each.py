@@ -9,7 +9,7 @@ from muster import _show
 from muster._hourly.each import Each, Ended, worst
 from muster._job import Snapshot
 from muster._pipeline import Pipeline
-from muster._verbs.run import print_result
+from muster._verbs.run import keep_counts, print_result
 from muster._words import plural
 
 _SUMS = ("rows_in", "rows_out", "bad_rows", "cost")
@@ -21,8 +21,11 @@ def run(
     """Run all; say one line of each that was done or failed, and one of all. Return the worst exit code."""
     each = Each(pipeline)
     ended: list[Ended] = []
+    ids: list[str] = []
     for one in each.run(watch=watch, remark=shown.remark, printed=shown.printed):
         ended.append(one)
+        ids.append(parsed.run_id)
+        parsed.run_id = ""
         _tell(one, shown, quiet=parsed.quiet, before=ended[-2] if len(ended) > 1 else None)
     code = worst([one.code for one in ended])
     text = _summary(ended, pipeline.output)
@@ -31,6 +34,7 @@ def run(
     if parsed.json:
         print_result(_as_fields(ended, code), output=pipeline.output, after_a_line=parsed.workers != 0)
     _keep(ended, text, code, parsed)
+    parsed.run_id = next((run for one, run in zip(ended, ids, strict=True) if code and one.code == code), "")
     return code
 
 
@@ -90,5 +94,4 @@ def _keep(ended: list[Ended], text: str, code: int, parsed: argparse.Namespace) 
     why = str(first.error) if first.error else ""
     parsed.kind = first.error.kind if first.error else "rejects"
     parsed.error = f"{text}. {first.input}: {why}" if why else text
-    rejects = [one.result.rejects for one in ended if one.result and one.result.rejects]
-    parsed.rejects, parsed.bad_rows = "\n".join(rejects), sum(one.result.bad_rows for one in ended if one.result)
+    keep_counts(parsed, [one.result for one in ended if one.result])

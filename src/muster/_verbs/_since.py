@@ -9,7 +9,7 @@ from muster import _show
 from muster._hourly.since import SinceLast
 from muster._job import Result, Snapshot
 from muster._pipeline import Pipeline
-from muster._verbs.run import code_of, print_result
+from muster._verbs.run import code_of, keep_counts, print_result
 from muster._words import plural
 
 _SUMS: Final = ("rows_in", "rows_out", "bad_rows", "cost")
@@ -26,6 +26,7 @@ def run(
         outputs.append((result, files))
         shown.finish(result)
         code = max(code, code_of(result, parsed))
+    keep_counts(parsed, [result for result, _ in outputs])
     if not (outputs or parsed.quiet or since.was_skipped):
         left = f", and {plural(len(since.left), 'file')} left for the next time" if since.left else ""
         print(f"muster: {pipeline.output}: nothing new{left}: nothing to do", file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from muster import _pipeline, _show, _standard
@@ -180,8 +180,16 @@ def code_of(result: Result, parsed: argparse.Namespace) -> int:
     if not result.bad_rows:
         return 0
     parsed.kind, parsed.error = "rejects", f"{_show.rejected(result)}"
-    parsed.output, parsed.rejects, parsed.bad_rows = result.output, result.rejects, result.bad_rows
+    parsed.output = result.output
+    keep_counts(parsed, [result])
     return SOME_REJECTED
+
+
+def keep_counts(parsed: argparse.Namespace, results: Sequence[Result]) -> None:
+    """Keep for ``--on-failure`` where the bad rows are, and how many rows there are of each kind."""
+    parsed.rejects = "\n".join(result.rejects for result in results if result.rejects)
+    for name in ("rows_in", "rows_out", "bad_rows"):
+        setattr(parsed, name, sum(getattr(result, name) for result in results))
 
 
 def _advice(parsed: argparse.Namespace, result: Result) -> list[str]:
