@@ -1,7 +1,9 @@
 """``--each``, ``--since-last`` and ``--if-running`` in a bucket, on moto's server."""
 
+import json
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -34,7 +36,10 @@ class Server:
 
     port: int = 0
     asked: list[str] = field(default_factory=list)
-    look: Callable[[str], None] = field(default=lambda _: None)
+    look: Callable[[str], bool] = field(default=lambda _: True)
+    """Is told of each request before it is carried out, and whether it is, depends on the answer."""
+    after: Callable[[str], None] = field(default=lambda _: None)
+    """Is told of each once it was carried out, before the answer is sent."""
 
     @property
     def address(self) -> str:
@@ -54,9 +59,14 @@ def served() -> Iterator[Server]:
         if "boto3" not in environment.get("HTTP_USER_AGENT", "").lower():
             said = f"{environment['REQUEST_METHOD']} {environment['PATH_INFO']}?{environment['QUERY_STRING']}"
             server.asked.append(said)
-            server.look(said)
-        answer: Iterable[bytes] = application(environment, start)
-        return answer
+            if not server.look(said):
+                start("503 Slow Down", [])
+                return []
+            answer: Iterable[bytes] = application(environment, start)
+            server.after(said)
+            return answer
+        plain: Iterable[bytes] = application(environment, start)
+        return plain
 
     serving = make_server("127.0.0.1", 0, looking, threaded=True)
     server.port = serving.server_port
@@ -145,3 +155,50 @@ def test_who_waits_looks_at_the_lock_now_and_then_and_lists_the_inputs_once_more
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert '"rows_in": 2' in out
+
+
+@pytest.mark.parametrize(("arrives", "expected"), [(False, [1, 7]), (True, [1, 2, 7])])
+def test_a_folder_of_which_a_death_left_the_half_is_not_taken_for_done(  # noqa: PLR0913 (fixtures)
+    bucket: Any,  # noqa: ANN401
+    served: Server,
+    muster: Muster,
+    tmp_path: Path,
+    *,
+    arrives: bool,
+    expected: list[int],
+) -> None:
+    put(bucket, a="a\n1\n", b="a\n2\n")
+    place = f"s3://{bucket.name}"
+    command = ("run", "f.py:double", f"{place}/in/", "-o", f"{place}/out/{{date}}/", "--since-last", *INLINE)
+    running: list[int] = []
+
+    def kill(said: str) -> bool:
+        """Kill it when it writes the manifest."""
+        if said.startswith("PUT") and "_manifest.json" in said:
+            until(lambda: running)
+            os.kill(running[0], signal.SIGKILL)
+            return False
+        return True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(served, "after" if arrives else "look", kill)
+        with started(tmp_path, *command) as process:
+            running.append(process.pid)
+            process.communicate(timeout=100)
+    assert process.returncode == -signal.SIGKILL
+    there = texts(bucket)
+    assert any("/part-" in name for name in there)
+    put(bucket, b="a\n7\n")
+    ended = muster(*command)
+    assert ended.code == 0, ended
+    there = texts(bucket)
+    named = {
+        f"{name.rpartition('/')[0]}/{part['name']}"
+        for name, text in there.items()
+        if name.endswith("_manifest.json")
+        for part in json.loads(text)["parts"]
+    }
+    assert named == {name for name in there if "/part-" in name}  # nothing is left of the half
+    rows = [int(line.split(",")[0]) for name in named for line in there[name].splitlines()[1:]]
+    assert sorted(rows) == expected
+    assert muster(*command).json["new_files"] == 0
