@@ -47,7 +47,9 @@ _FIRST: Final = re.compile(r"^--(?P<name>[a-z][a-z-]*[a-z]) (?P<value>[^\s:=]+)(
 _PLACE: Final = re.compile(r'File "([^"]+)", line (\d+)')
 _ARG: Final = re.compile(r"(?<![\w-])--arg (?P<name>\w+)=(?P<value>'[^']*'|\.\.\.|[^\s,;:?]*[^\s,;:?.])?")
 _ARGS: Final = re.compile(r"args=\{([^{}]*)\}(?: |, )args=\{")
-_LISTED: Final = re.compile(r"(?<![\w-])--(?P<name>with|env)(?: (?P<value>[^\s:;,]*[^\s:;,.]))?(?![\w-])")
+_LISTED: Final = re.compile(
+    r"(?<![\w-])--(?P<name>with|env|parse-dates|na-values)(?: (?P<value>'[^']*'|[^\s:;,']*[^\s:;,.']))?(?![\w-])"
+)
 
 
 def in_python(text: str, *, quoted: Sequence[str] = ()) -> str:
@@ -81,8 +83,12 @@ def _named(flag: str) -> str:
 
 
 def _as_list(match: "re.Match[str]") -> str:
-    name = {"with": "with_files"}.get(match["name"], match["name"])
-    return f"{name}=[{match['value']!r}]" if match["value"] else name
+    name = {"with": "with_files"}.get(match["name"], match["name"].replace("-", "_"))
+    value = match["value"]
+    if not value:
+        return name
+    listed = value[1:-1].split(",") if value.startswith("'") else [value]
+    return f"{name}={listed}"
 
 
 def _spelled(match: "re.Match[str]") -> str:

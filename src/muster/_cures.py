@@ -5,11 +5,13 @@ import linecache
 import re
 import shlex
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from muster import _written
+from muster._dialect import Reading
 from muster._failures import NoFrameError, is_of_one_value
 from muster._near import nearest
 from muster._user_code.origins import is_users
@@ -46,17 +48,25 @@ _OF_FRAMES: Final = re.compile(r"[/\\](pandas|polars|pyarrow)[/\\]")
 """Where the file lies of the code that looks a column up."""
 
 _SAMPLE: Final = 50
+_CELLS: Final = 1000
 _MOST_COLUMNS: Final = 20
 _MOSTLY: Final = 0.5
 
 
-def cure_of(error: BaseException, *, given: object, function: Callable[..., Any], types: Mapping[str, str]) -> str:
+def cure_of(
+    error: BaseException,
+    *,
+    given: object,
+    function: Callable[..., Any],
+    types: Mapping[str, str],
+    reading: Reading | None = None,
+) -> str:
     """Say in a sentence what is likely to mend it; empty if unknown.
 
     ``given`` is the frame that the function was called with; ``types`` are those of the columns that a type can be
-    fixed for, by name.
+    fixed for, by name; ``reading`` is how the cells of CSV are read.
     """
-    case = _Case(error, given, function, types)
+    case = _Case(error, given, function, types, reading)
     try:
         return next(filter(None, (look() for look in case.looks)), "")
     except Exception:  # noqa: BLE001 (a hint that cannot be given is none; the error itself is told in any case)
@@ -69,6 +79,7 @@ class _Case:
     given: Any
     function: Callable[..., Any]
     types: Mapping[str, str]
+    reading: Reading | None = None
 
     @property
     def looks(self) -> list[Callable[[], str]]:
@@ -157,14 +168,39 @@ class _Case:
         lacking = _NO_ATTRIBUTE.search(self.text)
         kind, attribute = lacking.groups() if lacking else ("", "")
         if (kind == "str" and _OF_A_DATE.fullmatch(attribute)) or (not kind and _IS_ABOUT_TIME.search(self.text)):
-            return self._fix(self._texts_that(_look_like_dates), "datetime", "text", "a date")
+            return self._of_texts(_written.as_dates, "a date", else_like=_look_like_dates, kind="datetime")
         if kind in {"int", "float", "int64", "float64", "bool"} or _WANTS_TEXT.search(self.text):
             return self._fix(self._named(self._numbers), "str", "a number", "text") or self._of_missing_cells()
         if kind or not _MIXES.search(self.text):
             return ""
-        return self._fix(self._texts_that(_look_like_numbers), "float64", "text", "a number") or self._fix(
-            self._named(self._numbers), "str", "a number", "text"
-        )
+        return self._of_texts(
+            _written.as_numbers, "a number", else_like=_look_like_numbers, kind="float64"
+        ) or self._fix(self._named(self._numbers), "str", "a number", "text")
+
+    def _of_texts(
+        self,
+        looks: Callable[[str, Sequence[str], Reading | None], _written.Flags | None],
+        then: str,
+        *,
+        else_like: Callable[[Any], float],
+        kind: str,
+    ) -> str:
+        """Say how a column of text, which the user's line names or which alone looks so, is read as what it is."""
+        named = self._named(self._texts)
+        found = {}
+        for name in named or self._texts:
+            cells = self.given[name].dropna()[:_CELLS].astype(str).tolist()
+            if cells and name in self.types and (flags := looks(name, cells, self.reading)) is not None:
+                found[name] = flags
+        if not found or (len(found) > 1 and not named):
+            return self._in_pandas(self._texts_that(else_like), kind, "text", then, strict=False)
+        if all(flags.typed.startswith("--dtype ") for flags in found.values()):
+            return self._fix(list(found), kind, "text", then)
+        name, flags = next(iter(found.items()))
+        listed = " and ".join(map(repr, flags.strays))
+        why, missing = (f", as some cells are {listed}", f", and {listed} missing") if listed else ("", "")
+        first = ", with the month first; add --dayfirst where it is the day" if flags.month_first else ""
+        return f"{name!r} is text here{why}: {flags.typed} makes it {then}{missing}{first}."
 
     def _of_missing_cells(self) -> str:
         names = [name for name in self._named(self._texts) if self.given[name].isna().any()]
@@ -175,12 +211,19 @@ class _Case:
     def _fix(self, names: list[str], kind: str, now: str, then: str) -> str:
         if not names:
             return ""
-        subject = f"{' and '.join(map(repr, names))} {'is' if len(names) == 1 else 'are'} {now} here"
         if not all(name in self.types for name in names):
-            how = _IN_PANDAS[kind]
-            return f"{subject}: {how.format(names[0])} makes it {then}."
+            return self._in_pandas(names, kind, now, then)
+        subject = _subject(names, now)
         pairs = shlex.quote(",".join(f"{name}={kind}" for name in names))
         return f"{subject}: --dtype {pairs} makes it {then}."
+
+    def _in_pandas(self, names: list[str], kind: str, now: str, then: str, *, strict: bool = True) -> str:
+        if not names:
+            return ""
+        how = _IN_PANDAS[kind].format(names[0])
+        if strict:
+            return f"{_subject(names, now)}: {how} makes it {then}."
+        return f"{_subject(names, now)}: {how[:-1]}, errors='coerce') makes it {then}, and missing what is none."
 
     @cached_property
     def _lines(self) -> list[str]:
@@ -216,6 +259,10 @@ class _Case:
         if dtypes is None or not hasattr(dtypes, "items"):
             return []
         return [(name, dtype) for name, dtype in dtypes.items() if isinstance(name, str)]
+
+
+def _subject(names: list[str], now: str) -> str:
+    return f"{' and '.join(map(repr, names))} {'is' if len(names) == 1 else 'are'} {now} here"
 
 
 def _look_like_dates(cells: Any) -> float:  # noqa: ANN401 (a Series)

@@ -147,7 +147,8 @@ class Steps:
 
         step = next(target for target in self.briefing.steps if target.name == failure.step)
         types = {column.name: _rows.type_of(column) for column in self.briefing.columns}
-        return cure_of(failure.error, given=failure.given, function=targets.load(step), types=types)
+        reading = self.briefing.reading if self.briefing.sources[self.file].format == "csv" else None
+        return cure_of(failure.error, given=failure.given, function=targets.load(step), types=types, reading=reading)
 
     def results(self, rows: _rows.Rows) -> Iterator[Reply]:
         """Yield the results of a batch's good rows, in order: one reply where no row is bad.
