@@ -122,9 +122,7 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     assert (done.returncode, said) == (0, []), done.stderr
 
 
-def test_the_blocks_of_python_are_python_and_what_they_call_is_there(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_blocks_of_python_are_python_and_what_they_call_is_there(project: Path) -> None:
     dag, score = blocks("python")
     tree = ast.parse(dag)
     assert {
@@ -136,7 +134,6 @@ def test_the_blocks_of_python_are_python_and_what_they_call_is_there(
     }
     names: dict[str, Any] = {}
     exec(score.replace("/srv/project", str(project)), names)  # noqa: S102 (that is what the page shows)
-    monkeypatch.setattr("muster._assembly.count_cores", lambda: 1)
     assert names["score"]() == 0
     assert (project / "out.csv").read_text() == "a,b\n1,2\n"
 

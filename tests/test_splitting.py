@@ -1,7 +1,7 @@
 """A file cut anywhere, into blocks of any size, is split where reading it whole would split it."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -182,16 +182,15 @@ def test_lines_longer_than_many_blocks_are_read_once(tmp_path: Path) -> None:
 # The whole survey: header, parts, rows, batches
 
 
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    return lambda size: monkeypatch.setattr(survey, "BLOCK_BYTES", size)
-
-
-def surveyed(data: bytes, *, header: bool, atom: int, batch_rows: int | None) -> tuple[Part, ...]:
+def surveyed(
+    data: bytes, *, header: bool, atom: int, batch_rows: int | None, block: int = survey.BLOCK_BYTES
+) -> tuple[Part, ...]:
     dialect = Dialect(header=header)
     with tempfile.TemporaryDirectory() as folder:
         sources = find_sources([write(folder, data)])
-        return survey.survey_lines(sources, answer, dialect=dialect, atom=atom, batch_rows=batch_rows).parts
+        return survey.survey_lines(
+            sources, answer, dialect=dialect, atom=atom, batch_rows=batch_rows, block=block
+        ).parts
 
 
 def rows_of(data: bytes, *, header: bool) -> Iterator[tuple[int, int]]:
@@ -225,24 +224,20 @@ def test_parts_hold_every_row_once_and_begin_where_a_row_does(
 
 
 @pytest.mark.parametrize("block", [16, 100, 1000])
-def test_a_survey_in_small_blocks_finds_what_one_in_a_single_block_finds(
-    small_blocks: Callable[[int], None], block: int
-) -> None:
+def test_a_survey_in_small_blocks_finds_what_one_in_a_single_block_finds(block: int) -> None:
     data = b'id,"no\nte"\n' + b"".join(b'%d,"line\n%d, ""quoted""\n"\n5" pipe,\n' % (at, at) for at in range(200))
     whole = surveyed(data, header=True, atom=16, batch_rows=None)
-    small_blocks(block)
-    parts = surveyed(data, header=True, atom=16, batch_rows=None)
+    parts = surveyed(data, header=True, atom=16, batch_rows=None, block=block)
     assert sum(part.rows for part in parts) == sum(part.rows for part in whole) == 400
     assert all(earlier.stop <= later.start for earlier, later in pairwise(parts))
     starts = {start for start, _ in rows_of(data, header=True)}
     assert {part.start for part in parts} <= starts
 
 
-def test_an_unclosed_quote_becomes_one_bad_row_whatever_the_blocks(small_blocks: Callable[[int], None]) -> None:
+def test_an_unclosed_quote_becomes_one_bad_row_whatever_the_blocks() -> None:
     data = b'a,b\n1,2\n3,"never\n' + b"4,5\n" * 200
     for block in (8, 50, 10_000):
-        small_blocks(block)
-        parts = surveyed(data, header=True, atom=4, batch_rows=None)
+        parts = surveyed(data, header=True, atom=4, batch_rows=None, block=block)
         assert [(part.row, part.rows) for part in parts] == [(0, 1), (1, 1)]
         assert "never closed" in parts[-1].fault
         assert parts[-1].start == data.index(b"3,")

@@ -201,13 +201,21 @@ class Survey(NamedTuple):
 
 
 def scans_of(
-    sources: Sequence[Source], *, dialect: Dialect, atom: int | None, origins: Sequence[int] = ()
+    sources: Sequence[Source],
+    *,
+    dialect: Dialect,
+    atom: int | None,
+    origins: Sequence[int] = (),
+    block: int = BLOCK_BYTES,
 ) -> list[list[Scan]]:
-    """List, for each file, the questions that finding its parts begins with; ``origins`` is where they start."""
+    """List, for each file, the questions that finding its parts begins with, one for each ``block`` of bytes.
+
+    ``origins`` is where they start.
+    """
     total = sum(source.size for source in sources)
     small = min(max(total // _FEWEST_PARTS, _SMALLEST_ATOM), ATOM_BYTES)  # a few rows may be a lot of work
     atom = atom or min(max(total // _PARTS_WANTED, small), _LARGEST_ATOM)
-    block = max(BLOCK_BYTES, atom)
+    block = max(block, atom)
     return [
         [
             Scan(source.path, source.size, start, min(start + block, source.size), dialect, atom, origin)
@@ -225,17 +233,18 @@ def survey_lines(  # noqa: PLR0913 (what to read, how it is written, and how to 
     atom: int | None,
     batch_rows: int | None,
     usecols: tuple[object, ...] = (),
+    block: int = BLOCK_BYTES,
 ) -> Survey:
-    """Split CSV or JSON lines."""
+    """Split CSV or JSON lines, a question to a worker for each ``block`` of bytes."""
     is_csv = bool(sources) and sources[0].format == "csv"
     heads = [Head(source.path, source.size, dialect, usecols, source.name) for source in sources] if is_csv else []
     if is_csv and dialect.has_preamble:  # whose quotes mean nothing, so that scans start behind it
         headers = ask(heads)
         data_starts = [found[1] if found else source.size for found, source in zip(headers, sources, strict=True)]
-        scans = scans_of(sources, dialect=dialect, atom=atom, origins=data_starts)
+        scans = scans_of(sources, dialect=dialect, atom=atom, origins=data_starts, block=block)
         blocks = iter(ask(list(chain.from_iterable(scans))))
     else:
-        scans = scans_of(sources, dialect=dialect, atom=atom)
+        scans = scans_of(sources, dialect=dialect, atom=atom, block=block)
         answers = ask([*heads, *chain.from_iterable(scans)])
         headers, blocks = answers[: len(heads)], iter(answers[len(heads) :])
         data_starts = [found[1] if found else 0 for found in headers] or [0] * len(sources)
