@@ -26,7 +26,7 @@ from waiting import until
 
 pytestmark = pytest.mark.waits
 ROWS = 3000
-SECONDS = 60.0
+SECONDS = 120.0
 FUNCTION = """
 import time
 from pathlib import Path

@@ -77,7 +77,7 @@ def processes_of(home: Path) -> list[int]:
 @pytest.fixture(autouse=True)
 def nothing_is_left_running(home: Path) -> Iterator[None]:
     yield
-    until(lambda: not processes_of(home), 10)
+    until(lambda: not processes_of(home))
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return Ended(process.returncode, out, err)
 
 
@@ -142,7 +142,7 @@ def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ) as process:
         until(lambda: kept(folder) >= 3)
         process.kill()
-    until(lambda: not processes_of(home), 10)
+    until(lambda: not processes_of(home))
     assert not (folder / "out.csv").exists()
     (folder / "hold").unlink()
     return folder
@@ -315,7 +315,7 @@ def test_no_process_outlives_a_muster_that_is_killed(
     until(lambda: kept(tmp_path) >= 2)
     assert len(processes_of(home)) == 1 + 1 + 2
     process.kill()
-    until(lambda: not processes_of(home), 5)
+    until(lambda: not processes_of(home))
 
 
 # One output, two musters

@@ -509,7 +509,7 @@ def test_what_a_function_started_neither_hides_the_death_of_its_worker_nor_outli
     (lost,) = ask_for_events(cores, ("die_with_a_child_left", str(mark)))
     assert isinstance(lost, Lost)
     child = int(mark.read_text())
-    until(lambda: is_gone(child), 5)
+    until(lambda: is_gone(child))
 
 
 def zygote_of(worker: int) -> int:
@@ -536,15 +536,15 @@ def test_closing_ends_every_process_busy_or_not(cores: CoresEngine, tmp_path: Pa
     processes = family()
     assert len(processes) >= 3
     cores.close()
-    until(lambda: all(is_gone(pid) for pid in processes), 5)
+    until(lambda: all(is_gone(pid) for pid in processes))
 
 
 def test_closing_before_the_workers_are_ready_leaves_none() -> None:
     engine = make_cores(bodies.Obedient, workers=2)
     processes = family()
     engine.close()
-    until(lambda: all(is_gone(pid) for pid in processes), 5)
-    until(lambda: not family(), 5)
+    until(lambda: all(is_gone(pid) for pid in processes))
+    until(lambda: not family())
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -565,7 +565,7 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path, number: int
         assert len(processes) >= 3
         parent.send_signal(number)
         parent.wait()
-    until(lambda: all(is_gone(pid) for pid in processes), 5)
+    until(lambda: all(is_gone(pid) for pid in processes))
 
 
 def test_the_zygote_has_one_thread_when_it_forks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -606,7 +606,7 @@ def test_workers_that_cannot_start_end_in_an_error() -> None:
             events_of(engine, lambda _: False)
     finally:
         engine.close()
-    until(lambda: not family(), 5)
+    until(lambda: not family())
 
 
 def test_an_answer_that_cannot_travel_is_a_failure_and_no_death(processes: Engine) -> None:
