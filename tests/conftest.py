@@ -129,7 +129,7 @@ def warm() -> Iterator[Warm]:
 def muster(tmp_path: Path, warm: Warm) -> Muster:
     """Run ``muster ...`` to its end, in the test's folder."""
 
-    def call(*arguments: str | Path, timeout: float = 120) -> Ended:
+    def call(*arguments: str | Path, timeout: float = 300) -> Ended:
         words = ["-m", "muster", *map(str, arguments)]
         return Ended(*(warm.run if warm.fits(words) else cold)(words, tmp_path, timeout))
 
@@ -140,7 +140,7 @@ def muster(tmp_path: Path, warm: Warm) -> Muster:
 def python(tmp_path: Path, warm: Warm) -> Muster:
     """Run a script, or ``-c`` and a text, to its end, in the test's folder."""
 
-    def call(*arguments: str | Path, timeout: float = 120) -> Ended:
+    def call(*arguments: str | Path, timeout: float = 300) -> Ended:
         words = list(map(str, arguments))
         return Ended(*(warm.run if warm.fits(words) else cold)(words, tmp_path, timeout))
 
