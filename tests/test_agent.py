@@ -46,9 +46,7 @@ class Machine:
         done = self.call("start", sys.executable, "-c", COMMAND, self.mark, text=json.dumps(notes))
         assert done.returncode == 0, done.stderr
         with subprocess.Popen(self._command("await", STARTED, "60"), stderr=subprocess.PIPE, text=True) as awaited:
-            until(
-                lambda: [self.renew()] and awaited.poll() is not None
-            )  # however long this computer takes to get so far
+            until(lambda: self.has_ended(awaited))
             assert awaited.returncode == 0, awaited.communicate()
         known = json.loads((self.folder / "agent").read_text())
         self.agent, self.watchdog = int(known["pid"]), int(known["watchdog"])
