@@ -1,5 +1,6 @@
 """Passwords, signatures and tokens in URLs: they are in memory, and nowhere else."""
 
+import base64
 import os
 import subprocess
 import sys
@@ -9,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
+import pandas as pd
 import pytest
 
 import muster
 from conftest import Muster
 from muster import EngineError, UsageError
-from muster._unseen import harmless, is_secret, shown, whole
+from muster._unseen import forget, harmless, is_secret, set_options, shown, whole
+from muster._user_code.world import World
 from web import Web, serving
 
 PASSWORD, SIGNATURE, TOKEN = "PASSWD77", "SIGNED/123==", "TOKEN4711"
@@ -30,9 +33,16 @@ def web() -> Iterator[Web]:
 
 
 @pytest.fixture(autouse=True)
+def nothing_known() -> None:
+    forget()
+
+
+@pytest.fixture(autouse=True)
 def functions(tmp_path: Path) -> None:
     (tmp_path / "f.py").write_text(
         "def same(df):\n    return df\n\ndef fails(df):\n    raise ValueError('no')\n\n"
+        "def once_at_1(df):\n    import os, pathlib\n    mark = pathlib.Path('killed')\n"
+        "    if df.x.max() == 1 and not mark.exists():\n        mark.touch(); os._exit(9)\n    return df\n\n"
         "def once(df):\n    import os, pathlib\n    mark = pathlib.Path('killed')\n"
         "    if df.index[0] > 2000 and not mark.exists():\n        mark.touch(); os._exit(9)\n    return df\n"
     )
@@ -130,6 +140,103 @@ def test_a_killed_run_goes_on_with_a_new_signature(web: Web, tmp_path: Path, hom
     ended = muster("run", "f.py:once", web.url("in.csv") + "?sig=ANOTHER99&se=2026-01-02&sp=r", *command)
     assert ended.code == 0, ended.err
     assert ended.json["resumed_parts"] > 0
+
+
+LOGINS = ("http://alice:pw@127.0.0.1:{}/in.csv", "http://bob:pw@127.0.0.1:{}/in.csv")
+CODES = ("http://127.0.0.1:{}/in.csv?code=1", "http://127.0.0.1:{}/in.csv?code=2")
+
+
+@pytest.mark.parametrize(
+    ("urls", "expected"),
+    [(LOGINS, "x\n0\n1\n"), (CODES, "x\n2\n3\n"), ((LOGINS[0], *CODES), "x\n0\n2\n3\n")],
+)
+def test_files_whose_urls_differ_in_secrets_alone_are_all_read(
+    web: Web, tmp_path: Path, muster: Muster, urls: tuple[str, ...], expected: str
+) -> None:
+    web.login = ""
+    for at, name in enumerate(["alice@/in.csv", "bob@/in.csv", "/in.csv?code=1", "/in.csv?code=2"]):
+        web.files[name], web.stamps[name] = b"x\n%d\n" % at, {"ETag": f'"{at}"'}
+    inputs = [url.format(web.port) for url in urls]
+    ended = muster("run", "f.py:same", *inputs, "-o", "o.csv", "--workers", "0")
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "o.csv").read_text() == expected
+
+
+def test_several_files_with_new_secrets_are_known_again(web: Web, tmp_path: Path, muster: Muster) -> None:
+    web.login = ""
+    command = ("-o", "o.csv", "--workers", "0", "--batch-rows", "1000", "--json")
+    for sign, code in (("a", 9), ("b", 0)):
+        for at in range(2):
+            name = f"/in.csv?sig={sign}{at}"
+            web.files[name], web.stamps[name] = b"x\n" + b"0\n" * 10_000 + b"%d\n" % at, {"ETag": f'"{at}"'}
+        urls = [web.url(f"in.csv?sig={sign}{at}") for at in range(2)]
+        ended = muster("run", "f.py:once_at_1", *urls, *command)
+        assert ended.code == code, ended.err
+    assert ended.json["resumed_parts"] > 0
+    assert (tmp_path / "o.csv").read_text() == "x\n" + "0\n" * 20_001 + "1\n"
+
+
+def test_a_run_is_told_no_secrets_of_the_runs_before_it_in_its_process(web: Web, tmp_path: Path) -> None:
+    web.put("in.csv", b"x\n1\n")
+    muster.run(lambda df: df, signed(web, "in.csv"), tmp_path / "o.csv", workers=0, storage_options=OPTION)
+    (tmp_path / "in.csv").write_text("x\n1\n")
+    told: list[str] = []
+
+    def tell(df: pd.DataFrame) -> pd.DataFrame:
+        told.append(repr(tuple(World.abroad(()).unseen)))
+        return df
+
+    muster.run(tell, tmp_path / "in.csv", tmp_path / "o.csv", workers=0)
+    nothing_leaked(said="".join(told))
+    assert told
+    assert "OPTION4711" not in "".join(told)
+    assert "***" in harmless(f"The server said {PASSWORD}.")
+
+
+OPTION = {"headers": {"X-Token": "OPTION4711"}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "a header": {"http": {"headers": {"Authorization": "Bearer TOKEN4711", "Accept": "text/csv"}}},
+    "a basic login": {"headers": {"Authorization": "Basic " + base64.b64encode(b"anna:TOKEN4711").decode()}},
+    "some other header": {"headers": {"PRIVATE-TOKEN": "TOKEN4711"}},
+    "a header of nobody's": {"headers": {"X-My-Own": "TOKEN4711"}},
+    "bytes": {"client_kwargs": {"headers": {"X-Auth-Token": b"TOKEN4711"}}},
+    "a pair": {"auth": ("anna", "TOKEN4711")},
+    "a login": {"client_kwargs": {"proxy": "http://anna:TOKEN4711@proxy:1/"}},
+    "a list": {"client_kwargs": {"headers": [("X-Api-Key", "TOKEN4711")]}},
+    "a cookie": {"cookies": "session=TOKEN4711; theme=dark"},
+    **{
+        name: {name: "TOKEN4711"}
+        for name in ("key", "secret", "sas", "sasToken", "storageKey", "refreshtoken", "pin", "x")
+    },
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_every_text_of_a_storage_option_is_struck_out_unless_it_is_known_to_be_harmless(
+    options: dict[str, object],
+) -> None:
+    set_options({**options, "endpoint_url": "http://minio:9000", "client_kwargs2": {"region_name": "eu-west-1"}})
+    try:
+        said = harmless("http://minio:9000 in eu-west-1 said text/csv and Bearer TOKEN4711, but TOKEN4711")
+    finally:
+        forget()
+    assert TOKEN not in said
+    assert said.startswith("http://minio:9000 in eu-west-1 said text/csv and ")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_function_that_quotes_an_option_leaves_it_in_no_file(
+    web: Web, tmp_path: Path, home: Path, workers: int
+) -> None:
+    web.login = ""
+    (tmp_path / "f.py").write_text(
+        "def f(df):\n    if (df.a == 2).any(): raise ValueError('no: ' + 'TOKEN' + '4711')\n    return df\n"
+    )
+    options = {"headers": {"X-Api-Key": TOKEN}}
+    url = web.put("in.csv", b"a\n1\n2\n", ETag='"1"')
+    result = muster.run(f"{tmp_path}/f.py:f", url, tmp_path / "o.csv", storage_options=options, workers=workers)
+    assert result.bad_rows == 1
+    nothing_leaked(home, tmp_path, said=repr(result))
 
 
 @pytest.mark.parametrize("output", ["o.csv", "o.parquet", "out/"])

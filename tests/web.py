@@ -16,6 +16,7 @@ class Web:
 
     port: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
+    """By path; also by path with parameters, and for one user alone: ``anna@/in.csv``."""
     stamps: dict[str, dict[str, str]] = field(default_factory=dict)
     """Headers of each file that tell its version."""
     ranges: bool = True
@@ -59,7 +60,9 @@ class _Answers(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
-        web, path = self.web, self.path.partition("?")[0]
+        web = self.web
+        names = (self._user() + self.path.partition("?")[0], self.path, self.path.partition("?")[0])
+        path = next((name for name in names if name in web.files), names[-1])
         web.asked.append((self.command, self.path, self.headers.get("Range", "")))
         if web.stays_busy:
             web.stays_busy -= 1
@@ -77,6 +80,11 @@ class _Answers(BaseHTTPRequestHandler):
             self._serve(path, web.files[path])
 
     do_HEAD = do_GET  # noqa: N815 (the name that http.server looks for)
+
+    def _user(self) -> str:
+        """Name who asks, with an ``@``."""
+        said = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        return said.partition(":")[0] + "@" * bool(said)
 
     def _is_let_in(self) -> bool:
         basic = "Basic " + base64.b64encode(self.web.login.encode()).decode()

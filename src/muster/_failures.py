@@ -5,6 +5,7 @@ from bdb import BdbQuit
 from types import TracebackType
 from typing import Any, Final
 
+from muster._unseen import scrubbed
 from muster._user_code.origins import is_users, user_traceback
 from muster.errors import UserCodeError
 
@@ -43,10 +44,10 @@ def check_frame(result: Any, *, verb: str = "returned") -> None:  # noqa: ANN401
 
 
 def said(error: BaseException) -> str:
-    """Write an error on one line, or several where its text has them."""
+    """Write an error on one line, or several where its text has them; without what is known to be secret."""
     name = "TypeError" if isinstance(error, NoFrameError) else type(error).__name__
     try:
-        return f"{name}: {error}".removesuffix(": ")
+        return scrubbed(f"{name}: {error}".removesuffix(": "))
     except Exception:  # noqa: BLE001 (even an error's own text may raise)
         return name
 

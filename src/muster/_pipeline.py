@@ -21,7 +21,7 @@ from muster._signals import obeyed
 from muster._user_code import arguments, targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warning_of
-from muster._user_code.world import a_run
+from muster._user_code.world import a_run, begin_anew
 from muster.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class Pipeline:
         ``watch``, ``progress`` and the options are those of :func:`muster.run`, which says what each means. An option
         that is not given stays as :func:`muster.read_csv` and the others set it.
         """
+        begin_anew()
         inline = options.get("workers", self.options.workers) == 0
         with telling(watch, progress, is_live=not inline) as (shown, tell):
             result = start(self, options, watch=tell, remark=warn_of_mixing, printed=shown.printed)
@@ -321,6 +322,7 @@ def check(
     ``args`` and the options are those of :func:`muster.run`, ``limit`` aside, so that you can pass the same ones to
     both. Those that say how to read, and ``timeout``, count here; the others are ignored. Raises ``MusterError``.
     """
+    begin_anew()
     return checked_rows(_begun(inputs).map_batches(function, args=args), options, sample=sample)
 
 

@@ -26,7 +26,7 @@ from muster._unseen import HIDDEN, shown, whole
 from muster._user_code import arguments, targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warning_of
-from muster._user_code.world import a_run
+from muster._user_code.world import a_run, begin_anew
 from muster._words import plural
 from muster.errors import UsageError
 
@@ -78,6 +78,7 @@ def retry(  # noqa: PLR0913 (what is asked, and who is told)
     ``UsageError`` where there is nothing to retry, where no run is known that made the output, and where output,
     rejects or input have changed since.
     """
+    begin_anew()
     names = (fspath(inputs),) if isinstance(inputs, str | PathLike) else tuple(fspath(one) for one in inputs)
     chosen = None if args is None else arguments.given(args, step="the function")
     with telling(watch, progress, is_live=options.get("workers") != 0) as (shown, tell):

@@ -42,6 +42,7 @@ from muster._setbacks import Setbacks
 from muster._stopping import reason_to_stop
 from muster._temporary import sweep_temporary
 from muster._unseen import set_options, shown
+from muster._user_code.arguments import hide_secrets
 from muster._user_code.data_files import DataFiles
 from muster._user_code.laid_down import laid_down
 from muster._with_files import stamps
@@ -76,6 +77,8 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     or calls one up; without it the job's options say whether one is borrowed or called up.
     """
     set_options(job.options.storage_options)
+    for step in job.steps:
+        hide_secrets(step.arguments)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
     make_engine = make_engine or functools.partial(engine_of_this_computer, printed=printed)
     with in_our_words():

@@ -3,12 +3,18 @@
 A URL is ``shown`` as soon as a user has given it, and from then on all of muster has the shown one: names, journals,
 messages and pages can tell no more than that. What was taken out is put back (``whole``) where a store is asked, and
 nowhere else. It is in memory alone; workers get it with the rest of the caller's world.
+
+Two URLs that differ in their secrets alone are numbered in the order in which they are met: ``***``, ``***2``. No
+digest tells them apart, since whoever reads one can try out a short secret, and a new signature of the same object has
+to give the same name in the next attempt.
 """
 
 import base64
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, count
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -16,7 +22,7 @@ HIDDEN: Final = "***"
 _LINK: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _WEB: Final = frozenset({"http", "https"})
 _SECRET: Final = re.compile(
-    r"(?i)x-(amz|goog|oss|ms|cos)-.*|.*(signature|token|secret|passw|pwd|credential|auth|accesskey|access_key|apikey"
+    r"(?i)x-(amz|goog|oss|ms|cos)-.*|.*(signature|token|secret|passw|pwd|credential|auth(?!ors?\b)|accesskey|access_key|apikey"
     r"|accessid|api_key|api-key|jwt|session|key-pair-id).*|sig|key|pass|access|code|policy|hmac|ticket|expires"
     r"|s[eptvrsi]|sip|spr|srt|sk(oid|tid|t|e|s|v)|saoid|suoid|scid|sdd|ses"
 )
@@ -47,7 +53,15 @@ _PLAIN: Final = frozenset(
 """Names of parameters whose values are shown; of others, which may be secret, a digest tells two files apart."""
 _OF_ANY_REQUEST: Final = re.compile(r"(?i)[0-9T:.Z+-]*|x-.*|host|AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|https?|[a-z]{1,5}")
 """Values that say nothing, and would be struck out of any sentence."""
-_SECRET_OPTION: Final = re.compile(r"(?i).*(key|secret|token|pass|pwd|credential|connection_string|auth|sas|cookie).*")
+_HARMLESS_OPTION: Final = re.compile(
+    r"anon|endpoint(_url)?|(default_)?region(_name)?|location|account(_name)?|project|tenant_id|token_type|host(name)?|port"
+    r"|protocol|user(_|-)agent|accept(-.*)?|content-.*|.*(acl|mode|type|style|version|timeout|encoding|size|class)"
+    r"|serversideencryption|requestpayer|retries|method|profile(_name)?|(user|simple_)?links?|repo(_id)?|org|branch|ref|sha"
+    r"|(root|base)(_?(path|dir|url))?|path|checksum_?.*|.*(checksum|algorithm|validation)|tls.*|level"
+)
+"""Names of options, in lower case, whose texts say nothing secret; any other text of an option may let somebody in."""
+_SCHEMES: Final = frozenset({"bearer", "basic", "token", "digest", "apikey", "negotiate"})
+"""What stands before a credential in a header."""
 _SECRET_ARGUMENT: Final = re.compile(
     r"(?i)(.*_)?(token|secret|password|passwd|pwd|passphrase|credentials?|auth|cookie|connection_string|(api|access|secret"
     r"|private|account)_?key)(_.*)?"
@@ -58,6 +72,8 @@ _KEY: Final = re.compile(r'"([^"]+)"\s*:')
 _LEAST: Final = 4
 """Shorter words are struck out as part of their URL alone: they stand in too many others."""
 _DIGEST: Final = re.compile(r"(?:^|=)~[0-9a-f]{8}$")
+_MARK: Final = re.compile(re.escape(HIDDEN) + r"\d*")
+"""What stands where something was taken out."""
 
 
 class Unseen(NamedTuple):
@@ -75,7 +91,11 @@ class Unseen(NamedTuple):
 
 _urls: Final[dict[str, str]] = {}
 _logins: Final[dict[str, str]] = {}
+_names: Final[dict[str, str]] = {}
+"""How each URL is shown, also each scheme with its login and host."""
 _words: Final[set[str]] = set()
+_earlier: Final[set[str]] = set()
+"""Words of what this process has run before: they are struck out, and given to nobody."""
 _options: Final[dict[str, Any]] = {}
 
 
@@ -89,12 +109,35 @@ class _Split(NamedTuple):
 
 def shown(url: str) -> str:
     """Take the secrets out of a URL, and remember them; a path of this computer stays as it is."""
+    if url in _names or "://" not in url:
+        return _names.get(url, url)
     split = _split(url)
-    if split.shown != url:
-        _urls[split.shown] = url
-        _logins.update(split.logins)
-        _words.update(_spellings(split.secrets))
-    return split.shown
+    if split.shown == url:
+        return url
+    _words.update(_spellings(split.secrets))
+    found = split.shown
+    for hidden, login in split.logins:
+        name = _named(login, hidden, among=_logins)
+        found = found.replace(hidden, name, 1)
+    return _named(url, found, among=_urls)
+
+
+def _named(secret: str, hidden: str, *, among: dict[str, str]) -> str:
+    """Remember what is hidden under a name; where that stands for something else already, under one with a number."""
+    if secret not in _names:
+        before, mark, after = hidden.rpartition(HIDDEN)  # nothing where a fragment or a digest is all
+        more = (f"{before}{mark}{number}{after}" for number in count(2)) if mark else ()
+        name = next(name for name in chain([hidden], more, [hidden]) if name not in among or not mark)
+        among[name] = secret
+        _names[secret] = name
+    return _names[secret]
+
+
+def forget() -> None:
+    """Begin anew for another job of this process: a store may ask for new secrets, and hosts are told its own alone."""
+    _earlier.update(_words)
+    for known in (_urls, _logins, _names, _words, _options):
+        known.clear()
 
 
 def whole(url: str) -> str:
@@ -102,18 +145,16 @@ def whole(url: str) -> str:
     if url in _urls:
         return _urls[url]
     for hidden, login in _logins.items():
-        if url.startswith(f"{hidden}/"):
+        if url == hidden or url.startswith(f"{hidden}/"):
             return login + url.removeprefix(hidden)
     return url
 
 
 def scrubbed(text: str) -> str:
     """Strike out of a text whatever is known to be secret."""
-    for hidden, url in _urls.items():
-        text = text.replace(url, hidden)
-    for hidden, login in _logins.items():
-        text = text.replace(login, hidden)
-    for word in sorted(_words, key=len, reverse=True):
+    for secret in sorted(_names, key=len, reverse=True):
+        text = text.replace(secret, _names[secret])
+    for word in sorted(_words | _earlier, key=len, reverse=True):
         text = text.replace(word, HIDDEN)
     return text
 
@@ -157,21 +198,39 @@ def packed() -> Unseen:
 
 def take(unseen: Unseen) -> None:
     """Know what the process knew that began the run."""
-    _urls.update(unseen.urls)
-    _logins.update(unseen.logins)
+    for known, told in ((_urls, unseen.urls), (_logins, unseen.logins)):
+        known.update(told)
+        _names.update((secret, hidden) for hidden, secret in told)
     _words.update(unseen.words)
     _options.clear()
     _options.update(unseen.options)
 
 
-def _texts(options: Any) -> Iterator[str]:  # noqa: ANN401 (whatever a store takes)
-    """List the texts in options that may be secret."""
+def _texts(options: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401 (whatever a store takes)
+    """List the texts in options that may be secret: all but those under names that are known to be harmless."""
     if isinstance(options, Mapping):
-        for name, value in options.items():
-            if is_secret(str(name)) and not isinstance(value, Mapping):
-                yield str(value)
-            elif isinstance(value, Mapping):
-                yield from _texts(value)
+        for key, value in options.items():
+            yield from _texts(value, str(key).lower())
+    elif isinstance(options, list | tuple | set | frozenset):
+        for value in options:
+            yield from _texts(value, name)
+    elif isinstance(options, bytes | bytearray):
+        yield from _texts(bytes(options).decode("utf-8", "replace"), name)
+    elif "://" in str(options):
+        yield from _split(str(options)).secrets if _HARMLESS_OPTION.fullmatch(name) else (str(options),)
+    elif not _HARMLESS_OPTION.fullmatch(name) and (isinstance(options, str) or is_secret(name)):
+        yield from _credentials(str(options))
+
+
+def _credentials(text: str) -> Iterator[str]:
+    """Take a text, and of ``Bearer abc``, ``Basic abc`` and ``user:password`` what a message may hold alone."""
+    yield text
+    scheme, _, rest = text.strip().partition(" ")
+    if rest and scheme.lower() in _SCHEMES:
+        yield from _credentials(rest.strip())
+    with contextlib.suppress(ValueError):
+        packed = base64.b64decode(rest, validate=True).decode() if scheme.lower() == "basic" else text
+        yield from (part for part in re.split(r"[\s:;=,]+", packed) if part.lower() not in _SCHEMES)
 
 
 def _spellings(secrets: tuple[str, ...]) -> Iterator[str]:
@@ -203,10 +262,11 @@ def _split_link(url: str) -> _Split:
     query, secrets = _split_query(query, is_web=is_web)
     name, colon, password = login.partition(":")
     kept = (HIDDEN if is_web else f"{name}:{HIDDEN}") if colon or is_web else name
-    text = f"{kept}@" if login else ""
+    is_shown = _MARK.fullmatch(password if colon else name) is not None
+    text = f"{login if is_shown else kept}@" if login else ""
     host = re.split(r"[/?#]", path, maxsplit=1)[0]
     found = f"{scheme}://{text}{path}{mark}{query}"
-    if not login or (not colon and not is_web) or login in {HIDDEN, f"{name}:{HIDDEN}"}:
+    if not login or (not colon and not is_web) or is_shown:
         return _Split(found, (), secrets)
     basic = base64.b64encode(unquote(login).encode()).decode()
     hidden, known = f"{scheme}://{text}{host}", f"{scheme}://{login}@{host}"
@@ -221,12 +281,12 @@ def _login_of(rest: str) -> tuple[str, str]:
 
 def _split_query(query: str, *, is_web: bool) -> tuple[str, tuple[str, ...]]:
     """Leave parameters out that are secret, and say at the end that there are some."""
-    kept, secrets, hides = [], [], False
+    kept, secrets, mark = [], [], []
     for pair in query.split("&") if query else ():
         name, sign, value = pair.partition("=")
         is_secret = sign and (_SECRET if is_web else _SURELY_SECRET).fullmatch(unquote(name))
-        if is_secret or pair == HIDDEN:
-            hides = True
+        if is_secret or _MARK.fullmatch(pair):
+            mark = [HIDDEN if is_secret else pair]
             secrets.append(value)
         elif not is_web or name.lower() in _PLAIN or _DIGEST.search(pair):
             kept.append(pair)
@@ -235,4 +295,4 @@ def _split_query(query: str, *, is_web: bool) -> tuple[str, tuple[str, ...]]:
             secrets.append(unknown)
             kept.append(f"{name}=" * bool(sign) + f"~{hashlib.sha256(unknown.encode()).hexdigest()[:8]}")
     telling = (one for one in secrets if not _OF_ANY_REQUEST.fullmatch(one))
-    return "&".join([*kept, *([HIDDEN] if hides else [])]), tuple(telling)
+    return "&".join([*kept, *mark]), tuple(telling)

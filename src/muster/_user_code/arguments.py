@@ -65,6 +65,15 @@ def given(values: Mapping[str, Any] | None, *, step: str) -> Arguments:
     return arguments
 
 
+def hide_secrets(arguments: Arguments) -> None:
+    """Strike out from now on what the arguments of a step hold that is secret by its name."""
+    hide(
+        text
+        for name, text in (*arguments.typed, *arguments.values.items())
+        if is_secret(name) and isinstance(text, str)
+    )
+
+
 def facts_of(found: Any, target: Target) -> tuple[Fact, ...]:  # noqa: ANN401 (a function, a class, or what can be called)
     """Say what rows depend on in the arguments of a target. Raises as ``values_of`` does."""
     values = values_of(found, target)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from muster._unseen import scrubbed
+
 _HERE: Final = str(Path(__file__).resolve().parent.parent)
 _LIBRARIES: Final = tuple(
     {
@@ -22,7 +24,7 @@ def user_traceback(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
     own = [frame for frame in frames if is_users(frame.filename)]
     lines = traceback.format_list(own or frames)
-    return "".join(["Traceback (your frames):\n", *lines, *traceback.format_exception_only(error)]).rstrip()
+    return scrubbed("".join(["Traceback (your frames):\n", *lines, *traceback.format_exception_only(error)]).rstrip())
 
 
 def is_users(filename: str) -> bool:

@@ -123,6 +123,12 @@ class World(NamedTuple):
             surroundings.enter(sent=self.sent, elsewhere=self.elsewhere)
 
 
+def begin_anew() -> None:
+    """Forget the secrets of earlier runs of this process; within a run, those of the one around it are needed still."""
+    if not _entered and not _run.get():
+        _unseen.forget()
+
+
 @contextlib.contextmanager
 def a_run() -> Iterator[None]:
     """Give a run a number while it lasts: each run of a process has random numbers of its own."""
