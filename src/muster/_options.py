@@ -41,44 +41,6 @@ DTypes = DType | Mapping[str, DType]
 """A type for all columns, or for some of them by name."""
 
 
-class _OwnOptions(TypedDict, total=False):
-    """The options of a run that are not those of ``pandas.read_csv``; :func:`muster.run` says what they mean.
-
-    Each is a field of ``Options``, which has its default, and a flag of ``muster run``.
-    """
-
-    workers: int | None
-    batch_rows: int | None
-    dtype: DTypes | None
-    max_bad_rows: float | str | None
-    strict: bool
-    fresh: bool
-    accept_changes: bool
-    timeout: float | None
-    calls_per_worker: int | None
-    if_running: Literal["fail", "skip", "wait"]
-    format: Literal["csv", "jsonl", "parquet"] | None
-    dialect: Dialect | None
-    part_bytes: int | None
-    storage_options: Mapping[str, Any] | None
-    env: Sequence[str]
-    with_files: Sequence[str | PathLike[str]]
-    cluster: str | None
-    machines: int | None
-    on: str | PathLike[str] | None
-
-
-class CheckOptions(_OwnOptions, CsvOptions, total=False):
-    """All options of :func:`muster.check`, besides its own ``sample``."""
-
-
-class RunOptions(CheckOptions, total=False):
-    """All options of :func:`muster.run` and :meth:`muster.Pipeline.run`."""
-
-    limit: int | None
-    sample: int | None
-
-
 class RetryOptions(TypedDict, total=False):
     """All options of :func:`muster.retry`: those that change no row."""
 
@@ -95,6 +57,31 @@ class RetryOptions(TypedDict, total=False):
     cluster: str | None
     machines: int | None
     on: str | PathLike[str] | None
+
+
+class _OwnOptions(RetryOptions, total=False):
+    """The options of a run that are not those of ``pandas.read_csv``; :func:`muster.run` says what they mean.
+
+    Each is a field of ``Options``, which has its default, and a flag of ``muster run``.
+    """
+
+    batch_rows: int | None
+    dtype: DTypes | None
+    if_running: Literal["fail", "skip", "wait"]
+    format: Literal["csv", "jsonl", "parquet"] | None
+    dialect: Dialect | None
+    part_bytes: int | None
+
+
+class CheckOptions(_OwnOptions, CsvOptions, total=False):
+    """All options of :func:`muster.check`, besides its own ``sample``."""
+
+
+class RunOptions(CheckOptions, total=False):
+    """All options of :func:`muster.run` and :meth:`muster.Pipeline.run`."""
+
+    limit: int | None
+    sample: int | None
 
 
 DEFAULTS: Final[Mapping[str, object]] = {
