@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from muster._actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSettles, Rewind, Submit, Widen
+from muster._cuts import together
 from muster._journal.events import Dropped, Event, Kept, as_fields, of_fields
 from muster._model import Outcome, Part, Piece, Schema, Seconds, Task
 from muster._past import Past
@@ -42,6 +43,7 @@ class World:
     """Rows whose ``a`` is no integer: then it must be written so everywhere, as where it is missing in some row."""
     batch_rows: int | None = None
     volume: int | None = None
+    most_files: int = 1
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -79,16 +81,22 @@ class World:
         as_decimal = any(row in self.decimal - self.other or row in self.other for row in self.good)
         return [self.written(row, self.columns, as_decimal=as_decimal) for row in self.good]
 
+    def rows_of(self, task: Task) -> list[Row]:
+        rows = [row for part in self.parts[task.first : task.last] for row in rows_of_part(part)]
+        return rows[task.lo - task.row : task.hi - task.row]
+
     def progress(self) -> Progress:
-        return Progress(workers=3, max_bad_rows=MANY, batch_rows=self.batch_rows, volume=self.volume)
+        return Progress(
+            workers=3,
+            max_bad_rows=MANY,
+            batch_rows=self.batch_rows,
+            volume=self.volume,
+            most_files=self.most_files,
+        )
 
 
 def rows_of_part(part: Part) -> list[Row]:
     return [(part.file, row) for row in range(part.row, part.row + part.rows)]
-
-
-def rows_of(task: Task) -> list[Row]:
-    return [(task.file, row) for row in range(task.lo, task.hi)]
 
 
 @dataclass
@@ -102,12 +110,34 @@ class Worker:
     """How many rows the function was called on."""
 
     def is_killed_by(self, task: Task) -> bool:
-        return not task.condemned and not self.world.poison.isdisjoint(rows_of(task))
+        return not task.condemned and not self.world.poison.isdisjoint(self.world.rows_of(task))
+
+    def answers(self, task: Task) -> list[Outcome]:
+        """Give one outcome for files in a row that have no bad row, one for each that has, none behind too many."""
+        if not task.members:
+            return [self.answer(task)]
+        outcomes: list[Outcome] = []
+        good: list[Task] = []
+        left = task.bad_rows_left
+        for member in task.members:
+            if self.world.raising.isdisjoint(self.world.rows_of(member)):
+                good.append(member)
+                continue
+            outcomes += self._answers_together(good)
+            good = []
+            outcomes.append(self.answer(replace(member, bad_rows_left=left)))
+            left -= outcomes[-1].bad_rows
+            if left < 0:
+                return outcomes
+        return outcomes + self._answers_together(good)
+
+    def _answers_together(self, members: list[Task]) -> list[Outcome]:
+        return [self.answer(replace(together(members), members=()))] if members else []
 
     def answer(self, task: Task) -> Outcome:
         world = self.world
         self.calls += task.hi - task.lo
-        good = [row for row in rows_of(task) if not task.condemned and row not in world.raising]
+        good = [row for row in world.rows_of(task) if not task.condemned and row not in world.raising]
         bad = task.hi - task.lo - len(good)
         outcome = Outcome(task, task.hi - task.lo, 0, bad_rows=bad, seconds=Seconds(total=0.001 * len(good)))
         if bad > task.bad_rows_left or not good:
@@ -148,7 +178,7 @@ class Run:
         while 0 < self.fed < len(self.world.parts) and any(
             task.first < self.fed < task.last for task in (outcome.task for outcome in self.earlier)
         ):
-            self.fed += 1  # the parts of one task come in one go: a task never spans two files or spools
+            self.fed += 1  # the parts of one task come in one go: as the runner sees to
         self.progress.add_parts(self.world.parts[first : self.fed])
         found = [outcome for outcome in self.earlier if first <= outcome.task.first < self.fed]
         for outcome in found:
@@ -171,7 +201,7 @@ class Run:
             self.lose(number, began=True)
         else:
             del self.running[number]
-            self.act(self.progress.done(number, self.worker.answer(task)))
+            self.act(self.progress.done(number, *self.worker.answers(task)))
 
     def lose(self, number: int, *, began: bool) -> None:
         del self.running[number]
@@ -196,8 +226,9 @@ class Run:
                 case Drop(outcome):
                     task = outcome.task
                     self._parts_of(outcome)
-                    self.kept = {row: kept for row, kept in self.kept.items() if row not in rows_of(task)}
-                    self.kept_rows.difference_update(rows_of(task))
+                    rows = self.world.rows_of(task)
+                    self.kept = {row: kept for row, kept in self.kept.items() if row not in rows}
+                    self.kept_rows.difference_update(rows)
                     self.events.append(Dropped(task.first, task.last, task.lo))
                 case Append(outcome):
                     self._append(outcome)
@@ -212,29 +243,33 @@ class Run:
     def _start(self, task: Task) -> None:
         assert task.number not in self.running
         assert task.lo < task.hi
-        together = self.world.parts[task.first : task.last]
-        assert {part.file for part in together} == {task.file}
-        assert {row for part in together for row in rows_of_part(part)}.issuperset(rows_of(task))
+        parts = self.world.parts[task.first : task.last]
+        for member in task.members or (task,):
+            assert {part.file for part in self.world.parts[member.first : member.last]} == {member.file}
+        assert len({part.file for part in parts}) == max(len(task.members), 1) <= self.world.most_files
+        assert [row for member in task.members for row in self.world.rows_of(member)] in ([], self.world.rows_of(task))
+        assert {row for part in parts for row in rows_of_part(part)}.issuperset(self.world.rows_of(task))
         assert not task.condemned or task.hi - task.lo == 1
         if self.world.batch_rows and not self.earlier:  # what a crash leaves of a batch is done as it lies
-            assert_whole_batches(task, self.world.batch_rows)
+            for member in task.members or (task,):
+                assert_whole_batches(member, self.world.batch_rows)
         self.running[task.number] = task
 
     def _keep(self, outcome: Outcome) -> None:
-        assert self.kept_rows.isdisjoint(rows_of(outcome.task)), "a row was kept twice"
-        self.kept_rows.update(rows_of(outcome.task))
-        self.kept[rows_of(outcome.task)[0]] = outcome
+        assert self.kept_rows.isdisjoint(self.world.rows_of(outcome.task)), "a row was kept twice"
+        self.kept_rows.update(self.world.rows_of(outcome.task))
+        self.kept[self.world.rows_of(outcome.task)[0]] = outcome
 
     def _append(self, outcome: Outcome) -> None:
         reached = sum(before.rows_in for before in self.appended)
-        rows = rows_of(outcome.task)
+        rows = self.world.rows_of(outcome.task)
         assert rows == self.world.rows[reached : reached + len(rows)], "a row was appended out of order"
         self.appended += self._parts_of(outcome)
 
     def _parts_of(self, outcome: Outcome) -> list[Outcome]:
         """List what a stretch was put together of, and check that it says the same."""
-        found = [self.kept[row] for row in rows_of(outcome.task) if row in self.kept]
-        assert [row for part in found for row in rows_of(part.task)] == rows_of(outcome.task)
+        found = [self.kept[row] for row in self.world.rows_of(outcome.task) if row in self.kept]
+        assert [row for part in found for row in self.world.rows_of(part.task)] == self.world.rows_of(outcome.task)
         assert sum(part.rows_out for part in found) == outcome.rows_out
         pieces = [part.output for part in found if part.output]
         assert (outcome.output.name if outcome.output else None) == (pieces[0].name if pieces else None)
@@ -243,7 +278,7 @@ class Run:
 
     @property
     def appended_rows(self) -> list[Row]:
-        return [row for outcome in self.appended for row in rows_of(outcome.task)]
+        return [row for outcome in self.appended for row in self.world.rows_of(outcome.task)]
 
     def assert_ended_well(self) -> None:
         """Every row is settled once, in order, and the output is what one process would have written."""
@@ -298,7 +333,7 @@ MOST_POISON = 2
 def worlds(draw: st.DrawFn) -> World:
     batch_rows = draw(st.sampled_from([None, None, 1, 3, 4]))
     parts: list[Part] = []
-    for file in range(draw(st.integers(1, 3))):
+    for file in range(draw(st.integers(1, 6))):
         row = 0
         counts = draw(st.lists(st.integers(1, 9), max_size=6))
         for at, count in enumerate(counts):
@@ -313,7 +348,8 @@ def worlds(draw: st.DrawFn) -> World:
     every = frozenset(numbered)
     others = draw(st.one_of(st.just(frozenset()), st.just(every), some, some.map(every.difference)))
     volume = draw(st.sampled_from([None, 1, 10 * ROW_BYTES]))
-    return World(tuple(parts), draw(few), draw(some), others, draw(some), draw(some), batch_rows, volume)
+    most_files = draw(st.sampled_from([1, 2, 4]))
+    return World(tuple(parts), draw(few), draw(some), others, draw(some), draw(some), batch_rows, volume, most_files)
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -347,7 +383,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.run_.running)
     def lose_what_is_innocent(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.run_.running)))
-        rows = rows_of(self.run_.running[number])
+        rows = self.run_.world.rows_of(self.run_.running[number])
         alone = len(rows) == 1 and rows[0] not in self.run_.world.poison
         if alone and rows[0] in self.died:
             return  # who dies alone again and again is taken for the culprit, and rightly
@@ -389,7 +425,7 @@ def in_some_order(world: World, chance: Random, *, deaths: int = 3) -> Run:
         run.submit(idle=chance.randint(0, 4), ahead=chance.randint(0, 4))
         if run.running:
             number = chance.choice(sorted(run.running))
-            if deaths and len(rows_of(run.running[number])) > 1:
+            if deaths and len(run.world.rows_of(run.running[number])) > 1:
                 deaths -= 1
                 run.lose(number, began=chance.random() < 0.7)
             else:
@@ -593,7 +629,7 @@ def test_a_row_that_kills_costs_a_logarithm_of_deaths_and_is_rejected_alone(part
     run.assert_ended_well()
     assert deaths <= 10 + 3
     (condemned,) = [outcome.task for outcome in run.appended if outcome.task.condemned]
-    assert rows_of(condemned) == [(0, 700)]
+    assert world.rows_of(condemned) == [(0, 700)]
     assert condemned.condemned == "it died (3 times)"
 
 

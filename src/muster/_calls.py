@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from muster._model import Task
-from muster._words import duration
+from muster._words import duration, plural
 
 _TIMES_THE_LONGEST: Final = 10
 _LEAST: Final = 5.0
@@ -116,6 +116,8 @@ class Calls:
     def place_of(self, task: Task) -> dict[str, Any]:
         """Tell which rows a task is about, as fields of an event."""
         file = self._files[task.file] if task.file < len(self._files) else ""
+        if others := len(task.members) - 1 if task.members else 0:
+            file += f" and {plural(others, 'file')} more"
         return {"file": file, "row": task.lo, "rows": task.hi - task.lo}
 
     def forget(self, number: int) -> None:

@@ -3,14 +3,16 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from muster._model import Part, Task
 
 
 def task_of(parts: Sequence[Part], first: int, last: int, *, rows: tuple[int, int] | None = None) -> Task:
-    """Make a task of the parts from ``first`` to ``last``, or of some of their rows."""
+    """Make a task of the parts from ``first`` to ``last``, or of some of their rows, which are then of one file."""
     start, end = parts[first], parts[last - 1]
+    if start.file != end.file:
+        return together(_by_file(parts, first, last))
     stop_row = end.row + end.rows
     lo, hi = rows or (start.row, stop_row)
     return Task(
@@ -29,8 +31,33 @@ def task_of(parts: Sequence[Part], first: int, last: int, *, rows: tuple[int, in
     )
 
 
+def _by_file(parts: Sequence[Part], first: int, last: int) -> list[Task]:
+    """Make a task for each file of these parts."""
+    places = (list(own) for _, own in groupby(range(first, last), key=lambda at: parts[at].file))
+    return [task_of(parts, own[0], own[-1] + 1) for own in places]
+
+
+def together(members: Sequence[Task]) -> Task:
+    """Make one task of several, each of all rows of some parts, which follow each other; it has the first's number."""
+    first, last = members[0], members[-1]
+    if len(members) == 1:
+        return first
+    rows, size = sum(member.rows for member in members), sum(member.stop - member.start for member in members)
+    return replace(
+        first,
+        last=last.last,
+        stop=first.start + size,
+        rows=rows,
+        hi=first.row + rows,
+        spool=None,
+        members=tuple(members),
+    )
+
+
 def narrowed(parts: Sequence[Part], task: Task) -> Task:
     """Make a task of the same rows, and of the parts alone that hold them."""
+    if task.last - task.first > 1 and parts[task.first].file != parts[task.last - 1].file:  # all rows of several files
+        return task_of(parts, task.first, task.last)
     rows = [part.row for part in parts[task.first : task.last]]
     first = task.first + max(bisect_right(rows, task.lo) - 1, 0)
     last = task.last if task.reaches_end else task.first + bisect_right(rows, task.hi - 1)

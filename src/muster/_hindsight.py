@@ -47,15 +47,16 @@ class Hindsight:
     _given: _Range = field(default_factory=_Range)
 
     def take(self, *outcomes: Outcome) -> None:
-        """Take in what came of tasks; each was one batch, unless a row was bad."""
+        """Take in what came of tasks; each was one batch, unless a row was bad, or one of each of several files."""
         self._rows_in += sum(outcome.rows_in for outcome in outcomes)
         for outcome in outcomes:
             if outcome.bad_rows or not outcome.rows_in or outcome.rows_out > _FEW * outcome.rows_in:
                 continue
             self._shrunk += outcome.rows_in
-            self._batches += 1
-            self._sizes.take(outcome.rows_in)
-            self._given.take(outcome.rows_out)
+            calls = outcome.steps[0].batches if outcome.steps else 1
+            self._batches += calls
+            self._sizes.take(outcome.rows_in // calls)
+            self._given.take(outcome.rows_out // calls)
 
     def remarks(self, schema: Schema | None) -> list[str]:
         """Say what the user should know of the results, under the schema of all of them."""

@@ -1,7 +1,7 @@
 """The frozen nouns that travel between rooms. Nothing here knows how anything is done."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from muster._dialect import Dialect, Reading
@@ -162,6 +162,9 @@ class Schema(NamedTuple):
 class Task:
     """Consecutive parts ``first`` to ``last`` (exclusive) of one file; of their ``rows`` only ``lo`` to ``hi``.
 
+    A task of several small files is made of ``members``, a task for each file, and is about all of their rows: then
+    ``file``, ``start`` and ``row`` are those of the first, and ``stop`` and ``rows`` are as if one file held them all.
+
     A ``condemned`` task is not run: its rows go to the rejects, for this reason. They are read once more, to tell
     whether that is what no worker survives; then it ``dies_unread``.
     """
@@ -184,9 +187,13 @@ class Task:
     is_doubted: bool = False
     """No row is known to be good yet: if the function fails on all of these alike, it is the function's fault."""
     dies_unread: bool = False
+    members: tuple["Task", ...] = ()
 
     def again(self, number: int, *, expected: Schema | None, bad_rows_left: int, is_doubted: bool) -> "Task":
-        """Make the same task under another number; written out, as it is made for every task there is."""
+        """Make the same task under another number; written out, as it is made for every task there is.
+
+        Each member has a number of its own, counted up from that of the first, which is the task's.
+        """
         return Task(
             number,
             self.first,
@@ -204,6 +211,10 @@ class Task:
             self.condemned,
             is_doubted,
             self.dies_unread,
+            tuple(
+                member.again(number + at, expected=expected, bad_rows_left=bad_rows_left, is_doubted=is_doubted)
+                for at, member in enumerate(self.members)
+            ),
         )
 
     @property
@@ -404,6 +415,17 @@ class Outcome:
     """Files that the user's code in this worker has read, and of which it has not told yet."""
     written_files: tuple[str, ...] = ()
     """Files that it has written, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What a task of several files gave back: outcomes in order, of one or more files each."""
+
+    each: tuple[Outcome, ...]
+
+    def with_first(self, **fields: Any) -> "Outcomes":  # noqa: ANN401 (of an outcome)
+        """Say of the first what is so of all of them together."""
+        return Outcomes((replace(self.each[0], **fields), *self.each[1:]))
 
 
 @dataclass(frozen=True, slots=True)

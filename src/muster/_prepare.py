@@ -16,7 +16,7 @@ from muster._journal.runs import forget
 from muster._model import Briefing, Code, DataFile, Global, Module, Outcome, Part
 from muster._output import Work
 from muster._past import Changes, Past
-from muster._progress import Progress
+from muster._progress import MOST_FILES, Progress
 from muster._user_code.state import packed
 from muster._user_code.targets import Build, Describe
 
@@ -268,7 +268,7 @@ class Preparation:
             code=self.code,
         )
 
-    def progress(self, finish: Finish, *, workers: int) -> Progress:
+    def progress(self, finish: Finish, *, workers: int, is_far: bool) -> Progress:
         """Make what counts the parts, tells what to do next, and when too many rows are bad."""
         options = self._job.options
         unit = _ROW_BYTES if self._inputs.format == "parquet" else 1
@@ -280,6 +280,7 @@ class Preparation:
             same_text=finish.format != "parquet",
             unit_bytes=unit,
             most_calls=options.calls_per_worker,
+            most_files=1 if options.calls_per_worker or options.limit or options.sample or is_far else MOST_FILES,
         )
 
     def take_parts(self) -> bool:

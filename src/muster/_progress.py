@@ -45,6 +45,9 @@ LARGEST_TASK: Final = 8 << 20
 FIRST_TASK: Final = 32 << 10
 """How large one is while nobody knows how long the function takes."""
 
+MOST_FILES: Final = 256
+"""How many files a task is of at most: beyond, what handing it over costs is nothing beside what its files cost."""
+
 _SPARE_ROUNDS: Final = 2
 _DEATHS_BEFORE_HALVING: Final = 2
 _DEATHS_BEFORE_REJECTING: Final = 3
@@ -68,13 +71,14 @@ class Progress:
         same_text: bool = True,
         unit_bytes: int = 1,
         most_calls: int | None = None,
+        most_files: int = 1,
     ) -> None:
         """Begin without parts.
 
         ``volume``: an output file, or a stretch of one, is made of about that much input; tasks do not cross its
         borders. ``same_text``: the output is text, so all rows must be written under one schema from the start.
         ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows). ``most_calls``: no
-        task has more batches of ``batch_rows``.
+        task has more batches of ``batch_rows``. ``most_files``: nor is one of parts of more files.
         """
         self.workers = workers
         self._allowance = Allowance.of(max_bad_rows)
@@ -84,6 +88,7 @@ class Progress:
         self._union = Union(same_text=same_text)
         self._unit_bytes = unit_bytes
         self._most_calls = most_calls
+        self._most_files = most_files
         self._parts: list[Part] = []
         self._volumes: list[int] = []
         self._in_volume = 0
@@ -275,10 +280,10 @@ class Progress:
     def _start(self, task: Task) -> Submit:
         task, *rest = first_calls(self._parts, task, batch_rows=self._batch_rows, most=self._most_calls)
         self._again.extendleft(reversed(rest))
-        self._next_number += 1
-        left = max(self.allowed - self.bad_rows, 0)
+        number, left = self._next_number + 1, max(self.allowed - self.bad_rows, 0)
+        self._next_number += max(len(task.members), 1)
         doubted = self._doubt.is_open
-        task = task.again(self._next_number, expected=self._union.schema, bad_rows_left=left, is_doubted=doubted)
+        task = task.again(number, expected=self._union.schema, bad_rows_left=left, is_doubted=doubted)
         self._running[task.number] = task
         return Submit(task, self._suspects.avoid(_name(task)), _name(task) in self._deaths)
 
@@ -292,8 +297,11 @@ class Progress:
 
     def _next_task(self) -> Task:
         first, end = self._waiting[0]
-        wanted, weight, last = self._task_weight(), 0, first
+        wanted, weight, last, files = self._task_weight(), 0, first, 0
         while last < end and (last == first or (weight + _weight(self._parts[last]) <= wanted and self._joins(last))):
+            files += last == first or self._parts[last].file != self._parts[last - 1].file
+            if files > self._most_files:
+                break
             weight += _weight(self._parts[last])
             last += 1
         self._waiting_weight -= weight
@@ -306,20 +314,30 @@ class Progress:
     def _joins(self, index: int) -> bool:
         """Tell whether a part may be in one task with the part before it."""
         part, before = self._parts[index], self._parts[index - 1]
-        return (
-            part.file == before.file
-            and part.row == before.row + before.rows  # of a sample, what lies between is not there
-            and part.spool == before.spool
-            and not (part.fault or before.fault)
-            and self._volumes[index] == self._volumes[index - 1]
-        )
+        if part.file != before.file:
+            goes_on = not self._doubt.is_open  # while nobody knows whether the function can be called at all
+        else:
+            goes_on = part.row == before.row + before.rows  # of a sample, what lies between is not there
+            goes_on = goes_on and part.spool == before.spool
+        return goes_on and not (part.fault or before.fault) and self._volumes[index] == self._volumes[index - 1]
 
     def _task(self, first: int, last: int, *, rows: tuple[int, int] | None = None) -> Task:
         return task_of(self._parts, first, last, rows=rows)
 
-    def done(self, number: int, outcome: Outcome, *, machine: str = "") -> list[Action]:
-        """Take an outcome: keep it, do it again under what is now expected, or stop for what it says."""
+    def done(self, number: int, *outcomes: Outcome, machine: str = "") -> list[Action]:
+        """Take an outcome: keep it, do it again under what is now expected, or stop for what it says.
+
+        A task of several files has outcomes in order, of one or more files each. The files behind the last of them wait
+        again.
+        """
         task = self._running.pop(number)
+        if not task.members:
+            return self._done(task, outcomes[0], machine=machine)
+        actions = [action for one in outcomes for action in self._done(one.task, one, machine=machine)]
+        self._wait_for(outcomes[-1].task.last, task.last)
+        return actions
+
+    def _done(self, task: Task, outcome: Outcome, *, machine: str) -> list[Action]:
         if outcome.misfits:
             return [Widen(outcome)]
         aside: list[Action] = []
@@ -435,6 +453,9 @@ class Progress:
         would know. Where there are several machines, one that died on one of them is tried on another first.
         """
         task = self._running.pop(number)
+        if task.members:  # any of the files may have been to blame: each is done by itself
+            self._again.extend(task.members)
+            return []
         key = _name(task)
         if not began:
             times = self._bystander[key] = self._bystander.get(key, 0) + 1

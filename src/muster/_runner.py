@@ -6,6 +6,7 @@ import functools
 import os
 import pickle
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,7 +33,7 @@ from muster._journal.file import Journal
 from muster._journal.runs import archive, attempt, note
 from muster._laid import Layout
 from muster._lent import goes_elsewhere, machines_for
-from muster._model import Outcome, Part
+from muster._model import Outcome, Outcomes
 from muster._observer import Observer
 from muster._output import Work
 from muster._past import Kept, Past, sources_of
@@ -364,7 +365,7 @@ class _Runner:
             engine.brief(briefing)
 
     def _new_progress(self) -> Progress:
-        self._progress = self._prepared.progress(self._finish, workers=self._workers)
+        self._progress = self._prepared.progress(self._finish, workers=self._workers, is_far=self._is_far)
         self._progress.work_on(self._observer.at_work)
         self._hindsight = Hindsight(self._job.options.batch_rows)
         self._observer.calls.clear()
@@ -380,9 +381,10 @@ class _Runner:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
         self._rows_total = self._prepared.count_rows()
         self._trial = None if self._earlier else self._prepared.trial(since=self._began)
-        self._add(progress, self._prepared.fed, kept)
+        earlier = deque(outcome for _, outcome in sorted(kept.items()))
+        self._add(progress, earlier)
         while True:
-            self._read_ahead(progress, kept)
+            self._read_ahead(progress, earlier)
             self._act(self._setbacks.due(progress))
             slots = self._engine.slots()
             if self._engine is not self._home:  # whose workers come, and may come to be more
@@ -400,19 +402,21 @@ class _Runner:
             self._observer.look(progress, rows_total=self._rows_total, idle=lambda: self._engine.slots().idle)
             self._say("working", note=self._observer.remark())
 
-    def _read_ahead(self, progress: Progress, kept: Kept) -> None:
+    def _read_ahead(self, progress: Progress, earlier: deque[Outcome]) -> None:
         """Keep a backlog of parts, but do not read a whole stream before it is needed."""
         while not progress.is_complete and progress.waiting_weight < _BACKLOG_BYTES:
-            known = len(self._prepared.fed)
             if self._prepared.take_parts():
-                self._add(progress, self._prepared.fed[known:], kept)
+                self._add(progress, earlier)
             else:
                 progress.no_more_parts()
 
-    def _add(self, progress: Progress, parts: Sequence[Part], kept: Kept) -> None:
-        first = progress.parts
-        progress.add_parts(parts)
-        found = [outcome for (at, _), outcome in sorted(kept.items()) if first <= at < progress.parts]
+    def _add(self, progress: Progress, earlier: deque[Outcome]) -> None:
+        """Add the parts that were read, and what an earlier attempt made of them; its tasks may be of several files."""
+        fed, found = self._prepared.fed, []
+        while earlier and earlier[0].task.first < len(fed):
+            if earlier[0].task.last <= len(fed) or not self._prepared.take_parts():
+                found.append(earlier.popleft())
+        progress.add_parts(fed[progress.parts :])
         self._resumed += found
         if self._trial is not None:
             self._trial.take("", *found)
@@ -424,21 +428,9 @@ class _Runner:
     def _on(self, progress: Progress, event: Event) -> list[_actions.Action]:
         if isinstance(event, Done | Failed | Lost) and event.ticket < 0:  # a question that nobody waits for
             return []
-        if isinstance(event, Done):
-            self._files.take(event.answer.read_files, event.answer.written_files)
         match event:
-            case Done(ticket, outcome) if self._finish.is_stale(outcome):
-                self._observer.calls.forget(ticket)
-                return progress.lost(ticket, "its output is no longer wanted", began=False)
-            case Done(ticket, outcome, worker):
-                self._answering = worker
-                actions = progress.done(ticket, outcome, machine=self._observer.machine_of(worker))
-                self._observer.done(
-                    worker, outcome, is_kept=any(isinstance(action, _actions.Keep) for action in actions)
-                )
-                if any(isinstance(action, _actions.GiveUp) for action in actions):
-                    self._observer.gave_up(outcome)
-                return actions
+            case Done():
+                return self._done(progress, event)
             case Lost(ticket, reason, began, worker):
                 self._observer.lost(ticket, reason)
                 return progress.lost(ticket, reason, began=began, machine=self._observer.machine_of(worker))
@@ -447,6 +439,23 @@ class _Runner:
             case Told() | Joined() | Left() | Began():
                 self._hear(event)
         return []
+
+    def _done(self, progress: Progress, event: Done) -> list[_actions.Action]:
+        answer, worker = event.answer, event.worker
+        outcomes = answer.each if isinstance(answer, Outcomes) else (answer,)
+        for outcome in outcomes:
+            self._files.take(outcome.read_files, outcome.written_files)
+        if any(self._finish.is_stale(outcome) for outcome in outcomes):
+            self._observer.calls.forget(event.ticket)
+            return progress.lost(event.ticket, "its output is no longer wanted", began=False)
+        self._answering = worker
+        actions = progress.done(event.ticket, *outcomes, machine=self._observer.machine_of(worker))
+        kept = {id(action.outcome) for action in actions if isinstance(action, _actions.Keep)}
+        for outcome in outcomes:
+            self._observer.done(worker, outcome, is_kept=id(outcome) in kept)
+        if any(isinstance(action, _actions.GiveUp) for action in actions):
+            self._observer.gave_up(outcomes[-1])
+        return actions
 
     def _put_aside(self, machine: str, why: str) -> None:
         self._engine.put_aside(machine)

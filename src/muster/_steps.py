@@ -108,6 +108,13 @@ class Steps:
         """Tell whether more rows were bad than the run allows."""
         return len(self.bad) > self.bad_rows_left
 
+    def add(self, other: "Steps") -> None:
+        """Take in what was done for another file without a bad row."""
+        for own, its in zip(self.sums, other.sums, strict=True):
+            own.add(its)
+        self.sorting += other.sorting
+        self.failed += other.failed
+
     def fault(self, rows: _rows.Rows, batch: _rows.Rows) -> Fault | None:
         """Tell how the function fails, if it fails alike on a batch and on single rows from all over the task."""
         failure = self._tried[_ends(batch)] = self._attempt(batch)
@@ -254,6 +261,8 @@ class Steps:
     def _as_kind(self, frame: Any, kind: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if kind == "pandas" and first:
             header = not self.briefing.dialect.is_numbered
+            if rows.among is not None:
+                return rows.among.frame_of(rows)
             return _rows.to_pandas(frame, rows.numbers, self.briefing.columns, header=header)
         if kind == "pandas" and isinstance(frame, pd.DataFrame):
             return frame

@@ -7,7 +7,7 @@ def continues(before: Outcome, outcome: Outcome) -> bool:
     """Tell whether two outcomes, whose rows follow each other in the output, can be one."""
     one, other = before.task, outcome.task
     return (
-        (one.last, one.file) == (other.first, other.file)
+        one.last == other.first
         and one.is_whole
         and other.is_whole
         and not (before.bad_rows or outcome.bad_rows)
@@ -18,14 +18,14 @@ def continues(before: Outcome, outcome: Outcome) -> bool:
 def stretch(before: Outcome, outcome: Outcome) -> Outcome:
     """Make one outcome of two; its piece has the name of the first."""
     one, other = before.task, outcome.task
-    rows = one.rows + other.rows
+    rows, stop = one.rows + other.rows, one.stop + other.stop - other.start
     piece = before.output or outcome.output
     if before.output and outcome.output:
         piece = Piece(
             before.output.name, before.output.bytes + outcome.output.bytes, 0, before.output.rows + outcome.output.rows
         )
     return Outcome(
-        Task(0, one.first, other.last, one.file, one.start, other.stop, one.row, rows, one.row, one.row + rows),
+        Task(0, one.first, other.last, one.file, one.start, stop, one.row, rows, one.row, one.row + rows),
         before.rows_in + outcome.rows_in,
         before.rows_out + outcome.rows_out,
         piece,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from muster._model import Load, Outcome
+from muster._model import Load, Outcomes
 
 _LOAD_EVERY: Final = 1.0
 _FIRST_LOOK: Final = 4.0
@@ -29,17 +29,16 @@ class Vitals:
         self._next_look = clock() + _FIRST_LOOK
         self._has_looked = False
 
-    def measured(self, work: Callable[[], Outcome], *, folder: Path) -> Outcome:
-        """Do a task, and put into its outcome what it took; of disks, the one of ``folder`` counts."""
+    def measured(self, work: Callable[[], Outcomes], *, folder: Path) -> Outcomes:
+        """Do a task, and put into its first outcome what it took; of disks, the one of ``folder`` counts."""
         began, used = time.perf_counter(), time.process_time()
         waiting = 0.0 if self._idle_since is None else began - self._idle_since
         try:
-            outcome = work()
+            outcomes = work()
         finally:
             self._idle_since = time.perf_counter()
-        return dataclasses.replace(
-            outcome,
-            seconds=dataclasses.replace(outcome.seconds, waiting=waiting),
+        return outcomes.with_first(
+            seconds=dataclasses.replace(outcomes.each[0].seconds, waiting=waiting),
             cpu=time.process_time() - used,
             memory=_memory(),
             load=self._load(folder),

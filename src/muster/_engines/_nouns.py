@@ -18,8 +18,8 @@ _HOMES: Final[Mapping[str, str]] = {
         "muster._engines.base": "Began Done Failed Lost Joined Left Told",
         "muster._engines._station": "Printed Ended",
         "muster._model": (
-            "Outcome Task Spool Schema Piece Place Seconds StepMeasure Load Reason Fault DataFile Fact Column Module"
-            " Span"
+            "Outcome Outcomes Task Spool Schema Piece Place Seconds StepMeasure Load Reason Fault DataFile Fact Column"
+            " Module Span"
         ),
         "muster._user_code.targets": "Described",
         "muster._formats._stitch": "Block Flow",

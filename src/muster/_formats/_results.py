@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final, cast
 
 import pyarrow as pa
@@ -35,6 +36,16 @@ def reply_of(result: object, *, use: str) -> Reply:
     named = zip(_dtypes(result, table), table.columns, strict=True)
     kinds = tuple((_kind(dtype, column, is_shown=use == "csv"),) for dtype, column in named)
     return Reply(table, rows, Schema(tuple(table.column_names), kinds))
+
+
+def joined(replies: Iterable[Reply]) -> list[Reply]:
+    """Put replies together that follow each other and are alike, as many small tables are slow to write."""
+    found = []
+    for (schema, _), group in groupby(replies, key=lambda one: (one.schema, one.table.schema)):
+        alike = list(group)
+        table = alike[0].table if len(alike) == 1 else pa.concat_tables(one.table for one in alike).combine_chunks()
+        found.append(Reply(table, sum(one.rows for one in alike), schema))
+    return found
 
 
 def _dtypes(result: object, table: pa.Table) -> Iterable[Any]:

@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -35,17 +36,58 @@ class Rows:
     numbers: np.ndarray
     bad: dict[int, str] = field(default_factory=dict)
     misfits: dict[str, frozenset[str]] = field(default_factory=dict)
+    among: "Among | None" = None
+    """Rows of several files that these are among."""
 
     def between(self, lo: int, hi: int) -> "Rows":
         """Keep the rows of the file from ``lo`` to ``hi``."""
         first, last = np.searchsorted(self.numbers, [lo, hi]).tolist()
         bad = {row: error for row, error in self.bad.items() if lo <= row < hi}
-        return Rows(self.table.slice(first, last - first), self.numbers[first:last], bad, self.misfits)
+        among = self.among and self.among.from_row(first)
+        return Rows(self.table.slice(first, last - first), self.numbers[first:last], bad, self.misfits, among)
+
+
+class Frame:
+    """The frame of rows of several files, made once: that is most of what a frame of few rows costs."""
+
+    def __init__(self, table: pa.Table, columns: tuple[Column, ...], *, header: bool) -> None:
+        """Take the rows; the frame is made when it is first needed."""
+        self._make = partial(to_pandas, table, np.arange(len(table)), columns, header=header)
+
+    @cached_property
+    def whole(self) -> "pd.DataFrame":
+        """Make it."""
+        return self._make()
+
+
+class Among(NamedTuple):
+    """Where in a frame of several files some rows begin."""
+
+    frame: Frame
+    at: int
+
+    def from_row(self, first: int) -> "Among":
+        """Begin at a later one of these rows."""
+        return Among(self.frame, self.at + first)
+
+    def frame_of(self, rows: Rows) -> "pd.DataFrame":
+        """Give the frame of so many rows from here on, which share no cell and no label with the others."""
+        own = self.frame.whole.iloc[self.at : self.at + len(rows.numbers)].copy()
+        own.index = _labels_of(rows.numbers)
+        return own
 
 
 def type_of(column: Column) -> str:
     """Name a column's type: what the user fixed, else what its kinds settle to."""
     return column.fixed or settle(column.kinds)
+
+
+def _labels_of(numbers: np.ndarray) -> Any:  # noqa: ANN401 (an index of pandas)
+    import pandas as pd  # noqa: PLC0415 (likewise)
+
+    if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return pd.RangeIndex(int(numbers[0]), int(numbers[-1]) + 1)
+    return pd.Index(numbers)
 
 
 def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...], *, header: bool) -> "pd.DataFrame":
@@ -69,10 +111,7 @@ def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...],
             frame.isetitem(at, _pandas.with_nan(frame.iloc[:, at]))
         elif pa.types.is_timestamp(table.column(at).type) and table.column(at).type.tz and column.dates:
             frame.isetitem(at, _pandas.with_offset(frame.iloc[:, at]))
-    if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
-        frame.index = pd.RangeIndex(int(numbers[0]), int(numbers[-1]) + 1)
-    else:
-        frame.index = pd.Index(numbers)
+    frame.index = _labels_of(numbers)
     if not header:
         folders = {column.name for column in columns if column.fixed == "folder"}
         labels = [name if name in folders else int(name) for name in frame.columns]

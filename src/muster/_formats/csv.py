@@ -41,22 +41,54 @@ def read(  # noqa: PLR0913 (the records, where they stand, and how to understand
     alone; where Arrow finds, or might have missed, what does not fit, cell by cell with pandas' rules.
     """
     text = _Text(data, order, dialect, reading)
-    dated = [column for column in columns if _is_dated(column)]
-    types = {column.name: _kinds.ARROW[type_of(column)] for column in columns}
     try:
-        if text.suits_arrow:
-            table = text.parsed(types | dict.fromkeys((column.name for column in dated), pa.string()))
-            numbers = np.arange(row, row + len(table))
-            table = _with_moments(table, dated, reading)
-            if table is not None and not _is_doubtful(table, columns, text.data):
-                return Rows(_without_missing_numbers(table.select(list(types)), text.rules), numbers)
+        if (table := _by_arrow(text, columns, reading)) is not None:
+            return Rows(table, np.arange(row, row + len(table)))
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
-            return Rows(pa.schema(types.items()).empty_table(), np.empty(0, np.int64))
-    raw, ragged = text.cells(list(types))
+            return Rows(_empty(columns), np.empty(0, np.int64))
+    raw, ragged = text.cells([column.name for column in columns])
     rows = Rows(raw, _numbers(row, len(raw), ragged), _shifted(ragged, row))
     _decode(rows)
     return _carefully(rows, columns, reading)
+
+
+def read_together(
+    stretches: Sequence[bytes],
+    *,
+    order: Sequence[str],
+    columns: tuple[Column, ...],
+    dialect: Dialect,
+    reading: Reading = _ALL,
+) -> pa.Table | None:
+    """Read records of several files whose columns stand in the same order as one table, in the order of ``columns``.
+
+    ``None`` where Arrow alone cannot do that: then each is to be read by itself.
+    """
+    if not dialect.is_common or any(stretch.startswith(BOM) for stretch in stretches):
+        return None
+    data = b"".join(stretch if stretch.endswith(b"\n") else stretch + b"\n" for stretch in stretches)
+    try:
+        return _by_arrow(_Text(data, order, dialect, reading), columns, reading)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _by_arrow(text: "_Text", columns: tuple[Column, ...], reading: Reading) -> pa.Table | None:
+    """Read by Arrow alone; ``None`` where it may miss what does not fit. Raises ``ArrowInvalid`` for what it finds."""
+    if not text.suits_arrow:
+        return None
+    dated = [column for column in columns if _is_dated(column)]
+    types = {column.name: _kinds.ARROW[type_of(column)] for column in columns}
+    table = text.parsed(types | dict.fromkeys((column.name for column in dated), pa.string()))
+    table = _with_moments(table, dated, reading)
+    if table is None or _is_doubtful(table, columns, text.data):
+        return None
+    return _without_missing_numbers(table.select(list(types)), text.rules)
+
+
+def _empty(columns: tuple[Column, ...]) -> pa.Table:
+    return pa.schema([(column.name, _kinds.ARROW[type_of(column)]) for column in columns]).empty_table()
 
 
 def observe(  # noqa: PLR0913 (likewise)
