@@ -126,6 +126,20 @@ def test_an_interruption_shows_the_call_alone(folder: Path) -> None:
         _, text = process.communicate(timeout=60)
     assert set(re.findall(r'File "([^"]+)"', text)) == {str(folder / "script.py")}
     assert "KeyboardInterrupt" in text
+    assert text.endswith("what was done is kept. Make the same call again to go on; fresh=True starts over.\n")
+
+
+def test_an_interruption_is_told_where_progress_is_shown_and_the_caller_catches_it(folder: Path) -> None:
+    call = (
+        "try:\n        muster.run(good, 'rows.csv', out, progress=True, workers=0,"
+        " watch=lambda _: os.kill(os.getpid(), 2))\n    except KeyboardInterrupt as stop:\n"
+        "        print(stop.__notes__)"
+    )
+    (folder / "script.py").write_text("import os\n" + CALLS.format(call))
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert "what was done is kept" in done.stdout
+    assert "muster: The run was interrupted; what was done is kept. Make the same call again" in done.stderr
 
 
 def test_a_cause_of_the_users_own_is_kept_with_their_frames_and_any_other_is_not_shown(folder: Path) -> None:

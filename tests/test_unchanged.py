@@ -232,6 +232,11 @@ def test_in_python_the_result_says_so(folder: Path, monkeypatch: pytest.MonkeyPa
     results = [package.run("f.py:double", "in.csv", "out.csv", workers=0) for _ in range(2)]
     assert [result.unchanged for result in results] == [False, True]
     assert results[0].rows_out == results[1].rows_out == 3
+    assert "3 rows of 3 in " in str(results[0])
+    again = "out.csv: 3 rows of 3, unchanged since they were written: nothing was done. fresh=True does it all again."
+    assert str(results[1]) == again
+    assert "Nothing was done" in results[1]._repr_html_()
+    assert "Nothing was done" not in results[0]._repr_html_()
     assert package.run("f.py:double", "in.csv", "out.csv", workers=0, fresh=True).unchanged is False
 
 

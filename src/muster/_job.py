@@ -162,8 +162,12 @@ class Result:
 
     def __str__(self) -> str:
         """Say in a line what came of it."""
-        speed = f"{self.rows_per_second:,.0f} rows/s, {crew(self.workers)}"
-        return f"{self.output}: {self.rows_out:,} rows of {self.rows_in:,} in {duration(self.seconds)} ({speed})"
+        if self.skipped:
+            return f"{self.output}: nothing was done, as another process works on it"
+        rows = f"{self.output}: {self.rows_out:,} rows of {self.rows_in:,}"
+        if self.unchanged:
+            return f"{rows}, unchanged since they were written: nothing was done. fresh=True does it all again."
+        return f"{rows} in {duration(self.seconds)} ({self.rows_per_second:,.0f} rows/s, {crew(self.workers)})"
 
     def __repr__(self) -> str:
         """Say so, and where the bad rows are."""
@@ -181,7 +185,9 @@ class Result:
             "rows out": count(self.rows_out),
             "dropped by the function": count(self.dropped) if self.dropped else "",
             "bad rows": count(self.bad_rows),
-            "time": f"{duration(self.seconds)}, {pace(self.rows_per_second)} rows/s",
+            (
+                "time then" if self.unchanged else "time"
+            ): f"{duration(self.seconds)}, {pace(self.rows_per_second)} rows/s",
             "time of a run of all rows": left(self.estimate.seconds) if self.estimate else "",
             "done before": resumed,
             "workers": crew(self.workers) + (f" on {plural(self.machines, 'machine')}" if self.machines > 1 else ""),
@@ -190,6 +196,8 @@ class Result:
             "rejects": self.rejects or "",
         }
         pieces = [_html.facts(figures)]
+        if self.unchanged:
+            pieces.append(_html.note("Nothing was done, as nothing has changed since. fresh=True does it all again."))
         if self.rejects and (rows := first(self.rejects, _FIRST_REJECTS)):
             cells = [[_cut(str(row.get(name, ""))) for name in _REJECT_HEADS] for row in rows]
             more = f"The first {len(rows)} of {self.bad_rows:,} bad rows" if self.bad_rows > len(rows) else "Bad rows"

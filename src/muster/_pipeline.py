@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from muster import _runner
@@ -13,6 +13,7 @@ from muster._callers import from_the_callers_line, in_python, warn_of_mixing, wa
 from muster._calm import calmed
 from muster._csv_options import CsvOptions, understood
 from muster._dialect import Dialect, Reading
+from muster._given import check_function, inputs_of, output_of
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Target
 from muster._options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 SAMPLE: Final = 1000
 """How many rows a check takes."""
+
+_STOPPED: Final = (
+    "The run was interrupted; what was done is kept. Make the same call again to go on; fresh=True starts over."
+)
 
 AS_NAMED: Final = Dialect(delimiter="")
 """How text is written where nobody says it: files' names tell what separates cells."""
@@ -66,10 +71,7 @@ class Pipeline:
         ``pyarrow.Table`` or ``polars.DataFrame``. The frame's index is the rows' number in their file. ``args`` are
         keyword arguments: of the function in each call, of a class when it is built.
         """
-        if not isinstance(function, str) and not callable(function):
-            raise UsageError(
-                f"{function!r} is no function. Pass a function, a class, or text such as 'file.py:function'."
-            )
+        check_function(function)
         target = targets.parse_target(function) if isinstance(function, str) else targets.of_function(function)
         remarks = remarks_on(None if isinstance(function, str) else function, target)
         target = targets.with_arguments(target, arguments.given(args, step=target.name))
@@ -92,7 +94,7 @@ class Pipeline:
 
     def _write(self, path: str | PathLike[str], format_: str) -> "Pipeline":
         return dataclasses.replace(
-            self, output=fspath(path), options=dataclasses.replace(self.options, output_format=format_)
+            self, output=output_of(path), options=dataclasses.replace(self.options, output_format=format_)
         )
 
     @spelled_out(RunOptions)
@@ -127,7 +129,12 @@ def telling(
             shown.watch(spoken)
             told(spoken)
 
-        yield shown, tell
+        try:
+            yield shown, tell
+        except KeyboardInterrupt as stop:
+            stop.add_note(_STOPPED)
+            shown.remark(_STOPPED)
+            raise
 
 
 def start(  # noqa: PLR0913 (each is given by its name)
@@ -146,8 +153,7 @@ def start(  # noqa: PLR0913 (each is given by its name)
     check_not_loading()
     if not pipeline.steps:
         raise UsageError("This pipeline has no function. Add one with .map_batches(function).")
-    if not pipeline.inputs:
-        raise UsageError("This pipeline has no input. Begin it with muster.read_csv(...), or name inputs.")
+    _check_has_input(pipeline)
     if not pipeline.output:
         raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
     chosen = laid_over(pipeline.options, options or {})
@@ -157,10 +163,6 @@ def start(  # noqa: PLR0913 (each is given by its name)
         job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, typed=pipeline.typed, only=pipeline.only)
         made, access = means.make_engine, means.access
         return _runner.run(job, watch=watch, remark=remark, make_engine=made, printed=printed, access=access)
-
-
-def _paths(paths: Paths) -> tuple[str, ...]:
-    return (fspath(paths),) if isinstance(paths, str | PathLike) else tuple(fspath(path) for path in paths)
 
 
 @spelled_out(CsvOptions)
@@ -194,13 +196,13 @@ def read_csv(
         reading=reading,
         storage_options=storage_options or {},
     )
-    return Pipeline(_paths(paths), options=chosen)
+    return Pipeline(inputs_of(paths), options=chosen)
 
 
 @from_the_callers_line
 def read_parquet(paths: Paths, *, storage_options: Mapping[str, Any] | None = None) -> Pipeline:
     """Begin a pipeline over Parquet: files, globs, folders or URLs, in name order."""
-    return Pipeline(_paths(paths), options=Options(input_format="parquet", storage_options=storage_options or {}))
+    return Pipeline(inputs_of(paths), options=Options(input_format="parquet", storage_options=storage_options or {}))
 
 
 @from_the_callers_line
@@ -212,11 +214,11 @@ def read_json(
 ) -> Pipeline:
     """Begin a pipeline over JSON lines, one object a line: files, globs, folders or URLs, in name order."""
     options = Options(input_format="jsonl", dtype=names_of(dtype), storage_options=storage_options or {})
-    return Pipeline(_paths(paths), options=options)
+    return Pipeline(inputs_of(paths), options=options)
 
 
 def _begun(paths: Paths) -> Pipeline:
-    return Pipeline(_paths(paths), options=Options(dialect=AS_NAMED))
+    return Pipeline(inputs_of(paths), options=Options(dialect=AS_NAMED))
 
 
 @spelled_out(RunOptions)
@@ -301,7 +303,7 @@ def of_call(
     function: Function | str, inputs: Paths, output: str | PathLike[str], *, args: Mapping[str, Any] | None
 ) -> Pipeline:
     """Make the pipeline of a call in Python."""
-    return dataclasses.replace(_begun(inputs), output=fspath(output)).map_batches(function, args=args)
+    return dataclasses.replace(_begun(inputs), output=output_of(output)).map_batches(function, args=args)
 
 
 @spelled_out(CheckOptions)
@@ -326,9 +328,15 @@ def check(
     return checked_rows(_begun(inputs).map_batches(function, args=args), options, sample=sample)
 
 
+def _check_has_input(pipeline: Pipeline) -> None:
+    if not pipeline.inputs:
+        raise UsageError("This pipeline has no input. Begin it with muster.read_csv(...), or name inputs.")
+
+
 def checked_rows(pipeline: Pipeline, options: CheckOptions | None = None, *, sample: int) -> "Check":
     """Check a pipeline's functions. Raises ``MusterError``, in the words of the command line."""
     check_not_loading()
+    _check_has_input(pipeline)
     from muster import _check  # noqa: PLC0415 (it loads Arrow, which a run leaves to its workers)
 
     with a_run():
@@ -338,6 +346,7 @@ def checked_rows(pipeline: Pipeline, options: CheckOptions | None = None, *, sam
 def profiled(pipeline: Pipeline, *, rows: int) -> "ProfileOfBatch":
     """Profile a pipeline's functions on rows of the middle. Raises ``MusterError``, as the command line words it."""
     check_not_loading()
+    _check_has_input(pipeline)
     from muster import _profile  # noqa: PLC0415 (it loads Arrow, which a run leaves to its workers)
 
     options = dataclasses.replace(pipeline.options, limit=None, sample=None)

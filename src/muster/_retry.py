@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Unpack
 
@@ -14,6 +14,7 @@ from muster._asked import job_of
 from muster._assembly import to_the_terminal
 from muster._callers import from_the_callers_line, warn_of_mixing, warn_of_rejects
 from muster._earlier import earlier
+from muster._given import inputs_of, output_of
 from muster._home import home
 from muster._job import Job, Result
 from muster._model import Arguments, Target
@@ -79,7 +80,7 @@ def retry(  # noqa: PLR0913 (what is asked, and who is told)
     rejects or input have changed since.
     """
     begin_anew()
-    names = (fspath(inputs),) if isinstance(inputs, str | PathLike) else tuple(fspath(one) for one in inputs)
+    names = inputs_of(inputs)
     chosen = None if args is None else arguments.given(args, step="the function")
     with telling(watch, progress, is_live=options.get("workers") != 0) as (shown, tell):
         done = start(
@@ -119,7 +120,7 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
             f"A retry has no option {unknown[0]}: it could change rows that are done, which stay as they are. There"
             f" are: {', '.join(sorted(RetryOptions.__annotations__))}. To choose another {unknown[0]}, run the whole."
         )
-    work = Work(shown(fspath(output)), home=home())
+    work = Work(shown(output_of(output)), home=home())
     past = earlier(work, fresh=bool(options.get("fresh")))
     named = _steps_given(function, as_script) if function is not None else ()
     over = _from_here(options)

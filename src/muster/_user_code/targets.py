@@ -113,6 +113,8 @@ def parse_target(text: str) -> Target:
             meant = f" Did you mean {Path(place).with_name(like)}?" if like else " Check the path before the colon."
             raise UsageError(f"No file {place!r}, so no function {name!r} in it.{meant}")
         return Target("file", str(Path(place).resolve()), name)
+    if Path(place).is_file():
+        raise UsageError(f"{place!r} names no function, as it is no file of Python. Type file.py:function.")
     if not all(word.isidentifier() for word in name.split(".")) or not all(
         word.isidentifier() for word in place.split(".")
     ):

@@ -1,0 +1,113 @@
+"""What is no function, input or output is refused in words that say what to write instead."""
+
+import sys
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import muster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FRAME = pd.DataFrame({"a": range(100)})
+
+
+def same(df: Any) -> Any:  # noqa: ANN401 (a frame)
+    return df
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    FRAME.to_csv("in.csv", index=False)
+    return tmp_path
+
+
+INPUTS: list[tuple[Any, str]] = [
+    (FRAME, r"input is a DataFrame.*df\.to_parquet\('in\.parquet'\).*f\(df\)"),
+    (FRAME["a"], "input is a Series.*files"),
+    ([FRAME, FRAME], r"input is a DataFrame.*df\.to_parquet"),
+    (pa.table({"a": [1]}), "input is a Table.*files"),
+    (FRAME["a"].to_numpy(), "input is a ndarray.*files"),
+    (None, r"input is None.*'in\.csv'"),
+    (b"in.csv", r"input is b'in\.csv'.*pass 'in\.csv'"),
+    ([Path("in.csv"), None], "input is None"),
+    ({"in.csv": 1}, "input is a dict"),
+    (7, "input is 7"),
+    (same, "function 'same'.*order is: function, inputs, output"),
+    ([], "no input"),
+]
+
+
+@pytest.mark.parametrize(("given", "says"), INPUTS, ids=[says for _, says in INPUTS])
+def test_an_input_that_is_no_file_is_told_what_to_write(rows: Path, given: Any, says: str) -> None:  # noqa: ANN401
+    calls: list[Callable[[], Any]] = [
+        lambda: muster.run(same, given, "out.csv", workers=0),
+        lambda: muster.check(same, given),
+        lambda: muster.read_csv(given).map_batches(same).write_csv("out.csv").run(workers=0),
+        lambda: muster.read_parquet(given).map_batches(same).write_csv("out.csv").run(workers=0),
+    ]
+    for call in calls:
+        with pytest.raises(muster.UsageError, match=says):
+            call()
+    assert [path.name for path in rows.iterdir()] == ["in.csv"]
+
+
+def test_an_open_file_is_told_its_path(rows: Path) -> None:
+    del rows
+    with Path("in.csv").open() as file, pytest.raises(muster.UsageError, match=r"open file.*its path, 'in\.csv'"):
+        muster.run(same, file, "out.csv")  # type: ignore[arg-type]
+    with Path("new.csv").open("w") as file, pytest.raises(muster.UsageError, match=r"output.*its path, 'new\.csv'"):
+        muster.run(same, "in.csv", file)  # type: ignore[arg-type]
+
+
+OUTPUTS: list[tuple[Any, str]] = [
+    (None, r"output is None.*larger than memory.*'out\.csv'.*read_csv"),
+    (FRAME, "output is a DataFrame.*path"),
+    (b"out.csv", r"output is b'out\.csv'.*pass 'out\.csv'"),
+    (["out.csv"], "output is a list.*path"),
+    (3, "output is 3"),
+    (same, "order is: function, inputs, output"),
+    ("", "no output"),
+]
+
+
+@pytest.mark.parametrize(("given", "says"), OUTPUTS, ids=[says for _, says in OUTPUTS])
+def test_an_output_that_is_no_path_is_told_what_to_write(rows: Path, given: Any, says: str) -> None:  # noqa: ANN401
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: muster.run(same, "in.csv", given, workers=0),
+        lambda: muster.read_csv("in.csv").map_batches(same).write_csv(given).run(workers=0),
+    )
+    for call in calls:
+        with pytest.raises(muster.UsageError, match=says):
+            call()
+    assert [path.name for path in rows.iterdir()] == ["in.csv"]
+
+
+MODULE = types.ModuleType("labels")
+exec("def label(df):\n    return df\n", vars(MODULE))  # noqa: S102 (as a file of the user's would)
+
+FUNCTIONS: list[tuple[Any, str]] = [
+    (MODULE, r"the module 'labels'.*labels\.label"),
+    (sys, "the module 'sys'"),
+    (None, "None is no function"),
+    (FRAME, r"a DataFrame is no function.*Pass the function itself"),
+    (["f"], "a list is no function"),
+    (7, "7 is no function"),
+    ("gone.py", r"No file 'gone\.py'"),
+    ("gone.py:label", r"No file 'gone\.py'"),
+    ("gone:label", "No module 'gone'"),
+    ("in.csv", "names no function"),
+]
+
+
+@pytest.mark.parametrize(("given", "says"), FUNCTIONS, ids=[says for _, says in FUNCTIONS])
+def test_what_cannot_be_called_is_told_what_to_pass(rows: Path, given: Any, says: str) -> None:  # noqa: ANN401
+    del rows
+    with pytest.raises(muster.UsageError, match=says):
+        muster.run(given, "in.csv", "out.csv", workers=0)
