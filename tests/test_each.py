@@ -285,3 +285,16 @@ def test_what_the_function_prints_is_told_to_who_shows_the_runs(
         package.run_since_last("f.py:says", "in", "new/{date}.csv", workers=1, progress=False)
     assert shown.getvalue().count("rows 2\n") > 3
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.waits
+def test_one_cluster_serves_all_files_and_none_is_called_up_where_nothing_is_to_do(
+    folder: Path, muster: Muster, home: Path
+) -> None:
+    (folder / "in" / "b.csv").unlink()
+    ended = muster(*EACH, "--machines", "1", timeout=600)
+    assert (ended.code, ended.json["done"]) == (0, 2), ended
+    lines = [json.loads(line) for path in home.rglob("*.jsonl") for line in path.read_text().splitlines()]
+    clusters = [line["cluster"] for line in lines if line["event"] == "attempt"]
+    assert (len(clusters), len(set(clusters))) == (2, 1)
+    assert muster(*EACH, "--machines", "1", "--on", "nowhere.yml").json["unchanged"] == 2
