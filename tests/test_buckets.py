@@ -25,6 +25,7 @@ from werkzeug.serving import make_server
 import muster
 from conftest import MUSTER, Muster, started
 from waiting import until
+from web import serving
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -96,14 +97,14 @@ def served() -> Iterator[Server]:
         answer: Iterable[bytes] = application(environment, start)
         return answer
 
-    serving = make_server("127.0.0.1", 0, looking, threaded=True)
-    server.port = serving.server_port
-    thread = threading.Thread(target=serving.serve_forever)
+    listening = make_server("127.0.0.1", 0, looking, threaded=True)
+    server.port = listening.server_port
+    thread = threading.Thread(target=listening.serve_forever)
     thread.start()
     yield server
-    serving.shutdown()
+    listening.shutdown()
     thread.join()
-    serving.server_close()
+    listening.server_close()
 
 
 @pytest.fixture
@@ -179,9 +180,35 @@ def test_an_object_is_not_overwritten_by_its_own_output_in_another_spelling(serv
     with pytest.raises(muster.UsageError, match="both input and output"):
         muster.run(two, url, output, workers=0)
     server.client.put_object_acl(Bucket="bucket", Key="in.csv", ACL="public-read")
-    with pytest.raises(muster.UsageError, match="both input and output"):
-        muster.run(two, f"http://127.0.0.1:{server.port}/bucket/in.csv", "s3://bucket/in.csv", workers=0)
+    for host in ("127.0.0.1", "localhost"):
+        with pytest.raises(muster.UsageError, match="both input and output"):
+            muster.run(two, f"http://{host}:{server.port}/bucket/in.csv", "s3://bucket/in.csv", workers=0)
     assert server.object("in.csv") == CSV
+
+
+def test_an_object_is_not_overwritten_where_a_profile_or_nothing_names_its_server(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.put("in.csv", CSV)
+    url = server.client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "in.csv"})
+    (tmp_path / "config").write_text(f"[default]\nendpoint_url = http://127.0.0.1:{server.port}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(muster.UsageError, match="both input and output"):
+        muster.run(two, url, "s3://bucket/in.csv", workers=0)
+    with serving() as web:  # a proxy in front of the bucket, as far as anyone can tell
+        web.put("in.csv", CSV, ETag=server.client.head_object(Bucket="bucket", Key="in.csv")["ETag"])
+        with pytest.raises(muster.UsageError, match="under another address"):
+            muster.run(two, web.url("in.csv"), "s3://bucket/in.csv", workers=0)
+    assert server.object("in.csv") == CSV
+
+
+def test_names_of_protocols_have_no_case(server: Server, tmp_path: Path) -> None:
+    server.put("in/a.csv", CSV)
+    for url in ("S3://bucket/in/a.csv", "S3://bucket/in/", "S3A://bucket/in/*.csv"):
+        assert muster.run(two, url, tmp_path / "out.csv", workers=0).rows_out == ROWS
+    assert muster.run(two, "S3://bucket/in/a.csv", "S3://bucket/out/", workers=0).rows_out == ROWS
+    assert server.factor() == 2
 
 
 def test_bad_rows_of_an_earlier_run_go_with_it(server: Server) -> None:

@@ -1,6 +1,8 @@
 """One place has one identity, however it is spelled; and inputs are safe from a run whatever its output is called."""
 
 import os
+from datetime import timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,7 @@ import muster
 from conftest import Muster
 from muster._identity import identity, upwards
 from muster._unseen import set_options
+from web import serving
 
 NAMES: Final = st.lists(
     st.text("abcXYZ 012._-", min_size=1, max_size=6).filter(lambda name: set(name) != {"."}), min_size=2
@@ -109,6 +112,45 @@ def test_places_of_two_servers_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
         set_options({})
 
 
+@pytest.mark.parametrize("said", ["endpoint_url = {}", "services = own\n[services own]\ns3 =\n  endpoint_url = {}"])
+def test_the_server_of_buckets_is_the_one_that_the_profile_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    found = []
+    for name, server in (
+        ("a", "http://127.0.0.1:9001"),
+        ("b", "http://two:2"),
+        ("c", "https://s3.eu-west-1.amazonaws.com"),
+    ):
+        (tmp_path / "config").write_text(f"[profile {name}]\n{said.format(server)}\n")
+        monkeypatch.setenv("AWS_PROFILE", name)
+        assert is_same(f"{server}/bkt/a.csv?X-Amz-Signature=1", "s3://bkt/a.csv")
+        found.append(identity("s3://bkt/a.csv"))
+    assert len({*found}) == 3
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert identity("s3://bkt/a.csv") == found[-1]
+
+
+def test_all_names_of_this_computer_to_itself_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    for host in (
+        "localhost",
+        "LOCALHOST.",
+        "127.1",
+        "127.0.0.2",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0",
+        "0x7f000001",
+    ):
+        assert is_same(f"http://{host}:9000/bkt/a.csv", "s3://bkt/a.csv"), host
+        assert is_same(f"ftp://{host}/a.csv", "ftp://localhost:21/a.csv"), host
+    assert is_same("http://bkt.127.0.0.1:9000/a.csv", "s3://bkt/a.csv")
+    assert not is_same("http://127.0.0.1:9000/bkt/a.csv", "http://127.0.0.1.example:9000/bkt/a.csv")
+
+
 def test_web_addresses_are_compared_as_servers_read_them() -> None:
     assert is_same("http://Host:80/a%20b/../c.csv#x", "http://host/c.csv")
     assert not is_same("http://host/f?id=1", "http://host/f?id=2")
@@ -180,6 +222,26 @@ def test_what_input_and_output_may_not_be_to_each_other_is_the_same_in_every_kin
     assert both.rows_out == 2
     if kind.startswith("memory"):
         files.rm(root, recursive=True)
+
+
+@pytest.mark.parametrize(("output", "name"), [("out.csv", "out.csv"), ("out/", "part-00000.csv")])
+def test_an_input_is_not_replaced_under_an_address_that_nothing_shows_to_be_its_own(
+    tmp_path: Path, output: str, name: str
+) -> None:
+    files = fsspec.filesystem("memory")
+    local = rows(tmp_path / "in.csv")
+    muster.run(same, local, f"memory://twins/{output}", workers=0)
+    place = f"/twins/{output}" if output == name else f"/twins/{output}{name}"
+    before, written = files.cat_file(place), files.info(place)["created"]
+    with serving() as web:
+        url = web.put(f"{name}", before, Last_Modified=format_datetime(written, usegmt=True))
+        with pytest.raises(muster.UsageError, match="under another address"):
+            muster.run(lambda df: df.assign(more=1), url, f"memory://twins/{output}", workers=0)
+        assert files.cat_file(place) == before
+        for changed in ({"Last_Modified": format_datetime(written - timedelta(hours=1), usegmt=True)}, {"ETag": '"1"'}):
+            url = web.put(f"{name}", before, **changed)  # a copy, or a file of which nothing tells that it is the same
+            assert muster.run(same, url, f"memory://twins/{output}", workers=0, fresh=True).rows_out
+    files.rm("/twins", recursive=True)
 
 
 def test_files_of_the_users_own_in_an_output_of_this_computer_stay_where_they_are(tmp_path: Path) -> None:

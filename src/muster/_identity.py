@@ -4,8 +4,13 @@ Where a store takes two names for two places and a person would not, as ``a//b``
 one: it is to tell what must not be overwritten.
 """
 
+import contextlib
+import functools
+import ipaddress
 import os
 import re
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,13 +24,17 @@ kind of store and the names of the place in it."""
 
 _HERE: Final = re.compile(r"(?i)file://localhost(?=/)|file://|local://")
 _PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "sftp": 22, "ssh": 22}
-_OF_AMAZON: Final = re.compile(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com")
+_LOOPBACK: Final = "127.0.0.1"
+_OF_AMAZON: Final = re.compile(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 _OF_GOOGLE: Final = re.compile(r"(?:(.+)\.)?storage\.googleapis\.com")
 _ALSO: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs"}
 """Other names of protocols, where what knows them is not installed."""
 
 _SPELLED: Final = {"s3", "gs", "abfs", "memory"}
 """Where the names in a URL are all that there is to it."""
+
+_LINKS: Final = re.compile(r"::(?=[A-Za-z0-9+._-]+://)")
+"""What links the file systems of a chain; an address of a host may hold two colons, too."""
 
 _VERSION: Final = re.compile(r"\?versionId=.*|#\d+$")
 
@@ -108,7 +117,7 @@ def _ignores_case(folder: Path) -> bool:
 
 
 def _of_url(url: str) -> Identity:
-    url = url.rpartition("::")[2]  # of a chain, the place that holds the bytes
+    url = _LINKS.split(url)[-1]  # of a chain, the place that holds the bytes
     protocol, _, rest = url.partition("://")
     if is_web(url):
         return _of_web(url)
@@ -143,9 +152,36 @@ def _kind(kind: str) -> str:
 def _s3_server() -> str:
     """Tell the server that holds the buckets, where it is not Amazon's."""
     options = {**_configured("s3"), **options_for("s3")}
-    server = options.get("endpoint_url") or options.get("client_kwargs", {}).get("endpoint_url")
-    server = server or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    return _server(server) if server else ""
+    found = options.get("endpoint_url") or options.get("client_kwargs", {}).get("endpoint_url")
+    found = found or _endpoint(options.get("profile"), *_settings_of_aws())
+    server = _server(found) if found else ""
+    return "" if _OF_AMAZON.fullmatch(server.rpartition(":")[0]) else server
+
+
+def _settings_of_aws() -> tuple[object, ...]:
+    """Tell what decides where the client of S3 looks: of its files, that they are the same."""
+    environ = tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_")))
+    path = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    status = path.stat() if path.is_file() else None
+    return environ, (str(path), status and status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _endpoint(profile: str | None, *_settings: object) -> str:
+    """Ask the client of S3 for the server that it would ask, by the environment and the files with its settings."""
+    if "s3fs" not in sys.modules:  # no bucket of S3 is concerned, and to load its client takes long
+        return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    from botocore import configprovider, session  # noqa: PLC0415 (likewise)
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 (likewise)
+
+    try:
+        own = session.Session(profile=profile)
+        if own.get_config_variable("ignore_configured_endpoint_urls"):
+            return ""
+        chosen = configprovider.ConfiguredEndpointProvider(own.full_config, own.get_scoped_config(), "s3").provide()
+    except BotoCoreError:  # whoever opens the bucket is told the reason
+        return ""
+    return str(chosen or "")
 
 
 def _configured(protocol: str) -> dict[str, Any]:
@@ -160,7 +196,22 @@ def _server(url: str) -> str:
         port = parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError:
         port = 0
-    return f"{(parts.hostname or '').lower()}:{port}"
+    return f"{_host(parts.hostname or '')}:{port}"
+
+
+def _host(name: str) -> str:
+    """Spell the name of a host in one way; all names of this computer to itself are one."""
+    name = name.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return _LOOPBACK
+    with contextlib.suppress(OSError):
+        name = socket.inet_ntoa(socket.inet_aton(name)) if re.fullmatch(r"[0-9a-fx.]+", name) else name
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name
+    address = getattr(address, "ipv4_mapped", None) or address
+    return _LOOPBACK if address.is_loopback or address.is_unspecified else str(address)
 
 
 def _of_web(url: str) -> Identity:
@@ -170,9 +221,11 @@ def _of_web(url: str) -> Identity:
     for kind, pattern in (("s3", _OF_AMAZON), ("gs", _OF_GOOGLE)):
         if found := pattern.fullmatch(host):
             return _kind(kind), *((found[1],) if found[1] else ()), *names
-    server = _server(url)
-    if server == _s3_server():
+    server, of_buckets = _server(url), _s3_server()
+    if server == of_buckets:
         return _kind("s3"), *names
+    if of_buckets and f"{host}:{server.rpartition(':')[2]}".endswith(f".{of_buckets}"):
+        return _kind("s3"), host.removesuffix(f".{of_buckets.rpartition(':')[0]}"), *names
     return f"web@{server}", *names, *((f"?{parts.query}",) if parts.query else ())
 
 

@@ -3,12 +3,13 @@
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from muster._urls import filesystem, in_a_folder, protocols_of, stamp_of, unreachable
 
-_CLOCKS: Final = ("LastModified", "last_modified", "updated", "modified", "mtime", "created")
+_CLOCKS: Final = ("LastModified", "last_modified", "Last-Modified", "updated", "modified", "mtime", "created")
 _AT_ONCE: Final = 500
 _KEEPS_WHAT_IS_IN_FOLDERS: Final = {"sftp", "ftp", "smb"}
 _NOT_MET: Final = ("PreconditionFailed", "ConditionalRequestConflict", "pre-condition", "precondition")
@@ -43,6 +44,18 @@ def find(url: str) -> dict[str, Found]:
         }
 
     return _asked(url, ask, missing={})
+
+
+def look(url: str) -> Found | None:
+    """Look at one object; ``None`` where there is none, or only a folder."""
+    files, path = filesystem(url)
+
+    def ask() -> Found | None:
+        files.invalidate_cache()
+        info = files.info(path)
+        return Found(int(info["size"] or 0), stamp_of(info), _written(info)) if info["type"] == "file" else None
+
+    return _asked(url, ask, missing=None)
 
 
 def kind_at(url: str) -> str:
@@ -188,7 +201,7 @@ def _written(info: Mapping[str, Any]) -> float | None:
     said = next((info[clock] for clock in _CLOCKS if info.get(clock)), None)
     if isinstance(said, str):
         try:
-            said = datetime.fromisoformat(said)
+            said = datetime.fromisoformat(said) if said[:1].isdigit() else parsedate_to_datetime(said)
         except ValueError:
             return None
     if isinstance(said, datetime):

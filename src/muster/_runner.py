@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster import _actions, _unchanged
-from muster._apart import check_apart
+from muster._apart import check_apart, check_no_twins
 from muster._asked import asked
 from muster._assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, to_the_terminal, workers_for
 from muster._busy import begun, skipped
@@ -120,6 +120,7 @@ class _Runner:
         self._workers = workers_for(self._sources, chosen=job.options.workers)
         self.work = work
         check_apart([self.work], sources=self._sources, given=job.inputs)
+        check_no_twins(self.work, sources=self._sources)
         self._inputs = Inputs(self._sources, job.options, self.work.spool, notes=notes)
         self._finish = Finish(self.work, job.options, self._inputs)
         self._past = Past()

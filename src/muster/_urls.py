@@ -98,7 +98,7 @@ def filesystem(url: str) -> tuple[Any, str]:
 
         kind = fsspec.get_filesystem_class(protocol)
         _see_new_credentials(protocol, kind)
-        address = _unseen.whole(url)
+        address = protocol + _unseen.whole(url)[len(protocol) :]  # fsspec knows protocols in lower case alone
         files = kind(**{**kind._get_kwargs_from_urls(address), **options_for(protocol)})  # noqa: SLF001 (as fsspec does)
         return files, kind._strip_protocol(address)  # noqa: SLF001 (likewise)
     except ImportError as error:
