@@ -197,7 +197,7 @@ class Inputs:
         self.stream_starts = {at: header[1] for at, header in found.items() if header}
         return found
 
-    def _stream(self, at: int) -> Any:  # noqa: ANN401 (a Stream, whose module imports NumPy)
+    def _stream(self, at: int, *, before: int = 0) -> Any:  # noqa: ANN401 (a Stream, whose module imports NumPy)
         from muster._formats.streams import Stream  # noqa: PLC0415 (NumPy and Arrow, only for streams)
 
         return Stream(
@@ -208,14 +208,18 @@ class Inputs:
             atom=self.options.part_bytes,
             batch_rows=self.options.batch_rows,
             data_start=self.stream_starts.get(at, 0),
+            before=before,
         )
 
     def feed(self) -> Iterator[Sequence[Part]]:
         """Yield the parts of all files in order; those of a stream as it is read."""
         surveyed = {at: list(parts) for at, parts in groupby(self.surveyed, key=attrgetter("file"))}
+        before = 0
         for at, source in enumerate(self.readable()):
             if self.is_stream(source):
-                yield from self._stream(at)
+                stream = self._stream(at, before=before)
+                yield from stream
+                before += stream.size
             else:
                 yield surveyed.get(at, [])
 

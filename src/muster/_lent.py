@@ -56,7 +56,7 @@ def lent(name: str | None, *, machines: int | None, on: str | None) -> "Iterator
         with Cluster(name).borrow() as access:
             yield access
         return
-    cluster = Cluster(f"run-{os.getpid()}-{os.urandom(2).hex()}")
+    cluster = Cluster(f"run-{os.getpid()}-{os.urandom(4).hex()}")
     try:
         cluster.up(machines or 1, on=on)
         with cluster.borrow() as access:

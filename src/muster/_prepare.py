@@ -23,6 +23,9 @@ from muster._user_code.targets import Build, Describe
 if TYPE_CHECKING:
     from muster._estimate import Trial
 
+_RANDOM_BYTES: Final = 4
+"""How many keep the ids of runs apart that begin in the same second, of which hundreds may."""
+
 _ROW_BYTES: Final = 64
 """What a Parquet row counts as, where work is measured in bytes."""
 
@@ -101,7 +104,7 @@ class Preparation:
             self._given_up = past.run
             self._inputs.spool = self._work.spool_apart()
             past = Past()
-        self.run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(2).hex()
+        self.run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(_RANDOM_BYTES).hex()
         self._work.begin(self.run_id)
         if not (past.kept or past.is_laid_out or past.finished):
             if not self._given_up:

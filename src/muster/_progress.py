@@ -212,11 +212,12 @@ class Progress:
                 self._wait_for(index, index + 1)
         for index, covered in gaps.items():
             self._fill(index, sorted(covered))
-        before = self.columns
+        before, has_changed = self.columns, False
         for outcome in outcomes:
-            self._union.learn(self._key(outcome), outcome.schema)
+            has_changed |= self._union.learn(self._key(outcome), outcome.schema)
             self._put(outcome)
-        return self._settle(before)
+        is_settled = not has_changed and all(map(self._union.is_written_so, outcomes))
+        return self._advance() if is_settled else self._settle(before)  # which looks at all that is kept
 
     def _fill(self, index: int, covered: list[tuple[int, int]]) -> None:
         part = self._parts[index]

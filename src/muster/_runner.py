@@ -423,7 +423,7 @@ class _Runner:
             self._trial.take("", *found)
         self._hindsight.take(*found)
         self._act(progress.restore(found))
-        if found:
+        if found and not earlier:  # for each block of a stream, to look at all places of rows would take long
             self._finish.tidy()
 
     def _on(self, progress: Progress, event: Event) -> list[_actions.Action]:

@@ -4,7 +4,9 @@ import functools
 import json
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +35,7 @@ def layout(path: str, *, name: str = "") -> Layout:
     Raises ``DataError`` when it is not Parquet, by the ``name`` that the user knows.
     """
     _file.cache_clear()  # a URL has no version to tell it from what an earlier run in this process has read
+    _starts.cache_clear()
     _group.cache_clear()
     try:
         file = _open(path)
@@ -118,6 +121,13 @@ def _file(path: str, _version: tuple[int, ...]) -> Any:  # noqa: ANN401 (a Parqu
     return _open(path)
 
 
+@functools.lru_cache(maxsize=8)
+def _starts(path: str, version_: tuple[int, ...]) -> list[int]:
+    """List the first row of each row group, and the row behind the last: asked once, as there may be very many."""
+    metadata = _file(path, version_).metadata
+    return [0, *accumulate(metadata.row_group(at).num_rows for at in range(metadata.num_row_groups))]
+
+
 @functools.lru_cache(maxsize=1)
 def _group(path: str, version_: tuple[int, ...], group: int) -> pa.Table:
     file = _file(path, version_)
@@ -126,7 +136,7 @@ def _group(path: str, version_: tuple[int, ...], group: int) -> pa.Table:
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path!r}: row group {group} is damaged: {error}. Fetch the file again.") from error
     table = table.drop_columns([name for name in table.column_names if _UNNAMED_INDEX.fullmatch(name)])
-    first = sum(file.metadata.row_group(before).num_rows for before in range(group))
+    first = _starts(path, version_)[group]
     for name, start, step in _ranges(file.schema_arrow):
         table = table.append_column(name, pa.array(start + step * np.arange(first, first + len(table))))
     return table.replace_schema_metadata(_schema(file).metadata)
@@ -135,13 +145,14 @@ def _group(path: str, version_: tuple[int, ...], group: int) -> pa.Table:
 def read(path: str, *, lo: int, hi: int, agreed: bytes = b"", columns: Sequence[Column] = ()) -> Rows:
     """Read rows ``lo`` to ``hi`` of a file, as all files agreed to be read where that is said."""
     version_ = version(path)
-    file, first, tables = _file(path, version_), 0, []
-    for group in range(file.metadata.num_row_groups):
-        last = first + file.metadata.row_group(group).num_rows
-        if first < hi and lo < last:
+    starts, tables = _starts(path, version_), []
+    for group in range(max(bisect_right(starts, lo) - 1, 0), len(starts) - 1):
+        first, last = starts[group], starts[group + 1]
+        if first >= hi:
+            break
+        if lo < last:
             tables.append(_group(path, version_, group).slice(max(lo - first, 0), min(hi, last) - max(lo, first)))
-        first = last
-    table = pa.concat_tables(tables) if tables else _schema(file).empty_table()
+    table = pa.concat_tables(tables) if tables else _schema(_file(path, version_)).empty_table()
     if agreed:
         try:
             table = fit(table, unpack(agreed), columns)

@@ -18,7 +18,7 @@ from ._lines import without_mark
 from ._records import records, scan
 from ._stitch import Block, Stretch, stitch
 from .compression import Bytes, open_stream
-from .survey import ATOM_BYTES, has_header_among_rows, numbered, refuse_long_tail
+from .survey import atom_of, has_header_among_rows, numbered, refuse_long_tail
 
 BLOCK_BYTES: Final = 4 << 20
 _ASCII: Final = bytes(range(128))
@@ -50,13 +50,20 @@ class Stream:
         atom: int | None = None,
         batch_rows: int | None = None,
         data_start: int = 0,
+        before: int = 0,
     ) -> None:
-        """Say what to read and where spool files go; nothing is opened yet. ``data_start``: where the header ends."""
+        """Say what to read and where spool files go; nothing is opened yet. ``data_start``: where the header ends.
+
+        Nobody knows how large it is, so parts grow with what was read, the ``before`` bytes of other streams included.
+        """
         self._source = source
         self._file = file
         self._dialect = dialect
         self._folder = folder
-        self._atom = atom or ATOM_BYTES
+        self._atom = atom
+        self._before = before
+        self.size = 0
+        """How many bytes of it have become parts so far."""
         self._batch_rows = batch_rows
         self._row = 0
         self._data_start = data_start
@@ -77,6 +84,7 @@ class Stream:
                 if parts:
                     yield parts
                 data, origin = data[used:], origin + used
+                self.size = origin
 
     def _behind_preamble(self, stream: Bytes) -> bytes:
         """Read to where the data starts, and what has been read with it."""
@@ -106,14 +114,14 @@ class Stream:
         return str(path), len(block)
 
     def _cut(self, data: bytes, origin: int, *, ended: bool) -> tuple[int, tuple[Part, ...]]:
-        dialect = self._dialect
-        block = scan(data, dialect, start=origin, atom=self._atom, assume_quoted=False)
+        dialect, atom = self._dialect, self._atom or atom_of(self._before + origin)
+        block = scan(data, dialect, start=origin, atom=atom, assume_quoted=False)
         if not ended:
             block = _whole_records(block)
         stretches, unclosed = stitch([block])
         refuse_long_tail(self._source, unclosed, origin + len(data))
         if self._batch_rows:
-            stretches = self._whole_batches(data, stretches, origin, ended=ended)
+            stretches = self._whole_batches(data, stretches, origin, atom=atom, ended=ended)
             if not stretches and not ended:
                 return 0, ()
         spool = Spool(str(self._folder / f"{self._file}-{origin}"), origin)
@@ -129,12 +137,14 @@ class Stream:
             keep(spool.path, data if unclosed is not None else data[:used])
         return used, tuple(parts)
 
-    def _whole_batches(self, data: bytes, stretches: list[Stretch], origin: int, *, ended: bool) -> list[Stretch]:
+    def _whole_batches(
+        self, data: bytes, stretches: list[Stretch], origin: int, *, atom: int, ended: bool
+    ) -> list[Stretch]:
         """Cut at rows that are multiples of ``batch_rows`` instead, and leave the rows of an unfinished batch."""
         batch_rows = self._batch_rows or 1
         headers = int(origin == 0 and self._source.format == "csv" and has_header_among_rows(self._dialect))
         rows = sum(stretch.rows for stretch in stretches) - headers
-        per_part = batch_rows * max(1, rows * self._atom // max(len(data), 1) // batch_rows)
+        per_part = batch_rows * max(1, rows * atom // max(len(data), 1) // batch_rows)
         last = rows if ended else rows - rows % batch_rows
         if last <= 0:
             return stretches if ended else []

@@ -214,7 +214,7 @@ def scans_of(
     """
     total = sum(source.size for source in sources)
     small = min(max(total // _FEWEST_PARTS, _SMALLEST_ATOM), ATOM_BYTES)  # a few rows may be a lot of work
-    atom = atom or min(max(total // _PARTS_WANTED, small), _LARGEST_ATOM)
+    atom = atom or atom_of(total, least=small)
     block = max(block, atom)
     return [
         [
@@ -223,6 +223,11 @@ def scans_of(
         ]
         for source, origin in zip(sources, origins or (0,) * len(sources), strict=True)
     ]
+
+
+def atom_of(total: int, *, least: int = ATOM_BYTES) -> int:
+    """Tell how many bytes a part should have of input that has so many: so that there are not too many parts."""
+    return min(max(total // _PARTS_WANTED, least), _LARGEST_ATOM)
 
 
 def survey_lines(  # noqa: PLR0913 (what to read, how it is written, and how to cut it)
