@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -437,3 +438,14 @@ def test_machines_that_cannot_be_ended_do_not_hide_what_stopped_the_run(home: Pa
     (note,) = caught.value.__notes__
     assert "Nor could its machines be ended: Another command is changing cluster" in note
     assert Cluster(caught.value.args[0]).down() is not None
+
+
+def test_who_only_looks_at_a_cluster_keeps_nobody_from_working_on_it(home: Path) -> None:
+    cluster = Cluster("looked-at")
+    folder = home / "clusters" / "looked-at"
+    folder.mkdir(parents=True)
+    with (folder / "held").open("a+") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with cluster._holding("taken by {holder}"):  # noqa: SLF001 (to borrow it takes machines)
+            pass

@@ -12,7 +12,7 @@ from conftest import Muster
 from muster import UsageError
 from muster._journal.events import Finished, Kept, Started
 from muster._journal.file import Journal, replay
-from muster._journal.runs import State, archive, find, known, note, runs
+from muster._journal.runs import SECONDS_UNHEARD, State, archive, find, known, note, runs
 from muster._model import Outcome, Task
 from muster._past import differences_of_rows
 
@@ -38,6 +38,28 @@ def test_a_run_is_running_while_its_process_lives_and_unfinished_when_it_is_gone
     told = json.loads((home / "unfinished" / "1-mine.json").read_text())
     (home / "unfinished" / "1-mine.json").write_text(json.dumps({**told, "born": told["born"] + "0"}))
     assert find("1").state is State.UNFINISHED  # another process has its id by now
+
+
+def test_a_run_on_another_computer_with_the_same_home_is_running_while_its_journal_grows(
+    tmp_path: Path, home: Path
+) -> None:
+    journal = begin(tmp_path, "1")
+    note("1", journal)
+    path = home / "unfinished" / "1.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "computer": "another", "pid": 1, "born": "1"}))
+    assert find("1").state is State.RUNNING
+    long_ago = journal.stat().st_mtime - SECONDS_UNHEARD - 1
+    os.utime(journal, (long_ago, long_ago))
+    assert find("1").state is State.UNFINISHED
+
+
+def test_a_note_of_an_earlier_version_is_of_this_computer(tmp_path: Path, home: Path) -> None:
+    note("1", begin(tmp_path, "1"))
+    path = home / "unfinished" / "1.json"
+    told = json.loads(path.read_text())
+    del told["computer"]
+    path.write_text(json.dumps(told))
+    assert find("1").state is State.RUNNING
 
 
 def test_a_journal_that_is_gone_is_forgotten(tmp_path: Path, home: Path) -> None:

@@ -159,3 +159,29 @@ def test_a_percent_sign_in_the_name_of_a_file_means_nothing_to_ssh(tmp_path: Pat
     done = subprocess.run(command(host, "true"), capture_output=True, text=True, check=False)
     assert "expand" not in done.stderr
     assert "refused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ('{address: 10.0.0.1, user: \'{{ lookup("pipe", "touch /tmp/x") }}\'}', "user holds '{{'"),
+        ("{address: '{{ 1 }}'}", "address holds '{{'"),
+        ("{address: 10.0.0.1, python: '{% raw %}'}", "python holds '{%'"),
+        ('{address: 10.0.0.1, key: "a\\nProxyCommand x"}', "key holds"),
+        ("{address: 10.0.0.1, user: -oProxyCommand=x}", "which ssh would take for an option"),
+        ("{address: -oProxyCommand=x}", "which ssh would take for an option"),
+    ],
+)
+def test_what_would_mean_more_than_it_says_to_ansible_or_ssh_is_refused(tmp_path: Path, host: str, why: str) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(f"hosts:\n- {host}\n")
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert why in str(caught.value)
+
+
+def test_packages_that_would_mean_more_than_they_say_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text("hosts:\n- address: 10.0.0.1\npackages: ['a{{ 1 }}']\n")
+    with pytest.raises(UsageError, match="packages holds"):
+        read(path)

@@ -1,5 +1,6 @@
 """What may be named as input and as output: files, patterns, folders; and how files go together."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -15,6 +16,10 @@ import pytest
 
 import muster
 from conftest import Ended, Muster
+from muster._dialect import Dialect
+from muster._formats.streams import Stream
+from muster._formats.survey import atom_of
+from muster._model import Source
 
 Run = Callable[..., Ended]
 
@@ -474,3 +479,27 @@ def test_an_input_that_was_replaced_is_read_anew_by_the_next_run(tmp_path: Path,
     for content in (["one", "two"], ["2ND", "RUN"], ["three", "is", "longer"]):
         write(pd.DataFrame({"a": content}))
         assert lines(tmp_path / f"in{suffix}", tmp_path) == content
+
+
+# Parts of what cannot be split
+
+
+def test_there_are_not_too_many_parts_however_large_a_stream_is() -> None:
+    read = parts = 0
+    while read < 100 << 30:
+        parts += -(-(4 << 20) // atom_of(read))
+        read += 4 << 20
+    assert parts < 150_000
+
+
+def test_parts_of_many_streams_grow_with_all_that_was_read_and_hold_every_row(tmp_path: Path) -> None:
+    text = "n\n" + "".join(f"{n:0100}\n" for n in range(20_000))
+    for before, most in ((0, 1_000), (1 << 40, 4)):
+        path = tmp_path / "in.csv.gz"
+        path.write_bytes(gzip.compress(text.encode()))
+        source = Source(str(path), path.stat().st_size, "", "csv", "gzip")
+        stream = Stream(source, 0, dialect=Dialect(), folder=tmp_path, before=before)
+        parts = [part for more in stream for part in more]
+        assert sum(part.rows for part in parts) == 20_000
+        assert stream.size == len(text)
+        assert len(parts) <= most

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 import muster
 from gated import Run
+from muster._journal.runs import SECONDS_UNHEARD
 from muster._model import Outcome, Piece, Task
 from muster._objects import put
 from muster._output import Work
-from muster._owners import SECONDS_UNHEARD, Owner
+from muster._owners import Owner
 from muster.errors import OutputBusyError, UsageError
 
 PARTS: Final = 2

@@ -1,5 +1,6 @@
 """The live page as a real process: who may ask what, what is pushed, where it listens, how it ends."""
 
+import asyncio
 import json
 import re
 import signal
@@ -12,7 +13,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from muster._watch.feed import Feed, Follower
 from muster._watch.peers import is_stranger
+from muster._watch.server import read_token
+from muster.errors import UsageError
 from watching import Served, going, rejecting, resumed, serving, stopped, streaming
 
 
@@ -303,6 +307,51 @@ def test_another_user_of_this_computer_gets_no_answer() -> None:
         if "PermissionError" in done.stderr:
             pytest.skip("only root can become another user")
         assert "403" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells whose a socket is")
+def test_another_user_of_this_computer_reads_the_metrics_alone_with_the_token_that_is_said(tmp_path: Path) -> None:
+    script = (
+        "import encodings.idna, os, sys, urllib.error, urllib.request\n"
+        "os.setuid(65534)\n"
+        "for path, token in (('metrics', 'a-token-of-my-own'), ('metrics', 'another'), ('metrics', ''),"
+        " ('', 'a-token-of-my-own')):\n"
+        "    asked = urllib.request.Request(sys.argv[1] + path, headers={'Authorization': f'Bearer {token}'})\n"
+        "    try:\n        print(urllib.request.urlopen(asked).status)\n"
+        "    except urllib.error.HTTPError as error:\n        print(error.code)"
+    )
+    (tmp_path / "token").write_text("a-token-of-my-own\n")
+    with serving(token=read_token(str(tmp_path / "token"))) as served:
+        url = served.url.rstrip("/") + "/"
+        done = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, check=False)
+        if "PermissionError" in done.stderr:
+            pytest.skip("only root can become another user")
+        assert done.stdout.split() == ["200", "403", "403", "403"], done.stderr
+
+
+@pytest.mark.parametrize("token", [None, "", "short", "two words of many letters", "\u00e9" * 30])
+def test_a_token_that_is_none_or_could_be_guessed_is_refused_with_how_to_make_one(
+    tmp_path: Path, token: str | None
+) -> None:
+    path = tmp_path / "token"
+    if token is not None:
+        path.write_text(token, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"--metrics-token .*base64 >"):
+        read_token(str(path))
+
+
+def test_runs_that_are_asked_again_and_again_are_all_followed(tmp_path: Path) -> None:
+    names = [f"20261124-1015{number:02d}-c0de" for number in range(20)]
+    for name in names:
+        going(tmp_path / name, run=name).close()
+
+    async def asked() -> list[list[Follower | None]]:
+        feed = Feed()
+        return [[await feed.follower(name) for name in names] for _ in range(2)]
+
+    once, again = asyncio.run(asked())
+    assert None not in once
+    assert all(one is other for one, other in zip(once, again, strict=True))
 
 
 def test_a_journal_is_followed_without_reading_it_again(tmp_path: Path) -> None:

@@ -247,10 +247,12 @@ def stopped(folder: Path, *, run: str = "20261124-060000-570b") -> Story:
 
 @contextlib.contextmanager
 def serving(
-    run: str | None = None, *, port: int = 0, home: Path | None = None, with_parent: bool = False
+    run: str | None = None, *, port: int = 0, home: Path | None = None, with_parent: bool = False, token: str = ""
 ) -> Iterator["Served"]:
     """Serve the page as a real process, until the end of the context."""
-    script = f"from muster._watch.server import serve; serve({run!r}, {port}, with_parent={with_parent})"
+    script = (
+        f"from muster._watch.server import serve; serve({run!r}, {port}, with_parent={with_parent}, token={token!r})"
+    )
     environment = {**os.environ, **({"MUSTER_HOME": str(home)} if home else {})}
     with subprocess.Popen(
         [sys.executable, "-c", script],

@@ -31,6 +31,9 @@ _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
 _NEEDED: Final = ("ray", "yaml", "ansible_runner", "cryptography")
 _LEASE_SECONDS: Final = 900.0
 _LONGEST_TICK: Final = 1.0
+_GLANCES: Final = 100
+_GLANCE: Final = 0.02
+"""How often, and after how many seconds, a cluster is tried to be taken that others only look at."""
 
 _Given = ParamSpec("_Given")
 _Got = TypeVar("_Got")
@@ -244,10 +247,15 @@ class Cluster:
         with contextlib.ExitStack() as stack:
             with self.telling_of_disk():
                 lock = stack.enter_context(open(self._folder / "held", "a+", opener=private))
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    raise UsageError(refused.format(holder=self._holder())) from error
+                for patience in reversed(range(_GLANCES)):
+                    try:
+                        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
+                    except OSError as error:
+                        holder = self._holder()
+                        if holder is not None or not patience:
+                            raise UsageError(refused.format(holder=holder)) from error
+                    time.sleep(_GLANCE)  # nobody works on it: somebody looks whether anybody does
                 lock.truncate(0)
                 lock.write(str(os.getpid()))
                 lock.flush()

@@ -3,19 +3,13 @@
 import json
 import os
 import socket
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
-from muster._journal.runs import birth_of
+from muster._journal.runs import SECONDS_UNHEARD, birth_of, computer
 from muster._words import duration
-
-SECONDS_UNHEARD: Final = 120.0
-"""An owner on another computer counts as dead when it has not renewed its mark for so long."""
-
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +29,7 @@ class Owner:
         """Describe this process."""
         pid = os.getpid()
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        return cls(os.path.realpath(home), socket.gethostname(), _computer(), pid, birth_of(pid), since)
+        return cls(os.path.realpath(home), socket.gethostname(), computer(), pid, birth_of(pid), since)
 
     def __str__(self) -> str:
         """Say who it is."""
@@ -43,7 +37,7 @@ class Owner:
 
     def is_here(self) -> bool:
         """Tell whether this process can see if that one lives."""
-        return bool(self.computer and self.born) and self.computer == _computer()
+        return bool(self.computer and self.born) and self.computer == computer()
 
     def may_live(self, *, unheard: float) -> bool:
         """Tell whether it is not surely dead; ``unheard`` is for how many seconds it has said nothing."""
@@ -71,13 +65,3 @@ def read_mark(data: bytes | None, kind: str) -> tuple[Owner, dict[str, Any]] | N
     except (ValueError, KeyError, AttributeError, TypeError):
         return None
     return Owner(**fields), said
-
-
-def _computer() -> str:
-    """Name this computer since it was started, and the set of process ids that this process sees."""
-    if sys.platform != "linux":
-        return ""
-    try:
-        return f"{_BOOT.read_text().strip()} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 (it is no path)
-    except OSError:
-        return ""

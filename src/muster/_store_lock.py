@@ -15,7 +15,8 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from muster import _objects
-from muster._owners import SECONDS_UNHEARD, Owner, read_mark
+from muster._journal.runs import SECONDS_UNHEARD
+from muster._owners import Owner, read_mark
 from muster.errors import EngineError, OutputBusyError
 
 BEGINNING: Final = "lock-"

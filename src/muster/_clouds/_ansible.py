@@ -1,9 +1,11 @@
 """Run a playbook on hosts, all side by side, and gather what its tasks found or what went wrong."""
 
+import hashlib
 import json
 import os
 import shlex
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -111,7 +113,7 @@ def _never() -> bool:
 
 @contextmanager
 def _folder(below: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PLAYING}{os.getpid()}-", dir=below))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PLAYING}{os.getpid()}-{_this_computer()}-", dir=below))
     try:
         yield folder
     finally:
@@ -135,11 +137,17 @@ def _sockets(folder: Path) -> Iterator[Path]:
         shutil.rmtree(elsewhere, ignore_errors=True)
 
 
+def _this_computer() -> str:
+    """Name this computer among those that may have the folder in common, in few letters."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+
+
 def tidy(below: Path) -> None:
     """Remove what playbooks have left whose muster was killed."""
     for folder in below.glob(f"{_PLAYING}*"):
-        pid = folder.name.removeprefix(_PLAYING).partition("-")[0]
-        if pid.isdigit() and birth_of(int(pid)) is None:
+        pid, _, rest = folder.name.removeprefix(_PLAYING).partition("-")
+        is_here = rest.startswith(f"{_this_computer()}-")  # or its process would be looked for in vain
+        if is_here and pid.isdigit() and birth_of(int(pid)) is None:
             if (folder / _SOCKETS).is_symlink():
                 shutil.rmtree((folder / _SOCKETS).readlink(), ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)

@@ -19,6 +19,8 @@ _NAMES: Final[Mapping[type | UnionType, str]] = {
     list: "a list",
     int | float: "a number",
 }
+_MEANS_MORE: Final = ("{{", "{%", "{#", "\n", "\0")
+"""What begins an expression of Ansible's, which could run anything on this computer; and what ends a line."""
 _HIGHEST_PORT: Final = 65535
 _NO_CONFIG: Final = "none"
 """What ssh takes for: no settings at all."""
@@ -138,3 +140,8 @@ def _check(found: object, known: Mapping[str, type | UnionType], where: str) -> 
         if not isinstance(value, known[name]) or isinstance(value, bool):
             quotes = " Put it in quotes." if known[name] is str and isinstance(value, list | int) else ""
             raise UsageError(f"{where}: {name} must be {_NAMES[known[name]]}, and is {value!r}.{quotes}")
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and (odd := next((one for one in _MEANS_MORE if one in text), None)):
+                raise UsageError(f"{where}: {name} holds {odd!r}, which would mean something to Ansible. Leave it out.")
+        if name in {"user", "address", "inside", "python"} and str(value).startswith("-"):
+            raise UsageError(f"{where}: {name} is {value!r}, which ssh would take for an option. Mend it.")

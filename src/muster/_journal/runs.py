@@ -8,7 +8,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 _KEPT: Final = 100
 _OF_A_FILE: Final = ("path", "bytes", "version")
 _ARCHIVE: Final = "runs"
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+SECONDS_UNHEARD: Final = 120.0
+"""Who works on another computer counts as dead when nothing was heard of it for so long."""
 _UNFINISHED: Final = "unfinished"
 
 
@@ -89,7 +93,8 @@ class Known:
 
 def note(run: str, journal: Path) -> None:
     """Note that this process works on a run, so that others find its journal; drop notes that lead nowhere."""
-    told = {"journal": str(journal.absolute()), "pid": os.getpid(), "born": birth_of(os.getpid())}
+    pid = os.getpid()
+    told = {"journal": str(journal.absolute()), "pid": pid, "born": birth_of(pid), "computer": computer()}
     path = _note_of(run)
     make(home(), _UNFINISHED)
     write(path, json.dumps(told))
@@ -128,9 +133,29 @@ def _noted(path: Path) -> Known | None:
     """Read a note; ``None`` for one that is damaged, or gone."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         told = json.loads(path.read_text())
-        lives = told["born"] is not None and birth_of(told["pid"]) == told["born"]
-        return Known(path.stem, Path(told["journal"]), State.RUNNING if lives else State.UNFINISHED)
+        journal = Path(told["journal"])
+        return Known(path.stem, journal, State.RUNNING if _may_live(told, journal) else State.UNFINISHED)
     return None
+
+
+def _may_live(told: Mapping[str, Any], journal: Path) -> bool:
+    """Tell whether the process of a note lives; of one on another computer, whether its journal grew of late.
+
+    A home that several computers have in common holds notes of them all, and ids of processes mean nothing elsewhere.
+    """
+    if told.get("computer", computer()) == computer():  # an earlier version did not say
+        return bool(told["born"] is not None and birth_of(told["pid"]) == told["born"])
+    return time.time() - journal.stat().st_mtime < SECONDS_UNHEARD
+
+
+def computer() -> str:
+    """Name this computer since it was started, and the set of process ids that this process sees; empty if unknown."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        return f"{_BOOT.read_text().strip()} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 (it is no path)
+    except OSError:
+        return ""
 
 
 def find(run: str | None) -> Known:

@@ -25,11 +25,16 @@ def add(verb: Parser) -> None:
         metavar="N",
         help="the next free one if taken (default: %(default)s)",
     )
+    verb.add_argument(
+        "--metrics-token",
+        metavar="FILE",
+        help="a file with a token; who shows it may read /metrics, as another user of this computer too (default: none)",
+    )
 
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    from muster._watch.server import serve  # noqa: PLC0415 (pages take time to load, and most commands need none)
+    from muster._watch.server import read_token, serve  # noqa: PLC0415 (pages take time to load, and most commands need none)
 
-    serve(parsed.run, port=parsed.port)
+    serve(parsed.run, port=parsed.port, token=read_token(parsed.metrics_token) if parsed.metrics_token else "")
     return 0

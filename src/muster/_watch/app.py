@@ -15,7 +15,7 @@ from starlette.routing import Route
 from muster._journal.runs import Known, State
 from muster._watch import metrics, pages
 from muster._watch.feed import Feed
-from muster._watch.guard import Guard
+from muster._watch.guard import METRICS, Guard
 from muster._watch.look import Look
 from muster._watch.pages import Page
 
@@ -42,9 +42,10 @@ Asked = tuple[str, Callable[[Look], Page | None]]
 class Site:
     """Answer requests about the runs of this user, until it is closed; pages are told when that is with a run."""
 
-    def __init__(self, *, ends_with_run: bool = False) -> None:
-        """Begin to follow nothing."""
+    def __init__(self, *, ends_with_run: bool = False, token: str = "") -> None:
+        """Begin to follow nothing; ``token`` lets other users of this computer read the metrics."""
         self._ends_with_run = ends_with_run
+        self._token = token
         self.feed = Feed()
         self.is_closing: Callable[[], bool] = lambda: False
 
@@ -54,7 +55,7 @@ class Site:
         routes = [
             Route("/", self.runs),
             Route("/events", self.runs_events),
-            Route("/metrics", self.metrics),
+            Route(METRICS, self.metrics),
             Route("/static/{name}", self.static),
             Route(run, self.page),
             Route(f"{run}/events", self.events),
@@ -62,7 +63,9 @@ class Site:
             Route(f"{part}/events", self.events),
         ]
         return Starlette(
-            routes=routes, middleware=[Middleware(Guard)], exception_handlers={404: _missing, 405: _missing}
+            routes=routes,
+            middleware=[Middleware(Guard, token=self._token)],
+            exception_handlers={404: _missing, 405: _missing},
         )
 
     async def runs(self, _: "Request") -> Response:

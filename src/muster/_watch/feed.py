@@ -19,6 +19,8 @@ from muster._watch.view import RunView
 _Told = TypeVar("_Told")
 _KNOWN_FOR: Final = 1.0
 _FOLLOWED: Final = 16
+_ASKED_LATELY: Final = 300.0
+"""Seconds: longer than Prometheus waits between two times that it asks."""
 _PAGES: Final = 100
 _TICK: Final = 2.0
 """Seconds after which a run that goes on looks different, though nothing was journalled: leases and times run."""
@@ -156,7 +158,8 @@ class Feed:
         return self._lines[run.run][1]
 
     def _forget(self) -> None:
-        """Keep few followers: those that were asked last."""
+        """Keep few followers, and all that are asked again and again: to read a journal anew takes long."""
+        long_ago = time.monotonic() - _ASKED_LATELY
         for run in sorted(self._followers, key=lambda run: self._followers[run].asked)[:-_FOLLOWED]:
-            if not self._followers[run].lock.locked():
+            if self._followers[run].asked < long_ago and not self._followers[run].lock.locked():
                 del self._followers[run]

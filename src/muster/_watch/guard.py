@@ -1,5 +1,6 @@
 """Who may ask, and what: this user's own browser, about nothing but reading; pages of others get no answer."""
 
+import hmac
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from muster._watch.peers import is_stranger
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+METRICS: Final = "/metrics"
 _NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -28,9 +30,10 @@ _HEADERS: Final = {
 class Guard:
     """Refuse what is not this user's browser on this computer, before anything looks at the request."""
 
-    def __init__(self, app: "ASGIApp") -> None:
-        """Stand before an application."""
+    def __init__(self, app: "ASGIApp", *, token: str = "") -> None:
+        """Stand before an application; whoever shows the ``token``, where there is one, may read the metrics."""
         self._app = app
+        self._token = token
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer a request, or have it answered."""
@@ -39,7 +42,7 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        refusal = _refusal(scope)
+        refusal = _refusal(scope, token=self._token)
 
         async def guarded(message: "Message") -> None:
             if message["type"] == "http.response.start":
@@ -53,7 +56,7 @@ class Guard:
             await PlainTextResponse(text, status)(scope, receive, guarded)
 
 
-def _refusal(scope: "Scope") -> tuple[int, str] | None:
+def _refusal(scope: "Scope", *, token: str) -> tuple[int, str] | None:
     """Find the reason to refuse a request, if there is one."""
     port = scope["server"][1]
     hosts = _all(scope, b"host")
@@ -65,9 +68,21 @@ def _refusal(scope: "Scope") -> tuple[int, str] | None:
         return 403, "Pages from elsewhere get no answer here."
     if scope["method"] not in {"GET", "HEAD"}:
         return 405, "This page can only be read."
-    if scope["client"] is not None and is_stranger(tuple(scope["client"]), tuple(scope["server"])):
+    if not (scope["path"] == METRICS and _shows(scope, token)) and _is_of_a_stranger(scope):
         return 403, "This page is another user's."
     return None
+
+
+def _is_of_a_stranger(scope: "Scope") -> bool:
+    return scope["client"] is not None and is_stranger(tuple(scope["client"]), tuple(scope["server"]))
+
+
+def _shows(scope: "Scope", token: str) -> bool:
+    """Tell whether a request shows the token; none does where there is no token."""
+    return bool(token) and any(
+        hmac.compare_digest(shown.encode("latin-1"), f"Bearer {token}".encode())
+        for shown in _all(scope, b"authorization")
+    )
 
 
 def _all(scope: "Scope", name: bytes) -> list[str]:

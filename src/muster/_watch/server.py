@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -21,11 +22,13 @@ HERE: Final = "127.0.0.1"
 _TRIED: Final = 100
 _LAST_PORT: Final = 65535
 _CHUNK: Final = 4096
+_SHORTEST_TOKEN: Final = 16
+_MAKE_ONE: Final = "Make one: head -c 24 /dev/urandom | base64 > {path}"
 _ASKING: Final = (signal.SIGINT, signal.SIGTERM)
 """How a server is asked to end, in order."""
 
 
-def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False) -> None:
+def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False, token: str = "") -> None:
     """Serve the pages until Ctrl-C or a signal; or until standard input ends, if it is to end with its parent.
 
     Prints where, as one line. A port that is taken leaves the next free one; 0 is any. Raises ``UsageError`` for a run
@@ -37,7 +40,7 @@ def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False
         import uvicorn  # noqa: PLC0415 (only this verb needs it)
 
         from muster._watch.app import Site  # noqa: PLC0415 (likewise)
-    site = Site(ends_with_run=with_parent)
+    site = Site(ends_with_run=with_parent, token=token)
     with _listen(port) as listener:
         config = uvicorn.Config(
             site.app(),
@@ -58,6 +61,20 @@ def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False
         server.run(sockets=[listener])
     if came and came[0] not in _ASKING and not with_parent:
         raise Terminated(came[0])
+
+
+def read_token(path: str) -> str:
+    """Read a token from a file. Raises ``UsageError`` where there is none, or one that could be guessed."""
+    try:
+        token = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--metrics-token {path}: {error}. {_MAKE_ONE.format(path=path)}") from error
+    if len(token) < _SHORTEST_TOKEN or not token.isprintable() or " " in token:
+        raise UsageError(
+            f"--metrics-token {path}: it must hold one word of at least {_SHORTEST_TOKEN} characters."
+            f" {_MAKE_ONE.format(path=path)}"
+        )
+    return token
 
 
 def check_installed() -> None:
