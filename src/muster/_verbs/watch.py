@@ -28,7 +28,7 @@ def add(verb: Parser) -> None:
     verb.add_argument(
         "--metrics-token",
         metavar="FILE",
-        help="a file with a token; who shows it may read /metrics, as another user of this computer too (default: none)",
+        help="a file with a token; whoever shows it may read /metrics, also as another user (default: none)",
     )
 
 
