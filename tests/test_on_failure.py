@@ -65,7 +65,7 @@ def test_counts_are_told_and_nothing_where_there_are_none(folder: Path, muster: 
 
 
 def test_what_an_input_says_is_no_command(folder: Path, muster: Muster) -> None:
-    (folder / "in.csv").write_text("a\n$(touch cells); `touch cells`; touch cells\n")
+    (folder / "in.csv").write_text("a\n$(touch cells); `touch cells`\n$(touch cells)\n")
     assert run(muster) == 1
     assert "$(touch cells)" in told(folder)[3]
     assert not (folder / "cells").exists()
