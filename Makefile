@@ -16,7 +16,7 @@ WORKERS_PER_MACHINE ?=
 # muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test check lint style site bench bench-scale bench-watch bench-tls bench-held docs lock wheel clean up run-cluster get-results down status urls watch
+.PHONY: help install demo test test-oldest test-newest check lint style site bench bench-scale bench-watch bench-tls bench-held docs lock wheel clean up run-cluster get-results down status urls watch
 
 help: ## show this list
 	@echo "make demo and make test do all of their own set-up. You can say: make demo DEMO_ROWS=20000, make PYTHON=python3.12 install."
@@ -93,6 +93,32 @@ test: install style .venv/.site-installed ## run every check and test
 	echo "mypy: $$(cat .venv/.types)"
 	exit $$ended
 
+# Where versions differ: what a function sees of every format, what is written of what it returns, and how it is called.
+# The rest (machines, stores, pages, editors) is muster's own, and tested once, by make test.
+CORE_TESTS := batches csv facts formats hollow kinds_of_functions labels moments numbers pandas parquet_dtypes \
+  parquet_inputs pipeline read_csv results run schema types
+
+# Run them in .venv-$(1), with what requirements-$(1).lock says, by the first Python of the versions $(2) that is found.
+define core-tests
+@python="$$(.ci/python-of $(2))"
+bin=.venv-$(1)/bin
+if [ ! .venv-$(1)/.installed -nt requirements-$(1).lock ] || [ ! .venv-$(1)/.installed -nt pyproject.toml ]; then
+  echo "Make .venv-$(1) with $$("$$python" --version): about a minute, once"
+  "$$python" -m venv --clear .venv-$(1)
+  "$$bin/python" -m pip install --quiet --disable-pip-version-check --requirement requirements-$(1).lock
+  "$$bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+  touch .venv-$(1)/.installed
+fi
+"$$bin/python" -c 'import sys, numpy, pandas, pyarrow; print("The core tests, with the $(1) versions: Python", sys.version.split()[0], *(f"{one.__name__} {one.__version__}" for one in (pandas, numpy, pyarrow)))'
+"$$bin/python" -m pytest -q -n 4 --dist worksteal -m "not waits" $(CORE_TESTS:%=tests/test_%.py)
+endef
+
+test-oldest: ## run the core tests with the oldest Python, pandas and other packages that muster works with
+	$(call core-tests,oldest,3.11)
+
+test-newest: ## run the core tests with the newest of them, on Python 3.13 or else 3.12
+	$(call core-tests,newest,3.13 3.12)
+
 style: install ## run ruff and import-linter alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -142,6 +168,10 @@ lock: install ## compile the pinned requirements anew
 	  --extra bench -c requirements.lock -o requirements-bench.lock
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
 	  --extra site -c requirements.lock -o requirements-site.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --resolution lowest-direct --python-version 3.11 pyproject.toml \
+	  --extra remote --extra polars --extra cluster --extra watch --extra examples --extra tests -o requirements-oldest.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade --universal --python-version 3.12 pyproject.toml \
+	  --extra remote --extra polars --extra cluster --extra watch --extra examples --extra tests -o requirements-newest.lock
 
 # A folder of its own for what builds it, so that nobody waits for all that `make install` brings.
 wheel: ## build dist/muster_run-VERSION-py3-none-any.whl, to be installed with pip
@@ -151,4 +181,4 @@ wheel: ## build dist/muster_run-VERSION-py3-none-any.whl, to be installed with p
 	ls dist/*.whl
 
 clean: ## remove all that make has made
-	rm -rf .venv demo output dist site
+	rm -rf .venv .venv-oldest .venv-newest demo output dist site

@@ -52,7 +52,8 @@ def test_batches_that_share_a_form_are_written_as_pandas_writes_the_whole(series
     frame = pd.DataFrame({"x": series, "y": 1})
     batches = [frame.iloc[:cut], frame.iloc[cut:]]
     forms = [_moments.form_of(from_result(batch, use="csv").column("x")) for batch in batches]
-    shared = {"x": max(filter(None, forms), key=["D", "s", "ms", "us", "ns", "alone"].index)}
+    told = [form for form in forms if form]  # none of moments in a zone of pytz that are all missing
+    shared = {"x": max(told, key=["D", "s", "ms", "us", "ns", "alone"].index)} if told else {}
     assert "".join(written(batch, forms=shared) for batch in batches) == frame.to_csv(index=False, header=False)
 
 
