@@ -17,7 +17,8 @@ import muster
 from muster import cli
 from muster._csv_options import DEFAULTS as OF_CSV
 from muster._job import Options
-from muster._options import DEFAULTS, CheckOptions, RunOptions, laid_over
+from muster._options import DEFAULTS, CheckOptions, RetryOptions, RunOptions, laid_over
+from muster._verbs._run_flags import RETRIED
 
 ALL: Final[tuple[Callable[..., Any], ...]] = (muster.run, muster.check, muster.Pipeline.run)
 NO_FLAGS: Final = {"dialect", "part_bytes", "quote", "delimiter", "quoting", "index_col"}
@@ -124,3 +125,8 @@ def test_every_option_is_a_flag() -> None:
     actions = [one for one in verbs.choices["run"]._actions if one.help != argparse.SUPPRESS]  # noqa: SLF001 (likewise)
     flags = {one.dest for one in actions if one.option_strings}
     assert RunOptions.__annotations__.keys() - NO_FLAGS - flags == {"storage_options"}  # which is --storage-option
+
+
+def test_a_retry_takes_in_python_what_it_takes_on_the_command_line() -> None:
+    typed = {{"--with": "with_files"}.get(flag, flag[2:].replace("-", "_")) for flag in RETRIED}
+    assert typed | {"storage_options"} == RetryOptions.__annotations__.keys()

@@ -6,7 +6,7 @@ from typing import Any
 from muster import _retry, _show
 from muster._job import Snapshot
 from muster._user_code import arguments
-from muster._verbs import _flags
+from muster._verbs import _flags, _run_flags
 from muster._verbs._parser import Parser
 from muster._verbs._target import be_as_if_run
 from muster._verbs.run import SOME_REJECTED, page, print_result
@@ -43,57 +43,13 @@ def add(verb: Parser) -> None:
         metavar="URL",
         help="an input whose URL has a secret; may be repeated (default: none)",
     )
-    add(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="processes; 0 runs in this one, for a debugger (default: that of the run)",
-    )
-    add(
-        "--max-bad-rows",
-        metavar="N|N%",
-        help="stop when more rows are bad, of all rows of the output (default: that of the run)",
-    )
-    add("--strict", action="store_true", help="stop at the first bad row")
-    add("--fresh", action="store_true", help="forget an unfinished retry of this output, and start over")
-    add("--accept-changes", action="store_true", help="go on with an unfinished retry although code has changed")
-    add(
-        "--timeout",
-        type=_flags.seconds,
-        metavar="60s",
-        help="how long one call of the function may take (default: that of the run)",
-    )
-    add(
-        "--calls-per-worker",
-        type=int,
-        metavar="N",
-        help="replace a worker by a fresh one after N calls (default: that of the run)",
-    )
-    add("--cluster", metavar="NAME", help="run on the machines that muster up made (default: that of the run)")
-    add(
-        "--machines",
-        type=int,
-        metavar="N",
-        help="make a cluster of N machines for this, and end it afterwards (default: that of the run)",
-    )
-    add("--on", metavar="CLOUD", help="local: this computer; or a YAML file of hosts (default: that of the run)")
+    _run_flags.add_retried(verb, _run_flags.ROWS)
+    _run_flags.add_retried(verb, _run_flags.CLUSTER)
     _flags.add_storage(verb)
-    add(
-        "--env",
-        metavar="NAME,...",
-        help="environment variables that go to hosts; this computer's machines have all (default: that of the run)",
-    )
-    add(
-        "--with",
-        dest="with_files",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="a file that the function reads (default: that of the run)",
-    )
+    _run_flags.add_retried(verb, _run_flags.SENT)
     _flags.add_watch(verb)
     _flags.add_json(verb)
-    add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
+    _run_flags.add(verb, _run_flags.LAST, names=["--quiet"])
 
 
 def call(parsed: argparse.Namespace) -> int:

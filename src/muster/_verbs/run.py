@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from muster import _pipeline, _show, _standard
-from muster._busy import CHOICES
 from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
-from muster._verbs import _csv_flags, _flags
+from muster._verbs import _csv_flags, _flags, _run_flags
 from muster._verbs._answer import tell
 from muster._verbs._parser import Parser
 from muster._verbs._target import of_target
@@ -23,122 +22,46 @@ _LONG: Final = 10.0
 """Seconds from which on a run may end with advice."""
 
 
+_DESCRIPTION: Final = (
+    "Run a function over every row of the inputs, in parallel, and write one output, rows in input order. The"
+    " output appears complete or not at all; the same command again resumes an unfinished run."
+)
+_EPILOG: Final = (
+    "exit codes: 0 every row done; 1 the data or the function stopped the run; 2 the command was wrong; 3 workers,"
+    " disk or network failed; 4 finished, but some rows are in OUTPUT.rejects.jsonl; 130 after Ctrl-C,"
+    " 128 + its number after another signal"
+)
+_EXAMPLES: Final = (
+    (
+        "muster run score.py:score in.csv -o out.csv",
+        "on all cores; typed again, it goes on where it stopped",
+    ),
+    ("muster run score.py:score in/*.parquet -o out/ --workers 2", "many files into a folder of numbered parts"),
+    (
+        "muster run score.py:score in.csv -o out.csv --dtype zip=str --parse-dates day",
+        "as pandas reads it",
+    ),
+    ("muster run score.py:score in.csv -o out.csv --machines 3 --on hosts.yml", "on three hosts, over SSH"),
+)
+
+
 def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call, what_now="What was done is kept: type the same command again to go on.")
-    verb.description = (
-        "Run a function over every row of the inputs, in parallel, and write one output, rows in input order. The"
-        " output appears complete or not at all; the same command again resumes an unfinished run."
-    )
-    verb.epilog = (
-        "exit codes: 0 every row done; 1 the data or the function stopped the run; 2 the command was wrong; 3 workers,"
-        " disk or network failed; 4 finished, but some rows are in OUTPUT.rejects.jsonl; 130 after Ctrl-C,"
-        " 128 + its number after another signal"
-    )
+    verb.description, verb.epilog, verb.examples = _DESCRIPTION, _EPILOG, _EXAMPLES
     verb.usage = "muster run TARGET INPUT... -o OUTPUT [flags]"
-    verb.examples = (
-        (
-            "muster run score.py:score in.csv -o out.csv",
-            "on all cores; typed again, it goes on where it stopped",
-        ),
-        ("muster run score.py:score in/*.parquet -o out/ --workers 2", "many files into a folder of numbered parts"),
-        (
-            "muster run score.py:score in.csv -o out.csv --dtype zip=str --parse-dates day",
-            "as pandas reads it",
-        ),
-        ("muster run score.py:score in.csv -o out.csv --machines 3 --on hosts.yml", "on three hosts, over SSH"),
-    )
-    add = verb.add_argument
     _flags.add_target(verb)
     _flags.add_arguments(verb)
-    add(
-        "-o",
-        "--output",
-        metavar="OUTPUT",
-        help="a file, or a folder ending in / for numbered part files (default: what the pipeline of a file says)",
-    )
-    add(
-        "--each",
-        action="store_true",
-        help="one output for each input: OUTPUT is a folder ending in /, or has {name} where the input's name goes",
-    )
-    add(
-        "--since-last",
-        action="store_true",
-        help="what is new in the inputs since the last time goes into one output, with {date} or {time} in its name",
-    )
-    add("--workers", type=int, metavar="N", help="processes; 0 runs in this one, for a debugger (default: all cores)")
-    add("--batch-rows", type=int, metavar="N", help="hand the function exactly N rows each time (default: as is fast)")
-    add("--dtype", metavar="TYPES", help=_flags.DTYPE)
-    add(
-        "--max-bad-rows",
-        metavar="N|N%",
-        help="stop when more rows are bad (default: 1000 or 10%%, whichever is less, but 10 in any case)",
-    )
-    add("--strict", action="store_true", help="stop at the first bad row")
-    add(
-        "--fresh",
-        action="store_true",
-        help="forget an unfinished run of this output, and start over; do again what is unchanged since it was done",
-    )
-    add("--accept-changes", action="store_true", help="go on with an unfinished run although code or data has changed")
-    add(
-        "--if-running",
-        choices=CHOICES,
-        default="fail",
-        help="while another process works on this output: fail (the default), skip with exit code 0, or wait",
-    )
-    add("--timeout", type=_flags.seconds, metavar="60s", help=_flags.TIMEOUT)
-    add("--limit", type=int, metavar="N", help="do only the first N rows, and say what all would take (default: all)")
-    add(
-        "--sample",
-        type=int,
-        metavar="N",
-        help="do N rows spread over the whole input, and say what all would take (default: all)",
-    )
-    add(
-        "--calls-per-worker",
-        type=int,
-        metavar="N",
-        help="replace a worker by a fresh one after N calls of the function (default: never)",
-    )
-    add(
-        "--format",
-        choices=("csv", "parquet", "jsonl"),
-        help="where a suffix does not say; also of a folder's files (default: csv)",
-    )
+    _run_flags.add(verb, _run_flags.ROWS)
     _csv_flags.add_to(verb)
-    add("--cluster", metavar="NAME", help="run on the machines that muster up made (default: on none)")
-    add(
-        "--machines",
-        type=int,
-        metavar="N",
-        help="make a cluster of N machines for this run, and end it with the run (default: none)",
-    )
-    add("--on", metavar="CLOUD", help="where: local, which is this computer, or a YAML file of hosts (default: local)")
+    _run_flags.add(verb, _run_flags.CLUSTER)
     _flags.add_storage(verb)
-    add(
-        "--env",
-        metavar="NAME,...",
-        help="environment variables that go to hosts (default: none; this computer's machines have all)",
-    )
-    add(
-        "--with",
-        dest="with_files",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="what the function reads: it goes to hosts, and a resume compares it; may be repeated (default: nothing)",
-    )
+    _run_flags.add(verb, _run_flags.SENT)
     _flags.add_watch(verb)
     _flags.add_profile(verb, besides="instead of a run, ")
-    add(
-        "--on-failure",
-        metavar="COMMAND",
-        help="what the shell runs if the exit code is not 0; MUSTER_EXIT_CODE and others are set (default: nothing)",
-    )
+    _run_flags.add(verb, _run_flags.LAST, names=["--on-failure"])
     _flags.add_json(verb)
-    add("--quiet", action="store_true", help="say nothing but errors, and that rows were rejected")
+    _run_flags.add(verb, _run_flags.LAST, names=["--quiet"])
 
 
 def call(parsed: argparse.Namespace) -> int:
