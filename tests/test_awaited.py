@@ -15,6 +15,7 @@ BAD = 77
 CODE = f"""
 import asyncio
 import contextlib
+import contextvars
 import time
 from pathlib import Path
 
@@ -124,6 +125,16 @@ class Keeps:
         return df.assign(b=await asyncio.gather(*answers))
 
 
+CONTEXT = contextvars.ContextVar("context", default="none")
+
+
+async def reads_the_context(df):
+    if is_bad(df):
+        raise ValueError("bad")
+    await asyncio.sleep(0)
+    return df.assign(context=CONTEXT.get())
+
+
 async def is_cancelled(df):
     if is_bad(df):
         task = asyncio.create_task(asyncio.sleep(1000))
@@ -150,6 +161,7 @@ import asyncio, sys
 import muster, f
 
 async def main():
+    f.CONTEXT.set("of the caller")
     function = getattr(f, sys.argv[1])
     result = muster.run(function, "in.csv", "out.csv", workers=0, batch_rows=1, timeout=1.5, progress=False)
     print(result.rows_out, result.bad_rows)
@@ -200,6 +212,12 @@ def test_it_holds_where_the_caller_runs_a_loop_whose_thread_is_not_waited_for(fo
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["3", "1"]
+
+
+def test_in_a_loop_that_runs_the_function_sees_the_callers_context(folder: Path) -> None:
+    (folder / "script.py").write_text(IN_A_LOOP)
+    subprocess.run([sys.executable, "script.py", "reads_the_context"], cwd=folder, timeout=60, check=True)
+    assert set(pd.read_csv(folder / "out.csv").context) == {"of the caller"}
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
