@@ -3,6 +3,7 @@
 import gzip
 import json
 import tarfile
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,10 +78,12 @@ def ran(folder: Path, job: Job, far: Access | None) -> tuple[Result, bytes, list
 
 
 @pytest.mark.parametrize("name", ["in.csv", "in.csv.gz", "in.jsonl", "in.parquet"])
-def test_rows_that_travel_give_the_same_output_and_rejects_as_rows_that_do_not(
-    folder: Path, far: Access, name: str
+def test_rows_that_travel_give_the_same_output_and_rejects_as_rows_that_do_not_and_nothing_is_left_of_what_was_packed(
+    folder: Path, far: Access, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lay_out(folder, name)
+    (folder / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "temporary"))
     steps = (parse_target("code/work.py:work"),)
     monkey = Options(workers=0, part_bytes=500, with_files=("word.txt",))
     _, expected, bad = ran(folder, Job(steps, (name,), "home.csv", monkey), None)
@@ -89,6 +92,7 @@ def test_rows_that_travel_give_the_same_output_and_rejects_as_rows_that_do_not(
     assert bad_far_away == bad
     assert [row for row, _ in bad] == [77]
     assert (result.rows_in, result.bad_rows, result.machines) == (COUNT, 1, 1)
+    assert list((folder / "temporary").iterdir()) == []
 
 
 def test_a_function_by_value_travels_with_the_module_beside_it(

@@ -196,12 +196,12 @@ class _Runner:
         self._access = access
         self._observer = self._observe(prices=access.prices, renewals=access.renewals)
         self._engine = engine_of_a_cluster(access, env=self._job.options.env, printed=printed)
-        engines.callback(self._engine.close)
         self._is_far = not access.shares_files
         if self._is_far:
             self._engine = parcelled(
                 self._engine, job=self._job, parts=self.work.parts, note=lambda text: self._hear(Told(text))
             )
+        engines.callback(self._engine.close)  # the outer one, which also forgets what it has packed
         self._workers = access.workers
         self.work.stage()
 
