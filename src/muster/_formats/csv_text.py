@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from . import _cells, _moments
+from . import _cells, _moments, _pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,8 @@ def column_of(series: "pd.Series[Any]") -> pa.Array:
     """
     if _cells.is_category(series):
         categories = series.cat.categories.array
-        if categories.dtype.kind in "Mm":  # shown as fine as the values that are there need
+        is_span = categories.dtype.kind == "m"
+        if categories.dtype.kind == "M" or (is_span and _pandas.shows_alike()):  # as fine as values that are there need
             return column_of(type(series)(categories.take(series.cat.codes.to_numpy(), allow_fill=True)))
         return _cells.by_category(series, _as_text).dictionary_decode()
     array = _moments.of_pandas(series) if series.dtype.kind in "Mm" else _cells.plain(series)
