@@ -68,5 +68,8 @@ def test_endings_promise_no_more_than_was_seen() -> None:
         "  four: all its processes have ended, but /x could not be removed.",
         "  one: 9 processes ended, and its files are removed",
         "  two: no process was left there, and its files are removed",
-        "What still runs there ends by itself within its lease of 20 s, which nobody renews any more.",
+        (
+            "What still runs there ends by itself within its lease of 20 s, which nobody renews any more."
+            " To end it sooner, type the same command again once they answer."
+        ),
     ]

@@ -7,12 +7,16 @@ import platform
 import stat
 import struct
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import MUSTER, Ended, Muster
+from muster._private import NotPrivateError
+from muster._private import open_to_others as open_to_others_says
+from muster._temporary import Temporary
 from waiting import until
 
 SOMEBODY = 54_321
@@ -110,7 +114,78 @@ def test_a_home_of_an_earlier_version_is_closed_but_not_a_folder_that_holds_more
     assert (mode(home), mode(home / "runs")) == (0o1777, 0o700)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+
+
+@AS_ROOT
+@pytest.mark.parametrize("output", ["out.csv", "out/"])
+def test_who_puts_something_where_the_output_goes_does_not_decide_who_may_write_it(folder: Path, output: str) -> None:
+    assert run(folder, "f.py:f", "rows.csv", "-o", output, umask=0o077).code == 4
+    written = folder / output
+    for path in (written, *written.glob("*")):
+        path.chmod(0o777)
+        os.chown(path, SOMEBODY, SOMEBODY)
+    assert run(folder, "f.py:f", "rows.csv", "-o", output, "--fresh", umask=0o077).code == 4
+    assert open_to_others(written) == []
+    assert {path.stat().st_uid for path in (written, *written.glob("*"))} == {os.geteuid()}
+
+
+@AS_ROOT
+def test_an_output_does_not_go_through_a_link_that_somebody_else_put_where_everybody_may(folder: Path) -> None:
+    shared, precious = folder / "shared", folder / "precious.csv"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    precious.write_text("mine")
+    (shared / "out.csv").symlink_to(precious)
+    os.chown(shared / "out.csv", SOMEBODY, SOMEBODY, follow_symlinks=False)
+    end = run(folder, "f.py:f", "rows.csv", "-o", "shared/out.csv")
+    assert (end.code, "is a link that user 54321 has put there" in end.err) == (2, True), end.err
+    assert precious.read_text() == "mine"
+    os.chown(shared / "out.csv", os.geteuid(), -1, follow_symlinks=False)
+    assert run(folder, "f.py:f", "rows.csv", "-o", "shared/out.csv").code == 4
+    assert precious.read_text() != "mine"
+
+
+@pytest.fixture
+def within_reach() -> Iterator[Path]:
+    """A folder that others can come to, which those that pytest makes are not."""
+    with tempfile.TemporaryDirectory() as found:
+        Path(found).chmod(0o755)
+        yield Path(found)
+
+
+def test_nothing_is_kept_where_others_could_put_something_else_in_its_place(
+    folder: Path, within_reach: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = within_reach / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    monkeypatch.setenv("MUSTER_HOME", str(shared / "home"))
+    end = run(folder, "f.py:f", "rows.csv", "-o", "out.csv")
+    assert (end.code, f"others may write {str(shared)!r}" in end.err) == (3, True), end.err
+    assert list(shared.iterdir()) == []
+    shared.chmod(0o1777)
+    assert run(folder, "f.py:f", "rows.csv", "-o", "out.csv").code == 4
+    shared.chmod(0o777)
+    with pytest.raises(NotPrivateError, match="Or set TMPDIR to a folder of your own"):
+        Temporary(shared)
+    within_reach.chmod(0o700)
+    Temporary(shared).remove()
+
+
+@AS_ROOT
+def test_a_folder_is_open_to_others_where_a_group_may_write_anything_that_it_is_in(within_reach: Path) -> None:
+    team, own = within_reach / "team", within_reach / "team" / "own"
+    own.mkdir(parents=True)
+    assert open_to_others_says(own) == ""
+    os.chown(team, -1, SOMEBODY)
+    team.chmod(0o2775)
+    assert f"others may write {str(team)!r}" in open_to_others_says(own)
+    team.chmod(0o3775)
+    assert open_to_others_says(own) == ""
+
+
+@AS_ROOT
 def test_what_somebody_else_has_put_in_the_way_is_refused_and_nothing_is_written_there(
     folder: Path, home: Path
 ) -> None:

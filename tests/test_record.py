@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,30 @@ def test_a_cluster_whose_end_is_interrupted_is_still_known(
     assert [one.host.name for one in record.started] == ["a", "b"]
     pids = [int(pid) for pid in (tmp_path / "called").read_text().split()]
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 30)
+
+
+def test_machines_that_did_not_answer_when_they_were_to_end_are_known_until_they_do_or_their_lease_is_over(
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_ssh_first(tmp_path, "echo Connection refused >&2; exit 255", monkeypatch)
+    cloud = HostsCloud(cluster, Path())
+    with pytest.raises(EngineError, match="To end it sooner, type the same command again once they answer"):
+        cloud.destroy()
+    record = recalled(cluster)
+    assert record is not None
+    assert [one.host.name for one in record.started] == ["a", "b"]
+    assert cloud.renew().machines == ()
+    with pytest.raises(EngineError, match="has no head"), cloud.access():
+        pass
+    with pytest.raises(EngineError, match="it does not answer"):
+        cloud.destroy()
+    assert recalled(cluster) == record
+    remember(cluster, replace(record, ending=time.time() - record.lease - 1))
+    told = cloud.destroy()
+    assert ["its lease has ended, and with it what ran there. It was not seen to" in line for line in told] == [
+        True
+    ] * 2
+    assert recalled(cluster) is None
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "null", "hello", '"{}"'])

@@ -72,7 +72,7 @@ from pathlib import Path
 from muster._temporary import Temporary
 place = Path(sys.argv[1])
 if os.geteuid() == 0:  # whom no mode keeps from anything
-    place.chmod(0o777)
+    place.chmod(0o1777)
     os.seteuid(54_321)
 made = Temporary(place)
 for mode in (0o555, 0):

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from muster._private import own_folder, squatted
+from muster._private import open_to_others, own_folder, squatted
 from muster.errors import EngineError
 
 _NAMES: Final = frozenset({"clusters", "done", "environments", "machines", "runs", "unfinished", "work"})
@@ -47,7 +47,8 @@ def _somebody_elses(path: Path) -> str:
         return squatted(path)
     if path.exists() and not path.is_dir():
         return ""  # nothing can be made in it, which a run is told of where it notes what it does, and goes on
-    return squatted(Path(os.path.realpath(path)))
+    real = Path(os.path.realpath(path))
+    return squatted(real) or open_to_others(real.parent if real.exists() else real)
 
 
 def _close(path: Path) -> None:

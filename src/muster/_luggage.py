@@ -4,10 +4,8 @@ Everything keeps the place that it has at home, below a folder of the machine's:
 """
 
 import os
-import shutil
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Final
 
 from muster._freight import Cargo, Freight, digests
 from muster._model import DataFile, Module, Target
+from muster._temporary import Temporary
 from muster._user_code.data_files import stamped, with_digest
 from muster._user_code.origins import is_users
 from muster._with_files import Named
@@ -45,7 +44,7 @@ class Luggage:
     """All files that are sent, by their absolute paths, as they were when they were packed."""
     left_out: tuple[str, ...]
     """Files beside the code that are too large to travel as code."""
-    _packed: Path
+    _packed: Temporary
 
     @property
     def sent(self) -> tuple[str, ...]:
@@ -65,7 +64,7 @@ class Luggage:
 
     def forget(self) -> None:
         """Remove what was packed."""
-        shutil.rmtree(self._packed, ignore_errors=True)
+        self._packed.remove()
 
 
 def pack(  # noqa: PLR0913 (all that goes along)
@@ -86,7 +85,8 @@ def pack(  # noqa: PLR0913 (all that goes along)
     """
     modules = tuple(modules)
     folder = os.getcwd()  # noqa: PTH109 (as text)
-    packed = Path(tempfile.mkdtemp(prefix="muster-"))
+    temporary = Temporary()
+    packed = temporary.path
     try:
         chosen = {path: one for one in named for path in one.files()}
         avoided = {os.path.realpath(path) for path in besides}
@@ -109,9 +109,9 @@ def pack(  # noqa: PLR0913 (all that goes along)
         freight = Freight(tuple(cargo for cargo, _ in cargos), tuple(source for _, source in cargos))
         stamps = {path: with_digest(file) for path in [*files, *chosen] if (file := stamped(path)) is not None}
         whole = tuple(one.path for one in named)
-        return Luggage(freight, folder, _search_path(roots), whole, tuple(places), stamps, tuple(left_out), packed)
+        return Luggage(freight, folder, _search_path(roots), whole, tuple(places), stamps, tuple(left_out), temporary)
     except BaseException:
-        shutil.rmtree(packed, ignore_errors=True)
+        temporary.remove()
         raise
 
 

@@ -11,7 +11,11 @@ _OF_A_FILE: Final = 0o666
 
 
 def hand_over(path: Path, *, instead_of: Path) -> None:
-    """Give a file, or a folder and the files in it, the modes of what they replace, or those that the umask leaves."""
+    """Give a file, or a folder and the files in it, the modes of what they replace, or those that the umask leaves.
+
+    Who can put a file of theirs at an output's place does not decide who may read and write the output: what they
+    replace counts only where it is of the same user.
+    """
     usual = _usual(path.parent)
     _give(path, usual if path.is_dir() else usual & _OF_A_FILE, instead_of=instead_of)
     if path.is_dir():
@@ -21,7 +25,9 @@ def hand_over(path: Path, *, instead_of: Path) -> None:
 
 def _give(path: Path, mode: int, *, instead_of: Path) -> None:
     with contextlib.suppress(OSError):
-        mode = stat.S_IMODE(instead_of.stat().st_mode) & _PERMISSIONS
+        before = instead_of.stat()
+        if before.st_uid == path.stat().st_uid:
+            mode = stat.S_IMODE(before.st_mode) & _PERMISSIONS
     with contextlib.suppress(OSError):  # a file system that has no modes
         path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_PERMISSIONS | mode)
 

@@ -80,24 +80,52 @@ def _owner_of_what_is_made_in(folder: Path) -> int:
 
 
 def open_to_others(folder: Path) -> str:
-    """Say why others could replace what lies in a folder, or the folder, or what it is in; empty where they cannot."""
+    """Say why others could replace what lies in a folder, or the folder, or what it is in; empty where they cannot.
+
+    A folder that is not there yet counts as what it will be made in. What lies below a folder that is closed to others
+    is out of their reach, whatever its own mode.
+    """
     real = Path(os.path.realpath(folder))
-    for place in (real, *real.parents):
-        found = place.stat()
+    for place in (*reversed(real.parents), real):
+        try:
+            found = place.stat()
+        except FileNotFoundError:
+            return ""
         if not _is_trusted(found.st_uid):
             return (
                 f"{str(place)!r} belongs to {_name_of(found.st_uid)}, who could replace what muster keeps below it. Use"
                 " a folder of your own, or of root's"
             )
-        is_open = found.st_mode & stat.S_IWOTH or (
-            place == real and found.st_mode & stat.S_IWGRP and not _is_of_this_user_alone(found.st_gid)
-        )
-        if is_open and not found.st_mode & stat.S_ISVTX:
+        is_roots = place != real and found.st_gid == 0  # as system folders may be
+        if not found.st_mode & stat.S_ISVTX and (
+            found.st_mode & stat.S_IWOTH
+            or (found.st_mode & stat.S_IWGRP and not is_roots and not _is_of_this_user_alone(found.st_gid))
+        ):
             return (
                 f"others may write {str(place)!r}, so they could replace what muster keeps below it. Type there: chmod"
                 f" go-w {place}, or chmod +t {place} where they must write"
             )
+        if not found.st_mode & (stat.S_IXGRP | stat.S_IXOTH):
+            return ""
     return ""
+
+
+def is_planted(path: Path) -> bool:
+    """Tell whether a link was put by somebody else where everybody may: Linux follows no such link if it is told so.
+
+    See ``protected_symlinks`` in the kernel's documentation of ``/proc/sys/fs``.
+    """
+    try:
+        link, folder = path.lstat(), path.absolute().parent.stat()
+    except OSError:
+        return False
+    is_for_all = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
+    return bool(stat.S_ISLNK(link.st_mode) and is_for_all and link.st_uid not in {os.geteuid(), folder.st_uid})
+
+
+def owner_of(path: Path) -> str:
+    """Name whose something is; of a link, whose that is."""
+    return _name_of(path.lstat().st_uid)
 
 
 def _is_trusted(user: int) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from muster._private import remove_all
+from muster._private import NotPrivateError, open_to_others, remove_all
 
 _NEW: Final = "muster-new-"
 _OWNED: Final = "muster-run-"
@@ -22,8 +22,13 @@ class Temporary:
     """A folder of this process alone, beside those of others, for what need not outlive it."""
 
     def __init__(self, within: Path | None = None) -> None:
-        """Make it where temporary files lie, and remove those beside it whose processes are gone."""
+        """Make it where temporary files lie, and remove those beside it whose processes are gone.
+
+        Raises ``NotPrivateError`` where others could put another one in its place.
+        """
         place = Path(tempfile.gettempdir()) if within is None else within
+        if why := open_to_others(place):
+            raise NotPrivateError(f"{why}. Or set TMPDIR to a folder of your own")
         sweep(place)
         made = Path(tempfile.mkdtemp(prefix=_NEW, dir=place))
         self._lock: int | None = os.open(made, os.O_RDONLY | os.O_DIRECTORY)

@@ -13,6 +13,8 @@ class Endings:
 
     seen: dict[str, str] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
+    silent: dict[str, str] = field(default_factory=dict)
+    """Those that did not answer."""
 
     def take(self, name: str, told: Mapping[str, Any]) -> None:
         """Note what a machine's agent, or what looked in its place, says."""
@@ -21,10 +23,18 @@ class Endings:
             self.left[name] = f"{_processes(len(told['left']))} did not end ({pids})."
         elif told.get("files"):
             self.left[name] = f"all its processes have ended, but {', '.join(told['files'])} could not be removed."
+        elif told.get("unseen"):
+            self.seen[name] = "its agent was gone, so no process was looked for; its files are removed"
         else:
             ended = told.get("ended", 0)
             what = f"{_processes(ended)} ended" if ended else "no process was left there"
             self.seen[name] = f"{what}, and its files are removed"
+
+    def believe_the_lease(self) -> None:
+        """Take for ended what does not answer, as nobody has renewed its lease for as long as that lasts."""
+        for name, said in self.silent.items():
+            self.seen[name] = f"its lease has ended, and with it what ran there. It was not seen to: {said}"
+        self.silent = {}
 
     def lines(self) -> Sequence[str]:
         """Write a line for each machine that has ended."""
@@ -32,13 +42,15 @@ class Endings:
 
     def check(self, lease: float) -> None:
         """Raise ``EngineError`` where something may go on."""
-        if not self.left:
+        may_go_on = self.left | self.silent
+        if not may_go_on:
             return
-        told = [f"  {name}: {text}" for name, text in self.left.items()]
+        told = [f"  {name}: {text}" for name, text in may_go_on.items()]
         done = [f"  {line}" for line in self.lines()]
         raise EngineError(
             "\n".join(["Not all machines could be seen to end:", *told, *done])
             + f"\nWhat still runs there ends by itself within its lease of {lease:g} s, which nobody renews any more."
+            " To end it sooner, type the same command again once they answer."
         )
 
 

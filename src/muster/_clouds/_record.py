@@ -3,6 +3,7 @@
 import contextlib
 import json
 import secrets
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -45,10 +46,23 @@ class Record:
     workers: int = 1
     """What was wanted on hosts of which the file says nothing else."""
     started: tuple[Started, ...] = ()
+    ending: float = 0.0
+    """When they were first told to end, in seconds since 1970: since then nobody has renewed their lease."""
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the lease of machines has ended that did not answer when they were to end."""
+        return bool(self.ending) and time.time() > self.ending + self.lease
+
+    def without(self, names: Collection[str]) -> "Record":
+        """Remember, once machines were told to end, only those that are not known to have done so."""
+        left = tuple(one for one in self.started if one.host.name not in names)
+        return replace(self, started=left, ending=self.ending or time.time())
 
     def begun(self) -> "Record":
         """Begin a cluster anew, on what is remembered of an earlier one of that name."""
-        return replace(self, id=secrets.token_hex(8), since=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        return replace(self, id=secrets.token_hex(8), since=since, ending=0.0)
 
 
 def recalled(folder: Path) -> Record | None:

@@ -86,16 +86,16 @@ class HostsCloud:
         found = []
         for at, one in enumerate(record.started):
             if told := answers.get(one.host.name):
-                name, address = one.host.name, one.host.address
-                facts = _facts(told)
-                found.append(Machine(name, address, one.workers, is_head=at == 0, versions=one.versions, **facts))
+                name, address, facts = one.host.name, one.host.address, _facts(told)
+                is_head = at == 0 and not record.ending
+                found.append(Machine(name, address, one.workers, is_head=is_head, versions=one.versions, **facts))
         return found
 
     @contextlib.contextmanager
     def access(self) -> Iterator[Access]:
         """Tell how to run a driver on the head, through SSH. Raises ``EngineError`` when there is none."""
         record = recalled(self._folder)
-        if record is None or not record.started:
+        if record is None or not record.started or record.ending:
             raise EngineError("The cluster has no head. Make the cluster again with muster up.")
         self._authority.check()
         head = record.started[0]
@@ -124,6 +124,8 @@ class HostsCloud:
         file = self._known(record)
         living = {machine.name for machine in self.machines()}
         head = record.started[0].host if record.started and record.started[0].host.name in living else None
+        if record.ending:  # what is left of a cluster that was to end has no head
+            head = None
         renews = head is not None and self._authority.must_begin_anew(alone)
         before, record = record, record if head and record.id and not renews else record.begun()
         chosen = _chosen(file.hosts, wanted.machines, head)
@@ -220,7 +222,7 @@ class HostsCloud:
         for name, told in answers.items():
             endings.take(name, told)
         if played is not None:
-            endings.left |= {name: failure.said for name, failure in played.failures.items()}
+            endings.silent |= {name: failure.said for name, failure in played.failures.items()}
         return endings
 
     def _play(
@@ -242,7 +244,7 @@ class HostsCloud:
     def renew(self) -> Renewed:
         """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
         record = recalled(self._folder)
-        if record is None:
+        if record is None or record.ending:
             return Renewed((), 0.0)
         seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
         lines = {one.host.name: _ssh.command(one.host, _renewal(one.folder)) for one in record.started}
@@ -251,14 +253,22 @@ class HostsCloud:
         return Renewed(renewed, record.lease, failed, self._authority.remark())
 
     def destroy(self) -> Sequence[str]:
-        """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it."""
+        """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it.
+
+        Until that, or an answer, it is remembered, so that the same command can end it.
+        """
         record = recalled(self._folder)
         if record is None:
             return []
         endings = self._stop(record.started)  # where this is interrupted, they can still be ended later
-        forget(self._folder)
+        if record.is_over:
+            endings.believe_the_lease()
         self._token.unlink(missing_ok=True)
         self._authority.forget()
+        if endings.left or endings.silent:
+            remember(self._folder, record.without(endings.seen))
+        else:
+            forget(self._folder)
         endings.check(record.lease)
         return endings.lines()
 
