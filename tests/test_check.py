@@ -66,7 +66,11 @@ def test_a_check_in_the_terminal_says_it_in_words_as_json_and_by_its_exit_code(
     assert (good.code, good.json["row_wise"], good.json["rows"]) == (0, True, 300)
     bad = muster("check", "f.py:ranked", rows.name, "--sample", "50")
     assert bad.code == 1
-    assert bad.out == "Not row-wise, called with 50 rows, and with both halves of them: other values in place.\n"
+    assert bad.out == (
+        "Not row-wise, called with 50 rows, and with both halves of them: other values in place. So what a run gives"
+        " depends on where batches end. Have each row depend on itself alone: docs/row-wise.md shows how, for six"
+        " common cases.\n"
+    )
     assert muster("check", "f.py:none", rows.name, "--json").json["kind"] == "usage"
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == before
 

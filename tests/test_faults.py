@@ -228,6 +228,25 @@ def test_rows_to_try_are_spread_and_take_in_both_ends() -> None:
         assert {0, count - 1} <= set(places) <= set(range(count))
 
 
+def test_a_file_that_is_no_python_is_told_by_its_line_alone_also_where_another_imports_it(
+    tmp_path: Path, muster: Muster
+) -> None:
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    (tmp_path / "broken.py").write_text("def f(df):\n    return df +\n")
+    (tmp_path / "f.py").write_text("import broken\n\ndef f(df):\n    return broken.f(df)\n")
+    for name, frames in (("broken.py", 1), ("f.py", 2)):
+        end = muster("run", f"{name}:f", "in.csv", "-o", "out.csv", "--workers", "0")
+        assert (end.code, 'broken.py", line 2\n    return df +\n' in end.err) == (1, True), end.err
+        assert (end.err.count("File "), "importlib" in end.err) == (frames, False), end.err
+
+
+def test_a_function_without_a_parameter_is_shown_where_it_stands(tmp_path: Path, muster: Muster) -> None:
+    (tmp_path / "in.csv").write_text("a\n" + "1\n" * 20)
+    (tmp_path / "f.py").write_text("import os\n\ndef noarg():\n    return None\n")
+    end = muster("run", "f.py:noarg", "in.csv", "-o", "out.csv", "--workers", "0")
+    assert (end.code, 'f.py", line 3, in noarg\n    def noarg():\n' in end.err) == (1, True), end.err
+
+
 def test_what_is_no_frame_is_a_type_error() -> None:
     assert isinstance(NoFrameError(None), TypeError)
 

@@ -288,3 +288,21 @@ def test_where_there_are_no_locks_nobody_else_is_blamed_and_nothing_is_left(fold
     end = run_refused(folder, "flock", errno.ENOLCK)
     assert (end.code, "Another muster" in end.err, "Cannot lock" in end.err) == (2, False, True), end.err
     assert not list(folder.glob("out.csv*"))
+
+
+@pytest.mark.parametrize("name", ["gone", "file/below"])
+def test_a_home_that_there_is_not_is_told_and_not_made_and_the_run_goes_on(
+    tmp_path: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("MUSTER_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / name))
+    (tmp_path / "file").touch()
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
+    end = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0")
+    assert end.code == 0, end.err
+    assert f"'{tmp_path / name}' does not exist, which HOME names. Set MUSTER_HOME to a folder" in end.err
+    assert not (tmp_path / "gone").exists()
+    monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "file" / "kept"))
+    end = muster("run", "f.py:f", "in.csv", "-o", "other.csv", "--workers", "0")
+    assert "kept' does not exist and cannot be made (File exists). Set MUSTER_HOME to a folder" in end.err

@@ -40,6 +40,11 @@ class Check:
             said.append(f"Random, so nobody can tell: {', '.join(self.random)}.")
         if self.bad_rows:
             said.append(f"{plural(self.bad_rows, 'row')} that cannot be read {self._were} left out.")
+        if not self.row_wise:
+            said.append(
+                "So what a run gives depends on where batches end. Have each row depend on itself alone:"
+                " docs/row-wise.md shows how, for six common cases."
+            )
         return " ".join(said)
 
     def _repr_html_(self) -> str:

@@ -52,9 +52,9 @@ def said(error: BaseException) -> str:
         return name
 
 
-def traced(error: BaseException) -> str:
+def traced(error: BaseException, *, function: object = None) -> str:
     """Show where in the user's code an error was raised; nothing where muster itself objects to a result."""
-    return "" if isinstance(error, NoFrameError) else user_traceback(error)
+    return "" if isinstance(error, NoFrameError) else user_traceback(error, function=function)
 
 
 def check_needs_no_terminal(step: str, error: BaseException) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from muster._private import open_to_others, own_folder, squatted
 from muster.errors import EngineError
 
+_CHOSEN: Final = "MUSTER_HOME"
 _NAMES: Final = frozenset({"clusters", "done", "environments", "machines", "runs", "unfinished", "work"})
 
 
@@ -17,13 +18,13 @@ def home() -> Path:
 
     Raises ``EngineError`` where it is somebody else's.
     """
-    path = Path(os.environ.get("MUSTER_HOME") or Path.home() / ".muster")
+    path = Path(os.environ.get(_CHOSEN) or Path.home() / ".muster")
     why = ""
     with contextlib.suppress(PermissionError):  # nobody can look into it as this user, and nothing is kept there
         why = _somebody_elses(path)
     if why:
         raise EngineError(
-            f"Nothing can be kept in MUSTER_HOME: {why}. Mend that, or set MUSTER_HOME to another folder; then type the"
+            f"Nothing can be kept in {_CHOSEN}: {why}. Mend that, or set {_CHOSEN} to another folder; then type the"
             " command again."
         )
     with contextlib.suppress(OSError):  # it is not there yet; or nothing can be changed there, and nothing is
@@ -32,11 +33,25 @@ def home() -> Path:
 
 
 def make(home: Path, *names: str) -> Path:
-    """Make a folder below that one, all for this user alone. Raises ``OSError``."""
+    """Make a folder below that one, all for this user alone. Raises ``OSError``.
+
+    A home folder that there is not is left so: it is how a system says that its user has none.
+    """
     folder = Path(os.path.realpath(home))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if not folder.exists():
-        own_folder(folder)
+    if not os.environ.get(_CHOSEN) and not folder.parent.is_dir():
+        raise FileNotFoundError(
+            f"{str(home)!r} cannot be made, as {str(home.parent)!r} does not exist, which HOME names. Set {_CHOSEN} to"
+            " a folder of this user's"
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            own_folder(folder)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise type(error)(
+            f"{str(home)!r} does not exist and cannot be made ({error.strerror}). Set {_CHOSEN} to a folder of this"
+            " user's"
+        ) from error
     for name in names:
         folder = own_folder(folder / name)
     return home.joinpath(*names)

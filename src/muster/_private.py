@@ -54,7 +54,7 @@ def squatted(path: Path) -> str:
     """Say why what lies there cannot be a folder of this user's own; empty where it can, or where nothing lies."""
     try:
         found = path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     if stat.S_ISLNK(found.st_mode):
         what = "is a link"

@@ -1,7 +1,7 @@
 """Call the user's functions on a batch, and find the rows that they cannot take."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -128,8 +128,8 @@ class Steps:
             is_of_batches = is_of_one_value(error) and self._takes_single_rows_only(rows, sort)
             if not is_of_batches:
                 return None
-        cure = self._cure(failure)
-        return Fault(failure.step, sort, said(error), traced(error), cure, len(places), fewest, is_of_batches)
+        cure, trace = self._cure(failure), traced(error, function=self._function(failure))
+        return Fault(failure.step, sort, said(error), trace, cure, len(places), fewest, is_of_batches)
 
     def _takes_single_rows_only(self, rows: _rows.Rows, sort: tuple[str, ...]) -> bool:
         """Tell whether rows that fail by twos, from all over, are good one by one: then none of them is to blame."""
@@ -149,13 +149,17 @@ class Steps:
         result = self._tried[_ends(rows)] = self._attempt(rows)
         return result
 
+    def _function(self, failure: _Failure) -> Callable[[Any], object]:
+        return targets.load(next(target for target in self.briefing.steps if target.name == failure.step))
+
     def _cure(self, failure: _Failure) -> str:
         from muster._cures import cure_of  # noqa: PLC0415 (only where a function fails on every row)
 
-        step = next(target for target in self.briefing.steps if target.name == failure.step)
         types = {column.name: _rows.type_of(column) for column in self.briefing.columns}
         reading = self.briefing.reading if self.briefing.sources[self.file].format == "csv" else None
-        return cure_of(failure.error, given=failure.given, function=targets.load(step), types=types, reading=reading)
+        return cure_of(
+            failure.error, given=failure.given, function=self._function(failure), types=types, reading=reading
+        )
 
     def results(self, rows: _rows.Rows) -> Iterator[Reply]:
         """Yield the results of a batch's good rows, in order: one reply where no row is bad.
@@ -295,8 +299,9 @@ def called(briefing: Briefing, rows: _rows.Rows, *, file: int) -> tuple[Reply, f
     result = steps._attempt(rows)  # noqa: SLF001 (of this room)
     if isinstance(result, _Failure):
         cure = steps._cure(result)  # noqa: SLF001 (likewise)
+        trace = traced(result.error, function=steps._function(result))  # noqa: SLF001 (likewise)
         raise UserCodeError.on_a_batch(
-            result.step, rows=len(rows.numbers), error=said(result.error), cure=cure, details=traced(result.error)
+            result.step, rows=len(rows.numbers), error=said(result.error), cure=cure, details=trace
         )
     return result.reply, steps.seconds
 

@@ -19,11 +19,18 @@ _LIBRARIES: Final = tuple(
 )
 
 
-def user_traceback(error: BaseException) -> str:
-    """Format a traceback with the user's own frames only; all but muster's where there are none."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
+def user_traceback(error: BaseException, *, function: object = None) -> str:
+    """Format a traceback with the user's own frames only; all but muster's and Python's where there are none.
+
+    Where there is none at all, as the call itself failed, show where the ``function`` stands that was called.
+    """
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in trace if not frame.filename.startswith((_HERE, "<frozen"))]
     own = [frame for frame in frames if is_users(frame.filename)]
-    lines = traceback.format_list(own or frames)
+    code = getattr(function, "__code__", None)
+    if not frames and code is not None and is_users(code.co_filename):
+        own = [traceback.FrameSummary(code.co_filename, code.co_firstlineno, code.co_name)]
+    lines = traceback.format_list(own or ([] if isinstance(error, SyntaxError) else frames))  # which names its line
     return scrubbed("".join(["Traceback (your frames):\n", *lines, *traceback.format_exception_only(error)]).rstrip())
 
 
