@@ -16,7 +16,7 @@ WORKERS_PER_MACHINE ?=
 # muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-oldest test-newest check lint style site bench bench-scale bench-watch bench-tls bench-held docs lock wheel clean up run-cluster get-results down status urls watch
+.PHONY: help install demo test test-oldest test-newest check lint style site bench bench-scale bench-watch bench-tls bench-held bench-many docs lock wheel clean up run-cluster get-results down status urls watch
 
 help: ## show this list
 	@echo "make demo and make test do all of their own set-up. You can say: make demo DEMO_ROWS=20000, make PYTHON=python3.12 install."
@@ -144,6 +144,9 @@ bench-tls: install ## measure what TLS between machines costs: up, rows there an
 
 bench-held: .venv/.bench-installed ## measure what a large object that the function holds costs: seconds and memory
 	$(BIN)/python benchmarks/held.py $(BENCH)
+
+bench-many: install ## measure many small files: against pandas, and as objects of a store against fsspec
+	$(BIN)/python benchmarks/many.py $(BENCH)
 
 .venv/.bench-installed: .venv/.installed requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock
