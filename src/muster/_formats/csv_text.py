@@ -35,8 +35,14 @@ def column_of(series: "pd.Series[Any]") -> pa.Array:
         return _cells.by_category(series, _as_text).dictionary_decode()
     array = _moments.of_pandas(series) if series.dtype.kind in "Mm" else _cells.plain(series)
     if array is None or (not isinstance(series.dtype, np.dtype) and _has_nan(array)):
-        return _as_text(series)
+        return _as_cast(series) if str(series.dtype) in _ARROWS_FLOATS else _as_text(series)
     return array
+
+
+def _as_cast(series: "pd.Series[Any]") -> pa.Array:
+    """Write Arrow's floats, which version 2.2 of pandas shows with fewer digits in a column than one by one."""
+    shown = zip(series.array.astype(str).tolist(), series.isna().tolist(), strict=True)
+    return pa.array([None if missing else str(text) for text, missing in shown], pa.string())
 
 
 def _has_nan(array: pa.Array) -> bool:
@@ -45,9 +51,6 @@ def _has_nan(array: pa.Array) -> bool:
 
 
 def _as_text(series: "pd.Series[Any]") -> pa.Array:
-    if str(series.dtype) in _ARROWS_FLOATS:  # which versions of pandas write with more digits or fewer
-        shown = zip(series.array.astype(str).tolist(), series.isna().tolist(), strict=True)
-        return pa.array([None if missing else str(text) for text, missing in shown], pa.string())
     texts = [
         str.__str__(value) if isinstance(value, str) else None if value is None else str(value)
         for value in _cells.objects(series)
