@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn, TextIO
 
+from muster._engines._warned import Once
 from muster._environment import LOCAL_WORKER, WORKER
 from muster._limit import is_over, kill_when_over, new_page
 from muster._unseen import scrubbed
@@ -74,12 +75,14 @@ def main(descriptor: str, ahead: str) -> None:
     gc.freeze()
     gc.enable()
     pages: dict[int, mmap.mmap] = {}
+    once = Once()
     while True:
         command, descriptors, *_ = socket.recv_fds(control, 1, 2)
         if command == b"F":
             page = new_page()
             numbers = NUMBERS.unpack(control.recv(NUMBERS.size, socket.MSG_WAITALL))
-            pages[_fork(control, descriptors, functools.partial(_numbered, numbers, make_body), page)] = page
+            begin = functools.partial(_begun, once, numbers, make_body)
+            pages[_fork(control, descriptors, begin, page)] = page
         elif command == b"W":
             (pid,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
             control.sendall(PID.pack(_end(pid, pages.pop(pid))))
@@ -174,8 +177,9 @@ def _fork(control: socket.socket, descriptors: list[int], make_body: Any, page: 
         leave(status, end=end)
 
 
-def _numbered(numbers: tuple[int, int], make_body: Callable[[], Any]) -> Any:  # noqa: ANN401 (a Body)
+def _begun(once: Once, numbers: tuple[int, int], make_body: Callable[[], Any]) -> Any:  # noqa: ANN401 (a Body)
     """Make the body of a worker that knows its numbers: the user's code, which the body loads, may ask for them."""
+    once.install()
     os.environ.update(zip((WORKER, LOCAL_WORKER), map(str, numbers), strict=True))
     return make_body()
 

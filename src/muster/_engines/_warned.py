@@ -1,0 +1,81 @@
+"""Warnings of the user's function: each is shown once, however many workers and batches meet it.
+
+Python shows one again once anybody has touched the filters, as pandas and others do in each batch.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+_SIZE: Final = 16
+_MOST: Final = 1000
+"""How many a worker remembers: where each row has a text of its own, all that come after these are shown."""
+
+
+class Once:
+    """Shows each (text, category, place) once, in all processes that are forked from the one that made this."""
+
+    def __init__(self) -> None:
+        """Make the file that they share; it has no name, and goes with the last of them."""
+        self._shared = tempfile.TemporaryFile(prefix="muster-")  # noqa: SIM115 (open as long as the process lives)
+        self._seen: set[bytes] = set()
+        self._show: Any = warnings.showwarning
+
+    def install(self) -> None:
+        """Have it asked about every warning of this process that is to be shown."""
+        self._show, warnings.showwarning = warnings.showwarning, self
+
+    def __call__(  # noqa: PLR0913, PLR0917 (as Python calls it)
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,  # noqa: ANN401 (likewise)
+        line: str | None = None,
+    ) -> None:
+        """Show a warning that no worker has shown, and those that the user has asked for every time."""
+        said = repr((str(message), category.__qualname__, filename, lineno))
+        key = hashlib.blake2b(said.encode(errors="surrogatepass"), digest_size=_SIZE).digest()
+        if _is_asked_for_always(str(message), category, filename, lineno) or self._is_new(key):
+            self._show(message, category, filename, lineno, file, line)
+
+    def _is_new(self, key: bytes) -> bool:
+        if key in self._seen:
+            return False
+        if len(self._seen) >= _MOST:
+            return True
+        self._seen.add(key)
+        with contextlib.suppress(OSError, ValueError):  # somebody has closed it: then each worker shows its first
+            return self._is_first(key)
+        return True
+
+    def _is_first(self, key: bytes) -> bool:
+        """Note a key, unless another worker has; those that look at the same time wait for each other."""
+        descriptor = self._shared.fileno()
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        try:
+            noted = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+            if key in (noted[at : at + _SIZE] for at in range(0, len(noted), _SIZE)):
+                return False
+            os.pwrite(descriptor, key, len(noted))
+            return True
+        finally:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+
+
+def _is_asked_for_always(text: str, category: type[Warning], filename: str, lineno: int) -> bool:
+    for action, message, kind, module, number in warnings.filters:
+        is_of_place = number in {0, lineno} and _fits(module, Path(filename).stem)
+        if is_of_place and issubclass(category, kind) and _fits(message, text):
+            return action in {"always", "all"}
+    return False
+
+
+def _fits(pattern: Any, text: str) -> bool:  # noqa: ANN401 (as filters have it: an expression, a text or nothing)
+    return pattern is None or bool(pattern == text if isinstance(pattern, str) else pattern.match(text))
