@@ -203,6 +203,26 @@ def test_an_object_is_not_overwritten_where_a_profile_or_nothing_names_its_serve
     assert server.object("in.csv") == CSV
 
 
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
+def test_rows_of_two_versions_are_not_mixed_where_the_first_is_back_at_the_end(
+    server: Server, tmp_path: Path, name: str
+) -> None:
+    frames = [pd.DataFrame({"x": range(100_000), "t": [text] * 100_000}) for text in ("one", "two")]
+    if name.endswith("csv"):
+        one, two = (frame.to_csv(index=False).encode() for frame in frames)
+    else:
+        one, two = (frame.to_parquet(row_group_size=5000, compression=None) for frame in frames)
+    url = server.put(name, one)
+
+    def swap(frame: pd.DataFrame) -> pd.DataFrame:
+        server.put(name, one if frame["x"].max() == 99_999 else two)
+        return frame
+
+    with pytest.raises(muster.MusterError, match="has changed"):
+        muster.run(swap, url, tmp_path / "out.csv", workers=0)
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_names_of_protocols_have_no_case(server: Server, tmp_path: Path) -> None:
     server.put("in/a.csv", CSV)
     for url in ("S3://bucket/in/a.csv", "S3://bucket/in/", "S3A://bucket/in/*.csv"):

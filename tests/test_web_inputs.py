@@ -136,6 +136,30 @@ def test_a_connection_that_ends_too_early_gives_no_output(
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["in.csv", "in.jsonl", "in.parquet", "small.csv"])
+@pytest.mark.parametrize("lie", ["half", "other", "short"])
+def test_an_answer_that_is_not_of_the_file_that_was_found_gives_no_output(
+    web: Web, tmp_path: Path, name: str, lie: str
+) -> None:
+    url = web.put(name, files().get(name, b"a\n" + b"1\n" * 5000), ETag='"1"')
+    web.lies = frozenset({lie})
+    if (name, lie) == ("small.csv", "other"):  # one answer gives all of it
+        return
+    with pytest.raises(muster.MusterError, match=r"has said|has changed|became shorter"):
+        muster.run(same, url, tmp_path / "out.csv", workers=0)
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.csv.gz"])
+@pytest.mark.parametrize("lie", ["half", "cut", "416"])
+def test_a_stream_that_is_not_the_whole_file_gives_no_output(web: Web, tmp_path: Path, name: str, lie: str) -> None:
+    web.ranges, web.gzips, web.lies = False, lie == "cut", frozenset({lie})
+    url = web.put(name, files()[name], ETag='"1"')
+    with pytest.raises(muster.MusterError, match=r"cut off|has changed|416"):
+        muster.run(same, url, tmp_path / "out.csv", workers=0)
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_ctrl_c_does_not_wait_for_the_end_of_a_stream(web: Web, tmp_path: Path) -> None:
     (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
     web.ranges, web.hold = False, threading.Event()

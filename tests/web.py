@@ -28,6 +28,9 @@ class Web:
     """What a request's address has to hold."""
     ignores_range_behind: int | None = None
     """From which byte on a request for a range is answered with the whole."""
+    lies: frozenset[str] = frozenset()
+    """How it lies of all but the first byte: ``half`` (half a file as the whole), ``other`` (a part of another version,
+    in the file's second half), ``short`` (parts lack bytes), ``cut`` (packed, and cut), ``416`` (of the whole)."""
     lies_in_head: bool = False
     """It says to a HEAD request that there is nothing."""
     cut: int | None = None
@@ -76,6 +79,8 @@ class _Answers(BaseHTTPRequestHandler):
             self._refuse(403)
         elif path not in web.files:
             self._refuse(404)
+        elif "416" in web.lies and not self.headers.get("Range"):
+            self._refuse(416)
         else:
             self._serve(path, web.files[path])
 
@@ -99,6 +104,9 @@ class _Answers(BaseHTTPRequestHandler):
         size, match = len(data), re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if match and self.web.ignores_range_behind is not None and int(match[2] or 0) > self.web.ignores_range_behind:
             match = None
+        lies = self.web.lies if self.headers.get("Range") != "bytes=0-0" else frozenset()
+        if "half" in lies:
+            data, match = data[: size // 2], None
         is_part = bool(match) and self.web.ranges
         headers = dict(self.web.stamps[path])
         if match and self.web.ranges:
@@ -109,10 +117,12 @@ class _Answers(BaseHTTPRequestHandler):
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            data = data[start:stop]
+            data = data[start : stop - 5 * ("short" in lies)]
+            headers |= {"ETag": '"other"'} if "other" in lies and start > size // 2 else {}
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         if self.web.gzips:
             data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
+            data = data[: len(data) // 2] if "cut" in lies else data
         if self.command == "HEAD" and self.web.lies_in_head:
             data = b""
         self.send_response(206 if is_part else 200)

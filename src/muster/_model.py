@@ -2,9 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from muster._dialect import Dialect, Reading
+
+
+class Stored(str):
+    """The URL of a file in a store, with its size in bytes and its stamp: who reads it and meets another one stops.
+
+    It is text wherever a path is, also in what workers are sent. Where the store tells no size before, it is ``None``.
+    """
+
+    __slots__ = ("size", "stamp")
+    size: int | None
+    stamp: str
+
+    def __new__(cls, url: str, *, size: int | None = None, stamp: str = "") -> Self:
+        """Know a URL, and what was found there."""
+        found = super().__new__(cls, url)
+        found.size, found.stamp = size, stamp
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from muster._private import keep, private
 from muster._urls import filesystem, is_web, protocol_of, reaching
 from muster.errors import DataError
 
-from . import _web
+from . import _of_s3, _web
 from ._sources import needs_copy
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ async def _content(source: Source) -> bytes:
     if is_web(source.path):
         return await _web.content(source.path, source.size)
     files, inside = filesystem(source.path)
+    if hasattr(files, "_call_s3"):
+        return await _of_s3.content(source.path, 0, source.size)
     return bytes(await files._cat_file(inside, start=0, end=source.size))  # noqa: SLF001 (how to ask for many at a time)
 
 
@@ -162,6 +164,8 @@ def _streamed(source: Source, path: Path, is_over: Event) -> Source:
             files, inside = filesystem(source.path)
             with files.open(inside, "rb") as stream:
                 shutil.copyfileobj(stream, file, _CHUNK)
+    if source.size and not was_packed:
+        _as_copied(source, path)
     codec = "" if was_packed and source.codec == "gzip" and not _begins_with(path, _GZIP) else source.codec
     return dataclasses.replace(source, path=str(path), size=path.stat().st_size, codec=codec)
 

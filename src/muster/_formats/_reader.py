@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 from typing import Any, Final, Self
 
+from muster._model import Stored
 from muster._urls import filesystem, is_remote, is_web, reaching
 from muster.errors import DataError
+
+from ._as_found import whole_range
 
 _READ_ON: Final = 1 << 13
 _READ_ON_AT_MOST: Final = 1 << 22
@@ -75,7 +78,11 @@ def _fetch(url: str, start: int, stop: int) -> bytes:
 
             return _web.read(url, start, stop)
         files, path = filesystem(url)
-        return bytes(files.cat_file(path, start=start, end=stop))
+        if hasattr(files, "_call_s3"):
+            from . import _of_s3  # noqa: PLC0415 (likewise)
+
+            return _of_s3.read(url, start, stop)
+        return whole_range(url, bytes(files.cat_file(path, start=start, end=stop)), start, stop)
 
 
 def reader(path: str) -> Reader:
@@ -84,7 +91,7 @@ def reader(path: str) -> Reader:
 
 
 @functools.lru_cache(maxsize=64)
-def _reader(path: str, _version: tuple[int, ...]) -> Reader:
+def _reader(path: str, _version: tuple[object, ...]) -> Reader:
     return Reader(path)
 
 
@@ -93,8 +100,10 @@ def forget_readers() -> None:
     _reader.cache_clear()
 
 
-def version(path: str) -> tuple[int, ...]:
+def version(path: str) -> tuple[object, ...]:
     """Tell one content of a path of this computer from the next; of a URL that would cost a request."""
+    if isinstance(path, Stored):
+        return path.size, path.stamp
     if is_remote(path):
         return ()
     status = Path(path).stat()
@@ -173,6 +182,8 @@ class RemoteFile:
 
 def opened(url: str, *, size: int | None = None, ahead: int = 0) -> RemoteFile:
     """Open a file of a store, whose size is asked for where it is not said."""
+    if size is None and isinstance(url, Stored):
+        size = url.size
     if size is None:
         with reaching(url):
             size = _size_of(url)

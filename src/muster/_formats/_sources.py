@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._identity import local
-from muster._model import Source
+from muster._model import Source, Stored
 from muster._urls import file_name, is_remote
 from muster.errors import DataError, UsageError
 
@@ -94,7 +94,10 @@ def find_each(
             tell(left_out(text, rest))
         for one, (size, stamp, in_ranges) in looks:
             kind, codec = format_of(one.path, forced=forced, default=default)
-            place = one.path if is_remote(one.path) else os.path.abspath(one.path)  # noqa: PTH100 (Path.absolute keeps dots)
+            if is_remote(one.path):
+                place: str = Stored(one.path, size=size if in_ranges else None, stamp=stamp)
+            else:
+                place = os.path.abspath(one.path)  # noqa: PTH100 (Path.absolute keeps dots)
             sources.append(
                 Source(
                     place,

@@ -7,12 +7,16 @@ Requests go through fsspec's session, so that its settings count, and a request 
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import IO, Any, Final, NamedTuple, TypeVar
 
+from muster._model import Stored
 from muster._unseen import shown
 from muster._urls import filesystem, stamp_of
 from muster.errors import DataError
+
+from ._as_found import check_version, short, whole_range
 
 T = TypeVar("T")
 
@@ -26,6 +30,16 @@ _SILENCE: Final = 120.0
 """Seconds without a byte after which a connection counts as broken; a large file may take as long as it takes."""
 _AT_ONCE: Final = 16
 """Requests at a time: as many as a browser or two would make."""
+
+
+_PART: Final = 206
+_NO_SUCH_RANGE: Final = 416
+_NONE: Final[Mapping[str, str]] = {}
+_PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
+"""What is unpacked here, as the client takes a body that was cut for a whole one."""
+_WINDOW_BITS: Final = 15
+_WINDOW: Final = 32 + _WINDOW_BITS
+"""Tells ``zlib`` to see for itself which of them it is; some leave out the head of the latter."""
 
 
 class Seen(NamedTuple):
@@ -70,18 +84,18 @@ def look_at_all(urls: list[str]) -> list[Seen]:
 
 def read(url: str, start: int, stop: int) -> bytes:
     """Read a range, fewer bytes at the end of the file; also from a server that sends the whole all the same."""
-    return _run(url, lambda files, address: _read(files, address, start, stop))
+    return _run(url, lambda files, address: _read(files, address, start, stop, url=url))
 
 
 async def content(url: str, size: int) -> bytes:
     """Read a whole file whose size is known; for those who ask for many at a time."""
     files, address = filesystem(url)
-    return await _again(lambda: _read(files, address, 0, size))
+    return await _again(lambda: _read(files, address, 0, size, url=url))
 
 
 def download(url: str, file: IO[bytes]) -> Got:
     """Read a file from start to end into another; memory does not grow with it."""
-    return _run(url, lambda files, address: _download(files, address, file))
+    return _run(url, lambda files, address: _download(files, address, file, url=url))
 
 
 def _run(url: str, ask: Callable[[Any, str], Coroutine[Any, Any, T]]) -> T:
@@ -110,28 +124,32 @@ async def _again(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 @contextlib.asynccontextmanager
-async def _asked(files: Any, address: str, ranges: str = "") -> AsyncIterator[Any]:  # noqa: ANN401 (as above)
+async def _asked(
+    files: Any,  # noqa: ANN401 (as above)
+    address: str,
+    ranges: str = "",
+    *,
+    unpacks: bool = True,
+    headers: Mapping[str, str] = _NONE,
+) -> AsyncIterator[Any]:
     """Make a request. No body is asked for that is packed for the way: its ranges would be those of the packed."""
     import aiohttp  # noqa: PLC0415 (likewise)
     import yarl  # noqa: PLC0415 (likewise)
 
     chosen = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=_SILENCE), **files.kwargs}
-    headers = {**chosen.pop("headers", {}), "Accept-Encoding": "identity", **({"Range": ranges} if ranges else {})}
+    asked = {**chosen.pop("headers", {}), "Accept-Encoding": "identity", **headers}
+    asked |= {"Range": ranges} if ranges else {}
     # What is escaped already stays as it is: a signature is of every character.
     url = yarl.URL(address.partition("#")[0], encoded=re.fullmatch(r"[!-~]*", address) is not None)
     session = await files.set_session()
-    async with session.get(url, headers=headers, **chosen) as answer:
+    async with session.get(url, headers=asked, auto_decompress=unpacks, **chosen) as answer:
         if answer.status in _MISSING:
             raise FileNotFoundError(f"HTTP {answer.status} {answer.reason}")
         if answer.status in _REFUSED:
             raise PermissionError(f"HTTP {answer.status} {answer.reason}")
-        if answer.status != _NO_SUCH_RANGE:
+        if answer.status != _NO_SUCH_RANGE or not ranges:
             answer.raise_for_status()
         yield answer
-
-
-_PART: Final = 206
-_NO_SUCH_RANGE: Final = 416
 
 
 def _range_of(answer: Any) -> tuple[int | None, int | None]:  # noqa: ANN401 (likewise)
@@ -162,41 +180,95 @@ async def _look(files: Any, address: str) -> Seen:  # noqa: ANN401 (likewise)
         return Seen(int(length) if length.isdecimal() else None, stamp, in_ranges=False, is_page=is_page)
 
 
-async def _read(files: Any, address: str, start: int, stop: int) -> bytes:  # noqa: ANN401 (likewise)
-    async with _asked(files, address, f"bytes={start}-{stop - 1}") as answer:
+async def _read(files: Any, address: str, start: int, stop: int, *, url: str) -> bytes:  # noqa: ANN401 (likewise)
+    """Read a range. Raises ``DataError`` where an answer is of another version, or of fewer bytes than were found."""
+    async with _asked(files, address, f"bytes={start}-{stop - 1}", headers=_only_if(url)) as answer:
         if answer.status == _NO_SUCH_RANGE:
-            return b""
-        begin, whole = _range_of(answer)
-        if answer.status == _PART and begin != start:
-            raise DataError(
-                f"{shown(address)!r}: the server sends another range than it is asked for (bytes from {begin}, not from"
-                f" {start}). Fetch the file yourself, and name that as input."
-            )
+            return whole_range(url, b"", start, stop)
+        check_version(url, answer.headers)
         if answer.status == _PART:
-            data = bytes(await answer.read())[: stop - start]
-            if whole is not None and len(data) < min(stop, whole) - start:
-                raise _short(address, len(data), min(stop, whole) - start)
-            return data
+            return await _part_of(answer, start, stop, url=url)
         pieces, at = [], 0  # the whole: what comes before is passed over, and what comes behind is not waited for
         async for chunk in answer.content.iter_chunked(_CHUNK):
             pieces.append(chunk[max(start - at, 0) : max(stop - at, 0)])
             at += len(chunk)
             if at >= stop:
                 break
-        return b"".join(pieces)
+        return whole_range(url, b"".join(pieces), start, stop)
 
 
-def _short(address: str, found: int, expected: int) -> DataError:
-    return DataError(
-        f"{shown(address)!r}: the server sends {found:,} bytes where it has said {expected:,}. Did the file become"
-        " shorter while muster read it? Run again with --fresh."
-    )
+async def _part_of(answer: Any, start: int, stop: int, *, url: str) -> bytes:  # noqa: ANN401 (likewise)
+    begin, whole = _range_of(answer)
+    if begin != start or _is_packed(answer):
+        raise DataError(
+            f"{shown(url)!r}: the server sends another range than it is asked for (bytes from {begin}, not from"
+            f" {start}{', and packed' if _is_packed(answer) else ''}). Fetch the file yourself, and name that as input."
+        )
+    if whole is not None and isinstance(url, Stored) and url.size is not None and whole != url.size:
+        raise short(url, whole, url.size)
+    data = bytes(await answer.read())[: stop - start]
+    if whole is not None and len(data) < min(stop, whole) - start:
+        raise short(url, len(data), min(stop, whole) - start)
+    return whole_range(url, data, start, stop)
 
 
-async def _download(files: Any, address: str, file: IO[bytes]) -> Got:  # noqa: ANN401 (likewise)
+def _only_if(url: str) -> Mapping[str, str]:
+    """Ask for a part of the version that was found; of another, a server that knows this sends the whole."""
+    return {"If-Range": url.stamp} if isinstance(url, Stored) and url.stamp.startswith('"') else _NONE
+
+
+async def _download(files: Any, address: str, file: IO[bytes], *, url: str) -> Got:  # noqa: ANN401 (likewise)
+    async with _asked(files, address, unpacks=False) as answer:
+        packed = answer.headers.get("Content-Encoding", "").strip().lower()
+        if packed in {"", "identity", *_PACKED}:
+            return await _stored(answer, file, url=url, unpack=_Unpacking(url) if packed in _PACKED else bytes)
+    async with _asked(files, address) as answer:  # packed in a way that is the client's to know
+        return await _stored(answer, file, url=url, unpack=bytes)
+
+
+async def _stored(answer: Any, file: IO[bytes], *, url: str, unpack: Callable[[bytes], bytes]) -> Got:  # noqa: ANN401 (likewise)
+    check_version(url, answer.headers)
     file.seek(0)
     file.truncate()
-    async with _asked(files, address) as answer:
-        async for chunk in answer.content.iter_chunked(_CHUNK):
-            file.write(chunk)
-        return Got(file.tell(), stamp_of(answer.headers), was_packed=_is_packed(answer))
+    async for chunk in answer.content.iter_chunked(_CHUNK):
+        file.write(unpack(chunk))
+    if isinstance(unpack, _Unpacking):
+        unpack.end()
+    return Got(file.tell(), stamp_of(answer.headers), was_packed=_is_packed(answer))
+
+
+class _Unpacking:
+    """Unpack a body as it comes, of one piece or several behind each other."""
+
+    def __init__(self, url: str) -> None:
+        """Begin at the start."""
+        self._url = url
+        self._unpacker: Any = None
+
+    def __call__(self, data: bytes) -> bytes:
+        """Unpack what has come. Raises ``DataError`` where it is not packed as the server has said."""
+        pieces = []
+        while data and (data := data if self._is_within() else data.lstrip(b"\0")):  # zeros behind it do no harm
+            if not self._is_within():
+                self._unpacker = zlib.decompressobj(
+                    _WINDOW if data[:1] == b"\x1f" or data[0] & 15 == zlib.DEFLATED else -_WINDOW_BITS
+                )
+            try:
+                pieces.append(self._unpacker.decompress(data))
+            except zlib.error as error:
+                raise DataError(
+                    f"{shown(self._url)!r}: what the server sends as packed cannot be unpacked: {error}."
+                ) from error
+            data = self._unpacker.unused_data
+        return b"".join(pieces)
+
+    def end(self) -> None:
+        """Raise ``DataError`` where the rest is missing."""
+        if self._is_within():
+            raise DataError(
+                f"{shown(self._url)!r}: the server packs the file for the way, and what it sends is cut off. Run again;"
+                " if that happens once more, fetch the file yourself, and name that as input."
+            )
+
+    def _is_within(self) -> bool:
+        return self._unpacker is not None and not self._unpacker.eof
