@@ -40,7 +40,7 @@ _SWITCHES: Final = {
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the flags, and the older names of some."""
-    add = parser.add_argument
+    add: Any = parser.add_argument
     older = {"sep": ("--delimiter",), "quotechar": ("--quote",)}
     for name, (metavar, meaning) in _TEXTS.items():
         add(_flag(name), *older.get(name, ()), dest=name, metavar=metavar, help=meaning)
@@ -48,11 +48,13 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     add("--no-header", action="store_true", help="the CSV has no header row; columns are numbered, as with header=None")
     add(
         "--skiprows",
+        action="add",
+        is_list=lambda text: "," in text,
         metavar="N",
         help="lines to pass over at the start; or which, from 0: 0,2,3 (of one: 2,; default: none)",
     )
     for name, (metavar, meaning) in _LISTS.items():
-        add(_flag(name), metavar=metavar, help=meaning)
+        add(_flag(name), action="add", metavar=metavar, help=meaning)
     add("--skipinitialspace", action="store_const", const=True, help="blanks before a cell are not part of it")
     add("--dayfirst", action="store_const", const=True, help="of --parse-dates: 1/2/2026 is the first of February")
     for name, meaning in _SWITCHES.items():

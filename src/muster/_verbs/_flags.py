@@ -3,11 +3,18 @@
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from muster.errors import UsageError
+
 PORT: Final = 4000
-DTYPE: Final = "str to read every cell as text, or COL=TYPE,... to fix some columns (default: the types of pandas)"
+DTYPE: Final[Mapping[str, Any]] = {
+    "action": "add",
+    "is_list": lambda text: "=" in text,
+    "metavar": "TYPES",
+    "help": "str to read every cell as text, or COL=TYPE,... to fix some columns (default: the types of pandas)",
+}
 TIMEOUT: Final = "how long one call of the function may take; then its row is rejected (default: none)"
 _HIGHEST_PORT: Final = 65535
 _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -88,9 +95,14 @@ def _storage_option(text: str) -> tuple[str, Any]:
 
 
 def storage_options(chosen: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Put options of one protocol together: ``s3.anon=true`` becomes ``{"s3": {"anon": True}}``."""
+    """Put options of one protocol together: ``s3.anon=true`` becomes ``{"s3": {"anon": True}}``.
+
+    Raises ``UsageError`` for one that has two values; it shows neither, for they may be secret.
+    """
     found: dict[str, Any] = {}
     for name, value in chosen:
+        if any(known == name and other != value for known, other in chosen):
+            raise UsageError(f"--storage-option {name}=... is typed with two values, and it has one. Leave one out.")
         protocol, dot, inner = name.partition(".")
         if dot:
             found[protocol] = {**found.get(protocol, {}), inner: value}

@@ -2,11 +2,13 @@
 
 import argparse
 import re
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 from muster._near import with_guess
+from muster._unseen import shown
 from muster.errors import UsageError
 
 _CHOICE: Final = re.compile(r"(?P<of>argument .*: invalid choice: )'(?P<word>.*)' \(choose from (?P<known>.*)\)")
@@ -17,6 +19,13 @@ class Parser(argparse.ArgumentParser):
 
     examples: Sequence[tuple[str, str]] = ()
     """Commands, and what each does: the end of ``--help``. A test has each of them parsed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 (as argparse has it)
+        """Take of each flag one value, where nothing else is said."""
+        super().__init__(*args, **options)
+        for action in (None, "store"):
+            self.register("action", action, _Once)
+        self.register("action", "add", _Adding)
 
     def format_help(self) -> str:
         """Add the examples to the help."""
@@ -45,6 +54,48 @@ class Parser(argparse.ArgumentParser):
         else:
             self.print_usage(sys.stderr)
         raise UsageError(f"{message}. Type {self.prog} --help for what there is.")
+
+
+class _Once(argparse.Action):
+    """A flag of one value: typed with two, it says so, for nobody could tell which of them counts."""
+
+    def __call__(self, _: object, parsed: argparse.Namespace, value: Any, flag: str | None = None) -> None:  # noqa: ANN401 (whatever its type makes of it)
+        """Take the value. Raises ``UsageError`` for a second one."""
+        if flag is not None:
+            self._note(parsed, flag, value)
+        setattr(parsed, self.dest, value)
+
+    def _note(self, parsed: argparse.Namespace, flag: str, value: object) -> None:
+        typed = vars(parsed).setdefault("typed_flags", {})
+        earlier, before = typed.setdefault(self.dest, (flag, value))
+        if before != value:
+            raise UsageError(
+                f"{earlier} {_spelled(before)} and {flag} {_spelled(value)}: it has one value. Leave one out."
+            )
+
+
+class _Adding(_Once):
+    """A flag of a list: typed twice, its values add up.
+
+    ``is_list`` tells whether a text is a list at all: some flags take one value instead.
+    """
+
+    def __init__(self, *args: Any, is_list: Callable[[str], bool] = lambda _: True, **options: Any) -> None:  # noqa: ANN401 (as argparse has it)
+        super().__init__(*args, **options)
+        self._is_list = is_list
+
+    def __call__(self, _: object, parsed: argparse.Namespace, value: Any, flag: str | None = None) -> None:  # noqa: ANN401 (likewise)
+        """Take more values; those of the same text are there already."""
+        lists: list[str] = vars(parsed).setdefault("typed_lists", {}).setdefault(self.dest, [])
+        if not (lists and all(map(self._is_list, [*lists, value]))):
+            self._note(parsed, str(flag), value)
+        if value not in lists:
+            lists.append(value)
+        setattr(parsed, self.dest, ",".join(lists))
+
+
+def _spelled(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else shlex.quote(shown(str(value)))
 
 
 def _guessed(word: str, known: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ ROWS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "--workers": {**_COUNT, "help": "processes; 0 runs in this one, for a debugger (default: all cores)"},
     "--batch-rows": {**_COUNT, "help": "hand the function exactly N rows each time (default: as is fast)"},
-    "--dtype": {"metavar": "TYPES", "help": DTYPE},
+    "--dtype": DTYPE,
     "--max-bad-rows": {
         "metavar": "N|N%",
         "help": "stop when more rows are bad (default: 1000 or 10%%, whichever is less, but 10 in any case)",
@@ -76,6 +76,7 @@ CLUSTER: Final[Mapping[str, Mapping[str, Any]]] = {
 
 SENT: Final[Mapping[str, Mapping[str, Any]]] = {
     "--env": {
+        "action": "add",
         "metavar": "NAME,...",
         "help": "environment variables that go to hosts (default: none; this computer's machines have all)",
     },

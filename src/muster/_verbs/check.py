@@ -29,7 +29,7 @@ def add(verb: Parser) -> None:
     _flags.add_target(verb)
     _flags.add_arguments(verb)
     add("--sample", type=int, default=_pipeline.SAMPLE, metavar="N", help="how many rows (default: %(default)s)")
-    add("--dtype", metavar="TYPES", help=_flags.DTYPE)
+    add("--dtype", **_flags.DTYPE)
     add("--timeout", type=_flags.seconds, metavar="60s", help=_flags.TIMEOUT)
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say (default: csv)")
     _csv_flags.add_to(verb)
