@@ -56,6 +56,11 @@ class Past:
     """Whether it is of another version of muster, which may have kept much."""
 
     @property
+    def has_rows(self) -> bool:
+        """Tell whether any row is done that starting over would do again; a row that was rejected is none."""
+        return self.is_laid_out or any(outcome.rows_in > outcome.bad_rows for outcome in self.kept.values())
+
+    @property
     def retries(self) -> str:
         """Name the run whose bad rows this one does; empty where it is no retry."""
         return str(self.job.get("retry", ""))
@@ -217,10 +222,10 @@ def check_same(past: Past, now: Fields, *, folder: str, accept: bool) -> Changes
 
     Raises ``ResumeError`` where it is not, or where the rows of that run are not among those of this one.
     """
-    for difference in differences_of_rows(past.job, now):
+    if of_rows := list(differences_of_rows(past.job, now)):
         raise ResumeError(
-            f"{folder!r} holds an unfinished run of another job: {difference}. To go on with that run, restore what it"
-            " had; to start over, type the command again with --fresh. More: docs/resume.md"
+            f"{folder!r} holds an unfinished run of another job: {'; '.join(of_rows)}. To go on with that run, restore"
+            " what it had; to start over, type the command again with --fresh. More: docs/resume.md"
         )
     files = dict(changed_files(past.files))
     changes = (*changed_facts(past.job["facts"], now["facts"]), *files.values())
@@ -242,6 +247,16 @@ def check_same_files(sources: Sequence[Source], before: Mapping[int, int], now: 
                 f"the input {sources[at].name!r} has changed since the unfinished run read it. To start over, type the"
                 " command again with --fresh."
             )
+
+
+def why_in_vain(past: Past, now: Fields, *, accept: bool) -> str:
+    """Say what has changed since an unfinished run that got no row done; empty where that run may go on."""
+    if past.has_rows:
+        return ""
+    changes = list(differences_of_rows(past.job, now))
+    if not accept and "facts" in past.job:
+        changes += [*changed_facts(past.job["facts"], now["facts"]), *dict(changed_files(past.files)).values()]
+    return _listed(changes)
 
 
 def _listed(changes: Sequence[str]) -> str:
@@ -266,8 +281,9 @@ def differences_of_rows(before: Fields, now: Fields) -> Iterator[str]:
     inputs = {path: (size, stamp) for path, size, stamp in before["inputs"]}
     for path, size, stamp in now["inputs"]:
         if path in inputs and inputs[path] != (size, stamp):
-            size_before = inputs[path][0]
-            yield f"the input {path!r} has changed: it had {size_before} bytes, has {size} now, or was written again"
+            was = inputs[path][0]
+            how = f"it had {was:,} bytes, and has {size:,} now" if was != size else "it was written again"
+            yield f"the input {path!r} has changed: {how}"
     for what, value in now.items():
         if what not in {"facts", "inputs"} and before.get(what) != value:
             yield from _difference(what, before, now)

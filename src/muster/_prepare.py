@@ -59,6 +59,7 @@ class Preparation:
         self._desk = desk
         self._write = write
         self._given_up = ""
+        self._starts_over = ""
         self._has_looked = False
         self.run_id = ""
         self.accepted = Changes()
@@ -110,6 +111,10 @@ class Preparation:
             if not self._given_up:
                 self._work.clear()
             return Past()
+        self._starts_over = _past.why_in_vain(past, self.fingerprint, accept=options.accept_changes)
+        if self._starts_over and not past.finished:
+            self._work.clear()
+            return Past()
         folder = str(self._work.folder)
         self.accepted = _past.check_same(past, self.fingerprint, folder=folder, accept=options.accept_changes)
         past.accept(self.accepted.files)
@@ -142,6 +147,8 @@ class Preparation:
 
     def remarks(self) -> Iterator[str]:
         """Say what the user should know of the code before its first call."""
+        if self._starts_over:
+            yield f"starts over, as no row was done before, and this has changed: {self._starts_over}"
         if self.outdated:
             written = ", ".join(self.outdated)
             yield f"not as this program imported it, as its file was written since: {written}"
