@@ -24,6 +24,8 @@ from werkzeug.serving import make_server
 
 import muster
 from conftest import MUSTER, Muster, started
+from muster import _objects
+from muster.errors import OutputBusyError
 from waiting import until
 from web import serving
 
@@ -51,6 +53,8 @@ class Server:
 
     port: int
     look: Callable[[], None] = field(default=lambda: None)
+    refuse: Callable[["WSGIEnvironment"], str] = field(default=lambda _: "")
+    """Tells the status with which a request is refused, if it is."""
 
     def object(self, name: str) -> bytes:
         return bytes(self.client.get_object(Bucket="bucket", Key=name)["Body"].read())
@@ -94,6 +98,10 @@ def served() -> Iterator[Server]:
     def looking(environment: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         if environment["REQUEST_METHOD"] != "GET" and "boto3" not in environment.get("HTTP_USER_AGENT", "").lower():
             server.look()
+            if status := server.refuse(environment):
+                start(status, [("Content-Type", "application/xml")])
+                code = status.split()[1]
+                return [f"<Error><Code>{code}</Code><Message>{status}</Message></Error>".encode()]
         answer: Iterable[bytes] = application(environment, start)
         return answer
 
@@ -120,6 +128,7 @@ def server(served: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     served.client.create_bucket(Bucket="bucket")
     yield served
     served.look = lambda: None
+    served.refuse = lambda _: ""
     for upload in served.client.list_multipart_uploads(Bucket="bucket").get("Uploads", []):
         served.client.abort_multipart_upload(Bucket="bucket", Key=upload["Key"], UploadId=upload["UploadId"])
     for name in served.names():
@@ -221,6 +230,94 @@ def test_rows_of_two_versions_are_not_mixed_where_the_first_is_back_at_the_end(
     with pytest.raises(muster.MusterError, match="has changed"):
         muster.run(swap, url, tmp_path / "out.csv", workers=0)
     assert not (tmp_path / "out.csv").exists()
+
+
+def is_commit(asked: "WSGIEnvironment", output: str) -> bool:
+    """Tell whether a request is the one that makes an output appear."""
+    name = "out/_manifest.json" if output.endswith("/") else output
+    ends = "uploadId" in asked["QUERY_STRING"] and asked["REQUEST_METHOD"] == "POST"
+    return asked["PATH_INFO"].endswith(f"/{name}") and (
+        ends or (asked["REQUEST_METHOD"] == "PUT" and not asked["QUERY_STRING"])
+    )
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("output", ["out/", "out.csv"])
+def test_of_two_commits_the_later_one_is_refused(server: Server, output: str, *, is_there: bool) -> None:
+    url = server.put("in.csv", CSV)
+    place = "out/_manifest.json" if output == "out/" else output
+    if is_there:
+        muster.run(three, url, f"s3://bucket/{output}", workers=0)
+
+    def replace(asked: "WSGIEnvironment") -> str:
+        if is_commit(asked, output):
+            server.put(place, b"another's")
+        return ""
+
+    server.refuse = replace
+    with pytest.raises(OutputBusyError, match="was replaced by something else"):
+        muster.run(two, url, f"s3://bucket/{output}", workers=0)
+    assert server.object(place) == b"another's"
+
+
+def test_a_large_object_that_comes_in_parts_takes_the_place_only_of_what_was_there(
+    server: Server, tmp_path: Path
+) -> None:
+    url, path = server.put("large", b"before"), tmp_path / "large"
+    path.write_bytes(bytes(101 << 20))
+
+    def refuse(asked: "WSGIEnvironment") -> str:
+        """Do as S3 does; moto ends an upload in parts whatever is there."""
+        is_end = asked["REQUEST_METHOD"] == "POST" and "uploadId" in asked["QUERY_STRING"]
+        there = server.client.head_object(Bucket="bucket", Key="large")["ETag"] if is_end else ""
+        return "412 PreconditionFailed" if is_end and asked.get("HTTP_IF_MATCH", there) != there else ""
+
+    server.refuse = refuse
+    stands = _objects.look(url)
+    assert stands is not None
+    server.put("large", b"another's")
+    assert not _objects.upload_if(path, url, before=stands.stamp)
+    assert server.object("large") == b"another's"
+    assert not server.uploads()
+    stands = _objects.look(url)
+    assert stands is not None
+    assert _objects.upload_if(path, url, before=stands.stamp)
+    assert _objects.holds(url, path)
+
+
+@pytest.mark.parametrize(
+    ("status", "ends_well"), [("501 NotImplemented", True), ("400 InvalidArgument", True), ("403 AccessDenied", False)]
+)
+def test_a_commit_goes_without_a_condition_only_where_a_server_knows_none(
+    server: Server, status: str, *, ends_well: bool
+) -> None:
+    url, conditions = server.put("in.csv", CSV), []
+
+    def refuse(asked: "WSGIEnvironment") -> str:
+        if is_commit(asked, "out/"):
+            conditions.append(asked.get("HTTP_IF_NONE_MATCH"))
+        return status if is_commit(asked, "out/") and conditions[-1] else ""
+
+    server.refuse = refuse
+    if ends_well:
+        assert muster.run(two, url, "s3://bucket/out/", workers=0).rows_out == ROWS
+        assert conditions == ["*", None]
+        return
+    with pytest.raises(muster.MusterError):
+        muster.run(two, url, "s3://bucket/out/", workers=0)
+    assert {*conditions} == {"*"}
+    assert "out/_manifest.json" not in server.names()
+
+
+def test_a_busy_server_is_asked_again_to_commit(server: Server) -> None:
+    url, busy = server.put("in.csv", CSV), [True]
+
+    def refuse(asked: "WSGIEnvironment") -> str:
+        return "503 SlowDown" if is_commit(asked, "out/") and busy and busy.pop() else ""
+
+    server.refuse = refuse
+    assert muster.run(two, url, "s3://bucket/out/", workers=0).rows_out == ROWS
+    assert not busy
 
 
 def test_names_of_protocols_have_no_case(server: Server, tmp_path: Path) -> None:

@@ -1,18 +1,24 @@
 """Objects of a store: what lies there, and how it is written, replaced and deleted."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
+from operator import methodcaller
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from muster._urls import filesystem, in_a_folder, protocols_of, stamp_of, unreachable
+from muster._urls import filesystem, in_a_folder, protocols_of, stamp_of, unreachable, upload
 
 _CLOCKS: Final = ("LastModified", "last_modified", "Last-Modified", "updated", "modified", "mtime", "created")
 _AT_ONCE: Final = 500
 _KEEPS_WHAT_IS_IN_FOLDERS: Final = {"sftp", "ftp", "smb"}
-_NOT_MET: Final = ("PreconditionFailed", "ConditionalRequestConflict", "pre-condition", "precondition")
+_NOT_MET: Final = frozenset({409, 412})
+_UNKNOWN: Final = frozenset({400, 501})
+"""How servers answer that do not know conditions."""
+_WRITES: Final = frozenset({"put_object", "complete_multipart_upload"})
+_PIECE: Final = 8 << 20
 
 
 T = TypeVar("T")
@@ -107,21 +113,84 @@ def put_if(url: str, data: bytes, *, before: str | None) -> bool:
 
     Where the store cannot promise that, it is written in any case.
     """
-    files, path = filesystem(url)
-    condition: dict[str, str] = {}
-    if "s3" in files.protocol:
-        condition = {"mode": "create"} if before is None else {"IfMatch": before}
-    try:
-        files.pipe_file(path, data, **condition)
-    except FileExistsError:
+    if not _knows_conditions(url):
+        put(url, data)
+        return True
+    return _if_met(url, before, methodcaller("_pipe_file", filesystem(url)[1], data), otherwise=lambda: put(url, data))
+
+
+def upload_if(path: Path, url: str, *, before: str | None) -> bool:
+    """Write a file to an object likewise, also a large one in parts."""
+    if not _knows_conditions(url):
+        upload(path, url)
+        return True
+    write = methodcaller("_put_file", str(path), filesystem(url)[1])
+    if _if_met(url, before, write, otherwise=lambda: upload(path, url)):
+        return True
+    return holds(url, path)  # it arrived, and the answer to that was lost
+
+
+def holds(url: str, path: Path) -> bool:
+    """Tell whether an object has the bytes of a file."""
+    found = look(url)
+    if found is None or found.size != path.stat().st_size:
         return False
-    except Exception as error:
-        if not condition:
-            raise unreachable(url, error) from error
-        if any(sign in f"{error!r} {error.__cause__!r}" for sign in _NOT_MET):
-            return False
-        put(url, data)  # a server that does not know conditions
+    files, inside = filesystem(url)
+    with path.open("rb") as ours:
+        at = 0
+        while data := ours.read(_PIECE):
+            start, at = at, at + len(data)
+            if _told(url, partial(files.cat_file, inside, start=start, end=at)) != data:
+                return False
     return True
+
+
+def _knows_conditions(url: str) -> bool:
+    return "s3" in protocols_of(filesystem(url)[0])
+
+
+def _if_met(
+    url: str, before: str | None, write: Callable[[Any], Coroutine[Any, Any, Any]], *, otherwise: Callable[[], Any]
+) -> bool:
+    """Write on a condition; ``otherwise`` writes without, for a server or a client that knows none.
+
+    A failure of another kind is one: what could not be told whether it was met is not written all the same.
+    """
+    from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
+
+    files, _ = filesystem(url)
+    condition = {"IfNoneMatch": "*"} if before is None else {"IfMatch": before}
+    try:
+        sync(files.loop, write, _on_condition(files, condition))
+    except Exception as error:
+        status, kind = _status_of(error)
+        if status in _NOT_MET or isinstance(error, FileNotFoundError):
+            return False
+        if status not in _UNKNOWN and kind != "ParamValidationError":
+            raise unreachable(url, error) from error
+        otherwise()
+    files.invalidate_cache()
+    return True
+
+
+def _on_condition(files: Any, condition: Mapping[str, str]) -> Any:  # noqa: ANN401 (fsspec has no types)
+    """Make a twin of a file system whose objects appear on a condition; fsspec has none for what is there already."""
+    twin = object.__new__(type(files))
+    vars(twin).update(vars(files))
+
+    async def call(method: str, *given: Any, **named: Any) -> Any:  # noqa: ANN401 (likewise)
+        more = condition if method in _WRITES else {}
+        return await files._call_s3(method, *given, **named, **more)  # noqa: SLF001 (fsspec's own way)
+
+    twin._call_s3 = call
+    return twin
+
+
+def _status_of(error: BaseException) -> tuple[int, str]:
+    """Tell the status that a server has answered with, and what its client calls the error."""
+    told = next((one for one in (error, error.__cause__) if hasattr(one, "response")), None)
+    answer = getattr(told, "response", {}).get("ResponseMetadata", {})
+    return int(answer.get("HTTPStatusCode", 0)), type(error.__cause__ or error).__name__
 
 
 def delete(url: str, names: Iterable[str]) -> None:

@@ -202,7 +202,8 @@ class Shelf:
         keys = tuple(map(_key, [*written, self._rejects]))
         pending = tuple(upload_id for key, upload_id in _objects.uploads([self._plain]) if key in keys)
         note = _Note((*names, *old), keys, pending)
-        self._before = _Before(there[MANIFEST].stamp if MANIFEST in there else None, old, note)
+        stands = there.get(MANIFEST) if self._is_folder else _objects.look(self._plain)
+        self._before = _Before(stands.stamp if stands else None, old, note)
         self.mark()
         _objects.put(f"{self.staging}/{_NOTE}", json.dumps(note._asdict()).encode())
         return names
@@ -230,7 +231,8 @@ class Shelf:
     def publish_file(self, path: Path) -> None:
         """Put the one file of the output in its place, where it appears whole."""
         self.lock.check()
-        upload(path, self._output)
+        if not _objects.upload_if(path, self._output, before=self._before.stamp if self._before else None):
+            raise self._replaced()
         self._forget_note()
 
     def publish_folder(self, sealed: Path, files: Sequence[Mapping[str, Any]]) -> None:
@@ -247,12 +249,15 @@ class Shelf:
         place = f"{self._plain}/{MANIFEST}"
         is_ours = _objects.put_if(place, manifest, before=before.stamp)
         if not is_ours and _objects.read(place) != manifest:  # or else it arrived, and the answer to that was lost
-            raise OutputBusyError(
-                f"{self._output!r} was replaced by something else while this run worked on it. What is there now was"
-                " left as it is. Type the same command again to replace it."
-            )
+            raise self._replaced()
         self._remove_unnamed(before.old)
         self._forget_note()
+
+    def _replaced(self) -> OutputBusyError:
+        return OutputBusyError(
+            f"{self._output!r} was replaced by something else while this run worked on it. What is there now was left"
+            " as it is. Type the same command again to replace it."
+        )
 
     def _check_parts_arrived(self, files: Sequence[Mapping[str, Any]]) -> None:
         there = _objects.find(self._plain)
@@ -301,7 +306,7 @@ def _are_of_runs(names: Iterable[str]) -> bool:
 
 
 class _Before(NamedTuple):
-    """What was there when a run began to publish: the manifest's stamp, the parts it named, and the note on it."""
+    """What was there when a run began to publish: a stamp (of manifest or file), the parts it named, the note on it."""
 
     stamp: str | None
     old: list[str]
