@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import muster as the_module
 from conftest import Muster
 from places import COUNT, HEADER, WIDE, Place, assert_all_but
 
@@ -387,3 +388,31 @@ def test_rejects_survive_a_stop_and_are_complete_after_the_run_goes_on(place: Pl
     assert place.run("--max-bad-rows", "1", "--workers", "1").code == 1
     end = place.run("--workers", "1")
     assert_all_but(place, end, [1, 3500, 3600])
+
+
+ODD = "def f(df):\n    if (df['n'] == 7).any():\n        raise ValueError('seven')\n    return df\n"
+
+
+def test_rows_that_could_not_be_read_are_not_said_to_be_mended_in_the_function(muster: Muster, tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text(ODD)
+    (tmp_path / "in.csv").write_text("n,text\n1,a\n2,b,c\n3,d,e\n")
+    first = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0")
+    again = muster("retry", "out.csv", "--workers", "0")
+    for ended in (first, again):
+        assert ended.code == 4, ended.err
+        assert "They could not be read, which no retry changes: mend them in the input" in ended.err
+        assert "Mend the function" not in ended.err
+    assert "of 2 bad rows none succeeded" in again.err
+    with pytest.warns(the_module.RejectedRowsWarning, match="mend them in the input"):
+        the_module.run(lambda df: df, tmp_path / "in.csv", tmp_path / "o.csv", workers=0)
+
+
+def test_of_bad_rows_of_both_kinds_both_are_counted(muster: Muster, tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text(ODD)
+    (tmp_path / "in.csv").write_text('n,text\n1,a\n2,b,c\n7,"x"", ""step"": ""read"", ""error"": """\n')
+    first = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0")
+    assert "1 of them could not be read: mend this one in the input (docs/bad-rows.md). For the other 1" in first.err
+    (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
+    again = muster("retry", "out.csv", "--workers", "0")
+    assert "1 of 2 bad rows succeeded, and took its place in the output" in again.err
+    assert "It could not be read" in again.err

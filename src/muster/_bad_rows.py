@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster._urls import get, is_remote
+from muster.errors import MusterError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,39 @@ def first(path: str, count: int) -> list[dict[str, Any]]:
         return list(islice(_rows(path), count))
     except (OSError, ValueError):
         return []
+
+
+def to_mend(path: str, count: int, *, again: str) -> str:
+    """Say what to do about the bad rows of an output; ``again`` retries those that the function can do once mended."""
+    unread = min(_unread(path), count)
+    if not unread:
+        return f"Mend the function, then {again}"
+    those = ("They", "them") if count > 1 else ("It", "it")
+    if unread == count:
+        return (
+            f"{those[0]} could not be read, which no retry changes: mend {those[1]} in the input, or say how to read"
+            f" {those[1]}, and run the whole again. More: docs/bad-rows.md"
+        )
+    return (
+        f"{unread:,} of them could not be read: mend {'these' if unread > 1 else 'this one'} in the input"
+        f" (docs/bad-rows.md). For the other {count - unread:,} mend the function, then {again}"
+    )
+
+
+def _unread(path: str) -> int:
+    """Count the rows that could not be read; none where the file cannot be read itself."""
+    try:
+        if is_remote(path):
+            return sum(map(_is_unread, get(path).splitlines()))
+        with Path(path).open("rb") as lines:
+            return sum(map(_is_unread, lines))
+    except (OSError, MusterError):
+        return 0
+
+
+def _is_unread(line: bytes) -> bool:
+    """Tell by a line's end, where no text of a cell can stand; a step of the user's own may be called so, too."""
+    return b', "step": "read", "error": "' in line and line.rstrip().endswith(b', "traceback": ""}')
 
 
 def frame(path: str | None) -> "pd.DataFrame":

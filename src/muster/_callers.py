@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
+from muster._bad_rows import to_mend
 from muster._job import Result
 from muster._unseen import harmless
 from muster._user_code.origins import is_users
@@ -204,10 +205,12 @@ def warn_of_rejects(result: Result) -> None:
     if not result.bad_rows:
         return
     rows = plural(result.bad_rows, "row")
+    rejects = result.rejects or ""
+    what = to_mend(rejects, result.bad_rows, again=f"muster.retry({result.output!r}) does these alone")
     warn(
         f"{rows} of {result.rows_in:,} could not be processed, and {'is' if result.bad_rows == 1 else 'are'} not in"
-        f" {result.output!r} but in {result.rejects!r}{_first_reason(result.rejects or '')}. Mend the"
-        f" function, then muster.retry({result.output!r}) does these alone. strict=True would stop instead.",
+        f" {result.output!r} but in {result.rejects!r}{_first_reason(rejects)}. {what}. strict=True would stop"
+        " instead.",
         RejectedRowsWarning,
     )
 

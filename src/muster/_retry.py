@@ -49,7 +49,11 @@ class Retried(NamedTuple):
     @property
     def summary(self) -> str:
         """Say what came of the bad rows."""
-        return f"{self.mended:,} of {plural(self.bad_before, 'bad row')} succeeded, and took their places in the output"
+        those = plural(self.bad_before, "bad row")
+        if self.mended <= 0:
+            return f"of {those} none succeeded"
+        places = "its place" if self.mended == 1 else "their places"
+        return f"{self.mended:,} of {those} succeeded, and took {places} in the output"
 
 
 @spelled_out(RetryOptions)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 
 from muster import _notebook
+from muster._bad_rows import to_mend
 from muster._callers import in_python
 from muster._job import Estimate, MachinePace, Result, Snapshot
 from muster._words import crew, duration, left, moment, plural, size
@@ -284,7 +285,8 @@ def rejected(result: Result) -> str:
     """Say how many rows are missing, and where they are."""
     bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
     again = f"muster retry {shlex.quote(result.output)}"
-    return f"{bad} in {result.rejects}, with the text and the reason. Mend the function, then type: {again}"
+    what = to_mend(result.rejects or "", result.bad_rows, again=f"type: {again}")
+    return f"{bad} in {result.rejects}, with the text and the reason. {what}"
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
