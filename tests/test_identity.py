@@ -257,6 +257,20 @@ def test_files_of_the_users_own_in_an_output_of_this_computer_stay_where_they_ar
         muster.run(same, path, f"{tmp_path}/out/", workers=0)
 
 
+@pytest.mark.parametrize("name", ["_manifest.json", "part-00000.csv", "part-00009.csv", "part-00000-other.csv"])
+@pytest.mark.parametrize("kind", ["{}", "memory://bucket"])
+def test_no_output_is_written_among_the_parts_of_another(tmp_path: Path, kind: str, name: str) -> None:
+    path, place = rows(tmp_path / "in.csv"), kind.format(tmp_path)
+    muster.run(same, path, f"{place}/out/", workers=0)
+    files, root = fsspec.core.url_to_fs(f"{place}/out")
+    before = {one: files.cat_file(one) for one in files.find(root)}
+    with pytest.raises(muster.UsageError, match="is the output of another run"):
+        muster.read_csv(path).map_batches(same).write_csv(f"{place}/out/{name}").run(workers=0)
+    assert {one: files.cat_file(one) for one in files.find(root)} == before
+    muster.run(same, path, f"{place}/out/notes.csv", workers=0)
+    files.rm(root, recursive=True)
+
+
 def test_a_manifest_of_another_program_is_not_replaced(tmp_path: Path, home: Path) -> None:
     path = rows(tmp_path / "in.csv")
     for kind in (f"file://{tmp_path}", "memory://bucket"):

@@ -1,13 +1,17 @@
 """Outputs in a store, where others write too: every order of requests, and a death at any of them."""
 
+import contextlib
 import hashlib
 import json
 import os
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import formatdate
 from pathlib import Path
-from typing import Final
+from typing import Any, ClassVar, Final
 
 import fsspec
 import pytest
@@ -183,6 +187,60 @@ def test_a_lock_of_another_computer_counts_until_it_was_not_renewed_for_some_tim
     bucket.run("near")
     assert bucket.seen() == "near"
     assert not lock.exists()
+
+
+class Telling(LocalFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A store that tells times in its own way, or not at all."""
+
+    protocol = ("telling",)
+    way: ClassVar[Callable[[float], dict[str, object]]] = lambda _: {}
+
+    def info(self, path: Any, **options: object) -> dict[str, object]:  # noqa: ANN401 (a name, or an entry of a folder)
+        found = super().info(path, **options)
+        return {name: found[name] for name in ("name", "size", "type")} | type(self).way(found["mtime"])
+
+
+fsspec.register_implementation("telling", Telling, clobber=True)
+
+WAYS: Final[dict[str, Callable[[float], dict[str, object]]]] = {
+    "ftp": lambda at: {"modify": time.strftime("%Y%m%d%H%M%S", time.gmtime(at))},
+    "smb": lambda at: {"last_write_time": at},
+    "webhdfs": lambda at: {"modificationTime": int(at * 1000)},
+    "http": lambda at: {"Last-Modified": formatdate(at, usegmt=True)},
+    "naive": lambda at: {"mtime": datetime.fromtimestamp(at, UTC).replace(tzinfo=None)},
+    "nothing": lambda _: {},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_lock_ends_whatever_a_store_calls_its_clock(tmp_path: Path, lock: Path, way: str) -> None:
+    Telling.way, far = WAYS[way], replace(Owner.me(Path("/home/far")), host="far", computer="another")
+    for seconds, counts in ((60, True), (5000, False)):
+        lock.write_bytes(far.as_mark("lock", at=time.time() - seconds))
+        os.utime(lock, (time.time() - seconds,) * 2)
+        work = Work(f"telling://{lock.parent.parent}/out/", home=tmp_path / "home")
+        with pytest.raises(OutputBusyError, match="'far'") if counts else contextlib.nullcontext():
+            work.take()
+            work.release()
+        assert lock.exists() == counts
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [b'{"muster": "lock", "of": "another"}', b'{\n "muster": "lock",\n "host": "far"', b"in another way"],
+)
+def test_a_lock_that_cannot_be_read_counts_until_it_is_old_and_is_not_removed(
+    bucket: Bucket, lock: Path, mark: bytes
+) -> None:
+    lock = lock.rename(lock.with_name("lock-0123456789ab"))
+    lock.write_bytes(mark)
+    with pytest.raises(OutputBusyError, match="another version"):
+        bucket.run("near")
+    assert [*bucket.objects()] == ["out.muster/lock-0123456789ab"]
+    os.utime(lock, (time.time() - SECONDS_UNHEARD - 5,) * 2)
+    bucket.run("near")
+    assert bucket.seen() == "near"
+    assert lock.read_bytes() == mark
 
 
 def test_a_run_that_was_taken_for_dead_replaces_nothing(bucket: Bucket) -> None:

@@ -38,6 +38,21 @@ def check_is_ours(output: str, names: Iterable[str], *, manifest: bytes | None) 
         )
 
 
+def may_be_of_another(name: str) -> bool:
+    """Tell whether a file of that name may belong to an output that is a folder."""
+    return name == MANIFEST or PART.fullmatch(name) is not None
+
+
+def check_not_of_another(output: str, *, manifest: bytes | None) -> None:
+    """Raise ``UsageError`` where an output would lie among the parts of another; ``manifest`` is that of its folder."""
+    folder, _, name = output.rpartition("/")
+    if may_be_of_another(name) and _is_manifest(manifest):
+        raise UsageError(
+            f"{output!r} would be a part of {folder + '/'!r}, which is the output of another run: who reads that folder"
+            " would take it for one. Choose another name, or another folder."
+        )
+
+
 def _is_manifest(data: bytes | None) -> bool:
     with contextlib.suppress(ValueError):
         said = json.loads(data or b"{}")

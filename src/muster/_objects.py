@@ -1,8 +1,9 @@
 """Objects of a store: what lies there, and how it is written, replaced and deleted."""
 
 import contextlib
+import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from operator import methodcaller
@@ -11,7 +12,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from muster._urls import filesystem, in_a_folder, protocols_of, stamp_of, unreachable, upload
 
-_CLOCKS: Final = ("LastModified", "last_modified", "Last-Modified", "updated", "modified", "mtime", "created")
+_CLOCKS: Final = (
+    *("lastmodified", "updated", "modified", "modifiedtime", "modify", "mtime", "modificationtime", "lastwritetime"),
+    *("clientmodified", "timestamp", "created"),
+)
+"""Where the file systems of fsspec tell when something was written, in lower case, without what parts the words."""
+_MILLISECONDS: Final = 1e11
+"""From where on a number of seconds since 1970 would lie in the year 5000, and is one of milliseconds."""
 _AT_ONCE: Final = 500
 _KEEPS_WHAT_IS_IN_FOLDERS: Final = {"sftp", "ftp", "smb"}
 _NOT_MET: Final = frozenset({409, 412})
@@ -267,12 +274,20 @@ def _told(url: str, tell: Callable[[], T]) -> T:
 
 
 def _written(info: Mapping[str, Any]) -> float | None:
-    said = next((info[clock] for clock in _CLOCKS if info.get(clock)), None)
-    if isinstance(said, str):
-        try:
-            said = datetime.fromisoformat(said) if said[:1].isdigit() else parsedate_to_datetime(said)
-        except ValueError:
-            return None
+    told = {re.sub("[-_]", "", name.lower()): value for name, value in info.items()}
+    said = next((told[clock] for clock in _CLOCKS if told.get(clock)), None)
+    said = _read_time(said) if isinstance(said, str) else said
     if isinstance(said, datetime):
-        return said.timestamp()
-    return float(said) if isinstance(said, int | float) else None
+        return (said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp()
+    if isinstance(said, int | float):
+        return said / 1000 if said > _MILLISECONDS else float(said)
+    return None
+
+
+def _read_time(text: str) -> datetime | None:
+    """Read a time as FTP, as JSON or as HTTP writes it."""
+    with contextlib.suppress(ValueError):
+        if re.fullmatch(r"\d{14}(\.\d+)?", text):
+            return datetime.strptime(text[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        return datetime.fromisoformat(text) if text[:1].isdigit() else parsedate_to_datetime(text)
+    return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster._home import make
 from muster._identity import local, written
-from muster._manifest import MANIFEST, check_is_ours, named_in
+from muster._manifest import MANIFEST, check_is_ours, check_not_of_another, named_in
 from muster._model import Outcome, Piece, Place
 from muster._modes import hand_over
 from muster._private import is_planted, owner_of, private, work_folder
@@ -118,6 +118,8 @@ class Work:
             raise UsageError(f"No folder {str(output.absolute().parent)!r} to write {self.output!r} in. Make it first.")
         if output.exists() and not (output.is_file() or output.is_dir()):
             raise UsageError(f"{self.output!r} is neither a file nor a folder, and a run replaces it. Choose another.")
+        if not self.is_folder:
+            check_not_of_another(str(output), manifest=manifest_of(output.parent))
         if self.is_folder and output.is_file():
             raise UsageError(f"{self.output!r} is to be a folder, but is a file. Leave out the / or remove the file.")
         if not self.is_folder and output.is_dir():

@@ -6,7 +6,7 @@ import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from muster._journal.runs import SECONDS_UNHEARD, birth_of, computer
 from muster._words import duration
@@ -33,6 +33,8 @@ class Owner:
 
     def __str__(self) -> str:
         """Say who it is."""
+        if not self.pid:
+            return "a run that begins just now, or one of another version of muster"
         return f"process {self.pid} on {self.host!r}, with MUSTER_HOME {self.home!r}, since {self.since}"
 
     def is_here(self) -> bool:
@@ -65,3 +67,7 @@ def read_mark(data: bytes | None, kind: str) -> tuple[Owner, dict[str, Any]] | N
     except (ValueError, KeyError, AttributeError, TypeError):
         return None
     return Owner(**fields), said
+
+
+UNKNOWN: Final = Owner(home="", host="", computer="", pid=0, born=None, since="~")
+"""Whoever has written a mark that cannot be read; it sorts behind all that can."""

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from muster import _objects
 from muster._identity import spelled
-from muster._manifest import MANIFEST, PART, check_is_ours, named_in
+from muster._manifest import MANIFEST, PART, check_is_ours, check_not_of_another, may_be_of_another, named_in
 from muster._model import Piece
 from muster._owners import Owner, read_mark
 from muster._rejects import BEGINNING_BYTES, check_rejects
@@ -94,6 +94,9 @@ class Shelf:
             raise UsageError(f"{self._output!r} is to be a folder, but is a file. Leave out the / or remove the file.")
         if not self._is_folder and kind == "directory":
             raise UsageError(f"{self._output!r} is a folder. For numbered part files type {self._output}/ instead.")
+        folder, _, name = self._plain.rpartition("/")
+        if not self._is_folder and may_be_of_another(name):
+            check_not_of_another(self._plain, manifest=_objects.read(f"{folder}/{MANIFEST}"))
         check_rejects(self._rejects, _objects.beginning(self._rejects, BEGINNING_BYTES))
         names = set(_objects.find(self._folder))
         if names and not _are_of_runs(names):

@@ -9,14 +9,15 @@ and its commit; a commit that the store can make conditional is safe there, too.
 import contextlib
 import os
 import random
+import re
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, time
 from typing import Final, NamedTuple
 
 from muster import _objects
 from muster._journal.runs import SECONDS_UNHEARD
-from muster._owners import Owner, read_mark
+from muster._owners import UNKNOWN, Owner, read_mark
 from muster.errors import EngineError, OutputBusyError
 
 BEGINNING: Final = "lock-"
@@ -26,6 +27,13 @@ _SECONDS_TO_SETTLE: Final = 10.0
 
 _LONGEST_PAUSE: Final = 0.6
 _LONGEST_REQUEST: Final = 30.0
+
+
+_CLOCKS_APART: Final = 600.0
+"""Seconds by which clocks of computers may differ, where a store has none."""
+
+_NAME: Final = re.compile(re.escape(BEGINNING) + "[0-9a-f]{12}")
+_SAYS_SO: Final = re.compile(rb'\s*\{\s*"muster"\s*:\s*"lock"')
 
 
 class _Claim(NamedTuple):
@@ -68,7 +76,7 @@ class StoreLock:
             claims = self._claims()
             living = [claim for claim in claims if self.may_live(claim.owner, unheard=claim.unheard)]
             if not living:
-                _objects.delete(self._folder, [claim.name for claim in claims])
+                _objects.delete(self._folder, [claim.name for claim in claims if claim.owner is not UNKNOWN])
                 return
             _objects.delete(self._folder, [self._name])
             holder = min(living, key=lambda claim: (claim.owner.since, claim.name))
@@ -93,12 +101,14 @@ class StoreLock:
         For how long one on another computer has said nothing is told by the looks before.
         """
         now = monotonic()
-        found = {name: one.written for name, one in _objects.find(self._folder).items() if name.startswith(BEGINNING)}
-        self._heard = {said: self._heard.get(said, now) for said in found.items()}
-        for (name, _), since in self._heard.items():
-            mark = read_mark(_objects.read(f"{self._folder}/{name}"), "lock")
-            if mark is not None and self.may_live(mark[0], unheard=now - since):
-                raise self._busy(_Claim(name, mark[0], now - since))
+        found = {name: one for name, one in _objects.find(self._folder).items() if name.startswith(BEGINNING)}
+        marks = {name: mark for name in found if (mark := self._mark_at(name)) is not None}
+        said = {(name, found[name].written or at): owner for name, (owner, at) in marks.items()}
+        self._heard = {one: self._heard.get(one, now) for one in said}
+        for one, owner in said.items():
+            unheard = now - self._heard[one] if one[1] else 0.0
+            if self.may_live(owner, unheard=unheard):
+                raise self._busy(_Claim(one[0], owner, unheard))
 
     def check(self) -> None:
         """Raise where the lock is held no more: its owner stood still for so long that it counted as dead."""
@@ -124,7 +134,21 @@ class StoreLock:
                 _objects.forget_folder(self._folder)
 
     def _announce(self) -> None:
-        _objects.put(f"{self._folder}/{self._name}", self.owner.as_mark("lock"))
+        _objects.put(f"{self._folder}/{self._name}", self.owner.as_mark("lock", at=round(time())))
+
+    def _mark_at(self, name: str) -> tuple[Owner, float] | None:
+        """Read who has written a lock, and when by that computer's clock, or 0; ``None`` for what is no lock, or gone.
+
+        What cannot be read and is named as a lock, or says that it is one, is one: of another version of muster.
+        """
+        data = _objects.read(f"{self._folder}/{name}")
+        if data is None:
+            return None
+        if mark := read_mark(data, "lock"):
+            at = mark[1].get("at")
+            return mark[0], float(at) if isinstance(at, int | float) else 0.0
+        is_lock = _NAME.fullmatch(name) or _SAYS_SO.match(data)
+        return (UNKNOWN, 0.0) if is_lock else None
 
     def _claims(self) -> list[_Claim]:
         """List who else wants it or has it, each with for how long nothing was heard, by the clock of the store."""
@@ -132,20 +156,24 @@ class StoreLock:
         mine = found.pop(self._name, None)
         claims = []
         for name, one in found.items():
-            mark = read_mark(_objects.read(f"{self._folder}/{name}"), "lock")
+            mark = self._mark_at(name)
             if mark is not None:
-                unheard = mine.written - one.written if mine and mine.written and one.written else 0.0
+                unheard = mine.written - one.written if mine and mine.written and one.written else _unheard(mark[1])
                 claims.append(_Claim(name, mark[0], unheard))
         return claims
 
     def _renew(self) -> None:
         """Say again and again that this process lives; one that was taken for dead does not come back."""
-        data = self.owner.as_mark("lock")
         while not self._ended.wait(SECONDS_UNHEARD / 6):
             with contextlib.suppress(Exception):  # it lasts for some tries; and what fails for good is said at the end
                 if _objects.read(f"{self._folder}/{self._name}") is None:
                     return
-                _objects.put(f"{self._folder}/{self._name}", data)
+                self._announce()
 
     def _busy(self, claim: _Claim) -> OutputBusyError:
         return OutputBusyError.held(self._output, by=claim.owner, until=claim.owner.until(unheard=claim.unheard))
+
+
+def _unheard(at: float) -> float:
+    """Tell for how long nothing was heard of one that has written last at that time of its own computer."""
+    return max(time() - at - _CLOCKS_APART, 0.0) if at else 0.0
