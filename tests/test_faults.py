@@ -98,10 +98,24 @@ def test_a_forgotten_return_is_told_even_of_a_single_row(tmp_path: Path) -> None
         muster.run(lambda _: None, tmp_path / "one.csv", tmp_path / "out.csv", workers=0)
 
 
-def test_one_row_that_raises_is_no_evidence_against_the_function(tmp_path: Path) -> None:
-    (tmp_path / "one.csv").write_text("n,text\n1,bad\n")
-    result = muster.run(refuse, tmp_path / "one.csv", tmp_path / "out.csv", workers=0)
-    assert (result.rows_out, result.bad_rows) == (0, 1)
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("name", ["one.csv", "one.jsonl"])
+def test_a_function_that_raises_on_the_only_row_stops_the_run_with_the_reason(
+    tmp_path: Path, name: str, workers: int
+) -> None:
+    text = "n,text\n1,bad\n" if name.endswith("csv") else '{"n": 1, "text": "bad"}\n'
+    (tmp_path / name).write_text(text)
+    output = tmp_path / "out.csv"
+    output.write_text("")
+    with pytest.raises(muster.UserCodeError, match=r"fails on the only row: ValueError"):
+        muster.run(refuse, tmp_path / name, output, workers=workers)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "out.csv"]
+
+
+def test_one_row_that_raises_beside_one_that_cannot_be_read_is_no_evidence(tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text("n,text\n1,bad\n2,of,three\n")
+    result = muster.run(refuse, tmp_path / "two.csv", tmp_path / "out.csv", workers=0)
+    assert (result.rows_out, result.bad_rows) == (0, 2)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -74,8 +74,10 @@ class Doubt:
             self._places = sorted({parts[int(share * len(parts))] for share in _EVERYWHERE})
         return self._places
 
-    @property
-    def verdict(self) -> Fault | None:
-        """Sum up how the function failed in all places; ``None`` if too few rows were tried to blame it."""
+    def verdict(self, *, rows: int) -> Fault | None:
+        """Sum up how the function failed in all places; ``None`` if too few rows were tried to blame it.
+
+        ``rows`` is how many the input has: few are enough where they are all.
+        """
         fault = self.faults[0]._replace(rows=sum(fault.rows for fault in self.faults))
-        return fault if fault.rows >= fault.fewest else None
+        return fault if fault.rows >= min(fault.fewest, rows) else None

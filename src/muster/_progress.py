@@ -265,7 +265,7 @@ class Progress:
             actions.append(self._start(task))
             idle -= 1
         if not (places or self._running or self._again) and (self._waiting or self.is_complete):
-            if (fault := self._doubt.verdict) is not None:
+            if (fault := self._doubt.verdict(rows=self._rows)) is not None:
                 return [Blame(fault)]
             self._again.extend(self._doubt.dismiss())
             return actions + self.submit(idle=idle, ahead=0)

@@ -33,7 +33,7 @@ _REASON_LENGTH: Final = 200
 _EXAMPLE_LENGTH: Final = 2000
 _MOST_REASONS: Final = 20
 _FEWEST_TO_BLAME: Final = 2
-"""One failing row is no evidence, unless the function returned no frame: no row can explain that."""
+"""One failing row of several is no evidence, unless the function returned no frame: no row can explain that."""
 
 _PAIRS: Final = 4
 """How many neighbours are tried together, where a function may be written for single rows."""

@@ -105,10 +105,11 @@ class UserCodeError(MusterError):
     @classmethod
     def on_every_row(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:
         """Build the error for a function that fails on every row, with what is likely to mend it."""
-        tried = f"all {rows} rows that were tried, from all over the input," if rows > 1 else "the only row"
+        many = f"all {rows} rows that were tried, from all over the input, in the same way"
         return cls(
-            f"{step!r} fails on {tried} in the same way: {error}\n{cure}{' ' if cure else ''}Nothing was written. Mend"
-            " the function, or what it is given, then type the same command again. More: docs/functions.md",
+            f"{step!r} fails on {many if rows > 1 else 'the only row'}: {error}\n"
+            f"{cure}{' ' if cure else ''}Nothing was written. Mend the function, or what it is given, then type the"
+            " same command again. More: docs/functions.md",
             details,
         ).quoting(error)
 
