@@ -264,7 +264,7 @@ def test_in_python_it_is_run_each(folder: Path, monkeypatch: pytest.MonkeyPatch)
     (folder / "in" / "b.csv").write_text("a\n1\nx\n")
     with (
         pytest.warns(package.RejectedRowsWarning, match=r"out/b\.csv"),
-        pytest.raises(package.DataError, match="invalid literal") as raised,
+        pytest.raises(package.UserCodeError, match="invalid literal") as raised,
     ):
         package.run_each("f.py:double", "in", "out/", workers=0)
     assert raised.traceback[-1].path == Path(__file__)

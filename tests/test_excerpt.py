@@ -181,8 +181,8 @@ def test_the_terminal_tells_what_all_would_take_and_json_too(tmp_path: Path, mus
     ("flags", "says"),
     [
         (["--limit", "3", "--sample", "3"], "--limit, or how many of all over, --sample"),
-        (["--limit", "0"], "limit=0: it must be a whole number, 1 or more"),
-        (["--sample", "-1"], "sample=-1: it must be a whole number, 1 or more"),
+        (["--limit", "0"], "--limit 0: it must be a whole number, 1 or more"),
+        (["--sample", "-1"], "--sample -1: it must be a whole number, 1 or more"),
     ],
 )
 def test_what_no_excerpt_is_is_refused(tmp_path: Path, muster: Muster, flags: list[str], says: str) -> None:

@@ -51,6 +51,23 @@ def files(tmp_path: Path) -> None:
         ("run f.py:process in.csv -o o.csv --dtype zip=strr", "Did you mean str?"),
         ("run f.py:process in.csv -o o.csv --usecols ZIP,qty", "'ZIP' (did you mean zip?)"),
         ("run f.py:process in.csv -o o.csv --parse-dates orderd_at", "'orderd_at' (did you mean ordered_at?)"),
+        (
+            "run f.py:process in.csv -o o.csv --usecols x",
+            "muster: --usecols names columns that the input has not: 'x'.",
+        ),
+        ("run f.py:process in.csv -o o.csv --max-bad-rows 5x", "muster: --max-bad-rows 5x: it must be"),
+        ("run f.py:process in.csv -o o.csv --sep ab", "muster: --sep ab: it must be one byte"),
+        ("run f.py:process in.csv -o o.csv --batch-rows 0", "muster: --batch-rows 0: it must be"),
+        (
+            "run f.py:process in.csv -o o.csv --nrows 5",
+            "--nrows is not offered: a run is about every row. With --limit N",
+        ),
+        ("run f.py:process in.csv -o o.csv --chunksize 5", "--batch-rows N gives them"),
+        (
+            "run f.py:process in.csv -o o.csv --float-format %.2f",
+            "--float-format is not offered: numbers are written as",
+        ),
+        ("run f.py:process in.csv -o o.csv --na-rep NA", "--na-rep is not offered: a missing value"),
         ("run f.py:process in.csv -o o.csv --cluster defualt", "There is no cluster 'defualt'. There are: none."),
     ],
 )

@@ -335,7 +335,12 @@ def test_any_dialect_is_read_as_pandas_reads_the_whole_file(
 REFUSED = {
     "nrows": (5, "nrows is not offered: a run is about every row."),
     "index_col": (0, "index_col is not offered"),
-    "chunksize": (10, "batch_rows"),
+    "float_format": (
+        "%.2f",
+        "float_format is not offered: numbers are written as to_csv writes them. Do it in the function",
+    ),
+    "na_rep": ("NA", "na_rep is not offered"),
+    "chunksize": (10, "batch_rows=N gives them a size"),
     "converters": ({"a": str}, "the function may do it"),
     "on_bad_lines": ("skip", "rejects"),
     "skip_blank_lines": (False, "too few cells"),

@@ -252,13 +252,13 @@ LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
         (None, False),
         "the index of a frame is the row's number in its file. Use df.set_index in the function",
     ),
-    "nrows": ((None,), "a run is about every row. Cut the file first, with head -n"),
+    "nrows": ((None,), "a run is about every row. With --limit N it does the first N rows"),
     "skipfooter": ((0,), "a file is read from many places at once. Cut its end off first, with head -n -N"),
     "skip_blank_lines": ((True,), "a blank line would be a row with too few cells, which muster rejects. Leave it out"),
-    "on_bad_lines": (("error",), "a bad row goes to the rejects, with its text. Say with max_bad_rows how many may"),
-    "chunksize": ((None,), "batches are made anyway. Say batch_rows for a size of your own"),
-    "iterator": ((False,), "batches are made anyway. Say batch_rows for a size of your own"),
-    "converters": ((None,), "the function may do it: df[column] = df[column].map(...). Say dtype to read text"),
+    "on_bad_lines": (("error",), "a bad row goes to the rejects, with its text. Say with --max-bad-rows how many may"),
+    "chunksize": ((None,), "batches are made anyway. --batch-rows N gives them a size of your own"),
+    "iterator": ((False,), "batches are made anyway. --batch-rows N gives them a size of your own"),
+    "converters": ((None,), "the function may do it: df[column] = df[column].map(...). Say --dtype to read text"),
     "engine": ((None, "c"), "muster has a reader of its own, with the values of pandas' engine 'c'. Leave it out"),
     "engine_kwargs": ((None,), "muster has a reader of its own. Leave it out"),
     "dtype_backend": ((), "columns have NumPy's types. Use df.convert_dtypes in the function"),
@@ -266,17 +266,28 @@ LEFT_OUT: Final[dict[str, tuple[tuple[object, ...], str]]] = {
         (None, "high", "round_trip"),
         "each decimal is read as the nearest number there is. Leave it out",
     ),
-    "compression": (("infer",), "a file's name tells how it is compressed. Name it .gz or .zst"),
+    "compression": (("infer",), "a file's name tells how it is compressed. Name it .gz, .zst, .bz2, .xz or .zip"),
     "lineterminator": ((None,), "a line ends with \\n, \\r\\n or \\r. Leave it out"),
-    "delim_whitespace": ((False,), "cells are separated by one byte. Say sep=' ', with skipinitialspace=True"),
-    "dialect": ((), "say sep, quotechar and the others by themselves, or pass a muster.Dialect"),
+    "delim_whitespace": ((False,), "cells are separated by one byte. Say --sep ' ', with --skipinitialspace"),
+    "dialect": ((), "say --sep, --quotechar and the others by themselves, or pass a muster.Dialect"),
     "date_parser": ((None,), "pandas has given it up, too. Use pandas.to_datetime in the function"),
     "squeeze": ((False,), "pandas has given it up, too: the function gets a frame"),
-    "prefix": ((None,), "pandas has given it up, too. Say names"),
+    "prefix": ((None,), "pandas has given it up, too. Say --names"),
     "mangle_dupe_cols": ((True,), "pandas has given it up, too: names are made unique"),
     "error_bad_lines": ((), "pandas has given it up, too: a bad row goes to the rejects"),
+    "float_format": (
+        (None,),
+        "numbers are written as to_csv writes them. Do it in the function: df[column].map('{:.2f}'.format)",
+    ),
+    "na_rep": (("",), "a missing value is written as an empty cell. Do it in the function: df[column].fillna('NA')"),
+    "columns": (
+        (None,),
+        "all columns that the function gives are written. Do it in the function: return df[['a', 'b']]",
+    ),
+    "index": ((False,), "an index is not written. Do it in the function: df.reset_index()"),
+    "index_label": ((None,), "an index is not written. Do it in the function: df.reset_index()"),
 }
-"""Options that muster does not offer: the values that are harmless, and the reason for refusing others."""
+"""Options of ``read_csv`` and ``to_csv`` that muster does not offer: harmless values, and why others are refused."""
 
 _AS_IF_NOT_GIVEN: Final = (("delimiter", None), ("header", "infer"))
 

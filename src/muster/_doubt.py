@@ -77,7 +77,8 @@ class Doubt:
     def verdict(self, *, rows: int) -> Fault | None:
         """Sum up how the function failed in all places; ``None`` if too few rows were tried to blame it.
 
-        ``rows`` is how many the input has: few are enough where they are all.
+        ``rows`` is how many the input has: few are enough where they are all, unless each ended its worker.
         """
         fault = self.faults[0]._replace(rows=sum(fault.rows for fault in self.faults))
-        return fault if fault.rows >= min(fault.fewest, rows) else None
+        is_all = fault.rows == rows and not self.is_about_deaths
+        return fault if is_all or fault.rows >= fault.fewest else None

@@ -12,6 +12,7 @@ from muster._ending import ended
 from muster._signals import obey
 from muster._unseen import shown
 from muster._verbs._parser import Parser
+from muster.errors import UsageError
 
 VERBS: Final = {
     "run": "run a function over every row of the inputs",
@@ -46,7 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = _as_flag(given)
         parser(words).parse_args(words, parsed)
         obey()
-        return int(parsed.call(parsed))
+        try:
+            return int(parsed.call(parsed))
+        except UsageError as error:
+            from muster._verbs._wording import in_flags  # noqa: PLC0415 (only where a command is wrong)
+
+            error.args = (in_flags(str(error)), *error.args[1:])
+            raise
 
     code = ended(call, parsed=parsed)
     if code and any(word.startswith("--on-failure") for word in given):
