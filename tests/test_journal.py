@@ -1,5 +1,6 @@
 """The durable record: what was written is read again, whatever a crash did to its end."""
 
+import gzip
 import json
 import resource
 import signal
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import Muster
 from muster._journal import events
 from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Started, Told, UnreadableError, of_fields
 from muster._journal.file import Journal, follow, replay
@@ -284,3 +286,21 @@ def test_a_finished_run_of_0_1_can_be_retried_and_looked_at() -> None:
     view.take_all(replay(GOLDEN / "finished.jsonl"))
     assert (view.rows_done, view.bad_rows, len(view.workers), len(view.attempts)) == (3000, 3, 2, 1)
     assert [note.kind for note in view.notes] == ["joined", "finished"]
+
+
+def test_a_run_of_0_1_over_a_stream_is_not_gone_on_with_as_its_parts_were_cut_otherwise(
+    muster: Muster, tmp_path: Path
+) -> None:
+    (tmp_path / "f.py").write_text("def f(df):\n    assert (df.n < 9990).all()\n    return df\n")
+    (tmp_path / "in.csv.gz").write_bytes(gzip.compress(b"n\n" + b"".join(b"%d\n" % n for n in range(10_000))))
+    command = ("run", "f.py:f", "in.csv.gz", "-o", "out.csv", "--workers", "0", "--batch-rows", "100", "--strict")
+    assert muster(*command).code == 1
+    journal = tmp_path / "out.csv.muster" / "journal.jsonl"
+    begun, *rest = journal.read_text().splitlines(keepends=True)
+    assert f'"format":{FORMAT}' in begun
+    journal.write_text(begun.replace(f'"format":{FORMAT}', '"format":1') + "".join(rest))
+    refused = muster(*command)
+    assert refused.code == 2
+    assert "into other parts" in refused.err
+    (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
+    assert muster(*command, "--fresh").code == 0

@@ -32,6 +32,8 @@ class Past:
 
     run: str = ""
     job: Fields = field(default_factory=dict)
+    format: int = 1
+    """Of its journal."""
     attempts: int = 0
     surveyed: Surveyed | None = None
     columns: tuple[Column, ...] | None = None
@@ -89,7 +91,7 @@ class Past:
         """Take one event into account."""
         match event:
             case events.Started():
-                self.run, self.job, self.asked = event.run, event.job, event.asked
+                self.run, self.job, self.asked, self.format = event.run, event.job, event.asked, event.format
             case events.Attempt():
                 self.attempts, self.finished = self.attempts + 1, None
             case events.Finished():
@@ -237,6 +239,19 @@ def check_same(past: Past, now: Fields, *, folder: str, accept: bool) -> Changes
             " docs/resume.md"
         )
     return Changes(changes, tuple(files))
+
+
+_STREAMS_GROW_SINCE: Final = 2
+
+
+def check_cuts(past: Past, *, has_streams: bool) -> None:
+    """Raise ``ResumeError`` where an earlier muster has cut an input into other parts than this one would."""
+    if has_streams and past.format < _STREAMS_GROW_SINCE:
+        raise ResumeError(
+            f"Run {past.run} was begun by an earlier version of muster, which cut inputs that are read as a stream"
+            " (compressed ones, say) into other parts. Finish it with that version; or type the command again with"
+            " --fresh to start over."
+        )
 
 
 def check_same_files(sources: Sequence[Source], before: Mapping[int, int], now: Mapping[int, int]) -> None:

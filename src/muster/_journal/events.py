@@ -16,8 +16,11 @@ from muster._planner import Plan
 Fields = dict[str, Any]
 """An object of JSON."""
 
-FORMAT: Final = 1
-"""The format that is written. A change that an earlier muster would read wrongly makes it one more."""
+FORMAT: Final = 2
+"""The format that is written. A change that an earlier muster would read wrongly makes it one more.
+
+Since 2 a task may be of several files, and parts of streams grow with what was read.
+"""
 
 _NO_DEFAULT: Final = object()
 NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
