@@ -298,8 +298,8 @@ def test_a_first_output_has_plain_names_and_one_that_replaces_it_names_of_its_ru
 def test_a_piece_of_the_same_size_that_is_not_what_was_written_is_done_anew(bucket: Bucket, tmp_path: Path) -> None:
     work = Work(bucket.output, home=tmp_path / "home")
     work.take()
-    work.stage()
     work.begin("run")
+    work.stage()
     task = Task(number=0, first=0, last=1, file=0, start=0, stop=1, row=0, rows=1, lo=0, hi=1)
     pieces = [Piece(f"1-{at}.rows", 4, zlib.crc32(b"rows"), 1) for at in range(4)]
     stamps = [put(f"{work.staging}/{piece.name}", b"rows") for piece in pieces]
