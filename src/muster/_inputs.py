@@ -11,6 +11,7 @@ from typing import Any, Final
 from muster._csv_options import checked_dialect
 from muster._dialect import Dialect, Reading
 from muster._formats import survey
+from muster._formats._packed import check_is_text
 from muster._formats._sources import looked_at_again, needs_copy
 from muster._formats.survey import Ask, DateFormats, Head, Observe
 from muster._job import Options
@@ -146,7 +147,9 @@ class Inputs:
         )
 
     def survey(self, ask: Ask) -> None:
-        """Find parts and columns. Raises ``DataError`` when files do not go together."""
+        """Find parts and columns. Raises ``DataError`` when files do not go together, ``UsageError`` for no text."""
+        for source in self.sources:
+            check_is_text(source)
         sources = self.readable()
         if self.format == "parquet":
             found = survey.survey_parquet(sources, ask, batch_rows=self.options.batch_rows)

@@ -11,6 +11,7 @@ from typing import Final
 
 from muster._identity import local
 from muster._model import Source, Stored
+from muster._near import nearest
 from muster._urls import file_name, is_remote
 from muster.errors import DataError, UsageError
 
@@ -89,7 +90,9 @@ def find_each(
         read, rest = _sifted(found, forced)
         looks = [(one, look) for one in read if (look := _looked(one)) is not None]
         if not looks and not (may_be_empty and _may_hold(text)):
-            raise UsageError(f"No input at {text!r}: no such file, or a pattern or folder with nothing in it.")
+            raise UsageError(
+                f"No input at {text!r}: no such file, or a pattern or folder with nothing in it.{_meant(text)}"
+            )
         if rest and tell:
             tell(left_out(text, rest))
         for one, (size, stamp, in_ranges) in looks:
@@ -113,6 +116,18 @@ def find_each(
                 )
             )
     return sources
+
+
+def _meant(text: str) -> str:
+    """Guess what a path of this computer was to be."""
+    path = Path(text)
+    if is_remote(text) or any(sign in text for sign in "*?["):
+        return ""
+    try:
+        like = nearest(path.name, [beside.name for beside in path.parent.iterdir() if _has_format(beside.name, None)])
+    except OSError:
+        return ""
+    return f" Did you mean {path.with_name(like)}?" if like else ""
 
 
 def _looked(found: Found) -> Look | None:

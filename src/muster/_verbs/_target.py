@@ -2,7 +2,10 @@
 
 import argparse
 import dataclasses
+import shlex
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from muster import _pipeline
 from muster._job import Options
@@ -18,6 +21,7 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
 
     ``lacks`` says what is lacking where a function is named, if anything is.
     """
+    _check_order(parsed.target, parsed.inputs)
     target = targets.parse_target(parsed.target)
     be_as_if_run(target)
     path = list(sys.path)
@@ -38,6 +42,17 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
         )
     whole = _pipeline.with_command(defined, tuple(parsed.inputs), output, options, csv=_csv_flags.chosen(parsed))
     return dataclasses.replace(whole, typed=parsed.target)
+
+
+def _check_order(target: str, inputs: Sequence[str]) -> None:
+    """Raise ``UsageError`` where an input is named first, and the function behind it."""
+    function = next((one for one in inputs if Path(one.partition(":")[0]).suffix == ".py"), "")
+    if function and Path(target).suffix != ".py" and Path(target).exists():
+        swapped = " ".join(shlex.quote(target if one == function else one) for one in inputs)
+        raise UsageError(
+            f"{target!r} is an input, and {function!r} the function: the function comes first. Type {function}"
+            f" {swapped}"
+        )
 
 
 def be_as_if_run(target: Target) -> None:
