@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from muster._actions import Submit
 from muster._engines.base import Began, Joined, Left, Told
 from muster._journal import events
 from muster._model import Outcome, Part, Reason, Seconds, Task
@@ -35,10 +36,13 @@ class Scene:
         return [one for one in self.events if isinstance(one, kind)]
 
     def do(self, worker: str, rows: int, seconds: float) -> None:
-        task = Task(1, 0, 1, 0, 0, rows, 0, rows, 0, rows)
-        outcome = Outcome(task, rows, rows, seconds=Seconds(function=seconds, total=seconds))
+        row = self.progress.rows_done
+        self.progress.add_parts([Part(0, row, row + rows, row, rows)])
+        (begun,) = self.progress.submit(idle=1, ahead=0)
+        assert isinstance(begun, Submit)
+        outcome = Outcome(begun.task, rows, rows, seconds=Seconds(function=seconds, total=seconds))
         self.observer.done(worker, outcome, is_kept=True)
-        self.progress.rows_done += rows
+        self.progress.done(begun.task.number, outcome)
 
     def run_the_only_part(self) -> None:
         self.progress.add_parts([Part(0, 0, 10, 0, 10)])

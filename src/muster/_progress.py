@@ -12,15 +12,12 @@ from typing import Final
 
 from muster._actions import (
     Action,
-    Append,
     Blame,
     Drop,
-    Forget,
     GiveUp,
     Keep,
     NeverSettles,
     PutAside,
-    Rewind,
     Submit,
     Widen,
 )
@@ -28,9 +25,9 @@ from muster._allowance import Allowance
 from muster._cuts import condemned, first_calls, halves, last_row, some_rows, task_of
 from muster._doubt import Doubt
 from muster._model import Outcome, Part, Schema, Task
+from muster._order import Order, key_of
 from muster._repeats import Repeats
 from muster._schema import Union
-from muster._stretches import continues, stretch
 from muster._suspects import Setback, Suspects
 
 TASK_SECONDS: Final = 1.0
@@ -54,8 +51,6 @@ _DEATHS_BEFORE_REJECTING: Final = 3
 _DEATHS_OF_READING: Final = 5
 """Two tries more than tasks that call the function: a condemned task only reads its rows."""
 _TIMES_A_BYSTANDER: Final = 10
-
-_Key = tuple[int, int]
 
 
 class Progress:
@@ -102,14 +97,9 @@ class Progress:
         self._bystander: dict[tuple[int, int, int], int] = {}
         self._suspects = Suspects()
         self._doubt = Doubt()
-        self._kept: dict[_Key, Outcome] = {}
-        self._frontier: _Key = (0, 0)
-        self._last_stretch: _Key | None = None
+        self._order = Order(joins=volume is None)
         self._rate = 0.0
         self._next_number = 0
-        self.bad_rows = 0
-        self.rows_done = 0
-        self.rows_out = 0
         self.is_complete = False
 
     @property
@@ -151,7 +141,22 @@ class Progress:
     @property
     def outcomes(self) -> list[Outcome]:
         """List what is kept, in the order of the input."""
-        return [self._kept[key] for key in sorted(self._kept)]
+        return self._order.outcomes
+
+    @property
+    def bad_rows(self) -> int:
+        """Count the bad rows of what is kept."""
+        return self._order.bad_rows
+
+    @property
+    def rows_done(self) -> int:
+        """Count the rows of the input whose outcome is kept."""
+        return self._order.rows_done
+
+    @property
+    def rows_out(self) -> int:
+        """Count the rows that they gave."""
+        return self._order.rows_out
 
     def volume_of(self, outcome: Outcome) -> int:
         """Tell which volume of the output an outcome belongs to."""
@@ -214,10 +219,12 @@ class Progress:
             self._fill(index, sorted(covered))
         before, has_changed = self.columns, False
         for outcome in outcomes:
-            has_changed |= self._union.learn(self._key(outcome), outcome.schema)
+            has_changed |= self._union.learn(key_of(outcome), outcome.schema)
             self._put(outcome)
         is_settled = not has_changed and all(map(self._union.is_written_so, outcomes))
-        return self._advance() if is_settled else self._settle(before)  # which looks at all that is kept
+        return (
+            self._order.advance(self._parts) if is_settled else self._settle(before)
+        )  # which looks at all that is kept
 
     def _fill(self, index: int, covered: list[tuple[int, int]]) -> None:
         part = self._parts[index]
@@ -381,60 +388,25 @@ class Progress:
     def _keep(self, outcome: Outcome) -> list[Action]:
         """Keep an outcome, unless the schema writes it otherwise by now. If the schema grows by it, check all again."""
         before = self.columns
-        has_changed = self._union.learn(self._key(outcome), outcome.schema)
+        has_changed = self._union.learn(key_of(outcome), outcome.schema)
         if not self._union.is_written_so(outcome):
             self._do_again(outcome.task)
             return self._settle(before) if has_changed else []
         self._put(outcome)
-        return [Keep(outcome), *(self._settle(before) if has_changed else self._advance())]
+        return [Keep(outcome), *(self._settle(before) if has_changed else self._order.advance(self._parts))]
 
     def _put(self, outcome: Outcome) -> None:
-        self._kept[self._key(outcome)] = outcome
-        self.bad_rows += outcome.bad_rows
-        self.rows_done += outcome.rows_in
-        self.rows_out += outcome.rows_out
+        self._order.put(outcome)
         if self._doubt.is_open and outcome.rows_in > outcome.bad_rows:
             self._again.extend(self._doubt.dismiss())
 
-    def _key(self, outcome: Outcome) -> _Key:
-        return outcome.task.first, outcome.task.lo - outcome.task.row
-
-    def _advance(self) -> list[Action]:
-        """Append the outcomes that are next in the output."""
-        actions: list[Action] = []
-        while (outcome := self._kept.get(self._frontier)) is not None:
-            actions += [Append(outcome), *self._lengthen(outcome)]
-            task = outcome.task
-            inside = task.last - 1
-            self._frontier = (task.last, 0) if task.reaches_end else (inside, task.hi - self._parts[inside].row)
-        return actions
-
-    def _lengthen(self, outcome: Outcome) -> list[Action]:
-        """Put an outcome that was appended and the stretch before it together, so that memory stays flat."""
-        key, before = self._key(outcome), self._kept.get(self._last_stretch) if self._last_stretch else None
-        if self._volume is not None or before is None or not continues(before, outcome):
-            self._last_stretch = key
-            return []
-        del self._kept[key]
-        self._kept[self._key(before)] = stretch(before, outcome)
-        return [Forget(outcome.output.name)] if before.output and outcome.output else []
-
     def _settle(self, columns_before: tuple[str, ...] | None) -> list[Action]:
         """Drop outcomes that the grown schema writes differently, append the rest; rewind if the header changes."""
-        stale = [(key, kept) for key, kept in sorted(self._kept.items()) if not self._union.is_written_so(kept)]
-        for key, outcome in stale:
-            del self._kept[key]
-            self.bad_rows -= outcome.bad_rows
-            self.rows_done -= outcome.rows_in
-            self.rows_out -= outcome.rows_out
+        stale = self._order.drop(lambda kept: not self._union.is_written_so(kept))
+        for outcome in stale:
             self._do_again(outcome.task)
-        actions: list[Action] = [Drop(outcome) for _, outcome in stale]
-        if self._frontier > (0, 0) and (
-            self.columns != columns_before or any(key < self._frontier for key, _ in stale)
-        ):
-            self._frontier, self._last_stretch = (0, 0), None
-            actions.append(Rewind())
-        return actions + self._advance()
+        again = self._order.rewind(stale, has_another_header=self.columns != columns_before)
+        return [*map(Drop, stale), *again, *self._order.advance(self._parts)]
 
     def _do_again(self, task: Task) -> None:
         """Have rows done again that were written under a schema that has grown since."""
