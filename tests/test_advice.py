@@ -261,3 +261,15 @@ def test_a_real_run_is_advised_on_what_was_the_matter(
     view.take_all(find(None).entries())
     found = replace(account_of(view, is_over=True), load=CALM)  # other tests may crowd the computer
     assert chapter in [said.chapter for said in advice(found, shortest=0.5)]
+
+
+def test_workers_of_an_earlier_attempt_did_not_wait_for_the_last_task(tmp_path: Path) -> None:
+    story = Story(tmp_path, run="20261124-070000-0001", rows_total=100_000).begin().work(40)
+    story.at += 60
+    story.machines = dict.fromkeys(story.machines, 1)
+    view = RunView("20261124-070000-0001")
+    view.take_all(find(story.attempt(2).work(30).finish().run).entries())
+    found = account_of(view, is_over=True)
+    assert [one.is_of_last_attempt for one in found.crew].count(True) == 1
+    assert len(found.crew) > 1
+    assert "the-last-task" not in chapters(found)

@@ -26,6 +26,8 @@ class Done:
     """When its last task had ended, in seconds of the run."""
     first: Seconds = field(default_factory=Seconds)
     first_rows: int = 0
+    is_of_last_attempt: bool = True
+    """Whether it was there in the attempt that was the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,13 @@ def account_of(view: RunView, *, is_over: bool) -> Account:
     """Take the account of a run whose events are added up."""
     view.settle()
     inputs = [str(one[0]).lower() for one in view.job.get("inputs", ())]
+    since = view.attempts[-1].time if view.attempts else 0.0
     loads = [machine.load for machine in view.machines.values() if machine.load is not None]
     names = [name[: -len(end)] for name in inputs for end in _PACKED if name.endswith(end)] or inputs
     return Account(
         took=view.last,
         there=sum(worker.stayed(view.last) for worker in view.workers.values()),
-        crew=[_done(worker) for worker in view.workers.values() if worker.tasks],
+        crew=[_done(worker, since=since) for worker in view.workers.values() if worker.tasks],
         bad_rows=view.bad_rows + view.unkept.rows,
         load=max(loads, key=lambda load: load.cpu, default=None),
         engine=view.attempts[-1].engine if view.attempts else "cores",
@@ -80,7 +83,7 @@ def account_of(view: RunView, *, is_over: bool) -> Account:
     )
 
 
-def _done(worker: Worker) -> Done:
+def _done(worker: Worker, *, since: float) -> Done:
     first = worker.first
     return Done(
         worker.name,
@@ -93,4 +96,5 @@ def _done(worker: Worker) -> Done:
         worker.until,
         first.seconds if first else Seconds(),
         first.rows_in if first else 0,
+        any(stay.stop is None or stay.stop > since for stay in worker.present),
     )

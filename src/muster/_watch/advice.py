@@ -154,11 +154,12 @@ def _by_how_much(one: Done) -> float:
 
 
 def _tail(account: Account) -> Iterator[Advice]:
-    ends = sorted(one.until for one in account.crew)
+    crew = [one for one in account.crew if one.is_of_last_attempt]  # others had ended with their attempt
+    ends = sorted(one.until for one in crew)
     if not account.is_over or len(ends) < 2:  # noqa: PLR2004 (one that waits for the other)
         return
     alone = ends[-1] - ends[-2]
-    last = max(account.crew, key=lambda one: one.until)
+    last = max(crew, key=lambda one: one.until)
     yield Advice(
         f"The last task held worker {last.name} for {words.duration(alone)}, {words.share(alone / account.took)} of the"
         " run, while all others had nothing to do: a few rows take much longer than the rest, or a file is one long"
