@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -98,6 +99,24 @@ def test_the_end_says_where_the_time_went_as_shares_of_all_the_time_workers_were
     told = summary(result, snapshot(worker_seconds=100.0, **spent)).splitlines()
     assert told[1] == said
     assert "2 rows were dropped by the function." in told
+
+
+def test_a_short_run_in_which_nothing_went_wrong_is_not_asked_where_its_time_went() -> None:
+    short = Result(10, 10, 0, 1, 0, 2, 1, 2.0, 5.0, "out.csv", None, 0.0)
+    last = snapshot(run="r1", worker_seconds=4.0, function_seconds=0.1)
+    assert summary(short, last).splitlines() == [str(short)]
+    long = replace(short, seconds=20.0)
+    assert summary(long, last).splitlines()[1:] == [
+        "2% of the workers' time was your function.",
+        "Where the time went: muster report r1 -o report.html",
+    ]
+    assert "was lost to crashes" in summary(short, replace(last, lost_seconds=1.0))
+
+
+def test_a_report_is_not_advised_where_what_it_needs_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = Result(10, 10, 0, 1, 0, 2, 1, 20.0, 5.0, "out.csv", None, 0.0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert "muster report" not in summary(long, snapshot(run="r1", worker_seconds=4.0))
 
 
 def test_a_note_stands_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

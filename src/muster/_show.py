@@ -1,6 +1,7 @@
 """Show a run in the terminal: a live bar, or a line now and then, and a closing summary."""
 
 import contextlib
+import importlib.util
 import shlex
 import sys
 import threading
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from muster._cluster import Status
 
 _LINE_EVERY: Final = 10.0
+_SHORT: Final = 10.0
+"""Seconds below which nobody asks where the time of a run went."""
+
 _MOST_MACHINES: Final = 16
 _WORTH_TELLING: Final = 0.01
 _the_bar: Final = threading.Lock()
@@ -229,7 +233,8 @@ def summary(result: Result, last: Snapshot | None, *, of_python: bool = False) -
         text = f"{told}\n{rejected(result)}" if result.bad_rows and not of_python else told
         return in_python(text) if of_python else text
     lines = [str(result)]
-    if last is not None and last.worker_seconds:
+    is_worth_it = last is not None and _is_worth_telling(result, last)
+    if last is not None and last.worker_seconds and is_worth_it:
         lines.append(_where_time_went(last))
     if result.resumed_parts:
         lines.append(
@@ -242,10 +247,20 @@ def summary(result: Result, last: Snapshot | None, *, of_python: bool = False) -
         lines.append(f"{plural(dropped, 'row')} {'was' if dropped == 1 else 'were'} dropped by the function.")
     if result.bad_rows and not of_python:
         lines.append(rejected(result))
-    if last is not None and last.run and not of_python:
+    if last is not None and last.run and is_worth_it and not of_python and _has_reports():
         lines.append(f"Where the time went: muster report {last.run} -o report.html")
     text = "\n".join(lines)
     return in_python(text) if of_python else text
+
+
+def _is_worth_telling(result: Result, last: Snapshot) -> bool:
+    """Tell whether anybody asks where the time went: of a run that took some, or in which something went wrong."""
+    return result.seconds >= _SHORT or bool(result.bad_rows) or last.lost_seconds > 0
+
+
+def _has_reports() -> bool:
+    """Tell whether ``muster report`` has what it needs."""
+    return importlib.util.find_spec("jinja2") is not None
 
 
 def _where_time_went(last: Snapshot) -> str:
