@@ -13,6 +13,7 @@ from muster._clouds.base import ENDED, Renewed
 from muster._clouds.hosts import _renewal
 from muster._clouds.renewing import News, renewing
 from muster._desk import as_muster_error
+from muster._journal import events
 from muster._observer import Observer
 from muster._progress import Progress
 from muster._spared import has_no_room
@@ -109,14 +110,13 @@ def test_what_keeps_a_host_from_a_command_is_made_out_of_what_ssh_says(tmp_path:
 
 def test_a_run_journals_what_fails_and_remarks_on_each_of_it() -> None:
     renewals: SimpleQueue[Renewed] = SimpleQueue()
-    written: list[tuple[str, object]] = []
-    observer = Observer(
-        lambda event, **fields: written.append((event, fields.get("text"))), prices={}, renewals=renewals
-    )
+    written: list[events.Event] = []
+    observer = Observer(written.append, prices={}, renewals=renewals)
     renewals.put(Renewed(("one",), 20.0, {"two": SILENT}, news=("two fails", "three fails")))
     observer.look(Progress(workers=1, max_bad_rows=0), rows_total=None, idle=lambda: 0)
     assert [observer.remark() for _ in range(3)] == ["two fails", "three fails", ""]
-    assert [text for event, text in written if event == "told"] == ["two fails", "three fails"]
+    assert [one.text for one in written if isinstance(one, events.Told)] == ["two fails", "three fails"]
+    assert events.Renewed(("one",), 20.0) in written
 
 
 def test_a_disk_without_room_is_known_by_number_and_by_words_and_told_with_the_machine() -> None:
