@@ -37,7 +37,7 @@ from muster.errors import EngineError
         ("hosts: [{address: 'fe80::1%eth0'}]", "that is a link-local address"),
         ("hosts: [{address: a, inside: 'fe80::1'}]", "host 1: inside is 'fe80::1': that is a link-local address"),
         ("hosts: [{address: '::'}]", "that is no machine's address"),
-        ("hosts: [{address: -oProxyCommand=x}]", "that cannot name a host"),
+        ("hosts: [{address: -oProxyCommand=x}]", "which ssh would take for an option"),
         ("hosts: [{address: anna@a}]", "that cannot name a host"),
         ("hosts: [{address: 'a:b'}]", "what follows its colon is no port"),
         ("hosts: [{address: '[fd99::1]:22', port: 23}]", "Write the port once"),
