@@ -93,3 +93,28 @@ def test_the_terminal_and_the_journal_are_told_once(tmp_path: Path, rows: Path, 
     assert end.err.count("batches gave 1 row back") == 1
     (journal,) = Path(os.environ["MUSTER_HOME"]).rglob("*.jsonl")
     assert journal.read_text().count("batches gave 1 row back") == 1
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("df.set_index('ID')", "the index 'ID' of the results is not written; df.reset_index() makes it a column"),
+        ("df.set_index(['ID', 'b'])", "the index 'ID', 'b' of the results"),
+        ("df.set_index('ID', drop=False)", ""),
+        ("df.sort_values('b')", ""),
+    ],
+)
+def test_a_named_index_is_not_lost_without_a_word(
+    muster: Muster, tmp_path: Path, body: str, said: str, workers: str
+) -> None:
+    (tmp_path / "f.py").write_text(f"def f(df):\n    return {body}\n")
+    (tmp_path / "in.csv").write_text("ID,b,c\n" + "1,2,3\n" * 40)
+    ran = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", workers, "--batch-rows", "5")
+    assert ran.code == 0, ran.err
+    assert ran.err.count("is not written") == (1 if said else 0)
+    assert said in ran.err
+    if workers == "0":
+        checked = muster("check", "f.py:f", "in.csv")
+        assert said.replace("the index", "The index") in checked.out
+        assert ("is not written" in checked.out) == bool(said)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from muster._aside import asked
 from muster._compare import Compare, Compared
+from muster._hindsight import of_index
 from muster._job import Options
 from muster._model import Target
 from muster._words import count, plural
@@ -28,6 +29,9 @@ class Check:
     bad_rows: int = 0
     """How many rows of the sample were left out, as they cannot be read."""
 
+    index: str = ""
+    """The names of an index of the result, which is not written; usually there is none."""
+
     def __str__(self) -> str:
         """Put the verdict into words."""
         tried = f"called with {self.rows:,} rows, and with both halves of them"
@@ -40,6 +44,8 @@ class Check:
             said.append(f"Random, so nobody can tell: {', '.join(self.random)}.")
         if self.bad_rows:
             said.append(f"{plural(self.bad_rows, 'row')} that cannot be read {self._were} left out.")
+        if self.index:
+            said.append(f"{of_index(self.index).replace('the', 'The', 1)}.")
         if not self.row_wise:
             said.append(
                 "So what a run gives depends on where batches end. Have each row depend on itself alone:"
@@ -79,4 +85,5 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
         compared.rows_whole,
         compared.rows_halves,
         compared.bad_rows,
+        compared.index,
     )

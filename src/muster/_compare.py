@@ -27,6 +27,8 @@ class Compared:
     """Columns that differ between two calls on the same rows, as random ones do: no verdict on these."""
     bad_rows: int = 0
     """How many more rows there were, which could not be read."""
+    index: str = ""
+    """The names of an index of the result, which is not written."""
     misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Columns whose types turned out too narrow: then nothing was called."""
 
@@ -55,7 +57,7 @@ class Compare:
         count, parts = whole.rows, left.rows + right.rows
         if again.rows != count:  # rows are chosen by chance
             differ, parts, random = (), count, tuple(whole.table.column_names)
-        return Compared(len(rows.numbers), count, parts, differ, random, len(rows.bad))
+        return Compared(len(rows.numbers), count, parts, differ, random, len(rows.bad), whole.index)
 
     def _call(self, rows: _rows.Rows, *, file: int | None = None) -> Reply:
         return once(self.briefing, rows, file=self.task.file if file is None else file)

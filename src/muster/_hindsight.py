@@ -39,6 +39,7 @@ class Hindsight:
 
     batch_rows: int | None = None
     """How long the user wants batches to be: then it is no surprise what is one of a batch."""
+    _index: str = ""
     _rows_in: int = 0
     _shrunk: int = 0
     """How many of the rows were in batches that gave few back."""
@@ -50,6 +51,7 @@ class Hindsight:
         """Take in what came of tasks; each was one batch, unless a row was bad, or one of each of several files."""
         self._rows_in += sum(outcome.rows_in for outcome in outcomes)
         for outcome in outcomes:
+            self._index = self._index or outcome.index
             if outcome.bad_rows or not outcome.rows_in or outcome.rows_out > _FEW * outcome.rows_in:
                 continue
             self._shrunk += outcome.rows_in
@@ -62,7 +64,7 @@ class Hindsight:
         """Say what the user should know of the results, under the schema of all of them."""
         columns = () if schema is None else zip(schema.columns, schema.kinds, strict=True)
         names = [name for name, kinds in columns if ABSENT in kinds]
-        return [text for text in (_of_columns(names), self._of_rows()) if text]
+        return [text for text in (of_index(self._index), _of_columns(names), self._of_rows()) if text]
 
     def _of_rows(self) -> str:
         """Notice batches that give about as many rows whatever their size: a filter's rows grow with it."""
@@ -83,6 +85,11 @@ class Hindsight:
             " the result is that of a batch, not of the whole file, and the output has it once for each batch. For all"
             " rows, work it out once more from the output, or with pandas alone. More: docs/row-wise.md"
         )
+
+
+def of_index(names: str) -> str:
+    """Say that an index of these names is lost; nothing where there is none."""
+    return f"the index {names} of the results is not written; df.reset_index() makes it a column" if names else ""
 
 
 def _of_columns(names: list[str]) -> str:

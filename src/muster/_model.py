@@ -432,6 +432,8 @@ class Outcome:
     """Files that the user's code in this worker has read, and of which it has not told yet."""
     written_files: tuple[str, ...] = ()
     """Files that it has written, likewise."""
+    index: str = ""
+    """The names of an index of its results, which is not written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,9 @@ class Single:
         applied = time.perf_counter()
         steps, replies = called.steps, called.replies
         first_error = next((f"{bad.error}\n{bad.traceback}".strip() for bad in steps.bad.values()), "")
-        outcome = Outcome(self.task, called.rows, 0, bad_rows=len(steps.bad), first_error=first_error)
+        outcome = Outcome(
+            self.task, called.rows, 0, bad_rows=len(steps.bad), first_error=first_error, index=steps.index
+        )
         if steps.bad and not steps.exhausted:
             outcome = dataclasses.replace(
                 outcome, rejects=self._write_piece("rejects", [self._rejects(steps.bad)], len(steps.bad))

@@ -93,6 +93,8 @@ class Steps:
     """Seconds that went into finding bad rows, without the function's calls."""
     failed: float = 0.0
     """Seconds of the function's calls that raised."""
+    index: str = ""
+    """The names of an index of the results, which is not written."""
 
     def __post_init__(self) -> None:
         """Count from nothing."""
@@ -114,6 +116,7 @@ class Steps:
             own.add(its)
         self.sorting += other.sorting
         self.failed += other.failed
+        self.index = self.index or other.index
 
     def fault(self, rows: _rows.Rows, batch: _rows.Rows) -> Fault | None:
         """Tell how the function fails, if it fails alike on a batch and on single rows from all over the task."""
@@ -204,6 +207,7 @@ class Steps:
         for one, before, after in zip(self.sums, result.counts, result.counts[1:], strict=False):
             one.rows_in += before
             one.rows_out += after
+        self.index = self.index or result.reply.index
         return result.reply
 
     def _attempt(self, rows: _rows.Rows) -> _Success | _Failure:

@@ -25,6 +25,8 @@ class Reply:
     rows: int
     schema: Schema | None
     """``None`` if the function returned ``pd.DataFrame()``, which says nothing of columns."""
+    index: str = ""
+    """The names of an index that is not written, and of which no column has the values; usually there is none."""
 
 
 def reply_of(result: object, *, use: str) -> Reply:
@@ -35,7 +37,13 @@ def reply_of(result: object, *, use: str) -> Reply:
         return Reply(table, 0, None)
     named = zip(_dtypes(result, table), table.columns, strict=True)
     kinds = tuple((_kind(dtype, column, is_shown=use == "csv"),) for dtype, column in named)
-    return Reply(table, rows, Schema(tuple(table.column_names), kinds))
+    return Reply(table, rows, Schema(tuple(table.column_names), kinds), _index_of(result))
+
+
+def _index_of(result: Any) -> str:  # noqa: ANN401 (frames of three kinds)
+    """Name the levels of a frame's index that are no columns as well."""
+    names = getattr(getattr(result, "index", None), "names", ())
+    return ", ".join(repr(name) for name in names if name is not None and name not in result.columns)
 
 
 def joined(replies: Iterable[Reply]) -> list[Reply]:
