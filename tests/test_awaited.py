@@ -1,5 +1,6 @@
 """What async functions do with time limits, signals, tasks that they leave behind, and a loop that runs already."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import muster
 import waiting
 from conftest import Muster, started
 
@@ -246,3 +248,22 @@ def test_async_functions_run_in_two_threads_at_a_time(folder: Path) -> None:
         [sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.split() == ["50", "50"], done.stderr
+
+
+def test_a_call_in_a_thread_that_nobody_can_end_does_not_keep_the_run_from_its_end(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(f"a\n1\n{BAD}\n3\n")
+    may_end, has_ended = tmp_path / "may end", tmp_path / "has ended"
+
+    def hold() -> None:
+        waiting.until(may_end.exists)
+        has_ended.touch()
+
+    async def waits(df: pd.DataFrame) -> pd.DataFrame:
+        if (df.a == BAD).any():
+            await asyncio.to_thread(hold)
+        return df
+
+    result = muster.run(waits, tmp_path / "in.csv", tmp_path / "out.csv", workers=0, timeout=0.5, batch_rows=1)
+    assert (result.bad_rows, has_ended.exists()) == (1, False)
+    may_end.touch()
+    waiting.until(has_ended.exists)

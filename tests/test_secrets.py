@@ -4,6 +4,7 @@ import base64
 import os
 import subprocess
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -191,6 +192,25 @@ def test_a_run_is_told_no_secrets_of_the_runs_before_it_in_its_process(web: Web,
     assert told
     assert "OPTION4711" not in "".join(told)
     assert "***" in harmless(f"The server said {PASSWORD}.")
+
+
+def test_a_run_in_a_thread_leaves_the_secrets_of_others_that_go_on(web: Web, tmp_path: Path) -> None:
+    web.put("in.csv", b"x\n1\n")
+    (tmp_path / "other.csv").write_text("x\n1\n")
+
+    def meanwhile(df: pd.DataFrame) -> pd.DataFrame:
+        other = threading.Thread(
+            target=lambda: muster.run(lambda one: one, tmp_path / "other.csv", tmp_path / "p.csv", workers=0)
+        )
+        other.start()
+        other.join()
+        told.append(dict(World.here().unseen.urls))
+        return df
+
+    told: list[dict[str, str]] = []
+    muster.run(meanwhile, signed(web, "in.csv"), tmp_path / "o.csv", workers=0)
+    assert (tmp_path / "p.csv").exists()
+    assert signed(web, "in.csv") in told[0].values()
 
 
 OPTION = {"headers": {"X-Token": "OPTION4711"}}

@@ -136,15 +136,24 @@ def test_a_connection_that_ends_too_early_gives_no_output(
     assert not (tmp_path / "out.csv").exists()
 
 
-@pytest.mark.parametrize("name", ["in.csv", "in.jsonl", "in.parquet", "small.csv"])
-@pytest.mark.parametrize("lie", ["half", "other", "short"])
+ONE_ANSWER = ("small.csv", "other")
+"""Of one answer, which gives all of a file, no other can differ."""
+
+
+@pytest.mark.parametrize(
+    ("name", "lie"),
+    [
+        (name, lie)
+        for name in ("in.csv", "in.jsonl", "in.parquet", "small.csv")
+        for lie in ("half", "other", "short")
+        if (name, lie) != ONE_ANSWER
+    ],
+)
 def test_an_answer_that_is_not_of_the_file_that_was_found_gives_no_output(
     web: Web, tmp_path: Path, name: str, lie: str
 ) -> None:
     url = web.put(name, files().get(name, b"a\n" + b"1\n" * 5000), ETag='"1"')
     web.lies = frozenset({lie})
-    if (name, lie) == ("small.csv", "other"):  # one answer gives all of it
-        return
     with pytest.raises(muster.MusterError, match=r"has said|has changed|became shorter"):
         muster.run(same, url, tmp_path / "out.csv", workers=0)
     assert not (tmp_path / "out.csv").exists()

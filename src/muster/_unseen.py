@@ -55,7 +55,7 @@ _OF_ANY_REQUEST: Final = re.compile(r"(?i)[0-9T:.Z+-]*|x-.*|host|AWS4-HMAC-SHA25
 """Values that say nothing, and would be struck out of any sentence."""
 _HARMLESS_OPTION: Final = re.compile(
     r"anon|endpoint(_url)?|(default_)?region(_name)?|location|account(_name)?|project|tenant_id|token_type|host(name)?|port"
-    r"|protocol|user(_|-)agent|accept(-.*)?|content-.*|.*(acl|mode|type|style|version|timeout|encoding|size|class)"
+    r"|protocol|user(_?name)?|user(_|-)agent|accept(-.*)?|content-.*|.*(acl|mode|type|style|version|timeout|encoding|size|class)"
     r"|serversideencryption|requestpayer|retries|method|profile(_name)?|(user|simple_)?links?|repo(_id)?|org|branch|ref|sha"
     r"|(root|base)(_?(path|dir|url))?|path|checksum_?.*|.*(checksum|algorithm|validation)|tls.*|level"
 )

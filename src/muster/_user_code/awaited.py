@@ -50,10 +50,13 @@ class _Loop:
 
     def __init__(self) -> None:
         import asyncio  # noqa: PLC0415 (few functions are asynchronous)
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 (likewise)
 
         self._process = os.getpid()
         self._is_lost = False
+        self._threads = ThreadPoolExecutor(thread_name_prefix="asyncio")
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(self._threads)
         self._loop.set_exception_handler(_complain)
         self._beside: threading.Thread | None = None
         if asyncio._get_running_loop() is None:  # noqa: SLF001 (to ask for it otherwise raises)
@@ -122,11 +125,12 @@ class _Loop:
         self._end_tasks()
         if self._is_lost:
             return
-        self._do(self._loop.shutdown_asyncgens())
-        self._do(self._loop.shutdown_default_executor())
-        if self._beside is None:
-            import asyncio  # noqa: PLC0415 (likewise)
+        import asyncio  # noqa: PLC0415 (likewise)
 
+        with contextlib.suppress(TimeoutError):
+            self._do(asyncio.wait_for(self._loop.shutdown_asyncgens(), _SECONDS_TO_END))
+        self._threads.shutdown(wait=False, cancel_futures=True)  # a call in one cannot be ended, and may take an hour
+        if self._beside is None:
             asyncio.set_event_loop(None)
         else:
             self._loop.call_soon_threadsafe(self._loop.stop)

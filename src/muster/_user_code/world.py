@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
@@ -15,6 +16,9 @@ from muster._unseen import Unseen
 from muster._user_code import cells, main_module, surroundings
 
 _runs: Final = itertools.count(1)
+_going: Final[set[int]] = set()
+"""The runs of this process that go on, in whichever threads."""
+_counting: Final = threading.Lock()
 _run: Final[ContextVar[int]] = ContextVar("run", default=0)
 _entered: "Final[list[World]]" = []
 
@@ -124,18 +128,24 @@ class World(NamedTuple):
 
 
 def begin_anew() -> None:
-    """Forget the secrets of earlier runs of this process; within a run, those of the one around it are needed still."""
-    if not _entered and not _run.get():
-        _unseen.forget()
+    """Forget the secrets of earlier runs of this process; those of a run that goes on, also in a thread, are needed."""
+    with _counting:
+        if not _entered and not _going:
+            _unseen.forget()
 
 
 @contextlib.contextmanager
 def a_run() -> Iterator[None]:
     """Give a run a number while it lasts: each run of a process has random numbers of its own."""
-    token = _run.set(next(_runs))
+    number = next(_runs)
+    token = _run.set(number)
+    with _counting:
+        _going.add(number)
     try:
         yield
     finally:
+        with _counting:
+            _going.discard(number)
         _run.reset(token)
 
 
