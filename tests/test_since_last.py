@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import muster as package
@@ -294,3 +295,31 @@ def test_in_python_it_is_run_since_last(folder: Path, monkeypatch: pytest.Monkey
     assert (list(nothing), nothing.skipped) == ([], False)
     with pytest.raises(package.UsageError, match=r"with muster\.run_since_last"):
         package.run_since_last("f.py:double", "in", "out/new.csv", workers=0)
+
+
+def test_a_function_of_the_caller_is_known_again_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+    def hour(name: str) -> int:
+        def copies(df: pd.DataFrame) -> pd.DataFrame:
+            return df
+
+        put(folder, **{name: ord(name)})
+        return package.run_since_last(copies, "in", "out/{date}.csv", workers=0).rows_out
+
+    assert [hour(name) for name in "abc"] == [1, 1, 1]
+    with pytest.raises(package.UsageError, match="which files copies has done, and this command is of <lambda>"):
+        package.run_since_last(lambda df: df, "in", "out/{date}.csv", workers=0)
+
+
+def test_a_pipeline_of_a_file_is_known_again(folder: Path, muster: Muster) -> None:
+    (folder / "p.py").write_text(
+        "import muster\nfrom f import double\n"
+        "pipeline = muster.read_csv('in').map_batches(double).write_csv('out/{date}.csv')\n"
+    )
+    for name in ("a", "b", "c"):
+        put(folder, **{name: ord(name)})
+        ended = muster("run", "p.py", "--since-last", "--json", *INLINE)
+        assert (ended.code, ended.json["new_files"]) == (0, 1), ended
+    assert muster("run", "p.py", "--since-last", "--json", *INLINE).json["new_files"] == 0
+    assert rows(folder) == [97, 98, 99]

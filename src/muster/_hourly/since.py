@@ -124,8 +124,7 @@ class SinceLast:
         """Tell one command from another: by how outputs are called, and by the names of functions."""
         pattern = local(self._pipeline.output)
         folder = self._place.rpartition("/")[0]
-        steps = [step.own or step.name for step in self._pipeline.steps]
-        return (pattern.removeprefix(folder).lstrip("/"), *steps)
+        return (pattern.removeprefix(folder).lstrip("/"), *(step.name for step in self._pipeline.steps))
 
     def _outputs(self) -> list[str]:
         """List outputs of this pattern."""
