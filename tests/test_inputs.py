@@ -333,7 +333,7 @@ def test_an_earlier_output_stays_until_the_new_one_is_complete(tmp_path: Path) -
 
     text(tmp_path / "in.csv", "a\n1\n")
     muster.run(same, tmp_path / "in.csv", tmp_path / "out.csv", workers=0)
-    with pytest.raises(muster.TooManyBadRowsError):
+    with pytest.raises(muster.UserCodeError, match="fails on the only row"):
         muster.run(broken, tmp_path / "in.csv", tmp_path / "out.csv", workers=0, strict=True)
     assert (tmp_path / "out.csv").read_text() == "a\n1\n"
 

@@ -76,7 +76,7 @@ def test_whatever_is_raised_costs_only_its_row(place: Place, workers: str) -> No
     ]
 
 
-@pytest.mark.parametrize(("count", "workers"), [(1, "0"), (2, "0"), (3, "1"), (1000, "0"), (1000, "1")])
+@pytest.mark.parametrize(("count", "workers"), [(2, "0"), (3, "1"), (1000, "0"), (1000, "1")])
 def test_one_bad_row_costs_a_logarithm_of_calls(place: Place, count: int, workers: str) -> None:
     place.function(
         "with open('calls', 'a') as calls:\n    calls.write(f'{len(df)}\\n')\n"

@@ -1,4 +1,4 @@
-"""A flag that is typed twice: lists add up, and one value is not chosen in silence out of two."""
+"""A flag that is typed twice: lists add up; of one value the last counts, as in most programs, so that aliases work."""
 
 from pathlib import Path
 
@@ -36,7 +36,9 @@ def files(tmp_path: Path) -> None:
         ("--skiprows 1, --skiprows 2,", "--skiprows 1,2"),
         ("--limit 1 --limit 1", "--limit 1"),
         ("--sep , --delimiter ,", "--sep ,"),
-        ("--timeout 60s --timeout 1m", "--timeout 60s"),
+        ("--limit 1 --limit 2", "--limit 2"),
+        ("--header 1 --header 0", "--header 0"),
+        ("--sep ; --delimiter ,", "--sep ,"),
     ],
 )
 def test_what_is_typed_in_two_flags_is_what_is_typed_in_one(
@@ -51,17 +53,10 @@ def test_what_is_typed_in_two_flags_is_what_is_typed_in_one(
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ("--limit 1 --limit 2", "--limit 1 and --limit 2: it has one value. Leave one out."),
-        ("--sep ; --delimiter ,", "--sep ';' and --delimiter ,: it has one value."),
-        ("--timeout 60s --timeout 2m", "--timeout 60 and --timeout 120"),
-        ("-o p.csv", "-o o.csv and -o p.csv"),
-        ("--output p.csv", "-o o.csv and --output p.csv"),
         ("--dtype str --dtype zip=int64", "--dtype str and --dtype zip=int64"),
         ("--dtype zip=int64 --dtype b=str --dtype str", "--dtype zip=int64 and --dtype str"),
         ("--dtype zip=int64 --dtype zip=str", "it names 'zip' twice"),
         ("--skiprows 1 --skiprows 2,", "--skiprows 1 and --skiprows 2,"),
-        ("--header 0 --header 1", "--header 0 and --header 1"),
-        ("--date-format %Y --date-format %d", "--date-format %Y and --date-format %d"),
         ("--storage-option anon=true --storage-option anon=false", "--storage-option anon=... is typed with two"),
         ("--arg n=1 --arg n=2", "--arg n=... is typed twice"),
     ],

@@ -131,3 +131,12 @@ def test_a_row_that_kills_its_worker_everywhere_is_rejected_and_blames_no_machin
     result, notes = run_on(tmp_path, FakeEngine(Worker, workers=3, machines=3, kills=kills, chance=chance))
     assert (result.rows_out, result.bad_rows) == (ROWS - 1, 1)
     assert notes == []
+
+
+def test_a_machine_that_could_not_read_or_write_says_nothing_of_the_rows_of_a_task() -> None:
+    suspects = Suspects(frozenset("abc"))
+    assert suspects.set_back((0, 0, 9), "a").is_elsewhere_untried
+    assert suspects.avoid((0, 0, 9)) == {"a"}
+    assert not suspects.is_to_blame((0, 0, 9), "b")
+    assert suspects.avoid((0, 0, 9)) == {"a", "b"}
+    assert suspects.is_to_blame((0, 0, 9), "c")

@@ -244,13 +244,17 @@ def check_same(past: Past, now: Fields, *, folder: str, accept: bool) -> Changes
 _STREAMS_GROW_SINCE: Final = 2
 
 
-def check_cuts(past: Past, *, has_streams: bool) -> None:
+def check_cuts(past: Past, *, has_streams: bool, is_retry: bool) -> None:
     """Raise ``ResumeError`` where an earlier muster has cut an input into other parts than this one would."""
+    go_on = (
+        "So the whole has to be run again, with muster run."
+        if is_retry
+        else ("Finish it with that version; or type the command again with --fresh to start over.")
+    )
     if has_streams and past.format < _STREAMS_GROW_SINCE:
         raise ResumeError(
             f"Run {past.run} was begun by an earlier version of muster, which cut inputs that are read as a stream"
-            " (compressed ones, say) into other parts. Finish it with that version; or type the command again with"
-            " --fresh to start over."
+            f" (compressed ones, say) into other parts. {go_on}"
         )
 
 

@@ -193,7 +193,8 @@ class Preparation:
         digests = inputs.digests()
         if before is not None:
             counts = past if self._earlier is None else self._earlier
-            _past.check_cuts(counts, has_streams=any(map(inputs.is_stream, inputs.readable())))
+            has_streams = any(map(inputs.is_stream, inputs.readable()))
+            _past.check_cuts(counts, has_streams=has_streams, is_retry=self._earlier is not None)
             _past.check_same_files(inputs.sources, before.digests, digests)
             inputs.resume(tuple(before.parts))
             inputs.orders = tuple(map(tuple, before.orders))

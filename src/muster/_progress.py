@@ -341,7 +341,11 @@ class Progress:
         task = self._running.pop(number)
         if not task.members:
             return self._done(task, outcomes[0], machine=machine)
-        actions = [action for one in outcomes for action in self._done(one.task, one, machine=machine)]
+        actions: list[Action] = []
+        for one in outcomes:
+            actions += self._done(one.task, one, machine=machine)
+            if actions and isinstance(actions[-1], GiveUp):
+                return actions
         self._wait_for(outcomes[-1].task.last, task.last)
         return actions
 

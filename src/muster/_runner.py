@@ -455,7 +455,7 @@ class _Runner:
         for outcome in outcomes:
             self._observer.done(worker, outcome, is_kept=id(outcome) in kept)
         if any(isinstance(action, _actions.GiveUp) for action in actions):
-            self._observer.gave_up(outcomes[-1])
+            self._observer.gave_up(next(one for one in outcomes if one.bad_rows and id(one) not in kept))
         return actions
 
     def _put_aside(self, machine: str, why: str) -> None:

@@ -25,6 +25,8 @@ class Suspects:
     machines: frozenset[str] = frozenset()
     """Those that are at work."""
     _failed_on: dict[Key, set[str]] = field(default_factory=dict)
+    _set_back_on: dict[Key, set[str]] = field(default_factory=dict)
+    """Machines that could not read or write for a task: that says nothing of its rows."""
     _setbacks: dict[Key, int] = field(default_factory=dict)
     _guilty: set[Key] = field(default_factory=set)
     """Tasks that are known to be to blame, as then are their halves: what fails in them is no machine's fault."""
@@ -45,10 +47,10 @@ class Suspects:
 
     def set_back(self, task: Key, machine: str) -> Setback:
         """Know that a machine could not read or write what a task needs: only the machine can be to blame."""
-        failed_on = self._failed_on.setdefault(task, set())
-        failed_on.add(machine)
+        set_back_on = self._set_back_on.setdefault(task, set())
+        set_back_on.add(machine)
         times = self._setbacks[task] = self._setbacks.get(task, 0) + 1
-        return Setback(times, bool(self.machines - self._put_aside - failed_on))
+        return Setback(times, bool(self.machines - self._put_aside - set_back_on))
 
     def inherit(self, task: Key, half: Key) -> None:
         """Know that one task is a half of another."""
@@ -57,15 +59,18 @@ class Suspects:
 
     def avoid(self, task: Key) -> frozenset[str]:
         """Name the machines that a task had better not be on."""
-        return frozenset(self._failed_on.get(task, ())) if self._failed_on else frozenset()
+        if not (self._failed_on or self._set_back_on):
+            return frozenset()
+        return frozenset(self._failed_on.get(task, ())) | frozenset(self._set_back_on.get(task, ()))
 
     def done(self, task: Key, machine: str) -> list[str]:
         """Know that a task was done on a machine; name the machines that are now known to be to blame."""
-        if not self._failed_on and not self._failures:
+        if not (self._failed_on or self._set_back_on or self._failures):
             return []
         self._failures.pop(machine, None)
         self._setbacks.pop(task, None)
-        guilty = self._failed_on.pop(task, set()) - {machine} - self._put_aside
+        suspects = self._failed_on.pop(task, set()) | self._set_back_on.pop(task, set())
+        guilty = suspects - {machine} - self._put_aside
         for one in guilty:
             self._failures[one] = self._failures.get(one, 0) + 1
         blamed = sorted(one for one in guilty if self._failures[one] >= _FAILURES_IN_A_ROW)

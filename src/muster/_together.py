@@ -46,6 +46,8 @@ class Together:
         began = time.perf_counter()
         rows = work.read() if rows is None else rows
         if rows.misfits:
+            self._settle()
+            self._begin()
             self._outcomes.append(Outcome(work.task, 0, 0, misfits=rows.misfits))
             return False
         work.task = replace(work.task, bad_rows_left=self._left)

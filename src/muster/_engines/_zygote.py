@@ -244,7 +244,10 @@ def serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Bo
             call_it(_IDLE)
             ticket, request = _received(pipe)
             if ticket is None:
-                answers.brief(request)
+                try:
+                    answers.brief(request)
+                except MemoryError:
+                    return MEMORY_RAN_OUT
                 continue
             if is_spent(request):
                 pipe.send((None, True, SPENT))
@@ -269,10 +272,15 @@ class _Answers:
         self._failure: Exception | None = None
 
     def brief(self, briefing: bytes) -> None:
-        """Brief the body; where that fails, the requests that follow do so for the same reason."""
+        """Brief the body; where that fails, the requests that follow do so for the same reason.
+
+        Raises ``MemoryError``: a fresh worker may have more room.
+        """
         self._failure = None
         try:
             self._body.brief(briefing)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 (a worker that died of it would be replaced by one that does so, too)
             self._failure = portable(error)
 

@@ -21,10 +21,8 @@ class Parser(argparse.ArgumentParser):
     """Commands, and what each does: the end of ``--help``. A test has each of them parsed."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 (as argparse has it)
-        """Take of each flag one value, where nothing else is said."""
+        """Know flags of lists: their values add up. Of other flags that are typed again, the last counts."""
         super().__init__(*args, **options)
-        for action in (None, "store"):
-            self.register("action", action, _Once)
         self.register("action", "add", _Adding)
 
     def format_help(self) -> str:
@@ -56,25 +54,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}. Type {self.prog} --help for what there is.")
 
 
-class _Once(argparse.Action):
-    """A flag of one value: typed with two, it says so, for nobody could tell which of them counts."""
-
-    def __call__(self, _: object, parsed: argparse.Namespace, value: Any, flag: str | None = None) -> None:  # noqa: ANN401 (whatever its type makes of it)
-        """Take the value. Raises ``UsageError`` for a second one."""
-        if flag is not None:
-            self._note(parsed, flag, value)
-        setattr(parsed, self.dest, value)
-
-    def _note(self, parsed: argparse.Namespace, flag: str, value: object) -> None:
-        typed = vars(parsed).setdefault("typed_flags", {})
-        earlier, before = typed.setdefault(self.dest, (flag, value))
-        if before != value:
-            raise UsageError(
-                f"{earlier} {_spelled(before)} and {flag} {_spelled(value)}: it has one value. Leave one out."
-            )
-
-
-class _Adding(_Once):
+class _Adding(argparse.Action):
     """A flag of a list: typed twice, its values add up.
 
     ``is_list`` tells whether a text is a list at all: some flags take one value instead.
@@ -92,6 +72,14 @@ class _Adding(_Once):
         if value not in lists:
             lists.append(value)
         setattr(parsed, self.dest, ",".join(lists))
+
+    def _note(self, parsed: argparse.Namespace, flag: str, value: object) -> None:
+        typed = vars(parsed).setdefault("typed_flags", {})
+        earlier, before = typed.setdefault(self.dest, (flag, value))
+        if before != value:
+            raise UsageError(
+                f"{earlier} {_spelled(before)} and {flag} {_spelled(value)}: it has one value. Leave one out."
+            )
 
 
 def _spelled(value: object) -> str:
