@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
@@ -298,3 +299,20 @@ def test_one_cluster_serves_all_files_and_none_is_called_up_where_nothing_is_to_
     clusters = [line["cluster"] for line in lines if line["event"] == "attempt"]
     assert (len(clusters), len(set(clusters))) == (2, 1)
     assert muster(*EACH, "--machines", "1", "--on", "nowhere.yml").json["unchanged"] == 2
+
+
+def test_an_input_that_fails_before_its_run_begins_keeps_none_from_being_done(folder: Path, muster: Muster) -> None:
+    (folder / "out" / "a.csv" / "full").mkdir(parents=True)
+    ended = muster(*EACH, *INLINE, "--quiet")
+    assert (ended.json["failed"], ended.json["done"]) == (1, 2), ended
+    assert "fault of muster" not in ended.err
+
+
+def test_a_warning_that_is_an_error_hides_no_worse_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "in" / "a.csv").write_text("a\nx\n")
+    (folder / "in" / "b.csv").write_text("a\n1\nx\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", package.RejectedRowsWarning)
+        with pytest.raises(package.UserCodeError):
+            package.run_each("f.py:double", "in", "out/", workers=0)

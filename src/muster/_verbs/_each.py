@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from muster import _show
+from muster import _show, _unseen
 from muster._hourly.each import Each, Ended, worst
 from muster._job import Snapshot
 from muster._pipeline import Pipeline
@@ -19,20 +19,21 @@ def run(
     pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
 ) -> int:
     """Run all; say one line of each that was done or failed, and one of all. Return the worst exit code."""
-    each = Each(pipeline)
+    each, named = Each(pipeline), _unseen.shown(pipeline.output)
     ended: list[Ended] = []
     ids: list[str] = []
+    parsed.run_id = ""  # an input may fail before its run has an id
     for one in each.run(watch=watch, remark=shown.remark, printed=shown.printed):
         ended.append(one)
         ids.append(parsed.run_id)
         parsed.run_id = ""
         _tell(one, shown, quiet=parsed.quiet, before=ended[-2] if len(ended) > 1 else None)
     code = worst([one.code for one in ended])
-    text = _summary(ended, pipeline.output)
+    text = _summary(ended, named)
     if not parsed.quiet or code:
         print(f"muster: {text}", file=sys.stderr, flush=True)
     if parsed.json:
-        print_result(_as_fields(ended, code), output=pipeline.output, after_a_line=parsed.workers != 0)
+        print_result(_as_fields(ended, code), output=named, after_a_line=parsed.workers != 0)
     _keep(ended, text, code, parsed)
     parsed.run_id = next((run for one, run in zip(ended, ids, strict=True) if code and one.code == code), "")
     return code
