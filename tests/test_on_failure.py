@@ -130,3 +130,8 @@ def test_it_has_a_time_limit(folder: Path, muster: Muster, monkeypatch: pytest.M
     assert ended.code == 2
     assert "took longer than 0.5 s" in ended.err
     assert folder.exists()
+
+
+def test_a_password_of_the_output_is_told_to_nobody(folder: Path, muster: Muster) -> None:
+    muster("run", "f.py:copies", "none.csv", "-osftp://joe:SECRETPW@host/out.csv", *INLINE, "--on-failure", HOOK)
+    assert told(folder)[2] == "sftp://joe:***@host/out.csv"

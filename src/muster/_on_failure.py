@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from muster._unseen import scrubbed
+from muster._unseen import scrubbed, shown
 from muster._words import duration
 
 FLAG: Final = "--on-failure"
@@ -67,7 +67,7 @@ def _facts(code: int, parsed: argparse.Namespace) -> dict[str, str]:
         "EXIT_CODE": code,
         "KIND": getattr(parsed, "kind", ""),
         "ERROR": getattr(parsed, "error", ""),
-        "OUTPUT": getattr(parsed, "output", "") or "",
+        "OUTPUT": shown(getattr(parsed, "output", "") or ""),
         "REJECTS": getattr(parsed, "rejects", "") or "",
         **{name: getattr(parsed, name.lower(), "") for name in ("ROWS_IN", "ROWS_OUT", "BAD_ROWS")},
         "RUN": getattr(parsed, "run_id", ""),

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from muster import _show
+from muster import _show, _unseen
 from muster._hourly.since import SinceLast
 from muster._job import Result, Snapshot
 from muster._pipeline import Pipeline
@@ -20,6 +20,7 @@ def run(
 ) -> int:
     """Do what is new; say so, or that there is nothing. Return the exit code."""
     since = SinceLast(pipeline, watch=watch, remark=shown.remark, printed=shown.printed)
+    named = _unseen.shown(pipeline.output)
     outputs: list[tuple[Result, int]] = []
     code = 0
     for result, files in since.run():
@@ -29,10 +30,10 @@ def run(
     keep_counts(parsed, [result for result, _ in outputs])
     if not (outputs or parsed.quiet or since.was_skipped):
         left = f", and {plural(len(since.left), 'file')} left for the next time" if since.left else ""
-        print(f"muster: {pipeline.output}: nothing new{left}: nothing to do", file=sys.stderr, flush=True)
+        print(f"muster: {named}: nothing new{left}: nothing to do", file=sys.stderr, flush=True)
     if parsed.json:
         fields = _as_fields(outputs, since)
-        print_result({**fields, "exit_code": code}, output=pipeline.output, after_a_line=parsed.workers != 0)
+        print_result({**fields, "exit_code": code}, output=named, after_a_line=parsed.workers != 0)
     return code
 
 
