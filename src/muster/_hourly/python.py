@@ -1,7 +1,7 @@
 """What callers in Python have for ``--each`` and ``--since-last``."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, Unpack
@@ -12,7 +12,9 @@ from muster._job import Result
 from muster._options import RunOptions, laid_over, spelled_out
 from muster._pipeline import Function, Paths, Pipeline, Watch
 from muster._show import Shown
+from muster._user_code.world import begin_anew
 from muster._words import plural
+from muster.errors import RejectedRowsWarning
 
 from .each import Each, Ended, worst
 from .since import SinceLast
@@ -83,9 +85,10 @@ def run_each(  # noqa: PLR0913 (what all users of it type)
             if one.result is not None and not (one.result.unchanged or one.result.skipped):
                 shown.remark(str(one.result))
     runs = Runs(tuple(one.result for one in ended if one.result is not None))
-    for result in runs:
-        warn_of_rejects(result)
     failed = [one for one in ended if one.error is not None]
+    for result in runs:
+        with suppress(*[RejectedRowsWarning] * bool(failed)):  # as an error it would hide the worse one
+            warn_of_rejects(result)
     code = worst([one.code for one in failed])
     for one in failed:
         if one.error is not None and one.code == code:
@@ -138,6 +141,7 @@ def _asked(  # noqa: PLR0913 (what is asked, and who is told)
     watch: Watch | None,
     progress: bool | None,
 ) -> Iterator[tuple[Pipeline, Shown, Watch]]:
+    begin_anew()
     pipeline = _pipeline.of_call(function, inputs, output, args=args)
     pipeline = replace(pipeline, options=laid_over(pipeline.options, options))
     with _pipeline.telling(watch, progress, is_live=pipeline.options.workers != 0) as (shown, tell):
