@@ -37,11 +37,18 @@ def shared(options: Options, *, say: Callable[[str], None]) -> "Iterator[Callabl
         yield None
         return
     access: list[Access] = []
+    failed: list[MusterError] = []
     with contextlib.ExitStack() as held:
 
         def call_up() -> "Access":
-            if not access and (found := held.enter_context(machines_for(options, say=say))) is not None:
-                access.append(found)
+            if failed:
+                raise failed[0]
+            try:
+                if not access and (found := held.enter_context(machines_for(options, say=say))) is not None:
+                    access.append(found)
+            except MusterError as error:
+                failed.append(error)  # what cannot be called up is not called up for each run anew
+                raise
             return access[0]
 
         yield call_up
