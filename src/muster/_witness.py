@@ -45,6 +45,21 @@ def settled(path: str, *, patience: float) -> tuple[Witness, bool]:
         time.sleep(rest / _SECOND)
 
 
+_OF_A_NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph"})
+"""File systems that refuse a lease for reasons of their own, whoever has the file open."""
+
+
+def _is_local(descriptor: int) -> bool:
+    """Tell whether a file lies on this computer, or where nobody knows of a network."""
+    device = os.fstat(descriptor).st_dev
+    place = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo") as mounts:  # noqa: PTH123 (light)
+        for fields in map(str.split, mounts):
+            if fields[2] == place:
+                return fields[fields.index("-") + 1] not in _OF_A_NETWORK
+    return True
+
+
 def is_being_written(path: str) -> bool:
     """Tell whether a process of this computer has a file open for writing, where the kernel tells that.
 
@@ -55,6 +70,6 @@ def is_being_written(path: str) -> bool:
         try:
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         except BlockingIOError:
-            return True
+            return _is_local(file.fileno())
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
