@@ -316,3 +316,16 @@ def test_a_warning_that_is_an_error_hides_no_worse_one(folder: Path, monkeypatch
         warnings.simplefilter("error", package.RejectedRowsWarning)
         with pytest.raises(package.UserCodeError):
             package.run_each("f.py:double", "in", "out/", workers=0)
+
+
+def test_an_input_without_rows_is_no_file_that_the_function_read(muster: Muster, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.csv").touch()
+    (tmp_path / "in/b.csv").write_text("n\n1\n")
+    (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
+    command = ("run", "f.py:f", "in/", "-o", "out/", "--each", "--workers", "1")
+    assert muster(*command).code == 0
+    (tmp_path / "in/a.csv").unlink()
+    again = muster(*command)
+    assert again.code == 0
+    assert "runs anew" not in again.err

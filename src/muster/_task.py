@@ -45,6 +45,7 @@ class Worker:
 
     def brief(self, briefing: bytes) -> None:
         """Take a pickled ``Briefing`` for the tasks that follow."""
+        self.ear.forget(self._inputs)
         self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
         self._inputs = frozenset(source.path for source in self._briefing.sources)
         self._folder = str(Path(self._briefing.folder).parent.parent)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -70,6 +70,11 @@ class Ear:
             self._opened.setdefault(path, DataFile(path))
         elif self in _listening:
             self.hear(path, writes=False)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Take some files for read by muster: the inputs of a run that has ended, of which some had no row."""
+        for path in paths:
+            self._opened.pop(path, None)
 
     def tell(
         self, *, besides: Collection[str], folder: str, modules: Collection[str]
