@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -115,7 +116,7 @@ def test_a_short_run_in_which_nothing_went_wrong_is_not_asked_where_its_time_wen
 
 def test_a_report_is_not_advised_where_what_it_needs_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     long = Result(10, 10, 0, 1, 0, 2, 1, 20.0, 5.0, "out.csv", None, 0.0)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     assert "muster report" not in summary(long, snapshot(run="r1", worker_seconds=4.0))
 
 
