@@ -103,7 +103,7 @@ define core-tests
 @python="$$(.ci/python-of $(2))"
 bin=.venv-$(1)/bin
 if [ ! .venv-$(1)/.installed -nt requirements-$(1).lock ] || [ ! .venv-$(1)/.installed -nt pyproject.toml ]; then
-  echo "Make .venv-$(1) with $$("$$python" --version): about a minute, once"
+  echo "Make .venv-$(1) with $$("$$python" --version): some minutes, once"
   "$$python" -m venv --clear .venv-$(1)
   "$$bin/python" -m pip install --quiet --disable-pip-version-check --requirement requirements-$(1).lock
   "$$bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -1,5 +1,6 @@
 """What is known of runs: going on, unfinished, finished; by processes that live and others that do not."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,11 +11,12 @@ import pytest
 
 from conftest import Muster
 from muster import UsageError
-from muster._journal.events import Finished, Kept, Started
+from muster._journal.events import FORMAT, Finished, Kept, Started
 from muster._journal.file import Journal, replay
 from muster._journal.runs import SECONDS_UNHEARD, State, archive, find, known, note, runs
 from muster._model import Outcome, Task
 from muster._past import differences_of_rows
+from muster._watch.feed import Feed
 
 JOB = {"steps": [["classify", "code"]], "inputs": [["in.csv", 10, "stamp"]], "output": "out.csv"}
 
@@ -24,7 +26,7 @@ def begin(folder: Path, run: str) -> Path:
     path = folder / f"{run}.muster" / "journal.jsonl"
     path.parent.mkdir()
     with Journal(path) as journal:
-        journal.write(Started(run, JOB), at=1.0)
+        journal.write(Started(run, JOB, format=FORMAT), at=1.0)
         journal.write(Kept(Outcome(Task(1, 0, 1, 0, 0, 10, 0, 3, 0, 3), 3, 3)))
     return path
 
@@ -186,3 +188,13 @@ def test_what_has_changed_since_an_unfinished_run_is_said_in_words() -> None:
         "the functions were 'main' of x.py, and are 'clean', then 'enrich' of x.py now"
     )
     assert list(differences_of_rows(now, now)) == []
+
+
+def test_a_run_of_a_later_version_is_refused_in_words_and_hides_no_other(tmp_path: Path, muster: Muster) -> None:
+    note("1-now", begin(tmp_path, "1-now"))
+    later = begin(tmp_path, "2-later")
+    later.write_text(later.read_text().replace(f'"format":{FORMAT}', f'"format":{FORMAT + 1}'))
+    note("2-later", later)  # of a process that lives: the page follows it
+    told = muster("report", "2-later", "-o", "report.html")
+    assert (told.code, f"its format is {FORMAT + 1}" in told.err, "Traceback" in told.err) == (2, True, False), told.err
+    assert [line.run for line in asyncio.run(Feed().lines())] == ["1-now"]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import muster as api
 from conftest import MUSTER, Muster
-from muster._actions import Submit
+from muster._actions import GiveUp, Keep, Submit
 from muster._journal.events import Kept
 from muster._journal.file import replay
 from muster._model import Outcome, Part, Seconds, Task
@@ -330,3 +330,16 @@ def test_files_behind_one_that_had_too_many_bad_rows_are_done_later() -> None:
     progress.done(task.number, done(task.members[0]))
     rest = submitted(progress)
     assert (rest.members or (rest,))[0].file == 2
+
+
+def test_the_file_that_stops_a_run_is_named_and_none_behind_it_is_kept() -> None:
+    progress = Progress(workers=1, max_bad_rows=0, most_files=4)
+    progress.add_parts(files_of_one_row(9))
+    first = submitted(progress)
+    progress.done(first.number, done(first))
+    one, other, *rest = submitted(progress).members
+    bad = replace(done(other), bad_rows=1, first_error="why")
+    actions = progress.done(one.number, done(one), bad, *map(done, rest))
+    assert actions[-1] == GiveUp(1, "why", bad)
+    assert sum(isinstance(action, Keep) for action in actions) == 1
+    assert progress.rows_done == 2

@@ -591,7 +591,8 @@ def test_more_bad_rows_than_allowed_stop_the_run_and_are_not_kept() -> None:
     first, second, third = three_tasks(progress)
     progress.done(first.number, outcome_of(first, bad_rows=1))
     progress.done(second.number, outcome_of(second, bad_rows=1))
-    assert progress.done(third.number, outcome_of(third, bad_rows=1, first_error="why")) == [GiveUp(3, "why")]
+    outcome = outcome_of(third, bad_rows=1, first_error="why")
+    assert progress.done(third.number, outcome) == [GiveUp(3, "why", outcome)]
     assert len(progress.outcomes) == 2
 
 

@@ -63,6 +63,8 @@ class GiveUp:
 
     bad_rows: int
     first_error: str
+    outcome: Outcome | None = None
+    """The one that was too much, unless it was what is known of the input by now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,8 @@ class Past:
             if fresh:
                 return cls(run="of another version", is_unreadable=True)
             raise ResumeError(
-                f"{str(journal)!r} is of an unfinished run of another version of muster: {error}. Finish it with that"
-                " version; or type the command again with --fresh to start over."
+                f"{str(journal)!r} is of an unfinished run of another version of muster: {error.why}. Finish it with"
+                " that version; or type the command again with --fresh to start over."
             ) from error
         return past
 
@@ -246,11 +246,9 @@ _STREAMS_GROW_SINCE: Final = 2
 
 def check_cuts(past: Past, *, has_streams: bool, is_retry: bool) -> None:
     """Raise ``ResumeError`` where an earlier muster has cut an input into other parts than this one would."""
-    go_on = (
-        "So the whole has to be run again, with muster run."
-        if is_retry
-        else ("Finish it with that version; or type the command again with --fresh to start over.")
-    )
+    go_on = "Finish it with that version; or type the command again with --fresh to start over."
+    if is_retry:
+        go_on = "So the whole has to be run again, with muster run."
     if has_streams and past.format < _STREAMS_GROW_SINCE:
         raise ResumeError(
             f"Run {past.run} was begun by an earlier version of muster, which cut inputs that are read as a stream"

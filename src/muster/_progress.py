@@ -367,7 +367,7 @@ class Progress:
             return []
         self._first_error = self._first_error or outcome.first_error
         if self.bad_rows + outcome.bad_rows > self.allowed:
-            return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error)]
+            return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error, outcome)]
         self._learn_rate(task, outcome)
         was_cut_short = outcome.bad_rows > task.bad_rows_left  # and what used up the allowance was dropped since
         if was_cut_short:

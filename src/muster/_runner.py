@@ -454,8 +454,9 @@ class _Runner:
         kept = {id(action.outcome) for action in actions if isinstance(action, _actions.Keep)}
         for outcome in outcomes:
             self._observer.done(worker, outcome, is_kept=id(outcome) in kept)
-        if any(isinstance(action, _actions.GiveUp) for action in actions):
-            self._observer.gave_up(next(one for one in outcomes if one.bad_rows and id(one) not in kept))
+        for action in actions:
+            if isinstance(action, _actions.GiveUp) and action.outcome is not None:
+                self._observer.gave_up(action.outcome)
         return actions
 
     def _put_aside(self, machine: str, why: str) -> None:

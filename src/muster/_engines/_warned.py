@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +20,8 @@ class Once:
     """Shows each (text, category, place) once, in all processes that are forked from the one that made this."""
 
     def __init__(self) -> None:
-        """Make the file that they share; it has no name, and goes with the last of them."""
-        self._shared = tempfile.TemporaryFile(prefix="muster-")  # noqa: SIM115 (open as long as the process lives)
+        """Make the file that they share: in memory, so that a full disk keeps no worker from its start."""
+        self._shared = os.memfd_create("muster-warned")
         self._seen: set[bytes] = set()
         self._show: Any = warnings.showwarning
 
@@ -51,13 +50,13 @@ class Once:
         if len(self._seen) >= _MOST:
             return True
         self._seen.add(key)
-        with contextlib.suppress(OSError, ValueError):  # somebody has closed it: then each worker shows its first
+        with contextlib.suppress(OSError):  # somebody has closed it: then each worker shows its first
             return self._is_first(key)
         return True
 
     def _is_first(self, key: bytes) -> bool:
         """Note a key, unless another worker has; those that look at the same time wait for each other."""
-        descriptor = self._shared.fileno()
+        descriptor = self._shared
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
         try:
             noted = os.pread(descriptor, os.fstat(descriptor).st_size, 0)

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from muster._journal import fields
 from muster._model import Column, DataFile, Outcome, Part, Regrown
 from muster._planner import Plan
+from muster.errors import UsageError
 
 Fields = dict[str, Any]
 """An object of JSON."""
@@ -26,8 +27,13 @@ _NO_DEFAULT: Final = object()
 NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
-class UnreadableError(ValueError):
+class UnreadableError(UsageError, ValueError):
     """Raised where a journal is damaged, or was written by a version of muster that has another format."""
+
+    def __init__(self, why: str) -> None:
+        """Say why it cannot be read, and what to do about it."""
+        super().__init__(f"A run's journal is of another version of muster: {why}. Look at the run with that version.")
+        self.why = why
 
 
 # The run

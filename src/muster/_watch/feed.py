@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, TypeVar
 
-from muster._journal.events import ONLY_TO_RESUME
+from muster._journal.events import ONLY_TO_RESUME, UnreadableError
 from muster._journal.file import Entry, follow
 from muster._journal.runs import Known, State, known
 from muster._watch import listing
@@ -99,7 +99,7 @@ class Feed:
         self._known_at = float("-inf")
 
     async def follower(self, run: str) -> Follower | None:
-        """Find the follower of a run, with its view up to now; ``None`` where there is no such run."""
+        """Find the follower of a run, with its view up to now; ``None`` where there is none to be read."""
         found = (await asyncio.to_thread(self.runs)).get(run)
         if found is None:
             return None
@@ -107,7 +107,10 @@ class Feed:
         follower.asked = time.monotonic()
         self._forget()
         async with follower.lock:
-            await asyncio.to_thread(follower.catch_up, found)
+            try:
+                await asyncio.to_thread(follower.catch_up, found)
+            except UnreadableError:
+                return None
         return follower
 
     async def page(self, run: str, name: str, make: Callable[[Look], Page | None]) -> Page | None:
