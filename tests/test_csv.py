@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from columns import EXACTLY
 from conftest import Muster
 from muster import DataError, Dialect, Result, run
 from muster._formats import csv_text
@@ -31,7 +32,7 @@ def same(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_by_pandas(path: Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401 (pandas' own options)
-    frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **options)
+    frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **EXACTLY, **options)
     return frame
 
 
