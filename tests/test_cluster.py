@@ -57,6 +57,8 @@ def folder(tmp_path: Path) -> Path:
 def nothing_is_left(home: Path) -> Iterator[None]:
     """End what a test has made; no process may be left then."""
     yield
+    while RUNNING:
+        RUNNING.pop().kill()
     clusters = [path.parent for path in (home / "clusters").glob("*/local.json")]
     for path in clusters:
         LocalCloud(path).destroy()
@@ -88,7 +90,8 @@ def kill_machine(home: Path, machine: str) -> None:
     """Pull a machine's plug: its agent first, so that nobody tidies up."""
     agent = psutil.Process(agent_of(home, machine))
     for process in [agent, *agent.children(recursive=True)]:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # Ray's processes end on their own when one of them is gone
+            process.kill()
 
 
 def is_busy(muster: Muster, machine: str) -> bool:
@@ -97,10 +100,11 @@ def is_busy(muster: Muster, machine: str) -> bool:
 
 
 class Running:
-    """A run on the cluster that goes on meanwhile."""
+    """A run on the cluster that goes on meanwhile, until its test ends."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        RUNNING.append(self)
         (folder / "hurry").unlink()
         self._process = subprocess.Popen(
             [*MUSTER, *COMMAND, "--cluster", "default"],
@@ -124,6 +128,10 @@ class Running:
         (self.folder / "hurry").touch()
         out, err = self._process.communicate(timeout=SECONDS)
         return Ended(self._process.returncode, out, err)
+
+
+RUNNING: Final[list[Running]] = []
+"""Those of this test: one that it leaves alive, because it fails, would disturb the tests that follow."""
 
 
 def start(folder: Path, *, kept: int = 2) -> Running:
