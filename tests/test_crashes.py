@@ -29,6 +29,7 @@ from muster._model import Target, Task
 from muster._output import Work
 from muster._runner import run
 from muster._task import Worker
+from muster._version import VERSION
 from muster.errors import OutputBusyError
 from muster.testing import FakeEngine
 from waiting import until
@@ -402,6 +403,13 @@ def a_journal_of_an_earlier_version(folder: Path) -> None:
     path.write_text(json.dumps(started, separators=(",", ":")) + "\n" + "".join(rest))
 
 
+def a_journal_of_another_version(folder: Path) -> None:
+    path = folder / "out.csv.muster" / "journal.jsonl"
+    text = path.read_text()
+    assert f'"muster":"{VERSION}"' in text
+    path.write_text(text.replace(f'"muster":"{VERSION}"', '"muster":"0.0.9"'))
+
+
 def test_a_comment_and_a_scratch_file_beside_the_function_change_nothing(muster: Muster, unfinished: Path) -> None:
     (unfinished / "scratch.py").write_text("X = 1\n")
     (unfinished / "held.py").write_text("# looked through again\n" + HELD)
@@ -417,6 +425,7 @@ def test_a_comment_and_a_scratch_file_beside_the_function_change_nothing(muster:
         (changed_function, (), "the function 'held' of held.py has changed"),
         (changed_module_beside, (), "the function 'add' of beside.py has changed"),
         (a_journal_of_an_earlier_version, (), "begun by an earlier version of muster"),
+        (a_journal_of_another_version, (), f"muster was 0.0.9 and is {VERSION} now"),
         (None, ("--batch-rows", "100"), "batch_rows was not given, and is 100 now"),
         (None, ("--dtype", "FLUX=float32"), "dtype was not given, and is 'FLUX=float32' now"),
         (None, ("--delimiter", ";"), "delimiter was ',', and is ';' now"),

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from muster._model import Fact
 from muster._past import changed_facts
 from muster._user_code.facts import facts_of
+from muster._user_code.versions import versions
+from muster._version import VERSION
 
 BASE = """
 import re
@@ -145,6 +148,13 @@ def test_packages_are_compared_by_version() -> None:
     assert list(changed_facts(found, later)) == [
         f"the package pydantic was {sys.modules['pydantic'].VERSION} and is 9.0 now"
     ]
+
+
+def test_the_version_of_muster_is_compared_and_a_journal_that_does_not_note_it_is_of_the_first() -> None:
+    found = {"muster": VERSION, "Python": "3.11.7"}
+    assert Fact("muster", VERSION) in versions()
+    assert list(changed_facts(found, found | {"muster": "9.0"})) == [f"muster was {VERSION} and is 9.0 now"]
+    assert list(changed_facts({"Python": "3.11.7"}, found | {"muster": "9.0"})) == ["muster was 0.1.0 and is 9.0 now"]
 
 
 def test_what_cannot_be_compared_is_named() -> None:

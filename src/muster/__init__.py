@@ -49,6 +49,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Final
 
+from muster._version import VERSION
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
         UserCodeError,
     )
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _ROOMS: Final = {
     "_generate": ("generate",),

@@ -2,7 +2,6 @@
 
 import contextlib
 import platform
-import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from muster._private import private
 from muster._unseen import scrubbed
 from muster._user_code.origins import is_users
+from muster._version import VERSION
 from muster.errors import FaultError, MusterError
 
 
@@ -36,8 +36,7 @@ def keeping_faults(path: Path) -> Iterator[None]:
 
 def _keep(path: Path, details: str) -> bool:
     """Append a traceback to a file, without what nobody may see; tell whether there was room for it."""
-    version = vars(sys.modules["muster"])["__version__"]
-    where = f"muster {version}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    where = f"muster {VERSION}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M:%S')}"
     try:
         with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=private) as file:
             file.write(f"{where}\n{scrubbed(details)}\n")

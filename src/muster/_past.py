@@ -20,6 +20,7 @@ from muster._urls import is_remote
 from muster._user_code.data_files import changed_files
 from muster._user_code.facts import ODD
 from muster._user_code.targets import Described
+from muster._user_code.versions import OWN
 from muster.errors import ResumeError
 
 Kept = dict[tuple[int, int], Outcome]
@@ -340,8 +341,14 @@ def _steps_of(job: Fields) -> str:
     return ", then ".join(names) or "none"
 
 
+_NOTED_NO_VERSION: Final = "0.1.0"
+"""The version of muster that did not note its own."""
+
+
 def changed_facts(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
     """Say in words which facts are others now, or cannot be compared."""
+    if OWN in now:
+        before = {OWN: _NOTED_NO_VERSION, **before}
     for what in sorted(before.keys() | now.keys()):
         was, value = before.get(what), now.get(what)
         odd = next((one for one in (was, value) if one is not None and one.startswith(ODD)), None)

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from muster._model import DataFile, Source
 from muster._private import write
 from muster._urls import is_remote
 from muster._user_code.data_files import changed_files
+from muster._version import VERSION
 from muster._witness import Witness, settled
 from muster.errors import EngineError
 
@@ -77,7 +77,7 @@ def note(made: Made, *, run: str, files: Mapping[str, DataFile], result: Result,
         forget(made.job.output)
         return
     said = {
-        "version": _version(),
+        "version": VERSION,
         "run": run,
         "at": round(time.time(), 3),
         "folder": os.getcwd(),  # noqa: PTH109 (as text)
@@ -154,11 +154,6 @@ def _are_telling(made: Made) -> bool:
     return made.seen.is_settled and all(stamp or now is not None for (_, _, stamp), now in stamps)
 
 
-def _version() -> str:
-    """Name this version of muster: another may write other bytes."""
-    return str(vars(sys.modules["muster"])["__version__"])
-
-
 def _place(output: str) -> Path:
     named = local(output)
     name = written(named) if is_remote(named) else os.path.realpath(named) + ("/" if named.endswith("/") else "")
@@ -169,7 +164,7 @@ def _place(output: str) -> Path:
 def _read(path: Path) -> Fields | None:
     with contextlib.suppress(OSError, ValueError, EngineError):
         said = json.loads(path.read_bytes())
-        if isinstance(said, dict) and said.get("version") == _version():
+        if isinstance(said, dict) and said.get("version") == VERSION:
             return said
     return None
 

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from muster import __version__
 from muster._ending import ended
 from muster._signals import obey
 from muster._unseen import shown
 from muster._verbs._parser import Parser
+from muster._version import VERSION
 from muster.errors import UsageError
 
 VERBS: Final = {
@@ -73,7 +73,7 @@ def _as_flag(given: Sequence[str]) -> list[str]:
 def parser(whole: Collection[str] = tuple(VERBS)) -> Parser:
     """Make the parser of all verbs, with the flags of those in ``whole``; ``docs/cli.md`` is made of it."""
     made = Parser("muster", description="Run the pandas function you have over files that have outgrown it.")
-    made.add_argument("--version", action="version", version=f"muster {__version__}")
+    made.add_argument("--version", action="version", version=f"muster {VERSION}")
     made.epilog = "muster help VERB, or muster VERB --help, says all about one."
     verbs = made.add_subparsers(required=True, metavar="VERB", title="verbs")
     for name, says in VERBS.items():

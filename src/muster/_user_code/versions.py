@@ -5,7 +5,9 @@ import sys
 from typing import Final
 
 from muster._model import Fact
+from muster._version import VERSION
 
+OWN: Final = "muster"
 BASE: Final = ("pandas", "numpy", "pyarrow")
 _OTHER_NAMES: Final = {
     "sklearn": "scikit-learn",
@@ -22,10 +24,11 @@ _OTHER_NAMES: Final = {
 
 
 def versions() -> tuple[Fact, ...]:
-    """List the versions of what every function's rows depend on."""
+    """List the versions of what every function's rows depend on; muster is among it, which reads and writes them."""
     python = Fact("Python", ".".join(map(str, sys.version_info[:3])))
     there = [(name, sys.modules[name]) for name in BASE if name in sys.modules]
-    return (python, *(Fact(f"the package {name}", str(getattr(module, "__version__", ""))) for name, module in there))
+    libraries = (Fact(f"the package {name}", str(getattr(module, "__version__", ""))) for name, module in there)
+    return (Fact(OWN, VERSION), python, *libraries)
 
 
 @functools.cache
