@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import muster as package
-from conftest import MUSTER, Muster
+from conftest import MUSTER, Muster, started
 from waiting import until
 
 CODE = """
@@ -329,3 +329,37 @@ def test_an_input_without_rows_is_no_file_that_the_function_read(muster: Muster,
     again = muster(*command)
     assert again.code == 0
     assert "runs anew" not in again.err
+
+
+@pytest.mark.parametrize("how", ["grows", "written over", "replaced", "linked"])
+def test_a_file_that_changes_while_it_is_read_has_no_output_until_the_next_command(
+    folder: Path, muster: Muster, how: str
+) -> None:
+    (folder / "f.py").write_text(
+        "import pathlib, time\n\ndef waits(df):\n    pathlib.Path('began').touch()\n"
+        "    while not pathlib.Path('go').exists():\n        time.sleep(0.01)\n    return df\n"
+    )
+    path, other = folder / "in" / "a.csv", folder / "in" / "sub" / "c.csv"
+    command = ("run", "f.py:waits", "in", "-o", "out/", "--each", "--json", "--workers", "1")
+    with started(folder, *command) as process:
+        until((folder / "began").exists)
+        before = path.stat()
+        if how == "linked":
+            path.chmod(0o640)
+            (folder / "backup.csv").hardlink_to(path)
+        else:
+            place = folder / "other" if how == "replaced" else path
+            place.write_text("a\n1\n8\n9\n" if how == "grows" else "a\n1\n8\n")
+            if how != "grows":
+                os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+            place.replace(path)
+        (folder / "go").touch()
+        out, err = process.communicate(timeout=100)
+    counts = [json.loads(out.splitlines()[-1])[name] for name in ("done", "failed")]
+    assert counts == ([3, 0] if how == "linked" else [2, 1]), err
+    assert ("has changed while muster read it" in err) == (how != "linked")
+    assert not (folder / "out" / "a.csv.muster").exists()
+    again = muster(*command)
+    assert again.code == 0, again
+    assert (folder / "out" / "a.csv").read_bytes() == path.read_bytes()
+    assert (folder / "out" / "sub" / "c.csv").read_bytes() == other.read_bytes()

@@ -323,3 +323,53 @@ def test_a_pipeline_of_a_file_is_known_again(folder: Path, muster: Muster) -> No
         assert (ended.code, ended.json["new_files"]) == (0, 1), ended
     assert muster("run", "p.py", "--since-last", "--json", *INLINE).json["new_files"] == 0
     assert rows(folder) == [97, 98, 99]
+
+
+def rewrite(path: Path, text: str, *, how: str) -> None:
+    """Write other bytes, of the same size, to a file whose size and time then are what they were."""
+    before = path.stat()
+    place = path if how == "written over" else path.with_name(".new")
+    place.write_text(text)
+    os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+    if place != path:
+        place.replace(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("how", ["written over", "replaced"])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_file_with_the_size_and_time_of_another_is_not_taken_for_it(
+    folder: Path, muster: Muster, how: str, *, is_killed: bool
+) -> None:
+    put(folder, a=1, b=2)
+    command = [*SINCE, *INLINE]
+    command[1] = "f.py:waits"
+    with started(folder, *command) as process:
+        until((folder / "began").exists)
+        if is_killed:
+            process.kill()
+        rewrite(folder / "in" / "b.csv", "a\n7\n", how=how)
+        (folder / "go").touch()
+        out, _ = process.communicate(timeout=100)
+    left = 0 if is_killed else json.loads(out.splitlines()[-1])["left_files"]
+    assert left == (0 if is_killed else 1)
+    assert muster(*command).code == 0
+    assert muster(*command).code == 0
+    assert rows(folder) == [1, 7]
+
+
+def test_a_file_that_is_as_it_was_is_done_whatever_else_changes_of_it_meanwhile(folder: Path, muster: Muster) -> None:
+    put(folder, a=1, b=2, c=3)
+    command = [*SINCE, *INLINE]
+    command[1] = "f.py:waits"
+    with started(folder, *command) as process:
+        until((folder / "began").exists)
+        rewrite(folder / "in" / "a.csv", "a\n1\n", how="written over")
+        rewrite(folder / "in" / "b.csv", "a\n2\n", how="replaced")
+        (folder / "in" / "c.csv").chmod(0o640)
+        (folder / "go").touch()
+        out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert [json.loads(out.splitlines()[-1])[name] for name in ("new_files", "left_files")] == [3, 0]
+    assert muster(*command).json["new_files"] == 0
+    assert rows(folder) == [1, 2, 3]

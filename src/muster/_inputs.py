@@ -12,7 +12,7 @@ from muster._csv_options import checked_dialect
 from muster._dialect import Dialect, Reading
 from muster._formats import survey
 from muster._formats._packed import check_is_text
-from muster._formats._sources import looked_at_again, needs_copy
+from muster._formats._sources import needs_copy
 from muster._formats.survey import Ask, DateFormats, Head, Observe
 from muster._job import Options
 from muster._model import Column, Part, Source, Spool
@@ -109,15 +109,6 @@ class Inputs:
         plain = [source for source in self.sources if not (self.is_stream(source) or needs_copy(source))]
         scans = survey.scans_of(plain, dialect=self.dialect, atom=self.options.part_bytes)
         return [scan for own in scans for scan in own]
-
-    def check_unchanged(self) -> None:
-        """Raise ``DataError`` when an input was written while it was read; the next run then starts over."""
-        for source, now in zip(self.sources, looked_at_again(self.sources), strict=True):
-            if now != (source.size, source.stamp):
-                raise DataError(
-                    f"{source.name!r} has changed while muster read it, so its rows may be of two versions. There is"
-                    " no output. Type the command again, with --fresh, when nobody writes to it."
-                )
 
     def copy(self, tick: Callable[[], None]) -> None:
         """Copy files of stores here that are read so; before anything else is read, in every attempt."""

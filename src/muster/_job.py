@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster._dialect import Dialect, Reading
 from muster._model import Target
+from muster._witness import Known
 from muster._words import count, crew, dollars, duration, left, pace, plural, share
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class Job:
     """The file that defines the pipeline, where it is not a function that was named."""
     retry: str = ""
     """The run whose bad rows are to be done."""
-    only: Mapping[str, tuple[int, str]] | None = None
-    """Of the files that the inputs name, those that are read: paths, with the size and stamp that each must have."""
+    only: Mapping[str, Known] | None = None
+    """Of the files that the inputs name, those that are read: by their paths, and as what each was seen."""
 
 
 @dataclass(frozen=True, slots=True)

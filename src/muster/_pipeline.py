@@ -23,6 +23,7 @@ from muster._user_code import arguments, targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warning_of
 from muster._user_code.world import a_run, begin_anew
+from muster._witness import Known
 from muster.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Pipeline:
     """Which lines of the functions seem to mix rows."""
     typed: str = ""
     """What the command line called the file that defines it."""
-    only: Mapping[str, tuple[int, str]] | None = None
+    only: Mapping[str, Known] | None = None
     """Of the files that the inputs name, those that are read; see ``Job``."""
 
     @from_the_callers_line

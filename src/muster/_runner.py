@@ -47,7 +47,7 @@ from muster._user_code.arguments import hide_secrets
 from muster._user_code.data_files import DataFiles
 from muster._user_code.laid_down import laid_down
 from muster._with_files import stamps
-from muster.errors import UsageError
+from muster.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -266,7 +266,7 @@ class _Runner:
             self._files.take(stamps(self._job.options.with_files), ())
             with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
                 note(self._run_id, self.work.journal)
-            with self._telling_why_it_stops():
+            with self._telling_why_it_stops(), self._blaming_changes():
                 self._say("looking at the input")
                 self._look(past)
                 for text in self._inputs.notes:
@@ -331,6 +331,15 @@ class _Runner:
                 self._observer.stopped(error)
             if self._earlier is not None and isinstance(error, OSError):  # as somebody may have written to the output
                 self._check_still_stands(self._earlier)
+            raise
+
+    @contextlib.contextmanager
+    def _blaming_changes(self) -> Iterator[None]:
+        """Say of data that cannot be read, where somebody is writing it just then, that this is why."""
+        try:
+            yield
+        except DataError as error:
+            self._check_inputs(error)
             raise
 
     def _write(self, event: events.Event, *, at: float | None = None, durable: bool = False) -> None:
@@ -555,7 +564,7 @@ class _Runner:
         worked = time.monotonic() - self._began
         self._observer.tell(progress, rows_total=self._rows_total)
         os.chdir(self._folder)  # the user's function may have gone elsewhere, where it runs in this process
-        self._inputs.check_unchanged()
+        self._check_inputs()
         check_every_row_is_settled(self._prepared.fed, done=progress.rows_done)
         check_worth_publishing(progress.outcomes, self.work)
         desk = self._desk
@@ -591,6 +600,16 @@ class _Runner:
         self._write(events.Finished(result.as_fields(), published, standing, standing_rejects))
         self._say(self._phase)
         return result
+
+    def _check_inputs(self, cause: DataError | None = None) -> None:
+        """Raise ``DataError`` when an input was written while it was read; the next command then starts over."""
+        name = _unchanged.changed_since(self._seen, self._sources, only=self._job.only)
+        if name:
+            self._past, self._has_kept = Past(), False  # rows of no use to anybody
+            raise DataError(
+                f"{name!r} has changed while muster read it, so its rows may be of two versions. There is no output."
+                " Type the command again when nobody writes to it."
+            ) from cause
 
     def _may_be_mixed(self) -> bool:
         """Tell whether rows of two versions of the function, or of what it reads, may be in the output."""

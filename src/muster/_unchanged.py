@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from muster import _past
 from muster._allowance import Allowance
+from muster._formats._sources import looked_at_again
 from muster._home import home, make
 from muster._identity import local, written
 from muster._job import Job, Result
@@ -25,7 +26,7 @@ from muster._private import write
 from muster._urls import is_remote
 from muster._user_code.data_files import changed_files
 from muster._version import VERSION
-from muster._witness import Witness, settled
+from muster._witness import Known, Witness, is_still, may_differ, settled, witness
 from muster.errors import EngineError
 
 _FOLDER: Final = "done"
@@ -65,6 +66,21 @@ def seen(sources: Sequence[Source]) -> Seen:
     """Look at the inputs, before they are read; nothing is known of those in stores but their stamps."""
     looks = [None if is_remote(source.path) else settled(source.path, patience=_PATIENCE) for source in sources]
     return Seen(tuple(look and look[0] for look in looks), all(look[1] for look in looks if look))
+
+
+def changed_since(seen: Seen, sources: Sequence[Source], *, only: Mapping[str, Known] | None) -> str:
+    """Name the first input that is not what it was before it was read, or may not be; empty where all are.
+
+    Of ``only`` these files the content is known, and decides where a file of the same size and time may be another.
+    """
+    for source, before, look in zip(sources, seen.witnesses, looked_at_again(sources), strict=True):
+        if look != (source.size, source.stamp):
+            return source.name
+        if before is not None and may_differ(before, witness(source.path)):
+            known = (only or {}).get(source.path)
+            if known is None or not is_still(source.path, known):
+                return source.name
+    return ""
 
 
 def note(made: Made, *, run: str, files: Mapping[str, DataFile], result: Result, published: str) -> None:

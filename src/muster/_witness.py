@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import signal
 import time
@@ -16,10 +17,27 @@ _FINE: Final = 12_000_000
 
 
 class Witness(NamedTuple):
-    """The number of a file, and when its inode was changed last, in nanoseconds: no program sets these back."""
+    """The number of a file, and when its inode was changed last, in nanoseconds: no program sets these back.
+
+    The others change that time, too, while what the file holds stays.
+    """
 
     inode: int = 0
     changed: int = 0
+    mode: int = 0
+    links: int = 0
+    user: int = 0
+    group: int = 0
+
+
+class Known(NamedTuple):
+    """A file as it was seen: its size, what tells its versions apart, and its content."""
+
+    size: int
+    stamp: str
+    changed: int
+    """When its inode was changed last, in nanoseconds; 0 in a store, and where a later change may not show."""
+    content: str
 
 
 def witness(path: str) -> Witness:
@@ -28,7 +46,33 @@ def witness(path: str) -> Witness:
         status = os.stat(path)  # noqa: PTH116 (light)
     except OSError:
         return Witness()
-    return Witness(status.st_ino, status.st_ctime_ns)
+    shown = status.st_mode, status.st_nlink, status.st_uid, status.st_gid
+    return Witness(status.st_ino, status.st_ctime_ns, *shown)
+
+
+def may_differ(before: Witness, now: Witness) -> bool:
+    """Tell whether a file of the same size and time may hold something else: was written, or another put in its place.
+
+    Another mode, owner or number of names tells why its inode was changed.
+    """
+    return before.inode != now.inode or (before.changed != now.changed and before[2:] == now[2:])
+
+
+def is_still(path: str, known: Known) -> bool:
+    """Tell whether a file of the same size and time is what it was: by its content, where its inode was changed."""
+    now = witness(path)
+    if known.changed and known.changed == now.changed:
+        return True
+    try:
+        return digest(path) == known.content and witness(path) == now
+    except OSError:
+        return False
+
+
+def digest(path: str) -> str:
+    """Sum up what a file holds. Raises ``OSError``."""
+    with open(path, "rb") as data:  # noqa: PTH123 (light)
+        return hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
 
 
 def settled(path: str, *, patience: float) -> tuple[Witness, bool]:

@@ -13,6 +13,7 @@ from muster._identity import local
 from muster._model import Source, Stored
 from muster._near import nearest
 from muster._urls import file_name, is_remote
+from muster._witness import Known, is_still
 from muster.errors import DataError, UsageError
 
 from ._folders import below_pattern, is_input, keys_of, left_out, walk
@@ -53,7 +54,7 @@ def find_sources(  # noqa: PLR0913 (each is given by its name)
     forced: str | None = None,
     default: str | None = None,
     tell: Callable[[str], None] | None = None,
-    only: Mapping[str, tuple[int, str]] | None = None,
+    only: Mapping[str, Known] | None = None,
     may_be_empty: bool = False,
 ) -> tuple[Source, ...]:
     """Turn paths, globs, folders and URLs into input files: in the order given, each glob or folder in name order.
@@ -146,10 +147,11 @@ def _may_hold(text: str) -> bool:
     return Path(fixed or ("/" if text.startswith("/") else ".")).is_dir()
 
 
-def _those(only: Mapping[str, tuple[int, str]], sources: Sequence[Source]) -> list[Source]:
+def _those(only: Mapping[str, Known], sources: Sequence[Source]) -> list[Source]:
     found = {source.path: source for source in sources if source.path in only}
-    for path, look in only.items():
-        if path not in found or (found[path].size, found[path].stamp) != tuple(look):
+    for path, known in only.items():
+        source = found.get(path)
+        if source is None or (source.size, source.stamp) != known[:2] or not (is_remote(path) or is_still(path, known)):
             raise DataError(
                 f"{path!r} has changed since muster found it, or is gone, so there is no output. Type the same command"
                 " again when nobody writes to it."

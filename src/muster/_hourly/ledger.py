@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 from muster import _objects
 from muster._identity import local
@@ -18,7 +18,7 @@ from muster._model import Source
 from muster._private import write
 from muster._publication import sync
 from muster._urls import filesystem, has_buckets, is_remote, reaching
-from muster._witness import is_being_written, settled, witness
+from muster._witness import Known, digest, is_being_written, is_still, settled, witness
 from muster.errors import DataError, MusterError, UsageError
 
 _KIND: Final = "since-last"
@@ -27,22 +27,12 @@ _PATIENCE: Final = 2.5
 """Seconds that a look at a file waits, at the most, until a later change of it would show."""
 
 
-class Seen(NamedTuple):
-    """A file as it was seen: its size, what tells its versions apart, and its content."""
-
-    size: int
-    stamp: str
-    changed: int
-    """When its inode was changed last, in nanoseconds; 0 in a store, and where a later change may not show."""
-    content: str
-
-
 @dataclass(frozen=True, slots=True)
 class Begun:
     """What was begun, and may not have ended: an output, and the files that it is made of."""
 
     output: str
-    files: Mapping[str, Seen]
+    files: Mapping[str, Known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +40,7 @@ class Ledger:
     """What was done: contents, each with the output that it went to; the files that are there; and what was begun."""
 
     done: Mapping[str, str] = field(default_factory=dict)
-    seen: Mapping[str, Seen] = field(default_factory=dict)
+    seen: Mapping[str, Known] = field(default_factory=dict)
     begun: Begun | None = None
     of: tuple[str, ...] = ()
     """Whose it is: the pattern, without its folder, then the functions; empty where an earlier version wrote it."""
@@ -100,14 +90,14 @@ def place_of(pattern: str) -> str:
     return f"{folder}{slash}.{name}.since-last.json"
 
 
-def looked_at(source: Source, before: Seen | None) -> Seen | None:
+def looked_at(source: Source, before: Known | None) -> Known | None:
     """See which content a file has, which is read unless it is as it was; ``None`` while somebody writes it.
 
     Raises ``FileNotFoundError`` where it is gone by now.
     """
     size, stamp = source.size, source.stamp
     if is_remote(source.path):
-        return Seen(size, stamp, 0, _content_in_a_store(source))
+        return Known(size, stamp, 0, _content_in_a_store(source))
     now, is_settled = settled(source.path, patience=_PATIENCE)
     if before is not None and before[:3] == (size, stamp, now.changed):
         return before
@@ -116,7 +106,16 @@ def looked_at(source: Source, before: Seen | None) -> Seen | None:
     content = _digest_here(source.path)
     status = Path(source.path).stat()
     is_same = (status.st_size, str(status.st_mtime_ns), witness(source.path)) == (size, stamp, now)
-    return Seen(size, stamp, now.changed if is_settled else 0, content) if is_same else None
+    return Known(size, stamp, now.changed if is_settled else 0, content) if is_same else None
+
+
+def is_as_it_was(source: Source, before: Known) -> bool:
+    """Tell whether a file that is there still has the content that it had, without a wait."""
+    if (source.size, source.stamp) != before[:2]:
+        return False
+    if is_remote(source.path):
+        return bool(source.stamp) or _content_in_a_store(source) == before.content
+    return is_still(source.path, before)
 
 
 def _content_in_a_store(source: Source) -> str:
@@ -138,16 +137,15 @@ def _content_in_a_store(source: Source) -> str:
 
 def _digest_here(path: str) -> str:
     try:
-        with open(path, "rb") as data:  # noqa: PTH123 (light)
-            return hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+        return digest(path)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise DataError(f"Cannot read {path!r}: {error.strerror}. Mend that, or move it elsewhere.") from error
 
 
-def _files(said: Mapping[str, Any]) -> dict[str, Seen]:
-    return {name: Seen(*fields) for name, fields in said.items()}
+def _files(said: Mapping[str, Any]) -> dict[str, Known]:
+    return {name: Known(*fields) for name, fields in said.items()}
 
 
 def _bytes_of(path: Path) -> bytes | None:

@@ -13,7 +13,7 @@ from muster import _objects, _pipeline
 from muster._apart import check_apart
 from muster._assembly import Means
 from muster._busy import begun
-from muster._formats._sources import find_sources, looked_at_again
+from muster._formats._sources import find_sources
 from muster._home import home
 from muster._identity import identity, local, upwards
 from muster._job import Result, Snapshot
@@ -25,10 +25,11 @@ from muster._output import Work
 from muster._pipeline import Pipeline
 from muster._unseen import set_options, shown
 from muster._urls import filesystem, is_remote
+from muster._witness import Known
 from muster.errors import MusterError, UsageError
 
 from .each import make_folder_of
-from .ledger import Begun, Ledger, Seen, looked_at, place_of
+from .ledger import Begun, Ledger, is_as_it_was, looked_at, place_of
 
 PLACES: Final = {"{date}": ("%Y-%m-%d", "[0-9]" * 4 + "-[0-9][0-9]" * 2), "{time}": ("%Y-%m-%dT%H-%M-%SZ", "[0-9]*Z")}
 """What is put for each, in UTC: no clock that is changed in spring or autumn gives a name twice; and how it looks."""
@@ -153,11 +154,11 @@ class SinceLast:
         made = {identity(output.rstrip("/")) for output in self._ledger.done.values()}
         return [source for source in found if made.isdisjoint((identity(source.path), *upwards(source.path)))]
 
-    def _new(self) -> dict[str, Seen]:
+    def _new(self) -> dict[str, Known]:
         """Find what is new, by content; of several files with one content the first alone counts."""
         contents = dict(self._ledger.done)
-        seen: dict[str, Seen] = {}
-        new: dict[str, Seen] = {}
+        seen: dict[str, Known] = {}
+        new: dict[str, Known] = {}
         for source in self._sources():
             before = self._ledger.seen.get(source.path)
             try:
@@ -186,7 +187,7 @@ class SinceLast:
 
     # What is done
 
-    def _done(self, new: dict[str, Seen]) -> Iterator[tuple[Result, int]]:
+    def _done(self, new: dict[str, Known]) -> Iterator[tuple[Result, int]]:
         if new:
             output = self._free_name()
             check_apart([Work(output, home=home())], sources=(), given=self._pipeline.inputs, recurs=True)
@@ -221,14 +222,13 @@ class SinceLast:
 
     def _run(self, job: Begun) -> Result:
         make_folder_of(job.output)
-        only = {path: (seen.size, seen.stamp) for path, seen in job.files.items()}
-        return _pipeline.start(dataclasses.replace(self._pipeline, output=job.output, only=only), **self._how)
+        pipeline = dataclasses.replace(self._pipeline, output=job.output, only=job.files)
+        return _pipeline.start(pipeline, **self._how)
 
     def _changed(self, job: Begun) -> list[str]:
         """Name the files that are not as they were."""
         there = {source.path: source for source in self._sources()}
-        now = dict(zip(there, looked_at_again(list(there.values())), strict=True))
-        return [name for name, seen in job.files.items() if now.get(name) != (seen.size, seen.stamp)]
+        return [name for name, seen in job.files.items() if name not in there or not is_as_it_was(there[name], seen)]
 
     def _forget_work(self, job: Begun) -> None:
         """Remove what an unfinished run keeps, which nobody can end."""
