@@ -38,7 +38,7 @@ class Body:
         if isinstance(request, Task):
             Body.tasks += 1
             rows = request.hi - request.lo
-            return Outcome(request, rows, 0, columns=(), seconds=Seconds(total=taken(request)))
+            return Outcome(request, rows, 0, seconds=Seconds(total=taken(request)))
         self._real = self._real or make_body()
         return self._real(request)
 

@@ -19,7 +19,7 @@ import bodies
 from conftest import Muster
 from machines import living
 from muster._clouds.base import Access
-from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, MakeBody
+from muster._engines.base import Began, Done, Engine, Failed, Joined, Left, Lost, MakeBody, Message, wait
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._engines.ray import RayEngine
@@ -74,7 +74,7 @@ class OnRay:
             self.close()
         self._made = self._made or make_ray(self._access)
         wait_for_workers(self._made, 2)
-        while self._made.wait(0.05):
+        while wait(self._made, 0.05):
             pass
         return self._made
 
@@ -85,7 +85,7 @@ class OnRay:
 
     @staticmethod
     def _is_busy(engine: RayEngine) -> bool:
-        while engine.wait(0):
+        while wait(engine, 0):
             pass
         return engine.slots().ahead > 0  # as a worker has only where its machine holds a request
 
@@ -136,24 +136,24 @@ def processes(request: pytest.FixtureRequest) -> Iterator[Engine]:
     made.close()
 
 
-def events_of(engine: Engine, enough: Callable[[list[Event]], object]) -> list[Event]:
+def events_of(engine: Engine, enough: Callable[[list[Message]], object]) -> list[Message]:
     """Collect events until there are enough."""
-    events: list[Event] = []
+    events: list[Message] = []
     deadline = monotonic() + SECONDS
     while not enough(events):
         assert monotonic() < deadline, f"only {events} happened"
-        events += engine.wait(0.1)
+        events += wait(engine, 0.1)
     return events
 
 
-def done_of(events: list[Event]) -> set[int]:
+def done_of(events: list[Message]) -> set[int]:
     return {event.ticket for event in events if isinstance(event, Done)}
 
 
-def wait_for_workers(engine: Engine, count: int = 1) -> list[Event]:
-    events: list[Event] = []
+def wait_for_workers(engine: Engine, count: int = 1) -> list[Message]:
+    events: list[Message] = []
     if isinstance(engine, InlineEngine | FakeEngine):
-        events += engine.wait(0)  # whose workers are there at once, and say so first
+        events += wait(engine, 0)  # whose workers are there at once, and say so first
     return events + events_of(engine, lambda _: engine.slots().idle >= count)
 
 
@@ -172,7 +172,7 @@ def ask_for_events(engine: Engine, *requests: object) -> list[Done | Failed | Lo
         slots = engine.slots()
         for _ in range(min(len(waiting), slots.idle + slots.ahead)):
             engine.submit(*waiting.pop(0))
-        found += [event for event in engine.wait(0.1) if isinstance(event, Done | Failed | Lost)]
+        found += [event for event in wait(engine, 0.1) if isinstance(event, Done | Failed | Lost)]
     return found
 
 
@@ -184,7 +184,7 @@ def test_every_request_is_answered_once(engine: Engine) -> None:
     assert all(isinstance(event, Done) for event in events)
     assert sorted(event.ticket for event in events) == list(range(100))
     assert all(event.answer == event.ticket for event in events if isinstance(event, Done))
-    assert not [event for event in engine.wait(0.05) if isinstance(event, Done)]
+    assert not [event for event in wait(engine, 0.05) if isinstance(event, Done)]
 
 
 def test_an_exception_comes_back_and_the_worker_goes_on(engine: Engine) -> None:
@@ -194,7 +194,7 @@ def test_an_exception_comes_back_and_the_worker_goes_on(engine: Engine) -> None:
     assert type(failed.error) is ValueError
     assert str(failed.error) == "no such row"
     assert engine.slots().idle == engine.workers
-    assert engine.wait(0.05) == []
+    assert wait(engine, 0.05) == []
 
 
 def test_an_exception_that_only_the_worker_knows_still_comes_back(engine: Engine) -> None:
@@ -235,7 +235,7 @@ def test_slots_go_down_with_a_request_and_up_with_its_answer(engine: Engine) -> 
 
 def test_waiting_for_nothing_ends_with_nothing(engine: Engine) -> None:
     wait_for_workers(engine, engine.workers)
-    assert engine.wait(0.01) == []
+    assert wait(engine, 0.01) == []
 
 
 def test_large_requests_and_large_answers_do_not_wait_for_each_other(engine: Engine) -> None:
@@ -345,8 +345,8 @@ def test_a_fake_worker_can_be_lost_at_will() -> None:
     engine = FakeEngine(bodies.Obedient, workers=2)
     engine.submit(1, ("echo", 1))
     engine.lose_worker()
-    assert Lost(1, "the worker was lost", began=True) in engine.wait()
-    assert engine.wait() == []
+    assert Lost(1, "the worker was lost", began=True) in engine.messages()
+    assert engine.messages() == []
     assert engine.slots().idle == 2
 
 
@@ -357,7 +357,7 @@ def test_a_fake_engine_answers_in_the_order_that_chance_chose_and_in_the_same_on
         wait_for_workers(engine, 4)
         for number in range(4):
             engine.submit(number, ("echo", number))
-        orders.append([event.ticket for _ in range(4) for event in engine.wait() if isinstance(event, Done)])
+        orders.append([event.ticket for _ in range(4) for event in engine.messages() if isinstance(event, Done)])
     assert orders[0] == orders[1]
     assert len({tuple(order) for order in orders}) > 1
     assert all(sorted(order) == [0, 1, 2, 3] for order in orders)
@@ -401,7 +401,7 @@ def start_hanging(engine: Engine, mark: Path, *, ticket: int = 1) -> int:
     return int(mark.read_text())
 
 
-def lost_of(events: list[Event]) -> dict[int, bool]:
+def lost_of(events: list[Message]) -> dict[int, bool]:
     return {event.ticket: event.began for event in events if isinstance(event, Lost)}
 
 
@@ -553,11 +553,12 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path, number: int
     script.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import bodies\n"
+        "from muster._engines.base import wait\n"
         "from muster._engines.cores import CoresEngine\n"
         "engine = CoresEngine(bodies.Obedient, workers=2)\n"
-        "while engine.slots().idle < 2: engine.wait()\n"
+        "while engine.slots().idle < 2: wait(engine)\n"
         f"engine.submit(1, ('hang', {str(tmp_path / 'mark')!r}))\n"
-        "while True: engine.wait()\n"
+        "while True: wait(engine)\n"
     )
     with subprocess.Popen([sys.executable, script]) as parent:
         until((tmp_path / "mark").exists)

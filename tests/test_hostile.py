@@ -32,9 +32,9 @@ def silent(_: Snapshot) -> None:
 
 def test_a_misfit_among_other_events_of_one_wait_starts_over_and_does_not_hang(tmp_path: Path) -> None:
     class Together(FakeEngine):
-        def wait(self, timeout: float | None = None) -> list[Any]:
-            events = super().wait(timeout)
-            return events + [event for _ in range(8) for event in super(Together, self).wait(timeout)]
+        def messages(self) -> list[Any]:
+            events = super().messages()
+            return events + [event for _ in range(8) for event in super(Together, self).messages()]
 
     source = rows(tmp_path / "in.csv", 40_000, last="1.5")
     job = Job((of_function(lambda df: df),), (str(source),), str(tmp_path / "out.csv"), Options(part_bytes=1000))

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from select import select
 from time import monotonic
 
 import psutil
@@ -15,7 +16,7 @@ from muster._engines import _hello
 from muster._engines._hello import SilenceError, StrangerError
 from muster._engines._line import Line
 from muster._engines._patience import Patience
-from muster._engines.base import Told
+from muster._engines.base import Told, wait
 from muster._engines.ray import RayEngine
 from muster._user_code.world import World
 from muster.errors import EngineError
@@ -46,8 +47,9 @@ def called(*through: str) -> RayEngine:
 
 
 def heard(opened: Line) -> object:
-    assert opened.poll(None)
-    return opened.receive()
+    while (message := opened.receive()) is None:
+        select([opened], [], [], 0.1)
+    return message
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_a_process_that_says_no_hello_is_given_up_in_time_and_ended(shell: str) 
     with line(shell, seconds=0.5) as opened:
         opened.send("something")
         with pytest.raises(SilenceError, match=r"no hello came within 0\.5 s"):
-            opened.poll(None)
+            heard(opened)
     assert monotonic() - began < 20
     assert not any("sleep" in child.name() for child in psutil.Process().children(recursive=True))
 
@@ -92,7 +94,7 @@ def test_a_process_that_says_no_hello_is_given_up_in_time_and_ended(shell: str) 
 )
 def test_another_muster_is_refused_with_both_versions(hello: str) -> None:
     with line(f"printf '{hello}'; cat > /dev/null") as opened, pytest.raises(StrangerError) as caught:
-        opened.poll(None)
+        heard(opened)
     assert _hello.own() in str(caught.value)
     assert hello[10:20].strip("\\0") in str(caught.value)
 
@@ -121,13 +123,13 @@ def test_the_driver_refuses_to_be_called_by_another_muster() -> None:
 def test_an_engine_says_in_words_why_there_is_no_way_to_its_cluster(shell: str, told: str) -> None:
     engine = called("sh", "-c", shell)
     with closing(engine), pytest.raises(EngineError, match=f"(?s){told}"):
-        engine.wait(None)
+        until(lambda: engine.messages() is None)
 
 
 def test_what_a_login_shell_says_reaches_the_user_once_as_a_note() -> None:
     engine = called("sh", "-c", "echo hi; exec")
     with closing(engine):
-        while not (events := engine.wait(0.05)):
+        while not (events := wait(engine, 0.05)):
             pass
     assert events[0] == Told("the login shell of the cluster's head prints, which nobody asked it to: hi")
 

@@ -25,7 +25,7 @@ from muster._engines import _nouns
 from muster._engines._nouns import GarbledError, answer_of, fits
 from muster._engines._plain import decode, encode
 from muster._engines._station import Ended, Printed, written
-from muster._engines.base import Began, Done, Event, Failed, Joined, Left, Lost, Told
+from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Message, Told, wait
 from muster._engines.ray import RayEngine
 from muster._formats.survey import Footer, Head, Locate, Observe, Scan
 from muster._model import Column, Load, Outcome, Piece, Place, Reason, Schema, Spool, StepMeasure, Target, Task
@@ -298,7 +298,7 @@ HOSTILE = {
 def wait_for_error(engine: RayEngine) -> EngineError:
     with pytest.raises(EngineError) as caught:  # noqa: PT012 (it may take some)
         while True:
-            engine.wait(30)
+            wait(engine, 30)
     return caught.value
 
 
@@ -323,7 +323,7 @@ def test_an_answer_to_another_question_is_refused(head: Callable[..., RayEngine]
     for answer in ("x", [1, "2"]):
         engine = head(framed(OPENED, READY), framed(("heard", 1, [encode(Done(5, answer, "w"))])))
         while not engine.slots().idle:
-            engine.wait(30)
+            wait(engine, 30)
         engine.submit(5, Locate("", 0, 0, (), Dialect()))
         assert "answers a request with" in str(wait_for_error(engine))
 
@@ -379,7 +379,7 @@ def test_what_the_engine_of_a_machine_ended_with_is_not_taken_for_the_end_of_the
     engine = head(framed(OPENED, ("heard", 1, [encode(EOFError("a file of the function's"))])))
     with pytest.raises(EOFError, match="a file of the function's"):  # noqa: PT012 (it may take some)
         while True:
-            engine.wait(30)
+            wait(engine, 30)
 
 
 @pytest.mark.parametrize(
@@ -394,9 +394,9 @@ def test_a_machine_that_cannot_go_on_is_put_aside_where_there_is_another(
     head: Callable[..., RayEngine], said: tuple[object, ...], why: str
 ) -> None:
     engine = head(framed(OPENED, ("opened", 2, "m2"), said))
-    events: list[Event] = []
+    events: list[Message] = []
     while not events:
-        events += engine.wait(30)
+        events += wait(engine, 30)
     (told,) = events
     assert isinstance(told, Told)
     assert told.text.startswith("machine m1 is put aside: ")

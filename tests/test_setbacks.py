@@ -11,7 +11,7 @@ import pytest
 
 import muster
 from muster._desk import Desk
-from muster._engines.base import Event
+from muster._engines.base import Message
 from muster._engines.inline import InlineEngine
 from muster._model import Task
 from muster._spared import Later, pause_after
@@ -122,7 +122,7 @@ class Asking:
 
 
 def desk() -> Desk:
-    def ignore(_: Event | None = None) -> None:
+    def ignore(_: Message | None = None) -> None:
         pass
 
     return Desk(InlineEngine(Worker), tick=ignore, hear=ignore)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from muster._engines.base import Done, Engine, Event, Failed, Lost
+from muster._engines.base import Done, Engine, Failed, Lost, Message, wait
 from muster._spared import Later, may_pass, pause_after
 from muster._suspects import Setback
 from muster._user_code.targets import Build, Describe
@@ -17,7 +17,7 @@ _TICK: Final = 0.2
 class Desk:
     """Numbers requests, keeps every slot busy, and asks again where a worker died."""
 
-    def __init__(self, engine: Engine, *, tick: Callable[[], None], hear: Callable[[Event], None]) -> None:
+    def __init__(self, engine: Engine, *, tick: Callable[[], None], hear: Callable[[Message], None]) -> None:
         """``tick`` is called now and then while answers are awaited, ``hear`` with all other events."""
         self._engine = engine
         self.tick = tick
@@ -33,7 +33,7 @@ class Desk:
     def begin(self, requests: Iterable[Any]) -> None:
         """Answer requests in this process, for as long as no worker is ready; ``ask`` then has their answers."""
         for request in requests:
-            for event in self._engine.wait(0):
+            for event in self._engine.messages():
                 self._hear(event)
             if self._engine.slots().idle:
                 return
@@ -68,7 +68,7 @@ class Desk:
                 ticket = self.next_ticket()
                 asked[ticket] = index
                 self._engine.submit(ticket, requests[index])
-            for event in self._engine.wait(_TICK):
+            for event in wait(self._engine, _TICK):
                 if not isinstance(event, Done | Failed | Lost):
                     self._hear(event)
                     continue

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from muster._calls import Calls, Held
-from muster._engines.base import Began, Event, Joined, Left, Told
+from muster._engines.base import Began, Joined, Left, Message, Told
 from muster._job import MachinePace, Snapshot
 from muster._journal import events
 from muster._journal.measures import Measured, Spent, span
@@ -138,7 +138,7 @@ class Observer:
         """Tell what the run has cost so far."""
         return self._bill.dollars(self._clock())
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: Message) -> None:
         """Journal that a worker came or went, or what an engine told."""
         match event:
             case Joined(worker, machine):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from muster._engines.around import Around
-from muster._engines.base import Done, Engine, Event, Failed, Lost, Slots
+from muster._engines.base import Done, Engine, Failed, Lost, Message, Slots
 from muster._formats._reader import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._freight import Freight
@@ -134,9 +134,9 @@ class ParcelEngine(Around[FarEngine]):
             data = reader(path).read(task.start - origin, stop - origin)
         return Parcel(task, compressed(data), len(data))
 
-    def wait(self, timeout: float | None = None) -> list[Event]:
-        """Collect events; what tasks wrote is put into files of this computer first. Raises as the engine within."""
-        events = self._engine.wait(timeout)
+    def messages(self) -> list[Message]:
+        """Collect messages; what tasks wrote is put into files of this computer first. Raises as the engine within."""
+        events = self._engine.messages()
         for at, event in enumerate(events):
             parcel = self._in_flight.pop(event.ticket, None) if isinstance(event, Done | Failed | Lost) else None
             if parcel is None or not isinstance(event, Done):

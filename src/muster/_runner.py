@@ -19,7 +19,7 @@ from muster._busy import begun, skipped
 from muster._calls import Calls
 from muster._desk import Desk, in_our_words
 from muster._earlier import changed, check_same_rows, check_stands
-from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost, Told
+from muster._engines.base import Began, Done, Engine, Failed, Joined, Left, Lost, Message, Told, wait
 from muster._faults import keeping_faults
 from muster._finish import Finish, check_every_row_is_settled, check_worth_publishing, totals
 from muster._formats._sources import find_sources
@@ -404,7 +404,7 @@ class _Runner:
             if progress.is_done:
                 return None
             # Every event of a wait is taken: what is thrown away here nobody would ever hear of again.
-            misfits = [self._act(self._on(progress, event)) for event in self._engine.wait(_TICK)]
+            misfits = [self._act(self._on(progress, event)) for event in wait(self._engine, _TICK)]
             misfit = next((found for found in misfits if found is not None), None)
             if misfit is not None:
                 self._drain(progress)
@@ -435,7 +435,7 @@ class _Runner:
         if found and not earlier:  # for each block of a stream, to look at all places of rows would take long
             self._finish.tidy()
 
-    def _on(self, progress: Progress, event: Event) -> list[_actions.Action]:
+    def _on(self, progress: Progress, event: Message) -> list[_actions.Action]:
         if isinstance(event, Done | Failed | Lost) and event.ticket < 0:  # a question that nobody waits for
             return []
         match event:
@@ -472,14 +472,14 @@ class _Runner:
         self._engine.put_aside(machine)
         self._hear(Told(f"machine {machine} is put aside: {why}"))
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, event: Message) -> None:
         self._observer.hear(event)
         if self._progress is not None:
             self._progress.work_on(self._observer.at_work)
         if isinstance(event, Told):
             self._say(self._last.phase, note=event.text)
 
-    def _hear_at_home(self, event: Event) -> None:
+    def _hear_at_home(self, event: Message) -> None:
         """Hear of workers of this computer, which count where they do the tasks."""
         if not self._is_elsewhere:
             self._hear(event)
@@ -539,7 +539,7 @@ class _Runner:
         """Let the tasks that are running end; their outcomes no longer count."""
         self._setbacks.forget(progress)
         while progress.running:
-            for event in self._engine.wait(_TICK):
+            for event in wait(self._engine, _TICK):
                 if not isinstance(event, Done | Failed | Lost):
                     self._hear(event)
                 elif event.ticket in progress.running:

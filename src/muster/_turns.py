@@ -1,10 +1,12 @@
 """Workers of this computer that several runs have in turn: they load pandas and the function once for all of them."""
 
 import dataclasses
+import selectors
 from collections.abc import Callable, Collection
 
+from muster._engines._bell import Bell
 from muster._engines.around import Around
-from muster._engines.base import Began, Done, Engine, Event, Failed, Joined, Left, Lost
+from muster._engines.base import Began, Done, Engine, Failed, Joined, Left, Lost, Message
 from muster._model import DataFile, Outcome
 from muster._user_code.targets import Describe
 
@@ -44,22 +46,32 @@ class _Turn(Around[Engine]):
         self._turns = turns
         self._last_ticket = 0
         self._open: dict[int, tuple[int, object]] = {}
-        self._untold: list[Event] = list(turns.joined.values())
+        self._untold: list[Message] = list(turns.joined.values())
         self._has_told = False
+        self._bell = Bell()
+        self._bell.ring_for(self._untold)
+        self._ears = selectors.DefaultSelector()
+        for ear in (engine, self._bell):
+            self._ears.register(ear, selectors.EVENT_READ)
 
     def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
         if isinstance(request, Describe) and request in self._turns.described:
             self._untold.append(Done(ticket, self._turns.described[request]))
+            self._bell.ring()
             return
         self._last_ticket += 1
         self._open[self._last_ticket] = ticket, request
         self._engine.submit(self._last_ticket, request, avoid=avoid, fresh=fresh)
 
-    def wait(self, timeout: float | None = None) -> list[Event]:
-        told, self._untold = self._untold, []
-        return [*told, *map(self._heard, self._engine.wait(0 if told else timeout))]
+    def fileno(self) -> int:
+        return self._ears.fileno()
 
-    def _heard(self, event: Event) -> Event:
+    def messages(self) -> list[Message]:
+        told, self._untold = self._untold, []
+        self._bell.hush()
+        return [*told, *map(self._heard, self._engine.messages())]
+
+    def _heard(self, event: Message) -> Message:
         if isinstance(event, Joined):
             self._turns.joined[event.worker] = event
         elif isinstance(event, Left):
@@ -91,5 +103,7 @@ class _Turn(Around[Engine]):
 
     def close(self) -> None:
         """Leave the workers to the next run; end them if they are on something still, or cannot go on."""
+        self._ears.close()
+        self._bell.close()
         if self._open or not self._turns.joined:
             self._turns.end()

@@ -7,7 +7,8 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any
 
-from muster._engines.base import Began, Body, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
+from muster._engines._bell import Bell
+from muster._engines.base import Began, Body, Done, Failed, Joined, Left, Lost, MakeBody, Message, Slots
 
 
 def _spares_all(*_: object) -> bool:
@@ -60,8 +61,8 @@ class _Worker:
 class FakeEngine:
     """An engine whose workers are objects of this process; it reorders answers and loses workers as it is told.
 
-    Each ``wait`` answers one request. The same ``chance`` gives the same events again, so that a race that was seen
-    once can be looked at. With ``seconds`` and a ``clock`` thousands of workers take their time in no time.
+    Each call of ``messages`` answers one request. The same ``chance`` gives the same messages again, so that a race
+    that was seen once can be looked at. With ``seconds`` and a ``clock`` thousands of workers take no time at all.
     """
 
     def __init__(  # noqa: PLR0913 (each of which a test may leave out)
@@ -99,7 +100,9 @@ class FakeEngine:
         self._on_one: dict[_Worker, None] = {}
         self._busy: list[tuple[float, int, _Worker]] = []
         self._begun = 0
-        self._events: list[Event] = []
+        self._events: list[Message] = []
+        self._bell = Bell()
+        self._bell.ring()
         for number in range(workers):
             self._bear(str(number + 1), f"machine {number % machines + 1}")
 
@@ -135,6 +138,7 @@ class FakeEngine:
         worker.held += 1
         if worker.held == 1:
             self._begin(worker)
+        self._bell.ring()
 
     def _choose(self, avoid: Collection[str]) -> _Worker:
         for those in (self._idle, self._on_one):
@@ -164,6 +168,7 @@ class FakeEngine:
         for worker in [worker for worker in self._idle if worker.machine == machine]:
             del self._idle[worker]
             self._bury(worker, "its machine is put aside", began=False)
+        self._bell.ring()
 
     def _begin(self, worker: _Worker) -> None:
         """Have a worker begin with the request that is first."""
@@ -181,20 +186,25 @@ class FakeEngine:
             heappush(self._busy, entry)
 
     def lose_worker(self) -> None:
-        """Have the worker with the most requests die; ``wait`` tells of it."""
+        """Have the worker with the most requests die; ``messages`` tells of it."""
         if not self._busy:
             return
         entry = max(self._busy, key=lambda entry: entry[2].held)
         self._busy.remove(entry)
         heapify(self._busy)
         self._bury(entry[2], "the worker was lost")
+        self._bell.ring()
 
-    def wait(self, timeout: float | None = None) -> list[Event]:
-        """Tell of workers that came or went, or else answer one request; this never waits."""
-        del timeout
+    def fileno(self) -> int:
+        """Name the descriptor that can be read while there is something to tell or to answer."""
+        return self._bell.fileno()
+
+    def messages(self) -> list[Message]:
+        """Tell of workers that came or went, or else answer one request."""
         if self._busy and all(isinstance(event, Began) for event in self._events):
             self._answer()
         events, self._events = self._events, []
+        self._bell.ring_for(self._busy)
         return events
 
     def _answer(self) -> None:
@@ -223,7 +233,7 @@ class FakeEngine:
         worker.inbox.clear()
         self._idle[worker] = None
 
-    def _answer_of(self, worker: _Worker, ticket: int, request: object) -> Event:
+    def _answer_of(self, worker: _Worker, ticket: int, request: object) -> Message:
         error = self._fails_on(worker.machine, request)
         return Done(ticket, worker.body(request), worker.name) if error is None else Failed(ticket, error, worker.name)
 
@@ -239,3 +249,4 @@ class FakeEngine:
         """Forget all requests."""
         self._busy.clear()
         self._on_one.clear()
+        self._bell.close()

@@ -19,7 +19,7 @@ from muster._freight import Cargo
 from . import _hello
 from ._numbers import Numbers
 from ._plain import encode
-from ._station import Message, Station
+from ._station import Order, Station
 
 _NODES_EVERY: Final = 1.0
 _FAILURES_IN_A_ROW: Final = 5
@@ -34,7 +34,7 @@ class _Post:
     node: str
     machine: str
     actor: Any
-    unsent: list[Message] = field(default_factory=list)
+    unsent: list[Order] = field(default_factory=list)
     is_telling: bool = False
 
 

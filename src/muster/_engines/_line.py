@@ -5,7 +5,6 @@ import os
 import re
 import select
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -15,22 +14,13 @@ from multiprocessing.connection import Connection
 from typing import IO, Any, Final
 
 from . import _hello
-from ._nouns import GarbledError
+from ._frames import Frames
 from ._plain import decode
 
 _LEAVE_SECONDS: Final = 10.0
 _LAST_LINES: Final = 5
 _LONGEST_LINE: Final = 1 << 16
 """Bytes that are awaited before they are passed on; who prints no end of a line fills nobody's memory."""
-
-_LENGTH: Final = struct.Struct("!i")
-_LONGER_LENGTH: Final = struct.Struct("!Q")
-_IS_LONGER: Final = -1
-"""Stands where the length does not fit: so a ``Connection`` writes messages at the other end."""
-_LONGEST: Final = 64 << 30
-_AT_ONCE: Final = 64 << 20
-_STALL_SECONDS: Final = 300.0
-"""How long the middle of a message may be awaited: longer than it takes to notice that a link is cut."""
 
 
 class Line:
@@ -59,6 +49,9 @@ class Line:
         )
         self._writing = _connected(self._process.stdin, is_ours_to_read=False)
         self._reading = _connected(self._process.stdout, is_ours_to_read=True)
+        self._waiting = select.poll()
+        self._waiting.register(self._reading.fileno(), select.POLLIN)
+        self._frames = Frames(self._reading.fileno())
         self._fatal = re.compile(fatal)
         self.is_fatal = False
         """Whether there was such a line."""
@@ -92,28 +85,32 @@ class Line:
             with contextlib.suppress(ConnectionError):
                 self._writing.send(message)
 
-    def poll(self, seconds: float | None) -> bool:
-        """Wait for a message, or for the end; tell whether there is either.
+    def fileno(self) -> int:
+        """Name the descriptor that can be read when ``receive`` has something."""
+        return self._reading.fileno()
 
-        Raises ``SilenceError`` where no hello comes in time, ``StrangerError`` where another muster says it.
+    def receive(self) -> Any:  # noqa: ANN401 (whatever was sent)
+        """Take the next message, which is plain data; ``None`` where there is none yet, as nothing is waited for.
+
+        Raises ``EOFError`` when none will come, ``GarbledError`` for what is no message, ``SilenceError`` where no
+        hello came in time, ``StrangerError`` where another muster says it.
         """
         if not self.is_open:
-            return False
+            return None
         try:
             while not self.has_greeted:
-                left = self._greeting.left
-                if self._reading.poll(left if seconds is None else min(seconds, left)):
+                has_come = bool(self._waiting.poll(0))
+                if has_come:
                     self._greet()
-                else:
+                if not self.has_greeted:
                     self._greeting.check_time()
-                if seconds is not None:
-                    return self.has_greeted and self._reading.poll(0)
-        except EOFError:
-            return True
+                if not has_come:
+                    return None
         except (_hello.SilenceError, _hello.StrangerError):
             self._kill()
             raise
-        return self._reading.poll(seconds)
+        frame = self._frames.next()
+        return None if frame is None else decode(frame)
 
     def _greet(self) -> None:
         if not self._greeting.take(self._reading.fileno()):
@@ -129,43 +126,6 @@ class Line:
         """Tell once what was said before the hello: by a login shell, not by the process."""
         noise, self._noise = self._noise, ""
         return noise
-
-    def receive(self) -> Any:  # noqa: ANN401 (whatever was sent)
-        """Take the next message, which is plain data.
-
-        Raises ``EOFError`` when there is none any more, ``GarbledError`` for what is no message.
-        """
-        if not self.is_open:
-            raise EOFError
-        return decode(self._take(self._length()))
-
-    def _length(self) -> int:
-        (size,) = _LENGTH.unpack(self._take(_LENGTH.size))
-        if size == _IS_LONGER:
-            (size,) = _LONGER_LENGTH.unpack(self._take(_LONGER_LENGTH.size))
-        if not 0 <= size <= _LONGEST:
-            raise GarbledError(f"it announces a message of {size} bytes")
-        return int(size)
-
-    def _take(self, size: int) -> bytearray:
-        """Read so many bytes as they come: no more memory is taken at once than a part of what is only announced."""
-        taken, at, descriptor = bytearray(min(size, _AT_ONCE)), 0, self._reading.fileno()
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        while at < size:
-            if at == len(taken):
-                taken.extend(bytes(min(size - at, _AT_ONCE)))
-            if not waiting.poll(_STALL_SECONDS * 1_000):
-                raise GarbledError(f"{at} of {size} bytes came, and then nothing for {_STALL_SECONDS:g} s")
-            try:
-                with memoryview(taken) as view, view[at:] as rest:
-                    got = os.readv(descriptor, [rest])
-            except OSError as error:
-                raise EOFError from error
-            if not got:  # also where the process died in the middle of a message
-                raise EOFError
-            at += got
-        return taken
 
     def last_words(self) -> str:
         """Say what the process printed at last."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from ._nouns import GarbledError, fits
 from ._station import Ended, Printed
-from .base import Began, Done, Event, Failed, Joined, Left, Lost, Told
+from .base import Began, Done, Failed, Joined, Left, Lost, Message, Told
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Post:
                 raise GarbledError(f"it says {str(said)[:100]}")
         return said
 
-    def heard(self, said: Event) -> Event:
+    def heard(self, said: Message) -> Message:
         """Note what is said, and name the worker as no other machine's is."""
         match said:
             case Began():

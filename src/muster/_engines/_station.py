@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from muster._freight import Cargo
 from muster._temporary import Temporary
@@ -23,9 +23,9 @@ from muster._user_code.world import World
 from ._plain import encode
 from ._prints import Print
 from ._store import Store
-from .base import Done, Engine, Event, Failed, portable
+from .base import Done, Engine, Failed, Message, portable
 
-Message = tuple[int | None, bytes]
+Order = tuple[int | None, bytes]
 """A ticket with a request and whether a fresh worker shall answer it, or ``None`` with a briefing."""
 
 _WAKE: Final = b"!"
@@ -35,14 +35,7 @@ _MOST_UNHEARD: Final = 100
 _TICK: Final = 0.01
 
 
-class Pollable(Engine, Protocol):
-    """An engine that tells by a descriptor when it has something to say."""
-
-    def fileno(self) -> int:
-        """Name the descriptor."""
-
-
-MakeStation = Callable[[int, Print], Pollable]
+MakeStation = Callable[[int, Print], Engine]
 """Makes the engine of a machine: of so many workers, whose prints are told."""
 
 
@@ -70,17 +63,17 @@ class Station:
         os.environ["TMPDIR"] = tempfile.tempdir = str(self._temporary.path)
         world.settle()
         self._store = Store(World.here().mirror, below=self._temporary.path.parent)
-        self._inbox: SimpleQueue[Message | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Order | None] = SimpleQueue()
         self._outbox: SimpleQueue[bytes] = SimpleQueue()
         self._bell, self._ring = socket.socketpair()
         self._bell.settimeout(0)
-        self._engine: Pollable = pickle.loads(make_engine)(workers, self._pass_prints_on)  # noqa: S301 (from the muster process that runs the job)
+        self._engine: Engine = pickle.loads(make_engine)(workers, self._pass_prints_on)  # noqa: S301 (from the muster process that runs the job)
         threading.Thread(target=self._work, daemon=True).start()
 
-    def tell(self, messages: Sequence[Message]) -> None:
+    def tell(self, orders: Sequence[Order]) -> None:
         """Leave briefings and requests for the engine."""
-        for message in messages:
-            self._inbox.put(message)
+        for order in orders:
+            self._inbox.put(order)
         self._ring.send(_WAKE)
 
     def end(self) -> None:
@@ -127,8 +120,8 @@ class Station:
                 self._bell.recv(1 << 10)
             if not self._pass_on():
                 break
-            for event in self._engine.wait(0):
-                self._say(event)
+            for message in self._engine.messages():
+                self._say(message)
         self._engine.close()
 
     def _pass_on(self) -> bool:
@@ -151,11 +144,11 @@ class Station:
             time.sleep(_TICK)
         self._say(Printed(worker, lines))
 
-    def _say(self, said: Event | Printed | Ended | Exception) -> None:
+    def _say(self, said: Message | Printed | Ended | Exception) -> None:
         self._outbox.put(written(said))
 
 
-def written(said: "Event | Printed | Ended | Exception") -> bytes:
+def written(said: "Message | Printed | Ended | Exception") -> bytes:
     """Write what is said as plain data; an answer that is none is a failure of its request."""
     try:
         return encode(said)

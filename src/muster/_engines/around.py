@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Generic, TypeVar
 
-from .base import Engine, Event, Slots
+from .base import Engine, Message, Slots
 
 Within = TypeVar("Within", bound=Engine)
 
@@ -41,9 +41,13 @@ class Around(Generic[Within]):
         """Put one of its machines aside."""
         self._engine.put_aside(machine)
 
-    def wait(self, timeout: float | None = None) -> list[Event]:
-        """Collect its events. Raises as it does."""
-        return self._engine.wait(timeout)
+    def fileno(self) -> int:
+        """Name its descriptor."""
+        return self._engine.fileno()
+
+    def messages(self) -> list[Message]:
+        """Collect its messages. Raises as it does."""
+        return self._engine.messages()
 
     def close(self) -> None:
         """Close it."""

@@ -1,7 +1,9 @@
 """What the runner asks of an engine, and what an engine tells the runner."""
 
 import contextlib
+import math
 import pickle
+import select
 import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -92,7 +94,7 @@ class Told:
     text: str
 
 
-Event = Began | Done | Failed | Lost | Joined | Left | Told
+Message = Began | Done | Failed | Lost | Joined | Left | Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +131,26 @@ class Engine(Protocol):
     def put_aside(self, machine: str) -> None:
         """Have the workers of a machine do nothing more; they leave, and what they were on is lost."""
 
-    def wait(self, timeout: float | None = None) -> list[Event]:
-        """Wait, at most ``timeout`` seconds, until something happened. Raises ``EngineError`` when nothing can."""
+    def fileno(self) -> int:
+        """Name a descriptor that can be read when ``messages`` has something.
+
+        What only time brings, a machine that says nothing for long, is told by the messages that are asked for then:
+        ask each second or so in any case.
+        """
+
+    def messages(self) -> list[Message]:
+        """Collect what happened, without waiting for it. Raises ``EngineError`` when nothing can happen any more."""
 
     def close(self) -> None:
         """End all workers, busy ones interrupted; after a few seconds they are killed."""
+
+
+def wait(engine: Engine, seconds: float | None = None) -> list[Message]:
+    """Wait for what an engine has to say, so long at most. Raises as ``messages`` does."""
+    waiting = select.poll()
+    waiting.register(engine.fileno(), select.POLLIN)
+    waiting.poll(None if seconds is None else math.ceil(1_000 * seconds))
+    return engine.messages()
 
 
 def portable(error: Exception) -> Exception:

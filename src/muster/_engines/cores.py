@@ -17,10 +17,11 @@ from muster._environment import SINGLE_THREADED
 from muster._user_code.world import World
 from muster.errors import EngineError
 
+from ._bell import Bell
 from ._prints import Print, Prints, to_standard_error
 from ._starter import take
 from ._zygote import MEMORY_RAN_OUT, NUMBERS, PID, SPENT
-from .base import Began, Done, Event, Failed, Joined, Left, Lost, MakeBody, Slots
+from .base import Began, Done, Failed, Joined, Left, Lost, MakeBody, Message, Slots
 
 _AHEAD: Final = 1
 _SURELY_BUFFERED: Final = 16 << 10
@@ -34,7 +35,7 @@ class _Worker:
     pid: int = 0
     tickets: deque[int] = field(default_factory=deque)
     current: int | None = None
-    """The ticket that it is on, once ``wait`` has told that it began."""
+    """The ticket that it is on, once ``messages`` has told that it began."""
     sent: int = 0
     """How many of the tickets were sent."""
     has_worked: bool = False
@@ -100,7 +101,9 @@ class CoresEngine:
         self._live: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
         self._deaths_at_start = 0
-        self._untold: list[Event] = []
+        self._untold: list[Message] = []
+        self._bell = Bell()
+        self._selector.register(self._bell, selectors.EVENT_READ)
         self._start()
 
     def _start(self) -> None:
@@ -125,7 +128,7 @@ class CoresEngine:
         return worker
 
     def fileno(self) -> int:
-        """Name the descriptor that can be read when ``wait`` would find something."""
+        """Name the descriptor that can be read when ``messages`` has something."""
         return self._selector.fileno()
 
     def slots(self) -> Slots:
@@ -150,10 +153,15 @@ class CoresEngine:
         self._note_beginning(worker)
 
     def _note_beginning(self, worker: _Worker) -> None:
-        """Have ``wait`` tell that a worker is on the first of its requests, where that is so since just now."""
+        """Have ``messages`` tell that a worker is on the first of its requests, where that is so since just now."""
         if worker.pid and worker.tickets and worker.tickets[0] != worker.current:
             worker.current = worker.tickets[0]
-            self._untold.append(Began(worker.current, worker.name))
+            self._tell(Began(worker.current, worker.name))
+
+    def _tell(self, *untold: Message) -> None:
+        """Have ``messages`` tell something that came about otherwise."""
+        self._untold += untold
+        self._bell.ring_for(self._untold)
 
     def _fresh(self) -> _Worker | None:
         """Find a worker that has had nothing to do yet, a ready one first."""
@@ -164,16 +172,17 @@ class CoresEngine:
         """Replace a worker by a new one, unless it is at work."""
         if worker.tickets:
             return worker
-        self._untold += self._bury(worker, "a fresh worker takes its place")
+        self._tell(*self._bury(worker, "a fresh worker takes its place"))
         return self._fresh() or worker
 
     def put_aside(self, machine: str) -> None:
         """Do nothing: there would be no worker left."""
 
-    def wait(self, timeout: float | None = None) -> list[Event]:
+    def messages(self) -> list[Message]:
         """Collect what workers sent, and bury those that died."""
         events, self._untold = self._untold, []
-        for key, _ in self._selector.select(0 if events else timeout):
+        self._bell.hush()
+        for key, _ in self._selector.select(0):
             worker = self._live.get(key.fd)
             if worker is None:
                 continue
@@ -202,9 +211,10 @@ class CoresEngine:
             events.append((Done if succeeded else Failed)(ticket, answer, worker.name))
             self._note_beginning(worker)
         events, self._untold = [*events, *self._untold], []
+        self._bell.hush()
         return events
 
-    def _bury(self, worker: _Worker, reason: str = "") -> list[Event]:
+    def _bury(self, worker: _Worker, reason: str = "") -> list[Message]:
         self._forget(worker)
         cause = self._cause_of_death(worker.pid)
         reason = reason or cause
@@ -224,7 +234,7 @@ class CoresEngine:
             lost += self._restart()
         return lost
 
-    def _replace_spent(self, worker: _Worker) -> list[Event]:
+    def _replace_spent(self, worker: _Worker) -> list[Message]:
         """Have a fresh worker do what one that is spent has not begun."""
         try:
             self._fork(worker.name).take_over(worker)
@@ -247,9 +257,9 @@ class CoresEngine:
             answer = b""
         return _said(PID.unpack(answer)[0]) if answer else "its parent process died"
 
-    def _restart(self) -> list[Event]:
+    def _restart(self) -> list[Message]:
         """Begin anew after the zygote itself died, and its workers with it."""
-        events: list[Event] = []
+        events: list[Message] = []
         for worker in list(self._live.values()):
             self._forget(worker)
             if worker.pid:
@@ -268,12 +278,13 @@ class CoresEngine:
                     os.kill(worker.pid, signal.SIGINT)
             self._forget(worker)
         self._selector.close()
+        self._bell.close()
         self._zygote.dismiss()
         self._prints.close()
 
 
-def _lost(worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Event]:
-    lost: list[Event] = [
+def _lost(worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Message]:
+    lost: list[Message] = [
         Lost(ticket, reason, began=at == 0 and is_to_blame, worker=worker.name)
         for at, ticket in enumerate(worker.tickets)
     ]

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from muster._environment import LOCAL_WORKER, WORKER
 
-from .base import Began, Body, Done, Event, Failed, Joined, MakeBody, Slots
+from ._bell import Bell
+from .base import Began, Body, Done, Failed, Joined, MakeBody, Message, Slots
 
 _NAME: Final = "1"
 
@@ -30,6 +31,8 @@ class InlineEngine:
         self._has_joined = False
         self._current: int | None = None
         self._queue: deque[tuple[int | None, Any]] = deque()
+        self._bell = Bell()
+        self._bell.ring()
 
     def slots(self) -> Slots:
         """Take one request at a time."""
@@ -38,18 +41,29 @@ class InlineEngine:
     def brief(self, briefing: bytes) -> None:
         """Brief the body, when what was submitted before is answered."""
         self._queue.append((None, briefing))
+        self._bell.ring()
 
     def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
-        """Keep the request until somebody waits."""
+        """Keep the request until somebody asks for messages."""
         del avoid, fresh
         self._queue.append((ticket, request))
+        self._bell.ring()
 
     def put_aside(self, machine: str) -> None:
         """Do nothing: there would be no worker left."""
 
-    def wait(self, timeout: float | None = None) -> list[Event]:
+    def fileno(self) -> int:
+        """Name the descriptor that can be read while there is something to do."""
+        return self._bell.fileno()
+
+    def messages(self) -> list[Message]:
         """Tell of the oldest request that it begins, and the next time answer it, however long that takes."""
-        del timeout
+        try:
+            return self._next()
+        finally:
+            self._bell.ring_for(self._queue)
+
+    def _next(self) -> list[Message]:
         if not self._has_joined:
             self._has_joined = True
             return [Joined(_NAME, platform.node())]
@@ -65,7 +79,7 @@ class InlineEngine:
             self._body.brief(request)
         return []
 
-    def _answered(self, ticket: int, request: object) -> Event:
+    def _answered(self, ticket: int, request: object) -> Message:
         try:
             return Done(ticket, self._body(request), _NAME)
         except Exception as error:  # noqa: BLE001 (an engine reports whatever its body raises)
@@ -74,6 +88,7 @@ class InlineEngine:
     def close(self) -> None:
         """Release the user's functions, and go back to the folder that they may have left."""
         self._body.end()
+        self._bell.close()
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import pickle
+import selectors
 import shlex
 import sys
 import time
@@ -19,6 +20,7 @@ from muster._freight import Freight
 from muster._user_code.world import World
 from muster.errors import EngineError
 
+from ._bell import Bell
 from ._hello import SilenceError, StrangerError
 from ._line import Line
 from ._nouns import GarbledError, answer_of, fits
@@ -28,7 +30,7 @@ from ._post import Post
 from ._prints import Print, to_standard_error
 from ._sending import Sending
 from ._station import Ended, MakeStation, Printed
-from .base import Event, Joined, Left, Lost, Slots, Told
+from .base import Joined, Left, Lost, Message, Slots, Told, wait
 
 _END_SECONDS: Final = 8.0
 """How long machines may take to end their workers: longer than each gives them, for the way there and back."""
@@ -75,7 +77,7 @@ class RayEngine:
         self._machines: set[str] = set()
         self._sending: Sending | None = None
         self._unfit: set[str] = set()
-        self._remarks: list[Event] = []
+        self._remarks: list[Message] = []
         self._has_heard = False
         self._patience: Patience | None = Patience()
         self._name = name
@@ -87,6 +89,10 @@ class RayEngine:
         elif world.folder:
             command = [python, "-P", "-c", _HERE, *sys.path]
         self._line = Line(command, {**os.environ, **({} if through else environment)}, fatal=_REFUSED)
+        self._bell = Bell()
+        self._ears = selectors.DefaultSelector()
+        for ear in (self._line, self._bell):
+            self._ears.register(ear, selectors.EVENT_READ)
         self._line.send((address, pickle.dumps(make_engine), world))
 
     @property
@@ -113,7 +119,7 @@ class RayEngine:
 
     def stock(self, freight: Freight) -> None:
         """Send files to every machine, also those yet to come; none is briefed before it has them."""
-        self._sending = Sending(freight, self._line.send, lambda text: self._remarks.append(Told(text)))
+        self._sending = Sending(freight, self._line.send, self._remark)
         for number, station in self._stations.items():
             self._begin_sending(number, station)
 
@@ -140,48 +146,29 @@ class RayEngine:
         """Have a machine's station closed for good."""
         self._line.send(("put_aside", machine))
 
-    def wait(self, timeout: float | None = None) -> list[Event]:
-        """Collect what the driver tells. Raises ``EngineError`` when the cluster is gone, or never was there."""
-        has_more = self._poll(0 if self._remarks else timeout)
-        events = [*self._taken_remarks(), *self._noise()]
-        if not has_more:
-            return events
-        enough = time.monotonic() + _MOST_SECONDS
-        while True:
-            events += self._next()
-            self._has_heard = True
-            if time.monotonic() > enough or not self._line.poll(0):
-                return [*events, *self._taken_remarks()]
+    def fileno(self) -> int:
+        """Name the descriptor that can be read when ``messages`` has something."""
+        return self._ears.fileno()
 
-    def _next(self) -> list[Event]:
-        """Take one message. Raises ``EngineError`` for one that is not muster's, and what an engine has ended with."""
-        try:
-            return self._understood(self._received())
-        except GarbledError as error:
-            raise _not_ours("The cluster's head", error) from error
+    def messages(self) -> list[Message]:
+        """Collect what the driver tells. Raises ``EngineError`` when the cluster is gone, or never was there."""
+        events: list[Message] = []
+        enough = time.monotonic() + _MOST_SECONDS
+        while (message := self._received()) is not None:
+            events += self._understood(message)
+            self._has_heard = True
+            if time.monotonic() > enough:
+                break
+        return [*self._noise(), *events, *self._taken_remarks()]
 
     def _received(self) -> Any:  # noqa: ANN401 (plain data)
+        """Take one message; ``None`` where there is none. Raises ``EngineError`` where none of ours will come."""
         try:
             return self._line.receive()
         except EOFError as error:
             raise self._gone() from error
-
-    def _taken_remarks(self) -> list[Event]:
-        remarks, self._remarks = self._remarks, []
-        return remarks
-
-    def _understood(self, message: Any) -> list[Event]:  # noqa: ANN401 (plain data)
-        """Do what the driver tells. Raises ``GarbledError`` where it tells what none of ours does."""
-        verb, told = (message[0], message[1:]) if isinstance(message, tuple) and message else (None, ())
-        if verb not in _VERBS or not fits(told, _arguments(verb)):
-            raise GarbledError(f"it tells {str(message)[:100]}")
-        events: list[Event] = getattr(self, f"_on_{verb}")(*told)
-        return events
-
-    def _poll(self, timeout: float | None) -> bool:
-        """Wait for what the driver tells, after its hello. Raises ``EngineError`` when that does not come."""
-        try:
-            return self._line.poll(timeout)
+        except GarbledError as error:
+            raise _not_ours("The cluster's head", error) from error
         except SilenceError as error:
             raise EngineError(
                 f"The cluster's head was called, and muster does not answer there: {error}. Its login shell may wait"
@@ -194,7 +181,26 @@ class RayEngine:
                 " here, then the same command."
             ) from error
 
-    def _noise(self) -> list[Event]:
+    def _taken_remarks(self) -> list[Message]:
+        remarks, self._remarks = self._remarks, []
+        self._bell.hush()
+        return remarks
+
+    def _remark(self, text: str) -> None:
+        self._remarks.append(Told(text))
+        self._bell.ring()
+
+    def _understood(self, message: Any) -> list[Message]:  # noqa: ANN401 (plain data)
+        """Do what the driver tells. Raises ``EngineError`` where it tells what none of ours does."""
+        verb, told = (message[0], message[1:]) if isinstance(message, tuple) and message else (None, ())
+        try:
+            if verb in _VERBS and fits(told, _arguments(verb)):
+                return list(getattr(self, f"_on_{verb}")(*told))
+        except GarbledError as error:
+            raise _not_ours("The cluster's head", error) from error
+        raise _not_ours("The cluster's head", f"it tells {str(message)[:100]}")
+
+    def _noise(self) -> list[Message]:
         noise = self._line.take_noise()
         return (
             [Told(f"the login shell of the cluster's head prints, which nobody asked it to: {noise}")] if noise else []
@@ -222,10 +228,10 @@ class RayEngine:
             f" with a new token: muster down{named}, then muster up{named} --machines N."
         )
 
-    def _on_refused(self) -> list[Event]:
+    def _on_refused(self) -> list[Message]:
         raise self._refused()
 
-    def _on_opened(self, number: int, machine: str) -> list[Event]:
+    def _on_opened(self, number: int, machine: str) -> list[Message]:
         station = self._stations[number] = Post(machine)
         self._begin_sending(number, station)
         if self._briefing is not None and station.has_all:
@@ -234,23 +240,23 @@ class RayEngine:
 
     # What goes along
 
-    def _on_lacks(self, number: int, lacking: Sequence[Sequence[int]]) -> list[Event]:
+    def _on_lacks(self, number: int, lacking: Sequence[Sequence[int]]) -> list[Message]:
         if self._sending is not None:
             self._sending.on_lacks(number, lacking)
         return []
 
-    def _on_took(self, number: int, cargo: int, chunk: int) -> list[Event]:
+    def _on_took(self, number: int, cargo: int, chunk: int) -> list[Message]:
         if self._sending is not None:
             self._sending.on_took(number, cargo, chunk)
         return []
 
-    def _on_laid_out(self, number: int) -> list[Event]:
+    def _on_laid_out(self, number: int) -> list[Message]:
         self._station(number).has_all = True
         if self._briefing is not None:
             self._line.send(("leave_message", number, None, self._briefing))
         return []
 
-    def _on_cannot_take(self, number: int, why: str, is_full: bool, is_its_own: bool) -> list[Event]:  # noqa: FBT001 (a message of the driver's)
+    def _on_cannot_take(self, number: int, why: str, is_full: bool, is_its_own: bool) -> list[Message]:  # noqa: FBT001 (a message of the driver's)
         """Go on without a machine whose disk takes nothing. Raises where no other is left, or files were changed."""
         machine = self._station(number).machine
         cannot = f"The disk of machine {machine} is full, so it cannot" if is_full else f"Machine {machine} cannot"
@@ -265,7 +271,7 @@ class RayEngine:
             machine, f"its disk is full ({why})" if is_full else f"it cannot take files ({why})", error
         )
 
-    def _without(self, machine: str, why: str, error: Exception) -> list[Event]:
+    def _without(self, machine: str, why: str, error: Exception) -> list[Message]:
         """Go on without a machine. Raises the ``error`` where no other is left."""
         self._unfit.add(machine)
         if not {station.machine for station in self._stations.values()} - self._unfit:
@@ -273,7 +279,7 @@ class RayEngine:
         self.put_aside(machine)
         return [Told(f"machine {machine} is put aside: {why}")]
 
-    def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Event]:
+    def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Message]:
         station = self._station(number)
         events = []
         for data in told:
@@ -299,18 +305,18 @@ class RayEngine:
             raise GarbledError(f"it tells of station {number}, which it has not opened")
         return self._stations[number]
 
-    def _on_closed(self, number: int, reason: str) -> list[Event]:
+    def _on_closed(self, number: int, reason: str) -> list[Message]:
         station = self._station(number)
         del self._stations[number]
         if self._sending is not None:
             self._sending.forget(number)
-        lost: list[Event] = [Lost(ticket, reason, began=False) for ticket in station.tickets]
+        lost: list[Message] = [Lost(ticket, reason, began=False) for ticket in station.tickets]
         return [*lost, *(Left(f"{station.machine}-{worker}", reason) for worker in sorted(station.workers))]
 
-    def _on_told(self, text: str) -> list[Event]:
+    def _on_told(self, text: str) -> list[Message]:
         return [Told(text)]
 
-    def _on_gave_up(self, text: str) -> list[Event]:
+    def _on_gave_up(self, text: str) -> list[Message]:
         raise EngineError(text)
 
     def close(self) -> None:
@@ -322,9 +328,11 @@ class RayEngine:
                 while not all(station.has_ended for station in self._stations.values()):
                     if (left := deadline - time.monotonic()) <= 0:
                         break
-                    self.wait(left)
+                    wait(self, left)
         finally:
             self._stations.clear()
+            self._ears.close()
+            self._bell.close()
             self._line.close()
 
 
@@ -335,7 +343,7 @@ def _arguments(verb: str) -> Any:  # noqa: ANN401 (a hint)
     return tuple[tuple(hint for name, hint in hints.items() if name != "return")]  # type: ignore[misc]  # hints that were made
 
 
-def _not_ours(who: str, error: Exception) -> EngineError:
+def _not_ours(who: str, error: object) -> EngineError:
     """Say that somebody is not who muster started there."""
     return EngineError(
         f"{who} says what muster never says there: {error}. Nothing of it was used. Another program, or somebody else,"
