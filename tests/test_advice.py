@@ -163,7 +163,7 @@ def test_what_costs_most_comes_first_and_a_terminal_is_told_of_two() -> None:
     assert len(costs) == 3
     assert costs == sorted(costs, reverse=True)
     assert closing(bad) == [str(said) for said in advice(bad)[:2]]
-    assert closing(bad)[0].endswith(" See docs/slow.md#bad-rows.")
+    assert closing(bad)[0].endswith(" More: muster help slow bad-rows")
     assert closing(replace(bad, took=9.0)) == []
 
 

@@ -68,7 +68,7 @@ def test_a_check_in_the_terminal_says_it_in_words_as_json_and_by_its_exit_code(
     assert bad.code == 1
     assert bad.out == (
         "Not row-wise, called with 50 rows, and with both halves of them: other values in place. So what a run gives"
-        " depends on where batches end. Have each row depend on itself alone: docs/row-wise.md shows how, for six"
+        " depends on where batches end. Have each row depend on itself alone: muster help row-wise shows how, for six"
         " common cases.\n"
     )
     assert muster("check", "f.py:none", rows.name, "--json").json["kind"] == "usage"

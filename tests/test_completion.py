@@ -97,6 +97,12 @@ def test_verbs_flags_and_choices_are_completed(ask: Ask) -> None:
     assert ask("muster run score.py:process in.csv --workers ") == []
 
 
+def test_topics_and_their_chapters_are_completed(ask: Ask) -> None:
+    assert sorted(ask("muster help ru")) == ["run", "runs"]
+    assert ask("muster help ty") == ["types"]
+    assert ask("muster help slow first") == ["first-batches"]
+
+
 def test_functions_of_a_file_are_completed_and_the_file_is_not_run(ask: Ask) -> None:
     every = ["score.py:Score", "score.py:prepare", "score.py:process", "score.py:shorten"]
     assert sorted(ask("muster run sc")) == every

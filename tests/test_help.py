@@ -1,7 +1,9 @@
 """What somebody sees who asks for help: in Python, and on the command line."""
 
 import argparse
+import contextlib
 import inspect
+import os
 import pydoc
 import re
 import shlex
@@ -12,9 +14,12 @@ from pathlib import Path
 import pytest
 
 import muster as the_module
-from conftest import Muster
+from conftest import MUSTER, Muster
 from muster import cli
 from muster._verbs._parser import Parser
+from muster._verbs._topics import as_text
+
+ROOT = Path(__file__).parents[1]
 
 VERBS = next(one for one in cli.parser()._actions if isinstance(one, argparse._SubParsersAction)).choices  # noqa: SLF001 (argparse says it nowhere else)
 ACTIONS = [(name, action) for name, verb in VERBS.items() for action in verb._actions]  # noqa: SLF001 (likewise)
@@ -75,10 +80,70 @@ def test_help_of_a_verb_is_its_help_flag_and_ends_with_examples(muster: Muster, 
     assert VERBS[verb].examples[0][0] in asked.out
 
 
-def test_help_alone_lists_the_verbs(muster: Muster) -> None:
+def test_help_alone_lists_the_verbs_and_the_topics(muster: Muster) -> None:
     asked = muster("help")
     assert (asked.code, asked.out) == (0, muster("--help").out)
     assert all(f"    {verb}" in asked.out for verb in VERBS)
+    assert "\n  types               How values are read and written\n" in asked.out
+    assert all(f"\n  {path.stem}" in asked.out for path in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_every_page_is_text_that_a_terminal_shows_whole(page: Path) -> None:
+    text = as_text(page.read_text(), width=100)
+    assert max(map(len, text.splitlines())) <= 100
+    outside = "\n".join(line for line in text.splitlines() if not line.startswith(" "))
+    assert not re.search(r"(?<!\*)\*\*[A-Z]|\]\(|^#|<!--|^\|", outside, re.MULTILINE)
+    words = [word for word in re.findall(r"\b[a-z]{5,}\b", page.read_text()) if word in text]
+    assert len(words) > 40
+
+
+def test_help_on_a_topic_prints_its_page_or_a_chapter_of_it(muster: Muster) -> None:
+    whole = muster("help", "bad-rows")
+    assert (whole.code, whole.err, whole.out.splitlines()[:2]) == (0, "", ["Bad rows", "========"])
+    assert "\n muster retry taxes.csv\n" in whole.out
+    assert "\x1b" not in whole.out
+    for words in (("bad-rows.md",), ("docs/bad-rows.md",)):
+        assert muster("help", *words).out == whole.out
+    chapter = muster("help", "slow", "first-batches")
+    assert chapter.out.startswith("First batches\n-------------\n")
+    assert "The last task" not in chapter.out
+    assert muster("help", "slow", "First", "batches").out == chapter.out == muster("help", "slow#first-batches").out
+    assert muster("help", "watch.md").out.startswith("Watch a run\n")  # the verb has the name of the page
+    assert "`" not in whole.out.partition("An example")[0]
+    assert "muster help resume" in muster("help", "cron").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("typs",), "'typs' (did you mean types?) is neither a verb nor a topic. Type muster help for what there is."),
+        (("rum",), "did you mean run?"),
+        (("slow", "first-batch"), "'slow' has no chapter 'first-batch' (did you mean first-batches?). It has: "),
+    ],
+)
+def test_a_topic_that_there_is_not_is_refused_with_what_was_meant(
+    muster: Muster, words: tuple[str, ...], said: str
+) -> None:
+    asked = muster("help", *words)
+    assert (asked.code, asked.out) == (2, "")
+    assert said in asked.err
+
+
+def test_a_long_page_goes_through_a_pager_on_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "pager").write_text("#!/bin/sh\necho paged\nexec cat\n")
+    (tmp_path / "pager").chmod(0o755)
+    keyboard, terminal = os.openpty()
+    environ = {**os.environ, "PAGER": str(tmp_path / "pager"), "TERM": "xterm", "MANPAGER": ""}
+    with subprocess.Popen([*MUSTER, "help", "types"], stdin=terminal, stdout=terminal, env=environ) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # so the end of a terminal is told
+            while more := os.read(keyboard, 1 << 16):
+                shown += more
+    os.close(keyboard)
+    assert process.returncode == 0
+    assert shown.startswith(b"paged\r\nHow values are read and written\r\n")
 
 
 @pytest.mark.parametrize(("verb", "example"), [(name, one[0]) for name, verb in VERBS.items() for one in verb.examples])

@@ -411,7 +411,9 @@ def test_of_bad_rows_of_both_kinds_both_are_counted(muster: Muster, tmp_path: Pa
     (tmp_path / "f.py").write_text(ODD)
     (tmp_path / "in.csv").write_text('n,text\n1,a\n2,b,c\n7,"x"", ""step"": ""read"", ""error"": """\n')
     first = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0")
-    assert "1 of them could not be read: mend this one in the input (docs/bad-rows.md). For the other 1" in first.err
+    assert (
+        "1 of them could not be read: mend this one in the input (muster help bad-rows). For the other 1" in first.err
+    )
     (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
     again = muster("retry", "out.csv", "--workers", "0")
     assert "1 of 2 bad rows succeeded, and took its place in the output" in again.err

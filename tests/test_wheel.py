@@ -110,6 +110,17 @@ def test_the_wheel_alone_runs_a_file_and_names_the_extras_that_it_lacks(environm
         assert f"pip install 'muster-run[{extra}]'" in environment.run("muster", *words, code=2)
 
 
+def test_the_wheel_has_the_pages_that_messages_name(environment: Environment) -> None:
+    pages = sorted(path.name for path in (HERE / "docs").glob("*.md"))
+    installed = environment.run("python", "-c", "import muster; print(muster.__path__[0])").strip()
+    assert sorted(path.name for path in Path(installed, "_pages").iterdir()) == pages
+    (environment.folder / "wrong.py").write_text("def wrong(df):\n    raise ValueError('never')\n")
+    said = environment.run("muster", "run", "wrong.py:wrong", "in.csv", "-o", "no.csv", "--batch-rows", "7", code=1)
+    for topic in {"types", *re.findall(r"muster help ([\w-]+)", said)}:
+        first = (HERE / "docs" / f"{topic}.md").read_text().splitlines()[0].strip("# ")
+        assert environment.run("muster", "help", topic).startswith(f"{first}\n")
+
+
 @pytest.mark.parametrize("environment", EXTRAS, indirect=True)
 def test_the_wheel_runs_a_file_with_each_extra(environment: Environment) -> None:
     assert runs(environment)

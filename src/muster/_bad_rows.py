@@ -43,11 +43,11 @@ def to_mend(path: str, count: int, *, again: str) -> str:
     if unread == count:
         return (
             f"{those[0]} could not be read, which no retry changes: mend {those[1]} in the input, or say how to read"
-            f" {those[1]}, and run the whole again. More: docs/bad-rows.md"
+            f" {those[1]}, and run the whole again. More: muster help bad-rows"
         )
     return (
         f"{unread:,} of them could not be read: mend {'these' if unread > 1 else 'this one'} in the input"
-        f" (docs/bad-rows.md). For the other {count - unread:,} mend the function, then {again}"
+        f" (muster help bad-rows). For the other {count - unread:,} mend the function, then {again}"
     )
 
 

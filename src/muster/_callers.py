@@ -40,7 +40,7 @@ _AGAIN: Final = (
 )
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _FLAG: Final = re.compile(
-    r"(?P<command>\bmuster (?:up|down|runs?|status|watch|report|sweep|check|retry)\b[^.;:]*)"
+    r"(?P<command>\bmuster (?:up|down|runs?|status|watch|report|sweep|check|retry|help)\b[^.;:]*)"
     r"|(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])"
     r"(?: (?P<value>'[^']*=[^']*'|\$?'[^']*'|[^\s,;:=.]+=[^\s;:]*[^\s;:,.]|\d[\d.]*(?:%|(?:ms|s|m|h)?\b)|N\b|csv\b))?"
 )

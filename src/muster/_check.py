@@ -49,7 +49,7 @@ class Check:
         if not self.row_wise:
             said.append(
                 "So what a run gives depends on where batches end. Have each row depend on itself alone:"
-                " docs/row-wise.md shows how, for six common cases."
+                " muster help row-wise shows how, for six common cases."
             )
         return " ".join(said)
 

@@ -83,7 +83,7 @@ class Hindsight:
         return (
             f"each of {self._batches:,} batches gave {rows} back, of {sizes.least:,} rows as of {sizes.most:,}. So"
             " the result is that of a batch, not of the whole file, and the output has it once for each batch. For all"
-            " rows, work it out once more from the output, or with pandas alone. More: docs/row-wise.md"
+            " rows, work it out once more from the output, or with pandas alone. More: muster help row-wise"
         )
 
 
@@ -102,5 +102,5 @@ def _of_columns(names: list[str]) -> str:
         f"only some batches had the column{'s' if len(names) > 1 else ''} {those}: in the rows of the others the value"
         " is missing. Have the function give the same columns whatever rows it gets: for get_dummies make the column a"
         " category with fixed values, pd.Categorical(df['a'], categories=[...]); else .reindex(columns=[...]). More:"
-        " docs/row-wise.md"
+        " muster help row-wise"
     )

@@ -39,7 +39,7 @@ def check(packages: Mapping[str, str]) -> None:
         names = ", ".join(name for name, here in packages.items() if _version(name) != here)
         raise EngineError(
             f"Machine {platform.node()} lacks what the function needs: {'; '.join(wrong)}. Write packages: [{names}] in"
-            " the file of hosts, and type muster up again; or install them there. More: docs/clusters.md"
+            " the file of hosts, and type muster up again; or install them there. More: muster help clusters"
         )
 
 

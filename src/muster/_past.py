@@ -228,7 +228,7 @@ def check_same(past: Past, now: Fields, *, folder: str, accept: bool) -> Changes
     if of_rows := list(differences_of_rows(past.job, now)):
         raise ResumeError(
             f"{folder!r} holds an unfinished run of another job: {'; '.join(of_rows)}. To go on with that run, restore"
-            " what it had; to start over, type the command again with --fresh. More: docs/resume.md"
+            " what it had; to start over, type the command again with --fresh. More: muster help resume"
         )
     files = dict(changed_files(past.files))
     changes = (*changed_facts(past.job["facts"], now["facts"]), *files.values())
@@ -237,7 +237,7 @@ def check_same(past: Past, now: Fields, *, folder: str, accept: bool) -> Changes
             f"{folder!r} holds an unfinished run, and its rows depend on what is not the same now: {_listed(changes)}."
             " To go on with that run, restore what it had. To start over, type the command again with --fresh. To go on"
             " all the same, with rows of both in one output, type the command again with --accept-changes. More:"
-            " docs/resume.md"
+            " muster help resume"
         )
     return Changes(changes, tuple(files))
 

@@ -187,7 +187,7 @@ def read_csv(
     - its cells: ``na_values``, ``keep_default_na``, ``na_filter``, ``true_values``, ``false_values``, ``decimal``,
       ``thousands``, ``parse_dates``, ``date_format``, ``dayfirst``.
 
-    docs/read-csv.md says of each what it takes, and of the others why they are not there.
+    `muster help read-csv` says of each what it takes, and of the others why they are not there.
     """
     dialect, reading = understood(options, AS_NAMED, Reading())
     chosen = Options(

@@ -163,7 +163,7 @@ def unreachable(url: str, error: Exception) -> UnreachableError | UsageError:
         )
     return UnreachableError(
         f"Cannot reach {_unseen.shown(url)!r}: {said_by(error)}. What was done is kept. Check the network and your"
-        " credentials, then type the same command again. More: docs/stores.md"
+        " credentials, then type the same command again. More: muster help stores"
     )
 
 

@@ -5,30 +5,14 @@ import importlib
 import os
 import sys
 from collections.abc import Collection, Sequence
-from typing import Final
 
 from muster._ending import ended
 from muster._signals import obey
 from muster._unseen import shown
+from muster._verbs import VERBS
 from muster._verbs._parser import Parser
 from muster._version import VERSION
 from muster.errors import UsageError
-
-VERBS: Final = {
-    "run": "run a function over every row of the inputs",
-    "retry": "run the bad rows of an output again",
-    "check": "tell whether a function is row-wise",
-    "up": "make a cluster, or make it larger or smaller",
-    "status": "show the clusters and their machines",
-    "down": "end a cluster and all that runs on it",
-    "generate": "write synthetic rows to try things on",
-    "runs": "list the runs, newest first",
-    "watch": "serve a live page of the runs",
-    "report": "write a report of a run",
-    "completion": "print what completes commands in your shell",
-    "help": "say how a verb is used",
-}
-"""Each verb is a file in ``_verbs``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,17 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _as_flag(given: Sequence[str]) -> list[str]:
-    """Take ``help run`` for ``run --help``."""
-    if given[:1] == ["help"] and not set(given) & {"-h", "--help"}:
+    """Take ``help run`` for ``run --help``; other topics than verbs are pages."""
+    if given[:1] == ["help"] and not set(given) & {"-h", "--help"} and {*given[1:2]} <= VERBS.keys():
         return [*given[1:], "--help"]
     return list(given)
 
 
+def _topics() -> str:
+    from muster._verbs._topics import listed  # noqa: PLC0415 (nobody but who asks for help)
+
+    return listed()
+
+
 def parser(whole: Collection[str] = tuple(VERBS)) -> Parser:
-    """Make the parser of all verbs, with the flags of those in ``whole``; ``docs/cli.md`` is made of it."""
+    """Make the parser of all verbs, with the flags of those in ``whole``; the page ``cli`` is made of it."""
     made = Parser("muster", description="Run the pandas function you have over files that have outgrown it.")
     made.add_argument("--version", action="version", version=f"muster {VERSION}")
     made.epilog = "muster help VERB, or muster VERB --help, says all about one."
+    made.further = _topics
     verbs = made.add_subparsers(required=True, metavar="VERB", title="verbs")
     for name, says in VERBS.items():
         verb = verbs.add_parser(name, help=says, allow_abbrev=False)

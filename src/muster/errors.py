@@ -87,7 +87,7 @@ class TooManyBadRowsError(DataError):
             f"{bad_rows} rows could not be processed, and {allowed} are allowed. The first of them:\n"
             f"{first_error}\n"
             "Mend the function or the data, and type the command again with --fresh. Or allow more with --max-bad-rows,"
-            " and the run goes on where it stopped. More: docs/bad-rows.md"
+            " and the run goes on where it stopped. More: muster help bad-rows"
         ).quoting(first_error)
 
 
@@ -109,7 +109,7 @@ class UserCodeError(MusterError):
         return cls(
             f"{step!r} fails on {many if rows > 1 else 'the only row'}: {error}\n"
             f"{cure}{' ' if cure else ''}Nothing was written. Mend the function, or what it is given, then type the"
-            " same command again. More: docs/functions.md",
+            " same command again. More: muster help functions",
             details,
         ).quoting(error)
 

@@ -223,7 +223,7 @@ class CoresEngine:
             if self._deaths_at_start >= _DEATHS_AT_START:
                 raise EngineError(
                     f"Workers die before they are ready ({reason}). Their messages stand above; with --workers 0 the"
-                    " job runs in muster's own process. More: docs/faq.md"
+                    " job runs in muster's own process. More: muster help faq"
                 )
         if worker.is_spent:
             return self._replace_spent(worker)

@@ -199,5 +199,5 @@ def _refused(name: str, one: pa.DataType, other: pa.DataType, why: str = "") -> 
     return DataError(
         f"Column {name!r} of the results is {one} in some batches and {other} in others, which one Parquet column"
         f" cannot hold{why}. Have the function return one type, for example"
-        f" df[{name!r}] = df[{name!r}].astype(str), or write CSV or JSON lines. More: docs/types.md"
+        f" df[{name!r}] = df[{name!r}].astype(str), or write CSV or JSON lines. More: muster help types"
     )

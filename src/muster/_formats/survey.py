@@ -275,7 +275,7 @@ def refuse_long_tail(source: Source, unclosed: int | None, size: int) -> None:
         raise DataError(
             f"{source.name!r}: a quote is opened in the row at byte {unclosed} and never closed, so the"
             f" {size - unclosed:,} bytes from there on would be one row. Mend that quote; or, where"
-            " quotes mean nothing, say --quote ''. More: docs/types.md"
+            " quotes mean nothing, say --quote ''. More: muster help types"
         )
 
 

@@ -151,5 +151,5 @@ def check_not_loading() -> None:
         raise UsageError(
             f"{place} begins a run while a run loads it: every worker loads that code, and would begin the run anew."
             " Put the call under if __name__ == '__main__': there, then type the same command again. More:"
-            " docs/functions.md"
+            " muster help functions"
         )

@@ -61,7 +61,7 @@ def warning_of(name: str, remarks: tuple[str, ...]) -> str:
         f"{name!r} may not treat each row by itself: {'; '.join(remarks)}. It is called with a batch of rows, not with"
         " the whole file, so such a result depends on where batches end. Work out beforehand what takes all rows, and"
         " use it here. To see which columns differ, type muster check. With --batch-rows N the batches are the same in"
-        " every run, and this is not said. More: docs/row-wise.md"
+        " every run, and this is not said. More: muster help row-wise"
     )
 
 

@@ -142,7 +142,7 @@ def of_function(function: Callable[..., object]) -> Target:
     except Exception as error:
         raise UsageError(
             f"{name!r} cannot be sent to workers: {error}. Make what it holds (a lock, a file, a connection) inside the"
-            " function, or in the __init__ of a class. More: docs/functions.md"
+            " function, or in the __init__ of a class. More: muster help functions"
         ).quoting(str(error)) from error
     _own[target.own] = target
     return target

@@ -1,1 +1,19 @@
 """The verbs of the command line, a file each: ``add`` says what can be typed, ``call`` does it."""
+
+from typing import Final
+
+VERBS: Final = {
+    "run": "run a function over every row of the inputs",
+    "retry": "run the bad rows of an output again",
+    "check": "tell whether a function is row-wise",
+    "up": "make a cluster, or make it larger or smaller",
+    "status": "show the clusters and their machines",
+    "down": "end a cluster and all that runs on it",
+    "generate": "write synthetic rows to try things on",
+    "runs": "list the runs, newest first",
+    "watch": "serve a live page of the runs",
+    "report": "write a report of a run",
+    "completion": "print what completes commands in your shell",
+    "help": "say how a verb is used, or print a page on a topic",
+}
+"""Each is a file here."""

@@ -14,6 +14,7 @@ from muster._csv_options import ON_ERRORS
 from muster._home import home
 from muster._journal.runs import known
 from muster._verbs._parser import Parser
+from muster._verbs._topics import anchors, topics
 
 Complete = Callable[..., list[str]]
 _MOST_RUNS: Final = 20
@@ -21,7 +22,7 @@ _MOST_RUNS: Final = 20
 
 def complete(parser: Parser, *, verbs: Collection[str]) -> None:
     """Answer the shell that asks by its environment, and end this process."""
-    completers = {**_BY_METAVAR, "VERB": _these(lambda: list(verbs))}
+    completers = {**_BY_METAVAR, "TOPIC": _these(lambda: [*verbs, *topics()])}
     for action in _actions(parser):
         action.completer = completers.get(str(action.metavar), _Nothing())  # type: ignore[attr-defined]
     argcomplete.autocomplete(parser, always_complete_options=False, default_completer=_Nothing())
@@ -104,6 +105,11 @@ def _clouds(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete
     return [*(["local"] if "local".startswith(prefix) else []), *_beginning_with(prefix, (".yml", ".yaml"))]
 
 
+def _chapters(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:  # noqa: ANN401 (likewise)
+    page = topics().get(parsed_args.topic)
+    return [one for one in anchors(page.read_text()) if one.startswith(prefix)] if page else []
+
+
 _BY_METAVAR: Final[dict[str, Complete]] = {
     "TARGET": _targets,
     "INPUT": _files(),
@@ -113,6 +119,7 @@ _BY_METAVAR: Final[dict[str, Complete]] = {
     "NAME": _these(_clusters),
     "CLOUD": _clouds,
     "RUN": _these(_runs),
+    "CHAPTER": _chapters,
     "NAME,...": _these(lambda: sorted(os.environ)),
     "HOW": _these(lambda: list(ON_ERRORS)),
 }

@@ -20,6 +20,9 @@ class Parser(argparse.ArgumentParser):
     examples: Sequence[tuple[str, str]] = ()
     """Commands, and what each does: the end of ``--help``. A test has each of them parsed."""
 
+    further: Callable[[], str] = staticmethod(lambda: "")
+    """What else is at the end of ``--help``."""
+
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 (as argparse has it)
         """Know flags of lists: their values add up. Of other flags that are typed again, the last counts."""
         super().__init__(*args, **options)
@@ -28,7 +31,7 @@ class Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         """Add the examples to the help."""
         listed = "".join(f"\n  {command}\n      {does}\n" for command, does in self.examples)
-        return super().format_help() + (f"\nexamples:\n{listed}" if listed else "")
+        return super().format_help() + (f"\nexamples:\n{listed}" if listed else "") + self.further()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 (as argparse has it)
         """Take what a command says; inputs may also stand behind flags. Raises ``UsageError`` for an unknown flag."""

@@ -56,7 +56,7 @@ _WORTH_CLOSING: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A sentence, the chapter of docs/slow.md that says more, and the seconds of the run that are at stake."""
+    """A sentence, the chapter of the page "slow" that says more, and the seconds of the run that are at stake."""
 
     text: str
     chapter: str
@@ -64,7 +64,7 @@ class Advice:
 
     def __str__(self) -> str:
         """Add where to read on."""
-        return f"{self.text} See docs/slow.md#{self.chapter}."
+        return f"{self.text} More: muster help slow {self.chapter}"
 
 
 def advice(account: Account, *, shortest: float = SHORTEST_RUN) -> list[Advice]:
