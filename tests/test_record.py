@@ -105,19 +105,24 @@ def test_machines_that_did_not_answer_when_they_were_to_end_are_known_until_they
         cloud.destroy()
     record = recalled(cluster)
     assert record is not None
-    assert [one.host.name for one in record.started] == ["a", "b"]
+    assert [one.machine.host.name for one in record.leaving] == ["a", "b"]
     assert cloud.renew().machines == ()
     with pytest.raises(EngineError, match="has no head"), cloud.access():
         pass
     with pytest.raises(EngineError, match="it does not answer"):
         cloud.destroy()
     assert recalled(cluster) == record
-    remember(cluster, replace(record, ending=time.time() - record.lease - 1))
+    remember(cluster, over(record))
     told = cloud.destroy()
     assert ["its lease has ended, and with it what ran there. It was not seen to" in line for line in told] == [
         True
     ] * 2
     assert recalled(cluster) is None
+
+
+def over(record: Record) -> Record:
+    """Have the leases be over of all machines that were to end."""
+    return replace(record, leaving=tuple(replace(one, since=time.time() - one.lease - 1) for one in record.leaving))
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "null", "hello", '"{}"'])

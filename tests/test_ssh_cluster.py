@@ -189,7 +189,8 @@ def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_
     assert muster("down").code == 3  # it may live until its lease is over
     record = home / "clusters" / "default" / "hosts.json"
     remembered = json.loads(record.read_text())
-    record.write_text(json.dumps(remembered | {"ending": remembered["ending"] - remembered["lease"] - 1}))
+    (leaving,) = remembered["leaving"]
+    record.write_text(json.dumps(remembered | {"leaving": [leaving | {"since": leaving["since"] - 901}]}))
     end = muster("down")
     assert (end.code, f"{hosts[1].name}: its lease has ended" in end.out) == (0, True), end.err
     assert not ours(hosts, hosts[0])

@@ -1,6 +1,6 @@
 """What was seen when machines were to end: said as it was, for each, and no more hopeful."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,11 +30,11 @@ class Endings:
             what = f"{_processes(ended)} ended" if ended else "no process was left there"
             self.seen[name] = f"{what}, and its files are removed"
 
-    def believe_the_lease(self) -> None:
-        """Take for ended what does not answer, as nobody has renewed its lease for as long as that lasts."""
-        for name, said in self.silent.items():
+    def believe_the_lease(self, names: Collection[str]) -> None:
+        """Take for ended those that do not answer and whose lease nobody has renewed for as long as that lasts."""
+        for name in set(names) & set(self.silent):
+            said = self.silent.pop(name)
             self.seen[name] = f"its lease has ended, and with it what ran there. It was not seen to: {said}"
-        self.silent = {}
 
     def lines(self) -> Sequence[str]:
         """Write a line for each machine that has ended."""

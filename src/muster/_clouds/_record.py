@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from muster._private import write
@@ -34,6 +34,32 @@ class Started:
         host = self.host
         return host.name, host.address, host.inside, host.port, host.user, host.python, self.folder, self.workers
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Tell two apart that lie in different places; those of one place are one machine, whatever became of it."""
+        return self.host.address, self.host.port, self.host.user, self.folder
+
+    @property
+    def cluster(self) -> str:
+        """Tell the id of the cluster that it was started for."""
+        return PurePosixPath(self.folder).name.partition("-")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A machine that was to end and was not seen to. Nobody renews its lease any more."""
+
+    machine: Started
+    since: float
+    """When it was first told to end, in seconds since 1970."""
+    lease: float
+    """In seconds."""
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether its lease has ended, and the machine with it."""
+        return time.time() > self.since + self.lease
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -46,23 +72,34 @@ class Record:
     workers: int = 1
     """What was wanted on hosts of which the file says nothing else."""
     started: tuple[Started, ...] = ()
-    ending: float = 0.0
-    """When they were first told to end, in seconds since 1970: since then nobody has renewed their lease."""
+    leaving: tuple[Leaving, ...] = ()
+    """Those that may live on, though they were to end: whatever has ended them, and of whichever id they are."""
 
     @property
-    def is_over(self) -> bool:
-        """Tell whether the lease of machines has ended that did not answer when they were to end."""
-        return bool(self.ending) and time.time() > self.ending + self.lease
+    def longest_lease(self) -> float:
+        """Tell within how many seconds whatever is leaving ends by itself."""
+        return max((one.lease for one in self.leaving), default=self.lease)
 
-    def without(self, names: Collection[str]) -> "Record":
-        """Remember, once machines were told to end, only those that are not known to have done so."""
-        left = tuple(one for one in self.started if one.host.name not in names)
-        return replace(self, started=left, ending=self.ending or time.time())
+    def left_by(self, machines: Sequence[Started], *, unseen: Sequence[Started]) -> "Record":
+        """Remember, once machines were told to end and those that are leaving again, which were not seen to end."""
+        before, gone = {one.machine.place: one for one in self.leaving}, {one.place for one in machines}
+        now = time.time()
+        return replace(
+            self,
+            started=tuple(one for one in self.started if one.place not in gone),
+            leaving=tuple(before.get(one.place) or Leaving(one, now, self.lease) for one in unseen),
+        )
+
+    def working(self, started: Sequence[Started], *, lease: float, workers: int) -> "Record":
+        """Remember what is about to start; whatever was leaving there has an end that counts no more."""
+        places = {one.place for one in started}
+        leaving = tuple(one for one in self.leaving if one.machine.place not in places)
+        return replace(self, started=tuple(started), leaving=leaving, lease=lease, workers=workers)
 
     def begun(self) -> "Record":
         """Begin a cluster anew, on what is remembered of an earlier one of that name."""
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        return replace(self, id=secrets.token_hex(8), since=since, ending=0.0)
+        return replace(self, id=secrets.token_hex(8), since=since)
 
 
 def recalled(folder: Path) -> Record | None:
@@ -71,9 +108,19 @@ def recalled(folder: Path) -> Record | None:
         known = json.loads((folder / _FILE).read_text())
         kept = {field.name: known[field.name] for field in fields(Record) if field.name in known}
         keys = known.get("known_hosts", "")  # where an earlier muster kept them
-        started = tuple(Started(**{**one, "host": host_of(one["host"], keys)}) for one in known["started"])
-        return Record(**{**kept, "started": started})
+        started = tuple(_started(one, keys) for one in known["started"])
+        leaving = tuple(
+            Leaving(_started(each["machine"], keys), each["since"], each["lease"]) for each in known.get("leaving", [])
+        )
+        if since := known.get("ending"):  # when all machines of an earlier muster were told to end
+            leaving = tuple(Leaving(one, since, known["lease"]) for one in started)
+            started = ()
+        return Record(**{**kept, "started": started, "leaving": leaving})
     return None
+
+
+def _started(known: Mapping[str, Any], keys: str) -> Started:
+    return Started(**{**known, "host": host_of(known["host"], keys)})
 
 
 def remember(folder: Path, record: Record) -> None:
@@ -103,3 +150,12 @@ def ending(
     if before and (before[0].host.name not in living or before[0] in differing):
         return before, before[0].host.name in living
     return differing, any(one.host.name in wanted and one.host.name in living for one in differing)
+
+
+def apart(machines: Sequence[Started]) -> dict[str, Started]:
+    """Name machines, each once: a host may have several places, and a name may have been another host's."""
+    named: dict[str, Started] = {}
+    for one in machines:
+        name = one.host.name if one.host.name not in named else f"{one.host.name} ({one.host.address}:{one.folder})"
+        named[name] = one
+    return named

@@ -16,11 +16,11 @@ from muster._private import write
 from muster.errors import EngineError, UsageError
 
 from . import _certificates, _needs, _purging, _ssh, node, places
-from ._ansible import Played, play, tidy
+from ._ansible import Failure, Played, play, tidy
 from ._endings import Endings
 from ._hosts_file import Host, HostsFile, read
 from ._program import program
-from ._record import Record, Started, ending, forget, recalled, remember
+from ._record import Record, Started, apart, ending, forget, recalled, remember
 from ._touching import GONE, run_on_each
 from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works
 from .lease import ENDED, SCRATCH
@@ -66,7 +66,8 @@ class HostsCloud:
         Hosts that were started and are not in it any more keep theirs, or nobody could end them.
         """
         found = read(self._file)
-        named = [*(one.host for one in record.started), *found.hosts]
+        started = [*record.started, *(one.machine for one in record.leaving)]
+        named = [*(one.host for one in started), *found.hosts]
         keys = self._folder / "known_hosts"
         known = {host.address: host.host_key for host in named if host.host_key}
         write(keys, "".join(f"{address} {key}\n" for address, key in known.items()))
@@ -77,25 +78,28 @@ class HostsCloud:
 
     def machines(self) -> list[Machine]:
         """List the machines that live, the head first."""
-        record = recalled(self._folder)
-        if record is None or not record.started:
+        record = recalled(self._folder) or Record()
+        leaving = [one.machine for one in record.leaving if not one.is_over]
+        named = apart([*record.started, *leaving])
+        if not named:
             return []
-        answers, played = self._play("inspect", record.started).answers()
-        ended = {name: f"it has ended: {told.pop(ENDED)}" for name, told in answers.items() if ENDED in told}
-        self.silent = {name: f"it did not answer: {failure.said}" for name, failure in played.failures.items()} | ended
+        answers, played = self._play("inspect", named).answers()
+        started = list(named)[: len(record.started)]
+        self.silent = dict(_silent(named, answers, played.failures, started=started))
         found = []
-        for at, one in enumerate(record.started):
-            if told := answers.get(one.host.name):
-                name, address, facts = one.host.name, one.host.address, _facts(told)
-                is_head = at == 0 and not record.ending
-                found.append(Machine(name, address, one.workers, is_head=is_head, versions=one.versions, **facts))
+        for at, (name, one) in enumerate(zip(started, record.started, strict=True)):
+            if (told := answers.get(name)) and ENDED not in told:
+                facts = _facts(told)
+                found.append(
+                    Machine(name, one.host.address, one.workers, is_head=at == 0, versions=one.versions, **facts)
+                )
         return found
 
     @contextlib.contextmanager
     def access(self) -> Iterator[Access]:
         """Tell how to run a driver on the head, through SSH. Raises ``EngineError`` when there is none."""
         record = recalled(self._folder)
-        if record is None or not record.started or record.ending:
+        if record is None or not record.started:
             raise EngineError("The cluster has no head. Make the cluster again with muster up.")
         self._authority.check()
         head = record.started[0]
@@ -124,13 +128,12 @@ class HostsCloud:
         file = self._known(record)
         living = {machine.name for machine in self.machines()}
         head = record.started[0].host if record.started and record.started[0].host.name in living else None
-        if record.ending:  # what is left of a cluster that was to end has no head
-            head = None
         renews = head is not None and self._authority.must_begin_anew(alone)
         before, record = record, record if head and record.id and not renews else record.begun()
         chosen = _chosen(file.hosts, wanted.machines, head)
         needed = _needs.packages(file.packages)
-        looked = self._look(chosen, needed, ours=[before.id, record.id])
+        ours = {before.id, record.id, *(one.machine.cluster for one in record.leaving)}
+        looked = self._look(chosen, needed, ours=sorted(ours))
         started = tuple(
             Started(
                 host,
@@ -144,15 +147,15 @@ class HostsCloud:
         leaving, is_anew = ending(record.started, started, living)
         if is_anew and not renews:
             alone()
-        endings = self._stop(leaving)
+        endings, record = self._end(record, leaving)
         if record.id != before.id:
             write(self._token, secrets.token_hex(32))
             self._authority.begin(wanted.lease)
-        record = replace(record, lease=wanted.lease, workers=wanted.workers, started=started)
-        remember(self._folder, record)
+        record = record.working(started, lease=wanted.lease, workers=wanted.workers)
+        self._keep(record)
         self._start(record)
         tidy(self._folder)  # again: what a muster that was killed had begun may have gone on for a moment
-        endings.check(record.lease)
+        endings.check(record.longest_lease)
 
     def _look(
         self, hosts: Sequence[Host], wanted: Mapping[str, str], *, ours: Sequence[str]
@@ -207,44 +210,61 @@ class HostsCloud:
         }
         files = {"lease.py": program("lease"), "node.py": Path(node.__file__).read_text()}
         told = {"program": program("places"), "files": files, "sign": STARTED, "seconds": _START_SECONDS}
-        played = self._play("start", record.started, told=told, each=each)
-        if played.failures:
-            self._stop([one for one in record.started if one.host.name in played.failures])
+        played = self._play("start", apart(record.started), told=told, each=each)
+        if played.failures:  # without a head the others are of no use
+            failed = [one for one in record.started if {one.host.name, head.host.name} & set(played.failures)]
+            self._keep(self._end(record, failed)[1])
         played.check("Starting the hosts")
 
     def _issue(self, one: Started) -> dict[str, str]:
         return self._authority.issue(one.host.name, [one.host.inside, *one.own, *_certificates.LOOPBACK])
 
-    def _stop(self, started: Sequence[Started]) -> Endings:
-        """End what runs on hosts; tell what was seen of it, and what kept others from it."""
+    def _end(self, record: Record, machines: Sequence[Started]) -> tuple[Endings, Record]:
+        """End machines, and again those that are leaving; whatever is not seen to end is leaving from now on.
+
+        It stays so until it answers, or its lease is over. Where this is interrupted, all can still be ended later.
+        """
+        named = apart([*machines, *(one.machine for one in record.leaving)])
         endings = Endings()
-        answers, played = self._play("stop", started).answers() if started else ({}, None)
+        answers, played = self._play("stop", named).answers() if named else ({}, Played({}, {}))
         for name, told in answers.items():
             endings.take(name, told)
-        if played is not None:
-            endings.silent |= {name: failure.said for name, failure in played.failures.items()}
-        return endings
+        endings.silent |= {name: failure.said for name, failure in played.failures.items()}
+        over = {one.machine.place for one in record.leaving if one.is_over}
+        endings.believe_the_lease([name for name, one in named.items() if one.place in over])
+        unseen = [one for name, one in named.items() if name not in endings.seen]
+        return endings, record.left_by(machines, unseen=unseen)
+
+    def _keep(self, record: Record) -> None:
+        """Remember a cluster for as long as there may be anything of it; its secrets, for as long as it has a head."""
+        if not record.started:
+            self._token.unlink(missing_ok=True)
+            self._authority.forget()
+        if record.started or record.leaving:
+            remember(self._folder, record)
+        else:
+            forget(self._folder)
 
     def _play(
         self,
         playbook: str,
-        started: Sequence[Started],
+        named: Mapping[str, Started],
         *,
         told: Mapping[str, object] | None = None,
         each: Mapping[str, Mapping[str, object]] | None = None,
     ) -> Played:
-        """Run a playbook on hosts that were started, or are about to be."""
+        """Run a playbook on hosts that were started, or are about to be; it calls them by these names."""
         known = {
-            one.host.name: {"folder": one.folder, "python": one.host.python, **(each or {}).get(one.host.name, {})}
-            for one in started
+            name: {"folder": one.folder, "python": one.host.python, **(each or {}).get(name, {})}
+            for name, one in named.items()
         }
-        hosts = [one.host for one in started]
+        hosts = [replace(one.host, name=name) for name, one in named.items()]
         return play(playbook, hosts, told=told or {}, each=known, below=self._folder)
 
     def renew(self) -> Renewed:
         """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
         record = recalled(self._folder)
-        if record is None or record.ending:
+        if record is None or not record.started:
             return Renewed((), 0.0)
         seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
         lines = {one.host.name: _ssh.command(one.host, _renewal(one.folder)) for one in record.started}
@@ -260,25 +280,20 @@ class HostsCloud:
         record = recalled(self._folder)
         if record is None:
             return []
-        endings = self._stop(record.started)  # where this is interrupted, they can still be ended later
-        if record.is_over:
-            endings.believe_the_lease()
-        self._token.unlink(missing_ok=True)
-        self._authority.forget()
-        if endings.left or endings.silent:
-            remember(self._folder, record.without(endings.seen))
-        else:
-            forget(self._folder)
-        endings.check(record.lease)
+        endings, record = self._end(record, record.started)
+        self._keep(record)
+        endings.check(record.longest_lease)
         return endings.lines()
 
     def purging(self) -> Callable[[], Sequence[str]]:
         """Know how to remove, once the machines have ended, what was installed for them and no other cluster uses."""
-        record = recalled(self._folder)
-        return lambda: [] if record is None or not record.started else self._purged(record.started)
+        record = recalled(self._folder) or Record()
+        started = [*record.started, *(one.machine for one in record.leaving)]
+        each = {one.place[:-1]: one for one in started}  # once on each host
+        return lambda: self._purged(apart(list(each.values()))) if each else []
 
-    def _purged(self, started: Sequence[Started]) -> Sequence[str]:
-        answers, played = self._play("purge", started, told={"program": program("environments")}).answers()
+    def _purged(self, named: Mapping[str, Started]) -> Sequence[str]:
+        answers, played = self._play("purge", named, told={"program": program("environments")}).answers()
         return list(_purging.told(answers, played))
 
 
@@ -286,6 +301,25 @@ def _chosen(hosts: Sequence[Host], number: int, head: Host | None) -> Sequence[H
     """Choose hosts: the head that lives, whatever its place in the file, then the first of the others."""
     is_head = {host.name: head is not None and (host.name, host.address) == (head.name, head.address) for host in hosts}
     return sorted(hosts, key=lambda host: not is_head[host.name])[:number]
+
+
+def _silent(
+    named: Mapping[str, Started],
+    answers: Mapping[str, Mapping[str, Any]],
+    failures: Mapping[str, Failure],
+    *,
+    started: Sequence[str],
+) -> Iterator[tuple[str, str]]:
+    """Say of each machine that cannot be listed what is the matter; those that were not ``started`` now are leaving."""
+    for name in named:
+        told = answers.get(name, {})
+        before = "" if name in started else "it was to end, and "
+        if name in failures:
+            yield name, f"{before or 'it '}did not answer: {failures[name].said}"
+        elif ENDED in told and not before:
+            yield name, f"it has ended: {told[ENDED]}"
+        elif told and ENDED not in told and before:
+            yield name, f"{before}lives: the next muster up or muster down ends it, or its lease does"
 
 
 def _facts(told: Mapping[str, Any]) -> dict[str, Any]:
