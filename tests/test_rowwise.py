@@ -279,10 +279,36 @@ def test_the_caller_is_warned_once_before_the_first_row(tmp_path: Path) -> None:
     muster.run(ranked, tmp_path / "rows.csv", tmp_path / "out.csv", workers=0, batch_rows=2)
 
 
-def test_the_command_line_says_so_unless_it_is_to_be_quiet(tmp_path: Path, muster: Muster) -> None:
+def test_the_command_line_says_so_even_where_it_is_to_be_quiet(tmp_path: Path, muster: Muster) -> None:
     (tmp_path / "rows.csv").write_text("n\n1\n2\n")
     (tmp_path / "f.py").write_text("def f(df):\n    return df.assign(place=df['n'].rank())\n")
     end = muster("run", "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "1")
     assert end.code == 0
     assert end.err.count("line 2: return df.assign(place=df['n'].rank()) (rank)") == 1
-    assert muster("run", "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "1", "--quiet").err == ""
+    run = ("run", "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "1", "--json", "--quiet")
+    assert muster(*run).err == ""  # nothing is called, as nothing has changed
+    again = muster(*run, "--fresh")
+    assert again.err == end.err.splitlines(keepends=True)[0]
+    assert [f"muster: {text}\n" for text in again.json["warnings"]] == [again.err]
+    assert muster(*run).json["warnings"] == again.json["warnings"]
+    assert "warnings" not in muster(*run, "--batch-rows", "2").json
+
+
+@pytest.mark.parametrize(("where", "options"), [("out/", ("--each",)), ("out/{date}.csv", ("--since-last",))])
+def test_it_is_said_of_many_runs_once(tmp_path: Path, muster: Muster, where: str, options: tuple[str, ...]) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.csv").write_text(f"n\n{ord(name)}\n2\n")
+    (tmp_path / "f.py").write_text("def f(df):\n    return df.assign(place=df['n'].rank())\n")
+    end = muster("run", "f.py:f", "in/", "-o", where, *options, "--workers", "0", "--quiet", "--json")
+    assert (end.code, len(end.json["warnings"])) == (0, 1)
+    assert end.err == f"muster: {end.json['warnings'][0]}\n"
+
+
+def test_a_result_in_python_says_so_in_words_of_python(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("n\n1\n2\n")
+    with pytest.warns(muster.NotRowWiseWarning, match="batch_rows"):
+        result = muster.run(ranked, tmp_path / "rows.csv", tmp_path / "out.csv", workers=0)
+    (warning,) = result.warnings
+    assert "With batch_rows=N" in warning
+    assert muster.run(ranked, tmp_path / "rows.csv", tmp_path / "out.csv", workers=0).warnings == (warning,)

@@ -1,5 +1,6 @@
 """What the caller of ``muster.run`` is told: errors in the words of Python, and warnings at the caller's own line."""
 
+import dataclasses
 import functools
 import inspect
 import json
@@ -213,6 +214,11 @@ def warn_of_rejects(result: Result) -> None:
         " instead.",
         RejectedRowsWarning,
     )
+
+
+def of_python(result: Result) -> Result:
+    """Have a result name arguments, where it names flags."""
+    return dataclasses.replace(result, warnings=tuple(map(in_python, result.warnings)))
 
 
 def warn_of_mixing(text: str) -> None:

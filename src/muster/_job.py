@@ -135,15 +135,18 @@ class Result:
     """Nothing was done: the figures are those of the run that finished, and nothing has changed since."""
     skipped: bool = False
     """Nothing was done, as another process worked on the output; there are no figures."""
+    warnings: tuple[str, ...] = ()
+    """Why the results may be wrong, where something tells of it: the function seems not to be row-wise."""
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, Any]) -> "Result":
         """Read what ``as_fields`` wrote."""
-        return cls(**{**fields, "estimate": Estimate.of_fields(fields["estimate"])} if "estimate" in fields else fields)
+        estimate, warnings = Estimate.of_fields(fields.get("estimate")), tuple(fields.get("warnings", ()))
+        return cls(**{**fields, "estimate": estimate, "warnings": warnings})
 
     def as_fields(self) -> dict[str, Any]:
         """Write it as an object of JSON; without what is only said of some runs, where this is none of them."""
-        said_of_some = {"estimate", "unchanged", "skipped"}
+        said_of_some = {"estimate", "unchanged", "skipped", "warnings"}
         return {name: value for name, value in asdict(self).items() if value or name not in said_of_some}
 
     @property

@@ -42,6 +42,8 @@ class Quiet:
     def remark(self, text: str) -> None:
         """Say nothing of it."""
 
+    warn = remark  # Python's own warnings tell of that
+
     def printed(self, text: str) -> None:
         """Show what workers print as output of the cell, which need not be an error."""
         sys.stdout.write(text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from muster import _runner
 from muster._assembly import THIS_COMPUTER, Means, to_the_terminal
-from muster._callers import from_the_callers_line, in_python, warn_of_mixing, warn_of_rejects
+from muster._callers import from_the_callers_line, in_python, of_python, warn_of_mixing, warn_of_rejects
 from muster._calm import calmed
 from muster._csv_options import CsvOptions, understood
 from muster._dialect import Dialect, Reading
@@ -21,7 +21,7 @@ from muster._show import Shown, showing
 from muster._signals import obeyed
 from muster._user_code import arguments, targets
 from muster._user_code.main_module import check_not_loading
-from muster._user_code.rowwise import remarks_on, warning_of
+from muster._user_code.rowwise import remarks_on, warnings_of
 from muster._user_code.world import a_run, begin_anew
 from muster._witness import Known
 from muster.errors import UsageError
@@ -112,7 +112,7 @@ class Pipeline:
             result = start(self, options, watch=tell, remark=warn_of_mixing, printed=shown.printed)
             shown.finish(result)
         warn_of_rejects(result)
-        return result
+        return of_python(result)
 
 
 @contextlib.contextmanager
@@ -158,12 +158,11 @@ def start(  # noqa: PLR0913 (each is given by its name)
     if not pipeline.output:
         raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
     chosen = laid_over(pipeline.options, options or {})
-    if pipeline.remarks and chosen.batch_rows is None:
-        remark(warning_of(" | ".join(step.name for step in pipeline.steps), pipeline.remarks))
+    warnings = warnings_of(pipeline.steps, pipeline.remarks if chosen.batch_rows is None else ())
     with a_run(), obeyed():
         job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, typed=pipeline.typed, only=pipeline.only)
-        made, access = means.make_engine, means.access
-        return _runner.run(job, watch=watch, remark=remark, make_engine=made, printed=printed, access=access)
+        how: Any = {"make_engine": means.make_engine, "access": means.access, "warnings": warnings}
+        return _runner.run(job, watch=watch, remark=remark, printed=printed, **how)
 
 
 @spelled_out(CsvOptions)

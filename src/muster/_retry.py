@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Unpack
 from muster import _runner
 from muster._asked import job_of
 from muster._assembly import to_the_terminal
-from muster._callers import from_the_callers_line, warn_of_mixing, warn_of_rejects
+from muster._callers import from_the_callers_line, of_python, warn_of_mixing, warn_of_rejects
 from muster._earlier import earlier
 from muster._given import inputs_of, output_of
 from muster._home import home
@@ -26,7 +26,7 @@ from muster._signals import obeyed
 from muster._unseen import HIDDEN, shown, whole
 from muster._user_code import arguments, targets
 from muster._user_code.main_module import check_not_loading
-from muster._user_code.rowwise import remarks_on, warning_of
+from muster._user_code.rowwise import remarks_on, warnings_of
 from muster._user_code.world import a_run, begin_anew
 from muster._words import plural
 from muster.errors import UsageError
@@ -97,7 +97,7 @@ def retry(  # noqa: PLR0913 (what is asked, and who is told)
         )
         shown.finish(done.result)
     warn_of_rejects(done.result)
-    return done.result
+    return of_python(done.result)
 
 
 def start(  # noqa: PLR0913 (what is asked, and who is told)
@@ -133,10 +133,9 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
         steps = named or _steps_of(job, as_script)
         job = replace(job, steps=_with_arguments(steps, before=past.asked["steps"], job=job, given=given))
         remarks = tuple(text for step in job.steps for text in remarks_on(None, step))
-        if remarks and job.options.batch_rows is None:
-            remark(warning_of(" | ".join(step.name for step in job.steps), remarks))
+        warnings = warnings_of(job.steps, remarks if job.options.batch_rows is None else ())
         with a_run(), obeyed():
-            result = _runner.run(job, watch=watch, remark=remark, printed=printed, earlier=past)
+            result = _runner.run(job, watch=watch, remark=remark, printed=printed, earlier=past, warnings=warnings)
     return Retried(result, _bad_rows(past))
 
 

@@ -70,12 +70,14 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     printed: Say = to_the_terminal,
     access: "Access | Callable[[], Access] | None" = None,
     earlier: Past | None = None,
+    warnings: Sequence[str] = (),
 ) -> Result:
     """Run a job to its end. Raises ``MusterError``; what was done until then is kept for the next attempt.
 
-    A job that retries bad rows is given the ``earlier`` run whose rows they are. ``remark`` is told, once all is done,
-    what the user should know of the results; ``printed``, what workers print. ``access`` is to a cluster that is there,
-    or calls one up; without it the job's options say whether one is borrowed or called up.
+    A job that retries bad rows is given the ``earlier`` run whose rows they are. ``remark`` is told why the results
+    may be wrong: the ``warnings``, before the function is called, and more once all is done; ``printed``, what workers
+    print. ``access`` is to a cluster that is there, or calls one up; without it the job's options say whether one is
+    borrowed or called up.
     """
     set_options(job.options.storage_options)
     for step in job.steps:
@@ -85,7 +87,7 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     with in_our_words():
         work = Work(job.output, home=home())
         runner = begun(
-            lambda: _Runner(job, watch, remark, work=work, earlier=earlier),
+            lambda: _Runner(job, watch, remark, work=work, earlier=earlier, warnings=warnings),
             work=work,
             choice=job.options.if_running,
             tell=lambda text: watch(Snapshot("starting", note=text)),
@@ -97,13 +99,16 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
 
 
 class _Runner:
-    def __init__(self, job: Job, watch: Watch, remark: Say, *, work: Work, earlier: Past | None) -> None:
+    def __init__(  # noqa: PLR0913 (what is asked, and who is told)
+        self, job: Job, watch: Watch, remark: Say, *, work: Work, earlier: Past | None, warnings: Sequence[str]
+    ) -> None:
         self._began = time.monotonic()
         self._began_at = round(time.time(), 3)
         self._folder = Path.cwd()
         self._earlier = earlier
         self._watch = watch
         self._remark = remark
+        self._warnings = list(warnings)
         self._last = Snapshot("starting")
         self._progress: Progress | None = None
         self._hindsight = Hindsight()
@@ -228,6 +233,7 @@ class _Runner:
             self.work.remove()
             return result
         else:
+            self._warn(self._warnings)
             go_elsewhere()
             self._prepared.load(is_far=self._is_far)
             self._prepared.start_over(past)
@@ -572,6 +578,7 @@ class _Runner:
             desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)
         outcomes = self._finish.end(progress.outcomes, desk.ask, progress.volume_of, ready=self._ready)
         seconds, sums = time.monotonic() - self._began, totals(outcomes)
+        remarks = self._hindsight.remarks(progress.schema)
         is_here = self._engine is self._home  # whose workers all take part, for as long as the run takes
         workers = self._workers if is_here else self._observer.most_workers
         result = Result(
@@ -586,11 +593,10 @@ class _Runner:
             rejects=self.work.rejects if any(outcome.rejects for outcome in outcomes) else None,
             cost=round(self._observer.dollars, 4),
             estimate=self._trial.estimate(worked, seconds, workers=workers) if self._trial else None,
+            warnings=(*self._warnings, *remarks),
         )
         self._observer.tell(progress, rows_total=self._rows_total)
-        for text in self._hindsight.remarks(progress.schema):
-            self._write(events.Told(text))
-            self._remark(text)
+        self._warn(remarks)
         published = self.work.visible()
         if self._may_be_mixed():
             _unchanged.forget(self._job.output)
@@ -600,6 +606,12 @@ class _Runner:
         self._write(events.Finished(result.as_fields(), published, standing, standing_rejects))
         self._say(self._phase)
         return result
+
+    def _warn(self, texts: Sequence[str]) -> None:
+        """Say why the results may be wrong."""
+        for text in texts:
+            self._write(events.Told(text))
+            self._remark(text)
 
     def _check_inputs(self, cause: DataError | None = None) -> None:
         """Raise ``DataError`` when an input was written while it was read; the next command then starts over."""

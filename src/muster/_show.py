@@ -37,7 +37,10 @@ class Shown(Protocol):
         """Take note."""
 
     def remark(self, text: str) -> None:
-        """Say something that the user should know of the function."""
+        """Say something that the user should know of the run."""
+
+    def warn(self, text: str) -> None:
+        """Say that results may be wrong, which is heard in any case."""
 
     def printed(self, text: str) -> None:
         """Pass on what workers print, in whole lines; this is called from another thread."""
@@ -103,7 +106,7 @@ class _Printing:
 
 
 class _Silent(_Printing):
-    """Says nothing."""
+    """Says nothing, where Python's own warnings tell what is wrong."""
 
     def watch(self, snapshot: Snapshot) -> None:
         pass
@@ -111,12 +114,18 @@ class _Silent(_Printing):
     def remark(self, text: str) -> None:
         pass
 
+    def warn(self, text: str) -> None:
+        pass
+
     def finish(self, result: Result) -> None:
         pass
 
 
 class _Quiet(_Silent):
-    """Says nothing, but what an exit code other than 0 is about."""
+    """Says nothing, but that results may be wrong, and what an exit code other than 0 is about."""
+
+    def warn(self, text: str) -> None:
+        print(f"muster: {text}", file=self._stream, flush=True)
 
     def finish(self, result: Result) -> None:
         if result.bad_rows:
@@ -143,6 +152,8 @@ class _Lines(_Printing):
 
     def remark(self, text: str) -> None:
         self._say(text)
+
+    warn = remark
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()
@@ -211,6 +222,8 @@ class _Bar:
 
     def remark(self, text: str) -> None:
         self._live.console.print(f"muster: {text}", markup=False)
+
+    warn = remark
 
     def printed(self, text: str) -> None:
         """Print above the bar, as it came: neither wrapped nor coloured."""

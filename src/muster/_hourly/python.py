@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any, Unpack
 
 from muster import _pipeline
-from muster._callers import from_the_callers_line, warn_of_mixing, warn_of_rejects
+from muster._callers import from_the_callers_line, of_python, warn_of_mixing, warn_of_rejects
 from muster._job import Result
 from muster._options import RunOptions, laid_over, spelled_out
 from muster._pipeline import Function, Paths, Pipeline, Watch
@@ -84,7 +84,7 @@ def run_each(  # noqa: PLR0913 (what all users of it type)
             ended.append(one)
             if one.result is not None and not (one.result.unchanged or one.result.skipped):
                 shown.remark(str(one.result))
-    runs = Runs(tuple(one.result for one in ended if one.result is not None))
+    runs = Runs(tuple(of_python(one.result) for one in ended if one.result is not None))
     failed = [one for one in ended if one.error is not None]
     for result in runs:
         with suppress(*[RejectedRowsWarning] * bool(failed)):  # as an error it would hide the worse one
@@ -127,7 +127,7 @@ def run_since_last(  # noqa: PLR0913 (what all users of it type)
             shown.remark(str(result))
     for result in results:
         warn_of_rejects(result)
-    return Runs(tuple(results), tuple(since.left), tuple(since.duplicates), since.was_skipped)
+    return Runs(tuple(map(of_python, results)), tuple(since.left), tuple(since.duplicates), since.was_skipped)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -55,14 +55,16 @@ def remarks_on(function: Callable[..., Any] | None, target: Target) -> tuple[str
     return tuple(f"line {line}: {text} ({', '.join(names)})" for line, (text, names) in sorted(found.items()))[:_MOST]
 
 
-def warning_of(name: str, remarks: tuple[str, ...]) -> str:
-    """Put the remarks on a function into words."""
-    return (
+def warnings_of(steps: Sequence[Target], remarks: Sequence[str]) -> list[str]:
+    """Put the remarks on functions into words, where there are any."""
+    name = " | ".join(step.name for step in steps)
+    text = (
         f"{name!r} may not treat each row by itself: {'; '.join(remarks)}. It is called with a batch of rows, not with"
         " the whole file, so such a result depends on where batches end. Work out beforehand what takes all rows, and"
         " use it here. To see which columns differ, type muster check. With --batch-rows N the batches are the same in"
         " every run, and this is not said. More: muster help row-wise"
     )
+    return [text] if remarks else []
 
 
 def _in_file(target: Target) -> dict[int, tuple[str, list[str]]]:

@@ -9,7 +9,7 @@ from muster import _show, _unseen
 from muster._hourly.each import Each, Ended, worst
 from muster._job import Snapshot
 from muster._pipeline import Pipeline
-from muster._verbs.run import keep_counts, print_result
+from muster._verbs.run import keep_counts, print_result, warnings_in
 from muster._words import plural
 
 _SUMS = ("rows_in", "rows_out", "bad_rows", "cost")
@@ -23,7 +23,7 @@ def run(
     ended: list[Ended] = []
     ids: list[str] = []
     parsed.run_id = ""  # an input may fail before its run has an id
-    for one in each.run(watch=watch, remark=shown.remark, printed=shown.printed):
+    for one in each.run(watch=watch, remark=shown.warn, printed=shown.printed):
         ended.append(one)
         ids.append(parsed.run_id)
         parsed.run_id = ""
@@ -84,7 +84,13 @@ def _summary(ended: list[Ended], output: str) -> str:
 def _as_fields(ended: list[Ended], code: int) -> dict[str, Any]:
     results = [one.result for one in ended if one.result is not None]
     sums = {name: sum(getattr(result, name) for result in results) for name in _SUMS}
-    return {**_counts(ended), **sums, "exit_code": code, "outputs": [one.as_fields() for one in ended]}
+    return {
+        **_counts(ended),
+        **sums,
+        **warnings_in(results),
+        "exit_code": code,
+        "outputs": [one.as_fields() for one in ended],
+    }
 
 
 def _keep(ended: list[Ended], text: str, code: int, parsed: argparse.Namespace) -> None:

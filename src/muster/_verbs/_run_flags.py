@@ -96,7 +96,7 @@ LAST: Final[Mapping[str, Mapping[str, Any]]] = {
         "metavar": "COMMAND",
         "help": "what the shell runs if the exit code is not 0; MUSTER_EXIT_CODE and others are set (default: nothing)",
     },
-    "--quiet": {**_SWITCH, "help": "say nothing but errors, and that rows were rejected"},
+    "--quiet": {**_SWITCH, "help": "say nothing but errors, that rows were rejected, and that results may be wrong"},
 }
 
 RETRIED: Final[Mapping[str, str]] = {

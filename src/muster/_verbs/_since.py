@@ -9,7 +9,7 @@ from muster import _show, _unseen
 from muster._hourly.since import SinceLast
 from muster._job import Result, Snapshot
 from muster._pipeline import Pipeline
-from muster._verbs.run import code_of, keep_counts, print_result
+from muster._verbs.run import code_of, keep_counts, print_result, warnings_in
 from muster._words import plural
 
 _SUMS: Final = ("rows_in", "rows_out", "bad_rows", "cost")
@@ -19,7 +19,7 @@ def run(
     pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
 ) -> int:
     """Do what is new; say so, or that there is nothing. Return the exit code."""
-    since = SinceLast(pipeline, watch=watch, remark=shown.remark, printed=shown.printed)
+    since = SinceLast(pipeline, watch=watch, remark=shown.warn, printed=shown.printed)
     named = _unseen.shown(pipeline.output)
     outputs: list[tuple[Result, int]] = []
     code = 0
@@ -45,5 +45,6 @@ def _as_fields(outputs: Sequence[tuple[Result, int]], since: SinceLast) -> dict[
         "duplicate_files": len(since.duplicates),
         "skipped": since.was_skipped,
         **{name: sum(getattr(result, name) for result in results) for name in _SUMS},
+        **warnings_in(results),
         "outputs": [{**result.as_fields(), "files": files} for result, files in outputs],
     }

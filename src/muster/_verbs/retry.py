@@ -75,7 +75,7 @@ def call(parsed: argparse.Namespace) -> int:
             given=arguments.typed(parsed.arguments) if parsed.arguments else None,
             inputs=parsed.input,
             watch=watch,
-            remark=shown.remark,
+            remark=shown.warn,
             printed=shown.printed,
             as_script=be_as_if_run,
         )

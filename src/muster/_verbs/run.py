@@ -89,7 +89,7 @@ def call(parsed: argparse.Namespace) -> int:
             from muster._verbs import _since  # noqa: PLC0415 (likewise)
 
             return _since.run(pipeline, parsed, shown, watch=watch)
-        result = _pipeline.start(pipeline, watch=watch, remark=shown.remark, printed=shown.printed)
+        result = _pipeline.start(pipeline, watch=watch, remark=shown.warn, printed=shown.printed)
         shown.finish(result)
         for text in _advice(parsed, result):
             shown.remark(text)
@@ -113,6 +113,12 @@ def keep_counts(parsed: argparse.Namespace, results: Sequence[Result]) -> None:
     parsed.rejects = "\n".join(result.rejects for result in results if result.rejects)
     for name in ("rows_in", "rows_out", "bad_rows"):
         setattr(parsed, name, sum(getattr(result, name) for result in results))
+
+
+def warnings_in(results: Sequence[Result]) -> dict[str, list[str]]:
+    """Say once what several runs were warned of, where they were."""
+    texts = dict.fromkeys(text for result in results for text in result.warnings)
+    return {"warnings": list(texts)} if texts else {}
 
 
 def _advice(parsed: argparse.Namespace, result: Result) -> list[str]:
