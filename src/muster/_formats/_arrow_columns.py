@@ -99,7 +99,7 @@ def _surviving(values: Sequence[Any]) -> pa.Array | None:
 
 
 def _inferred(values: Sequence[Any]) -> pa.Array:
-    if (numbers := _numbers.of_several_sorts(values)) is not None:
+    if (numbers := _numbers.of_several_types(values)) is not None:
         return numbers
     try:
         return pa.array(values, from_pandas=True)

@@ -14,7 +14,9 @@ _DIGITS: Final = 19
 _UNSIGNED_DIGITS: Final = 20
 _MOST_SHORT_DIGITS: Final = 38
 _MOST_DIGITS: Final = 76
-_SORTS: Final = (int | np.integer, float | np.floating, Decimal)
+_NUMBERS: Final = (int, float, np.integer, np.floating, Decimal)
+_UNSIGNED: Final = 2**63
+"""The first number that needs an integer without a sign."""
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -57,34 +59,42 @@ def _decimal(kind: pa.DataType, integer: pa.DataType) -> pa.DataType | None:
     return make(digits, max(kind.scale, 0))
 
 
-def of_several_sorts(values: Sequence[Any]) -> pa.Array | None:
-    """Make an array of numbers of which some are whole and others are not; ``None`` of any other objects.
+def of_several_types(values: Sequence[Any]) -> pa.Array | None:
+    """Make an array of numbers of several types; ``None`` of one type, and of any other objects.
 
-    A float may be the nearest of an integer: that is for the caller to see. Raises what Arrow raises.
+    Arrow itself mixes some of them, others depending on their order, and on its version. A float may be the nearest of
+    an integer: that is for the caller to see. Raises what Arrow raises.
     """
-    sorts = list(map(_sort, values))
-    present = {at for value, at in zip(values, sorts, strict=True) if value is not None}
-    if len(present) == 1 or -1 in present:
+    types = set(map(type, values)) - {type(None)}
+    if len(types) < 2 or not all(map(_is_of_number, types)):  # noqa: PLR2004 (two)
         return None
-    kinds = [_kind([value for value, own in zip(values, sorts, strict=True) if own == at]) for at in sorted(present)]
-    kind = reduce(lambda one, other: one and wider(one, other), kinds, kinds[0]) if kinds else None
-    if kind is None:
-        return None
-    exact: Any = Decimal if pa.types.is_decimal(kind) else float
-    return pa.array([exact(int(value)) if at == 0 else value for value, at in zip(values, sorts, strict=True)], kind)
+    kinds = [_kind(one, [value for value in values if type(value) is one]) for one in types]
+    kind = reduce(lambda one, other: one and wider(one, other), sorted(kinds, key=pa.types.is_decimal))
+    return None if kind is None else pa.array([_as(kind, value) for value in values], kind)
 
 
-def _sort(value: object) -> int:
-    if isinstance(value, bool):
-        return -1
-    return next((at for at, sort in enumerate(_SORTS) if isinstance(value, sort)), -1)
+def _is_of_number(one: type) -> bool:
+    return issubclass(one, _NUMBERS) and not issubclass(one, bool)
 
 
-def _kind(values: Sequence[Any]) -> pa.DataType:
-    try:
+def _kind(one: type, values: Sequence[Any]) -> pa.DataType:
+    """Tell which type of Arrow holds numbers of one type of Python."""
+    if issubclass(one, np.number):
+        return pa.from_numpy_dtype(np.dtype(one))
+    if issubclass(one, Decimal):
         return pa.array(values).type
-    except OverflowError:  # Arrow itself looks for 64 bits with a sign only
-        return pa.array(values, pa.uint64()).type
+    if issubclass(one, float):
+        return pa.float64()
+    kind = pa.uint64() if max(values) >= _UNSIGNED else pa.int64()
+    return pa.array(values, kind).type  # which raises OverflowError where it holds not all of them
+
+
+def _as(kind: pa.DataType, value: Any) -> Any:  # noqa: ANN401 (a number of any type, or nothing)
+    if value is None:
+        return None
+    if pa.types.is_decimal(kind):
+        return value if isinstance(value, Decimal) else Decimal(int(value))
+    return float(value) if pa.types.is_floating(kind) else int(value)
 
 
 def is_exact(integers: pa.ChunkedArray, kind: pa.DataType) -> bool:
