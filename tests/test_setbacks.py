@@ -6,18 +6,21 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
 import muster
+from muster._assembly import make_body
 from muster._desk import Desk
 from muster._engines.base import Message
+from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._model import Task
 from muster._spared import Later, pause_after
 from muster._suspects import Setback
 from muster._task import Worker
-from muster.errors import EngineError, FaultError, UnreachableError
+from muster.errors import DataError, EngineError, FaultError, UnreachableError
 from muster.testing import FakeEngine
 from test_suspects import ROWS, run_on
 
@@ -138,6 +141,52 @@ def test_a_question_that_fails_each_time_is_not_asked_for_ever(errors: list[Exce
     with pytest.raises(EngineError):
         desk().ask([asking])
     assert len(asking._errors) == left  # noqa: SLF001 (of this test)
+
+
+class Small(NamedTuple):
+    """A question that is put with others; some end the worker that is asked, or fail."""
+
+    name: str
+    does: str = "answer"
+    weight: int = 1
+
+    def answer(self) -> str:
+        with Path("asked").open("a") as file:
+            file.write(f"{os.getpid()} {self.name}\n")
+        if self.does == "kill":
+            os._exit(3)
+        if self.does == "fail":
+            raise DataError(f"{self.name} cannot be read")
+        return self.name
+
+
+def on_cores(questions: list[Small]) -> list[str]:
+    engine = CoresEngine(make_body, workers=2)
+    try:
+        return Desk(engine, tick=lambda: None, hear=lambda _: None).ask(questions)
+    finally:
+        engine.close()
+
+
+def test_small_questions_are_put_together_and_answered_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    questions = [Small(f"{at}.csv") for at in range(400)]
+    assert on_cores(questions) == [f"{at}.csv" for at in range(400)]
+    lines = Path("asked").read_text().splitlines()
+    assert len(lines) == 400
+    assert len({line.split()[0] for line in lines}) == 2, "one worker had nothing to do"
+
+
+@pytest.mark.parametrize("does", ["fail", "kill"])
+def test_the_one_of_many_small_questions_that_cannot_be_answered_is_named(
+    does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    questions = [Small(f"{at}.csv", does if at == 77 else "answer") for at in range(200)]
+    with pytest.raises(DataError, match=r"\b77\.csv"):
+        on_cores(questions)
 
 
 def test_a_journal_that_cannot_be_read_does_not_keep_the_lock(tmp_path: Path, take_one: Callable[[], int]) -> None:

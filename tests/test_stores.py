@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 
 import muster
 import web
-from conftest import Muster, started
+from conftest import MUSTER, Muster, started
 from machines import living
 from muster import UsageError
 from muster._job import Job, Options
@@ -277,6 +277,24 @@ def test_a_small_object_costs_one_request(shop: Shop, tmp_path: Path, suffix: st
     assert pd.read_csv(tmp_path / "out.csv")["a"].tolist() == list(range(120))
     assert len(shop.asked) < 120 + 10
     assert len([path for how, path in shop.asked if how == "GET" and path.endswith(suffix)]) == 120
+
+
+@pytest.mark.parametrize("rows", [3, 200_000])
+def test_the_file_of_a_stores_credentials_is_none_that_the_function_has_read(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path, rows: int
+) -> None:
+    (tmp_path / "f.py").write_text("def same(df):\n    return df\n")
+    (tmp_path / "keys4711").write_text("[default]\naws_access_key_id = nobody\naws_secret_access_key = nothing\n")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    shop.put("a.csv", b"a\n" + b"1\n" * rows)  # it is copied, or read in ranges
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys4711"))
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    command = [*MUSTER, "run", "f.py:same", "s3://shop/a.csv", "-o", "out.csv", "--workers", "2"]
+    subprocess.run(command, cwd=tmp_path, env=dict(os.environ), check=True)
+    kept = [path.read_text() for path in home.rglob("*") if path.is_file()]
+    assert any("f.py" in text for text in kept)
+    assert not any("keys4711" in text for text in kept)
 
 
 def test_a_run_of_many_small_objects_that_was_killed_goes_on(shop: Shop, tmp_path: Path, muster: Muster) -> None:

@@ -67,7 +67,7 @@ def asked(  # noqa: PLR0913 (what is asked, of whom, about which rows)
 
 def _read(source: Inputs, desk: Desk, rows: int | None) -> list[Part]:
     """Find enough parts, or all, and settle the types as a run does."""
-    source.copy(desk.tick)
+    source.copy(desk.ask, desk.tick)
     source.survey(desk.ask)
     parts: list[Part] = []
     for more in source.feed():

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from muster._bundles import Waiting
 from muster._engines.base import Done, Engine, Failed, Lost, Message, wait
 from muster._spared import Later, may_pass, pause_after
 from muster._suspects import Setback
@@ -56,32 +57,39 @@ class Desk:
         function, a ``DataError`` if it was to read a file, and otherwise an ``EngineError``.
         """
         answers: list[Any] = [self._known.pop(request, None) if self._known else None for request in requests]
-        waiting = [index for index, answer in enumerate(answers) if answer is None][::-1]
-        asked: dict[int, int] = {}
+        waiting = Waiting(requests, (number for number, answer in enumerate(answers) if answer is None))
+        asked: dict[int, list[int]] = {}
         tries = [0] * len(requests)
         later = Later[int]()
         while waiting or asked or later:
-            waiting += later.take()
-            slots = self._engine.slots()
-            for _ in range(min(len(waiting), slots.idle + slots.ahead)):
-                index = waiting.pop()
-                ticket = self.next_ticket()
-                asked[ticket] = index
-                self._engine.submit(ticket, requests[index])
+            waiting.again(later.take())
+            self._put(waiting, asked)
             for event in wait(self._engine, _TICK):
                 if not isinstance(event, Done | Failed | Lost):
                     self._hear(event)
                     continue
-                index = asked.pop(event.ticket, -1)
-                if index < 0:
-                    continue
+                numbers = asked.pop(event.ticket, [])
                 if isinstance(event, Done):
-                    answers[index] = event.answer
-                    continue
-                tries[index] += 1
-                later.add(index, seconds=self._judge(event, requests[index], tries=tries[index]))
+                    told = event.answer if len(numbers) > 1 else [event.answer] * len(numbers)
+                    for number, answer in zip(numbers, told, strict=True):
+                        answers[number] = answer
+                elif len(numbers) > 1:
+                    waiting.again(numbers)
+                elif numbers:
+                    tries[numbers[0]] += 1
+                    pause = self._judge(event, requests[numbers[0]], tries=tries[numbers[0]])
+                    later.add(numbers[0], seconds=pause)
             self.tick()
         return answers
+
+    def _put(self, waiting: Waiting, asked: dict[int, list[int]]) -> None:
+        """Put questions to all workers that take one."""
+        slots = self._engine.slots()
+        for _ in range(slots.idle + slots.ahead):
+            if waiting:
+                ticket = self.next_ticket()
+                asked[ticket], question = waiting.take(workers=self._engine.workers)
+                self._engine.submit(ticket, question)
 
     def _judge(self, event: Failed | Lost, request: object, *, tries: int) -> float:
         """Tell in how many seconds to ask again. Raises what ``ask`` does where that is in vain."""

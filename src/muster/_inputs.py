@@ -11,7 +11,6 @@ from typing import Any, Final
 from muster._csv_options import checked_dialect
 from muster._dialect import Dialect, Reading
 from muster._formats import survey
-from muster._formats._packed import check_is_text
 from muster._formats._sources import needs_copy
 from muster._formats.survey import Ask, DateFormats, Head, Observe
 from muster._job import Options
@@ -110,12 +109,12 @@ class Inputs:
         scans = survey.scans_of(plain, dialect=self.dialect, atom=self.options.part_bytes)
         return [scan for own in scans for scan in own]
 
-    def copy(self, tick: Callable[[], None]) -> None:
+    def copy(self, ask: Ask, tick: Callable[[], None]) -> None:
         """Copy files of stores here that are read so; before anything else is read, in every attempt."""
         if any(needs_copy(source) for source in self.sources):
             from muster._formats._copies import copied  # noqa: PLC0415 (only files of stores are copied)
 
-            self.copies = copied(self.sources, self.spool, tick=tick)
+            self.copies = copied(self.sources, self.spool, ask=ask, tick=tick)
 
     def digests(self) -> dict[int, int]:
         """Sum up the copies of files that no stamp tells from what they will be when the run is resumed."""
@@ -139,8 +138,6 @@ class Inputs:
 
     def survey(self, ask: Ask) -> None:
         """Find parts and columns. Raises ``DataError`` when files do not go together, ``UsageError`` for no text."""
-        for source in self.sources:
-            check_is_text(source)
         sources = self.readable()
         if self.format == "parquet":
             found = survey.survey_parquet(sources, ask, batch_rows=self.options.batch_rows)
@@ -181,12 +178,14 @@ class Inputs:
                 return
 
     def _stream_headers(self, ask: Ask) -> dict[int, Any]:
-        streams = [at for at, source in enumerate(self.readable()) if self.is_stream(source)]
+        sources = self.readable()
+        streams = [at for at, source in enumerate(sources) if self.is_stream(source)]
+        ask([question for at in streams if not sources[at].codec for question in survey.beginning(sources[at])])
         if self.format != "csv":
             return dict.fromkeys(streams)
         spooled = [self._stream(at).head() for at in streams]
         usecols = self.options.reading.usecols or ()
-        heads = [Head(path, size, self.worker_dialect, usecols) for path, size in spooled]
+        heads = [Head(path, size, self.worker_dialect, usecols, is_plain=False) for path, size in spooled]
         found = dict(zip(streams, ask(heads), strict=True))
         self.stream_starts = {at: header[1] for at, header in found.items() if header}
         return found

@@ -189,7 +189,7 @@ class Preparation:
     def _survey(self, past: Past) -> None:
         """Find the parts and the columns of the input."""
         inputs, before = self._inputs, past.surveyed
-        inputs.copy(self._desk.tick)
+        inputs.copy(self._desk.ask, self._desk.tick)
         digests = inputs.digests()
         if before is not None:
             counts = past if self._earlier is None else self._earlier

@@ -126,7 +126,7 @@ def options_for(protocol: str) -> dict[str, Any]:
 
 def _see_new_credentials(protocol: str, kind: Any) -> None:  # noqa: ANN401 (a class of a library without types)
     """Have fsspec look at the environment again where it has changed: it keeps what has logged in."""
-    now = hash(tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith(_CREDENTIALS))))
+    now = hash(tuple((name, os.environ[name]) for name in sorted(os.environ) if name.startswith(_CREDENTIALS)))
     if _asked_with.setdefault(protocol, now) != now:
         kind.clear_instance_cache()
         _asked_with[protocol] = now

@@ -1,7 +1,8 @@
 """Copy inputs of stores here before they are read: those that come as one stream, and those that are small.
 
-A small file costs one request as a copy; read where it lies it costs several, of every worker that looks at it. Copies
-are made by muster's own process, many at a time, and lie in the folder for spooled input until the run has ended.
+A small file costs one request as a copy; read where it lies it costs several, of every worker that looks at it. Small
+objects are copied by workers, many at a time in each, as a client takes more time for a request than many a store; the
+others by muster's own process. Copies lie in the folder for spooled input until the run has ended.
 """
 
 import asyncio
@@ -9,12 +10,12 @@ import dataclasses
 import io
 import shutil
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYetError
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from muster._model import Source
 from muster._private import keep, private
@@ -23,30 +24,64 @@ from muster.errors import DataError
 
 from . import _of_s3, _web
 from ._sources import needs_copy
+from .survey import Ask
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _AT_ONCE: Final = 24
-"""Of small files; so many are in memory at a time."""
+"""Of small files; so many are in memory of a process at a time."""
+_ASKED_TOGETHER: Final = 64
+_QUESTIONS: Final = 32
+"""So many at the least, where there are files enough, for all workers to have some until the end."""
 _CHUNK: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _TICK: Final = 0.2
 
 
-def copied(sources: Sequence[Source], folder: Path, *, tick: Callable[[], None]) -> dict[int, Source]:
+class Copies(NamedTuple):
+    """Ask for copies of small objects, each in the file that is named with it."""
+
+    wanted: tuple[tuple[Source, str], ...]
+
+    def answer(self) -> None:
+        """Make them. Raises as ``copied``."""
+        from muster._user_code.listening import unheard  # noqa: PLC0415 (muster's own process hears nobody)
+
+        with unheard():  # the store's client opens files of its own
+            _copy_together([(source, Path(path)) for source, path in self.wanted], Event())
+
+
+def copied(sources: Sequence[Source], folder: Path, *, ask: Ask, tick: Callable[[], None]) -> dict[int, Source]:
     """Copy those that need it; tell as what each is read then, by its number. ``tick`` is called now and then.
 
     Raises ``DataError`` for one that has changed since it was listed, ``EngineError`` for one that cannot be reached.
     """
     chosen = {at: folder / f"{at}-copy" for at, source in enumerate(sources) if needs_copy(source)}
+    shared = {at: path for at, path in chosen.items() if _suits_workers(sources[at])}
+    ask(list(_questions([(sources[at], str(path)) for at, path in shared.items()])))
+    found = {at: _as_copied(sources[at], path) for at, path in shared.items()}
     groups: dict[str, list[int]] = {}
-    for at in chosen:
+    for at in chosen.keys() - shared.keys():
         groups.setdefault(protocol_of(sources[at].path), []).append(at)
-    found: dict[int, Source] = {}
     for group in groups.values():
-        found |= _beside({at: (sources[at], chosen[at]) for at in group}, tick)
+        found |= _beside({at: (sources[at], chosen[at]) for at in sorted(group)}, tick)
     return found
+
+
+def _suits_workers(source: Source) -> bool:
+    """Tell small objects of a store; a web server is not asked by many workers at a time."""
+    return source.in_ranges and not is_web(source.path) and bool(filesystem(source.path)[0].async_impl)
+
+
+def _questions(wanted: Sequence[tuple[Source, str]]) -> Iterator[Copies]:
+    """Put the files of each kind of store into questions of some files each."""
+    groups: dict[str, list[tuple[Source, str]]] = {}
+    for one in wanted:
+        groups.setdefault(protocol_of(one[0].path), []).append(one)
+    for group in groups.values():
+        size = min(max(len(group) // _QUESTIONS, 1), _ASKED_TOGETHER)
+        yield from (Copies(tuple(group[at : at + size])) for at in range(0, len(group), size))
 
 
 def digest_of(path: str) -> int:
@@ -119,14 +154,14 @@ def _copy_together(wanted: Sequence[tuple[Source, Path]], is_over: Event) -> Non
     from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
 
     async def copy_each() -> None:
-        gate = asyncio.Semaphore(_AT_ONCE)
+        gate, content = asyncio.Semaphore(_AT_ONCE), _content_of(wanted[0][0])
 
         async def copy(source: Source, path: Path) -> None:
             async with gate:
                 if is_over.is_set():
                     return
                 with reaching(source.path):
-                    data = await _content(source) if source.size else b""
+                    data = await content(source) if source.size else b""
                 keep(path, data)
 
         await asyncio.gather(*(copy(source, path) for source, path in wanted))
@@ -135,14 +170,18 @@ def _copy_together(wanted: Sequence[tuple[Source, Path]], is_over: Event) -> Non
         sync(filesystem(wanted[0][0].path)[0].loop, copy_each)
 
 
-async def _content(source: Source) -> bytes:
-    """Read a file whole, which is one request: its size is known, and need not be asked for."""
-    if is_web(source.path):
-        return await _web.content(source.path, source.size)
-    files, inside = filesystem(source.path)
-    if hasattr(files, "_call_s3"):
-        return await _of_s3.content(source.path, 0, source.size)
-    return bytes(await files._cat_file(inside, start=0, end=source.size))  # noqa: SLF001 (how to ask for many at a time)
+def _content_of(first: Source) -> Callable[[Source], Coroutine[None, None, bytes]]:
+    """Tell how files of this kind of store are read whole, which is one request: their size need not be asked for."""
+    if is_web(first.path):
+        return lambda source: _web.content(source.path, source.size)
+    if hasattr(filesystem(first.path)[0], "_call_s3"):
+        return lambda source: _of_s3.content(source.path, 0, source.size)
+
+    async def content(source: Source) -> bytes:
+        files, inside = filesystem(source.path)
+        return bytes(await files._cat_file(inside, start=0, end=source.size))  # noqa: SLF001 (how to ask for many at a time)
+
+    return content
 
 
 def _as_copied(source: Source, path: Path) -> Source:

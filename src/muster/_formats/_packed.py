@@ -2,13 +2,15 @@
 
 import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from muster._model import Source
 from muster._urls import is_remote
 from muster.errors import UsageError
 
-_BYTES: Final = 16
+from ._reader import opened, reader
+
+BYTES: Final = 16
+"""So many at the start of a file tell."""
 _PACKED: Final = (
     (b"\x1f\x8b", "gzip", ".gz"),
     (b"\x28\xb5\x2f\xfd", "Zstandard", ".zst"),
@@ -23,49 +25,40 @@ _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _EXCEL: Final = "is an Excel workbook. Save it as CSV; with pandas: pd.read_excel(...).to_csv(..., index=False)"
 
 
-def check_is_text(source: Source) -> None:
-    """Raise ``UsageError`` for a file of this computer that is named as plain text, and holds none."""
-    if source.format == "parquet" or source.codec or is_remote(source.path):
-        return
-    try:
-        with Path(source.path).open("rb") as file:
-            told = _told(file.read(_BYTES), source)
-    except OSError:  # who reads it says so
-        return
-    if told:
-        raise UsageError(f"{source.name!r} {told}.")
+def check_is_text(beginning: bytes, path: str, *, size: int, name: str) -> None:
+    """Raise ``UsageError`` for a file that is named as plain text, and holds none, by its first bytes.
+
+    ``name`` is what the user calls it.
+    """
+    if told := _told(beginning, path, size=size, name=name):
+        raise UsageError(f"{name!r} {told}.")
 
 
-def _told(beginning: bytes, source: Source) -> str:
+def _told(beginning: bytes, path: str, *, size: int, name: str) -> str:
     if beginning.startswith(_OLD_EXCEL):
         return _EXCEL
     if beginning.startswith(_BZIP2[0]) and beginning[4:].startswith(_BZIP2[1]):
-        return _renamed("packed by bzip2", source, ".bz2")
-    for mark, name, suffix in _PACKED:
+        return _renamed("packed by bzip2", name, ".bz2")
+    for mark, what, suffix in _PACKED:
         if beginning.startswith(mark):
             return (
-                _EXCEL if suffix == ".zip" and _is_workbook(source) else _renamed(f"packed by {name}", source, suffix)
+                _EXCEL if suffix == ".zip" and _is_workbook(path, size) else _renamed(f"packed by {what}", name, suffix)
             )
-    if beginning.startswith(_PARQUET) and _ends_as_parquet(source):
-        better = Path(source.name).with_suffix(".parquet")
+    if beginning.startswith(_PARQUET) and reader(path).read(max(size - len(_PARQUET), 0), size) == _PARQUET:
+        better = Path(name).with_suffix(".parquet")
         return f"is no text, but Parquet. Give it a name that says so, such as {str(better)!r}"
     return ""
 
 
-def _renamed(how: str, source: Source, suffix: str) -> str:
-    better = source.name + suffix
+def _renamed(how: str, name: str, suffix: str) -> str:
+    better = name + suffix
     return f"is {how}, and its name does not say so. Rename it to {better!r}, and it is unpacked on the way"
 
 
-def _is_workbook(source: Source) -> bool:
+def _is_workbook(path: str, size: int) -> bool:
     try:
-        with zipfile.ZipFile(source.path) as packed:
+        file: Any = opened(path, size=size) if is_remote(path) else path
+        with zipfile.ZipFile(file) as packed:
             return any(name.startswith("xl/") for name in packed.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
-
-
-def _ends_as_parquet(source: Source) -> bool:
-    with Path(source.path).open("rb") as file:
-        file.seek(max(source.size - len(_PARQUET), 0))
-        return file.read() == _PARQUET

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from muster._dialect import Dialect, Reading
 from muster._model import Column, Part, Source, Spool
+from muster._urls import is_remote
 from muster.errors import DataError
 
+from ._packed import BYTES, check_is_text
 from ._reader import reader
 from ._stitch import Block, NeedsScanError, Stretch, stitch
 
@@ -32,6 +34,8 @@ _LARGEST_ATOM: Final = 1 << 20
 _SAMPLES: Final = 32
 _SAMPLES_AT_ONCE: Final = 8
 _SAMPLE_BYTES: Final = 64 << 10
+_FOOTER_BYTES: Final = 64 << 10
+"""About as long as it takes to understand one; Arrow reads so many where a file is no copy."""
 
 Ask = Callable[[Sequence[Any]], list[Any]]
 
@@ -49,6 +53,11 @@ class Scan(NamedTuple):
     """Where the first block starts: behind what is passed over at the start of the file."""
     assume_quoted: bool | None = None
 
+    @property
+    def weight(self) -> int:
+        """Tell how many bytes are read."""
+        return self.stop - self.start
+
     def answer(self) -> Block | None:
         """Scan the block; ``None`` when no line starts in it."""
         from ._records import scan  # noqa: PLC0415 (NumPy stays out of muster's own process)
@@ -61,6 +70,24 @@ class Scan(NamedTuple):
         return scan(data, self.dialect, start=start, atom=self.atom, assume_quoted=self.assume_quoted)
 
 
+class Beginning(NamedTuple):
+    """Ask whether a file that is named as text is text, of a format that has no head."""
+
+    path: str
+    size: int
+    name: str
+
+    @property
+    def weight(self) -> int:
+        """Tell how many bytes are read."""
+        return BYTES
+
+    def answer(self) -> bool:
+        """Look at its first bytes. Raises ``UsageError`` where it is something else."""
+        check_is_text(reader(self.path).read(0, BYTES), self.path, size=self.size, name=self.name)
+        return True
+
+
 class Head(NamedTuple):
     """Ask for the column names of a CSV file, and where its data starts."""
 
@@ -70,11 +97,18 @@ class Head(NamedTuple):
     usecols: tuple[object, ...] = ()
     name: str = ""
     """What the user calls the file, which may be read as a copy."""
+    is_plain: bool = True
+    """It is read as it was found, neither unpacked nor in another encoding."""
+
+    @property
+    def weight(self) -> int:
+        """Tell how many bytes are read, at the least."""
+        return min(self.size, _SAMPLE_BYTES)
 
     def answer(self) -> tuple[tuple[str, ...], int] | None:
         """Read as much of the file as its first record takes; ``None`` for a file without one.
 
-        Raises ``DataError`` for one that cannot be read.
+        Raises ``DataError`` for one that cannot be read, ``UsageError`` for one that is no text.
         """
         from ._top import top_of  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
 
@@ -82,6 +116,8 @@ class Head(NamedTuple):
         while True:
             data = reader(self.path).read(0, min(wanted, self.size))
             whole = len(data) >= self.size
+            if self.is_plain:
+                check_is_text(data, self.path, size=self.size, name=self.name)
             try:
                 data = data if whole else data[: data.rfind(b"\n") + 1]
                 found = top_of(data, self.dialect, whole=whole, usecols=self.usecols)
@@ -119,6 +155,7 @@ class Footer(NamedTuple):
     path: str
     name: str = ""
     """What the user calls it, likewise."""
+    weight: int = _FOOTER_BYTES
 
     def answer(self) -> "Layout":
         """Read it."""
@@ -250,8 +287,13 @@ def survey_lines(  # noqa: PLR0913 (what to read, how it is written, and how to 
         blocks = iter(ask(list(chain.from_iterable(scans))))
     else:
         scans = scans_of(sources, dialect=dialect, atom=atom, block=block)
-        answers = ask([*heads, *chain.from_iterable(scans)])
-        headers, blocks = answers[: len(heads)], iter(answers[len(heads) :])
+        # All of a file is asked in one go, so that a worker that is asked about many opens each once.
+        firsts: list[list[Any]] = [[head] for head in heads] or [beginning(source) for source in sources]
+        asked = [[*first, *own] for first, own in zip(firsts, scans, strict=True)]
+        answers = iter(ask(list(chain.from_iterable(asked))))
+        told = [[next(answers) for _ in own] for own in asked]
+        headers = [own[0] for own in told] if is_csv else []
+        blocks = iter([block for own, first in zip(told, firsts, strict=True) for block in own[len(first) :]])
         data_starts = [found[1] if found else 0 for found in headers] or [0] * len(sources)
     parts: list[Part] = []
     for file, source in enumerate(sources):
@@ -262,6 +304,11 @@ def survey_lines(  # noqa: PLR0913 (what to read, how it is written, and how to 
         found = numbered(file, stretches, data_starts[file], has_header=has_header, unclosed=unclosed)
         parts += _aligned(found, source.path, ask, dialect=dialect, batch_rows=batch_rows) if batch_rows else found
     return Survey(tuple(parts), headers=tuple(headers) or (None,) * len(sources))
+
+
+def beginning(source: Source) -> list[Beginning]:
+    """Ask first what a file is, unless that would cost a request."""
+    return [] if is_remote(source.path) else [Beginning(source.path, source.size, source.name)]
 
 
 def has_header_among_rows(dialect: Dialect) -> bool:
