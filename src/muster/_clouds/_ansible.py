@@ -20,7 +20,7 @@ from muster.errors import EngineError
 
 from . import _ills, _ssh
 from ._hosts_file import Host
-from ._stray import end_all_with
+from ._stray import end_orphans, end_playing
 from .processes import birth_of
 
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
@@ -117,24 +117,35 @@ def _folder(below: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # Or it would go on beside what comes next, such as to end what it starts: where this is interrupted, or a task
-        # took too long. Connections that wait for another task go, too.
-        end_all_with("ANSIBLE_HOME", str(folder))
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def _sockets(folder: Path) -> Iterator[Path]:
     """Find a place for sockets: below the folder, or elsewhere where paths there are too long for them."""
-    if len(os.fsencode(folder)) + len(_SOCKET) <= LONGEST_SOCKET:
-        yield folder / _SOCKETS
-        return
-    elsewhere = new_folder(len(_SOCKET))
-    (folder / _SOCKETS).symlink_to(elsewhere)  # so that it is found when this is killed
+    if len(os.fsencode(folder)) + len(_SOCKET) > LONGEST_SOCKET:
+        (folder / _SOCKETS).symlink_to(new_folder(len(_SOCKET)))  # so that it is found when this is killed
     try:
-        yield elsewhere / _SOCKETS
+        yield _sockets_of(folder)
     finally:
-        shutil.rmtree(elsewhere, ignore_errors=True)
+        _end(folder)
+
+
+def _sockets_of(folder: Path) -> Path:
+    named = folder / _SOCKETS
+    return named.readlink() / _SOCKETS if named.is_symlink() else named
+
+
+def _end(folder: Path) -> None:
+    """End what a playbook has started, and remove its sockets.
+
+    Or it would go on beside what comes next, such as to end what it starts: where it is interrupted, or a task took too
+    long. Connections that wait for another task go, too.
+    """
+    sockets = _sockets_of(folder)
+    end_playing(folder, sockets)
+    if sockets.parent != folder:
+        shutil.rmtree(sockets.parent, ignore_errors=True)
 
 
 def _this_computer() -> str:
@@ -143,13 +154,13 @@ def _this_computer() -> str:
 
 
 def tidy(below: Path) -> None:
-    """Remove what playbooks have left whose muster was killed."""
+    """End and remove what those have left who asked for hosts and were killed."""
+    end_orphans(below)
     for folder in below.glob(f"{_PLAYING}*"):
         pid, _, rest = folder.name.removeprefix(_PLAYING).partition("-")
         is_here = rest.startswith(f"{_this_computer()}-")  # or its process would be looked for in vain
         if is_here and pid.isdigit() and birth_of(int(pid)) is None:
-            if (folder / _SOCKETS).is_symlink():
-                shutil.rmtree((folder / _SOCKETS).readlink(), ignore_errors=True)
+            _end(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -21,6 +21,7 @@ from ._endings import Endings
 from ._hosts_file import Host, HostsFile, read
 from ._program import program
 from ._record import Record, Started, apart, ending, forget, recalled, remember
+from ._stray import marked
 from ._touching import GONE, run_on_each
 from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works
 from .lease import ENDED, SCRATCH
@@ -78,6 +79,7 @@ class HostsCloud:
 
     def machines(self) -> list[Machine]:
         """List the machines that live, the head first."""
+        tidy(self._folder)
         record = recalled(self._folder) or Record()
         leaving = [one.machine for one in record.leaving if not one.is_over]
         named = apart([*record.started, *leaving])
@@ -109,7 +111,7 @@ class HostsCloud:
             _let_in(head.folder),
             workers=sum(one.workers for one in record.started),
             python=head.host.python,
-            through=tuple(_ssh.command(head.host, attended)),
+            through=(*marked(self._folder), *_ssh.command(head.host, attended)),
             shares_files=False,
             prices={one.host.name: one.host.price for one in record.started if one.host.price},
         )
@@ -122,7 +124,6 @@ class HostsCloud:
         Raises ``UsageError``; raises ``EngineError`` where a host does not start, or one that is not wanted any more
         does not answer.
         """
-        tidy(self._folder)
         self.check(wanted)
         record = recalled(self._folder) or Record()
         file = self._known(record)
@@ -154,7 +155,6 @@ class HostsCloud:
         record = record.working(started, lease=wanted.lease, workers=wanted.workers)
         self._keep(record)
         self._start(record)
-        tidy(self._folder)  # again: what a muster that was killed had begun may have gone on for a moment
         endings.check(record.longest_lease)
 
     def _look(
@@ -267,7 +267,10 @@ class HostsCloud:
         if record is None or not record.started:
             return Renewed((), 0.0)
         seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
-        lines = {one.host.name: _ssh.command(one.host, _renewal(one.folder)) for one in record.started}
+        lines = {
+            one.host.name: [*marked(self._folder), *_ssh.command(one.host, _renewal(one.folder))]
+            for one in record.started
+        }
         failed = {name: why for name, why in run_on_each(lines, seconds=seconds).items() if why}
         renewed = tuple(name for name in lines if name not in failed)
         return Renewed(renewed, record.lease, failed, self._authority.remark())
@@ -277,6 +280,7 @@ class HostsCloud:
 
         Until that, or an answer, it is remembered, so that the same command can end it.
         """
+        tidy(self._folder)
         record = recalled(self._folder)
         if record is None:
             return []
