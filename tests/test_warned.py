@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from conftest import Muster
 
 CODE = """
@@ -45,6 +47,46 @@ def test_each_text_category_and_place_is_shown_once(tmp_path: Path, muster: Must
         "10: UserWarning: a text of 1": 1,
         "11: FutureWarning: slow path": 1,
     }
+
+
+@pytest.mark.parametrize("engine", [("--workers", "3"), pytest.param(("--machines", "2"), marks=pytest.mark.waits)])
+def test_at_the_end_and_in_the_report_stands_how_often_each_was_raised_by_all_workers(
+    tmp_path: Path, muster: Muster, engine: tuple[str, str]
+) -> None:
+    (tmp_path / "f.py").write_text(CODE)
+    (tmp_path / "in.csv").write_text("n\n" + "".join(f"{number}\n" for number in range(60)))
+    run = ("run", "f.py:warn", "in.csv", "-o", "out.csv", *engine, "--batch-rows", "5")
+    end = muster(*run, timeout=600)
+    counts = [
+        "raised 60 times: FutureWarning at f.py:11: slow path",
+        "raised 60 times: UserWarning at f.py:9: slow path",
+        "raised 30 times: UserWarning at f.py:10: a text of 0",
+        "raised 30 times: UserWarning at f.py:10: a text of 1",
+    ]
+    assert [line for line in end.err.splitlines() if "raised" in line] == [f"muster: {text}" for text in counts]
+    assert muster("report", "-o", "report.html").code == 0
+    report = (tmp_path / "report.html").read_text()
+    assert [text for text in counts if text not in report] == []
+    assert "raised" not in muster(*run, "--quiet", "--fresh", timeout=600).err
+
+
+def test_python_itself_counts_what_it_would_not_show_again(tmp_path: Path, muster: Muster) -> None:
+    (tmp_path / "f.py").write_text(
+        "import warnings\nimport numpy as np\n\ndef warn(df):\n    for number in df['n']:\n"
+        "        warnings.warn('plain')\n        np.float64(1) / np.float64(0)\n    return df\n"
+    )
+    (tmp_path / "in.csv").write_text("n\n" + "1\n" * 40)
+    end = muster("run", "f.py:warn", "in.csv", "-o", "out.csv", "--workers", "2", "--batch-rows", "3")
+    assert [end.err.count(f"Warning: {text}") for text in ("plain", "divide by zero")] == [1, 1]
+    assert end.err.count("raised 40 times: UserWarning at f.py:6: plain") == 1
+    assert end.err.count("raised 40 times: RuntimeWarning at f.py:7: divide by zero") == 1
+
+
+def test_a_warning_that_was_raised_once_is_not_counted(tmp_path: Path, muster: Muster) -> None:
+    (tmp_path / "f.py").write_text("import warnings\n\ndef warn(df):\n    warnings.warn('once')\n    return df\n")
+    (tmp_path / "in.csv").write_text("n\n1\n")
+    end = muster("run", "f.py:warn", "in.csv", "-o", "out.csv", "--workers", "1")
+    assert (end.err.count("UserWarning: once"), end.err.count("muster: raised")) == (1, 0)
 
 
 def test_a_function_that_asks_for_all_of_them_gets_them_and_errors_stay_errors(tmp_path: Path, muster: Muster) -> None:

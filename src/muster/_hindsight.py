@@ -9,6 +9,7 @@ from muster._schema import ABSENT
 from muster._words import plural
 
 _MOST_COLUMNS: Final = 5
+_MOST_WARNINGS: Final = 5
 _FEWEST_BATCHES: Final = 4
 _SIZES: Final = 4
 """How many times as large as the smallest batch the largest is, at least, to tell what depends on the size."""
@@ -46,6 +47,7 @@ class Hindsight:
     _batches: int = 0
     _sizes: _Range = field(default_factory=_Range)
     _given: _Range = field(default_factory=_Range)
+    _raised: dict[str, int] = field(default_factory=dict)
 
     def take(self, *outcomes: Outcome) -> None:
         """Take in what came of tasks; each was one batch, unless a row was bad, or one of each of several files."""
@@ -59,6 +61,18 @@ class Hindsight:
             self._batches += calls
             self._sizes.take(outcome.rows_in // calls)
             self._given.take(outcome.rows_out // calls)
+
+    def hear(self, outcome: Outcome) -> None:
+        """Count the warnings that were raised, also where the rows do not count."""
+        for one in outcome.warned:
+            self._raised[one.text] = self._raised.get(one.text, 0) + one.count
+
+    def raised(self) -> list[str]:
+        """Say how often the function has raised each warning that it has raised several times."""
+        often = sorted((-count, text) for text, count in self._raised.items() if count > 1)
+        said = [f"raised {-count:,} times: {text}" for count, text in often[:_MOST_WARNINGS]]
+        more = len(often) - len(said)
+        return [*said, f"{plural(more, 'more warning')} {'was' if more == 1 else 'were'} raised"] if more else said
 
     def remarks(self, schema: Schema | None) -> list[str]:
         """Say what the user should know of the results, under the schema of all of them."""

@@ -399,6 +399,14 @@ class Code(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """A warning of the user's code, with its category and line, and how often it was raised."""
+
+    text: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a task gave back: its rows accounted for, its pieces, and what its output looked like."""
 
@@ -432,6 +440,8 @@ class Outcome:
     """Files that the user's code in this worker has read, and of which it has not told yet."""
     written_files: tuple[str, ...] = ()
     """Files that it has written, likewise."""
+    warned: tuple[Warned, ...] = ()
+    """Warnings that it has raised, likewise."""
     index: str = ""
     """The names of an index of its results, which is not written."""
 

@@ -461,6 +461,7 @@ class _Runner:
         outcomes = answer.each if isinstance(answer, Outcomes) else (answer,)
         for outcome in outcomes:
             self._files.take(outcome.read_files, outcome.written_files)
+            self._hindsight.hear(outcome)
         if any(self._finish.is_stale(outcome) for outcome in outcomes):
             self._observer.calls.forget(event.ticket)
             return progress.lost(event.ticket, "its output is no longer wanted", began=False)
@@ -596,6 +597,8 @@ class _Runner:
             warnings=(*self._warnings, *remarks),
         )
         self._observer.tell(progress, rows_total=self._rows_total)
+        for text in self._hindsight.raised():
+            self._hear(Told(text))
         self._warn(remarks)
         published = self.work.visible()
         if self._may_be_mixed():

@@ -9,6 +9,7 @@ import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster._cuts import calls_of
+from muster._engines._warned import taken
 from muster._formats import _rows
 from muster._model import Briefing, DataFile, Outcomes, Task
 from muster._single import Single
@@ -70,6 +71,8 @@ class Worker:
         if not isinstance(answer, Outcomes):
             return answer
         outcomes = self._with_files(answer)
+        if warned := taken():
+            outcomes = outcomes.with_first(warned=warned)
         return outcomes if isinstance(request, Task) and request.members else outcomes.each[0]
 
     def _with_files(self, outcomes: Outcomes) -> Outcomes:

@@ -19,7 +19,7 @@ _HOMES: Final[Mapping[str, str]] = {
         "muster._engines._station": "Printed Ended",
         "muster._model": (
             "Outcome Outcomes Task Spool Schema Piece Place Seconds StepMeasure Load Reason Fault DataFile Fact Column"
-            " Module Span"
+            " Module Span Warned"
         ),
         "muster._user_code.targets": "Described",
         "muster._formats._stitch": "Block Flow",

@@ -1,4 +1,4 @@
-"""Warnings of the user's function: each is shown once, however many workers and batches meet it.
+"""Warnings of the user's function: each is shown once, however many workers and batches meet it, and counted.
 
 Python shows one again once anybody has touched the filters, as pandas and others do in each batch.
 """
@@ -8,12 +8,18 @@ import fcntl
 import hashlib
 import os
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
+
+from muster._model import Warned
 
 _SIZE: Final = 16
 _MOST: Final = 1000
 """How many a worker remembers: where each row has a text of its own, all that come after these are shown."""
+
+_LONGEST: Final = 200
+"""Characters of a text that is counted."""
 
 
 class Once:
@@ -23,11 +29,13 @@ class Once:
         """Make the file that they share: in memory, so that a full disk keeps no worker from its start."""
         self._shared = os.memfd_create("muster-warned")
         self._seen: set[bytes] = set()
+        self._untold: Counter[str] = Counter()
         self._show: Any = warnings.showwarning
 
     def install(self) -> None:
         """Have it asked about every warning of this process that is to be shown."""
-        self._show, warnings.showwarning = warnings.showwarning, self
+        global _installed
+        self._show, warnings.showwarning, _installed = warnings.showwarning, self, self
 
     def __call__(  # noqa: PLR0913, PLR0917 (as Python calls it)
         self,
@@ -41,8 +49,20 @@ class Once:
         """Show a warning that no worker has shown, and those that the user has asked for every time."""
         said = repr((str(message), category.__qualname__, filename, lineno))
         key = hashlib.blake2b(said.encode(errors="surrogatepass"), digest_size=_SIZE).digest()
-        if _is_asked_for_always(str(message), category, filename, lineno) or self._is_new(key):
+        if _is_asked_for_always(str(message), category, filename, lineno):
             self._show(message, category, filename, lineno, file, line)
+            return
+        if self._is_new(key):
+            self._show(message, category, filename, lineno, file, line)
+        if key in self._seen:
+            self._untold[f"{category.__name__} at {Path(filename).name}:{lineno}: {_first_line(message)}"] += 1
+        with warnings.catch_warnings():  # which has Python forget that it has shown this one: the next is to be counted
+            pass
+
+    def taken(self) -> tuple[Warned, ...]:
+        """Tell once how often each was raised."""
+        told, self._untold = self._untold, Counter()
+        return tuple(Warned(text, count) for text, count in told.items())
 
     def _is_new(self, key: bytes) -> bool:
         if key in self._seen:
@@ -66,6 +86,19 @@ class Once:
             return True
         finally:
             fcntl.lockf(descriptor, fcntl.LOCK_UN)
+
+
+_installed: Once | None = None
+
+
+def taken() -> tuple[Warned, ...]:
+    """Tell once how often each warning was raised in this process, if it is a worker of its own."""
+    return _installed.taken() if _installed else ()
+
+
+def _first_line(message: Warning | str) -> str:
+    text = str(message).strip().partition("\n")[0]
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _is_asked_for_always(text: str, category: type[Warning], filename: str, lineno: int) -> bool:
