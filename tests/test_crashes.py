@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from threading import Event
+from threading import Event, Thread
 from time import monotonic
 from typing import Final
 
@@ -27,6 +27,7 @@ from muster._generate import generate
 from muster._job import Job, Options
 from muster._model import Target, Task
 from muster._output import Work
+from muster._publication import publish_folder
 from muster._runner import run
 from muster._task import Worker
 from muster._version import VERSION
@@ -586,7 +587,8 @@ STEPS_OF_THE_END = {
     "out/": [
         "muster._output:Work publish 1",
         "muster._publication:Path replace 2",
-        "muster._publication:Path replace 3",
+        "muster._exchange exchanged 1",
+        "muster._publication _carry 1",
         "muster._runner archive 1",
         "muster._output:Work remove 1",
     ],
@@ -615,20 +617,80 @@ def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command
     assert not (tmp_path / f"{output.rstrip('/')}.muster").exists()
 
 
-@pytest.mark.parametrize("step", ["muster._publication:Path replace 3", "muster._publication:Path replace 4"])
+WITHOUT_EXCHANGE = "import muster._exchange\nmuster._exchange.exchanged = lambda *_: False\n"
+"""A file system that cannot exchange two names."""
+
+
+@pytest.mark.parametrize(
+    ("step", "can_exchange"),
+    [
+        ("muster._publication:Path replace 2", True),
+        ("muster._exchange exchanged 1", True),
+        ("muster._publication _carry 1", True),
+        ("muster._publication:Path replace 3", False),
+        ("muster._publication:Path replace 4", False),
+        ("muster._publication:Path replace 5", False),
+        ("muster._publication _carry 1", False),
+    ],
+)
 def test_what_was_there_before_is_not_lost_when_a_run_dies_that_replaces_it_and_the_next_one_fails(
-    muster: Muster, python: Muster, tmp_path: Path, step: str
+    muster: Muster, python: Muster, tmp_path: Path, step: str, *, can_exchange: bool
 ) -> None:
     lay_out(tmp_path, rows=500)
     put_there_before(tmp_path / "out", is_folder=True)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     command = ("run", "held.py:held", "rows.csv", "-o", "out/", "--workers", "0")
-    die(python, step, *command)
-    assert not (tmp_path / "out" / "notes.txt").exists()
+    program = DYING if can_exchange else WITHOUT_EXCHANGE + DYING
+    assert python("-c", program, *step.split(), *command).code == -signal.SIGKILL
+    if can_exchange:
+        assert (tmp_path / "out" / "_manifest.json").exists(), "whoever looks finds neither"
     (tmp_path / "held.py").write_text("def held(df):\n    raise ValueError\n")
     assert muster(*command, "--fresh", "--strict").code == 1
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
     assert (tmp_path / "out" / "_manifest.json").exists()
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_whoever_looks_at_a_folder_that_is_replaced_finds_the_old_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can_exchange: bool
+) -> None:
+    if not can_exchange:
+        monkeypatch.setattr("muster._exchange.exchanged", lambda *_: False)
+    output, seen, is_over = tmp_path / "out", set[str](), Event()
+    publish_numbered(output, 0)
+
+    def look() -> None:
+        while not is_over.is_set():
+            try:
+                seen.add((output / "_manifest.json").read_text())
+            except FileNotFoundError:
+                seen.add("nothing")
+
+    reader = Thread(target=look)
+    reader.start()
+    try:
+        for number in range(1, 400):
+            publish_numbered(output, number)
+    finally:
+        is_over.set()
+        reader.join()
+    assert len(seen) > 5
+    if can_exchange:
+        assert "nothing" not in seen
+    assert seen - {"nothing"} <= {manifest_numbered(number) for number in range(400)}
+    assert {path.name for path in output.iterdir()} == {"_manifest.json", "part-399.csv"}
+
+
+def manifest_numbered(number: int) -> str:
+    return json.dumps({"parts": [{"name": f"part-{number:03d}.csv"}]})
+
+
+def publish_numbered(output: Path, number: int) -> None:
+    sealed = output.with_name("sealed")
+    sealed.mkdir()
+    (sealed / f"part-{number:03d}.csv").write_text("a\n")
+    (sealed / "_manifest.json").write_text(manifest_numbered(number))
+    publish_folder(sealed, output, replaced=output.with_name("replaced"))
 
 
 def test_parts_of_an_old_output_do_not_come_back_when_a_run_died_that_removed_them(

@@ -23,19 +23,37 @@ def publish_file(path: Path, name: str) -> None:
 
 
 def publish_folder(sealed: Path, output: Path, *, replaced: Path) -> None:
-    """Let a folder appear in place of an output, which goes to ``replaced``; the user's own files there stay."""
+    """Let a folder appear in place of an output, which goes to ``replaced``; the user's own files there stay.
+
+    The two are exchanged at once: whoever looks finds one or the other. Only where a file system cannot do that is
+    there neither for a moment.
+    """
     hand_over(sealed, instead_of=output)
     settle(replaced, output)
     if output.exists():
         remove(replaced)
-        output.replace(replaced)
-    sealed.replace(output)
+        _replace(output, sealed, replaced)
+    else:
+        sealed.replace(output)
     sync(output.absolute().parent)
     _carry(replaced, output)
 
 
+def _replace(output: Path, sealed: Path, replaced: Path) -> None:
+    from muster._exchange import exchanged  # noqa: PLC0415 (ctypes; most outputs are files)
+
+    sealed.replace(replaced)  # first: what stands there after a death, old or new, is settled by ``settle``
+    if not exchanged(replaced, output):
+        replaced.replace(sealed)
+        output.replace(replaced)
+        sealed.replace(output)
+
+
 def settle(replaced: Path, output: Path) -> None:
-    """End what a run began that died while it replaced a folder: nothing that only ``replaced`` has may be lost."""
+    """End what a run began that died while it replaced a folder: nothing that only ``replaced`` has may be lost.
+
+    That has the old output, with files of the user's own perhaps, or the new one, which a death kept from its place.
+    """
     if not replaced.is_dir():
         return
     if output.exists():
