@@ -185,7 +185,8 @@ class Inputs:
             return dict.fromkeys(streams)
         spooled = [self._stream(at).head() for at in streams]
         usecols = self.options.reading.usecols or ()
-        heads = [Head(path, size, self.worker_dialect, usecols, is_plain=False) for path, size in spooled]
+        named = [(self.sources[at].name, *head) for at, head in zip(streams, spooled, strict=True)]
+        heads = [Head(path, size, self.worker_dialect, usecols, name, is_plain=False) for name, path, size in named]
         found = dict(zip(streams, ask(heads), strict=True))
         self.stream_starts = {at: header[1] for at, header in found.items() if header}
         return found

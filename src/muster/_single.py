@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from muster._formats import _absent, _kinds, _rows, csv, csv_text
+from muster._formats._encodings import Garbled, placed
 from muster._formats._reader import reader
 from muster._formats._records import records
 from muster._formats._results import Reply, joined, shaped
@@ -22,7 +24,11 @@ from muster._model import Briefing, Column, Fault, Outcome, Piece, Schema, Secon
 from muster._private import private
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
+from muster._urls import is_remote
 from muster.errors import DataError
+
+_COUNTED: Final = 16 << 20
+"""Bytes of a file whose lines are counted to name one: some hundredths of a second."""
 
 
 @dataclass(slots=True)
@@ -194,9 +200,19 @@ class Single:
         else:
             reading = self.briefing.reading
             rows = csv.read(data, row=task.lo, order=order, columns=columns, dialect=dialect, reading=reading)
+        if any(isinstance(error, Garbled) for error in rows.bad.values()):
+            before = self._lines_before()
+            where: Any = {"name": self.source.name, "row": task.lo, "start": task.start, "lines": before}
+            rows.bad = placed(rows.bad, data, dialect, **where)
         if not rows.misfits:
             self._check_count(len(rows.numbers) + len(rows.bad), task.hi - task.lo)
         return rows
+
+    def _lines_before(self) -> int | None:
+        """Count the lines before the task, where that takes no time; a stream and a store do not have them here."""
+        if self.task.spool or is_remote(self.path) or self.task.start > _COUNTED or not self.task.is_whole:
+            return None
+        return reader(self.path).read(0, self.task.start).count(b"\n")
 
     def _own_data(self) -> bytes:
         """Take the text of the task's rows alone: the others of its parts may be those that no worker survives."""

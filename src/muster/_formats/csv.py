@@ -14,6 +14,7 @@ from muster._model import Column
 from muster.errors import DataError
 
 from . import _dates, _kinds
+from ._encodings import Garbled
 from ._records import records
 from ._rows import Rows, type_of
 from ._rules import Rules, differ_by_column, rules_of
@@ -292,7 +293,7 @@ def _decode(rows: Rows) -> None:
     texts, good = [], np.ones(len(rows.table), bool)
     for name in rows.table.column_names:
         text, undecodable = _text(rows.table[name])
-        _blame(rows, undecodable, f"column {name!r}: not valid in the input's encoding; --encoding says another")
+        _blame(rows, undecodable, Garbled(f"column {name!r}: not valid in the input's encoding"))
         good &= ~undecodable
         texts.append(text)
     rows.table = pa.table(texts, names=rows.table.column_names)

@@ -13,6 +13,7 @@ import pyarrow.json
 from muster._model import Column
 
 from . import _kinds
+from ._encodings import Garbled
 from ._newlines import lines
 from ._rows import Rows, type_of
 
@@ -148,7 +149,8 @@ def _carefully(data: bytes, row: int, columns: tuple[Column, ...], encoding: str
         try:
             typed = _typed(value, columns, misfits=rows.misfits)
         except ValueError as error:
-            rows.bad[row + at] = str(error)
+            garbled = isinstance(error, UnicodeDecodeError)
+            rows.bad[row + at] = Garbled("not valid in the input's encoding") if garbled else str(error)
             continue
         numbers.append(row + at)
         for values, cell in zip(cells, typed, strict=True):

@@ -14,6 +14,7 @@ from muster._model import Part, Source, Spool
 from muster._private import keep
 from muster.errors import DataError
 
+from ._encodings import Spot, explained
 from ._lines import without_mark
 from ._records import records, scan
 from ._stitch import Block, Stretch, stitch
@@ -67,6 +68,8 @@ class Stream:
         self._batch_rows = batch_rows
         self._row = 0
         self._data_start = data_start
+        self._begins = b""
+        self._taken = 0
         self._decoder = None if is_splittable(dialect.encoding) else _decoder(dialect)
 
     def __iter__(self) -> Iterator[tuple[Part, ...]]:
@@ -97,9 +100,15 @@ class Stream:
         block = stream.read(BLOCK_BYTES)
         if self._decoder is None:
             return block
+        self._begins = self._begins or block
+        self._taken += len(block)
         try:
             text = self._decoder.decode(block, final=not block)
-        except UnicodeError as error:
+        except UnicodeDecodeError as error:
+            spot, encoding = Spot(self._taken - len(error.object) + error.start), self._dialect.encoding
+            why = explained(error.object, error.start, encoding=encoding, spot=spot, begins=self._begins)
+            raise DataError(f"{self._source.name!r}, {why}.") from error
+        except UnicodeError as error:  # as of a mark that lacks
             raise DataError(
                 f"{self._source.name!r} is not {self._dialect.encoding}: {error}. Name its encoding with --encoding."
             ) from error

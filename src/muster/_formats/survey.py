@@ -110,6 +110,7 @@ class Head(NamedTuple):
 
         Raises ``DataError`` for one that cannot be read, ``UsageError`` for one that is no text.
         """
+        from ._encodings import Spot, explained  # noqa: PLC0415 (likewise)
         from ._top import top_of  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
 
         wanted = _SAMPLE_BYTES
@@ -121,6 +122,10 @@ class Head(NamedTuple):
             try:
                 data = data if whole else data[: data.rfind(b"\n") + 1]
                 found = top_of(data, self.dialect, whole=whole, usecols=self.usecols)
+            except UnicodeDecodeError as error:
+                at, encoding = data.find(error.object) + error.start, self.dialect.encoding
+                why = explained(data, at, encoding=encoding, spot=Spot(at, data.count(b"\n", 0, at) + 1), begins=data)
+                raise DataError(f"The first row of {(self.name or self.path)!r} cannot be read: {why}.") from error
             except ValueError as error:
                 raise DataError(
                     f"The first row of {(self.name or self.path)!r} cannot be read: {error}. Mend it, or say how"

@@ -1,0 +1,117 @@
+"""Say of bytes that are not in the input's encoding which they are, where, and in which encoding they make sense."""
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from muster._dialect import Dialect
+
+from ._newlines import lines as lines_of
+from ._records import records
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_OF_ONE_BYTE: Final = ("cp1252", "latin-1")
+_OF_SEVERAL: Final = ("utf-8", "shift_jis", "gbk")
+_AROUND: Final = 24
+"""Bytes before and behind a wrong one that are shown as other encodings read them."""
+
+_HALF_WIDTH: Final = re.compile("[\uff61-\uff9f]")
+"""What Shift JIS makes of most bytes of other encodings, and nobody writes any more."""
+
+_MOSTLY: Final = 0.5
+_ASCII: Final = 0x80
+
+
+class Garbled(str):
+    """Why a row cannot be read whose bytes are not in the encoding; where that is, ``placed`` adds."""
+
+    __slots__ = ()
+
+
+class Spot(NamedTuple):
+    """Where a wrong byte is: in the file, from 0, and in which of its lines, from 1, where that is known."""
+
+    offset: int
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """Say so."""
+        return f"byte {self.offset:,}" + (f", line {self.line:,}" if self.line else "")
+
+
+def explained(data: bytes, at: int, *, encoding: str, spot: Spot, begins: bytes = b"") -> str:
+    """Say that the byte ``at`` is not in the encoding, and what to type; ``begins`` is how the file begins."""
+    what = f"{spot}: 0x{data[at]:02x} is not {encoding} there"
+    return f"{what}. {_advice(data, at, encoding=encoding, begins=begins)}"
+
+
+def _advice(data: bytes, at: int, *, encoding: str, begins: bytes) -> str:
+    marked = next((name for mark, name in _MARKS if begins.startswith(mark)), "")
+    if marked and codecs.lookup(marked) != codecs.lookup(encoding):
+        return f"The file begins with the mark of {marked}: type --encoding {marked}"
+    readings = list(_readings(data, at, encoding))
+    if not readings:
+        return "Say which it is with --encoding; or put a sign in the place of such bytes: --encoding-errors replace"
+    (first, text), *others = readings
+    more = f" (or as {', '.join(f'{name} {text!r}' for name, text in others)})" if others else ""
+    return f"As {first} it reads {text!r}{more}: type --encoding {first}"
+
+
+def _readings(data: bytes, at: int, encoding: str) -> Iterator[tuple[str, str]]:
+    """Yield encodings that these bytes may be in, the likeliest first, with what is around the wrong one."""
+    line = data[data.rfind(b"\n", 0, at) + 1 :].partition(b"\n")[0].rstrip(b"\r")
+    at -= data.rfind(b"\n", 0, at) + 1
+    high = sum(byte >= _ASCII for byte in line)
+    is_mostly = high > _MOSTLY * len(line.replace(b" ", b""))  # as of languages that have no letters of ASCII
+    names = (*_OF_SEVERAL, *_OF_ONE_BYTE) if is_mostly else (_OF_SEVERAL[0], *_OF_ONE_BYTE, *_OF_SEVERAL[1:])
+    texts: dict[str, str] = {}
+    for name in names:
+        text = _decoded(line, name)
+        if codecs.lookup(name) != codecs.lookup(encoding) and text is not None:
+            texts.setdefault(text, name)
+    for text, name in sorted(texts.items(), key=lambda one: bool(_HALF_WIDTH.search(one[0]))):
+        middle = len(line[:at].decode(name, "replace"))
+        yield name, text[max(middle - _AROUND, 0) : middle + _AROUND]
+
+
+def _decoded(line: bytes, name: str) -> str | None:
+    try:
+        text = line.decode(name)
+    except UnicodeDecodeError:
+        return None
+    return text if text.replace("\t", "").isprintable() else None
+
+
+def first_wrong(data: bytes, encoding: str) -> int | None:
+    """Find the first byte that is not in an encoding; ``None`` where all are."""
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
+
+
+def placed(  # noqa: PLR0913 (each is given by its name)
+    bad: dict[int, str], data: bytes, dialect: Dialect, *, name: str, row: int, start: int, lines: int | None
+) -> dict[int, str]:
+    """Say of rows that are not in the encoding which byte is wrong.
+
+    ``data`` begins at ``start`` in the file that is called ``name``, with the row ``row``, behind so many ``lines``.
+    """
+    wanted = {number - row for number, why in bad.items() if isinstance(why, Garbled)}
+    found = dict(bad)
+    each = records(data, dialect) if dialect.delimiter else lines_of(data)  # JSON lines have no cells
+    for at, (begin, end) in enumerate(each if wanted else ()):
+        if at in wanted and (wrong := first_wrong(data[begin:end], dialect.encoding)) is not None:
+            line = None if lines is None else lines + data.count(b"\n", 0, begin + wrong) + 1
+            spot = Spot(start + begin + wrong, line)
+            text = explained(data[begin:end], wrong, encoding=dialect.encoding, spot=spot)
+            found[row + at] = f"{bad[row + at]}: {name!r}, {text}"
+    return found
