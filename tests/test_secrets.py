@@ -1,6 +1,7 @@
 """Passwords, signatures and tokens in URLs: they are in memory, and nowhere else."""
 
 import base64
+import hashlib
 import os
 import subprocess
 import sys
@@ -336,6 +337,76 @@ def test_two_files_that_differ_in_an_unknown_parameter_stay_two() -> None:
     one, other = shown("https://h/x?mark=ABCDEFG1"), shown("https://h/x?mark=ABCDEFG2")
     assert one != other
     assert "ABCDEFG" not in one + other
+
+
+SHOWS = "import sys; from muster._unseen import shown; print(shown(sys.argv[1]))"
+
+
+def shown_in_a_process(url: str, home: Path) -> "subprocess.Popen[str]":
+    words = [sys.executable, "-c", SHOWS, url]
+    return subprocess.Popen(words, env={**os.environ, "MUSTER_HOME": str(home)}, stdout=subprocess.PIPE, text=True)
+
+
+def test_what_stands_for_an_unknown_parameter_is_the_same_for_this_user_and_tells_others_nothing(
+    tmp_path: Path,
+) -> None:
+    url = "https://h/in.csv?foo=7"
+    home, other = tmp_path / "home", tmp_path / "other"
+    several = [shown_in_a_process(url, home) for _ in range(6)]  # which begin at the same time, and make one key
+    first, *rest = [process.communicate()[0] for process in several]
+    assert first.startswith("https://h/in.csv?foo=~")
+    assert set(rest) == {first}
+    assert shown_in_a_process(url, other).communicate()[0] != first
+    assert [path.name for path in home.iterdir()] == [".key"]
+    assert (home / ".key").stat().st_mode & 0o777 == 0o600
+    assert home.stat().st_mode & 0o777 == 0o700
+    guess = hashlib.sha256(b"7").hexdigest()[:8], hashlib.blake2b(b"7", digest_size=4).hexdigest()
+    assert not any(one in first for one in guess)
+
+
+@pytest.mark.parametrize("how", ["open to others", "short", "link", "folder"])
+def test_a_key_that_somebody_else_may_have_is_not_used(tmp_path: Path, how: str) -> None:
+    key = tmp_path / "home" / ".key"
+    key.parent.mkdir(0o700)
+    if how == "folder":
+        key.mkdir()
+    else:
+        place = tmp_path / "elsewhere" if how == "link" else key
+        place.write_bytes(b"k" * (3 if how == "short" else 32))
+        place.chmod(0o644 if how == "open to others" else 0o600)
+        if how == "link":
+            key.symlink_to(place)
+    known = hashlib.blake2b(b"7", key=b"k" * 32, digest_size=4).hexdigest()
+    told = shown_in_a_process("https://h/in.csv?foo=7", key.parent).communicate()[0]
+    assert "foo=~" in told
+    assert known not in told
+
+
+def test_a_url_that_a_library_mentions_has_no_digest() -> None:
+    assert harmless("GET https://q.example/x?foo=7 403") == "GET https://q.example/x?foo=*** 403"
+
+
+def test_a_run_of_a_url_with_unknown_parameters_goes_on(web: Web, tmp_path: Path, home: Path, muster: Muster) -> None:
+    web.login = ""
+    web.files["/in.csv?foo=7"], web.stamps["/in.csv?foo=7"] = b"x\n" + b"0\n" * 10_000 + b"1\n", {"ETag": '"a"'}
+    command = (
+        "run",
+        "f.py:once_at_1",
+        web.url("in.csv?foo=7"),
+        "-o",
+        "o.csv",
+        "--workers",
+        "0",
+        "--batch-rows",
+        "1000",
+    )
+    assert muster(*command, "--json").code == 9
+    ended = muster(*command, "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["resumed_parts"] > 0
+    guess = hashlib.sha256(b"7").hexdigest()[:8].encode()
+    for path in (*home.rglob("*"), *tmp_path.rglob("*")):
+        assert not path.is_file() or guess not in path.read_bytes()
 
 
 def test_what_a_library_says_of_a_redirect_is_struck_out() -> None:

@@ -5,15 +5,16 @@ messages and pages can tell no more than that. What was taken out is put back (`
 nowhere else. It is in memory alone; workers get it with the rest of the caller's world.
 
 Two URLs that differ in their secrets alone are numbered in the order in which they are met: ``***``, ``***2``. No
-digest tells them apart, since whoever reads one can try out a short secret, and a new signature of the same object has
-to give the same name in the next attempt.
+digest tells them apart, since a new signature of the same object has to give the same name in the next attempt. Digests
+stand for values of parameters that may or may not be secret, under a key of this user's: whoever reads one without that
+key cannot try out a short secret.
 """
 
 import base64
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
@@ -50,7 +51,7 @@ _PLAIN: Final = frozenset(
         *("revision", "rev", "branch", "export", "gid", "lang", "sheet", "query", "q", "alt", "part", "index"),
     }
 )
-"""Names of parameters whose values are shown; of others, which may be secret, a digest tells two files apart."""
+"""Names of parameters whose values are shown; of others, which may be secret, a keyed digest tells two files apart."""
 _OF_ANY_REQUEST: Final = re.compile(r"(?i)[0-9T:.Z+-]*|x-.*|host|AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|https?|[a-z]{1,5}")
 """Values that say nothing, and would be struck out of any sentence."""
 _HARMLESS_OPTION: Final = re.compile(
@@ -71,6 +72,7 @@ _KEY: Final = re.compile(r'"([^"]+)"\s*:')
 """A name in an object of JSON."""
 _LEAST: Final = 4
 """Shorter words are struck out as part of their URL alone: they stand in too many others."""
+_DIGEST_BYTES: Final = 4
 _DIGEST: Final = re.compile(r"(?:^|=)~[0-9a-f]{8}$")
 _MARK: Final = re.compile(re.escape(HIDDEN) + r"\d*")
 """What stands where something was taken out."""
@@ -161,7 +163,7 @@ def scrubbed(text: str) -> str:
 
 def harmless(text: str) -> str:
     """Strike out of what a library says also the secrets of URLs that nobody gave us, such as those of a redirect."""
-    return _LINK.sub(lambda match: _split(match[0]).shown, scrubbed(text))
+    return _LINK.sub(lambda match: _split(match[0], digest=lambda _: HIDDEN).shown, scrubbed(text))
 
 
 def set_options(options: Mapping[str, Any]) -> None:
@@ -240,18 +242,26 @@ def _spellings(secrets: tuple[str, ...]) -> Iterator[str]:
             yield from {secret, unquote(secret), unquote_plus(secret), quote(unquote(secret), safe="")}
 
 
-def _split(url: str) -> _Split:
-    """Split each URL of a chain (``zip://a.csv::https://...``)."""
+def _digest(value: str) -> str:
+    from muster._key import key  # noqa: PLC0415 (few URLs have such parameters)
+
+    return (
+        f"~{hashlib.blake2b(value.encode(errors='surrogateescape'), key=key(), digest_size=_DIGEST_BYTES).hexdigest()}"
+    )
+
+
+def _split(url: str, *, digest: Callable[[str], str] = _digest) -> _Split:
+    """Split each URL of a chain (``zip://a.csv::https://...``); ``digest`` is what is shown for unknown values."""
     if "://" not in url:
         return _Split(url)
-    links = [_split_link(link) for link in url.split("::")]
+    links = [_split_link(link, digest) for link in url.split("::")]
     logins = tuple(login for link in links for login in link.logins)
     return _Split(
         "::".join(link.shown for link in links), logins, tuple(secret for link in links for secret in link.secrets)
     )
 
 
-def _split_link(url: str) -> _Split:
+def _split_link(url: str, digest: Callable[[str], str]) -> _Split:
     scheme, sign, rest = url.partition("://")
     if not sign:
         return _Split(url)
@@ -259,7 +269,7 @@ def _split_link(url: str) -> _Split:
     login, rest = _login_of(rest)
     path, _, _ = rest.partition("#") if is_web else (rest, "", "")
     path, mark, query = path.partition("?")
-    query, secrets = _split_query(query, is_web=is_web)
+    query, secrets = _split_query(query, digest, is_web=is_web)
     name, colon, password = login.partition(":")
     kept = (HIDDEN if is_web else f"{name}:{HIDDEN}") if colon or is_web else name
     is_shown = _MARK.fullmatch(password if colon else name) is not None
@@ -279,7 +289,7 @@ def _login_of(rest: str) -> tuple[str, str]:
     return ((found[1] or found[2] or ""), rest[found.end() :]) if found else ("", rest)
 
 
-def _split_query(query: str, *, is_web: bool) -> tuple[str, tuple[str, ...]]:
+def _split_query(query: str, digest: Callable[[str], str], *, is_web: bool) -> tuple[str, tuple[str, ...]]:
     """Leave parameters out that are secret, and say at the end that there are some."""
     kept, secrets, mark = [], [], []
     for pair in query.split("&") if query else ():
@@ -293,6 +303,6 @@ def _split_query(query: str, *, is_web: bool) -> tuple[str, tuple[str, ...]]:
         else:
             unknown = value if sign else pair
             secrets.append(unknown)
-            kept.append(f"{name}=" * bool(sign) + f"~{hashlib.sha256(unknown.encode()).hexdigest()[:8]}")
+            kept.append(f"{name}=" * bool(sign) + digest(unknown))
     telling = (one for one in secrets if not _OF_ANY_REQUEST.fullmatch(one))
     return "&".join([*kept, *mark]), tuple(telling)
