@@ -1,5 +1,6 @@
 """Many small files: one task takes several, and nobody can tell by what comes of it."""
 
+import io
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -157,6 +159,82 @@ def test_small_files_of_any_kind_give_the_bytes_of_pandas(files: list[Small], ba
         assert out.read_bytes() == output_of(files, columns=columns)
         assert result.rows_in == sum(len(file.rows) for file in files if file.has_header)
         assert told_rejects(Path(f"{out}.rejects.jsonl")) == rejects_of(files)
+
+
+VALUES = ("7", "7", "7", "8.5", "", "true", "many words", "12345678901234567890", "2026-01-02", "0x10")
+"""Of a column that is of whole numbers, until another value comes."""
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A file among many: what one of its cells holds, whether it has a column more, and which of its rows are bad."""
+
+    value: str = "7"
+    has_late: bool = False
+    raises: bool = False
+    is_ragged: bool = False
+    rows: int = 1
+
+    def text(self, number: int) -> str:
+        more, cell = (",late", ",1") if self.has_late else ("", "")
+        rows = [f"{number},{self.value if row == 0 else 7}{cell}" for row in range(self.rows)]
+        rows += [f"-1,7{cell}"] * self.raises + [f"{number},7{cell},too,many"] * self.is_ragged
+        return "\n".join([f"number,value{more}", *rows, ""])
+
+
+odd_files = st.builds(
+    Odd,
+    value=st.sampled_from(VALUES),
+    has_late=st.sampled_from([False, False, True]),  # also where a file has no rows
+    raises=st.sampled_from([False, False, True]),
+    is_ragged=st.sampled_from([False, False, False, True]),
+    rows=st.integers(0, 3),
+)
+
+
+def positive(df: pd.DataFrame) -> pd.DataFrame:
+    if (df["number"] < 0).any():
+        raise ValueError("negative")
+    return df.assign(kind=str(df["value"].dtype), doubled=df["value"] * 2 if df["value"].dtype.kind in "if" else None)
+
+
+def ended_as(folder: Path, name: str, **options: Any) -> tuple[str, bytes, list[str]]:  # noqa: ANN401 (options of a run)
+    """Run over all files; give how it ended, the output, and the bad rows."""
+    out = folder / name / "out.csv"
+    out.parent.mkdir()
+    try:
+        result = api.run(positive, folder / "in", out, workers=0, **options)
+        said = f"{result.rows_in} {result.rows_out} {result.bad_rows}"
+    except api.MusterError as error:
+        said = f"{type(error).__name__}: {str(error).replace(str(out.parent), '')}"
+    rejects = Path(f"{out}.rejects.jsonl")
+    lines = rejects.read_text().splitlines() if rejects.exists() else []
+    return said, out.read_bytes() if out.exists() else b"", lines
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    odd=st.dictionaries(st.integers(1, 79), odd_files, max_size=6),
+    options=st.sampled_from([{"max_bad_rows": 99}, {"max_bad_rows": 99}, {"max_bad_rows": 1}, {"strict": True}]),
+)
+def test_files_of_one_task_end_as_files_of_tasks_of_their_own(odd: dict[int, Odd], options: dict[str, Any]) -> None:
+    """Types that widen, columns that come late, rows that cannot be read or done, and too many of these."""
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        (folder / "in").mkdir()
+        for at in range(80):  # types are settled by a look at some 27 of them
+            (folder / "in" / f"{at:04}.csv").write_text(odd.get(at, Odd()).text(at))
+        together = ended_as(folder, "together", **options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("muster._prepare.MOST_FILES", 1)
+            assert ended_as(folder, "apart", **options) == together
+        if not any(one.raises or one.is_ragged for one in odd.values()):
+            files = [odd.get(at, Odd()) for at in range(80)]
+            has_late = any(one.has_late for one in files)
+            lines = [line for at, one in enumerate(files) for line in one.text(at).splitlines()[1:]]
+            header = "number,value,late" if has_late else "number,value"
+            whole = pd.read_csv(io.StringIO("\n".join([header, *lines])))  # a line may have a cell less
+            assert together[1] == positive(whole).to_csv(index=False).encode()
 
 
 def some_files(count: int, *, seed: int = 1, raising: int = 3) -> list[Small]:

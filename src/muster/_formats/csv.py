@@ -64,7 +64,8 @@ def read_together(
 ) -> pa.Table | None:
     """Read records of several files whose columns stand in the same order as one table, in the order of ``columns``.
 
-    ``None`` where Arrow alone cannot do that: then each is to be read by itself.
+    ``None`` where Arrow alone cannot do that: then each is to be read by itself. No stretch may be a fault, such as a
+    quote that is never closed: those are tasks of their own, and what is opened in one would swallow the next.
     """
     if not dialect.is_common or any(stretch.startswith(BOM) for stretch in stretches):
         return None
