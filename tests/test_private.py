@@ -290,6 +290,52 @@ def test_where_there_are_no_locks_nobody_else_is_blamed_and_nothing_is_left(fold
     assert not list(folder.glob("out.csv*"))
 
 
+HOMES = {
+    "file": "Nothing can be kept in '{home}/{below}', where muster keeps what it knows of runs and clusters: Not a"
+    " directory. Mend that, or set MUSTER_HOME to another folder.",
+    "file/below": "'{home}' does not exist and cannot be made (File exists). Set MUSTER_HOME to a folder of this"
+    " user's.",
+    "/proc/none": "'{home}' does not exist and cannot be made (No such file or directory). Set MUSTER_HOME to a folder"
+    " of this user's.",
+    "n" * 300: "'{home}' cannot be looked at: File name too long. Set MUSTER_HOME to another folder.",
+}
+
+
+@pytest.mark.parametrize("name", HOMES)
+@pytest.mark.parametrize(
+    ("command", "below"),
+    [
+        (("run", "f.py:f", "in.csv", "-o", "s3://no-bucket/out.csv", "--workers", "0"), "work"),
+        (("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0"), "runs"),
+    ],
+)
+def test_a_folder_of_musters_own_that_cannot_be_is_said_once_with_what_to_type(  # noqa: PLR0913, PLR0917 (a row of the table)
+    tmp_path: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch, name: str, command: tuple[str, ...], below: str
+) -> None:
+    home = os.path.join(tmp_path, name)  # noqa: PTH118 (as text)
+    monkeypatch.setenv("MUSTER_HOME", home)
+    (tmp_path / "file").touch()
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
+    end = muster(*command)
+    goes_on = below == "runs" and len(name) < 300
+    assert end.code == (0 if goes_on else 3), end
+    said = HOMES[name].format(home=home, below=below)
+    (line,) = [line for line in end.err.splitlines() if said in line]
+    assert line.startswith(f"muster: {'the journal of run' if goes_on else said}")
+    assert ("None" in end.err, end.err.count("MUSTER_HOME")) == (False, 1)
+
+
+def test_a_folder_of_a_cluster_that_cannot_be_made_is_said_likewise(
+    tmp_path: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSTER_HOME", "/proc/none")
+    end = muster("up", "--machines", "1")
+    assert end.code == 3
+    assert end.err == f"muster: {HOMES['/proc/none'].format(home='/proc/none')}\n"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["gone", "file/below"])
 def test_a_home_that_there_is_not_is_told_and_not_made_and_the_run_goes_on(
     tmp_path: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch, name: str

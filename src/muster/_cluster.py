@@ -22,7 +22,7 @@ from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._clouds.renewing import renewing
 from muster._engines.cores import count_cores
-from muster._home import home, make
+from muster._home import HomeError, home, make
 from muster._near import with_guess
 from muster._private import private, write
 from muster.errors import EngineError, MusterError, UsageError
@@ -107,6 +107,8 @@ class Cluster:
         """Say in muster's words what the disk refused. Raises ``EngineError``."""
         try:
             yield
+        except HomeError:
+            raise
         except OSError as error:
             raise EngineError(
                 f"Cluster {self.name!r}: {error}. What is known of it is kept in {str(self._folder)!r}: is there room,"

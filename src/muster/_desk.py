@@ -122,7 +122,7 @@ def in_our_words() -> Iterator[None]:
     """Say in muster's words what this process could not read or write."""
     try:
         yield
-    except BrokenPipeError:  # whoever read what is said has gone
+    except (MusterError, BrokenPipeError):  # which is said already; or whoever read what is said has gone
         raise
     except OSError as error:
         raise EngineError(

@@ -16,12 +16,17 @@ _NAMES: Final = frozenset({"clusters", "done", "environments", "machines", "runs
 def home() -> Path:
     """Find it; close it to others, who could look into that of an earlier version.
 
-    Raises ``EngineError`` where it is somebody else's.
+    Raises ``EngineError`` where it is somebody else's, or cannot be one.
     """
     path = Path(os.environ.get(_CHOSEN) or Path.home() / ".muster")
-    why = ""
-    with contextlib.suppress(PermissionError):  # nobody can look into it as this user, and nothing is kept there
+    try:
         why = _somebody_elses(path)
+    except PermissionError:  # nobody can look into it as this user, and nothing is kept there
+        why = ""
+    except OSError as error:  # as where a name is too long
+        raise HomeError(
+            f"{str(path)!r} cannot be looked at: {error.strerror}. Set {_CHOSEN} to another folder."
+        ) from error
     if why:
         raise EngineError(
             f"Nothing can be kept in {_CHOSEN}: {why}. Mend that, or set {_CHOSEN} to another folder; then type the"
@@ -32,29 +37,46 @@ def home() -> Path:
     return path
 
 
+class HomeError(EngineError, OSError):
+    """Say that nothing can be kept in muster's own folder.
+
+    It is an ``OSError`` for who can do without: a run goes on that cannot be listed.
+    """
+
+
 def make(home: Path, *names: str) -> Path:
-    """Make a folder below that one, all for this user alone. Raises ``OSError``.
+    """Make a folder below that one, all for this user alone. Raises ``HomeError``.
 
     A home folder that there is not is left so: it is how a system says that its user has none.
     """
     folder = Path(os.path.realpath(home))
     if not os.environ.get(_CHOSEN) and not folder.parent.is_dir():
-        raise FileNotFoundError(
+        raise HomeError(
             f"{str(home)!r} cannot be made, as {str(home.parent)!r} does not exist, which HOME names. Set {_CHOSEN} to"
-            " a folder of this user's"
+            " a folder of this user's."
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if not folder.exists():
             own_folder(folder)
-    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise type(error)(
-            f"{str(home)!r} does not exist and cannot be made ({error.strerror}). Set {_CHOSEN} to a folder of this"
-            " user's"
+    except OSError as error:
+        raise HomeError(
+            f"{str(home)!r} does not exist and cannot be made ({_reason(error)}). Set {_CHOSEN} to a folder of this"
+            " user's."
         ) from error
     for name in names:
-        folder = own_folder(folder / name)
+        try:
+            folder = own_folder(folder / name)
+        except OSError as error:
+            raise HomeError(
+                f"Nothing can be kept in {str(folder / name)!r}, where muster keeps what it knows of runs and clusters:"
+                f" {_reason(error)}. Mend that, or set {_CHOSEN} to another folder."
+            ) from error
     return home.joinpath(*names)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)  # a refusal of ours has no number
 
 
 def _somebody_elses(path: Path) -> str:

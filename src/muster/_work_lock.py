@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from muster._home import HomeError
 from muster._owners import Owner, read_mark
 from muster._private import NotPrivateError, private
 from muster.errors import OutputBusyError, UsageError
@@ -45,6 +46,8 @@ class WorkLock:
         self._check_is_of_runs()
         try:
             self._make()
+        except HomeError:
+            raise
         except NotPrivateError as error:
             raise UsageError(f"Cannot work for {self._output!r}: {error}, or choose another output.") from error
         except OSError as error:
