@@ -388,6 +388,26 @@ def test_files_of_a_task_that_killed_its_worker_are_done_one_by_one() -> None:
     assert [submitted(progress).file for _ in range(4)] == [1, 2, 3, 4]
 
 
+def test_a_file_among_hundreds_that_kills_its_worker_is_found_in_two_cuts() -> None:
+    progress, deadly, deaths, tasks = Progress(workers=1, max_bad_rows=9, most_files=256), 300, 0, 0
+    progress.add_parts(files_of_one_row(600))
+    progress.no_more_parts()
+    while not progress.is_done and deaths < 50:
+        task = submitted(progress)
+        files = {member.file for member in task.members or (task,)}
+        tasks += 1
+        if deadly not in files:
+            progress.done(task.number, *map(done, task.members or (task,)))
+        elif task.condemned:
+            progress.done(task.number, replace(done(task), bad_rows=1))
+        else:
+            deaths += 1
+            progress.lost(task.number, "it died", began=True)
+    assert progress.rows_done == 600
+    assert deaths <= 2 + 3  # of two cuts; and of the file alone, which is tried again before it counts as bad
+    assert tasks < 100
+
+
 def test_files_of_two_volumes_are_never_in_one_task() -> None:
     progress = Progress(workers=1, max_bad_rows=0, most_files=100, volume=24)
     progress.add_parts(files_of_one_row(40))

@@ -4,8 +4,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
+from typing import Final
 
 from muster._model import Part, Task
+
+_SHARES: Final = 16
 
 
 def task_of(parts: Sequence[Part], first: int, last: int, *, rows: tuple[int, int] | None = None) -> Task:
@@ -52,6 +55,15 @@ def together(members: Sequence[Task]) -> Task:
         spool=None,
         members=tuple(members),
     )
+
+
+def shares(task: Task) -> list[Task]:
+    """Cut a task of several files into some of fewer files each: so few cuts find the file that ends workers.
+
+    Each may take a time limit to fail, so that halves would be slow; and single files are slow where all are well.
+    """
+    size = -(-len(task.members) // _SHARES)
+    return [together(task.members[at : at + size]) for at in range(0, len(task.members), size)]
 
 
 def narrowed(parts: Sequence[Part], task: Task) -> Task:

@@ -22,7 +22,7 @@ from muster._actions import (
     Widen,
 )
 from muster._allowance import Allowance
-from muster._cuts import condemned, first_calls, halves, last_row, some_rows, task_of
+from muster._cuts import condemned, first_calls, halves, last_row, shares, some_rows, task_of
 from muster._doubt import Doubt
 from muster._model import Outcome, Part, Schema, Task
 from muster._order import Order, key_of
@@ -430,8 +430,8 @@ class Progress:
         would know. Where there are several machines, one that died on one of them is tried on another first.
         """
         task = self._running.pop(number)
-        if task.members:  # any of the files may have been to blame: each is done by itself
-            self._again.extend(task.members)
+        if task.members:  # any of the files may have been to blame
+            self._again.extend(shares(task))
             return []
         key = _name(task)
         if not began:
