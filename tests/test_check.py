@@ -6,12 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
+from muster._alone import in_small_batches
 from muster._compare import _differing, _is_same
 from muster._formats._results import reply_of
+from muster._formats._rows import Rows
 
 Frame = pd.DataFrame
 
@@ -67,12 +72,85 @@ def test_a_check_in_the_terminal_says_it_in_words_as_json_and_by_its_exit_code(
     bad = muster("check", "f.py:ranked", rows.name, "--sample", "50")
     assert bad.code == 1
     assert bad.out == (
-        "Not row-wise, called with 50 rows, and with both halves of them: other values in place. So what a run gives"
-        " depends on where batches end. Have each row depend on itself alone: muster help row-wise shows how, for six"
-        " common cases.\n"
+        "Not row-wise, called with 50 rows, with both halves of them, and with 11 batches of 1 to 10 rows: other values"
+        " in place. So what a run gives depends on where batches end. Have each row depend on itself alone: muster help"
+        " row-wise shows how, for six common cases.\n"
     )
     assert muster("check", "f.py:none", rows.name, "--json").json["kind"] == "usage"
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == before
+
+
+def top(frame: Frame) -> Frame:
+    return frame.assign(top=frame["n"] == max(frame["n"]))
+
+
+def with_gaps(frame: Frame) -> Frame:
+    return frame.assign(gap="x") if frame["n"].isna().any() else frame
+
+
+def without_a_value(frame: Frame) -> Frame:
+    return frame.assign(gap="x") if frame["n"].isna().all() else frame
+
+
+def with_others(frame: Frame) -> Frame:
+    return frame if len(frame) > 20 else frame.iloc[:0]
+
+
+@pytest.mark.parametrize(
+    ("function", "differ"),
+    [
+        (top, ("top",)),
+        (lambda frame: frame.assign(any_99=(frame["n"] == 99).any()), ("any_99",)),
+        (lambda frame: frame.assign(all_small=(frame["n"].fillna(0) < 99).all()), ("all_small",)),
+        (with_gaps, ("gap",)),
+        (without_a_value, ("gap",)),
+        (lambda frame: frame.assign(few=len(frame) < 50), ("few",)),
+    ],
+    ids=["max", "any", "all", "any is missing", "all are missing", "length"],
+)
+def test_a_check_finds_what_both_halves_share_by_chance(
+    tmp_path: Path, function: Callable[[Frame], Frame], differ: tuple[str, ...]
+) -> None:
+    chance = random.Random(7)  # noqa: S311 (no secret)
+    cells = ["" if n % 90 == 40 else str(chance.randrange(100)) for n in range(2000)]
+    (tmp_path / "shared.csv").write_text("n,g\n" + "".join(f"{cell},{n}\n" for n, cell in enumerate(cells)))
+    found = muster.check(function, tmp_path / "shared.csv")
+    assert (found.row_wise, found.differ, found.largest_batch) == (False, differ, 10)
+    assert 30 <= found.batches <= 40
+
+
+def test_a_check_counts_the_rows_of_small_batches_and_says_where_a_function_takes_none(rows: Path) -> None:
+    fewer = muster.check(with_others, rows)
+    assert (fewer.row_wise, fewer.rows_whole, fewer.rows_halves) == (False, 300, 300)
+    assert fewer.rows_batches < 300
+    assert f"it gives 300 rows, and {fewer.rows_batches} of small batches and the rows between them" in str(fewer)
+    second = muster.check(lambda frame: frame.assign(z=frame["n"].iloc[1]), rows)
+    assert second.fails.startswith("'<lambda>' fails on a batch of 1 row: IndexError")
+    assert str(second).startswith("Not row-wise, called with 300 rows, and with fewer of them: '<lambda>' fails on a")
+
+
+def test_a_check_takes_the_last_digits_of_floats_for_the_same_and_says_so(rows: Path) -> None:
+    def scored(frame: Frame) -> Frame:
+        off = 1 + len(frame) * 1e-14
+        lists = pd.Series([[n * off / 3, 0.1] for n in frame["n"]], frame.index)
+        return frame.assign(p=frame["n"] / 7 * off, e=lists, f=(frame["n"] * 0.1).astype("float32"))
+
+    found = muster.check(scored, rows)
+    assert (found.row_wise, found.differ, set(found.nearly)) == (True, (), {"p", "e"})
+    assert "Only the last digits differ in p, e, as those of floats do" in str(found)
+    assert not muster.check(lambda frame: frame.assign(p=frame["n"] * (1 + len(frame) * 1e-8)), rows).row_wise
+
+
+@given(st.integers(1, 400), st.integers(4, 60), st.integers(0, 9))
+def test_small_batches_and_what_lies_between_them_are_the_rows(total: int, most: int, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 (no secret)
+    table = pa.table({"n": [chance.choice([None, 1, 2, 3]) for _ in range(total)], "t": [[n] for n in range(total)]})
+    pieces, small = in_small_batches(Rows(table, np.arange(total)), most=most)
+    assert [number for piece in pieces for number in piece.numbers] == list(range(total))
+    assert pa.concat_tables(piece.table for piece in pieces) == table
+    assert all(len(piece.numbers) for piece in pieces)
+    assert all(len(piece.numbers) <= 10 for piece in small)
+    assert 1 <= len(small) <= 2 * most
 
 
 def test_a_function_that_fails_in_a_check_is_told_with_its_cure(rows: Path) -> None:
@@ -85,7 +163,7 @@ def test_missing_cells_numbers_and_absent_columns_are_compared_as_what_they_are(
     assert not _is_same([None], [0])
     whole = reply_of(pd.DataFrame({"a": [1, 2], "b": [None, "x"]}), use="csv")
     halves = [reply_of(pd.DataFrame({"a": [1]}), use="csv"), reply_of(pd.DataFrame({"a": [2], "b": ["x"]}), use="csv")]
-    assert _differing(whole, *halves) == ()
+    assert _differing(whole, *halves) == {}
 
 
 def test_a_check_tells_of_rows_that_it_left_out_as_they_cannot_be_read(tmp_path: Path) -> None:

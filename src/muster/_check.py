@@ -18,9 +18,9 @@ class Check:
 
     row_wise: bool
     rows: int
-    """How many rows it was called with, whole and in halves."""
+    """How many rows it was called with: whole, in halves, and in small batches."""
     differ: tuple[str, ...]
-    """Columns that differ when these rows come in two batches."""
+    """Columns that differ when these rows come in other batches."""
     random: tuple[str, ...]
     """Columns that differ between two calls on the same rows, as random ones do: no verdict on these."""
     rows_whole: int
@@ -31,15 +31,34 @@ class Check:
 
     index: str = ""
     """The names of an index of the result, which is not written; usually there is none."""
+    batches: int = 0
+    """How many small batches these rows were in, with the rows between them in batches of their own."""
+    largest_batch: int = 0
+    """How many rows the largest of the small batches had; the smallest had one."""
+    rows_batches: int = 0
+    """How many rows came back from all of those batches together."""
+    nearly: tuple[str, ...] = ()
+    """Columns of which the last digits alone differ, as sums of floats do: such a column is taken as the same."""
+    fails: str = ""
+    """How it fails with fewer of the rows, although it takes them all at once."""
 
     def __str__(self) -> str:
         """Put the verdict into words."""
-        tried = f"called with {self.rows:,} rows, and with both halves of them"
-        said = [f"Row-wise: it gives the same, {tried}." if self.row_wise else f"Not row-wise, {tried}:"]
+        said = [f"Row-wise: it gives the same, {self._tried}." if self.row_wise else f"Not row-wise, {self._tried}:"]
+        if self.fails:
+            said.append(f"{self.fails}.")
         if self.rows_whole != self.rows_halves:
-            said.append(f"it gives {self.rows_whole:,} rows, and {self.rows_halves:,} of the halves.")
+            said.append(f"it gives {plural(self.rows_whole, 'row')}, and {self.rows_halves:,} of the halves.")
+        if self.rows_whole != self.rows_batches:
+            said.append(
+                f"it gives {plural(self.rows_whole, 'row')}, and {self.rows_batches:,} of small batches and the rows"
+                " between them."
+            )
         if self.differ:
             said.append(f"other values in {', '.join(self.differ)}.")
+        if self.nearly:
+            names = ", ".join(self.nearly)
+            said.append(f"Only the last digits differ in {names}, as those of floats do: they count as the same.")
         if self.random:
             said.append(f"Random, so nobody can tell: {', '.join(self.random)}.")
         if self.bad_rows:
@@ -53,6 +72,20 @@ class Check:
             )
         return " ".join(said)
 
+    @property
+    def _tried(self) -> str:
+        """Say what was tried."""
+        whole = f"called with {plural(self.rows, 'row')}"
+        if self.fails:
+            return f"{whole}, and with fewer of them"
+        return f"{whole}, with both halves of them, and with {self._small}"
+
+    @property
+    def _small(self) -> str:
+        if self.largest_batch <= 1:
+            return f"{plural(self.batches, 'batch', 'batches')} of 1 row"
+        return f"{plural(self.batches, 'batch', 'batches')} of 1 to {self.largest_batch} rows"
+
     def _repr_html_(self) -> str:
         """Lay out the verdict, for a notebook."""
         from muster import _html  # noqa: PLC0415 (only a notebook shows it)
@@ -61,7 +94,11 @@ class Check:
             "called with": plural(self.rows, "row"),
             "rows of the whole": count(self.rows_whole),
             "rows of both halves": count(self.rows_halves),
+            "small batches": "" if self.fails else self._small,
+            "rows of small batches and between them": "" if self.fails else count(self.rows_batches),
+            "fails": self.fails,
             "columns that differ": ", ".join(self.differ),
+            "columns whose last digits differ": ", ".join(self.nearly),
             "random columns": ", ".join(self.random),
             "rows left out, as they cannot be read": count(self.bad_rows) if self.bad_rows else "",
         }
@@ -73,17 +110,22 @@ class Check:
 
 
 def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *, sample: int) -> Check:
-    """Call a function on the first rows, whole and in halves. Raises ``MusterError``."""
+    """Call a function on the first rows: whole, in halves, and in small batches. Raises ``MusterError``."""
     if sample < 2:  # noqa: PLR2004 (two halves)
         raise UsageError(f"sample={sample}: it must be 2 rows or more, for two batches.")
-    compared: Compared = asked(steps, inputs, options, rows=sample, middle=False, question=Compare)[2]
+    found: Compared = asked(steps, inputs, options, rows=sample, middle=False, question=Compare)[2]
     return Check(
-        compared.is_row_wise,
-        compared.rows,
-        compared.differ,
-        compared.random,
-        compared.rows_whole,
-        compared.rows_halves,
-        compared.bad_rows,
-        compared.index,
+        not (found.fails or found.differ) and found.rows_whole == found.rows_halves == found.rows_small,
+        found.rows,
+        found.differ,
+        found.random,
+        found.rows_whole,
+        found.rows_halves,
+        found.bad_rows,
+        found.index,
+        batches=found.batches,
+        largest_batch=found.largest,
+        rows_batches=found.rows_small,
+        nearly=found.nearly,
+        fails=found.fails,
     )

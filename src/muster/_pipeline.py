@@ -318,8 +318,9 @@ def check(
 ) -> "Check":
     """Check whether a function treats each row by itself, on the first ``sample`` rows of the inputs.
 
-    It is called four times, in a worker: with these rows, with them again, and with each half of them. Columns that are
-    other ones in the second call are random.
+    It is called in a worker: with these rows, with them again, with each half of them, and with about 40 small batches
+    of 1 to 10 rows and what lies between these: fewer where one call takes longer than 0.1 s. Columns that are other
+    ones in the second call are random.
 
     ``args`` and the options are those of :func:`muster.run`, ``limit`` aside, so that you can pass the same ones to
     both. Those that say how to read, and ``timeout``, count here; the others are ignored. Raises ``MusterError``.

@@ -104,9 +104,9 @@ def day(at: float) -> str:
     return time.strftime("%b %d, %H:%M", time.localtime(at))
 
 
-def plural(number: int, noun: str) -> str:
-    """Write how many there are of something: ``1 row``, ``2 rows``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def plural(number: int, noun: str, several: str = "") -> str:
+    """Write how many there are of something: ``1 row``, ``2 rows``; ``several`` is a plural not made by an s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {several or noun + 's'}"
 
 
 def _three(number: float) -> str:

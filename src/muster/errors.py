@@ -126,8 +126,8 @@ class UserCodeError(MusterError):
     def on_a_batch(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:
         """Build the error for a function that fails on a batch of ``muster check``."""
         return cls(
-            f"{step!r} fails on a batch of {rows} rows: {error}\n{cure}{' ' if cure else ''}Mend the function, or what"
-            " it is given, then type the same command again.",
+            f"{step!r} fails on a batch of {rows} row{'s' if rows != 1 else ''}: {error}\n{cure}{' ' if cure else ''}"
+            "Mend the function, or what it is given, then type the same command again.",
             details,
         ).quoting(error)
 

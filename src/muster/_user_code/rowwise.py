@@ -7,7 +7,6 @@ function that is applied to each row do not. What cannot be followed is not rema
 import ast
 import functools
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,25 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Target
+from muster._user_code import mixing
 
 _FRAME: Final = "frame"
 _COLUMN: Final = "column"
-_MIXING: Final = re.compile(
-    "mean|std|var|sem|median|mode|sum|prod|product|min|max|quantile|skew|kurt|describe|corr|cov|rank|groupby|"
-    "shift|diff|pct_change|cumsum|cumprod|cummax|cummin|rolling|expanding|ewm|resample|sort_values|nlargest|"
-    "nsmallest|drop_duplicates|duplicated|value_counts|nunique|unique|factorize|interpolate|ffill|bfill|pad|"
-    "backfill|sample|head|tail|pivot|pivot_table|melt|unstack|agg|aggregate|idxmin|idxmax|argmin|argmax|argsort|"
-    "sort|get_dummies|ptp|cut"
-)
-_MIXING_CALLS: Final = re.compile(
-    "get_dummies|qcut|factorize|pivot_table|crosstab|melt|mean|average|std|var|median|nanmean|nanstd|nanmedian|"
-    "percentile|nanpercentile|quantile|cumsum|cumprod|diff|sort|argsort|unique|amax|amin|zscore|rankdata"
-)
-_STILL_ROWS: Final = re.compile("sort_values|drop_duplicates|ffill|bfill|shift|diff")
-_LIBRARIES: Final = frozenset({"pd", "pandas", "np", "numpy", "stats", "scipy"})
-_FITTING: Final = frozenset({"fit", "fit_transform", "fit_predict"})
-_ACCESSORS: Final = frozenset({"str", "dt", "cat"})
-_NO_COLUMNS: Final = re.compile("loc|iloc|at|iat|T|shape|columns|dtypes|index|attrs|empty|size|ndim|iterrows")
 _ELSEWHERE: Final = {"to_thread": 0, "submit": 0, "run_in_executor": 1}
 """What calls a function in another thread, and where among its arguments that stands."""
 
@@ -203,9 +187,34 @@ class _Look(ast.NodeVisitor):
             self.visit(statement)
 
     def visit_Assign(self, node: ast.Assign) -> None:
+        is_column = any(isinstance(one, ast.Subscript) and self._kind(one.value) == _FRAME for one in node.targets)
+        if not is_column and self._truth_in(node.value):  # to decide by, mostly
+            return
+        if is_column and self._is_length(node.value):
+            self._note(node.value, "len")
         self.generic_visit(node)
         for target in node.targets:
             self._learn(target, node.value)
+
+    def visit_If(self, node: ast.If) -> None:
+        """Judge what is decided by whether any row, or all of them, are so: whether a column is there, say."""
+        truth = self._truth_in(node.test)
+        if truth is None:
+            self.visit(node.test)
+        elif any(self._adds_column(one) for one in node.body):
+            self._note(*truth)
+        for one in (*node.body, *node.orelse):
+            self.visit(one)
+
+    def visit_IfExp(self, node: ast.IfExp) -> None:
+        """Judge a choice between two values, but not what it hangs on."""
+        for one in (node.body, node.orelse, *(() if self._truth_in(node.test) else (node.test,))):
+            self.visit(one)
+
+    def visit_While(self, node: ast.While) -> None:
+        """Pass over what a loop goes on for."""
+        for one in (*node.body, *(() if self._truth_in(node.test) else (node.test,))):
+            self.visit(one)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self.generic_visit(node)
@@ -262,24 +271,77 @@ class _Look(ast.NodeVisitor):
             self.generic_visit(node)
         elif isinstance(call, ast.Call):
             is_followed = getattr(call.func, "id", "") in self.module.functions
-            is_fitted = getattr(call.func, "attr", "") in _FITTING
+            is_fitted = getattr(call.func, "attr", "") in mixing.FITTING
             if is_followed or is_fitted or self._kind_of_owner(call):
                 self.generic_visit(node)
 
-    def visit_Subscript(self, node: ast.Subscript) -> None:
-        if isinstance(node.value, ast.Attribute) and node.value.attr == "iloc" and self._kind(node.value.value):
-            first = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
-            if isinstance(first, ast.Constant | ast.UnaryOp) or (
-                isinstance(first, ast.Slice)
-                and (first.lower or first.upper or first.step)
-                and not (_is_empty(first) or _is_one_of_many(first))
-            ):
-                self._note(node, "iloc")
+    def _truth_in(self, node: ast.expr) -> tuple[ast.expr, str] | None:
+        """Find a question whether any, or all, of a column are so, which stands alone or in ``not`` and ``and``."""
+        match node:
+            case ast.UnaryOp(op=ast.Not(), operand=inner) | ast.Call(func=ast.Name(id="bool"), args=[inner]):
+                return self._truth_in(inner)
+            case ast.BoolOp(values=values):
+                return next((found for one in values if (found := self._truth_in(one))), None)
+            case (
+                ast.Call(func=ast.Attribute(value=column, attr=name)) | ast.Call(func=ast.Name(id=name), args=[column])
+            ) if name in mixing.TRUTHS and self._kind(column):
+                return node, name
+            case ast.Attribute(attr=name, value=column) if name in mixing.FACTS and self._kind(column):
+                return node, name
+            case _:
+                return None
+
+    def _adds_column(self, node: ast.stmt) -> bool:
+        """Tell whether a statement makes a column out of something other than a column: of one value, say."""
+        return isinstance(node, ast.Assign) and any(
+            isinstance(one, ast.Subscript)
+            and isinstance(one.slice, ast.Constant)
+            and self._kind(one.value) == _FRAME
+            and isinstance(node.value, ast.Constant)
+            for one in node.targets
+        )
+
+    def _is_length(self, node: ast.expr) -> bool:
+        """Tell whether something is how many rows there are, or counts them."""
+        match node:
+            case ast.Call(func=ast.Name(id="len"), args=[one]):
+                return self._kind(one) is not None
+            case ast.Call(func=ast.Name(id="range") | ast.Attribute(attr="arange"), args=[*_, last]):
+                return self._is_length(last)
+            case _:
+                return False
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if node.attr in mixing.FACTS and self._kind(node.value):
+            self._note(node, node.attr)
         self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        holder = node.value
+        if isinstance(holder, ast.Attribute) and holder.attr in {"iloc", "iat"} and self._kind(holder.value):
+            if mixing.is_of_some_places(node.slice):
+                self._note(node, holder.attr)
+        elif mixing.is_number(node.slice) and self._is_array(holder):
+            self._note(node, ast.unparse(node)[len(ast.unparse(holder)) :])
+        self.generic_visit(node)
+
+    def _is_array(self, node: ast.expr) -> bool:
+        """Tell whether an expression is a batch or a column as an array or a list."""
+        match node:
+            case ast.Attribute(attr="values" | "array", value=value):
+                return self._kind(value) is not None
+            case ast.Call(func=ast.Attribute(attr="to_numpy" | "tolist" | "to_list", value=value)):
+                return self._kind(value) is not None
+            case ast.Call(func=ast.Name(id="list"), args=[one]):
+                return self._kind(one) == _COLUMN
+            case _:
+                return False
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
         for side in (node.left, node.right):
-            if isinstance(side, ast.Call) and getattr(side.func, "id", "") == "len" and self._kind(side.args[0]):
+            other = node.right if side is node.left else node.left
+            is_filled = isinstance(node.op, ast.Mult) and isinstance(other, ast.List)  # [0] * len(df)
+            if self._is_length(side) and not is_filled:
                 self._note(node, "len")
         self.generic_visit(node)
 
@@ -302,23 +364,29 @@ class _Look(ast.NodeVisitor):
 
     def _judge(self, node: ast.Call, name: str) -> None:
         owner, first = self._kind_of_owner(node), self._kind(node.args[0]) if node.args else None
-        if _is_along_the_row(node, is_frame=owner == _FRAME or (owner is None and first == _FRAME)):
+        if mixing.is_along_the_row(node, is_frame=owner == _FRAME or (owner is None and first == _FRAME)):
             return
-        library = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") in _LIBRARIES
+        library = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") in mixing.LIBRARIES
         if (
-            (owner and _MIXING.fullmatch(name))
+            (owner and mixing.METHODS.fullmatch(name))
             or (owner and name == "fillna" and any(keyword.arg == "method" for keyword in node.keywords))
             or (owner == _FRAME and first == _FRAME and name in {"merge", "join"})
-            or (name in _FITTING and first)
-            or (library and first and _MIXING_CALLS.fullmatch(name))
-            or (library and first and name == "cut" and _has_counted_bins(node))
+            or (name in mixing.FITTING and first)
+            or (
+                isinstance(node.func, ast.Name) and name in mixing.BUILT_IN and len(node.args) == 1 and first == _COLUMN
+            )
+            or (owner == _COLUMN and name == "isin" and first == _COLUMN)
+            or (library and first and mixing.CALLS.fullmatch(name))
+            or (library and first and name == "cut" and mixing.has_counted_bins(node))
             or (name == "get_dummies" and self._is_accessor(node.func))
         ):
             self._note(node, name)
 
     def _is_accessor(self, function: ast.expr) -> bool:
         owner = getattr(function, "value", None)
-        return isinstance(owner, ast.Attribute) and owner.attr in _ACCESSORS and self._kind(owner.value) is not None
+        return (
+            isinstance(owner, ast.Attribute) and owner.attr in mixing.ACCESSORS and self._kind(owner.value) is not None
+        )
 
     def _kind_of_owner(self, node: ast.Call) -> str | None:
         return self._kind(node.func.value) if isinstance(node.func, ast.Attribute) else None
@@ -338,7 +406,7 @@ class _Look(ast.NodeVisitor):
             case ast.Attribute(value=value, attr="values"):
                 return self._kind(value)
             case ast.Attribute(value=value, attr=attribute):
-                is_column = self._kind(value) == _FRAME and not _NO_COLUMNS.fullmatch(attribute)
+                is_column = self._kind(value) == _FRAME and not mixing.NO_COLUMNS.fullmatch(attribute)
                 return _COLUMN if is_column else None
             case ast.BinOp(left=left, right=right):
                 return self._kind(left) or self._kind(right)
@@ -349,13 +417,15 @@ class _Look(ast.NodeVisitor):
             case ast.Await(value=value) | ast.NamedExpr(value=value):
                 return self._kind(value)
             case ast.Call(func=ast.Attribute(value=ast.Attribute(value=value, attr=accessor))) if (
-                accessor in _ACCESSORS
+                accessor in mixing.ACCESSORS
             ):
                 return self._kind(value)
             case ast.Call(func=ast.Attribute(value=value, attr=name)) if self._kind(value):
-                is_other = _MIXING.fullmatch(name) and not _STILL_ROWS.fullmatch(name)
-                return None if is_other or _NO_COLUMNS.fullmatch(name) else self._kind(value)
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=library)), args=[first, *_]) if library in _LIBRARIES:
+                is_other = mixing.METHODS.fullmatch(name) and not mixing.STILL_ROWS.fullmatch(name)
+                return None if is_other or mixing.NO_COLUMNS.fullmatch(name) else self._kind(value)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=library)), args=[first, *_]) if (
+                library in mixing.LIBRARIES
+            ):
                 return self._kind(first)
             case ast.Call(func=ast.Name(), args=[first, *_]) if self._kind(first) == _FRAME:
                 return _FRAME if node.func.id in self.module.functions else None  # type: ignore[attr-defined]
@@ -369,33 +439,3 @@ class _Look(ast.NodeVisitor):
         names = self.found.setdefault(node.lineno, (text, []))[1]
         if name not in names:
             names.append(name)
-
-
-def _is_along_the_row(node: ast.Call, *, is_frame: bool) -> bool:
-    """Tell whether a call is told to go along each row: ``axis=1``."""
-    if not is_frame:
-        return False
-    axes = [keyword.value for keyword in node.keywords if keyword.arg == "axis"]
-    if (
-        not axes
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr not in {"head", "tail", "shift", "diff", "sample"}
-    ):
-        axes = node.args[:1]
-    return any(isinstance(axis, ast.Constant) and axis.value in {1, "columns"} for axis in axes)
-
-
-def _is_empty(part: ast.Slice) -> bool:
-    """Tell whether a slice is ``[:0]``, which no row is in."""
-    return isinstance(part.upper, ast.Constant) and part.upper.value == 0
-
-
-def _is_one_of_many(part: ast.Slice) -> bool:
-    """Tell whether a slice is of a loop over all rows, such as ``[at : at + 100]``."""
-    return part.lower is not None and part.upper is not None and not isinstance(part.lower, ast.Constant)
-
-
-def _has_counted_bins(node: ast.Call) -> bool:
-    """Tell whether ``pd.cut`` is given how many bins to make, not their borders."""
-    bins = [*node.args[1:2], *(keyword.value for keyword in node.keywords if keyword.arg == "bins")]
-    return any(isinstance(one, ast.Constant) and isinstance(one.value, int) for one in bins)

@@ -16,13 +16,14 @@ def add(verb: Parser) -> None:
     """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = (
-        "Tell whether a function treats each row by itself. It is called four times in a worker: with the first rows of"
-        " the input, with the same again, and with each half of them. Nothing is written."
+        "Tell whether a function treats each row by itself. It is called in a worker: with the first rows of the input,"
+        " with the same again, with each half of them, and with about 40 small batches of 1 to 10 rows and what lies"
+        " between these, fewer where a call takes long. Nothing is written."
     )
     verb.epilog = "exit codes: 0 row-wise; 1 not, or the function fails; 2 the command was wrong; 3 workers failed"
     verb.usage = "muster check TARGET INPUT... [flags]"
     verb.examples = (
-        ("muster check score.py:score in.csv", "call it with the first rows, whole and in halves"),
+        ("muster check score.py:score in.csv", "call it with the first rows, whole, in halves, and in small batches"),
         ("muster check score.py:score in.csv --sample 200 --json", "with fewer rows, answered as JSON"),
     )
     add = verb.add_argument
