@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,20 @@ import pytest
 
 from muster._clouds import places
 from muster._clouds._program import program
+from muster._clouds.processes import birth_of, is_alive, working_in
 from waiting import until
 
 SOMEBODY = 54_321
 OWNER = {"name": "default", "who": "ann@laptop", "home": "/home/ann/.muster", "since": "2026-11-25 23:12 UTC"}
+WAITS = ("sh", "-c", "echo {scratch}; exec sleep 1000")
+LISTENS = """
+import os, socket, sys
+listening = socket.create_server(("", 0))
+print(listening.getsockname()[1], flush=True)
+os.environ["RAY_TLS_CA_CERT"] = sys.argv[1]  # as Ray's processes have it
+os.set_inheritable(listening.fileno(), True)
+os.execvp("sleep", ["sleep", "1000"])
+"""
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
 
 
@@ -64,10 +75,9 @@ class Computer:
         files = {"lease.py": program("lease")}
         return self.run(program("places"), given={"folder": str(place), "files": files}).stderr
 
-    def start(self, place: Path, *, lease: str = "60") -> str:
+    def start(self, place: Path, *, lease: str = "60", command: tuple[str, ...] = WAITS, port: int = 0) -> str:
         assert not self.make(place)
-        notes = {"lease": lease, "owner": json.dumps(OWNER)}
-        command = ("sh", "-c", "echo {scratch}; exec sleep 1000")
+        notes = {"lease": lease, "owner": json.dumps(OWNER), **({"port": str(port)} if port else {})}
         return self.run(program("lease"), "start", str(place), *command, given=notes).stderr
 
     def scratch(self, place: Path) -> Path:
@@ -129,6 +139,55 @@ def test_what_a_cluster_left_whose_agent_was_killed_goes_when_the_next_starts(co
     assert not first.exists()
     assert not scratch.exists()
     assert computer.scratch(second) != scratch
+
+
+def why_not(place: Path) -> str:
+    until((place / "end").exists)
+    return (place / "end").read_text()
+
+
+def test_a_head_of_anothers_cluster_that_listens_on_the_port_is_named_with_what_to_type(computer: Computer) -> None:
+    first = computer.place("a1")
+    second = first.parents[1] / first.parent.name.replace("default@", "other@") / "b2-1"
+    assert not computer.start(first, command=(sys.executable, "-c", LISTENS, f"{first}/ca.crt"))
+    until(lambda: (first / "log").exists() and (first / "log").read_text().strip())
+    port = int((first / "log").read_text())
+    assert not computer.start(second, port=port)
+    told = why_not(second)
+    assert "the cluster 'default' of ann@laptop (MUSTER_HOME /home/ann/.muster) has its head there" in told
+    assert f"listens on port {port}" in told
+    assert (
+        "Put another host first in the file, or end that cluster: MUSTER_HOME=/home/ann/.muster muster down default"
+        in told
+    )
+
+
+def test_a_program_that_is_none_of_musters_and_listens_on_the_port_is_named_by_its_process(computer: Computer) -> None:
+    place = computer.place("a1")
+    for address in ("", "::"):
+        with socket.create_server((address, 0), family=socket.AF_INET6 if address else socket.AF_INET) as listening:
+            port = listening.getsockname()[1]
+            assert not computer.start(place, port=port)
+            assert f"another program, process {os.getpid()} (" in why_not(place)
+            assert f"listens on port {port} there; end it, or put another host first" in why_not(place)
+
+
+@pytest.mark.parametrize("verb", [Computer.end, Computer.start])
+def test_what_works_on_though_agent_and_watchdog_were_killed_at_once_goes_with_the_next_verb(
+    computer: Computer, verb: Callable[[Computer, Path], object]
+) -> None:
+    place = computer.place("a1")
+    ignores = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"  # what the kernel sends it
+    assert not computer.start(place, command=(sys.executable, "-c", ignores + LISTENS, f"{place}/ca.crt"))
+    until(lambda: (place / "log").exists() and (place / "log").read_text().strip())
+    (orphan,) = working_in(place)
+    known = json.loads((place / "agent").read_text())
+    for pid in (known["watchdog"], known["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_alive(known["pid"], known["born"]))
+    assert birth_of(orphan)
+    verb(computer, place)
+    assert birth_of(orphan) is None
 
 
 @needs_root

@@ -13,6 +13,7 @@ _PRIVATE: Final = (
     *("muster._private", "muster._temporary", "muster._timers"),
     *(
         "muster._clouds.processes",
+        "muster._clouds.ports",
         "muster._clouds.places",
         "muster._clouds.scratch",
         "muster._clouds.guests",

@@ -22,14 +22,13 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from muster._clouds import guests, places, scratch
+from muster._clouds import guests, places, ports, scratch
 from muster._clouds.agent import END_SECONDS, GOODBYE_SECONDS, be_agent, clear_up
 from muster._clouds.places import agent_of
 from muster._clouds.processes import (
@@ -41,6 +40,7 @@ from muster._clouds.processes import (
     resident,
     send_signal,
     wait_until_gone,
+    working_in,
 )
 from muster._clouds.watchdog import CLOCK, guarded
 from muster._private import own_folder, squatted, write
@@ -68,12 +68,13 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
         if agent_of(folder) is not None:
             return
         guests.end(folder)  # of an agent that was here before
+        _end_orphans(folder)
         if scratch.NOTE not in notes:
             scratch.remove(folder)
         for left in ("end", "log", "seen"):
             (folder / left).unlink(missing_ok=True)
-        if "port" in notes and _is_taken(int(notes["port"])):
-            write(folder / "end", f"another program listens on port {notes['port']} there; end it")
+        if "port" in notes and (why := ports.taken(int(notes["port"]))):
+            write(folder / "end", why)
             return
         made = scratch.make(folder)
         write(folder / "seen", "")
@@ -117,14 +118,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # and not only closed: the agent has it too, for as long as it lives
             fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
-
-
-def _is_taken(port: int) -> bool:
-    try:
-        socket.create_server(("", port)).close()
-    except OSError:
-        return True
-    return False
 
 
 def attend(folder: Path, command: Sequence[str]) -> None:
@@ -212,12 +205,23 @@ def end(folder: Path) -> dict[str, Any]:
     wait_until_gone(watchdog, END_SECONDS)  # it clears up after an agent that was killed
     wait_until_gone([pid for pid, _ in before], GOODBYE_SECONDS)
     guests.end(folder)
+    before += _end_orphans(folder)
     place = scratch.of(folder)
     scratch.remove(folder)
     places.forget(folder)
     left = [pid for pid, born in before if is_alive(pid, born)]
     files = [str(path) for path in (folder, place) if path is not None and path.exists() and not squatted(path)]
     return {"ended": len(before) - len(left), "left": left, "files": files}
+
+
+def _end_orphans(folder: Path) -> list[tuple[int, str | None]]:
+    """Kill what still works in a machine's place on a host where both who watched it were killed; name it."""
+    found = working_in(folder) if places.is_on_host(folder) else []  # at home that may be a run's driver
+    born = [(pid, birth_of(pid)) for pid in found]
+    for pid in found:
+        send_signal(pid, signal.SIGKILL)
+    wait_until_gone(found, GOODBYE_SECONDS)
+    return born
 
 
 def _watchdog_of(folder: Path) -> list[int]:

@@ -67,6 +67,37 @@ def name_of(pid: int) -> str:
         return ""
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    """Read with what environment a process began; empty for those of other users, and for zombies."""
+    try:
+        found = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in os.fsdecode(found).split("\0"))
+    return {name: value for name, is_set, value in pairs if is_set}
+
+
+def working_in(place: Path) -> list[int]:
+    """List the processes of this user whose environment names a file in a place, but this one and those above it."""
+    found, own = [], _lineage()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (pid := int(entry.name)) not in own:
+            values = environment_of(pid).values()
+            if any(value.startswith(f"{place}/") for value in values) and birth_of(pid):
+                found.append(pid)
+    return found
+
+
+def _lineage() -> set[int]:
+    """Name this process and its ancestors."""
+    found, pid = set(), os.getpid()
+    while pid and pid not in found:
+        found.add(pid)
+        fields = _stat(pid)
+        pid = int(fields[1]) if fields else 0
+    return found
+
+
 def _stat(pid: int) -> list[str]:
     """Read what Linux says of a process: its state first, then its parent. Its name, before that, may be any bytes."""
     try:
