@@ -18,6 +18,7 @@ import pytest
 
 from conftest import MUSTER, Ended, Muster
 from hosts import Host
+from muster._clouds._certificates import Authority
 from muster._clouds.local import LocalCloud
 from muster._cluster import Cluster
 from muster._engines.cores import count_cores
@@ -287,6 +288,23 @@ def test_a_run_renews_the_lease_and_nothing_outlives_it_when_nobody_does(
     assert end.code in {2, 3}
     assert "0 machines" in muster("status").out
     assert "its machines have ended" in muster("status").out
+
+
+def test_a_cluster_whose_certificates_are_to_end_gets_new_ones_and_works_with_them(
+    muster: Muster, folder: Path, home: Path
+) -> None:
+    up(muster, 1)
+    certificate, agent = home / "clusters" / "default" / "m1" / "node.crt", agent_of(home, "m1")
+    before = certificate.read_text()
+    running = start(folder)
+    Authority(home / "clusters" / "default").begin(-29.5 * 24 * 3600 / 4)  # they have half a day left
+    up(muster, 1)
+    assert (agent_of(home, "m1"), certificate.read_text()) == (agent, before)  # a run works with them
+    assert_right(folder, running.ended())
+    up(muster, 1)
+    assert (agent_of(home, "m1") != agent, certificate.read_text() != before) == (True, True)
+    (folder / "out.csv").unlink()
+    assert_right(folder, muster(*COMMAND, "--cluster", "default"))
 
 
 def test_two_runs_on_one_cluster_are_refused_clearly_and_so_is_what_would_start_its_machines_anew(

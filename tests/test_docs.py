@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from muster._home import _NAMES
 from muster._verbs import VERBS
 from muster._verbs._topics import anchors
 
@@ -93,8 +94,17 @@ def test_each_line_on_security_names_a_test_that_there_is() -> None:
     text = (ROOT / "docs" / "security.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.endswith("| test |")]
     bullets = re.findall(r"^- .*(?:\n  .*)*", text, flags=re.MULTILINE)
-    named = {line: re.findall(r"`(test_\w+\.py)::(test_\w+)`", line) for line in [*rows, *bullets, text]}
-    assert len(rows) > 20
+    _, *chapters = re.split(r"^## .*$", text, flags=re.MULTILINE)  # the first paragraph says how to read the page
+    blocks = [block.strip() for chapter in chapters for block in chapter.split("\n\n")]
+    paragraphs = [block for block in blocks if block and block[0] not in "|-" and not block.endswith(":")]
+    named = {line: re.findall(r"`(test_\w+\.py)::(test_\w+)`", line) for line in [*rows, *bullets, *paragraphs]}
+    assert len(rows) > 30
+    assert len(paragraphs) > 2
     assert [line for line, tests in named.items() if not tests] == []
     for file, test in {one for tests in named.values() for one in tests}:
         assert re.search(rf"^def {test}\(", (ROOT / "tests" / file).read_text(), flags=re.MULTILINE), (file, test)
+
+
+def test_the_page_on_security_has_a_line_on_every_folder_of_musters_own() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    assert [name for name in _NAMES if not re.search(rf"(MUSTER_HOME|~/\.muster)/{name}\b", text)] == []

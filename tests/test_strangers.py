@@ -1,14 +1,17 @@
 """A stranger on the network of a cluster of hosts: reads nothing, is let in nowhere, with whatever was overheard."""
 
+import contextlib
 import json
 import os
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
+import psutil
 import pytest
 import yaml
 
@@ -37,6 +40,37 @@ LISTENS = "0A"
 LOOPBACKS = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
 
 
+@dataclass
+class AtHome:
+    """What was started at home for the cluster: which commands, and which of them would take a call."""
+
+    home: Path
+    commands: set[str] = field(default_factory=set)
+    listening: list[str] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Look at every process with that MUSTER_HOME."""
+        sign = os.fsencode(f"MUSTER_HOME={self.home}")
+        for process in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, psutil.NoSuchProcess):  # it is gone
+                if process.name.isdigit() and sign in (process / "environ").read_bytes().split(b"\0"):
+                    self._look_at(psutil.Process(int(process.name)))
+
+    def _look_at(self, process: psutil.Process) -> None:
+        words = process.cmdline()
+        self.commands |= {Path(word).name for word in words[:4]}
+        for one in process.net_connections("inet"):
+            if one.status == psutil.CONN_LISTEN or (one.type == socket.SOCK_DGRAM and not one.raddr):
+                self.listening.append(f"{words} at {one.laddr}")
+
+    def until_the_end_of(self, command: "subprocess.Popen[bytes]") -> None:
+        """Look again and again while a command works. Raises ``CalledProcessError``."""
+        while command.poll() is None:
+            self.look()
+        if command.returncode:
+            raise subprocess.CalledProcessError(command.returncode, command.args)
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a stranger saw of a cluster at work: its ports, which of them let whom in, and every frame between hosts."""
@@ -51,6 +85,7 @@ class Seen:
     code: int
     left: tuple[str, ...]
     """What of keys and tokens is on the hosts after the end."""
+    at_home: "AtHome"
 
 
 def ports_of(hosts: Hosts, host: Host) -> Iterator[Port]:
@@ -101,14 +136,15 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         told = {**common, "user": "root", "hosts": [{"name": host.name, "address": host.address} for host in hosts]}
         (folder / "hosts.yml").write_text(yaml.safe_dump(told))
         up = [*MUSTER, "up", "--machines", "2", "--on", "hosts.yml", "--lease", "3m"]
-        subprocess.run(up, cwd=folder, env=environment, check=True, capture_output=True)
+        at_home = AtHome(folder / "home")
         try:
-            yield look(hosts, folder, overheard)
+            at_home.until_the_end_of(subprocess.Popen(up, cwd=folder, env=environment, stdout=subprocess.DEVNULL))
+            yield look(hosts, folder, overheard, at_home)
         finally:
             subprocess.run([*MUSTER, "down", "--all"], env=environment, check=False, capture_output=True)
 
 
-def look(hosts: Hosts, folder: Path, overheard: Path) -> Seen:
+def look(hosts: Hosts, folder: Path, overheard: Path, at_home: AtHome) -> Seen:
     token = (folder / "home" / "clusters" / "default" / "token").read_bytes()
     member, nobody, old = (folder / name for name in ("member", "nobody", "old"))
     for made in (member, nobody, old):
@@ -127,6 +163,7 @@ def look(hosts: Hosts, folder: Path, overheard: Path) -> Seen:
     with started(folder, *command) as running:
         until(lambda: is_busy(folder) or running.poll() is not None)
         assert running.poll() is None, running.communicate()
+        at_home.look()
         ports = tuple(port for host in hosts for port in ports_of(hosts, host))
         let_in = {made.name: tuple(lets_in(port, shown(made)) for port in ports) for made in (member, nobody, old)}
         let_in["clear"] = tuple(map(answers_in_the_clear, ports))
@@ -143,7 +180,7 @@ def look(hosts: Hosts, folder: Path, overheard: Path) -> Seen:
         assert running.returncode == 0, err
     subprocess.run([*MUSTER, "down", "--all"], cwd=folder, check=True, capture_output=True)
     left = tuple(str(path) for host in hosts for path in secrets_on(hosts, host))
-    return Seen(ports, let_in, answers, keys, overheard.read_bytes(), token, running.returncode, left)
+    return Seen(ports, let_in, answers, keys, overheard.read_bytes(), token, running.returncode, left, at_home)
 
 
 def is_busy(folder: Path) -> bool:
@@ -156,6 +193,11 @@ def test_nobody_between_hosts_reads_the_token_the_rows_their_columns_the_code_or
     assert len(seen.frames) > 1_000_000
     for secret in (seen.token, *(text.encode() for text in (COLUMN, ROW, CODE, RESULT)), b"authorization"):
         assert secret not in seen.frames
+
+
+def test_nothing_at_home_waits_for_a_call_while_hosts_are_started_and_used(seen: Seen) -> None:
+    assert {"ssh", "ansible-playbook", "muster", "run"} <= seen.at_home.commands
+    assert seen.at_home.listening == []
 
 
 def test_every_port_that_others_reach_speaks_to_members_of_the_cluster_alone(seen: Seen) -> None:
