@@ -272,6 +272,63 @@ def waits(df):
 """
 
 
+PICKY = """
+import os
+
+def picky(df):
+    with open("calls.txt", "a") as calls:
+        print(len(df), file=calls)
+    if (df["a"] == 2).any() and not os.path.exists("service"):
+        raise ValueError("no 2 now")
+    return df
+"""
+
+
+def test_after_a_retry_of_the_same_function_there_is_nothing_to_do(folder: Path, muster: Muster) -> None:
+    (folder / "f.py").write_text(PICKY)
+    run = ("run", "f.py:picky", "in.csv", "-o", "out.csv", "--workers", "0", "--json")
+    assert muster(*run).code == 4
+    assert muster("retry", "out.csv").code == 4  # in vain
+    (folder / "service").touch()
+    assert muster("retry", "out.csv").code == 0
+    before = calls(folder)
+    again = muster(*run)
+    assert (again.code, again.json["unchanged"], again.json["rows_out"]) == (0, True, 3)
+    assert calls(folder) == before
+    (folder / "out.csv").write_text("a\n")
+    assert "'out.csv' is not as that run left it" in muster(*run).err
+
+
+@pytest.mark.parametrize("mended", ["code", "file"])
+def test_after_a_retry_with_something_else_all_is_done_anew_and_it_says_why(
+    folder: Path, muster: Muster, mended: str
+) -> None:
+    (folder / "lookup.json").write_text("[1]")
+    code = PICKY.replace('not os.path.exists("service")', 'open("lookup.json").read() == "[1]"')
+    (folder / "f.py").write_text(code)
+    run = ("run", "f.py:picky", "in.csv", "-o", "out.csv", "--workers", "0", "--json")
+    assert muster(*run).code == 4
+    if mended == "code":
+        (folder / "f.py").write_text(code.replace("== 2", "== 7"))
+    else:
+        (folder / "lookup.json").write_text("[2]")
+    assert muster("retry", "out.csv").code == 0
+    assert muster("retry", "out.csv").code == 2  # nothing left to retry
+    again = muster(*run)
+    assert (again.code, "unchanged" in again.json and again.json["unchanged"]) == (0, False)
+    assert "runs anew, as a retry did its bad rows after a change, and the other rows are of the" in again.err
+    assert ("'picky' of f.py" if mended == "code" else "lookup.json") in again.err
+    assert muster(*run).json["unchanged"]
+
+
+def test_why_a_run_does_all_anew_is_not_said_where_the_command_is_refused(folder: Path, muster: Muster) -> None:
+    assert muster(*RUN).code == 0
+    refused = muster(*RUN, "--dtype", "b=str")
+    assert (refused.code, "runs anew" in refused.err) == (2, False)
+    assert "runs anew, as dtype" in muster(*RUN, "--dtype", "a=str").err
+    assert folder.exists()
+
+
 def test_while_another_process_works_on_the_output_it_fails_or_skips_or_waits(folder: Path, muster: Muster) -> None:
     (folder / "w.py").write_text(WAITS)
     command = ("run", "w.py:waits", "in.csv", "-o", "out.csv", "--workers", "0")

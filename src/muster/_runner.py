@@ -137,6 +137,7 @@ class _Runner:
         self._is_elsewhere = False
         self._is_far = False
         self._run_id = ""
+        self._why_anew = ""
         self._access: Access | None = None
         self._observer = self._observe()
         self._files = self._data_files(Past())
@@ -252,7 +253,7 @@ class _Runner:
         if answer.result is not None:
             self._run_id = answer.run
         elif answer.why_not:
-            self._say(self._phase, note=f"runs anew, as {answer.why_not}")
+            self._why_anew = f"runs anew, as {answer.why_not}"
         return answer.result
 
     def _attempt_it(self, past: Past) -> Result:
@@ -275,7 +276,7 @@ class _Runner:
             with self._telling_why_it_stops(), self._blaming_changes():
                 self._say("looking at the input")
                 self._look(past)
-                for text in self._inputs.notes:
+                for text in (*([self._why_anew] if self._why_anew else []), *self._inputs.notes):
                     self._say("looking at the input", note=text)
                 self._finish.moved = dict(past.moved)
                 kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
@@ -601,10 +602,13 @@ class _Runner:
             self._hear(Told(text))
         self._warn(remarks)
         published = self.work.visible()
+        end = _unchanged.End(self._run_id, self._files.known, result, published)
         if self._may_be_mixed():
-            _unchanged.forget(self._job.output)
+            _unchanged.note_mixture(self._made, end, why=_unchanged.ACCEPTED)
+        elif self._earlier is not None:
+            _unchanged.note_retry(self._made, end, of=self._earlier.run)
         else:
-            _unchanged.note(self._made, run=self._run_id, files=self._files.known, result=result, published=published)
+            _unchanged.note(self._made, end)
         standing, standing_rejects = self.work.standing(), self.work.standing_rejects()
         self._write(events.Finished(result.as_fields(), published, standing, standing_rejects))
         self._say(self._phase)
@@ -628,8 +632,7 @@ class _Runner:
 
     def _may_be_mixed(self) -> bool:
         """Tell whether rows of two versions of the function, or of what it reads, may be in the output."""
-        accepted = self._past.is_mixed or bool(self._prepared.accepted.texts)
-        return self._earlier is not None or accepted or self._files.have_changed
+        return self._past.is_mixed or bool(self._prepared.accepted.texts) or self._files.have_changed
 
     # What watchers are told
 

@@ -54,6 +54,21 @@ class Made(NamedTuple):
     sources: tuple[Source, ...]
 
 
+class End(NamedTuple):
+    """How a run ended: its id, the files that the user's code read, its result, and a fingerprint of the output."""
+
+    run: str
+    files: Mapping[str, DataFile]
+    result: Result
+    published: str
+
+
+ACCEPTED: Final = (
+    "the output may hold rows of two versions: changes were accepted, or a file that the function reads changed"
+    " meanwhile"
+)
+
+
 class Answer(NamedTuple):
     """What the note on an output says: the run that finished, with its result; or else why that does not count."""
 
@@ -83,35 +98,71 @@ def changed_since(seen: Seen, sources: Sequence[Source], *, only: Mapping[str, K
     return ""
 
 
-def note(made: Made, *, run: str, files: Mapping[str, DataFile], result: Result, published: str) -> None:
+def note(made: Made, end: End) -> None:
     """Note what an output was made of, once it is published, if a note can be written.
 
     Where a later change might not show in the stamps, there is none. Without one the next run does all again.
     """
     path = _place(made.job.output)
-    if not (published and _are_telling(made)):
-        forget(made.job.output)
+    if not (end.published and _are_telling(made)):
+        _forget(made.job.output)
         return
     said = {
         "version": VERSION,
-        "run": run,
+        "run": end.run,
         "at": round(time.time(), 3),
         "folder": os.getcwd(),  # noqa: PTH109 (as text)
         "depends": made.depends,
         "seen": made.seen.witnesses,
         "folders": _folders(made),
-        "files": {name: file[1:] for name, file in files.items()},
+        "files": {name: file[1:] for name, file in end.files.items()},
         "allowed": _allowed(made.job),
-        "published": published,
-        "result": result.as_fields(),
+        "published": end.published,
+        "result": end.result.as_fields(),
     }
+    _write(path, said)
+
+
+def note_mixture(made: Made, end: End, *, why: str) -> None:
+    """Note that rows of an output are of two versions, and why: the next run does all again, and says so."""
+    _write(_place(made.job.output), {"version": VERSION, "run": end.run, "mixed": why})
+
+
+def note_retry(made: Made, end: End, *, of: str) -> None:
+    """Note what an output is made of once a retry has mended the run ``of``: what that noted, if it is all the same."""
+    made = made._replace(depends={name: value for name, value in made.depends.items() if name != "retry"})
+    said = _read(_place(made.job.output))
+    try:
+        if said is None or said["run"] != of:
+            _forget(made.job.output)
+        elif "mixed" in said:
+            note_mixture(made, end, why=said["mixed"])
+        elif changes := [
+            *_past.differences(said["depends"], made.depends),
+            *dict(changed_files(_files(said))).values(),
+        ]:
+            note_mixture(made, end, why=f"{_RETRIED}: {'; '.join(changes)}")
+        else:
+            note(made, end._replace(files={**_files(said), **end.files}))
+    except (KeyError, TypeError, ValueError, AttributeError):  # of another version, or damaged
+        _forget(made.job.output)
+
+
+_RETRIED: Final = "a retry did its bad rows after a change, and the other rows are of the version before"
+
+
+def _files(said: Fields) -> dict[str, DataFile]:
+    return {name: DataFile(name, *rest) for name, rest in said["files"].items()}
+
+
+def _write(path: Path, said: Fields) -> None:
     with contextlib.suppress(OSError):
         make(home(), _FOLDER)
         write(path, json.dumps(said))
         _forget_the_oldest(path.parent)
 
 
-def forget(output: str) -> None:
+def _forget(output: str) -> None:
     """Forget what an output was made of: the next run does all again."""
     with contextlib.suppress(OSError):
         _place(output).unlink(missing_ok=True)
@@ -123,6 +174,8 @@ def answer(made: Made, *, visible: str) -> Answer:
     said = _read(_place(output))
     if said is None:
         return Answer()
+    if "mixed" in said:
+        return Answer(why_not=str(said["mixed"]))
     try:
         why = next(_differences(said, made, visible=visible), "")
         if why:
@@ -145,8 +198,7 @@ def _differences(said: Fields, made: Made, *, visible: str) -> Iterator[str]:
     for (path, *_), before, now in zip(made.depends["inputs"], said["seen"], made.seen.witnesses, strict=True):
         if now is not None and list(now) != before:
             yield f"the input {path!r} was written again, or put in the place of what was read"
-    files = {name: DataFile(name, *rest) for name, rest in said["files"].items()}
-    yield from (text for _, text in changed_files(files))
+    yield from (text for _, text in changed_files(_files(said)))
     if said["result"]["bad_rows"] and said["allowed"] != _allowed(made.job):
         yield "some rows were bad, and what is said of such rows (max_bad_rows, strict, timeout) is something else now"
     if not visible or said["published"] != visible:
