@@ -367,7 +367,9 @@ def check_written(values: object) -> None:
 COLUMNS: dict[str, Any] = {
     "floats": [1.0, 1e-05, 1e16, None, np.inf, -np.inf, 0.1, 1e15, 1e-4, 9.999e-5, -0.0, 0.0, 1e22, 5e-324, 2.0**53],
     "floats beyond ten thousand million": [12749458841.404064, -7009781986434.183, 123456789012345.6, 1e10 + 0.5],
-    "float32": pd.Series([0.1, 1e-5, 1e16, 2**24, None, np.inf, 3.4e38, 1e-40, 1e6, 999999.9], dtype="float32"),
+    "float32": pd.Series(
+        [0.1, 1e-4, 1.0001e-4, 1e-5, 1e16, 2**24, None, np.inf, 3.4e38, 1e-40, 1e6, 999999.9], dtype="float32"
+    ),
     "float16": pd.Series([0.1, 1.0, None, 65504, 1000, 999], dtype="float16"),
     "booleans": [True, False],
     "booleans and missing": pd.Series([True, None, np.nan, False], dtype=object),

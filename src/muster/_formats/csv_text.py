@@ -15,9 +15,14 @@ from . import _cells, _moments, _pandas
 if TYPE_CHECKING:
     import pandas as pd
 
-_SMALLEST_PLAIN: Final = np.float64(1e-4)  # exact, also beside float32
-_EXPONENT: Final = {np.dtype(np.float32): 1e6, np.dtype(np.float64): 1e16}
-"""From this number on, and below the one above, pandas writes exponents, and writes them otherwise than JSON does."""
+_PLAIN: Final = {
+    np.dtype(np.float32): (np.nextafter(np.float32(1e-4), np.float32(1)), np.float32(1e6)),  # the nearest is less
+    np.dtype(np.float64): (1e-4, 1e16),
+}
+"""From the first number to below the second pandas writes no exponents, which it writes otherwise than JSON does.
+
+Each is of the type of the column: NumPy 1 would compare another as if it were.
+"""
 
 _ARROWS_FLOATS: Final = frozenset({"halffloat[pyarrow]", "float[pyarrow]", "double[pyarrow]"})
 
@@ -108,10 +113,10 @@ def _rendered(column: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
 def _floats(column: pa.ChunkedArray) -> pa.Array:
     """Write floats as pandas does: the shortest digits that are read as the same number."""
     values = column.to_numpy()
-    if values.dtype not in _EXPONENT:
+    if values.dtype not in _PLAIN:
         return _as_numpy_writes(values)
-    size = np.abs(values)
-    differs = ~((size >= _SMALLEST_PLAIN) & (size < _EXPONENT[values.dtype])) & (values != 0)
+    size, (least, most) = np.abs(values), _PLAIN[values.dtype]
+    differs = ~((size >= least) & (size < most)) & (values != 0)
     text = _shortest(values)
     return pc.replace_with_mask(text, pa.array(differs), _as_numpy_writes(values[differs])) if differs.any() else text
 
