@@ -50,6 +50,17 @@ def test_generated_rows_are_the_seeds_and_the_same_every_time(muster: Muster, tm
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
+def test_generate_replaces_what_it_wrote_and_no_other_file(muster: Muster, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("a\n1\n")
+    refused = muster("generate", "--rows", "3", "-o", "mine.csv")
+    assert (refused.code, "is not replaced" in refused.err) == (2, True)
+    assert (tmp_path / "mine.csv").read_text() == "a\n1\n"
+    (tmp_path / "empty.csv").touch()
+    assert [muster("generate", "--rows", n, "-o", "empty.csv").code for n in ("3", "2")] == [0, 0]
+    assert len((tmp_path / "empty.csv").read_text().splitlines()) == 3
+    assert "would mean standard output" in muster("generate", "--rows", "3", "-o", "-").err
+
+
 def test_json_is_the_last_line_of_standard_output_and_progress_goes_to_standard_error(
     muster: Muster, rows: str
 ) -> None:
@@ -119,6 +130,9 @@ def test_on_a_terminal_a_live_bar_shows_rows_pace_time_left_workers_and_bad_rows
         (["run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--encoding", "klingon"], "no such encoding"),
         (["run", "slow.py:slow", "rows.csv", "-o", "rows.csv"], "both input and output"),
         (["generate", "--rows", "-3", "-o", "x.csv"], "0 or more"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "-", "--format", "csv"], "'-' would mean standard output"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "x{date}.csv"], "has {date} in it, which --since-last fills in"),
+        (["run", "slow.py:slow", "rows.csv", "-o", "{name}.csv"], "Use --each"),
         (["fly"], "invalid choice"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

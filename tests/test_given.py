@@ -1,5 +1,6 @@
 """What is no function, input or output is refused in words that say what to write instead."""
 
+import re
 import sys
 import types
 from pathlib import Path
@@ -111,3 +112,17 @@ def test_what_cannot_be_called_is_told_what_to_pass(rows: Path, given: Any, says
     del rows
     with pytest.raises(muster.UsageError, match=says):
         muster.run(given, "in.csv", "out.csv", workers=0)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("-", "would mean standard output"),
+        ("out/{date}.csv", "which muster.run_since_last fills in"),
+        ("{name}.csv", "run_each"),
+    ],
+)
+def test_an_output_that_means_something_else_elsewhere_is_refused(tmp_path: Path, output: str, said: str) -> None:
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    with pytest.raises(muster.UsageError, match=re.escape(said)):
+        muster.run(lambda df: df, tmp_path / "in.csv", output, workers=0)

@@ -284,6 +284,17 @@ def picky(df):
 """
 
 
+def test_an_output_that_no_known_run_has_made_is_replaced_and_named_first(folder: Path, muster: Muster) -> None:
+    (folder / "out.csv").write_text("my,own\n1,2\n")
+    named = "'out.csv' is there, and no run that is known here has made it: it is replaced at the end"
+    assert named in muster(*RUN).err
+    assert (folder / "out.csv").read_text().startswith("a\n")
+    assert named not in muster(*RUN, "--fresh").err
+    assert named not in muster(*RUN[:-1], "0", "--limit", "2").err
+    (folder / "empty.csv").touch()
+    assert "is there" not in muster("run", "f.py:double", "in.csv", "-o", "empty.csv").err
+
+
 def test_after_a_retry_of_the_same_function_there_is_nothing_to_do(folder: Path, muster: Muster) -> None:
     (folder / "f.py").write_text(PICKY)
     run = ("run", "f.py:picky", "in.csv", "-o", "out.csv", "--workers", "0", "--json")

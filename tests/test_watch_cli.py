@@ -125,6 +125,13 @@ def test_a_report_is_one_file_about_the_run_that_is_named(muster: Muster, tmp_pa
     assert page.startswith("<!doctype html>")
     assert story.run in page
     assert re.search(r"report\.html: \d+ kB", end.out)
+    (tmp_path / "code.py").write_text("x = 1\n")
+    refused = muster("report", story.run, "-o", "code.py")
+    assert (refused.code, "'code.py' is there, and is no report of muster's" in refused.err) == (2, True)
+    assert (tmp_path / "code.py").read_text() == "x = 1\n"
+    (tmp_path / "empty.html").touch()
+    assert [muster("report", story.run, "-o", name).code for name in ("report.html", "empty.html")] == [0, 0]
+    assert "would mean standard output" in muster("report", story.run, "-o", "-").err
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ def generate(rows: int, output: str | os.PathLike[str]) -> None:
             raise UsageError(f"{str(output)!r} is a folder. Name a file.")
         if path.exists() and not path.is_file():
             raise UsageError(f"{str(output)!r} is not a regular file, and would be replaced by one. Name another.")
+        if path.exists() and not _begins_as_made_here(path):
+            raise UsageError(
+                f"{str(output)!r} is there, and does not begin as what muster generate writes, so it is not replaced."
+                " Name another; or remove it first."
+            )
         unfinished = path.with_name(path.name + ".unfinished")
         file = unfinished.open("w")
     except OSError as error:
@@ -44,6 +49,12 @@ def generate(rows: int, output: str | os.PathLike[str]) -> None:
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _begins_as_made_here(path: Path) -> bool:
+    """Tell whether a file is empty, or has the header that is written here."""
+    with path.open("rb") as file:
+        return file.read(len(HEADER)) in {b"", HEADER.encode()}
 
 
 def _lines(rows: int) -> Iterator[str]:

@@ -55,6 +55,28 @@ def output_of(given: object) -> str:
     return _path("output", given)
 
 
+def check_is_a_file(output: str, *, what: str) -> None:
+    """Raise ``UsageError`` for ``-``, by which many programs mean standard output."""
+    if output == "-":
+        raise UsageError(
+            f"The output '-' would mean standard output, and muster writes {what}, which appears once it is complete."
+            " Name the file; one that is called '-' is './-'."
+        )
+
+
+def check_no_pattern(output: str, *, instead: Mapping[str, str]) -> None:
+    """Raise ``UsageError`` for an output of one run with a place in it that is filled in for one of many runs.
+
+    ``instead`` says of each such place what does so.
+    """
+    for place, does in instead.items():
+        if place in output:
+            raise UsageError(
+                f"The output {output!r} has {place} in it, which {does} fills in, and a run by itself does not. Use"
+                f" {does}; or name the output without {place}."
+            )
+
+
 def _no_output(given: object) -> UsageError:
     why = f" {_ORDER}" if callable(given) else ""
     read = " To get a frame, read the file afterwards: pd.read_csv('out.csv')." if given is None else ""

@@ -13,7 +13,7 @@ from muster._callers import from_the_callers_line, in_python, of_python, warn_of
 from muster._calm import calmed
 from muster._csv_options import CsvOptions, understood
 from muster._dialect import Dialect, Reading
-from muster._given import check_function, inputs_of, output_of
+from muster._given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Target
 from muster._options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 SAMPLE: Final = 1000
 """How many rows a check takes."""
+
+_PLACES: Final = {"{name}": "muster.run_each", "{date}": "muster.run_since_last", "{time}": "muster.run_since_last"}
+"""What fills in places in the name of an output."""
 
 _STOPPED: Final = (
     "The run was interrupted; what was done is kept. Make the same call again to go on; fresh=True starts over."
@@ -107,6 +110,7 @@ class Pipeline:
         that is not given stays as :func:`muster.read_csv` and the others set it.
         """
         begin_anew()
+        check_no_pattern(self.output, instead=_PLACES)
         inline = options.get("workers", self.options.workers) == 0
         with telling(watch, progress, is_live=not inline) as (shown, tell):
             result = start(self, options, watch=tell, remark=warn_of_mixing, printed=shown.printed)
@@ -157,6 +161,7 @@ def start(  # noqa: PLR0913 (each is given by its name)
     _check_has_input(pipeline)
     if not pipeline.output:
         raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
+    check_is_a_file(pipeline.output, what="a file or a folder")
     chosen = laid_over(pipeline.options, options or {})
     warnings = warnings_of(pipeline.steps, pipeline.remarks if chosen.batch_rows is None else ())
     with a_run(), obeyed():

@@ -252,8 +252,7 @@ class _Runner:
         answer = _unchanged.answer(self._made, visible=self.work.visible())
         if answer.result is not None:
             self._run_id = answer.run
-        elif answer.why_not:
-            self._why_anew = f"runs anew, as {answer.why_not}"
+        self._why_anew = answer.note
         return answer.result
 
     def _attempt_it(self, past: Past) -> Result:

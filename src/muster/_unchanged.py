@@ -69,12 +69,15 @@ ACCEPTED: Final = (
 )
 
 
+_UNTOLD: Final = "nothing tells whether an input has changed"
+
+
 class Answer(NamedTuple):
-    """What the note on an output says: the run that finished, with its result; or else why that does not count."""
+    """What the note on an output says: the run that finished, with its result; or else, in words, what that means."""
 
     run: str = ""
     result: Result | None = None
-    why_not: str = ""
+    note: str = ""
 
 
 def seen(sources: Sequence[Source]) -> Seen:
@@ -105,7 +108,7 @@ def note(made: Made, end: End) -> None:
     """
     path = _place(made.job.output)
     if not (end.published and _are_telling(made)):
-        _forget(made.job.output)
+        note_mixture(made, end, why=_UNTOLD)
         return
     said = {
         "version": VERSION,
@@ -173,17 +176,22 @@ def answer(made: Made, *, visible: str) -> Answer:
     output = made.job.output
     said = _read(_place(output))
     if said is None:
-        return Answer()
-    if "mixed" in said:
-        return Answer(why_not=str(said["mixed"]))
+        return Answer(note=_of_another(output) if visible and not _place(output).exists() else "")
     try:
-        why = next(_differences(said, made, visible=visible), "")
+        why = said.get("mixed") or next(_differences(said, made, visible=visible), "")
         if why:
-            return Answer(why_not=why)
+            return Answer(note=f"runs anew, as {why}")
         result = dataclasses.replace(Result.of_fields(said["result"]), unchanged=True)
     except (KeyError, TypeError, ValueError, AttributeError):  # of another version, or damaged
         return Answer()
     return Answer(said["run"], result)
+
+
+def _of_another(output: str) -> str:
+    """Say of a file that no run is known to have made that it is replaced; nothing of an empty one, or of a folder."""
+    if output.endswith("/") or (not is_remote(output) and not os.path.getsize(local(output))):  # noqa: PTH202 (as text)
+        return ""
+    return f"{output!r} is there, and no run that is known here has made it: it is replaced at the end"
 
 
 def _differences(said: Fields, made: Made, *, visible: str) -> Iterator[str]:
@@ -194,7 +202,7 @@ def _differences(said: Fields, made: Made, *, visible: str) -> Iterator[str]:
     if said["folders"] != _folders(made):
         yield "the columns that the names of folders give are others: the inputs are named in another way"
     if not _are_telling(made):
-        yield "nothing tells whether an input has changed"
+        yield _UNTOLD
     for (path, *_), before, now in zip(made.depends["inputs"], said["seen"], made.seen.witnesses, strict=True):
         if now is not None and list(now) != before:
             yield f"the input {path!r} was written again, or put in the place of what was read"

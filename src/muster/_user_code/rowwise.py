@@ -245,6 +245,8 @@ class _Look(ast.NodeVisitor):
                 self._follow(getattr(node.args[at], "id", ""), given[at + 1 :])
         if name in {"assign", "pipe"} and self._kind_of_owner(node) == _FRAME:
             for one in [*node.args, *(keyword.value for keyword in node.keywords)]:
+                if self._is_length(one):
+                    self._note(one, "len")
                 if isinstance(one, ast.Lambda) and one.args.args:
                     self._within({**self.kinds, one.args.args[0].arg: _FRAME}).take(one)
                 elif isinstance(one, ast.Name) and name == "pipe":
@@ -308,6 +310,8 @@ class _Look(ast.NodeVisitor):
                 return self._kind(one) is not None
             case ast.Call(func=ast.Name(id="range") | ast.Attribute(attr="arange"), args=[*_, last]):
                 return self._is_length(last)
+            case ast.BinOp(left=side, right=ast.Constant()) | ast.BinOp(left=ast.Constant(), right=side):
+                return self._is_length(side)
             case _:
                 return False
 
@@ -340,8 +344,7 @@ class _Look(ast.NodeVisitor):
     def visit_BinOp(self, node: ast.BinOp) -> None:
         for side in (node.left, node.right):
             other = node.right if side is node.left else node.left
-            is_filled = isinstance(node.op, ast.Mult) and isinstance(other, ast.List)  # [0] * len(df)
-            if self._is_length(side) and not is_filled:
+            if self._is_length(side) and self._kind(other):  # not time.sleep(len(df) * 0.1)
                 self._note(node, "len")
         self.generic_visit(node)
 

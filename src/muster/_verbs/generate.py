@@ -3,6 +3,7 @@
 import argparse
 
 from muster._generate import generate
+from muster._given import check_is_a_file
 from muster._verbs._parser import Parser
 
 
@@ -17,5 +18,6 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
+    check_is_a_file(parsed.output, what="a CSV file")
     generate(parsed.rows, parsed.output)
     return 0

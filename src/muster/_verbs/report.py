@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from muster._given import check_is_a_file
 from muster._verbs._parser import Parser
 from muster.errors import UsageError
 
@@ -21,10 +22,16 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    from muster._watch.report import report  # noqa: PLC0415 (pages take time to load, and most commands need none)
+    from muster._watch.report import is_report, report  # noqa: PLC0415 (pages take time, and most commands need none)
 
+    check_is_a_file(parsed.output, what="an HTML file")
     page = report(parsed.run)
     try:
+        if not is_report(Path(parsed.output)):
+            raise UsageError(
+                f"{parsed.output!r} is there, and is no report of muster's, so it is not replaced. Choose another name;"
+                " or remove it first."
+            )
         Path(parsed.output).write_text(page, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"Cannot write {parsed.output!r}: {error.strerror}. Choose another file.") from error

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from muster import _pipeline, _show, _standard
+from muster._given import check_no_pattern
 from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
 from muster._verbs import _csv_flags, _flags, _run_flags
@@ -21,6 +22,9 @@ SOME_REJECTED: Final = 4
 _LONG: Final = 10.0
 """Seconds from which on a run may end with advice."""
 
+
+_PLACES: Final = {"{name}": "--each", "{date}": "--since-last", "{time}": "--since-last"}
+"""What fills in places in the name of an output."""
 
 _DESCRIPTION: Final = (
     "Run a function over every row of the inputs, in parallel, and write one output, rows in input order. The"
@@ -75,6 +79,8 @@ def call(parsed: argparse.Namespace) -> int:
         told = _pipeline.profiled(pipeline, rows=parsed.sample or _pipeline.SAMPLE)
         tell(json.dumps(dataclasses.asdict(told)) if parsed.json else str(told))
         return 0
+    if not (parsed.each or parsed.since_last):
+        check_no_pattern(pipeline.output, instead=_PLACES)
     with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, page(parsed) as with_page:
 
         def watch(snapshot: Snapshot) -> None:

@@ -1,6 +1,7 @@
 """The report of a run: one HTML file that needs nothing else, from the same templates as the live page."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from muster._journal.runs import Known, find
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from muster._watch.look import Look
 
 _IN_DETAIL: Final = 32
+_TOP: Final = 1000
+_MARK: Final = b'<meta name="generator" content="muster report">'
+"""What the template says among the first bytes of each report."""
 
 
 def report(run: str | None) -> str:
@@ -25,6 +29,15 @@ def report(run: str | None) -> str:
     if not look.view.job:
         raise UsageError(f"{known.journal} tells nothing of a run: it is damaged. See all others with muster runs.")
     return pages.document(look, pages.fragments(look, pages.OVERVIEW, link=None), _subjects(look))
+
+
+def is_report(path: Path) -> bool:
+    """Tell whether a report may go there: where no regular file is, an empty one, or a report. Raises ``OSError``."""
+    if not path.is_file():
+        return True
+    with path.open("rb") as file:
+        first = file.read(_TOP)
+    return not first or _MARK in first
 
 
 def _look(known: Known) -> "Look":
