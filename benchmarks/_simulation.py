@@ -27,9 +27,7 @@ class Body:
     """Answer tasks without doing them, and questions by the real body."""
 
     tasks = 0
-
-    def __init__(self) -> None:
-        self._real: Any = None
+    _real: Any = None
 
     def brief(self, briefing: bytes) -> None:
         pass
@@ -39,8 +37,8 @@ class Body:
             Body.tasks += 1
             rows = request.hi - request.lo
             return Outcome(request, rows, 0, seconds=Seconds(total=taken(request)))
-        self._real = self._real or make_body()
-        return self._real(request)
+        Body._real = Body._real or make_body()  # one for all, whoever is asked: it loads for a while
+        return Body._real(request)
 
 
 def taken(request: object) -> float:

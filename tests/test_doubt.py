@@ -6,7 +6,7 @@ import pytest
 
 from conftest import Muster
 from muster._actions import Blame
-from test_progress import Run, World, line_of_parts, progress_over, submitted
+from test_progress import Run, World, line_of_parts, progress_over, slots, submitted
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -15,7 +15,7 @@ def test_a_function_that_kills_on_every_row_is_blamed_after_a_few_deaths(parts: 
     progress = progress_over(line_of_parts(parts, rows=rows), workers=workers)
     tried = []
     for _ in range(40):
-        actions = progress.submit(idle=workers, ahead=0)
+        actions = progress.submit(slots(workers, 0))
         if any(isinstance(action, Blame) for action in actions):
             break
         for task in submitted(actions):

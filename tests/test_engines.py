@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from select import select
 from time import monotonic
 from typing import Any
 
@@ -19,10 +20,15 @@ import bodies
 from conftest import Muster
 from machines import living
 from muster._clouds.base import Access
-from muster._engines.base import Began, Done, Engine, Failed, Joined, Left, Lost, MakeBody, Message, wait
+from muster._engines.base import CANCELLED, Began, Done, Engine, Failed, Joined, Left, Lost, MakeBody, Message, wait
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._engines.ray import RayEngine
+from muster._freight import Freight
+from muster._luggage import Luggage
+from muster._model import Briefing
+from muster._openings import Openings, Slots
+from muster._parcels import ParcelEngine
 from muster._user_code.world import World
 from muster.errors import EngineError
 from muster.testing import FakeEngine
@@ -49,7 +55,52 @@ def make_ray(access: Access) -> RayEngine:
     return RayEngine(bodies.obedient_engine, address=access.address, environment=access.environment, world=World.here())
 
 
-ENGINES: dict[str, Make] = {"inline": make_inline, "cores": make_cores, "fake": make_fake}
+class Parcels(ParcelEngine):
+    """Its workers take any briefing, as those of other engines do here."""
+
+    def brief(self, briefing: bytes) -> None:
+        self._engine.brief(briefing)
+
+
+class SentNothing(CoresEngine):
+    """An engine of this computer, to which files need not be sent."""
+
+    def stock(self, freight: Freight) -> None:
+        pass
+
+
+def make_parcels(make_body: MakeBody, *, workers: int) -> Engine:
+    def pack(_: Briefing) -> Luggage:
+        raise AssertionError
+
+    return Parcels(SentNothing(make_body, workers=workers), parts=Path(), pack=pack, note=lambda _: None)
+
+
+ENGINES: dict[str, Make] = {
+    "inline": make_inline,
+    "cores": make_cores,
+    "fake": make_fake,
+    "parcels": make_parcels,
+}
+
+
+def free(engine: Engine) -> Slots:
+    """Count what all machines take now."""
+    slots = engine.slots().values()
+    return Slots(sum(one.idle for one in slots), sum(one.ahead for one in slots))
+
+
+def workers_of(engine: Engine) -> int:
+    """Tell how many workers an engine of the fixture has."""
+    return 1 if isinstance(engine, InlineEngine) else 2
+
+
+def submit(engine: Engine, ticket: int, request: object, *, lane: int | None = None, fresh: bool = False) -> str:
+    """Hand a request to the machine that is next, which is returned."""
+    openings = Openings(engine.slots())
+    machine = openings.idle() or openings.ahead() or next(iter(engine.slots()))
+    engine.submit(ticket, request, machine=machine, lane=lane, fresh=fresh)
+    return machine
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +138,7 @@ class OnRay:
     def _is_busy(engine: RayEngine) -> bool:
         while wait(engine, 0):
             pass
-        return engine.slots().ahead > 0  # as a worker has only where its machine holds a request
+        return free(engine).ahead > 0  # as a worker has only where its machine holds a request
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +205,7 @@ def wait_for_workers(engine: Engine, count: int = 1) -> list[Message]:
     events: list[Message] = []
     if isinstance(engine, InlineEngine | FakeEngine):
         events += wait(engine, 0)  # whose workers are there at once, and say so first
-    return events + events_of(engine, lambda _: engine.slots().idle >= count)
+    return events + events_of(engine, lambda _: free(engine).idle >= count)
 
 
 def ask(engine: Engine, *requests: object) -> list[Any]:
@@ -169,9 +220,9 @@ def ask_for_events(engine: Engine, *requests: object) -> list[Done | Failed | Lo
     deadline = monotonic() + SECONDS
     while len(found) < len(requests):
         assert monotonic() < deadline, f"only {found} came"
-        slots = engine.slots()
+        slots = free(engine)
         for _ in range(min(len(waiting), slots.idle + slots.ahead)):
-            engine.submit(*waiting.pop(0))
+            submit(engine, *waiting.pop(0))
         found += [event for event in wait(engine, 0.1) if isinstance(event, Done | Failed | Lost)]
     return found
 
@@ -188,12 +239,12 @@ def test_every_request_is_answered_once(engine: Engine) -> None:
 
 
 def test_an_exception_comes_back_and_the_worker_goes_on(engine: Engine) -> None:
-    wait_for_workers(engine, engine.workers)
+    wait_for_workers(engine, workers_of(engine))
     (failed,) = ask_for_events(engine, ("fail", "no such row"))
     assert isinstance(failed, Failed)
     assert type(failed.error) is ValueError
     assert str(failed.error) == "no such row"
-    assert engine.slots().idle == engine.workers
+    assert free(engine).idle == workers_of(engine)
     assert wait(engine, 0.05) == []
 
 
@@ -214,27 +265,27 @@ def test_a_briefing_reaches_every_worker_before_the_requests_that_follow_it(engi
 def test_a_request_keeps_the_briefing_under_which_it_was_submitted(engine: Engine) -> None:
     engine.brief(b"one")
     wait_for_workers(engine)
-    engine.submit(1, ("briefed",))
+    submit(engine, 1, ("briefed",))
     engine.brief(b"two")
     assert Done(1, b"one") in events_of(engine, done_of)
     assert ask(engine, ("briefed",)) == [b"two"]
 
 
 def test_slots_go_down_with_a_request_and_up_with_its_answer(engine: Engine) -> None:
-    wait_for_workers(engine, engine.workers)
-    free = engine.slots()
-    assert (free.idle, free.ahead) == (engine.workers, 0)
-    for number in range(engine.workers):
-        assert engine.slots().idle == engine.workers - number
-        engine.submit(number, ("echo", number))
-    assert engine.slots().idle == 0
-    while (slots := engine.slots()).ahead:
-        engine.submit(100 + slots.ahead, ("echo", 0))
-    events_of(engine, lambda _: engine.slots() == free)
+    wait_for_workers(engine, workers_of(engine))
+    before = free(engine)
+    assert (before.idle, before.ahead) == (workers_of(engine), 0)
+    for number in range(workers_of(engine)):
+        assert free(engine).idle == workers_of(engine) - number
+        submit(engine, number, ("echo", number))
+    assert free(engine).idle == 0
+    while (slots := free(engine)).ahead:
+        submit(engine, 100 + slots.ahead, ("echo", 0))
+    events_of(engine, lambda _: free(engine) == before)
 
 
 def test_waiting_for_nothing_ends_with_nothing(engine: Engine) -> None:
-    wait_for_workers(engine, engine.workers)
+    wait_for_workers(engine, workers_of(engine))
     assert wait(engine, 0.01) == []
 
 
@@ -247,7 +298,7 @@ def test_large_requests_and_large_answers_do_not_wait_for_each_other(engine: Eng
 def test_a_large_briefing_behind_a_large_answer_arrives(engine: Engine) -> None:
     size = 4 << 20
     wait_for_workers(engine)
-    engine.submit(1, ("grow", b"", size))
+    submit(engine, 1, ("grow", b"", size))
     engine.brief(bytes(size))
     assert done_of(events_of(engine, done_of)) == {1}
     assert ask(engine, ("briefed",)) == [bytes(size)]
@@ -255,24 +306,115 @@ def test_a_large_briefing_behind_a_large_answer_arrives(engine: Engine) -> None:
 
 def test_closing_with_work_in_hand_is_quick_and_may_be_repeated(engine_to_close: Engine) -> None:
     wait_for_workers(engine_to_close)
-    engine_to_close.submit(1, ("echo", 1))
+    submit(engine_to_close, 1, ("echo", 1))
     engine_to_close.close()
     engine_to_close.close()
 
 
 def test_each_request_begins_once_on_the_worker_that_then_answers_it(engine: Engine) -> None:
-    wait_for_workers(engine, engine.workers)
-    slots = engine.slots()
+    wait_for_workers(engine, workers_of(engine))
+    slots = free(engine)
     for number in range(slots.idle):
-        engine.submit(number, ("echo", number))
-    while (slots := engine.slots()).ahead:
-        engine.submit(100 + slots.ahead, ("echo", 0))
-    events = events_of(engine, lambda _: not (engine.slots().ahead or engine.slots().idle < engine.workers))
+        submit(engine, number, ("echo", number))
+    while (slots := free(engine)).ahead:
+        submit(engine, 100 + slots.ahead, ("echo", 0))
+    events = events_of(engine, lambda _: not (free(engine).ahead or free(engine).idle < workers_of(engine)))
     began = {event.ticket: (at, event.worker) for at, event in enumerate(events) if isinstance(event, Began)}
     done = {event.ticket: (at, event.worker) for at, event in enumerate(events) if isinstance(event, Done)}
     assert began.keys() == done.keys() != set()
     assert len(events) == 2 * len(done)
     assert all(began[ticket][0] < at and began[ticket][1] == worker for ticket, (at, worker) in done.items())
+
+
+def test_what_is_submitted_to_a_machine_is_answered_there(engine: Engine) -> None:
+    joined = {
+        event.worker: event.machine
+        for event in wait_for_workers(engine, workers_of(engine))
+        if isinstance(event, Joined)
+    }
+    machines = [*engine.slots()]
+    for number, machine in enumerate(machines):
+        engine.submit(number, ("echo", machine), machine=machine)
+    events = events_of(engine, lambda events: len(done_of(events)) == len(machines))
+    for event in events:
+        if isinstance(event, Done):
+            assert joined.get(event.worker, event.answer) == event.answer
+
+
+def test_a_descriptor_says_that_there_are_messages(engine: Engine) -> None:
+    wait_for_workers(engine, workers_of(engine))
+    while select([engine], [], [], 0.05)[0]:
+        engine.messages()
+    submit(engine, 1, ("echo", 1))
+    found: list[Message] = []
+    while not done_of(found):
+        assert select([engine], [], [], SECONDS)[0]
+        found += engine.messages()
+
+
+def test_requests_of_a_lane_go_to_one_worker_in_order(engine: Engine) -> None:
+    wait_for_workers(engine, workers_of(engine))
+    machines = [*engine.slots()]
+    lanes = {lane: machines[lane % len(machines)] for lane in range(6)}
+    for number in range(60):
+        engine.submit(number, ("echo", number), machine=lanes[number % 6], lane=number % 6)
+    events = [
+        event for event in events_of(engine, lambda events: len(done_of(events)) == 60) if isinstance(event, Done)
+    ]
+    for lane in range(6):
+        of_lane = [event for event in events if event.ticket % 6 == lane]
+        assert [event.ticket for event in of_lane] == list(range(lane, 60, 6))
+        assert len({event.worker for event in of_lane}) == 1
+    assert len({event.worker for event in events}) == workers_of(engine)
+
+
+def test_a_request_that_is_cancelled_is_answered_once_and_the_engine_goes_on(engine: Engine) -> None:
+    wait_for_workers(engine, workers_of(engine))
+    tickets = list(range(2 * workers_of(engine)))
+    for ticket in tickets:
+        submit(engine, ticket, ("echo", ticket))
+    for ticket in tickets:
+        engine.cancel(ticket)
+    engine.cancel(99)
+    ended: list[Message] = []
+
+    def is_enough(events: list[Message]) -> bool:
+        ended[:] = [event for event in events if isinstance(event, Done | Failed | Lost)]
+        return len(ended) == len(tickets)
+
+    events_of(engine, is_enough)
+    assert sorted(event.ticket for event in ended if isinstance(event, Done | Lost)) == tickets
+    assert all(event.reason == CANCELLED for event in ended if isinstance(event, Lost) and event.began)
+    wait_for_workers(engine, workers_of(engine))
+    assert ask(engine, ("echo", 1)) == [1]
+
+
+def test_a_machine_that_is_drained_does_what_it_holds_and_its_workers_leave(engine_to_close: Engine) -> None:
+    engine = engine_to_close
+    joined = [event for event in wait_for_workers(engine, workers_of(engine)) if isinstance(event, Joined)]
+    machine = submit(engine, 1, ("echo", 1))
+    engine.drain(machine)
+    assert machine not in engine.slots()
+    engine.submit(2, ("echo", 2), machine=machine)
+    left: set[str] = set()
+    mine = {event.worker for event in joined if event.machine == machine} or {"any"}
+
+    def is_enough(events: list[Message]) -> bool:
+        left.update(event.worker for event in events if isinstance(event, Left))
+        return bool(left >= mine or (mine == {"any"} and left)) and {1, 2} <= ended_of(events)
+
+    events = events_of(engine, is_enough)
+    assert Done(1, 1) in events
+    assert [event.ticket for event in events if isinstance(event, Lost)] == [2]
+    others = [*engine.slots()]
+    for other in others:
+        engine.submit(3, ("echo", 3), machine=other)
+        assert done_of(events_of(engine, done_of)) == {3}
+    engine.close()
+
+
+def ended_of(events: list[Message]) -> set[int]:
+    return {event.ticket for event in events if isinstance(event, Done | Failed | Lost)}
 
 
 # Losing workers: the engines that can
@@ -302,9 +444,9 @@ def losing(request: pytest.FixtureRequest) -> Iterator[Engine]:
 def test_a_dead_worker_loses_what_it_was_on_and_what_it_had_ahead_and_is_replaced(losing: Engine) -> None:
     losing.brief(b"for all")
     wait_for_workers(losing)
-    losing.submit(1, ("die", signal.SIGKILL))
-    losing.submit(2, ("echo", 2))
-    lost = [event for event in events_of(losing, lambda _: losing.slots().idle) if isinstance(event, Lost)]
+    submit(losing, 1, ("die", signal.SIGKILL))
+    submit(losing, 2, ("echo", 2))
+    lost = [event for event in events_of(losing, lambda _: free(losing).idle) if isinstance(event, Lost)]
     assert (lost[0].ticket, lost[0].began) == (1, True)
     assert [(event.ticket, event.began) for event in lost[1:]] in ([(2, False)], [])  # a station has replaced it first
     assert ask(losing, ("echo", 3)) == [3]
@@ -313,10 +455,10 @@ def test_a_dead_worker_loses_what_it_was_on_and_what_it_had_ahead_and_is_replace
 def test_workers_say_when_they_join_and_leave_and_who_answered(losing: Engine) -> None:
     (joined,) = (event for event in wait_for_workers(losing) if isinstance(event, Joined))
     assert joined.machine
-    losing.submit(1, ("echo", 1))
+    submit(losing, 1, ("echo", 1))
     (done,) = (event for event in events_of(losing, done_of) if isinstance(event, Done))
     assert done.worker == joined.worker
-    losing.submit(2, ("die", signal.SIGKILL))
+    submit(losing, 2, ("die", signal.SIGKILL))
     events = events_of(losing, lambda events: any(isinstance(event, Joined) for event in events))
     (left,) = (event for event in events if isinstance(event, Left))
     assert left.worker == joined.worker
@@ -334,20 +476,37 @@ def test_a_worker_that_comes_later_is_briefed_too(losing: Engine) -> None:
 def test_a_request_that_is_for_a_fresh_worker_is_the_first_that_this_one_answers(losing: Engine) -> None:
     losing.brief(b"for all")
     assert ask(losing, ("count",), ("count",)) == [1, 2]
-    losing.submit(3, ("count",), fresh=True)
+    submit(losing, 3, ("count",), fresh=True)
     events = events_of(losing, done_of)
     assert [event.answer for event in events if isinstance(event, Done)] == [1]
     assert not [event for event in events if isinstance(event, Lost)]
     assert ask(losing, ("briefed",)) == [b"for all"]
 
 
+def test_lanes_are_lost_with_their_worker_and_named(losing: Engine) -> None:
+    wait_for_workers(losing)
+    machine = next(iter(losing.slots()))
+    for ticket, request in enumerate([("echo", 0), ("die", signal.SIGKILL), ("echo", 2), ("echo", 3)]):
+        losing.submit(ticket, request, machine=machine, lane=ticket % 2)
+    events = events_of(losing, lambda events: any(isinstance(event, Left) for event in events))
+    (left,) = (event for event in events if isinstance(event, Left))
+    assert left.lanes == (0, 1)
+    while ended_of(events) != {0, 1, 2, 3}:  # those that were on their way
+        events += wait(losing, 0.1)
+    lost = [event for event in events if isinstance(event, Lost)]
+    assert [(event.ticket, event.lane) for event in lost] == [(1, 1), (2, 0), (3, 1)]
+    wait_for_workers(losing)
+    losing.submit(9, ("count",), machine=machine, lane=1)
+    assert Done(9, 1) in events_of(losing, done_of)
+
+
 def test_a_fake_worker_can_be_lost_at_will() -> None:
     engine = FakeEngine(bodies.Obedient, workers=2)
-    engine.submit(1, ("echo", 1))
+    submit(engine, 1, ("echo", 1))
     engine.lose_worker()
     assert Lost(1, "the worker was lost", began=True) in engine.messages()
     assert engine.messages() == []
-    assert engine.slots().idle == 2
+    assert free(engine).idle == 2
 
 
 def test_a_fake_engine_answers_in_the_order_that_chance_chose_and_in_the_same_one_again() -> None:
@@ -356,7 +515,7 @@ def test_a_fake_engine_answers_in_the_order_that_chance_chose_and_in_the_same_on
         engine = FakeEngine(bodies.Obedient, workers=4, chance=Random(seed))  # noqa: S311 (no secret)
         wait_for_workers(engine, 4)
         for number in range(4):
-            engine.submit(number, ("echo", number))
+            submit(engine, number, ("echo", number))
         orders.append([event.ticket for _ in range(4) for event in engine.messages() if isinstance(event, Done)])
     assert orders[0] == orders[1]
     assert len({tuple(order) for order in orders}) > 1
@@ -396,7 +555,7 @@ def is_gone(pid: int) -> bool:
 def start_hanging(engine: Engine, mark: Path, *, ticket: int = 1) -> int:
     """Have a worker hang; return its process id."""
     wait_for_workers(engine)
-    engine.submit(ticket, ("hang", str(mark)))
+    submit(engine, ticket, ("hang", str(mark)))
     until(mark.exists)
     return int(mark.read_text())
 
@@ -434,7 +593,7 @@ def test_a_worker_killed_from_outside_loses_only_its_own(processes: Engine, tmp_
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_large_answer_is_lost_like_any_other(processes: Engine) -> None:
     wait_for_workers(processes, 2)
-    processes.submit(1, ("die_in_the_middle_of_an_answer", 8_000_000))
+    submit(processes, 1, ("die_in_the_middle_of_an_answer", 8_000_000))
     assert lost_of(events_of(processes, lost_of)) == {1: True}
     assert ask(processes, ("echo", 1)) == [1]
 
@@ -487,6 +646,28 @@ def test_a_thread_that_never_ends_does_not_hide_that_its_worker_ran_out_of_memor
     assert ask(processes, ("echo", 1)) == [1]
 
 
+def test_a_worker_that_hangs_is_ended_where_its_request_is_cancelled(processes: Engine, tmp_path: Path) -> None:
+    victim = start_hanging(processes, tmp_path / "one")
+    processes.cancel(1)
+    events = events_of(processes, lost_of)
+    assert is_gone(victim)
+    assert Lost(1, CANCELLED, began=True) in events
+    wait_for_workers(processes, 2)
+    assert len(set(ask(processes, *[("who",)] * 10))) <= 2
+
+
+def test_what_is_cancelled_behind_another_request_never_begins(cores: CoresEngine, tmp_path: Path) -> None:
+    wait_for_workers(cores, 2)
+    machine = next(iter(cores.slots()))
+    for ticket in (1, 2):
+        cores.submit(ticket, ("hang", str(tmp_path / str(ticket))), machine=machine, lane=1)
+    until((tmp_path / "1").exists)
+    cores.cancel(2)
+    cores.cancel(1)
+    assert lost_of(events_of(cores, lambda events: len(lost_of(events)) == 2)) == {1: True, 2: False}
+    assert not (tmp_path / "2").exists()
+
+
 def test_an_idle_worker_that_is_killed_is_replaced(processes: Engine) -> None:
     wait_for_workers(processes, 2)
     (victim,) = ask(processes, ("who",))
@@ -520,12 +701,12 @@ def test_a_killed_zygote_takes_all_with_it_and_the_engine_recovers(cores: CoresE
     cores.brief(b"still known")
     worker = start_hanging(cores, tmp_path / "mark")
     wait_for_workers(cores)
-    cores.submit(2, ("echo", 2))
-    cores.submit(3, ("hang", str(tmp_path / "three")))
+    submit(cores, 2, ("echo", 2))
+    submit(cores, 3, ("hang", str(tmp_path / "three")))
     before = family()
     os.kill(zygote_of(worker), signal.SIGKILL)
     found = events_of(cores, lambda events: 1 in lost_of(events))
-    lost = lost_of(found) | lost_of(events_of(cores, lambda _: cores.slots().idle == 2))
+    lost = lost_of(found) | lost_of(events_of(cores, lambda _: free(cores).idle == 2))
     assert set(lost) | done_of(found) == {1, 2, 3}
     assert set(ask(cores, *[("briefed",)] * 4)) == {b"still known"}
     until(lambda: all(is_gone(pid) for pid in before))
@@ -556,8 +737,8 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path, number: int
         "from muster._engines.base import wait\n"
         "from muster._engines.cores import CoresEngine\n"
         "engine = CoresEngine(bodies.Obedient, workers=2)\n"
-        "while engine.slots().idle < 2: wait(engine)\n"
-        f"engine.submit(1, ('hang', {str(tmp_path / 'mark')!r}))\n"
+        "while not engine.slots() or [*engine.slots().values()][0].idle < 2: wait(engine)\n"
+        f"engine.submit(1, ('hang', {str(tmp_path / 'mark')!r}), machine='')\n"
         "while True: wait(engine)\n"
     )
     with subprocess.Popen([sys.executable, script]) as parent:

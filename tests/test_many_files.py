@@ -23,6 +23,7 @@ from muster._actions import GiveUp, Keep, Submit
 from muster._journal.events import Kept
 from muster._journal.file import replay
 from muster._model import Outcome, Part, Seconds, Task
+from muster._openings import Slots
 from muster._progress import Progress
 from waiting import until
 
@@ -357,7 +358,7 @@ def files_of_one_row(count: int) -> list[Part]:
 
 
 def submitted(progress: Progress) -> Task:
-    (action,) = progress.submit(idle=1, ahead=0)
+    (action,) = progress.submit({"": Slots(1, 0)})
     assert isinstance(action, Submit)
     return action.task
 

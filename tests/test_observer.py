@@ -11,6 +11,7 @@ from muster._engines.base import Began, Joined, Left, Told
 from muster._journal import events
 from muster._model import Outcome, Part, Reason, Seconds, Task
 from muster._observer import Observer
+from muster._openings import Slots
 from muster._planner import Plan
 from muster._progress import Progress
 from muster.testing import FakeClock
@@ -38,7 +39,7 @@ class Scene:
     def do(self, worker: str, rows: int, seconds: float) -> None:
         row = self.progress.rows_done
         self.progress.add_parts([Part(0, row, row + rows, row, rows)])
-        (begun,) = self.progress.submit(idle=1, ahead=0)
+        (begun,) = self.progress.submit({"": Slots(1, 0)})
         assert isinstance(begun, Submit)
         outcome = Outcome(begun.task, rows, rows, seconds=Seconds(function=seconds, total=seconds))
         self.observer.done(worker, outcome, is_kept=True)
@@ -46,7 +47,7 @@ class Scene:
 
     def run_the_only_part(self) -> None:
         self.progress.add_parts([Part(0, 0, 10, 0, 10)])
-        self.progress.submit(idle=1, ahead=0)
+        self.progress.submit({"": Slots(1, 0)})
 
     def look(self, seconds: float = 0.0) -> None:
         self.clock.reach(self.clock.seconds + seconds)

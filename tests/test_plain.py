@@ -322,9 +322,9 @@ def test_pickles_of_a_head_and_of_a_machine_run_nothing(head: Callable[..., RayE
 def test_an_answer_to_another_question_is_refused(head: Callable[..., RayEngine]) -> None:
     for answer in ("x", [1, "2"]):
         engine = head(framed(OPENED, READY), framed(("heard", 1, [encode(Done(5, answer, "w"))])))
-        while not engine.slots().idle:
+        while not any(slots.idle for slots in engine.slots().values()):
             wait(engine, 30)
-        engine.submit(5, Locate("", 0, 0, (), Dialect()))
+        engine.submit(5, Locate("", 0, 0, (), Dialect()), machine="m1")
         assert "answers a request with" in str(wait_for_error(engine))
 
 

@@ -16,9 +16,16 @@ from muster._actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSet
 from muster._cuts import together
 from muster._journal.events import Dropped, Event, Kept, as_fields, of_fields
 from muster._model import Outcome, Part, Piece, Schema, Seconds, Task
+from muster._openings import Slots
 from muster._past import Past
 from muster._progress import FIRST_TASK, LARGEST_TASK, TASK_SECONDS, Progress
 from muster._schema import by_column, form, united
+
+
+def slots(idle: int, ahead: int) -> dict[str, Slots]:
+    """Say what an only machine takes."""
+    return {"": Slots(idle, ahead)}
+
 
 Row = tuple[int, int]
 """A row's file and its number there."""
@@ -189,7 +196,7 @@ class Run:
             self.progress.no_more_parts()
 
     def submit(self, *, idle: int, ahead: int) -> None:
-        actions = self.progress.submit(idle=idle, ahead=ahead)
+        actions = self.progress.submit(slots(idle, ahead))
         assert len(actions) <= idle + ahead
         self.act(actions)
 
@@ -474,7 +481,7 @@ def outcome_of(task: Task, **fields: Any) -> Outcome:  # noqa: ANN401 (those of 
 
 def three_tasks(progress: Progress) -> tuple[Task, Task, Task]:
     """Hand out three parts in a task each."""
-    first, second, third = submitted(progress.submit(idle=3, ahead=0))
+    first, second, third = submitted(progress.submit(slots(3, 0)))
     return first, second, third
 
 
@@ -486,7 +493,7 @@ def test_columns_stand_in_the_order_of_the_input_whoever_answers_first() -> None
     assert progress.columns == ("z", "a")
     early = outcome_of(first, schema=schema(a="str", b="str"))
     assert progress.done(first.number, early) == [Drop(late)]
-    again = {task.first: task for task in submitted(progress.submit(idle=3, ahead=0))}
+    again = {task.first: task for task in submitted(progress.submit(slots(3, 0)))}
     assert again.keys() == {0, 2}
     assert {task.expected.columns for task in again.values() if task.expected} == {("a", "b", "z")}
     written = replace(early, task=again[0], written=again[0].expected)
@@ -534,7 +541,7 @@ def test_an_integer_that_was_written_before_a_decimal_was_seen_is_written_anew()
     decimal = outcome_of(second, schema=schema(a="float64"))
     assert progress.done(second.number, decimal) == [Keep(decimal), Drop(whole), Rewind()]
     assert progress.done(third.number, outcome_of(third, schema=schema(a="int64"))) == []
-    again = list(submitted(progress.submit(idle=2, ahead=0)))
+    again = list(submitted(progress.submit(slots(2, 0))))
     assert {task.expected for task in again} == {Schema(("a",), (("float64", "int64"),))}
     ends = [
         progress.done(task.number, outcome_of(task, schema=schema(a="int64"), written=task.expected)) for task in again
@@ -547,7 +554,7 @@ def test_what_a_function_calls_anew_each_time_stops_the_run() -> None:
     progress = progress_over(line_of_parts(3))
     calls = 0
     while not progress.is_done:
-        actions = progress.submit(idle=1, ahead=0)
+        actions = progress.submit(slots(1, 0))
         if isinstance(actions[0], NeverSettles):
             break
         (task,) = submitted(actions)
@@ -575,15 +582,15 @@ def test_integers_beside_decimals_stay_where_the_format_knows_types() -> None:
 
 def test_a_task_that_was_cut_short_is_done_again_when_its_allowance_came_back() -> None:
     progress = progress_over(line_of_parts(3), max_bad_rows=1)
-    first, second = submitted(progress.submit(idle=2, ahead=0))
+    first, second = submitted(progress.submit(slots(2, 0)))
     bad = outcome_of(second, bad_rows=1, schema=schema(a="int64"))
     progress.done(second.number, bad)
-    (third,) = submitted(progress.submit(idle=1, ahead=0))
+    (third,) = submitted(progress.submit(slots(1, 0)))
     assert third.bad_rows_left == 0
     assert Drop(bad) in progress.done(first.number, outcome_of(first, schema=schema(a="float64")))
     nothing_written = outcome_of(third, rows_out=0, schema=None, output=None, bad_rows=1)
     assert progress.done(third.number, nothing_written) == []
-    assert {task.first for task in submitted(progress.submit(idle=2, ahead=0))} == {1, 2}
+    assert {task.first for task in submitted(progress.submit(slots(2, 0)))} == {1, 2}
 
 
 def test_more_bad_rows_than_allowed_stop_the_run_and_are_not_kept() -> None:
@@ -610,7 +617,7 @@ def test_a_value_that_does_not_fit_asks_for_wider_types_and_keeps_nothing() -> N
 def test_a_task_that_had_not_begun_is_not_to_blame_for_the_death_of_its_worker() -> None:
     progress = progress_over(line_of_parts(1))
     for _ in range(9):
-        (task,) = submitted(progress.submit(idle=1, ahead=0))
+        (task,) = submitted(progress.submit(slots(1, 0)))
         assert not task.condemned
         assert progress.lost(task.number, "it died", began=False) == []
 
@@ -636,13 +643,13 @@ def test_a_row_that_kills_costs_a_logarithm_of_deaths_and_is_rejected_alone(part
 
 def test_what_killed_a_worker_is_never_handed_out_ahead_of_time() -> None:
     progress = progress_over(line_of_parts(4000, rows=1, size=FIRST_TASK))
-    done, first = submitted(progress.submit(idle=2, ahead=0))
+    done, first = submitted(progress.submit(slots(2, 0)))
     progress.done(done.number, outcome_of(done, seconds=Seconds(total=0.5)))
     progress.lost(first.number, "it died", began=True)
-    ahead = list(submitted(progress.submit(idle=0, ahead=2)))
+    ahead = list(submitted(progress.submit(slots(0, 2))))
     assert len(ahead) == 2
     assert all(task.first >= first.last for task in ahead)
-    (again,) = submitted(progress.submit(idle=1, ahead=0))
+    (again,) = submitted(progress.submit(slots(1, 0)))
     assert (again.first, again.last) == (first.first, first.last)
 
 
@@ -651,7 +658,7 @@ def test_a_row_that_cannot_be_read_is_condemned_alone_from_the_start() -> None:
     progress = progress_over([*line_of_parts(10), fault])
     tasks: list[Task] = []
     while not progress.is_done:
-        (task,) = submitted(progress.submit(idle=1, ahead=0))
+        (task,) = submitted(progress.submit(slots(1, 0)))
         tasks.append(task)
         progress.done(task.number, outcome_of(task))
     assert [(task.condemned, task.rows) for task in tasks if task.last == 11] == [("never closed", 1)]
@@ -661,7 +668,7 @@ def sizes_of_tasks(*, parts: int, size: int, seconds_a_byte: float) -> list[int]
     progress = progress_over(line_of_parts(parts, size=size))
     sizes: list[int] = []
     while not progress.is_done:
-        (task,) = submitted(progress.submit(idle=1, ahead=0))
+        (task,) = submitted(progress.submit(slots(1, 0)))
         sizes.append(task.stop - task.start)
         progress.done(task.number, outcome_of(task, seconds=Seconds(total=sizes[-1] * seconds_a_byte)))
     return sizes
@@ -694,14 +701,14 @@ def test_a_part_larger_than_any_task_is_a_task_of_its_own() -> None:
 
 def test_work_is_handed_out_ahead_only_while_there_is_plenty() -> None:
     progress = progress_over(line_of_parts(20, size=FIRST_TASK))
-    assert progress.submit(idle=0, ahead=2) == []  # nobody knows yet how long a task takes
-    (first,) = submitted(progress.submit(idle=1, ahead=0))
+    assert progress.submit(slots(0, 2)) == []  # nobody knows yet how long a task takes
+    (first,) = submitted(progress.submit(slots(1, 0)))
     progress.done(first.number, outcome_of(first, seconds=Seconds(total=TASK_SECONDS)))
-    assert len(progress.submit(idle=0, ahead=2)) == 2
+    assert len(progress.submit(slots(0, 2))) == 2
     while not progress.is_done:
-        ahead = progress.submit(idle=0, ahead=1)
+        ahead = progress.submit(slots(0, 1))
         assert not ahead or progress.waiting_weight >= 3 * FIRST_TASK
-        list(submitted(progress.submit(idle=1, ahead=0)))
+        list(submitted(progress.submit(slots(1, 0))))
         for number in progress.running:
             progress.failed(number)
 
@@ -722,31 +729,31 @@ def test_a_crash_between_what_was_kept_and_what_it_made_obsolete_loses_no_row() 
     whole = outcome_of(tasks[2], schema=schema(a="int64"))
     progress = progress_over(parts)
     assert progress.restore([decimal, whole]) == [Drop(whole), Append(decimal)]
-    assert {task.first for task in submitted(progress.submit(idle=2, ahead=0))} == {1, 2}
+    assert {task.first for task in submitted(progress.submit(slots(2, 0)))} == {1, 2}
 
 
 def test_a_task_that_is_lost_unbegun_again_and_again_is_to_blame_in_the_end() -> None:
     progress = progress_over(line_of_parts(1, rows=1))
     lost = 0
-    (task,) = submitted(progress.submit(idle=1, ahead=0))
+    (task,) = submitted(progress.submit(slots(1, 0)))
     while not task.condemned:
         progress.lost(task.number, "its machine is gone", began=False)
         lost += 1
-        (task,) = submitted(progress.submit(idle=1, ahead=0))
+        (task,) = submitted(progress.submit(slots(1, 0)))
     assert lost == 30
     assert "its machine is gone (3 times)" in task.condemned
 
 
 def test_a_row_that_kills_even_who_only_reads_it_is_known_for_that_after_two_more_deaths() -> None:
     progress = progress_over(line_of_parts(1, rows=1))
-    (task,) = submitted(progress.submit(idle=1, ahead=0))
+    (task,) = submitted(progress.submit(slots(1, 0)))
     seen = []
     while not task.dies_unread:
         progress.lost(task.number, "it died", began=True)
-        (task,) = submitted(progress.submit(idle=1, ahead=0))
+        (task,) = submitted(progress.submit(slots(1, 0)))
         seen.append(bool(task.condemned))
     assert seen == [False, False, True, True, True]
     assert task.condemned == "it died (3 times)"
     progress.lost(task.number, "its machine is gone", began=False)
-    (again,) = submitted(progress.submit(idle=1, ahead=0))
+    (again,) = submitted(progress.submit(slots(1, 0)))
     assert again.dies_unread

@@ -1,19 +1,29 @@
 """What the state of a run asks the runner to do."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from muster._model import Fault, Outcome, Task
 
 
+class Assignment(NamedTuple):
+    """A task on a machine, since when; once it is cancelled, its end says nothing of the task."""
+
+    task: Task
+    machine: str
+    since: float
+    is_cancelled: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Hand this task to the engine: to other machines than these if there are any, after a death to a fresh worker.
+    """Hand this task to a machine, after a death to a fresh worker there.
 
     An old worker may die, or run out of memory, because of what earlier tasks left behind; a fresh one cannot.
     """
 
     task: Task
-    avoid: frozenset[str] = frozenset()
+    machine: str = ""
     fresh: bool = False
 
 

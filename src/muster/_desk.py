@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from muster._bundles import Waiting
 from muster._engines.base import Done, Engine, Failed, Lost, Message, wait
+from muster._openings import Openings
 from muster._spared import Later, may_pass, pause_after
 from muster._suspects import Setback
 from muster._user_code.targets import Build, Describe
@@ -18,9 +19,15 @@ _TICK: Final = 0.2
 class Desk:
     """Numbers requests, keeps every slot busy, and asks again where a worker died."""
 
-    def __init__(self, engine: Engine, *, tick: Callable[[], None], hear: Callable[[Message], None]) -> None:
-        """``tick`` is called now and then while answers are awaited, ``hear`` with all other events."""
+    def __init__(
+        self, engine: Engine, *, workers: int = 1, tick: Callable[[], None], hear: Callable[[Message], None]
+    ) -> None:
+        """``tick`` is called now and then while answers are awaited, ``hear`` with all other messages.
+
+        ``workers`` is how many there are, or will be.
+        """
         self._engine = engine
+        self._workers = workers
         self.tick = tick
         self._hear = hear
         self._last_ticket = 0
@@ -36,7 +43,7 @@ class Desk:
         for request in requests:
             for event in self._engine.messages():
                 self._hear(event)
-            if self._engine.slots().idle:
+            if any(slots.idle for slots in self._engine.slots().values()):
                 return
             try:
                 self._known[request] = request.answer()
@@ -47,8 +54,9 @@ class Desk:
 
     def mention(self, request: object, *, times: int) -> None:
         """Have so many workers that have done nothing yet answer a request, each once; nobody waits for that."""
-        for _ in range(times):
-            self._engine.submit(self.next_ticket(), request, fresh=True)
+        for machine in [*self._engine.slots()][:1]:
+            for _ in range(times):
+                self._engine.submit(self.next_ticket(), request, machine=machine, fresh=True)
 
     def ask(self, requests: Sequence[Any]) -> list[Any]:
         """Answer all requests, in order.
@@ -84,12 +92,11 @@ class Desk:
 
     def _put(self, waiting: Waiting, asked: dict[int, list[int]]) -> None:
         """Put questions to all workers that take one."""
-        slots = self._engine.slots()
-        for _ in range(slots.idle + slots.ahead):
-            if waiting:
-                ticket = self.next_ticket()
-                asked[ticket], question = waiting.take(workers=self._engine.workers)
-                self._engine.submit(ticket, question)
+        openings = Openings(self._engine.slots())
+        while waiting and (machine := openings.idle() or openings.ahead()) is not None:
+            ticket = self.next_ticket()
+            asked[ticket], question = waiting.take(workers=self._workers)
+            self._engine.submit(ticket, question, machine=machine)
 
     def _judge(self, event: Failed | Lost, request: object, *, tries: int) -> float:
         """Tell in how many seconds to ask again. Raises what ``ask`` does where that is in vain."""

@@ -4,18 +4,19 @@
 """
 
 import pickle
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from muster._engines.around import Around
-from muster._engines.base import Done, Engine, Failed, Lost, Message, Slots
+from muster._engines.base import Done, Engine, Failed, Lost, Message
 from muster._formats._reader import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._freight import Freight
 from muster._luggage import Luggage
 from muster._model import Briefing, DataFile, Outcome, Source, Task
+from muster._openings import Slots
 from muster._private import keep
 from muster._unsent import check_failures, checked
 from muster._urls import is_remote
@@ -97,10 +98,10 @@ class ParcelEngine(Around[FarEngine]):
         self._parts = parts
         self._in_flight: dict[int, Parcel] = {}
 
-    def slots(self) -> Slots:
+    def slots(self) -> Mapping[str, Slots]:
         """Take what the engine within takes, while not too much is under way."""
         under_way = sum(len(parcel.stretch or b"") for parcel in self._in_flight.values())
-        return self._engine.slots() if under_way < _IN_FLIGHT_BYTES else Slots(0, 0)
+        return self._engine.slots() if under_way < _IN_FLIGHT_BYTES else {}
 
     def brief(self, briefing: bytes) -> None:
         """Brief all workers; before, all machines are sent what these need."""
@@ -114,11 +115,13 @@ class ParcelEngine(Around[FarEngine]):
         luggage = self._luggage
         self._engine.brief(pickle.dumps(Sent(briefing, luggage.folder, luggage.path, luggage.sent)))
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
         """Hand a request to a worker, a task with its bytes."""
         if isinstance(request, Task):
             self._in_flight[ticket] = request = self._packed(request)
-        self._engine.submit(ticket, request, avoid=avoid, fresh=fresh)
+        self._engine.submit(ticket, request, machine=machine, lane=lane, fresh=fresh)
 
     def _packed(self, task: Task) -> Parcel:
         source = self._sources[task.file]

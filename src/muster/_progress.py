@@ -1,17 +1,19 @@
 """The state of a run, as a pure machine: events go in, actions come out. No clock, no files, no processes.
 
-Every race between workers is therefore a unit test: it is only an order of events. What an event's time was comes with
-the event. After Dask's ``worker_state_machine.py``.
+Every race between workers is therefore a unit test: it is only an order of events. What time it is comes with what is
+asked. What is said of a task that is no longer running, as its machine was late, changes nothing. After Dask's
+``worker_state_machine.py``.
 """
 
 from bisect import bisect, insort
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from muster._actions import (
     Action,
+    Assignment,
     Blame,
     Drop,
     GiveUp,
@@ -25,7 +27,9 @@ from muster._allowance import Allowance
 from muster._cuts import condemned, first_calls, halves, last_row, shares, some_rows, task_of
 from muster._doubt import Doubt
 from muster._model import Outcome, Part, Schema, Task
+from muster._openings import Openings, Slots
 from muster._order import Order, key_of
+from muster._paces import Paces
 from muster._repeats import Repeats
 from muster._schema import Union
 from muster._suspects import Setback, Suspects
@@ -92,13 +96,13 @@ class Progress:
         self._waiting_weight = 0
         self._again: deque[Task] = deque()
         self._repeats = Repeats()
-        self._running: dict[int, Task] = {}
+        self._running: dict[int, Assignment] = {}
         self._deaths: dict[tuple[int, int, int], int] = {}
         self._bystander: dict[tuple[int, int, int], int] = {}
         self._suspects = Suspects()
         self._doubt = Doubt()
         self._order = Order(joins=volume is None)
-        self._rate = 0.0
+        self._paces = Paces()
         self._next_number = 0
         self.is_complete = False
 
@@ -234,9 +238,11 @@ class Progress:
                 self._again.append(self._task(index, index + 1, rows=(reached, lo)))
             reached = hi
 
-    def submit(self, *, idle: int, ahead: int) -> list[Action]:
-        """Hand out work to idle workers; ahead of time only while there is plenty, and never what killed a worker."""
-        actions: list[Action] = []
+    def submit(self, slots: Mapping[str, Slots], *, now: float = 0.0) -> list[Action]:
+        """Hand out work to idle workers; ahead of time only while there is plenty, and never what killed a worker.
+
+        ``slots``: what machines take now. None gets more than that.
+        """
         if self._repeats and self.is_complete and not (self._waiting or self._again or self._running):
             if self._repeats.is_in_vain(self.columns):
                 return [NeverSettles(self.columns or ())]
@@ -244,38 +250,58 @@ class Progress:
                 self._wait_again(task)
         if self.bad_rows > self.allowed:  # which has become less, now that all of the input is known
             return [GiveUp(self.bad_rows, self._first_error)]
-        while idle and self._again:
-            actions.append(self._start(self._again.popleft()))
-            idle -= 1
+        openings = Openings(slots, pace=self._paces.of, without=self._suspects.unfit, now=now)
+        actions = self._hand_out_again(openings)
         if self._doubt.faults:
-            return actions + self._ask_elsewhere(idle)
+            return actions + self._ask_elsewhere(openings)
         if not (self._running or self._again):
             self._again.extend(self._doubt.let_go())
-        plenty = self.workers * _SPARE_ROUNDS * self._task_weight()
-        if not self._rate:  # nobody knows yet how long a task takes
-            ahead = 0
-        while self._waiting and (idle or (ahead and self._waiting_weight > plenty)):
-            actions.append(self._start(self._next_task()))
-            idle, ahead = (idle - 1, ahead) if idle else (idle, ahead - 1)
+        return actions + self._hand_out(openings)
+
+    def _hand_out_again(self, openings: Openings) -> list[Action]:
+        """Hand out what is to be done again, where it has not failed yet."""
+        actions: list[Action] = []
+        kept_back: list[Task] = []
+        while self._again and openings.has_idle():
+            task = self._again.popleft()
+            machine = openings.idle(self._suspects.avoid(_name(task)))
+            if machine is None:
+                kept_back.append(task)
+            else:
+                actions.append(self._start(task, machine, openings.now))
+        self._again.extendleft(reversed(kept_back))
         return actions
 
-    def _ask_elsewhere(self, idle: int) -> list[Action]:
+    def _hand_out(self, openings: Openings) -> list[Action]:
+        actions: list[Action] = []
+        while self._waiting and (machine := openings.idle()) is not None:
+            actions.append(self._start(self._next_task(machine), machine, openings.now))
+        if not self._paces.mean:  # nobody knows yet how long a task takes
+            return actions
+        if any(self._suspects.avoid(_name(task)) for task in self._again):  # it waits for one machine to have room
+            return actions
+        plenty = self.workers * _SPARE_ROUNDS * self._task_weight()
+        while self._waiting and self._waiting_weight > plenty and (machine := openings.ahead()) is not None:
+            if self._paces.of(machine):
+                actions.append(self._start(self._next_task(machine), machine, openings.now))
+        return actions
+
+    def _ask_elsewhere(self, openings: Openings) -> list[Action]:
         """Try rows from other places while the function has failed on all; blame it if they all fail there too."""
         places = self._doubt.places(index for first, last in self._waiting for index in range(first, last))
         actions: list[Action] = []
-        while idle and places:
+        while places and (machine := openings.idle()) is not None:
             index = places.pop()
             self._take_out(index)
             task = self._task(index, index + 1)
             if self._doubt.is_about_deaths and not task.condemned:
                 (task,) = self._apart(task, last_row(self._parts, task))
-            actions.append(self._start(task))
-            idle -= 1
+            actions.append(self._start(task, machine, openings.now))
         if not (places or self._running or self._again) and (self._waiting or self.is_complete):
             if (fault := self._doubt.verdict(rows=self._rows)) is not None:
                 return [Blame(fault)]
             self._again.extend(self._doubt.dismiss())
-            return actions + self.submit(idle=idle, ahead=0)
+            return actions + self._hand_out_again(openings)
         return actions
 
     def _take_out(self, index: int) -> None:
@@ -285,28 +311,36 @@ class Progress:
         self._waiting[at : at + 1] = [one for one in ((first, index), (index + 1, last)) if one[0] < one[1]]
         self._waiting_weight -= _weight(self._parts[index])
 
-    def _start(self, task: Task) -> Submit:
+    def _start(self, task: Task, machine: str, now: float) -> Submit:
         task, *rest = first_calls(self._parts, task, batch_rows=self._batch_rows, most=self._most_calls)
         self._again.extendleft(reversed(rest))
         number, left = self._next_number + 1, max(self.allowed - self.bad_rows, 0)
         self._next_number += max(len(task.members), 1)
         doubted = self._doubt.is_open
         task = task.again(number, expected=self._union.schema, bad_rows_left=left, is_doubted=doubted)
-        self._running[task.number] = task
-        return Submit(task, self._suspects.avoid(_name(task)), _name(task) in self._deaths)
+        self._running[task.number] = Assignment(task, machine, now)
+        return Submit(task, machine, _name(task) in self._deaths)
 
-    def _task_weight(self) -> float:
-        """Size the next task: by what a worker does in ``TASK_SECONDS``, less towards the end so that none idles."""
+    def _task_weight(self, machine: str | None = None) -> float:
+        """Size a machine's next task, or one of the mean: by what a worker does in ``TASK_SECONDS``.
+
+        It is less towards the end, so that none idles, and for a machine that has done nothing yet.
+        """
+        mean = self._paces.mean
         share = self._waiting_weight / (self.workers * _SPARE_ROUNDS)
-        if not self._rate:
+        if not mean:
             return min(FIRST_TASK / self._unit_bytes, share / _SPARE_ROUNDS)
         seconds = min(max(TASK_SECONDS, self.workers * TASK_SECONDS_A_WORKER), LONGEST_TASK_SECONDS)
-        return min(self._rate * seconds, LARGEST_TASK / self._unit_bytes, share)
+        if machine is None:
+            return min(mean * seconds, LARGEST_TASK / self._unit_bytes, share)
+        if not (pace := self._paces.of(machine)):
+            return min(FIRST_TASK / self._unit_bytes, mean * seconds, share / _SPARE_ROUNDS)
+        return min(pace * seconds, LARGEST_TASK / self._unit_bytes, share * pace / mean)
 
-    def _next_task(self) -> Task:
+    def _next_task(self, machine: str) -> Task:
         first, end = self._waiting[0]
-        wanted, weight, last, files = self._task_weight(), 0, first, 0
-        while last < end and (last == first or (weight + _weight(self._parts[last]) <= wanted and self._joins(last))):
+        most, weight, last, files = self._task_weight(machine), 0, first, 0
+        while last < end and (last == first or (weight + _weight(self._parts[last]) <= most and self._joins(last))):
             files += last == first or self._parts[last].file != self._parts[last - 1].file
             if files > self._most_files:
                 break
@@ -338,7 +372,9 @@ class Progress:
         A task of several files has outcomes in order, of one or more files each. The files behind the last of them wait
         again.
         """
-        task = self._running.pop(number)
+        if (ended := self._running.pop(number, None)) is None:
+            return []
+        task, machine = ended.task, machine or ended.machine
         if not task.members:
             return self._done(task, outcomes[0], machine=machine)
         actions: list[Action] = []
@@ -359,35 +395,54 @@ class Progress:
                 return []
         else:
             aside = [PutAside(guilty) for guilty in self._suspects.done(_name(task), machine)]
-        return aside + self._take(task, outcome)
+        return aside + self._take(task, outcome, machine=machine)
 
-    def _take(self, task: Task, outcome: Outcome) -> list[Action]:
+    def _take(self, task: Task, outcome: Outcome, *, machine: str) -> list[Action]:
         if outcome.fault is not None:
             self._again.extend(self._doubt.hold(task, outcome.fault))
             return []
         self._first_error = self._first_error or outcome.first_error
         if self.bad_rows + outcome.bad_rows > self.allowed:
             return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error, outcome)]
-        self._learn_rate(task, outcome)
+        self._learn_pace(task, outcome, machine)
         was_cut_short = outcome.bad_rows > task.bad_rows_left  # and what used up the allowance was dropped since
         if was_cut_short:
             self._again.append(task)
             return []
         return self._keep(outcome)
 
+    def is_running(self, number: int) -> bool:
+        """Tell whether a task is with an engine."""
+        return number in self._running
+
     def set_back(self, number: int, machine: str) -> Setback:
         """Know that a machine could not read or write for a task, which still counts as running: take it back next."""
-        return self._suspects.set_back(_name(self._running[number]), machine)
+        return self._suspects.set_back(_name(self._running[number].task), machine)
+
+    @property
+    def unfit(self) -> frozenset[str]:
+        """Name the machines that are put aside."""
+        return frozenset(self._suspects.unfit)
+
+    def put_aside(self, machine: str) -> bool:
+        """Give a machine nothing more; tell whether that can be, as it is not the last one that is fit for work."""
+        return self._suspects.put_aside(machine)
+
+    def cancel(self, machine: str) -> list[int]:
+        """Mark the tasks on a machine as cancelled, and number them: when they are ``lost``, nobody is to blame."""
+        numbers = [number for number, one in self._running.items() if one.machine == machine and not one.is_cancelled]
+        for number in numbers:
+            self._running[number] = self._running[number]._replace(is_cancelled=True)
+        return numbers
 
     def failed(self, number: int) -> None:
         """Forget a task whose worker lives but which did not come to an end."""
-        self._running.pop(number)
+        self._running.pop(number, None)
 
-    def _learn_rate(self, task: Task, outcome: Outcome) -> None:
+    def _learn_pace(self, task: Task, outcome: Outcome, machine: str) -> None:
         weight = sum(map(_weight, self._parts[task.first : task.last]))
         if outcome.seconds.total > 0 and task.is_whole:
-            rate = weight / outcome.seconds.total
-            self._rate = rate if not self._rate else (self._rate + rate) / 2
+            self._paces.learn(machine, weight / outcome.seconds.total)
 
     def _keep(self, outcome: Outcome) -> list[Action]:
         """Keep an outcome, unless the schema writes it otherwise by now. If the schema grows by it, check all again."""
@@ -429,16 +484,24 @@ class Progress:
         One that had not begun is not to blame, unless it was so again and again: then it takes with it even those that
         would know. Where there are several machines, one that died on one of them is tried on another first.
         """
-        task = self._running.pop(number)
-        if task.members:  # any of the files may have been to blame
-            self._again.extend(shares(task))
+        if (ended := self._running.pop(number, None)) is None:
             return []
+        if ended.is_cancelled:
+            self._again.append(ended.task)
+        elif ended.task.members:  # any of the files may have been to blame
+            self._again.extend(shares(ended.task))
+        else:
+            self._judge(ended.task, reason, began=began, machine=machine or ended.machine)
+        return []
+
+    def _judge(self, task: Task, reason: str, *, began: bool, machine: str) -> None:
+        """Decide what becomes of a task that was lost."""
         key = _name(task)
         if not began:
             times = self._bystander[key] = self._bystander.get(key, 0) + 1
             if times % _TIMES_A_BYSTANDER:
                 self._again.append(task)
-                return []
+                return
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
         both = halves(self._parts, task, batch_rows=self._batch_rows)
         if task.condemned:
@@ -456,7 +519,6 @@ class Progress:
             self._again.extendleft(reversed(both))
         else:
             self._again.append(condemned(task, reason, deaths=deaths))
-        return []
 
     def _doubt_for(self, task: Task, reason: str) -> None:
         """Know that a task kills workers while no row is known to be good: try single rows of it, before any other."""

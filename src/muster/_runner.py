@@ -176,7 +176,9 @@ class _Runner:
             engines.callback(self._home.close)
             sweep_temporary()  # while workers start
             self._is_elsewhere = access is not None or goes_elsewhere(self._job.options)
-            self._desk = Desk(self._home, tick=lambda: self._watch(self._last), hear=self._hear_at_home)
+            self._desk = Desk(
+                self._home, workers=self._workers, tick=lambda: self._watch(self._last), hear=self._hear_at_home
+            )
             if self._past.surveyed is None and self._earlier is None:
                 self._desk.begin(self._inputs.first_questions())
             self._prepared = Preparation(
@@ -402,21 +404,25 @@ class _Runner:
         while True:
             self._read_ahead(progress, earlier)
             self._act(self._setbacks.due(progress))
-            slots = self._engine.slots()
             if self._engine is not self._home:  # whose workers come, and may come to be more
-                self._workers = max(self._workers, self._engine.workers)
+                self._workers = max(self._workers, self._observer.most_workers)
             progress.workers = max(self._workers, 1)
-            self._act(progress.submit(idle=slots.idle, ahead=slots.ahead))
+            self._act(progress.submit(self._engine.slots(), now=time.monotonic()))
             if progress.is_done:
                 return None
             # Every event of a wait is taken: what is thrown away here nobody would ever hear of again.
-            misfits = [self._act(self._on(progress, event)) for event in wait(self._engine, _TICK)]
+            misfits = [
+                self._act(self._on(progress, event)) for event in wait(self._engine, self._setbacks.seconds_left(_TICK))
+            ]
             misfit = next((found for found in misfits if found is not None), None)
             if misfit is not None:
                 self._drain(progress)
                 return misfit
-            self._observer.look(progress, rows_total=self._rows_total, idle=lambda: self._engine.slots().idle)
+            self._observer.look(progress, rows_total=self._rows_total, idle=self._count_idle)
             self._say("working", note=self._observer.remark())
+
+    def _count_idle(self) -> int:
+        return sum(slots.idle for slots in self._engine.slots().values())
 
     def _read_ahead(self, progress: Progress, earlier: deque[Outcome]) -> None:
         """Keep a backlog of parts, but do not read a whole stream before it is needed."""
@@ -447,7 +453,7 @@ class _Runner:
         match event:
             case Done():
                 return self._done(progress, event)
-            case Lost(ticket, reason, began, worker):
+            case Lost(ticket, reason, began, worker) if progress.is_running(ticket):
                 self._observer.lost(ticket, reason)
                 return progress.lost(ticket, reason, began=began, machine=self._observer.machine_of(worker))
             case Failed():
@@ -457,6 +463,8 @@ class _Runner:
         return []
 
     def _done(self, progress: Progress, event: Done) -> list[_actions.Action]:
+        if not progress.is_running(event.ticket):  # it was given to somebody else: what comes late changes nothing
+            return []
         answer, worker = event.answer, event.worker
         outcomes = answer.each if isinstance(answer, Outcomes) else (answer,)
         for outcome in outcomes:
@@ -476,7 +484,9 @@ class _Runner:
         return actions
 
     def _put_aside(self, machine: str, why: str) -> None:
-        self._engine.put_aside(machine)
+        self._engine.drain(machine)
+        for ticket in self._progress.cancel(machine) if self._progress else ():
+            self._engine.cancel(ticket)
         self._hear(Told(f"machine {machine} is put aside: {why}"))
 
     def _hear(self, event: Message) -> None:
@@ -526,7 +536,7 @@ class _Runner:
         """Have the engine do what it shall."""
         if isinstance(action, _actions.Submit):
             self._observer.calls.submitted(action.task)
-            self._engine.submit(action.task.number, action.task, avoid=action.avoid, fresh=action.fresh)
+            self._engine.submit(action.task.number, action.task, machine=action.machine, fresh=action.fresh)
             return
         self._put_aside(action.machine, "tasks fail there that others do")
 
@@ -576,7 +586,12 @@ class _Runner:
         check_worth_publishing(progress.outcomes, self.work)
         desk = self._desk
         if self.work.staging:  # workers put the output together where it lies
-            desk = Desk(self._engine, tick=lambda: self._watch(self._last), hear=self._hear)
+            desk = Desk(
+                self._engine,
+                workers=self._observer.most_workers,
+                tick=lambda: self._watch(self._last),
+                hear=self._hear,
+            )
         outcomes = self._finish.end(progress.outcomes, desk.ask, progress.volume_of, ready=self._ready)
         seconds, sums = time.monotonic() - self._began, totals(outcomes)
         remarks = self._hindsight.remarks(progress.schema)
@@ -587,7 +602,7 @@ class _Runner:
             parts=progress.parts,
             resumed_parts=0 if self._earlier else sum(one.task.last - one.task.first for one in self._resumed),
             workers=workers,
-            machines=self._engine.machines if is_here else self._observer.most_machines,
+            machines=max(self._observer.most_machines, int(is_here)),
             seconds=round(seconds, 3),
             rows_per_second=round((sums["rows_in"] - totals(self._resumed)["rows_in"]) / seconds, 1),
             output=self._job.output,

@@ -34,6 +34,8 @@ class Setbacks:
 
     def failed(self, progress: Progress, event: Failed) -> list[Action]:
         """Take a task back. Raises ``MusterError`` where another try would be in vain."""
+        if not progress.is_running(event.ticket):
+            return []
         ticket, error, machine = event.ticket, event.error, self._observer.machine_of(event.worker)
         if isinstance(error, MemoryError):
             self._observer.lost(ticket, _MEMORY_RAN_OUT)
@@ -41,10 +43,9 @@ class Setbacks:
         if not may_pass(error):
             raise as_muster_error(error, machine)
         if has_no_room(error):
-            if not self._has_own_disks or not self._observer.at_work - {machine}:
+            if not self._has_own_disks or not self._is_aside(progress, machine, f"{DISK_IS_FULL} ({error})"):
                 raise as_muster_error(error, machine)
             self._observer.lost(ticket, DISK_IS_FULL)
-            self._put_aside(machine, f"{DISK_IS_FULL} ({error})")
             return progress.lost(ticket, DISK_IS_FULL, began=False, machine=machine)
         pause = pause_after(error, progress.set_back(ticket, machine))
         if pause is None:
@@ -54,10 +55,23 @@ class Setbacks:
         self._later.add(ticket, seconds=pause)
         return []
 
+    def _is_aside(self, progress: Progress, machine: str, why: str) -> bool:
+        """Put a machine aside, once; tell whether it is, or has to stay, as the last one that is fit for work."""
+        if machine in progress.unfit:
+            return True
+        if not progress.put_aside(machine):
+            return False
+        self._put_aside(machine, why)
+        return True
+
     def _tell_once(self, machine: str, error: str) -> None:
         if (machine, error) not in self._told:
             self._told.add((machine, error))
             self._tell(f"on machine {machine}: {error.removesuffix('.')}. What failed is tried again")
+
+    def seconds_left(self, most: float) -> float:
+        """Tell in how many seconds the next pause is over, or ``most``."""
+        return min(self._later.seconds_left(), most)
 
     def due(self, progress: Progress) -> list[Action]:
         """Take back those whose pause is over: only then are they no longer running."""

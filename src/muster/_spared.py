@@ -64,6 +64,10 @@ class Later(Generic[T]):
         """Keep a thing for so long."""
         self._due.append((self._clock() + seconds, thing))
 
+    def seconds_left(self) -> float:
+        """Tell in how many seconds the next one comes, infinitely many where there is none."""
+        return max(min((due for due, _ in self._due), default=float("inf")) - self._clock(), 0.0)
+
     def take(self) -> list[T]:
         """Take those whose time has come."""
         now = self._clock()

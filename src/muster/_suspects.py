@@ -31,7 +31,8 @@ class Suspects:
     _guilty: set[Key] = field(default_factory=set)
     """Tasks that are known to be to blame, as then are their halves: what fails in them is no machine's fault."""
     _failures: dict[str, int] = field(default_factory=dict)
-    _put_aside: set[str] = field(default_factory=set)
+    unfit: set[str] = field(default_factory=set)
+    """Those that are put aside."""
 
     def is_to_blame(self, task: Key, machine: str) -> bool:
         """Know that a task failed on a machine; tell whether that is enough, or it must be tried on another."""
@@ -39,7 +40,7 @@ class Suspects:
             return True
         failed_on = self._failed_on.setdefault(task, set())
         failed_on.add(machine)
-        if len(failed_on) == 1 and self.machines - self._put_aside - failed_on:
+        if len(failed_on) == 1 and self.machines - self.unfit - failed_on:
             return False
         del self._failed_on[task]
         self._guilty.add(task)
@@ -50,7 +51,7 @@ class Suspects:
         set_back_on = self._set_back_on.setdefault(task, set())
         set_back_on.add(machine)
         times = self._setbacks[task] = self._setbacks.get(task, 0) + 1
-        return Setback(times, bool(self.machines - self._put_aside - set_back_on))
+        return Setback(times, bool(self.machines - self.unfit - set_back_on))
 
     def inherit(self, task: Key, half: Key) -> None:
         """Know that one task is a half of another."""
@@ -58,10 +59,18 @@ class Suspects:
             self._guilty.add(half)
 
     def avoid(self, task: Key) -> frozenset[str]:
-        """Name the machines that a task had better not be on."""
+        """Name the machines that a task must not be on: those where it has failed, while there are others."""
         if not (self._failed_on or self._set_back_on):
             return frozenset()
-        return frozenset(self._failed_on.get(task, ())) | frozenset(self._set_back_on.get(task, ()))
+        avoided = frozenset(self._failed_on.get(task, ())) | frozenset(self._set_back_on.get(task, ()))
+        return avoided if self.machines - self.unfit - avoided else frozenset()
+
+    def put_aside(self, machine: str) -> bool:
+        """Put a machine aside, unless it is the last that is fit for work; tell whether it is aside now."""
+        if machine in self.unfit or self.machines - self.unfit - {machine}:
+            self.unfit.add(machine)
+            return True
+        return False
 
     def done(self, task: Key, machine: str) -> list[str]:
         """Know that a task was done on a machine; name the machines that are now known to be to blame."""
@@ -70,9 +79,8 @@ class Suspects:
         self._failures.pop(machine, None)
         self._setbacks.pop(task, None)
         suspects = self._failed_on.pop(task, set()) | self._set_back_on.pop(task, set())
-        guilty = suspects - {machine} - self._put_aside
+        guilty = suspects - {machine} - self.unfit
         for one in guilty:
             self._failures[one] = self._failures.get(one, 0) + 1
         blamed = sorted(one for one in guilty if self._failures[one] >= _FAILURES_IN_A_ROW)
-        self._put_aside.update(blamed)
-        return blamed
+        return [one for one in blamed if self.put_aside(one)]

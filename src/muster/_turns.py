@@ -2,7 +2,7 @@
 
 import dataclasses
 import selectors
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from muster._engines._bell import Bell
 from muster._engines.around import Around
@@ -54,14 +54,21 @@ class _Turn(Around[Engine]):
         for ear in (engine, self._bell):
             self._ears.register(ear, selectors.EVENT_READ)
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
         if isinstance(request, Describe) and request in self._turns.described:
             self._untold.append(Done(ticket, self._turns.described[request]))
             self._bell.ring()
             return
         self._last_ticket += 1
         self._open[self._last_ticket] = ticket, request
-        self._engine.submit(self._last_ticket, request, avoid=avoid, fresh=fresh)
+        self._engine.submit(self._last_ticket, request, machine=machine, lane=lane, fresh=fresh)
+
+    def cancel(self, ticket: int) -> None:
+        for number, (known, _) in self._open.items():
+            if known == ticket:
+                self._engine.cancel(number)
 
     def fileno(self) -> int:
         return self._ears.fileno()

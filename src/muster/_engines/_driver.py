@@ -108,6 +108,8 @@ class Driver:
         for new in sorted(now.keys() - before.keys(), key=lambda node: str(now[node]["NodeName"])):
             self._failures[new] = 0
             self._open(new)
+        if before.keys() - now.keys():
+            self._check_that_some_are_left("those that did not are gone")
 
     def _open(self, node: str) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415 (only in this process)
@@ -158,6 +160,11 @@ class Driver:
         self._aside.add(machine)
         for number in [number for number, post in self._posts.items() if post.machine == machine]:
             self._close(number, "its machine is put aside")
+        self._check_that_some_are_left("its machine is put aside")
+
+    def _drain(self, machine: str) -> None:
+        """Open no station on a machine again; the one that is there ends by itself."""
+        self._aside.add(machine)
 
     def _end(self) -> None:
         """Have all stations end in order."""
@@ -200,7 +207,7 @@ class Driver:
 
         return tell
 
-    def _leave_message(self, number: int, ticket: int | None, data: bytes) -> None:
+    def _leave_message(self, number: int, ticket: int | None, data: bytes | None) -> None:
         if number in self._posts:
             self._posts[number].unsent.append((ticket, data))
             self._send(number)
@@ -231,7 +238,13 @@ class Driver:
             return
         name = self._nodes[node]["NodeName"]
         self._tell("told", f"machine {name} is put aside: it failed {_FAILURES_IN_A_ROW} times in a row ({reason})")
-        if not self._posts:
+        self._check_that_some_are_left(reason)
+
+    def _check_that_some_are_left(self, reason: str) -> None:
+        """Give up where every machine that is there has been put aside: none would ever come back."""
+        failed = {node for node, times in self._failures.items() if times >= _FAILURES_IN_A_ROW}
+        aside = [node for node in self._nodes if node in failed or self._nodes[node]["NodeName"] in self._aside]
+        if aside and not self._posts:
             self._tell("gave_up", f"Every machine fails ({reason}). What was done is kept.")
 
 

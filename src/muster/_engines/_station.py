@@ -12,6 +12,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
@@ -23,10 +24,21 @@ from muster._user_code.world import World
 from ._plain import encode
 from ._prints import Print
 from ._store import Store
-from .base import Done, Engine, Failed, Message, portable
+from .base import Done, Engine, Failed, Left, Lost, Message, portable
 
-Order = tuple[int | None, bytes]
-"""A ticket with a request and whether a fresh worker shall answer it, or ``None`` with a briefing."""
+Order = tuple[int | None, bytes | None]
+"""A ticket with an ``Asked``, or with ``None`` to cancel it; ``None`` with a briefing, or with ``None`` to drain."""
+
+
+class Asked(NamedTuple):
+    """A request, and who shall answer it."""
+
+    request: object
+    fresh: bool
+    lane: int | None
+    generation: int
+    """How often that lane had lost its worker when home asked: what comes late must not overtake what was lost."""
+
 
 _WAKE: Final = b"!"
 _MOST_UNHEARD: Final = 100
@@ -65,6 +77,7 @@ class Station:
         self._store = Store(World.here().mirror, below=self._temporary.path.parent)
         self._inbox: SimpleQueue[Order | None] = SimpleQueue()
         self._outbox: SimpleQueue[bytes] = SimpleQueue()
+        self._generations: Counter[int] = Counter()
         self._bell, self._ring = socket.socketpair()
         self._bell.settimeout(0)
         self._engine: Engine = pickle.loads(make_engine)(workers, self._pass_prints_on)  # noqa: S301 (from the muster process that runs the job)
@@ -121,6 +134,8 @@ class Station:
             if not self._pass_on():
                 break
             for message in self._engine.messages():
+                if isinstance(message, Left):
+                    self._generations.update(message.lanes)
                 self._say(message)
         self._engine.close()
 
@@ -128,15 +143,24 @@ class Station:
         """Pass queued requests to the engine; ``False`` when the station shall end."""
         with contextlib.suppress(Empty):
             while (message := self._inbox.get_nowait()) is not None:
-                ticket, data = message
-                if ticket is None:
-                    self._engine.brief(data)
-                else:
-                    request, fresh = pickle.loads(data)  # noqa: S301 (likewise)
-                    self._engine.submit(ticket, request, fresh=fresh)
-
+                self._take(*message)
             return False
         return True
+
+    def _take(self, ticket: int | None, data: bytes | None) -> None:
+        if ticket is None:
+            if data is None:
+                self._engine.drain("")
+            else:
+                self._engine.brief(data)
+        elif data is None:
+            self._engine.cancel(ticket)
+        else:
+            asked: Asked = pickle.loads(data)  # noqa: S301 (from the muster process that runs the job)
+            if asked.lane is not None and asked.generation < self._generations[asked.lane]:
+                self._say(Lost(ticket, "its lane has lost its worker", began=False, lane=asked.lane))
+                return
+            self._engine.submit(ticket, asked.request, machine="", lane=asked.lane, fresh=asked.fresh)
 
     def _pass_prints_on(self, worker: str, lines: bytes) -> None:
         """Say what workers print; whoever prints more than is heard waits."""

@@ -1,9 +1,11 @@
 """An engine around another: what it does not do itself, the one within does."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from .base import Engine, Message, Slots
+from muster._openings import Slots
+
+from .base import Engine, Message
 
 Within = TypeVar("Within", bound=Engine)
 
@@ -15,17 +17,7 @@ class Around(Generic[Within]):
         """Wrap an engine."""
         self._engine = engine
 
-    @property
-    def workers(self) -> int:
-        """Count the workers of the engine within."""
-        return self._engine.workers
-
-    @property
-    def machines(self) -> int:
-        """Count the machines of the engine within."""
-        return self._engine.machines
-
-    def slots(self) -> Slots:
+    def slots(self) -> Mapping[str, Slots]:
         """Take what the engine within takes."""
         return self._engine.slots()
 
@@ -33,13 +25,19 @@ class Around(Generic[Within]):
         """Brief its workers."""
         self._engine.brief(briefing)
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
         """Hand a request to one of its workers."""
-        self._engine.submit(ticket, request, avoid=avoid, fresh=fresh)
+        self._engine.submit(ticket, request, machine=machine, lane=lane, fresh=fresh)
 
-    def put_aside(self, machine: str) -> None:
-        """Put one of its machines aside."""
-        self._engine.put_aside(machine)
+    def cancel(self, ticket: int) -> None:
+        """Cancel a request that it has."""
+        self._engine.cancel(ticket)
+
+    def drain(self, machine: str) -> None:
+        """Drain one of its machines."""
+        self._engine.drain(machine)
 
     def fileno(self) -> int:
         """Name its descriptor."""

@@ -5,10 +5,11 @@ import math
 import pickle
 import select
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from muster._openings import Slots
 from muster.errors import FaultError, MusterError
 
 
@@ -63,12 +64,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker that held a request is gone; only a request that had begun can be to blame."""
+    """The worker that held a request is gone, or surely off it; only a request that had begun can be to blame."""
 
     ticket: int
     reason: str
     began: bool
     worker: str = field(default="", compare=False)
+    lane: int | None = field(default=None, compare=False)
+    """The lane that the request was in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,11 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A worker is gone."""
+    """A worker is gone, and what it held of its lanes, which other workers will have from their next requests on."""
 
     worker: str
     reason: str
+    lanes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,39 +101,15 @@ class Told:
 Message = Began | Done | Failed | Lost | Joined | Left | Told
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """How many requests an engine takes now: by idle workers, and ahead of time by busy ones."""
-
-    idle: int
-    ahead: int
+CANCELLED: Final = "it was cancelled"
+"""The reason for which a request is lost that was cancelled."""
 
 
 class Engine(Protocol):
-    """Where requests are answered. One thread uses it."""
+    """Where requests are answered. One thread uses it, and nothing that it does waits.
 
-    @property
-    def workers(self) -> int:
-        """Count the workers, starting ones included."""
-
-    @property
-    def machines(self) -> int:
-        """Count the machines that workers are, or were, on."""
-
-    def slots(self) -> Slots:
-        """Tell how many requests would be taken now."""
-
-    def brief(self, briefing: bytes) -> None:
-        """Brief all workers, also those yet to come; requests submitted before keep the old briefing."""
-
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
-        """Hand a request to a worker, an idle one first, and to one of the machines to avoid only where all are.
-
-        ``fresh``: to a worker that has answered nothing yet; an idle one makes way for it where there is none.
-        """
-
-    def put_aside(self, machine: str) -> None:
-        """Have the workers of a machine do nothing more; they leave, and what they were on is lost."""
+    Each ticket is answered once: by ``Done``, ``Failed`` or ``Lost``.
+    """
 
     def fileno(self) -> int:
         """Name a descriptor that can be read when ``messages`` has something.
@@ -139,10 +119,35 @@ class Engine(Protocol):
         """
 
     def messages(self) -> list[Message]:
-        """Collect what happened, without waiting for it. Raises ``EngineError`` when nothing can happen any more."""
+        """Collect what happened. Raises ``EngineError`` when nothing can happen any more."""
+
+    def slots(self) -> Mapping[str, Slots]:
+        """Tell how many requests each machine would take now; one that takes none may be missing."""
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief all workers, also those yet to come; requests submitted before keep the old briefing."""
+
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
+        """Hand a request to a worker of a machine, an idle one first; where none is left there it is lost.
+
+        Requests of one ``lane`` go to one worker, in order, whatever the slots are. Once that one is gone, none goes to
+        another that was submitted before ``Left`` said so: such a request is lost. ``fresh``: to a worker that has
+        answered nothing yet; an idle one makes way for it where there is none.
+        """
+
+    def cancel(self, ticket: int) -> None:
+        """Have nobody work on a request: it is lost once that is sure, unless it was answered just before.
+
+        A worker that is on it is ended, and replaced.
+        """
+
+    def drain(self, machine: str) -> None:
+        """Give a machine nothing new; its workers do what they hold, and leave."""
 
     def close(self) -> None:
-        """End all workers, busy ones interrupted; after a few seconds they are killed."""
+        """End all workers, busy ones interrupted; after a few seconds they are killed. May be repeated."""
 
 
 def wait(engine: Engine, seconds: float | None = None) -> list[Message]:

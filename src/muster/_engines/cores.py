@@ -8,24 +8,27 @@ import selectors
 import signal
 import socket
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from muster._environment import SINGLE_THREADED
+from muster._openings import Slots
 from muster._user_code.world import World
 from muster.errors import EngineError
 
 from ._bell import Bell
+from ._lanes import Lanes
 from ._prints import Print, Prints, to_standard_error
 from ._starter import take
 from ._zygote import MEMORY_RAN_OUT, NUMBERS, PID, SPENT
-from .base import Began, Done, Failed, Joined, Left, Lost, MakeBody, Message, Slots
+from .base import CANCELLED, Began, Done, Failed, Joined, Left, Lost, MakeBody, Message
 
 _AHEAD: Final = 1
 _SURELY_BUFFERED: Final = 16 << 10
 _DEATHS_AT_START: Final = 5
+_SPENT: Final = "a fresh worker takes its place, after as many calls as --calls-per-worker allows"
 
 
 @dataclass(slots=True)
@@ -43,7 +46,13 @@ class _Worker:
     unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
     requests: dict[int, bytes] = field(default_factory=dict)
     """What it has not answered yet, for the worker that takes its place where it is spent."""
+    lanes: dict[int, int] = field(default_factory=dict)
+    """The lanes of those requests that are in one."""
+    cancelled: set[int] = field(default_factory=set)
+    """Requests that were sent to it and are to be answered by nobody."""
     is_spent: bool = False
+    is_ended: bool = False
+    """Whether it was killed for a request that is cancelled: nothing more that it holds begins."""
 
     def pass_on(self, ticket: int | None, message: object) -> None:
         """Send a message; keep a large one until the worker is idle, as two ends that both send would deadlock."""
@@ -54,6 +63,17 @@ class _Worker:
         for ticket in other.tickets:
             self._pass(ticket, other.requests[ticket])
             self.tickets.append(ticket)
+        self.lanes, self.cancelled = other.lanes, other.cancelled
+
+    def withdraw(self, ticket: int) -> bool:
+        """Forget a request that has not been sent yet; tell whether it had not."""
+        kept = deque(one for one in self.unsent if one[0] != ticket)
+        if len(kept) == len(self.unsent):
+            return False
+        self.unsent = kept
+        self.tickets.remove(ticket)
+        del self.requests[ticket]
+        return True
 
     def _pass(self, ticket: int | None, data: bytes) -> None:
         if ticket is not None:
@@ -81,8 +101,6 @@ class CoresEngine:
     A worker that dies is replaced; the request that it was on is reported as lost.
     """
 
-    machines = 1
-
     def __init__(
         self, make_body: MakeBody, *, workers: int, preload: Sequence[str] = (), printed: Print = to_standard_error
     ) -> None:
@@ -90,7 +108,7 @@ class CoresEngine:
 
         ``make_body`` must be importable: it is carried to the zygote by name.
         """
-        self.workers = workers
+        self._workers = workers
         world = World.here()
         self._first = world.first_worker
         self._environment, self._flags = world.environment, world.flags
@@ -100,6 +118,8 @@ class CoresEngine:
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
+        self._lanes = Lanes()
+        self._is_draining = False
         self._deaths_at_start = 0
         self._untold: list[Message] = []
         self._bell = Bell()
@@ -110,7 +130,7 @@ class CoresEngine:
         self._zygote = take(environment=self._environment, flags=self._flags)
         self._prints.read("", self._zygote.printed)
         self._zygote.control.sendall(PID.pack(len(self._setup)) + self._setup)
-        for number in range(self.workers):
+        for number in range(self._workers):
             self._fork(str(number + 1))
 
     def _fork(self, name: str) -> _Worker:
@@ -131,10 +151,12 @@ class CoresEngine:
         """Name the descriptor that can be read when ``messages`` has something."""
         return self._selector.fileno()
 
-    def slots(self) -> Slots:
+    def slots(self) -> Mapping[str, Slots]:
         """Count the workers that are ready and idle, and those that can take a request ahead."""
-        ready = [len(worker.tickets) for worker in self._live.values() if worker.pid]
-        return Slots(ready.count(0), sum(1 for held in ready if 0 < held <= _AHEAD))
+        if self._is_draining:
+            return {}
+        ready = [len(worker.tickets) for worker in self._live.values() if worker.pid and not worker.is_ended]
+        return {platform.node(): Slots(ready.count(0), sum(1 for held in ready if 0 < held <= _AHEAD))}
 
     def brief(self, briefing: bytes) -> None:
         """Brief every worker, and each new one before its first request."""
@@ -142,19 +164,71 @@ class CoresEngine:
         for worker in self._live.values():
             worker.pass_on(None, briefing)
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
         """Hand a request to the worker that holds the fewest, a ready one first; there is but one machine."""
-        del avoid
-        worker = min(self._live.values(), key=lambda worker: (not worker.pid, len(worker.tickets)))
-        if fresh:
+        del machine
+        if self._is_draining:
+            self._tell(Lost(ticket, "nothing more is done here", began=False, lane=lane))
+            return
+        worker = self._least_busy() if lane is None else self._worker_of(lane)
+        if fresh and lane is None:
             worker = self._fresh() or self._replaced(worker)
+        if lane is not None:
+            worker.lanes[ticket] = lane
         worker.pass_on(ticket, request)
         worker.tickets.append(ticket)
         self._note_beginning(worker)
 
+    def _least_busy(self) -> _Worker:
+        return min(self._live.values(), key=lambda worker: (worker.is_ended, not worker.pid, len(worker.tickets)))
+
+    def _worker_of(self, lane: int) -> _Worker:
+        """Find the worker that has a lane; at first, the one with the fewest lanes."""
+        if (name := self._lanes.worker_of(lane)) is None:
+            name = min(
+                self._live.values(),
+                key=lambda worker: (worker.is_ended, not worker.pid, self._lanes.count(worker.name)),
+            ).name
+            self._lanes.give(lane, name)
+        return next(worker for worker in self._live.values() if worker.name == name)
+
+    def cancel(self, ticket: int) -> None:
+        """Take a request back, or end the worker that is on it; one that is sent but not begun, as soon as it is."""
+        worker = next((worker for worker in self._live.values() if ticket in worker.tickets), None)
+        if worker is None:
+            return
+        if worker.withdraw(ticket):
+            lane = worker.lanes.pop(ticket, None)
+            self._tell(Lost(ticket, CANCELLED, began=False, worker=worker.name, lane=lane))
+            return
+        worker.cancelled.add(ticket)
+        self._end_if_cancelled(worker)
+
+    def _end_if_cancelled(self, worker: _Worker) -> None:
+        if worker.pid and not worker.is_ended and worker.tickets and worker.tickets[0] in worker.cancelled:
+            worker.is_ended = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)  # what it started must not go on either
+
+    def drain(self, machine: str) -> None:
+        """Take nothing new; workers that are idle leave now, others when they have done what they hold."""
+        del machine
+        self._is_draining = True
+        for worker in list(self._live.values()):
+            self._let_go_of_idle(worker)
+
+    def _let_go_of_idle(self, worker: _Worker) -> None:
+        if self._is_draining and not worker.tickets:
+            self._forget(worker)
+            if worker.pid:
+                self._tell(Left(worker.name, "its machine is drained", self._lanes.take_from(worker.name)))
+
     def _note_beginning(self, worker: _Worker) -> None:
         """Have ``messages`` tell that a worker is on the first of its requests, where that is so since just now."""
-        if worker.pid and worker.tickets and worker.tickets[0] != worker.current:
+        self._end_if_cancelled(worker)
+        if worker.pid and not worker.is_ended and worker.tickets and worker.tickets[0] != worker.current:
             worker.current = worker.tickets[0]
             self._tell(Began(worker.current, worker.name))
 
@@ -174,9 +248,6 @@ class CoresEngine:
             return worker
         self._tell(*self._bury(worker, "a fresh worker takes its place"))
         return self._fresh() or worker
-
-    def put_aside(self, machine: str) -> None:
-        """Do nothing: there would be no worker left."""
 
     def messages(self) -> list[Message]:
         """Collect what workers sent, and bury those that died."""
@@ -204,12 +275,15 @@ class CoresEngine:
                 continue
             worker.tickets.remove(ticket)
             del worker.requests[ticket]
+            worker.lanes.pop(ticket, None)
+            worker.cancelled.discard(ticket)
             worker.current = None
             worker.has_worked = True
             worker.sent -= 1
             worker.catch_up()
             events.append((Done if succeeded else Failed)(ticket, answer, worker.name))
             self._note_beginning(worker)
+            self._let_go_of_idle(worker)
         events, self._untold = [*events, *self._untold], []
         self._bell.hush()
         return events
@@ -225,9 +299,11 @@ class CoresEngine:
                     f"Workers die before they are ready ({reason}). Their messages stand above; with --workers 0 the"
                     " job runs in muster's own process. More: muster help faq"
                 )
-        if worker.is_spent:
+        if worker.is_spent or not worker.pid:
             return self._replace_spent(worker)
-        lost = _lost(worker, reason, is_to_blame=worker.pid != 0)
+        lost = self._lost(worker, reason, is_to_blame=True)
+        if self._is_draining:
+            return lost
         try:
             self._fork(worker.name)
         except OSError:
@@ -235,12 +311,23 @@ class CoresEngine:
         return lost
 
     def _replace_spent(self, worker: _Worker) -> list[Message]:
-        """Have a fresh worker do what one that is spent has not begun."""
+        """Have a fresh worker do what one that is spent, or could not start, has not begun.
+
+        Not what is in a lane, where the old one has begun: with it went what it held of that lane.
+        """
+        said: list[Message] = []
+        if worker.pid:
+            for ticket in [ticket for ticket in worker.tickets if ticket in worker.lanes]:
+                worker.tickets.remove(ticket)
+                said.append(Lost(ticket, _SPENT, began=False, worker=worker.name, lane=worker.lanes.pop(ticket)))
+            said.append(Left(worker.name, _SPENT, self._lanes.take_from(worker.name)))
+        if self._is_draining and not worker.tickets:
+            return said
         try:
             self._fork(worker.name).take_over(worker)
         except OSError:
-            return [*_lost(worker, "its parent process died", is_to_blame=False), *self._restart()]
-        return [Left(worker.name, "a fresh worker takes its place, after as many calls as --calls-per-worker allows")]
+            return [*self._lost(worker, "its parent process died", is_to_blame=False), *self._restart()]
+        return said
 
     def _forget(self, worker: _Worker) -> None:
         del self._live[worker.pipe.fileno()]
@@ -265,10 +352,24 @@ class CoresEngine:
             if worker.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(worker.pid, signal.SIGKILL)  # it died with its parent, but not what it started
-            events += _lost(worker, "its parent process died", is_to_blame=False)
+            events += self._lost(worker, "its parent process died", is_to_blame=False)
         self._zygote.end()
         self._start()
         return events
+
+    def _lost(self, worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Message]:
+        first = next(iter(worker.tickets), None)
+        if worker.is_ended:  # for a request that it may have answered just before
+            is_to_blame = first in worker.cancelled
+            reason = CANCELLED
+        lost: list[Message] = [
+            Lost(
+                ticket, reason, began=is_to_blame and ticket == first, worker=worker.name, lane=worker.lanes.get(ticket)
+            )
+            for ticket in worker.tickets
+        ]
+        lanes = self._lanes.take_from(worker.name)
+        return [*lost, Left(worker.name, reason, lanes)] if worker.pid or lanes else lost
 
     def close(self) -> None:
         """Have the workers end in order, and the zygote: what they are on is interrupted, as by Ctrl-C."""
@@ -281,14 +382,6 @@ class CoresEngine:
         self._bell.close()
         self._zygote.dismiss()
         self._prints.close()
-
-
-def _lost(worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Message]:
-    lost: list[Message] = [
-        Lost(ticket, reason, began=at == 0 and is_to_blame, worker=worker.name)
-        for at, ticket in enumerate(worker.tickets)
-    ]
-    return [*lost, Left(worker.name, reason)] if worker.pid else lost
 
 
 def _said(status: int) -> str:

@@ -4,23 +4,21 @@ import contextlib
 import os
 import platform
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from muster._environment import LOCAL_WORKER, WORKER
+from muster._openings import Slots
 
 from ._bell import Bell
-from .base import Began, Body, Done, Failed, Joined, MakeBody, Message, Slots
+from .base import CANCELLED, Began, Body, Done, Failed, Joined, Left, Lost, MakeBody, Message
 
 _NAME: Final = "1"
 
 
 class InlineEngine:
     """An engine without processes."""
-
-    workers = 1
-    machines = 1
 
     def __init__(self, make_body: MakeBody) -> None:
         """Make the worker body here."""
@@ -31,26 +29,53 @@ class InlineEngine:
         self._has_joined = False
         self._current: int | None = None
         self._queue: deque[tuple[int | None, Any]] = deque()
+        self._lanes: dict[int, int] = {}
+        self._untold: list[Message] = []
+        self._all_lanes: set[int] = set()
+        self._is_draining = self._has_left = False
         self._bell = Bell()
         self._bell.ring()
 
-    def slots(self) -> Slots:
+    def slots(self) -> Mapping[str, Slots]:
         """Take one request at a time."""
-        return Slots(int(not any(ticket is not None for ticket, _ in self._queue)), 0)
+        if self._is_draining:
+            return {}
+        return {platform.node(): Slots(int(not any(ticket is not None for ticket, _ in self._queue)), 0)}
 
     def brief(self, briefing: bytes) -> None:
         """Brief the body, when what was submitted before is answered."""
         self._queue.append((None, briefing))
         self._bell.ring()
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
         """Keep the request until somebody asks for messages."""
-        del avoid, fresh
-        self._queue.append((ticket, request))
+        del machine, fresh
         self._bell.ring()
+        if self._is_draining:
+            self._untold.append(Lost(ticket, "nothing more is done here", began=False, lane=lane))
+            return
+        self._queue.append((ticket, request))
+        if lane is not None:
+            self._lanes[ticket] = lane
+            self._all_lanes.add(lane)
 
-    def put_aside(self, machine: str) -> None:
-        """Do nothing: there would be no worker left."""
+    def cancel(self, ticket: int) -> None:
+        """Forget a request. As one that is answered is never interrupted here, it has at most been told to begin."""
+        kept = deque(one for one in self._queue if one[0] != ticket)
+        if len(kept) < len(self._queue):
+            self._queue = kept
+            began = self._current == ticket
+            self._untold.append(Lost(ticket, CANCELLED, began=began, worker=_NAME, lane=self._lanes.pop(ticket, None)))
+            self._current = None if began else self._current
+            self._bell.ring()
+
+    def drain(self, machine: str) -> None:
+        """Take nothing new."""
+        del machine
+        self._is_draining = True
+        self._bell.ring()
 
     def fileno(self) -> int:
         """Name the descriptor that can be read while there is something to do."""
@@ -61,12 +86,15 @@ class InlineEngine:
         try:
             return self._next()
         finally:
-            self._bell.ring_for(self._queue)
+            self._bell.ring_for(self._queue or self._untold or (self._is_draining and not self._has_left))
 
     def _next(self) -> list[Message]:
         if not self._has_joined:
             self._has_joined = True
             return [Joined(_NAME, platform.node())]
+        if self._untold:
+            untold, self._untold = self._untold, []
+            return untold
         while self._queue:
             ticket, request = self._queue[0]
             if ticket is not None and ticket != self._current:
@@ -75,9 +103,16 @@ class InlineEngine:
             self._queue.popleft()
             if ticket is not None:
                 self._current = None
+                self._lanes.pop(ticket, None)
                 return [self._answered(ticket, request)]
             self._body.brief(request)
-        return []
+        return self._leave() if self._is_draining else []
+
+    def _leave(self) -> list[Message]:
+        if self._has_left:
+            return []
+        self._has_left = True
+        return [Left(_NAME, "its machine is drained", tuple(sorted(self._all_lanes)))]
 
     def _answered(self, ticket: int, request: object) -> Message:
         try:

@@ -13,24 +13,25 @@ import shlex
 import sys
 import time
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from muster._freight import Freight
+from muster._openings import Slots
 from muster._user_code.world import World
 from muster.errors import EngineError
 
 from ._bell import Bell
 from ._hello import SilenceError, StrangerError
 from ._line import Line
-from ._nouns import GarbledError, answer_of, fits
+from ._nouns import GarbledError, fits
 from ._patience import Patience
 from ._plain import decode
 from ._post import Post
 from ._prints import Print, to_standard_error
 from ._sending import Sending
 from ._station import Ended, MakeStation, Printed
-from .base import Joined, Left, Lost, Message, Slots, Told, wait
+from .base import Lost, Message, Told, wait
 
 _END_SECONDS: Final = 8.0
 """How long machines may take to end their workers: longer than each gives them, for the way there and back."""
@@ -43,6 +44,7 @@ _VERBS: Final = (
 )
 """What the driver may tell, each with a method of the engine that hears it."""
 
+_NONE: Final = Slots(0, 0)
 _DRIVER: Final = "muster._engines._driver"
 _REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
 """What Ray prints each second for as long as it tries a token that does not fit."""
@@ -74,9 +76,8 @@ class RayEngine:
         """
         self._briefing: bytes | None = None
         self._stations: dict[int, Post] = {}
-        self._machines: set[str] = set()
         self._sending: Sending | None = None
-        self._unfit: set[str] = set()
+        self._drained: set[str] = set()
         self._remarks: list[Message] = []
         self._has_heard = False
         self._patience: Patience | None = Patience()
@@ -95,20 +96,14 @@ class RayEngine:
             self._ears.register(ear, selectors.EVENT_READ)
         self._line.send((address, pickle.dumps(make_engine), world))
 
-    @property
-    def workers(self) -> int:
-        """Count the workers that are there."""
-        return sum(len(station.workers) for station in self._stations.values())
-
-    @property
-    def machines(self) -> int:
-        """Count the machines that workers are, or were, on."""
-        return len(self._machines)
-
-    def slots(self) -> Slots:
+    def slots(self) -> Mapping[str, Slots]:
         """Count the workers that are ready and idle, and those that can take a request ahead."""
-        stations = self._stations.values()
-        return Slots(sum(station.idle for station in stations), sum(station.ahead for station in stations))
+        slots: dict[str, Slots] = {}
+        for station in self._stations.values():
+            if not station.is_draining:
+                idle, ahead = slots.get(station.machine, _NONE)
+                slots[station.machine] = Slots(idle + station.idle, ahead + station.ahead)
+        return slots
 
     def brief(self, briefing: bytes) -> None:
         """Brief every worker, and each new one before its first request."""
@@ -128,23 +123,38 @@ class RayEngine:
             station.has_all = False
             self._sending.begin(number)
 
-    def submit(self, ticket: int, request: object, *, avoid: Collection[str] = (), fresh: bool = False) -> None:
-        """Hand a request to the machine with the most idle workers, or else with the most room."""
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
+        """Hand a request to the station of a machine; where there are two, to the one with the most room."""
+        stations = [one for one in self._stations.items() if one[1].machine == machine and not one[1].is_draining]
+        if not stations:
+            self._say(Lost(ticket, "its machine is gone", began=False, lane=lane))
+            return
         number, station = max(
-            self._stations.items(),
-            key=lambda item: (
-                item[1].has_all,
-                bool(item[1].workers) and item[1].machine not in avoid,
-                item[1].idle,
-                item[1].ahead,
-            ),
+            stations, key=lambda one: (lane in one[1].lanes, one[1].has_all, one[1].idle, one[1].ahead)
         )
-        station.tickets[ticket] = answer_of(type(request))  # type: ignore[arg-type]  # any type can be hashed
-        self._line.send(("leave_message", number, ticket, pickle.dumps((request, fresh))))
+        self._line.send(("leave_message", number, ticket, station.take(ticket, request, lane=lane, fresh=fresh)))
 
-    def put_aside(self, machine: str) -> None:
-        """Have a machine's station closed for good."""
-        self._line.send(("put_aside", machine))
+    def cancel(self, ticket: int) -> None:
+        """Have the station cancel a request that has it."""
+        for number, station in self._stations.items():
+            if ticket in station.tickets:
+                self._line.send(("leave_message", number, ticket, None))
+
+    def drain(self, machine: str) -> None:
+        """Have a machine's workers leave when they have done what they hold; no station is opened there again."""
+        self._drained.add(machine)
+        self._line.send(("drain", machine))
+        for number, station in self._stations.items():
+            if station.machine == machine and not station.is_draining:
+                station.is_draining = True
+                self._line.send(("leave_message", number, None, None))
+                self._close_if_over(station)
+
+    def _close_if_over(self, station: Post) -> None:
+        if station.is_over:
+            self._line.send(("put_aside", station.machine))
 
     def fileno(self) -> int:
         """Name the descriptor that can be read when ``messages`` has something."""
@@ -187,7 +197,10 @@ class RayEngine:
         return remarks
 
     def _remark(self, text: str) -> None:
-        self._remarks.append(Told(text))
+        self._say(Told(text))
+
+    def _say(self, message: Message) -> None:
+        self._remarks.append(message)
         self._bell.ring()
 
     def _understood(self, message: Any) -> list[Message]:  # noqa: ANN401 (plain data)
@@ -232,7 +245,8 @@ class RayEngine:
         raise self._refused()
 
     def _on_opened(self, number: int, machine: str) -> list[Message]:
-        station = self._stations[number] = Post(machine)
+        station = self._stations[number] = Post(machine, is_draining=machine in self._drained)
+        self._close_if_over(station)
         self._begin_sending(number, station)
         if self._briefing is not None and station.has_all:
             self._line.send(("leave_message", number, None, self._briefing))
@@ -273,10 +287,10 @@ class RayEngine:
 
     def _without(self, machine: str, why: str, error: Exception) -> list[Message]:
         """Go on without a machine. Raises the ``error`` where no other is left."""
-        self._unfit.add(machine)
-        if not {station.machine for station in self._stations.values()} - self._unfit:
+        self._drained.add(machine)
+        if not {station.machine for station in self._stations.values()} - self._drained:
             raise error
-        self.put_aside(machine)
+        self._line.send(("put_aside", machine))
         return [Told(f"machine {machine} is put aside: {why}")]
 
     def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Message]:
@@ -295,9 +309,8 @@ class RayEngine:
                 case Exception():
                     events += self._without(station.machine, f"its workers have ended ({said})", said)
                 case _:
-                    if isinstance(said, Joined):
-                        self._machines.add(station.machine)
                     events.append(station.heard(said))
+        self._close_if_over(station)
         return events
 
     def _station(self, number: int) -> Post:
@@ -310,8 +323,7 @@ class RayEngine:
         del self._stations[number]
         if self._sending is not None:
             self._sending.forget(number)
-        lost: list[Message] = [Lost(ticket, reason, began=False) for ticket in station.tickets]
-        return [*lost, *(Left(f"{station.machine}-{worker}", reason) for worker in sorted(station.workers))]
+        return station.lose_all(reason)
 
     def _on_told(self, text: str) -> list[Message]:
         return [Told(text)]

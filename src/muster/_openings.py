@@ -1,0 +1,71 @@
+"""Which machines take requests now, and which of them gets the next one. Pure."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+
+class Slots(NamedTuple):
+    """How many requests a machine takes now: by idle workers, and ahead of time by busy ones."""
+
+    idle: int
+    ahead: int
+
+
+class Openings:
+    """Slots that are given away one by one: those of idle workers first, in turn to each of the fastest machines."""
+
+    def __init__(
+        self,
+        slots: Mapping[str, Slots],
+        *,
+        pace: Callable[[str], float] = lambda _: 0.0,
+        without: Collection[str] = (),
+        now: float = 0.0,
+    ) -> None:
+        """Begin with all of them, but for machines that are to get nothing more. ``now``: when that is."""
+        self.now = now
+        self._slots = slots
+        self._pace = pace
+        self._without = without
+        self._idle: list[str] | None = None
+        self._ahead: list[str] | None = None
+
+    def idle(self, avoid: Collection[str] = ()) -> str | None:
+        """Give away an idle worker on a machine that is not to be avoided, if there is one."""
+        if self._idle is None:
+            self._idle = self._in_turn()
+        if not self._idle or not avoid:
+            return self._idle.pop() if self._idle else None
+        for at in range(len(self._idle) - 1, -1, -1):
+            if self._idle[at] not in avoid:
+                return self._idle.pop(at)
+        return None
+
+    def has_idle(self) -> bool:
+        """Tell whether a worker is idle still."""
+        if self._idle is None:
+            self._idle = self._in_turn()
+        return bool(self._idle)
+
+    def ahead(self) -> str | None:
+        """Give away what a busy worker does next."""
+        if self._ahead is None:
+            self._ahead = [
+                machine
+                for machine, slots in self._slots.items()
+                if slots.ahead and machine not in self._without
+                for _ in range(slots.ahead)
+            ]
+        return self._ahead.pop() if self._ahead else None
+
+    def _in_turn(self) -> list[str]:
+        """List machines with idle workers, the one that is next last: each once, then again those that have more."""
+        free = [
+            (machine, slots.idle)
+            for machine, slots in self._slots.items()
+            if slots.idle and machine not in self._without
+        ]
+        if len(free) > 1:
+            free.sort(key=lambda one: self._pace(one[0]))
+        most = max((idle for _, idle in free), default=0)
+        return [machine for turn in range(1, most + 1) for machine, idle in free if idle >= turn]

@@ -1,0 +1,26 @@
+"""How much input a worker does in a second, by machine. Pure."""
+
+
+class Paces:
+    """What tasks have told. Machines differ: what is a second's work on one is ten on another."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._of: dict[str, float] = {}
+        self._sum = 0.0
+
+    def learn(self, machine: str, pace: float) -> None:
+        """Take what a task did in a second, beside what is known: so that one task that is odd does not count alone."""
+        before = self._of.get(machine, 0.0)
+        now = (before + pace) / 2 if before else pace
+        self._of[machine] = now
+        self._sum += now - before
+
+    def of(self, machine: str) -> float:
+        """Tell the pace of a worker there; 0 where no task has told."""
+        return self._of.get(machine, 0.0)
+
+    @property
+    def mean(self) -> float:
+        """Tell the mean of all machines, 0 where nothing is known."""
+        return self._sum / len(self._of) if self._of else 0.0
