@@ -28,6 +28,7 @@ from muster.errors import UsageError
 
 if TYPE_CHECKING:
     from muster._check import Check
+    from muster._engines.base import Engine
     from muster._profile import ProfileOfBatch
 
 SAMPLE: Final = 1000
@@ -103,17 +104,25 @@ class Pipeline:
 
     @spelled_out(RunOptions)
     @from_the_callers_line
-    def run(self, *, watch: Watch | None = None, progress: bool | None = None, **options: Unpack[RunOptions]) -> Result:
+    def run(
+        self,
+        *,
+        watch: Watch | None = None,
+        progress: bool | None = None,
+        engine: "Engine | None" = None,
+        **options: Unpack[RunOptions],
+    ) -> Result:
         """Run to the end. Raises ``MusterError``.
 
-        ``watch``, ``progress`` and the options are those of :func:`muster.run`, which says what each means. An option
-        that is not given stays as :func:`muster.read_csv` and the others set it.
+        ``watch``, ``progress``, ``engine`` and the options are those of :func:`muster.run`, which says what each means.
+        An option that is not given stays as :func:`muster.read_csv` and the others set it.
         """
         begin_anew()
         check_no_pattern(self.output, instead=_PLACES)
         inline = options.get("workers", self.options.workers) == 0
         with telling(watch, progress, is_live=not inline) as (shown, tell):
-            result = start(self, options, watch=tell, remark=warn_of_mixing, printed=shown.printed)
+            means = THIS_COMPUTER if engine is None else Means(lambda _: engine)
+            result = start(self, options, watch=tell, remark=warn_of_mixing, printed=shown.printed, means=means)
             shown.finish(result)
         warn_of_rejects(result)
         return of_python(result)
@@ -236,6 +245,7 @@ def run(  # noqa: PLR0913 (what all users of it type)
     args: Mapping[str, Any] | None = None,
     watch: Watch | None = None,
     progress: bool | None = None,
+    engine: "Engine | None" = None,
     **options: Unpack[RunOptions],
 ) -> Result:
     """Run a function over every row of the inputs, on all cores, and write one output.
@@ -256,6 +266,8 @@ def run(  # noqa: PLR0913 (what all users of it type)
       which is updated in place, and else a line every ten seconds. None: on terminals and in notebooks, it is True.
     - ``watch=None``: is called with a :class:`muster.Snapshot` in the caller's thread: at each new phase or note, and
       when anything else has changed but the clock, four times a second at the most. The last one is always told.
+    - ``engine=None``: what does the tasks in a test of yours, such as a :class:`muster.testing.FakeEngine` that loses
+      workers as you tell it. It serves one run, which closes it. None: the processes of this computer.
 
     What is read, and as what:
 
@@ -301,7 +313,7 @@ def run(  # noqa: PLR0913 (what all users of it type)
     ``MusterError``. The output appears complete or not at all; after an error, the same call again goes on where this
     one stopped.
     """
-    return of_call(function, inputs, output, args=args).run(watch=watch, progress=progress, **options)
+    return of_call(function, inputs, output, args=args).run(watch=watch, progress=progress, engine=engine, **options)
 
 
 def of_call(

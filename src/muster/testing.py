@@ -7,6 +7,7 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any
 
+from muster._assembly import make_body
 from muster._engines._bell import Bell
 from muster._engines._lanes import Lanes
 from muster._engines.base import CANCELLED, Began, Body, Done, Failed, Joined, Left, Lost, MakeBody, Message
@@ -75,7 +76,7 @@ class FakeEngine:
 
     def __init__(  # noqa: PLR0913 (each of which a test may leave out)
         self,
-        make_body: MakeBody,
+        make_body: MakeBody = make_body,
         *,
         workers: int = 2,
         machines: int = 1,
@@ -89,6 +90,8 @@ class FakeEngine:
         clock: FakeClock | None = None,
     ) -> None:
         """Make the bodies of ``workers`` workers, each of which holds one request and one ahead.
+
+        Without ``make_body`` they are those that do the tasks of a run: give ``muster.run`` the engine as ``engine``.
 
         ``chance`` picks who answers next; without it that is who is done first, where requests take as many ``seconds``
         on the ``clock`` as is said. A request for which ``kills`` says so ends its worker, which is replaced; so does

@@ -1,0 +1,163 @@
+"""Several engines that serve one run, as if they were one: what fails of them is lost, and the others go on."""
+
+import contextlib
+import selectors
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from muster._openings import Slots
+from muster.errors import EngineError
+
+from ._bell import Bell
+from .base import Began, Done, Engine, Failed, Joined, Left, Lost, Message, Told
+
+
+@dataclass(slots=True)
+class _Member:
+    engine: Engine
+    name: str
+    tickets: dict[int, int | None] = field(default_factory=dict)
+    """What it has yet to answer, each with its lane."""
+    workers: set[str] = field(default_factory=set)
+
+    def named(self, inner: str) -> str:
+        """Name one of its machines or workers as no other engine does."""
+        return f"{self.name}-{inner}" if self.name else inner
+
+
+class Crew:
+    """An engine of engines. One of them may fail: then its requests are lost, and its workers have left."""
+
+    def __init__(self, **engines: Engine) -> None:
+        """Begin with some engines; the names of their machines and workers begin with their own."""
+        self._members: list[_Member] = []
+        self._machines: dict[str, tuple[_Member, str]] = {}
+        self._untold: list[Message] = []
+        self._briefing: bytes | None = None
+        self._ears = selectors.DefaultSelector()
+        self._bell = Bell()
+        self._ears.register(self._bell, selectors.EVENT_READ)
+        for name, engine in engines.items():
+            self.add(engine, name=name)
+
+    def add(self, engine: Engine, *, name: str = "") -> None:
+        """Have an engine serve the run from now on; where it has no ``name``, its machines are called as it calls them.
+
+        It is closed with the crew, or when it has failed.
+        """
+        member = _Member(engine, name)
+        self._members.append(member)
+        self._ears.register(engine.fileno(), selectors.EVENT_READ, member)
+        if self._briefing is not None:
+            with self._losing(member):
+                engine.brief(self._briefing)
+
+    @contextlib.contextmanager
+    def _losing(self, member: _Member) -> Iterator[None]:
+        """Go on without an engine that fails. Raises ``EngineError`` where it was the last one."""
+        try:
+            yield
+        except EngineError as error:
+            self._members.remove(member)
+            if not self._members:
+                raise
+            self._forget(member, str(error))
+
+    def _forget(self, member: _Member, reason: str) -> None:
+        self._machines = {name: one for name, one in self._machines.items() if one[0] is not member}
+        self._ears.unregister(next(fd for fd, key in self._ears.get_map().items() if key.data is member))
+        with contextlib.suppress(EngineError):
+            member.engine.close()
+        self._tell(
+            *(Lost(ticket, reason, began=False, lane=lane) for ticket, lane in member.tickets.items()),
+            *(Left(worker, reason) for worker in sorted(member.workers)),
+            Told(f"the run goes on without {member.name or 'some of its machines'}: {reason}"),
+        )
+
+    def _tell(self, *messages: Message) -> None:
+        self._untold += messages
+        self._bell.ring_for(self._untold)
+
+    def fileno(self) -> int:
+        """Name the descriptor that can be read when one of them has something to say."""
+        return self._ears.fileno()
+
+    def messages(self) -> list[Message]:
+        """Collect what they say. Raises ``EngineError`` when the last one fails."""
+        messages: list[Message] = []
+        for member in list(self._members):
+            with self._losing(member):
+                messages += [told for said in member.engine.messages() if (told := self._heard(member, said))]
+        messages += self._untold
+        self._untold = []
+        self._bell.hush()
+        return messages
+
+    def _heard(self, member: _Member, said: Message) -> Message | None:
+        """Name whoever it is about as the crew does; ``None`` for an answer that nobody waits for."""
+        match said:
+            case Joined(worker, machine):
+                member.workers.add(member.named(worker))
+                return Joined(member.named(worker), member.named(machine))
+            case Left(worker):
+                member.workers.discard(member.named(worker))
+                return replace(said, worker=member.named(worker))
+            case Began(ticket, worker):
+                return replace(said, worker=member.named(worker)) if ticket in member.tickets else None
+            case Done(ticket) | Failed(ticket) | Lost(ticket):
+                if ticket not in member.tickets:
+                    return None
+                del member.tickets[ticket]
+                return replace(said, worker=member.named(said.worker)) if said.worker else said
+        return said
+
+    def slots(self) -> Mapping[str, Slots]:
+        """Tell how many requests the machines of all take now."""
+        slots: dict[str, Slots] = {}
+        for member in list(self._members):
+            with self._losing(member):
+                for machine, free in member.engine.slots().items():
+                    self._machines[member.named(machine)] = member, machine
+                    slots[member.named(machine)] = free
+        return slots
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief the workers of all, also of those that are added later."""
+        self._briefing = briefing
+        for member in list(self._members):
+            with self._losing(member):
+                member.engine.brief(briefing)
+
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
+        """Hand a request to the engine that has the machine."""
+        if machine not in self._machines:
+            self._tell(Lost(ticket, "its machine is gone", began=False, lane=lane))
+            return
+        member, inner = self._machines[machine]
+        member.tickets[ticket] = lane
+        with self._losing(member):
+            member.engine.submit(ticket, request, machine=inner, lane=lane, fresh=fresh)
+
+    def cancel(self, ticket: int) -> None:
+        """Have the engine that has a request cancel it."""
+        for member in [member for member in self._members if ticket in member.tickets]:
+            with self._losing(member):
+                member.engine.cancel(ticket)
+
+    def drain(self, machine: str) -> None:
+        """Drain a machine of one of them."""
+        if machine in self._machines:
+            member, inner = self._machines[machine]
+            with self._losing(member):
+                member.engine.drain(inner)
+
+    def close(self) -> None:
+        """Close them all."""
+        with contextlib.ExitStack() as closing:
+            for member in self._members:
+                closing.callback(member.engine.close)
+            self._members = []
+        self._ears.close()
+        self._bell.close()
