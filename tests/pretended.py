@@ -22,7 +22,7 @@ case " $* " in *" -G "*) exec {ssh} "$@";; esac
 test $# -gt 3 || exit 0
 address= said=
 for word; do address=$said said=$word; done
-HOME={folder}/$address
+HOME=$(readlink -f {folder}/$address)
 test -d "$HOME" && test ! -e "$HOME/silent" || {{ echo Connection refused >&2; exit 255; }}
 cd "$HOME"
 test ! -e .profile || . ./.profile

@@ -45,6 +45,12 @@ class Computer:
         self.temporary.mkdir()
         self.temporary.chmod(0o1777)
         self._name = "first"
+        self._held: list[str] = []
+
+    def kill_own_alone(self) -> "Computer":
+        """Let programs from now on end their own user's processes alone, as anybody's may who is not root."""
+        self._held = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
+        return self
 
     def called(self, name: str) -> "Computer":
         self._name = name
@@ -53,7 +59,7 @@ class Computer:
     def run(self, text: str, *arguments: str, given: object) -> "subprocess.CompletedProcess[str]":
         named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self._name] if os.geteuid() == 0 else []
         return subprocess.run(
-            [*named, sys.executable, "-P", "-S", "-c", text, *arguments],
+            [*named, *self._held, sys.executable, "-P", "-S", "-c", text, *arguments],
             input=json.dumps(given),
             env={"PATH": os.environ["PATH"], "HOME": str(self.home), "TMPDIR": str(self.temporary)},
             umask=0,
@@ -86,6 +92,10 @@ class Computer:
 
     def end(self, place: Path) -> None:
         self.run(program("lease"), "end", str(place), given=None)
+
+    def ended(self, place: Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run(program("lease"), "end", str(place), given=None).stdout)
+        return found
 
 
 @pytest.fixture
@@ -188,6 +198,23 @@ def test_what_works_on_though_agent_and_watchdog_were_killed_at_once_goes_with_t
     assert birth_of(orphan)
     verb(computer, place)
     assert birth_of(orphan) is None
+
+
+@needs_root
+def test_a_process_that_cannot_be_ended_is_told_each_time_until_it_has_ended(computer: Computer) -> None:
+    place = computer.kill_own_alone().place("a1")
+    assert not computer.make(place)
+    of_place = {"RAY_TLS_CA_CERT": f"{place}/ca.crt"}
+    with subprocess.Popen(["/bin/sleep", "1000"], env=of_place, user=SOMEBODY) as sleeping:  # as what sudo starts
+        pid = sleeping.pid
+        try:
+            for _ in range(2):
+                assert computer.ended(place)["left"] == [pid]
+                assert sorted(path.name for path in place.iterdir()) == ["lease.py", "left"]
+        finally:
+            sleeping.kill()
+    assert computer.ended(place) == {"ended": 0, "left": [], "files": []}
+    assert not place.exists()
 
 
 @needs_root

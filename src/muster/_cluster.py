@@ -176,13 +176,19 @@ class Cluster:
     def _changing(self) -> Iterator[None]:
         """Let one command at a time change the cluster."""
         make(home(), "clusters", self.name)
-        with open(self._folder / "changing", "w", opener=private) as lock:
+        path = self._folder / "changing"
+        with open(path, "w", opener=private) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                is_ours = os.path.samestat(
+                    os.fstat(lock.fileno()), path.stat()
+                )  # else a muster down has just removed it
+            except OSError:
+                is_ours = False
+            if not is_ours:
                 raise UsageError(
                     f"Another command is changing cluster {self.name!r} just now. Wait for it, then type this again."
-                ) from error
+                )
             yield
 
     @_tells_of_disk

@@ -83,6 +83,17 @@ def obstacles(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"its disk is full: {found['free'] >> 20} MiB are left there, and {_LEAST_DISK >> 20} are needed"
 
 
+def named_twice(looked: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say which names are those of one host, which would do twice the work: one place, in one start of one system."""
+    before: dict[tuple[str, str], str] = {}
+    for name, found in sorted(looked.items()):
+        other = before.setdefault((found["place"], found["boot"]), name) if found["boot"] else name
+        if other != name:
+            yield (
+                f"{other!r} and {name!r} are one host. Take one out of the file; for more workers there, write workers:"
+            )
+
+
 def order(found: Mapping[str, Any], wanted: Mapping[str, str], *, python: str) -> dict[str, Any] | None:
     """Say what must be installed on a host where something differs; ``None`` where nothing does."""
     differing = [f"{name}=={version}" for name, version in wanted.items() if found["packages"][name] != version]

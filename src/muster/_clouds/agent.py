@@ -27,8 +27,8 @@ _LONGEST_TICK: Final = 1.0
 _NODE: Final = "raylet"
 _OURS: Final = "muster-"
 _UNRENEWED: Final = "nobody renewed its lease"
-_KEPT: Final = ("end", "lease.py")
-"""What is left of a machine that did not end with its lease: the reason, and what tells it."""
+_PROGRAM: Final = "lease.py"
+"""What tells others, and stays with a note."""
 
 _LAST_LINES: Final = 5
 _LATE_SECONDS: Final = 3.0
@@ -68,15 +68,15 @@ def clear_up(folder: Path, scratch: Path, why: str) -> None:
     if why.startswith(_UNRENEWED) and places.is_on_host(folder):
         places.forget(folder)
     elif folder.is_dir():
-        _leave_reason(folder, f"{why}{_last_words(folder)}")
+        keep_alone(folder, "end", f"{why}{_last_words(folder)}")
 
 
-def _leave_reason(folder: Path, reason: str) -> None:
-    """Leave the reason alone; nothing, where it cannot be written: the token and the key go in any case."""
+def keep_alone(folder: Path, kept: str, text: str) -> None:
+    """Leave a note alone, such as why it ended; nothing, where it cannot be written: token and key go in any case."""
     with contextlib.suppress(OSError):
-        write(folder / "end", reason)
+        write(folder / kept, text)
     for name in os.listdir(folder):  # noqa: PTH208 (all at once)
-        if name not in _KEPT:
+        if name not in {kept, _PROGRAM}:
             with contextlib.suppress(OSError):
                 (folder / name).unlink()
 

@@ -41,6 +41,7 @@ def look(asked: Mapping[str, Any]) -> dict[str, Any]:
     home, place = Path.home(), places.of_clusters(asked["cluster"])
     return {
         "place": str(place),
+        "boot": _boot(),
         "taken": places.taken(place, asked["ours"]),
         "obstacle": places.obstacle(),
         "free": min(shutil.disk_usage(home).free, shutil.disk_usage("/tmp").free),  # noqa: S108 (Ray works there)
@@ -51,6 +52,13 @@ def look(asked: Mapping[str, Any]) -> dict[str, Any]:
         "addresses": addresses(),
         "time": time.time(),
     }
+
+
+def _boot() -> str:
+    """Name this start of this host's system, which no other shares; empty elsewhere than on Linux."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
 
 
 def addresses() -> list[str]:

@@ -167,7 +167,8 @@ class HostsCloud:
         played = play("check", hosts, told=told, each=each, below=self._folder)
         looked, played = played.answers()
         played.check("Looking at the hosts")
-        if wrong := [f"  {name}: {what}" for name in looked for what in _needs.obstacles(looked[name])]:
+        obstacles = [f"{name}: {what}" for name in looked for what in _needs.obstacles(looked[name])]
+        if wrong := [f"  {what}" for what in (*obstacles, *_needs.named_twice(looked))]:
             raise UsageError("Hosts cannot be used as they are:\n" + "\n".join(wrong) + "\nMend that, then try again.")
         return looked
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._clouds import guests, places, ports, scratch
-from muster._clouds.agent import END_SECONDS, GOODBYE_SECONDS, be_agent, clear_up
+from muster._clouds.agent import END_SECONDS, GOODBYE_SECONDS, be_agent, clear_up, keep_alone
 from muster._clouds.places import agent_of
 from muster._clouds.processes import (
     TICK,
@@ -50,6 +50,8 @@ SCRATCH: Final = "{scratch}"
 
 ENDED: Final = "ended"
 _BUSY: Final = "muster:busy"
+_LEFT: Final = "left"
+"""Which file of a machine's folder names the processes that did not end when it was to end."""
 
 
 class NotStartedError(Exception):
@@ -195,7 +197,9 @@ def end(folder: Path) -> dict[str, Any]:
     """
     watchdog = _watchdog_of(folder)
     agent = agent_of(folder)
-    before = [] if agent is None else [(pid, birth_of(pid)) for pid in (agent, *descendants(agent))]
+    before = _left_before(folder)
+    if agent is not None:
+        before += [(pid, birth_of(pid)) for pid in (agent, *descendants(agent))]
     ask_to_end(folder)
     if agent is not None:
         wait_until_gone([agent], END_SECONDS)
@@ -205,13 +209,16 @@ def end(folder: Path) -> dict[str, Any]:
     wait_until_gone(watchdog, END_SECONDS)  # it clears up after an agent that was killed
     wait_until_gone([pid for pid, _ in before], GOODBYE_SECONDS)
     guests.end(folder)
-    before += _end_orphans(folder)
+    before = list(dict.fromkeys([*before, *_end_orphans(folder)]))
     place = scratch.of(folder)
     scratch.remove(folder)
+    left = [(pid, born) for pid, born in before if is_alive(pid, born)]
+    if left and places.is_on_host(folder) and folder.is_dir():
+        keep_alone(folder, _LEFT, json.dumps(left))
+        return {"ended": len(before) - len(left), "left": [pid for pid, _ in left], "files": []}
     places.forget(folder)
-    left = [pid for pid, born in before if is_alive(pid, born)]
     files = [str(path) for path in (folder, place) if path is not None and path.exists() and not squatted(path)]
-    return {"ended": len(before) - len(left), "left": left, "files": files}
+    return {"ended": len(before) - len(left), "left": [pid for pid, _ in left], "files": files}
 
 
 def _end_orphans(folder: Path) -> list[tuple[int, str | None]]:
@@ -222,6 +229,17 @@ def _end_orphans(folder: Path) -> list[tuple[int, str | None]]:
         send_signal(pid, signal.SIGKILL)
     wait_until_gone(found, GOODBYE_SECONDS)
     return born
+
+
+def _left_before(folder: Path) -> list[tuple[int, str | None]]:
+    """Name what did not end when this machine was to end before, and still lives; send it another signal."""
+    with contextlib.suppress(OSError, ValueError):
+        noted = [(int(pid), str(born)) for pid, born in json.loads((folder / _LEFT).read_text())]
+        for pid, born in noted:
+            if is_alive(pid, born):
+                send_signal(pid, signal.SIGKILL)
+        return [(pid, born) for pid, born in noted if is_alive(pid, born)]
+    return []
 
 
 def _watchdog_of(folder: Path) -> list[int]:

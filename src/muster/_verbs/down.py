@@ -3,6 +3,7 @@
 import argparse
 
 from muster._verbs._parser import Parser
+from muster.errors import EngineError, MusterError, UsageError
 
 
 def add(verb: Parser) -> None:
@@ -28,12 +29,27 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    from muster._cluster import Cluster, names  # noqa: PLC0415 (clusters take time to load, and most commands need none)
+    from muster._cluster import names  # noqa: PLC0415 (clusters take time to load, and most commands need none)
 
+    failed: dict[str, MusterError] = {}
     for name in names() if parsed.all else [parsed.name]:
-        seen = Cluster(name).down(purge=parsed.purge)
-        if seen is None:
-            print(f"{name}: there is no such cluster. There are: {', '.join(names()) or 'none'}.")
-        else:
-            print("\n".join([f"{name}: gone", *(f"  {line}" for line in seen)]))
+        try:
+            _end(name, purge=parsed.purge)
+        except MusterError as error:  # the others do not live on for that
+            failed[name] = error
+    if len(failed) == 1:
+        raise next(iter(failed.values()))
+    if failed:
+        kind = UsageError if all(isinstance(one, UsageError) for one in failed.values()) else EngineError
+        raise kind("\n".join(f"{name}: {one}" for name, one in failed.items()))
     return 0
+
+
+def _end(name: str, *, purge: bool) -> None:
+    from muster._cluster import Cluster, names  # noqa: PLC0415 (likewise)
+
+    seen = Cluster(name).down(purge=purge)
+    if seen is None:
+        print(f"{name}: there is no such cluster. There are: {', '.join(names()) or 'none'}.")
+    else:
+        print("\n".join([f"{name}: gone", *(f"  {line}" for line in seen)]))
