@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 DEMO_ROWS ?= 5000
 CLUSTER ?= default
@@ -31,7 +31,7 @@ COUNT := awk -v all="$$(grep -c '==' requirements.lock)" ' \
   { fflush() }'
 
 .venv/.installed: requirements.lock pyproject.toml
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "muster needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "muster is made for Python 3.11 to 3.13, and \"$(PYTHON)\" is $$("$(PYTHON)" --version 2>&1 || true). Type: make PYTHON=/path/to/python3.13 install" >&2; exit 1; }
 	echo "[1/3] Make .venv with $$("$(PYTHON)" --version)"
 	"$(PYTHON)" -m venv --clear .venv
 	echo "[2/3] Install what muster and its tests use into .venv: about a minute, once"
@@ -40,7 +40,12 @@ COUNT := awk -v all="$$(grep -c '==' requirements.lock)" ' \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: install ## make 5,000 rows, label them on all cores, show the result
+.PHONY: what-demo-does
+what-demo-does:
+	@echo "make demo: make $(DEMO_ROWS) rows, label them on all cores with examples/classify.py, show the result and what to type next."
+	[ -e .venv/.installed ] || echo "First it installs muster into .venv: about a minute, once."
+
+demo: what-demo-does install ## make 5,000 rows, label them on all cores, show the result
 	@mkdir -p demo
 	echo "+ muster generate --rows $(DEMO_ROWS) -o demo/rows.csv"
 	$(BIN)/muster generate --rows $(DEMO_ROWS) -o demo/rows.csv

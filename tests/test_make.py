@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -41,6 +43,37 @@ def test_the_demo_shows_rows_and_says_what_to_type_next_and_that_works(tmp_path:
     assert (tmp_path / "demo/report.html").exists()
     made(tmp_path, "demo", "DEMO_ROWS=100")  # again, with other rows
     assert (tmp_path / "demo/classified.csv").read_text().count("\n") == 101
+
+
+def test_the_demo_says_first_of_all_what_it_does() -> None:
+    command = ["make", "--dry-run", "--always-make", "demo"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.startswith('echo "make demo: make 5000 rows, label them on all cores')
+
+
+@pytest.mark.parametrize(("version", "is_taken"), [("(3, 10)", False), ("(3, 14)", False), ("(3, 13)", True)])
+def test_a_python_that_muster_is_not_made_for_is_refused_in_words(
+    tmp_path: Path, version: str, *, is_taken: bool
+) -> None:
+    program = f"import sys\nif sys.argv[1] == '-c':\n    sys.version_info = {version}\n    exec(sys.argv[2])\n"
+    (tmp_path / "python").write_text(f"#!{sys.executable}\n{program}print('Python of a test')\n")
+    (tmp_path / "python").chmod(0o755)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    ended = subprocess.run(
+        ["make", f"PYTHON={tmp_path / 'python'}", "install"],  # noqa: S607
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode != 0  # no environment can be made with it
+    assert ("[1/3]" in ended.stdout) == is_taken
+    said = (
+        f'muster is made for Python 3.11 to 3.13, and "{tmp_path / "python"}" is Python of a test. Type: make PYTHON='
+    )
+    assert (said in ended.stderr) != is_taken
 
 
 def test_installing_says_each_step_before_it_begins() -> None:
