@@ -1,6 +1,8 @@
 """What a run reads: its files, how they are split, and the types of their columns."""
 
 import dataclasses
+import re
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
@@ -11,6 +13,7 @@ from typing import Any, Final
 from muster._csv_options import checked_dialect
 from muster._dialect import Dialect, Reading
 from muster._formats import survey
+from muster._formats._left_out import instead_of
 from muster._formats._sources import needs_copy
 from muster._formats.survey import Ask, DateFormats, Head, Observe
 from muster._job import Options
@@ -18,7 +21,10 @@ from muster._model import Column, Part, Source, Spool
 from muster._near import nearest, with_guess
 from muster.errors import DataError, UsageError
 
-_ALIASES: Final = {"int": "int64", "float": "float64", "string": "str", "object": "str", "datetime64": "datetime"}
+_ALIASES: Final = {"int": "int64", "float": "float64", "object": "str", "datetime64": "datetime"}
+_PAIRS: Final = re.compile(r"[^:,=]+:[^:,=]+(,[^:,=]+:[^:,=]+)*")
+"""Columns and types as some write them."""
+
 TYPES: Final = (
     *("str", "bool", "datetime", "date", "float32", "float64"),
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
@@ -411,10 +417,19 @@ def fixed_types(
         raise UsageError(f"--dtype names columns that the input has not: {said}. It has: {', '.join(names)}.")
     chosen = {name: _ALIASES.get(text, text) for name, text in chosen.items()}
     for name, text in chosen.items():
-        if text not in TYPES:
-            like = nearest(text, [*TYPES, "int", "float"])
-            meant = f" Did you mean {like}?" if like else ""
-            raise UsageError(
-                f"--dtype {name}={text}: no such type. Known are: {', '.join(TYPES)}, int and float.{meant}"
-            )
+        _check_type(text, named=text if isinstance(dtype, str) else f"{name}={text}", column=name)
     return chosen
+
+
+def _check_type(text: str, *, named: str, column: str) -> None:
+    """Raise ``UsageError`` for what is no type that a column may have, with what to do instead."""
+    if text in TYPES:
+        return
+    if named == text and _PAIRS.fullmatch(text):
+        typed = shlex.quote(text.replace(":", "="))
+        raise UsageError(f"{text!r} is no type; a column and its type are joined by =. Type --dtype {typed}")
+    if instead := instead_of(column, text):
+        raise UsageError(f"--dtype {named}: {instead}")
+    like = nearest(text, [*TYPES, "int", "float"])
+    meant = f" Did you mean {like}?" if like else ""
+    raise UsageError(f"--dtype {named}: no such type. Known are: {', '.join(TYPES)}, int and float.{meant}")
