@@ -331,6 +331,31 @@ def test_an_input_without_rows_is_no_file_that_the_function_read(muster: Muster,
     assert "runs anew" not in again.err
 
 
+@pytest.mark.parametrize(
+    ("function", "code", "said"),
+    [
+        ("f.py:dubble", 2, "did you mean double?"),
+        ("broken.py:f", 1, "no_such_module"),
+        ("broken.py:Built", 1, "cannot be built"),
+    ],
+)
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_function_that_cannot_be_loaded_is_said_once_and_no_input_is_tried(  # noqa: PLR0913, PLR0917 (a row of the table)
+    folder: Path, muster: Muster, function: str, code: int, said: str, workers: str
+) -> None:
+    (folder / "broken.py").write_text(
+        "import pathlib\nclass Built:\n    def __init__(self):\n        raise ValueError('cannot be built')\n"
+        "    def __call__(self, df):\n        return df\n"
+        if "Built" in function
+        else "import no_such_module\n"
+    )
+    ended = muster("run", function, "in", "-o", "out/", "--each", "--workers", workers, "--json", "--fresh")
+    assert (ended.code, ended.json["exit_code"]) == (code, code), ended
+    assert said in ended.json["error"] + ended.err
+    assert ended.err.count("muster: ") == 1
+    assert not [path for path in (folder / "out").rglob("*") if path.is_file()]
+
+
 @pytest.mark.parametrize("how", ["grows", "written over", "replaced", "linked"])
 def test_a_file_that_changes_while_it_is_read_has_no_output_until_the_next_command(
     folder: Path, muster: Muster, how: str

@@ -1,5 +1,6 @@
 """What comes before the first task: whose run it is that lies there, where the input's rows are, and their types."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from muster._output import Work
 from muster._past import Changes, Past
 from muster._progress import MOST_FILES, Progress
 from muster._user_code.state import packed
-from muster._user_code.targets import Build, Describe
+from muster._user_code.targets import Build, Describe, Described
+from muster.errors import UsageError, UserCodeError
 
 if TYPE_CHECKING:
     from muster._estimate import Trial
@@ -86,11 +88,8 @@ class Preparation:
         Steps are imported for that, and no class is built: there may be nothing to do.
         ``put_away`` is given a run that has finished and stands in nobody's way.
         """
-        steps, limit = self._job.steps, self._job.options.timeout
-        described = self._desk.ask([Describe(steps, limit, builds=False)])[0]
-        if set_here := [fact for step in described for fact in step.set_there]:
-            self.state = packed(set_here)
-            described = self._desk.ask([Describe(steps, limit, self.state, builds=False)])[0]
+        with _of_function():
+            described = self._described()
         self.outdated = tuple(what for step in described for what in step.outdated)
         self.fingerprint = _past.fingerprint(self._job, self._inputs.sources, described)
         options = self._job.options
@@ -120,6 +119,14 @@ class Preparation:
         past.accept(self.accepted.files)
         return past
 
+    def _described(self) -> list[Described]:
+        steps, limit = self._job.steps, self._job.options.timeout
+        described: list[Described] = self._desk.ask([Describe(steps, limit, builds=False)])[0]
+        if set_here := [fact for step in described for fact in step.set_there]:
+            self.state = packed(set_here)
+            described = self._desk.ask([Describe(steps, limit, self.state, builds=False)])[0]
+        return described
+
     @property
     def gives_up(self) -> bool:
         """Tell whether an unfinished run is going to be forgotten; until it is, it counts as kept."""
@@ -141,7 +148,8 @@ class Preparation:
             return
         request = Build(self._job.steps, self._job.options.timeout, self.state)
         self._desk.mention(request, times=self._builders - 1)
-        built: tuple[DataFile, ...] = self._desk.ask([request])[0]
+        with _of_function():
+            built: tuple[DataFile, ...] = self._desk.ask([request])[0]
         if not self._job.options.accept_changes:
             self.code = self.code._replace(files=tuple(dict.fromkeys((*self.code.files, *built))))
 
@@ -311,3 +319,13 @@ class Preparation:
 
     def _write_settled(self, by: str) -> None:
         self._write(Settled(self._inputs.columns, by))
+
+
+@contextlib.contextmanager
+def _of_function() -> Iterator[None]:
+    """Note of an error that the function is to blame, and no input."""
+    try:
+        yield
+    except (UsageError, UserCodeError) as error:
+        error.is_of_function = True
+        raise

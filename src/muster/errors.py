@@ -36,6 +36,8 @@ class MusterError(Exception):
         """Say what happened, without what nobody may see, wherever the words come from."""
         super().__init__(scrubbed(message))
         self.quoted: tuple[str, ...] = ()
+        self.is_of_function = False
+        """Whether the function cannot even be loaded, whatever the input is."""
 
     def quoting(self, *texts: str) -> Self:
         """Know what in the message are not muster's words, but the user's: nobody puts those in another way."""

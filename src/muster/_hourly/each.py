@@ -81,7 +81,10 @@ class Each:
         check_apart(works, sources=self.sources, given=pipeline.inputs, recurs=True)
 
     def run(self, *, watch: Callable[[Snapshot], None], remark: Say, printed: Say) -> Iterator[Ended]:
-        """Run one after another; one that fails keeps none of the others from being done."""
+        """Run one after another; one that fails keeps none of the others from being done.
+
+        Where the function cannot be loaded, this raises that, before the first of them.
+        """
         options = self._options
         workers = workers_for(self.sources, chosen=options.workers)
         turns = Turns(lambda: engine_of_this_computer(workers, printed))
@@ -97,7 +100,10 @@ class Each:
             try:
                 for source, output in zip(self.sources, self.outputs, strict=True):
                     how = {"watch": watch, "remark": once, "printed": printed, "means": Means(make, access)}
-                    yield self._one(source, output, **how)
+                    ended = self._one(source, output, **how)
+                    if ended.error is not None and ended.error.is_of_function and source is self.sources[0]:
+                        raise ended.error
+                    yield ended
             finally:
                 turns.end()
 
