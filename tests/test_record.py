@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Muster
 from muster import EngineError
 from muster._clouds._ansible import Played
 from muster._clouds._hosts_file import Host
@@ -123,6 +124,23 @@ def test_machines_that_did_not_answer_when_they_were_to_end_are_known_until_they
 def over(record: Record) -> Record:
     """Have the leases be over of all machines that were to end."""
     return replace(record, leaving=tuple(replace(one, since=time.time() - one.lease - 1) for one in record.leaving))
+
+
+@pytest.mark.parametrize("name", ["cluster.json", "hosts.json", "local.json"])
+@pytest.mark.parametrize("text", ["", "[]", '{"started": 3}'])
+def test_a_note_on_a_cluster_that_cannot_be_read_is_told_by_every_verb_and_nothing_is_forgotten(
+    muster: Muster, home: Path, name: str, text: str
+) -> None:
+    folder = home / "clusters" / "odd"
+    folder.mkdir(parents=True, mode=0o700)
+    on = "local" if name == "local.json" else "/nowhere/hosts.yml"
+    (folder / "cluster.json").write_text(json.dumps({"on": on}))
+    (folder / name).write_text(text)
+    for words in (("status",), ("down", "--all")):
+        end = muster(*words)
+        assert (end.code, f"{name}' should say what is known of cluster 'odd'" in end.err) == (3, True), end.err
+        assert "Traceback" not in end.err
+        assert (folder / name).read_text() == text
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "null", "hello", '"{}"'])

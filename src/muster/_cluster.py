@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Wanted
+from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Wanted, reading_note
 from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._clouds.renewing import renewing
@@ -76,10 +76,9 @@ class Cluster:
         self._record = self._folder / "cluster.json"
 
     def _on(self) -> str | None:
-        try:
+        with contextlib.suppress(FileNotFoundError), reading_note(self._record):
             return str(json.loads(self._record.read_text())["on"])
-        except (FileNotFoundError, ValueError):
-            return None
+        return None
 
     def _cloud(self, on: str) -> Cloud:
         if on != "local" and not on.endswith((".yml", ".yaml")):

@@ -13,6 +13,7 @@ from typing import Any, Final
 from muster._private import write
 
 from ._hosts_file import Host
+from .base import reading_note
 
 _FILE: Final = "hosts.json"
 
@@ -103,8 +104,8 @@ class Record:
 
 
 def recalled(folder: Path) -> Record | None:
-    """Read the record in a cluster's folder, also that of an earlier muster."""
-    with contextlib.suppress(FileNotFoundError):
+    """Read the record in a cluster's folder, also that of an earlier muster. Raises ``EngineError`` for another."""
+    with contextlib.suppress(FileNotFoundError), reading_note(folder / _FILE):
         known = json.loads((folder / _FILE).read_text())
         kept = {field.name: known[field.name] for field in fields(Record) if field.name in known}
         keys = known.get("known_hosts", "")  # where an earlier muster kept them

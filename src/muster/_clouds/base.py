@@ -1,13 +1,14 @@
 """What a cloud is: who makes machines, tells of them, and ends them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Protocol
 
 from muster._environment import KEEP_MEMORY, SINGLE_THREADED
-from muster.errors import UsageError
+from muster.errors import EngineError, UsageError
 
 STARTED: Final = "Ray runtime started"
 """What ``ray start`` says when its node has joined."""
@@ -96,6 +97,19 @@ class Access:
     """The cluster's."""
     renewals: "SimpleQueue[Renewed]" = field(default_factory=SimpleQueue)
     """Leases that are renewed meanwhile."""
+
+
+@contextmanager
+def reading_note(path: Path) -> Iterator[None]:
+    """Say in words that a note on a cluster is damaged, or of a later version. Raises ``EngineError``."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EngineError(
+            f"{str(path)!r} should say what is known of cluster {path.parent.name!r}, and cannot be read ({error}): it"
+            " is damaged, or of a later version of muster. Nothing was changed. Use that version, or restore the file."
+            f" Its machines end by themselves with their lease; then remove {str(path.parent)!r} to forget the cluster."
+        ) from error
 
 
 def check_lease(wanted: Wanted, *, least: float) -> None:

@@ -19,7 +19,7 @@ from muster.errors import EngineError
 from . import _certificates, lease
 from ._endings import Endings
 from ._machine import MachineFolder
-from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works
+from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works, reading_note
 
 _NODE: Final = Path(__file__).with_name("node.py")
 _ADDRESS: Final = "127.0.0.1"
@@ -65,8 +65,9 @@ class LocalCloud:
         check_lease(wanted, least=_LEAST_LEASE)
 
     def _record(self) -> _Record | None:
-        with contextlib.suppress(FileNotFoundError):
-            return _Record(**json.loads((self._folder / "local.json").read_text()))
+        path = self._folder / "local.json"
+        with contextlib.suppress(FileNotFoundError), reading_note(path):
+            return _Record(**json.loads(path.read_text()))
         return None
 
     def _folders(self) -> "list[MachineFolder]":
