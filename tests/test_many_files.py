@@ -238,6 +238,40 @@ def test_files_of_one_task_end_as_files_of_tasks_of_their_own(odd: dict[int, Odd
             assert together[1] == positive(whole).to_csv(index=False).encode()
 
 
+LINES = (
+    *('{"number": 1, "value": 7}', '{"value": 7, "number": 1}', '{"number": 1, "value": 8.5}', '{"number": 1}'),
+    *('{"number": 1, "value": null}', '{"number": 1, "value": true}', '{"number": 1, "value": "text"}'),
+    *(
+        '{"number": 1, "value": 12345678901234567890}',
+        '{"number": 1, "value": [1, null]}',
+        '{"number": 1, "value": NaN}',
+    ),
+    *('{"number": 1, "value": 7, "late": "ä"}', '{"number": -1, "value": 7}', "not JSON", "", " {}", "null", "[1]"),
+    *('{"number": 1, "value": 7} {"number": 1, "value": 7}', '{"number": 1, "number": 2}', "\ufeff{}"),
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    odd=st.dictionaries(st.integers(1, 79), st.lists(st.sampled_from(LINES), max_size=3), max_size=6),
+    is_ended=st.booleans(),
+    options=st.sampled_from([{"max_bad_rows": 99}, {"max_bad_rows": 1}]),
+)
+def test_files_of_lines_of_one_task_end_as_those_of_tasks_of_their_own(
+    odd: dict[int, list[str]], options: dict[str, Any], *, is_ended: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        (folder / "in").mkdir()
+        for at in range(80):
+            written = "\n".join(odd.get(at, [LINES[0], LINES[1]])) + "\n" * is_ended
+            (folder / "in" / f"{at:04}.jsonl").write_text(written, encoding="utf-8")
+        together = ended_as(folder, "together", **options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("muster._prepare.MOST_FILES", 1)
+            assert ended_as(folder, "apart", **options) == together
+
+
 def some_files(count: int, *, seed: int = 1, raising: int = 3) -> list[Small]:
     """Make files of all kinds, of which so many have a row on which the function raises, or that cannot be read."""
     chance = Random(seed)  # noqa: S311 (an example)

@@ -10,10 +10,11 @@ from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
+import pyarrow as pa
 
 from muster._cuts import together
 from muster._formats import _absent, _rows, csv
-from muster._model import Briefing, Outcome, Outcomes, Task
+from muster._model import Briefing, Column, Outcome, Outcomes, Task
 from muster._single import Called, Single
 from muster._steps import MemoryBlame
 
@@ -90,18 +91,12 @@ def _with_rows(works: Sequence[Single]) -> Iterator[tuple[Single, _rows.Rows | N
 
 def _rows_of(works: Sequence[Single]) -> list[_rows.Rows]:
     """Read files at once; nothing where Arrow cannot do that."""
-    briefing, order = works[0].briefing, works[0].order
+    briefing, order, count = works[0].briefing, works[0].order, sum(work.task.rows for work in works)
     columns = _absent.own(briefing.columns, order)
-    if works[0].source.format != "csv" or len(works) == 1 or len(columns) < len(briefing.columns):
+    if len(works) == 1 or len(columns) < len(briefing.columns):
         return []
-    table = csv.read_together(
-        [work.data() for work in works],
-        order=order,
-        columns=columns,
-        dialect=briefing.dialect,
-        reading=briefing.reading,
-    )
-    if table is None or len(table) != sum(work.task.rows for work in works):
+    table = _table_of(works, count, columns)
+    if table is None or len(table) != count:
         return []
     frame = _rows.Frame(table, columns, header=not briefing.dialect.is_numbered)
     found, at = [], 0
@@ -110,3 +105,24 @@ def _rows_of(works: Sequence[Single]) -> list[_rows.Rows]:
         found.append(_rows.Rows(table.slice(at, rows), np.arange(row, row + rows), among=_rows.Among(frame, at)))
         at += rows
     return found
+
+
+def _table_of(works: Sequence[Single], count: int, columns: tuple[Column, ...]) -> pa.Table | None:
+    """Read the text of files at once; nothing where that cannot be, nor of files that are no text."""
+    briefing = works[0].briefing
+    match works[0].source.format:
+        case "csv":
+            return csv.read_together(
+                [work.data() for work in works],
+                order=works[0].order,
+                columns=columns,
+                dialect=briefing.dialect,
+                reading=briefing.reading,
+            )
+        case "jsonl":
+            from muster._formats import jsonl  # noqa: PLC0415 (a worker for CSV starts sooner without)
+
+            stretches = [work.data() for work in works]
+            return jsonl.read_together(stretches, count=count, columns=columns, encoding=briefing.dialect.encoding)
+        case _:
+            return None

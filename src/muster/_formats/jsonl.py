@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -33,12 +33,28 @@ def read(data: bytes, *, row: int, count: int, columns: tuple[Column, ...], enco
 
     First by Arrow alone; where Arrow finds what does not fit, or does not know the type, line by line.
     """
+    table = _by_arrow(data, count, columns, encoding)
+    return Rows(table, np.arange(row, row + count)) if table is not None else _carefully(data, row, columns, encoding)
+
+
+def read_together(
+    stretches: Sequence[bytes], *, count: int, columns: tuple[Column, ...], encoding: str = "utf-8"
+) -> pa.Table | None:
+    """Read lines of several files, ``count`` in all, as one table of the settled types.
+
+    ``None`` where Arrow alone cannot do that: then each is to be read by itself.
+    """
+    data = b"".join(stretch if stretch.endswith(b"\n") else stretch + b"\n" for stretch in stretches)
+    return _by_arrow(data, count, columns, encoding)
+
+
+def _by_arrow(data: bytes, count: int, columns: tuple[Column, ...], encoding: str) -> pa.Table | None:
+    """Read by Arrow alone; ``None`` where it cannot, or may miss what does not fit."""
     types = {column.name: type_of(column) for column in columns}
-    if not any(column.fixed for column in columns) and "object" not in types.values():
-        table = _at_once(data, types, encoding)
-        if table is not None and len(table) == count and not _is_doubtful(table, types):
-            return Rows(table, np.arange(row, row + count))
-    return _carefully(data, row, columns, encoding)
+    if any(column.fixed for column in columns) or "object" in types.values():
+        return None
+    table = _at_once(data, types, encoding)
+    return table if table is not None and len(table) == count and not _is_doubtful(table, types) else None
 
 
 def _at_once(data: bytes, types: dict[str, str], encoding: str) -> pa.Table | None:
