@@ -12,7 +12,7 @@ import pytest
 
 import muster
 from muster._actions import Submit
-from muster._engines.base import Done, Engine, Failed, Joined, Left, Lost
+from muster._engines.base import Done, Engine, Failed, Joined, Left, Lost, Message
 from muster._engines.cores import CoresEngine
 from muster._engines.crew import Crew
 from muster._job import Job, Options, Result, Snapshot
@@ -91,6 +91,23 @@ def test_an_engine_that_comes_later_is_briefed_and_its_machines_have_names_of_th
     crew.submit(1, "briefed", machine="b-machine 1")
     while Done(1, b"known") not in (messages := crew.messages()):
         assert select([crew], [], [], 0)[0], messages
+    crew.close()
+
+
+def test_an_engine_that_fails_takes_its_requests_and_lanes_with_it_and_the_others_keep_theirs() -> None:
+    crew = Crew(a=FakeEngine(_Echo, workers=1, fails_after=1), b=FakeEngine(_Echo, workers=1))
+    crew.slots()
+    for ticket, machine in enumerate(["a-machine 1", "b-machine 1"] * 2):
+        crew.submit(ticket, "x", machine=machine, lane=ticket)
+    heard: list[Message] = []
+    while len([message for message in heard if isinstance(message, Done | Lost)]) < 4:
+        heard += crew.messages()
+    assert [(lost.ticket, lost.lane) for lost in heard if isinstance(lost, Lost)] == [(2, 2)]
+    assert {done.ticket for done in heard if isinstance(done, Done)} == {0, 1, 3}
+    assert [(left.worker, left.lanes) for left in heard if isinstance(left, Left)] == [("a-1", (0, 2))]
+    assert [*crew.slots()] == ["b-machine 1"]
+    crew.submit(9, "x", machine="a-machine 1")
+    assert Lost(9, "its machine is gone", began=False) in crew.messages()
     crew.close()
 
 

@@ -18,7 +18,8 @@ from muster._journal.events import Dropped, Event, Kept, as_fields, of_fields
 from muster._model import Outcome, Part, Piece, Schema, Seconds, Task
 from muster._openings import Slots
 from muster._past import Past
-from muster._progress import FIRST_TASK, LARGEST_TASK, TASK_SECONDS, Progress
+from muster._progress import Progress
+from muster._queue import FIRST_TASK, LARGEST_TASK, TASK_SECONDS
 from muster._schema import by_column, form, united
 
 

@@ -5,7 +5,6 @@ asked. What is said of a task that is no longer running, as its machine was late
 ``worker_state_machine.py``.
 """
 
-from bisect import bisect, insort
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -29,27 +28,14 @@ from muster._doubt import Doubt
 from muster._model import Outcome, Part, Schema, Task
 from muster._openings import Openings, Slots
 from muster._order import Order, key_of
-from muster._paces import Paces
+from muster._queue import Queue
 from muster._repeats import Repeats
 from muster._schema import Union
 from muster._suspects import Setback, Suspects
 
-TASK_SECONDS: Final = 1.0
-"""How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
-
-TASK_SECONDS_A_WORKER: Final = 0.02
-"""How long it should take at least for each worker that there is, as one process hands them all out."""
-
-LONGEST_TASK_SECONDS: Final = 10.0
-
-LARGEST_TASK: Final = 8 << 20
-FIRST_TASK: Final = 32 << 10
-"""How large one is while nobody knows how long the function takes."""
-
 MOST_FILES: Final = 256
 """How many files a task is of at most: beyond, what handing it over costs is nothing beside what its files cost."""
 
-_SPARE_ROUNDS: Final = 2
 _DEATHS_BEFORE_HALVING: Final = 2
 _DEATHS_BEFORE_REJECTING: Final = 3
 _DEATHS_OF_READING: Final = 5
@@ -79,21 +65,14 @@ class Progress:
         ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows). ``most_calls``: no
         task has more batches of ``batch_rows``. ``most_files``: nor is one of parts of more files.
         """
-        self.workers = workers
+        self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files)
+        self._parts = self._queue.parts
         self._allowance = Allowance.of(max_bad_rows)
         self._first_error = ""
         self._batch_rows = batch_rows
-        self._volume = volume
         self._union = Union(same_text=same_text)
-        self._unit_bytes = unit_bytes
         self._most_calls = most_calls
-        self._most_files = most_files
-        self._parts: list[Part] = []
-        self._volumes: list[int] = []
-        self._in_volume = 0
         self._rows = 0
-        self._waiting: list[tuple[int, int]] = []
-        self._waiting_weight = 0
         self._again: deque[Task] = deque()
         self._repeats = Repeats()
         self._running: dict[int, Assignment] = {}
@@ -102,7 +81,6 @@ class Progress:
         self._suspects = Suspects()
         self._doubt = Doubt()
         self._order = Order(joins=volume is None)
-        self._paces = Paces()
         self._next_number = 0
         self.is_complete = False
 
@@ -110,8 +88,17 @@ class Progress:
     def is_done(self) -> bool:
         """Tell whether every part is settled and no more will come."""
         return self.is_complete and not (
-            self._waiting or self._again or self._running or self._repeats or self._doubt.is_asking
+            self._queue or self._again or self._running or self._repeats or self._doubt.is_asking
         )
+
+    @property
+    def workers(self) -> int:
+        """Tell how many workers there are, or will be."""
+        return self._queue.workers
+
+    @workers.setter
+    def workers(self, count: int) -> None:
+        self._queue.workers = count
 
     @property
     def parts(self) -> int:
@@ -130,7 +117,7 @@ class Progress:
     @property
     def waiting_weight(self) -> int:
         """Say how much input waits to be handed out, in bytes (rows for Parquet)."""
-        return self._waiting_weight
+        return self._queue.weight
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -164,21 +151,14 @@ class Progress:
 
     def volume_of(self, outcome: Outcome) -> int:
         """Tell which volume of the output an outcome belongs to."""
-        return self._volumes[outcome.task.first] if outcome.task.first < len(self._volumes) else 0
+        volumes = self._queue.volumes
+        return volumes[outcome.task.first] if outcome.task.first < len(volumes) else 0
 
     def add_parts(self, parts: Iterable[Part]) -> None:
         """Take more of the input, in order."""
         known = len(self._parts)
-        for part in parts:
-            if self._volume and self._in_volume >= self._volume:
-                self._volumes.append(self._volumes[-1] + 1)
-                self._in_volume = 0
-            else:
-                self._volumes.append(self._volumes[-1] if self._volumes else 0)
-            self._in_volume += _weight(part)
-            self._rows += part.rows
-            self._parts.append(part)
-        self._wait_for(known, len(self._parts))
+        self._queue.add(parts)
+        self._rows += sum(part.rows for part in self._parts[known:])
 
     @property
     def allowed(self) -> int:
@@ -188,15 +168,6 @@ class Progress:
     def no_more_parts(self) -> None:
         """Know that the input is complete."""
         self.is_complete = True
-
-    def _wait_for(self, first: int, last: int) -> None:
-        if first == last:
-            return
-        self._waiting_weight += sum(map(_weight, self._parts[first:last]))
-        if self._waiting and self._waiting[-1][1] == first:
-            self._waiting[-1] = (self._waiting[-1][0], last)
-        else:
-            insort(self._waiting, (first, last))
 
     def restore(self, outcomes: Sequence[Outcome]) -> list[Action]:
         """Take over what an earlier attempt kept; only the rest is done. Their parts must be known."""
@@ -214,11 +185,7 @@ class Progress:
                 lo, hi = max(task.lo, part.row), min(task.hi, part.row + part.rows)
                 if lo < hi:
                     gaps.setdefault(index, []).append((lo, hi))
-        waiting = [index for first, last in self._waiting for index in range(first, last)]
-        self._waiting, self._waiting_weight = [], 0
-        for index in waiting:
-            if index not in done and index not in gaps:
-                self._wait_for(index, index + 1)
+        self._queue.keep(lambda index: index not in done and index not in gaps)
         for index, covered in gaps.items():
             self._fill(index, sorted(covered))
         before, has_changed = self.columns, False
@@ -243,14 +210,14 @@ class Progress:
 
         ``slots``: what machines take now. None gets more than that.
         """
-        if self._repeats and self.is_complete and not (self._waiting or self._again or self._running):
+        if self._repeats and self.is_complete and not (self._queue or self._again or self._running):
             if self._repeats.is_in_vain(self.columns):
                 return [NeverSettles(self.columns or ())]
             for task in self._repeats.let_go():
                 self._wait_again(task)
         if self.bad_rows > self.allowed:  # which has become less, now that all of the input is known
             return [GiveUp(self.bad_rows, self._first_error)]
-        openings = Openings(slots, pace=self._paces.of, without=self._suspects.unfit, now=now)
+        openings = Openings(slots, pace=self._queue.paces.of, without=self._suspects.unfit, now=now)
         actions = self._hand_out_again(openings)
         if self._doubt.faults:
             return actions + self._ask_elsewhere(openings)
@@ -274,42 +241,34 @@ class Progress:
 
     def _hand_out(self, openings: Openings) -> list[Action]:
         actions: list[Action] = []
-        while self._waiting and (machine := openings.idle()) is not None:
+        while self._queue and (machine := openings.idle()) is not None:
             actions.append(self._start(self._next_task(machine), machine, openings.now))
-        if not self._paces.mean:  # nobody knows yet how long a task takes
+        if not self._queue.paces.mean:  # nobody knows yet how long a task takes
             return actions
         if any(self._suspects.avoid(_name(task)) for task in self._again):  # it waits for one machine to have room
             return actions
-        plenty = self.workers * _SPARE_ROUNDS * self._task_weight()
-        while self._waiting and self._waiting_weight > plenty and (machine := openings.ahead()) is not None:
-            if self._paces.of(machine):
+        while self._queue and self._queue.has_plenty() and (machine := openings.ahead()) is not None:
+            if self._queue.paces.of(machine):
                 actions.append(self._start(self._next_task(machine), machine, openings.now))
         return actions
 
     def _ask_elsewhere(self, openings: Openings) -> list[Action]:
         """Try rows from other places while the function has failed on all; blame it if they all fail there too."""
-        places = self._doubt.places(index for first, last in self._waiting for index in range(first, last))
+        places = self._doubt.places(self._queue)
         actions: list[Action] = []
         while places and (machine := openings.idle()) is not None:
             index = places.pop()
-            self._take_out(index)
+            self._queue.take_out(index)
             task = self._task(index, index + 1)
             if self._doubt.is_about_deaths and not task.condemned:
                 (task,) = self._apart(task, last_row(self._parts, task))
             actions.append(self._start(task, machine, openings.now))
-        if not (places or self._running or self._again) and (self._waiting or self.is_complete):
+        if not (places or self._running or self._again) and (self._queue or self.is_complete):
             if (fault := self._doubt.verdict(rows=self._rows)) is not None:
                 return [Blame(fault)]
             self._again.extend(self._doubt.dismiss())
             return actions + self._hand_out_again(openings)
         return actions
-
-    def _take_out(self, index: int) -> None:
-        """Take a part off the list of those that wait."""
-        at = bisect(self._waiting, (index, len(self._parts))) - 1
-        first, last = self._waiting[at]
-        self._waiting[at : at + 1] = [one for one in ((first, index), (index + 1, last)) if one[0] < one[1]]
-        self._waiting_weight -= _weight(self._parts[index])
 
     def _start(self, task: Task, machine: str, now: float) -> Submit:
         task, *rest = first_calls(self._parts, task, batch_rows=self._batch_rows, most=self._most_calls)
@@ -321,47 +280,18 @@ class Progress:
         self._running[task.number] = Assignment(task, machine, now)
         return Submit(task, machine, _name(task) in self._deaths)
 
-    def _task_weight(self, machine: str | None = None) -> float:
-        """Size a machine's next task, or one of the mean: by what a worker does in ``TASK_SECONDS``.
-
-        It is less towards the end, so that none idles, and for a machine that has done nothing yet.
-        """
-        mean = self._paces.mean
-        share = self._waiting_weight / (self.workers * _SPARE_ROUNDS)
-        if not mean:
-            return min(FIRST_TASK / self._unit_bytes, share / _SPARE_ROUNDS)
-        seconds = min(max(TASK_SECONDS, self.workers * TASK_SECONDS_A_WORKER), LONGEST_TASK_SECONDS)
-        if machine is None:
-            return min(mean * seconds, LARGEST_TASK / self._unit_bytes, share)
-        if not (pace := self._paces.of(machine)):
-            return min(FIRST_TASK / self._unit_bytes, mean * seconds, share / _SPARE_ROUNDS)
-        return min(pace * seconds, LARGEST_TASK / self._unit_bytes, share * pace / mean)
-
     def _next_task(self, machine: str) -> Task:
-        first, end = self._waiting[0]
-        most, weight, last, files = self._task_weight(machine), 0, first, 0
-        while last < end and (last == first or (weight + _weight(self._parts[last]) <= most and self._joins(last))):
-            files += last == first or self._parts[last].file != self._parts[last - 1].file
-            if files > self._most_files:
-                break
-            weight += _weight(self._parts[last])
-            last += 1
-        self._waiting_weight -= weight
-        if last < end:
-            self._waiting[0] = (last, end)
-        else:
-            del self._waiting[0]
-        return self._task(first, last)
+        return self._task(*self._queue.take(machine, joins=self._joins))
 
     def _joins(self, index: int) -> bool:
         """Tell whether a part may be in one task with the part before it."""
-        part, before = self._parts[index], self._parts[index - 1]
+        part, before, volumes = self._parts[index], self._parts[index - 1], self._queue.volumes
         if part.file != before.file:
             goes_on = not self._doubt.is_open  # while nobody knows whether the function can be called at all
         else:
             goes_on = part.row == before.row + before.rows  # of a sample, what lies between is not there
             goes_on = goes_on and part.spool == before.spool
-        return goes_on and not (part.fault or before.fault) and self._volumes[index] == self._volumes[index - 1]
+        return goes_on and not (part.fault or before.fault) and volumes[index] == volumes[index - 1]
 
     def _task(self, first: int, last: int, *, rows: tuple[int, int] | None = None) -> Task:
         return task_of(self._parts, first, last, rows=rows)
@@ -382,7 +312,7 @@ class Progress:
             actions += self._done(one.task, one, machine=machine)
             if actions and isinstance(actions[-1], GiveUp):
                 return actions
-        self._wait_for(outcomes[-1].task.last, task.last)
+        self._queue.put_back(outcomes[-1].task.last, task.last)
         return actions
 
     def _done(self, task: Task, outcome: Outcome, *, machine: str) -> list[Action]:
@@ -404,7 +334,8 @@ class Progress:
         self._first_error = self._first_error or outcome.first_error
         if self.bad_rows + outcome.bad_rows > self.allowed:
             return [GiveUp(self.bad_rows + outcome.bad_rows, outcome.first_error, outcome)]
-        self._learn_pace(task, outcome, machine)
+        if task.is_whole:
+            self._queue.learn(task.first, task.last, seconds=outcome.seconds.total, machine=machine)
         was_cut_short = outcome.bad_rows > task.bad_rows_left  # and what used up the allowance was dropped since
         if was_cut_short:
             self._again.append(task)
@@ -439,11 +370,6 @@ class Progress:
         """Forget a task whose worker lives but which did not come to an end."""
         self._running.pop(number, None)
 
-    def _learn_pace(self, task: Task, outcome: Outcome, machine: str) -> None:
-        weight = sum(map(_weight, self._parts[task.first : task.last]))
-        if outcome.seconds.total > 0 and task.is_whole:
-            self._paces.learn(machine, weight / outcome.seconds.total)
-
     def _keep(self, outcome: Outcome) -> list[Action]:
         """Keep an outcome, unless the schema writes it otherwise by now. If the schema grows by it, check all again."""
         before = self.columns
@@ -474,7 +400,7 @@ class Progress:
 
     def _wait_again(self, task: Task) -> None:
         if task.is_whole:
-            self._wait_for(task.first, task.last)
+            self._queue.put_back(task.first, task.last)
         else:
             self._again.append(task)
 
@@ -549,7 +475,3 @@ def _is_strange(task: Task, outcome: Outcome) -> bool:
     if task.condemned or not outcome.bad_rows:
         return False
     return outcome.bad_rows > task.bad_rows_left or outcome.bad_rows == outcome.rows_in
-
-
-def _weight(part: Part) -> int:
-    return max(part.stop - part.start, 1)

@@ -19,10 +19,16 @@ class _Member:
     tickets: dict[int, int | None] = field(default_factory=dict)
     """What it has yet to answer, each with its lane."""
     workers: set[str] = field(default_factory=set)
+    lanes: dict[int, str] = field(default_factory=dict)
+    """Who has begun with something of a lane."""
 
     def named(self, inner: str) -> str:
         """Name one of its machines or workers as no other engine does."""
         return f"{self.name}-{inner}" if self.name else inner
+
+    def lanes_of(self, worker: str) -> tuple[int, ...]:
+        """Name the lanes that a worker has, by its name in the crew."""
+        return tuple(sorted(lane for lane, name in self.lanes.items() if name == worker))
 
 
 class Crew:
@@ -70,7 +76,7 @@ class Crew:
             member.engine.close()
         self._tell(
             *(Lost(ticket, reason, began=False, lane=lane) for ticket, lane in member.tickets.items()),
-            *(Left(worker, reason) for worker in sorted(member.workers)),
+            *(Left(worker, reason, member.lanes_of(worker)) for worker in sorted(member.workers)),
             Told(f"the run goes on without {member.name or 'some of its machines'}: {reason}"),
         )
 
@@ -101,8 +107,12 @@ class Crew:
                 return Joined(member.named(worker), member.named(machine))
             case Left(worker):
                 member.workers.discard(member.named(worker))
+                for lane in said.lanes:
+                    member.lanes.pop(lane, None)
                 return replace(said, worker=member.named(worker))
             case Began(ticket, worker):
+                if (begun := member.tickets.get(ticket)) is not None:
+                    member.lanes[begun] = member.named(worker)
                 return replace(said, worker=member.named(worker)) if ticket in member.tickets else None
             case Done(ticket) | Failed(ticket) | Lost(ticket):
                 if ticket not in member.tickets:
