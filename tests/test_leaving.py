@@ -108,3 +108,19 @@ def test_an_up_that_fails_remembers_only_what_it_did_not_see_to_end(
     end = muster("up", "--machines", "2", "--on", file)
     assert (end.code, hosts.running()) == (3, []), end.err
     assert not list((home / "clusters").glob("*"))
+
+
+def test_a_head_that_does_not_answer_for_a_moment_while_the_cluster_is_made_larger_costs_no_machine_that_works(
+    muster: Muster, hosts: Pretended
+) -> None:
+    assert muster("up", "--machines", "2", "--on", hosts.name("abc")).code == 0
+    profile = hosts.folder / "a" / ".profile"
+    profile.write_text('case "$said" in *lease.py*start*) echo Connection reset >&2; exit 255;; esac')
+    end = muster("up", "--machines", "3")
+    assert (end.code, "a: it does not answer" in end.err) == (3, True), end.err
+    assert [one["name"] for one in status(muster)["machines"]] == ["a", "b"]
+    assert hosts.running() == ["a", "b"]
+    profile.unlink()
+    assert muster("up", "--machines", "3").code == 0
+    assert hosts.running() == ["a", "b", "c"]
+    assert muster("down").code == 0

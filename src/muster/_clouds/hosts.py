@@ -149,12 +149,13 @@ class HostsCloud:
         if is_anew and not renews:
             alone()
         endings, record = self._end(record, leaving)
+        staying = {one.identity for one in record.started if one.host.name in living}
         if record.id != before.id:
             write(self._token, secrets.token_hex(32))
             self._authority.begin(wanted.lease)
         record = record.working(started, lease=wanted.lease, workers=wanted.workers)
         self._keep(record)
-        self._start(record)
+        self._start(record, new=[one for one in started if one.identity not in staying])
         endings.check(record.longest_lease)
 
     def _look(
@@ -186,7 +187,11 @@ class HostsCloud:
         played.check("Installing on the hosts what is here")
         return [replace(host, python=played.output.get(host.name, host.python).strip()) for host in hosts]
 
-    def _start(self, record: Record) -> None:
+    def _start(self, record: Record, *, new: Sequence[Started]) -> None:
+        """Start the machines that are ``new``, and renew the others. Raises ``EngineError`` where one fails.
+
+        Of the new ones, those that failed are ended then.
+        """
         head = record.started[0]
         owner = {
             "name": self._folder.name,
@@ -212,8 +217,8 @@ class HostsCloud:
         files = {"lease.py": program("lease"), "node.py": Path(node.__file__).read_text()}
         told = {"program": program("places"), "files": files, "sign": STARTED, "seconds": _START_SECONDS}
         played = self._play("start", apart(record.started), told=told, each=each)
-        if played.failures:  # without a head the others are of no use
-            failed = [one for one in record.started if {one.host.name, head.host.name} & set(played.failures)]
+        if played.failures:  # without a head the others are of no use; those that worked before may go on
+            failed = [one for one in new if {one.host.name, head.host.name} & set(played.failures)]
             self._keep(self._end(record, failed)[1])
         played.check("Starting the hosts")
 
