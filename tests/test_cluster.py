@@ -355,7 +355,7 @@ def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next(
         (("up", "--machines", "1", "--on", "mars"), "there is no such cloud"),
         (("status", "nowhere"), "There is no cluster 'nowhere'"),
         ((*COMMAND, "--cluster", "nowhere"), "There is no cluster 'nowhere'"),
-        ((*COMMAND, "--cluster", "default", "--workers", "2"), "leave out workers, or the cluster"),
+        ((*COMMAND, "--cluster", "default", "--workers", "2"), "leave out --workers, or the cluster"),
         ((*COMMAND, "--cluster", "default", "--machines", "2"), "not both"),
         ((*COMMAND, "--on", "local"), "how many machines"),
         ((*COMMAND, "--machines", "0"), "1 or more"),

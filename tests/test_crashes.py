@@ -476,9 +476,11 @@ def test_changes_may_be_accepted_and_are_told_of_wherever_the_run_is_shown(muste
 
 def test_other_rows_are_refused_also_where_changes_are_accepted(muster: Muster, unfinished: Path) -> None:
     changed_input(unfinished)
+    changed_function(unfinished)
     refused = muster(*COMMAND, "--accept-changes")
     assert refused.code == 2
     assert "the input 'rows.csv' has changed" in refused.err
+    assert "the function 'held' of held.py has changed" in refused.err  # all is named at once
 
 
 @pytest.mark.parametrize("slip", [("--dtype", "FLUX=category"), ("--dtype", "NONE=str"), ("--delimiter", "::")])

@@ -39,8 +39,8 @@ def files(tmp_path: Path) -> None:
         ("run f.py:process in.csv -o o.csv --format parqet", "'parqet' (did you mean parquet?)"),
         ("check f.py:process in.csv --sampel 3", "--sampel (did you mean --sample?) 3. Type muster check --help"),
         ("status --jsn", "--jsn (did you mean --json?)"),
-        ("run f.py in.csv -o o.csv", "f.py has no 'pipeline', and no function is named. It defines: process, prepare."),
-        ("run f.py in.csv -o o.csv", "Type f.py:process or f.py:prepare."),
+        ("run f.py in.csv -o o.csv", "f.py has no 'pipeline', and no function is named. Type f.py:process or f.py:"),
+        ("run f.p:process in.csv -o o.csv", "No module 'f.p' in this environment or folder. Did you mean f.py?"),
         (
             "run f.py:proces in.csv -o o.csv",
             "f.py has no 'proces' (did you mean process?). It defines: process,",

@@ -370,8 +370,8 @@ def test_an_option_that_cannot_be_taken_is_refused_in_words(name: str) -> None:
     [
         ({"usecols": ["a", "z"]}, "usecols names columns that the input has not: 'z'"),
         ({"usecols": [7]}, "usecols names columns that the input has not: 7"),
-        ({"names": ["x"], "header": 0}, "names has 1 names, and the first row has 2 cells"),
-        ({"skiprows": 9}, "no header or row behind what skiprows=9"),
+        ({"names": ["x"], "header": 0}, "names: there is 1 name, and the first row has 2 cells"),
+        ({"skiprows": 9}, "skiprows=9: there is no header or row behind that"),
         ({"skiprows": [3]}, "line 3 stands behind the first row"),
     ],
 )
@@ -411,7 +411,7 @@ def test_the_command_line_takes_the_options_by_pandas_names(tmp_path: Path, must
     ).read_text() == f"day,land,sum,paid,kinds\n1.0,NA,1234.5,True,{kinds}\n,SE,2.0,False,{kinds}\n"
     again = muster("run", "f.py:f", "rows.csv", "-o", "new.csv", "--header", "none", "--names", "a,b")
     assert again.code == 1
-    assert "names has 2 names, and the first row has 1 cells" in again.err
+    assert "names: there are 2 names, and the first row has 1 cell." in again.err
     left_out = muster("run", "f.py:f", "rows.csv", "-o", "new.csv", "--nrows", "5")
     assert (left_out.code, "--nrows is not offered: a run is about every row." in left_out.err) == (2, True)
     odd = muster("run", "f.py:f", "rows.csv", "-o", "new.csv", "--skiprows", "x")

@@ -1,6 +1,7 @@
 """Promise 4: one bad row costs one row, whatever is bad about it, and it can be found again."""
 
 import gzip
+import json
 import math
 import subprocess
 import sys
@@ -224,6 +225,20 @@ def test_a_batch_that_comes_back_as_something_else_costs_the_row_that_made_it_so
     assert_all_but(place, place.run("--workers", workers), [2000, 2001, 2002])
     assert [reject["error"] for reject in place.rejects] == list(wrong.values())
     assert {reject["step"] for reject in place.rejects} == {"f"}
+
+
+def test_an_error_of_a_hundred_thousand_letters_is_cut(muster: Muster, tmp_path: Path) -> None:
+    (tmp_path / "long.py").write_text(
+        "def refused(df):\n    if (df['a'] == 7).any():\n        raise ValueError('x' * 100_000)\n    return df\n"
+    )
+    (tmp_path / "long.csv").write_text("a\n" + "".join(f"{n}\n" for n in range(20)))
+    run = ("run", "long.py:refused", "long.csv", "-o", "o.csv", "--workers", "0")
+    assert muster(*run).code == 4
+    bad = json.loads((tmp_path / "o.csv.rejects.jsonl").read_text())
+    assert bad["error"].endswith("… (100,012 characters)")
+    assert (len(bad["error"]) < 2100, len(bad["traceback"]) < 3000) == (True, True)
+    stopped = muster(*run, "--strict", "--fresh")
+    assert (stopped.code, len(stopped.err) < 6000) == (1, True)
 
 
 def test_a_function_that_drops_rows_rejects_none(place: Place) -> None:

@@ -18,6 +18,9 @@ _IS_OF_ONE_VALUE: Final = re.compile(
 )
 """What is said where a function that is written for one value gets a column of them."""
 
+_LONGEST: Final = 2000
+"""How many letters of an error, or of a line of its traceback, are kept."""
+
 _TRIES: Final = 32
 """Rows of a task that are tried as a sample of all; of a smaller task, every row."""
 
@@ -47,14 +50,21 @@ def said(error: BaseException) -> str:
     """Write an error on one line, or several where its text has them; without what is known to be secret."""
     name = "TypeError" if isinstance(error, NoFrameError) else type(error).__name__
     try:
-        return scrubbed(f"{name}: {error}".removesuffix(": "))
+        return shortened(scrubbed(f"{name}: {error}".removesuffix(": ")))
     except Exception:  # noqa: BLE001 (even an error's own text may raise)
         return name
 
 
+def shortened(text: str) -> str:
+    """Cut a text that nobody would read to its end, such as a page that a service sends with its refusal."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
+
+
 def traced(error: BaseException, *, function: object = None) -> str:
     """Show where in the user's code an error was raised; nothing where muster itself objects to a result."""
-    return "" if isinstance(error, NoFrameError) else user_traceback(error, function=function)
+    if isinstance(error, NoFrameError):
+        return ""
+    return "\n".join(map(shortened, user_traceback(error, function=function).split("\n")))
 
 
 def check_needs_no_terminal(step: str, error: BaseException) -> None:

@@ -168,10 +168,22 @@ class Result:
         """Say in a line what came of it."""
         if self.skipped:
             return f"{self.output}: nothing was done, as another process works on it"
-        rows = f"{self.output}: {self.rows_out:,} rows of {self.rows_in:,}"
+        rows = f"{self.output}: {plural(self.rows_out, 'row')} of {self.rows_in:,}"
         if self.unchanged:
             return f"{rows}, unchanged since they were written: nothing was done. fresh=True does it all again."
-        return f"{rows} in {duration(self.seconds)} ({self.rows_per_second:,.0f} rows/s, {crew(self.workers)})"
+        if self._done_before:
+            rows += f", {count(self._done)} of them now,"
+        return f"{rows} in {duration(self.seconds)} ({pace(self.rows_per_second)} rows/s, {crew(self.workers)})"
+
+    @property
+    def _done(self) -> int:
+        """Count the rows that this attempt has done, as its pace tells."""
+        return round(self.rows_per_second * self.seconds)
+
+    @property
+    def _done_before(self) -> bool:
+        """Tell whether an earlier attempt, or the run that a retry mends, has done some of the rows."""
+        return self.rows_in - self._done > 1 + self.seconds / 10 + self.rows_in / 100
 
     def __repr__(self) -> str:
         """Say so, and where the bad rows are."""
@@ -192,6 +204,7 @@ class Result:
             (
                 "time then" if self.unchanged else "time"
             ): f"{duration(self.seconds)}, {pace(self.rows_per_second)} rows/s",
+            "rows done now": count(self._done) if self._done_before and not self.unchanged else "",
             "time of a run of all rows": left(self.estimate.seconds) if self.estimate else "",
             "done before": resumed,
             "workers": crew(self.workers) + (f" on {plural(self.machines, 'machine')}" if self.machines > 1 else ""),
@@ -207,7 +220,7 @@ class Result:
             more = f"The first {len(rows)} of {self.bad_rows:,} bad rows" if self.bad_rows > len(rows) else "Bad rows"
             pieces += [_html.note(f"{more}; .rejects_frame() gives all:"), _html.table(_REJECT_HEADS, cells)]
         pieces.append(_html.note("A page about the newest run, for a browser:", "muster report -o report.html"))
-        return _html.block(f"{self.rows_out:,} rows of {self.rows_in:,} are in {self.output}", *pieces)
+        return _html.block(f"{plural(self.rows_out, 'row')} of {self.rows_in:,} are in {self.output}", *pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +283,8 @@ class Snapshot:
         cost = f", {dollars(self.dollars)} so far" if self.dollars else ""
         waits = f"; {self.waiting_for}" if self.waiting_for else ""
         speed = self.held or f"{self.rows_per_second:,.0f} rows/s, {left(self.seconds_left)} left"
-        return f"{self.rows_done:,}{total} rows, {speed}, {crew(self.workers)}{bad}{cost}{waits}"
+        rows = "row" if (self.rows_total or self.rows_done) == 1 else "rows"
+        return f"{self.rows_done:,}{total} {rows}, {speed}, {crew(self.workers)}{bad}{cost}{waits}"
 
     def _repr_html_(self) -> str:
         """Draw a bar, for a notebook, and a row for each machine where there are several."""

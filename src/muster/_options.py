@@ -140,7 +140,7 @@ def checked(options: Options) -> Options:
     """Raise ``UsageError`` for an option out of its range."""
     for name, least in _LEAST.items():
         value = getattr(options, name)
-        if value is not None and (not isinstance(value, int) or value < least):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
     try:
         Allowance.of(options.max_bad_rows)
@@ -152,7 +152,8 @@ def checked(options: Options) -> Options:
     if options.limit is not None and options.sample is not None:
         raise UsageError("Say either how many of the first rows to do, --limit, or how many of all over, --sample.")
     timeout = options.timeout
-    if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT):
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and 0 < timeout <= _LONGEST_TIMEOUT):
         raise UsageError(f"timeout={timeout!r}: it must be a number of seconds, more than 0 and at most a month.")
     if options.if_running not in CHOICES:
         raise UsageError(f"if_running={options.if_running!r}: it must be {', '.join(CHOICES[:-1])} or {CHOICES[-1]}.")
@@ -187,7 +188,7 @@ def _check_cluster(options: Options) -> None:
     if options.calls_per_worker and options.workers == 0:
         raise UsageError("--calls-per-worker needs workers, and --workers 0 has none: leave out one of both.")
     if (options.cluster or options.machines) and options.workers is not None:
-        raise UsageError("A cluster's workers are chosen when it is made: leave out workers, or the cluster.")
+        raise UsageError("A cluster's workers are chosen when it is made: leave out --workers, or the cluster.")
 
 
 def _check_storage(options: Options) -> None:

@@ -226,8 +226,11 @@ def check_same(past: Past, now: Fields, *, folder: str, accept: bool) -> Changes
     Raises ``ResumeError`` where it is not, or where the rows of that run are not among those of this one.
     """
     if of_rows := list(differences_of_rows(past.job, now)):
+        changed = list(of_rows)
+        if "facts" in past.job and past.job.get("retry") == now.get("retry"):
+            changed += [*changed_facts(past.job["facts"], now["facts"]), *dict(changed_files(past.files)).values()]
         raise ResumeError(
-            f"{folder!r} holds an unfinished run of another job: {'; '.join(of_rows)}. To go on with that run, restore"
+            f"{folder!r} holds an unfinished run of another job: {'; '.join(changed)}. To go on with that run, restore"
             " what it had; to start over, type the command again with --fresh. More: muster help resume"
         )
     files = dict(changed_files(past.files))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from muster._dialect import Dialect
+from muster._words import plural
 from muster.errors import DataError
 
 from ._records import records
@@ -48,8 +49,10 @@ def top_of(
         return dialect.names, len(data)
     if whole and dialect.has_preamble and data:
         raise DataError(
-            f"There is no header or row behind what skiprows={dialect.skiprows} and header={dialect.header} pass over."
-            " Count lines for skiprows, and rows that are left for header, both from 0."
+            f"skiprows={dialect.skiprows!r}: there is no header or row behind that. Count lines for skiprows, and rows"
+            " that are left for header, both from 0."
+            if dialect.skiprows
+            else f"header={dialect.header!r}: there are fewer rows. Count them from 0."
         )
     return None
 
@@ -123,6 +126,7 @@ def _named(numbers: tuple[str, ...], names: tuple[str, ...], usecols: Sequence[o
         chosen = dict(zip(used, names, strict=True))
         return tuple(chosen.get(at, f"column {number}") for at, number in enumerate(numbers))
     raise DataError(
-        f"names has {len(names)} names, and the first row has {len(numbers)} cells. Name every column; or say with"
-        " usecols, by position, which columns the names are for."
+        f"names: there {'is' if len(names) == 1 else 'are'} {plural(len(names), 'name')}, and the first row has"
+        f" {plural(len(numbers), 'cell')}. Name every column; or say with usecols, by position, which columns the names"
+        " are for."
     )

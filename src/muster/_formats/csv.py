@@ -11,6 +11,7 @@ import pyarrow.csv
 
 from muster._dialect import Dialect, Reading
 from muster._model import Column
+from muster._words import plural
 from muster.errors import DataError
 
 from . import _dates, _kinds
@@ -184,7 +185,9 @@ class _Text:
         ragged: dict[int, str] = {}
 
         def skip(record: Any) -> str:  # noqa: ANN401 (Arrow's InvalidRow, which has no types)
-            ragged[record.number - 1] = f"expected {record.expected_columns} fields, found {record.actual_columns}"
+            ragged[record.number - 1] = (
+                f"expected {plural(record.expected_columns or 0, 'field')}, found {record.actual_columns}"
+            )
             return "skip"
 
         types, data = dict.fromkeys(names, pa.binary()), self.data

@@ -352,9 +352,11 @@ def _lacking(target: Target, module: types.ModuleType) -> UsageError:
     has_not = f"{place} has no {with_guess(target.name, defined, shown=repr(target.name))}"
     if not defined:
         return UsageError(f"{has_not}, and it defines no function. Write one that takes a DataFrame and returns one.")
-    also = ", and no function is named" if target.name == "pipeline" else ""
-    listed = ", ".join(f"{place}:{name}" for name in defined)
-    return UsageError(f"{has_not}{also}. It defines: {', '.join(defined)}. Type {listed.replace(', ', ' or ')}.")
+    *others, last = (f"{place}:{name}" for name in defined)
+    listed = f"{', '.join(others)} or {last}" if others else last
+    if target.name == "pipeline":
+        return UsageError(f"{place} has no 'pipeline', and no function is named. Type {listed}.")
+    return UsageError(f"{has_not}. It defines: {', '.join(defined)}. Type {listed}.")
 
 
 def _module_from_file(path: Path) -> types.ModuleType:
@@ -398,7 +400,9 @@ def _module_from_name(name: str) -> types.ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not name.startswith(error.name):
             raise
-        raise UsageError(f"No module {name!r} in this environment or folder. For a file, type {name}.py:…") from error
+        like = nearest(name, (path.name for path in Path.cwd().glob("*.py"))) or f"{name}.py"
+        meant = f"Did you mean {like}?" if Path(like).is_file() else f"For a file, type {like}:…"
+        raise UsageError(f"No module {name!r} in this environment or folder. {meant}") from error
 
 
 def describe(targets: Iterable[Target], *, builds: bool = True) -> list[Described]:
