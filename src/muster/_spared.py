@@ -66,7 +66,9 @@ class Later(Generic[T]):
 
     def seconds_left(self) -> float:
         """Tell in how many seconds the next one comes, infinitely many where there is none."""
-        return max(min((due for due, _ in self._due), default=float("inf")) - self._clock(), 0.0)
+        if not self._due:
+            return float("inf")
+        return max(min(due for due, _ in self._due) - self._clock(), 0.0)
 
     def take(self) -> list[T]:
         """Take those whose time has come."""

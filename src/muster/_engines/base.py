@@ -152,6 +152,8 @@ class Engine(Protocol):
 
 def wait(engine: Engine, seconds: float | None = None) -> list[Message]:
     """Wait for what an engine has to say, so long at most. Raises as ``messages`` does."""
+    if messages := engine.messages():
+        return messages
     waiting = select.poll()
     waiting.register(engine.fileno(), select.POLLIN)
     waiting.poll(None if seconds is None else math.ceil(1_000 * seconds))
