@@ -29,6 +29,7 @@ class Once:
         """Make the file that they share: in memory, so that a full disk keeps no worker from its start."""
         self._shared = os.memfd_create("muster-warned")
         self._seen: set[bytes] = set()
+        self._texts: dict[tuple[str, type[Warning], str, int], str] = {}
         self._untold: Counter[str] = Counter()
         self._show: Any = warnings.showwarning
 
@@ -47,15 +48,19 @@ class Once:
         line: str | None = None,
     ) -> None:
         """Show a warning that no worker has shown, and those that the user has asked for every time."""
-        said = repr((str(message), category.__qualname__, filename, lineno))
-        key = hashlib.blake2b(said.encode(errors="surrogatepass"), digest_size=_SIZE).digest()
         if _is_asked_for_always(str(message), category, filename, lineno):
             self._show(message, category, filename, lineno, file, line)
             return
-        if self._is_new(key):
-            self._show(message, category, filename, lineno, file, line)
-        if key in self._seen:
-            self._untold[f"{category.__name__} at {Path(filename).name}:{lineno}: {_first_line(message)}"] += 1
+        place = str(message), category, filename, lineno
+        if place not in self._texts:
+            said = repr((str(message), category.__qualname__, filename, lineno))
+            key = hashlib.blake2b(said.encode(errors="surrogatepass"), digest_size=_SIZE).digest()
+            if self._is_new(key):
+                self._show(message, category, filename, lineno, file, line)
+            if key in self._seen:
+                self._texts[place] = f"{category.__name__} at {Path(filename).name}:{lineno}: {_first_line(message)}"
+        if text := self._texts.get(place):
+            self._untold[text] += 1
         with warnings.catch_warnings():  # which has Python forget that it has shown this one: the next is to be counted
             pass
 
@@ -103,7 +108,7 @@ def _first_line(message: Warning | str) -> str:
 
 def _is_asked_for_always(text: str, category: type[Warning], filename: str, lineno: int) -> bool:
     for action, message, kind, module, number in warnings.filters:
-        is_of_place = number in {0, lineno} and _fits(module, Path(filename).stem)
+        is_of_place = number in {0, lineno} and (module is None or _fits(module, Path(filename).stem))
         if is_of_place and issubclass(category, kind) and _fits(message, text):
             return action in {"always", "all"}
     return False
