@@ -15,6 +15,7 @@ from muster._model import Outcome, Part, Piece, Place, Seconds, Source, Span
 from muster._output import Work
 from muster._past import Past
 from muster._private import private
+from muster._words import plural
 from muster.errors import EngineError, UsageError
 
 BEFORE: Final = "before"
@@ -147,7 +148,9 @@ class Layout:
             return [self._fetch()] * count
         names = [part["name"] for part in json.loads(self.work.manifest() or b"{}").get("parts", [])]
         if len(names) != count:
-            raise UsageError(f"{self.work.output!r} has {len(names)} parts, and the run that made it wrote {count}.")
+            raise UsageError(
+                f"{self.work.output!r} has {plural(len(names), 'part')}, and the run that made it wrote {count}."
+            )
         return [f"{self.work.output.rstrip('/')}/{name}" for name in names]
 
     def _fetch(self) -> str:

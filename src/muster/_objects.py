@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from muster._urls import filesystem, in_a_folder, protocols_of, stamp_of, unreachable, upload
+from muster._words import plural
 
 _CLOCKS: Final = (
     *("lastmodified", "updated", "modified", "modifiedtime", "modify", "mtime", "modificationtime", "lastwritetime"),
@@ -226,7 +227,9 @@ def _delete_together(files: Any, url: str, paths: Sequence[str]) -> None:  # noq
     asked = {"Objects": [{"Key": files.split_path(path)[1]} for path in paths], "Quiet": True}
     answer = _told(url, lambda: files.call_s3("delete_objects", Bucket=bucket, Delete=asked))
     if failed := answer.get("Errors"):
-        raise unreachable(url, OSError(f"{len(failed)} objects could not be deleted: {failed[0].get('Message')}"))
+        raise unreachable(
+            url, OSError(f"{plural(len(failed), 'object')} could not be deleted: {failed[0].get('Message')}")
+        )
 
 
 def uploads(urls: Sequence[str]) -> list[tuple[str, str]]:

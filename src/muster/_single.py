@@ -25,6 +25,7 @@ from muster._private import private
 from muster._schema import united
 from muster._steps import BadRow, MemoryBlame, Steps, reasons
 from muster._urls import is_remote
+from muster._words import plural
 from muster.errors import DataError
 
 _COUNTED: Final = 16 << 20
@@ -226,8 +227,8 @@ class Single:
     def _check_count(self, found: int, expected: int) -> None:
         if found != expected:
             raise DataError(
-                f"{self.source.name!r}: expected {expected} rows from byte {self.task.start} on, found {found}. The"
-                " file changed while muster read it. Run again with --fresh."
+                f"{self.source.name!r}: expected {plural(expected, 'row')} from byte {self.task.start} on, found"
+                f" {found}. The file changed while muster read it. Run again with --fresh."
             )
 
     def _no_rows(self) -> _rows.Rows:

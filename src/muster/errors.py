@@ -85,9 +85,10 @@ class TooManyBadRowsError(DataError):
     @classmethod
     def of(cls, bad_rows: int, *, allowed: int, first_error: str) -> Self:
         """Say how many were bad, and show the first of them."""
+        counts = f"{bad_rows} rows could not be processed, and {allowed} are allowed"
+        counts = counts.replace("1 rows", "1 row", int(bad_rows == 1)).replace(" 1 are", " 1 is")
         return cls(
-            f"{bad_rows} {'row' if bad_rows == 1 else 'rows'} could not be processed, and {allowed}"
-            f" {'is' if allowed == 1 else 'are'} allowed. The first of them:\n"
+            f"{counts}. The first of them:\n"
             f"{first_error}\n"
             "Mend the function or the data, and type the command again with --fresh. Or allow more with --max-bad-rows,"
             " and the run goes on where it stopped. More: muster help bad-rows"
