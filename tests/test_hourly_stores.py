@@ -129,6 +129,33 @@ def test_what_is_new_in_a_bucket_is_done_once_by_content(bucket: Any, muster: Mu
     assert '"begun": null' in ledger
 
 
+def test_who_may_write_a_bucket_leads_no_run_out_of_the_folder_of_its_outputs(
+    bucket: Any,  # noqa: ANN401
+    muster: Muster,
+    tmp_path: Path,
+) -> None:
+    put(bucket, a="a\n1\n")
+    (tmp_path / "mine").mkdir()
+    places = [bucket.Object("others/2026-11-01.csv"), bucket.Object("out/precious.csv")]
+    files = [tmp_path / "mine" / "2026-11-01.csv", tmp_path / "2026-11-01.csv"]
+    names = [f"s3://{bucket.name}/{place.key}" for place in places]
+    for place in places:
+        place.put(Body=b"precious")
+    for path in files:
+        path.write_text("precious")
+    place, found = f"s3://{bucket.name}", bucket.Object("in/a.csv")
+    known = [found.content_length, found.e_tag, 0, f"{found.content_length}:{found.e_tag}"]
+    command = ("run", "f.py:double", f"{place}/in/*.csv", "-o", f"{place}/out/{{date}}.csv", "--since-last", *INLINE)
+    for name in [*names, *map(str, files), files[1].name, f"{place}/out/../others/2026-11-01.csv"]:
+        begun = {"output": name, "files": {f"{place}/in/a.csv": known}}
+        said = {"done": {}, "seen": {}, "begun": begun, "of": ["{date}.csv", "double"]}
+        bucket.Object("out/.date.csv.since-last.json").put(Body=json.dumps({"since-last": said}).encode())
+        refused = muster(*command)
+        assert (refused.code, refused.json["kind"], "Nothing was written" in refused.err) == (2, "usage", True), name
+    assert {place.get()["Body"].read() for place in places} == {b"precious"}
+    assert {path.read_text() for path in files} == {"precious"}
+
+
 def test_who_waits_looks_at_the_lock_now_and_then_and_lists_the_inputs_once_more_at_the_end(
     bucket: Any,  # noqa: ANN401
     served: Server,

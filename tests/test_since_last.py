@@ -13,6 +13,7 @@ import pytest
 
 import muster as package
 from conftest import MUSTER, Muster, started
+from muster._hourly.pattern import folder_of, found_again, named
 from waiting import until
 
 CODE = """
@@ -373,3 +374,122 @@ def test_a_file_that_is_as_it_was_is_done_whatever_else_changes_of_it_meanwhile(
     assert [json.loads(out.splitlines()[-1])[name] for name in ("new_files", "left_files")] == [3, 0]
     assert muster(*command).json["new_files"] == 0
     assert rows(folder) == [1, 2, 3]
+
+
+def test_a_ledger_gives_no_name_that_its_pattern_does_not_give(folder: Path, muster: Muster) -> None:
+    put(folder, a=1)
+    assert muster(*SINCE, *INLINE).code == 0
+    (folder / "mine").mkdir()
+    ledger = folder / "out" / ".date.csv.since-last.json"
+    kept = json.loads(ledger.read_text())
+    (known,) = kept["since-last"]["seen"].items()
+    (done,) = kept["since-last"]["done"].values()
+    put(folder, b=2)
+    others = ["precious.csv", str(folder / "mine" / "2026-11-01.csv"), "out/../mine/2026-11-01.csv", "out/precious.csv"]
+    others += ["\0/2026-11-01.csv"]
+    for name in others:
+        place = folder / name.replace("\0", "nul")
+        if place.parent.is_dir() and not place.is_dir() and place.parent != Path("/"):
+            place.write_text("precious\n")
+        said = {**kept["since-last"], "begun": {"output": name, "files": dict([known])}}
+        ledger.write_text(json.dumps({"since-last": said}))
+        refused = muster(*SINCE, *INLINE)
+        assert (refused.code, refused.json["kind"], "Nothing was written" in refused.err) == (2, "usage", True), name
+        if place.is_file():
+            assert place.read_text() == "precious\n"
+            place.unlink()
+    for name in ("in", "in/a.csv"):  # it would count as an output, and so as no input
+        said = {**kept["since-last"], "done": {**kept["since-last"]["done"], "0": name}}
+        ledger.write_text(json.dumps({"since-last": said}))
+        assert muster(*SINCE, *INLINE).code == 2, name
+    assert rows(folder) == [1]
+    for name in (done.replace(".csv", "-7.csv"), str(folder / done).replace(".csv", "-8.csv")):
+        said = {**kept["since-last"], "begun": {"output": name, "files": dict([known])}}
+        ledger.write_text(json.dumps({"since-last": said}))
+        assert muster(*SINCE, *INLINE).code == 0
+        assert (folder / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "known"),
+    [
+        ("out/2026-11-01.csv", ("out/2026-11-01.csv", "out/")),
+        ("/far/2026-11-01-12.csv", ("out/2026-11-01-12.csv", "/far/")),
+        ("2026-11-01.csv", ("out/2026-11-01.csv", "")),
+        ("/2026-11-01.csv", ("out/2026-11-01.csv", "/")),
+        *[
+            (f"out/{name}", None)
+            for name in (
+                "",
+                "x.csv",
+                "2026-11-01",
+                "2026-11-01.csv/",
+                "2026-11-01.csv\n",
+                "2026-11-01.csv.rejects.jsonl",
+            )
+        ],
+        *[(f"out/{name}", None) for name in ("2026-1-1.csv", "2026-11-01-.csv", "2026-11-01/x.csv", "x2026-11-01.csv")],
+    ],
+)
+def test_an_output_is_known_by_its_name_in_the_folder(output: str, known: tuple[str, str] | None) -> None:
+    assert found_again(output, pattern="out/{date}.csv") == known
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{date}", "/a b/x.{date}.b.csv.gz", "s3://b/{date}/", "o/{time}{date}.csv", "o/{date}/{x}.csv"]
+)
+def test_each_output_that_is_named_is_known_again(pattern: str) -> None:
+    for number in (1, 2, 30):
+        name = named(pattern, number=number)
+        assert found_again(name, pattern=pattern) == (name, folder_of(pattern))
+
+
+def test_outputs_are_known_in_a_folder_that_was_moved_or_is_named_from_elsewhere(folder: Path, muster: Muster) -> None:
+    put(folder, a=1)
+    command = ["run", "f.py:double", "*/*/*.csv", "-o", "in/{date}/", "--since-last", "--json", *INLINE]
+    (folder / "in" / "raw").mkdir()
+    (folder / "in" / "a.csv").rename(folder / "in" / "raw" / "a.csv")
+    assert muster(*command).json["rows_in"] == 1
+    (folder / "in").rename(folder / "moved")
+    command[4] = str(folder / "moved" / "{date}") + "/"
+    again = muster(*command)
+    assert (again.code, again.json["new_files"]) == (0, 0), again
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+def test_a_ledger_that_others_may_have_written_is_refused(folder: Path, muster: Muster) -> None:
+    put(folder, a=1)
+    assert muster(*SINCE, *INLINE).code == 0
+    put(folder, b=2)
+    ledger = folder / "out" / ".date.csv.since-last.json"
+    text = ledger.read_text()
+
+    def refused(said: str) -> None:
+        ended = muster(*SINCE, *INLINE)
+        assert (ended.code, ended.json["kind"]) == (2, "usage"), ended
+        assert said in ended.err
+        assert rows(folder) == [1]
+
+    os.chown(ledger, 54_321, 54_321)
+    refused("belongs to user 54321")
+    os.chown(ledger, 0, 54_321)
+    for mode in (0o660, 0o602):
+        ledger.chmod(mode)
+        refused("Others may write")
+    ledger.rename(folder / "elsewhere.json")
+    ledger.symlink_to(folder / "elsewhere.json")
+    refused("is a link")
+    ledger.unlink()
+    os.mkfifo(ledger)
+    refused("is neither a file nor")
+    ledger.unlink()
+    ledger.mkdir()
+    refused("is a folder")
+    ledger.rmdir()
+    ledger.write_text(text)
+    ledger.chmod(0o644)  # as a copy has
+    planted = ledger.with_name(ledger.name + ".unfinished")
+    planted.symlink_to(folder / "f.py")
+    assert muster(*SINCE, *INLINE).json["new_files"] == 1
+    assert (folder / "f.py").read_text() == CODE
+    assert (ledger.stat().st_mode & 0o777, rows(folder)) == (0o600, [1, 2])

@@ -16,6 +16,7 @@ _FOLDER: Final = 0o700
 _FILE: Final = 0o600
 _ALL: Final = 0o777
 _OTHERS: Final = 0o077
+_WRITING: Final = stat.S_IWGRP | stat.S_IWOTH
 _ALL_NUMBERS: Final = ["0", "0", "4294967295"]
 """How Linux tells that a process sees the users of the whole computer."""
 
@@ -60,23 +61,61 @@ def squatted(path: Path) -> str:
         what = "is a link"
     elif not stat.S_ISDIR(found.st_mode):
         what = "is no folder"
-    elif found.st_uid != os.geteuid() and found.st_uid != _owner_of_what_is_made_in(path.parent):
+    elif found.st_uid != os.geteuid() and found.st_uid != _made_in(path.parent)[0]:
         what = f"belongs to {_name_of(found.st_uid)}"
     else:
         return ""
     return f"{str(path)!r} {what}, and must be a folder of {_name_of(os.geteuid())}'s alone"
 
 
-def _owner_of_what_is_made_in(folder: Path) -> int:
-    """Tell whose a folder is that this user makes there: some file systems know it under another name."""
+def own_bytes(path: Path) -> bytes | None:
+    """Read a file that nobody but this user, or root, can have written; ``None`` where there is none.
+
+    Raises ``NotPrivateError`` for any other file, and for a link; ``OSError`` for one that cannot be read.
+    """
+    try:
+        _check_own(path, path.lstat())
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    try:
+        _check_own(path, os.fstat(opened))
+    except BaseException:
+        os.close(opened)
+        raise
+    with os.fdopen(opened, "rb") as file:
+        return file.read()
+
+
+def _check_own(path: Path, found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise NotPrivateError(f"{str(path)!r} is a link, and must be a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise NotPrivateError(f"{str(path)!r} is no regular file, and must be one")
+    if not _is_trusted(found.st_uid) and found.st_uid != _made_in(path.parent)[0]:
+        raise NotPrivateError(
+            f"{str(path)!r} belongs to {_name_of(found.st_uid)}, and must be of {_name_of(os.geteuid())}'s own"
+        )
+    if _others_may_write(found) and not _made_in(path.parent)[1] & _WRITING:  # where files have no modes, all is open
+        raise NotPrivateError(f"Others may write {str(path)!r}, and must not")
+
+
+def _others_may_write(found: os.stat_result) -> bool:
+    by_group = found.st_mode & stat.S_IWGRP and not _is_of_this_user_alone(found.st_gid)
+    return bool(found.st_mode & stat.S_IWOTH or by_group)
+
+
+def _made_in(folder: Path) -> tuple[int, int]:
+    """Tell whose a private folder is that this user makes there, and its mode: some file systems know others."""
     import tempfile  # noqa: PLC0415 (workers, who only open files, start sooner without)
 
-    user = os.geteuid()
+    user, mode = os.geteuid(), _FOLDER
     with contextlib.suppress(OSError):
         made = Path(tempfile.mkdtemp(prefix=".muster-", dir=folder))
-        user = made.lstat().st_uid
+        found = made.lstat()
+        user, mode = found.st_uid, stat.S_IMODE(found.st_mode)
         made.rmdir()
-    return user
+    return user, mode
 
 
 def open_to_others(folder: Path) -> str:

@@ -7,24 +7,29 @@ done only when that output is there: whoever comes after a death does it once, a
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
 from muster import _objects
-from muster._identity import local
+from muster._identity import identity, local
 from muster._model import Source
-from muster._private import write
+from muster._private import NotPrivateError, keep, own_bytes
 from muster._publication import sync
 from muster._urls import filesystem, has_buckets, is_remote, reaching
 from muster._witness import Known, digest, is_being_written, is_still, settled, witness
 from muster.errors import DataError, MusterError, UsageError
 
+from .pattern import folder_of, found_again
+
 _KIND: Final = "since-last"
 _CHUNK: Final = 1 << 20
 _PATIENCE: Final = 2.5
 """Seconds that a look at a file waits, at the most, until a later change of it would show."""
+
+_MEND: Final = "Restore it from a copy; or remove it together with the outputs, and all files count as new."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +52,68 @@ class Ledger:
 
     @classmethod
     def read(cls, place: str) -> Self | None:
-        """Read one; ``None`` where there is none. Raises ``UsageError`` for what is none, or of another version."""
-        data = _objects.read(place) if is_remote(place) else _bytes_of(Path(place))
+        """Read one; ``None`` where there is none.
+
+        Raises ``UsageError`` for what is none, or of another version; on this computer, for what another user may have
+        written. Of a bucket whoever may write there is trusted with what lies beside it: see ``within``.
+        """
+        data = _objects.read(place) if is_remote(place) else _own_bytes_of(Path(place))
         if data is None:
             return None
         try:
             said = json.loads(data)[_KIND]
             begun = said["begun"] and Begun(said["begun"]["output"], _files(said["begun"]["files"]))
-            return cls(dict(said["done"]), _files(said["seen"]), begun, tuple(said.get("of", ())))
+            ledger = cls(dict(said["done"]), _files(said["seen"]), begun, tuple(said.get("of", ())))
+            "".join([*ledger.outputs(), *ledger.of])  # or else a TypeError
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"{place!r} should say which files --since-last has done, and cannot be read ({error}). Restore it from"
-                " a copy; or remove it together with the outputs, and all files count as new."
+                f"{place!r} should say which files --since-last has done, and cannot be read ({error}). {_MEND}"
             ) from error
+        return ledger
 
-    def write(self, place: str) -> None:
-        """Write it in place of the one before, which stays until this one is on the disk."""
-        text = json.dumps({_KIND: asdict(self)}, indent=1) + "\n"
+    def outputs(self) -> list[str]:
+        """Name the outputs that it tells of."""
+        return [*self.done.values(), *([self.begun.output] if self.begun else [])]
+
+    def within(self, pattern: str, *, place: str) -> "Ledger":
+        """Take each output for one of the pattern's own folder, by its name there: nothing leads anywhere else.
+
+        So the folder may have been moved, or be named from another. Raises ``UsageError`` for a name that the pattern
+        does not give, and where what is begun was to lie elsewhere.
+        """
+        names, begun = {}, self.begun
+        for output in self.outputs():
+            again = found_again(output, pattern=pattern)
+            if again is None:
+                raise UsageError(
+                    f"{place!r} tells of an output {output!r}, and {pattern!r} gives no such name: somebody else wrote"
+                    f" that, or changed it. Nothing was written. {_MEND}"
+                )
+            names[output], folder = again
+            if begun and output == begun.output and not _is_one_folder(folder, folder_of(pattern)):
+                raise UsageError(
+                    f"{place!r} says that {output!r} is begun, and outputs of {pattern!r} lie elsewhere. Nothing was"
+                    " written. If you know that output, type the command in the folder where it was typed, with the"
+                    f" same output. If not: {_MEND[0].lower()}{_MEND[1:]}"
+                )
+        return replace(
+            self,
+            done={content: names[output] for content, output in self.done.items()},
+            begun=begun and replace(begun, output=names[begun.output]),
+        )
+
+    def write(self, place: str, *, by_way_of: Path) -> None:
+        """Write it in place of the one before, which stays until this one is on the disk.
+
+        On this computer it is written to another file at first, on the same file system, where nobody else may write.
+        """
+        data = json.dumps({_KIND: asdict(self)}, indent=1).encode() + b"\n"
         if is_remote(place):
-            _objects.put(place, text.encode())
+            _objects.put(place, data)
             return
-        write(Path(place), text)
-        sync(Path(place))
+        keep(by_way_of, data)
+        sync(by_way_of)
+        by_way_of.replace(place)
         sync(Path(place).parent)
 
     def with_begun(self, begun: Begun | None) -> "Ledger":
@@ -84,10 +129,9 @@ class Ledger:
 def place_of(pattern: str) -> str:
     """Tell where the ledger of a pattern lies: in the folder where all its outputs are, hidden from who reads that."""
     pattern = local(pattern)
-    fixed, _, _ = pattern.partition("{")
-    folder, slash, _ = fixed.rpartition("/")
-    name = re.sub(r"[{}]", "", pattern[len(folder) + len(slash) :]).strip("/").replace("/", "~")
-    return f"{folder}{slash}.{name}.since-last.json"
+    folder = folder_of(pattern)
+    name = re.sub(r"[{}]", "", pattern.removeprefix(folder)).strip("/").replace("/", "~")
+    return f"{folder}.{name}.since-last.json"
 
 
 def looked_at(source: Source, before: Known | None) -> Known | None:
@@ -148,8 +192,22 @@ def _files(said: Mapping[str, Any]) -> dict[str, Known]:
     return {name: Known(*fields) for name, fields in said.items()}
 
 
-def _bytes_of(path: Path) -> bytes | None:
+def _is_one_folder(one: str, other: str) -> bool:
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
+        return identity(one or ".") == identity(other or ".")
+    except ValueError:  # no place can have that name
+        return False
+
+
+def _own_bytes_of(path: Path) -> bytes | None:
+    try:
+        return own_bytes(path)
+    except NotPrivateError as error:
+        named = shlex.quote(str(path))
+        raise UsageError(
+            f"{error}: it says which files --since-last leaves out. Nothing was written. If what it says is right, make"
+            f" it a file of your own: cp {named} mine; mv -f mine {named}; chmod 600 {named}. If not, remove it with"
+            " the outputs, and all files count as new; or choose another folder for them."
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}. Mend that. {_MEND}") from error

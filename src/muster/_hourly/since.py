@@ -2,12 +2,12 @@
 
 import dataclasses
 import glob
+import itertools
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from muster import _objects, _pipeline
 from muster._apart import check_apart
@@ -30,11 +30,7 @@ from muster.errors import MusterError, UsageError
 
 from .each import make_folder_of
 from .ledger import Begun, Ledger, is_as_it_was, looked_at, place_of
-
-PLACES: Final = {"{date}": ("%Y-%m-%d", "[0-9]" * 4 + "-[0-9][0-9]" * 2), "{time}": ("%Y-%m-%dT%H-%M-%SZ", "[0-9]*Z")}
-"""What is put for each, in UTC: no clock that is changed in spring or autumn gives a name twice; and how it looks."""
-
-_ENDING: Final = re.compile(r"(/|(\.\w+){0,2})$")
+from .pattern import PLACES, named
 
 Watch = Callable[[Snapshot], None]
 Say = Callable[[str], None]
@@ -102,12 +98,13 @@ class SinceLast:
         own = self._own()
         if found is None:
             return Ledger(of=own)
+        if found.of not in {own, ()} and not self._options.accept_changes:
+            raise self._of_another(found.of, own)
+        known = found.within(self._pipeline.output, place=self._place)
         if found.of != own:
-            if found.of and not self._options.accept_changes:
-                raise self._of_another(found.of, own)
-            found = dataclasses.replace(found, of=own)
-            self._write(found)
-        return found
+            known = dataclasses.replace(known, of=own)
+            self._write(known)
+        return known
 
     def _of_another(self, other: tuple[str, ...], own: tuple[str, ...]) -> UsageError:
         if other[0] != own[0]:
@@ -141,7 +138,7 @@ class SinceLast:
         if self._work.shelf is not None:
             self._work.shelf.lock.check()
         self._ledger = ledger
-        ledger.write(self._place)
+        ledger.write(self._place, by_way_of=self._work.unused("complete"))
 
     # What is new
 
@@ -244,16 +241,12 @@ class SinceLast:
 
     def _free_name(self) -> str:
         """Name an output that is not there yet: the second of a day has a number."""
-        now, pattern = time.gmtime(), self._pipeline.output
-        for place, (form, _) in PLACES.items():
-            pattern = pattern.replace(place, time.strftime(form, now))
-        ending = _ENDING.search(pattern)
-        suffix = ending[0] if ending else ""
-        taken, number, name = set(self._ledger.done.values()), 1, pattern
-        while name in taken or _is_there(name):
-            number += 1
-            name = f"{pattern.removesuffix(suffix)}-{number}{suffix}"
-        return name
+        taken, pattern = set(self._ledger.done.values()), self._pipeline.output
+        return next(
+            name
+            for name in (named(pattern, number=number) for number in itertools.count(1))
+            if not (name in taken or _is_there(name))
+        )
 
 
 def _is_there(output: str) -> bool:
