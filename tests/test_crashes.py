@@ -30,7 +30,7 @@ from muster._output import Work
 from muster._publication import publish_folder
 from muster._runner import run
 from muster._task import Worker
-from muster._version import VERSION
+from muster._version import __version__
 from muster.errors import OutputBusyError
 from muster.testing import FakeEngine
 from waiting import until
@@ -407,8 +407,8 @@ def a_journal_of_an_earlier_version(folder: Path) -> None:
 def a_journal_of_another_version(folder: Path) -> None:
     path = folder / "out.csv.muster" / "journal.jsonl"
     text = path.read_text()
-    assert f'"muster":"{VERSION}"' in text
-    path.write_text(text.replace(f'"muster":"{VERSION}"', '"muster":"0.0.9"'))
+    assert f'"muster":"{__version__}"' in text
+    path.write_text(text.replace(f'"muster":"{__version__}"', '"muster":"0.0.9"'))
 
 
 def test_a_comment_and_a_scratch_file_beside_the_function_change_nothing(muster: Muster, unfinished: Path) -> None:
@@ -426,7 +426,7 @@ def test_a_comment_and_a_scratch_file_beside_the_function_change_nothing(muster:
         (changed_function, (), "the function 'held' of held.py has changed"),
         (changed_module_beside, (), "the function 'add' of beside.py has changed"),
         (a_journal_of_an_earlier_version, (), "begun by an earlier version of muster"),
-        (a_journal_of_another_version, (), f"muster was 0.0.9 and is {VERSION} now"),
+        (a_journal_of_another_version, (), f"muster was 0.0.9 and is {__version__} now"),
         (None, ("--batch-rows", "100"), "batch_rows was not given, and is 100 now"),
         (None, ("--dtype", "FLUX=float32"), "dtype was not given, and is 'FLUX=float32' now"),
         (None, ("--delimiter", ";"), "delimiter was ',', and is ';' now"),

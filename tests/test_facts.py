@@ -12,7 +12,7 @@ from muster._model import Fact
 from muster._past import changed_facts
 from muster._user_code.facts import facts_of
 from muster._user_code.versions import versions
-from muster._version import VERSION
+from muster._version import __version__
 
 BASE = """
 import re
@@ -151,9 +151,9 @@ def test_packages_are_compared_by_version() -> None:
 
 
 def test_the_version_of_muster_is_compared_and_a_journal_that_does_not_note_it_is_of_the_first() -> None:
-    found = {"muster": VERSION, "Python": "3.11.7"}
-    assert Fact("muster", VERSION) in versions()
-    assert list(changed_facts(found, found | {"muster": "9.0"})) == [f"muster was {VERSION} and is 9.0 now"]
+    found = {"muster": __version__, "Python": "3.11.7"}
+    assert Fact("muster", __version__) in versions()
+    assert list(changed_facts(found, found | {"muster": "9.0"})) == [f"muster was {__version__} and is 9.0 now"]
     assert list(changed_facts({"Python": "3.11.7"}, found | {"muster": "9.0"})) == ["muster was 0.1.0 and is 9.0 now"]
 
 

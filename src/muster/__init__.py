@@ -49,8 +49,6 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Final
 
-from muster._version import VERSION
-
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -60,6 +58,7 @@ if TYPE_CHECKING:
     from muster._job import Result, Snapshot
     from muster._pipeline import Pipeline, check, read_csv, read_json, read_parquet, run
     from muster._retry import retry
+    from muster._version import __version__ as __version__
     from muster.errors import (
         DataError,
         EngineError,
@@ -71,8 +70,6 @@ if TYPE_CHECKING:
         UserCodeError,
     )
 
-__version__ = VERSION
-
 _ROOMS: Final = {
     "_generate": ("generate",),
     "_dialect": ("Dialect",),
@@ -80,6 +77,7 @@ _ROOMS: Final = {
     "_job": ("Result", "Snapshot"),
     "_pipeline": ("Pipeline", "check", "read_csv", "read_json", "read_parquet", "run"),
     "_retry": ("retry",),
+    "_version": ("__version__",),
     "errors": (
         *("DataError", "EngineError", "MusterError", "NotRowWiseWarning", "RejectedRowsWarning", "TooManyBadRowsError"),
         *("UsageError", "UserCodeError"),

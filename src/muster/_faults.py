@@ -10,7 +10,7 @@ from pathlib import Path
 from muster._private import private
 from muster._unseen import scrubbed
 from muster._user_code.origins import is_users
-from muster._version import VERSION
+from muster._version import __version__
 from muster.errors import FaultError, MusterError
 
 
@@ -36,7 +36,7 @@ def keeping_faults(path: Path) -> Iterator[None]:
 
 def _keep(path: Path, details: str) -> bool:
     """Append a traceback to a file, without what nobody may see; tell whether there was room for it."""
-    where = f"muster {VERSION}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    where = f"muster {__version__}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M:%S')}"
     try:
         with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=private) as file:
             file.write(f"{where}\n{scrubbed(details)}\n")

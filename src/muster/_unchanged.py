@@ -25,7 +25,7 @@ from muster._model import DataFile, Source
 from muster._private import write
 from muster._urls import is_remote
 from muster._user_code.data_files import changed_files
-from muster._version import VERSION
+from muster._version import __version__
 from muster._witness import Known, Witness, is_still, may_differ, settled, witness
 from muster.errors import EngineError
 
@@ -111,7 +111,7 @@ def note(made: Made, end: End) -> None:
         note_mixture(made, end, why=_UNTOLD)
         return
     said = {
-        "version": VERSION,
+        "version": __version__,
         "run": end.run,
         "at": round(time.time(), 3),
         "folder": os.getcwd(),  # noqa: PTH109 (as text)
@@ -128,7 +128,7 @@ def note(made: Made, end: End) -> None:
 
 def note_mixture(made: Made, end: End, *, why: str) -> None:
     """Note that rows of an output are of two versions, and why: the next run does all again, and says so."""
-    _write(_place(made.job.output), {"version": VERSION, "run": end.run, "mixed": why})
+    _write(_place(made.job.output), {"version": __version__, "run": end.run, "mixed": why})
 
 
 def note_retry(made: Made, end: End, *, of: str) -> None:
@@ -240,7 +240,7 @@ def _place(output: str) -> Path:
 def _read(path: Path) -> Fields | None:
     with contextlib.suppress(OSError, ValueError, EngineError):
         said = json.loads(path.read_bytes())
-        if isinstance(said, dict) and said.get("version") == VERSION:
+        if isinstance(said, dict) and said.get("version") == __version__:
             return said
     return None
 

@@ -1,5 +1,3 @@
 """The version of muster: another may write other bytes."""
 
-from typing import Final
-
-VERSION: Final = "0.1.0"
+__version__ = "0.1.0"

@@ -11,7 +11,7 @@ from muster._signals import obey
 from muster._unseen import shown
 from muster._verbs import VERBS
 from muster._verbs._parser import Parser
-from muster._version import VERSION
+from muster._version import __version__
 from muster.errors import UsageError
 
 
@@ -63,7 +63,7 @@ def _topics() -> str:
 def parser(whole: Collection[str] = tuple(VERBS)) -> Parser:
     """Make the parser of all verbs, with the flags of those in ``whole``; the page ``cli`` is made of it."""
     made = Parser("muster", description="Run the pandas function you have over files that have outgrown it.")
-    made.add_argument("--version", action="version", version=f"muster {VERSION}")
+    made.add_argument("--version", action="version", version=f"muster {__version__}")
     made.epilog = "muster help VERB, or muster VERB --help, says all about one."
     made.further = _topics
     verbs = made.add_subparsers(required=True, metavar="VERB", title="verbs")

@@ -5,7 +5,7 @@ import sys
 from typing import Final
 
 from muster._model import Fact
-from muster._version import VERSION
+from muster._version import __version__
 
 OWN: Final = "muster"
 BASE: Final = ("pandas", "numpy", "pyarrow")
@@ -28,7 +28,7 @@ def versions() -> tuple[Fact, ...]:
     python = Fact("Python", ".".join(map(str, sys.version_info[:3])))
     there = [(name, sys.modules[name]) for name in BASE if name in sys.modules]
     libraries = (Fact(f"the package {name}", str(getattr(module, "__version__", ""))) for name, module in there)
-    return (Fact(OWN, VERSION), python, *libraries)
+    return (Fact(OWN, __version__), python, *libraries)
 
 
 @functools.cache
