@@ -114,7 +114,7 @@ def test_the_docstring_of_run_says_every_option_and_its_default() -> None:
     said = re.findall(r"- ``(\w+)=([^`]+)``: ", inspect.getdoc(muster.run) or "")
     own = {name: DEFAULTS[name] for name in RunOptions.__annotations__ if name not in OF_CSV}
     assert {name: ast.literal_eval(default) for name, default in said} == own | dict.fromkeys(
-        ["watch", "progress", "args"]
+        ["watch", "progress", "args", "engine"]
     )
     of_csv = inspect.getdoc(muster.read_csv) or ""
     assert {name for name in OF_CSV if not re.search(rf"``{name}(?:=[^`]*)?``", of_csv)} == {"quote"}
