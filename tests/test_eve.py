@@ -207,7 +207,7 @@ def test_nothing_that_listens_tells_her_anything(seen: Seen) -> None:
         assert {asked: said for asked, said in tried.answers.items() if not said.startswith(REFUSALS)} == {}
 
 
-def test_a_journal_that_is_kept_names_columns_and_holds_no_row_no_code_and_no_secret(seen: Seen) -> None:
+def test_a_journal_that_is_kept_names_columns_and_tells_but_for_errors_no_row_no_code_and_no_secret(seen: Seen) -> None:
     assert COLUMN in seen.journal
     assert "it is bad" in seen.journal
     for name, secret in seen.secrets.items():

@@ -58,6 +58,23 @@ def test_a_note_on_an_output_tells_no_row_no_code_and_no_secret_and_the_oldest_o
     assert len(list((home / "done").iterdir())) < OLD
 
 
+def test_a_journal_and_a_report_quote_what_an_error_quotes_and_no_other_cell_line_or_secret(
+    folder: Path, home: Path, muster: Muster
+) -> None:
+    quoted, line = "a cell that is quoted", 'n=df["b"].map(int)'
+    (folder / "f.py").write_text(f"KEY = {SECRET!r}\n\ndef f(df):\n    # {CODE}\n    return df.assign({line})\n")
+    rows = [f"{ROW}-{number},{number}" for number in range(50)]
+    (folder / "rows.csv").write_text("\n".join(["a,b", *rows, f"{ROW}-of-it,{quoted}", ""]))
+    assert muster(*COMMAND).code == 4
+    assert muster("report", "-o", "report.html").code == 0
+    (journal,) = (home / "runs").iterdir()
+    assert_closed_and_silent([journal])
+    assert (quoted in journal.read_text(), json.dumps(line)[1:-1] in journal.read_text()) == (True, True)
+    report = (folder / "report.html").read_text()
+    assert [word for word in (ROW, CODE, SECRET) if word in report] == []
+    assert quoted in report
+
+
 def test_a_note_on_a_run_at_work_tells_no_row_no_code_and_no_secret_and_goes_with_the_run(
     folder: Path, home: Path, muster: Muster
 ) -> None:
