@@ -85,11 +85,20 @@ def test_workers_read_copies_of_what_comes_as_a_stream(web: Web, tmp_path: Path,
     assert home
 
 
+def versions(kind: str) -> list[dict[str, str]]:
+    """List what a server tells of two contents of a file."""
+    times = [f"Sun, 09 Sep 2001 01:46:4{at} GMT" for at in range(2)]
+    if kind in {"Last_Modified", "ETag"}:
+        return [{kind: time} for time in times]
+    return [{"ETag": kind, "Last_Modified": time} for time in times]
+
+
 @pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize("stamp", ["Last_Modified", "ETag"])
+@pytest.mark.parametrize("stamp", ["Last_Modified", "ETag", '"same"', 'W/"same"', "bare"])
 def test_a_file_that_changes_in_the_middle_of_a_run_is_noticed(
     web: Web, tmp_path: Path, stamp: str, *, ranges: bool
 ) -> None:
+    before, after = versions(stamp)
     (tmp_path / "f.py").write_text(
         "import pathlib, time\n"
         "def wait(df):\n"
@@ -99,15 +108,61 @@ def test_a_file_that_changes_in_the_middle_of_a_run_is_noticed(
     )
     web.ranges = ranges
     data = files()["in.csv"]
-    url = web.put("in.csv", data, **{stamp: "Sun, 09 Sep 2001 01:46:40 GMT"})
+    url = web.put("in.csv", data, **before)
     with started(tmp_path, "run", "f.py:wait", url, "-o", "out.csv", "--workers", "1") as run:
         until((tmp_path / "begun").exists)
-        web.put("in.csv", data.replace(b"row", b"ROW"), **{stamp: "Sun, 09 Sep 2001 01:46:41 GMT"})
+        web.put("in.csv", data.replace(b"row", b"ROW"), **after)
         (tmp_path / "changed").touch()
         _, said = run.communicate(timeout=60)
     assert run.returncode == 1
     assert "has changed" in said
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("tag", ['"same"', 'W/"same"'])
+def test_rows_of_two_versions_are_not_mixed_where_only_the_time_tells_them_apart(
+    web: Web, tmp_path: Path, tag: str
+) -> None:
+    """The first is back at the end, so that only the answers tell."""
+    (tmp_path / "f.py").write_text(
+        "import pathlib, time\n"
+        "def wait(df):\n"
+        "    pathlib.Path('begun').touch()\n"
+        "    while not pathlib.Path('changed').exists(): time.sleep(0.02)\n"
+        "    return df\n"
+    )
+    before, after = versions(tag)
+    data = files()["in.csv"]
+    url = web.put("in.csv", data, **before)
+    with started(tmp_path, "run", "f.py:wait", url, "-o", "out.csv", "--workers", "1", "--batch-rows", "500") as run:
+        until((tmp_path / "begun").exists)
+        web.put("in.csv", data.replace(b"row", b"ROW"), **after)
+        asked = len(web.asked)
+        (tmp_path / "changed").touch()
+        until(lambda: len(web.asked) > asked)
+        web.put("in.csv", data, **before)
+        run.communicate(timeout=60)
+    if (tmp_path / "out.csv").exists():
+        assert b"ROW" not in (tmp_path / "out.csv").read_bytes()
+    else:
+        assert run.returncode == 1
+
+
+@pytest.mark.parametrize("tag", ['"same"', 'W/"same"', f'"{"0" * 32}"'])
+def test_a_file_is_unchanged_only_where_tag_and_time_say_so(web: Web, tmp_path: Path, muster: Muster, tag: str) -> None:
+    (tmp_path / "f.py").write_text("def same(df):\n    return df\n")
+    before, after = versions(tag)
+    command = ("run", "f.py:same", web.url("in.csv"), "-o", "out.csv", "--workers", "0")
+    for stamp, text in ((before, b"a\n1\n"), (before, b"a\n2\n"), (after, b"a\n2\n")):
+        web.put("in.csv", text, **stamp)
+        assert muster(*command).code == 0
+    is_digest = len(tag) > 30
+    assert (tmp_path / "out.csv").read_bytes() == (b"a\n1\n" if is_digest else b"a\n2\n")
+    web.put("weak.csv", b"a\n1\n", ETag='W/"same"')
+    for text in (b"a\n1\n", b"a\n2\n"):
+        web.put("weak.csv", text, ETag='W/"same"')
+        assert "nothing tells when" in muster("run", "f.py:same", web.url("weak.csv"), "-o", "weak.csv").err
+    assert (tmp_path / "weak.csv").read_bytes() == b"a\n2\n"
 
 
 def test_what_tells_no_version_is_said_once(web: Web, tmp_path: Path, muster: Muster) -> None:
@@ -119,7 +174,7 @@ def test_what_tells_no_version_is_said_once(web: Web, tmp_path: Path, muster: Mu
     assert f"{urls[0]!r} and 2 more" in ended.err
     for url in ("0.csv", "1.csv", "2.csv"):
         web.put(url, b"a\n1\n", Last_Modified="Sun, 09 Sep 2001 01:46:41 GMT")
-    assert "nothing tells" not in muster("run", "f.py:same", *urls, "-o", "out.csv", "--workers", "0").err
+    assert "nothing tells when" not in muster("run", "f.py:same", *urls, "-o", "out.csv", "--workers", "0").err
 
 
 @pytest.mark.parametrize("ranges", [True, False])

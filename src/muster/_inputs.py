@@ -124,7 +124,7 @@ class Inputs:
 
     def digests(self) -> dict[int, int]:
         """Sum up the copies of files that no stamp tells from what they will be when the run is resumed."""
-        unmarked = [at for at in self.copies if not self.sources[at].stamp]
+        unmarked = [at for at in self.copies if not self.sources[at].tells_version]
         if not unmarked:
             return {}
         from muster._formats._copies import digest_of  # noqa: PLC0415 (likewise)

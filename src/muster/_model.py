@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from muster._dialect import Dialect, Reading
+
+WRITTEN: Final = ", written "
+"""What stands in a stamp between the tag of a file and its time of writing, where one alone does not do."""
 
 
 class Stored(str):
@@ -48,6 +51,11 @@ class Source:
     def name(self) -> str:
         """Name the file as the user does."""
         return self.given or self.path
+
+    @property
+    def tells_version(self) -> bool:
+        """Tell whether another content shows in the stamp: a weak tag alone promises no equal bytes."""
+        return bool(self.stamp) and (not self.stamp.startswith("W/") or WRITTEN in self.stamp)
 
 
 class Fact(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from muster import _objects
-from muster._model import Source
+from muster._model import WRITTEN, Source
 from muster._urls import filesystem, has_buckets, is_remote
 from muster.errors import MusterError
 
@@ -43,4 +43,4 @@ def _written(source: Source) -> float | None:
 
 def _plain(stamp: str) -> str:
     """Take off what some write around the same version."""
-    return stamp.removeprefix("W/").strip('"')
+    return stamp.partition(WRITTEN)[0].removeprefix("W/").strip('"')

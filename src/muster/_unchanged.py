@@ -226,8 +226,8 @@ def _allowed(job: Job) -> list[Any]:
 
 def _are_telling(made: Made) -> bool:
     """Tell whether every change of the inputs shows: not where a store tells no version, or a clock hardly moves."""
-    stamps = zip(made.depends["inputs"], made.seen.witnesses, strict=True)
-    return made.seen.is_settled and all(stamp or now is not None for (_, _, stamp), now in stamps)
+    seen = zip(made.sources, made.seen.witnesses, strict=True)
+    return made.seen.is_settled and all(source.tells_version or now is not None for source, now in seen)
 
 
 def _place(output: str) -> Path:

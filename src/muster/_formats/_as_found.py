@@ -5,24 +5,42 @@ Between two looks at a file another may have been there; and mirrors, or the edg
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
-from muster._model import Stored
+from muster._model import WRITTEN, Stored
 from muster._unseen import shown
 from muster._urls import stamp_of
 from muster.errors import DataError
+
+_DIGEST: Final = re.compile(r'"[0-9a-fA-F]{32,}(-\d+)?"')
+"""A tag that stores make of content, or anew for each object: S3 and its like."""
+
+
+def stamp_of_answer(told: Mapping[str, str]) -> str:
+    """Take what changes when a file of a web server does: its tag, with the time of writing.
+
+    A server may keep a tag when the content changes, and a weak one promises no equal bytes. A digest needs no time:
+    the mirrors of a bucket have times of their own.
+    """
+    tag, written = _header(told, "ETag"), _header(told, "Last-Modified")
+    if not tag or not written or _DIGEST.fullmatch(tag):
+        return stamp_of(told)
+    return f"{tag}{WRITTEN}{written}"
 
 
 def check_version(url: str, told: Mapping[str, str]) -> None:
     """Raise ``DataError`` where an answer tells another version of a file than the one that was found."""
     if not isinstance(url, Stored) or not url.stamp:
         return
-    is_tag = re.match(r'(W/)?"', url.stamp) is not None
-    there = _of_tags(told) if is_tag else stamp_of(told)
-    if there and there.removeprefix("W/") != url.stamp.removeprefix("W/"):
+    tag, _, written = url.stamp.partition(WRITTEN)
+    is_tag = bool(written) or re.match(r'(W/)?"', tag) is not None
+    there = _header(told, "ETag") if is_tag else stamp_of(told)
+    then = _header(told, "Last-Modified") if written else ""
+    if (there and there.removeprefix("W/") != tag.removeprefix("W/")) or (then and then != written):
         raise DataError(
             f"{shown(url)!r} has changed since muster found it, or its mirrors differ: it was version {url.stamp}, and"
-            f" an answer is of {there}. There is no output. Type the command again, with --fresh, when nobody writes to"
-            " it."
+            f" an answer is of {stamp_of_answer(told)}. There is no output. Type the command again, with --fresh, when"
+            " nobody writes to it."
         )
 
 
@@ -43,5 +61,5 @@ def short(url: str, found: int, expected: int) -> DataError:
     )
 
 
-def _of_tags(told: Mapping[str, str]) -> str:
-    return next((str(value) for name, value in told.items() if name.lower() == "etag"), "")
+def _header(told: Mapping[str, str], name: str) -> str:
+    return next((str(value) for key, value in told.items() if key.lower() == name.lower()), "")

@@ -72,7 +72,7 @@ def find_sources(  # noqa: PLR0913 (each is given by its name)
     kinds = {source.format for source in sources}
     if len(kinds) > 1:
         raise UsageError(f"The inputs are of several formats ({', '.join(sorted(kinds))}). Give one at a time.")
-    if tell and (unmarked := [source for source in sources if not source.stamp]):
+    if tell and (unmarked := [source for source in sources if not source.tells_version]):
         tell(_unmarked(unmarked))
     return tuple(sources)
 

@@ -11,12 +11,12 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import IO, Any, Final, NamedTuple, TypeVar
 
-from muster._model import Stored
+from muster._model import WRITTEN, Stored
 from muster._unseen import shown
-from muster._urls import filesystem, stamp_of
+from muster._urls import filesystem
 from muster.errors import DataError
 
-from ._as_found import check_version, short, whole_range
+from ._as_found import check_version, short, stamp_of_answer, whole_range
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ async def _look(files: Any, address: str) -> Seen:  # noqa: ANN401 (likewise)
     """Ask for the first byte: the answer tells more, and more reliably, than that to a HEAD request."""
     async with _asked(files, address, "bytes=0-0") as answer:
         start, whole = _range_of(answer)
-        stamp = stamp_of(answer.headers)
+        stamp = stamp_of_answer(answer.headers)
         is_page = answer.headers.get("Content-Type", "").startswith("text/html")
         if _is_packed(answer):
             return Seen(None, stamp, in_ranges=False, is_page=is_page)
@@ -214,7 +214,8 @@ async def _part_of(answer: Any, start: int, stop: int, *, url: str) -> bytes:  #
 
 def _only_if(url: str) -> Mapping[str, str]:
     """Ask for a part of the version that was found; of another, a server that knows this sends the whole."""
-    return {"If-Range": url.stamp} if isinstance(url, Stored) and url.stamp.startswith('"') else _NONE
+    tag = url.stamp.partition(WRITTEN)[0] if isinstance(url, Stored) else ""
+    return {"If-Range": tag} if tag.startswith('"') else _NONE
 
 
 async def _download(files: Any, address: str, file: IO[bytes], *, url: str) -> Got:  # noqa: ANN401 (likewise)
@@ -234,7 +235,7 @@ async def _stored(answer: Any, file: IO[bytes], *, url: str, unpack: Callable[[b
         file.write(unpack(chunk))
     if isinstance(unpack, _Unpacking):
         unpack.end()
-    return Got(file.tell(), stamp_of(answer.headers), was_packed=_is_packed(answer))
+    return Got(file.tell(), stamp_of_answer(answer.headers), was_packed=_is_packed(answer))
 
 
 class _Unpacking:

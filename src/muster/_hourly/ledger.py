@@ -158,7 +158,7 @@ def is_as_it_was(source: Source, before: Known) -> bool:
     if (source.size, source.stamp) != before[:2]:
         return False
     if is_remote(source.path):
-        return bool(source.stamp) or _content_in_a_store(source) == before.content
+        return source.tells_version or _content_in_a_store(source) == before.content
     return is_still(source.path, before)
 
 
