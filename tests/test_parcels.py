@@ -128,13 +128,14 @@ def test_bad_rows_of_a_retry_travel_and_come_back_into_their_places(folder: Path
 KILLED = """
 import gc
 import os
+import posix
 import signal
 import struct
 from multiprocessing.connection import Connection
 
 def killed_once(df):
     try:
-        os.mkdir(MARK)  # at home: no name of a folder is turned into one of this machine
+        posix.mkdir(MARK)  # at home: os.mkdir would turn the name into one of this machine
     except FileExistsError:
         return df
     for pipe in [one for one in gc.get_objects() if isinstance(one, Connection)]:

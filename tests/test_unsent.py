@@ -121,6 +121,12 @@ missed = []
 install(Mirror(root, (home, home + "/sent")), missed.append)
 import numpy
 numpy.save(home + "/made.npy", numpy.arange(3))
+os.mkdir(home + "/sent/new")
+os.rename(home + "/sent/a.txt", home + "/sent/new/b.txt")
+changed = [Path(home, "sent/new/b.txt").read_text(), os.access(path=home + "/sent/new", mode=os.X_OK)]
+changed += [os.path.getsize(home + "/sent/new/b.txt"), os.statvfs(home + "/sent").f_bsize > 0]
+os.replace(src=home + "/sent/new/b.txt", dst=home + "/sent/a.txt")
+os.removedirs(home + "/sent/new")
 print(json.dumps({
     "read": open(home + "/sent/a.txt").read() + Path(home, "sent", "a.txt").read_text(),
     "bytes": open(os.fsencode(home + "/sent/a.txt"), "rb").read().decode(),
@@ -130,6 +136,7 @@ print(json.dumps({
     "loaded": int(numpy.load(home + "/made.npy").sum()),
     "missed": [one.removeprefix(root) for one in missed],
     "elsewhere": os.path.exists(sys.executable),
+    "changed": changed,
 }))
 """
 
@@ -151,4 +158,5 @@ def test_absolute_names_of_home_lead_to_what_was_sent(tmp_path: Path) -> None:
         "loaded": 3,
         "missed": ["/nowhere/at/home/none"],
         "elsewhere": True,
+        "changed": ["a", True, 1, True],
     }

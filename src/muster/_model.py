@@ -387,10 +387,14 @@ class Fault(NamedTuple):
     """The function fails on batches of several rows, and succeeds on each row alone."""
 
 
+LACKED = -2
+
+
 class DataFile(NamedTuple):
     """A file that the user's code read: its size, when it was written, in nanoseconds, and a digest unless it is large.
 
-    One that was looked for in vain has the size -1.
+    One that was looked for in vain has the size -1. One that was not there, and may have been made since then, has the
+    size :data:`LACKED`: home says whether it has it, and no run depends on it further.
     """
 
     path: str

@@ -63,11 +63,11 @@ class ParcelBody:
         if self._mirror.sent:
             return
         self._mirror = self._mirror._replace(sent=sent.sent)
-        self._worker.ear.hears_lists = True
-        install(self._mirror, self._worker.ear.miss)
+        self._worker.ear.is_far = True
         os.chdir(self._mirror.root + sent.folder)
         before, behind = ([self._mirror.root + place for place in places] for places in sent.path)
         sys.path[:] = [*before, *sys.path, *behind]
+        install(self._mirror, self._worker.ear.miss)
 
     def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (likewise)
         """Tell whether a fresh process should take the place of this one."""

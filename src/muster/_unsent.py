@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._luggage import Luggage
-from muster._model import DataFile
+from muster._model import LACKED, DataFile
 from muster._user_code.data_files import stamped, with_digest
 from muster._user_code.mirror import IMPORT
 from muster._user_code.origins import is_users
@@ -40,7 +40,8 @@ def _of_home(files: tuple[DataFile, ...], luggage: Luggage) -> Iterator[DataFile
         elif file.size < 0:
             if not _is_the_machines_own(file.path, luggage):
                 _check_missed(file.path, luggage)
-                yield file
+                if file.size != LACKED:
+                    yield file
         elif file.path in luggage.stamps:
             yield luggage.stamps[file.path]
 

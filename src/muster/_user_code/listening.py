@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from muster._model import DataFile
+from muster._model import LACKED, DataFile
 from muster._user_code.data_files import stamped, with_digest
+from muster._user_code.lacking import database, lacking, named, of_descriptor
 from muster._user_code.mirror import IMPORT, is_asked_by_the_function
 from muster._user_code.origins import is_users
 
@@ -28,9 +29,10 @@ class Ear:
         self._written: set[str] = set()
         self._untold: list[str] = []
         self._told: set[str] = set()
+        self._lacked: dict[str, None] = {}
         self._modules = 0
-        self.hears_lists = False
-        """Whether it listens for the listing of folders, too: where not all files of home's are."""
+        self.is_far = False
+        """Whether not all files of home's are here: it hears which folders are listed, and what is lacking, too."""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -57,12 +59,21 @@ class Ear:
             self._told.add(path)
         elif (found := stamped(path)) is not None:
             self._opened[path] = found
+            if self.is_far and found.size < 0:
+                self._lacked[path] = None
 
     def hear_list(self, path: str) -> None:
         """Take note of a folder that is listed; its name ends in a slash."""
         path = os.path.join(os.path.abspath(path), "")  # noqa: PTH100, PTH118 (likewise)
         if path not in self._told and is_users(path) and not path.startswith(_OF_THE_SYSTEM):
             self._opened.setdefault(path, DataFile(path))
+
+    def lack(self, path: str) -> None:
+        """Take note of what is not here and makes a difference; the function may be about to make it."""
+        name, path = path, os.path.abspath(path)  # noqa: PTH100 (likewise)
+        is_its_own = path in self._written and not name.endswith(os.sep)  # a folder is not written, if opened so
+        if not is_its_own and path not in self._told and is_users(path) and not path.startswith(_OF_THE_SYSTEM):
+            self._lacked[path] = None
 
     def miss(self, path: str) -> None:
         """Take note of what was looked up in vain, if anybody listens: a file, or a module."""
@@ -75,6 +86,7 @@ class Ear:
         """Take some files for read by muster: the inputs of a run that has ended, of which some had no row."""
         for path in paths:
             self._opened.pop(path, None)
+            self._lacked.pop(path, None)
 
     def tell(
         self, *, besides: Collection[str], folder: str, modules: Collection[str]
@@ -85,7 +97,7 @@ class Ear:
         those that were there once the functions were loaded, and are known by what they do; one that a function has
         imported since then counts as a file that was read.
         """
-        if not self._opened and not self._untold and len(sys.modules) == self._modules:
+        if not self._opened and not self._lacked and not self._untold and len(sys.modules) == self._modules:
             return (), ()
         self._modules = len(sys.modules)
         files = {str(getattr(module, "__file__", None) or ""): name for name, module in list(sys.modules.items())}
@@ -99,7 +111,15 @@ class Ear:
         self._untold.clear()
         # What is another file by now was written meanwhile, most likely by the function itself.
         read = [file for file in opened if not file.path.startswith(folder + os.sep) and _is_as_it_was(file)]
-        return tuple(map(with_digest, read)), written
+        return (*map(with_digest, read), *self._lacking(read, folder)), written
+
+    def _lacking(self, read: Iterable[DataFile], folder: str) -> Iterator[DataFile]:
+        """Name once what was not here, and is not told of as a file that was looked for in vain."""
+        known = {file.path for file in read}
+        for path in [path for path in self._lacked if path not in known and not path.startswith(folder + os.sep)]:
+            yield DataFile(path, LACKED)
+        self._told.update(self._lacked)
+        self._lacked.clear()
 
 
 @contextmanager
@@ -127,25 +147,31 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if not _listening:
         return
     with suppress(Exception):  # whatever is wrong with it, the file is the user's, who is told when it is opened
+        far = [ear for ear in _listening if ear.is_far]
+        if far and (lacked := list(lacking(event, arguments))) and is_asked_by_the_function():
+            for ear in far:
+                for path in lacked:
+                    ear.lack(path)
         if event == "open":
             path, _, flags = arguments
             writes = isinstance(flags, int) and flags & os.O_ACCMODE != os.O_RDONLY
             # Python itself opens all places of sys.path when a package, as fsspec does, asks which plugins there are.
-            if writes or not any(ear.hears_lists for ear in _listening) or is_asked_by_the_function():
+            if writes or not far or is_asked_by_the_function():
                 _pass_on(path, writes=writes)
         elif event == "os.rename":
-            _pass_on(arguments[1], writes=True)
+            _pass_on(named(arguments[1], arguments[3]), writes=True)
         elif event in {"os.listdir", "os.scandir"}:
-            _hear_list(arguments[0])
-        elif event == "sqlite3.connect" and os.path.exists(arguments[0]):  # noqa: PTH110 (as text)
-            _pass_on(arguments[0], writes=False)
+            _hear_list(arguments[0], far)
+        elif event == "sqlite3.connect" and os.path.exists(path := database(arguments[0])):  # noqa: PTH110 (as text)
+            _pass_on(path, writes=False)
 
 
-def _hear_list(path: object) -> None:
-    ears = [ear for ear in _listening if ear.hears_lists]
-    if ears and not isinstance(path, int) and is_asked_by_the_function():
-        for ear in ears:
-            ear.hear_list(os.curdir if path is None else os.fsdecode(path))  # type: ignore[arg-type]  # or it is refused
+def _hear_list(path: object, far: Iterable[Ear]) -> None:
+    if far and is_asked_by_the_function():
+        place = of_descriptor(path) if isinstance(path, int) else named(os.curdir if path is None else path)
+        for ear in far:
+            if place is not None:
+                ear.hear_list(place)
 
 
 def _pass_on(path: object, *, writes: bool) -> None:
