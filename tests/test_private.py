@@ -146,6 +146,48 @@ def test_an_output_does_not_go_through_a_link_that_somebody_else_put_where_every
     assert precious.read_text() != "mine"
 
 
+@AS_ROOT
+@pytest.mark.parametrize("verb", [("report",), ("generate", "--rows", "2")])
+def test_a_file_that_is_named_goes_through_no_link_of_somebody_elses_and_appears_whole(
+    folder: Path, muster: Muster, verb: tuple[str, ...]
+) -> None:
+    assert muster("run", "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "0").code == 4
+    shared, precious = folder / "shared", folder / "precious"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    precious.touch()  # which either verb would replace
+    link = shared / "link"
+    link.symlink_to(precious)
+    os.chown(link, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    (shared / "file.unfinished").symlink_to(precious)
+    end = muster(*verb, "-o", "shared/link")
+    assert (end.code, "is a link that user 54321 has put there" in end.err) == (2, True), end.err
+    assert muster(*verb, "-o", "shared/file").code == 0
+    assert precious.read_text() == ""
+    seen_before = (shared / "file").stat().st_ino
+    os.chown(link, os.geteuid(), -1, follow_symlinks=False)
+    with (shared / "file").open() as old:
+        text = old.read()
+        assert [muster(*verb, "-o", f"shared/{name}").code for name in ("file", "link")] == [0, 0]
+        assert (old.read(), os.fstat(old.fileno()).st_ino) == ("", seen_before)  # no byte of what stood there changed
+    assert (shared / "file").stat().st_ino != seen_before
+    assert (link.is_symlink(), len(precious.read_text()) > 0, len(text) > 0) == (True, True, True)
+    assert sorted(path.name for path in shared.iterdir()) == ["file", "file.unfinished", "link"]
+
+
+@pytest.mark.parametrize(("verb", "kept"), [(("report",), 0o600), (("generate", "--rows", "2"), 0o666)])
+def test_a_report_is_for_this_user_alone_and_keeps_the_mode_that_it_is_given(
+    folder: Path, verb: tuple[str, ...], kept: int
+) -> None:
+    assert run(folder, "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "0").code == 4
+    command = [*MUSTER, *verb, "-o", "named"]
+    subprocess.run(command, cwd=folder, umask=0, check=True, timeout=60, capture_output=True)
+    assert mode(folder / "named") == kept
+    (folder / "named").chmod(0o640)
+    subprocess.run(command, cwd=folder, umask=0, check=True, timeout=60, capture_output=True)
+    assert mode(folder / "named") == 0o640
+
+
 @pytest.fixture
 def within_reach() -> Iterator[Path]:
     """A folder that others can come to, which those that pytest makes are not."""

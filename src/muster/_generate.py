@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from muster._named_file import appearing
 from muster.errors import EngineError, UsageError
 
 HEADER: Final = "ID,SKU,FLUX,MANUFACTURER_NAME,DESCRIPTION\n"
@@ -23,32 +24,30 @@ def generate(rows: int, output: str | os.PathLike[str]) -> None:
     """
     if rows < 0:
         raise UsageError(f"{rows} rows cannot be made. Choose 0 or more.")
+    try:
+        _check_may_replace(output := os.fspath(output))
+        with appearing(output) as file:
+            try:
+                file.write(HEADER)
+                file.writelines(_lines(rows))
+                file.flush()
+            except OSError as error:
+                raise EngineError(
+                    f"Cannot write {output!r}: {error.strerror}. Make room, or choose another place."
+                ) from error
+    except OSError as error:
+        raise UsageError(f"Cannot write {output!r}: {error.strerror}. Choose another place.") from error
+
+
+def _check_may_replace(output: str) -> None:
     path = Path(output)
-    try:
-        if not path.name or path.is_dir():
-            raise UsageError(f"{str(output)!r} is a folder. Name a file.")
-        if path.exists() and not path.is_file():
-            raise UsageError(f"{str(output)!r} is not a regular file, and would be replaced by one. Name another.")
-        if path.exists() and not _begins_as_made_here(path):
-            raise UsageError(
-                f"{str(output)!r} is there, and does not begin as what muster generate writes, so it is not replaced."
-                " Name another; or remove it first."
-            )
-        unfinished = path.with_name(path.name + ".unfinished")
-        file = unfinished.open("w")
-    except OSError as error:
-        raise UsageError(f"Cannot write {str(path)!r}: {error.strerror}. Choose another place.") from error
-    try:
-        with file:
-            file.write(HEADER)
-            file.writelines(_lines(rows))
-        unfinished.replace(path)
-    except OSError as error:
-        raise EngineError(
-            f"Cannot write {str(path)!r}: {error.strerror}. Make room, or choose another place."
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    if not path.name or path.is_dir():
+        raise UsageError(f"{output!r} is a folder. Name a file.")
+    if path.is_file() and not _begins_as_made_here(path):
+        raise UsageError(
+            f"{output!r} is there, and does not begin as what muster generate writes, so it is not replaced."
+            " Name another; or remove it first."
+        )
 
 
 def _begins_as_made_here(path: Path) -> bool:

@@ -8,15 +8,18 @@ from typing import Final
 
 _PERMISSIONS: Final = 0o777
 _OF_A_FILE: Final = 0o666
+_OF_THIS_USER: Final = 0o700
 
 
-def hand_over(path: Path, *, instead_of: Path) -> None:
+def hand_over(path: Path, *, instead_of: Path, is_private: bool = False) -> None:
     """Give a file, or a folder and the files in it, the modes of what they replace, or those that the umask leaves.
+
+    What ``is_private`` is for this user alone where it replaces nothing.
 
     Who can put a file of theirs at an output's place does not decide who may read and write the output: what they
     replace counts only where it is of the same user.
     """
-    usual = _usual(path.parent)
+    usual = _OF_THIS_USER if is_private else _usual(path.parent)
     _give(path, usual if path.is_dir() else usual & _OF_A_FILE, instead_of=instead_of)
     if path.is_dir():
         for file in path.iterdir():

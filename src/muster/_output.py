@@ -16,7 +16,8 @@ from muster._identity import local, written
 from muster._manifest import MANIFEST, check_is_ours, check_not_of_another, named_in
 from muster._model import Outcome, Piece, Place
 from muster._modes import hand_over
-from muster._private import is_planted, owner_of, private, work_folder
+from muster._named_file import check_no_planted_link
+from muster._private import private, work_folder
 from muster._publication import manifest_of, names_in, publish_file, publish_folder, remove, settle, sync
 from muster._rejects import BEGINNING_BYTES, check_rejects
 from muster._urls import is_remote, versions
@@ -108,12 +109,8 @@ class Work:
     def _check(self) -> None:
         if self.is_remote:
             return
-        output, plain = self._path, Path(self.output.rstrip("/"))
-        if is_planted(plain):
-            raise UsageError(
-                f"{self.output!r} is a link that {owner_of(plain)} has put there, where everybody may, and it leads to"
-                f" {str(output)!r}. Nothing was written. Remove the link, or choose another output."
-            )
+        check_no_planted_link(self.output)
+        output = self._path
         if not output.absolute().parent.is_dir():
             raise UsageError(f"No folder {str(output.absolute().parent)!r} to write {self.output!r} in. Make it first.")
         if output.exists() and not (output.is_file() or output.is_dir()):

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from muster._given import check_is_a_file
+from muster._named_file import appearing
 from muster._verbs._parser import Parser
 from muster.errors import UsageError
 
@@ -32,7 +33,8 @@ def call(parsed: argparse.Namespace) -> int:
                 f"{parsed.output!r} is there, and is no report of muster's, so it is not replaced. Choose another name;"
                 " or remove it first."
             )
-        Path(parsed.output).write_text(page, encoding="utf-8")
+        with appearing(parsed.output, is_private=True) as file:  # errors may quote cells
+            file.write(page)
     except OSError as error:
         raise UsageError(f"Cannot write {parsed.output!r}: {error.strerror}. Choose another file.") from error
     print(f"{parsed.output}: {len(page) / 1e3:,.0f} kB; open it in a browser.")
