@@ -212,6 +212,14 @@ def test_an_object_is_not_overwritten_where_a_profile_or_nothing_names_its_serve
     assert server.object("in.csv") == CSV
 
 
+@pytest.mark.parametrize("name", ["out.csv?versionId=abc", "out?versionId=abc/", "a?versionId=1/out.csv"])
+def test_no_output_is_named_by_a_version_of_an_object(server: Server, tmp_path: Path, name: str) -> None:
+    (tmp_path / "in.csv").write_bytes(CSV)
+    with pytest.raises(muster.UsageError, match="versionId"):
+        muster.run(two, str(tmp_path / "in.csv"), f"s3://bucket/{name}", workers=0)
+    assert server.names() == set()
+
+
 @pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
 def test_rows_of_two_versions_are_not_mixed_where_the_first_is_back_at_the_end(
     server: Server, tmp_path: Path, name: str

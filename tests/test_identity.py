@@ -2,7 +2,7 @@
 
 import os
 from datetime import timedelta
-from email.utils import format_datetime
+from email.utils import format_datetime, formatdate
 from pathlib import Path
 from typing import Final
 
@@ -242,6 +242,39 @@ def test_an_input_is_not_replaced_under_an_address_that_nothing_shows_to_be_its_
             url = web.put(f"{name}", before, **changed)  # a copy, or a file of which nothing tells that it is the same
             assert muster.run(same, url, f"memory://twins/{output}", workers=0, fresh=True).rows_out
     files.rm("/twins", recursive=True)
+
+
+@pytest.mark.parametrize(("output", "name"), [("in.csv", "in.csv"), ("out/", "out/part-00000.csv")])
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_an_input_from_a_web_server_is_not_replaced_where_it_lies_in_a_folder_that_is_served(
+    tmp_path: Path, output: str, name: str, *, is_moved: bool
+) -> None:
+    muster.run(same, rows(tmp_path / "first.csv"), f"{tmp_path}/{output}", workers=0)
+    path = tmp_path / name
+    before, written = path.read_bytes(), path.stat().st_mtime
+    with serving() as web:
+        url = web.put("latest.csv", before, ETag='"1"', Last_Modified=formatdate(written, usegmt=True))
+        if is_moved:
+            web.moved["/go"] = "/latest.csv"
+            url = web.url("go")
+        with pytest.raises(muster.UsageError, match="under another address"):
+            muster.run(lambda df: df.assign(more=1), url, f"{tmp_path}/{output}", workers=0, format="csv")
+        assert path.read_bytes() == before
+        web.files["/latest.csv"] = before[:-2] + b"9\n"  # as large, and of the same second, but another file
+        assert muster.run(same, url, f"{tmp_path}/{output}", workers=0, format="csv").rows_out
+
+
+def test_an_input_that_a_redirect_leads_to_is_not_replaced_in_its_store(tmp_path: Path) -> None:
+    files = fsspec.filesystem("memory")
+    data = Path(rows(tmp_path / "in.csv")).read_bytes()
+    files.pipe_file("/moved/in.csv", data)
+    with serving() as web:
+        web.put("x/object", data, Last_Modified=format_datetime(files.info("/moved/in.csv")["created"], usegmt=True))
+        web.moved["/latest.csv"] = "/x/object"
+        with pytest.raises(muster.UsageError, match="under another address"):
+            muster.run(lambda df: df.assign(more=1), web.url("latest.csv"), "memory://moved/in.csv", workers=0)
+    assert files.cat_file("/moved/in.csv") == data
+    files.rm("/moved", recursive=True)
 
 
 def test_files_of_the_users_own_in_an_output_of_this_computer_stay_where_they_are(tmp_path: Path) -> None:

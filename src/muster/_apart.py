@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
-from urllib.parse import unquote
 
 from muster._identity import Identity, identity, local, upwards
-from muster._manifest import PART
 from muster._model import Source
 from muster._output import Work
-from muster._urls import file_name, is_remote
+from muster._urls import is_remote
 from muster.errors import UsageError
 
 T = TypeVar("T")
@@ -84,31 +82,23 @@ def _check_sources(
 def check_no_twins(work: Work, *, sources: Sequence[Source]) -> None:
     """Raise ``UsageError`` where what the output replaces seems to be an input, under an address of another kind.
 
-    No address tells that a web server, a mount or a name of its own leads to the same object. So name, size, version
-    and time of what stands there are compared; in one store, keys tell objects apart.
+    No address tells that a web server, a redirect, a mount or a name of its own leads to the same file. So size,
+    version, time and bytes of what stands there are compared; in one store, keys tell objects apart.
     """
-    if not work.is_remote:
-        return
     kind = identity(work.output)[0]
-    named: dict[str, list[Source]] = {}
-    for source in sources:
-        if identity(source.path)[0] != kind:
-            named.setdefault(unquote(file_name(source.path)).rpartition("/")[2], []).append(source)
-    own = (
-        {name for name in named if PART.fullmatch(name)}
-        if work.is_folder
-        else {*named} & {work.output.rpartition("/")[2]}
-    )
-    if own:
-        from muster import _twins  # noqa: PLC0415 (files of this computer need no store)
+    others = [
+        source for source in sources if (work.is_remote or is_remote(source.path)) and identity(source.path)[0] != kind
+    ]
+    if not others:
+        return
+    from muster import _twins  # noqa: PLC0415 (files of this computer need no store)
 
-        for name in sorted(own):
-            place = work.output + name if work.is_folder else work.output
-            if twin := _twins.twin_of(place, among=named[name]):
-                raise UsageError(
-                    f"{place!r} seems to be the input {twin.name!r} under another address: name, size and version are"
-                    " the same, and the run would replace what it reads. Choose another output."
-                )
+    if found := _twins.twin_in(work.output, among=others):
+        place, twin = found
+        raise UsageError(
+            f"{place!r} seems to be the input {twin.name!r} under another address: size, time or version, and the bytes"
+            " are the same, and the run would replace what it reads. Choose another output."
+        )
 
 
 def _one_of(those: Mapping[Identity, T], places: set[Identity]) -> T | None:

@@ -22,7 +22,7 @@ from muster._model import Piece
 from muster._owners import Owner, read_mark
 from muster._rejects import BEGINNING_BYTES, check_rejects
 from muster._store_lock import BEGINNING, StoreLock
-from muster._urls import filesystem, has_buckets, is_web, upload
+from muster._urls import filesystem, has_buckets, is_web, protocols_of, upload
 from muster.errors import EngineError, OutputBusyError, UsageError
 
 _MARK: Final = "mark.json"
@@ -83,6 +83,11 @@ class Shelf:
         if not path.strip("/") or (has_buckets(files) and "/" not in path.strip("/")):
             raise UsageError(
                 f"{self._output!r} is a whole bucket, and a run keeps its work beside its output. Name a folder in it."
+            )
+        if "s3" in protocols_of(files) and "?versionId=" in path:
+            raise UsageError(
+                f"{self._output!r} names one version of an object, and a store gives each new object a version of its"
+                f" own. Leave ?versionId= out: type {self._output.partition('?versionId=')[0]!r}."
             )
         if not {"", ".", ".."}.isdisjoint(path.strip("/").split("/")):
             raise UsageError(
