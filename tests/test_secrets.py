@@ -18,7 +18,8 @@ import pytest
 import muster
 from conftest import Muster
 from muster import EngineError, UsageError
-from muster._unseen import forget, harmless, is_secret, set_options, shown, whole
+from muster._unseen import forget, harmless, is_secret, packed, set_options, shown, whole
+from muster._urls import filesystem
 from muster._user_code.world import World
 from web import Web, serving
 
@@ -411,6 +412,36 @@ def test_a_run_of_a_url_with_unknown_parameters_goes_on(web: Web, tmp_path: Path
 
 def test_what_a_library_says_of_a_redirect_is_struck_out() -> None:
     assert harmless("GET https://q.s3/x?X-Amz-Signature=abc&id=1 403") == "GET https://q.s3/x?id=1&*** 403"
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_the_signature_of_a_redirect_is_struck_out_of_what_the_server_quotes(
+    web: Web, tmp_path: Path, home: Path, muster: Muster, status: int
+) -> None:
+    web.quotes, web.login = True, "" if status != 403 else web.login
+    web.moved["/r.csv"] = f"/in.csv?X-Amz-Signature={SIGNATURE}"
+    if status == 503:
+        web.put("in.csv", b"a\n1\n")
+        web.broken.add("/in.csv")
+    ended = muster("run", "f.py:same", web.url("r.csv"), "-o", "o.csv", "--workers", "0")
+    assert ended.code in {2, 3}
+    nothing_leaked(home, tmp_path, said=ended.out + ended.err)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AWS_SESSION_TOKEN", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_KEY", "AZURE_STORAGE_CONNECTION_STRING", "HF_TOKEN"],
+)
+def test_a_credential_of_the_environment_is_struck_out_of_what_a_store_says_and_sent_nowhere(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "SESSION/TOKEN+88")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token.txt")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDVISIBLE")
+    filesystem("memory://place/in.csv")
+    said = str(EngineError("AKIDVISIBLE, of /var/run/token.txt: SESSION/TOKEN+88 or SESSION%2FTOKEN%2B88 has expired"))
+    assert said == "AKIDVISIBLE, of /var/run/token.txt: *** or *** has expired"
+    assert not any("SESSION" in word for word in packed().words)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,10 @@ class Web:
     ranges: bool = True
     chunked: bool = False
     gzips: bool = False
+    broken: set[str] = field(default_factory=set)
+    """Paths that are answered with 503."""
+    quotes: bool = False
+    """It quotes the path in the words of a refusal."""
     login: str = ""
     """What a request has to say in its Authorization header, as ``user:password``."""
     token: str = ""
@@ -79,6 +83,8 @@ class _Answers(BaseHTTPRequestHandler):
             self._refuse(403)
         elif path not in web.files:
             self._refuse(404)
+        elif path in web.broken:
+            self._refuse(503)
         elif "416" in web.lies and not self.headers.get("Range"):
             self._refuse(416)
         else:
@@ -96,7 +102,7 @@ class _Answers(BaseHTTPRequestHandler):
         return (not self.web.login or self.headers.get("Authorization") == basic) and self.web.token in self.path
 
     def _refuse(self, status: int) -> None:
-        self.send_response(status)
+        self.send_response(status, f"no for {self.path}" if self.web.quotes else None)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

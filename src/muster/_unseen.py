@@ -13,6 +13,7 @@ key cannot try out a short secret.
 import base64
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count
@@ -70,6 +71,15 @@ _SECRET_ARGUMENT: Final = re.compile(
 """The same for the user's own names, by whole words: ``key`` and ``author`` are columns as a rule."""
 _KEY: Final = re.compile(r'"([^"]+)"\s*:')
 """A name in an object of JSON."""
+CREDENTIALS: Final = ("AWS_", "GOOGLE_", "AZURE_", "FSSPEC_", "HF_")
+"""How the names of variables begin that stores are opened with."""
+_OF_THE_ENVIRONMENT: Final = re.compile(
+    r"(?!.*_(ID|FILE|PATH|DIR|URI|URL|HOST|ENDPOINT|REGION|EXPIRATION)$)"
+    r".*(TOKEN|SECRET|PASSWORD|CREDENTIAL|CONNECTION_STRING|KEY|SAS).*"
+)
+"""Which of them are secret."""
+_LEAST_OF_A_KEY: Final = 8
+"""Shorter ones are those of servers for tests, as a rule, and words of their own."""
 _LEAST: Final = 4
 """Shorter words are struck out as part of their URL alone: they stand in too many others."""
 _DIGEST_BYTES: Final = 4
@@ -186,6 +196,22 @@ def holds_secret(name: str, text: str) -> bool:
 def hide(secrets: Iterable[str]) -> None:
     """Strike these texts out from now on."""
     _words.update(_spellings(tuple(secrets)))
+
+
+def hide_here(texts: Iterable[str]) -> None:
+    """Strike these texts out in this process alone, and send them nowhere."""
+    _earlier.update(_spellings(tuple(texts)))
+
+
+def hide_environment() -> None:
+    """Strike out the credentials of stores that are in the environment: a server may echo them."""
+    named = [name for name in os.environ if name.startswith(CREDENTIALS) and _OF_THE_ENVIRONMENT.fullmatch(name)]
+    hide_here(text for text in map(os.environ.__getitem__, named) if len(text) >= _LEAST_OF_A_KEY)
+
+
+def hide_redirect(url: str) -> None:
+    """Strike out what is secret in an address that a server has sent a request on to."""
+    hide_here(_split(url if "://" in url else f"http://{url}", digest=lambda _: HIDDEN).secrets)
 
 
 def options() -> Mapping[str, Any]:

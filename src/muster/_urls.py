@@ -55,7 +55,6 @@ _ALSO: Final = {"s3a": "s3", "gcs": "gs", "abfs": "az", "https": "http", "ssh": 
 _WITH_BUCKETS: Final = {"s3", "gs", "abfs"}
 
 _CHAIN: Final = re.compile(r"[a-z][a-z0-9+_.-]*(://[^:]*)?::.*://", re.DOTALL)
-_CREDENTIALS: Final = ("AWS_", "GOOGLE_", "AZURE_", "FSSPEC_", "HF_")
 _asked_with: Final[dict[str, int]] = {}
 """With which environment each protocol was asked last, as a hash."""
 
@@ -126,7 +125,9 @@ def options_for(protocol: str) -> dict[str, Any]:
 
 def _see_new_credentials(protocol: str, kind: Any) -> None:  # noqa: ANN401 (a class of a library without types)
     """Have fsspec look at the environment again where it has changed: it keeps what has logged in."""
-    now = hash(tuple((name, os.environ[name]) for name in sorted(os.environ) if name.startswith(_CREDENTIALS)))
+    now = hash(tuple((name, os.environ[name]) for name in sorted(os.environ) if name.startswith(_unseen.CREDENTIALS)))
+    if _asked_with.get(protocol) != now:
+        _unseen.hide_environment()
     if _asked_with.setdefault(protocol, now) != now:
         kind.clear_instance_cache()
         _asked_with[protocol] = now
@@ -171,7 +172,7 @@ def said_by(error: Exception) -> str:
     """Take an error of a library into a sentence of ours, without what nobody may see."""
     status = getattr(error, "status", None)
     if isinstance(status, int):  # of an HTTP client, which goes on with its whole URL
-        return f"HTTP {status} {getattr(error, 'message', '')}".rstrip()
+        return f"HTTP {status} {_unseen.harmless(getattr(error, 'message', ''))}".rstrip()
     return f"{type(error).__name__}: {_unseen.harmless(str(error))}".rstrip(": ")
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import IO, Any, Final, NamedTuple, TypeVar
 
 from muster._model import WRITTEN, Stored
-from muster._unseen import shown
+from muster._unseen import hide_redirect, shown
 from muster._urls import filesystem
 from muster.errors import DataError
 
@@ -143,6 +143,8 @@ async def _asked(
     url = yarl.URL(address.partition("#")[0], encoded=re.fullmatch(r"[!-~]*", address) is not None)
     session = await files.set_session()
     async with session.get(url, headers=asked, auto_decompress=unpacks, **chosen) as answer:
+        for step in answer.history:
+            hide_redirect(step.headers.get("Location", ""))
         if answer.status in _MISSING:
             raise FileNotFoundError(f"HTTP {answer.status} {answer.reason}")
         if answer.status in _REFUSED:
