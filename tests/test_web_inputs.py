@@ -16,6 +16,8 @@ import pytest
 
 import muster
 from conftest import Muster, started
+from muster._formats import _web
+from muster.errors import EngineError, UnreachableError
 from waiting import until
 from web import Web, serving
 
@@ -117,6 +119,21 @@ def test_a_file_that_changes_in_the_middle_of_a_run_is_noticed(
     assert run.returncode == 1
     assert "has changed" in said
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_server_that_takes_requests_and_sends_nothing_is_given_up(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_web, "_SILENCE", 0.4)
+    monkeypatch.setattr(_web, "_SILENCE_OF_A_PART", 0.2)
+    url = web.put("in.csv", files()["in.csv"], ETag='"1"')
+    web.hold = threading.Event()
+    copy = io.BytesIO()
+    try:
+        for ask in (lambda: _web.read(url, 100, 200), lambda: _web.download(url, copy)):
+            with pytest.raises(EngineError, match="has sent nothing") as said:
+                ask()
+            assert not isinstance(said.value, UnreachableError)  # which would be tried again
+    finally:
+        web.hold.set()
 
 
 @pytest.mark.parametrize("tag", ['"same"', 'W/"same"'])

@@ -9,12 +9,13 @@ import contextlib
 import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from time import monotonic
 from typing import IO, Any, Final, NamedTuple, TypeVar
 
 from muster._model import WRITTEN, Stored
 from muster._unseen import hide_redirect, shown
 from muster._urls import filesystem
-from muster.errors import DataError
+from muster.errors import DataError, EngineError
 
 from ._as_found import check_version, short, stamp_of_answer, whole_range
 
@@ -26,8 +27,12 @@ _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _MISSING: Final = frozenset({404, 410})
 _REFUSED: Final = frozenset({401, 403})
 _CHUNK: Final = 1 << 20
-_SILENCE: Final = 120.0
-"""Seconds without a byte after which a connection counts as broken; a large file may take as long as it takes."""
+_SILENCE: Final = 60.0
+"""Seconds without a byte after which a connection counts as broken; a large file may take as long as it takes. A server
+that has been silent for so long in all is given up."""
+_SILENCE_OF_A_PART: Final = 30.0
+"""The same for a part of a file that lies there, which nobody has to make first: one that is lost costs another try."""
+_FIRST_BYTE: Final = "bytes=0-0"
 _AT_ONCE: Final = 16
 """Requests at a time: as many as a browser or two would make."""
 
@@ -75,7 +80,7 @@ def look_at_all(urls: list[str]) -> list[Seen]:
 
         async def one(url: str) -> Seen:
             async with gate:
-                return await _again(lambda: _look(files, filesystem(url)[1]))
+                return await _again(url, lambda: _look(files, filesystem(url)[1]))
 
         return await asyncio.gather(*map(one, urls))
 
@@ -90,7 +95,7 @@ def read(url: str, start: int, stop: int) -> bytes:
 async def content(url: str, size: int) -> bytes:
     """Read a whole file whose size is known; for those who ask for many at a time."""
     files, address = filesystem(url)
-    return await _again(lambda: _read(files, address, 0, size, url=url))
+    return await _again(url, lambda: _read(files, address, 0, size, url=url))
 
 
 def download(url: str, file: IO[bytes]) -> Got:
@@ -103,24 +108,36 @@ def _run(url: str, ask: Callable[[Any, str], Coroutine[Any, Any, T]]) -> T:
     from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
 
     files, address = filesystem(url)
-    found: T = sync(files.loop, lambda: _again(lambda: ask(files, address)))
+    found: T = sync(files.loop, lambda: _again(url, lambda: ask(files, address)))
     return found
 
 
-async def _again(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def _again(url: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     import aiohttp  # noqa: PLC0415 (likewise)
 
-    pause = _FIRST_PAUSE
+    pause, silent = _FIRST_PAUSE, 0.0
     for left in reversed(range(_TRIES)):
+        began = monotonic()
         try:
             return await ask()
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except TimeoutError as error:
+            silent += monotonic() - began
+            if not left or silent >= _SILENCE:
+                raise _given_up(url, silent) from error
+        except aiohttp.ClientError as error:
             status = getattr(error, "status", None)
             if not left or (status is not None and status not in _BUSY):
                 raise
         await asyncio.sleep(pause)
         pause *= 2
     raise AssertionError
+
+
+def _given_up(url: str, silent: float) -> EngineError:
+    return EngineError(
+        f"Cannot reach {shown(url)!r}: for {silent:.0f} seconds the server has sent nothing. What was done is kept."
+        " Look after the server, then type the same command again. More: muster help stores"
+    )
 
 
 @contextlib.asynccontextmanager
@@ -136,7 +153,8 @@ async def _asked(
     import aiohttp  # noqa: PLC0415 (likewise)
     import yarl  # noqa: PLC0415 (likewise)
 
-    chosen = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=_SILENCE), **files.kwargs}
+    silence = _SILENCE if ranges in {"", _FIRST_BYTE} else _SILENCE_OF_A_PART
+    chosen = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=silence), **files.kwargs}
     asked = {**chosen.pop("headers", {}), "Accept-Encoding": "identity", **headers}
     asked |= {"Range": ranges} if ranges else {}
     # What is escaped already stays as it is: a signature is of every character.
@@ -168,7 +186,7 @@ def _is_packed(answer: Any) -> bool:  # noqa: ANN401 (likewise)
 
 async def _look(files: Any, address: str) -> Seen:  # noqa: ANN401 (likewise)
     """Ask for the first byte: the answer tells more, and more reliably, than that to a HEAD request."""
-    async with _asked(files, address, "bytes=0-0") as answer:
+    async with _asked(files, address, _FIRST_BYTE) as answer:
         start, whole = _range_of(answer)
         stamp = stamp_of_answer(answer.headers)
         is_page = answer.headers.get("Content-Type", "").startswith("text/html")
