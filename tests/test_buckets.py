@@ -212,6 +212,16 @@ def test_an_object_is_not_overwritten_where_a_profile_or_nothing_names_its_serve
     assert server.object("in.csv") == CSV
 
 
+def test_an_object_that_is_named_as_a_version_is_refused_in_words_and_can_be_left_out(
+    server: Server, tmp_path: Path
+) -> None:
+    for name in ("k.csv?versionId=3", "l.csv", "notes.txt?versionId=3"):
+        server.put(f"in/{name}", CSV)
+    with pytest.raises(muster.UsageError, match="in its own name"):
+        muster.run(two, "s3://bucket/in/", str(tmp_path / "out.csv"), workers=0)
+    assert muster.run(two, "s3://bucket/in/*.csv", str(tmp_path / "out.csv"), workers=0).parts
+
+
 @pytest.mark.parametrize("name", ["out.csv?versionId=abc", "out?versionId=abc/", "a?versionId=1/out.csv"])
 def test_no_output_is_named_by_a_version_of_an_object(server: Server, tmp_path: Path, name: str) -> None:
     (tmp_path / "in.csv").write_bytes(CSV)

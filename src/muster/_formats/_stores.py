@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from muster._unseen import shown
-from muster._urls import asking, file_name, filesystem, is_web, stamp_of
+from muster._urls import asking, file_name, filesystem, is_web, protocol_of, stamp_of
+from muster.errors import UsageError
 
 from . import _web
 from ._folders import below_pattern
@@ -48,13 +49,22 @@ def _find_objects(url: str) -> list[Found]:
         found = files.find(root, detail=True)
         named = sorted((path, one) for path, one in found.items() if _is_file(path, one))
         return [
-            Found(address(path), path.removeprefix(root).lstrip("/"), _look_of(one), is_of_folder=True)
+            Found(
+                address(path),
+                path.removeprefix(root).lstrip("/"),
+                _look_of_listed(address(path), one),
+                is_of_folder=True,
+            )
             for path, one in named
         ]
     if not any(sign in root for sign in _MAGIC):
         return []
     matching = sorted((path, one) for path, one in files.glob(root, detail=True).items() if _is_file(path, one))
-    return [Found(address(path), inside, _look_of(one)) for path, one in matching if (inside := _visible(path, root))]
+    return [
+        Found(address(path), inside, _look_of_listed(address(path), one))
+        for path, one in matching
+        if (inside := _visible(path, root))
+    ]
 
 
 def _info(files: Any, path: str) -> dict[str, Any] | None:  # noqa: ANN401 (a file system of a library without types)
@@ -90,6 +100,20 @@ def _look_of(info: Mapping[str, Any]) -> Callable[[], Look]:
     size, packed = info.get("size"), info.get("contentEncoding") or info.get("content_encoding")
     look = Look(int(size or 0), stamp_of(info), in_ranges=size is not None and packed != "gzip")
     return lambda: look
+
+
+def _look_of_listed(url: str, info: Mapping[str, Any]) -> Callable[[], Look]:
+    """Tell what a listing does; of a key that no address leads to, ``UsageError`` says so once it is read."""
+    if protocol_of(url) not in {"s3", "s3a"} or "?versionId=" not in url:
+        return _look_of(info)
+
+    def refuse() -> Look:
+        raise UsageError(
+            f"{url!r} has ?versionId= in its own name, which the client of S3 takes for a version of another object."
+            " Rename the object, or name the others by a pattern, such as *.csv."
+        )
+
+    return refuse
 
 
 def _addresses(url: str, root: str) -> Callable[[str], str]:
