@@ -46,7 +46,13 @@ def test_the_demo_shows_rows_and_says_what_to_type_next_and_that_works(tmp_path:
 
 
 def test_the_demo_says_first_of_all_what_it_does() -> None:
-    command = ["make", "--dry-run", "--always-make", "demo"]
+    command = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        "--always-make",
+        "demo",
+    ]  # the tests, too, may be run by make
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout.startswith('echo "make demo: make 5000 rows, label them on all cores')
 
