@@ -74,7 +74,7 @@ def _written(source: Source) -> float | None:
     with contextlib.suppress(MusterError, OSError):
         if not is_remote(source.path):
             return os.stat(source.path).st_mtime  # noqa: PTH116 (a name as it is)
-        if is_web(source.path) and not source.in_ranges:  # it has been asked already, and may be long in coming
+        if is_web(source.path):  # it has told what it tells
             return None
         found = _objects.look(source.path)
         return found.written if found else None
