@@ -111,7 +111,9 @@ def check_that_a_finished_run_is_told_alike(told: Told) -> None:
         assert f"Bad rows {bad:,}" in shown
         assert (f"{dropped:,} dropped by the function" in shown) == (dropped > 0)
         assert (f"{bad:,} in out.csv.rejects.jsonl" in shown) == (bad > 0)
-    assert f"out.csv: {rows_out:,} rows of {rows_in:,} in" in told.end.err
+    now = f", {rows_in - before:,} of them now," if (before := result.get("rows_before", 0)) else ""
+    assert f"out.csv: {rows_out:,} rows of {rows_in:,}{now} in" in told.end.err
+    assert (result["resumed_parts"] > 0) == (before > 0)
     assert (f"{dropped:,} rows were dropped by the function." in told.end.err) == (dropped > 0)
     assert ("in out.csv.rejects.jsonl" in told.end.err) == (bad > 0)
     assert (metrics["muster_run_rows_settled"], metrics["muster_bad_rows_total"]) == (rows_in, bad)

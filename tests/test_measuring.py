@@ -132,7 +132,7 @@ def test_a_run_that_stops_says_why_in_its_journal(muster: Muster, folder: Path) 
     assert run.state is State.UNFINISHED
     (stopped,) = all_of(run, events.Stopped)
     assert stopped.error == "TooManyBadRowsError"
-    assert "1 rows could not be processed" in stopped.message
+    assert "1 row could not be processed" in stopped.message
 
 
 def test_a_worker_that_died_shows_as_left_and_its_task_as_tried_again(muster: Muster, folder: Path) -> None:

@@ -67,14 +67,16 @@ def test_a_result_is_a_line_where_it_is_printed(result: Result) -> None:
 
 
 def test_what_an_earlier_attempt_has_done_is_not_taken_for_done_in_this_time(result: Result) -> None:
-    mended = replace(result, rows_in=60_000, rows_out=60_000, seconds=0.6, rows_per_second=20.0, workers=1)
-    assert str(mended) == f"{result.output}: 60,000 rows of 60,000, 12 of them now, in 0.6 s (20 rows/s, 1 worker)"
+    mended = replace(result, rows_in=60_000, rows_out=60_000, rows_before=59_988, seconds=0.6, rows_per_second=20.0)
+    assert (
+        str(mended)
+        == f"{result.output}: 60,000 rows of 60,000, 12 of them now, in 0.6 s (20 rows/s, muster's own process)"
+    )
     assert "rows done now" in mended._repr_html_()
-    whole = replace(mended, rows_per_second=100_000.0)
-    assert "of them now" not in str(whole)
-    assert "rows done now" not in whole._repr_html_()
-    one = replace(result, rows_in=1, rows_out=1, seconds=2.0, rows_per_second=0.5)
-    assert str(one).startswith(f"{result.output}: 1 row of 1 in ")
+    assert mended.as_fields()["rows_before"] == 59_988
+    assert "of them now" not in str(result)
+    assert "rows done now" not in result._repr_html_()
+    assert "rows_before" not in result.as_fields()
 
 
 def test_a_notebook_shows_figures_and_the_first_rejects_as_text(result: Result) -> None:

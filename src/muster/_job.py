@@ -129,6 +129,8 @@ class Result:
     """Path or URL of ``OUTPUT.rejects.jsonl``; ``None`` if no row is bad."""
     cost: float
     """Dollars, if the file of hosts says what they cost."""
+    rows_before: int = 0
+    """Rows of the inputs that an earlier attempt had done, or the run whose bad rows were retried."""
     estimate: Estimate | None = None
     """What all rows would take, where only some were done."""
     unchanged: bool = False
@@ -146,7 +148,7 @@ class Result:
 
     def as_fields(self) -> dict[str, Any]:
         """Write it as an object of JSON; without what is only said of some runs, where this is none of them."""
-        said_of_some = {"estimate", "unchanged", "skipped", "warnings"}
+        said_of_some = {"rows_before", "estimate", "unchanged", "skipped", "warnings"}
         return {name: value for name, value in asdict(self).items() if value or name not in said_of_some}
 
     @property
@@ -171,19 +173,13 @@ class Result:
         rows = f"{self.output}: {plural(self.rows_out, 'row')} of {self.rows_in:,}"
         if self.unchanged:
             return f"{rows}, unchanged since they were written: nothing was done. fresh=True does it all again."
-        if self._done_before:
-            rows += f", {count(self._done)} of them now,"
+        if self.rows_before:
+            rows += f", {count(self._rows_now)} of them now,"
         return f"{rows} in {duration(self.seconds)} ({pace(self.rows_per_second)} rows/s, {crew(self.workers)})"
 
     @property
-    def _done(self) -> int:
-        """Count the rows that this attempt has done, as its pace tells."""
-        return round(self.rows_per_second * self.seconds)
-
-    @property
-    def _done_before(self) -> bool:
-        """Tell whether an earlier attempt, or the run that a retry mends, has done some of the rows."""
-        return self.rows_in - self._done > 1 + self.seconds / 10 + self.rows_in / 100
+    def _rows_now(self) -> int:
+        return self.rows_in - self.rows_before
 
     def __repr__(self) -> str:
         """Say so, and where the bad rows are."""
@@ -204,7 +200,7 @@ class Result:
             (
                 "time then" if self.unchanged else "time"
             ): f"{duration(self.seconds)}, {pace(self.rows_per_second)} rows/s",
-            "rows done now": count(self._done) if self._done_before and not self.unchanged else "",
+            "rows done now": count(self._rows_now) if self.rows_before and not self.unchanged else "",
             "time of a run of all rows": left(self.estimate.seconds) if self.estimate else "",
             "done before": resumed,
             "workers": crew(self.workers) + (f" on {plural(self.machines, 'machine')}" if self.machines > 1 else ""),

@@ -597,6 +597,7 @@ class _Runner:
         remarks = self._hindsight.remarks(progress.schema)
         is_here = self._engine is self._home  # whose workers all take part, for as long as the run takes
         workers = self._workers if is_here else self._observer.most_workers
+        rows_before = totals(self._resumed)["rows_in"]
         result = Result(
             **sums,
             parts=progress.parts,
@@ -604,10 +605,11 @@ class _Runner:
             workers=workers,
             machines=max(self._observer.most_machines, int(is_here)),
             seconds=round(seconds, 3),
-            rows_per_second=round((sums["rows_in"] - totals(self._resumed)["rows_in"]) / seconds, 1),
+            rows_per_second=round((sums["rows_in"] - rows_before) / seconds, 1),
             output=self._job.output,
             rejects=self.work.rejects if any(outcome.rejects for outcome in outcomes) else None,
             cost=round(self._observer.dollars, 4),
+            rows_before=rows_before,
             estimate=self._trial.estimate(worked, seconds, workers=workers) if self._trial else None,
             warnings=(*self._warnings, *remarks),
         )
