@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -250,10 +250,11 @@ class Observer:
         self._lately.end_span(now - max(self._told, self.calls.first_began or 0.0))
         self.rows_per_second = self._lately.rows_per_second()
         at_work = self.calls.at_work(now, longer=_LONG)
+        going: defaultdict[str, list[float]] = defaultdict(list)
+        for worker, seconds in at_work.items():
+            going[self.machine_of(worker)].append(seconds)
         self.machines = tuple(
-            self._lately.pace_of(
-                machine, count, going=[seconds for name, seconds in at_work.items() if self.machine_of(name) == machine]
-            )
+            self._lately.pace_of(machine, count, going=going[machine])
             for machine, count in sorted(self._workers_on.items())
         )
         rows_left = None if rows_total is None else rows_total - progress.rows_done

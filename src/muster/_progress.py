@@ -248,8 +248,7 @@ class Progress:
         if any(self._suspects.avoid(_name(task)) for task in self._again):  # it waits for one machine to have room
             return actions
         while self._queue and self._queue.has_plenty() and (machine := openings.ahead()) is not None:
-            if self._queue.paces.of(machine):
-                actions.append(self._start(self._next_task(machine), machine, openings.now))
+            actions.append(self._start(self._next_task(machine), machine, openings.now))
         return actions
 
     def _ask_elsewhere(self, openings: Openings) -> list[Action]:
