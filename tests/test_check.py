@@ -173,6 +173,12 @@ def test_a_check_tells_of_rows_that_it_left_out_as_they_cannot_be_read(tmp_path:
     assert str(found).endswith("1 row that cannot be read was left out.")
 
 
+def test_a_check_of_rows_of_which_none_can_be_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("a\nx\ny\n")
+    found = muster.check(lambda frame: frame, tmp_path / "bad.csv", dtype={"a": "int64"})
+    assert (found.rows, found.bad_rows, found.batches) == (0, 2, 0)
+
+
 def test_a_check_takes_a_pipeline_that_a_file_defines_with_its_inputs(
     tmp_path: Path, rows: Path, muster: Muster
 ) -> None:

@@ -1,8 +1,11 @@
 """The line to a process that a login shell may start: its hello, and what may come in its place."""
 
+import fcntl
 import os
 import shlex
+import struct
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from select import select
@@ -52,6 +55,11 @@ def heard(opened: Line) -> object:
     return message
 
 
+def unread(opened: Line) -> int:
+    """Count the bytes that lie in the pipe."""
+    return int(struct.unpack("i", fcntl.ioctl(opened.fileno(), termios.FIONREAD, bytes(4)))[0])
+
+
 @pytest.mark.parametrize(
     ("noise", "told"),
     [
@@ -72,6 +80,13 @@ def test_what_a_login_shell_prints_before_the_hello_is_no_message(noise: str, to
         assert opened.take_noise() == ""
         opened.send(b"x" * 1_000_000)
         assert heard(opened) == b"x" * 1_000_000
+
+
+def test_a_hello_that_lies_there_counts_though_nobody_asked_for_it_in_time() -> None:
+    with line(f"yes x | head -c 30000\n{SAYS_HELLO}", seconds=0.0) as opened:
+        until(lambda: unread(opened) > 30_000)
+        opened.send("something")
+        assert heard(opened) == "something"
 
 
 @pytest.mark.parametrize("shell", ["sleep 1000", "echo hi; sleep 1000", "yes", "cat > /dev/null", "read answer"])

@@ -381,6 +381,9 @@ def test_a_key_that_somebody_else_may_have_is_not_used(tmp_path: Path, how: str)
     told = shown_in_a_process("https://h/in.csv?foo=7", key.parent).communicate()[0]
     assert "foo=~" in told
     assert known not in told
+    if how == "open to others":  # then a new one takes its place, for all processes
+        assert key.stat().st_mode & 0o077 == 0
+        assert shown_in_a_process("https://h/in.csv?foo=7", key.parent).communicate()[0] == told
 
 
 def test_a_url_that_a_library_mentions_has_no_digest() -> None:
@@ -438,9 +441,11 @@ def test_a_credential_of_the_environment_is_struck_out_of_what_a_store_says_and_
     monkeypatch.setenv(name, "SESSION/TOKEN+88")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token.txt")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDVISIBLE")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/keys/project.json")
     filesystem("memory://place/in.csv")
     said = str(EngineError("AKIDVISIBLE, of /var/run/token.txt: SESSION/TOKEN+88 or SESSION%2FTOKEN%2B88 has expired"))
     assert said == "AKIDVISIBLE, of /var/run/token.txt: *** or *** has expired"
+    assert str(EngineError("no file /keys/project.json")) == "no file /keys/project.json"
     assert not any("SESSION" in word for word in packed().words)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +134,11 @@ def desk() -> Desk:
 
 def test_a_question_to_a_store_that_fails_once_is_asked_again() -> None:
     assert desk().ask([Asking(SLOW_DOWN), Asking(BUSY), Asking()]) == ["answered"] * 3
+
+
+def test_questions_are_put_to_a_machine_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "node", lambda: "")  # as of a computer whose name is empty, or "unknown"
+    assert desk().ask([Asking(), Asking()]) == ["answered"] * 2
 
 
 @pytest.mark.parametrize(("errors", "left"), [([GONE] * 9, 8), ([SLOW_DOWN] * 9, 6)])

@@ -286,7 +286,7 @@ def picky(df):
 
 def test_an_output_that_no_known_run_has_made_is_replaced_and_named_first(folder: Path, muster: Muster) -> None:
     (folder / "out.csv").write_text("my,own\n1,2\n")
-    named = "'out.csv' is there, and no run that is known here has made it: it is replaced at the end"
+    named = "'out.csv' is there, and no note here says what made it: it is replaced at the end"
     assert named in muster(*RUN).err
     assert (folder / "out.csv").read_text().startswith("a\n")
     assert named not in muster(*RUN, "--fresh").err
@@ -330,6 +330,24 @@ def test_after_a_retry_with_something_else_all_is_done_anew_and_it_says_why(
     assert "runs anew, as a retry did its bad rows after a change, and the other rows are of the" in again.err
     assert ("'picky' of f.py" if mended == "code" else "lookup.json") in again.err
     assert muster(*run).json["unchanged"]
+
+
+def test_after_a_retry_of_an_input_that_was_replaced_unseen_by_its_size_and_time_all_is_done_anew(
+    folder: Path, muster: Muster
+) -> None:
+    (folder / "f.py").write_text(PICKY)
+    run = ("run", "f.py:picky", "in.csv", "-o", "out.csv", "--workers", "0", "--json")
+    assert muster(*run).code == 4
+    (folder / "service").touch()
+    source, before = folder / "in.csv", (folder / "in.csv").stat()
+    (folder / "new.csv").write_bytes(source.read_bytes().replace(b"1", b"9"))
+    os.utime(folder / "new.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (folder / "new.csv").replace(source)
+    assert muster("retry", "out.csv").code == 0
+    again = muster(*run)
+    assert (again.code, again.json.get("unchanged", False)) == (0, False)
+    assert "'in.csv' was written again" in again.err
+    assert "9" in (folder / "out.csv").read_text()
 
 
 def test_why_a_run_does_all_anew_is_not_said_where_the_command_is_refused(folder: Path, muster: Muster) -> None:

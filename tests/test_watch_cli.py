@@ -125,6 +125,10 @@ def test_a_report_is_one_file_about_the_run_that_is_named(muster: Muster, tmp_pa
     assert page.startswith("<!doctype html>")
     assert story.run in page
     assert re.search(r"report\.html: \d+ kB", end.out)
+    older = page.replace('<meta name="generator" content="muster report">\n', "")
+    assert older != page
+    (tmp_path / "older.html").write_text(older)
+    assert muster("report", story.run, "-o", "older.html").code == 0
     (tmp_path / "code.py").write_text("x = 1\n")
     refused = muster("report", story.run, "-o", "code.py")
     assert (refused.code, "'code.py' is there, and is no report of muster's" in refused.err) == (2, True)

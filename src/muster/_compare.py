@@ -76,6 +76,8 @@ class Compare:
         found = Compared(
             len(rows.numbers), whole.rows, whole.rows, whole.rows, bad_rows=len(rows.bad), index=whole.index
         )
+        if not len(rows.numbers):  # none could be read, which is no fault of the function's
+            return found
         try:
             both = [self._call(half) for half in halves(rows)]
             pieces, small = in_small_batches(rows, most=self._most(rows))

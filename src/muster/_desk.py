@@ -93,7 +93,12 @@ class Desk:
     def _put(self, waiting: Waiting, asked: dict[int, list[int]]) -> None:
         """Put questions to all workers that take one."""
         openings = Openings(self._engine.slots())
-        while waiting and (machine := openings.idle() or openings.ahead()) is not None:
+        while waiting:
+            machine = openings.idle()
+            if machine is None:  # not ``or``: the name of a machine may be empty
+                machine = openings.ahead()
+            if machine is None:
+                return
             ticket = self.next_ticket()
             asked[ticket], question = waiting.take(workers=self._workers)
             self._engine.submit(ticket, question, machine=machine)

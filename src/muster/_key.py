@@ -24,10 +24,15 @@ def _key_in(home: str) -> bytes:
     made = os.urandom(_BYTES)
     with contextlib.suppress(OSError):
         if not path.exists():
-            if path.parent.parent.is_dir() and not path.parent.exists():
+            if not path.parent.exists():
+                path.parent.parent.mkdir(parents=True, exist_ok=True)
                 own_folder(path.parent)
             _lay(path, made)
-    return _read(path) or made
+        elif not _read(path) and _read(path, whoever_reads=True):  # others may have read it, by its mode of now
+            path.unlink()
+            _lay(path, made)
+    # A file system without modes lets others read whatever lies there; but each process has to use the same key.
+    return _read(path) or _read(path, whoever_reads=True) or made
 
 
 def _lay(path: Path, made: bytes) -> None:
@@ -46,11 +51,15 @@ def _lay(path: Path, made: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> bytes:
-    """Read a key; nothing where it is none, or where somebody else may have it."""
+def _read(path: Path, *, whoever_reads: bool = False) -> bytes:
+    """Read a key; nothing where it is none, or where somebody else has made it or may have read it."""
     with contextlib.suppress(OSError), open(path, "rb", opener=_followed_nowhere) as file:
         status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & _OTHERS:
+        if (
+            stat.S_ISREG(status.st_mode)
+            and status.st_uid == os.geteuid()
+            and (whoever_reads or not status.st_mode & _OTHERS)
+        ):
             found = file.read(_BYTES + 1)
             return found if len(found) == _BYTES else b""
     return b""

@@ -28,9 +28,11 @@ def hand_over(path: Path, *, instead_of: Path, is_private: bool = False) -> None
 
 def _give(path: Path, mode: int, *, instead_of: Path) -> None:
     with contextlib.suppress(OSError):
-        before = instead_of.stat()
-        if before.st_uid == path.stat().st_uid:
+        before, own = instead_of.stat(), path.stat()
+        if before.st_uid == own.st_uid:
             mode = stat.S_IMODE(before.st_mode) & _PERMISSIONS
+            if before.st_gid != own.st_gid:  # last, as it may not be allowed: or they would be another group's
+                os.chown(path, -1, before.st_gid)
     with contextlib.suppress(OSError):  # a file system that has no modes
         path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_PERMISSIONS | mode)
 

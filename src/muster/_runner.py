@@ -33,7 +33,7 @@ from muster._journal.file import Journal
 from muster._journal.runs import archive, attempt, note
 from muster._laid import Layout
 from muster._lent import goes_elsewhere, machines_for
-from muster._model import Outcome, Outcomes
+from muster._model import Outcome, Outcomes, Task
 from muster._observer import Observer
 from muster._output import Work
 from muster._past import Kept, Past, sources_of
@@ -509,7 +509,7 @@ class _Runner:
                 case _actions.Keep(outcome):
                     self._keep(outcome)
                 case _actions.Drop(outcome):
-                    self._write(events.Dropped(outcome.task.first, outcome.task.last, outcome.task.lo))
+                    self._drop(outcome.task)
                 case _actions.Append(outcome):
                     self._append(outcome)
                 case _actions.Forget(name):
@@ -523,6 +523,15 @@ class _Runner:
                     allowed = self._progress.allowed if self._progress else 0
                     raise reason_to_stop(action, steps=self._job.steps, allowed=allowed)
         return None
+
+    def _drop(self, task: Task) -> None:
+        """Forget an outcome; or all that a stretch was made of."""
+        self._write(events.Dropped(task.first, task.last, task.lo))
+        self._resumed = [
+            one
+            for one in self._resumed
+            if (one.task.first, one.task.lo) != (task.first, task.lo) and not task.first < one.task.first < task.last
+        ]
 
     def _keep(self, outcome: Outcome) -> None:
         self._has_kept = True

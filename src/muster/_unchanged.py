@@ -142,6 +142,7 @@ def note_retry(made: Made, end: End, *, of: str) -> None:
             note_mixture(made, end, why=said["mixed"])
         elif changes := [
             *_past.differences(said["depends"], made.depends),
+            *_rewritten(said, made),
             *dict(changed_files(_files(said))).values(),
         ]:
             note_mixture(made, end, why=f"{_RETRIED}: {'; '.join(changes)}")
@@ -191,7 +192,14 @@ def _of_another(output: str) -> str:
     """Say of a file that no run is known to have made that it is replaced; nothing of an empty one, or of a folder."""
     if output.endswith("/") or (not is_remote(output) and not os.path.getsize(local(output))):  # noqa: PTH202 (as text)
         return ""
-    return f"{output!r} is there, and no run that is known here has made it: it is replaced at the end"
+    return f"{output!r} is there, and no note here says what made it: it is replaced at the end"
+
+
+def _rewritten(said: Fields, made: Made) -> Iterator[str]:
+    """Name inputs that are other files than those that were read, though path, size and time are the same."""
+    for (path, *_), before, now in zip(made.depends["inputs"], said["seen"], made.seen.witnesses, strict=True):
+        if now is not None and list(now) != before:
+            yield f"the input {path!r} was written again, or put in the place of what was read"
 
 
 def _differences(said: Fields, made: Made, *, visible: str) -> Iterator[str]:
@@ -203,9 +211,7 @@ def _differences(said: Fields, made: Made, *, visible: str) -> Iterator[str]:
         yield "the columns that the names of folders give are others: the inputs are named in another way"
     if not _are_telling(made):
         yield _UNTOLD
-    for (path, *_), before, now in zip(made.depends["inputs"], said["seen"], made.seen.witnesses, strict=True):
-        if now is not None and list(now) != before:
-            yield f"the input {path!r} was written again, or put in the place of what was read"
+    yield from _rewritten(said, made)
     yield from (text for _, text in changed_files(_files(said)))
     if said["result"]["bad_rows"] and said["allowed"] != _allowed(made.job):
         yield "some rows were bad, and what is said of such rows (max_bad_rows, strict, timeout) is something else now"

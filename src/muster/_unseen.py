@@ -74,7 +74,7 @@ _KEY: Final = re.compile(r'"([^"]+)"\s*:')
 CREDENTIALS: Final = ("AWS_", "GOOGLE_", "AZURE_", "FSSPEC_", "HF_")
 """How the names of variables begin that stores are opened with."""
 _OF_THE_ENVIRONMENT: Final = re.compile(
-    r"(?!.*_(ID|FILE|PATH|DIR|URI|URL|HOST|ENDPOINT|REGION|EXPIRATION)$)"
+    r"(?!.*_(ID|FILE|PATH|DIR|URI|URL|HOST|ENDPOINT|REGION|EXPIRATION|APPLICATION_CREDENTIALS)$)"
     r".*(TOKEN|SECRET|PASSWORD|CREDENTIAL|CONNECTION_STRING|KEY|SAS).*"
 )
 """Which of them are secret."""

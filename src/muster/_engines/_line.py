@@ -19,6 +19,8 @@ from ._plain import decode
 
 _LEAVE_SECONDS: Final = 10.0
 _LAST_LINES: Final = 5
+_NOISE_READS: Final = 256
+"""So often at a time, about a megabyte: a login shell that prints without end does not hold up the rest."""
 _LONGEST_LINE: Final = 1 << 16
 """Bytes that are awaited before they are passed on; who prints no end of a line fills nobody's memory."""
 
@@ -98,19 +100,23 @@ class Line:
         if not self.is_open:
             return None
         try:
-            while not self.has_greeted:
-                has_come = bool(self._waiting.poll(0))
-                if has_come:
-                    self._greet()
-                if not self.has_greeted:
-                    self._greeting.check_time()
-                if not has_come:
-                    return None
+            if not self._has_been_greeted():
+                return None
         except (_hello.SilenceError, _hello.StrangerError):
             self._kill()
             raise
         frame = self._frames.next()
         return None if frame is None else decode(frame)
+
+    def _has_been_greeted(self) -> bool:
+        """Read what comes up to the hello, as far as it is there; only then can the time for it be over."""
+        for _ in range(_NOISE_READS):
+            if self.has_greeted or not self._waiting.poll(0):
+                break
+            self._greet()
+        if not self.has_greeted:
+            self._greeting.check_time()
+        return self.has_greeted
 
     def _greet(self) -> None:
         if not self._greeting.take(self._reading.fileno()):

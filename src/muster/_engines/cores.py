@@ -26,6 +26,7 @@ from ._zygote import MEMORY_RAN_OUT, NUMBERS, PID, SPENT
 from .base import CANCELLED, Began, Done, Failed, Joined, Left, Lost, MakeBody, Message
 
 _AHEAD: Final = 1
+_ORPHANED: Final = "its parent process died"
 _SURELY_BUFFERED: Final = 16 << 10
 _DEATHS_AT_START: Final = 5
 _SPENT: Final = "a fresh worker takes its place, after as many calls as --calls-per-worker allows"
@@ -253,9 +254,10 @@ class CoresEngine:
         """Collect what workers sent, and bury those that died."""
         events, self._untold = self._untold, []
         self._bell.hush()
-        for key, _ in self._selector.select(0):
-            worker = self._live.get(key.fd)
-            if worker is None:
+        # Who can be read is fixed first: a restart gives new workers the descriptors of those that it buries.
+        readable = [(key.fd, self._live.get(key.fd)) for key, _ in self._selector.select(0)]
+        for descriptor, worker in readable:
+            if worker is None or self._live.get(descriptor) is not worker:
                 continue
             try:
                 message = worker.pipe.recv()
@@ -301,7 +303,7 @@ class CoresEngine:
                 )
         if worker.is_spent or not worker.pid:
             return self._replace_spent(worker)
-        lost = self._lost(worker, reason, is_to_blame=True)
+        lost = self._lost(worker, reason, is_to_blame=cause != _ORPHANED)
         if self._is_draining:
             return lost
         try:
@@ -326,7 +328,7 @@ class CoresEngine:
         try:
             self._fork(worker.name).take_over(worker)
         except OSError:
-            return [*self._lost(worker, "its parent process died", is_to_blame=False), *self._restart()]
+            return [*said, *self._lost(worker, _ORPHANED, is_to_blame=False), *self._restart()]
         return said
 
     def _forget(self, worker: _Worker) -> None:
@@ -342,7 +344,7 @@ class CoresEngine:
             answer = self._zygote.control.recv(PID.size, socket.MSG_WAITALL)
         except OSError:
             answer = b""
-        return _said(PID.unpack(answer)[0]) if answer else "its parent process died"
+        return _said(PID.unpack(answer)[0]) if answer else _ORPHANED
 
     def _restart(self) -> list[Message]:
         """Begin anew after the zygote itself died, and its workers with it."""
@@ -352,7 +354,7 @@ class CoresEngine:
             if worker.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(worker.pid, signal.SIGKILL)  # it died with its parent, but not what it started
-            events += self._lost(worker, "its parent process died", is_to_blame=False)
+            events += self._lost(worker, _ORPHANED, is_to_blame=False)
         self._zygote.end()
         self._start()
         return events

@@ -89,13 +89,13 @@ def look_at_all(urls: list[str]) -> list[Seen]:
 
 def read(url: str, start: int, stop: int) -> bytes:
     """Read a range, fewer bytes at the end of the file; also from a server that sends the whole all the same."""
-    return _run(url, lambda files, address: _read(files, address, start, stop, url=url))
+    return _run(url, lambda files, address: _read(files, address, start, stop, url=url), silence=_SILENCE_OF_A_PART)
 
 
 async def content(url: str, size: int) -> bytes:
     """Read a whole file whose size is known; for those who ask for many at a time."""
     files, address = filesystem(url)
-    return await _again(url, lambda: _read(files, address, 0, size, url=url))
+    return await _again(url, lambda: _read(files, address, 0, size, url=url), silence=_SILENCE_OF_A_PART)
 
 
 def download(url: str, file: IO[bytes]) -> Got:
@@ -103,16 +103,17 @@ def download(url: str, file: IO[bytes]) -> Got:
     return _run(url, lambda files, address: _download(files, address, file, url=url))
 
 
-def _run(url: str, ask: Callable[[Any, str], Coroutine[Any, Any, T]]) -> T:
+def _run(url: str, ask: Callable[[Any, str], Coroutine[Any, Any, T]], *, silence: float = _SILENCE) -> T:
     """Ask in fsspec's own thread, where its session lives; again where a request failed for no reason of ours."""
     from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
 
     files, address = filesystem(url)
-    found: T = sync(files.loop, lambda: _again(url, lambda: ask(files, address)))
+    found: T = sync(files.loop, lambda: _again(url, lambda: ask(files, address), silence=silence))
     return found
 
 
-async def _again(url: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def _again(url: str, ask: Callable[[], Coroutine[Any, Any, T]], *, silence: float = _SILENCE) -> T:
+    """Ask a few times. ``silence`` is after how many seconds without a byte a request counts as lost."""
     import aiohttp  # noqa: PLC0415 (likewise)
 
     pause, silent = _FIRST_PAUSE, 0.0
@@ -121,7 +122,7 @@ async def _again(url: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             return await ask()
         except TimeoutError as error:
-            silent += monotonic() - began
+            silent += min(monotonic() - began, silence)  # before that, something may have come
             if not left or silent >= _SILENCE:
                 raise _given_up(url, silent) from error
         except aiohttp.ClientError as error:

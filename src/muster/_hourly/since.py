@@ -225,7 +225,7 @@ class SinceLast:
     def _changed(self, job: Begun) -> list[str]:
         """Name the files that are not as they were."""
         there = {source.path: source for source in self._sources()}
-        return [name for name, seen in job.files.items() if name not in there or not is_as_it_was(there[name], seen)]
+        return [name for name, seen in job.files.items() if name not in there or _has_changed(there[name], seen)]
 
     def _forget_work(self, job: Begun) -> None:
         """Remove what an unfinished run keeps, which nobody can end."""
@@ -259,3 +259,11 @@ def _is_whole(output: str) -> bool:
     if is_remote(output) and output.endswith("/"):
         return _objects.kind_at(f"{local(output).rstrip('/')}/{MANIFEST}") == "file"
     return _is_there(output)
+
+
+def _has_changed(source: Source, seen: Known) -> bool:
+    """Tell whether a file is not as it was, or gone since it was listed."""
+    try:
+        return not is_as_it_was(source, seen)
+    except FileNotFoundError:
+        return True

@@ -15,6 +15,8 @@ _IN_DETAIL: Final = 32
 _TOP: Final = 1000
 _MARK: Final = b'<meta name="generator" content="muster report">'
 """What the template says among the first bytes of each report."""
+_OLDER_MARK: Final = " · muster</title>".encode()
+"""What those have that muster wrote before it said so."""
 
 
 def report(run: str | None) -> str:
@@ -37,7 +39,7 @@ def is_report(path: Path) -> bool:
         return True
     with path.open("rb") as file:
         first = file.read(_TOP)
-    return not first or _MARK in first
+    return not first or _MARK in first or (first.startswith(b"<!doctype html>") and _OLDER_MARK in first)
 
 
 def _look(known: Known) -> "Look":
