@@ -265,7 +265,7 @@ def test_machines_that_are_called_up_for_a_run_end_with_it_also_where_temporary_
     temporary = folder / ("long" * 25)
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    (folder / "slow.py").write_text(FUNCTION.replace("0.02", "0.004"))
+    (folder / "slow.py").write_text(FUNCTION.replace("0.02", "0.01"))  # until both are there, also where much else runs
     (folder / "hurry").unlink()
     end = muster(*COMMAND, "--machines", "2")
     result = assert_right(folder, end)
