@@ -87,7 +87,7 @@ def overflow(page: Page) -> int:
 
 
 def rows_of(page: Page) -> int:
-    return int(page.locator("#progress dd").first.inner_text().split("\n")[0].replace(",", ""))
+    return int(re.findall(r"[\d,]+", page.locator("#progress dd").first.inner_text())[0].replace(",", ""))
 
 
 def on_with(story: Story) -> None:
