@@ -1,5 +1,6 @@
 """A machine of this computer: what its agent counts, and what it saw when it ended."""
 
+import json
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ from muster._clouds import lease
 from muster._clouds._endings import Endings
 from muster._clouds._machine import MachineFolder
 from muster._clouds.places import agent_of
+from muster._clouds.processes import birth_of
 from muster.errors import EngineError
 from waiting import until
 
@@ -47,6 +49,14 @@ def test_an_end_is_told_as_it_was_seen(machine: MachineFolder, tmp_path: Path) -
     assert lease.end(machine.path) == {"ended": 0, "left": [], "files": []}
     assert not machine.path.exists()
     assert not (tmp_path / "s" / "m1").exists()
+
+
+def test_an_end_waits_for_the_watchdog_of_an_agent_that_has_ended_since_it_was_asked(machine: MachineFolder) -> None:
+    watchdog = json.loads((machine.path / "agent").read_text())["watchdog"]
+    asked = lease.ask_to_end(machine.path)
+    until(lambda: agent_of(machine.path) is None)  # as while the machine before it is awaited
+    assert lease.end(machine.path, asked)["ended"] >= 2
+    assert birth_of(watchdog) is None
 
 
 def test_endings_promise_no_more_than_was_seen() -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import platform
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from muster._engines.base import Message
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._model import Task
+from muster._openings import Slots
 from muster._spared import Later, pause_after
 from muster._suspects import Setback
 from muster._task import Worker
@@ -125,20 +125,26 @@ class Asking:
         return "answered"
 
 
-def desk() -> Desk:
+class Nameless(InlineEngine):
+    """An engine of a computer whose name is empty."""
+
+    def slots(self) -> dict[str, Slots]:
+        return dict.fromkeys([""], *super().slots().values())
+
+
+def desk(engine: type[InlineEngine] = InlineEngine) -> Desk:
     def ignore(_: Message | None = None) -> None:
         pass
 
-    return Desk(InlineEngine(Worker), tick=ignore, hear=ignore)
+    return Desk(engine(Worker), tick=ignore, hear=ignore)
 
 
 def test_a_question_to_a_store_that_fails_once_is_asked_again() -> None:
     assert desk().ask([Asking(SLOW_DOWN), Asking(BUSY), Asking()]) == ["answered"] * 3
 
 
-def test_questions_are_put_to_a_machine_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "node", lambda: "")  # as of a computer whose name is empty, or "unknown"
-    assert desk().ask([Asking(), Asking()]) == ["answered"] * 2
+def test_questions_are_put_to_a_machine_without_a_name() -> None:
+    assert desk(Nameless).ask([Asking(), Asking()]) == ["answered"] * 2
 
 
 @pytest.mark.parametrize(("errors", "left"), [([GONE] * 9, 8), ([SLOW_DOWN] * 9, 6)])

@@ -26,7 +26,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from muster._clouds import guests, places, ports, scratch
 from muster._clouds.agent import END_SECONDS, GOODBYE_SECONDS, be_agent, clear_up, keep_alone
@@ -183,30 +183,38 @@ def _left(folder: Path, seconds: float) -> float:
     return seconds
 
 
-def ask_to_end(folder: Path) -> None:
+class Asked(NamedTuple):
+    """Who was there when a machine was asked to end: an agent that has ended leaves no note of it."""
+
+    watchdog: list[int]
+    agent: int | None
+    processes: list[tuple[int, str | None]]
+    """The agent and all below it, each with its birth."""
+
+
+def ask_to_end(folder: Path) -> Asked:
     """Ask the agent to end all, and do not wait for it."""
-    agent = agent_of(folder)
-    if agent is not None:
-        send_signal(agent, signal.SIGTERM)
+    watchdog, agent = _watchdog_of(folder), agent_of(folder)
+    if agent is None:
+        return Asked(watchdog, None, [])
+    processes = [(pid, birth_of(pid)) for pid in (agent, *descendants(agent))]
+    send_signal(agent, signal.SIGTERM)
+    return Asked(watchdog, agent, processes)
 
 
-def end(folder: Path) -> dict[str, Any]:
-    """Have the agent end all, kill what it leaves, and forget the machine.
+def end(folder: Path, asked: Asked | None = None) -> dict[str, Any]:
+    """Have the agent end all, kill what it leaves, and forget the machine, which may have been ``asked`` before.
 
     Tells what was seen: how many processes ``ended``, which are ``left``, which ``files`` could not be removed.
     """
-    watchdog = _watchdog_of(folder)
-    agent = agent_of(folder)
-    before = _left_before(folder)
-    if agent is not None:
-        before += [(pid, birth_of(pid)) for pid in (agent, *descendants(agent))]
-    ask_to_end(folder)
-    if agent is not None:
-        wait_until_gone([agent], END_SECONDS)
+    asked = ask_to_end(folder) if asked is None else asked
+    before = [*_left_before(folder), *asked.processes]
+    if asked.agent is not None:
+        wait_until_gone([asked.agent], END_SECONDS)
         if agent_of(folder) is not None:
-            for pid in [*descendants(agent), agent]:
+            for pid in [*descendants(asked.agent), asked.agent]:
                 send_signal(pid, signal.SIGKILL)
-    wait_until_gone(watchdog, END_SECONDS)  # it clears up after an agent that was killed
+    wait_until_gone(asked.watchdog, END_SECONDS)  # it clears up after an agent that was killed
     wait_until_gone([pid for pid, _ in before], GOODBYE_SECONDS)
     guests.end(folder)
     before = list(dict.fromkeys([*before, *_end_orphans(folder)]))

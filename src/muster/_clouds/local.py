@@ -217,10 +217,9 @@ class LocalCloud:
     def _end(self, folders: "Sequence[MachineFolder]") -> Endings:
         """End machines side by side; tell what was seen of it."""
         endings = Endings()
-        for folder in folders:
-            lease.ask_to_end(folder.path)
-        for folder in folders:
-            endings.take(folder.name, lease.end(folder.path))
+        asked = [lease.ask_to_end(folder.path) for folder in folders]
+        for folder, own in zip(folders, asked, strict=True):
+            endings.take(folder.name, lease.end(folder.path, own))
         return endings
 
 
