@@ -188,6 +188,17 @@ def test_a_report_is_for_this_user_alone_and_keeps_the_mode_that_it_is_given(
     assert mode(folder / "named") == 0o640
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to any group")
+def test_a_report_keeps_the_group_that_may_read_it(folder: Path) -> None:
+    assert run(folder, "f.py:f", "rows.csv", "-o", "out.csv", "--workers", "0").code == 4
+    report, named = [*MUSTER, "report", "-o", "named"], folder / "named"
+    subprocess.run(report, cwd=folder, check=True, timeout=60, capture_output=True)
+    os.chown(named, -1, 65534)
+    named.chmod(0o640)
+    subprocess.run(report, cwd=folder, check=True, timeout=60, capture_output=True)
+    assert (named.stat().st_gid, mode(named)) == (65534, 0o640)
+
+
 @pytest.fixture
 def within_reach() -> Iterator[Path]:
     """A folder that others can come to, which those that pytest makes are not."""

@@ -16,6 +16,7 @@ from muster._journal import events
 from muster._journal.events import Event, Fields, Finished, Laid, Surveyed, UnreadableError
 from muster._journal.file import replay
 from muster._model import Column, DataFile, Outcome, Place, Regrown, Source
+from muster._stretches import forget
 from muster._urls import is_remote
 from muster._user_code.data_files import changed_files
 from muster._user_code.facts import ODD
@@ -105,7 +106,7 @@ class Past:
             case events.Kept(outcome):
                 self._keep(outcome)
             case events.Dropped():
-                self._drop(event.first, event.last, event.lo)
+                forget(self.kept, first=event.first, last=event.last, lo=event.lo)
             case events.Moved(name, file, offset):
                 self.moved[name] = Place(file, offset)
             case Regrown():
@@ -157,13 +158,6 @@ class Past:
             return Result.of_fields(finished.result | {"resumed_parts": finished.result["parts"]})
         except (TypeError, KeyError):  # of another version
             return None
-
-    def _drop(self, first: int, last: int, lo: int) -> None:
-        """Forget an outcome; or all that a stretch was made of."""
-        outcome = self.kept.pop((first, lo), None)
-        if outcome is not None and outcome.task.last < last:
-            for key in [key for key in self.kept if first <= key[0] < last]:
-                del self.kept[key]
 
 
 def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described]) -> Fields:

@@ -41,6 +41,7 @@ from muster._prepare import Preparation
 from muster._progress import Progress
 from muster._setbacks import Setbacks
 from muster._stopping import reason_to_stop
+from muster._stretches import forget
 from muster._temporary import sweep_temporary
 from muster._unseen import set_options, shown
 from muster._user_code.arguments import hide_secrets
@@ -130,7 +131,7 @@ class _Runner:
         self._finish = Finish(self.work, job.options, self._inputs)
         self._past = Past()
         self._has_kept = False
-        self._resumed: list[Outcome] = []
+        self._resumed: Kept = {}
         self._journal: Journal | None = None
         self._answering = ""  # the worker whose outcome is taken just now
         self._early: list[tuple[events.Event, float]] = []
@@ -439,7 +440,7 @@ class _Runner:
             if earlier[0].task.last <= len(fed) or not self._prepared.take_parts():
                 found.append(earlier.popleft())
         progress.add_parts(fed[progress.parts :])
-        self._resumed += found
+        self._resumed.update(((one.task.first, one.task.lo), one) for one in found)
         if self._trial is not None:
             self._trial.take("", *found)
         self._hindsight.take(*found)
@@ -525,13 +526,8 @@ class _Runner:
         return None
 
     def _drop(self, task: Task) -> None:
-        """Forget an outcome; or all that a stretch was made of."""
         self._write(events.Dropped(task.first, task.last, task.lo))
-        self._resumed = [
-            one
-            for one in self._resumed
-            if (one.task.first, one.task.lo) != (task.first, task.lo) and not task.first < one.task.first < task.last
-        ]
+        forget(self._resumed, first=task.first, last=task.last, lo=task.lo)
 
     def _keep(self, outcome: Outcome) -> None:
         self._has_kept = True
@@ -580,7 +576,7 @@ class _Runner:
         self._prepared.widen(misfit, names=names)
         self.work.clear_parts()
         self._finish.moved = {}
-        self._resumed = []
+        self._resumed = {}
         self._begin_attempt(self._attempt + 1)
 
     # The end
@@ -606,11 +602,11 @@ class _Runner:
         remarks = self._hindsight.remarks(progress.schema)
         is_here = self._engine is self._home  # whose workers all take part, for as long as the run takes
         workers = self._workers if is_here else self._observer.most_workers
-        rows_before = totals(self._resumed)["rows_in"]
+        rows_before = totals(self._resumed.values())["rows_in"]
         result = Result(
             **sums,
             parts=progress.parts,
-            resumed_parts=0 if self._earlier else sum(one.task.last - one.task.first for one in self._resumed),
+            resumed_parts=0 if self._earlier else sum(one.task.last - one.task.first for one in self._resumed.values()),
             workers=workers,
             machines=max(self._observer.most_machines, int(is_here)),
             seconds=round(seconds, 3),

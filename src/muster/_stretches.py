@@ -1,4 +1,4 @@
-"""Outcomes whose rows follow each other in the output, put together into one."""
+"""Outcomes whose rows follow each other in the output, put together into one, and forgotten as one."""
 
 from muster._model import Outcome, Piece, Task
 
@@ -33,3 +33,14 @@ def stretch(before: Outcome, outcome: Outcome) -> Outcome:
         written=before.written,
         seconds=before.seconds + outcome.seconds,
     )
+
+
+def forget(kept: dict[tuple[int, int], Outcome], *, first: int, last: int, lo: int) -> None:
+    """Take an outcome out, by its task; or all that a stretch was made of.
+
+    ``kept`` is by the first part and the first row of each task.
+    """
+    outcome = kept.pop((first, lo), None)
+    if outcome is not None and outcome.task.last < last:
+        for key in [key for key in kept if first <= key[0] < last]:
+            del kept[key]

@@ -235,10 +235,9 @@ class Driver:
         self._failures[node] += 1
         if self._failures[node] < _FAILURES_IN_A_ROW:
             self._open(node)  # which does nothing where the machine was put aside meanwhile
-            self._check_that_some_are_left(reason)
-            return
-        name = self._nodes[node]["NodeName"]
-        self._tell("told", f"machine {name} is put aside: it failed {_FAILURES_IN_A_ROW} times in a row ({reason})")
+        else:
+            name = self._nodes[node]["NodeName"]
+            self._tell("told", f"machine {name} is put aside: it failed {_FAILURES_IN_A_ROW} times in a row ({reason})")
         self._check_that_some_are_left(reason)
 
     def _check_that_some_are_left(self, reason: str) -> None:
