@@ -192,6 +192,7 @@ def test_what_works_on_though_agent_and_watchdog_were_killed_at_once_goes_with_t
     until(lambda: (place / "log").exists() and (place / "log").read_text().strip())
     (orphan,) = working_in(place)
     known = json.loads((place / "agent").read_text())
+    os.kill(known["pid"], signal.SIGSTOP)  # or it might end the other before it is killed itself
     for pid in (known["watchdog"], known["pid"]):
         os.kill(pid, signal.SIGKILL)
     until(lambda: not is_alive(known["pid"], known["born"]))

@@ -86,9 +86,13 @@ class Driver:
             end = threading.Timer(_LEAVE_SECONDS, os._exit, (1,))
             end.daemon = True
             end.start()
-            with contextlib.suppress(Exception):
-                self._ray.shutdown()
-            os._exit(0)
+            self._inbox.put((self._leave, ()))
+
+    def _leave(self) -> None:
+        """Leave the cluster, in the thread that talks to it: Ray may hang where another one leaves meanwhile."""
+        with contextlib.suppress(Exception):
+            self._ray.shutdown()
+        os._exit(0)
 
     def _tell(self, *message: object) -> None:
         with contextlib.suppress(ConnectionError):
