@@ -269,8 +269,14 @@ def started_first(words: list[str], **given: Any) -> "subprocess.Popen[bytes]": 
     at = words.index("-c") + 1
     if "muster._engines._zygote" not in words[at]:
         return POPEN(words, **given)
+    has_session, session = os.pipe()
     if not (pid := os.fork()):
+        os.setsid()
+        os.close(session)
         fork_workers(words[at:], given["env"], keep=given["pass_fds"], output=given["stdout"])
+    os.close(session)
+    os.read(has_session, 1)  # as Popen does: from then on its group can be killed
+    os.close(has_session)
     process: subprocess.Popen[bytes] = POPEN.__new__(POPEN)  # type: ignore[arg-type]  # of bytes
     vars(process).update(args=words, pid=pid, returncode=None, stdin=None, stdout=None, stderr=None)
     vars(process).update(_child_created=True, _waitpid_lock=Lock(), _sigint_wait_secs=0.25)
@@ -278,9 +284,8 @@ def started_first(words: list[str], **given: Any) -> "subprocess.Popen[bytes]": 
 
 
 def fork_workers(words: list[str], environment: Mapping[str, str], *, keep: Sequence[int], output: int) -> NoReturn:
-    """Be as what Python starts with ``-c`` in a session of its own, but for the libraries that are loaded."""
+    """Be as what Python starts with ``-c``, but for the libraries that are loaded."""
     try:
-        os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
         for number, end in enumerate((nothing, output, output)):
             os.dup2(end, number)
