@@ -11,10 +11,10 @@ from typing import Any
 
 import psutil
 
-from muster._assembly import make_body
 from muster._job import Job, Options, Snapshot
 from muster._model import Outcome, Seconds, Target, Task
-from muster._runner import run
+from muster._run.assembly import make_body
+from muster._run.runner import run
 from muster.testing import FakeEngine
 
 ROW_BYTES = 8

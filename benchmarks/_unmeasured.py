@@ -6,15 +6,15 @@ from typing import Any
 
 def make_body_without() -> Any:  # noqa: ANN401 (a worker body)
     """Make the worker body that looks neither at itself nor at its machine."""
-    from muster import _steps, _task  # noqa: PLC0415 (only in the worker)
+    from muster._worker import steps, task  # noqa: PLC0415 (only in the worker)
 
     class Nothing:
         def measured(self, work: Any, **_: object) -> object:  # noqa: ANN401 (a task's work)
             return work()
 
-    vars(_steps)["_Stopwatch"] = lambda _: contextlib.nullcontext()
-    vars(_task)["reasons"] = lambda _: ()
-    _task.use_one_core()
-    worker: Any = _task.Worker()
+    vars(steps)["_Stopwatch"] = lambda _: contextlib.nullcontext()
+    vars(task)["reasons"] = lambda _: ()
+    task.use_one_core()
+    worker: Any = task.Worker()
     worker._vitals = Nothing()  # noqa: SLF001 (what the benchmark takes away)
     return worker

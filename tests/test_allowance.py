@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import muster
-from muster._allowance import Allowance
+from muster._progress.allowance import Allowance
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from muster._clouds.base import Access
 from muster._job import Job, Options
 from muster._model import Target
-from muster._runner import run
+from muster._run.runner import run
 from muster._user_code import arguments, targets
 
 pytestmark = pytest.mark.waits

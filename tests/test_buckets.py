@@ -24,7 +24,7 @@ from werkzeug.serving import make_server
 
 import muster
 from conftest import MUSTER, Muster, started
-from muster import _objects
+from muster._places import objects
 from muster.errors import OutputBusyError
 from waiting import until
 from web import serving
@@ -291,16 +291,16 @@ def test_a_large_object_that_comes_in_parts_takes_the_place_only_of_what_was_the
         return "412 PreconditionFailed" if is_end and asked.get("HTTP_IF_MATCH", there) != there else ""
 
     server.refuse = refuse
-    stands = _objects.look(url)
+    stands = objects.look(url)
     assert stands is not None
     server.put("large", b"another's")
-    assert not _objects.upload_if(path, url, before=stands.stamp)
+    assert not objects.upload_if(path, url, before=stands.stamp)
     assert server.object("large") == b"another's"
     assert not server.uploads()
-    stands = _objects.look(url)
+    stands = objects.look(url)
     assert stands is not None
-    assert _objects.upload_if(path, url, before=stands.stamp)
-    assert _objects.holds(url, path)
+    assert objects.upload_if(path, url, before=stands.stamp)
+    assert objects.holds(url, path)
 
 
 @pytest.mark.parametrize(
@@ -416,7 +416,7 @@ def test_a_reader_sees_one_output_whole_at_every_moment_of_runs_that_die_anywher
 
 DIES: Final = """
 import os, pathlib, signal, sys, boto3
-from muster._output import Work
+from muster._output.folder import Work
 work = Work("s3://bucket/o.csv", home=pathlib.Path("home"))
 work.take()
 work.begin("run-1")

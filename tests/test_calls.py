@@ -1,7 +1,7 @@
 """Which rows are with which worker: calls that hang are named while they do, and those that end are not."""
 
-from muster._calls import Calls, Held
 from muster._model import Task
+from muster._run.calls import Calls, Held
 
 
 def task(number: int, lo: int, hi: int, *, file: int = 0) -> Task:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
-from muster._alone import in_small_batches
-from muster._compare import _differing, _is_same
 from muster._formats._results import reply_of
 from muster._formats._rows import Rows
+from muster._worker.alone import in_small_batches
+from muster._worker.compare import _differing, _is_same
 
 Frame = pd.DataFrame
 

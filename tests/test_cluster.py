@@ -22,7 +22,7 @@ from muster._clouds._certificates import Authority
 from muster._clouds.local import LocalCloud
 from muster._cluster import Cluster
 from muster._engines.cores import count_cores
-from muster._lent import lent
+from muster._run.lent import lent
 from strangers import Port, answers_in_the_clear, lets_in, shown
 from waiting import until
 
@@ -428,8 +428,8 @@ def test_where_nothing_can_be_written_the_folder_is_named_and_what_to_do(
 
 
 def test_importing_muster_and_running_at_home_load_no_ray() -> None:
-    heavy = "{'ray', 'ansible_runner', 'yaml', 'muster._cluster', 'muster._clouds', 'muster._parcels'}"
-    code = f"import sys, muster, muster.cli, muster._runner; sys.exit(bool({heavy} & set(sys.modules)))"
+    heavy = "{'ray', 'ansible_runner', 'yaml', 'muster._cluster', 'muster._clouds', 'muster._travel.parcels'}"
+    code = f"import sys, muster, muster.cli, muster._run.runner; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -26,11 +26,11 @@ from conftest import MUSTER, Ended, Muster
 from muster._generate import generate
 from muster._job import Job, Options
 from muster._model import Target, Task
-from muster._output import Work
-from muster._publication import publish_folder
-from muster._runner import run
-from muster._task import Worker
+from muster._output.folder import Work
+from muster._output.publication import publish_folder
+from muster._run.runner import run
 from muster._version import __version__
+from muster._worker.task import Worker
 from muster.errors import OutputBusyError
 from muster.testing import FakeEngine
 from waiting import until
@@ -576,25 +576,25 @@ main(sys.argv[4:])
 
 STEPS_OF_THE_END = {
     "out.csv": [
-        "muster._grown:Grown append 2",
-        "muster._output:Work publish 1",
-        "muster._output sync 1",
-        "muster._publication:Path replace 2",  # after that of the note that tells where the run is
-        "muster._publication sync 1",
-        "muster._runner archive 1",
+        "muster._output.growing:Grown append 2",
+        "muster._output.folder:Work publish 1",
+        "muster._output.folder sync 1",
+        "muster._output.publication:Path replace 2",  # after that of the note that tells where the run is
+        "muster._output.publication sync 1",
+        "muster._run.runner archive 1",
         "muster._journal.runs abridge 1",
-        "muster._output:Work remove 1",
-        "muster._output remove 2",
+        "muster._output.folder:Work remove 1",
+        "muster._output.folder remove 2",
     ],
     "out/": [
-        "muster._output:Work publish 1",
-        "muster._publication:Path replace 2",
-        "muster._exchange exchanged 1",
-        "muster._publication _carry 1",
-        "muster._runner archive 1",
-        "muster._output:Work remove 1",
+        "muster._output.folder:Work publish 1",
+        "muster._output.publication:Path replace 2",
+        "muster._output.exchange exchanged 1",
+        "muster._output.publication _carry 1",
+        "muster._run.runner archive 1",
+        "muster._output.folder:Work remove 1",
     ],
-    "out.csv.gz": ["muster._output:Work publish 1", "muster._runner archive 1"],
+    "out.csv.gz": ["muster._output.folder:Work publish 1", "muster._run.runner archive 1"],
 }
 
 
@@ -619,20 +619,20 @@ def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command
     assert not (tmp_path / f"{output.rstrip('/')}.muster").exists()
 
 
-WITHOUT_EXCHANGE = "import muster._exchange\nmuster._exchange.exchanged = lambda *_: False\n"
+WITHOUT_EXCHANGE = "import muster._output.exchange\nmuster._exchange.exchanged = lambda *_: False\n"
 """A file system that cannot exchange two names."""
 
 
 @pytest.mark.parametrize(
     ("step", "can_exchange"),
     [
-        ("muster._publication:Path replace 2", True),
-        ("muster._exchange exchanged 1", True),
-        ("muster._publication _carry 1", True),
-        ("muster._publication:Path replace 3", False),
-        ("muster._publication:Path replace 4", False),
-        ("muster._publication:Path replace 5", False),
-        ("muster._publication _carry 1", False),
+        ("muster._output.publication:Path replace 2", True),
+        ("muster._output.exchange exchanged 1", True),
+        ("muster._output.publication _carry 1", True),
+        ("muster._output.publication:Path replace 3", False),
+        ("muster._output.publication:Path replace 4", False),
+        ("muster._output.publication:Path replace 5", False),
+        ("muster._output.publication _carry 1", False),
     ],
 )
 def test_what_was_there_before_is_not_lost_when_a_run_dies_that_replaces_it_and_the_next_one_fails(
@@ -657,7 +657,7 @@ def test_whoever_looks_at_a_folder_that_is_replaced_finds_the_old_or_the_new_one
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can_exchange: bool
 ) -> None:
     if not can_exchange:
-        monkeypatch.setattr("muster._exchange.exchanged", lambda *_: False)
+        monkeypatch.setattr("muster._output.exchange.exchanged", lambda *_: False)
     output, seen, is_over = tmp_path / "out", set[str](), Event()
     publish_numbered(output, 0)
 
@@ -717,9 +717,9 @@ def gaps(df):
 """
 
 STEPS_OF_A_SECOND_END = {
-    "out.csv": ["muster._output:shutil copyfileobj 1", "muster._output:Work publish 1"],
-    "out.csv.gz": ["muster._output:shutil copyfileobj 1", "muster._finish:Grown copy 1"],
-    "out.parquet": ["muster._output:shutil copyfileobj 1", "pyarrow.parquet:ParquetWriter write_table 1"],
+    "out.csv": ["muster._output.folder:shutil copyfileobj 1", "muster._output.folder:Work publish 1"],
+    "out.csv.gz": ["muster._output.folder:shutil copyfileobj 1", "muster._output.build:Grown copy 1"],
+    "out.parquet": ["muster._output.folder:shutil copyfileobj 1", "pyarrow.parquet:ParquetWriter write_table 1"],
 }
 
 
@@ -745,7 +745,7 @@ def test_what_is_published_stays_whole_when_the_run_that_tidies_up_after_a_death
     muster: Muster, python: Muster, tmp_path: Path, output: str, step: str
 ) -> None:
     command = with_gaps(tmp_path, output)
-    die(python, "muster._runner Result 1", *command)  # visible, but the journal does not say so yet
+    die(python, "muster._run.runner Result 1", *command)  # visible, but the journal does not say so yet
     before = published(tmp_path)
     assert set(before) == {output, f"{output}.rejects.jsonl"}
     assert all(before.values())
@@ -763,7 +763,7 @@ def test_a_run_that_had_finished_is_tidied_up_by_the_same_command_and_its_output
     muster: Muster, python: Muster, tmp_path: Path, output: str
 ) -> None:
     command = with_gaps(tmp_path, output)
-    die(python, "muster._runner archive 1", *command)
+    die(python, "muster._run.runner archive 1", *command)
     there = tmp_path / (f"{output}_manifest.json" if output.endswith("/") else output)
     before = there.stat()
     end = muster(*command)
@@ -791,7 +791,7 @@ def test_a_run_that_had_finished_writes_its_output_again_where_it_is_no_longer_w
     muster: Muster, python: Muster, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     command = with_gaps(tmp_path, "out.csv")
-    die(python, "muster._runner archive 1", *command)
+    die(python, "muster._run.runner archive 1", *command)
     before = published(tmp_path)
     change(tmp_path / "out.csv")
     end = muster(*command)
@@ -801,7 +801,7 @@ def test_a_run_that_had_finished_writes_its_output_again_where_it_is_no_longer_w
 
 def test_a_run_that_had_finished_stands_in_no_other_runs_way(muster: Muster, python: Muster, tmp_path: Path) -> None:
     command = with_gaps(tmp_path, "out.csv")
-    die(python, "muster._runner archive 1", *command)
+    die(python, "muster._run.runner archive 1", *command)
     generate(300, tmp_path / "rows.csv")
     end = muster(*command)
     assert (end.code, end.json["rows_out"], end.json["resumed_parts"]) == (4, 299, 0), end.err

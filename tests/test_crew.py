@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 import muster
-from muster._actions import Submit
 from muster._engines.base import Done, Engine, Failed, Joined, Left, Lost, Message
 from muster._engines.cores import CoresEngine
 from muster._engines.crew import Crew
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Outcome, Part, Seconds, Target
-from muster._observer import Observer
-from muster._openings import Slots
-from muster._progress import Progress
-from muster._runner import run
-from muster._setbacks import Setbacks
-from muster._task import Worker
+from muster._progress.actions import Submit
+from muster._progress.openings import Slots
+from muster._progress.progress import Progress
+from muster._run.observer import Observer
+from muster._run.runner import run
+from muster._run.setbacks import Setbacks
+from muster._worker.task import Worker
 from muster.errors import EngineError
 from muster.testing import FakeClock, FakeEngine
 from test_progress import line_of_parts, outcome_of, progress_over, slots, submitted

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from muster._home import _NAMES
+from muster._files.home import _NAMES
 from muster._verbs import VERBS
 from muster._verbs._topics import anchors
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Muster
-from muster._actions import Blame
+from muster._progress.actions import Blame
 from test_progress import Run, World, line_of_parts, progress_over, slots, submitted
 
 

@@ -19,7 +19,7 @@ import pytest
 
 import muster
 from conftest import MUSTER, Muster, started
-from muster._limit import Limit
+from muster._process.limit import Limit
 from waiting import until
 
 ROWS: Final = 3000

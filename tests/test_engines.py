@@ -22,13 +22,13 @@ from machines import living
 from muster._clouds.base import Access
 from muster._engines.base import CANCELLED, Began, Done, Engine, Failed, Joined, Left, Lost, MakeBody, Message, wait
 from muster._engines.cores import CoresEngine
+from muster._engines.freight import Freight
 from muster._engines.inline import InlineEngine
 from muster._engines.ray import RayEngine
-from muster._freight import Freight
-from muster._luggage import Luggage
 from muster._model import Briefing
-from muster._openings import Openings, Slots
-from muster._parcels import ParcelEngine
+from muster._progress.openings import Openings, Slots
+from muster._travel.luggage import Luggage
+from muster._travel.parcels import ParcelEngine
 from muster._user_code.world import World
 from muster.errors import EngineError
 from muster.testing import FakeEngine
@@ -753,7 +753,7 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path, number: int
 def test_the_zygote_has_one_thread_when_it_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "4")
-    engine = CoresEngine(bodies.Obedient, workers=1, preload=["muster._task"])
+    engine = CoresEngine(bodies.Obedient, workers=1, preload=["muster._worker.task"])
     try:
         assert ask(engine, ("threads_of_parent",)) == [1]
         assert isinstance(ask_for_events(engine, ("die", signal.SIGKILL))[0], Lost)

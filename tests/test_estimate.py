@@ -7,8 +7,8 @@ from itertools import cycle
 
 import pytest
 
-from muster._estimate import Trial, Tried
-from muster._excerpt import spread_rows
+from muster._formats.excerpt import spread_rows
+from muster._run.estimate import Trial, Tried
 
 ROWS = 20_000
 ROUNDS = 60

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
-from muster._excerpt import first_rows, spread_rows
+from muster._formats.excerpt import first_rows, spread_rows
 
 Frame = pd.DataFrame
 

@@ -11,7 +11,7 @@ import waiting
 from conftest import Muster, started
 from muster._clouds.base import Access
 from muster._job import Job, Options
-from muster._runner import run
+from muster._run.runner import run
 from muster._user_code.targets import parse_target
 from test_excerpt import some, written
 from test_hourly_stores import bucket, served  # noqa: F401 (fixtures)

@@ -11,8 +11,8 @@ import pytest
 
 import muster
 from conftest import Muster
-from muster._cures import cure_of
-from muster._failures import NoFrameError, spread
+from muster._worker.cures import cure_of
+from muster._worker.failures import NoFrameError, spread
 
 MANY = 60_000
 Frame = pd.DataFrame

@@ -11,7 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import muster
-from muster._assembly import make_body
 from muster._dialect import Dialect
 from muster._formats import csv, jsonl, survey
 from muster._formats._newlines import lines
@@ -19,9 +18,10 @@ from muster._formats._rows import to_pandas
 from muster._formats._sources import find_sources
 from muster._job import Job, Options
 from muster._model import Briefing, Column, Outcome, Target, Task
-from muster._runner import run
-from muster._task import Worker
+from muster._run.assembly import make_body
+from muster._run.runner import run
 from muster._user_code.targets import of_function
+from muster._worker.task import Worker
 from muster.errors import DataError
 from muster.testing import FakeEngine
 

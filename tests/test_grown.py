@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from muster._finish import Finish
-from muster._grown import OFFSETS, Starts, write_in_turn
-from muster._inputs import Inputs
+from muster._formats.inputs import Inputs
 from muster._job import Options
 from muster._model import Outcome, Piece, Place, Schema, Source, Task
-from muster._output import Work
+from muster._output.build import Finish
+from muster._output.folder import Work
+from muster._output.growing import OFFSETS, Starts, write_in_turn
 
 HEADER = b"a\n"
 

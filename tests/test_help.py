@@ -41,7 +41,9 @@ def test_help_of_a_part_of_muster_is_that_of_python() -> None:
 
 def test_dir_of_muster_lists_what_is_public_and_its_modules_are_found_as_ever() -> None:
     assert dir(the_module) == sorted([*the_module.__all__, "__version__"])
-    program = "import pydoc, muster; pydoc.render_doc(muster); import muster._cuts; print(len(list(muster.__path__)))"
+    program = (
+        "import pydoc, muster; pydoc.render_doc(muster); import muster._progress.cuts; print(len([*muster.__path__]))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "1\n"
 

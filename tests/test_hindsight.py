@@ -10,8 +10,8 @@ import pytest
 
 import muster
 from conftest import Muster
-from muster._hindsight import Hindsight
 from muster._model import Outcome, Schema, Task
+from muster._run.hindsight import Hindsight
 
 Frame = pd.DataFrame
 

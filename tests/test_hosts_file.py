@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from muster import UsageError
-from muster._addresses import joined, parted
 from muster._clouds._hosts_file import Host, read
 from muster._clouds._record import host_of
 from muster._clouds._ssh import command
 from muster._clouds.hosts import _placed
+from muster._places.addresses import joined, parted
 from muster.errors import EngineError
 
 

@@ -16,7 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 from conftest import Muster, started
-from muster._output import Work
+from muster._output.folder import Work
 from waiting import until
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from muster._journal import events
 from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Started, Told, UnreadableError, of_fields
 from muster._journal.file import Journal, follow, replay
 from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Regrown, Schema, Seconds, Spool, Task
-from muster._past import Past
 from muster._planner import Plan
+from muster._run.resume import Past
 from muster._watch.view import RunView
 from muster.errors import ResumeError
 

@@ -15,7 +15,7 @@ import pytest
 from muster import UserCodeError
 from muster._clouds.base import Access
 from muster._job import Job, Options
-from muster._runner import run
+from muster._run.runner import run
 from muster._user_code.lacking import database
 from muster._user_code.targets import parse_target
 

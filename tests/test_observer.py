@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from muster._actions import Submit
 from muster._engines.base import Began, Joined, Left, Told
 from muster._journal import events
 from muster._model import Outcome, Part, Reason, Seconds, Task
-from muster._observer import Observer
-from muster._openings import Slots
 from muster._planner import Plan
-from muster._progress import Progress
+from muster._progress.actions import Submit
+from muster._progress.openings import Slots
+from muster._progress.progress import Progress
+from muster._run.observer import Observer
 from muster.testing import FakeClock
 
 if TYPE_CHECKING:

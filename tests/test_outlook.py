@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from muster._calls import Held
 from muster._journal import events
 from muster._journal.measures import Measured, StepSum, WorkerSum
 from muster._journal.runs import find
 from muster._model import Load, Seconds
+from muster._run.calls import Held
 from muster._watch import charts, pages
 from muster._watch.figures import activity
 from muster._watch.look import Look

@@ -13,14 +13,14 @@ import yaml
 
 from muster import EngineError, UsageError
 from muster._clouds.base import Access
-from muster._earlier import earlier
-from muster._home import home
+from muster._files.home import home
 from muster._job import Job, Options, Result, Snapshot
-from muster._luggage import LARGEST_FILE, Luggage, pack
 from muster._model import Module, Target
-from muster._output import Work
-from muster._packages import Packages, check
-from muster._runner import run
+from muster._output.folder import Work
+from muster._run.earlier import earlier
+from muster._run.runner import run
+from muster._travel.luggage import LARGEST_FILE, Luggage, pack
+from muster._travel.packages import Packages, check
 from muster._user_code.targets import of_function, parse_target
 
 COUNT = 400

@@ -583,7 +583,14 @@ def test_importing_muster_loads_nothing_heavy() -> None:
 
 def test_a_run_on_files_of_this_computer_loads_nothing_that_only_stores_need(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a\n1\n")
-    needless = {"fsspec", "aiohttp", "s3fs", "muster._shelf", "muster._store_lock", "muster._objects"}
+    needless = {
+        "fsspec",
+        "aiohttp",
+        "s3fs",
+        "muster._output.shelf",
+        "muster._output.store_lock",
+        "muster._places.objects",
+    }
     needless |= {"muster._formats._stores", "muster._formats._web", "muster._formats._copies"}
     code = f"""
 import sys, muster

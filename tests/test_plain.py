@@ -29,7 +29,7 @@ from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Messag
 from muster._engines.ray import RayEngine
 from muster._formats.survey import Footer, Head, Locate, Observe, Scan
 from muster._model import Column, Load, Outcome, Piece, Place, Reason, Schema, Spool, StepMeasure, Target, Task
-from muster._parcels import Returned, Unanswered, compressed, opened
+from muster._travel.parcels import Returned, Unanswered, compressed, opened
 from muster._user_code.targets import Describe, Described
 from muster._user_code.world import World
 

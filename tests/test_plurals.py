@@ -11,8 +11,8 @@ COUNTED = re.compile(rf"(?<!of )\{{(?:len\([^{{}}]*\)|[a-z_.]+)(?::,)?\}} (?:{NO
 NEVER_ONE = {
     "_clouds/hosts.py": "more are wanted than there are",
     "_cluster.py": "more are wanted than there are",
-    "_cuts.py": "a task is condemned after several deaths",
-    "_desk.py": "a question is given up after several deaths",
+    "_progress/cuts.py": "a task is condemned after several deaths",
+    "_run/questions.py": "a question is given up after several deaths",
     "_formats/compression.py": "one file is what there should be",
     "_check.py": "only where it is more than one",
     "_generate.py": "fewer than none",

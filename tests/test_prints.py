@@ -17,7 +17,7 @@ from conftest import Muster
 from muster._clouds.base import Access
 from muster._engines._prints import Prints, labelled, unlabelled
 from muster._job import Job, Options
-from muster._runner import run
+from muster._run.runner import run
 from muster._user_code.targets import parse_target
 from test_results_shown import Terminal
 

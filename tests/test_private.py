@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from conftest import MUSTER, Ended, Muster
-from muster._private import NotPrivateError
-from muster._private import open_to_others as open_to_others_says
-from muster._temporary import Temporary
+from muster._files.temporary import Temporary
+from muster._private.files import NotPrivateError
+from muster._private.files import open_to_others as open_to_others_says
 from waiting import until
 
 SOMEBODY = 54_321

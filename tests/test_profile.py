@@ -7,7 +7,7 @@ import pytest
 
 from conftest import Muster
 from muster._profile import ProfileOfBatch
-from muster._profiled import Function, Line
+from muster._worker.profiled import Function, Line
 
 CODE = """
 import re, time

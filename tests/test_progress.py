@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from muster._actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSettles, Rewind, Submit, Widen
-from muster._cuts import together
 from muster._journal.events import Dropped, Event, Kept, as_fields, of_fields
 from muster._model import Outcome, Part, Piece, Schema, Seconds, Task
-from muster._openings import Slots
-from muster._past import Past
-from muster._progress import Progress
-from muster._queue import FIRST_TASK, LARGEST_TASK, TASK_SECONDS
-from muster._schema import by_column, form, united
+from muster._progress.actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSettles, Rewind, Submit, Widen
+from muster._progress.cuts import together
+from muster._progress.openings import Slots
+from muster._progress.progress import Progress
+from muster._progress.queue import FIRST_TASK, LARGEST_TASK, TASK_SECONDS
+from muster._progress.schema import by_column, form, united
+from muster._run.resume import Past
 
 
 def slots(idle: int, ahead: int) -> dict[str, Slots]:

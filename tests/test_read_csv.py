@@ -23,7 +23,7 @@ from muster._dialect import Dialect, Reading
 from muster._formats import _kinds, csv
 from muster._formats._rows import Rows, to_pandas, type_of
 from muster._formats._sources import find_sources
-from muster._inputs import Inputs
+from muster._formats.inputs import Inputs
 from muster._job import Options as RunOptions
 from muster._model import Part
 

@@ -25,9 +25,9 @@ import muster
 from conftest import Ended, Muster
 from machines import living
 from muster._clouds.base import Access
-from muster._home import home
+from muster._files.home import home
 from muster._job import Job, Options, Snapshot
-from muster._runner import run
+from muster._run.runner import run
 from muster._user_code.targets import of_function, parse_target
 
 if TYPE_CHECKING:

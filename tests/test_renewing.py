@@ -12,11 +12,11 @@ from muster._clouds._touching import run_on_each
 from muster._clouds.base import ENDED, Renewed
 from muster._clouds.hosts import _renewal
 from muster._clouds.renewing import News, renewing
-from muster._desk import as_muster_error
 from muster._journal import events
-from muster._observer import Observer
-from muster._progress import Progress
-from muster._spared import has_no_room
+from muster._progress.progress import Progress
+from muster._run.observer import Observer
+from muster._run.questions import as_muster_error
+from muster._run.spared import has_no_room
 from muster.errors import EngineError
 from waiting import until
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
-from muster._output import Work
+from muster._output.folder import Work
 
 COUNT: Final = 60
 OUTPUTS: Final = (

@@ -18,8 +18,8 @@ import pytest
 import muster
 from conftest import Muster
 from muster import EngineError, UsageError
-from muster._unseen import forget, harmless, is_secret, packed, set_options, shown, whole
-from muster._urls import filesystem
+from muster._places.urls import filesystem
+from muster._private.secrets import forget, harmless, is_secret, packed, set_options, shown, whole
 from muster._user_code.world import World
 from web import Web, serving
 
@@ -340,7 +340,7 @@ def test_two_files_that_differ_in_an_unknown_parameter_stay_two() -> None:
     assert "ABCDEFG" not in one + other
 
 
-SHOWS = "import sys; from muster._unseen import shown; print(shown(sys.argv[1]))"
+SHOWS = "import sys; from muster._private.secrets import shown; print(shown(sys.argv[1]))"
 
 
 def shown_in_a_process(url: str, home: Path) -> "subprocess.Popen[str]":

@@ -11,16 +11,16 @@ from typing import NamedTuple
 import pytest
 
 import muster
-from muster._assembly import make_body
-from muster._desk import Desk
 from muster._engines.base import Message
 from muster._engines.cores import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._model import Task
-from muster._openings import Slots
-from muster._spared import Later, pause_after
-from muster._suspects import Setback
-from muster._task import Worker
+from muster._progress.openings import Slots
+from muster._progress.suspects import Setback
+from muster._run.assembly import make_body
+from muster._run.questions import Desk
+from muster._run.spared import Later, pause_after
+from muster._worker.task import Worker
 from muster.errors import DataError, EngineError, FaultError, UnreachableError
 from muster.testing import FakeEngine
 from test_suspects import ROWS, run_on

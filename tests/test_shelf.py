@@ -23,9 +23,9 @@ import muster
 from gated import Run
 from muster._journal.runs import SECONDS_UNHEARD
 from muster._model import Outcome, Piece, Task
-from muster._objects import put
-from muster._output import Work
-from muster._owners import Owner
+from muster._output.folder import Work
+from muster._output.owners import Owner
+from muster._places.objects import put
 from muster.errors import OutputBusyError, UsageError
 
 PARTS: Final = 2

@@ -58,7 +58,7 @@ def test_the_handlers_are_those_from_before_when_a_file_was_read(number: int) ->
 
 SWALLOWING = """
 import os, signal, threading
-from muster._signals import Terminated, obey
+from muster._process.signals import Terminated, obey
 class Swallowing:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)

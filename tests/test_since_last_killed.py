@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import muster._task  # noqa: F401 (so that forks need not load it)
+import muster._worker.task  # noqa: F401 (so that forks need not load it)
 from muster.cli import main
 
 CODE = "def double(df):\n    df['b'] = df['a'] * 2\n    return df\n"

@@ -7,9 +7,9 @@ import pytest
 
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Target, Task
-from muster._runner import run
-from muster._suspects import Suspects
-from muster._task import Worker
+from muster._progress.suspects import Suspects
+from muster._run.runner import run
+from muster._worker.task import Worker
 from muster.testing import FakeEngine
 
 TASK = (0, 0, 10)

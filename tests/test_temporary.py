@@ -11,9 +11,11 @@ import pytest
 
 import waiting
 from conftest import Muster
-from muster._temporary import Temporary, sweep, temporary
+from muster._files.temporary import Temporary, sweep, temporary
 
-OWNER = "import sys; from muster._temporary import Temporary; print(Temporary().path, flush=True); sys.stdin.read()"
+OWNER = (
+    "import sys; from muster._files.temporary import Temporary; print(Temporary().path, flush=True); sys.stdin.read()"
+)
 
 
 def owning(place: Path) -> "tuple[subprocess.Popen[str], Path]":
@@ -69,7 +71,7 @@ def test_folders_in_it_that_their_owner_may_not_write_or_read_go_too() -> None:
     text = """
 import os, sys
 from pathlib import Path
-from muster._temporary import Temporary
+from muster._files.temporary import Temporary
 place = Path(sys.argv[1])
 if os.geteuid() == 0:  # whom no mode keeps from anything
     place.chmod(0o1777)

@@ -10,13 +10,13 @@ import pytest
 
 from muster import UserCodeError
 from muster._callers import in_python
-from muster._luggage import Luggage, pack
 from muster._model import DataFile
-from muster._unsent import check_failures, checked
+from muster._travel.luggage import Luggage, pack
+from muster._travel.unsent import check_failures, checked
 from muster._user_code.data_files import stamped, with_digest
 from muster._user_code.mirror import IMPORT
 from muster._user_code.targets import parse_target
-from muster._with_files import named
+from muster._user_code.with_files import named
 
 
 @pytest.fixture

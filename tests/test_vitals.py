@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from muster._model import Load, Outcome, Outcomes, Task
-from muster._vitals import Vitals
+from muster._worker.vitals import Vitals
 
 TASK = Task(1, 0, 1, 0, 100, 400, 0, 10, 0, 10)
 

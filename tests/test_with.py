@@ -19,12 +19,12 @@ from muster import EngineError, Snapshot, UserCodeError
 from muster._clouds.base import Access
 from muster._engines._sending import Sending
 from muster._engines._store import Store
-from muster._freight import CHUNK, Cargo
+from muster._engines.freight import CHUNK, Cargo
 from muster._job import Job, Options
-from muster._luggage import Luggage, pack
-from muster._runner import run
+from muster._run.runner import run
+from muster._travel.luggage import Luggage, pack
 from muster._user_code.targets import parse_target
-from muster._with_files import named
+from muster._user_code.with_files import named
 from waiting import until
 
 ROWS = 60

@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
+from muster._files.witness import is_being_written, settled, witness
 from muster._formats._sources import find_sources
-from muster._witness import is_being_written, settled, witness
 
 
 def test_files_that_come_and_go_while_a_folder_is_listed_stop_nothing(tmp_path: Path) -> None:

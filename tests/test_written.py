@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from conftest import Muster
 from muster._callers import in_python
 from muster._dialect import Reading
-from muster._written import as_dates, as_numbers
+from muster._worker.written import as_dates, as_numbers
 
 YEARS = "def years(df):\n    return df.assign(y=df['Datum'].dt.year)\n"
 DOUBLED = "def doubled(df):\n    return df.assign(y=df['Preis'] * 2.5)\n"

@@ -43,7 +43,7 @@ READERS = ("check", "generate", "report", "retry", "runs")
 LIGHT = ("muster.cli", "muster._pipeline", "muster._verbs._answer", "muster._verbs._target", "muster._engines.cores")
 """What muster's own process loads; none of it looks around when it is loaded."""
 
-BODY = "muster._task"
+BODY = "muster._worker.task"
 HEAVY = ("pandas", "orjson", "pyarrow.csv", "pyarrow.json", BODY, "muster._formats.jsonl", "muster._formats.parquet")
 """What workers load, or muster's own process where nobody else works for it."""
 

@@ -13,15 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from muster._calls import Held
 from muster._job import Result
 from muster._journal import events
 from muster._journal.file import Journal
 from muster._journal.measures import Measured, StepSum, WorkerSum, bin_of
 from muster._journal.runs import archive, note
-from muster._lately import Lately
 from muster._model import Load, Reason, Seconds
 from muster._planner import Plan, remaining
+from muster._run.calls import Held
+from muster._run.lately import Lately
 
 GIGABYTE = 1_000_000_000
 INJECTION = "<script>alert('pwned')</script>"

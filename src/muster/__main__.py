@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 from muster._engines._starter import is_sure_to_need_workers, started_ahead
-from muster._standard import forgiving
+from muster._process.stdio import forgiving
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     The workers of a run begin to load what they need before muster is loaded itself: neither waits for the other.
     """
     is_sure = is_sure_to_need_workers(sys.argv[1:])
-    with forgiving(), started_ahead("muster._task") if is_sure else contextlib.nullcontext():
+    with forgiving(), started_ahead("muster._worker.task") if is_sure else contextlib.nullcontext():
         gc.disable()  # what is imported stays: looking through it for garbage costs as much as many modules
         from muster import cli  # noqa: PLC0415 (by now workers have begun to load)
 

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from muster._urls import get, is_remote
+from muster._places.urls import get, is_remote
 from muster.errors import MusterError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _is_unread(line: bytes) -> bool:
 
 def frame(path: str | None) -> "pd.DataFrame":
     """Read all rows into a DataFrame. Raises ``OSError``, and ``MusterError`` for a store that does not answer."""
-    import pandas as pd  # noqa: PLC0415 (muster's own process needs none)
+    import pandas as pd
 
     rows = [] if path is None else list(_rows(path))
     return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in COLUMNS.items()})

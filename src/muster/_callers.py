@@ -15,7 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from muster._bad_rows import to_mend
 from muster._job import Result
-from muster._unseen import harmless
+from muster._private.secrets import harmless
 from muster._user_code.origins import is_users
 from muster._words import plural
 from muster.errors import MusterError, NotRowWiseWarning, RejectedRowsWarning, UserCodeError

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from muster._aside import asked
-from muster._compare import Compare, Compared
-from muster._hindsight import of_index
 from muster._job import Options
 from muster._model import Target
+from muster._run.aside import asked
+from muster._run.hindsight import of_index
 from muster._words import count, plural
+from muster._worker.compare import Compare, Compared
 from muster.errors import UsageError
 
 

@@ -22,9 +22,9 @@ from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._clouds.renewing import renewing
 from muster._engines.cores import count_cores
-from muster._home import HomeError, home, make
+from muster._files.home import HomeError, home, make
 from muster._near import with_guess
-from muster._private import private, write
+from muster._private.files import private, write
 from muster.errors import EngineError, MusterError, UsageError
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"

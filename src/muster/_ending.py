@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
-from muster import _standard
-from muster._signals import Terminated, settle
-from muster._unseen import scrubbed
+from muster._private.secrets import scrubbed
+from muster._process import stdio
+from muster._process.signals import Terminated, settle
 from muster.errors import EngineError, MusterError, UserCodeError
 
 INTERRUPTED: Final = 130
@@ -83,5 +83,5 @@ def _tell(text: str, kind: str, code: int, parsed: argparse.Namespace) -> int:
         told = {"error": text, "kind": kind, "exit_code": code, "run": getattr(parsed, "run_id", "") or None}
         after_a_line = getattr(parsed, "workers", None) != 0  # the function may have left one unfinished
         with contextlib.suppress(OSError):
-            _standard.say(("" if after_a_line else "\n") + json.dumps(told))
+            stdio.say(("" if after_a_line else "\n") + json.dumps(told))
     return code

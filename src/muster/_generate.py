@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from muster._named_file import appearing
+from muster._output.named_file import appearing
 from muster.errors import EngineError, UsageError
 
 HEADER: Final = "ID,SKU,FLUX,MANUFACTURER_NAME,DESCRIPTION\n"

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from muster._dialect import Dialect, Reading
+from muster._files.witness import Known
 from muster._model import Target
-from muster._witness import Known
 from muster._words import count, crew, dollars, duration, left, pace, plural, share
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Lay out what came of it, for a notebook, with the first rejects."""
-        from muster import _html  # noqa: PLC0415 (only a notebook shows it)
+        from muster import _html
         from muster._bad_rows import first  # noqa: PLC0415 (likewise)
 
         resumed = f"{self.resumed_parts:,} of {self.parts:,} parts, by an earlier attempt" if self.resumed_parts else ""
@@ -284,7 +284,7 @@ class Snapshot:
 
     def _repr_html_(self) -> str:
         """Draw a bar, for a notebook, and a row for each machine where there are several."""
-        from muster import _html  # noqa: PLC0415 (only a notebook shows it)
+        from muster import _html
 
         bar = _html.bar(str(self), self.rows_done, self.rows_total)
         if len(self.machines) < 2:  # noqa: PLR2004 (several)

@@ -9,7 +9,7 @@ _NEAR: Final = 0.6
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Find the name that was meant: the same but for case and blanks, or one that is spelled much like it."""
-    import difflib  # noqa: PLC0415 (only where something is wrong)
+    import difflib
 
     plain = {one.strip().casefold(): one for one in reversed(list(names))}
     close = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=_NEAR)

@@ -84,12 +84,12 @@ class Cell(Quiet):
             self._close(f"stopped after {self._last.rows_done:,}{total} rows")
 
     def _close(self, text: str) -> None:
-        from muster import _html  # noqa: PLC0415 (only a notebook shows it)
+        from muster import _html
 
         self._draw(text, _html.note(text))
 
     def _draw(self, text: str, markup: str) -> None:
-        from IPython.display import display  # noqa: PLC0415 (it is loaded: this is its kernel)
+        from IPython.display import display
 
         self._drawn_at = time.monotonic()
         bundle: Any = {"text/plain": text, "text/html": markup}

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from muster._unseen import scrubbed, shown
+from muster._private.secrets import scrubbed, shown
 from muster._words import duration
 
 FLAG: Final = "--on-failure"

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, environ, fspath
 from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar
 
-from muster._allowance import Allowance
-from muster._busy import CHOICES
 from muster._csv_options import DEFAULTS as OF_CSV
 from muster._csv_options import CsvOptions, checked_dialect, is_of_csv, understood
 from muster._dialect import Dialect
 from muster._formats._sources import FORMATS
 from muster._job import Options
 from muster._near import with_guess
-from muster._with_files import named
+from muster._progress.allowance import Allowance
+from muster._run.busy import CHOICES
+from muster._user_code.with_files import named
 from muster.errors import UsageError
 
 _LEAST: Final = {

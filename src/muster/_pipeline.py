@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from muster import _runner
-from muster._assembly import THIS_COMPUTER, Means, to_the_terminal
 from muster._callers import from_the_callers_line, in_python, of_python, warn_of_mixing, warn_of_rejects
 from muster._calm import calmed
 from muster._csv_options import CsvOptions, understood
 from muster._dialect import Dialect, Reading
+from muster._files.witness import Known
 from muster._given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Target
 from muster._options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
+from muster._process.signals import obeyed
+from muster._run import runner
+from muster._run.assembly import THIS_COMPUTER, Means, to_the_terminal
 from muster._show import Shown, showing
-from muster._signals import obeyed
 from muster._user_code import arguments, targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warnings_of
 from muster._user_code.world import a_run, begin_anew
-from muster._witness import Known
 from muster.errors import UsageError
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def start(  # noqa: PLR0913 (each is given by its name)
     with a_run(), obeyed():
         job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, typed=pipeline.typed, only=pipeline.only)
         how: Any = {"make_engine": means.make_engine, "access": means.access, "warnings": warnings}
-        return _runner.run(job, watch=watch, remark=remark, printed=printed, **how)
+        return runner.run(job, watch=watch, remark=remark, printed=printed, **how)
 
 
 @spelled_out(CsvOptions)
@@ -355,7 +355,7 @@ def checked_rows(pipeline: Pipeline, options: CheckOptions | None = None, *, sam
     """Check a pipeline's functions. Raises ``MusterError``, in the words of the command line."""
     check_not_loading()
     _check_has_input(pipeline)
-    from muster import _check  # noqa: PLC0415 (it loads Arrow, which a run leaves to its workers)
+    from muster import _check
 
     with a_run():
         return _check.check(pipeline.steps, pipeline.inputs, laid_over(pipeline.options, options or {}), sample=sample)
@@ -365,7 +365,7 @@ def profiled(pipeline: Pipeline, *, rows: int) -> "ProfileOfBatch":
     """Profile a pipeline's functions on rows of the middle. Raises ``MusterError``, as the command line words it."""
     check_not_loading()
     _check_has_input(pipeline)
-    from muster import _profile  # noqa: PLC0415 (it loads Arrow, which a run leaves to its workers)
+    from muster import _profile
 
     options = dataclasses.replace(pipeline.options, limit=None, sample=None)
     with a_run():

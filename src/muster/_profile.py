@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from muster import _words as words
-from muster._aside import asked
 from muster._job import Options
 from muster._model import Target
-from muster._profiled import Function, Line, Profile, Profiled
+from muster._run.aside import asked
+from muster._worker.profiled import Function, Line, Profile, Profiled
 from muster.errors import UsageError
 
 _MOST_LINES: Final = 3

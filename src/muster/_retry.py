@@ -9,21 +9,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Unpack
 
-from muster import _runner
-from muster._asked import job_of
-from muster._assembly import to_the_terminal
 from muster._callers import from_the_callers_line, of_python, warn_of_mixing, warn_of_rejects
-from muster._earlier import earlier
+from muster._files.home import home
 from muster._given import inputs_of, output_of
-from muster._home import home
 from muster._job import Job, Result
 from muster._model import Arguments, Target
 from muster._options import RetryOptions, checked, spelled_out
-from muster._output import Work
-from muster._past import Past
+from muster._output.folder import Work
 from muster._pipeline import Function, Paths, Pipeline, Watch, telling
-from muster._signals import obeyed
-from muster._unseen import HIDDEN, shown, whole
+from muster._private.secrets import HIDDEN, shown, whole
+from muster._process.signals import obeyed
+from muster._run import runner
+from muster._run.asked import job_of
+from muster._run.assembly import to_the_terminal
+from muster._run.earlier import earlier
+from muster._run.resume import Past
 from muster._user_code import arguments, targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warnings_of
@@ -135,7 +135,7 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
         remarks = tuple(text for step in job.steps for text in remarks_on(None, step))
         warnings = warnings_of(job.steps, remarks if job.options.batch_rows is None else ())
         with a_run(), obeyed():
-            result = _runner.run(job, watch=watch, remark=remark, printed=printed, earlier=past, warnings=warnings)
+            result = runner.run(job, watch=watch, remark=remark, printed=printed, earlier=past, warnings=warnings)
     return Retried(result, _bad_rows(past))
 
 

@@ -168,9 +168,9 @@ class _Bar:
     """A bar, and below it a line for each machine when there are several."""
 
     def __init__(self, stream: TextIO, *, of_python: bool) -> None:
-        from rich.console import Console  # noqa: PLC0415 (not on a terminal, nobody needs it)
-        from rich.live import Live  # noqa: PLC0415 (likewise)
-        from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 (likewise)
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self._stream = stream
         self._of_python = of_python
@@ -191,8 +191,8 @@ class _Bar:
         )
 
     def _drawn(self) -> "Group":
-        from rich.console import Group  # noqa: PLC0415 (likewise)
-        from rich.text import Text  # noqa: PLC0415 (likewise)
+        from rich.console import Group
+        from rich.text import Text
 
         machines = self._last.machines if self._last else ()
         shown = sorted(machines, key=lambda pace: -pace.rows_per_second)[:_MOST_MACHINES] if len(machines) > 1 else []
@@ -227,7 +227,7 @@ class _Bar:
 
     def printed(self, text: str) -> None:
         """Print above the bar, as it came: neither wrapped nor coloured."""
-        from rich.segment import Segment, Segments  # noqa: PLC0415 (likewise)
+        from rich.segment import Segment, Segments
 
         self._live.console.print(Segments([Segment(text)]), crop=False, end="")
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Collection, Sequence
 
 from muster._ending import ended
-from muster._signals import obey
-from muster._unseen import shown
+from muster._private.secrets import shown
+from muster._process.signals import obey
 from muster._verbs import VERBS
 from muster._verbs._parser import Parser
 from muster._version import __version__
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "_ARGCOMPLETE" in os.environ:
-        from muster._verbs._completion import complete  # noqa: PLC0415 (only where a shell asks what may follow)
+        from muster._verbs._completion import complete
 
         complete(parser(), verbs=VERBS)
     parsed = argparse.Namespace(json="--json" in given)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     code = ended(call, parsed=parsed)
     if code and any(word.startswith("--on-failure") for word in given):
-        from muster import _on_failure  # noqa: PLC0415 (most commands have none)
+        from muster import _on_failure
 
         _on_failure.run(_on_failure.named_in(given), code=code, parsed=parsed)
     return code

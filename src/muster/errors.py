@@ -22,7 +22,7 @@ Every message has three beats: what happened, why, what to type next.
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
-from muster._unseen import scrubbed
+from muster._private.secrets import scrubbed
 
 
 class MusterError(Exception):

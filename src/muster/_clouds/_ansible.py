@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from muster._private import LONGEST_SOCKET, new_folder
+from muster._private.files import LONGEST_SOCKET, new_folder
 from muster._words import printable
 from muster.errors import EngineError
 
@@ -88,7 +88,7 @@ def play(
 
     What it writes, secrets among it, lies in a folder ``below`` the one given, and goes with it.
     """
-    from ansible_runner.interface import init_runner  # type: ignore[import-untyped]  # noqa: PLC0415 (only a cluster of hosts needs it)
+    from ansible_runner.interface import init_runner  # type: ignore[import-untyped]
 
     with _folder(below) as folder, _sockets(folder) as sockets:
         ours = _environment(folder, sockets, forks=len(hosts), seconds=_TASK_SECONDS[playbook])

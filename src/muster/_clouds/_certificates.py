@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from muster._private import write
+from muster._private.files import write
 from muster.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Authority:
 
     def begin(self, lease: float) -> None:
         """Make a new authority: certificates of the one before count no more."""
-        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 (only a cluster needs it)
+        from cryptography.hazmat.primitives import serialization
 
         now, key = dt.datetime.now(dt.UTC), _new_key()
         name = f"muster {secrets.token_hex(8)}"
@@ -57,8 +57,8 @@ class Authority:
 
     def issue(self, name: str, addresses: Iterable[str]) -> dict[str, str]:
         """Make what a machine needs to belong to the cluster: the text of files, by name."""
-        from cryptography import x509  # noqa: PLC0415 (only a cluster needs it)
-        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 (likewise)
+        from cryptography import x509
+        from cryptography.hazmat.primitives import serialization
 
         authority, key = self._read(), _new_key()
         signing = serialization.load_pem_private_key(self._key.read_bytes(), password=None)
@@ -121,7 +121,7 @@ class Authority:
         self._certificate.unlink(missing_ok=True)
 
     def _read(self) -> "x509.Certificate":
-        from cryptography import x509  # noqa: PLC0415 (likewise)
+        from cryptography import x509
 
         return x509.load_pem_x509_certificate(self._certificate.read_bytes())
 
@@ -144,19 +144,19 @@ def environment(folder: str | Path, *, token: str | Path) -> dict[str, str]:
 
 
 def _new_key() -> "ec.EllipticCurvePrivateKey":
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 (likewise)
+    from cryptography.hazmat.primitives.asymmetric import ec
 
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def _as_text(key: "ec.EllipticCurvePrivateKey") -> str:
-    from cryptography.hazmat.primitives import serialization as how  # noqa: PLC0415 (likewise)
+    from cryptography.hazmat.primitives import serialization as how
 
     return key.private_bytes(how.Encoding.PEM, how.PrivateFormat.PKCS8, how.NoEncryption()).decode()
 
 
 def _begun(name: str, issuer: str, key: "ec.EllipticCurvePrivateKey") -> "x509.CertificateBuilder":
-    from cryptography import x509  # noqa: PLC0415 (likewise)
+    from cryptography import x509
 
     subject, by = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, one)]) for one in (name, issuer))
     begun = x509.CertificateBuilder(subject_name=subject, issuer_name=by, public_key=key.public_key())
@@ -166,9 +166,9 @@ def _begun(name: str, issuer: str, key: "ec.EllipticCurvePrivateKey") -> "x509.C
 def _signed(
     builder: "x509.CertificateBuilder", key: "ec.EllipticCurvePrivateKey", *, is_authority: bool
 ) -> "x509.Certificate":
-    from cryptography import x509  # noqa: PLC0415 (likewise)
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 (likewise)
-    from cryptography.x509 import oid  # noqa: PLC0415 (likewise)
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509 import oid
 
     constraints = x509.BasicConstraints(ca=is_authority, path_length=0 if is_authority else None)
     builder = builder.add_extension(constraints, critical=True)
@@ -179,7 +179,7 @@ def _signed(
 
 
 def _known_as(address: str) -> "x509.GeneralName":
-    from cryptography import x509  # noqa: PLC0415 (likewise)
+    from cryptography import x509
 
     try:
         return x509.IPAddress(ipaddress.ip_address(address))

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final
 
-from muster._addresses import parted, shortest
+from muster._places.addresses import parted, shortest
 from muster.errors import UsageError
 
 _COMMON: Final = {"user": str, "port": int, "key": str, "workers": int, "python": str, "price": int | float}
@@ -62,7 +62,7 @@ class HostsFile:
 
 def read(path: Path) -> HostsFile:
     """Read a file of hosts. Raises ``UsageError`` that names the word that is wrong."""
-    import yaml  # noqa: PLC0415 (only a cluster of hosts needs it)
+    import yaml
 
     try:
         found = yaml.safe_load(path.read_text())

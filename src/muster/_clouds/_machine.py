@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from muster._private import own_folder, write
+from muster._private.files import own_folder, write
 from muster.errors import EngineError
 
 from . import lease

@@ -44,8 +44,8 @@ def packages(named: Sequence[str]) -> dict[str, str]:
 
 def _closure(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield packages, and those that they require and that are there, with their versions."""
-    from packaging.requirements import Requirement  # noqa: PLC0415 (only a cluster of hosts needs it)
-    from packaging.utils import canonicalize_name  # noqa: PLC0415 (likewise)
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     waiting, known = list(names), set()
     while waiting:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 _ROOT: Final = Path(__file__).parents[2]
-_PACKAGES: Final = ("muster", "muster._clouds")
+_PACKAGES: Final = ("muster", "muster._clouds", "muster._files", "muster._private", "muster._process")
 _PRIVATE: Final = (
-    *("muster._private", "muster._temporary", "muster._timers"),
+    *("muster._private.files", "muster._files.temporary", "muster._process.timers"),
     *(
         "muster._clouds.processes",
         "muster._clouds.ports",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from muster._private import write
+from muster._private.files import write
 
 from ._hosts_file import Host
 from .base import reading_note

@@ -17,8 +17,8 @@ from typing import Final, NoReturn
 from muster._clouds import guests, places
 from muster._clouds.processes import descendants, name_of, send_signal, wait_until_gone
 from muster._clouds.watchdog import CLOCK, Pulse, end_with_parent
-from muster._private import private, remove_all, write
-from muster._temporary import sweep
+from muster._files.temporary import sweep
+from muster._private.files import private, remove_all, write
 
 GOODBYE_SECONDS: Final = 3.0
 END_SECONDS: Final = 20.0

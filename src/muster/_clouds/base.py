@@ -7,7 +7,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Protocol
 
-from muster._environment import KEEP_MEMORY, SINGLE_THREADED
+from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED
 from muster.errors import EngineError, UsageError
 
 STARTED: Final = "Ray runtime started"

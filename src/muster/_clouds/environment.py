@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._clouds import environments, places
-from muster._private import own_folder, private
+from muster._private.files import own_folder, private
 
 _INSTALL_SECONDS: Final = 1800
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._clouds import places
-from muster._temporary import Temporary, sweep
+from muster._files.temporary import Temporary, sweep
 
 READY: Final = "ready"
 _USING: Final = "environment"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._clouds.processes import birth_of, is_alive, send_signal
-from muster._private import write
+from muster._private.files import write
 
 _GUEST: Final = "guest-"
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from muster._addresses import joined, refusal, shortest
-from muster._private import write
+from muster._places.addresses import joined, refusal, shortest
+from muster._private.files import write
 from muster.errors import EngineError, UsageError
 
 from . import _certificates, _needs, _purging, _ssh, node, places

@@ -43,7 +43,7 @@ from muster._clouds.processes import (
     working_in,
 )
 from muster._clouds.watchdog import CLOCK, guarded
-from muster._private import own_folder, squatted, write
+from muster._private.files import own_folder, squatted, write
 
 SCRATCH: Final = "{scratch}"
 """Stands in a command for the folder that ends with the machine."""

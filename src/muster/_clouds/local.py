@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from muster._addresses import joined
-from muster._private import new_folder, own_folder, squatted, write
+from muster._places.addresses import joined
+from muster._private.files import new_folder, own_folder, squatted, write
 from muster.errors import EngineError
 
 from . import _certificates, lease

@@ -24,8 +24,8 @@ _LISTENS_IN_THE_CLEAR: Final = "runtime_env"
 
 def start(arguments: list[str]) -> None:
     """Do what ``ray start`` does, and start Ray's own programs behind this one."""
-    from ray._private import services  # noqa: PLC0415 (what is on loopback is known first)
-    from ray.scripts import scripts  # noqa: PLC0415 (likewise)
+    from ray._private import services
+    from ray.scripts import scripts
 
     build = services._build_python_executable_command_memory_profileable  # noqa: SLF001 (it has no other place)
 
@@ -53,7 +53,7 @@ def run_within(program: str, arguments: list[str]) -> None:
 
 
 def _leave_dashboard_out() -> None:
-    from ray._private import utils  # noqa: PLC0415 (likewise)
+    from ray._private import utils
 
     utils.get_dashboard_dependency_error = _absent
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._clouds.processes import is_alive
-from muster._private import NotPrivateError, open_to_others, own_folder, remove_all, squatted, write
+from muster._private.files import NotPrivateError, open_to_others, own_folder, remove_all, squatted, write
 
 _MACHINE_ID: Final = Path("/etc/machine-id")
 _LEVELS: Final = 4

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from muster._timers import KernelTimer, kernel_timer
+from muster._process.timers import KernelTimer, kernel_timer
 
 _SET_PARENT_DEATH_SIGNAL: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36

@@ -13,8 +13,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from muster._addresses import parted
-from muster._freight import Cargo
+from muster._engines.freight import Cargo
+from muster._places.addresses import parted
 
 from . import _hello
 from ._numbers import Numbers
@@ -43,7 +43,7 @@ class Driver:
 
     def __init__(self, reading: "Connection[Any, Any]", writing: "Connection[Any, Any]") -> None:
         """Connect to the cluster that the first message names. Raises what Ray raises."""
-        import ray  # noqa: PLC0415 (only in this process)
+        import ray
 
         self._ray: Any = ray
         self._reading, self._writing = reading, writing
@@ -116,7 +116,7 @@ class Driver:
             self._check_that_some_are_left("those that did not are gone")
 
     def _open(self, node: str) -> None:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415 (only in this process)
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         workers = int(self._nodes[node]["Resources"].get("CPU", 0))
         if not workers or self._nodes[node]["NodeName"] in self._aside:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
-from muster._unseen import scrubbed
+from muster._private.secrets import scrubbed
 
 _DEVICES: Final = (io.BufferedWriter, io.BufferedRandom)
 """The layers that buffer; raw files hold nothing back."""

@@ -24,9 +24,9 @@ _HOMES: Final[Mapping[str, str]] = {
         "muster._user_code.targets": "Described",
         "muster._formats._stitch": "Block Flow",
         "muster._formats._agreed": "Layout Agreed",
-        "muster._compare": "Compared",
-        "muster._profiled": "Profiled Line Function",
-        "muster._parcels": "Returned Unanswered",
+        "muster._worker.compare": "Compared",
+        "muster._worker.profiled": "Profiled Line Function",
+        "muster._travel.parcels": "Returned Unanswered",
     }.items()
     for name in names.split()
 }

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from muster._openings import Slots
+from muster._progress.openings import Slots
 
 from ._nouns import GarbledError, answer_of, fits
 from ._station import Asked, Ended, Printed

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from muster._freight import CHUNK, Freight
+from muster._engines.freight import CHUNK, Freight
 from muster._words import plural
 
 from ._nouns import GarbledError

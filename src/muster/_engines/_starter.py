@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from muster._environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
+from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
 
 _MAIN: Final = "import sys; sys.path[:] = sys.argv[3:]; from muster._engines._zygote import main; main(*sys.argv[1:3])"
 

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
-from muster._freight import Cargo
-from muster._temporary import Temporary
+from muster._engines.freight import Cargo
+from muster._files.temporary import Temporary
 from muster._user_code.world import World
 
 from ._plain import encode

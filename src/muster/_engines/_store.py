@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from muster._freight import CHUNK, Cargo, missing
-from muster._private import own_folder
+from muster._engines.freight import CHUNK, Cargo, missing
+from muster._private.files import own_folder
 
 _NAME: Final = "muster-sent"
 _SPARE: Final = 16 << 20

@@ -27,9 +27,9 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn, TextIO
 
 from muster._engines._warned import Once
-from muster._environment import LOCAL_WORKER, WORKER
-from muster._limit import is_over, kill_when_over, new_page
-from muster._unseen import scrubbed
+from muster._private.secrets import scrubbed
+from muster._process.environment import LOCAL_WORKER, WORKER
+from muster._process.limit import is_over, kill_when_over, new_page
 
 from ._leaving import leave
 from .base import portable

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from muster._openings import Slots
+from muster._progress.openings import Slots
 
 from .base import Engine, Message
 

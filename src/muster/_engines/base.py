@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from muster._openings import Slots
+from muster._progress.openings import Slots
 from muster.errors import FaultError, MusterError
 
 

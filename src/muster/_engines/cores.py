@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from muster._environment import SINGLE_THREADED
-from muster._openings import Slots
+from muster._process.environment import SINGLE_THREADED
+from muster._progress.openings import Slots
 from muster._user_code.world import World
 from muster.errors import EngineError
 

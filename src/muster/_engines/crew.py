@@ -5,7 +5,7 @@ import selectors
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from muster._openings import Slots
+from muster._progress.openings import Slots
 from muster.errors import EngineError
 
 from ._bell import Bell

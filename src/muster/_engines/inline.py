@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from muster._environment import LOCAL_WORKER, WORKER
-from muster._openings import Slots
+from muster._process.environment import LOCAL_WORKER, WORKER
+from muster._progress.openings import Slots
 
 from ._bell import Bell
 from .base import CANCELLED, Began, Body, Done, Failed, Joined, Left, Lost, MakeBody, Message

@@ -16,8 +16,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from muster._freight import Freight
-from muster._openings import Slots
+from muster._engines.freight import Freight
+from muster._progress.openings import Slots
 from muster._user_code.world import World
 from muster.errors import EngineError
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from muster._model import Column
-from muster._schema import numbered
+from muster._progress.schema import numbered
 from muster.errors import DataError
 
 from . import _pandas

@@ -53,7 +53,7 @@ def _categories(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
 
 
 def _typed(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
-    import pandas as pd  # noqa: PLC0415 (it made the series)
+    import pandas as pd
 
     dtype: Any = series.dtype
     if isinstance(dtype, pd.SparseDtype):
@@ -139,13 +139,13 @@ def _survives(value: Any, copy: Any) -> bool:  # noqa: ANN401, PLR0911 (any valu
 
 
 def _is_missing(value: object) -> bool:
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))  # type: ignore[call-overload]
 
 
 def _is_same_moment(value: Any, copy: Any) -> bool:  # noqa: ANN401 (moments of NumPy, pandas or Python)
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     if isinstance(value, np.timedelta64 | dt.timedelta):
         return isinstance(copy, dt.timedelta) and bool(pd.Timedelta(value) == pd.Timedelta(copy))
@@ -163,7 +163,7 @@ def can_hold(kind: pa.DataType, holder: str) -> bool:
         return not isinstance(kind, pa.BaseExtensionType)
     if holder == "pyarrow":
         return True
-    import pyarrow.parquet as pq  # noqa: PLC0415 (a worker for text starts sooner without)
+    import pyarrow.parquet as pq
 
     try:
         pq.write_table(pa.schema([("", kind)]).empty_table(), pa.BufferOutputStream())

@@ -37,7 +37,7 @@ def in_one(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _is_plain(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which have no type in common)
-    import pandas as pd  # noqa: PLC0415 (loaded already wherever a frame can have come from)
+    import pandas as pd
 
     if isinstance(dtype, np.dtype):
         return dtype.kind in "biuf" and dtype.itemsize <= _LONGEST_NUMBER
@@ -48,7 +48,7 @@ def _is_plain(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which ha
 
 
 def _texts(series: "pd.Series[Any]") -> pa.Array | None:
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     values = series.to_numpy()
     kinds = set(map(type, values))
@@ -68,7 +68,7 @@ def objects(series: "pd.Series[Any]") -> list[Any]:
 
 def by_category(series: "pd.Series[Any]", convert: Callable[["pd.Series[Any]"], pa.Array]) -> pa.DictionaryArray:
     """Convert the categories of a column, which are fewer than its values; the array keeps them apart from these."""
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     codes = series.cat.codes.to_numpy()
     categories = convert(pd.Series(series.cat.categories, dtype=series.cat.categories.dtype))
@@ -77,6 +77,6 @@ def by_category(series: "pd.Series[Any]", convert: Callable[["pd.Series[Any]"], 
 
 def is_category(series: "pd.Series[Any]") -> bool:
     """Tell whether a column holds categories."""
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     return isinstance(series.dtype, pd.CategoricalDtype)

@@ -18,8 +18,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from muster._model import Source
-from muster._private import keep, private
-from muster._urls import filesystem, is_web, protocol_of, reaching
+from muster._places.urls import filesystem, is_web, protocol_of, reaching
+from muster._private.files import keep, private
 from muster.errors import DataError
 
 from . import _of_s3, _web
@@ -46,7 +46,7 @@ class Copies(NamedTuple):
 
     def answer(self) -> None:
         """Make them. Raises as ``copied``."""
-        from muster._user_code.listening import unheard  # noqa: PLC0415 (muster's own process hears nobody)
+        from muster._user_code.listening import unheard
 
         with unheard():  # the store's client opens files of its own
             _copy_together([(source, Path(path)) for source, path in self.wanted], Event())
@@ -151,7 +151,7 @@ def _copy_all(wanted: Mapping[int, tuple[Source, Path]], is_over: Event) -> dict
 
 
 def _copy_together(wanted: Sequence[tuple[Source, Path]], is_over: Event) -> None:
-    from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
+    from fsspec.asyn import sync
 
     async def copy_each() -> None:
         gate, content = asyncio.Semaphore(_AT_ONCE), _content_of(wanted[0][0])

@@ -26,7 +26,7 @@ _EACH_BY_ITSELF: Final = "mixed"
 
 def format_of(cells: pa.Array, *, dayfirst: bool) -> str:
     """Guess the format from the first of these cells that has one; none where nothing is present."""
-    from pandas.tseries.api import guess_datetime_format  # noqa: PLC0415 (most inputs have no such column)
+    from pandas.tseries.api import guess_datetime_format
 
     cell = next((cell for cell in cells.drop_null().to_pylist() if cell not in _NO_MOMENT), None)
     if cell is None:
@@ -53,7 +53,7 @@ def read(cells: pa.Array, written: str, *, dayfirst: bool) -> tuple[frozenset[st
 
 
 def _moments(cells: Sequence[str | None], written: str, *, dayfirst: bool) -> "pd.Series[pd.Timestamp] | None":
-    import pandas as pd  # noqa: PLC0415 (most inputs have no such column)
+    import pandas as pd
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -80,7 +80,7 @@ def _kinds_of_all(cells: list[str], written: str, *, dayfirst: bool) -> frozense
 
 
 def _kinds_of(moments: "pd.Series[pd.Timestamp]") -> frozenset[str]:
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     present = moments.dropna()
     if present.empty:

@@ -26,7 +26,7 @@ _MASKED: Final = {
 
 def untold(dtype: Any) -> str:  # noqa: ANN401 (a dtype of NumPy's or pandas')
     """Name a dtype that its Arrow type alone does not bring back; empty if it does."""
-    import pandas as pd  # noqa: PLC0415 (it made the dtype)
+    import pandas as pd
 
     if isinstance(dtype, pd.StringDtype):
         return _TEXT if dtype.na_value is pd.NA else ""
@@ -52,7 +52,7 @@ def united(names: Collection[str], kind: pa.DataType) -> str:
 
 def _as_read(name: str) -> str:
     """Name the dtype that pandas finds by a name; empty where it finds none, as by those of some of Arrow's types."""
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     try:
         return str(pd.api.types.pandas_dtype(name))
@@ -66,7 +66,7 @@ def described(schema: pa.Schema) -> pa.Schema:
     plain = pa.schema([field.remove_metadata() for field in schema])
     if not any(names):
         return plain
-    import pandas as pd  # noqa: PLC0415 (this schema is of frames of pandas)
+    import pandas as pd
 
     dtypes = _pandas.frame_of(plain.empty_table()).dtypes
     columns = [

@@ -44,7 +44,7 @@ def _of_numpy(value: "np.generic | np.ndarray") -> object:
 
 
 def _as_text(value: object) -> str | None:
-    import pandas as pd  # noqa: PLC0415 (it made this value, or is loaded anyway)
+    import pandas as pd
 
     if isinstance(value, decimal.Decimal):
         return format(value, "f") if value.is_finite() else None

@@ -21,7 +21,7 @@ _USES: Final = {"jsonl": "a JSON object", "parquet": "Parquet", "pyarrow": "an A
 
 def of_header(columns: "pd.Index") -> list[str]:
     """Name columns so that :func:`header_rows` gives the header that ``to_csv`` writes; two may have one name."""
-    import pandas as pd  # noqa: PLC0415 (muster's own process writes headers, and does without pandas)
+    import pandas as pd
 
     if isinstance(columns, pd.MultiIndex):
         levels = [map(_as_written, columns.get_level_values(at)) for at in range(columns.nlevels)]
@@ -67,8 +67,8 @@ def _as_written(label: object) -> str:
 
 
 def _header_texts(columns: "pd.Index") -> list[str]:
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
-    from . import csv_text  # noqa: PLC0415 (likewise)
+    from . import csv_text
 
     return csv_text.cells(pd.Series(columns, dtype=columns.dtype))  # or pandas would make other types of objects

@@ -45,7 +45,7 @@ def of_pandas(series: "pd.Series[Any]") -> pa.Array | None:
 
     Arrow knows zones by their names, which some have in vain: they must give the same time of day.
     """
-    import pandas as pd  # noqa: PLC0415 (it made the series)
+    import pandas as pd
 
     if isinstance(series.dtype, np.dtype):
         return pa.array(series, from_pandas=True)

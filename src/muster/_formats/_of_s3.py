@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from muster._urls import filesystem
+from muster._places.urls import filesystem
 
 from ._as_found import check_version, whole_range
 
 
 def read(url: str, start: int, stop: int) -> bytes:
     """Read a range, fewer bytes at the end. Raises ``DataError`` where the object is not as it was found."""
-    from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
+    from fsspec.asyn import sync
 
     files, _ = filesystem(url)
     found: bytes = sync(files.loop, content, url, start, stop)
@@ -18,7 +18,7 @@ def read(url: str, start: int, stop: int) -> bytes:
 
 async def content(url: str, start: int, stop: int) -> bytes:
     """Read a range; for those who ask for many at a time."""
-    from s3fs.core import _error_wrapper  # noqa: PLC0415 (likewise; it knows which failures pass)
+    from s3fs.core import _error_wrapper
 
     files, path = filesystem(url)
     told, data = await _error_wrapper(_asked, args=(files, path, f"bytes={start}-{stop - 1}"), retries=files.retries)

@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Final
 
-from muster._urls import is_remote
+from muster._places.urls import is_remote
 from muster.errors import UsageError
 
 from ._reader import opened, reader

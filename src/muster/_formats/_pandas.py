@@ -21,7 +21,7 @@ _BEYOND_FLOATS: Final = "1e400"
 
 def _read(cell: str) -> Any:  # noqa: ANN401 (a value of any type)
     """Ask pandas what it makes of a cell that stands alone in its column."""
-    import pandas as pd  # noqa: PLC0415 (most inputs have no such column)
+    import pandas as pd
 
     return pd.read_csv(io.StringIO(f"a\n{cell}\n"))["a"].iloc[0]
 
@@ -41,7 +41,7 @@ def reads_infinity_of_digits() -> bool:
 @functools.cache
 def unit_of_dates() -> str:
     """Tell the unit of the datetimes that text is read as: ``ns`` before pandas 3, ``us`` since."""
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     return str(pd.to_datetime(["2000-01-01"]).unit)
 
@@ -49,7 +49,7 @@ def unit_of_dates() -> str:
 @functools.cache
 def shows_alike() -> bool:
     """Tell whether moments in a zone and time spans are shown as fine as their column needs; else each by itself."""
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     zoned = pd.Series(
         pd.to_datetime(["2000-01-01 00:00:00", "2000-01-01 00:00:00.5"], format="ISO8601").tz_localize("UTC")
@@ -61,14 +61,14 @@ def shows_alike() -> bool:
 @functools.cache
 def pads_years() -> bool:
     """Tell whether years before 1000 are written with four digits."""
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     return pd.Series(np.array(["0005-01-01"], "M8[s]")).to_csv(index=False, header=False) == "0005-01-01\n"
 
 
 def frame_of(table: pa.Table) -> "pd.DataFrame":
     """Make a frame of a table as ``pandas.read_parquet`` does: with text as this pandas, and the user, want it."""
-    import pandas as pd  # noqa: PLC0415 (a function that asks for Arrow or Polars does not pay for pandas)
+    import pandas as pd
 
     frame: Any
     try:

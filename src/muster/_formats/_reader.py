@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from muster._model import Stored
-from muster._urls import filesystem, is_remote, is_web, reaching
+from muster._places.urls import filesystem, is_remote, is_web, reaching
 from muster.errors import DataError
 
 from ._as_found import whole_range
@@ -72,16 +72,16 @@ class Reader:
 
 
 def _fetch(url: str, start: int, stop: int) -> bytes:
-    from muster._user_code.listening import unheard  # noqa: PLC0415 (files of this computer need no client)
+    from muster._user_code.listening import unheard
 
     with unheard(), reaching(url):  # a client opens files of its own, such as that of the credentials
         if is_web(url):
-            from . import _web  # noqa: PLC0415 (files of this computer need none of what asks web servers)
+            from . import _web
 
             return _web.read(url, start, stop)
         files, path = filesystem(url)
         if hasattr(files, "_call_s3"):
-            from . import _of_s3  # noqa: PLC0415 (likewise)
+            from . import _of_s3
 
             return _of_s3.read(url, start, stop)
         return whole_range(url, bytes(files.cat_file(path, start=start, end=stop)), start, stop)
@@ -199,7 +199,7 @@ def stream_of(url: str, size: int) -> RemoteFile:
 
 def _size_of(url: str) -> int:
     if is_web(url):
-        from . import _web  # noqa: PLC0415 (likewise)
+        from . import _web
 
         return _web.look(url).size or 0
     files, path = filesystem(url)

@@ -14,7 +14,7 @@ def scan(data: bytes, dialect: Dialect, *, start: int, atom: int, assume_quoted:
     Under ``assume_quoted`` only that flow is worked out; without it, those that are probable.
     """
     if not dialect.is_common:
-        from . import _tokens  # noqa: PLC0415 (few files need it, and workers start sooner without)
+        from . import _tokens
 
         return _tokens.scan(data, dialect, start=start, atom=atom, assume_quoted=assume_quoted)
     return _lines.scan(
@@ -30,7 +30,7 @@ def scan(data: bytes, dialect: Dialect, *, start: int, atom: int, assume_quoted:
 def records(data: bytes, dialect: Dialect) -> Iterator[tuple[int, int]]:
     """Yield where each record that is a row starts and ends, for bytes that begin with a record."""
     if not dialect.is_common:
-        from . import _tokens  # noqa: PLC0415 (likewise)
+        from . import _tokens
 
         return _tokens.records(data, dialect)
     return _lines.records(data, delimiter=dialect.delimiter, quote=dialect.quote)

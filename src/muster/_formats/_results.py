@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import pyarrow as pa
 
 from muster._model import Schema
-from muster._schema import EMPTY, MISSING, VOID, by_column, form
+from muster._progress.schema import EMPTY, MISSING, VOID, by_column, form
 
 from . import _moments
 from ._tables import from_result
@@ -57,7 +57,7 @@ def joined(replies: Iterable[Reply]) -> list[Reply]:
 
 
 def _dtypes(result: object, table: pa.Table) -> Iterable[Any]:
-    import pandas as pd  # noqa: PLC0415 (loaded already wherever a frame can have come from)
+    import pandas as pd
 
     return result.dtypes if isinstance(result, pd.DataFrame) else table.schema.types
 

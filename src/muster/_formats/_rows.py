@@ -83,7 +83,7 @@ def type_of(column: Column) -> str:
 
 
 def _labels_of(numbers: np.ndarray) -> Any:  # noqa: ANN401 (an index of pandas)
-    import pandas as pd  # noqa: PLC0415 (likewise)
+    import pandas as pd
 
     if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
         return pd.RangeIndex(int(numbers[0]), int(numbers[-1]) + 1)
@@ -92,7 +92,7 @@ def _labels_of(numbers: np.ndarray) -> Any:  # noqa: ANN401 (an index of pandas)
 
 def to_pandas(table: pa.Table, numbers: np.ndarray, columns: tuple[Column, ...], *, header: bool) -> "pd.DataFrame":
     """Make the frame that ``pandas.read_csv`` would have made of these rows, labelled by their row in the file."""
-    import pandas as pd  # noqa: PLC0415 (a function that asks for Arrow or Polars does not pay for pandas)
+    import pandas as pd
 
     frame: Any = _pandas.frame_of(table)
     for at, cells in enumerate(table.columns):

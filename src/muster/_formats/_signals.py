@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from muster._signals import answered
+from muster._process.signals import answered
 
 
 @contextlib.contextmanager

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from muster._identity import local
+from muster._files.witness import Known, is_still
 from muster._model import Source, Stored
 from muster._near import nearest
-from muster._urls import file_name, is_remote
-from muster._witness import Known, is_still
+from muster._places.identity import local
+from muster._places.urls import file_name, is_remote
 from muster.errors import DataError, UsageError
 
 from ._folders import below_pattern, is_input, keys_of, left_out, walk
@@ -169,7 +169,7 @@ def _found_by(inputs: Sequence[str]) -> list[tuple[str, list[Found]]]:
 def _stored(urls: Sequence[str]) -> list[list[Found]]:
     if not urls:
         return []
-    from . import _stores  # noqa: PLC0415 (files of this computer need none of what asks stores)
+    from . import _stores
 
     return _stores.find(urls)
 

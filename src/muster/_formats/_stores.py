@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from muster._unseen import shown
-from muster._urls import asking, file_name, filesystem, is_web, protocol_of, stamp_of
+from muster._places.urls import asking, file_name, filesystem, is_web, protocol_of, stamp_of
+from muster._private.secrets import shown
 from muster.errors import UsageError
 
 from . import _web

@@ -24,10 +24,10 @@ def put_together(frames: Sequence[Any]) -> Any:  # noqa: ANN401 (frames of one k
     if libraries == {"pyarrow"}:
         return pa.concat_tables(frames, promote_options="permissive")
     if libraries == {"polars"}:
-        import polars as pl  # noqa: PLC0415 (only a function that yields its frames needs it)
+        import polars as pl
 
         return pl.concat(frames, how="diagonal_relaxed")
-    import pandas as pd  # noqa: PLC0415 (loaded already wherever a frame can have come from)
+    import pandas as pd
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # pandas 2.2 would tell the user about this line of ours
@@ -41,7 +41,7 @@ def from_result(result: Any, *, use: str) -> pa.Table:  # noqa: ANN401 (frames o
     formats, columns that Arrow might bend are text already. Raises ``DataError`` when ``use`` cannot hold a column or
     its name.
     """
-    import pandas as pd  # noqa: PLC0415 (loaded already wherever a frame can have come from)
+    import pandas as pd
 
     if isinstance(result, pd.DataFrame):
         return _from_pandas(result, use)
@@ -55,7 +55,7 @@ def _from_pandas(frame: "pd.DataFrame", use: str) -> pa.Table:
     names = _labels.of_keys(frame.columns, use=use)
     if use == "jsonl":
         return pa.table([jsonl_text.column_of(column) for column in columns], names=names)
-    from . import _arrow_columns, _dtypes  # noqa: PLC0415 (workers that write text start sooner without)
+    from . import _arrow_columns, _dtypes
 
     arrays = [_arrow_columns.column_of(column, name, holder=use) for column, name in zip(columns, names, strict=True)]
     if use != "parquet":
@@ -77,7 +77,7 @@ def _from_arrow(table: pa.Table, use: str) -> pa.Table:
     if use in {"csv", "jsonl", "parquet"}:
         columns = [_decoded(column) for column in columns]
     if use == "parquet":
-        from . import _arrow_columns  # noqa: PLC0415 (likewise)
+        from . import _arrow_columns
 
         for name, column in zip(names, columns, strict=True):
             if not _arrow_columns.can_hold(column.type, use):

@@ -98,7 +98,7 @@ def _check_skipped(dialect: Dialect, line: int) -> None:
 
 @functools.lru_cache(maxsize=64)  # of many files, most have the header of the one before
 def _names(record: bytes, dialect: Dialect, usecols: Sequence[object]) -> tuple[str, ...]:
-    import pandas as pd  # noqa: PLC0415 (in a worker; the parent never reads a header)
+    import pandas as pd
 
     frame = pd.read_csv(
         io.StringIO(record.decode(dialect.encoding, dialect.encoding_errors)),

@@ -13,8 +13,8 @@ from time import monotonic
 from typing import IO, Any, Final, NamedTuple, TypeVar
 
 from muster._model import WRITTEN, Stored
-from muster._unseen import hide_redirect, shown
-from muster._urls import filesystem
+from muster._places.urls import filesystem
+from muster._private.secrets import hide_redirect, shown
 from muster.errors import DataError, EngineError
 
 from ._as_found import check_version, short, stamp_of_answer, whole_range
@@ -105,7 +105,7 @@ def download(url: str, file: IO[bytes]) -> Got:
 
 def _run(url: str, ask: Callable[[Any, str], Coroutine[Any, Any, T]], *, silence: float = _SILENCE) -> T:
     """Ask in fsspec's own thread, where its session lives; again where a request failed for no reason of ours."""
-    from fsspec.asyn import sync  # noqa: PLC0415 (local files need neither it nor its start-up time)
+    from fsspec.asyn import sync
 
     files, address = filesystem(url)
     found: T = sync(files.loop, lambda: _again(url, lambda: ask(files, address), silence=silence))
@@ -114,7 +114,7 @@ def _run(url: str, ask: Callable[[Any, str], Coroutine[Any, Any, T]], *, silence
 
 async def _again(url: str, ask: Callable[[], Coroutine[Any, Any, T]], *, silence: float = _SILENCE) -> T:
     """Ask a few times. ``silence`` is after how many seconds without a byte a request counts as lost."""
-    import aiohttp  # noqa: PLC0415 (likewise)
+    import aiohttp
 
     pause, silent = _FIRST_PAUSE, 0.0
     for left in reversed(range(_TRIES)):
@@ -151,8 +151,8 @@ async def _asked(
     headers: Mapping[str, str] = _NONE,
 ) -> AsyncIterator[Any]:
     """Make a request. No body is asked for that is packed for the way: its ranges would be those of the packed."""
-    import aiohttp  # noqa: PLC0415 (likewise)
-    import yarl  # noqa: PLC0415 (likewise)
+    import aiohttp
+    import yarl
 
     silence = _SILENCE if ranges in {"", _FIRST_BYTE} else _SILENCE_OF_A_PART
     chosen = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=silence), **files.kwargs}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from muster._model import Source
-from muster._urls import is_remote
+from muster._places.urls import is_remote
 from muster.errors import DataError, MusterError
 
 from ._reader import stream_of
@@ -108,20 +108,20 @@ class _Gzip:
 
 
 def _zstd(file: Any) -> Bytes:  # noqa: ANN401 (a file of any library)
-    import pyarrow as pa  # noqa: PLC0415 (only this codec needs Arrow in muster's own process)
+    import pyarrow as pa
 
     stream: Bytes = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
     return stream
 
 
 def _bz2(file: Any) -> Bytes:  # noqa: ANN401 (likewise)
-    import bz2  # noqa: PLC0415 (hardly any run needs it)
+    import bz2
 
     return bz2.BZ2File(file)
 
 
 def _xz(file: Any) -> Bytes:  # noqa: ANN401 (likewise)
-    import lzma  # noqa: PLC0415 (likewise)
+    import lzma
 
     return lzma.LZMAFile(file)
 
@@ -132,7 +132,7 @@ class _NotOneFileError(Exception):
 
 def _zip(file: Any) -> Bytes:  # noqa: ANN401 (likewise)
     """Open the one file that an archive may hold, beside folders and what macOS adds of its own."""
-    import zipfile  # noqa: PLC0415 (likewise)
+    import zipfile
 
     archive = zipfile.ZipFile(file)
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]

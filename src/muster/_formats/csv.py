@@ -168,7 +168,7 @@ class _Text:
     def __init__(self, data: bytes, order: Sequence[str], dialect: Dialect, reading: Reading) -> None:
         self.data = _as_utf8(data, dialect)
         if not dialect.is_common:
-            from ._tokens import rewritten  # noqa: PLC0415 (few files need it, and workers start sooner without)
+            from ._tokens import rewritten
 
             self.data, dialect = rewritten(self.data, dialect), _COMMON
         self.rules = rules_of(reading)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muster._model import Column
-from muster._urls import is_remote
+from muster._places.urls import is_remote
 from muster.errors import DataError
 
 from ._agreed import Layout, categories, fit, pack, unpack

@@ -7,7 +7,7 @@ from typing import Final
 import pyarrow as pa
 
 from muster._model import Schema
-from muster._schema import ABSENT, EMPTY, MISSING, VOID, by_column, form, numbered, solid
+from muster._progress.schema import ABSENT, EMPTY, MISSING, VOID, by_column, form, numbered, solid
 from muster.errors import DataError
 
 from ._dtypes import DTYPE, described

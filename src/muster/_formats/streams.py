@@ -11,7 +11,7 @@ from typing import Final
 
 from muster._dialect import Dialect
 from muster._model import Part, Source, Spool
-from muster._private import keep
+from muster._private.files import keep
 from muster.errors import DataError
 
 from ._encodings import Spot, explained

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from muster._dialect import Dialect, Reading
 from muster._model import Column, Part, Source, Spool
-from muster._urls import is_remote
+from muster._places.urls import is_remote
 from muster.errors import DataError
 
 from ._packed import BYTES, check_is_text
@@ -60,7 +60,7 @@ class Scan(NamedTuple):
 
     def answer(self) -> Block | None:
         """Scan the block; ``None`` when no line starts in it."""
-        from ._records import scan  # noqa: PLC0415 (NumPy stays out of muster's own process)
+        from ._records import scan
 
         start, data = reader(self.path).between_newlines(
             self.start, self.stop, size=self.size, origin=self.origin, escape=self.dialect.escapechar.encode()
@@ -110,8 +110,8 @@ class Head(NamedTuple):
 
         Raises ``DataError`` for one that cannot be read, ``UsageError`` for one that is no text.
         """
-        from ._encodings import Spot, explained  # noqa: PLC0415 (likewise)
-        from ._top import top_of  # noqa: PLC0415 (pandas and Arrow stay out of muster's own process)
+        from ._encodings import Spot, explained
+        from ._top import top_of
 
         wanted = _SAMPLE_BYTES
         while True:
@@ -147,7 +147,7 @@ class Locate(NamedTuple):
 
     def answer(self) -> list[int]:
         """Find them; offsets count from the start of the file."""
-        from ._records import locate  # noqa: PLC0415 (NumPy stays out of muster's own process)
+        from ._records import locate
 
         data = reader(self.path).read(self.start, self.stop)
         found = locate(data, self.rows, self.dialect)
@@ -164,7 +164,7 @@ class Footer(NamedTuple):
 
     def answer(self) -> "Layout":
         """Read it."""
-        from .parquet import layout  # noqa: PLC0415 (Arrow stays out of muster's own process)
+        from .parquet import layout
 
         return layout(self.path, name=self.name or self.path)
 
@@ -176,7 +176,7 @@ class Agree(NamedTuple):
 
     def answer(self) -> "Agreed":
         """Compare them. Raises ``DataError`` where no type holds the values of all."""
-        from ._agreed import agree  # noqa: PLC0415 (Arrow stays out of muster's own process)
+        from ._agreed import agree
 
         return agree(self.files)
 
@@ -203,7 +203,7 @@ class Observe:
         return self._seen(b"".join(stretches)) or add_up([self._seen(data) for data in stretches])
 
     def _seen(self, data: bytes) -> dict[str, frozenset[str]]:
-        from . import csv, jsonl  # noqa: PLC0415 (Arrow stays out of muster's own process)
+        from . import csv, jsonl
 
         if self.format == "jsonl":
             return jsonl.observe(data, encoding=self.dialect.encoding)
@@ -218,7 +218,7 @@ class DateFormats(Observe):
 
     def answer(self) -> dict[str, Any]:
         """Look at the stretches; columns with nothing present in them are left out."""
-        from . import csv  # noqa: PLC0415 (likewise)
+        from . import csv
 
         whole, names = reader(self.path), [name for name, _ in self.dates if name in self.order]
         data = b"".join(_ended(whole.read(start, stop)) for start, stop in self.stretches)
@@ -426,7 +426,7 @@ def absence(column: str, files: Sequence[str]) -> str:
 
 def survey_parquet(sources: Sequence[Source], ask: Ask, *, batch_rows: int | None) -> Survey:
     """Split Parquet into rows of row groups. Raises ``DataError`` where no type holds the values of all files."""
-    from .parquet import PART_ROWS  # noqa: PLC0415 (Arrow is loaded only where Parquet is read)
+    from .parquet import PART_ROWS
 
     step = batch_rows or PART_ROWS
     layouts = ask([Footer(source.path, source.name) for source in sources])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from muster._model import Schema
-from muster._urls import get, is_remote
+from muster._places.urls import get, is_remote
 
 
 class Cut(NamedTuple):
@@ -45,11 +45,11 @@ class Unseal(NamedTuple):
     def _put(self, name: str, data: bytes) -> tuple[int, int, str]:
         stamp = ""
         if is_remote(self.folder):
-            from muster._objects import put  # noqa: PLC0415 (most rows go to files of this computer)
+            from muster._places.objects import put
 
             stamp = put(f"{self.folder}/{name}", data)
         else:
-            from muster._private import private  # noqa: PLC0415 (likewise)
+            from muster._private.files import private
 
             with open(f"{self.folder}/{name}", "wb", opener=private) as file:
                 file.write(data)
@@ -72,10 +72,10 @@ class Unseal(NamedTuple):
             yield cut, data if (len(data), zlib.crc32(data)) == (cut.size, cut.crc) else None
 
     def _of_parquet(self) -> Iterator[tuple[Cut, bytes | None]]:
-        import pyarrow as pa  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
-        import pyarrow.parquet as pq  # noqa: PLC0415 (likewise)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        from . import parquet, parquet_schema  # noqa: PLC0415 (likewise)
+        from . import parquet, parquet_schema
 
         opened = pa.BufferReader(self._data()) if is_remote(self.path) else parquet.opened_here(self.path)
         file = pq.ParquetFile(opened)
@@ -107,7 +107,7 @@ class PieceSchemas(NamedTuple):
 
     def answer(self) -> tuple[list[bytes], list[int]]:
         """Give each schema once, as Arrow writes it, and for each piece which of them it has."""
-        from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
+        from . import parquet
 
         written = [parquet.own_schema(piece) for piece in self.pieces]
         places = {schema: at for at, schema in enumerate(dict.fromkeys(written))}
@@ -120,7 +120,7 @@ def decompressed(data: bytes, codec: str) -> bytes:
         return data
     if codec == "gzip":
         return gzip.decompress(data)
-    import pyarrow as pa  # noqa: PLC0415 (gzip does without Arrow)
+    import pyarrow as pa
 
     with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
         return bytes(stream.read())

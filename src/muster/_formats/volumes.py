@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from muster._temporary import temporary
-from muster._urls import get, is_remote, upload
+from muster._files.temporary import temporary
+from muster._places.urls import get, is_remote, upload
 from muster.errors import EngineError
 
 from ._labels import header_rows
@@ -41,7 +41,7 @@ class Seal(NamedTuple):
         if is_remote(self.output):
             return self._answer_remotely()
         if self.format == "parquet":
-            from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
+            from . import parquet
 
             parquet.merge([[Path(piece) for piece in self.pieces]], parquet.read_schema(self.schema), Path(self.output))
         elif self.codec:
@@ -83,7 +83,7 @@ class ShareSchema(NamedTuple):
 
     def answer(self) -> bytes:
         """Find it, in what the pieces say. Raises ``DataError`` when they cannot share one."""
-        from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
+        from . import parquet
 
         return bytes(parquet.schema_of(self.pieces).serialize().to_pybytes())
 
@@ -96,7 +96,7 @@ class SealParquet(NamedTuple):
 
     def answer(self) -> int:
         """Write it; tell its size in bytes. Raises ``DataError`` when pieces cannot share a schema."""
-        from . import parquet  # noqa: PLC0415 (Arrow is loaded only where Parquet is written)
+        from . import parquet
 
         volumes = [[Path(piece) for piece in volume] for volume in self.volumes]
         schema = parquet.schema_of([piece for volume in self.volumes for piece in volume])
@@ -115,6 +115,6 @@ def compress(data: bytes, codec: str) -> bytes:
     """Compress bytes so that equal input gives equal output, at any time."""
     if codec == "gzip":
         return gzip.compress(data, mtime=0)
-    import pyarrow as pa  # noqa: PLC0415 (gzip does without Arrow)
+    import pyarrow as pa
 
     return bytes(pa.Codec("zstd", _ZSTD_LEVEL).compress(data, asbytes=True))

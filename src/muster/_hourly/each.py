@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from muster import _pipeline
-from muster._apart import check_apart
-from muster._assembly import Means, engine_of_this_computer, workers_for
+from muster._files.home import home
 from muster._formats._sources import find_each
-from muster._home import home
-from muster._identity import identity
 from muster._job import Result, Snapshot
-from muster._lent import shared
 from muster._model import Source
 from muster._options import checked
-from muster._output import Work
+from muster._output.folder import Work
 from muster._pipeline import Pipeline
-from muster._turns import Turns
-from muster._unseen import set_options, shown
-from muster._urls import is_remote
+from muster._places.identity import identity
+from muster._places.urls import is_remote
+from muster._private.secrets import set_options, shown
+from muster._run.apart import check_apart
+from muster._run.assembly import Means, engine_of_this_computer, workers_for
+from muster._run.lent import shared
+from muster._run.turns import Turns
 from muster.errors import MusterError, UsageError
 
 from .names import outputs_of

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from muster import _objects
-from muster._identity import identity, local
+from muster._files.witness import Known, digest, is_being_written, is_still, settled, witness
 from muster._model import Source
-from muster._private import NotPrivateError, keep, own_bytes
-from muster._publication import sync
-from muster._urls import filesystem, has_buckets, is_remote, reaching
-from muster._witness import Known, digest, is_being_written, is_still, settled, witness
+from muster._output.publication import sync
+from muster._places import objects
+from muster._places.identity import identity, local
+from muster._places.urls import filesystem, has_buckets, is_remote, reaching
+from muster._private.files import NotPrivateError, keep, own_bytes
 from muster.errors import DataError, MusterError, UsageError
 
 from .pattern import folder_of, found_again
@@ -57,7 +57,7 @@ class Ledger:
         Raises ``UsageError`` for what is none, or of another version; on this computer, for what another user may have
         written. Of a bucket whoever may write there is trusted with what lies beside it: see ``within``.
         """
-        data = _objects.read(place) if is_remote(place) else _own_bytes_of(Path(place))
+        data = objects.read(place) if is_remote(place) else _own_bytes_of(Path(place))
         if data is None:
             return None
         try:
@@ -109,7 +109,7 @@ class Ledger:
         """
         data = json.dumps({_KIND: asdict(self)}, indent=1).encode() + b"\n"
         if is_remote(place):
-            _objects.put(place, data)
+            objects.put(place, data)
             return
         keep(by_way_of, data)
         sync(by_way_of)

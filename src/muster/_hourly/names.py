@@ -7,8 +7,8 @@ from typing import Final
 
 from muster._formats._sources import FORMATS
 from muster._formats.compression import CODECS, WRITTEN
-from muster._identity import Identity, identity
 from muster._model import Source
+from muster._places.identity import Identity, identity
 from muster.errors import UsageError
 
 NAME: Final = "{name}"

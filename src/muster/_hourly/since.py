@@ -9,23 +9,24 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from muster import _objects, _pipeline
-from muster._apart import check_apart
-from muster._assembly import Means
-from muster._busy import begun
+from muster import _pipeline
+from muster._files.home import home
+from muster._files.witness import Known
 from muster._formats._sources import find_sources
-from muster._home import home
-from muster._identity import identity, local, upwards
 from muster._job import Result, Snapshot
-from muster._lent import shared
-from muster._manifest import MANIFEST
 from muster._model import Source
 from muster._options import checked
-from muster._output import Work
+from muster._output.folder import Work
+from muster._output.manifest import MANIFEST
 from muster._pipeline import Pipeline
-from muster._unseen import set_options, shown
-from muster._urls import filesystem, is_remote
-from muster._witness import Known
+from muster._places import objects
+from muster._places.identity import identity, local, upwards
+from muster._places.urls import filesystem, is_remote
+from muster._private.secrets import set_options, shown
+from muster._run.apart import check_apart
+from muster._run.assembly import Means
+from muster._run.busy import begun
+from muster._run.lent import shared
 from muster.errors import MusterError, UsageError
 
 from .each import make_folder_of
@@ -251,13 +252,13 @@ class SinceLast:
 
 def _is_there(output: str) -> bool:
     output = local(output).rstrip("/")
-    return _objects.kind_at(output) != "" if is_remote(output) else os.path.lexists(output)
+    return objects.kind_at(output) != "" if is_remote(output) else os.path.lexists(output)
 
 
 def _is_whole(output: str) -> bool:
     """Tell whether an output was published: a folder in a store may be there by half, and has no manifest then."""
     if is_remote(output) and output.endswith("/"):
-        return _objects.kind_at(f"{local(output).rstrip('/')}/{MANIFEST}") == "file"
+        return objects.kind_at(f"{local(output).rstrip('/')}/{MANIFEST}") == "file"
     return _is_there(output)
 
 

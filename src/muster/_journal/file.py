@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 import orjson
 
 from muster._journal.events import KIND_OF, Event, Fields, Other, as_fields, of_fields
-from muster._private import private
+from muster._private.files import private
 
 Kinds = Collection[type[Event]]
 

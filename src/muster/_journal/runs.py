@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from muster._home import home, make
+from muster._files.home import home, make
 from muster._journal.events import (
     ONLY_TO_RESUME,
     ONLY_TO_RETRY,
@@ -33,7 +33,7 @@ from muster._journal.events import (
 )
 from muster._journal.file import Entry, abridge, replay
 from muster._near import with_guess
-from muster._private import write
+from muster._private.files import write
 from muster._words import plural
 from muster.errors import UsageError
 
@@ -341,7 +341,7 @@ def birth_of(pid: int) -> str | None:
         from muster._clouds import processes  # noqa: PLC0415 (a command that asks for no run starts sooner without)
 
         return processes.birth_of(pid)
-    import psutil  # noqa: PLC0415 (likewise)
+    import psutil
 
     try:
         process = psutil.Process(pid)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from muster._model import Arguments, Fact, Target
 from muster._near import nearest
-from muster._unseen import hide, holds_secret, is_secret
+from muster._private.secrets import hide, holds_secret, is_secret
 from muster._user_code.typed import example_of, is_readable, value_of
 from muster.errors import UsageError
 
@@ -50,7 +50,7 @@ def given(values: Mapping[str, Any] | None, *, step: str) -> Arguments:
         return Arguments()
     if not isinstance(values, Mapping) or not all(isinstance(name, str) and name.isidentifier() for name in values):
         raise UsageError(f"args={values!r}: it must be a mapping of the parameters' names, such as {{'n': 3}}.")
-    from muster._user_code.carry import carried  # noqa: PLC0415 (the command line names its targets and never pickles one)
+    from muster._user_code.carry import carried
 
     held = dict(values)
     hide(text for name, text in held.items() if is_secret(name) and isinstance(text, str))

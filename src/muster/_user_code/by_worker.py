@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from muster._environment import LOCAL_WORKER, WORKER
+from muster._process.environment import LOCAL_WORKER, WORKER
 
 _DEFINED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NUMBERS: Final = frozenset({WORKER, LOCAL_WORKER})

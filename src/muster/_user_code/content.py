@@ -239,8 +239,8 @@ def _texts(value: Any) -> list[bytes] | None:  # noqa: ANN401 (a Series or an In
     """Digest a column of text that Arrow holds, as fast as memory can be read; ``None`` for any other."""
     if str(value.dtype) not in {"str", "string"} or getattr(value.dtype, "storage", "") != "pyarrow":
         return None
-    import pyarrow as pa  # noqa: PLC0415 (loaded already where a column is Arrow's)
-    import pyarrow.compute as pc  # noqa: PLC0415 (likewise)
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     column = pa.chunked_array(value.array.__arrow_array__())
     texts, lengths, gaps = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from muster._files.temporary import temporary
 from muster._model import Carried, Target
-from muster._private import private
-from muster._temporary import temporary
+from muster._private.files import private
 from muster._user_code.listening import unheard
 
 LARGE: Final = 1 << 20

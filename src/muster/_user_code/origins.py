@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from muster._unseen import scrubbed
+from muster._private.secrets import scrubbed
 
 _HERE: Final = str(Path(__file__).resolve().parent.parent)
 _LIBRARIES: Final = tuple(

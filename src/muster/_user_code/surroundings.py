@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from muster._environment import KEEP_MEMORY, SINGLE_THREADED
+from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED
 from muster._user_code.origins import is_users
 from muster.errors import UserCodeError
 

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from muster._limit import Limit, TimeIsUp
 from muster._model import Arguments, Code, DataFile, Fact, Global, Target
 from muster._near import nearest, with_guess
+from muster._process.limit import Limit, TimeIsUp
 from muster._user_code import arguments, edits, main_module
 from muster._user_code.awaited import end_loop
 from muster._user_code.fresh import FreshLoader, import_as_ever, import_fresh
@@ -132,7 +132,7 @@ def with_arguments(target: Target, chosen: Arguments) -> Target:
 
 def of_function(function: Callable[..., object]) -> Target:
     """Carry a function or class by value, so that lambdas, closures and notebooks work."""
-    from muster._user_code.carry import carried  # noqa: PLC0415 (the command line names its targets and never pickles one)
+    from muster._user_code.carry import carried
     from muster._user_code.facts import facts_of  # noqa: PLC0415 (likewise)
 
     name = name_of(function)
@@ -158,7 +158,7 @@ def name_of(function: Callable[..., object]) -> str:
 def _carry_by_value(module: types.ModuleType | None) -> None:
     """See to it that functions of a file such as ``model.v2.py`` travel, whose module nobody can import by its name."""
     if module is not None and module.__name__ in _unnamed:
-        import cloudpickle  # noqa: PLC0415 (the command line names its targets and never pickles one)
+        import cloudpickle
 
         cloudpickle.register_pickle_by_value(module)
 
@@ -168,7 +168,7 @@ class Loaded:
 
     def __init__(self) -> None:
         """Begin with none."""
-        from muster._user_code.generators import Generators  # noqa: PLC0415 (NumPy, for those alone who call functions)
+        from muster._user_code.generators import Generators
 
         world = World.here()
         self._generators = Generators(world.seeds, world.run)

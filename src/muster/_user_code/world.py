@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
-from muster import _unseen
-from muster._environment import SINGLE_THREADED, interpreter_flags
-from muster._unseen import Unseen
+from muster._private import secrets
+from muster._private.secrets import Unseen
+from muster._process.environment import SINGLE_THREADED, interpreter_flags
 from muster._user_code import cells, main_module, surroundings
 
 _runs: Final = itertools.count(1)
@@ -80,7 +80,7 @@ class World(NamedTuple):
             mask=surroundings.mask(),
             path=tuple(sys.path),
             folder=os.getcwd(),  # noqa: PTH109 (light)
-            unseen=_unseen.packed(),
+            unseen=secrets.packed(),
             sources=cells.sources(),
         )
 
@@ -98,7 +98,7 @@ class World(NamedTuple):
 
     def settle(self) -> None:
         """Give workers started from here that world, on top of what this process has."""
-        _unseen.take(self.unseen)
+        secrets.take(self.unseen)
         if self.folder:
             sys.path[:] = self.path
             with contextlib.suppress(OSError):
@@ -118,7 +118,7 @@ class World(NamedTuple):
         """Make this process look like the one described."""
         sys.argv[:] = self.arguments
         main_module.become(self.script)
-        _unseen.take(self.unseen)
+        secrets.take(self.unseen)
         _entered.append(self)
         cells.know(self.sources)
         if self.mask >= 0:
@@ -131,7 +131,7 @@ def begin_anew() -> None:
     """Forget the secrets of earlier runs of this process; those of a run that goes on, also in a thread, are needed."""
     with _counting:
         if not _entered and not _going:
-            _unseen.forget()
+            secrets.forget()
 
 
 @contextlib.contextmanager

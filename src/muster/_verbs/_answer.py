@@ -1,13 +1,13 @@
 """What a user asked to see, on standard output."""
 
-from muster import _standard
+from muster._process import stdio
 from muster.errors import EngineError
 
 
 def tell(text: str) -> None:
     """Print what the user asked for; as with ``| head``, whoever reads it may have had enough."""
     try:
-        _standard.say(text)
+        stdio.say(text)
     except BrokenPipeError:
         pass
     except OSError as error:

@@ -11,7 +11,7 @@ import argcomplete
 from argcomplete.completers import BaseCompleter
 
 from muster._csv_options import ON_ERRORS
-from muster._home import home
+from muster._files.home import home
 from muster._journal.runs import known
 from muster._verbs._parser import Parser
 from muster._verbs._topics import anchors, topics

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from muster import _show, _unseen
+from muster import _show
 from muster._hourly.each import Each, Ended, worst
 from muster._job import Snapshot
 from muster._pipeline import Pipeline
+from muster._private import secrets
 from muster._verbs.run import keep_counts, print_result, warnings_in
 from muster._words import plural
 
@@ -19,7 +20,7 @@ def run(
     pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
 ) -> int:
     """Run all; say one line of each that was done or failed, and one of all. Return the worst exit code."""
-    each, named = Each(pipeline), _unseen.shown(pipeline.output)
+    each, named = Each(pipeline), secrets.shown(pipeline.output)
     ended: list[Ended] = []
     ids: list[str] = []
     parsed.run_id = ""  # an input may fail before its run has an id

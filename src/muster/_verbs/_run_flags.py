@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from muster._busy import CHOICES
+from muster._run.busy import CHOICES
 from muster._verbs._flags import DTYPE, TIMEOUT, seconds
 
 _COUNT: Final = {"type": int, "metavar": "N"}

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from muster import _show, _unseen
+from muster import _show
 from muster._hourly.since import SinceLast
 from muster._job import Result, Snapshot
 from muster._pipeline import Pipeline
+from muster._private import secrets
 from muster._verbs.run import code_of, keep_counts, print_result, warnings_in
 from muster._words import plural
 
@@ -20,7 +21,7 @@ def run(
 ) -> int:
     """Do what is new; say so, or that there is nothing. Return the exit code."""
     since = SinceLast(pipeline, watch=watch, remark=shown.warn, printed=shown.printed)
-    named = _unseen.shown(pipeline.output)
+    named = secrets.shown(pipeline.output)
     outputs: list[tuple[Result, int]] = []
     code = 0
     for result, files in since.run():

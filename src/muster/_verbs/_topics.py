@@ -78,9 +78,9 @@ def _chapter_of(page: str, chapter: str, *, topic: str) -> str:
 
 def as_text(page: str, *, width: int = 0) -> str:
     """Lay a page out for a terminal: without marks, links as what to type, tables in columns."""
-    from rich.console import Console  # noqa: PLC0415 (it takes time to load)
-    from rich.markdown import Heading, Markdown  # noqa: PLC0415 (likewise)
-    from rich.text import Text  # noqa: PLC0415 (likewise)
+    from rich.console import Console
+    from rich.markdown import Heading, Markdown
+    from rich.text import Text
 
     class Underlined(Heading):
         def __rich_console__(self, *_: object) -> Iterator[Text]:

@@ -30,7 +30,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: Namespace) -> int:
     """Do it; return the exit code."""
-    from argcomplete.shell_integration import shellcode  # noqa: PLC0415 (nobody else needs it)
+    from argcomplete.shell_integration import shellcode
 
     tell(shellcode(["muster"], shell=parsed.shell, use_defaults=False).rstrip())
     return 0

@@ -29,7 +29,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    from muster._cluster import names  # noqa: PLC0415 (clusters take time to load, and most commands need none)
+    from muster._cluster import names
 
     failed: dict[str, MusterError] = {}
     for name in names() if parsed.all else [parsed.name]:
@@ -46,7 +46,7 @@ def call(parsed: argparse.Namespace) -> int:
 
 
 def _end(name: str, *, purge: bool) -> None:
-    from muster._cluster import Cluster, names  # noqa: PLC0415 (likewise)
+    from muster._cluster import Cluster, names
 
     seen = Cluster(name).down(purge=purge)
     if seen is None:

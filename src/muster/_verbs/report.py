@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from muster._given import check_is_a_file
-from muster._named_file import appearing
+from muster._output.named_file import appearing
 from muster._verbs._parser import Parser
 from muster.errors import UsageError
 
@@ -23,7 +23,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    from muster._watch.report import is_report, report  # noqa: PLC0415 (pages take time, and most commands need none)
+    from muster._watch.report import is_report, report
 
     check_is_a_file(parsed.output, what="an HTML file")
     page = report(parsed.run)

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from muster import _pipeline, _show, _standard
+from muster import _pipeline, _show
 from muster._given import check_no_pattern
 from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
+from muster._process import stdio
 from muster._verbs import _csv_flags, _flags, _run_flags
 from muster._verbs._answer import tell
 from muster._verbs._parser import Parser
@@ -88,11 +89,11 @@ def call(parsed: argparse.Namespace) -> int:
             shown.watch(with_page(snapshot))
 
         if parsed.each:
-            from muster._verbs import _each  # noqa: PLC0415 (a run of one output starts sooner without)
+            from muster._verbs import _each
 
             return _each.run(pipeline, parsed, shown, watch=watch)
         if parsed.since_last:
-            from muster._verbs import _since  # noqa: PLC0415 (likewise)
+            from muster._verbs import _since
 
             return _since.run(pipeline, parsed, shown, watch=watch)
         result = _pipeline.start(pipeline, watch=watch, remark=shown.warn, printed=shown.printed)
@@ -131,7 +132,7 @@ def _advice(parsed: argparse.Namespace, result: Result) -> list[str]:
     """Say what to do about a run that took long, from its journal."""
     if parsed.quiet or result.unchanged or result.seconds < _LONG:
         return []
-    from muster._watch.ended import closing_of  # noqa: PLC0415 (a short run has nothing to say, and ends sooner)
+    from muster._watch.ended import closing_of
 
     return closing_of(parsed.run_id)
 
@@ -139,7 +140,7 @@ def _advice(parsed: argparse.Namespace, result: Result) -> list[str]:
 def print_result(result: Mapping[str, Any], *, output: str, after_a_line: bool) -> None:
     """Print a result as the last line; where the function may have left one unfinished, on a line of its own."""
     try:
-        _standard.say(("" if after_a_line else "\n") + json.dumps(result))
+        stdio.say(("" if after_a_line else "\n") + json.dumps(result))
     except OSError as error:
         raise EngineError(
             f"Cannot print the result to standard output: {error.strerror}. The run is finished, and {output!r}"
@@ -153,7 +154,7 @@ def page(parsed: argparse.Namespace) -> Iterator[Callable[[Snapshot], Snapshot]]
     if not parsed.watch:
         yield lambda snapshot: snapshot
         return
-    from muster._watch.beside import beside  # noqa: PLC0415 (the page takes time to load, and most runs have none)
+    from muster._watch.beside import beside
 
     with beside(parsed.port) as page:
         try:

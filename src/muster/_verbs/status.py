@@ -20,7 +20,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    from muster._cluster import Cluster, names  # noqa: PLC0415 (clusters take time to load, and most commands need none)
+    from muster._cluster import Cluster, names
 
     found = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]
     if parsed.json:

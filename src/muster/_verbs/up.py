@@ -48,7 +48,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    from muster._cluster import Cluster  # noqa: PLC0415 (clusters take time to load, and most commands need none)
+    from muster._cluster import Cluster
 
     cluster = Cluster(parsed.name)
     status = cluster.up(parsed.machines, workers=parsed.workers_per_machine, lease=parsed.lease, on=parsed.on)

@@ -34,7 +34,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    from muster._watch.server import read_token, serve  # noqa: PLC0415 (pages take time to load, and most commands need none)
+    from muster._watch.server import read_token, serve
 
     serve(parsed.run, port=parsed.port, token=read_token(parsed.metrics_token) if parsed.metrics_token else "")
     return 0

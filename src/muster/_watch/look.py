@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Final
 
 from muster import _words as words
-from muster._calls import Held
 from muster._journal.measures import Measured, Spent, StepSum, bound
 from muster._journal.runs import State, status
 from muster._model import Reason
+from muster._run.calls import Held
 from muster._watch import figures
 from muster._watch.figures import Figures
 from muster._watch.view import Machine, RunView

@@ -26,7 +26,7 @@ def report(run: str | None) -> str:
     """
     known = find(run)
     with needing("muster report"):
-        from muster._watch import pages  # noqa: PLC0415 (only this verb needs its packages)
+        from muster._watch import pages
     look = _look(known)
     if not look.view.job:
         raise UsageError(f"{known.journal} tells nothing of a run: it is damaged. See all others with muster runs.")
@@ -43,8 +43,8 @@ def is_report(path: Path) -> bool:
 
 
 def _look(known: Known) -> "Look":
-    from muster._watch.look import Look  # noqa: PLC0415 (likewise)
-    from muster._watch.view import RunView  # noqa: PLC0415 (likewise)
+    from muster._watch.look import Look
+    from muster._watch.view import RunView
 
     view = RunView(known.run)
     view.take_all(known.entries())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from muster._journal.runs import find
-from muster._signals import ENDING, Terminated
+from muster._process.signals import ENDING, Terminated
 from muster._watch.needs import needing
 from muster.errors import UsageError
 
@@ -37,9 +37,9 @@ def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False
     """
     place = f"/runs/{quote(find(run).run)}" if run is not None else "/"
     with needing("muster watch"):
-        import uvicorn  # noqa: PLC0415 (only this verb needs it)
+        import uvicorn
 
-        from muster._watch.app import Site  # noqa: PLC0415 (likewise)
+        from muster._watch.app import Site
     site = Site(ends_with_run=with_parent, token=token)
     with _listen(port) as listener:
         config = uvicorn.Config(

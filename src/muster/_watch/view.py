@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from muster._calls import Held
 from muster._journal import events
 from muster._journal.events import Event
 from muster._journal.file import Entry
@@ -14,6 +13,7 @@ from muster._journal.measures import OTHER_REASONS, Measured, task_seconds
 from muster._journal.runs import became_of
 from muster._model import Load, Reason
 from muster._planner import Plan
+from muster._run.calls import Held
 from muster._watch.pace import Burst, Recent
 from muster._watch.series import BUCKETS, Clock, Series
 from muster._watch.worker import Worker

@@ -1,0 +1,273 @@
+"""Make a run's output out of its outcomes, and make it visible."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from muster._formats._sources import format_of
+from muster._formats.compression import WRITTEN
+from muster._formats.inputs import Inputs
+from muster._formats.unseal import PieceSchemas
+from muster._formats.volumes import Seal, SealParquet, ShareSchema, header
+from muster._job import Options
+from muster._journal.events import Laid
+from muster._model import Outcome, Part, Place, Regrown, Task
+from muster._output.folder import Work
+from muster._output.growing import OFFSETS, Grown, follow
+from muster._progress.schema import united
+from muster._words import plural
+from muster.errors import DataError, EngineError, UsageError
+
+_VOLUME_BYTES: Final = 64 << 20
+_VOLUME_BYTES_COMPRESSED: Final = 8 << 20
+_SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
+_COMPLETE: Final = "complete"
+
+Ask = Callable[[Sequence[Any]], list[Any]]
+Ready = Callable[[Laid, str], None]
+"""Is told how the output was laid, and its fingerprint, just before it becomes visible."""
+
+
+class Finish:
+    """The output's format, and how it comes about.
+
+    A plain text file grows in input order while the run goes on. A folder, a compressed or a Parquet file is made at
+    the end, by the workers, of volumes: stretches whose borders depend on the input alone, so that its bytes do too.
+    """
+
+    def __init__(self, work: Work, options: Options, inputs: Inputs) -> None:
+        """Find out the format. Raises ``UsageError`` when nothing tells it."""
+        self._work = work
+        self._inputs = inputs
+        if work.is_folder:
+            self.format, self.codec = options.output_format or options.format or inputs.format, ""
+        else:
+            self.format, self.codec = format_of(work.output, forced=options.output_format, default=options.format)
+        if self.codec and self.codec not in WRITTEN:
+            raise UsageError(
+                f"{work.output!r}: muster reads {self.codec}, but of compressed outputs it writes .gz and .zst alone,"
+                " which any number of workers can make together. Choose one of these."
+            )
+        self.delimiter = "\t" if ".tsv" in Path(work.output).suffixes else ","
+        self._grows = self.format != "parquet" and not self.codec and not work.is_folder
+        self._grown: Grown | None = None
+        self._closed: Grown | None = None
+        self._has_header = False
+        self.moved: dict[str, Place] = {}
+
+    @property
+    def volume_bytes(self) -> int | None:
+        """Say how much input makes a volume, in bytes; ``None`` where there are none."""
+        if self._grows:
+            return None
+        return _VOLUME_BYTES_COMPRESSED if self.codec else _VOLUME_BYTES
+
+    @property
+    def grown(self) -> str:
+        """Name the file that the output grows in; empty where it is made at the end."""
+        return str(self._grown.path) if self._grown else ""
+
+    def begin(self) -> None:
+        """Start a new, empty growing file; pieces that lie in earlier ones stay there, and are copied from them."""
+        self.pause()
+        self._has_header = False
+        if self._grows:
+            self._grown = Grown(self._new_path())
+            self.tidy()
+
+    def _new_path(self) -> Path:
+        return self._work.folder / f"grown-{os.urandom(4).hex()}"
+
+    def tidy(self) -> None:
+        """Remove what earlier beginnings grew and nothing needs any more."""
+        needed = {Path(self.grown).name, *(place.file for place in self.moved.values())}
+        for path in self._work.folder.glob("grown-*"):
+            if path.name.removesuffix(OFFSETS) not in needed:
+                path.unlink()
+
+    def note(self, outcome: Outcome) -> None:
+        """Know where an outcome's rows lie already."""
+        if outcome.output and outcome.output.place:
+            self.moved[outcome.output.name] = outcome.output.place
+
+    def is_stale(self, outcome: Outcome) -> bool:
+        """Tell whether a task wrote its rows to a file that the output no longer grows in."""
+        if outcome.output is None or outcome.output.place is None:
+            return False
+        return outcome.output.place.file != Path(self.grown).name
+
+    def forget(self, name: str) -> None:
+        """Forget the place of a piece that is now part of the piece before it."""
+        self.moved.pop(name, None)
+
+    def make_way(self, outcome: Outcome) -> Regrown | None:
+        """Copy the output so far to a new growing file if the next rows would overwrite a later task's.
+
+        This happens when a retry gives more or fewer bytes than the attempt that claimed the place.
+        """
+        if self._grown is None or self._grown.fits(outcome.task, outcome.output.bytes if outcome.output else 0):
+            return None
+        before = self._grown
+        self._grown = Grown.after(before, self._new_path())
+        before.close()
+        regrown = Regrown(before.path.name, self._grown.path.name, before.size)
+        self.moved = follow(self.moved, regrown)
+        return regrown
+
+    def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> Place | None:
+        """Take the rows that come next in the output; tell where they were moved to, unless they lie there already."""
+        if self._grown is None:
+            return None
+        if columns is not None and not self._has_header:
+            self._grown.begin_rows(self._header(columns))
+            self._has_header = True
+        if not self._has_header:
+            return None
+        if outcome.output is None:
+            self._grown.skip(outcome.task)
+            return None
+        before = self._work.place_of(outcome.output, self.moved)
+        offset = self._grown.append(outcome.task, self._work.folder / before.file, before.offset, outcome.output.bytes)
+        place = self.moved[outcome.output.name] = Place(self._grown.path.name, offset)
+        return None if place == before else place
+
+    def pause(self) -> None:
+        """Close the growing file, so that it can be published, or another one begun."""
+        if self._grown is not None:
+            self._grown.close()
+            self._closed, self._grown = self._grown, None
+
+    def end(
+        self, outcomes: list[Outcome], ask: Ask, volume_of: Callable[[Outcome], int], *, ready: Ready
+    ) -> list[Outcome]:
+        """Complete the output and publish it, with the rejects; return the outcomes that it is made of.
+
+        An output without rows still has columns: those that the function gives a frame without rows.
+        """
+        columns = _columns_of(outcomes)
+        if columns is None and self._inputs.columns:
+            blank = self._ask_for_columns(ask, first=max((outcome.task.last for outcome in outcomes), default=0))
+            outcomes = [*outcomes, blank]
+            columns = _columns_of(outcomes)
+            if self._grows:
+                self.begin()
+                self.append(blank, columns)
+                self.pause()
+        if self.format == "parquet" and columns == ():  # where a row without columns is no row
+            outcomes = [dataclasses.replace(outcome, rows_out=0) for outcome in outcomes]
+        rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
+        if self._closed:
+            self._closed.complete()
+            ready_now = partial(ready, Laid((), bytes=self._closed.size))
+            self._work.publish(rejects, ready=ready_now, complete=self._closed.path.name)
+            return outcomes
+        volumes = _volumes(outcomes, volume_of)
+        sealed = self._seal(volumes, ask, columns)
+        laid = Laid([(len(volume), file["bytes"]) for volume, file in zip(volumes, sealed, strict=True)])
+        if rejects and self.format == "parquet":
+            laid = self._with_schemas(laid, volumes, ask)
+        files = sealed if self._work.is_folder else []
+        self._work.publish(rejects, ready=partial(ready, laid), files=files)
+        return outcomes
+
+    def _pieces(self, volumes: Sequence[Sequence[Outcome]]) -> list[tuple[str, ...]]:
+        place = self._work.staging or str(self._work.parts)
+        return [tuple(f"{place}/{o.output.name}" for o in group if o.output) for group in volumes]
+
+    def _with_schemas(self, laid: Laid, volumes: Sequence[Sequence[Outcome]], ask: Ask) -> Laid:
+        """Note the schemas of Parquet pieces, which the output does not show."""
+        question = PieceSchemas(tuple(piece for pieces in self._pieces(volumes) for piece in pieces))
+        schemas, of_pieces = ask([question])[0]
+        return laid._replace(schemas=schemas, of_pieces=of_pieces)
+
+    def _ask_for_columns(self, ask: Ask, *, first: int) -> Outcome:
+        task = Task(number=0, first=first, last=first, file=0, start=0, stop=0, row=0, rows=0, lo=0, hi=0)
+        try:
+            blank: Outcome = ask([task])[0]
+        except EngineError:  # the function cannot take a frame without rows: then the output has no columns
+            return Outcome(task, 0, 0)
+        return dataclasses.replace(blank, bad_rows=0)
+
+    def _header(self, columns: tuple[str, ...] | None) -> bytes:
+        if columns is None or self.format != "csv" or self._inputs.dialect.is_numbered:
+            return b""
+        return header(columns, delimiter=self.delimiter)
+
+    def _seal(
+        self, volumes: Sequence[Sequence[Outcome]], ask: Ask, columns: tuple[str, ...] | None
+    ) -> list[dict[str, Any]]:
+        """Have workers make the output's files; tell what a manifest says of each."""
+        work, pieces = self._work, self._pieces(volumes)
+        is_parquet = self.format == "parquet"
+        if is_parquet and not work.is_folder:
+            ask([SealParquet(tuple(pieces), str(work.unused(_COMPLETE)))])
+            return [{"bytes": 0} for _ in volumes]
+        schema = ask([ShareSchema(tuple(piece for volume in pieces for piece in volume))])[0] if is_parquet else b""
+        first, head = self._header(columns), self._header(columns) if work.is_folder else b""
+        suffix = f".{self.format}{_SUFFIX.get(self.codec, '')}"
+        target = work.output.rstrip("/") if work.staging else str(work.sealed)
+        names = [f"{target}/{name}" for name in work.names(suffix, parts=len(pieces))]
+        sums = [tuple((o.output.bytes, o.output.crc) for o in group if o.output) for group in volumes]
+        seals = [
+            Seal(piece, name, self.format, self.codec, head if at else first, schema, own_sums)
+            for at, (piece, name, own_sums) in enumerate(zip(pieces, names, sums, strict=True))
+        ]
+        sealed = ask(seals)
+        if not work.is_folder:
+            self._join(names, [size for size, _ in sealed])
+        return [
+            {"name": Path(name).name, "rows": sum(o.rows_out for o in group), "bytes": size, "sha256": digest}
+            for name, group, (size, digest) in zip(names, volumes, sealed, strict=True)
+        ]
+
+    def _join(self, names: Sequence[str], sizes: Sequence[int]) -> None:
+        grown = Grown(self._work.unused(_COMPLETE))
+        for name, size in zip(names, sizes, strict=True):
+            grown.copy(Path(name), size)
+        grown.close()
+
+
+def _volumes(outcomes: Iterable[Outcome], volume_of: Callable[[Outcome], int]) -> list[list[Outcome]]:
+    """Put outcomes together whose rows go to one file, or to one stretch or row group of it."""
+    written = [outcome for outcome in outcomes if outcome.output is not None]
+    return [list(group) for _, group in groupby(written, key=volume_of)] or [[]]
+
+
+def _columns_of(outcomes: Iterable[Outcome]) -> tuple[str, ...] | None:
+    """Name the columns of the output; ``None`` if no result had any."""
+    schemas = [outcome.schema for outcome in outcomes if outcome.schema is not None]
+    return united(schemas).columns if schemas else None
+
+
+def check_every_row_is_settled(parts: Iterable[Part], *, done: int) -> None:
+    """Raise ``EngineError`` rather than publish an output that is short of a row, whatever may have gone wrong."""
+    expected = sum(part.rows for part in parts)
+    if done != expected:
+        raise EngineError(
+            f"{done} of {expected} rows are settled, so there is no output. This is muster's fault; please report it,"
+            " with the folder of the run. To start over, type the command again with --fresh."
+        )
+
+
+def check_worth_publishing(outcomes: Iterable[Outcome], work: Work) -> None:
+    """Raise ``DataError`` if all rows were rejected and an earlier output has rows: it is not replaced by nothing."""
+    listed = list(outcomes)
+    bad_rows = sum(outcome.bad_rows for outcome in listed)
+    if not bad_rows or bad_rows < sum(outcome.rows_in for outcome in listed) or not work.holds_rows():
+        return
+    first_error = next((outcome.first_error for outcome in listed if outcome.first_error), "")
+    raise DataError(
+        f"Not one of {plural(bad_rows, 'row')} could be processed, and {work.output!r} holds those of an earlier run:"
+        f" it stays as it is. The first of this run:\n{first_error}\n"
+        "Mend the function or the data, and type the command again with --fresh; or choose another output."
+    )
+
+
+def totals(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Count the rows of outcomes, by the names that these have in a result."""
+    listed = list(outcomes)
+    return {name: sum(getattr(one, name) for one in listed) for name in ("rows_in", "rows_out", "bad_rows")}

@@ -1,0 +1,239 @@
+"""What place a path or a URL names: one place has one identity, however it is spelled.
+
+Where a store takes two names for two places and a person would not, as ``a//b`` and ``a/b`` in a bucket, they count as
+one: it is to tell what must not be overwritten.
+"""
+
+import contextlib
+import functools
+import ipaddress
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from muster._places.urls import is_remote, is_web, options_for
+
+Identity = tuple[object, ...]
+"""A store, and where in it: the device, the file's number there, and names below it that are not there yet; or the
+kind of store and the names of the place in it."""
+
+_HERE: Final = re.compile(r"(?i)file://localhost(?=/)|file://|local://")
+_PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "sftp": 22, "ssh": 22}
+_LOOPBACK: Final = "127.0.0.1"
+_OF_AMAZON: Final = re.compile(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
+_OF_GOOGLE: Final = re.compile(r"(?:(.+)\.)?storage\.googleapis\.com")
+_ALSO: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs"}
+"""Other names of protocols, where what knows them is not installed."""
+
+_SPELLED: Final = {"s3", "gs", "abfs", "memory"}
+"""Where the names in a URL are all that there is to it."""
+
+_LINKS: Final = re.compile(r"::(?=[A-Za-z0-9+._-]+://)")
+"""What links the file systems of a chain; an address of a host may hold two colons, too."""
+
+_VERSION: Final = re.compile(r"\?versionId=.*|#\d+$")
+
+
+def local(text: str) -> str:
+    """Write a URL of a file of this computer as the path that it is; leave all else.
+
+    An escaped name is one where nothing has the name as it stands; where nothing has either, by what it would lie in.
+    """
+    sign = _HERE.match(text)
+    if sign is None:
+        return text
+    path = os.path.expanduser(text[sign.end() :])  # noqa: PTH111 (a trailing slash counts)
+    names = list(dict.fromkeys([path, unquote(path)]))
+    around = [os.path.dirname(name.rstrip("/")) or "." for name in names]  # noqa: PTH120 (likewise)
+    there = (name for name, place in zip([*names, *names], [*names, *around], strict=True) if os.path.lexists(place))
+    return next(there, path)
+
+
+def identity(path: str) -> Identity:
+    """Tell what place it is."""
+    path = local(path)
+    return _of_url(path) if is_remote(path) else _of_path(Path(os.path.realpath(path)))
+
+
+def written(path: str) -> str:
+    """Write the identity of a URL as text: the same for each spelling of it, wherever the store is the same."""
+    kind, *names = map(str, _of_url(path))
+    return f"{kind}://{'/'.join(names)}"
+
+
+def spelled(path: str) -> str:
+    """Spell a URL in one way, for whoever reads it; a path as it is."""
+    if not is_remote(path) or "::" in path:
+        return path
+    kind, *names = map(str, _of_url(path))
+    kind = kind.partition("@")[0]
+    if kind not in _SPELLED or is_web(path):
+        return path
+    return f"{kind}://{'/'.join(names)}" + ("/" if path.endswith("/") else "")
+
+
+def upwards(path: str) -> Iterator[Identity]:
+    """Yield the identities of a place and of all that it lies in."""
+    path = local(path)
+    if is_remote(path):
+        whole = _of_url(path)
+        yield from (whole[:length] for length in range(len(whole), 0, -1))
+        return
+    resolved = Path(os.path.realpath(path))
+    yield from map(_of_path, (resolved, *resolved.parents))
+
+
+def _of_path(resolved: Path) -> Identity:
+    """Take what the file system says a file is: then a hard link, and another case where case is ignored, are it."""
+    missing: list[str] = []
+    while True:
+        try:
+            status = os.stat(resolved)  # noqa: PTH116 (a name may hold what pathlib takes for a pattern elsewhere)
+        except (OSError, ValueError):
+            if resolved == resolved.parent:
+                return ("", *reversed(missing))
+            missing.append(resolved.name)
+            resolved = resolved.parent
+            continue
+        fold = str.casefold if missing and _ignores_case(resolved) else str
+        return (status.st_dev, status.st_ino, *map(fold, reversed(missing)))
+
+
+def _ignores_case(folder: Path) -> bool:
+    """Tell whether a file system takes names in another case for the same, as far as a folder's own name shows it."""
+    while folder.name.swapcase() == folder.name:
+        if folder == folder.parent:
+            return False
+        folder = folder.parent
+    try:
+        return folder.samefile(folder.with_name(folder.name.swapcase()))
+    except OSError:
+        return False
+
+
+def _of_url(url: str) -> Identity:
+    url = _LINKS.split(url)[-1]  # of a chain, the place that holds the bytes
+    protocol, _, rest = url.partition("://")
+    if is_web(url):
+        return _of_web(url)
+    kind, path = _as_fsspec_reads(protocol.lower(), rest)
+    if kind == "abfs":  # container@account.dfs.core.windows.net/path
+        container, _, below = path.partition("/")
+        path = f"{container.partition('@')[0]}/{below}"
+    return _kind(kind), *_names(_VERSION.sub("", path))
+
+
+def _as_fsspec_reads(protocol: str, rest: str) -> tuple[str, str]:
+    """Name a protocol by the first of its names, as ``s3`` for ``s3a``, and its host; a path as fsspec does."""
+    url = f"{protocol}://{rest}"
+    try:
+        from fsspec.registry import get_filesystem_class
+
+        files = get_filesystem_class(protocol)
+        host = files._get_kwargs_from_urls(url).get("host", "")  # noqa: SLF001 (fsspec's own way to read a URL)
+        path = str(files._strip_protocol(url))  # noqa: SLF001 (likewise)
+    except (ImportError, ValueError):
+        return _ALSO.get(protocol, protocol), rest
+    kind = files.protocol if isinstance(files.protocol, str) else files.protocol[0]
+    return (f"{kind}@{_server(url)}" if host else kind), path
+
+
+def _kind(kind: str) -> str:
+    """Tell one store from another of its kind: buckets of two servers may have one name."""
+    server = _s3_server() if kind == "s3" else ""
+    return f"{kind}@{server}" if server else kind
+
+
+def _s3_server() -> str:
+    """Tell the server that holds the buckets, where it is not Amazon's."""
+    options = {**_configured("s3"), **options_for("s3")}
+    found = options.get("endpoint_url") or options.get("client_kwargs", {}).get("endpoint_url")
+    found = found or _endpoint(options.get("profile"), *_settings_of_aws())
+    server = _server(found) if found else ""
+    return "" if _OF_AMAZON.fullmatch(server.rpartition(":")[0]) else server
+
+
+def _settings_of_aws() -> tuple[object, ...]:
+    """Tell what decides where the client of S3 looks: of its files, that they are the same."""
+    environ = tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_")))
+    path = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    status = path.stat() if path.is_file() else None
+    return environ, (str(path), status and status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _endpoint(profile: str | None, *_settings: object) -> str:
+    """Ask the client of S3 for the server that it would ask, by the environment and the files with its settings."""
+    if "s3fs" not in sys.modules:  # no bucket of S3 is concerned, and to load its client takes long
+        return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    from botocore import configprovider, session
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        own = session.Session(profile=profile)
+        if own.get_config_variable("ignore_configured_endpoint_urls"):
+            return ""
+        chosen = configprovider.ConfiguredEndpointProvider(own.full_config, own.get_scoped_config(), "s3").provide()
+    except BotoCoreError:  # whoever opens the bucket is told the reason
+        return ""
+    return str(chosen or "")
+
+
+def _configured(protocol: str) -> dict[str, Any]:
+    from fsspec.config import conf
+
+    return dict(conf.get(protocol, {}))
+
+
+def _server(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        port = 0
+    return f"{_host(parts.hostname or '')}:{port}"
+
+
+def _host(name: str) -> str:
+    """Spell the name of a host in one way; all names of this computer to itself are one."""
+    name = name.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return _LOOPBACK
+    with contextlib.suppress(OSError):
+        name = socket.inet_ntoa(socket.inet_aton(name)) if re.fullmatch(r"[0-9a-fx.]+", name) else name
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name
+    address = getattr(address, "ipv4_mapped", None) or address
+    return _LOOPBACK if address.is_loopback or address.is_unspecified else str(address)
+
+
+def _of_web(url: str) -> Identity:
+    """Take a web address for the object of a bucket that it names, where it does."""
+    parts, names = urlsplit(url), _names(unquote(urlsplit(url).path))
+    host = (parts.hostname or "").lower()
+    for kind, pattern in (("s3", _OF_AMAZON), ("gs", _OF_GOOGLE)):
+        if found := pattern.fullmatch(host):
+            return _kind(kind), *((found[1],) if found[1] else ()), *names
+    server, of_buckets = _server(url), _s3_server()
+    if server == of_buckets:
+        return _kind("s3"), *names
+    if of_buckets and f"{host}:{server.rpartition(':')[2]}".endswith(f".{of_buckets}"):
+        return _kind("s3"), host.removesuffix(f".{of_buckets.rpartition(':')[0]}"), *names
+    return f"web@{server}", *names, *((f"?{parts.query}",) if parts.query else ())
+
+
+def _names(path: str) -> tuple[str, ...]:
+    names: list[str] = []
+    for name in path.split("/"):
+        if name == "..":
+            del names[-1:]
+        elif name not in {"", "."}:
+            names.append(name)
+    return tuple(names)

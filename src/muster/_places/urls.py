@@ -1,0 +1,245 @@
+"""Reach what URLs name, through fsspec: every protocol's errors become muster's own."""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from muster._private import secrets
+from muster.errors import MusterError, UnreachableError, UsageError
+
+T = TypeVar("T")
+
+_PACKAGES: Final = {
+    **dict.fromkeys(("s3", "s3a", "http", "https"), "'muster-run[remote]'"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
+    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
+    **dict.fromkeys(("github", "gist", "dbfs", "webhdfs", "jupyter", "jlab"), "requests"),
+    "hf": "huggingface_hub",
+    "smb": "smbprotocol",
+    "oci": "ocifs",
+    "oss": "ossfs",
+    "webdav": "webdav4",
+    "box": "boxfs",
+    "dropbox": "dropboxdrivefs",
+    "gdrive": "gdrive_fsspec",
+    "git": "pygit2",
+    "lakefs": "lakefs-spec",
+    "root": "fsspec-xrootd",
+}
+"""What to install for a protocol, beside the remote extra."""
+
+_STAMPS: Final = (
+    *("etag", "generation", "md5hash", "contentmd5", "md5", "md5checksum", "crc32c", "digest", "sha256", "sha1", "sha"),
+    *("blobid", "oid", "hash", "checksum", "versionid", "version", "revision", "rev", "lastmodified", "mtime"),
+    *(
+        "modify",
+        "modified",
+        "modifiedtime",
+        "updated",
+        "modificationtime",
+        "lastwritetime",
+        "clientmodified",
+        "created",
+    ),
+)
+"""Where the file systems of fsspec tell versions: S3, Google, Azure, HTTP, FTP, SFTP, SMB, HDFS and the rest, in lower
+case; memory tells when a file was made anew."""
+
+_ALSO: Final = {"s3a": "s3", "gcs": "gs", "abfs": "az", "https": "http", "ssh": "sftp"}
+"""Other names of protocols, which have the options of those."""
+
+_WITH_BUCKETS: Final = {"s3", "gs", "abfs"}
+
+_CHAIN: Final = re.compile(r"[a-z][a-z0-9+_.-]*(://[^:]*)?::.*://", re.DOTALL)
+_asked_with: Final[dict[str, int]] = {}
+"""With which environment each protocol was asked last, as a hash."""
+
+
+def is_remote(path: str) -> bool:
+    """Tell a URL from a path of this computer."""
+    return "://" in path
+
+
+def protocol_of(url: str) -> str:
+    """Name the protocol of a URL."""
+    return url.partition("://")[0].lower()
+
+
+def is_web(url: str) -> bool:
+    """Tell whether a web server is asked for it."""
+    return protocol_of(url) in {"http", "https"}
+
+
+def file_name(path: str) -> str:
+    """Take off a URL what is not part of the file's name: the parameters of a request, or the version of an object."""
+    if is_web(path):
+        return re.split(r"[?#]", path, maxsplit=1)[0]
+    return re.sub(r"\?versionId=[^/]*$", "", path) if is_remote(path) else path
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Open the fsspec file system of a URL, as it is shown; also the path within it.
+
+    Raises ``UsageError`` for a protocol that nobody knows, or without the package that it needs.
+    """
+    if _CHAIN.match(url):
+        raise UsageError(
+            f"{url!r} chains file systems with ::, and muster reads and writes files as they lie in a store. Name the"
+            " last URL alone: .gz, .zst, .bz2, .xz and .zip of one file are unpacked on the way."
+        )
+    protocol = protocol_of(url)
+    try:
+        import fsspec
+
+        kind = fsspec.get_filesystem_class(protocol)
+        _see_new_credentials(protocol, kind)
+        address = protocol + secrets.whole(url)[len(protocol) :]  # fsspec knows protocols in lower case alone
+        files = kind(**{**kind._get_kwargs_from_urls(address), **options_for(protocol)})  # noqa: SLF001 (as fsspec does)
+        return files, kind._strip_protocol(address)  # noqa: SLF001 (likewise)
+    except ImportError as error:
+        package = _PACKAGES.get(protocol, "'muster-run[remote]'")
+        raise UsageError(
+            f"{url!r} needs a package that is not installed: {error}. Type: pip install {package}"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"Cannot open {url!r}: {secrets.harmless(str(error))}.") from None
+    except Exception as error:  # some log in at once
+        raise unreachable(url, error) from error
+
+
+def options_for(protocol: str) -> dict[str, Any]:
+    """Take the options that the user gave for all stores, and those under the name of this protocol."""
+    from fsspec.registry import known_implementations
+
+    given = secrets.options()
+    own = {name for name, value in given.items() if isinstance(value, Mapping) and name in known_implementations}
+    found = {name: value for name, value in given.items() if name not in own}
+    for name in own & {protocol, _ALSO.get(protocol, "")}:
+        found |= given[name]
+    return found
+
+
+def _see_new_credentials(protocol: str, kind: Any) -> None:  # noqa: ANN401 (a class of a library without types)
+    """Have fsspec look at the environment again where it has changed: it keeps what has logged in."""
+    now = hash(tuple((name, os.environ[name]) for name in sorted(os.environ) if name.startswith(secrets.CREDENTIALS)))
+    if _asked_with.get(protocol) != now:
+        secrets.hide_environment()
+    if _asked_with.setdefault(protocol, now) != now:
+        kind.clear_instance_cache()
+        _asked_with[protocol] = now
+
+
+@contextlib.contextmanager
+def asking(url: str) -> Iterator[None]:
+    """Make muster's errors of those of a store, where it is asked what there is."""
+    with reaching(url):
+        try:
+            yield
+        except (FileNotFoundError, PermissionError) as error:
+            said = f"Cannot list {url!r}: {said_by(error)}. Check the address and your credentials."
+            raise UsageError(said) from error
+
+
+@contextlib.contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Make muster's errors of those of a store."""
+    try:
+        yield
+    except (MusterError, MemoryError):
+        raise
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def unreachable(url: str, error: Exception) -> UnreachableError | UsageError:
+    """Say that a URL could not be read or written; every protocol of fsspec has error types of its own."""
+    if isinstance(error, TypeError | AttributeError) and options_for(protocol_of(url)):  # it looks at them late
+        return UsageError(
+            f"{secrets.shown(url)!r} cannot be opened with the storage options that were given: {said_by(error)}."
+            " Correct --storage-option, then type the command again."
+        )
+    return UnreachableError(
+        f"Cannot reach {secrets.shown(url)!r}: {said_by(error)}. What was done is kept. Check the network and your"
+        " credentials, then type the same command again. More: muster help stores"
+    )
+
+
+def said_by(error: Exception) -> str:
+    """Take an error of a library into a sentence of ours, without what nobody may see."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int):  # of an HTTP client, which goes on with its whole URL
+        return f"HTTP {status} {secrets.harmless(getattr(error, 'message', ''))}".rstrip()
+    return f"{type(error).__name__}: {secrets.harmless(str(error))}".rstrip(": ")
+
+
+def download(url: str, path: Path) -> None:
+    """Fetch a file from there."""
+    files, inside = filesystem(url)
+    try:
+        files.get_file(inside, str(path))
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def upload(path: Path, url: str) -> None:
+    """Put a file there; it appears whole."""
+    files, inside = filesystem(url)
+    try:
+        in_a_folder(files, inside, lambda: files.put_file(str(path), inside))
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def in_a_folder(files: Any, path: str, write: Callable[[], T]) -> T:  # noqa: ANN401 (a file system of fsspec)
+    """Write to a path; where a store has folders, and lacks that one, make it first."""
+    try:
+        return write()
+    except Exception:
+        if has_buckets(files):
+            raise
+        files.makedirs(files._parent(path), exist_ok=True)  # noqa: SLF001 (fsspec's own way)
+        return write()
+
+
+def protocols_of(files: Any) -> set[str]:  # noqa: ANN401 (likewise)
+    """Name the protocols that a file system goes by."""
+    return {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+
+
+def has_buckets(files: Any) -> bool:  # noqa: ANN401 (likewise)
+    """Tell whether a store keeps objects in buckets, whose names hold slashes, and has no folders."""
+    return not protocols_of(files).isdisjoint(_WITH_BUCKETS)
+
+
+def get(url: str) -> bytes:
+    """Read a file from there."""
+    files, inside = filesystem(url)
+    try:
+        return bytes(files.cat_file(inside))
+    except Exception as error:
+        raise unreachable(url, error) from error
+
+
+def versions(url: str) -> list[tuple[str, int, str]]:
+    """List a file, or the files of a folder, each with its size and what tells one version of it from the next."""
+    files, path = filesystem(url)
+    files.invalidate_cache()
+    try:
+        found = (files.ls(path, detail=True) if url.endswith("/") else [files.info(path)]) if files.exists(path) else []
+    except Exception as error:
+        raise unreachable(url, error) from error
+    return sorted((one["name"], int(one["size"] or 0), stamp_of(one)) for one in found)
+
+
+def stamp_of(info: Mapping[str, Any]) -> str:
+    """Take what changes when a file's content does; empty where its store tells nothing of the kind.
+
+    What tells contents apart comes before what tells times, and one of them is enough: stores that have several tell
+    some of them in listings alone, or for single files alone.
+    """
+    told = {re.sub("[-_]", "", name.lower()): value for name, value in info.items()}
+    return next((str(told[name]) for name in _STAMPS if told.get(name)), "")

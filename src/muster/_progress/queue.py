@@ -1,0 +1,134 @@
+"""The parts of the input that wait to be handed out, and how large the next task is. Pure."""
+
+from bisect import bisect, insort
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from muster._model import Part
+from muster._progress.paces import Paces
+
+TASK_SECONDS: Final = 1.0
+"""How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
+
+TASK_SECONDS_A_WORKER: Final = 0.02
+"""How long it should take at least for each worker that there is, as one process hands them all out."""
+
+LONGEST_TASK_SECONDS: Final = 10.0
+
+LARGEST_TASK: Final = 8 << 20
+FIRST_TASK: Final = 32 << 10
+"""How large one is while nobody knows how long the function takes."""
+
+_SPARE_ROUNDS: Final = 2
+"""How many tasks each worker should find at the least: what is left is cut smaller then, so that all end together."""
+
+
+class Queue:
+    """Stretches of parts, in order, by the numbers of the first part and of the one behind the last."""
+
+    def __init__(self, *, workers: int, volume: int | None, unit_bytes: int, most_files: int) -> None:
+        """Begin without parts; what these mean, ``Progress`` says."""
+        self.workers = workers
+        self.paces = Paces()
+        self.parts: list[Part] = []
+        self.volumes: list[int] = []
+        """Which volume of the output each part belongs to."""
+        self.weight = 0
+        """How much waits, in bytes (rows for Parquet)."""
+        self._volume = volume
+        self._in_volume = 0
+        self._unit_bytes = unit_bytes
+        self._most_files = most_files
+        self._waiting: list[tuple[int, int]] = []
+
+    def __bool__(self) -> bool:
+        """Tell whether any part waits."""
+        return bool(self._waiting)
+
+    def __iter__(self) -> Iterator[int]:
+        """Go through the numbers of the parts that wait."""
+        return (index for first, last in self._waiting for index in range(first, last))
+
+    def add(self, parts: Iterable[Part]) -> None:
+        """Take more of the input, in order."""
+        known = len(self.parts)
+        for part in parts:
+            if self._volume and self._in_volume >= self._volume:
+                self.volumes.append(self.volumes[-1] + 1)
+                self._in_volume = 0
+            else:
+                self.volumes.append(self.volumes[-1] if self.volumes else 0)
+            self._in_volume += weight_of(part)
+            self.parts.append(part)
+        self.put_back(known, len(self.parts))
+
+    def put_back(self, first: int, last: int) -> None:
+        """Have parts wait, again."""
+        if first == last:
+            return
+        self.weight += sum(map(weight_of, self.parts[first:last]))
+        if self._waiting and self._waiting[-1][1] == first:
+            self._waiting[-1] = (self._waiting[-1][0], last)
+        else:
+            insort(self._waiting, (first, last))
+
+    def keep(self, waits: Callable[[int], bool]) -> None:
+        """Forget the parts that need not wait any more."""
+        left = [index for index in self if waits(index)]
+        self._waiting, self.weight = [], 0
+        for index in left:
+            self.put_back(index, index + 1)
+
+    def take_out(self, index: int) -> None:
+        """Take one part, wherever it stands."""
+        at = bisect(self._waiting, (index, len(self.parts))) - 1
+        first, last = self._waiting[at]
+        self._waiting[at : at + 1] = [one for one in ((first, index), (index + 1, last)) if one[0] < one[1]]
+        self.weight -= weight_of(self.parts[index])
+
+    def take(self, machine: str, *, joins: Callable[[int], bool]) -> tuple[int, int]:
+        """Take the parts of a machine's next task; ``joins`` tells whether a part may go with the part before it."""
+        first, end = self._waiting[0]
+        most, weight, last, files = self._size(machine), 0, first, 0
+        while last < end and (last == first or (weight + weight_of(self.parts[last]) <= most and joins(last))):
+            files += last == first or self.parts[last].file != self.parts[last - 1].file
+            if files > self._most_files:
+                break
+            weight += weight_of(self.parts[last])
+            last += 1
+        self.weight -= weight
+        if last < end:
+            self._waiting[0] = (last, end)
+        else:
+            del self._waiting[0]
+        return first, last
+
+    def has_plenty(self) -> bool:
+        """Tell whether there is work enough to hand some of it out ahead of time."""
+        return self.weight > self.workers * _SPARE_ROUNDS * self._size()
+
+    def _size(self, machine: str | None = None) -> float:
+        """Size a machine's next task, or one of the mean: by what a worker does in ``TASK_SECONDS``.
+
+        It is less towards the end, so that none idles, and for a machine that has done nothing yet.
+        """
+        mean = self.paces.mean
+        share = self.weight / (self.workers * _SPARE_ROUNDS)
+        if not mean:
+            return min(FIRST_TASK / self._unit_bytes, share / _SPARE_ROUNDS)
+        seconds = min(max(TASK_SECONDS, self.workers * TASK_SECONDS_A_WORKER), LONGEST_TASK_SECONDS)
+        if machine is None:
+            return min(mean * seconds, LARGEST_TASK / self._unit_bytes, share)
+        if not (pace := self.paces.of(machine)):
+            return min(FIRST_TASK / self._unit_bytes, mean * seconds, share / _SPARE_ROUNDS)
+        return min(pace * seconds, LARGEST_TASK / self._unit_bytes, share * pace / mean)
+
+    def learn(self, first: int, last: int, *, seconds: float, machine: str) -> None:
+        """Know how long a machine took for some parts."""
+        if seconds > 0:
+            self.paces.learn(machine, sum(map(weight_of, self.parts[first:last])) / seconds)
+
+
+def weight_of(part: Part) -> int:
+    """Tell how much input a part is, in bytes (rows for Parquet)."""
+    return max(part.stop - part.start, 1)

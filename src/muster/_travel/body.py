@@ -1,0 +1,137 @@
+"""The other side of a parcel: it is opened into files, so that the one worker body does there what it does at home."""
+
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from muster._engines.base import Body
+from muster._formats._reader import forget_readers
+from muster._model import Briefing, Code, DataFile, Outcome, Spool, Target
+from muster._process.stdio import forgive
+from muster._travel.packages import check
+from muster._travel.parcels import Parcel, Returned, Sent, Unanswered, compressed, decompressed
+from muster._user_code.mirror import Mirror, install
+from muster._user_code.world import World
+from muster._worker.task import Worker, use_one_core
+from muster.errors import MusterError
+
+
+class ParcelBody:
+    """The worker body on a machine of its own: it opens parcels for the one worker body, and packs what that wrote."""
+
+    def __init__(self) -> None:
+        """Make a folder for parcels."""
+        self._folder = Path(tempfile.mkdtemp(prefix="muster-"))
+        self._parts = self._folder / "parts"
+        self._parts.mkdir()
+        self._worker = Worker()
+        self._mirror = Mirror(World.here().mirror)
+        self._formats: tuple[str, ...] = ()
+        self._is_staged = False
+        self._unchecked: dict[str, str] = {}
+        self._idle_since: float | None = None
+
+    def brief(self, briefing: bytes) -> None:
+        """Go to where the working folder of home is here, and brief the worker with the targets as they are found."""
+        sent: Sent = pickle.loads(briefing)  # noqa: S301 (from the muster process that runs the job)
+        self._see(sent)
+        known: Briefing = pickle.loads(sent.briefing)  # noqa: S301 (likewise)
+        self._formats = tuple(source.format for source in known.sources)
+        self._unchecked = dict(known.packages)
+        steps = tuple(map(self._found_here, known.steps))
+        folder = str(self._parts / Path(known.folder).name)
+        here = replace(known, steps=steps, folder=folder, grown="", code=Code())
+        self._is_staged = bool(known.staging)
+        self._worker.brief(pickle.dumps(here))
+
+    def _found_here(self, step: Target) -> Target:
+        """Name a step's file, and those of the large objects that it holds, as they are called here."""
+        root = self._mirror.root
+        place = root + step.place if step.kind == "file" else step.place
+        carried = replace(step.carried, file=step.carried.file and root + step.carried.file)
+        given = replace(step.arguments.carried, file=step.arguments.carried.file and root + step.arguments.carried.file)
+        return replace(step, place=place, carried=carried, arguments=replace(step.arguments, carried=given))
+
+    def _see(self, sent: Sent) -> None:
+        """See what was sent where it is at home, and modules in the order of home's; once, as a function may move."""
+        if self._mirror.sent:
+            return
+        self._mirror = self._mirror._replace(sent=sent.sent)
+        self._worker.ear.is_far = True
+        os.chdir(self._mirror.root + sent.folder)
+        before, behind = ([self._mirror.root + place for place in places] for places in sent.path)
+        sys.path[:] = [*before, *sys.path, *behind]
+        install(self._mirror, self._worker.ear.miss)
+
+    def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (likewise)
+        """Tell whether a fresh process should take the place of this one."""
+        return self._worker.is_spent(request.task if isinstance(request, Parcel) else request)
+
+    def end(self) -> None:
+        """Release the user's functions, and remove the folder."""
+        self._worker.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __call__(self, request: Any) -> object:  # noqa: ANN401 (a parcel, or any question with an answer)
+        """Do the task of a parcel, or answer a question. Raises ``EngineError`` where packages differ from home's."""
+        check(self._unchecked)
+        self._unchecked = {}
+        if not isinstance(request, Parcel):
+            return self._worker(request)
+        began = time.perf_counter()
+        opened = self._folder / "stretch"
+        task = request.task
+        if request.stretch is not None:
+            opened.write_bytes(decompressed(request.stretch, request.size))
+            origin = task.lo if self._formats[task.file] == "parquet" else task.start
+            task = replace(task, spool=Spool(str(opened), origin))
+        try:
+            outcome: Outcome = self._worker(task)  # type: ignore[assignment]  # a task is answered with an outcome
+            outcome, foreign = self._with_names_of_home(outcome)
+            pieces = self._pieces_of(outcome)
+        except MusterError as error:
+            return Unanswered(error, *self._sorted(self._worker.files()[0]))
+        finally:
+            forget_readers()
+            opened.unlink(missing_ok=True)
+        waiting, self._idle_since = began - (self._idle_since or began), time.perf_counter()
+        total = self._idle_since - began
+        seconds = replace(outcome.seconds, total=total, transfer=total - outcome.seconds.total, waiting=waiting)
+        return Returned(replace(outcome, task=request.task, seconds=seconds), pieces, foreign)
+
+    def _with_names_of_home(self, outcome: Outcome) -> tuple[Outcome, tuple[DataFile, ...]]:
+        """Name the files of an outcome as home does; take out those that are this machine's own."""
+        if not outcome.read_files and not outcome.written_files:
+            return outcome, ()
+        read, foreign = self._sorted(outcome.read_files)
+        written = tuple(map(self._mirror.at_home, outcome.written_files))
+        return replace(outcome, read_files=read, written_files=written), foreign
+
+    def _sorted(self, files: tuple[DataFile, ...]) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...]]:
+        """Sort files by whether they were sent, or looked for in vain, by their names at home; or are the machine's."""
+        named = [(file._replace(path=self._mirror.at_home(file.path)), file.path) for file in files]
+        foreign = tuple(file for file, path in named if file.path == path and file.size >= 0)
+        return tuple(file for file, path in named if file.path != path or file.size < 0), foreign
+
+    def _pieces_of(self, outcome: Outcome) -> dict[str, tuple[bytes, int]]:
+        pieces = {}
+        for piece in (None if self._is_staged else outcome.output, outcome.rejects):
+            if piece is not None:
+                path = self._parts / piece.name
+                data = path.read_bytes()
+                pieces[piece.name] = (compressed(data), len(data))
+                path.unlink()
+        return pieces
+
+
+def make_body() -> Body:
+    """Make the worker body on a machine that does not see this computer's files."""
+    use_one_core()
+    forgive()
+    return ParcelBody()

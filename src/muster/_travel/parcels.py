@@ -1,0 +1,234 @@
+"""Work for machines that do not see this computer's files: a task travels with its bytes, and its rows travel back.
+
+``_opening`` is the other side.
+"""
+
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from muster._engines.around import Around
+from muster._engines.base import Done, Engine, Failed, Lost, Message
+from muster._engines.freight import Freight
+from muster._formats._reader import reader
+from muster._formats.survey import LONGEST_TAIL
+from muster._model import Briefing, DataFile, Outcome, Source, Task
+from muster._places.urls import is_remote
+from muster._private.files import keep
+from muster._progress.openings import Slots
+from muster._travel.luggage import Luggage
+from muster._travel.unsent import check_failures, checked
+from muster.errors import EngineError, MusterError
+
+_CODEC: Final = "zstd"
+_IN_FLIGHT_BYTES: Final = 256 << 20
+"""How much input may be under way to workers at a time, so that memory stays bounded on any number of them."""
+
+
+class FarEngine(Engine, Protocol):
+    """An engine whose machines can be sent files."""
+
+    def stock(self, freight: Freight) -> None:
+        """Send files to all machines, also those yet to come, before these are briefed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A task with the stretch of its input, compressed; with ``None`` where the worker reaches the input itself."""
+
+    task: Task
+    stretch: bytes | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """An outcome with the pieces that its task wrote, compressed, by name."""
+
+    outcome: Outcome
+    pieces: Mapping[str, tuple[bytes, int]]
+    foreign: tuple[DataFile, ...] = ()
+    """Files that the function read there and that are the machine's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Why a task was not done, with the files that the function had read or looked for: one may be the reason."""
+
+    error: MusterError
+    files: tuple[DataFile, ...]
+    foreign: tuple[DataFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A briefing, and where home's working folder, modules and files are found below the mirror."""
+
+    briefing: bytes
+    folder: str
+    path: tuple[tuple[str, ...], tuple[str, ...]]
+    """Where modules of the user's are looked for: before the libraries, and behind them."""
+    sent: tuple[str, ...]
+
+
+class ParcelEngine(Around[FarEngine]):
+    """An engine that packs what another one carries, and unpacks what comes back."""
+
+    def __init__(
+        self,
+        engine: FarEngine,
+        *,
+        parts: Path,
+        pack: Callable[[Briefing], Luggage],
+        note: Callable[[str], None],
+    ) -> None:
+        """Wrap an engine whose workers open parcels; pieces are put into ``parts``.
+
+        What goes along is packed before the first briefing. ``note`` tells whoever watches the run.
+        """
+        super().__init__(engine)
+        self._sources: tuple[Source, ...] = ()
+        self._prefix = ""
+        self._pack = pack
+        self._note = note
+        self._luggage: Luggage | None = None
+        self._has_warned = False
+        self._parts = parts
+        self._in_flight: dict[int, Parcel] = {}
+
+    def slots(self) -> Mapping[str, Slots]:
+        """Take what the engine within takes, while not too much is under way."""
+        under_way = sum(len(parcel.stretch or b"") for parcel in self._in_flight.values())
+        return self._engine.slots() if under_way < _IN_FLIGHT_BYTES else {}
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief all workers; before, all machines are sent what these need."""
+        known: Briefing = pickle.loads(briefing)  # noqa: S301 (this process's own)
+        self._sources, self._prefix = known.sources, Path(known.folder).name
+        if self._luggage is None:
+            self._luggage = self._pack(known)
+            if text := self._luggage.remark():
+                self._note(text)
+            self._engine.stock(self._luggage.freight)
+        luggage = self._luggage
+        self._engine.brief(pickle.dumps(Sent(briefing, luggage.folder, luggage.path, luggage.sent)))
+
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
+        """Hand a request to a worker, a task with its bytes."""
+        if isinstance(request, Task):
+            self._in_flight[ticket] = request = self._packed(request)
+        self._engine.submit(ticket, request, machine=machine, lane=lane, fresh=fresh)
+
+    def _packed(self, task: Task) -> Parcel:
+        source = self._sources[task.file]
+        path, origin = (task.spool.path, task.spool.origin) if task.spool else (source.path, 0)
+        if is_remote(path):
+            return Parcel(task, None, 0)
+        if source.format == "parquet":
+            from muster._formats import parquet
+
+            data = parquet.cut(path, lo=task.lo, hi=task.hi)
+        else:
+            stop = task.stop if task.stop > task.start else task.start + LONGEST_TAIL
+            data = reader(path).read(task.start - origin, stop - origin)
+        return Parcel(task, compressed(data), len(data))
+
+    def messages(self) -> list[Message]:
+        """Collect messages; what tasks wrote is put into files of this computer first. Raises as the engine within."""
+        events = self._engine.messages()
+        for at, event in enumerate(events):
+            parcel = self._in_flight.pop(event.ticket, None) if isinstance(event, Done | Failed | Lost) else None
+            if parcel is None or not isinstance(event, Done):
+                continue
+            if isinstance(event.answer, Unanswered):
+                self._check(event.answer.files, event.answer.foreign)
+                events[at] = Failed(event.ticket, event.answer.error, event.worker)
+            else:
+                events[at] = replace(event, answer=self._unpacked(parcel.task, event))
+        return events
+
+    def _check(self, files: tuple[DataFile, ...], foreign: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
+        """Name what home has of the files that a function read. Raises ``UserCodeError`` for what was not sent."""
+        if self._luggage is None or not (files or foreign):
+            return files
+        return checked(files, foreign, luggage=self._luggage)
+
+    def _unpacked(self, task: Task, done: Done) -> Outcome:
+        """Put what came into files. Raises ``EngineError`` for what no worker of ours sends, before anything is."""
+        try:
+            returned, pieces = opened(task, done.answer, prefix=self._prefix)
+        except ValueError as error:
+            raise EngineError(
+                f"Worker {done.worker!r} sends what muster never sends: {error}. Nothing of it was kept. Somebody else"
+                " may have taken its place: look who may log in on its machine, then make the cluster again: muster"
+                " down, then muster up. What was done is kept."
+            ) from error
+        read = self._check(returned.outcome.read_files, returned.foreign)
+        self._look_at(returned.outcome)
+        for name, data in pieces.items():
+            keep(self._parts / name, data)
+        return replace(returned.outcome, read_files=read)
+
+    def _look_at(self, outcome: Outcome) -> None:
+        """Raise where rows failed for want of a file that is here; say once that files are written which are lost."""
+        if self._luggage is None:
+            return
+        errors = [outcome.first_error, *(reason.example for reason in outcome.reasons)]
+        check_failures([*errors, outcome.fault.error if outcome.fault else ""], luggage=self._luggage)
+        if not self._has_warned and (lost := self._luggage.written(outcome.written_files)):
+            self._has_warned = True
+            self._note(f"the function writes {lost} on machines, where it ends with the run")
+
+    def close(self) -> None:
+        """Close the engine within, and forget what was packed for it."""
+        try:
+            self._engine.close()
+        finally:
+            if self._luggage is not None:
+                self._luggage.forget()
+
+
+def opened(task: Task, answer: object, *, prefix: str) -> tuple[Returned, Mapping[str, bytes]]:
+    """Look at what came back for a task, with its pieces by name. Raises ``ValueError`` for what none of ours sends.
+
+    A machine chooses no name that leads out of the folder of parts, or to another task's piece, and no place elsewhere.
+    """
+    if not isinstance(answer, Returned) or answer.outcome.task != task:
+        raise ValueError("an answer to something else")
+    sizes = {}
+    for kind, piece in (("rows", answer.outcome.output), ("rejects", answer.outcome.rejects)):
+        if piece is not None:
+            if piece.place is not None or piece.name != f"{prefix}-{task.number}.{kind}":
+                raise ValueError(f"a piece that is called {piece.name!r}, in {piece.place}")
+            sizes[piece.name] = piece.bytes
+    pieces = {}
+    for name, (data, size) in answer.pieces.items():
+        if sizes.get(name) != size or size < 0:
+            raise ValueError(f"a piece of {size} bytes that is called {name!r}")
+        pieces[name] = _decompressed(name, data, size)
+    return answer, pieces
+
+
+def _decompressed(name: str, data: bytes, size: int) -> bytes:
+    try:
+        return decompressed(data, size)
+    except (ValueError, OSError, MemoryError, OverflowError) as error:
+        raise ValueError(f"a piece {name!r} that cannot be decompressed: {error}") from error
+
+
+def compressed(data: bytes) -> bytes:
+    """Compress for the way."""
+    import pyarrow as pa
+
+    return pa.compress(data, codec=_CODEC, asbytes=True) if data else b""
+
+
+def decompressed(data: bytes, size: int) -> bytes:
+    """Decompress; ``size`` is the length of the result."""
+    import pyarrow as pa
+
+    return pa.decompress(data, size, codec=_CODEC, asbytes=True) if size else b""

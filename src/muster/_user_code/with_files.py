@@ -1,0 +1,63 @@
+"""What ``--with`` names: files and folders that the function reads, and that go along to machines."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from muster._model import DataFile
+from muster._places.urls import is_remote
+from muster._user_code.data_files import names_below, stamped, with_digest
+from muster.errors import UsageError
+
+
+class Named(NamedTuple):
+    """A file or a folder as it was named, with its absolute path."""
+
+    given: str
+    path: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Tell a folder from a file."""
+        return os.path.isdir(self.path)  # noqa: PTH112 (light)
+
+    def files(self) -> Iterator[str]:
+        """List the file, or all files of the folder."""
+        if not self.is_folder:
+            yield self.path
+            return
+        for name in names_below(self.path):
+            yield os.path.join(self.path, name)  # noqa: PTH118 (likewise)
+
+
+def named(given: Sequence[str]) -> tuple[Named, ...]:
+    """Find what was named. Raises ``UsageError`` for what is not there, or is neither a file nor a folder."""
+    return tuple(_named(os.fspath(one)) for one in given)
+
+
+def _named(given: str) -> Named:
+    if is_remote(given):
+        raise UsageError(
+            f"--with {given}: it is no file of this computer. The function can read it where it is; leave it out, then"
+            " type the command again."
+        )
+    path = os.path.abspath(given)  # noqa: PTH100 (a link stays what it is called)
+    if not os.path.exists(path):  # noqa: PTH110 (light)
+        raise UsageError(
+            f"--with {given}: there is no such file or folder. Mend the name, then type the command again."
+        )
+    if not Path(path).is_file() and not Path(path).is_dir():
+        raise UsageError(f"--with {given}: it is neither a file nor a folder, and only these can be sent.")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"--with {given}: it cannot be read. Mend its permissions, then type the command again.")
+    return Named(given, path)
+
+
+def stamps(given: Sequence[str]) -> tuple[DataFile, ...]:
+    """Note the files as they are now, and which files a folder has: a resume compares them."""
+    noted: list[DataFile] = []
+    for one in named(given):
+        places = [*one.files(), *([os.path.join(one.path, "")] if one.is_folder else [])]  # noqa: PTH118 (its slash)
+        noted += [with_digest(file) for place in places if (file := stamped(place)) is not None]
+    return tuple(noted)

@@ -1,0 +1,105 @@
+"""What a worker does: answer questions about the input, and run tasks. The one worker body, which engines carry."""
+
+import pickle
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd  # noqa: F401 (imported once, before workers are forked)
+import pyarrow as pa
+
+from muster._engines._warned import taken
+from muster._formats import _rows
+from muster._model import Briefing, DataFile, Outcomes, Task
+from muster._progress.cuts import calls_of
+from muster._user_code import facts  # noqa: F401 (likewise)
+from muster._user_code.listening import Ear
+from muster._user_code.targets import Loaded
+from muster._worker.single import Single
+from muster._worker.steps import MemoryBlame
+from muster._worker.together import Together
+from muster._worker.vitals import Vitals
+
+
+def use_one_core() -> None:
+    """Keep Arrow from starting threads: this process is one of many, each on a core."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+class Worker:
+    """Answer one request after another under the current briefing."""
+
+    def __init__(self, *, is_replaceable: bool = True) -> None:
+        """Wait for a briefing; questions are answered without one.
+
+        Where memory runs out in a process that is replaceable, another may do better: then a task raises
+        ``MemoryError`` unless nothing has piled up yet.
+        """
+        self._memory = MemoryBlame(is_replaceable)
+        self._briefing: Briefing | None = None
+        self._inputs: frozenset[str] = frozenset()
+        self._folder = ""
+        self._vitals = Vitals()
+        self._loaded = Loaded()
+        self.ear = Ear()
+
+    def brief(self, briefing: bytes) -> None:
+        """Take a pickled ``Briefing`` for the tasks that follow."""
+        self.ear.forget(self._inputs)
+        self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
+        self._inputs = frozenset(source.path for source in self._briefing.sources)
+        self._folder = str(Path(self._briefing.folder).parent.parent)
+        self._loaded.have(self._briefing.state, self._briefing.code)
+
+    def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (a task, any question, or none)
+        """Tell whether a fresh process should take the place of this one: its function has been called enough."""
+        most, done = self._briefing.calls_per_worker if self._briefing else None, self._memory.calls
+        if most is None or not done:
+            return False
+        to_come = calls_of(request, self._briefing.batch_rows) if isinstance(request, Task) and self._briefing else 0
+        return done >= most or done + to_come > most
+
+    def end(self) -> None:
+        """Release the user's functions."""
+        self._loaded.end()
+
+    def __call__(self, request: Any) -> object:  # noqa: ANN401 (a task, or any question with an answer)
+        """Run a task, or answer a question."""
+        with self._loaded.used(), self.ear.listening():
+            answer = self._answered(request)
+        if not isinstance(answer, Outcomes):
+            return answer
+        outcomes = self._with_files(answer)
+        if warned := taken():
+            outcomes = outcomes.with_first(warned=warned)
+        return outcomes if isinstance(request, Task) and request.members else outcomes.each[0]
+
+    def _with_files(self, outcomes: Outcomes) -> Outcomes:
+        """Add to the first outcome which files the user's code has opened; most tasks open none."""
+        read, written = self.files()
+        return outcomes.with_first(read_files=read, written_files=written) if read or written else outcomes
+
+    def files(self) -> tuple[tuple[DataFile, ...], tuple[str, ...]]:
+        """Tell once which files the user's code has opened for reading, and which for writing."""
+        if self._briefing is None:
+            return (), ()
+        return self.ear.tell(besides=self._inputs, folder=self._folder, modules=self._loaded.modules)
+
+    def _answered(self, request: Any) -> object:  # noqa: ANN401 (likewise)
+        if isinstance(request, Task):
+            if self._briefing is None:
+                raise RuntimeError("a worker got a task before a briefing")
+            work = partial(self._done, self._briefing, request)
+            return self._vitals.measured(work, folder=Path(self._briefing.folder).parent)
+        return request.answer()
+
+    def _done(self, briefing: Briefing, task: Task) -> Outcomes:
+        if not task.members:
+            return Outcomes((Single(briefing, task, memory=self._memory).run(),))
+        return Together(briefing, task, memory=self._memory).run()
+
+
+def rows_of(briefing: Briefing, task: Task) -> _rows.Rows:
+    """Read the rows of a task, and do nothing with them."""
+    return Single(briefing, task, memory=MemoryBlame()).read()
