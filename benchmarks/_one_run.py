@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from _unmeasured import make_body_without
-from muster._engines.cores import CoresEngine
+from muster._engines.cores.engine import CoresEngine
 from muster._job import Job, Options
 from muster._model import Target
 from muster._run import runner

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 HOME = DATA / "scale-home"
 CLUSTER = "scale"
 SAMPLE_SECONDS = 0.2
-DRIVER = "muster._engines._driver"
+DRIVER = "muster._engines.on_ray.driver"
 
 
 @dataclass(frozen=True, slots=True)

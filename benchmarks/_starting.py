@@ -16,8 +16,8 @@ import psutil
 import yaml
 
 from _scaling import CLUSTER, muster
-from muster._clouds import node
 from muster._clouds.base import WORKERS_ENVIRONMENT
+from muster._clouds.there import node
 
 TESTS = Path(__file__).parent.parent / "tests"
 RAY = Path(sys.executable).with_name("ray")

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from muster.__main__ import main
-from muster._clouds import _certificates
+from muster._clouds import certificates
 
-sealed = _certificates.environment
+sealed = certificates.environment
 
 
 def in_the_clear(folder: str | Path, *, token: str | Path) -> dict[str, str]:
@@ -14,5 +14,5 @@ def in_the_clear(folder: str | Path, *, token: str | Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    _certificates.environment = in_the_clear
+    certificates.environment = in_the_clear
     sys.exit(main())

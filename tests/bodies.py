@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from muster._engines._prints import Print, to_standard_error
-from muster._engines.cores import CoresEngine
+from muster._engines.cores.engine import CoresEngine
+from muster._engines.prints import Print, to_standard_error
 
 
 class Obedient:

@@ -12,10 +12,10 @@ from muster._journal.measures import Measured, StepSum, WorkerSum
 from muster._journal.runs import find
 from muster._model import Load, Seconds
 from muster._watch import pages
-from muster._watch.account import Account, Done, account_of
 from muster._watch.advice import advice, closing
-from muster._watch.look import Look
-from muster._watch.view import RunView
+from muster._watch.sums.account import Account, Done, account_of
+from muster._watch.sums.moment import Look
+from muster._watch.sums.run import RunView
 from watching import Story, going, large, rejecting, resumed, stopped
 
 CALM = Load(0.4, 4, 1 << 30, 64 << 30, 1 << 40)

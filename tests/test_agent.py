@@ -14,8 +14,8 @@ from typing import Final
 import psutil
 import pytest
 
-from muster._clouds._program import program
-from muster._clouds.processes import birth_of
+from muster._clouds.program import program
+from muster._clouds.there.processes import birth_of
 from waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who is below whom")
@@ -219,7 +219,7 @@ def test_all_ends_though_the_agent_fails_in_a_way_that_nobody_thought_of(tmp_pat
     text = f"""
 import sys
 from pathlib import Path
-from muster._clouds.watchdog import guarded
+from muster._clouds.there.watchdog import guarded
 def fail(pulse):
     raise RuntimeError
 print(*guarded(fail, clear_up=lambda why: Path({str(told)!r}).write_text(why)))

@@ -17,10 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from conftest import MUSTER, Ended, Muster
 from muster._journal.runs import known
 from muster._watch import pages
-from muster._watch.look import Look
 from muster._watch.metrics import text
 from muster._watch.report import report
-from muster._watch.view import RunView
+from muster._watch.sums.moment import Look
+from muster._watch.sums.run import RunView
 
 ROWS = 2000
 FUNCTIONS = """

@@ -14,11 +14,12 @@ import pytest
 from cryptography import x509
 
 from muster import EngineError, UsageError
-from muster._clouds import _needs, environment, node
-from muster._clouds._certificates import LOOPBACK, Authority
-from muster._clouds._certificates import environment as settings
 from muster._clouds.base import Renewed
+from muster._clouds.certificates import LOOPBACK, Authority
+from muster._clouds.certificates import environment as settings
+from muster._clouds.over_ssh import requirements
 from muster._clouds.renewing import News
+from muster._clouds.there import environment, node
 
 DAY = 86_400.0
 ENDED = -(30 * DAY + 3_600) / 4
@@ -182,9 +183,9 @@ def test_what_ray_starts_opens_no_dashboard_and_no_http_to_others(tmp_path: Path
 
 def test_a_host_whose_clock_is_far_off_is_named_before_anything_is_started() -> None:
     looked = environment.look({"packages": [], "cluster": "default", "ours": []})
-    assert not list(_needs.obstacles(looked))
+    assert not list(requirements.obstacles(looked))
     for hours, told in ((20, "20 hours ahead of"), (-30, "30 hours behind")):
-        (said,) = _needs.obstacles({**looked, "time": looked["time"] + hours * 3_600})
+        (said,) = requirements.obstacles({**looked, "time": looked["time"] + hours * 3_600})
         assert told in said
 
 

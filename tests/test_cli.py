@@ -296,7 +296,12 @@ def test_help_needs_neither_pandas_nor_arrow_nor_numpy() -> None:
 def test_what_is_loaded_before_workers_are_started_is_what_starts_them() -> None:
     code = "import sys, muster.__main__; print(sorted(name for name in sys.modules if name.startswith('muster')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    starter = ["muster._engines", "muster._engines._starter", "muster._process.environment", "muster._process.stdio"]
+    starter = [
+        "muster._engines",
+        "muster._engines.cores.starter",
+        "muster._process.environment",
+        "muster._process.stdio",
+    ]
     assert done.stdout.strip() == str(["muster", "muster.__main__", *starter])
 
 

@@ -18,10 +18,10 @@ import pytest
 
 from conftest import MUSTER, Ended, Muster
 from hosts import Host
-from muster._clouds._certificates import Authority
+from muster._clouds.certificates import Authority
 from muster._clouds.local import LocalCloud
 from muster._cluster import Cluster
-from muster._engines.cores import count_cores
+from muster._engines.cores.engine import count_cores
 from muster._run.lent import lent
 from strangers import Port, answers_in_the_clear, lets_in, shown
 from waiting import until

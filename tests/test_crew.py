@@ -12,7 +12,7 @@ import pytest
 
 import muster
 from muster._engines.base import Done, Engine, Failed, Joined, Left, Lost, Message
-from muster._engines.cores import CoresEngine
+from muster._engines.cores.engine import CoresEngine
 from muster._engines.crew import Crew
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Outcome, Part, Seconds, Target

@@ -21,10 +21,10 @@ from conftest import Muster
 from machines import living
 from muster._clouds.base import Access
 from muster._engines.base import CANCELLED, Began, Done, Engine, Failed, Joined, Left, Lost, MakeBody, Message, wait
-from muster._engines.cores import CoresEngine
-from muster._engines.freight import Freight
+from muster._engines.cores.engine import CoresEngine
 from muster._engines.inline import InlineEngine
-from muster._engines.ray import RayEngine
+from muster._engines.on_ray.engine import RayEngine
+from muster._engines.on_ray.freight import Freight
 from muster._model import Briefing
 from muster._progress.openings import Openings, Slots
 from muster._travel.luggage import Luggage
@@ -735,7 +735,7 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path, number: int
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import bodies\n"
         "from muster._engines.base import wait\n"
-        "from muster._engines.cores import CoresEngine\n"
+        "from muster._engines.cores.engine import CoresEngine\n"
         "engine = CoresEngine(bodies.Obedient, workers=2)\n"
         "while not engine.slots() or [*engine.slots().values()][0].idle < 2: wait(engine)\n"
         f"engine.submit(1, ('hang', {str(tmp_path / 'mark')!r}), machine='')\n"

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from muster._clouds import places
-from muster._clouds._program import program
-from muster._clouds.processes import birth_of
+from muster._clouds.program import program
+from muster._clouds.there import places
+from muster._clouds.there.processes import birth_of
 from waiting import until
 
 FIRST, SECOND, THIRD = (digit * 16 for digit in "abc")

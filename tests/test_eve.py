@@ -15,7 +15,7 @@ import yaml
 
 from conftest import MUSTER, require_hosts
 from hosts import HOME, Host, Hosts, make_hosts
-from muster._clouds._program import program
+from muster._clouds.program import program
 from waiting import until
 
 pytestmark = pytest.mark.waits("long", "together")

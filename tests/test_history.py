@@ -16,7 +16,7 @@ from muster._journal.file import Journal, replay
 from muster._journal.runs import SECONDS_UNHEARD, State, archive, find, known, note, runs
 from muster._model import Outcome, Task
 from muster._run.resume import differences_of_rows
-from muster._watch.feed import Feed
+from muster._watch.serving.feed import Feed
 
 JOB = {"steps": [["classify", "code"]], "inputs": [["in.csv", 10, "stamp"]], "output": "out.csv"}
 

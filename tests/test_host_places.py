@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from muster._clouds import places
-from muster._clouds._program import program
-from muster._clouds.processes import birth_of, is_alive, working_in
+from muster._clouds.program import program
+from muster._clouds.there import places
+from muster._clouds.there.processes import birth_of, is_alive, working_in
 from waiting import until
 
 SOMEBODY = 54_321

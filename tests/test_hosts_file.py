@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from muster import UsageError
-from muster._clouds._hosts_file import Host, read
-from muster._clouds._record import host_of
-from muster._clouds._ssh import command
 from muster._clouds.hosts import _placed
+from muster._clouds.hosts_file import Host, read
+from muster._clouds.over_ssh.ssh import command
+from muster._clouds.record import host_of
 from muster._places.addresses import joined, parted
 from muster.errors import EngineError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from muster._clouds._ills import named
+from muster._clouds.over_ssh.ills import named
 
 ADDRESS = "root@10.0.0.1"
 

@@ -19,7 +19,7 @@ from muster._journal.file import Journal, follow, replay
 from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Regrown, Schema, Seconds, Spool, Task
 from muster._planner import Plan
 from muster._run.resume import Past
-from muster._watch.view import RunView
+from muster._watch.sums.run import RunView
 from muster.errors import ResumeError
 
 

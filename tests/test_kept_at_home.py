@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import MUSTER, Muster
-from muster._clouds._certificates import Authority
+from muster._clouds.certificates import Authority
 from pretended import Pretended, pretended
 from waiting import until
 

@@ -15,12 +15,12 @@ import psutil
 import pytest
 
 import bodies
-from muster._engines import _hello
-from muster._engines._hello import SilenceError, StrangerError
-from muster._engines._line import Line
-from muster._engines._patience import Patience
 from muster._engines.base import Told, wait
-from muster._engines.ray import RayEngine
+from muster._engines.on_ray import hello
+from muster._engines.on_ray.engine import RayEngine
+from muster._engines.on_ray.hello import SilenceError, StrangerError
+from muster._engines.on_ray.line import Line
+from muster._engines.on_ray.patience import Patience
 from muster._user_code.world import World
 from muster.errors import EngineError
 from waiting import until
@@ -28,10 +28,10 @@ from waiting import until
 ECHO = """
 import sys
 from multiprocessing.connection import Connection
-from muster._engines import _hello
-from muster._engines._plain import encode
-_hello.say(1)
-_hello.answer(0)
+from muster._engines.on_ray import hello
+from muster._engines.on_ray.plain import encode
+hello.say(1)
+hello.answer(0)
 reading, writing = Connection(0, writable=False), Connection(1, readable=False)
 while True:
     writing.send_bytes(encode(reading.recv()))
@@ -101,21 +101,21 @@ def test_a_process_that_says_no_hello_is_given_up_in_time_and_ended(shell: str) 
 
 
 @pytest.mark.parametrize(
-    "hello",
+    "greeting",
     [
         "\\0muster\\0wire 1, muster 0.0.1, code 123\\n",
         "\\0muster\\0" + "x" * 300,
     ],
 )
-def test_another_muster_is_refused_with_both_versions(hello: str) -> None:
-    with line(f"printf '{hello}'; cat > /dev/null") as opened, pytest.raises(StrangerError) as caught:
+def test_another_muster_is_refused_with_both_versions(greeting: str) -> None:
+    with line(f"printf '{greeting}'; cat > /dev/null") as opened, pytest.raises(StrangerError) as caught:
         heard(opened)
-    assert _hello.own() in str(caught.value)
-    assert hello[10:20].strip("\\0") in str(caught.value)
+    assert hello.own() in str(caught.value)
+    assert greeting[10:20].strip("\\0") in str(caught.value)
 
 
 def test_the_driver_refuses_to_be_called_by_another_muster() -> None:
-    command = [sys.executable, "-P", "-m", "muster._engines._driver"]
+    command = [sys.executable, "-P", "-m", "muster._engines.on_ray.driver"]
     for said in (b"\0muster\0wire 1, muster 0.0.1, code 123\n", b"\0\0\0\x10 a message at once"):
         with psutil.Popen(command, stdin=-1, stdout=-1, stderr=-1) as driver:
             _, err = driver.communicate(said, timeout=30)

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from muster._clouds import lease
-from muster._clouds._endings import Endings
-from muster._clouds._machine import MachineFolder
-from muster._clouds.places import agent_of
-from muster._clouds.processes import birth_of
+from muster._clouds.endings import Endings
+from muster._clouds.machine_folder import MachineFolder
+from muster._clouds.there import lease
+from muster._clouds.there.places import agent_of
+from muster._clouds.there.processes import birth_of
 from muster.errors import EngineError
 from waiting import until
 

@@ -14,11 +14,11 @@ from muster._journal.runs import find
 from muster._model import Load, Seconds
 from muster._run.calls import Held
 from muster._watch import charts, pages
-from muster._watch.figures import activity
-from muster._watch.look import Look
 from muster._watch.outlook import outlook, remarks
-from muster._watch.processor import processor
-from muster._watch.view import RunView
+from muster._watch.sums.figures import activity
+from muster._watch.sums.moment import Look
+from muster._watch.sums.processor import processor
+from muster._watch.sums.run import RunView
 from watching import Story, going, resumed
 
 

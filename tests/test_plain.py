@@ -21,12 +21,12 @@ import muster
 from muster import DataError, EngineError, UserCodeError
 from muster._clouds.hosts import _facts
 from muster._dialect import Dialect
-from muster._engines import _nouns
-from muster._engines._nouns import GarbledError, answer_of, fits
-from muster._engines._plain import decode, encode
-from muster._engines._station import Ended, Printed, written
 from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Message, Told, wait
-from muster._engines.ray import RayEngine
+from muster._engines.on_ray import nouns
+from muster._engines.on_ray.engine import RayEngine
+from muster._engines.on_ray.nouns import GarbledError, answer_of, fits
+from muster._engines.on_ray.plain import decode, encode
+from muster._engines.on_ray.station import Ended, Printed, written
 from muster._formats.survey import Footer, Head, Locate, Observe, Scan
 from muster._model import Column, Load, Outcome, Piece, Place, Reason, Schema, Spool, StepMeasure, Target, Task
 from muster._travel.parcels import Returned, Unanswered, compressed, opened
@@ -221,14 +221,14 @@ def test_nothing_answers_a_question_that_could_not_come_home() -> None:
                 for leaf in leaves(answer_of(kind)):
                     name = leaf if isinstance(leaf, str) else leaf.__name__ if isinstance(leaf, type) else ""
                     known = leaf in {Any, ...} or getattr(leaf, "__module__", "") == "builtins"
-                    assert known or name in _nouns._HOMES, f"{kind}: add {name} to what may come home"  # noqa: SLF001 (likewise)
+                    assert known or name in nouns._HOMES, f"{kind}: add {name} to what may come home"  # noqa: SLF001 (likewise)
     assert asked > 8
 
 
 def test_every_noun_that_comes_home_is_found_there() -> None:
-    for name, module in _nouns._HOMES.items():  # noqa: SLF001 (the list itself)
+    for name, module in nouns._HOMES.items():  # noqa: SLF001 (the list itself)
         kind = getattr(__import__(module, fromlist=[name]), name)
-        assert _nouns.named(kind) is not None
+        assert nouns.named(kind) is not None
         assert not hasattr(kind, "__post_init__")
 
 
@@ -238,9 +238,9 @@ def test_every_noun_that_comes_home_is_found_there() -> None:
 HEAD = """
 import os, sys
 from multiprocessing.connection import Connection
-from muster._engines import _hello
-_hello.say(1)
-_hello.answer(0)
+from muster._engines.on_ray import hello
+hello.say(1)
+hello.answer(0)
 reading = Connection(0, writable=False)
 reading.recv_bytes()
 os.write(1, open("{folder}/said", "rb").read())

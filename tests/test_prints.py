@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import muster
 from conftest import Muster
 from muster._clouds.base import Access
-from muster._engines._prints import Prints, labelled, unlabelled
+from muster._engines.prints import Prints, labelled, unlabelled
 from muster._job import Job, Options
 from muster._run.runner import run
 from muster._user_code.targets import parse_target

@@ -14,12 +14,12 @@ import pytest
 
 from conftest import Muster
 from muster import EngineError
-from muster._clouds._ansible import Played
-from muster._clouds._hosts_file import Host
-from muster._clouds._ills import named
-from muster._clouds._record import Record, Started, recalled, remember
 from muster._clouds.base import Wanted
 from muster._clouds.hosts import HostsCloud
+from muster._clouds.hosts_file import Host
+from muster._clouds.over_ssh.ills import named
+from muster._clouds.over_ssh.playbook import Played
+from muster._clouds.record import Record, Started, recalled, remember
 from waiting import until
 
 KEYS = ["ssh-ed25519 AAAAfirst", "ssh-ed25519 AAAAsecond"]

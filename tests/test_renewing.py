@@ -8,9 +8,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from muster._clouds._touching import run_on_each
 from muster._clouds.base import ENDED, Renewed
 from muster._clouds.hosts import _renewal
+from muster._clouds.over_ssh.touching import run_on_each
 from muster._clouds.renewing import News, renewing
 from muster._journal import events
 from muster._progress.progress import Progress

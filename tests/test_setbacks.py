@@ -12,7 +12,7 @@ import pytest
 
 import muster
 from muster._engines.base import Message
-from muster._engines.cores import CoresEngine
+from muster._engines.cores.engine import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._model import Task
 from muster._progress.openings import Slots

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from muster._engines._starter import is_sure_to_need_workers, started_ahead, take
+from muster._engines.cores.starter import is_sure_to_need_workers, started_ahead, take
 
 
 def children() -> set[int]:

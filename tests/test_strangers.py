@@ -17,7 +17,7 @@ import yaml
 
 from conftest import MUSTER, require_hosts, started
 from hosts import HOME, Host, Hosts, make_hosts
-from muster._clouds._certificates import LOOPBACK, Authority
+from muster._clouds.certificates import LOOPBACK, Authority
 from strangers import Port, answers_in_the_clear, lets_in, shown
 from waiting import until
 

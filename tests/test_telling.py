@@ -159,8 +159,8 @@ def test_errors_in_python_come_without_muster_s_frames_and_with_the_user_s_own(f
 SPEAKS_SHELL = (
     "_verbs/",
     "_clouds/",
-    "_watch/server.py",
-    "_engines/_starter.py",
+    "_watch/serving/server.py",
+    "_engines/cores/starter.py",
     "_callers.py",
     "_ending.py",
     "cli.py",

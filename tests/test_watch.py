@@ -20,15 +20,16 @@ from muster._journal import events
 from muster._journal.measures import Measured, StepSum, WorkerSum, bin_of, bound
 from muster._journal.runs import find, known
 from muster._model import Seconds
-from muster._watch import charts, listing, pages
+from muster._watch import charts, pages
 from muster._watch.axes import nice
-from muster._watch.figures import activity
-from muster._watch.look import Look
 from muster._watch.metrics import text
-from muster._watch.pace import Recent
 from muster._watch.report import report
-from muster._watch.series import BUCKETS, Clock, Series, rates
-from muster._watch.view import RunView
+from muster._watch.sums import listing
+from muster._watch.sums.figures import activity
+from muster._watch.sums.moment import Look
+from muster._watch.sums.pace import Recent
+from muster._watch.sums.run import RunView
+from muster._watch.sums.series import BUCKETS, Clock, Series, rates
 from muster.errors import UsageError
 from watching import INJECTION, Story, going, large, rejecting, resumed, stopped
 
@@ -446,7 +447,7 @@ def test_a_report_of_no_run_says_what_there_is(tmp_path: Path) -> None:
 
 def test_the_page_loads_nothing_that_a_run_needs_not() -> None:
     script = (
-        "import sys, muster, muster.cli, muster._watch.server, muster._watch.report;"
+        "import sys, muster, muster.cli, muster._watch.serving.server, muster._watch.report;"
         "late = ('starlette', 'uvicorn', 'jinja2', 'prometheus_client', 'pandas');"
         "print([name for name in late if name in sys.modules])"
     )
@@ -457,7 +458,7 @@ def test_the_page_loads_nothing_that_a_run_needs_not() -> None:
 def test_a_missing_package_is_told_with_what_to_install() -> None:
     script = (
         "import sys; sys.modules['uvicorn'] = None;"
-        "from muster._watch.server import serve, check_installed\n"
+        "from muster._watch.serving.server import serve, check_installed\n"
         "from muster.errors import UsageError\n"
         "try: serve(None, 0)\n"
         "except UsageError as error: print(error)"

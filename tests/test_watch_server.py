@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from muster._watch.feed import Feed, Follower
-from muster._watch.peers import is_stranger
-from muster._watch.server import read_token
+from muster._watch.serving.feed import Feed, Follower
+from muster._watch.serving.peers import is_stranger
+from muster._watch.serving.server import read_token
 from muster.errors import UsageError
 from watching import Served, going, rejecting, resumed, serving, stopped, streaming
 

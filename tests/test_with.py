@@ -17,9 +17,9 @@ import pytest
 from conftest import Muster
 from muster import EngineError, Snapshot, UserCodeError
 from muster._clouds.base import Access
-from muster._engines._sending import Sending
-from muster._engines._store import Store
-from muster._engines.freight import CHUNK, Cargo
+from muster._engines.on_ray.freight import CHUNK, Cargo
+from muster._engines.on_ray.sending import Sending
+from muster._engines.on_ray.store import Store
 from muster._job import Job, Options
 from muster._run.runner import run
 from muster._travel.luggage import Luggage, pack
@@ -186,7 +186,7 @@ def test_a_line_that_breaks_costs_no_chunk_twice_and_memory_is_that_of_a_few(fol
             until(lambda: sum(part.stat().st_size for part in parts()) >= 3 * CHUNK)
             for child in psutil.Process().children(recursive=True):
                 with suppress(psutil.NoSuchProcess):  # it has just ended
-                    if "muster._engines._driver" in " ".join(child.cmdline()):
+                    if "muster._engines.on_ray.driver" in " ".join(child.cmdline()):
                         child.kill()
 
     def listen(snapshot: Snapshot) -> None:

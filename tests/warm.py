@@ -40,7 +40,13 @@ ELSEWHERE = ("--cluster", "--machines", "--help", "-h")
 READERS = ("check", "generate", "report", "retry", "runs")
 """Commands that start nothing which outlives them."""
 
-LIGHT = ("muster.cli", "muster._pipeline", "muster._verbs._answer", "muster._verbs._target", "muster._engines.cores")
+LIGHT = (
+    "muster.cli",
+    "muster._pipeline",
+    "muster._verbs._answer",
+    "muster._verbs._target",
+    "muster._engines.cores.engine",
+)
 """What muster's own process loads; none of it looks around when it is loaded."""
 
 BODY = "muster._worker.task"
@@ -267,7 +273,7 @@ def started_first(words: list[str], **given: Any) -> "subprocess.Popen[bytes]": 
     """Start the first process that muster starts; what is to fork workers becomes a fork of this process."""
     subprocess.Popen = POPEN  # type: ignore[misc]
     at = words.index("-c") + 1
-    if "muster._engines._zygote" not in words[at]:
+    if "muster._engines.cores.zygote" not in words[at]:
         return POPEN(words, **given)
     has_session, session = os.pipe()
     if not (pid := os.fork()):

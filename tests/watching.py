@@ -250,9 +250,8 @@ def serving(
     run: str | None = None, *, port: int = 0, home: Path | None = None, with_parent: bool = False, token: str = ""
 ) -> Iterator["Served"]:
     """Serve the page as a real process, until the end of the context."""
-    script = (
-        f"from muster._watch.server import serve; serve({run!r}, {port}, with_parent={with_parent}, token={token!r})"
-    )
+    call = f"serve({run!r}, {port}, with_parent={with_parent}, token={token!r})"
+    script = f"from muster._watch.serving.server import serve; {call}"
     environment = {**os.environ, **({"MUSTER_HOME": str(home)} if home else {})}
     with subprocess.Popen(
         [sys.executable, "-c", script],

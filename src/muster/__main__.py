@@ -5,7 +5,7 @@ import gc
 import sys
 from typing import NoReturn
 
-from muster._engines._starter import is_sure_to_need_workers, started_ahead
+from muster._engines.cores.starter import is_sure_to_need_workers, started_ahead
 from muster._process.stdio import forgiving
 
 
@@ -33,7 +33,7 @@ def program() -> NoReturn:
     is_of_workers = is_sure_to_need_workers(sys.argv[1:])  # before the user's file gets arguments of its own
     code = main()
     if is_of_workers:
-        from muster._engines._leaving import leave  # noqa: PLC0415 (nobody else needs it)
+        from muster._engines.cores.leaving import leave  # noqa: PLC0415 (nobody else needs it)
 
         leave(code, end=lambda: None)
     sys.exit(code)

@@ -21,7 +21,7 @@ from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Wanted, 
 from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._clouds.renewing import renewing
-from muster._engines.cores import count_cores
+from muster._engines.cores.engine import count_cores
 from muster._files.home import HomeError, home, make
 from muster._near import with_guess
 from muster._private.files import private, write

@@ -11,20 +11,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from muster._clouds.over_ssh.playbook import Failure, Played, play, tidy
+from muster._clouds.over_ssh.stray import marked
+from muster._clouds.over_ssh.touching import GONE, run_on_each
+from muster._clouds.there.lease import ENDED, SCRATCH
 from muster._places.addresses import joined, refusal, shortest
 from muster._private.files import write
 from muster.errors import EngineError, UsageError
 
-from . import _certificates, _needs, _purging, _ssh, node, places
-from ._ansible import Failure, Played, play, tidy
-from ._endings import Endings
-from ._hosts_file import Host, HostsFile, read
-from ._program import program
-from ._record import Record, Started, apart, ending, forget, recalled, remember
-from ._stray import marked
-from ._touching import GONE, run_on_each
+from . import certificates
 from .base import STARTED, WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works
-from .lease import ENDED, SCRATCH
+from .endings import Endings
+from .hosts_file import Host, HostsFile, read
+from .over_ssh import purging, requirements, ssh
+from .program import program
+from .record import Record, Started, apart, ending, forget, recalled, remember
+from .there import node, places
 
 _HEAD_PORT: Final = 6379
 _OBJECT_STORE_BYTES: Final = 256 << 20
@@ -44,7 +46,7 @@ class HostsCloud:
         self._file = file
         self._token = folder / "token"
         self.silent: Mapping[str, str] = {}
-        self._authority = _certificates.Authority(folder)
+        self._authority = certificates.Authority(folder)
 
     def last(self) -> Wanted | None:
         """Tell what was wanted last."""
@@ -111,7 +113,7 @@ class HostsCloud:
             _let_in(head.folder),
             workers=sum(one.workers for one in record.started),
             python=head.host.python,
-            through=(*marked(self._folder), *_ssh.command(head.host, attended)),
+            through=(*marked(self._folder), *ssh.command(head.host, attended)),
             shares_files=False,
             prices={one.host.name: one.host.price for one in record.started if one.host.price},
         )
@@ -132,7 +134,7 @@ class HostsCloud:
         renews = head is not None and self._authority.must_begin_anew(alone)
         before, record = record, record if head and record.id and not renews else record.begun()
         chosen = _chosen(file.hosts, wanted.machines, head)
-        needed = _needs.packages(file.packages)
+        needed = requirements.packages(file.packages)
         ours = {before.id, record.id, *(one.machine.cluster for one in record.leaving)}
         looked = self._look(chosen, needed, ours=sorted(ours))
         started = tuple(
@@ -168,8 +170,8 @@ class HostsCloud:
         played = play("check", hosts, told=told, each=each, below=self._folder)
         looked, played = played.answers()
         played.check("Looking at the hosts")
-        obstacles = [f"{name}: {what}" for name in looked for what in _needs.obstacles(looked[name])]
-        if wrong := [f"  {what}" for what in (*obstacles, *_needs.named_twice(looked))]:
+        obstacles = [f"{name}: {what}" for name in looked for what in requirements.obstacles(looked[name])]
+        if wrong := [f"  {what}" for what in (*obstacles, *requirements.named_twice(looked))]:
             raise UsageError("Hosts cannot be used as they are:\n" + "\n".join(wrong) + "\nMend that, then try again.")
         return looked
 
@@ -177,7 +179,7 @@ class HostsCloud:
         self, hosts: Sequence[Host], wanted: Mapping[str, str], looked: Mapping[str, Mapping[str, Any]]
     ) -> list[Host]:
         """Install on hosts what differs from here; tell which interpreter to use. Raises ``EngineError``."""
-        orders = {host.name: _needs.order(looked[host.name], wanted, python=host.python) for host in hosts}
+        orders = {host.name: requirements.order(looked[host.name], wanted, python=host.python) for host in hosts}
         differing = [host for host in hosts if orders[host.name]]
         if not differing:
             return list(hosts)
@@ -206,7 +208,7 @@ class HostsCloud:
                 "command": _command(one, head.host),
                 "notes": {
                     **notes,
-                    "environment": _purging.environment_of(one.host.python),
+                    "environment": purging.environment_of(one.host.python),
                     **self._issue(one),
                     **({"port": str(_HEAD_PORT)} if one is head else {}),
                 },
@@ -223,7 +225,7 @@ class HostsCloud:
         played.check("Starting the hosts")
 
     def _issue(self, one: Started) -> dict[str, str]:
-        return self._authority.issue(one.host.name, [one.host.inside, *one.own, *_certificates.LOOPBACK])
+        return self._authority.issue(one.host.name, [one.host.inside, *one.own, *certificates.LOOPBACK])
 
     def _end(self, record: Record, machines: Sequence[Started]) -> tuple[Endings, Record]:
         """End machines, and again those that are leaving; whatever is not seen to end is leaving from now on.
@@ -274,7 +276,7 @@ class HostsCloud:
             return Renewed((), 0.0)
         seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
         lines = {
-            one.host.name: [*marked(self._folder), *_ssh.command(one.host, _renewal(one.folder))]
+            one.host.name: [*marked(self._folder), *ssh.command(one.host, _renewal(one.folder))]
             for one in record.started
         }
         failed = {name: why for name, why in run_on_each(lines, seconds=seconds).items() if why}
@@ -304,7 +306,7 @@ class HostsCloud:
 
     def _purged(self, named: Mapping[str, Started]) -> Sequence[str]:
         answers, played = self._play("purge", named, told={"program": program("environments")}).answers()
-        return list(_purging.told(answers, played))
+        return list(purging.told(answers, played))
 
 
 def _chosen(hosts: Sequence[Host], number: int, head: Host | None) -> Sequence[Host]:
@@ -362,22 +364,22 @@ def _command(one: Started, head: Host) -> list[str]:
 
 
 def _let_in(folder: str) -> dict[str, str]:
-    return _certificates.environment(folder, token=f"{folder}/token")
+    return certificates.environment(folder, token=f"{folder}/token")
 
 
 def _own(host: Host, looked: Mapping[str, Any]) -> Sequence[str]:
     """Believe a host where it says that it is only if nobody else can say: it might name another's address."""
-    return tuple(looked["addresses"]) if host.inside in _certificates.LOOPBACK else ()
+    return tuple(looked["addresses"]) if host.inside in certificates.LOOPBACK else ()
 
 
 def _placed(host: Host) -> Host:
     """Find out where other hosts find one: where ssh's settings say that it is. Raises ``UsageError``."""
-    inside = host.inside or _ssh.network_name(host)
+    inside = host.inside or ssh.network_name(host)
     if reason := refusal(inside):
-        raise UsageError(f"{host.name} is at {inside!r}, says {_ssh.typed(host)!r}: {reason}, as inside: in the file.")
-    if ":" in inside and not _needs.ray_knows_ipv6():
+        raise UsageError(f"{host.name} is at {inside!r}, says {ssh.typed(host)!r}: {reason}, as inside: in the file.")
+    if ":" in inside and not requirements.ray_knows_ipv6():
         raise UsageError(
             f"{host.name} is at {inside!r}, an IPv6 address, and the Ray of this computer is too old for those. Install"
-            f" ray>={_needs.RAY_WITH_IPV6} here, or give an IPv4 address, as inside: where SSH uses another."
+            f" ray>={requirements.RAY_WITH_IPV6} here, or give an IPv4 address, as inside: where SSH uses another."
         )
     return replace(host, inside=shortest(inside))

@@ -16,12 +16,13 @@ from muster._places.addresses import joined
 from muster._private.files import new_folder, own_folder, squatted, write
 from muster.errors import EngineError
 
-from . import _certificates, lease
-from ._endings import Endings
-from ._machine import MachineFolder
+from . import certificates
 from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works, reading_note
+from .endings import Endings
+from .machine_folder import MachineFolder
+from .there import lease
 
-_NODE: Final = Path(__file__).with_name("node.py")
+_NODE: Final = Path(__file__).parent / "there" / "node.py"
 _ADDRESS: Final = "127.0.0.1"
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _START_SECONDS: Final = 120.0
@@ -51,7 +52,7 @@ class LocalCloud:
         self._folder = folder
         self._token = folder / "token"
         self.silent: Mapping[str, str] = {}
-        self._authority = _certificates.Authority(folder)
+        self._authority = certificates.Authority(folder)
 
     # What is there
 
@@ -101,7 +102,7 @@ class LocalCloud:
 
     def _environment(self, machine: Path) -> Mapping[str, str]:
         return {
-            **_certificates.environment(machine.absolute(), token=self._token.absolute()),
+            **certificates.environment(machine.absolute(), token=self._token.absolute()),
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # a head of this computer that does not answer is no more
         }
 
@@ -174,7 +175,7 @@ class LocalCloud:
         ]
         environment = {**os.environ, **WORKERS_ENVIRONMENT, **self._environment(folder.path)}
         notes = {"lease": f"{record.lease:g}", "scratch": place}
-        folder.start(command, environment, {**notes, **self._authority.issue(folder.name, _certificates.LOOPBACK)})
+        folder.start(command, environment, {**notes, **self._authority.issue(folder.name, certificates.LOOPBACK)})
         return folder
 
     def _await(self, folders: Sequence[MachineFolder]) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from muster._dialect import Dialect
-from muster._formats.survey import Ask, Locate
 from muster._model import Part, Source
+
+from .survey import Ask, Locate
 
 _PLACES: Final = 32
 """In how many places a sample is taken: enough to see how its tasks differ, few enough that each has some rows."""

@@ -12,14 +12,15 @@ from typing import Any, Final
 
 from muster._csv_options import checked_dialect
 from muster._dialect import Dialect, Reading
-from muster._formats import survey
-from muster._formats._left_out import instead_of
-from muster._formats._sources import needs_copy
-from muster._formats.survey import Ask, DateFormats, Head, Observe
 from muster._job import Options
 from muster._model import Column, Part, Source, Spool
 from muster._near import nearest, with_guess
 from muster.errors import DataError, UsageError
+
+from . import survey
+from ._left_out import instead_of
+from ._sources import needs_copy
+from .survey import Ask, DateFormats, Head, Observe
 
 _ALIASES: Final = {"int": "int64", "float": "float64", "object": "str", "datetime64": "datetime"}
 _PAIRS: Final = re.compile(r"[^:,=]+:[^:,=]+(,[^:,=]+:[^:,=]+)*")
@@ -99,7 +100,7 @@ class Inputs:
     def _is_splittable(self) -> bool:
         if self.dialect.encoding.lower().replace("-", "") in {"utf8", "ascii"}:
             return True
-        from muster._formats.streams import is_splittable
+        from .streams import is_splittable
 
         return is_splittable(self.dialect.encoding)
 
@@ -118,7 +119,7 @@ class Inputs:
     def copy(self, ask: Ask, tick: Callable[[], None]) -> None:
         """Copy files of stores here that are read so; before anything else is read, in every attempt."""
         if any(needs_copy(source) for source in self.sources):
-            from muster._formats._copies import copied
+            from ._copies import copied
 
             self.copies = copied(self.sources, self.spool, ask=ask, tick=tick)
 
@@ -127,7 +128,7 @@ class Inputs:
         unmarked = [at for at in self.copies if not self.sources[at].tells_version]
         if not unmarked:
             return {}
-        from muster._formats._copies import digest_of
+        from ._copies import digest_of
 
         return {at: digest_of(self.copies[at].path) for at in unmarked}
 
@@ -198,7 +199,7 @@ class Inputs:
         return found
 
     def _stream(self, at: int, *, before: int = 0) -> Any:  # noqa: ANN401 (a Stream, whose module imports NumPy)
-        from muster._formats.streams import Stream
+        from .streams import Stream
 
         return Stream(
             self.copies.get(at, self.sources[at]),
@@ -231,7 +232,7 @@ class Inputs:
 
     def excerpt(self, ask: Ask, parts: Sequence[Part]) -> list[Part]:
         """Cut all parts down to the rows that the options choose."""
-        from muster._formats.excerpt import excerpt, first_rows, spread_rows
+        from .excerpt import excerpt, first_rows, spread_rows
 
         total, limit = sum(part.rows for part in parts), self.options.limit
         chosen = first_rows(total, limit) if limit else spread_rows(total, self.options.sample or 0)

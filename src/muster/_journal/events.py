@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from muster._journal import fields
 from muster._model import Column, DataFile, Outcome, Part, Regrown
 from muster._planner import Plan
 from muster.errors import UsageError
+
+from . import fields
 
 Fields = dict[str, Any]
 """An object of JSON."""

@@ -11,8 +11,9 @@ from typing import NamedTuple, Self
 
 import orjson
 
-from muster._journal.events import KIND_OF, Event, Fields, Other, as_fields, of_fields
 from muster._private.files import private
+
+from .events import KIND_OF, Event, Fields, Other, as_fields, of_fields
 
 Kinds = Collection[type[Event]]
 

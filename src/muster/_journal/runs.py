@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster._files.home import home, make
-from muster._journal.events import (
+from muster._near import with_guess
+from muster._private.files import write
+from muster._words import plural
+from muster.errors import UsageError
+
+from .events import (
     ONLY_TO_RESUME,
     ONLY_TO_RETRY,
     Accepted,
@@ -31,11 +36,7 @@ from muster._journal.events import (
     Stopped,
     UnreadableError,
 )
-from muster._journal.file import Entry, abridge, replay
-from muster._near import with_guess
-from muster._private.files import write
-from muster._words import plural
-from muster.errors import UsageError
+from .file import Entry, abridge, replay
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -338,7 +339,7 @@ def birth_of(pid: int) -> str | None:
     Linux counts from when the computer started, so that no clock that is set changes it.
     """
     if sys.platform == "linux":
-        from muster._clouds import processes  # noqa: PLC0415 (a command that asks for no run starts sooner without)
+        from muster._clouds.there import processes  # noqa: PLC0415 (a command that asks for no run starts sooner without)
 
         return processes.birth_of(pid)
     import psutil

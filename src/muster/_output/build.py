@@ -16,11 +16,12 @@ from muster._formats.volumes import Seal, SealParquet, ShareSchema, header
 from muster._job import Options
 from muster._journal.events import Laid
 from muster._model import Outcome, Part, Place, Regrown, Task
-from muster._output.folder import Work
-from muster._output.growing import OFFSETS, Grown, follow
 from muster._progress.schema import united
 from muster._words import plural
 from muster.errors import DataError, EngineError, UsageError
+
+from .folder import Work
+from .growing import OFFSETS, Grown, follow
 
 _VOLUME_BYTES: Final = 64 << 20
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster._files.home import make
 from muster._model import Outcome, Piece, Place
-from muster._output.lock import WorkLock
-from muster._output.manifest import MANIFEST, check_is_ours, check_not_of_another, named_in
-from muster._output.modes import hand_over
-from muster._output.named_file import check_no_planted_link
-from muster._output.publication import manifest_of, names_in, publish_file, publish_folder, remove, settle, sync
-from muster._output.rejects import BEGINNING_BYTES, check_rejects
 from muster._places.identity import local, written
 from muster._places.urls import is_remote, versions
 from muster._private.files import private, work_folder
 from muster.errors import EngineError, UsageError
 
+from .lock import WorkLock
+from .manifest import MANIFEST, check_is_ours, check_not_of_another, named_in
+from .modes import hand_over
+from .named_file import check_no_planted_link
+from .publication import manifest_of, names_in, publish_file, publish_folder, remove, settle, sync
+from .rejects import BEGINNING_BYTES, check_rejects
+
 if TYPE_CHECKING:
-    from muster._output.shelf import Shelf
+    from .shelf import Shelf
 
 _SPOOL: Final = "spool"
 _BEGINNING_BYTES: Final = 1 << 20
@@ -376,6 +377,6 @@ def _digest(found: Sequence[tuple[str, int, str]]) -> str:
 
 
 def _shelf_of(output: str, *, rejects: str, home: Path) -> "Shelf":
-    from muster._output.shelf import Shelf
+    from .shelf import Shelf
 
     return Shelf(output, rejects=rejects, home=home)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from muster._files.home import HomeError
-from muster._output.owners import Owner, read_mark
 from muster._private.files import NotPrivateError, private
 from muster.errors import OutputBusyError, UsageError
+
+from .owners import Owner, read_mark
 
 _LONGEST_MARK: Final = 1 << 16
 _TRIES: Final = 1000

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from muster._output.modes import hand_over
-from muster._output.publication import sync
 from muster._private.files import is_planted, owner_of, private
 from muster.errors import UsageError
+
+from .modes import hand_over
+from .publication import sync
 
 
 def check_no_planted_link(output: str) -> None:

@@ -5,8 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
-from muster._output.manifest import MANIFEST, PART, named_in
-from muster._output.modes import hand_over
+from .manifest import MANIFEST, PART, named_in
+from .modes import hand_over
 
 
 def publish_file(path: Path, name: str) -> None:
@@ -40,7 +40,7 @@ def publish_folder(sealed: Path, output: Path, *, replaced: Path) -> None:
 
 
 def _replace(output: Path, sealed: Path, replaced: Path) -> None:
-    from muster._output.exchange import exchanged  # noqa: PLC0415 (ctypes; most outputs are files)
+    from .exchange import exchanged  # noqa: PLC0415 (ctypes; most outputs are files)
 
     sealed.replace(replaced)  # first: what stands there after a death, old or new, is settled by ``settle``
     if not exchanged(replaced, output):

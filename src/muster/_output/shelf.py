@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from muster._model import Piece
-from muster._output.manifest import MANIFEST, PART, check_is_ours, check_not_of_another, may_be_of_another, named_in
-from muster._output.owners import Owner, read_mark
-from muster._output.rejects import BEGINNING_BYTES, check_rejects
-from muster._output.store_lock import BEGINNING, StoreLock
 from muster._places import objects
 from muster._places.identity import spelled
 from muster._places.urls import filesystem, has_buckets, is_web, protocols_of, upload
 from muster.errors import EngineError, OutputBusyError, UsageError
+
+from .manifest import MANIFEST, PART, check_is_ours, check_not_of_another, may_be_of_another, named_in
+from .owners import Owner, read_mark
+from .rejects import BEGINNING_BYTES, check_rejects
+from .store_lock import BEGINNING, StoreLock
 
 _MARK: Final = "mark.json"
 _NOTE: Final = "publishing.json"

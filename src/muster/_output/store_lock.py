@@ -16,9 +16,10 @@ from time import monotonic, time
 from typing import Final, NamedTuple
 
 from muster._journal.runs import SECONDS_UNHEARD
-from muster._output.owners import UNKNOWN, Owner, read_mark
 from muster._places import objects
 from muster.errors import EngineError, OutputBusyError
+
+from .owners import UNKNOWN, Owner, read_mark
 
 BEGINNING: Final = "lock-"
 _TRIES: Final = 6

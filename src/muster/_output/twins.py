@@ -10,11 +10,12 @@ from urllib.parse import unquote
 
 from muster._formats._reader import Reader
 from muster._model import WRITTEN, Source
-from muster._output.manifest import PART
 from muster._places import objects
 from muster._places.identity import local
 from muster._places.urls import file_name, filesystem, has_buckets, is_remote, is_web
 from muster.errors import MusterError
+
+from .manifest import PART
 
 _SECONDS_APART: Final = 1.0
 """Stores tell times in whole seconds as a rule, and some round them."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from muster._places.urls import is_remote, is_web, options_for
+from .urls import is_remote, is_web, options_for
 
 Identity = tuple[object, ...]
 """A store, and where in it: the device, the file's number there, and names below it that are not there yet; or the

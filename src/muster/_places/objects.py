@@ -10,8 +10,9 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from muster._places.urls import filesystem, in_a_folder, protocols_of, stamp_of, unreachable, upload
 from muster._words import plural
+
+from .urls import filesystem, in_a_folder, protocols_of, stamp_of, unreachable, upload
 
 _CLOCKS: Final = (
     *("lastmodified", "updated", "modified", "modifiedtime", "modify", "mtime", "modificationtime", "lastwritetime"),

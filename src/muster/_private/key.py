@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from muster._private.files import own_folder, private
+from .files import own_folder, private
 
 _BYTES: Final = 32
 _OTHERS: Final = 0o077

@@ -269,7 +269,7 @@ def _spellings(secrets: tuple[str, ...]) -> Iterator[str]:
 
 
 def _digest(value: str) -> str:
-    from muster._private.key import key  # noqa: PLC0415 (few URLs have such parameters)
+    from .key import key  # noqa: PLC0415 (few URLs have such parameters)
 
     return (
         f"~{hashlib.blake2b(value.encode(errors='surrogateescape'), key=key(), digest_size=_DIGEST_BYTES).hexdigest()}"

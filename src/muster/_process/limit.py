@@ -9,8 +9,9 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Final, Protocol
 
-from muster._process.timers import kernel_timer
 from muster.errors import MusterError
+
+from .timers import kernel_timer
 
 _DEADLINE: Final = struct.Struct("d")
 _TIME_IS_UP: Final = "the function ran longer than the time limit"

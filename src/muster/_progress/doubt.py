@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from muster._model import Fault, Task
-from muster._progress.cuts import condemned
+
+from .cuts import condemned
 
 _DEATH: Final = ("death",)
 _CURE_OF_DEATH: Final = (

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from muster._model import Outcome, Part
-from muster._progress.actions import Action, Append, Forget, Rewind
-from muster._progress.stretches import continues, stretch
+
+from .actions import Action, Append, Forget, Rewind
+from .stretches import continues, stretch
 
 _Key = tuple[int, int]
 """The first part of an outcome, and where in it its rows begin."""

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from muster._model import Outcome, Part, Schema, Task
-from muster._progress.actions import (
+
+from .actions import (
     Action,
     Assignment,
     Blame,
@@ -23,15 +24,15 @@ from muster._progress.actions import (
     Submit,
     Widen,
 )
-from muster._progress.allowance import Allowance
-from muster._progress.cuts import condemned, first_calls, halves, last_row, shares, some_rows, task_of
-from muster._progress.doubt import Doubt
-from muster._progress.openings import Openings, Slots
-from muster._progress.order import Order, key_of
-from muster._progress.queue import Queue
-from muster._progress.repeats import Repeats
-from muster._progress.schema import Union
-from muster._progress.suspects import Setback, Suspects
+from .allowance import Allowance
+from .cuts import condemned, first_calls, halves, last_row, shares, some_rows, task_of
+from .doubt import Doubt
+from .openings import Openings, Slots
+from .order import Order, key_of
+from .queue import Queue
+from .repeats import Repeats
+from .schema import Union
+from .suspects import Setback, Suspects
 
 MOST_FILES: Final = 256
 """How many files a task is of at most: beyond, what handing it over costs is nothing beside what its files cost."""

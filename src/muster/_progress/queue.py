@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from muster._model import Part
-from muster._progress.paces import Paces
+
+from .paces import Paces
 
 TASK_SECONDS: Final = 1.0
 """How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""

@@ -11,12 +11,13 @@ from muster._formats.inputs import Inputs, as_named
 from muster._job import Options
 from muster._model import Briefing, Part, Target, Task
 from muster._private.secrets import set_options, shown
-from muster._run.assembly import engine_of_this_computer
-from muster._run.questions import Desk
 from muster._user_code.laid_down import laid_down
 from muster._user_code.state import packed
 from muster._user_code.targets import Describe
 from muster.errors import UsageError
+
+from .assembly import engine_of_this_computer
+from .questions import Desk
 
 _NO_ROWS: Final = "The input has no rows to call the function with. Name another."
 

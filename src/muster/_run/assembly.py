@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from muster._engines._prints import Print, labelled, to_standard_error, unlabelled
-from muster._engines._starter import end_ahead
 from muster._engines.base import Body, Engine
-from muster._engines.cores import CoresEngine, count_cores
+from muster._engines.cores.engine import CoresEngine, count_cores
+from muster._engines.cores.starter import end_ahead
 from muster._engines.inline import InlineEngine
+from muster._engines.prints import Print, labelled, to_standard_error, unlabelled
 from muster._job import Job
 from muster._model import Briefing, Source
 from muster._process.stdio import forgive
@@ -90,7 +90,7 @@ def engine_of_a_cluster(
     Where machines do not see this computer's files, ``env`` names the environment variables that go there.
     Raises ``UsageError`` for one that is not set.
     """
-    from muster._engines.ray import RayEngine
+    from muster._engines.on_ray.engine import RayEngine
 
     return RayEngine(
         engine_of_a_machine if access.shares_files else engine_far_away,

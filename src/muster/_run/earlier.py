@@ -7,9 +7,10 @@ from muster._journal.events import Finished, Other, Started
 from muster._journal.file import Entry
 from muster._journal.runs import Known, State, known
 from muster._output.folder import Work
-from muster._run.resume import Past, differences_of_rows
 from muster._words import plural
 from muster.errors import UsageError
+
+from .resume import Past, differences_of_rows
 
 _MOST_NAMED: Final = 5
 _OTHERS: Final = frozenset({"retry", "steps"})

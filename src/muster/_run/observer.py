@@ -14,8 +14,9 @@ from muster._journal.measures import Measured, Spent, span
 from muster._model import Outcome, Seconds
 from muster._planner import Bill, plan, remaining
 from muster._progress.progress import Progress
-from muster._run.calls import Calls, Held
-from muster._run.lately import Lately
+
+from .calls import Calls, Held
+from .lately import Lately
 
 if TYPE_CHECKING:
     from muster._clouds.base import Renewed

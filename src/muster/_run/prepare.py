@@ -15,15 +15,16 @@ from muster._output.build import Finish
 from muster._output.folder import Work
 from muster._progress.allowance import Allowance
 from muster._progress.progress import MOST_FILES, Progress
-from muster._run import resume
-from muster._run.questions import Desk
-from muster._run.resume import Changes, Past
 from muster._user_code.state import packed
 from muster._user_code.targets import Build, Describe, Described
 from muster.errors import UsageError, UserCodeError
 
+from . import resume
+from .questions import Desk
+from .resume import Changes, Past
+
 if TYPE_CHECKING:
-    from muster._run.estimate import Trial
+    from .estimate import Trial
 
 _RANDOM_BYTES: Final = 4
 """How many keep the ids of runs apart that begin in the same second, of which hundreds may."""
@@ -255,7 +256,7 @@ class Preparation:
         """Begin to measure what a run of all rows takes, where only some are done; muster began at ``since``."""
         if self.rows_in_all is None:
             return None
-        from muster._run.estimate import Trial
+        from .estimate import Trial
 
         return Trial(
             self.rows_in_all,

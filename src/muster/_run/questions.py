@@ -7,10 +7,11 @@ from typing import Any, Final
 from muster._engines.base import Done, Engine, Failed, Lost, Message, wait
 from muster._progress.openings import Openings
 from muster._progress.suspects import Setback
-from muster._run.bundles import Waiting
-from muster._run.spared import Later, may_pass, pause_after
 from muster._user_code.targets import Build, Describe
 from muster.errors import DataError, EngineError, FaultError, MusterError, UserCodeError
+
+from .bundles import Waiting
+from .spared import Later, may_pass, pause_after
 
 _TRIES: Final = 3
 _TICK: Final = 0.2

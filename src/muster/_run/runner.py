@@ -28,32 +28,34 @@ from muster._private.secrets import set_options, shown
 from muster._progress import actions as act
 from muster._progress.progress import Progress
 from muster._progress.stretches import forget
-from muster._run import unchanged
-from muster._run.apart import check_apart, check_no_twins
-from muster._run.asked import asked
-from muster._run.assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, to_the_terminal, workers_for
-from muster._run.busy import begun, skipped
-from muster._run.calls import Calls
-from muster._run.earlier import changed, check_same_rows, check_stands
-from muster._run.faults import keeping_faults
-from muster._run.hindsight import Hindsight
-from muster._run.lent import goes_elsewhere, machines_for
-from muster._run.observer import Observer
-from muster._run.prepare import Preparation
-from muster._run.questions import Desk, in_our_words
-from muster._run.resume import Kept, Past, sources_of
-from muster._run.setbacks import Setbacks
-from muster._run.stopping import reason_to_stop
-from muster._run.taken_over import Layout
 from muster._user_code.arguments import hide_secrets
 from muster._user_code.data_files import DataFiles
 from muster._user_code.laid_down import laid_down
 from muster._user_code.with_files import stamps
 from muster.errors import DataError, UsageError
 
+from . import unchanged
+from .apart import check_apart, check_no_twins
+from .asked import asked
+from .assembly import engine_of_a_cluster, engine_of_this_computer, parcelled, to_the_terminal, workers_for
+from .busy import begun, skipped
+from .calls import Calls
+from .earlier import changed, check_same_rows, check_stands
+from .faults import keeping_faults
+from .hindsight import Hindsight
+from .lent import goes_elsewhere, machines_for
+from .observer import Observer
+from .prepare import Preparation
+from .questions import Desk, in_our_words
+from .resume import Kept, Past, sources_of
+from .setbacks import Setbacks
+from .stopping import reason_to_stop
+from .taken_over import Layout
+
 if TYPE_CHECKING:
     from muster._clouds.base import Access
-    from muster._run.estimate import Trial
+
+    from .estimate import Trial
 
 _TICK: Final = 0.1
 _BACKLOG_BYTES: Final = 16 << 20

@@ -6,9 +6,10 @@ from typing import Final
 from muster._engines.base import Failed
 from muster._progress.actions import Action
 from muster._progress.progress import Progress
-from muster._run.observer import Observer
-from muster._run.questions import as_muster_error
-from muster._run.spared import DISK_IS_FULL, Later, has_no_room, may_pass, pause_after
+
+from .observer import Observer
+from .questions import as_muster_error
+from .spared import DISK_IS_FULL, Later, has_no_room, may_pass, pause_after
 
 _MEMORY_RAN_OUT: Final = "memory ran out"
 

@@ -14,9 +14,10 @@ from muster._output.build import Finish
 from muster._output.folder import Work
 from muster._private.files import private
 from muster._progress.cuts import narrowed
-from muster._run.resume import Past
 from muster._words import plural
 from muster.errors import EngineError, UsageError
+
+from .resume import Past
 
 BEFORE: Final = "before"
 """What the output is called in the work folder, while a retry reads it."""

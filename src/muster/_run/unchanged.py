@@ -24,10 +24,11 @@ from muster._places.identity import local, written
 from muster._places.urls import is_remote
 from muster._private.files import write
 from muster._progress.allowance import Allowance
-from muster._run import resume
 from muster._user_code.data_files import changed_files
 from muster._version import __version__
 from muster.errors import EngineError
+
+from . import resume
 
 _FOLDER: Final = "done"
 _MOST: Final = 20_000

@@ -14,12 +14,13 @@ from muster._engines.base import Body
 from muster._formats._reader import forget_readers
 from muster._model import Briefing, Code, DataFile, Outcome, Spool, Target
 from muster._process.stdio import forgive
-from muster._travel.packages import check
-from muster._travel.parcels import Parcel, Returned, Sent, Unanswered, compressed, decompressed
 from muster._user_code.mirror import Mirror, install
 from muster._user_code.world import World
 from muster._worker.task import Worker, use_one_core
 from muster.errors import MusterError
+
+from .packages import check
+from .parcels import Parcel, Returned, Sent, Unanswered, compressed, decompressed
 
 
 class ParcelBody:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from muster._engines.freight import Cargo, Freight, digests
+from muster._engines.on_ray.freight import Cargo, Freight, digests
 from muster._files.temporary import Temporary
 from muster._model import DataFile, Module, Target
 from muster._user_code.data_files import stamped, with_digest

@@ -11,16 +11,17 @@ from typing import Final, Protocol
 
 from muster._engines.around import Around
 from muster._engines.base import Done, Engine, Failed, Lost, Message
-from muster._engines.freight import Freight
+from muster._engines.on_ray.freight import Freight
 from muster._formats._reader import reader
 from muster._formats.survey import LONGEST_TAIL
 from muster._model import Briefing, DataFile, Outcome, Source, Task
 from muster._places.urls import is_remote
 from muster._private.files import keep
 from muster._progress.openings import Slots
-from muster._travel.luggage import Luggage
-from muster._travel.unsent import check_failures, checked
 from muster.errors import EngineError, MusterError
+
+from .luggage import Luggage
+from .unsent import check_failures, checked
 
 _CODEC: Final = "zstd"
 _IN_FLIGHT_BYTES: Final = 256 << 20

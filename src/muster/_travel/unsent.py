@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from muster._model import LACKED, DataFile
-from muster._travel.luggage import Luggage
 from muster._user_code.data_files import stamped, with_digest
 from muster._user_code.mirror import IMPORT
 from muster._user_code.origins import is_users
 from muster._user_code.unimported import origin_of
 from muster.errors import UserCodeError
+
+from .luggage import Luggage
 
 _LACKS_A_FILE: Final = re.compile(r"FileNotFoundError|[Nn]o such file|[Nn]o files found|does not exist|[Cc]annot open")
 _NAMES: Final = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"|(?<![\w'\"])([\w./-]*\w\.\w+)")

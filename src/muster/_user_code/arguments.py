@@ -18,8 +18,9 @@ from typing import Any, Final
 from muster._model import Arguments, Fact, Target
 from muster._near import nearest
 from muster._private.secrets import hide, holds_secret, is_secret
-from muster._user_code.typed import example_of, is_readable, value_of
 from muster.errors import UsageError
+
+from .typed import example_of, is_readable, value_of
 
 _BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _ONLY_BY_NAME: Final = (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)
@@ -50,7 +51,7 @@ def given(values: Mapping[str, Any] | None, *, step: str) -> Arguments:
         return Arguments()
     if not isinstance(values, Mapping) or not all(isinstance(name, str) and name.isidentifier() for name in values):
         raise UsageError(f"args={values!r}: it must be a mapping of the parameters' names, such as {{'n': 3}}.")
-    from muster._user_code.carry import carried
+    from .carry import carried
 
     held = dict(values)
     hide(text for name, text in held.items() if is_secret(name) and isinstance(text, str))
@@ -82,7 +83,7 @@ def facts_of(found: Any, target: Target) -> tuple[Fact, ...]:  # noqa: ANN401 (a
 
 def facts_of_values(values: Mapping[str, Any], *, step: str) -> tuple[Fact, ...]:
     """Say what rows depend on in the values: themselves where they are short and no secret, else a digest."""
-    from muster._user_code.facts import facts_of_value  # noqa: PLC0415 (a command line's own process only names targets)
+    from .facts import facts_of_value  # noqa: PLC0415 (a command line's own process only names targets)
 
     facts: list[Fact] = []
     for name, value in sorted(values.items()):
@@ -124,7 +125,7 @@ def _given(arguments: Arguments) -> Mapping[str, Any]:
         return _own[arguments.own].values
     if not (arguments.carried.pickle or arguments.carried.file):
         return {}
-    from muster._user_code.laid_down import restored  # noqa: PLC0415 (most functions have no arguments)
+    from .laid_down import restored  # noqa: PLC0415 (most functions have no arguments)
 
     values: Mapping[str, Any] = restored(arguments.carried)
     return values

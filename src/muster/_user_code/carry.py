@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 import cloudpickle
 
 from muster._model import Carried
-from muster._user_code import main_module
-from muster._user_code.laid_down import LARGE
+
+from . import main_module
+from .laid_down import LARGE
 
 _Cached: Final = type(functools.lru_cache(lambda: None))
 

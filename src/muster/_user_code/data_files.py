@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from muster._model import DataFile
-from muster._user_code.unimported import digest_of_source
+
+from .unimported import digest_of_source
 
 _LARGEST: Final = 64 << 20
 """The largest file, in bytes, that is digested, in a tenth of a second; of larger ones the time decides."""

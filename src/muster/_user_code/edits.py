@@ -5,9 +5,10 @@ import sys
 from collections.abc import Iterable
 
 from muster._model import Code, DataFile, Fact
-from muster._user_code.data_files import stamped
-from muster._user_code.origins import is_users
 from muster.errors import UserCodeError
+
+from .data_files import stamped
+from .origins import is_users
 
 
 def code_files() -> tuple[DataFile, ...]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Fact
-from muster._user_code.by_worker import made_by_worker
-from muster._user_code.bytecode import Reading, imports, readings, statements
-from muster._user_code.content import Contents, Parts
-from muster._user_code.main_module import NAMES
-from muster._user_code.origins import is_users, is_users_module, label_of
-from muster._user_code.unimported import compiled, digest_of_source, origin_of
-from muster._user_code.versions import BASE, package
+
+from .by_worker import made_by_worker
+from .bytecode import Reading, imports, readings, statements
+from .content import Contents, Parts
+from .main_module import NAMES
+from .origins import is_users, is_users_module, label_of
+from .unimported import compiled, digest_of_source, origin_of
+from .versions import BASE, package
 
 _SAYS_NOTHING: Final = frozenset(
     {

@@ -12,7 +12,7 @@ import types
 from collections.abc import Sequence
 from typing import Final
 
-from muster._user_code.origins import is_users
+from .origins import is_users
 
 _TELLABLE_AFTER: Final = 2
 """Seconds: a source that was written longer ago than this cannot be written again in the second that its .pyc names."""

@@ -10,8 +10,8 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from muster._user_code.reach import reached
-from muster._user_code.world import Seeds, digest, flat
+from .reach import reached
+from .world import Seeds, digest, flat
 
 _WORDS: Final = 8
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from muster._files.temporary import temporary
 from muster._model import Carried, Target
 from muster._private.files import private
-from muster._user_code.listening import unheard
+
+from .listening import unheard
 
 LARGE: Final = 1 << 20
 """Bytes of a buffer or a pickle from which on it goes by a file, and not with every message."""

@@ -7,10 +7,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from muster._model import LACKED, DataFile
-from muster._user_code.data_files import stamped, with_digest
-from muster._user_code.lacking import database, lacking, named, of_descriptor
-from muster._user_code.mirror import IMPORT, is_asked_by_the_function
-from muster._user_code.origins import is_users
+
+from .data_files import stamped, with_digest
+from .lacking import database, lacking, named, of_descriptor
+from .mirror import IMPORT, is_asked_by_the_function
+from .origins import is_users
 
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/", "/etc/", "/run/", "/usr/share/", "/usr/lib/", "/usr/local/lib/")
 _CODE: Final = (".pyc", ".so")

@@ -18,8 +18,8 @@ from importlib.machinery import all_suffixes
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
-from muster._user_code.lacking import is_there, named
-from muster._user_code.origins import is_users
+from .lacking import is_there, named
+from .origins import is_users
 
 _TURNED: Final = {
     ("path",): (

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from muster._model import Module, Target
-from muster._user_code.bytecode import imports
-from muster._user_code.origins import is_users, is_users_module
-from muster._user_code.targets import find, load
-from muster._user_code.unimported import compiled, origin_of
+
+from .bytecode import imports
+from .origins import is_users, is_users_module
+from .targets import find, load
+from .unimported import compiled, origin_of
 
 
 class Reached(NamedTuple):

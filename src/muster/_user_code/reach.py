@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
-from muster._user_code.origins import is_users
+from .origins import is_users
 
 _MOST_VALUES: Final = 20_000
 _MOST_ITEMS: Final = 1_000

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Target
-from muster._user_code import mixing
+
+from . import mixing
 
 _FRAME: Final = "frame"
 _COLUMN: Final = "column"

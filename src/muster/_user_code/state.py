@@ -29,7 +29,7 @@ def packed(facts: Iterable[Fact]) -> tuple[Global, ...]:
 
 
 def _packed(fact: Fact) -> Global:
-    from muster._user_code.carry import pickled
+    from .carry import pickled
 
     try:
         return Global(fact.module, fact.name, pickled(vars(sys.modules[fact.module])[fact.name]))

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED
-from muster._user_code.origins import is_users
 from muster.errors import UserCodeError
+
+from .origins import is_users
 
 _DECIDES: Final = frozenset(
     {"LANG", "LANGUAGE", "TZ", "PYTHONHASHSEED", "PYTHONUTF8", "PYTHONIOENCODING", *SINGLE_THREADED}

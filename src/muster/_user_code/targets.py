@@ -19,13 +19,14 @@ from typing import Any, Final, NamedTuple
 from muster._model import Arguments, Code, DataFile, Fact, Global, Target
 from muster._near import nearest, with_guess
 from muster._process.limit import Limit, TimeIsUp
-from muster._user_code import arguments, edits, main_module
-from muster._user_code.awaited import end_loop
-from muster._user_code.fresh import FreshLoader, import_as_ever, import_fresh
-from muster._user_code.origins import user_traceback
-from muster._user_code.state import differing, outdated, restore
-from muster._user_code.world import World
 from muster.errors import UsageError, UserCodeError
+
+from . import arguments, edits, main_module
+from .awaited import end_loop
+from .fresh import FreshLoader, import_as_ever, import_fresh
+from .origins import user_traceback
+from .state import differing, outdated, restore
+from .world import World
 
 _loaded: Final[list[str]] = []
 """Names of the modules that were loaded from a target's file, and of those beside it that it imported."""
@@ -132,8 +133,8 @@ def with_arguments(target: Target, chosen: Arguments) -> Target:
 
 def of_function(function: Callable[..., object]) -> Target:
     """Carry a function or class by value, so that lambdas, closures and notebooks work."""
-    from muster._user_code.carry import carried
-    from muster._user_code.facts import facts_of  # noqa: PLC0415 (likewise)
+    from .carry import carried
+    from .facts import facts_of  # noqa: PLC0415 (likewise)
 
     name = name_of(function)
     _carry_by_value(sys.modules.get(getattr(function, "__module__", None) or type(function).__module__))
@@ -168,7 +169,7 @@ class Loaded:
 
     def __init__(self) -> None:
         """Begin with none."""
-        from muster._user_code.generators import Generators
+        from .generators import Generators
 
         world = World.here()
         self._generators = Generators(world.seeds, world.run)
@@ -307,7 +308,7 @@ def _find(target: Target) -> object:
         return _own[target.own].function
     if target.kind == "pickle":
         with main_module.loading(f"The module of {target.name!r}"):
-            from muster._user_code.laid_down import restored  # noqa: PLC0415 (the command line names its targets)
+            from .laid_down import restored  # noqa: PLC0415 (the command line names its targets)
 
             return restored(target.carried)
     with main_module.loading(target.place):
@@ -420,8 +421,8 @@ def describe(targets: Iterable[Target], *, builds: bool = True) -> list[Describe
 
 
 def _described(target: Target, found: object) -> Described:
-    from muster._user_code.facts import facts_of  # noqa: PLC0415 (a command line's own process only names targets)
-    from muster._user_code.versions import versions  # noqa: PLC0415 (likewise)
+    from .facts import facts_of  # noqa: PLC0415 (a command line's own process only names targets)
+    from .versions import versions  # noqa: PLC0415 (likewise)
 
     if target.kind != "pickle":
         one = Described(target.name, facts_of(found))

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any, Final, Literal, get_args, get_origin
 
-from muster._user_code.scalars import EXAMPLES, as_json_or_text, from_json, reader_of
+from .scalars import EXAMPLES, as_json_or_text, from_json, reader_of
 
 _SEQUENCES: Final[Mapping[Any, Callable[[list[Any]], Any]]] = {
     **dict.fromkeys((list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection), list),

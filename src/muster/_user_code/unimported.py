@@ -4,8 +4,8 @@ import importlib.machinery
 import types
 from pathlib import Path
 
-from muster._user_code.bytecode import statements
-from muster._user_code.content import Contents
+from .bytecode import statements
+from .content import Contents
 
 
 def origin_of(name: str) -> tuple[str, bool]:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from muster._model import DataFile
 from muster._places.urls import is_remote
-from muster._user_code.data_files import names_below, stamped, with_digest
 from muster.errors import UsageError
+
+from .data_files import names_below, stamped, with_digest
 
 
 class Named(NamedTuple):

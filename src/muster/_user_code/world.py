@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 from muster._private import secrets
 from muster._private.secrets import Unseen
 from muster._process.environment import SINGLE_THREADED, interpreter_flags
-from muster._user_code import cells, main_module, surroundings
+
+from . import cells, main_module, surroundings
 
 _runs: Final = itertools.count(1)
 _going: Final[set[int]] = set()

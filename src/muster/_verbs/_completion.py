@@ -13,8 +13,9 @@ from argcomplete.completers import BaseCompleter
 from muster._csv_options import ON_ERRORS
 from muster._files.home import home
 from muster._journal.runs import known
-from muster._verbs._parser import Parser
-from muster._verbs._topics import anchors, topics
+
+from ._parser import Parser
+from ._topics import anchors, topics
 
 Complete = Callable[..., list[str]]
 _MOST_RUNS: Final = 20

@@ -10,8 +10,9 @@ from muster._hourly.each import Each, Ended, worst
 from muster._job import Snapshot
 from muster._pipeline import Pipeline
 from muster._private import secrets
-from muster._verbs.run import keep_counts, print_result, warnings_in
 from muster._words import plural
+
+from .run import keep_counts, print_result, warnings_in
 
 _SUMS = ("rows_in", "rows_out", "bad_rows", "cost")
 

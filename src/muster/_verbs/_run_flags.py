@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from muster._run.busy import CHOICES
-from muster._verbs._flags import DTYPE, TIMEOUT, seconds
+
+from ._flags import DTYPE, TIMEOUT, seconds
 
 _COUNT: Final = {"type": int, "metavar": "N"}
 _SWITCH: Final = {"action": "store_true"}

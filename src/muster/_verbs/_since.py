@@ -10,8 +10,9 @@ from muster._hourly.since import SinceLast
 from muster._job import Result, Snapshot
 from muster._pipeline import Pipeline
 from muster._private import secrets
-from muster._verbs.run import code_of, keep_counts, print_result, warnings_in
 from muster._words import plural
+
+from .run import code_of, keep_counts, print_result, warnings_in
 
 _SUMS: Final = ("rows_in", "rows_out", "bad_rows", "cost")
 

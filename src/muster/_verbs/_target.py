@@ -12,8 +12,9 @@ from muster._job import Options
 from muster._model import Target
 from muster._pipeline import Pipeline
 from muster._user_code import arguments, main_module, targets
-from muster._verbs import _csv_flags
 from muster.errors import UsageError
+
+from . import _csv_flags
 
 
 def of_target(parsed: argparse.Namespace, options: Options, *, output: str | None, lacks: str) -> Pipeline:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from muster._near import with_guess
-from muster._verbs import VERBS
 from muster.errors import UsageError
+
+from . import VERBS
 
 _WIDEST: Final = 100
 """Columns of a page, at the most."""

@@ -6,10 +6,11 @@ import json
 
 from muster import _pipeline
 from muster._job import Options
-from muster._verbs import _csv_flags, _flags
-from muster._verbs._answer import tell
-from muster._verbs._parser import Parser
-from muster._verbs._target import of_target
+
+from . import _csv_flags, _flags
+from ._answer import tell
+from ._parser import Parser
+from ._target import of_target
 
 
 def add(verb: Parser) -> None:

@@ -3,8 +3,8 @@
 from argparse import Namespace
 from typing import Final
 
-from muster._verbs._answer import tell
-from muster._verbs._parser import Parser
+from ._answer import tell
+from ._parser import Parser
 
 SHELLS: Final = ("bash", "zsh", "fish")
 

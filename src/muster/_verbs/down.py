@@ -2,8 +2,9 @@
 
 import argparse
 
-from muster._verbs._parser import Parser
 from muster.errors import EngineError, MusterError, UsageError
+
+from ._parser import Parser
 
 
 def add(verb: Parser) -> None:

@@ -4,7 +4,8 @@ import argparse
 
 from muster._generate import generate
 from muster._given import check_is_a_file
-from muster._verbs._parser import Parser
+
+from ._parser import Parser
 
 
 def add(verb: Parser) -> None:

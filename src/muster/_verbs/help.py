@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 
-from muster._verbs._parser import Parser
+from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
@@ -22,7 +22,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: Namespace) -> int:
     """Print a page, on a terminal that is too small for it through a pager; return the exit code."""
-    from muster._verbs._topics import as_text, page_on  # noqa: PLC0415 (to lay out a page takes time to load)
+    from ._topics import as_text, page_on  # noqa: PLC0415 (to lay out a page takes time to load)
 
     text = as_text(page_on(parsed.topic, chapter="-".join(parsed.chapter)))
     if sys.stdin.isatty() and sys.stdout.isatty():

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from muster._given import check_is_a_file
 from muster._output.named_file import appearing
-from muster._verbs._parser import Parser
 from muster.errors import UsageError
+
+from ._parser import Parser
 
 
 def add(verb: Parser) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 from muster import _retry, _show
 from muster._job import Snapshot
 from muster._user_code import arguments
-from muster._verbs import _flags, _run_flags
-from muster._verbs._parser import Parser
-from muster._verbs._target import be_as_if_run
-from muster._verbs.run import SOME_REJECTED, page, print_result
+
+from . import _flags, _run_flags
+from ._parser import Parser
+from ._target import be_as_if_run
+from .run import SOME_REJECTED, page, print_result
 
 _SAID = ("workers", "max_bad_rows", "timeout", "calls_per_worker", "cluster", "machines", "on")
 

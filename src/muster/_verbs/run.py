@@ -13,11 +13,12 @@ from muster._given import check_no_pattern
 from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
 from muster._process import stdio
-from muster._verbs import _csv_flags, _flags, _run_flags
-from muster._verbs._answer import tell
-from muster._verbs._parser import Parser
-from muster._verbs._target import of_target
 from muster.errors import EngineError, UsageError
+
+from . import _csv_flags, _flags, _run_flags
+from ._answer import tell
+from ._parser import Parser
+from ._target import of_target
 
 SOME_REJECTED: Final = 4
 _LONG: Final = 10.0
@@ -89,11 +90,11 @@ def call(parsed: argparse.Namespace) -> int:
             shown.watch(with_page(snapshot))
 
         if parsed.each:
-            from muster._verbs import _each
+            from . import _each
 
             return _each.run(pipeline, parsed, shown, watch=watch)
         if parsed.since_last:
-            from muster._verbs import _since
+            from . import _since
 
             return _since.run(pipeline, parsed, shown, watch=watch)
         result = _pipeline.start(pipeline, watch=watch, remark=shown.warn, printed=shown.printed)
@@ -154,7 +155,7 @@ def page(parsed: argparse.Namespace) -> Iterator[Callable[[Snapshot], Snapshot]]
     if not parsed.watch:
         yield lambda snapshot: snapshot
         return
-    from muster._watch.beside import beside
+    from muster._watch.serving.beside_a_run import beside
 
     with beside(parsed.port) as page:
         try:

@@ -5,8 +5,9 @@ import json
 
 from muster import _show
 from muster._journal import runs
-from muster._verbs._answer import tell
-from muster._verbs._parser import Parser
+
+from ._answer import tell
+from ._parser import Parser
 
 
 def add(verb: Parser) -> None:

@@ -5,8 +5,9 @@ import dataclasses
 import json
 
 from muster import _show
-from muster._verbs._answer import tell
-from muster._verbs._parser import Parser
+
+from ._answer import tell
+from ._parser import Parser
 
 
 def add(verb: Parser) -> None:

@@ -4,8 +4,9 @@ import argparse
 import sys
 
 from muster import _show
-from muster._verbs import _flags
-from muster._verbs._parser import Parser
+
+from . import _flags
+from ._parser import Parser
 
 
 def add(verb: Parser) -> None:

@@ -2,8 +2,8 @@
 
 import argparse
 
-from muster._verbs import _flags
-from muster._verbs._parser import Parser
+from . import _flags
+from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
@@ -34,7 +34,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    from muster._watch.server import read_token, serve
+    from muster._watch.serving.server import read_token, serve
 
     serve(parsed.run, port=parsed.port, token=read_token(parsed.metrics_token) if parsed.metrics_token else "")
     return 0

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Final
 
 from muster import _words as words
-from muster._watch.account import Account, Done
+from muster._watch.sums.account import Account, Done
 
 SHORTEST_RUN: Final = 5.0
 """Seconds: what takes less is over before anybody has read about it; its figures are mostly of starting."""

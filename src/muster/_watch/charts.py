@@ -7,7 +7,8 @@ from markupsafe import Markup
 
 from muster import _words as words
 from muster._journal.measures import upper_edge
-from muster._watch.axes import Axis, nice
+
+from .axes import Axis, nice
 
 _WIDTH: Final = 1000
 _HEIGHT: Final = 200

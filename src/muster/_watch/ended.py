@@ -3,10 +3,11 @@
 import contextlib
 
 from muster._journal.runs import find
-from muster._watch.account import account_of
-from muster._watch.advice import closing
-from muster._watch.view import RunView
+from muster._watch.sums.account import account_of
+from muster._watch.sums.run import RunView
 from muster.errors import UsageError
+
+from .advice import closing
 
 
 def closing_of(run: str) -> list[str]:

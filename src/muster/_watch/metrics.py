@@ -15,8 +15,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from muster._journal.measures import BINS_AN_OCTAVE
-from muster._watch.look import Look, MachineRow
-from muster._watch.worker import Worker
+from muster._watch.sums.moment import Look, MachineRow
+from muster._watch.sums.worker import Worker
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _EDGES: Final = range(-13, 9)

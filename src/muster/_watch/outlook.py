@@ -5,8 +5,8 @@ from typing import Final
 
 from muster import _words as words
 from muster import errors
-from muster._watch.look import Look
-from muster._watch.processor import processor
+from muster._watch.sums.moment import Look
+from muster._watch.sums.processor import processor
 
 _GOES_ON: Final = "What is done is kept: type the same command again, and the run goes on."
 _OF_OLD: Final = "SIGTERM"

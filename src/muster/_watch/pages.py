@@ -13,14 +13,16 @@ from markupsafe import Markup
 
 from muster import _words as words
 from muster._journal.runs import Known
-from muster._watch import charts, figures
-from muster._watch.account import account_of
-from muster._watch.advice import advice
-from muster._watch.listing import Listed
-from muster._watch.look import Look
-from muster._watch.outlook import outlook, remarks
-from muster._watch.processor import processor
-from muster._watch.view import RunView
+from muster._watch.sums.account import account_of
+from muster._watch.sums.listing import Listed
+from muster._watch.sums.moment import Look
+from muster._watch.sums.processor import processor
+from muster._watch.sums.run import RunView
+
+from . import charts
+from .advice import advice
+from .outlook import outlook, remarks
+from .sums import figures
 
 _HERE: Final = Path(__file__).parent
 _FEW_WORKERS: Final = 16

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from muster._journal.runs import Known, find
-from muster._watch.needs import needing
 from muster.errors import UsageError
 
+from .extra import needing
+
 if TYPE_CHECKING:
-    from muster._watch.look import Look
+    from muster._watch.sums.moment import Look
 
 _IN_DETAIL: Final = 32
 _TOP: Final = 1000
@@ -26,7 +27,7 @@ def report(run: str | None) -> str:
     """
     known = find(run)
     with needing("muster report"):
-        from muster._watch import pages
+        from . import pages
     look = _look(known)
     if not look.view.job:
         raise UsageError(f"{known.journal} tells nothing of a run: it is damaged. See all others with muster runs.")
@@ -43,8 +44,8 @@ def is_report(path: Path) -> bool:
 
 
 def _look(known: Known) -> "Look":
-    from muster._watch.look import Look
-    from muster._watch.view import RunView
+    from muster._watch.sums.moment import Look
+    from muster._watch.sums.run import RunView
 
     view = RunView(known.run)
     view.take_all(known.entries())

@@ -11,10 +11,11 @@ import pyarrow as pa
 from muster._formats import _rows
 from muster._formats._results import Reply
 from muster._model import Briefing, Task
-from muster._worker.alone import in_small_batches
-from muster._worker.steps import called, halves, once
-from muster._worker.task import rows_of
 from muster.errors import DataError, UserCodeError
+
+from .alone import in_small_batches
+from .steps import called, halves, once
+from .task import rows_of
 
 _OTHER_NUMBERS: Final = 1 << 20
 """No file has this number. Random numbers are derived from file and row, so the second call draws others."""

@@ -13,8 +13,9 @@ from typing import Any, Final
 from muster._dialect import Reading
 from muster._near import nearest
 from muster._user_code.origins import is_users
-from muster._worker import written
-from muster._worker.failures import NoFrameError, is_of_one_value
+
+from . import written
+from .failures import NoFrameError, is_of_one_value
 
 _INSTEAD_OF_A_FRAME: Final = {
     "NoneType": "Is a `return df` missing?",

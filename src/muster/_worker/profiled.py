@@ -16,8 +16,9 @@ from typing import Any, Final
 from muster._formats import _rows
 from muster._model import Briefing, Task
 from muster._user_code import targets
-from muster._worker.steps import called
-from muster._worker.task import rows_of
+
+from .steps import called
+from .task import rows_of
 
 _LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _MUSTER: Final = str(Path(__file__).parents[1])

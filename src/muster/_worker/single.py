@@ -25,8 +25,9 @@ from muster._places.urls import is_remote
 from muster._private.files import private
 from muster._progress.schema import united
 from muster._words import plural
-from muster._worker.steps import BadRow, MemoryBlame, Steps, reasons
 from muster.errors import DataError
+
+from .steps import BadRow, MemoryBlame, Steps, reasons
 
 _COUNTED: Final = 16 << 20
 """Bytes of a file whose lines are counted to name one: some hundredths of a second."""

@@ -15,7 +15,9 @@ from muster._model import Briefing, Fault, Reason
 from muster._process.limit import Limit
 from muster._user_code import targets
 from muster._user_code.awaited import Yielded, drained
-from muster._worker.failures import (
+from muster.errors import DataError, UserCodeError
+
+from .failures import (
     NoFrameError,
     check_frame,
     check_needs_no_terminal,
@@ -27,7 +29,6 @@ from muster._worker.failures import (
     spread,
     traced,
 )
-from muster.errors import DataError, UserCodeError
 
 _REASON_LENGTH: Final = 200
 _EXAMPLE_LENGTH: Final = 2000
@@ -156,7 +157,7 @@ class Steps:
         return targets.load(next(target for target in self.briefing.steps if target.name == failure.step))
 
     def _cure(self, failure: _Failure) -> str:
-        from muster._worker.cures import cure_of
+        from .cures import cure_of
 
         types = {column.name: _rows.type_of(column) for column in self.briefing.columns}
         reading = self.briefing.reading if self.briefing.sources[self.file].format == "csv" else None

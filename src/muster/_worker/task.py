@@ -8,17 +8,18 @@ from typing import Any
 import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
-from muster._engines._warned import taken
+from muster._engines.cores.warned import taken
 from muster._formats import _rows
 from muster._model import Briefing, DataFile, Outcomes, Task
 from muster._progress.cuts import calls_of
 from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
 from muster._user_code.targets import Loaded
-from muster._worker.single import Single
-from muster._worker.steps import MemoryBlame
-from muster._worker.together import Together
-from muster._worker.vitals import Vitals
+
+from .single import Single
+from .steps import MemoryBlame
+from .together import Together
+from .vitals import Vitals
 
 
 def use_one_core() -> None:

@@ -15,8 +15,9 @@ import pyarrow as pa
 from muster._formats import _absent, _rows, csv
 from muster._model import Briefing, Column, Outcome, Outcomes, Task
 from muster._progress.cuts import together
-from muster._worker.single import Called, Single
-from muster._worker.steps import MemoryBlame
+
+from .single import Called, Single
+from .steps import MemoryBlame
 
 
 class Together:

@@ -1,0 +1,93 @@
+"""A machine of this computer: its agent, its lease, its log."""
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from muster._clouds.there.places import agent_of
+from muster._private.files import own_folder, write
+from muster.errors import EngineError
+
+from .base import STARTED, TOKEN_REFUSED, Machine
+from .program import program
+from .there import lease
+
+_LEAST_ROOM: Final = 16 << 20
+
+
+class MachineFolder:
+    """What is known of one machine: by its agent's notes, which outlive every other process."""
+
+    def __init__(self, path: Path) -> None:
+        """Know a machine by its folder, ``m1`` being the head's."""
+        self.path = path
+        self.name = path.name
+        self.number = int(path.name[1:])
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str], notes: Mapping[str, str]) -> None:
+        """Start the machine's agent, with the notes that it goes by; this does not wait for its command."""
+        lease.end(self.path)
+        agent = own_folder(self.path) / "lease.py"
+        write(agent, program("lease"))
+        started = subprocess.run(  # noqa: S603 (the agent, with a command of our own)
+            [sys.executable, "-P", "-S", str(agent), "start", str(self.path), *command],
+            input=json.dumps(dict(notes)),
+            text=True,
+            stderr=subprocess.PIPE,
+            env=environment,
+            check=False,
+        )
+        if started.returncode:
+            raise EngineError(
+                f"Machine {self.name} of this computer: {started.stderr.strip()}. Is there room where MUSTER_HOME is,"
+                " and may you write there? Mend that, then type the command again."
+            )
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the agent lives."""
+        return agent_of(self.path) is not None
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the node has joined. Raises ``EngineError`` when it does not."""
+        try:
+            lease.wait(self.path, STARTED, seconds)
+        except lease.NotStartedError as error:
+            if TOKEN_REFUSED in str(error):
+                raise EngineError(
+                    f"Machine {self.name} could not join: its token does not fit, so {str(self.path.parent)!r} is not"
+                    " as it was when the head started. End the cluster with muster down, then make it again."
+                ) from error
+            full = _full_disks(self.path, Path(tempfile.gettempdir()), Path("/dev/shm"))  # noqa: S108 (where Ray works)
+            advice = (
+                f"There is no room left in {full}. Make some, then type muster up again."
+                if full
+                else "Is this computer busy? Type muster up again."
+            )
+            raise EngineError(f"Machine {self.name} did not start: {error}\n{advice}") from error
+
+    def renew(self, seconds: float | None = None) -> None:
+        """Renew the lease, for ``seconds`` from now on where they are given."""
+        path = self.path / "lease"
+        if seconds is not None:
+            write(path, f"{seconds:g}")
+        elif path.exists():
+            path.touch()
+
+    def describe(self, workers: int) -> Machine:
+        """Tell how the machine is."""
+        versions = {"python": sys.version.split()[0], "ray": importlib.metadata.version("ray")}
+        told = lease.inspect(self.path)
+        told.pop(lease.ENDED, None)  # just now
+        return Machine(self.name, "127.0.0.1", workers, is_head=self.number == 1, versions=versions, **told)
+
+
+def _full_disks(*folders: Path) -> str:
+    """Name the folders in which there is no room to speak of."""
+    return ", ".join(str(one) for one in folders if one.is_dir() and shutil.disk_usage(one).free < _LEAST_ROOM)

@@ -1,0 +1,398 @@
+"""Answer requests in processes of this computer: one worker a core, each one request ahead."""
+
+import contextlib
+import os
+import pickle
+import platform
+import selectors
+import signal
+import socket
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from muster._engines._bell import Bell
+from muster._engines._lanes import Lanes
+from muster._engines.base import CANCELLED, Began, Done, Failed, Joined, Left, Lost, MakeBody, Message
+from muster._engines.prints import Print, Prints, to_standard_error
+from muster._process.environment import SINGLE_THREADED
+from muster._progress.openings import Slots
+from muster._user_code.world import World
+from muster.errors import EngineError
+
+from .starter import take
+from .zygote import MEMORY_RAN_OUT, NUMBERS, PID, SPENT
+
+_AHEAD: Final = 1
+_ORPHANED: Final = "its parent process died"
+_SURELY_BUFFERED: Final = 16 << 10
+_DEATHS_AT_START: Final = 5
+_SPENT: Final = "a fresh worker takes its place, after as many calls as --calls-per-worker allows"
+
+
+@dataclass(slots=True)
+class _Worker:
+    pipe: "Connection[Any, Any]"
+    name: str
+    pid: int = 0
+    tickets: deque[int] = field(default_factory=deque)
+    current: int | None = None
+    """The ticket that it is on, once ``messages`` has told that it began."""
+    sent: int = 0
+    """How many of the tickets were sent."""
+    has_worked: bool = False
+    """Whether it has answered a request: then it holds what it has loaded, and what the function has left behind."""
+    unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
+    requests: dict[int, bytes] = field(default_factory=dict)
+    """What it has not answered yet, for the worker that takes its place where it is spent."""
+    lanes: dict[int, int] = field(default_factory=dict)
+    """The lanes of those requests that are in one."""
+    cancelled: set[int] = field(default_factory=set)
+    """Requests that were sent to it and are to be answered by nobody."""
+    is_spent: bool = False
+    is_ended: bool = False
+    """Whether it was killed for a request that is cancelled: nothing more that it holds begins."""
+
+    def pass_on(self, ticket: int | None, message: object) -> None:
+        """Send a message; keep a large one until the worker is idle, as two ends that both send would deadlock."""
+        self._pass(ticket, pickle.dumps((ticket, message)))
+
+    def take_over(self, other: "_Worker") -> None:
+        """Have what another has not answered."""
+        for ticket in other.tickets:
+            self._pass(ticket, other.requests[ticket])
+            self.tickets.append(ticket)
+        self.lanes, self.cancelled = other.lanes, other.cancelled
+
+    def withdraw(self, ticket: int) -> bool:
+        """Forget a request that has not been sent yet; tell whether it had not."""
+        kept = deque(one for one in self.unsent if one[0] != ticket)
+        if len(kept) == len(self.unsent):
+            return False
+        self.unsent = kept
+        self.tickets.remove(ticket)
+        del self.requests[ticket]
+        return True
+
+    def _pass(self, ticket: int | None, data: bytes) -> None:
+        if ticket is not None:
+            self.requests[ticket] = data
+        self.unsent.append((ticket, data))
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Send what can be sent."""
+        while self.unsent and (len(self.unsent[0][1]) <= _SURELY_BUFFERED or (self.pid and not self.sent)):
+            ticket, data = self.unsent.popleft()
+            self.sent += ticket is not None
+            with contextlib.suppress(ConnectionError):  # it died just now: the end of its pipe will say so
+                self.pipe.send_bytes(data)
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class CoresEngine:
+    """An engine of processes that are forked from a zygote, so that pandas is imported once.
+
+    A worker that dies is replaced; the request that it was on is reported as lost.
+    """
+
+    def __init__(
+        self, make_body: MakeBody, *, workers: int, preload: Sequence[str] = (), printed: Print = to_standard_error
+    ) -> None:
+        """Start ``workers`` processes, whose prints are told; this returns before they are ready.
+
+        ``make_body`` must be importable: it is carried to the zygote by name.
+        """
+        self._workers = workers
+        world = World.here()
+        self._first = world.first_worker
+        self._environment, self._flags = world.environment, world.flags
+        self._prints = Prints(printed)
+        chosen = {name: world.environment[name] for name in SINGLE_THREADED if name in world.environment}
+        self._setup = pickle.dumps((tuple(preload), chosen, world, make_body))
+        self._briefing: bytes | None = None
+        self._live: dict[int, _Worker] = {}
+        self._selector = selectors.DefaultSelector()
+        self._lanes = Lanes()
+        self._is_draining = False
+        self._deaths_at_start = 0
+        self._untold: list[Message] = []
+        self._bell = Bell()
+        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._start()
+
+    def _start(self) -> None:
+        self._zygote = take(environment=self._environment, flags=self._flags)
+        self._prints.read("", self._zygote.printed)
+        self._zygote.control.sendall(PID.pack(len(self._setup)) + self._setup)
+        for number in range(self._workers):
+            self._fork(str(number + 1))
+
+    def _fork(self, name: str) -> _Worker:
+        ours, theirs = socket.socketpair()
+        local = int(name) - 1
+        numbers = NUMBERS.pack(self._first + local, local)
+        output = self._prints.pipe(name)
+        with ours, theirs, open(output, "wb"):  # noqa: PTH123 (a descriptor, which is closed here)
+            socket.send_fds(self._zygote.control, [b"F", numbers], [theirs.fileno(), output])
+            worker = _Worker(Connection(ours.detach()), name)
+        if self._briefing is not None:
+            worker.pass_on(None, self._briefing)
+        self._live[worker.pipe.fileno()] = worker
+        self._selector.register(worker.pipe.fileno(), selectors.EVENT_READ)
+        return worker
+
+    def fileno(self) -> int:
+        """Name the descriptor that can be read when ``messages`` has something."""
+        return self._selector.fileno()
+
+    def slots(self) -> Mapping[str, Slots]:
+        """Count the workers that are ready and idle, and those that can take a request ahead."""
+        if self._is_draining:
+            return {}
+        ready = [len(worker.tickets) for worker in self._live.values() if worker.pid and not worker.is_ended]
+        return {platform.node(): Slots(ready.count(0), sum(1 for held in ready if 0 < held <= _AHEAD))}
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief every worker, and each new one before its first request."""
+        self._briefing = briefing
+        for worker in self._live.values():
+            worker.pass_on(None, briefing)
+
+    def submit(
+        self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
+    ) -> None:
+        """Hand a request to the worker that holds the fewest, a ready one first; there is but one machine."""
+        del machine
+        if self._is_draining:
+            self._tell(Lost(ticket, "nothing more is done here", began=False, lane=lane))
+            return
+        worker = self._least_busy() if lane is None else self._worker_of(lane)
+        if fresh and lane is None:
+            worker = self._fresh() or self._replaced(worker)
+        if lane is not None:
+            worker.lanes[ticket] = lane
+        worker.pass_on(ticket, request)
+        worker.tickets.append(ticket)
+        self._note_beginning(worker)
+
+    def _least_busy(self) -> _Worker:
+        return min(self._live.values(), key=lambda worker: (worker.is_ended, not worker.pid, len(worker.tickets)))
+
+    def _worker_of(self, lane: int) -> _Worker:
+        """Find the worker that has a lane; at first, the one with the fewest lanes."""
+        if (name := self._lanes.worker_of(lane)) is None:
+            name = min(
+                self._live.values(),
+                key=lambda worker: (worker.is_ended, not worker.pid, self._lanes.count(worker.name)),
+            ).name
+            self._lanes.give(lane, name)
+        return next(worker for worker in self._live.values() if worker.name == name)
+
+    def cancel(self, ticket: int) -> None:
+        """Take a request back, or end the worker that is on it; one that is sent but not begun, as soon as it is."""
+        worker = next((worker for worker in self._live.values() if ticket in worker.tickets), None)
+        if worker is None:
+            return
+        if worker.withdraw(ticket):
+            lane = worker.lanes.pop(ticket, None)
+            self._tell(Lost(ticket, CANCELLED, began=False, worker=worker.name, lane=lane))
+            return
+        worker.cancelled.add(ticket)
+        self._end_if_cancelled(worker)
+
+    def _end_if_cancelled(self, worker: _Worker) -> None:
+        if worker.pid and not worker.is_ended and worker.tickets and worker.tickets[0] in worker.cancelled:
+            worker.is_ended = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)  # what it started must not go on either
+
+    def drain(self, machine: str) -> None:
+        """Take nothing new; workers that are idle leave now, others when they have done what they hold."""
+        del machine
+        self._is_draining = True
+        for worker in list(self._live.values()):
+            self._let_go_of_idle(worker)
+
+    def _let_go_of_idle(self, worker: _Worker) -> None:
+        if self._is_draining and not worker.tickets:
+            self._forget(worker)
+            if worker.pid:
+                self._tell(Left(worker.name, "its machine is drained", self._lanes.take_from(worker.name)))
+
+    def _note_beginning(self, worker: _Worker) -> None:
+        """Have ``messages`` tell that a worker is on the first of its requests, where that is so since just now."""
+        self._end_if_cancelled(worker)
+        if worker.pid and not worker.is_ended and worker.tickets and worker.tickets[0] != worker.current:
+            worker.current = worker.tickets[0]
+            self._tell(Began(worker.current, worker.name))
+
+    def _tell(self, *untold: Message) -> None:
+        """Have ``messages`` tell something that came about otherwise."""
+        self._untold += untold
+        self._bell.ring_for(self._untold)
+
+    def _fresh(self) -> _Worker | None:
+        """Find a worker that has had nothing to do yet, a ready one first."""
+        idle = [worker for worker in self._live.values() if not (worker.has_worked or worker.tickets)]
+        return min(idle, key=lambda worker: not worker.pid, default=None)
+
+    def _replaced(self, worker: _Worker) -> _Worker:
+        """Replace a worker by a new one, unless it is at work."""
+        if worker.tickets:
+            return worker
+        self._tell(*self._bury(worker, "a fresh worker takes its place"))
+        return self._fresh() or worker
+
+    def messages(self) -> list[Message]:
+        """Collect what workers sent, and bury those that died."""
+        events, self._untold = self._untold, []
+        self._bell.hush()
+        # Who can be read is fixed first: a restart gives new workers the descriptors of those that it buries.
+        readable = [(key.fd, self._live.get(key.fd)) for key, _ in self._selector.select(0)]
+        for descriptor, worker in readable:
+            if worker is None or self._live.get(descriptor) is not worker:
+                continue
+            try:
+                message = worker.pipe.recv()
+            except (EOFError, OSError, pickle.UnpicklingError):  # OSError where it died in the middle of an answer
+                events += self._bury(worker)
+                continue
+            if not worker.pid:
+                worker.pid = message
+                worker.catch_up()
+                self._deaths_at_start = 0
+                events.append(Joined(worker.name, platform.node()))
+                self._note_beginning(worker)
+                continue
+            ticket, succeeded, answer = message
+            if ticket is None:
+                worker.is_spent = answer == SPENT
+                continue
+            worker.tickets.remove(ticket)
+            del worker.requests[ticket]
+            worker.lanes.pop(ticket, None)
+            worker.cancelled.discard(ticket)
+            worker.current = None
+            worker.has_worked = True
+            worker.sent -= 1
+            worker.catch_up()
+            events.append((Done if succeeded else Failed)(ticket, answer, worker.name))
+            self._note_beginning(worker)
+            self._let_go_of_idle(worker)
+        events, self._untold = [*events, *self._untold], []
+        self._bell.hush()
+        return events
+
+    def _bury(self, worker: _Worker, reason: str = "") -> list[Message]:
+        self._forget(worker)
+        cause = self._cause_of_death(worker.pid)
+        reason = reason or cause
+        if not worker.pid:
+            self._deaths_at_start += 1
+            if self._deaths_at_start >= _DEATHS_AT_START:
+                raise EngineError(
+                    f"Workers die before they are ready ({reason}). Their messages stand above; with --workers 0 the"
+                    " job runs in muster's own process. More: muster help faq"
+                )
+        if worker.is_spent or not worker.pid:
+            return self._replace_spent(worker)
+        lost = self._lost(worker, reason, is_to_blame=cause != _ORPHANED)
+        if self._is_draining:
+            return lost
+        try:
+            self._fork(worker.name)
+        except OSError:
+            lost += self._restart()
+        return lost
+
+    def _replace_spent(self, worker: _Worker) -> list[Message]:
+        """Have a fresh worker do what one that is spent, or could not start, has not begun.
+
+        Not what is in a lane, where the old one has begun: with it went what it held of that lane.
+        """
+        said: list[Message] = []
+        if worker.pid:
+            for ticket in [ticket for ticket in worker.tickets if ticket in worker.lanes]:
+                worker.tickets.remove(ticket)
+                said.append(Lost(ticket, _SPENT, began=False, worker=worker.name, lane=worker.lanes.pop(ticket)))
+            said.append(Left(worker.name, _SPENT, self._lanes.take_from(worker.name)))
+        if self._is_draining and not worker.tickets:
+            return said
+        try:
+            self._fork(worker.name).take_over(worker)
+        except OSError:
+            return [*said, *self._lost(worker, _ORPHANED, is_to_blame=False), *self._restart()]
+        return said
+
+    def _forget(self, worker: _Worker) -> None:
+        del self._live[worker.pipe.fileno()]
+        self._selector.unregister(worker.pipe.fileno())
+        worker.pipe.close()
+
+    def _cause_of_death(self, pid: int) -> str:
+        if not pid:
+            return "it could not start"
+        try:
+            self._zygote.control.sendall(b"W" + PID.pack(pid))
+            answer = self._zygote.control.recv(PID.size, socket.MSG_WAITALL)
+        except OSError:
+            answer = b""
+        return _said(PID.unpack(answer)[0]) if answer else _ORPHANED
+
+    def _restart(self) -> list[Message]:
+        """Begin anew after the zygote itself died, and its workers with it."""
+        events: list[Message] = []
+        for worker in list(self._live.values()):
+            self._forget(worker)
+            if worker.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(worker.pid, signal.SIGKILL)  # it died with its parent, but not what it started
+            events += self._lost(worker, _ORPHANED, is_to_blame=False)
+        self._zygote.end()
+        self._start()
+        return events
+
+    def _lost(self, worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Message]:
+        first = next(iter(worker.tickets), None)
+        if worker.is_ended:  # for a request that it may have answered just before
+            is_to_blame = first in worker.cancelled
+            reason = CANCELLED
+        lost: list[Message] = [
+            Lost(
+                ticket, reason, began=is_to_blame and ticket == first, worker=worker.name, lane=worker.lanes.get(ticket)
+            )
+            for ticket in worker.tickets
+        ]
+        lanes = self._lanes.take_from(worker.name)
+        return [*lost, Left(worker.name, reason, lanes)] if worker.pid or lanes else lost
+
+    def close(self) -> None:
+        """Have the workers end in order, and the zygote: what they are on is interrupted, as by Ctrl-C."""
+        for worker in list(self._live.values()):
+            if worker.tickets and worker.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGINT)
+            self._forget(worker)
+        self._selector.close()
+        self._bell.close()
+        self._zygote.dismiss()
+        self._prints.close()
+
+
+def _said(status: int) -> str:
+    if not os.WIFSIGNALED(status):
+        if os.waitstatus_to_exitcode(status) == MEMORY_RAN_OUT:
+            return "memory ran out"
+        return f"the worker exited by itself with status {os.waitstatus_to_exitcode(status)}"
+    number = os.WTERMSIG(status)
+    if number == signal.SIGALRM:
+        return "the function ran longer than the time limit"
+    hint = {signal.SIGKILL: ", as the kernel does when memory runs out", signal.SIGSEGV: ", a crash in compiled code"}
+    return f"the worker was killed by {signal.Signals(number).name}{hint.get(signal.Signals(number), '')}"

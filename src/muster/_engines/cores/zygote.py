@@ -1,0 +1,306 @@
+"""Fork workers from a process that has imported what they need and never starts a thread.
+
+``main`` reads a setup from a socket, imports what it says, then obeys: a byte ``F`` with a socket, a pipe and the
+worker's numbers forks a worker that serves the one and prints to the other; ``W`` and a process id ends that worker, if
+it has not ended, and answers with its status; ``E`` waits for workers that know already that they shall end. The end of
+the socket ends it and its workers at once, and the kernel ends them when it is killed.
+"""
+
+import contextlib
+import ctypes
+import functools
+import gc
+import importlib
+import io
+import mmap
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
+from typing import Any, Final, NoReturn, TextIO
+
+from muster._engines.base import portable
+from muster._private.secrets import scrubbed
+from muster._process.environment import LOCAL_WORKER, WORKER
+from muster._process.limit import is_over, kill_when_over, new_page
+
+from .leaving import leave
+from .warned import Once
+
+PID: Final = struct.Struct("!q")
+NUMBERS: Final = struct.Struct("!qq")
+"""A worker's number among those of all machines, and of its own."""
+
+BUSY: Final = "muster:busy"
+"""The name under which the kernel lists a worker that is on a request."""
+
+MEMORY_RAN_OUT: Final = 112
+"""The exit status of a worker that was ended for that reason; unlikely for any other program."""
+
+SPENT: Final = "spent"
+"""What a worker says, in place of an answer, that leaves its place to a fresh one."""
+
+_IDLE: Final = "muster:idle"
+_SET_PARENT_DEATH_SIGNAL: Final = 1
+_SET_NAME: Final = 15
+_SET_CHILD_SUBREAPER: Final = 36
+_TICK: Final = 0.001
+_LEAVE_SECONDS: Final = 1.0
+"""How long a worker that is replaced may take to end."""
+
+_ORPHANS_SECONDS: Final = 0.5
+
+
+def main(descriptor: str, ahead: str) -> None:
+    """Set up, then fork a worker whenever asked, until the socket ends; load ``ahead`` before the setup is there."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=int(descriptor))
+    _adopt_orphans()
+    sys.stdout, sys.stderr = (_by_lines(stream) for stream in (sys.stdout, sys.stderr))
+    gc.disable()  # what is imported stays: looking through it for garbage again and again takes longer than the rest
+    with contextlib.suppress(Exception):  # whatever is wrong is said when the setup asks for it again
+        importlib.import_module(ahead)
+    preload, environment, world, make_body = pickle.loads(_frame(control))  # noqa: S301 (from the process that started this one)
+    for name in preload:
+        importlib.import_module(name)
+    os.environ.update(environment)
+    world.enter()
+    gc.freeze()
+    gc.enable()
+    pages: dict[int, mmap.mmap] = {}
+    once = Once()
+    while True:
+        command, descriptors, *_ = socket.recv_fds(control, 1, 2)
+        if command == b"F":
+            page = new_page()
+            numbers = NUMBERS.unpack(control.recv(NUMBERS.size, socket.MSG_WAITALL))
+            begin = functools.partial(_begun, once, numbers, make_body)
+            pages[_fork(control, descriptors, begin, page)] = page
+        elif command == b"W":
+            (pid,) = PID.unpack(control.recv(PID.size, socket.MSG_WAITALL))
+            control.sendall(PID.pack(_end(pid, pages.pop(pid))))
+        elif command == b"E":
+            _wait_for_all(control, list(pages))
+        else:
+            _end_all(pages)
+
+
+def _by_lines(stream: TextIO) -> TextIO:
+    """Write each line at once and whole, also with PYTHONUNBUFFERED: workers print side by side, and may die."""
+    if not isinstance(stream, io.TextIOWrapper):  # it is closed
+        return stream
+    return open(stream.fileno(), "w", 1, stream.encoding, stream.errors, closefd=False)
+
+
+def _frame(control: socket.socket) -> bytes:
+    head = control.recv(PID.size, socket.MSG_WAITALL)
+    if not head:
+        _end_all(())
+    (size,) = PID.unpack(head)
+    return control.recv(size, socket.MSG_WAITALL)
+
+
+def _end(worker: int, page: mmap.mmap) -> int:
+    """Wait for the end of a worker whose pipe has ended; end what it started, and tell its status.
+
+    SIGKILL does no harm to one that has ended, and is needed for one that only closed its pipe.
+    """
+    deadline = time.monotonic() + _LEAVE_SECONDS
+    while (status := _status_of(worker)) is None:
+        if time.monotonic() > deadline:
+            os.killpg(worker, signal.SIGKILL)
+        time.sleep(_TICK)
+    return signal.SIGALRM if is_over(page) else status
+
+
+def _status_of(worker: int) -> int | None:
+    """Tell the status of a worker that has ended, and end what it started; ``None`` where it has not."""
+    ended, status = os.waitpid(worker, os.WNOHANG)
+    if not ended:
+        return None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker, signal.SIGKILL)
+    return status
+
+
+def _wait_for_all(control: socket.socket, workers: list[int]) -> NoReturn:
+    """Wait for all workers to end, until the socket ends; then end what is left."""
+    while workers and not select.select([control], [], [], _TICK)[0]:
+        workers = [worker for worker in workers if _status_of(worker) is None]
+    _end_all(workers)
+
+
+def _end_all(workers: Iterable[int]) -> NoReturn:
+    """End this process and its workers, with what they started."""
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker, signal.SIGKILL)
+    deadline = time.monotonic() + _ORPHANS_SECONDS
+    with contextlib.suppress(ChildProcessError):  # there are none any more
+        while time.monotonic() < deadline:
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(_TICK)
+    os._exit(0)
+
+
+def _fork(control: socket.socket, descriptors: list[int], make_body: Any, page: mmap.mmap) -> int:  # noqa: ANN401 (a MakeBody, from a pickle)
+    parent = os.getpid()
+    if pid := os.fork():
+        os.setpgid(pid, pid)  # here as well as there, or it could be ended before it has a group
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return pid
+    status, end = 1, _nothing
+    try:
+        os.setpgid(0, 0)  # so that what the user's function starts ends with this worker
+        control.close()
+        served, printed = descriptors
+        _print_to(printed)
+        kill_when_over(page)
+        _die_with(parent)
+        signal.signal(signal.SIGINT, _interrupt)  # it interrupts a call when the run is stopped
+        pipe = Connection(served)
+        os.register_at_fork(after_in_child=pipe.close)  # a child that held it would hide a worker's death
+        body = make_body()
+        end = body.end
+        status = serve(pipe, body)
+    except Exception:  # noqa: BLE001 (whoever starts workers tells where to read this)
+        print(scrubbed(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201 (likewise)
+    finally:
+        leave(status, end=end)
+
+
+def _begun(once: Once, numbers: tuple[int, int], make_body: Callable[[], Any]) -> Any:  # noqa: ANN401 (a Body)
+    """Make the body of a worker that knows its numbers: the user's code, which the body loads, may ask for them."""
+    once.install()
+    os.environ.update(zip((WORKER, LOCAL_WORKER), map(str, numbers), strict=True))
+    return make_body()
+
+
+def _print_to(descriptor: int) -> None:
+    """Have all that is printed in this process, and in those that it starts, go to a descriptor."""
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)
+
+
+def _nothing() -> None:
+    """Release nothing: the default."""
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies; elsewhere than on Linux the pipe's end has to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what workers leave behind, on Linux: a process 1 that is no init would keep it for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run is stopped; what the user's function raises itself is a plain ``KeyboardInterrupt``."""
+
+
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
+    raise Interrupted
+
+
+def _namer() -> Callable[[str], object]:
+    """Make what tells the kernel the name of this process; elsewhere than on Linux nobody is told."""
+    if sys.platform != "linux":
+        return lambda _: None
+    tell = ctypes.CDLL(None).prctl
+    return lambda name: tell(_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def _never(_: object) -> bool:
+    return False
+
+
+def serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Body)
+    """Answer requests from a pipe, in order, until it ends, SIGINT comes or memory runs out; return the exit status.
+
+    A body that is spent says so, and what it was sent since goes to the worker that takes its place.
+    The pipe is closed then: what is left to be done in this process, such as to wait for its threads, may never end.
+    """
+    call_it = _namer()
+    is_spent = getattr(body, "is_spent", _never)
+    answers = _Answers(body)
+    with pipe, contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        pipe.send(os.getpid())
+        while True:
+            call_it(_IDLE)
+            ticket, request = _received(pipe)
+            if ticket is None:
+                try:
+                    answers.brief(request)
+                except MemoryError:
+                    return MEMORY_RAN_OUT
+                continue
+            if is_spent(request):
+                pipe.send((None, True, SPENT))
+                break
+            call_it(BUSY)
+            try:
+                answer = answers.to(ticket, request)
+            except MemoryError:
+                return MEMORY_RAN_OUT  # what has piled up in this process goes with it
+            pipe.send_bytes(answer)
+            if is_spent(None):
+                pipe.send((None, True, SPENT))
+                break
+    return 0
+
+
+class _Answers:
+    """What a body answers, ready to be sent: all that it raises belongs to the runner, and is no end of the pipe."""
+
+    def __init__(self, body: Any) -> None:  # noqa: ANN401 (a Body)
+        self._body = body
+        self._failure: Exception | None = None
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief the body; where that fails, the requests that follow do so for the same reason.
+
+        Raises ``MemoryError``: a fresh worker may have more room.
+        """
+        self._failure = None
+        try:
+            self._body.brief(briefing)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 (a worker that died of it would be replaced by one that does so, too)
+            self._failure = portable(error)
+
+    def to(self, ticket: int, request: object) -> bytes:
+        """Answer a request. Raises ``MemoryError``."""
+        try:
+            if self._failure is not None:
+                return pickle.dumps((ticket, False, self._failure))
+            return pickle.dumps((ticket, True, self._body(request)))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 (a connection of the body's own may break, too)
+            return pickle.dumps((ticket, False, portable(error)))
+
+
+def _received(pipe: "Connection[Any, Any]") -> Any:  # noqa: ANN401 (a message)
+    """Take a message. Raises ``EOFError`` where there is none any more, also where the sender died in the middle."""
+    try:
+        return pipe.recv()
+    except OSError as error:
+        if error.errno is None:  # "got end of file during message"
+            raise EOFError from error
+        raise

@@ -1,0 +1,107 @@
+"""The nouns that may come home from machines: by name, and each with fields that are looked at before it is made.
+
+All are frozen and do nothing when they are made. A question's answer is looked at likewise, by what its ``answer``
+says that it gives.
+"""
+
+import functools
+import importlib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, Final, NamedTuple, get_args, get_origin
+
+_HOMES: Final[Mapping[str, str]] = {
+    name: module
+    for module, names in {
+        "muster._engines.base": "Began Done Failed Lost Joined Left Told",
+        "muster._engines.on_ray.station": "Printed Ended",
+        "muster._model": (
+            "Outcome Outcomes Task Spool Schema Piece Place Seconds StepMeasure Load Reason Fault DataFile Fact Column"
+            " Module Span Warned"
+        ),
+        "muster._user_code.targets": "Described",
+        "muster._formats._stitch": "Block Flow",
+        "muster._formats._agreed": "Layout Agreed",
+        "muster._worker.compare": "Compared",
+        "muster._worker.profiled": "Profiled Line Function",
+        "muster._travel.parcels": "Returned Unanswered",
+    }.items()
+    for name in names.split()
+}
+"""Where each noun is, whose module is loaded when it comes."""
+
+
+class GarbledError(Exception):
+    """What came is not what muster says there."""
+
+
+class Fields(NamedTuple):
+    """What a noun is called, and what its fields hold, in order."""
+
+    name: str
+    hints: Mapping[str, Any]
+
+
+@functools.cache
+def named(kind: type[Any]) -> Fields | None:
+    """Tell what a noun that may come home is made of; ``None`` for any other type."""
+    if _HOMES.get(kind.__name__) != kind.__module__:
+        return None
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in fields(kind)] if is_dataclass(kind) else kind._fields
+    return Fields(kind.__name__, {name: hints[name] for name in names})
+
+
+def noun(name: str, values: Sequence[object]) -> object:
+    """Make a noun of the values of its fields. Raises ``GarbledError`` for a name or a value that it cannot have."""
+    if name not in _HOMES:
+        raise GarbledError(f"{name!r} is no noun that comes home")
+    kind = getattr(importlib.import_module(_HOMES[name]), name)
+    hints = _hints(kind)
+    if not isinstance(values, list) or len(values) != len(hints):
+        raise GarbledError(f"{name} has other fields")
+    for (field, hint), value in zip(hints.items(), values, strict=True):
+        if not fits(value, hint):
+            raise GarbledError(f"{name} cannot have {field} {str(value)[:100]!r}")
+    return kind(*values)
+
+
+def _hints(kind: type) -> Mapping[str, Any]:
+    found = named(kind)
+    return found.hints if found else {}
+
+
+@functools.cache
+def answer_of(question: type) -> Any:  # noqa: ANN401 (a hint)
+    """Tell what a question's answer must be; anything where it does not say."""
+    answer = getattr(question, "answer", None)
+    if answer is None:
+        return Any
+    try:
+        return typing.get_type_hints(answer).get("return", Any)
+    except NameError:  # a type that is not loaded here
+        return answer.__annotations__["return"]
+
+
+def fits(value: object, hint: Any) -> bool:  # noqa: ANN401, PLR0911 (a hint, which has many kinds)
+    """Tell whether a value is what a hint says, through and through."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any or hint is object:
+        return True
+    if isinstance(hint, str):
+        return type(value).__name__ == hint
+    if origin in {typing.Union, types.UnionType}:
+        return any(fits(value, one) for one in inner)
+    if origin is tuple and inner[-1:] != (...,):
+        return isinstance(value, tuple) and len(value) == len(inner) and all(map(fits, value, inner))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(value, dict) and all(fits(one, inner[0]) and fits(of, inner[1]) for one, of in value.items())
+    if isinstance(origin, type):
+        return isinstance(value, origin) and all(fits(one, inner[0]) for one in value)  # type: ignore[attr-defined]  # a collection
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, types.NoneType if hint is None else hint)

@@ -1,0 +1,126 @@
+"""The figures of a whole run, a step, a machine or a worker: the same for each, so that each can be shown alike."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from muster._journal.measures import Spent, bound
+from muster._model import Seconds
+from muster._watch.charts import Shares
+
+from .run import RunView
+from .series import rates, total
+from .worker import FUNCTION, LOST, READ, ROWS_IN, ROWS_OUT, SORTING, WRITE, Worker
+
+SHARES: Final = (0.5, 0.95, 0.99, 0.999, 0.9999)
+_LEAST_SHARE: Final = 0.75
+SHARE_NAMES: Final = ("50%", "95%", "99%", "99.9%", "99.99%")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What somebody did: rows, calls of the function and how long each took, and rates over time."""
+
+    rows_in: int
+    rows_out: int
+    calls: int
+    bins: Counter[int]
+    rates_in: Sequence[float]
+    rates_out: Sequence[float]
+    until: float
+    """Up to when the rates are known, in seconds of the run: tasks that still go on have not counted."""
+
+    @property
+    def bounds(self) -> list[float | None]:
+        """Tell below which time 50, 95, 99, 99.9 and 99.99% of the calls were, in seconds."""
+        return [bound(self.bins, share) for share in SHARES]
+
+
+def of_workers(view: RunView, workers: Sequence[Worker], now: float) -> Figures:
+    """Add up what some workers did until now, in seconds of the run."""
+    bins: Counter[int] = Counter()
+    for worker in workers:
+        bins.update(_bins_of(worker))
+    channels = [worker.series.at(view.clock) for worker in workers]
+    until = _known_until(workers, now)
+    return Figures(
+        sum(worker.rows_in for worker in workers),
+        sum(worker.rows_out for worker in workers),
+        sum(step.batches for worker in workers for step in worker.steps),
+        bins,
+        rates(total(channel[ROWS_IN] for channel in channels), view.clock, until),
+        rates(total(channel[ROWS_OUT] for channel in channels), view.clock, until),
+        until,
+    )
+
+
+def of_step(view: RunView, number: int, now: float) -> Figures:
+    """Add up what was done in a step, counted from 0, until now."""
+    steps = [worker.steps[number] for worker in view.workers.values() if number < len(worker.steps)]
+    bins: Counter[int] = Counter()
+    for step in steps:
+        bins.update(step.bins)
+    channels = view.steps[number].at(view.clock) if number < len(view.steps) else [[0.0], [0.0]]
+    until = _known_until(view.workers.values(), now)
+    return Figures(
+        sum(step.rows_in for step in steps),
+        sum(step.rows_out for step in steps),
+        sum(step.batches for step in steps),
+        bins,
+        rates(channels[0], view.clock, until),
+        rates(channels[1], view.clock, until),
+        until,
+    )
+
+
+def spent(workers: Iterable[Worker], now: float, *, all_busy: bool) -> Spent:
+    """Add up where the time of some workers went; where all are busy, up to when it is known of each."""
+    mine = list(workers)
+    return Spent.of(
+        sum((worker.seconds for worker in mine), Seconds()),
+        there=sum(worker.stayed(_known_of(worker, now, all_busy=all_busy)) for worker in mine),
+        going=sum(worker.going(now) for worker in mine),
+    )
+
+
+def _known_of(worker: Worker, now: float, *, all_busy: bool) -> float:
+    """Tell up to when the time of a worker counts: where all are at tasks, no longer than it is known of each."""
+    return min(worker.until, now) if all_busy and worker.tasks and worker.at_task_since is None else now
+
+
+def activity(view: RunView, worker: Worker, now: float) -> list[Shares]:
+    """Tell for each bucket how much of it went into what ``charts.ACTIVITIES`` names, as shares of 1.
+
+    Where the worker was not there, all are 0, and from when on nobody knows yet: it is at a task that has not ended.
+    """
+    channels, width = worker.series.at(view.clock), view.clock.width
+    found = []
+    for at in range(min(int(now / width) + 1, len(channels[0]))):
+        start, stop = at * width, min((at + 1) * width, now)
+        length = max(stop - start, 1e-9)
+        known = worker.until if worker.is_there and worker.tasks and worker.at_task_since is None else now
+        there = sum(
+            max(min(stop, known if stay.stop is None else stay.stop) - max(start, stay.start), 0.0)
+            for stay in worker.present
+        )
+        busy = [channels[one][at] / length for one in (READ, FUNCTION, SORTING, WRITE, LOST)]
+        scale = 1 / sum(busy) if sum(busy) > 1 else 1.0
+        done = [share * scale for share in busy]
+        going = max(stop - max(start, worker.at_task_since), 0.0) / length if worker.at_task_since is not None else 0.0
+        done.append(min(going, max(there / length - sum(done), 0.0)))
+        found.append((*done, max(there / length - sum(done), 0.0)))
+    return found
+
+
+def _known_until(workers: Iterable[Worker], now: float) -> float:
+    """Tell up to when all is known of nine workers in ten; one that is long at a task does not hold up the rest."""
+    times = sorted(worker.until for worker in workers if worker.is_there and worker.tasks)
+    return max(min(times[len(times) // 10], now), now * _LEAST_SHARE) if times else now
+
+
+def _bins_of(worker: Worker) -> Counter[int]:
+    bins: Counter[int] = Counter()
+    for step in worker.steps:
+        bins.update(step.bins)
+    return bins
