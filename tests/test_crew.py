@@ -157,7 +157,7 @@ class Full:
         observer = Observer(lambda _: None, prices={})
         for machine in machines:
             observer.hear(Joined(f"{machine}-1", machine))
-        self.progress.work_on(observer.at_work)
+        self.progress.work_on(observer.there.machines)
         self.setbacks = Setbacks(
             observer,
             has_own_disks=True,

@@ -85,7 +85,7 @@ def test_how_far_a_long_run_is_is_told_every_five_seconds_and_what_workers_did_m
     assert all(event.rows_done - before.rows_done <= 6 for before, event in itertools.pairwise(last))
     assert sum(bool(event.workers) for event in last) <= 10
     assert sum(event.workers["1"][1] for event in measured if event.workers) > 35_900
-    assert scene.observer.rows_per_second == pytest.approx(1.0, rel=0.01)
+    assert scene.observer.pace.rows_per_second == pytest.approx(1.0, rel=0.01)
 
 
 def test_a_task_that_will_be_done_again_counts_with_its_time_alone() -> None:
@@ -107,7 +107,7 @@ def test_a_first_task_counts_for_all_the_time_that_it_took() -> None:
         scene.look(0.5)
     scene.do("1", 1000, 9.5)
     scene.look(0.5)
-    assert scene.observer.rows_per_second == pytest.approx(1000 / 9.5, rel=0.01)
+    assert scene.observer.pace.rows_per_second == pytest.approx(1000 / 9.5, rel=0.01)
 
 
 def test_pace_and_prediction_follow_what_is_done_and_are_made_into_one_plan() -> None:
@@ -118,13 +118,13 @@ def test_pace_and_prediction_follow_what_is_done_and_are_made_into_one_plan() ->
         scene.do("1", 6, 0.5)
         scene.do("2", 4, 0.25)
         scene.look(1.0)
-    assert scene.observer.rows_per_second == 10.0
-    assert scene.observer.seconds_left == (88.0, 88.0)
-    (pace,) = scene.observer.machines
+    assert scene.observer.pace.rows_per_second == 10.0
+    assert scene.observer.pace.seconds_left == (88.0, 88.0)
+    (pace,) = scene.observer.pace.machines
     assert (pace.machine, pace.workers, pace.rows_per_second, pace.busy) == ("here", 2, 10.0, 0.375)
     (made,) = scene.all(Plan)
     assert (made.workers, made.rows_per_second, made.seconds) == (2, 10.0, (92.0, 92.0))
-    assert scene.observer.dollars == pytest.approx(0.12)
+    assert scene.observer.there.dollars == pytest.approx(0.12)
 
 
 def test_why_workers_wait_is_said_while_they_do() -> None:
@@ -162,12 +162,12 @@ def test_who_comes_and_goes_and_what_engines_tell_is_journaled() -> None:
 
 def test_workers_and_machines_are_counted_when_they_were_most_and_only_those_that_joined() -> None:
     scene = Scene()
-    assert (scene.observer.most_workers, scene.observer.most_machines) == (0, 0)
+    assert (scene.observer.there.most_workers, scene.observer.there.most_machines) == (0, 0)
     for worker in ("m1-1", "m1-2", "m2-1"):
         scene.observer.hear(Joined(worker, worker[:2]))
     scene.observer.hear(Left("m2-1", "killed"))
     scene.observer.hear(Joined("m3-1", "m3"))
-    assert (scene.observer.most_workers, scene.observer.most_machines) == (3, 2)
+    assert (scene.observer.there.most_workers, scene.observer.there.most_machines) == (3, 2)
 
 
 def test_the_pace_of_a_run_forgets_what_was_long_ago() -> None:
@@ -179,7 +179,7 @@ def test_the_pace_of_a_run_forgets_what_was_long_ago() -> None:
     for _ in range(100):
         scene.do("1", 9, 1.0)
         scene.look(1.0)
-    assert scene.observer.rows_per_second == 9.0
+    assert scene.observer.pace.rows_per_second == 9.0
 
 
 def test_a_try_that_ended_with_its_worker_counts_with_its_time_and_rows() -> None:
@@ -238,8 +238,8 @@ def test_the_pace_is_that_of_the_last_minute_also_where_nothing_is_done_any_more
         scene.look(1.0)
     for _ in range(13):
         scene.look(5.0)
-    assert scene.observer.rows_per_second == 0.0
-    assert scene.observer.machines[0].rows_per_second == 0.0
+    assert scene.observer.pace.rows_per_second == 0.0
+    assert scene.observer.pace.machines[0].rows_per_second == 0.0
 
 
 def test_what_comes_before_the_first_task_does_not_count_as_slow_work() -> None:
@@ -253,4 +253,4 @@ def test_what_comes_before_the_first_task_does_not_count_as_slow_work() -> None:
         scene.clock.reach(scene.clock.seconds + 0.5)
         scene.do("1", 50, 0.5)
     scene.look()
-    assert scene.observer.rows_per_second == 100.0
+    assert scene.observer.pace.rows_per_second == 100.0

@@ -1,14 +1,15 @@
-"""What was done in the last minute: how fast, and on which machine."""
+"""What was done in the last minute: how fast, on which machine, and how long the rest takes at that pace."""
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
 from muster._job import MachinePace
-from muster._planner import Stretch
+from muster._planner import Plan, Stretch, plan, remaining
 
+_SPANS_BEFORE_A_PLAN: Final = 8
 _WINDOW_SECONDS: Final = 60.0
 _FEWEST_SPANS: Final = 20
 
@@ -75,6 +76,49 @@ class Lately:
         at_tasks = sum(one.busy_of.get(machine, 0.0) for one in spans) + sum(min(one, seconds) for one in going)
         rows = sum(one.rows_of[machine] for one in spans)
         return MachinePace(machine, workers, rows / seconds, min(at_tasks / (seconds * workers), 1.0))
+
+
+class Pace:
+    """How fast a run is, as it was reckoned last, and how long the rest takes."""
+
+    def __init__(self) -> None:
+        """Begin with nothing done."""
+        self._lately = Lately()
+        self._has_planned = False
+        self.rows_per_second = 0.0
+        self.seconds_left: tuple[float, float] | None = None
+        """At the least and at the most; ``None`` while that is not known."""
+        self.machines: tuple[MachinePace, ...] = ()
+
+    def add(self, machine: str, *, rows: int, seconds: float) -> None:
+        """Take in a task."""
+        self._lately.now.add(machine, rows=rows, seconds=seconds)
+
+    def reckon(
+        self,
+        seconds: float,
+        workers_on: Mapping[str, int],
+        *,
+        going: Mapping[str, Sequence[float]],
+        rows_left: int | None,
+    ) -> None:
+        """Reckon it anew, so many seconds after the last time; ``going`` are those of unfinished tasks, by machine."""
+        self._lately.end_span(seconds)
+        self.rows_per_second = self._lately.rows_per_second()
+        self.machines = tuple(
+            self._lately.pace_of(machine, count, going=going.get(machine, ()))
+            for machine, count in sorted(workers_on.items())
+        )
+        self.seconds_left = None if rows_left is None else remaining(self._lately.stretches, rows_left)
+
+    def plan(self, rows_left: int, *, workers: int, dollars_an_hour: float) -> Plan | None:
+        """Make the one plan of a run, once enough is known."""
+        stretches = self._lately.stretches
+        if self._has_planned or len(stretches) < _SPANS_BEFORE_A_PLAN or rows_left <= 0:
+            return None
+        made = plan(stretches, rows_left=rows_left, workers=workers, dollars_an_hour=dollars_an_hour)
+        self._has_planned = made is not None
+        return made
 
 
 def _length(spans: Iterable[_Span]) -> float:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from muster._engines.base import Began, Done, Engine, Failed, Joined, Left, Lost, Message, Told, wait
 from muster._files.home import home
@@ -44,7 +44,7 @@ from .earlier import changed, check_same_rows, check_stands
 from .faults import keeping_faults
 from .hindsight import Hindsight
 from .lent import goes_elsewhere, machines_for
-from .observer import Observer
+from .observer import NONE_DONE, Observer
 from .prepare import Preparation
 from .questions import Desk, in_our_words
 from .resume import Kept, Past, sources_of
@@ -155,9 +155,9 @@ class _Runner:
             note=lambda text: self._hear(Told(text)),
         )
 
-    def _observe(self, **of_cluster: Any) -> Observer:  # noqa: ANN401 (prices and renewals, where there are any)
+    def _observe(self) -> Observer:
         calls = Calls([source.name for source in self._sources], limit=self._job.options.timeout)
-        return Observer(self._write, **{"prices": {}, **of_cluster}, calls=calls)
+        return Observer(self._write, prices={}, calls=calls)
 
     def recall(self) -> None:
         """Know what an earlier attempt has left in the output's folder, which is this run's by now."""
@@ -206,7 +206,7 @@ class _Runner:
         if access is None:
             return
         self._access = access
-        self._observer = self._observe(prices=access.prices, renewals=access.renewals)
+        self._observer.begin_on(access.prices, access.renewals)
         self._engine = engine_of_a_cluster(access, env=self._job.options.env, printed=printed)
         self._is_far = not access.shares_files
         if self._is_far:
@@ -388,7 +388,7 @@ class _Runner:
 
     def _new_progress(self) -> Progress:
         self._progress = self._prepared.progress(self._finish, workers=self._workers, is_far=self._is_far)
-        self._progress.work_on(self._observer.at_work)
+        self._progress.work_on(self._observer.there.machines)
         self._hindsight = Hindsight(self._job.options.batch_rows)
         self._observer.calls.clear()
         self._setbacks = Setbacks(
@@ -409,7 +409,7 @@ class _Runner:
             self._read_ahead(progress, earlier)
             self._act(self._setbacks.due(progress))
             if self._engine is not self._home:  # whose workers come, and may come to be more
-                self._workers = max(self._workers, self._observer.most_workers)
+                self._workers = max(self._workers, self._observer.there.most_workers)
             progress.workers = max(self._workers, 1)
             self._act(progress.submit(self._engine.slots(), now=time.monotonic()))
             if progress.is_done:
@@ -459,7 +459,7 @@ class _Runner:
                 return self._done(progress, event)
             case Lost(ticket, reason, began, worker) if progress.is_running(ticket):
                 self._observer.lost(ticket, reason)
-                return progress.lost(ticket, reason, began=began, machine=self._observer.machine_of(worker))
+                return progress.lost(ticket, reason, began=began, machine=self._observer.there.machine_of(worker))
             case Failed():
                 return self._setbacks.failed(progress, event)
             case Told() | Joined() | Left() | Began():
@@ -478,7 +478,7 @@ class _Runner:
             self._observer.calls.forget(event.ticket)
             return progress.lost(event.ticket, "its output is no longer wanted", began=False)
         self._answering = worker
-        actions = progress.done(event.ticket, *outcomes, machine=self._observer.machine_of(worker))
+        actions = progress.done(event.ticket, *outcomes, machine=self._observer.there.machine_of(worker))
         kept = {id(action.outcome) for action in actions if isinstance(action, act.Keep)}
         for outcome in outcomes:
             self._observer.done(worker, outcome, is_kept=id(outcome) in kept)
@@ -496,7 +496,7 @@ class _Runner:
     def _hear(self, event: Message) -> None:
         self._observer.hear(event)
         if self._progress is not None:
-            self._progress.work_on(self._observer.at_work)
+            self._progress.work_on(self._observer.there.machines)
         if isinstance(event, Told):
             self._say(self._last.phase, note=event.text)
 
@@ -596,7 +596,7 @@ class _Runner:
         if self.work.staging:  # workers put the output together where it lies
             desk = Desk(
                 self._engine,
-                workers=self._observer.most_workers,
+                workers=self._observer.there.most_workers,
                 tick=lambda: self._watch(self._last),
                 hear=self._hear,
             )
@@ -604,19 +604,19 @@ class _Runner:
         seconds, sums = time.monotonic() - self._began, totals(outcomes)
         remarks = self._hindsight.remarks(progress.schema)
         is_here = self._engine is self._home  # whose workers all take part, for as long as the run takes
-        workers = self._workers if is_here else self._observer.most_workers
+        workers = self._workers if is_here else self._observer.there.most_workers
         rows_before = totals(self._resumed.values())["rows_in"]
         result = Result(
             **sums,
             parts=progress.parts,
             resumed_parts=0 if self._earlier else sum(one.task.last - one.task.first for one in self._resumed.values()),
             workers=workers,
-            machines=max(self._observer.most_machines, int(is_here)),
+            machines=max(self._observer.there.most_machines, int(is_here)),
             seconds=round(seconds, 3),
             rows_per_second=round((sums["rows_in"] - rows_before) / seconds, 1),
             output=self._job.output,
             rejects=self.work.rejects if any(outcome.rejects for outcome in outcomes) else None,
-            cost=round(self._observer.dollars, 4),
+            cost=round(self._observer.there.dollars, 4),
             rows_before=rows_before,
             estimate=self._trial.estimate(worked, seconds, workers=workers) if self._trial else None,
             warnings=(*self._warnings, *remarks),
@@ -665,6 +665,6 @@ class _Runner:
             self._phase = phase
             self._write(events.Phase(phase))
         self._last = self._observer.snapshot(
-            phase, self._progress, run=self._run_id, rows_total=self._rows_total, workers=self._workers
+            phase, self._progress or NONE_DONE, run=self._run_id, rows_total=self._rows_total, workers=self._workers
         )
         self._watch(dataclasses.replace(self._last, note=note) if note else self._last)

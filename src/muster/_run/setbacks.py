@@ -37,7 +37,7 @@ class Setbacks:
         """Take a task back. Raises ``MusterError`` where another try would be in vain."""
         if not progress.is_running(event.ticket):
             return []
-        ticket, error, machine = event.ticket, event.error, self._observer.machine_of(event.worker)
+        ticket, error, machine = event.ticket, event.error, self._observer.there.machine_of(event.worker)
         if isinstance(error, MemoryError):
             self._observer.lost(ticket, _MEMORY_RAN_OUT)
             return progress.lost(ticket, _MEMORY_RAN_OUT, began=True, machine=machine)
