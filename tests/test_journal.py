@@ -16,7 +16,7 @@ from conftest import Muster
 from muster._journal import events
 from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Started, Told, UnreadableError, of_fields
 from muster._journal.file import Journal, follow, replay
-from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Regrown, Schema, Seconds, Spool, Task
+from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Schema, Seconds, Spool, Task
 from muster._planner import Plan
 from muster._run.resume import Past
 from muster._watch.sums.run import RunView
@@ -192,7 +192,7 @@ ONE_OF_EACH: list[Event] = [
     Kept(Outcome(Task(0, 0, 1, 0, 0, 8, 0, 2, 0, 2), 2, 2, output=PIECE), "1"),
     events.Dropped(1, 2, 3),
     events.Moved("p", "grown", 20),
-    Regrown("a", "b", 9),
+    events.Regrown("a", "b", 9),
     events.Laid([(2, 9)], [b"\0"], [0], 9),
     events.LaidOut(),
     events.Standing("abc"),
@@ -272,7 +272,8 @@ def test_an_unfinished_run_of_0_1_can_be_gone_on_with() -> None:
     assert past.columns == (Column("n", frozenset({"integer"})), Column("t", frozenset({"text"})))
     assert sum(outcome.rows_in for outcome in past.kept.values()) == 2700
     assert sum(outcome.bad_rows for outcome in past.kept.values()) == 202
-    assert past.moved["0-8.rows"] == Place("grown-dd2907c2", 38724)
+    assert past.places[Piece("0-8.rows", 1800, 0, 100)] == Place("grown-dd2907c2", 38724)
+    assert past.places[Piece("0-9.rows", 18, 0, 1)] == Place("grown-dd2907c2", 40524)  # a task wrote it there itself
     assert set(past.files) == {"rates.json"}
 
 

@@ -24,6 +24,7 @@ from gated import Run
 from muster._journal.runs import SECONDS_UNHEARD
 from muster._model import Outcome, Piece, Task
 from muster._output.folder import Work
+from muster._output.growing import Places
 from muster._output.owners import Owner
 from muster._places.objects import put
 from muster.errors import OutputBusyError, UsageError
@@ -306,7 +307,7 @@ def test_a_piece_of_the_same_size_that_is_not_what_was_written_is_done_anew(buck
     for changed in (1, 3):
         put(f"{work.staging}/{pieces[changed].name}", b"ROWS")
     stamped = [replace(piece, stamp=stamp) for piece, stamp in zip(pieces[:2], stamps, strict=False)]
-    found = [work.is_intact(Outcome(task, 1, 1, output=piece), {}) for piece in (*stamped, *pieces[2:])]
+    found = [work.is_intact(Outcome(task, 1, 1, output=piece), Places()) for piece in (*stamped, *pieces[2:])]
     assert found == [True, False, True, False]
     work.release()
 

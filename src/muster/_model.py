@@ -277,14 +277,6 @@ class Piece:
     """What the store says of the content, where a worker put it into one."""
 
 
-class Regrown(NamedTuple):
-    """What lay in a file, up to ``size``, lies at the same offsets in another one now."""
-
-    before: str
-    file: str
-    size: int
-
-
 @dataclass(frozen=True, slots=True)
 class Seconds:
     """Where a task's time went, in seconds: reading and converting, in the user's function, writing.
@@ -478,8 +470,6 @@ class Briefing:
     steps: tuple[Target, ...]
     format: str
     folder: str
-    grown: str = ""
-    """The file that the output grows in, where it does."""
     staging: str = ""
     """The URL of a folder where workers put rows themselves, where they do."""
     delimiter: str = ","

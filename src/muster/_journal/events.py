@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from muster._model import Column, DataFile, Outcome, Part, Regrown
+from muster._model import Column, DataFile, Outcome, Part
 from muster._planner import Plan
 from muster.errors import UsageError
 
@@ -155,6 +155,14 @@ class Moved(NamedTuple):
     name: str
     file: str
     offset: int
+
+
+class Regrown(NamedTuple):
+    """What lay in a file, up to ``size``, lies at the same offsets in another one now. It is read, and not written any more."""
+
+    before: str
+    file: str
+    size: int
 
 
 class Laid(NamedTuple):

@@ -14,14 +14,14 @@ from muster._formats.inputs import Inputs
 from muster._formats.unseal import PieceSchemas
 from muster._formats.volumes import Seal, SealParquet, ShareSchema, header
 from muster._job import Options
-from muster._journal.events import Laid
-from muster._model import Outcome, Part, Place, Regrown, Task
+from muster._journal.events import Laid, Moved
+from muster._model import Outcome, Part, Task
 from muster._progress.schema import united
 from muster._words import plural
 from muster.errors import DataError, EngineError, UsageError
 
 from .folder import Work
-from .growing import OFFSETS, Grown, follow
+from .growing import Grown, Places
 
 _VOLUME_BYTES: Final = 64 << 20
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
@@ -58,7 +58,7 @@ class Finish:
         self._grown: Grown | None = None
         self._closed: Grown | None = None
         self._has_header = False
-        self.moved: dict[str, Place] = {}
+        self.places = Places()
 
     @property
     def volume_bytes(self) -> int | None:
@@ -67,74 +67,35 @@ class Finish:
             return None
         return _VOLUME_BYTES_COMPRESSED if self.codec else _VOLUME_BYTES
 
-    @property
-    def grown(self) -> str:
-        """Name the file that the output grows in; empty where it is made at the end."""
-        return str(self._grown.path) if self._grown else ""
-
     def begin(self) -> None:
         """Start a new, empty growing file; pieces that lie in earlier ones stay there, and are copied from them."""
         self.pause()
         self._has_header = False
         if self._grows:
-            self._grown = Grown(self._new_path())
+            self._grown = Grown(self._work.folder / f"grown-{os.urandom(4).hex()}")
             self.tidy()
-
-    def _new_path(self) -> Path:
-        return self._work.folder / f"grown-{os.urandom(4).hex()}"
 
     def tidy(self) -> None:
         """Remove what earlier beginnings grew and nothing needs any more."""
-        needed = {Path(self.grown).name, *(place.file for place in self.moved.values())}
+        needed = self.places.files | ({self._grown.path.name} if self._grown else set())
         for path in self._work.folder.glob("grown-*"):
-            if path.name.removesuffix(OFFSETS) not in needed:
+            if path.name not in needed:
                 path.unlink()
 
-    def note(self, outcome: Outcome) -> None:
-        """Know where an outcome's rows lie already."""
-        if outcome.output and outcome.output.place:
-            self.moved[outcome.output.name] = outcome.output.place
-
-    def is_stale(self, outcome: Outcome) -> bool:
-        """Tell whether a task wrote its rows to a file that the output no longer grows in."""
-        if outcome.output is None or outcome.output.place is None:
-            return False
-        return outcome.output.place.file != Path(self.grown).name
-
-    def forget(self, name: str) -> None:
-        """Forget the place of a piece that is now part of the piece before it."""
-        self.moved.pop(name, None)
-
-    def make_way(self, outcome: Outcome) -> Regrown | None:
-        """Copy the output so far to a new growing file if the next rows would overwrite a later task's.
-
-        This happens when a retry gives more or fewer bytes than the attempt that claimed the place.
-        """
-        if self._grown is None or self._grown.fits(outcome.task, outcome.output.bytes if outcome.output else 0):
-            return None
-        before = self._grown
-        self._grown = Grown.after(before, self._new_path())
-        before.close()
-        regrown = Regrown(before.path.name, self._grown.path.name, before.size)
-        self.moved = follow(self.moved, regrown)
-        return regrown
-
-    def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> Place | None:
-        """Take the rows that come next in the output; tell where they were moved to, unless they lie there already."""
+    def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> Moved | None:
+        """Take the rows that come next in the output; tell where they lie from now on, unless there are none."""
         if self._grown is None:
             return None
         if columns is not None and not self._has_header:
-            self._grown.begin_rows(self._header(columns))
+            self._grown.write(self._header(columns))
             self._has_header = True
-        if not self._has_header:
-            return None
         if outcome.output is None:
-            self._grown.skip(outcome.task)
             return None
-        before = self._work.place_of(outcome.output, self.moved)
-        offset = self._grown.append(outcome.task, self._work.folder / before.file, before.offset, outcome.output.bytes)
-        place = self.moved[outcome.output.name] = Place(self._grown.path.name, offset)
-        return None if place == before else place
+        piece, before = outcome.output, self.places[outcome.output]
+        offset = self._grown.append(self._work.folder / before.file, piece.bytes, offset=before.offset)
+        moved = Moved(piece.name, self._grown.path.name, offset)
+        self.places.move(moved)
+        return moved
 
     def pause(self) -> None:
         """Close the growing file, so that it can be published, or another one begun."""
@@ -162,7 +123,6 @@ class Finish:
             outcomes = [dataclasses.replace(outcome, rows_out=0) for outcome in outcomes]
         rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
         if self._closed:
-            self._closed.complete()
             ready_now = partial(ready, Laid((), bytes=self._closed.size))
             self._work.publish(rejects, ready=ready_now, complete=self._closed.path.name)
             return outcomes
@@ -228,7 +188,7 @@ class Finish:
     def _join(self, names: Sequence[str], sizes: Sequence[int]) -> None:
         grown = Grown(self._work.unused(_COMPLETE))
         for name, size in zip(names, sizes, strict=True):
-            grown.copy(Path(name), size)
+            grown.append(Path(name), size)
         grown.close()
 
 

@@ -18,6 +18,7 @@ from muster._places.urls import is_remote, versions
 from muster._private.files import private, work_folder
 from muster.errors import EngineError, UsageError
 
+from .growing import PARTS, Places
 from .lock import WorkLock
 from .manifest import MANIFEST, check_is_ours, check_not_of_another, named_in
 from .modes import hand_over
@@ -59,7 +60,7 @@ class Work:
         self.journal = self.folder / "journal.jsonl"
         self.fault = self.folder / "fault.txt"
         """Where a fault of muster's own keeps its traceback."""
-        self.parts = self.folder / "parts"
+        self.parts = self.folder / PARTS
         self.spool = self.folder / _SPOOL
         self.sealed = self.folder / "sealed"
         self._replaced = self.folder / "replaced"
@@ -187,18 +188,14 @@ class Work:
                 remove(path)
             self._lock.remove()
 
-    def place_of(self, piece: Piece, moved: Mapping[str, Place]) -> Place:
-        """Tell where a piece lies: in a file of its own, or where it was moved to in a file that grew of many."""
-        return moved.get(piece.name) or Place(f"{self.parts.name}/{piece.name}", 0)
-
-    def is_intact(self, outcome: Outcome, moved: Mapping[str, Place]) -> bool:
+    def is_intact(self, outcome: Outcome, places: Places) -> bool:
         """Tell whether the pieces of an outcome are still what was written: a power cut may have lost them."""
         pieces = [piece for piece in (outcome.output, outcome.rejects) if piece is not None]
         if self.staging and outcome.output is not None:
             if self.shelf is None or not self.shelf.is_intact(outcome.output):
                 return False
             pieces.remove(outcome.output)
-        return all(self._is_intact(piece, self.place_of(piece, moved)) for piece in pieces)
+        return all(self._is_intact(piece, places[piece]) for piece in pieces)
 
     def _is_intact(self, piece: Piece, place: Place) -> bool:
         try:

@@ -1,157 +1,84 @@
-"""The file that an output grows in: tasks write their rows there themselves when it is their turn.
+"""The file that a plain text output grows in, in the order of the input, and where the rows of each piece lie.
 
-A task may write in place once the task before it has published the offset at which its own rows end; it does so before
-it writes them. A task whose offset is not published in time writes to a file of its own, which the runner copies. So
-most rows are written once, by the worker that made them. Offsets are published in a small file; nobody waits for one.
+A task writes its rows to a file of its own, and the runner copies that behind those before it as soon as it is next.
+The kernel copies, and the file is removed before the disk has it: of a cheap function that costs less than 5% of the
+run. Having tasks write to their place in the output instead was tried, and is not worth what it takes.
 """
 
 import errno
 import os
-import struct
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
-from muster._model import Place, Regrown, Task
+from muster._journal.events import Moved, Regrown
+from muster._model import Outcome, Piece, Place
 
-OFFSETS: Final = ".starts"
-_ENTRY: Final = struct.Struct("<qq")
-_ENTRIES_AT_ONCE: Final = 4096
+PARTS: Final = "parts"
+"""The folder of pieces that have a file of their own, in the work folder."""
+
 _COPY_BYTES: Final = 8 << 20
 _NO_KERNEL_COPY: Final = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL}
 
 
-class Starts:
-    """Where in a file that grows the rows of each part begin, as far as that is known.
+class Places:
+    """Where pieces lie: in a file of their own, unless they came in another or were moved to one."""
 
-    Each entry holds the offset twice, the second time inverted, so that a reader notices a half-written entry.
-    """
+    def __init__(self) -> None:
+        """Begin with none that lies elsewhere."""
+        self._elsewhere: dict[str, Place] = {}
 
-    def __init__(self, grown: Path) -> None:
-        """Open the offsets that belong to a file that grows."""
-        self._descriptor = os.open(f"{grown}{OFFSETS}", os.O_RDWR | os.O_CREAT, 0o600)
+    def __getitem__(self, piece: Piece) -> Place:
+        """Tell where a piece lies."""
+        return self._elsewhere.get(piece.name) or Place(f"{PARTS}/{piece.name}", 0)
 
-    def __getitem__(self, part: int) -> int | None:
-        """Tell where a part's rows begin."""
-        return _offset(os.pread(self._descriptor, _ENTRY.size, part * _ENTRY.size))
+    @property
+    def files(self) -> set[str]:
+        """Name the files that hold pieces, besides those of their own."""
+        return {place.file for place in self._elsewhere.values()}
 
-    def __setitem__(self, part: int, offset: int) -> None:
-        """Say where a part's rows begin."""
-        os.pwrite(self._descriptor, _ENTRY.pack(offset + 1, ~(offset + 1)), part * _ENTRY.size)
+    def note(self, outcome: Outcome) -> None:
+        """Know where the rows of an outcome lie already: a retry leaves them where they are, in the earlier output."""
+        if outcome.output and outcome.output.place:
+            self._elsewhere[outcome.output.name] = outcome.output.place
 
-    def next_after(self, part: int) -> tuple[int, int] | None:
-        """Find the first part behind this one whose start is known, and that start."""
-        at = part + 1
-        while data := os.pread(self._descriptor, _ENTRY.size * _ENTRIES_AT_ONCE, at * _ENTRY.size):
-            for begin in range(0, len(data) - _ENTRY.size + 1, _ENTRY.size) if any(data) else ():
-                if (offset := _offset(data[begin : begin + _ENTRY.size])) is not None:
-                    return at + begin // _ENTRY.size, offset
-            at += _ENTRIES_AT_ONCE
-        return None
+    def move(self, moved: Moved) -> None:
+        """Know that a piece was moved."""
+        self._elsewhere[moved.name] = Place(moved.file, moved.offset)
 
-    def leave_room(self, task: Task, start: int, size: int) -> bool:
-        """Tell whether ``start`` to ``start + size`` overlaps no place that a later task has claimed."""
-        behind = self.next_after(task.first)
-        return behind is None or (behind == (task.last, start + size) and task.is_whole)
+    def follow(self, regrown: Regrown) -> None:
+        """Know that the beginning of a file lies in another one now."""
+        for name, place in self._elsewhere.items():
+            if place.file == regrown.before and place.offset < regrown.size:
+                self._elsewhere[name] = Place(regrown.file, place.offset)
 
-    def claim(self, task: Task, size: int) -> int | None:
-        """Claim the place of a task's rows and publish where they end; ``None`` if their start is not known yet."""
-        start = self[task.first] if task.is_whole else None
-        if start is None or not self.leave_room(task, start, size):
-            return None
-        self[task.last] = start + size
-        return start
+    def forget(self, name: str) -> None:
+        """Forget a piece that is now part of the piece before it."""
+        self._elsewhere.pop(name, None)
 
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        """Use as a context."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
-
-
-def _offset(entry: bytes) -> int | None:
-    if len(entry) < _ENTRY.size:
-        return None
-    value, inverted = _ENTRY.unpack(entry)
-    return value - 1 if value and value == ~inverted else None
-
-
-def write_in_turn(grown: Path, task: Task, texts: Sequence[bytes | memoryview]) -> Place | None:
-    """Write a task's rows straight into the file that grows, if all rows before them have their place; tell where.
-
-    This is the worker's side: ``None`` says that it is not the task's turn yet, and nothing was written.
-    """
-    with Starts(grown) as starts:
-        offset = starts.claim(task, sum(map(len, texts)))
-    if offset is None:
-        return None
-    descriptor, at = os.open(grown, os.O_WRONLY), offset
-    try:
-        for text in texts:
-            left = memoryview(text)
-            while left:
-                written = os.pwrite(descriptor, left, at)
-                left, at = left[written:], at + written
-    finally:
-        os.close(descriptor)
-    return Place(grown.name, offset)
+    def clear(self) -> None:
+        """Forget all pieces."""
+        self._elsewhere.clear()
 
 
 class Grown:
-    """How much of the file is there, in the order of the input without a gap."""
+    """A file that grows, of which ``size`` bytes are there."""
 
     def __init__(self, path: Path) -> None:
         """Begin with an empty file."""
         self.path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        self._starts = Starts(path)
         self.size = 0
-        """How many bytes are there."""
 
-    @classmethod
-    def after(cls, other: Self, path: Path) -> Self:
-        """Begin with what is there of another file, but with no place that a task has taken behind it."""
-        grown = cls(path)
-        grown.copy(other.path, other.size)
-        return grown
-
-    def begin_rows(self, header: bytes) -> None:
-        """Write the header, and so let the first task of all know where its rows begin."""
-        left = memoryview(header)
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        left = memoryview(data)
         while left:
             left = left[os.write(self._descriptor, left) :]
-        self.size = self._starts[0] = len(header)
+        self.size += len(data)
 
-    def fits(self, task: Task, size: int) -> bool:
-        """Tell whether the rows of this task, the next one, overlap no place that a later task has claimed."""
-        return self._starts.leave_room(task, self.size, size)
-
-    def append(self, task: Task, path: Path, offset: int, size: int) -> int:
-        """Take a task's rows, which are next: copy them unless they lie in their place; tell where that is."""
-        begun = self.size
-        if (path, offset) == (self.path, begun):
-            self.size += size
-        else:
-            self.copy(path, size, offset=offset)
-        self.skip(task)
-        if hasattr(os, "posix_fadvise"):  # Linux then begins to write it out, so that little is left for the end
-            os.posix_fadvise(self._descriptor, begun, size, os.POSIX_FADV_DONTNEED)
-        return begun
-
-    def skip(self, task: Task) -> None:
-        """Let the task behind this one, whose rows are there, know where its own begin."""
-        if task.reaches_end:
-            self._starts[task.last] = self.size
-
-    def copy(self, path: Path, size: int, *, offset: int = 0) -> None:
-        """Append ``size`` bytes of a file, from ``offset`` on."""
-        os.lseek(self._descriptor, self.size, os.SEEK_SET)
+    def append(self, path: Path, size: int, *, offset: int = 0) -> int:
+        """Append ``size`` bytes of a file, from ``offset`` on; tell where they begin here."""
+        begin = self.size
         with path.open("rb", buffering=0) as piece:
             left = size
             while left:
@@ -160,6 +87,9 @@ class Grown:
                     raise OSError(f"{path} is shorter than the {size} bytes that were written to it")
                 left -= copied
         self.size += size
+        if hasattr(os, "posix_fadvise"):  # Linux then begins to write it out, so that little is left for the end
+            os.posix_fadvise(self._descriptor, begin, size, os.POSIX_FADV_DONTNEED)
+        return begin
 
     def _copy(self, source: int, offset: int, size: int) -> int:
         """Have the kernel copy; by hand where it, or this file system, cannot."""
@@ -172,20 +102,5 @@ class Grown:
         return os.write(self._descriptor, os.pread(source, size, offset))
 
     def close(self) -> None:
-        """Close the file; rows that tasks wrote behind what is there stay."""
+        """Close the file."""
         os.close(self._descriptor)
-        self._starts.close()
-
-    def complete(self) -> None:
-        """Cut off what is behind the end of all rows, of a file that is closed."""
-        os.truncate(self.path, self.size)
-
-
-def follow(moved: Mapping[str, Place], regrown: Regrown) -> dict[str, Place]:
-    """Tell where pieces lie after a file has been grown anew."""
-    return {
-        name: Place(regrown.file, place.offset)
-        if place.file == regrown.before and place.offset < regrown.size
-        else place
-        for name, place in moved.items()
-    }

@@ -100,7 +100,7 @@ class Calls:
 
     def done(self, task: Task, seconds: float, now: float) -> None:
         """Forget a task that came to an end after so many seconds."""
-        self.forget(task.number)
+        self._forget(task.number)
         self._longest = max(self._longest, seconds)
         self._last_end = now
 
@@ -110,7 +110,7 @@ class Calls:
         task = self._tasks.get(number)
         if task is not None and worker:
             self._lost.append(task)
-        self.forget(number)
+        self._forget(number)
         return task, worker, now - began
 
     def place_of(self, task: Task) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Calls:
             file += f" and {plural(others, 'file')} more"
         return {"file": file, "row": task.lo, "rows": task.hi - task.lo}
 
-    def forget(self, number: int) -> None:
+    def _forget(self, number: int) -> None:
         """Forget a task."""
         self._tasks.pop(number, None)
         self._begun.pop(number, None)

@@ -275,7 +275,6 @@ class Preparation:
             steps=self._job.steps,
             format=finish.format,
             folder=str(self._work.parts / str(attempt)),
-            grown=finish.grown,
             staging=self._work.staging,
             delimiter=finish.delimiter,
             columns=inputs.columns,

@@ -13,8 +13,8 @@ from muster._job import Job, Result
 from muster._journal import events
 from muster._journal.events import Event, Fields, Finished, Laid, Surveyed, UnreadableError
 from muster._journal.file import replay
-from muster._model import Column, DataFile, Outcome, Place, Regrown, Source
-from muster._output.growing import follow
+from muster._model import Column, DataFile, Outcome, Source
+from muster._output.growing import Places
 from muster._places.identity import local, spelled
 from muster._places.urls import is_remote
 from muster._progress.stretches import forget
@@ -40,8 +40,8 @@ class Past:
     surveyed: Surveyed | None = None
     columns: tuple[Column, ...] | None = None
     kept: Kept = field(default_factory=dict)
-    moved: dict[str, Place] = field(default_factory=dict)
-    """Where pieces lie that no longer have a file of their own."""
+    places: Places = field(default_factory=Places)
+    """Where the pieces of what is kept lie."""
     asked: Mapping[str, Any] = field(default_factory=dict)
     """What the run was asked for; nothing where an earlier version began it."""
     laid: Laid = field(default_factory=lambda: Laid(()))
@@ -102,15 +102,16 @@ class Past:
                 self.surveyed = event
             case events.Settled():
                 self.columns = tuple(event.columns)
-                self.kept, self.moved = {}, {}
+                self.kept = {}
+                self.places.clear()
             case events.Kept(outcome):
                 self._keep(outcome)
             case events.Dropped():
                 forget(self.kept, first=event.first, last=event.last, lo=event.lo)
-            case events.Moved(name, file, offset):
-                self.moved[name] = Place(file, offset)
-            case Regrown():
-                self.moved = follow(self.moved, event)
+            case events.Moved():
+                self.places.move(event)
+            case events.Regrown():
+                self.places.follow(event)
             case _:
                 self._lay(event)
                 self._depend(event)
@@ -143,8 +144,7 @@ class Past:
 
     def _keep(self, outcome: Outcome) -> None:
         self.kept[outcome.task.first, outcome.task.lo] = outcome
-        if outcome.output and outcome.output.place:
-            self.moved[outcome.output.name] = outcome.output.place
+        self.places.note(outcome)
 
     def result(self, visible: str) -> Result | None:
         """Tell what a run came to that had finished, if what stands there for all to see is still what it wrote.

@@ -283,8 +283,8 @@ class _Runner:
                 self._look(past)
                 for text in (*([self._why_anew] if self._why_anew else []), *self._inputs.notes):
                     self._say("looking at the input", note=text)
-                self._finish.moved = dict(past.moved)
-                kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.moved)}
+                self._finish.places = past.places
+                kept = {key: kept for key, kept in past.kept.items() if self.work.is_intact(kept, past.places)}
                 progress = self._work_through(kept)
                 result = self._commit(progress)
         return result
@@ -474,9 +474,6 @@ class _Runner:
         for outcome in outcomes:
             self._files.take(outcome.read_files, outcome.written_files)
             self._hindsight.hear(outcome)
-        if any(self._finish.is_stale(outcome) for outcome in outcomes):
-            self._observer.calls.forget(event.ticket)
-            return progress.lost(event.ticket, "its output is no longer wanted", began=False)
         self._answering = worker
         actions = progress.done(event.ticket, *outcomes, machine=self._observer.there.machine_of(worker))
         kept = {id(action.outcome) for action in actions if isinstance(action, act.Keep)}
@@ -517,10 +514,9 @@ class _Runner:
                 case act.Append(outcome):
                     self._append(outcome)
                 case act.Forget(name):
-                    self._finish.forget(name)
+                    self._finish.places.forget(name)
                 case act.Rewind():
                     self._finish.begin()
-                    self._brief()
                 case act.Widen(outcome):
                     return outcome
                 case act.GiveUp() | act.NeverSettles() | act.Blame():
@@ -537,7 +533,6 @@ class _Runner:
         self._hindsight.take(outcome)
         if self._trial is not None:
             self._trial.take(self._answering, outcome)
-        self._finish.note(outcome)
         self._write(events.Kept(outcome, self._answering))
 
     def _pass_on(self, action: act.Submit | act.PutAside) -> None:
@@ -550,13 +545,10 @@ class _Runner:
 
     def _append(self, outcome: Outcome) -> None:
         """Move an outcome's rows to the output that grows; their own file, often not on the disk yet, need never be."""
-        if regrown := self._finish.make_way(outcome):
-            self._write(regrown)
-            self._brief()
-        place = self._finish.append(outcome, self._progress.columns if self._progress else None)
-        if place is not None and outcome.output is not None:
-            self._write(events.Moved(outcome.output.name, place.file, place.offset))
-            (self.work.parts / outcome.output.name).unlink(missing_ok=True)
+        moved = self._finish.append(outcome, self._progress.columns if self._progress else None)
+        if moved is not None:
+            self._write(moved)
+            (self.work.parts / moved.name).unlink(missing_ok=True)
 
     # A type that turned out too narrow
 
@@ -578,7 +570,7 @@ class _Runner:
         )
         self._prepared.widen(misfit, names=names)
         self.work.clear_parts()
-        self._finish.moved = {}
+        self._finish.places.clear()
         self._resumed = {}
         self._begin_attempt(self._attempt + 1)
 

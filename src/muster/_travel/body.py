@@ -47,7 +47,7 @@ class ParcelBody:
         self._unchecked = dict(known.packages)
         steps = tuple(map(self._found_here, known.steps))
         folder = str(self._parts / Path(known.folder).name)
-        here = replace(known, steps=steps, folder=folder, grown="", code=Code())
+        here = replace(known, steps=steps, folder=folder, code=Code())
         self._is_staged = bool(known.staging)
         self._worker.brief(pickle.dumps(here))
 

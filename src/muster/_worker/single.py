@@ -20,7 +20,6 @@ from muster._formats._records import records
 from muster._formats._results import Reply, joined, shaped
 from muster._formats.survey import LONGEST_TAIL
 from muster._model import Briefing, Column, Fault, Outcome, Piece, Schema, Seconds, Span, StepMeasure, Task
-from muster._output.growing import write_in_turn
 from muster._places.urls import is_remote
 from muster._private.files import private
 from muster._progress.schema import united
@@ -306,12 +305,9 @@ class Single:
 
             stamp = put(f"{self.briefing.staging}/{path.name}", b"".join(texts))
             return Piece(path.name, size, crc, rows, stamp=stamp)
-        grown = self.briefing.grown if kind == "rows" else ""
-        place = write_in_turn(Path(grown), self.task, texts) if grown else None
-        if place is None:
-            with open(path, "wb", opener=private) as file:
-                file.writelines(texts)
-        return Piece(path.name, size, crc, rows, place)
+        with open(path, "wb", opener=private) as file:
+            file.writelines(texts)
+        return Piece(path.name, size, crc, rows)
 
     def _rejects(self, bad: dict[int, BadRow]) -> bytes:
         raw = self._raw(bad)
