@@ -619,7 +619,7 @@ def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command
     assert not (tmp_path / f"{output.rstrip('/')}.muster").exists()
 
 
-WITHOUT_EXCHANGE = "import muster._output.exchange\nmuster._exchange.exchanged = lambda *_: False\n"
+WITHOUT_EXCHANGE = "import muster._output.exchange\nmuster._output.exchange.exchanged = lambda *_: False\n"
 """A file system that cannot exchange two names."""
 
 
@@ -718,7 +718,7 @@ def gaps(df):
 
 STEPS_OF_A_SECOND_END = {
     "out.csv": ["muster._output.folder:shutil copyfileobj 1", "muster._output.folder:Work publish 1"],
-    "out.csv.gz": ["muster._output.folder:shutil copyfileobj 1", "muster._output.build:Grown copy 1"],
+    "out.csv.gz": ["muster._output.folder:shutil copyfileobj 1", "muster._output.build:Grown append 1"],
     "out.parquet": ["muster._output.folder:shutil copyfileobj 1", "pyarrow.parquet:ParquetWriter write_table 1"],
 }
 

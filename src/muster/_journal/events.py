@@ -158,7 +158,7 @@ class Moved(NamedTuple):
 
 
 class Regrown(NamedTuple):
-    """What lay in a file, up to ``size``, lies at the same offsets in another one now. It is read, and not written any more."""
+    """What lay in a file, up to ``size``, lies now at the same offsets in another one. It is read, never written."""
 
     before: str
     file: str
