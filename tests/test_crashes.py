@@ -23,6 +23,7 @@ import psutil
 import pytest
 
 from conftest import MUSTER, Ended, Muster
+from disks import mount, small
 from muster._generate import generate
 from muster._job import Job, Options
 from muster._model import Target, Task
@@ -580,7 +581,7 @@ STEPS_OF_THE_END = {
         "muster._output.folder:Work publish 1",
         "muster._output.folder sync 1",
         "muster._output.publication:Path replace 2",  # after that of the note that tells where the run is
-        "muster._output.publication sync 1",
+        "muster._files.whole sync 1",
         "muster._run.runner archive 1",
         "muster._journal.runs abridge 1",
         "muster._output.folder:Work remove 1",
@@ -918,19 +919,8 @@ def test_the_output_is_what_it_was_until_a_run_that_fails_is_mended(muster: Must
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = os.geteuid() == 0 and mount(folder, "size=2m") == 0
-    if not mounted and not os.environ.get("CI"):
-        pytest.skip("mounting a small file system takes root")
-    assert mounted
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)  # noqa: S607 (wherever it is)
-
-
-def mount(folder: Path, options: str) -> int:
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=False).returncode  # noqa: S607
+    with small(tmp_path / "small") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

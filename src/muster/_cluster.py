@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import importlib.util
 import json
@@ -22,9 +21,10 @@ from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
 from muster._clouds.renewing import renewing
 from muster._engines.cores.engine import count_cores
+from muster._files import locks, notes
 from muster._files.home import HomeError, home, make
 from muster._near import with_guess
-from muster._private.files import private, write
+from muster._private.files import private
 from muster.errors import EngineError, MusterError, UsageError
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
@@ -131,7 +131,7 @@ class Cluster:
         with self._changing(), contextlib.ExitStack() as held:
             if before not in {None, on}:
                 self._leave(str(before), on)
-            write(self._record, json.dumps({"on": on}))
+            notes.write(self._record, {"on": on})
             try:
                 with renewing(cloud, lease=lambda: wanted.lease):
                     cloud.scale(wanted, alone=lambda: self._take_alone(held, wanted))
@@ -178,10 +178,7 @@ class Cluster:
         path = self._folder / "changing"
         with open(path, "w", opener=private) as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                is_ours = os.path.samestat(
-                    os.fstat(lock.fileno()), path.stat()
-                )  # else a muster down has just removed it
+                is_ours = locks.lock(lock.fileno()) and locks.is_still(path, lock.fileno())
             except OSError:
                 is_ours = False
             if not is_ours:
@@ -200,9 +197,7 @@ class Cluster:
     def _holder(self) -> int | None:
         """Name the process that has borrowed the cluster."""
         with contextlib.suppress(OSError), (self._folder / "held").open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
+            if not locks.lock(lock.fileno(), shared=True):
                 return int(lock.read() or 0)
         return None
 
@@ -255,13 +250,11 @@ class Cluster:
             with self.telling_of_disk():
                 lock = stack.enter_context(open(self._folder / "held", "a+", opener=private))
                 for patience in reversed(range(_GLANCES)):
-                    try:
-                        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if locks.lock(lock.fileno()):
                         break
-                    except OSError as error:
-                        holder = self._holder()
-                        if holder is not None or not patience:
-                            raise UsageError(refused.format(holder=holder)) from error
+                    holder = self._holder()
+                    if holder is not None or not patience:
+                        raise UsageError(refused.format(holder=holder))
                     time.sleep(_GLANCE)  # nobody works on it: somebody looks whether anybody does
                 lock.truncate(0)
                 lock.write(str(os.getpid()))

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from muster._private.files import write
+from muster._files.whole import write
 from muster.errors import EngineError, UsageError
 
 if TYPE_CHECKING:

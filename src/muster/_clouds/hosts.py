@@ -15,8 +15,8 @@ from muster._clouds.over_ssh.playbook import Failure, Played, play, tidy
 from muster._clouds.over_ssh.stray import marked
 from muster._clouds.over_ssh.touching import GONE, run_on_each
 from muster._clouds.there.lease import ENDED, SCRATCH
+from muster._files.whole import write
 from muster._places.addresses import joined, refusal, shortest
-from muster._private.files import write
 from muster.errors import EngineError, UsageError
 
 from . import certificates

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from muster._files import notes
+from muster._files.whole import write
 from muster._places.addresses import joined
-from muster._private.files import new_folder, own_folder, squatted, write
+from muster._private.files import new_folder, own_folder, squatted
 from muster.errors import EngineError
 
 from . import certificates
@@ -155,7 +157,7 @@ class LocalCloud:
             raise
 
     def _remember(self, record: _Record) -> _Record:
-        write(self._folder / "local.json", json.dumps(asdict(record)))
+        notes.write(self._folder / "local.json", asdict(record), durable=True)
         return record
 
     def _start(self, number: int, record: _Record) -> "MachineFolder":

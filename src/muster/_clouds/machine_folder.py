@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from muster._clouds.there.places import agent_of
-from muster._private.files import own_folder, write
+from muster._files.whole import write
+from muster._private.files import own_folder
 from muster.errors import EngineError
 
 from .base import STARTED, TOKEN_REFUSED, Machine

@@ -17,7 +17,8 @@ _PACKAGES: Final = (
     "muster._process",
 )
 _PRIVATE: Final = (
-    *("muster._private.files", "muster._files.temporary", "muster._process.timers"),
+    *("muster._private.files", "muster._files.locks", "muster._files.whole", "muster._files.notes"),
+    *("muster._files.temporary", "muster._process.timers"),
     *(
         "muster._clouds.there.processes",
         "muster._clouds.there.ports",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from muster._private.files import write
+from muster._files import notes
 
 from .base import reading_note
 from .hosts_file import Host
@@ -126,7 +126,7 @@ def _started(known: Mapping[str, Any], keys: str) -> Started:
 
 def remember(folder: Path, record: Record) -> None:
     """Keep the record."""
-    write(folder / _FILE, json.dumps(asdict(record)))
+    notes.write(folder / _FILE, asdict(record), durable=True)  # or nobody could end what was started
 
 
 def forget(folder: Path) -> None:

@@ -5,7 +5,6 @@ be wrong. It needs nothing but Python's standard library: hosts run it too.
 """
 
 import contextlib
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from muster._private.files import NotPrivateError, open_to_others, remove_all
+
+from .locks import lock
 
 _NEW: Final = "muster-new-"
 _OWNED: Final = "muster-run-"
@@ -33,7 +34,7 @@ class Temporary:
         made = Path(tempfile.mkdtemp(prefix=_NEW, dir=place))
         self._lock: int | None = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
         with contextlib.suppress(OSError):  # a file system without locks: there only ``remove`` removes
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._lock)
         self.path = made.rename(made.with_name(_OWNED + made.name.removeprefix(_NEW)))  # locked as soon as it is seen
 
     def remove(self) -> None:
@@ -69,10 +70,9 @@ def sweep(place: Path) -> None:
 
 def _remove_unless_owned(folder: Path) -> None:
     with contextlib.suppress(OSError):  # somebody else's, or a file system where nobody can tell
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(lock).st_uid == os.geteuid():
+            if lock(opened) and os.fstat(opened).st_uid == os.geteuid():
                 remove_all(folder)
         finally:
-            os.close(lock)
+            os.close(opened)

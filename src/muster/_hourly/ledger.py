@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from muster._files.whole import put
 from muster._files.witness import Known, digest, is_being_written, is_still, settled, witness
 from muster._model import Source
-from muster._output.publication import sync
 from muster._places import objects
 from muster._places.identity import identity, local
 from muster._places.urls import filesystem, has_buckets, is_remote, reaching
@@ -112,9 +112,7 @@ class Ledger:
             objects.put(place, data)
             return
         keep(by_way_of, data)
-        sync(by_way_of)
-        by_way_of.replace(place)
-        sync(Path(place).parent)
+        put(by_way_of, place)
 
     def with_begun(self, begun: Begun | None) -> "Ledger":
         """Say what is about to be done."""

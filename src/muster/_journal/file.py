@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 import orjson
 
+from muster._files.whole import replacing
 from muster._private.files import private
 
 from .events import KIND_OF, Event, Fields, Other, as_fields, of_fields
@@ -82,13 +83,8 @@ def follow(path: Path, *, after: int = 0, without: Kinds = ()) -> Iterator[tuple
 def abridge(journal: Path, to: Path, *, without: Kinds) -> None:
     """Move a journal, which nobody writes any more, and leave out events of some kinds. Raises ``OSError``."""
     skipped = _beginnings(without)
-    shorter = to.with_name(to.name + ".unfinished")
-    with (
-        journal.open("rb") as lines,
-        open(shorter, "wb", opener=private) as kept,
-    ):
+    with journal.open("rb") as lines, replacing(to) as kept:
         kept.writelines(line for line in lines if not line.startswith(skipped))
-    shorter.replace(to)
     journal.unlink()
 
 

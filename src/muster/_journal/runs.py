@@ -5,7 +5,6 @@ runs are kept there: the last hundred, without what only a resumed run needs.
 """
 
 import contextlib
-import json
 import os
 import sys
 import time
@@ -15,9 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from muster._files import notes
 from muster._files.home import home, make
 from muster._near import with_guess
-from muster._private.files import write
 from muster._words import plural
 from muster.errors import UsageError
 
@@ -98,7 +97,7 @@ def note(run: str, journal: Path) -> None:
     told = {"journal": str(journal.absolute()), "pid": pid, "born": birth_of(pid), "computer": computer()}
     path = _note_of(run)
     make(home(), _UNFINISHED)
-    write(path, json.dumps(told))
+    notes.write(path, told)
     for other in path.parent.glob("*.json"):
         noted = _noted(other)
         if noted is None or not noted.journal.exists():
@@ -123,8 +122,8 @@ def archive(journal: Path, run: str, *, has_rejects: bool) -> None:
 
 def known() -> list[Known]:
     """List the runs of this user, newest first."""
-    notes = [_noted(path) for path in (home() / _UNFINISHED).glob("*.json")]
-    found = {one.run: one for one in notes if one is not None and one.journal.exists()}
+    noted = [_noted(path) for path in (home() / _UNFINISHED).glob("*.json")]
+    found = {one.run: one for one in noted if one is not None and one.journal.exists()}
     # Looked at last: a run that is archived meanwhile is in both, and not in neither.
     found |= {path.stem: Known(path.stem, path, State.FINISHED) for path in _archive().glob("*.jsonl")}
     return [found[run] for run in sorted(found, reverse=True)]
@@ -132,8 +131,10 @@ def known() -> list[Known]:
 
 def _noted(path: Path) -> Known | None:
     """Read a note; ``None`` for one that is damaged, or gone."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        told = json.loads(path.read_text())
+    told = notes.read(path)
+    with contextlib.suppress(OSError, KeyError, TypeError):
+        if told is None:
+            return None
         journal = Path(told["journal"])
         return Known(path.stem, journal, State.RUNNING if _may_live(told, journal) else State.UNFINISHED)
     return None

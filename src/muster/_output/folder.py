@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster._files.home import make
+from muster._files.whole import sync
 from muster._model import Outcome, Piece, Place
 from muster._places.identity import local, written
 from muster._places.urls import is_remote, versions
@@ -23,7 +24,7 @@ from .lock import WorkLock
 from .manifest import MANIFEST, check_is_ours, check_not_of_another, named_in
 from .modes import hand_over
 from .named_file import check_no_planted_link
-from .publication import manifest_of, names_in, publish_file, publish_folder, remove, settle, sync
+from .publication import manifest_of, names_in, publish_file, publish_folder, remove, settle
 from .rejects import BEGINNING_BYTES, check_rejects
 
 if TYPE_CHECKING:

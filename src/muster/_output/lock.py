@@ -1,12 +1,12 @@
 """One run at a time in a work folder on this computer: who has its lock has it until the run or the process ends."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from muster._files import locks
 from muster._files.home import HomeError
 from muster._private.files import NotPrivateError, private
 from muster.errors import OutputBusyError, UsageError
@@ -63,12 +63,10 @@ class WorkLock:
             return None
         try:
             self._lock(lock)
-            if os.path.samestat(self._path.stat(), os.fstat(lock)):
+            if locks.is_still(self._path, lock):
                 os.ftruncate(lock, 0)
                 os.pwrite(lock, Owner.me(self._home).as_mark("lock"), 0)
                 return lock
-        except FileNotFoundError:
-            pass
         except BaseException:
             os.close(lock)
             raise
@@ -88,10 +86,7 @@ class WorkLock:
 
     def _lock(self, lock: int) -> None:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = read_mark(os.pread(lock, _LONGEST_MARK, 0), "lock")
-            raise OutputBusyError.held(self._output, by=holder[0] if holder else "") from error
+            is_ours = locks.lock(lock)
         except OSError as error:
             if not os.fstat(lock).st_size:  # nobody who had it wrote there
                 self.forget_folder()
@@ -99,6 +94,9 @@ class WorkLock:
                 f"Cannot lock {str(self._path)!r}: {error.strerror}. Without a lock two runs could write one output,"
                 " and this file system gives none. Choose an output on another disk."
             ) from error
+        if not is_ours:
+            holder = read_mark(os.pread(lock, _LONGEST_MARK, 0), "lock")
+            raise OutputBusyError.held(self._output, by=holder[0] if holder else "")
 
     def release(self) -> None:
         """Let others have it."""

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from muster._files.whole import put
 from muster._private.files import is_planted, owner_of, private
 from muster.errors import UsageError
 
 from .modes import hand_over
-from .publication import sync
 
 
 def check_no_planted_link(output: str) -> None:
@@ -43,9 +43,7 @@ def appearing(output: str, *, is_private: bool = False) -> Iterator[IO[str]]:
         complete = beside / "complete"
         with open(complete, "w", encoding="utf-8", newline="", opener=private) as file:
             yield file
-        sync(complete)
         hand_over(complete, instead_of=path, is_private=is_private)
-        complete.replace(path)
-        sync(path.parent)
+        put(complete, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -1,9 +1,10 @@
 """How an output on this computer becomes visible: by a rename, of a file or of a folder that takes another's place."""
 
 import contextlib
-import os
 import shutil
 from pathlib import Path
+
+from muster._files.whole import rename, sync
 
 from .manifest import MANIFEST, PART, named_in
 from .modes import hand_over
@@ -18,8 +19,7 @@ def publish_file(path: Path, name: str) -> None:
         second.hardlink_to(path)
     except OSError:  # a file system without hard links
         second = path
-    second.replace(name)
-    sync(Path(name).absolute().parent)
+    rename(second, name)
 
 
 def publish_folder(sealed: Path, output: Path, *, replaced: Path) -> None:
@@ -94,12 +94,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Have what was written to a file or a folder be on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -219,14 +219,6 @@ def keep(path: str | Path, data: bytes) -> None:
         file.write(data)
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file, for this user alone, that appears complete or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    with open(unfinished, "w", opener=private) as file:
-        file.write(text)
-    unfinished.replace(path)
-
-
 def remove_all(folder: Path) -> None:
     """Remove a folder, if it is there, with all that is in it: also folders that their owner may not write."""
     import shutil  # noqa: PLC0415 (likewise)

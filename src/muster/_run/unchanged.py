@@ -7,13 +7,13 @@ It outlives the journals, of which the last hundred are kept: ``--each`` may hav
 import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from muster._files import notes
 from muster._files.home import home, make
 from muster._files.witness import Known, Witness, is_still, may_differ, settled, witness
 from muster._formats._sources import looked_at_again
@@ -22,11 +22,9 @@ from muster._journal.events import Fields
 from muster._model import DataFile, Source
 from muster._places.identity import local, written
 from muster._places.urls import is_remote
-from muster._private.files import write
 from muster._progress.allowance import Allowance
 from muster._user_code.data_files import changed_files
 from muster._version import __version__
-from muster.errors import EngineError
 
 from . import resume
 
@@ -163,7 +161,7 @@ def _files(said: Fields) -> dict[str, DataFile]:
 def _write(path: Path, said: Fields) -> None:
     with contextlib.suppress(OSError):
         make(home(), _FOLDER)
-        write(path, json.dumps(said))
+        notes.write(path, said)
         _forget_the_oldest(path.parent)
 
 
@@ -245,11 +243,8 @@ def _place(output: str) -> Path:
 
 
 def _read(path: Path) -> Fields | None:
-    with contextlib.suppress(OSError, ValueError, EngineError):
-        said = json.loads(path.read_bytes())
-        if isinstance(said, dict) and said.get("version") == __version__:
-            return said
-    return None
+    said = notes.read(path)
+    return said if said is not None and said.get("version") == __version__ else None
 
 
 def _forget_the_oldest(folder: Path) -> None:

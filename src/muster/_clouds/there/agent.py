@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from muster._files.temporary import sweep
-from muster._private.files import private, remove_all, write
+from muster._files.whole import write
+from muster._private.files import private, remove_all
 
 from . import guests, places
 from .processes import descendants, name_of, send_signal, wait_until_gone

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from muster._files import notes
 from muster._files.temporary import Temporary, sweep
 
 from . import places
@@ -131,8 +132,7 @@ def _is_leased(place: Path) -> bool:
 
 
 def _name_of(place: Path) -> str:
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        owner = json.loads((place / "owner").read_text())
+    if (owner := notes.read(place / "owner")) is not None:
         return f"the cluster {owner['name']!r} of {owner['who']} (MUSTER_HOME {owner['home']})"
     return f"the cluster in {str(place)!r}"
 

@@ -1,13 +1,11 @@
 """Processes that are not below a machine's agent, but work with what is, and end with the machine."""
 
-import contextlib
-import json
 import os
 import signal
 from pathlib import Path
 from typing import Final
 
-from muster._private.files import write
+from muster._files import notes
 
 from .processes import birth_of, is_alive, send_signal
 
@@ -19,7 +17,7 @@ def note(folder: Path) -> None:
     for guest in _noted(folder):
         if _living(guest) is None:
             guest.unlink(missing_ok=True)
-    write(folder / f"{_GUEST}{os.getpid()}", json.dumps({"pid": os.getpid(), "born": birth_of(os.getpid())}))
+    notes.write(folder / f"{_GUEST}{os.getpid()}", {"pid": os.getpid(), "born": birth_of(os.getpid())})
 
 
 def end(folder: Path) -> None:
@@ -35,8 +33,5 @@ def _noted(folder: Path) -> list[Path]:
 
 
 def _living(guest: Path) -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(guest.read_text())
-        if is_alive(known["pid"], known["born"]):
-            return int(known["pid"])
-    return None
+    known = notes.read(guest)
+    return int(known["pid"]) if known and is_alive(known["pid"], known["born"]) else None

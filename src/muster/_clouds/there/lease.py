@@ -17,7 +17,6 @@ clock the agent has last seen the lease renewed.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -28,7 +27,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from muster._private.files import own_folder, squatted, write
+from muster._files import locks
+from muster._files.notes import read as read_note
+from muster._files.whole import write
+from muster._private.files import own_folder, squatted
 
 from . import guests, places, ports, scratch
 from .agent import END_SECONDS, GOODBYE_SECONDS, be_agent, clear_up, keep_alone
@@ -108,7 +110,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     lock = os.open(folder.parent, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # a file system that locks no folders
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            locks.lock(lock, waits=True)
         if why := places.taken(folder.parent, {cluster}):
             raise NotStartedError(why)
         for other in places.others(folder.parent, {cluster}):
@@ -119,7 +121,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):  # and not only closed: the agent has it too, for as long as it lives
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            locks.unlock(lock)
         os.close(lock)
 
 
@@ -253,10 +255,9 @@ def _left_before(folder: Path) -> list[tuple[int, str | None]]:
 
 def _watchdog_of(folder: Path) -> list[int]:
     """Name the watchdog's process, if it lives."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        known = json.loads((folder / "agent").read_text())
-        if is_alive(known["watchdog"], known["watchdog_born"]):
-            return [known["watchdog"]]
+    known = read_note(folder / "agent") or {}
+    if is_alive(known.get("watchdog", 0), known.get("watchdog_born")):
+        return [known["watchdog"]]
     return []
 
 

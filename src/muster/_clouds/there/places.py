@@ -17,7 +17,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from muster._private.files import NotPrivateError, open_to_others, own_folder, remove_all, squatted, write
+from muster._files import notes
+from muster._files.whole import write
+from muster._private.files import NotPrivateError, open_to_others, own_folder, remove_all, squatted
 
 from .processes import is_alive
 
@@ -53,11 +55,8 @@ def leaf(cluster: str, address: str) -> str:
 
 def agent_of(place: Path) -> int | None:
     """Name the agent's process of a machine, if it lives."""
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads((place / "agent").read_text())
-        if is_alive(known["pid"], known["born"]):
-            return int(known["pid"])
-    return None
+    known = notes.read(place / "agent")
+    return int(known["pid"]) if known and is_alive(known["pid"], known["born"]) else None
 
 
 def others(place: Path, clusters: Collection[str]) -> list[Path]:
@@ -88,9 +87,11 @@ def abandoned(machines: Path) -> list[Path]:
 
 def _taken(place: Path) -> str:
     try:
-        owner = json.loads((place / "owner").read_text())
+        owner = notes.read(place / "owner")
         lease = float((place / "lease").read_text())
     except (OSError, ValueError):
+        owner = None
+    if owner is None:
         return f"another cluster of that name works there, in {str(place)!r}"
     return (
         f"the cluster {owner['name']!r} of {owner['who']} (MUSTER_HOME {owner['home']}) works there since"

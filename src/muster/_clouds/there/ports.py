@@ -1,7 +1,6 @@
 """Who has a port of this host that a machine is to listen on."""
 
 import contextlib
-import json
 import os
 import pwd
 import shlex
@@ -9,6 +8,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from muster._files import notes
 
 from .processes import environment_of, name_of
 
@@ -66,8 +67,7 @@ def _is_musters(pid: int, port: int) -> str:
     """Say which cluster of muster's it is that listens; empty where it is none."""
     named = environment_of(pid).get(_SIGN, "")
     place = Path(named).parent
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        owner = json.loads((place / "owner").read_text())
+    if (owner := notes.read(place / "owner")) is not None:
         down = f"MUSTER_HOME={shlex.quote(owner['home'])} muster down {owner['name']}, typed as {owner['who']}"
         return (
             f"the cluster {owner['name']!r} of {owner['who']} (MUSTER_HOME {owner['home']}) has its head there since"

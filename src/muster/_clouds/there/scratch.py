@@ -4,7 +4,8 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
-from muster._private.files import new_folder, own_folder, remove_all, squatted, write
+from muster._files.whole import write
+from muster._private.files import new_folder, own_folder, remove_all, squatted
 
 NOTE: Final = "scratch"
 """Which file of a machine's folder names it."""
