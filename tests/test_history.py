@@ -6,16 +6,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conftest import Muster
 from muster import UsageError
-from muster._journal.events import FORMAT, Finished, Kept, Started
+from muster._journal.events import FORMAT, Dropped, Event, Finished, Kept, Started
 from muster._journal.file import Journal, replay
-from muster._journal.runs import SECONDS_UNHEARD, State, archive, find, known, note, runs
+from muster._journal.runs import SECONDS_UNHEARD, archive, find, known, note
+from muster._journal.status import State
+from muster._journal.summaries import summaries
+from muster._journal.tally import Tally
 from muster._model import Outcome, Task
-from muster._run.resume import differences_of_rows
+from muster._run.resume import Past, differences_of_rows
 from muster._watch.serving.feed import Feed
 
 JOB = {"steps": [["classify", "code"]], "inputs": [["in.csv", 10, "stamp"]], "output": "out.csv"}
@@ -82,7 +89,7 @@ def test_a_finished_run_is_kept_without_what_only_a_resumed_one_needs(tmp_path: 
     (one,) = known()
     assert (one.state, one.journal.exists(), journal.exists()) == (State.FINISHED, True, False)
     assert [type(entry.event) for entry in replay(one.journal)] == [Started, Finished]
-    assert next(runs())["rows_in"] == 7
+    assert next(summaries())["rows_in"] == 7
 
 
 def test_a_journal_that_is_damaged_costs_its_own_line_and_no_other(tmp_path: Path, home: Path) -> None:
@@ -93,7 +100,7 @@ def test_a_journal_that_is_damaged_costs_its_own_line_and_no_other(tmp_path: Pat
     (home / "runs" / "3.jsonl").write_text('{"event":"started"}\n')
     (home / "runs" / "4.jsonl").mkdir()
     (home / "runs" / "5.jsonl").write_bytes(b"\x00junk\n[]\n")
-    assert [one["run"] for one in runs()] == ["1"]
+    assert [one["run"] for one in summaries()] == ["1"]
 
 
 def test_the_oldest_over_a_hundred_are_forgotten(tmp_path: Path) -> None:
@@ -198,3 +205,65 @@ def test_a_run_of_a_later_version_is_refused_in_words_and_hides_no_other(tmp_pat
     told = muster("report", "2-later", "-o", "report.html")
     assert (told.code, f"its format is {FORMAT + 1}" in told.err, "Traceback" in told.err) == (2, True, False), told.err
     assert [line.run for line in asyncio.run(Feed().lines())] == ["1-now"]
+
+
+PARTS = 40
+
+
+@given(st.lists(st.tuples(st.sampled_from(["keep", "join", "drop"]), st.integers(0, PARTS - 1)), max_size=60))
+def test_rows_are_counted_by_the_rule_that_a_resumed_run_reads_its_journal_by(
+    steps: list[tuple[str, int]],
+) -> None:
+    """Tasks of one to three parts are kept, joined to stretches and dropped, as a run does it."""
+    ends = [first + 1 + first % 3 for first in range(PARTS)]
+    stretches: dict[int, int] = {}
+    past, tally = Past(), Tally()
+    for what, first in steps:
+        covered = any(begin < ends[first] and first < end for begin, end in stretches.items())
+        if what == "keep" and not covered:
+            outcome = Outcome(Task(1, first, ends[first], 0, 0, 10, 0, 3, 0, 3), 3, 2, bad_rows=1)
+            told: list[Event] = [Kept(outcome)]
+            stretches[first] = ends[first]
+        elif what == "join" and first in stretches and stretches[first] in stretches:
+            stretches[first] = stretches.pop(stretches[first])
+            continue
+        elif what == "drop" and first in stretches:
+            told = [Dropped(first, stretches.pop(first), 0)]
+        else:
+            continue
+        for event in told:
+            past.add(event)
+            tally.take(event)
+    kept = past.kept.values()
+    assert tally.rows() == (sum(one.rows_in for one in kept), 2 * len(kept), len(kept))
+
+
+def test_rows_are_counted_in_time_that_grows_with_the_journal_and_no_faster() -> None:
+    def steps(stretches: int) -> int:
+        """Count the instructions that it takes to count the rows of a run that keeps stretches, and drops each."""
+        done = 0
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:  # noqa: ANN401 (itself)
+            nonlocal done
+            frame.f_trace_opcodes = True
+            done += event == "opcode"
+            return trace
+
+        tally = Tally()
+        tasks = [Task(1, at, at + 1, 0, 0, 10, 0, 3, 0, 3) for at in range(stretches * 3)]
+        keeps: list[Event] = [Kept(Outcome(task, 3, 3)) for task in tasks]
+        drops: list[Event] = [Dropped(at, at + 3, 0) for at in range(0, stretches * 3, 3)]
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            for event in (*keeps, *drops, *keeps):
+                tally.take(event)
+            rows = tally.rows()
+        finally:
+            sys.settrace(before)
+        assert rows.done == stretches * 9
+        return done
+
+    few, many = steps(20), steps(200)
+    assert few > 1000
+    assert many < few * 11

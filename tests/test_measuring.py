@@ -13,7 +13,8 @@ import pytest
 from conftest import MUSTER, Muster
 from muster._journal import events
 from muster._journal.measures import Measured, WorkerSum, added
-from muster._journal.runs import Known, State, known
+from muster._journal.runs import Known, known
+from muster._journal.status import State
 from muster._model import Load, Reason
 
 ROWS = 3000

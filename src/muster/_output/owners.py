@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from muster._journal.runs import SECONDS_UNHEARD, birth_of, computer
+from muster._journal.processes import birth_of, computer
+from muster._journal.runs import SECONDS_UNHEARD
 from muster._words import duration
 
 

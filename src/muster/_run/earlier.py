@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from muster._journal.events import Finished, Other, Started
 from muster._journal.file import Entry
-from muster._journal.runs import Known, State, known
+from muster._journal.runs import Known, known
+from muster._journal.status import State
 from muster._output.folder import Work
 from muster._words import plural
 from muster.errors import UsageError

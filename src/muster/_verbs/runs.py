@@ -4,7 +4,7 @@ import argparse
 import json
 
 from muster import _show
-from muster._journal import runs
+from muster._journal.summaries import summaries
 
 from ._answer import tell
 from ._parser import Parser
@@ -26,7 +26,7 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    found = list(runs.runs())
+    found = list(summaries())
     if parsed.json:
         tell(json.dumps(found))
     else:

@@ -12,7 +12,8 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from muster._journal.runs import Known, State
+from muster._journal.runs import Known
+from muster._journal.status import State
 from muster._watch import metrics, pages
 from muster._watch.pages import Page
 from muster._watch.sums.moment import Look

@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 from muster._journal.events import ONLY_TO_RESUME, UnreadableError
 from muster._journal.file import Entry, follow
-from muster._journal.runs import Known, State, known
+from muster._journal.runs import Known, known
+from muster._journal.status import State
 from muster._watch.pages import Page
 from muster._watch.sums import listing
 from muster._watch.sums.listing import Listed

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from muster._journal.events import Measured
-from muster._journal.runs import Known, State
+from muster._journal.runs import Known
+from muster._journal.status import State
 
 from .moment import Look
 from .run import RunView

@@ -8,7 +8,7 @@ from typing import Final
 
 from muster import _words as words
 from muster._journal.measures import Measured, Spent, StepSum, bound
-from muster._journal.runs import State, status
+from muster._journal.status import State, status
 from muster._model import Reason
 from muster._run.calls import Held
 

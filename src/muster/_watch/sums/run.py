@@ -10,7 +10,7 @@ from muster._journal import events
 from muster._journal.events import Event
 from muster._journal.file import Entry
 from muster._journal.measures import OTHER_REASONS, Measured, task_seconds
-from muster._journal.runs import became_of
+from muster._journal.status import became_of
 from muster._model import Load, Reason
 from muster._planner import Plan
 from muster._run.calls import Held
