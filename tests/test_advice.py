@@ -157,7 +157,7 @@ def test_no_more_workers_are_advised_than_memory_holds() -> None:
 
 
 def test_what_costs_most_comes_first_and_a_terminal_is_told_of_two() -> None:
-    spent = replace(FAILED, waiting=0.0, lost=12.0, total=70.0)
+    spent = FAILED._replace(waiting=0.0, lost=12.0, total=70.0)
     bad = account(*(one(name, seconds=spent, first=Seconds(0.1, 9.3), first_rows=100) for name in "12"), bad_rows=9)
     costs = [said.cost for said in advice(bad)]
     assert len(costs) == 3

@@ -24,7 +24,7 @@ OUTCOMES = st.builds(
     COUNTS,
     output=st.none() | st.builds(Piece, st.text(), COUNTS, COUNTS, COUNTS),
     bad_rows=COUNTS,
-    seconds=st.builds(Seconds, SECONDS, SECONDS, SECONDS, SECONDS, SECONDS, SECONDS),
+    seconds=st.builds(Seconds, *[SECONDS] * len(Seconds._fields)),
     steps=st.lists(STEPS, min_size=2, max_size=2).map(tuple),
     reasons=st.lists(st.builds(Reason, st.text(max_size=2), st.text(max_size=2), COUNTS, st.text()), max_size=3).map(
         tuple

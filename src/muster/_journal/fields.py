@@ -2,15 +2,13 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, Final
 
 from muster._model import Column, Outcome, Part, Piece, Place, Schema, Seconds, Span, Spool, Task
 
 _DIGITS: Final = 6
 """Microseconds are enough."""
-
-_SECONDS: Final = tuple(field.name for field in fields(Seconds))
 
 
 def of_outcome(outcome: Outcome) -> dict[str, Any]:
@@ -27,7 +25,7 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
         "schema": tuple(outcome.schema) if outcome.schema else None,
         "written": tuple(outcome.written) if outcome.written else None,
         "spans": [_span_as_fields(span, outcome.schema) for span in outcome.spans],
-        "seconds": {name: round(getattr(outcome.seconds, name), _DIGITS) for name in _SECONDS},
+        "seconds": {name: round(value, _DIGITS) for name, value in zip(Seconds._fields, outcome.seconds, strict=True)},
     }
     return {name: value for name, value in told.items() if value or name == "task"}
 

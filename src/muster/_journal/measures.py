@@ -7,7 +7,7 @@ add up, and a bound that is read off them is at most 19% above the truth. After 
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import Any, Final, NamedTuple
 
@@ -160,7 +160,7 @@ class WorkerSum:
 
 
 _COUNTS: Final = ("tasks", "rows_in", "rows_out", "bytes_in", "bytes_out", "bad_rows")
-_SECONDS: Final = tuple(one.name for one in fields(Seconds))
+_SECONDS: Final = Seconds._fields
 _LOAD: Final = Load._fields
 _AT_SECONDS: Final = len(_COUNTS)
 _AT_TOTAL: Final = _SECONDS.index("total")
@@ -231,7 +231,7 @@ class Measured:
 def _worker_as_fields(worker: WorkerSum) -> list[Any]:
     return [
         *(getattr(worker, name) for name in _COUNTS),
-        [round(getattr(worker.seconds, name), _DIGITS) for name in _SECONDS],
+        [round(seconds, _DIGITS) for seconds in worker.seconds],
         round(worker.cpu, _DIGITS),
         worker.memory,
         [

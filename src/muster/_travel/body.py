@@ -103,7 +103,7 @@ class ParcelBody:
             opened.unlink(missing_ok=True)
         waiting, self._idle_since = began - (self._idle_since or began), time.perf_counter()
         total = self._idle_since - began
-        seconds = replace(outcome.seconds, total=total, transfer=total - outcome.seconds.total, waiting=waiting)
+        seconds = outcome.seconds._replace(total=total, transfer=total - outcome.seconds.total, waiting=waiting)
         return Returned(replace(outcome, task=request.task, seconds=seconds), pieces, foreign)
 
     def _with_names_of_home(self, outcome: Outcome) -> tuple[Outcome, tuple[DataFile, ...]]:

@@ -1,7 +1,6 @@
 """How a worker and its machine are while tasks are done: processor, memory, disk."""
 
 import contextlib
-import dataclasses
 import os
 import resource
 import sys
@@ -38,7 +37,7 @@ class Vitals:
         finally:
             self._idle_since = time.perf_counter()
         return outcomes.with_first(
-            seconds=dataclasses.replace(outcomes.each[0].seconds, waiting=waiting),
+            seconds=outcomes.each[0].seconds._replace(waiting=waiting),
             cpu=time.process_time() - used,
             memory=_memory(),
             load=self._load(folder),

@@ -17,10 +17,12 @@ _HOMES: Final[Mapping[str, str]] = {
     for module, names in {
         "muster._engines.base": "Began Done Failed Lost Joined Left Told",
         "muster._engines.on_ray.station": "Printed Ended",
-        "muster._model": (
-            "Outcome Outcomes Task Spool Schema Piece Place Seconds StepMeasure Load Reason Fault DataFile Fact Column"
-            " Module Span Warned"
-        ),
+        "muster._model.code": "DataFile Fact Module",
+        "muster._model.inputs": "Spool Column",
+        "muster._model.measures": "Seconds StepMeasure Load",
+        "muster._model.outcomes": "Outcome Outcomes Reason Fault Warned",
+        "muster._model.pieces": "Piece Place Span",
+        "muster._model.tasks": "Task Schema",
         "muster._user_code.targets": "Described",
         "muster._formats._stitch": "Block Flow",
         "muster._formats._agreed": "Layout Agreed",

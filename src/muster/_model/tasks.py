@@ -1,0 +1,83 @@
+"""The work on one dispatch, and the schema that its results shall have."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .inputs import Spool
+
+
+class Schema(NamedTuple):
+    """The columns of results, in order, and the kinds that each has in some batch; ``_schema`` says what they mean."""
+
+    columns: tuple[str, ...] = ()
+    kinds: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Consecutive parts ``first`` to ``last`` (exclusive) of one file; of their ``rows`` only ``lo`` to ``hi``.
+
+    A task of several small files is made of ``members``, a task for each file, and is about all of their rows: then
+    ``file``, ``start`` and ``row`` are those of the first, and ``stop`` and ``rows`` are as if one file held them all.
+
+    A ``condemned`` task is not run: its rows go to the rejects, for this reason. They are read once more, to tell
+    whether that is what no worker survives; then it ``dies_unread``.
+    """
+
+    number: int
+    first: int
+    last: int
+    file: int
+    start: int
+    stop: int
+    row: int
+    rows: int
+    lo: int
+    hi: int
+    spool: Spool | None = None
+    expected: Schema | None = None
+    """What is known already of the results of all batches."""
+    bad_rows_left: int = 0
+    condemned: str = ""
+    is_doubted: bool = False
+    """No row is known to be good yet: if the function fails on all of these alike, it is the function's fault."""
+    dies_unread: bool = False
+    members: tuple["Task", ...] = ()
+
+    def again(self, number: int, *, expected: Schema | None, bad_rows_left: int, is_doubted: bool) -> "Task":
+        """Make the same task under another number; written out, as it is made for every task there is.
+
+        Each member has a number of its own, counted up from that of the first, which is the task's.
+        """
+        return Task(
+            number,
+            self.first,
+            self.last,
+            self.file,
+            self.start,
+            self.stop,
+            self.row,
+            self.rows,
+            self.lo,
+            self.hi,
+            self.spool,
+            expected,
+            bad_rows_left,
+            self.condemned,
+            is_doubted,
+            self.dies_unread,
+            tuple(
+                member.again(number + at, expected=expected, bad_rows_left=bad_rows_left, is_doubted=is_doubted)
+                for at, member in enumerate(self.members)
+            ),
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the task is about all rows of its parts."""
+        return (self.lo, self.hi) == (self.row, self.row + self.rows)
+
+    @property
+    def reaches_end(self) -> bool:
+        """Tell whether the task's last row is the last one of its parts."""
+        return self.hi == self.row + self.rows
