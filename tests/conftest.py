@@ -20,7 +20,7 @@ from hosts import lacking
 from machines import living
 from muster._clouds.base import Access
 from muster._generate import generate
-from warm import Warm
+from warm import Warm, starting
 
 MUSTER = [sys.executable, "-m", "muster"]
 settings.register_profile("muster", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -118,10 +118,14 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return folder
 
 
-@pytest.fixture(scope="session")
-def warm() -> Iterator[Warm]:
+@pytest.fixture(scope="session", autouse=True)
+def warm(elsewhere: None) -> Iterator[Warm]:
+    """Have processes wait; also what is to fork workers for runs in the test's own process is a fork of theirs."""
+    del elsewhere
     made = Warm()
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("subprocess.Popen", starting(made))
+        yield made
     made.close()
 
 

@@ -6,18 +6,19 @@ Two wait and take turns, so that a set of texts has another order in each comman
 processes that were started one by one. What Python or a library reads when it starts has to be the same: who changes
 anything of that has to start a process.
 
-Where workers do the work, the process that forks them is the one that loads pandas: a fork of muster's process, made
-before that has loaded anything, takes its place. In muster's own process libraries are out of sight until they are
-imported.
+Where workers do the work, the process that forks them is the one that loads pandas. A fork of muster's process, made
+before that has loaded anything, takes its place; for a run in the test's own process, a fork of what waits. In muster's
+own process libraries are out of sight until they are imported.
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
 import os
+import platform
 import runpy
-import selectors
 import signal
 import socket
 import subprocess
@@ -25,14 +26,16 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fcntl import F_DUPFD, fcntl
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
-from time import monotonic
 from types import ModuleType
 from typing import Any, NoReturn
+
+from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
 
 ELSEWHERE = ("--cluster", "--machines", "--help", "-h")
 """Options with which no process of this computer works, so that none is loaded ahead."""
@@ -60,6 +63,11 @@ START = "import sys; sys.path.insert(1, sys.argv.pop()); import warm; del sys.pa
 LARGEST = 1 << 20
 AT_ONCE = 2
 POPEN = subprocess.Popen
+ZYGOTE = "muster._engines.cores.zygote"
+CLONE = {"x86_64": 56, "aarch64": 220}
+"""The number of the system call, by machine."""
+CLONE_PARENT = 0x8000
+CAN_FORK_SIBLINGS = sys.platform == "linux" and platform.machine() in CLONE
 IN_SIGHT: set[str] = set()
 """Modules that are loaded in muster's own process too."""
 NUMPY_RANDOM: list[Any] = []
@@ -77,9 +85,15 @@ class Waiting:
     def started(cls) -> "Waiting":
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-c", START, str(theirs.fileno()), str(Path(__file__).parent)]
+            arguments = ["-c", START, str(theirs.fileno()), str(Path(__file__).parent)]
             environment = {**read_at_start(os.environ), "OPENBLAS_NUM_THREADS": "1"}  # a fork has but one thread
-            return cls(subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment), ours)
+            command = [sys.executable, *interpreter_flags(), *arguments]
+            return cls(POPEN(command, pass_fds=[theirs.fileno()], env=environment), ours)
+
+    def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+        """Have it fork a child of this process; tell the child's id."""
+        socket.send_fds(self.control, [json.dumps(order).encode()], list(descriptors))
+        return int(self.control.recv(LARGEST))
 
     def end(self) -> None:
         self.control.close()
@@ -87,11 +101,12 @@ class Waiting:
 
 
 class Warm:
-    """Run commands of muster in forks of processes that wait."""
+    """Have Python run commands of muster in forks of processes that wait."""
 
     def __init__(self) -> None:
         self._environment = read_at_start(os.environ)
         self._waiting: list[Waiting] = []
+        self._one_at_a_time = Lock()
 
     def fits(self, words: Sequence[str]) -> bool:
         """Tell whether these words make Python load what waits is loaded with, and it would read the same then."""
@@ -99,23 +114,27 @@ class Warm:
         is_elsewhere = any(word.partition("=")[0] in ELSEWHERE for word in options)
         if module == ["-m", "muster"] and verb not in READERS and (verb != "run" or is_elsewhere):
             return False
-        return read_at_start(os.environ) == self._environment
+        return self.would_read_the_same(os.environ)
+
+    def would_read_the_same(self, environment: Mapping[str, str]) -> bool:
+        return CAN_FORK_SIBLINGS and read_at_start(environment) == self._environment
 
     def run(self, words: Sequence[str], folder: Path, timeout: float) -> tuple[int, str, str]:
         """Have Python run ``-m muster``, ``-c`` or a script, with arguments, to its end.
 
         Return the exit code as ``subprocess`` does, and what was written.
         """
-        with contextlib.ExitStack() as stack:
-            (out, to_out), (err, to_err), (told, to_told) = pipes = [os.pipe() for _ in range(3)]
-            for end, _ in pipes:
-                stack.callback(os.close, end)
-            order = json.dumps([list(words), str(folder), dict(os.environ)]).encode()
-            socket.send_fds(self._next().control, [order], [to_out, to_err, to_told])
-            for _, end in pipes:
-                os.close(end)
-            texts = read_all([out, err, told], monotonic() + timeout, command=words)
-        return int(texts[told].split()[-1]), texts[out].decode(), texts[err].decode()
+        with Forked(self, words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        return process.returncode, out, err
+
+    def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+        with self._one_at_a_time:
+            return self._next().fork(order, descriptors)
 
     def _next(self) -> Waiting:
         """Choose the one that has waited longer."""
@@ -127,27 +146,60 @@ class Warm:
             waiting.end()
 
 
-def read_at_start(environment: "os._Environ[str]") -> dict[str, str]:
+class Forked(POPEN[Any]):
+    """A process of Python, started as by ``subprocess``, which is a fork of one that waits."""
+
+    def __init__(self, warm: Warm, words: Sequence[str], **given: Any) -> None:  # noqa: ANN401 (whatever Popen gets)
+        self._warm = warm
+        super().__init__([sys.executable, *words], **given)
+
+    def _execute_child(self, args: list[str], *given: Any) -> None:  # noqa: ANN401 (whatever Popen has made of it)
+        _, _, _, kept, folder, environment, _, _, _, *pipes = given[:15]
+        order = {
+            "words": args[1:],
+            "folder": os.fspath(folder or os.getcwd()),  # noqa: PTH109 (as Python names it)
+            "environment": dict(os.environ if environment is None else environment),
+            "keep": list(kept),
+            "leads_session": given[-2],
+        }
+        ends = [end if end >= 0 else number for number, end in enumerate((pipes[0], pipes[3], pipes[5]))]
+        self.pid = self._warm.fork(order, [*ends, *kept])
+        self._child_created = True
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+def starting(warm: Warm) -> type[POPEN[Any]]:
+    """Make a ``Popen`` that forks what is to fork workers from what waits, and starts anything else."""
+
+    class Popen(Forked):
+        def __init__(self, words: Any, *more: Any, **given: Any) -> None:  # noqa: ANN401 (whatever Popen gets)
+            if is_zygote(words) and warm.would_read_the_same(as_of_muster(given["env"])):
+                super().__init__(warm, words[words.index("-P") :], **given)
+            else:
+                POPEN.__init__(self, words, *more, **given)
+
+        def _execute_child(self, *given: Any) -> None:  # noqa: ANN401 (likewise)
+            kind: Any = Forked if hasattr(self, "_warm") else POPEN
+            kind._execute_child(self, *given)  # noqa: SLF001 (their own)
+
+    return Popen
+
+
+def is_zygote(words: object) -> bool:
+    """Tell whether these words start what forks workers, by an interpreter with the flags of this one."""
+    begin = [sys.executable, *interpreter_flags(), "-P", "-c"]
+    return isinstance(words, list) and words[: len(begin)] == begin and ZYGOTE in words[len(begin)]
+
+
+def as_of_muster(environment: Mapping[str, str]) -> dict[str, str]:
+    """Take away what muster adds to the variables of what forks workers."""
+    added = {**KEEP_MEMORY, **SINGLE_THREADED}
+    return {name: value for name, value in environment.items() if added.get(name) != value}
+
+
+def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     """Choose what matters when a process starts."""
     return {name: value for name, value in environment.items() if not name.startswith(READ_LATE)}
-
-
-def read_all(ends: list[int], deadline: float, *, command: Sequence[str]) -> dict[int, bytes]:
-    """Read pipes to their ends, the last of which tells a process's id first; kill that when it takes too long."""
-    found = dict.fromkeys(ends, b"")
-    with selectors.DefaultSelector() as selector:
-        for end in ends:
-            selector.register(end, selectors.EVENT_READ)
-        while selector.get_map():
-            if not (ready := selector.select(deadline - monotonic())) and monotonic() > deadline:
-                os.kill(int(found[ends[-1]].split()[0]), signal.SIGKILL)
-                raise subprocess.TimeoutExpired(list(command), 0, found[ends[0]], found[ends[1]])
-            for key, _ in ready:
-                if data := os.read(key.fd, 1 << 16):
-                    found[key.fd] += data
-                else:
-                    selector.unregister(key.fd)
-    return found
 
 
 # What waits
@@ -163,37 +215,52 @@ def serve(descriptor: int) -> None:
     NUMPY_RANDOM.append(importlib.import_module("numpy.random"))
     gc.freeze()
     control = socket.socket(fileno=descriptor)
-    while order := (received := socket.recv_fds(control, LARGEST, 3))[0]:
-        if not os.fork():
+    while order := (received := socket.recv_fds(control, LARGEST, 16))[0]:
+        if not (pid := sibling()):
             control.close()
-            return become(*json.loads(order), ends=received[1])
+            return become(**json.loads(order), ends=received[1])
+        control.send(str(pid).encode())
         for end in received[1]:
             os.close(end)
-        with contextlib.suppress(ChildProcessError):  # none is left
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
     return None
 
 
-def become(words: list[str], folder: str, environment: dict[str, str], *, ends: list[int]) -> None:
-    """Be the parent of a process that is as Python makes it for these words, and tell of it; or be that process."""
-    out, err, told = ends
-    if pid := os.fork():
-        os.close(out)
-        os.close(err)
-        os.write(told, f"{pid} ".encode())
-        os.write(told, str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
-        os._exit(0)
-    os.close(told)
-    for end, number in ((out, 1), (err, 2)):
+def sibling() -> int:
+    """Fork a process that is a child of this one's parent, which can wait for it as for any that it has started."""
+    api = ctypes.pythonapi  # with which the interpreter's lock is kept, as os.fork() does
+    api.PyOS_BeforeFork()
+    pid = int(ctypes.PyDLL(None).syscall(CLONE[platform.machine()], CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0))
+    (api.PyOS_AfterFork_Parent if pid else api.PyOS_AfterFork_Child)()
+    return pid
+
+
+def become(  # noqa: PLR0913 (a process has that many properties)
+    words: list[str],
+    folder: str,
+    environment: dict[str, str],
+    *,
+    keep: list[int],
+    leads_session: bool,
+    ends: list[int],
+) -> None:
+    """Be as a process that Python has started for these words."""
+    if leads_session:
+        os.setsid()
+    aside = [fcntl(end, F_DUPFD, 1 << 9) for end in ends]
+    for end in ends:
+        os.close(end)
+    for end, number in zip(aside, [0, 1, 2, *keep], strict=True):
         os.dup2(end, number)
         os.close(end)
     os.chdir(folder)
+    if "-P" in words[:1]:
+        sys.meta_path.insert(0, Hidden.from_sight())
+        fork_workers(words[2:], environment, keep=keep, output=1)
     is_muster = words[0] == "-m"
     start_over(["-m", *words[2:]] if is_muster else words, environment)
     if ("--workers", "0") not in pairwise(words):
         sys.meta_path.insert(0, Hidden.from_sight())
-        if words[1:3] == ["muster", "run"]:
+        if is_muster:
             subprocess.Popen = started_first  # type: ignore[assignment,misc]
     del sys.modules[__name__]
     if is_muster:
@@ -272,8 +339,8 @@ class Hidden(MetaPathFinder, Loader):
 def started_first(words: list[str], **given: Any) -> "subprocess.Popen[bytes]":  # noqa: ANN401 (whatever Popen gets)
     """Start the first process that muster starts; what is to fork workers becomes a fork of this process."""
     subprocess.Popen = POPEN  # type: ignore[misc]
-    at = words.index("-c") + 1
-    if "muster._engines.cores.zygote" not in words[at]:
+    at = words.index("-c") + 1 if "-c" in words else 0
+    if ZYGOTE not in words[at]:
         return POPEN(words, **given)
     has_session, session = os.pipe()
     if not (pid := os.fork()):
