@@ -21,7 +21,7 @@ CHAPTERS = {
 WITHOUT_FIELDS = ("muster.Pipeline",)
 """What is made and used by functions alone."""
 
-TESTING = ("FakeEngine", "FakeClock")
+TESTING = ("FakeEngine", "FakeClock", "FakeCloud")
 INTRODUCTION = """# Python
 
 Made by `make docs` from the program itself. `import muster` loads in a few milliseconds; each name is loaded when it is

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from muster import UsageError
-from muster._clouds.hosts import _placed
-from muster._clouds.hosts_file import Host, read
+from muster._clouds.hosts_file import read
+from muster._clouds.over_ssh.inventory import Host
+from muster._clouds.over_ssh.placing import placed
+from muster._clouds.over_ssh.record import Record, host_of
 from muster._clouds.over_ssh.ssh import command
-from muster._clouds.record import host_of
 from muster._places.addresses import joined, parted
 from muster.errors import EngineError
 
@@ -77,7 +78,7 @@ def test_addresses_are_written_with_and_without_a_port_and_colons(
     path = tmp_path / "hosts.yml"
     path.write_text(f"hosts:\n- address: {written}\n")
     (host,) = read(path).hosts
-    assert (host.name, host.address, host.port) == (address, address, port)
+    assert (host.name, host.outside, host.port) == (address, address, port)
     assert parted(joined(address, 6379)) == (address, 6379)
 
 
@@ -140,17 +141,22 @@ def test_what_the_file_says_and_the_line_needs_goes_before_the_settings_of_ssh(t
     assert understood(setting + "\n") == understood("")
 
 
+def inside(host: Host, folder: Path) -> str:
+    (found,) = placed([host], Record(), folder)
+    return found.inside
+
+
 def test_where_hosts_find_one_is_what_the_settings_of_ssh_say_unless_that_means_nothing_to_them(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Host gpu\n  HostName fd99:0:0::7\nHost near\n  HostName fe80::7\nHost %\n  HostName a\n")
-    assert _placed(Host("one", "gpu", ssh_config=str(config))).inside == "fd99::7"
-    assert _placed(Host("one", "gpu", inside="10.0.0.7", ssh_config=str(config))).inside == "10.0.0.7"
-    assert _placed(Host("one", "else", ssh_config="none")).inside == "else"
+    assert inside(Host("one", "gpu", ssh_config=str(config)), tmp_path) == "fd99::7"
+    assert inside(Host("one", "gpu", inside="10.0.0.7", ssh_config=str(config)), tmp_path) == "10.0.0.7"
+    assert inside(Host("one", "else", ssh_config="none"), tmp_path) == "else"
     with pytest.raises(UsageError, match=r"one is at 'fe80::7', says .*that is a link-local address"):
-        _placed(Host("one", "near", ssh_config=str(config)))
+        inside(Host("one", "near", ssh_config=str(config)), tmp_path)
     config.write_text("Host gpu\n  NoSuchWord yes\n")
     with pytest.raises(EngineError, match=r"one: ssh does not take its settings: .*nosuchword.* Mend them"):
-        _placed(Host("one", "gpu", ssh_config=str(config)))
+        inside(Host("one", "gpu", ssh_config=str(config)), tmp_path)
 
 
 def test_a_host_that_an_earlier_muster_started_is_still_known() -> None:

@@ -19,6 +19,10 @@ ADDRESS = "root@10.0.0.1"
             "Connection timed out during banner exchange\nConnection to UNKNOWN port 65535 timed out",
             "it does not answer",
         ),
+        (
+            "The machine did not start: its command ended with status 1. The current node timed out during startup.",
+            "it is reached, but Ray does not start there in time. Is it busy?",
+        ),
         ("kex_exchange_identification: read: Connection reset by peer", "it does not answer. Is it up"),
         ("ssh: Could not resolve hostname gpu: Name or service not known", "nobody knows its name. Mend address:"),
         (

@@ -12,7 +12,8 @@ import pytest
 
 from muster._clouds.endings import Endings
 from muster._clouds.machine_folder import MachineFolder
-from muster._clouds.there import lease
+from muster._clouds.there import ending
+from muster._clouds.there.inspection import inspect
 from muster._clouds.there.places import agent_of
 from muster._clouds.there.processes import birth_of
 from muster.errors import EngineError
@@ -28,34 +29,34 @@ def machine(tmp_path: Path) -> Iterator[MachineFolder]:
     notes = {"lease": "60", "scratch": str(tmp_path / "s" / "m1")}
     made.start([sys.executable, "-c", PARENT], dict(os.environ), notes=notes)
     yield made
-    lease.end(made.path)
+    ending.end(made.path)
 
 
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
 def test_what_is_left_of_a_lease_is_told_by_the_clock_that_the_agent_counts_by(
     machine: MachineFolder, step: float
 ) -> None:
-    until(lambda: 0 < lease.inspect(machine.path)["left"] < 60, 20)  # it has come to look
+    until(lambda: 0 < inspect(machine.path)["left"] < 60, 20)  # it has come to look
     stepped = time.time() + step  # whoever renews it now has another time of day
     os.utime(machine.path / "lease", (stepped, stepped))
-    until(lambda: 59 < lease.inspect(machine.path)["left"] <= 60, 20)
-    assert lease.inspect(machine.path)["left"] > 50
+    until(lambda: 59 < inspect(machine.path)["left"] <= 60, 20)
+    assert inspect(machine.path)["left"] > 50
 
 
 def test_an_end_is_told_as_it_was_seen(machine: MachineFolder, tmp_path: Path) -> None:
     until(lambda: len(psutil.Process(agent_of(machine.path)).children(recursive=True)) == 2)
     (tmp_path / "s" / "m1" / "left").mkdir()
-    assert lease.end(machine.path) == {"ended": 3, "left": [], "files": []}
-    assert lease.end(machine.path) == {"ended": 0, "left": [], "files": []}
+    assert ending.end(machine.path) == {"ended": 3, "left": [], "files": []}
+    assert ending.end(machine.path) == {"ended": 0, "left": [], "files": []}
     assert not machine.path.exists()
     assert not (tmp_path / "s" / "m1").exists()
 
 
 def test_an_end_waits_for_the_watchdog_of_an_agent_that_has_ended_since_it_was_asked(machine: MachineFolder) -> None:
     watchdog = json.loads((machine.path / "agent").read_text())["watchdog"]
-    asked = lease.ask_to_end(machine.path)
+    asked = ending.ask_to_end(machine.path)
     until(lambda: agent_of(machine.path) is None)  # as while the machine before it is awaited
-    assert lease.end(machine.path, asked)["ended"] >= 2
+    assert ending.end(machine.path, asked)["ended"] >= 2
     assert birth_of(watchdog) is None
 
 

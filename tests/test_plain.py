@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import bodies
 import muster
 from muster import DataError, EngineError, UserCodeError
-from muster._clouds.hosts import _facts
+from muster._clouds.over_ssh.listing import facts
 from muster._dialect import Dialect
 from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Message, Told, wait
 from muster._engines.on_ray import nouns
@@ -370,7 +370,7 @@ def test_pieces_of_a_task_are_taken() -> None:
 
 def test_a_host_tells_numbers_of_its_machine_and_not_whose_it_is() -> None:
     told = {"lease": 900.0, "busy": "many", "disk": [], "workers": 9, "is_head": True, "address": "10.0.0.9", "left": 8}
-    assert _facts(told) == {"lease": 900.0, "left": 8}
+    assert facts(told) == {"lease": 900.0, "left": 8}
 
 
 def test_what_the_engine_of_a_machine_ended_with_is_not_taken_for_the_end_of_the_line(

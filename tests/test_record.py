@@ -16,10 +16,10 @@ from conftest import Muster
 from muster import EngineError
 from muster._clouds.base import Wanted
 from muster._clouds.hosts import HostsCloud
-from muster._clouds.hosts_file import Host
 from muster._clouds.over_ssh.ills import named
-from muster._clouds.over_ssh.playbook import Played
-from muster._clouds.record import Record, Started, recalled, remember
+from muster._clouds.over_ssh.inventory import Host
+from muster._clouds.over_ssh.played import Played
+from muster._clouds.over_ssh.record import Record, Started, recalled, remember
 from waiting import until
 
 KEYS = ["ssh-ed25519 AAAAfirst", "ssh-ed25519 AAAAsecond"]
@@ -72,8 +72,9 @@ def test_variables_that_set_ansible_up_for_other_hosts_count_for_none_of_ours(
     monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(tmp_path / "nobody"))
     monkeypatch.setenv("ANSIBLE_LOG_PATH", str(tmp_path / "log"))
     cloud = HostsCloud(cluster, Path())
-    assert cloud.machines() == []
-    assert ["Connection refused" in said for said in cloud.silent.values()] == [True, True]
+    seen = cloud.seen()
+    assert seen.machines == ()
+    assert ["Connection refused" in said for said in seen.silent.values()] == [True, True]
     words = (tmp_path / "words").read_text()
     assert "StrictHostKeyChecking=yes" in words
     assert "nobody" not in words

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import pytest
 
 from muster._clouds.base import ENDED, Renewed
-from muster._clouds.hosts import _renewal
+from muster._clouds.over_ssh.machines import renewal
 from muster._clouds.over_ssh.touching import run_on_each
 from muster._clouds.renewing import News, renewing
 from muster._journal import events
@@ -94,8 +94,8 @@ def test_what_keeps_a_host_from_a_command_is_made_out_of_what_ssh_says(tmp_path:
     (tmp_path / "lease").touch()
     os.utime(tmp_path / "lease", (0, 0))
     ills = {
-        "well": ("echo noise; " + _renewal(str(tmp_path)), ""),
-        "ended": ("echo noise >&2; " + _renewal(str(tmp_path / "none")), ENDED),
+        "well": ("echo noise; " + renewal(str(tmp_path)), ""),
+        "ended": ("echo noise >&2; " + renewal(str(tmp_path / "none")), ENDED),
         "key": ("echo 'root@a: Permission denied (publickey).' >&2; exit 255", "it refuses the key."),
         "silent": ("exec sleep 100", "it does not answer."),
         "disk": ("echo \"touch: cannot touch 'x': Read-only file system\" >&2; exit 1", "its disk is read-only."),

@@ -3,37 +3,29 @@
 import contextlib
 import dataclasses
 import functools
-import importlib.util
 import json
-import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Wanted, reading_note
-from muster._clouds.hosts import HostsCloud
-from muster._clouds.local import LocalCloud
+from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Seen, Wanted, reading_note
+from muster._clouds.by_name import LOCAL, absolute, cloud_of
+from muster._clouds.claims import Claims
 from muster._clouds.renewing import renewing
 from muster._engines.cores.engine import count_cores
-from muster._files import locks, notes
+from muster._files import notes
 from muster._files.home import HomeError, home, make
 from muster._near import with_guess
-from muster._private.files import private
 from muster.errors import EngineError, MusterError, UsageError
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}"
-_NEEDED: Final = ("ray", "yaml", "ansible_runner", "cryptography")
 _LEASE_SECONDS: Final = 900.0
 _LONGEST_TICK: Final = 1.0
-_GLANCES: Final = 100
-_GLANCE: Final = 0.02
-"""How often, and after how many seconds, a cluster is tried to be taken that others only look at."""
 
 _Given = ParamSpec("_Given")
 _Got = TypeVar("_Got")
@@ -74,22 +66,12 @@ class Cluster:
         self.name = name
         self._folder = home() / "clusters" / name
         self._record = self._folder / "cluster.json"
+        self._claims = Claims(self._folder)
 
     def _on(self) -> str | None:
         with contextlib.suppress(FileNotFoundError), reading_note(self._record):
             return str(json.loads(self._record.read_text())["on"])
         return None
-
-    def _cloud(self, on: str) -> Cloud:
-        if on != "local" and not on.endswith((".yml", ".yaml")):
-            raise UsageError(
-                f"--on {on}: there is no such cloud. Machines are made on local, or are hosts of a YAML file."
-            )
-        if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-            raise UsageError(
-                f"Clusters need {', '.join(missing)}, not installed here. Type: pip install 'muster-run[cluster]'"
-            )
-        return LocalCloud(self._folder) if on == "local" else HostsCloud(self._folder, Path(on))
 
     def _known_cloud(self) -> Cloud:
         on = self._on()
@@ -99,7 +81,7 @@ class Cluster:
             raise UsageError(
                 f"There is no cluster {said}. There are: {others}. Make it: muster up {self.name} --machines N."
             )
-        return self._cloud(on)
+        return cloud_of(on, self._folder)
 
     @contextlib.contextmanager
     def telling_of_disk(self) -> Iterator[None]:
@@ -124,14 +106,14 @@ class Cluster:
         anew. Raises ``UsageError`` for what cannot be wanted, ``EngineError`` when a machine does not start.
         """
         before = self._on()
-        on = (before or "local") if on is None else on if on == "local" else str(Path(on).absolute())
-        cloud = self._cloud(on)
+        on = (before or LOCAL) if on is None else absolute(on)
+        cloud = cloud_of(on, self._folder)
         wanted = _wanted(machines, workers, lease, last=cloud.last())
         cloud.check(wanted)
         with self._changing(), contextlib.ExitStack() as held:
             if before not in {None, on}:
                 self._leave(str(before), on)
-            notes.write(self._record, {"on": on})
+            notes.write(self._record, {"on": on}, durable=True)
             try:
                 with renewing(cloud, lease=lambda: wanted.lease):
                     cloud.scale(wanted, alone=lambda: self._take_alone(held, wanted))
@@ -144,8 +126,8 @@ class Cluster:
 
     def _leave(self, before: str, on: str) -> None:
         """Forget the cloud that the cluster was on. Raises ``UsageError`` when machines of it live."""
-        cloud = self._cloud(before)
-        if cloud.machines():
+        cloud = cloud_of(before, self._folder)
+        if cloud.seen().machines:
             raise UsageError(f"Cluster {self.name!r} is on {before}, not on {on}. First type muster down {self.name}.")
         cloud.destroy()
 
@@ -171,35 +153,18 @@ class Cluster:
             )
         return status
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self) -> contextlib.AbstractContextManager[None]:
         """Let one command at a time change the cluster."""
         make(home(), "clusters", self.name)
-        path = self._folder / "changing"
-        with open(path, "w", opener=private) as lock:
-            try:
-                is_ours = locks.lock(lock.fileno()) and locks.is_still(path, lock.fileno())
-            except OSError:
-                is_ours = False
-            if not is_ours:
-                raise UsageError(
-                    f"Another command is changing cluster {self.name!r} just now. Wait for it, then type this again."
-                )
-            yield
+        return self._claims.changing(
+            f"Another command is changing cluster {self.name!r} just now. Wait for it, then type this again."
+        )
 
     @_tells_of_disk
     def status(self) -> Status:
         """Look at the cluster. Raises ``UsageError`` when there is none of that name."""
-        cloud = self._known_cloud()
-        machines = tuple(cloud.machines())
-        return Status(self.name, self._on() or "", machines, self._holder(), cloud.silent)
-
-    def _holder(self) -> int | None:
-        """Name the process that has borrowed the cluster."""
-        with contextlib.suppress(OSError), (self._folder / "held").open() as lock:
-            if not locks.lock(lock.fileno(), shared=True):
-                return int(lock.read() or 0)
-        return None
+        seen = self._known_cloud().seen()
+        return Status(self.name, self._on() or "", seen.machines, self._claims.holder(), seen.silent)
 
     @_tells_of_disk
     def down(self, *, purge: bool = False) -> Sequence[str] | None:
@@ -211,7 +176,7 @@ class Cluster:
         if not self._folder.exists():
             return None
         with self._changing():
-            cloud = self._cloud(self._on() or "local")
+            cloud = cloud_of(self._on() or LOCAL, self._folder)
             purging = cloud.purging() if purge else list[str]
             try:
                 seen = cloud.destroy()
@@ -243,23 +208,9 @@ class Cluster:
                 pass
         tell(f"no machine of cluster {self.name!r} lives any more")
 
-    @contextlib.contextmanager
-    def _holding(self, refused: str) -> Iterator[None]:
+    def _holding(self, refused: str) -> contextlib.AbstractContextManager[None]:
         """Keep others from working on the cluster. Raises ``UsageError``, where ``{holder}`` is who does already."""
-        with contextlib.ExitStack() as stack:
-            with self.telling_of_disk():
-                lock = stack.enter_context(open(self._folder / "held", "a+", opener=private))
-                for patience in reversed(range(_GLANCES)):
-                    if locks.lock(lock.fileno()):
-                        break
-                    holder = self._holder()
-                    if holder is not None or not patience:
-                        raise UsageError(refused.format(holder=holder))
-                    time.sleep(_GLANCE)  # nobody works on it: somebody looks whether anybody does
-                lock.truncate(0)
-                lock.write(str(os.getpid()))
-                lock.flush()
-            yield
+        return self._claims.working(refused, telling_of_disk=self.telling_of_disk)
 
     @contextlib.contextmanager
     def borrow(self) -> Iterator[Access]:
@@ -271,18 +222,23 @@ class Cluster:
         )
         renewals: SimpleQueue[Renewed] = SimpleQueue()
         with self._holding(taken), renewing(cloud, lease=lambda: _lease_of(cloud), told=renewals.put):
-            if not cloud.machines():
-                if cloud.silent:
-                    raise EngineError(
-                        f"No machine of cluster {self.name!r} can be worked on.{_silence(cloud.silent)} Mend that, then"
-                        " type the same command again; machines that nobody renews end by themselves."
-                    )
-                raise EngineError(
-                    f"No machine of cluster {self.name!r} lives any more: its lease has ended, or it was killed. Make"
-                    f" it again: muster up {self.name} --machines N."
-                )
+            self._expect_machines(cloud.seen())
             with cloud.access() as access:
                 yield dataclasses.replace(access, name=self.name, renewals=renewals)
+
+    def _expect_machines(self, seen: Seen) -> None:
+        """Raise ``EngineError`` where no machine can be worked on."""
+        if seen.machines:
+            return
+        if seen.silent:
+            raise EngineError(
+                f"No machine of cluster {self.name!r} can be worked on.{_silence(seen.silent)} Mend that, then type the"
+                " same command again; machines that nobody renews end by themselves."
+            )
+        raise EngineError(
+            f"No machine of cluster {self.name!r} lives any more: its lease has ended, or it was killed. Make it again:"
+            f" muster up {self.name} --machines N."
+        )
 
 
 def _silence(silent: Mapping[str, str]) -> str:

@@ -7,12 +7,15 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any
 
+from muster._clouds.fake.cloud import FakeCloud
 from muster._engines._bell import Bell
 from muster._engines._lanes import Lanes
 from muster._engines.base import CANCELLED, Began, Body, Done, Failed, Joined, Left, Lost, MakeBody, Message
 from muster._progress.openings import Slots
 from muster._run.assembly import make_body
 from muster.errors import EngineError
+
+__all__ = ["FakeClock", "FakeCloud", "FakeEngine"]
 
 
 def _spares_all(*_: object) -> bool:

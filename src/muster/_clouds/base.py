@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED
 from muster.errors import EngineError, UsageError
@@ -52,6 +52,47 @@ class Machine:
     disk: int = 0
     """Bytes that are free where it works."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    price: float = 0.0
+    """What it costs, in dollars an hour, from its start to its end; 0 where nobody has said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of a cluster: the machines that live, the head first; and why others cannot be listed."""
+
+    machines: tuple[Machine, ...] = ()
+    silent: Mapping[str, str] = field(default_factory=dict)
+    """By name: those that did not answer, have ended by themselves, or were to end and live; and what is the matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A machine that was found where it is, and not in any record of ours."""
+
+    name: str
+    """What its maker calls it: the name of a host, the id of an instance."""
+    cluster: str
+    owner: str
+    """Who made it: USER@COMPUTER; empty where that is not told."""
+    home: str = ""
+    """The MUSTER_HOME that knows it."""
+    since: str = ""
+    """When it was made, in words."""
+    lease: float = 0.0
+    """In seconds."""
+    left: float = 0.0
+    """How many of them are left; 0 where only remains were found."""
+    price: float = 0.0
+    """In dollars an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """All machines of muster's that exist, of whichever cluster; nothing can be said of what is ``unseen``."""
+
+    existing: tuple[Existing, ...] = ()
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    """Where nobody could look, such as a host or a region; and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +116,8 @@ class Renewed:
     """What the user should hear of all of them, once."""
     news: tuple[str, ...] = ()
     """What of that the user should hear, because it was not so the last time."""
+    notices: Mapping[str, float] = field(default_factory=dict)
+    """Machines that their maker takes away soon, such as spot instances; and in how many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +140,8 @@ class Access:
     """The cluster's."""
     renewals: "SimpleQueue[Renewed]" = field(default_factory=SimpleQueue)
     """Leases that are renewed meanwhile."""
+    make_engine: Callable[[int], Any] | None = None
+    """Makes the engine of so many workers where there is no Ray, and no ``address``; else they are of this computer."""
 
 
 @contextmanager
@@ -131,29 +176,55 @@ def nobody_works() -> None:
 
 
 class Cloud(Protocol):
-    """Who makes machines. Every verb may be repeated, also after it was interrupted."""
+    """Who makes the machines of one cluster, tells of them, and ends them. This is what a new cloud has to keep.
 
-    silent: Mapping[str, str]
-    """Machines that could not be listed, as they did not answer, or have ended by themselves; and why."""
+    A cloud is made anew for each command, with the cluster's folder (``MUSTER_HOME/clusters/NAME``), for this user
+    alone: what it has to remember lies there, and nowhere else. ``by_name`` knows it by its name.
+    ``tests/test_clouds.py`` runs the same tests on every cloud; add yours there.
+
+    - **Machines.** Each has an agent (``there/``) that starts its Ray node and ends the machine when nobody has renewed
+      its lease. The first one is the head, which the others join; where it ends, all end. A cloud whose machines SSH
+      reaches only names them, in an ``over_ssh`` inventory: ``over_ssh.machines`` does all else.
+    - **Any moment may be the last.** muster can be killed between any two lines. Note what you are about to make before
+      you make it, and have every verb find and use, or end, what an interrupted one has left: a verb that is repeated
+      does what is missing, and nothing else.
+    - **Nothing is forgotten that may live.** A machine is taken out of the record when it was seen to end, or when its
+      lease is over. What does not answer is told, and tried again by the next ``scale`` or ``destroy``.
+    - **Who calls.** One command at a time calls ``scale``, ``destroy`` or ``purging``: the cluster is locked meanwhile.
+      ``seen``, ``renew``, ``last`` and ``census`` come from other processes and threads too, also while it is locked.
+    - **Errors.** ``UsageError`` for what the user has to write differently, ``EngineError`` for machines and networks.
+      An ``OSError`` is taken for the disk of the cluster's folder. Each says what to type next.
+    """
 
     def last(self) -> Wanted | None:
-        """Tell what was wanted last; ``None`` when nothing was made yet."""
+        """Tell what was wanted last; ``None`` when nothing was made yet, or all of it has ended.
+
+        Asks nobody: it is called several times a second.
+        """
 
     def check(self, wanted: Wanted) -> None:
         """Look whether that can be wanted, before anything is written or made. Raises ``UsageError``."""
 
     def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> None:
-        """Make or dismiss machines until there are as many as wanted, of as many workers.
+        """Make or dismiss machines until there are as many as wanted, of as many workers, with that lease.
 
-        ``alone`` is called before machines that live are ended only to be started anew; it raises where a run works
-        on them. Raises ``EngineError``, ``UsageError``.
+        Those that are as they should be go on undisturbed, also while a run works on them; what is dismissed first has
+        its Ray node leave the cluster. ``alone`` is called before machines that live are ended only to be started anew
+        (another number of workers, another head, new certificates); it raises ``UsageError`` where a run works on them,
+        and then nothing has changed.
+
+        It returns when all have joined. Where one does not start, those that were just made and are of no use are ended
+        before it raises ``EngineError``; those that work stay.
         """
 
-    def machines(self) -> list[Machine]:
-        """List the machines that live, the head first."""
+    def seen(self) -> Seen:
+        """Look which machines live, the head first. It raises for no machine: what cannot be seen is ``silent``."""
 
     def renew(self) -> Renewed:
-        """Renew the lease of every machine that lives; tell of which."""
+        """Renew the lease of every machine that lives, side by side; tell of which, and why not of the others.
+
+        It takes at most a quarter of the lease, however many do not answer.
+        """
 
     def access(self) -> AbstractContextManager[Access]:
         """Open a way to the cluster for as long as the context lasts. Raises ``EngineError`` when there is none."""
@@ -161,11 +232,19 @@ class Cloud(Protocol):
     def destroy(self) -> Sequence[str]:
         """End all machines, and all that ran on them; write a line for each, of what was seen.
 
-        Raises ``EngineError`` where something may go on.
+        Raises ``EngineError`` where something may go on; that is then still known. Ends nothing where nothing is.
         """
 
     def purging(self) -> Callable[[], Sequence[str]]:
         """Know how to remove, once all machines have ended, what was installed for them and no other cluster uses.
 
-        That writes lines, too: of what went, and of what stays and why.
+        It is called before ``destroy``, and what it returns afterwards. That writes lines, too: of what went, and of
+        what stays and why.
+        """
+
+    def census(self) -> Census:
+        """Find all machines of muster's that this user has with this maker, of every cluster and every MUSTER_HOME.
+
+        It reads no record: it asks whoever runs the machines, so that what a lost record, another computer or a killed
+        muster has left is found too.
         """

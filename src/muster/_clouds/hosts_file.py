@@ -1,14 +1,14 @@
 """The file that names the hosts of a cluster: YAML, checked word by word."""
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final
 
 from muster._places.addresses import parted, shortest
 from muster.errors import UsageError
+
+from .over_ssh.inventory import Host, Inventory
 
 _COMMON: Final = {"user": str, "port": int, "key": str, "workers": int, "python": str, "price": int | float}
 _FILE: Final = {"hosts": list, "known_hosts": str, "ssh_config": str, "packages": list, **_COMMON}
@@ -26,41 +26,7 @@ _NO_CONFIG: Final = "none"
 """What ssh takes for: no settings at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """A host, as the file describes it: ``python`` is the interpreter to use there.
-
-    Where it says nothing of user, port, key or known hosts, the user's own settings of ssh do.
-    """
-
-    name: str
-    address: str
-    """What ssh is given: a name, a number, or an alias in its settings."""
-    user: str = ""
-    port: int | None = None
-    key: str = ""
-    workers: int | None = None
-    python: str = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    host_key: str = ""
-    price: float = 0.0
-    """What it costs, in dollars an hour."""
-    inside: str = ""
-    """Where the other hosts find it; empty where that is its address."""
-    known_hosts: str = ""
-    """The file of the keys by which it is known, and which no setting of ssh can add to."""
-    ssh_config: str = ""
-    """The file of ssh's settings, where they are not those of the user and the system."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostsFile:
-    """The hosts of a cluster, and packages that they need besides."""
-
-    hosts: tuple[Host, ...]
-    packages: tuple[str, ...] = ()
-
-
-def read(path: Path) -> HostsFile:
+def read(path: Path) -> Inventory:
     """Read a file of hosts. Raises ``UsageError`` that names the word that is wrong."""
     import yaml
 
@@ -82,11 +48,13 @@ def read(path: Path) -> HostsFile:
     hosts = tuple(_host(path, at, common, told) for at, told in enumerate(found.get("hosts") or (), 1))
     if not hosts:
         raise UsageError(f"{str(path)!r} names no host. Write hosts: and, below it, - address: 10.0.0.1 for each.")
-    for what in ("name", "address"):
-        values = [shortest(getattr(host, what)) for host in hosts]
+    for what, values in (
+        ("name", [shortest(host.name) for host in hosts]),
+        ("address", [shortest(host.outside) for host in hosts]),
+    ):
         if twice := sorted({value for value in values if values.count(value) > 1}):
             raise UsageError(f"{str(path)!r}: two hosts have the {what} {twice[0]!r}. Give each its own.")
-    return HostsFile(hosts, tuple(map(str, found.get("packages", ()))))
+    return Inventory(hosts, tuple(map(str, found.get("packages", ()))))
 
 
 def _file(path: Path, name: str, named: str) -> str:
@@ -102,7 +70,7 @@ def _host(path: Path, at: int, common: Mapping[str, Any], told: object) -> Host:
     if not isinstance(told, Mapping) or not told.get("address"):
         raise UsageError(f"{where}: it has no address. Write address: and a name or number that SSH knows.")
     place = _place(where, told)
-    words = {"name": place["address"], **common, **told, **place}
+    words = {"name": place["outside"], **common, **told, **place}
     for name, most in (("port", _HIGHEST_PORT), ("workers", 1 << 16)):
         if name in words and not 1 <= words[name] <= most:
             raise UsageError(f"{where}: {name} is {words[name]}. It must be from 1 to {most}.")
@@ -112,18 +80,18 @@ def _host(path: Path, at: int, common: Mapping[str, Any], told: object) -> Host:
         words["key"] = str(path.parent / Path(words["key"]).expanduser())
         if not Path(words["key"]).is_file():
             raise UsageError(f"{where}: there is no key {words['key']!r}. Name the file of the private key.")
-    return Host(**words)
+    return Host(**{word: value for word, value in words.items() if word != "address"})
 
 
 def _place(where: str, told: Mapping[str, Any]) -> dict[str, Any]:
     """Take apart where a host is: its address may hold a port. Raises ``UsageError``."""
     found: dict[str, Any] = {}
-    for name in ("address", "inside"):
+    for name, side in (("address", "outside"), ("inside", "inside")):
         try:
             host, port = parted(told.get(name, "")) if told.get(name) else ("", None)
         except ValueError as error:
             raise UsageError(f"{where}: {name} is {told[name]!r}: {error}.") from error
-        found |= {name: host}
+        found[side] = host
         if port is not None and (name == "inside" or told.get("port", port) != port):
             raise UsageError(f"{where}: {name} is {told[name]!r}. Write the port once, as port: {port}.")
         if port is not None:

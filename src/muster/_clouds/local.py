@@ -19,10 +19,20 @@ from muster._private.files import new_folder, own_folder, squatted
 from muster.errors import EngineError
 
 from . import certificates
-from .base import WORKERS_ENVIRONMENT, Access, Machine, Renewed, Wanted, check_lease, nobody_works, reading_note
+from .base import (
+    WORKERS_ENVIRONMENT,
+    Access,
+    Census,
+    Renewed,
+    Seen,
+    Wanted,
+    check_lease,
+    nobody_works,
+    reading_note,
+)
 from .endings import Endings
-from .machine_folder import MachineFolder
-from .there import lease
+from .machine_folder import MachineFolder, check_system, living_here
+from .there import ending
 
 _NODE: Final = Path(__file__).parent / "there" / "node.py"
 _ADDRESS: Final = "127.0.0.1"
@@ -53,7 +63,6 @@ class LocalCloud:
         """Know a cluster by its folder; nothing happens yet."""
         self._folder = folder
         self._token = folder / "token"
-        self.silent: Mapping[str, str] = {}
         self._authority = certificates.Authority(folder)
 
     # What is there
@@ -64,7 +73,8 @@ class LocalCloud:
         return None if record is None else Wanted(len(self._folders()), record.workers, record.lease)
 
     def check(self, wanted: Wanted) -> None:
-        """Find a lease too short, and nothing else: this computer makes as many machines as are wanted."""
+        """Find a lease too short, or a system that cannot: else there are as many machines as are wanted."""
+        check_system(sys.platform)
         check_lease(wanted, least=_LEAST_LEASE)
 
     def _record(self) -> _Record | None:
@@ -78,19 +88,23 @@ class LocalCloud:
         found = (MachineFolder(path) for path in self._folder.glob("m*") if path.name[1:].isdigit())
         return sorted(found, key=lambda folder: folder.number)
 
-    def machines(self) -> list[Machine]:
+    def seen(self) -> Seen:
         """List the machines that live, the head first."""
         record = self._record()
         if record is None:
-            return []
+            return Seen()
         living = [folder for folder in self._folders() if folder.is_alive]
-        return [folder.describe(record.workers) for folder in living]
+        return Seen(tuple(folder.describe(record.workers) for folder in living))
+
+    def census(self) -> Census:
+        """Find the agents of machines among this user's processes, whatever clusters' folders say."""
+        return Census(tuple(folder.found() for folder in living_here()))
 
     @contextlib.contextmanager
     def access(self) -> Iterator[Access]:
         """Tell how to reach the cluster. Raises ``EngineError`` when its head does not live."""
         record = self._record()
-        machines = self.machines()
+        machines = self.seen().machines
         if record is None or not any(machine.is_head for machine in machines):
             raise EngineError("The cluster's head does not live any more. Make the cluster again with muster up.")
         self._authority.check()
@@ -220,9 +234,9 @@ class LocalCloud:
     def _end(self, folders: "Sequence[MachineFolder]") -> Endings:
         """End machines side by side; tell what was seen of it."""
         endings = Endings()
-        asked = [lease.ask_to_end(folder.path) for folder in folders]
+        asked = [ending.ask_to_end(folder.path) for folder in folders]
         for folder, own in zip(folders, asked, strict=True):
-            endings.take(folder.name, lease.end(folder.path, own))
+            endings.take(folder.name, ending.end(folder.path, own))
         return endings
 
 

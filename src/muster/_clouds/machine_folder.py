@@ -1,8 +1,12 @@
 """A machine of this computer: its agent, its lease, its log."""
 
+import getpass
 import importlib.metadata
 import json
+import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,13 +17,14 @@ from typing import Final
 from muster._clouds.there.places import agent_of
 from muster._files.whole import write
 from muster._private.files import own_folder
-from muster.errors import EngineError
+from muster.errors import EngineError, UsageError
 
-from .base import STARTED, TOKEN_REFUSED, Machine
+from .base import STARTED, TOKEN_REFUSED, Existing, Machine
 from .program import program
-from .there import lease
+from .there import ending, inspection, lease
 
 _LEAST_ROOM: Final = 16 << 20
+_NAME: Final = re.compile(r"m[0-9]+")
 
 
 class MachineFolder:
@@ -33,7 +38,7 @@ class MachineFolder:
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], notes: Mapping[str, str]) -> None:
         """Start the machine's agent, with the notes that it goes by; this does not wait for its command."""
-        lease.end(self.path)
+        ending.end(self.path)
         agent = own_folder(self.path) / "lease.py"
         write(agent, program("lease"))
         started = subprocess.run(  # noqa: S603 (the agent, with a command of our own)
@@ -84,9 +89,40 @@ class MachineFolder:
     def describe(self, workers: int) -> Machine:
         """Tell how the machine is."""
         versions = {"python": sys.version.split()[0], "ray": importlib.metadata.version("ray")}
-        told = lease.inspect(self.path)
-        told.pop(lease.ENDED, None)  # just now
+        told = inspection.inspect(self.path)
+        told.pop(inspection.ENDED, None)  # just now
         return Machine(self.name, "127.0.0.1", workers, is_head=self.number == 1, versions=versions, **told)
+
+    def found(self) -> Existing:
+        """Tell what a census says of it."""
+        told = inspection.inspect(self.path)
+        who = f"{getpass.getuser()}@{socket.gethostname()}"
+        home, lease_, left = self.path.parents[2], told.get("lease", 0.0), told.get("left", 0.0)
+        return Existing(self.name, self.path.parent.name, who, str(home), lease=lease_, left=left)
+
+
+def living_here() -> list[MachineFolder]:
+    """Find machines of this computer by the agents among this user's processes, in the order of their folders."""
+    import psutil
+
+    folders = set()
+    for process in psutil.process_iter(["cmdline", "uids"]):
+        words, uids = process.info["cmdline"] or [], process.info["uids"]
+        if uids and uids.real == os.getuid() and "start" in words[:-1]:
+            program_, verb, folder = (*words[words.index("start") - 1 :], "")[:3]
+            if verb == "start" and program_ == f"{folder}/lease.py" and _NAME.fullmatch(Path(folder).name):
+                folders.add(folder)
+    found = [MachineFolder(Path(folder)) for folder in sorted(folders)]
+    return sorted((one for one in found if one.is_alive), key=lambda one: (str(one.path.parent), one.number))
+
+
+def check_system(platform: str) -> None:
+    """Raise ``UsageError`` where no agent could keep a machine: only Linux hands it the orphans of what it starts."""
+    if platform != "linux":
+        raise UsageError(
+            f"This computer runs {platform}, and machines can be made of it on Linux alone. Leave --machines out to use"
+            " its cores, or name Linux hosts: --on HOSTS.yml."
+        )
 
 
 def _full_disks(*folders: Path) -> str:

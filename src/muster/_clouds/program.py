@@ -27,6 +27,8 @@ _PRIVATE: Final = (
         "muster._clouds.there.guests",
         "muster._clouds.there.watchdog",
         "muster._clouds.there.agent",
+        "muster._clouds.there.inspection",
+        "muster._clouds.there.ending",
         "muster._clouds.there.environments",
     ),
 )

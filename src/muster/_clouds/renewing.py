@@ -27,6 +27,7 @@ class News:
         """Know of no failure."""
         self._failing: dict[str, str] = {}
         self._remark = ""
+        self._noticed: set[str] = set()
 
     def of(self, renewed: Renewed) -> tuple[str, ...]:
         """Say what has changed since the last renewal."""
@@ -37,8 +38,10 @@ class News:
             for name, why in renewed.failed.items()
             if name not in before or _kind(before[name]) != _kind(why)
         ]
+        noticed, self._noticed = self._noticed, set(renewed.notices)
+        taken = [_taken(name, renewed.notices[name]) for name in sorted(self._noticed - noticed)]
         before_that, self._remark = self._remark, renewed.remark
-        return (*mended, *failing, *([renewed.remark] if renewed.remark not in {"", before_that} else []))
+        return (*mended, *failing, *taken, *([renewed.remark] if renewed.remark not in {"", before_that} else []))
 
 
 def _is_mended(name: str, renewed: Renewed) -> bool:
@@ -52,6 +55,10 @@ def _kind(why: str) -> str:
 
 def _again(name: str) -> str:
     return f"the lease of machine {name} is renewed again" if name else "leases are renewed again"
+
+
+def _taken(name: str, seconds: float) -> str:
+    return f"machine {name} will be taken away in {seconds:.0f} s by whoever made it; its tasks are then done elsewhere"
 
 
 def _cannot(name: str, why: str, lease: float) -> str:

@@ -1,6 +1,7 @@
 """Put worker bodies and engines together: which body runs where, and which engine carries it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -90,6 +91,9 @@ def engine_of_a_cluster(
     Where machines do not see this computer's files, ``env`` names the environment variables that go there.
     Raises ``UsageError`` for one that is not set.
     """
+    if not access.address:  # machines that are none, of a test
+        make: MakeEngine = access.make_engine or partial(engine_of_a_machine, printed=labelled(printed))
+        return make(access.workers)
     from muster._engines.on_ray.engine import RayEngine
 
     return RayEngine(
@@ -102,6 +106,9 @@ def engine_of_a_cluster(
         name=access.name,
         printed=labelled(printed),
     )
+
+
+MakeEngine = Callable[[int], Engine]
 
 
 class Means(NamedTuple):

@@ -38,6 +38,10 @@ _ILLS: Final = (
         "it does not answer: nobody knows its name. Mend address:, or its Host in ssh's settings.",
     ),
     _Ill(
+        (r"node timed out during startup", r"The machine did not start: it took longer than"),
+        "it is reached, but Ray does not start there in time. Is it busy? Type the command again once it is not.",
+    ),
+    _Ill(
         (
             *(r"Connection refused", r"timed out", r"No route to host", r"Network is unreachable", r"Host is down"),
             *(r"Connection (reset|closed|to .* closed)", r"banner exchange", r"kex_exchange", r"Broken pipe"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from .playbook import Played
+from .played import Played
 
 _ENVIRONMENTS: Final = ".muster/environments"
 

@@ -11,8 +11,9 @@ import shlex
 import subprocess
 from typing import Final
 
-from muster._clouds.hosts_file import Host
 from muster.errors import EngineError
+
+from .inventory import Host
 
 CONNECT_SECONDS: Final = 10
 
@@ -55,9 +56,12 @@ def options(host: Host) -> list[str]:
             **_known_to_ssh(tuple(_NO_COMMAND_FOR_KEYS.items())),
         }
     if host.host_key:
-        settings["HostKeyAlias"] = host.address  # under which the key is kept, wherever HostName and Port lead
+        settings["HostKeyAlias"] = host.outside  # under which the key is kept, wherever HostName and Port lead
     if host.key:
         settings |= {"IdentityFile": _literal(host.key), "IdentitiesOnly": "yes"}
+    if host.proxy_command:
+        settings["ProxyCommand"] = host.proxy_command
+        settings["ProxyJump"] = "none"
     if host.user:
         settings["User"] = host.user
     if host.port is not None:
@@ -68,7 +72,7 @@ def options(host: Host) -> list[str]:
 
 def command(host: Host, *words: str) -> list[str]:
     """List the command that runs words of shell on a host, over a connection of its own."""
-    return ["ssh", *options(host), *_spelled(_ALONE), "--", host.address, *words]
+    return ["ssh", *options(host), *_spelled(_ALONE), "--", host.outside, *words]
 
 
 def typed(host: Host) -> str:
@@ -76,19 +80,19 @@ def typed(host: Host) -> str:
     config = ["-F", host.ssh_config] if host.ssh_config else []
     key = ["-i", host.key] if host.key else []
     port = ["-p", str(host.port)] if host.port is not None else []
-    return shlex.join(["ssh", *config, *key, *port, f"{host.user}@{host.address}" if host.user else host.address])
+    return shlex.join(["ssh", *config, *key, *port, f"{host.user}@{host.outside}" if host.user else host.outside])
 
 
 def network_name(host: Host) -> str:
     """Tell which name or number an address stands for in the settings. Raises ``EngineError``."""
-    done = _ask("-G", *options(host), "--", host.address)
+    done = _ask("-G", *options(host), "--", host.outside)
     if done.returncode:
         raise EngineError(
             f"{host.name}: ssh does not take its settings: {' '.join(done.stderr.split())}. Mend them, or name others"
             " with ssh_config: in the file of hosts (none: without any)."
         )
     named = [line.partition(" ")[2] for line in done.stdout.splitlines() if line.startswith("hostname ")]
-    return named[0] if named else host.address
+    return named[0] if named else host.outside
 
 
 @functools.cache

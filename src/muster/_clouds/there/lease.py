@@ -19,42 +19,27 @@ clock the agent has last seen the lease renewed.
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from muster._files import locks
-from muster._files.notes import read as read_note
 from muster._files.whole import write
-from muster._private.files import own_folder, squatted
+from muster._private.files import own_folder
 
 from . import guests, places, ports, scratch
-from .agent import END_SECONDS, GOODBYE_SECONDS, be_agent, clear_up, keep_alone
+from .agent import be_agent, clear_up
+from .ending import end, end_orphans
+from .inspection import inspect
 from .places import agent_of
-from .processes import (
-    TICK,
-    birth_of,
-    descendants,
-    is_alive,
-    name_of,
-    resident,
-    send_signal,
-    wait_until_gone,
-    working_in,
-)
-from .watchdog import CLOCK, guarded
+from .processes import TICK, birth_of, send_signal
+from .watchdog import guarded
 
 SCRATCH: Final = "{scratch}"
 """Stands in a command for the folder that ends with the machine."""
-
-ENDED: Final = "ended"
-_BUSY: Final = "muster:busy"
-_LEFT: Final = "left"
-"""Which file of a machine's folder names the processes that did not end when it was to end."""
 
 
 class NotStartedError(Exception):
@@ -73,7 +58,7 @@ def start(folder: Path, command: Sequence[str], *, notes: Mapping[str, str]) -> 
         if agent_of(folder) is not None:
             return
         guests.end(folder)  # of an agent that was here before
-        _end_orphans(folder)
+        end_orphans(folder)
         if scratch.NOTE not in notes:
             scratch.remove(folder)
         for left in ("end", "log", "seen"):
@@ -151,114 +136,6 @@ def wait(folder: Path, sign: str, seconds: float) -> None:
         if time.monotonic() > deadline:
             raise NotStartedError(f"it took longer than {seconds:g} s")
         time.sleep(TICK)
-
-
-def inspect(folder: Path) -> dict[str, Any]:
-    """Tell how the machine is: seconds of lease and left of it, busy workers, bytes of memory and of free disk.
-
-    Of one that has ended, tell why, where that was not its lease.
-    """
-    agent = agent_of(folder)
-    if agent is None:
-        with contextlib.suppress(OSError):
-            return {ENDED: (folder / "end").read_text()}
-        return {}
-    try:
-        seconds = float((folder / "lease").read_text())
-    except (OSError, ValueError):  # it is just ending
-        return {}
-    below = descendants(agent)
-    return {
-        "lease": seconds,
-        "left": _left(folder, seconds),
-        "busy": sum(name_of(pid) == _BUSY for pid in below),
-        "memory": sum(map(resident, below)),
-        "disk": shutil.disk_usage(folder).free,
-    }
-
-
-def _left(folder: Path, seconds: float) -> float:
-    """Tell how much of the lease is left by the clock that the agent counts by, whatever the time of day."""
-    with contextlib.suppress(OSError):
-        since = time.clock_gettime(CLOCK) - (folder / "seen").stat().st_mtime
-        if since >= 0:  # else the agent has not come to look
-            return min(seconds, max(0.0, seconds - since))
-    return seconds
-
-
-class Asked(NamedTuple):
-    """Who was there when a machine was asked to end: an agent that has ended leaves no note of it."""
-
-    watchdog: list[int]
-    agent: int | None
-    processes: list[tuple[int, str | None]]
-    """The agent and all below it, each with its birth."""
-
-
-def ask_to_end(folder: Path) -> Asked:
-    """Ask the agent to end all, and do not wait for it."""
-    watchdog, agent = _watchdog_of(folder), agent_of(folder)
-    if agent is None:
-        return Asked(watchdog, None, [])
-    processes = [(pid, birth_of(pid)) for pid in (agent, *descendants(agent))]
-    send_signal(agent, signal.SIGTERM)
-    return Asked(watchdog, agent, processes)
-
-
-def end(folder: Path, asked: Asked | None = None) -> dict[str, Any]:
-    """Have the agent end all, kill what it leaves, and forget the machine, which may have been ``asked`` before.
-
-    Tells what was seen: how many processes ``ended``, which are ``left``, which ``files`` could not be removed.
-    """
-    asked = ask_to_end(folder) if asked is None else asked
-    before = [*_left_before(folder), *asked.processes]
-    if asked.agent is not None:
-        wait_until_gone([asked.agent], END_SECONDS)
-        if agent_of(folder) is not None:
-            for pid in [*descendants(asked.agent), asked.agent]:
-                send_signal(pid, signal.SIGKILL)
-    wait_until_gone(asked.watchdog, END_SECONDS)  # it clears up after an agent that was killed
-    wait_until_gone([pid for pid, _ in before], GOODBYE_SECONDS)
-    guests.end(folder)
-    before = list(dict.fromkeys([*before, *_end_orphans(folder)]))
-    place = scratch.of(folder)
-    scratch.remove(folder)
-    left = [(pid, born) for pid, born in before if is_alive(pid, born)]
-    if left and places.is_on_host(folder) and folder.is_dir():
-        keep_alone(folder, _LEFT, json.dumps(left))
-        return {"ended": len(before) - len(left), "left": [pid for pid, _ in left], "files": []}
-    places.forget(folder)
-    files = [str(path) for path in (folder, place) if path is not None and path.exists() and not squatted(path)]
-    return {"ended": len(before) - len(left), "left": [pid for pid, _ in left], "files": files}
-
-
-def _end_orphans(folder: Path) -> list[tuple[int, str | None]]:
-    """Kill what still works in a machine's place on a host where both who watched it were killed; name it."""
-    found = working_in(folder) if places.is_on_host(folder) else []  # at home that may be a run's driver
-    born = [(pid, birth_of(pid)) for pid in found]
-    for pid in found:
-        send_signal(pid, signal.SIGKILL)
-    wait_until_gone(found, GOODBYE_SECONDS)
-    return born
-
-
-def _left_before(folder: Path) -> list[tuple[int, str | None]]:
-    """Name what did not end when this machine was to end before, and still lives; send it another signal."""
-    with contextlib.suppress(OSError, ValueError):
-        noted = [(int(pid), str(born)) for pid, born in json.loads((folder / _LEFT).read_text())]
-        for pid, born in noted:
-            if is_alive(pid, born):
-                send_signal(pid, signal.SIGKILL)
-        return [(pid, born) for pid, born in noted if is_alive(pid, born)]
-    return []
-
-
-def _watchdog_of(folder: Path) -> list[int]:
-    """Name the watchdog's process, if it lives."""
-    known = read_note(folder / "agent") or {}
-    if is_alive(known.get("watchdog", 0), known.get("watchdog_born")):
-        return [known["watchdog"]]
-    return []
 
 
 def main() -> None:

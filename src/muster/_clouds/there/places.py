@@ -48,6 +48,11 @@ def of_clusters(name: str) -> Path:
     return Path.home() / ".muster" / "machines" / f"{name}@{this_host()}"
 
 
+def all_of_this_host() -> list[Path]:
+    """List the places on this host, of all clusters of this user."""
+    return list((Path.home() / ".muster" / "machines").glob(f"*@{this_host()}/*"))
+
+
 def leaf(cluster: str, address: str) -> str:
     """Name the folder of the machine that a cluster reaches by that address."""
     return f"{cluster}-{hashlib.sha256(address.encode()).hexdigest()[:6]}"

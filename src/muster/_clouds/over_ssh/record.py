@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from muster._clouds.base import reading_note
 from muster._files import notes
 
-from .base import reading_note
-from .hosts_file import Host
+from .inventory import Host
 
 _FILE: Final = "hosts.json"
 
@@ -33,12 +33,12 @@ class Started:
     def identity(self) -> tuple[object, ...]:
         """Tell two apart of which the one cannot become the other but by starting anew."""
         host = self.host
-        return host.name, host.address, host.inside, host.port, host.user, host.python, self.folder, self.workers
+        return host.name, host.outside, host.inside, host.port, host.user, host.python, self.folder, self.workers
 
     @property
     def place(self) -> tuple[object, ...]:
         """Tell two apart that lie in different places; those of one place are one machine, whatever became of it."""
-        return self.host.address, self.host.port, self.host.user, self.folder
+        return self.host.outside, self.host.port, self.host.user, self.folder
 
     @property
     def cluster(self) -> str:
@@ -134,9 +134,11 @@ def forget(folder: Path) -> None:
     (folder / _FILE).unlink(missing_ok=True)
 
 
-def host_of(known: Mapping[str, Any], keys: str) -> Host:
+def host_of(noted: Mapping[str, Any], keys: str) -> Host:
     """Take a host from a record, also from one of an earlier muster, which knew of one address only."""
-    return Host(**{"known_hosts": keys, "inside": known["address"], **known})
+    address = noted.get("address", "")
+    fields_of_host = {name: value for name, value in noted.items() if name != "address"}
+    return Host(**{"known_hosts": keys, "outside": address, "inside": address, **fields_of_host})
 
 
 def ending(
@@ -157,6 +159,6 @@ def apart(machines: Sequence[Started]) -> dict[str, Started]:
     """Name machines, each once: a host may have several places, and a name may have been another host's."""
     named: dict[str, Started] = {}
     for one in machines:
-        name = one.host.name if one.host.name not in named else f"{one.host.name} ({one.host.address}:{one.folder})"
+        name = one.host.name if one.host.name not in named else f"{one.host.name} ({one.host.outside}:{one.folder})"
         named[name] = one
     return named

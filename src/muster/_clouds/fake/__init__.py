@@ -1,0 +1,1 @@
+"""A cloud without machines, for tests: what ``muster.testing`` shows of it."""

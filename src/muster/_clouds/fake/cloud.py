@@ -1,0 +1,167 @@
+"""A maker of machines that are none, so that clusters can be tested in milliseconds."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from muster._clouds.base import Census, Existing
+from muster._clouds.plugged import plugged_in
+from muster.errors import EngineError
+
+from .instance import Clock, Instance
+from .machines import FakeMachines
+
+_PATIENCE_SECONDS: Final = 600.0
+
+
+@dataclass(slots=True)
+class _StillClock:
+    seconds: float = 0.0
+
+    def reach(self, seconds: float) -> None:
+        self.seconds = max(self.seconds, seconds)
+
+
+def _at_once(_: int) -> float:
+    return 0.0
+
+
+class FakeCloud:
+    """Makes machines that are none, and cost a price: they boot, live by their leases, die and fall silent as is said.
+
+    Enter it, and ``on=cloud.name`` names it wherever clusters are made in this process::
+
+        with FakeCloud(price=0.5) as cloud:
+            muster.run(function, "in.csv", "out.csv", machines=3, on=cloud.name)
+        assert not cloud.living() and cloud.dollars() > 0
+
+    Its clock stands still but where a machine boots; ``pass_by`` moves it. Machines are called ``machine 1`` and so on,
+    as those of :class:`muster.testing.FakeEngine`; the first of a cluster is its head, with which the others end.
+    """
+
+    def __init__(  # noqa: PLR0913 (each of which a test may leave out)
+        self,
+        *,
+        name: str = "fake",
+        clock: Clock | None = None,
+        boots_in: Callable[[int], float | None] = _at_once,
+        patience: float = _PATIENCE_SECONDS,
+        at_most: int | None = None,
+        price: float = 0.0,
+        make_engine: Callable[[int], Any] | None = None,
+    ) -> None:
+        """Have no machine yet.
+
+        - ``boots_in`` tells how many seconds a machine takes to boot, given 1 for the first that is ever made, and so
+          on; ``None`` if it never does, which is noticed after ``patience`` seconds.
+        - ``at_most`` machines live at a time: another one is refused.
+        - ``price`` is in dollars an hour, from when a machine is made.
+        - ``make_engine`` makes the engine of a run on so many workers; without it they are processes of this computer.
+        """
+        self.name = name
+        self.clock = clock or _StillClock()
+        self.patience = patience
+        self.make_engine = make_engine
+        self._boots_in = boots_in
+        self._at_most = at_most
+        self._price = price
+        self._instances: list[Instance] = []
+        self._plug = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Be named by ``on`` from now on."""
+        self._plug.enter_context(plugged_in(self.name, self.of))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Be named no more. Machines that live go on."""
+        self._plug.close()
+
+    def of(self, folder: Path) -> FakeMachines:
+        """Make the cloud of the cluster whose folder is given, as for one command."""
+        return FakeMachines(self, folder)
+
+    # What a test does to it
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass: machines that nobody renews meanwhile end with their lease."""
+        self.clock.reach(self.clock.seconds + seconds)
+
+    def kill(self, name: str) -> None:
+        """End a machine at once, as if its plug were pulled."""
+        self._named(name).end(self.clock.seconds, "it was killed")
+
+    def interrupt(self, name: str, *, notice: float = 120.0) -> None:
+        """Take a machine away after so many seconds; who renews it is told."""
+        self._named(name).taken = self.clock.seconds + notice
+
+    def silence(self, name: str) -> None:
+        """Have a machine answer nobody, and go on."""
+        self._named(name).answers = False
+
+    def mend(self, name: str) -> None:
+        """Have it answer again."""
+        self._named(name).answers = True
+
+    # What there is
+
+    def living(self) -> list[str]:
+        """Name the machines that live, those that still boot and those that do not answer among them."""
+        return [one.name for one in self.instances() if one.lives]
+
+    def dollars(self) -> float:
+        """Tell what all machines have cost by now."""
+        return sum(one.dollars(self.clock.seconds) for one in self.instances())
+
+    def census(self) -> Census:
+        """Tell what its maker knows of all machines that live."""
+        now = self.clock.seconds
+        return Census(
+            tuple(
+                Existing(
+                    one.name,
+                    one.cluster.name,
+                    "",
+                    str(one.cluster.parents[1]),
+                    lease=one.lease,
+                    left=one.ends - now,
+                    price=one.price,
+                )
+                for one in self.instances()
+                if one.lives
+            )
+        )
+
+    def instances(self) -> list[Instance]:
+        """List all that were ever made, as they are now, heads before those that have joined them."""
+        for one in self._instances:
+            one.see(self.clock.seconds)
+        return self._instances
+
+    def make(self, folder: Path, number: int, *, workers: int, lease: float, head: Instance | None) -> Instance:
+        """Make a machine, which boots from now on, and joins a head where there is one.
+
+        Raises ``EngineError`` where there are too many.
+        """
+        if self._at_most is not None and len(self.living()) >= self._at_most:
+            raise EngineError(
+                f"There is room for {self._at_most} machines on {self.name}, and that many live. Ask for fewer."
+            )
+        boots_in, now = self._boots_in(len(self._instances) + 1), self.clock.seconds
+        boots = inf if boots_in is None else now + boots_in
+        made = Instance(f"machine {number}", folder, number, workers, self._price, now, boots, lease, now)
+        made.head = head
+        self._instances.append(made)
+        return made
+
+    def _named(self, name: str) -> Instance:
+        for one in reversed(self.instances()):
+            if one.name == name and one.lives:
+                return one
+        raise KeyError(f"No machine of that name lives: {name}. There are: {self.living()}.")

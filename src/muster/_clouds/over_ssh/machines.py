@@ -1,0 +1,218 @@
+"""The machines of one cluster on hosts that SSH reaches: started, listed, renewed and ended, whoever names the hosts.
+
+A cloud names them, in an ``Inventory``: each time that it wants another number of machines. What was started is
+remembered with all that is needed to reach it, so everything else here asks for no inventory.
+"""
+
+import contextlib
+import secrets
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from muster._clouds import certificates
+from muster._clouds.base import Access, Renewed, Seen, Wanted, nobody_works
+from muster._clouds.endings import Endings
+from muster._clouds.program import program
+from muster._files.whole import write
+from muster._places.addresses import joined
+from muster.errors import EngineError
+
+from . import listing, purging, requirements, ssh, starting
+from .equipping import Equipping
+from .inventory import Inventory
+from .placing import chosen, placed
+from .playbook import play
+from .played import Played
+from .playing import tidy
+from .record import Record, Started, apart, ending, forget, recalled, remember
+from .stray import marked
+from .touching import GONE, run_on_each
+
+_RENEW_SECONDS: Final = 20.0
+_RENEW_SHARE: Final = 0.25
+
+
+class SshMachines:
+    """The machines of the cluster whose folder this is; the head is the first."""
+
+    def __init__(self, folder: Path) -> None:
+        """Know a cluster by its folder; nothing happens yet."""
+        self._folder = folder
+        self._token = folder / "token"
+        self._authority = certificates.Authority(folder)
+
+    def last(self) -> Wanted | None:
+        """Tell what was wanted last; ``None`` when nothing was started yet."""
+        record = recalled(self._folder)
+        return None if record is None else Wanted(len(record.started), record.workers, record.lease)
+
+    # What is there
+
+    def seen(self) -> Seen:
+        """List the machines that live, the head first."""
+        tidy(self._folder)
+        record = recalled(self._folder) or Record()
+        leaving = [one.machine for one in record.leaving if not one.is_over]
+        named = apart([*record.started, *leaving])
+        if not named:
+            return Seen()
+        answers, played = self._play("inspect", named).answers()
+        return listing.seen(named, answers, played.failures, started=list(named)[: len(record.started)])
+
+    @contextlib.contextmanager
+    def access(self) -> Iterator[Access]:
+        """Tell how to run a driver on the head, through SSH. Raises ``EngineError`` when there is none."""
+        record = recalled(self._folder)
+        if record is None or not record.started:
+            raise EngineError("The cluster has no head. Make the cluster again with muster up.")
+        self._authority.check()
+        head = record.started[0]
+        attended = shlex.join([head.host.python, "-P", "-S", f"{head.folder}/lease.py", "attend", head.folder])
+        yield Access(
+            joined(head.host.inside, starting.HEAD_PORT),
+            starting.let_in(head.folder),
+            workers=sum(one.workers for one in record.started),
+            python=head.host.python,
+            through=(*marked(self._folder), *ssh.command(head.host, attended)),
+            shares_files=False,
+            prices={one.host.name: one.host.price for one in record.started if one.host.price},
+        )
+
+    # What changes it
+
+    def scale(self, wanted: Wanted, inventory: Inventory, *, alone: Callable[[], None] = nobody_works) -> None:
+        """Start or stop machines until as many as are wanted work: the head, and the inventory's first besides.
+
+        Raises ``UsageError``; raises ``EngineError`` where a host does not start, or one that is not wanted any more
+        does not answer.
+        """
+        record = recalled(self._folder) or Record()
+        hosts = placed(inventory.hosts, record, self._folder)
+        living = {machine.name for machine in self.seen().machines}
+        head = record.started[0].host if record.started and record.started[0].host.name in living else None
+        renews = head is not None and self._authority.must_begin_anew(alone)
+        is_same = bool(head and record.id and not renews)
+        cluster = record if is_same else record.begun()
+        started = Equipping(self._folder, requirements.packages(inventory.packages)).equipped(
+            chosen(hosts, wanted.machines, head),
+            cluster,
+            workers=wanted.workers,
+            ours=sorted({record.id, cluster.id, *(one.machine.cluster for one in record.leaving)}),
+        )
+        to_end, is_anew = ending(record.started, started, living)
+        if is_anew and not renews:
+            alone()
+        endings, cluster = self._end(cluster, to_end)
+        staying = {one.identity for one in cluster.started if one.host.name in living}
+        if not is_same:
+            write(self._token, secrets.token_hex(32))
+            self._authority.begin(wanted.lease)
+        cluster = cluster.working(started, lease=wanted.lease, workers=wanted.workers)
+        self._keep(cluster)
+        self._start(cluster, new=[one for one in started if one.identity not in staying])
+        endings.check(cluster.longest_lease)
+
+    def renew(self) -> Renewed:
+        """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
+        record = recalled(self._folder)
+        if record is None or not record.started:
+            return Renewed((), 0.0)
+        seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
+        lines = {
+            one.host.name: [*marked(self._folder), *ssh.command(one.host, renewal(one.folder))]
+            for one in record.started
+        }
+        failed = {name: why for name, why in run_on_each(lines, seconds=seconds).items() if why}
+        renewed = tuple(name for name in lines if name not in failed)
+        return Renewed(renewed, record.lease, failed, self._authority.remark())
+
+    def destroy(self) -> Sequence[str]:
+        """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it.
+
+        Until that, or an answer, it is remembered, so that the same command can end it.
+        """
+        tidy(self._folder)
+        record = recalled(self._folder)
+        if record is None:
+            return []
+        endings, record = self._end(record, record.started)
+        self._keep(record)
+        endings.check(record.longest_lease)
+        return endings.lines()
+
+    def purging(self) -> Callable[[], Sequence[str]]:
+        """Know how to remove, once the machines have ended, what was installed for them and no other cluster uses."""
+        record = recalled(self._folder) or Record()
+        started = [*record.started, *(one.machine for one in record.leaving)]
+        each = {one.place[:-1]: one for one in started}  # once on each host
+        return lambda: self._purged(apart(list(each.values()))) if each else []
+
+    def _purged(self, named: Mapping[str, Started]) -> Sequence[str]:
+        answers, played = self._play("purge", named, told={"program": program("environments")}).answers()
+        return list(purging.told(answers, played))
+
+    def _start(self, record: Record, *, new: Sequence[Started]) -> None:
+        """Start the machines that are ``new``, and renew the others. Raises ``EngineError`` where one fails.
+
+        Of the new ones, those that failed are ended then.
+        """
+        each = starting.told_to_each(
+            record, folder=self._folder, token=self._token.read_text(), authority=self._authority
+        )
+        played = self._play("start", apart(record.started), told=starting.told_to_all(), each=each)
+        if played.failures:  # without a head the others are of no use; those that worked before may go on
+            head = record.started[0].host.name
+            failed = [one for one in new if {one.host.name, head} & set(played.failures)]
+            self._keep(self._end(record, failed)[1])
+        played.check("Starting the hosts")
+
+    def _end(self, record: Record, machines: Sequence[Started]) -> tuple[Endings, Record]:
+        """End machines, and again those that are leaving; whatever is not seen to end is leaving from now on.
+
+        It stays so until it answers, or its lease is over. Where this is interrupted, all can still be ended later.
+        """
+        named = apart([*machines, *(one.machine for one in record.leaving)])
+        endings = Endings()
+        answers, played = self._play("stop", named).answers() if named else ({}, Played({}, {}))
+        for name, told in answers.items():
+            endings.take(name, told)
+        endings.silent |= {name: failure.said for name, failure in played.failures.items()}
+        over = {one.machine.place for one in record.leaving if one.is_over}
+        endings.believe_the_lease([name for name, one in named.items() if one.place in over])
+        unseen = [one for name, one in named.items() if name not in endings.seen]
+        return endings, record.left_by(machines, unseen=unseen)
+
+    def _keep(self, record: Record) -> None:
+        """Remember a cluster for as long as there may be anything of it; its secrets, for as long as it has a head."""
+        if not record.started:
+            self._token.unlink(missing_ok=True)
+            self._authority.forget()
+        if record.started or record.leaving:
+            remember(self._folder, record)
+        else:
+            forget(self._folder)
+
+    def _play(
+        self,
+        playbook: str,
+        named: Mapping[str, Started],
+        *,
+        told: Mapping[str, object] | None = None,
+        each: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> Played:
+        """Run a playbook on hosts that were started, or are about to be; it calls them by these names."""
+        known = {
+            name: {"folder": one.folder, "python": one.host.python, **(each or {}).get(name, {})}
+            for name, one in named.items()
+        }
+        hosts = [replace(one.host, name=name) for name, one in named.items()]
+        return play(playbook, hosts, told=told or {}, each=known, below=self._folder)
+
+
+def renewal(folder: str) -> str:
+    """Write the words of shell, of whichever shell it is, that renew a lease unless it is gone."""
+    lease = shlex.quote(f"{folder}/lease")
+    return f"test -e {lease} || exit {GONE}; touch -c {lease}"

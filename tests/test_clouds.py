@@ -1,0 +1,155 @@
+"""What every cloud has to keep: the same tests on the fake, on this computer, and on hosts that are pretended."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from muster import UsageError
+from muster._clouds.base import Cloud, Existing, Wanted
+from muster._clouds.hosts import HostsCloud
+from muster._clouds.local import LocalCloud
+from muster._clouds.there.places import agent_of
+from muster.errors import EngineError
+from muster.testing import FakeCloud
+from pretended import pretended
+from waiting import until
+
+LEASE = 600.0
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A cloud to be tested, and what a test can do to its machines from outside."""
+
+    folder: Path
+    cloud: Callable[[], Cloud]
+    """Makes it anew, as each command does."""
+    kill: Callable[[str], None]
+    """Pulls a machine's plug."""
+
+    def names(self) -> list[str]:
+        return [machine.name for machine in self.cloud().seen().machines]
+
+    def existing(self) -> list[Existing]:
+        """Take the census, but for the machines of others who use this computer."""
+        census = self.cloud().census()
+        assert census.unseen == {}
+        return [one for one in census.existing if one.home == str(self.folder.parents[1])]
+
+
+def fake(folder: Path, _: pytest.MonkeyPatch) -> Iterator[Maker]:
+    cloud = FakeCloud()
+    yield Maker(folder, lambda: cloud.of(folder), cloud.kill)
+    assert cloud.living() == []
+
+
+def local(folder: Path, _: pytest.MonkeyPatch) -> Iterator[Maker]:
+    def kill(name: str) -> None:
+        agent = agent_of(folder / name)
+        assert agent
+        psutil.Process(agent).kill()
+        until(lambda: agent_of(folder / name) is None)
+
+    yield Maker(folder, lambda: LocalCloud(folder), kill)
+
+
+def hosts(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Maker]:
+    with pretended(folder.parents[2] / "hosts", patch) as made:
+        file = made.name("abc")
+
+        def kill(name: str) -> None:
+            (place,) = (made.folder / name / ".muster" / "machines").glob("*/*")
+            agent = agent_of(place)
+            assert agent
+            psutil.Process(agent).kill()
+            until(lambda: agent_of(place) is None)
+
+        yield Maker(folder, lambda: HostsCloud(folder, file), kill)
+        assert made.running() == []
+
+
+WAITS = [pytest.mark.waits]
+
+
+@pytest.fixture(params=[fake, pytest.param(local, marks=WAITS), pytest.param(hosts, marks=WAITS)])
+def maker(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Maker]:
+    folder = home / "clusters" / "tested"
+    folder.mkdir(parents=True, mode=0o700)
+    for made in request.param(folder, monkeypatch):
+        yield made
+        made.cloud().destroy()
+        assert made.names() == []
+
+
+def test_machines_are_made_more_and_fewer_and_only_the_difference_is_touched(maker: Maker) -> None:
+    assert maker.cloud().last() is None
+    assert (maker.cloud().seen().machines, maker.cloud().destroy(), maker.existing()) == ((), [], [])
+    assert maker.cloud().renew().machines == ()
+    maker.cloud().scale(Wanted(1, 2, LEASE))
+    (head,) = maker.cloud().seen().machines
+    assert (head.is_head, head.workers, head.lease, 0 < head.left <= LEASE) == (True, 2, LEASE, True)
+    maker.cloud().scale(Wanted(3, 2, LEASE), alone=refuse)
+    assert maker.cloud().last() == Wanted(3, 2, LEASE)
+    assert (len(maker.names()), maker.names()[0]) == (3, head.name)
+    assert list(maker.cloud().renew().machines) == maker.names()
+    with maker.cloud().access() as access:
+        assert access.workers == 6
+    maker.cloud().scale(Wanted(2, 2, LEASE * 2), alone=refuse)
+    assert [one.lease for one in maker.cloud().seen().machines] == [LEASE * 2] * 2
+    assert len(maker.existing()) == 2
+    purge, names = maker.cloud().purging(), maker.names()
+    assert [line.partition(":")[0] for line in maker.cloud().destroy()] == names
+    assert (list(purge()), maker.names(), maker.existing(), maker.cloud().last()) == ([], [], [], None)
+
+
+def refuse() -> None:
+    raise UsageError("a run works on them")
+
+
+def test_machines_that_would_start_anew_do_not_while_somebody_works_on_them(maker: Maker) -> None:
+    maker.cloud().scale(Wanted(1, 1, LEASE))
+    with pytest.raises(UsageError, match="a run works on them"):
+        maker.cloud().scale(Wanted(1, 2, LEASE), alone=refuse)
+    assert [one.workers for one in maker.cloud().seen().machines] == [1]
+    maker.cloud().scale(Wanted(1, 2, LEASE))
+    assert [one.workers for one in maker.cloud().seen().machines] == [2]
+
+
+def test_what_cannot_be_wanted_is_refused_before_anything_is_made(maker: Maker) -> None:
+    for lease in (0.1, 9e9):
+        with pytest.raises(UsageError, match="--lease"):
+            maker.cloud().check(Wanted(1, 1, lease))
+    with pytest.raises(EngineError, match="muster up"), maker.cloud().access():
+        pass
+    assert list(maker.folder.iterdir()) == []
+
+
+def test_a_machine_that_dies_is_made_again_and_with_the_head_all_are(maker: Maker) -> None:
+    maker.cloud().scale(Wanted(2, 1, LEASE))
+    head, other = maker.names()
+    maker.kill(other)
+    assert maker.names() == [head]
+    assert other not in maker.cloud().renew().machines
+    maker.cloud().scale(Wanted(2, 1, LEASE), alone=refuse)
+    assert len(maker.names()) == 2
+    maker.kill(head)
+    maker.cloud().scale(Wanted(2, 1, LEASE))
+    assert [one.is_head for one in maker.cloud().seen().machines] == [True, False]
+
+
+def test_a_census_finds_machines_whose_record_is_lost_and_says_whose_they_are(maker: Maker) -> None:
+    maker.cloud().scale(Wanted(2, 1, LEASE))
+    names = maker.names()
+    kept = maker.folder.with_name("kept")
+    note = next(path for path in maker.folder.iterdir() if path.name in {"fake.json", "local.json", "hosts.json"})
+    shutil.move(note, kept)
+    assert maker.cloud().last() is None
+    assert [(one.name, one.cluster, one.lease, one.left > 0) for one in maker.existing()] == [
+        (name, "tested", LEASE, True) for name in names
+    ]
+    shutil.move(kept, note)
+    assert maker.names() == names
