@@ -58,8 +58,9 @@ def local(folder: Path, _: pytest.MonkeyPatch) -> Iterator[Maker]:
 
 
 def hosts(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Maker]:
-    with pretended(folder.parents[2] / "hosts", patch) as made:
+    with pretended(folder.parents[1] / "hosts", patch) as made:
         file = made.name("abc")
+        file.write_text(file.read_text().replace("workers: 1\n", ""))
 
         def kill(name: str) -> None:
             (place,) = (made.folder / name / ".muster" / "machines").glob("*/*")
@@ -103,7 +104,8 @@ def test_machines_are_made_more_and_fewer_and_only_the_difference_is_touched(mak
     assert len(maker.existing()) == 2
     purge, names = maker.cloud().purging(), maker.names()
     assert [line.partition(":")[0] for line in maker.cloud().destroy()] == names
-    assert (list(purge()), maker.names(), maker.existing(), maker.cloud().last()) == ([], [], [], None)
+    assert {line.partition(":")[0] for line in purge()} <= set(names)
+    assert (maker.names(), maker.existing(), maker.cloud().last()) == ([], [], None)
 
 
 def refuse() -> None:
