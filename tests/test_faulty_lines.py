@@ -14,6 +14,7 @@ import muster
 from muster._dialect import Dialect
 from muster._formats import csv, jsonl, survey
 from muster._formats._newlines import lines
+from muster._formats._questions import Head, Observe, Scan
 from muster._formats._rows import to_pandas
 from muster._formats._sources import find_sources
 from muster._job import Job, Options
@@ -240,7 +241,7 @@ def test_a_row_that_no_worker_survived_is_rejected_and_not_read_again(tmp_path: 
     assert "surprise" in reject["raw"]
 
 
-@pytest.mark.parametrize("question", [survey.Scan, survey.Observe, survey.Head])
+@pytest.mark.parametrize("question", [Scan, Observe, Head])
 def test_a_file_that_no_worker_survives_looking_at_is_named(tmp_path: Path, question: type) -> None:
     (tmp_path / "in.csv").write_text("a,b\n1,2\n")
     job = Job((of_function(lambda df: df),), (str(tmp_path / "in.csv"),), str(tmp_path / "out.csv"), Options())

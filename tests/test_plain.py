@@ -27,7 +27,7 @@ from muster._engines.on_ray.engine import RayEngine
 from muster._engines.on_ray.nouns import GarbledError, answer_of, fits
 from muster._engines.on_ray.plain import decode, encode
 from muster._engines.on_ray.station import Ended, Printed, written
-from muster._formats.survey import Footer, Head, Locate, Observe, Scan
+from muster._formats._questions import Footer, Head, Locate, Observe, Scan
 from muster._model import Column, Load, Outcome, Piece, Place, Reason, Schema, Spool, StepMeasure, Target, Task
 from muster._travel.parcels import Returned, Unanswered, compressed, opened
 from muster._user_code.targets import Describe, Described

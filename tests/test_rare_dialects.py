@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from muster._dialect import Dialect
 from muster._formats import _records
+from muster._formats._questions import Scan
 from muster._formats._stitch import NeedsScanError, stitch
-from muster._formats.survey import Scan
 from test_read_csv import by_muster, by_pandas
 
 ESCAPE = "\\"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 import muster
 from muster._dialect import Dialect
 from muster._formats import _lines, _records, survey
+from muster._formats._questions import Scan
 from muster._formats._reader import Reader
 from muster._formats._sources import find_sources
 from muster._formats._stitch import Block, NeedsScanError, Stretch, stitch
-from muster._formats.survey import Scan
 from muster._model import Part
 
 PLAIN = Dialect()

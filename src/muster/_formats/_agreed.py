@@ -17,7 +17,7 @@ from muster._progress.schema import numbered
 from muster.errors import DataError
 
 from . import _pandas
-from .survey import absence
+from ._orders import absence
 
 AS_IS: Final = "as is"
 """The fixed type of a column whose pandas dtype does not depend on which rows are read."""

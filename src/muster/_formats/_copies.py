@@ -23,8 +23,8 @@ from muster._private.files import keep, private
 from muster.errors import DataError
 
 from . import _of_s3, _web
+from ._questions import Ask
 from ._sources import needs_copy
-from .survey import Ask
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -6,7 +6,7 @@ from typing import Final
 from muster._dialect import Dialect
 from muster._model import Part, Source
 
-from .survey import Ask, Locate
+from ._questions import Ask, Locate
 
 _PLACES: Final = 32
 """In how many places a sample is taken: enough to see how its tasks differ, few enough that each has some rows."""

@@ -1,35 +1,23 @@
 """What a run reads: its files, how they are split, and the types of their columns."""
 
 import dataclasses
-import re
-import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from muster._csv_options import checked_dialect
 from muster._dialect import Dialect, Reading
 from muster._job import Options
 from muster._model import Column, Part, Source, Spool
-from muster._near import nearest, with_guess
-from muster.errors import DataError, UsageError
+from muster.errors import UsageError
 
-from . import survey
-from ._left_out import instead_of
+from . import _orders, survey
+from ._questions import Ask, Head
+from ._settle import TextColumns
 from ._sources import needs_copy
-from .survey import Ask, DateFormats, Head, Observe
-
-_ALIASES: Final = {"int": "int64", "float": "float64", "object": "str", "datetime64": "datetime"}
-_PAIRS: Final = re.compile(r"[^:,=]+:[^:,=]+(,[^:,=]+:[^:,=]+)*")
-"""Columns and types as some write them."""
-
-TYPES: Final = (
-    *("str", "bool", "datetime", "date", "float32", "float64"),
-    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-)
 
 
 def as_named(options: Options, sources: Sequence[Source]) -> Options:
@@ -167,8 +155,8 @@ class Inputs:
         self.resume(parts)
         headers = dict(zip(plain, found.headers, strict=True))
         headers |= self._stream_headers(ask)
-        self.orders = survey.orders_of(self.sources, [headers[at] for at in range(len(self.sources))])
-        self.notes += (survey.absence(name, files) for name, files in self._lacking.items())
+        self.orders = _orders.orders_of(self.sources, [headers[at] for at in range(len(self.sources))])
+        self.notes += (_orders.absence(name, files) for name, files in self._text.lacking.items())
         self.notes += self._doubted_separator()
 
     def _doubted_separator(self) -> Iterator[str]:
@@ -253,96 +241,20 @@ class Inputs:
 
     def observe(self, ask: Ask, parts: Sequence[Part], *, everything: bool) -> None:
         """Settle the types: from a sample that spans these parts, or from every cell of them."""
-        if self.format == "parquet":
-            if self.options.dtype:
-                raise UsageError("--dtype is for text; a Parquet file says itself what its columns hold. Leave it out.")
-            return
-        looked_at = joined(parts) if everything else list(parts)
-        named = tuple(dict.fromkeys(chain.from_iterable(self.orders)))
-        reading = self.options.reading
-        self._check_places()
-        used = used_columns(reading.usecols, named, folders=self._folders)
-        dates = self._date_formats(ask, looked_at, named if used is None else used)
-        whole = (
-            self.sources,
-            self.orders,
-            Observe(self.format, self.worker_dialect, reading=reading, used=used, dates=tuple(dates.items())),
-        )
-        asked = [survey.observation(p, *whole) for p in looked_at] if everything else survey.samples(looked_at, *whole)
-        seen = survey.add_up(ask(asked))
-        every = tuple(dict.fromkeys(seen)) if self.format == "jsonl" else named
-        fixed = fixed_types(self.options.dtype, every, folders=self._folders)
-        self._check_absent(fixed)
-        for name in self._lacking.keys() & seen.keys():
-            seen[name] |= {"missing"}
-        no_rows = frozenset({"nested"})  # pandas gives a column without rows the type object
-        self.columns = self._with_folders(
-            Column(
-                name,
-                seen.get(name, frozenset({"missing", *(["dates"] * (name in dates))}) if parts else no_rows),
-                "" if name in dates else fixed.get(name, ""),
-                dates.get(name, ""),
-            )
-            for name in (every if used is None else used)
-        )
-
-    def _date_formats(self, ask: Ask, parts: Sequence[Part], names: Sequence[str]) -> dict[str, str]:
-        """Find how each column of dates is written: as the user says, or as its first cell in the input is.
-
-        No format where all these parts have nothing in that column. Raises ``UsageError`` for a column that is not
-        there.
-        """
-        reading = self.options.reading
-        chosen = used_columns(reading.parse_dates, names, option="parse_dates") or ()
-        said = reading.date_format
-        formats = {name: said if isinstance(said, str) else dict(said).get(name, "") for name in chosen}
-        if all(formats.values()):  # as where there are no dates: then the parts need not be put together
-            return formats
-        for part in joined(parts):
-            unknown = tuple((name, "") for name, written in formats.items() if not written)
-            if not unknown:
-                break
-            how = DateFormats(self.format, self.worker_dialect, reading=reading, dates=unknown)
-            formats |= ask([survey.observation(part, self.sources, self.orders, how)])[0]
-        return formats
-
-    def _check_places(self) -> None:
-        """Raise ``UsageError`` where columns are named by position, and files have different ones there."""
-        reading = self.options.reading
-        said = {"usecols": reading.usecols or (), "parse_dates": reading.parse_dates}
-        orders = {order: source.name for source, order in zip(self.sources, self.orders, strict=False) if order}
-        for option, chosen in said.items():
-            places = [at for at in chosen if isinstance(at, int)]
-            if places and len(orders) > 1:
-                (one, file), (other, another), *_ = orders.items()
-                raise UsageError(
-                    f"{option} names columns by position, and {file!r} has {', '.join(one)} where {another!r} has"
-                    f" {', '.join(other)}. Say their names."
-                )
+        if self.format != "parquet":
+            self.columns = self._with_folders(self._text.settle(ask, parts, everything=everything))
+        elif self.options.dtype:
+            raise UsageError("--dtype is for text; a Parquet file says itself what its columns hold. Leave it out.")
 
     @property
-    def _lacking(self) -> dict[str, list[str]]:
-        return survey.lacking(self.sources, self.orders) if self.format == "csv" else {}
-
-    def _check_absent(self, fixed: Mapping[str, str]) -> None:
-        """Raise ``DataError`` where a file lacks a column whose type has no missing value."""
-        for name, files in self._lacking.items():
-            kind = fixed.get(name, "")
-            if kind == "bool" or kind.startswith(("int", "uint")):
-                raise DataError(
-                    f"{survey.absence(name, files)}, and {kind} has no missing value. Say --dtype {name}=float64, or"
-                    " run these files apart."
-                )
-
-    @property
-    def _folders(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for source in self.sources for name, _ in source.keys))
+    def _text(self) -> TextColumns:
+        return TextColumns(self.format, self.sources, self.orders, self.worker_dialect, self.options)
 
     def _with_folders(self, columns: Iterable[Column]) -> tuple[Column, ...]:
         """Add the columns that folders name, unless the files themselves have them."""
         columns = tuple(columns)
         names = {column.name for column in columns}
-        return (*columns, *(Column(name, fixed="folder") for name in self._folders if name not in names))
+        return (*columns, *(Column(name, fixed="folder") for name in self._text.folders if name not in names))
 
 
 def _said_of_csv(options: Options) -> Iterator[str]:
@@ -353,84 +265,3 @@ def _said_of_csv(options: Options) -> Iterator[str]:
         for name in (one.name for one in dataclasses.fields(chosen)):
             if getattr(chosen, name) != getattr(neutral, name) and (name, getattr(chosen, name)) != ("delimiter", "\t"):
                 yield name
-
-
-def joined(parts: Iterable[Part]) -> list[Part]:
-    """Put neighbouring parts together, up to a block each, to look at many rows at once."""
-    stretches: list[Part] = []
-    for part in (part for part in parts if not part.fault):
-        last = stretches[-1] if stretches else None
-        if (
-            last is not None
-            and (last.file, last.spool, last.stop) == (part.file, part.spool, part.start)
-            and part.stop - last.start <= survey.BLOCK_BYTES
-        ):
-            stretches[-1] = last._replace(stop=part.stop, rows=last.rows + part.rows)
-        else:
-            stretches.append(part)
-    return stretches
-
-
-def used_columns(
-    usecols: Sequence[str | int] | None,
-    names: Sequence[str],
-    *,
-    folders: Collection[str] = (),
-    option: str = "usecols",
-) -> tuple[str, ...] | None:
-    """Name the columns that ``usecols`` chooses, in the order of the file; those of ``folders`` are there anyway.
-
-    Raises ``UsageError`` for one that the input has not.
-    """
-    if usecols is None or not names:
-        return None
-    known = {*names, *folders, *range(len(names))}
-    if unknown := [with_guess(one, names, shown=repr(one)) for one in usecols if one not in known]:
-        raise UsageError(
-            f"{option} names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
-        )
-    return tuple(name for at, name in enumerate(names) if name in usecols or at in usecols)
-
-
-def fixed_types(
-    dtype: str | Mapping[str, str] | None, names: Sequence[str], *, folders: Collection[str] = ()
-) -> dict[str, str]:
-    """Understand ``--dtype``: one type for all columns, or ``COL=TYPE,…``. Raises ``UsageError``."""
-    if not dtype:
-        return {}
-    if isinstance(dtype, str) and "=" in dtype:
-        pairs = [pair.rpartition("=") for pair in dtype.split(",")]
-        if odd := [text for name, _, text in pairs if not name]:
-            raise UsageError(f"--dtype {dtype}: {odd[0]!r} is no COLUMN=TYPE. Type for example --dtype A=int64,B=str.")
-        names_in_it = [name for name, _, _ in pairs]
-        if twice := [name for at, name in enumerate(names_in_it) if name in names_in_it[:at]]:
-            raise UsageError(f"--dtype {dtype}: it names {twice[0]!r} twice, and a column has one type. Leave one out.")
-        dtype = {name: text for name, _, text in pairs}
-    chosen = {name: str(dtype) for name in names} if isinstance(dtype, str) else {k: str(v) for k, v in dtype.items()}
-    unknown = [name for name in chosen if name not in names]
-    if named := [name for name in unknown if name in folders]:
-        raise UsageError(
-            f"--dtype {named[0]}={chosen[named[0]]}: that column is named by folders, and what they say is text. Leave"
-            " it out of --dtype, and convert the column in your function."
-        )
-    if unknown:
-        said = ", ".join(with_guess(one, names) for one in unknown)
-        raise UsageError(f"--dtype names columns that the input has not: {said}. It has: {', '.join(names)}.")
-    chosen = {name: _ALIASES.get(text, text) for name, text in chosen.items()}
-    for name, text in chosen.items():
-        _check_type(text, named=text if isinstance(dtype, str) else f"{name}={text}", column=name)
-    return chosen
-
-
-def _check_type(text: str, *, named: str, column: str) -> None:
-    """Raise ``UsageError`` for what is no type that a column may have, with what to do instead."""
-    if text in TYPES:
-        return
-    if named == text and _PAIRS.fullmatch(text):
-        typed = shlex.quote(text.replace(":", "="))
-        raise UsageError(f"{text!r} is no type; a column and its type are joined by =. Type --dtype {typed}")
-    if instead := instead_of(column, text):
-        raise UsageError(f"--dtype {named}: {instead}")
-    like = nearest(text, [*TYPES, "int", "float"])
-    meant = f" Did you mean {like}?" if like else ""
-    raise UsageError(f"--dtype {named}: no such type. Known are: {', '.join(TYPES)}, int and float.{meant}")

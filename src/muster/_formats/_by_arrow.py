@@ -1,0 +1,91 @@
+"""Read CSV by Arrow alone, where that gives what pandas gives: a table, or nothing where there is any doubt."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from muster._dialect import Reading
+from muster._model import Column
+
+from . import _dates, _kinds
+from ._arrow_text import Text
+from ._rows import type_of
+from ._rules import Rules
+
+_ALPHANUMERIC: Final = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", np.uint8)
+_DOUBTFUL: Final = 2.0**63
+"""A float as large as this may be written as an integer that int64 cannot hold: pandas keeps its digits."""
+
+
+def by_arrow(text: Text, columns: tuple[Column, ...], reading: Reading) -> pa.Table | None:
+    """Read by Arrow alone; ``None`` where it may miss what does not fit. Raises ``ArrowInvalid`` for what it finds."""
+    if not text.suits_arrow:
+        return None
+    dated = [column for column in columns if is_dated(column)]
+    types = {column.name: _kinds.ARROW[type_of(column)] for column in columns}
+    table = text.parsed(types | dict.fromkeys((column.name for column in dated), pa.string()))
+    table = _with_moments(table, dated, reading)
+    if table is None or _is_doubtful(table, columns, text.data):
+        return None
+    return _without_missing_numbers(table.select(list(types)), text.rules)
+
+
+def empty(columns: tuple[Column, ...]) -> pa.Table:
+    return pa.schema([(column.name, _kinds.ARROW[type_of(column)]) for column in columns]).empty_table()
+
+
+def is_dated(column: Column) -> bool:
+    return _dates.DATES in column.kinds and type_of(column).startswith("datetime")
+
+
+def _with_moments(table: pa.Table, dated: Sequence[Column], reading: Reading) -> pa.Table | None:
+    """Read the columns of dates, which are text yet; ``None`` when one of them does not fit its type."""
+    for column in dated:
+        cells = table[column.name].combine_chunks()
+        kinds, moments = _dates.read(cells, column.dates, dayfirst=reading.dayfirst)
+        if moments is None or _kinds.settle(kinds | column.kinds) != type_of(column):
+            return None
+        at = table.column_names.index(column.name)
+        table = table.set_column(at, column.name, pa.array(moments).cast(_kinds.ARROW[type_of(column)]))
+    return table
+
+
+def _without_missing_numbers(table: pa.Table, rules: Rules) -> pa.Table:
+    if not rules.missing_numbers:
+        return table
+    columns = [_kinds.without_missing_numbers(column, rules) for column in table.columns]
+    return pa.table(columns, names=table.column_names)
+
+
+def _is_doubtful(table: pa.Table, columns: tuple[Column, ...], data: bytes) -> bool:
+    """Tell whether Arrow may have read a value otherwise than pandas: 0x10, NAN, a huge integer, a missing one."""
+    if any(_is_doubtful_column(table[column.name], column) for column in columns):
+        return True
+    return _has_hexadecimal(data)
+
+
+def _is_doubtful_column(cells: pa.ChunkedArray, column: Column) -> bool:
+    type_name = type_of(column)
+    if type_name in {"bigint", "verbatim"}:
+        return True
+    if type_name == "bool" or type_name.startswith(("int", "uint")):
+        return bool(cells.null_count)
+    if not type_name.startswith("float"):
+        return False
+    if pc.any(pc.is_nan(cells)).as_py():
+        return True
+    extent = pc.min_max(cells).as_py()
+    return not column.fixed and extent["max"] is not None and max(extent["max"], -extent["min"]) >= _DOUBTFUL
+
+
+def _has_hexadecimal(data: bytes) -> bool:
+    """Tell whether a cell may begin like ``0x1F``, which Arrow takes for a number."""
+    if b"x" not in data and b"X" not in data:
+        return False
+    text = np.frombuffer(data, np.uint8)
+    at = np.flatnonzero((text | ord(" ")) == ord("x"))
+    at = at[(at > 0) & (text[at - 1] == ord("0"))]
+    return not np.isin(text[at - 2][at > 1], _ALPHANUMERIC).all() or bool((at == 1).any())
