@@ -15,7 +15,8 @@ import pytest
 import muster
 from conftest import Muster
 from muster._model import Target
-from muster._user_code.targets import Loaded, of_function
+from muster._user_code.loading import Loaded
+from muster._user_code.targets import of_function
 
 Draw = Callable[[int], list[float]]
 

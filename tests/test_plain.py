@@ -30,7 +30,8 @@ from muster._engines.on_ray.station import Ended, Printed, written
 from muster._formats._questions import Footer, Head, Locate, Observe, Scan
 from muster._model import Column, Load, Outcome, Piece, Place, Reason, Schema, Spool, StepMeasure, Target, Task
 from muster._travel.parcels import Returned, Unanswered, compressed, opened
-from muster._user_code.targets import Describe, Described
+from muster._user_code.described import Described
+from muster._user_code.questions import Describe
 from muster._user_code.world import World
 
 TASK = Task(7, 0, 1, 0, 0, 90, 0, 5, 0, 5, Spool("é\udce9", 3), Schema(("a",), (("int",),)))

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from muster._job import MachinePace, Result, Snapshot
-from muster._show import show, summary
+from muster._show import show
+from muster._summary import summary
 from muster._words import left
 
 

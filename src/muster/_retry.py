@@ -24,7 +24,7 @@ from muster._run.asked import job_of
 from muster._run.assembly import to_the_terminal
 from muster._run.earlier import earlier
 from muster._run.resume import Past
-from muster._user_code import arguments, targets
+from muster._user_code import arguments, loading, targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warnings_of
 from muster._user_code.world import a_run, begin_anew
@@ -240,7 +240,7 @@ def _named(text: str, as_script: Callable[[Target], None]) -> tuple[Target, ...]
     if target.name != "pipeline":
         return (target,)
     path = list(sys.path)
-    defined = targets.find(target)
+    defined = loading.find(target)
     if isinstance(defined, Pipeline):
         return defined.steps
     sys.path[:] = path

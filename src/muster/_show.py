@@ -1,33 +1,26 @@
-"""Show a run in the terminal: a live bar, or a line now and then, and a closing summary."""
+"""Show a run in the terminal: as a live bar, or as a line now and then."""
 
 import contextlib
-import importlib.util
-import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
 
 from muster import _notebook
-from muster._bad_rows import to_mend
-from muster._callers import in_python
-from muster._job import Estimate, MachinePace, Result, Snapshot
-from muster._words import crew, duration, left, moment, plural, size
+from muster._job import MachinePace, Result, Snapshot
+from muster._summary import rejected, summary
+from muster._words import crew
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from muster._cluster import Status
-
 _LINE_EVERY: Final = 10.0
-_SHORT: Final = 10.0
-"""Seconds below which nobody asks where the time of a run went."""
-
+"""Seconds between two lines where there is no terminal: a log of a run of hours stays short."""
 _MOST_MACHINES: Final = 16
-_WORTH_TELLING: Final = 0.01
+"""So many lines fit below the bar."""
 _the_bar: Final = threading.Lock()
-"""Held by the run that has the bar: two would wipe out each other."""
+"""Held by the run that has the bar: two bars on one terminal would overwrite each other."""
 
 
 class Shown(Protocol):
@@ -65,9 +58,9 @@ def show(*, quiet: bool, is_live: bool = True, to: TextIO | None = None) -> Iter
 
 @contextlib.contextmanager
 def showing(progress: bool | None, *, is_live: bool = True) -> Iterator[Shown]:  # noqa: FBT001 (as callers give it)
-    """Choose how to show a run to who called it in Python; ``None``: where somebody looks on.
+    """Choose how to show a run that was called in Python. ``None`` shows it on a terminal and in a notebook.
 
-    Warnings tell of rejects, so nothing of this does.
+    Rejects are not mentioned: a warning tells of them.
     """
     stream = sys.stderr
     is_seen = _notebook.is_here() or (stream is not None and stream.isatty())
@@ -95,8 +88,6 @@ def _on(stream: TextIO, *, is_live: bool, of_python: bool) -> Iterator[Shown]:
 
 
 class _Printing:
-    """Passes on what workers print, as it comes."""
-
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
@@ -122,7 +113,7 @@ class _Silent(_Printing):
 
 
 class _Quiet(_Silent):
-    """Says nothing, but that results may be wrong, and what an exit code other than 0 is about."""
+    """Says only that results may be wrong, and why the exit code is not 0."""
 
     def warn(self, text: str) -> None:
         print(f"muster: {text}", file=self._stream, flush=True)
@@ -186,8 +177,8 @@ class _Bar:
             console=Console(file=stream),
             transient=True,
             get_renderable=self._drawn,
-            redirect_stdout=sys.stdout is not None
-            and sys.stdout.isatty(),  # what goes to a file is not for the terminal
+            # What goes to a file must not appear on the terminal instead.
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         )
 
     def _drawn(self) -> "Group":
@@ -235,148 +226,3 @@ class _Bar:
         self._live.stop()
         if text := summary(result, self._last, of_python=self._of_python):
             print(text, file=self._stream, flush=True)
-
-
-def summary(result: Result, last: Snapshot | None, *, of_python: bool = False) -> str:
-    """Say what a run came to, and what to do about its rejects, of which callers in Python are told by a warning."""
-    if result.skipped:  # a note has said so
-        return ""
-    if result.unchanged:
-        told = f"{result.output} is unchanged since it was written: nothing to do. --fresh does it all again."
-        text = f"{told}\n{rejected(result)}" if result.bad_rows and not of_python else told
-        return in_python(text) if of_python else text
-    lines = [str(result)]
-    is_worth_it = last is not None and _is_worth_telling(result, last)
-    if last is not None and last.worker_seconds and is_worth_it:
-        lines.append(_where_time_went(last))
-    if result.resumed_parts:
-        lines.append(
-            f"{result.resumed_parts:,} of {result.parts:,} parts were done by an earlier attempt, whose time these"
-            " figures leave out."
-        )
-    if result.estimate:
-        lines.append(_of_all(result.estimate))
-    if dropped := result.dropped:
-        lines.append(f"{plural(dropped, 'row')} {'was' if dropped == 1 else 'were'} dropped by the function.")
-    if result.bad_rows and not of_python:
-        lines.append(rejected(result))
-    if last is not None and last.run and is_worth_it and not of_python and _has_reports():
-        lines.append(f"Where the time went: muster report {last.run} -o report.html")
-    text = "\n".join(lines)
-    return in_python(text) if of_python else text
-
-
-def _is_worth_telling(result: Result, last: Snapshot) -> bool:
-    """Tell whether anybody asks where the time went: of a run that took some, or in which something went wrong."""
-    return result.seconds >= _SHORT or bool(result.bad_rows) or last.lost_seconds > 0
-
-
-def _has_reports() -> bool:
-    """Tell whether ``muster report`` has what it needs."""
-    return importlib.util.find_spec("jinja2") is not None
-
-
-def _where_time_went(last: Snapshot) -> str:
-    """Say what the workers' time went into, as the page does; of what went wrong only where it was much."""
-    parts = (
-        ("was your function", last.function_seconds),
-        ("went into sorting out bad rows", last.sorting_seconds),
-        ("was lost to crashes and time limits", last.lost_seconds),
-    )
-    shares = [(told, min(seconds / last.worker_seconds, 1.0)) for told, seconds in parts]
-    (function, at_work), *others = shares
-    lines = [f"{at_work:.0%} of the workers' time {function}"]
-    lines += [f"{share:.0%} {told}" for told, share in others if share >= _WORTH_TELLING]
-    return ", ".join(lines) + "."
-
-
-def _of_all(estimate: Estimate) -> str:
-    """Say what all rows would take."""
-    which = f"spread over all {estimate.rows:,}" if estimate.is_spread else f"the first of {estimate.rows:,}"
-    bad = f", {_some(*estimate.bad_rows)} of them bad" if estimate.bad_rows[0] else ""
-    return (
-        f"These rows are {which}. A run of all would take {left(estimate.seconds)} on {crew(estimate.workers)}{bad},"
-        f" and write {_some(*estimate.rows_out)} rows, {_sizes(*estimate.bytes)}."
-        + ("" if estimate.is_spread else " That holds if the rest is like its beginning: --sample looks everywhere.")
-    )
-
-
-def _some(low: int, high: int) -> str:
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _sizes(low: int, high: int) -> str:
-    return size(high) if size(low) == size(high) else f"{size(low)} to {size(high)}"
-
-
-def rejected(result: Result) -> str:
-    """Say how many rows are missing, and where they are."""
-    bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
-    again = f"muster retry {shlex.quote(result.output)}"
-    what = to_mend(result.rejects or "", result.bad_rows, again=f"type: {again}")
-    return f"{bad} in {result.rejects}, with the text and the reason. {what}"
-
-
-def table(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Lay out runs in columns."""
-    if not runs:
-        return "No runs yet."
-    heads = ("RUN", "WHEN", "STATE", "FUNCTION", "ROWS", "BAD", "TOOK", "OUTPUT")
-    cells = [
-        (
-            str(run["run"]),
-            moment(run["at"]),
-            str(run["status"]),
-            " | ".join(step[0] for step in run["target"]),
-            _rows_of(run),
-            f"{run['bad_rows']:,}" if "bad_rows" in run else "-",
-            duration(run["seconds_at_work"]) if "seconds_at_work" in run else "-",
-            str(run["output"]),
-        )
-        for run in runs
-    ]
-    advice = [text for run in runs if (text := run.get("go_on"))]
-    return "\n".join([_columns(heads, *cells), *advice])
-
-
-def _rows_of(run: Mapping[str, Any]) -> str:
-    if "rows_in" in run:
-        return f"{run['rows_in']:,}"
-    if "rows_done" not in run:
-        return "-"
-    total = run["rows_total"]
-    return f"{run['rows_done']:,} of {total:,}" if total is not None else f"{run['rows_done']:,} so far"
-
-
-def cluster(status: "Status") -> str:
-    """Lay out a cluster's machines in columns, under a line about the whole."""
-    machines = status.machines
-    held = f", working for process {status.held_by}" if status.held_by else ""
-    workers = sum(machine.workers for machine in machines)
-    count = f"{plural(len(machines), 'machine')}, {plural(workers, 'worker')}"
-    title = f"{status.name}: {count}, on {status.on}{held}"
-    silent = [f"{name}: {why}" for name, why in status.silent.items()]
-    if not machines and not silent:
-        title += ": its machines have ended"
-        title += f"; muster up {status.name} --machines N makes it again, muster down {status.name} forgets it"
-    heads = ("MACHINE", "ADDRESS", "BUSY", "MEMORY", "DISK FREE", "LEASE LEFT", "VERSIONS")
-    cells = [
-        (
-            machine.name + (" (head)" if machine.is_head else ""),
-            machine.address,
-            f"{machine.busy} of {machine.workers}",
-            f"{machine.memory / 1e6:,.0f} MB",
-            f"{machine.disk / 1e9:,.0f} GB",
-            f"{duration(machine.left)} of {duration(machine.lease)}",
-            ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
-        )
-        for machine in machines
-    ]
-    return "\n".join([title, *([_columns(heads, *cells)] if cells else []), *silent])
-
-
-def _columns(*rows: Sequence[str]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )

@@ -12,8 +12,8 @@ from muster._job import Options
 from muster._model import Briefing, Part, Target, Task
 from muster._private.secrets import set_options, shown
 from muster._user_code.laid_down import laid_down
+from muster._user_code.questions import Describe
 from muster._user_code.state import packed
-from muster._user_code.targets import Describe
 from muster.errors import UsageError
 
 from .assembly import engine_of_this_computer

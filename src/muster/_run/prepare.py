@@ -15,8 +15,9 @@ from muster._output.build import Finish
 from muster._output.folder import Work
 from muster._progress.allowance import Allowance
 from muster._progress.progress import MOST_FILES, Progress
+from muster._user_code.described import Described
+from muster._user_code.questions import Build, Describe
 from muster._user_code.state import packed
-from muster._user_code.targets import Build, Describe, Described
 from muster.errors import UsageError, UserCodeError
 
 from . import resume

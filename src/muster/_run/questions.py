@@ -7,7 +7,7 @@ from typing import Any, Final
 from muster._engines.base import Done, Engine, Failed, Lost, Message, wait
 from muster._progress.openings import Openings
 from muster._progress.suspects import Setback
-from muster._user_code.targets import Build, Describe
+from muster._user_code.questions import Build, Describe
 from muster.errors import DataError, EngineError, FaultError, MusterError, UserCodeError
 
 from .bundles import Waiting

@@ -19,8 +19,8 @@ from muster._places.identity import local, spelled
 from muster._places.urls import is_remote
 from muster._progress.stretches import forget
 from muster._user_code.data_files import changed_files
+from muster._user_code.described import Described
 from muster._user_code.facts import ODD
-from muster._user_code.targets import Described
 from muster._user_code.versions import OWN
 from muster.errors import ResumeError
 

@@ -8,7 +8,7 @@ from muster._engines._bell import Bell
 from muster._engines.around import Around
 from muster._engines.base import Began, Done, Engine, Failed, Joined, Left, Lost, Message
 from muster._model import DataFile, Outcome
-from muster._user_code.targets import Describe
+from muster._user_code.questions import Describe
 
 
 class Turns:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from muster._model import Target
+from muster._user_code.loading import load
 from muster._user_code.origins import is_users_module
-from muster._user_code.targets import load
 from muster.errors import EngineError
 
 

@@ -49,7 +49,7 @@ _TOLERANT: Final = ("makedirs", "mkdir", "touch", "unlink")
 _ARCHIVES: Final = (".zip", ".egg", ".whl")
 _DEEP: Final = 12
 IMPORT: Final = "import "
-_CARRIES: Final = ("cloudpickle.py", f"{os.sep}targets.py")
+_CARRIES: Final = ("cloudpickle.py", f"{os.sep}importing.py")
 """What imports modules for the user's code, besides itself."""
 
 

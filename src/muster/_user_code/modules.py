@@ -10,8 +10,8 @@ from typing import NamedTuple
 from muster._model import Module, Target
 
 from .bytecode import imports
+from .loading import find, load
 from .origins import is_users, is_users_module
-from .targets import find, load
 from .unimported import compiled, origin_of
 
 

@@ -6,7 +6,6 @@ time it is, and how sets are ordered comes from the computer that began the run;
 
 import os
 import sys
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -103,12 +102,20 @@ _seen_otherwise: Final[dict[str, bool]] = {}
 """Variables that are not here what they are on the computer that began the run; and whether they are set there."""
 
 
-def enter(*, sent: Collection[str], elsewhere: Collection[str]) -> None:
+class Variables(NamedTuple):
+    """The environment variables of the computer that began the run, by name."""
+
+    sent: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
+    """Those that were not sent here."""
+
+
+def enter(variables: Variables) -> None:
     """Have ``os.environ`` know which variables of the computer that began the run were sent, and which not."""
-    for name in {*elsewhere, *os.environ}:
+    for name in {*variables.kept, *os.environ}:
         is_own = name in _OF_EACH_MACHINE or name.startswith(_OF_EACH_MACHINE_BY_PREFIX)
-        if name not in sent and not (is_own and name in os.environ):
-            _seen_otherwise[name] = name in elsewhere
+        if name not in variables.sent and not (is_own and name in os.environ):
+            _seen_otherwise[name] = name in variables.kept
     os.environ.__class__ = Environment
 
 

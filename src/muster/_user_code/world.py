@@ -32,7 +32,7 @@ class Seeds(NamedTuple):
 
 
 _OF_A_MACHINE: Final = ("TMPDIR",)
-"""What a machine of this computer keeps of its own environment: what lies in its scratch folder ends with it."""
+"""What a machine of this computer keeps of its own environment: its scratch folder goes when the machine does."""
 
 
 class World(NamedTuple):
@@ -44,17 +44,14 @@ class World(NamedTuple):
     run: int
     """Which run of its process this is."""
     environment: Mapping[str, str]
-    elsewhere: frozenset[str] = frozenset()
-    """Environment variables of that process which were not sent here."""
-    sent: tuple[str, ...] = ()
-    """Those that were."""
+    variables: surroundings.Variables = surroundings.Variables()
     flags: tuple[str, ...] = ()
     """What that interpreter was started with."""
     mask: int = -1
-    """What new files may not be, for others."""
+    """Its umask: which permissions new files do not get. Negative where nobody knows."""
     zone: surroundings.Zone = surroundings.Zone()
     path: tuple[str, ...] = ()
-    """Where modules are looked for; nothing where files are not shared."""
+    """Its ``sys.path``; empty where files are not shared."""
     folder: str = ""
     unseen: Unseen = Unseen()
     """Secrets of URLs and options of stores, which no environment holds."""
@@ -87,18 +84,20 @@ class World(NamedTuple):
 
     @classmethod
     def abroad(cls, names: Sequence[str]) -> "World":
-        """Take what counts on machines that do not share files: of the environment what is named or decides."""
+        """Describe this process for machines that do not share files.
+
+        Of its environment go the variables that are named, and those that decide how Python behaves.
+        """
         here = cls.here()
         environment = {name: here.environment[name] for name in names if name in here.environment}
         environment |= {name: value for name, value in here.environment.items() if surroundings.decides(name)}
         hidden = frozenset(here.environment.keys() - environment.keys())
+        variables = surroundings.Variables(frozenset(environment), hidden)
         zone = surroundings.Zone.here()
-        return here._replace(
-            environment=environment, elsewhere=hidden, sent=tuple(environment), zone=zone, path=(), folder=""
-        )
+        return here._replace(environment=environment, variables=variables, zone=zone, path=(), folder="")
 
     def settle(self) -> None:
-        """Give workers started from here that world, on top of what this process has."""
+        """Give that world to the workers that this process starts, added to what this process has itself."""
         secrets.take(self.unseen)
         if self.folder:
             sys.path[:] = self.path
@@ -125,11 +124,11 @@ class World(NamedTuple):
         if self.mask >= 0:
             os.umask(self.mask)
         if self.mirror:
-            surroundings.enter(sent=self.sent, elsewhere=self.elsewhere)
+            surroundings.enter(self.variables)
 
 
 def begin_anew() -> None:
-    """Forget the secrets of earlier runs of this process; those of a run that goes on, also in a thread, are needed."""
+    """Forget the secrets of earlier runs of this process, unless one goes on in another thread: it needs them."""
     with _counting:
         if not _entered and not _going:
             secrets.forget()
@@ -163,7 +162,7 @@ def flat(state: Any) -> Any:  # noqa: ANN401 (what a generator says of itself)
 
 
 def _seeds() -> Seeds:
-    """Derive seeds from how this process has seeded its generators; from chance where they are not even loaded."""
+    """Derive seeds from the state of this process's generators; at random where these are not even loaded."""
     python, numpy = (sys.modules.get(name) for name in ("random", "numpy.random"))
     states = (
         python.getstate() if python else os.urandom(16),

@@ -10,7 +10,7 @@ from typing import Any, Final
 import argcomplete
 from argcomplete.completers import BaseCompleter
 
-from muster._csv_options import ON_ERRORS
+from muster._csv_values import ON_ERRORS
 from muster._files.home import home
 from muster._journal.runs import known
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from muster import _show
+from muster import _show, _summary
 from muster._hourly.each import Each, Ended, worst
 from muster._job import Snapshot
 from muster._pipeline import Pipeline
@@ -31,7 +31,7 @@ def run(
         parsed.run_id = ""
         _tell(one, shown, quiet=parsed.quiet, before=ended[-2] if len(ended) > 1 else None)
     code = worst([one.code for one in ended])
-    text = _summary(ended, named)
+    text = _sum_up(ended, named)
     if not parsed.quiet or code:
         print(f"muster: {text}", file=sys.stderr, flush=True)
     if parsed.json:
@@ -50,9 +50,9 @@ def _tell(one: Ended, shown: _show.Shown, *, quiet: bool, before: Ended | None) 
         if (details := getattr(one.error, "details", "")) and not likewise:
             print(details, file=sys.stderr, flush=True)
     elif result is not None and result.bad_rows:
-        _say(f"{result.output}: {_show.rejected(result)}", shown, quiet=quiet)
+        _say(f"{result.output}: {_summary.rejected(result)}", shown, quiet=quiet)
     elif result is not None and not (result.unchanged or result.skipped):
-        shown.remark(_show.summary(result, None).partition("\n")[0])
+        shown.remark(_summary.summary(result, None).partition("\n")[0])
 
 
 def _say(text: str, shown: _show.Shown, *, quiet: bool) -> None:
@@ -75,7 +75,7 @@ def _counts(ended: list[Ended]) -> dict[str, int]:
     }
 
 
-def _summary(ended: list[Ended], output: str) -> str:
+def _sum_up(ended: list[Ended], output: str) -> str:
     counts = _counts(ended)
     said = [f"{count} {what}" for what, count in counts.items() if count and what != "inputs"]
     bad = sum(one.result.bad_rows for one in ended if one.result)

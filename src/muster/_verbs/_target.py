@@ -11,7 +11,7 @@ from muster import _pipeline
 from muster._job import Options
 from muster._model import Target
 from muster._pipeline import Pipeline
-from muster._user_code import arguments, main_module, targets
+from muster._user_code import arguments, loading, main_module, targets
 from muster.errors import UsageError
 
 from . import _csv_flags
@@ -26,7 +26,7 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
     target = targets.parse_target(parsed.target)
     be_as_if_run(target)
     path = list(sys.path)
-    defined = targets.find(target) if target.name == "pipeline" else None
+    defined = loading.find(target) if target.name == "pipeline" else None
     if not isinstance(defined, Pipeline):  # but a function may have that name, too
         sys.path[:] = path  # workers look into its folder once they have loaded what is muster's
         if defined is not None and not callable(defined):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from muster import _pipeline, _show
+from muster import _pipeline, _show, _summary
 from muster._given import check_no_pattern
 from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
@@ -110,7 +110,7 @@ def code_of(result: Result, parsed: argparse.Namespace) -> int:
     """Tell the exit code; keep what it is about for ``--on-failure``."""
     if not result.bad_rows:
         return 0
-    parsed.kind, parsed.error = "rejects", f"{_show.rejected(result)}"
+    parsed.kind, parsed.error = "rejects", f"{_summary.rejected(result)}"
     parsed.output = result.output
     keep_counts(parsed, [result])
     return SOME_REJECTED

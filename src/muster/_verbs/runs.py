@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from muster import _show
+from muster import _tables
 from muster._journal.summaries import summaries
 
 from ._answer import tell
@@ -30,5 +30,5 @@ def call(parsed: argparse.Namespace) -> int:
     if parsed.json:
         tell(json.dumps(found))
     else:
-        tell(_show.table(found))
+        tell(_tables.runs_in_columns(found))
     return 0

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import json
 
-from muster import _show
+from muster import _tables
 
 from ._answer import tell
 from ._parser import Parser
@@ -27,5 +27,8 @@ def call(parsed: argparse.Namespace) -> int:
     if parsed.json:
         tell(json.dumps([dataclasses.asdict(status) for status in found]))
     else:
-        tell("\n".join(map(_show.cluster, found)) or "There is no cluster. Make one with muster up --machines N.")
+        tell(
+            "\n".join(map(_tables.machines_in_columns, found))
+            or "There is no cluster. Make one with muster up --machines N."
+        )
     return 0

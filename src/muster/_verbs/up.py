@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from muster import _show
+from muster import _tables
 
 from . import _flags
 from ._parser import Parser
@@ -53,7 +53,7 @@ def call(parsed: argparse.Namespace) -> int:
 
     cluster = Cluster(parsed.name)
     status = cluster.up(parsed.machines, workers=parsed.workers_per_machine, lease=parsed.lease, on=parsed.on)
-    print(_show.cluster(status))
+    print(_tables.machines_in_columns(status))
     if parsed.keep:
         parsed.what_now = "The machines end with their lease, unless a run renews it: muster down {name} ends them now."
         print("Renewing the lease until Ctrl-C.", flush=True)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from muster._formats import _rows
 from muster._model import Briefing, Task
-from muster._user_code import targets
+from muster._user_code.loading import load
 
 from .steps import called
 from .task import rows_of
@@ -84,7 +84,7 @@ class Profile:
             return Profiled(misfits=rows.misfits)
         began = time.perf_counter()
         for step in self.briefing.steps:
-            targets.load(step)
+            load(step)
         loading = time.perf_counter() - began
         first = self._call(rows)
         before = _at_work()

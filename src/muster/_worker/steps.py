@@ -13,7 +13,7 @@ from muster._formats._tables import from_result, put_together
 from muster._journal.measures import OTHER_REASONS, StepSum, bin_of
 from muster._model import Briefing, Fault, Reason
 from muster._process.limit import Limit
-from muster._user_code import targets
+from muster._user_code import frames, loading
 from muster._user_code.awaited import Yielded, drained
 from muster.errors import DataError, UserCodeError
 
@@ -154,7 +154,7 @@ class Steps:
         return result
 
     def _function(self, failure: _Failure) -> Callable[[Any], object]:
-        return targets.load(next(target for target in self.briefing.steps if target.name == failure.step))
+        return loading.load(next(target for target in self.briefing.steps if target.name == failure.step))
 
     def _cure(self, failure: _Failure) -> str:
         from .cures import cure_of
@@ -230,8 +230,8 @@ class Steps:
             for at, target in enumerate(self.briefing.steps):
                 step = target.name
                 with Limit(self.briefing.timeout):
-                    function = targets.load(target)
-                given = self._as_kind(frame, targets.wants(function), rows, first=at == 0)
+                    function = loading.load(target)
+                given = self._as_kind(frame, frames.wants(function), rows, first=at == 0)
                 with Limit(self.briefing.timeout), _Stopwatch(self.sums[at]):
                     frame = drained(function(given))
                 yields_nothing = isinstance(frame, Yielded) and not frame
@@ -264,8 +264,8 @@ class Steps:
         """Load all steps, and have random numbers begin with those that belong to these rows."""
         for target in self.briefing.steps:
             with Limit(self.briefing.timeout):
-                targets.load(target)
-        targets.sow(self.briefing.steps, self.file, int(rows.numbers[0]) if len(rows.numbers) else -1)
+                loading.load(target)
+        loading.sow(self.briefing.steps, self.file, int(rows.numbers[0]) if len(rows.numbers) else -1)
 
     def _as_kind(self, frame: Any, kind: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if kind == "pandas" and first:

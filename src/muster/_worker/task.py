@@ -14,7 +14,7 @@ from muster._model import Briefing, DataFile, Outcomes, Task
 from muster._progress.cuts import calls_of
 from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
-from muster._user_code.targets import Loaded
+from muster._user_code.loading import Loaded
 
 from .single import Single
 from .steps import MemoryBlame

@@ -23,7 +23,7 @@ _HOMES: Final[Mapping[str, str]] = {
         "muster._model.outcomes": "Outcome Outcomes Reason Fault Warned",
         "muster._model.pieces": "Piece Place Span",
         "muster._model.tasks": "Task Schema",
-        "muster._user_code.targets": "Described",
+        "muster._user_code.described": "Described",
         "muster._formats._stitch": "Block Flow",
         "muster._formats._agreed": "Layout Agreed",
         "muster._worker.compare": "Compared",
