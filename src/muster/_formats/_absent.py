@@ -15,7 +15,7 @@ FOLDER = "folder"
 
 
 def own(columns: Collection[Column], order: Collection[str]) -> tuple[Column, ...]:
-    """Choose the columns to read from a file that has those of ``order``; of JSON lines nobody knows before."""
+    """Choose the columns to read from a file that has those of ``order``; JSON lines have no order, and any columns."""
     return tuple(column for column in columns if column.fixed != FOLDER and (not order or column.name in order))
 
 

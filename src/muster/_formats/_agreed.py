@@ -54,7 +54,7 @@ class _Held(NamedTuple):
 
 
 def pack(batch: pa.RecordBatch) -> bytes:
-    """Write a template."""
+    """Write a template as Arrow's stream format has it."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as stream:
         stream.write_batch(batch)
@@ -63,7 +63,7 @@ def pack(batch: pa.RecordBatch) -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def unpack(template: bytes) -> pa.RecordBatch:
-    """Read a template."""
+    """Read what ``pack`` wrote; the newest eight are kept, as each task reads the same."""
     return pa.ipc.open_stream(template).read_next_batch()
 
 
@@ -71,7 +71,7 @@ def categories(arrays: Sequence[pa.DictionaryArray]) -> pa.DictionaryArray:
     """Make one array without rows of several: it has the categories of all, in the order they appear in."""
     ordered = arrays[0].type.ordered
     empty = [
-        pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), one.dictionary, ordered=ordered) for one in arrays
+        pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), array.dictionary, ordered=ordered) for array in arrays
     ]
     return pa.chunked_array(empty).unify_dictionaries().chunk(0)
 
@@ -132,22 +132,22 @@ def _fixed(kind: pa.DataType) -> str:
     return "float64" if pa.types.is_integer(kind) else AS_IS
 
 
-def _common(name: str, one: _Held, other: _Held) -> _Held:
+def _common(name: str, first: _Held, second: _Held) -> _Held:
     """Find a type for the values of two files."""
-    if one.is_hollow and not other.is_hollow:
-        return other._replace(file=one.file)
-    if other.is_hollow:
-        return one
-    both = [one.cells, other.cells]
+    if first.is_hollow and not second.is_hollow:
+        return second._replace(file=first.file)
+    if second.is_hollow:
+        return first
+    both = [first.cells, second.cells]
     if all(pa.types.is_dictionary(cells.type) for cells in both) and (cells := _categories(*both)) is not None:
-        return one._replace(cells=cells)
+        return first._replace(cells=cells)
     kind = _wider(*(_plain(cells.type) for cells in both))
     if kind is None:
         raise DataError(
-            f"Column {name!r} is {one.cells.type} in {one.file!r} and {other.cells.type} in {other.file!r}, and no type"
-            " holds the values of both as they are. Run these files apart, or convert one of them."
+            f"Column {name!r} is {first.cells.type} in {first.file!r} and {second.cells.type} in {second.file!r}, and"
+            " no type holds the values of both as they are. Run these files apart, or convert one of them."
         )
-    return one._replace(cells=pa.nulls(0, kind))
+    return first._replace(cells=pa.nulls(0, kind))
 
 
 def _categories(one: pa.Array, other: pa.Array) -> pa.Array | None:
@@ -228,12 +228,12 @@ def _metadata(templates: Iterable[pa.RecordBatch]) -> dict[bytes, bytes] | None:
 def _notes(
     held: Mapping[_Key, Sequence[_Held]], files: Sequence[tuple[str, Layout]], agreed: pa.RecordBatch
 ) -> Iterable[str]:
-    """Say how the files differ, a sentence for each column that does."""
+    """Yield a sentence for each column that is not the same in all files."""
     names = [(name, _columns(layout.template)) for name, layout in files]
     for at, (key, columns) in enumerate(held.items()):
         if lacking := [name for name, keys in names if key not in keys]:
             yield absence(key[0], lacking)
-        kinds = {str(_plain(one.cells.type)): one.file for one in reversed(columns) if not one.is_hollow}
+        kinds = {str(_plain(column.cells.type)): column.file for column in reversed(columns) if not column.is_hollow}
         if len(kinds) > 1:
             types = " and ".join(f"{kind} in {file!r}" for kind, file in reversed(kinds.items()))
             yield f"column {key[0]!r} is {types}: it is read as {_plain(agreed.column(at).type)} everywhere"
@@ -267,7 +267,7 @@ def _cast(cells: pa.ChunkedArray, like: pa.Array, column: Column) -> pa.ChunkedA
 
 
 def _recoded(cells: pa.ChunkedArray, like: pa.Array) -> pa.Array:
-    """Express cells in the categories of all files."""
+    """Express cells by the codes of the categories of all files."""
     if cells.null_count == len(cells):
         codes = pa.nulls(len(cells), pa.int32())
     else:

@@ -1,8 +1,8 @@
 """Columns of pandas as columns of Arrow, for Parquet and for functions that ask for Arrow or Polars.
 
-Arrow finds the type of a column of objects by looking at the first few of them, and bends what does not fit: a
-datetime after a date loses its hours, a UUID after a number its meaning. So whatever it has made of objects is
-compared with them, and a column of which a value did not survive is refused. Moments survive in another zone.
+Arrow finds the type of a column of objects by looking at the first few of them, and converts what does not fit: a
+datetime after a date loses its hours, a UUID after a number its meaning. So every value that it has made of objects is
+compared with its original, and a column in which one differs is refused. The same moment in another zone is equal.
 """
 
 import datetime as dt
@@ -72,7 +72,7 @@ def _typed(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
 
 
 def _farthest(series: "pd.Series[Any]") -> list[Any]:
-    """Find the value that fits Arrow least, to name in an error, also where the type as a whole is refused."""
+    """Find a value to show in an error: the largest, or the first where values have no size, or the type itself."""
     values = [value for value in _cells.objects(series) if value is not None]
     try:
         return [max(values, key=abs)]
@@ -113,7 +113,8 @@ def _culprits(values: Sequence[Any]) -> Sequence[Any]:
     if alone is not None:
         return [alone]
     last = bisect_left(range(len(values) - 1), 1, key=lambda at: _surviving(values[: at + 1]) is None)
-    return [next((one for one in values[:last] if _surviving([one, values[last]]) is None), values[0]), values[last]]
+    rivals = (value for value in values[:last] if _surviving([value, values[last]]) is None)
+    return [next(rivals, values[0]), values[last]]
 
 
 def _survives(value: Any, copy: Any) -> bool:  # noqa: ANN401, PLR0911 (any value; each kind of value is a case)

@@ -32,7 +32,7 @@ def plain(series: "pd.Series[Any]") -> pa.Array | None:
 
 
 def in_one(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Put the chunks of a column together."""
+    """Return a column as one array, whatever chunks it has."""
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
@@ -67,7 +67,7 @@ def objects(series: "pd.Series[Any]") -> list[Any]:
 
 
 def by_category(series: "pd.Series[Any]", convert: Callable[["pd.Series[Any]"], pa.Array]) -> pa.DictionaryArray:
-    """Convert the categories of a column, which are fewer than its values; the array keeps them apart from these."""
+    """Convert a column's categories, which are fewer than its values, into a dictionary array."""
     import pandas as pd
 
     codes = series.cat.codes.to_numpy()
@@ -76,7 +76,6 @@ def by_category(series: "pd.Series[Any]", convert: Callable[["pd.Series[Any]"], 
 
 
 def is_category(series: "pd.Series[Any]") -> bool:
-    """Tell whether a column holds categories."""
     import pandas as pd
 
     return isinstance(series.dtype, pd.CategoricalDtype)

@@ -30,13 +30,15 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _AT_ONCE: Final = 24
-"""Of small files; so many are in memory of a process at a time."""
+"""How many small files a process has in memory at a time."""
 _ASKED_TOGETHER: Final = 64
+"""How many files one question copies at most: more of them would leave workers idle at the end."""
 _QUESTIONS: Final = 32
-"""So many at the least, where there are files enough, for all workers to have some until the end."""
+"""How many questions there are at the least, where there are files enough for every worker to be busy until the end."""
 _CHUNK: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _TICK: Final = 0.2
+"""Seconds between two calls of ``tick``, which shows that the run is alive."""
 
 
 class Copies(NamedTuple):
@@ -53,48 +55,48 @@ class Copies(NamedTuple):
 
 
 def copied(sources: Sequence[Source], folder: Path, *, ask: Ask, tick: Callable[[], None]) -> dict[int, Source]:
-    """Copy those that need it; tell as what each is read then, by its number. ``tick`` is called now and then.
+    """Copy the files that need it; return as what each is read then, by its number. ``tick`` is called now and then.
 
     Raises ``DataError`` for one that has changed since it was listed, ``EngineError`` for one that cannot be reached.
     """
     chosen = {at: folder / f"{at}-copy" for at, source in enumerate(sources) if needs_copy(source)}
     shared = {at: path for at, path in chosen.items() if _suits_workers(sources[at])}
     ask(list(_questions([(sources[at], str(path)) for at, path in shared.items()])))
-    found = {at: _as_copied(sources[at], path) for at, path in shared.items()}
+    copies = {at: _as_copied(sources[at], path) for at, path in shared.items()}
     groups: dict[str, list[int]] = {}
     for at in chosen.keys() - shared.keys():
         groups.setdefault(protocol_of(sources[at].path), []).append(at)
     for group in groups.values():
-        found |= _beside({at: (sources[at], chosen[at]) for at in sorted(group)}, tick)
-    return found
+        copies |= _beside({at: (sources[at], chosen[at]) for at in sorted(group)}, tick)
+    return copies
 
 
 def _suits_workers(source: Source) -> bool:
-    """Tell small objects of a store; a web server is not asked by many workers at a time."""
+    """Tell whether workers copy it: a web server is not to be asked by many of them at a time."""
     return source.in_ranges and not is_web(source.path) and bool(filesystem(source.path)[0].async_impl)
 
 
-def _questions(wanted: Sequence[tuple[Source, str]]) -> Iterator[Copies]:
+def _questions(files: Sequence[tuple[Source, str]]) -> Iterator[Copies]:
     """Put the files of each kind of store into questions of some files each."""
     groups: dict[str, list[tuple[Source, str]]] = {}
-    for one in wanted:
-        groups.setdefault(protocol_of(one[0].path), []).append(one)
+    for file in files:
+        groups.setdefault(protocol_of(file[0].path), []).append(file)
     for group in groups.values():
         size = min(max(len(group) // _QUESTIONS, 1), _ASKED_TOGETHER)
         yield from (Copies(tuple(group[at : at + size])) for at in range(0, len(group), size))
 
 
 def digest_of(path: str) -> int:
-    """Sum up a copy, to be told from another of a file whose version its store does not tell."""
-    found = 0
+    """Sum up a copy: a resumed run compares it with the next copy, where the store names no versions."""
+    crc = 0
     with Path(path).open("rb") as file:
         while chunk := file.read(_CHUNK):
-            found = zlib.crc32(chunk, found)
-    return found
+            crc = zlib.crc32(chunk, crc)
+    return crc
 
 
-class _Wanted(io.BufferedWriter):
-    """A file that takes bytes until nobody wants them any more; then whoever writes them ends."""
+class _Stoppable(io.BufferedWriter):
+    """A file that raises ``InterruptedError`` for whoever writes to it once the run is over."""
 
     def __init__(self, path: Path, is_over: Event) -> None:
         super().__init__(io.FileIO(path, "w", opener=private))
@@ -106,14 +108,14 @@ class _Wanted(io.BufferedWriter):
         return super().write(data)
 
 
-def _beside(wanted: Mapping[int, tuple[Source, Path]], tick: Callable[[], None]) -> dict[int, Source]:
-    """Copy in a thread that ends when this one is stopped: Ctrl-C does not wait for the end of a stream."""
+def _beside(files: Mapping[int, tuple[Source, Path]], tick: Callable[[], None]) -> dict[int, Source]:
+    """Copy in another thread, so that Ctrl-C need not wait for the end of a download."""
     work: Future[dict[int, Source]] = Future()
     is_over = Event()
 
     def copy() -> None:
         try:
-            work.set_result(_copy_all(wanted, is_over))
+            work.set_result(_copy_all(files, is_over))
         except BaseException as error:  # noqa: BLE001 (it is raised where the copies are awaited)
             work.set_exception(error)
 
@@ -134,10 +136,10 @@ def _awaited(work: "Future[dict[int, Source]]", tick: Callable[[], None]) -> dic
             tick()
 
 
-def _copy_all(wanted: Mapping[int, tuple[Source, Path]], is_over: Event) -> dict[int, Source]:
-    """Copy files of one kind of store: together, where its file system can be asked so."""
-    small = {at: one for at, one in wanted.items() if one[0].in_ranges}
-    first = next(iter(wanted.values()))[0]
+def _copy_all(files: Mapping[int, tuple[Source, Path]], is_over: Event) -> dict[int, Source]:
+    """Copy files of one kind of store: many at a time, where fsspec's file system of it is asynchronous."""
+    small = {at: file for at, file in files.items() if file[0].in_ranges}
+    first = next(iter(files.values()))[0]
     if filesystem(first.path)[0].async_impl:
         _copy_together(list(small.values()), is_over)
     else:
@@ -145,16 +147,16 @@ def _copy_all(wanted: Mapping[int, tuple[Source, Path]], is_over: Event) -> dict
             if is_over.is_set():
                 break
             with reaching(source.path):
-                files, inside = filesystem(source.path)
-                keep(path, files.cat_file(inside) if source.size else b"")
-    return {at: _as_copied(*one) if at in small else _streamed(*one, is_over) for at, one in wanted.items()}
+                store, inside = filesystem(source.path)
+                keep(path, store.cat_file(inside) if source.size else b"")
+    return {at: _as_copied(*file) if at in small else _streamed(*file, is_over) for at, file in files.items()}
 
 
-def _copy_together(wanted: Sequence[tuple[Source, Path]], is_over: Event) -> None:
+def _copy_together(files: Sequence[tuple[Source, Path]], is_over: Event) -> None:
     from fsspec.asyn import sync
 
     async def copy_each() -> None:
-        gate, content = asyncio.Semaphore(_AT_ONCE), _content_of(wanted[0][0])
+        gate, content = asyncio.Semaphore(_AT_ONCE), _content_of(files[0][0])
 
         async def copy(source: Source, path: Path) -> None:
             async with gate:
@@ -164,14 +166,14 @@ def _copy_together(wanted: Sequence[tuple[Source, Path]], is_over: Event) -> Non
                     data = await content(source) if source.size else b""
                 keep(path, data)
 
-        await asyncio.gather(*(copy(source, path) for source, path in wanted))
+        await asyncio.gather(*(copy(source, path) for source, path in files))
 
-    if wanted:
-        sync(filesystem(wanted[0][0].path)[0].loop, copy_each)
+    if files:
+        sync(filesystem(files[0][0].path)[0].loop, copy_each)
 
 
 def _content_of(first: Source) -> Callable[[Source], Coroutine[None, None, bytes]]:
-    """Tell how files of this kind of store are read whole, which is one request: their size need not be asked for."""
+    """Choose how a file of this kind of store is read in one request: its size is known, and need not be asked for."""
     if is_web(first.path):
         return lambda source: _web.content(source.path, source.size)
     if hasattr(filesystem(first.path)[0], "_call_s3"):
@@ -196,7 +198,7 @@ def _as_copied(source: Source, path: Path) -> Source:
 def _streamed(source: Source, path: Path, is_over: Event) -> Source:
     """Copy a file from start to end, in bounded memory."""
     was_packed = False
-    with _Wanted(path, is_over) as file, reaching(source.path):
+    with _Stoppable(path, is_over) as file, reaching(source.path):
         if is_web(source.path):
             was_packed = _web.download(source.path, file).was_packed
         else:

@@ -18,10 +18,11 @@ DATES: Final = "dates"
 """The kind of a column that ``parse_dates`` names."""
 
 _NO_MOMENT: Final = frozenset({"", "NaT", "nat", "NAT", "nan", "NaN", "NAN", "now", "today"})
-"""Cells that are not missing, and from which pandas guesses no format."""
+"""Cells that pandas reads as moments or as missing, but from which it guesses no format."""
 
 _UNITS: Final = {"datetime": "us", "datetime[s]": "s", "datetime[ns]": "ns"}
 _EACH_BY_ITSELF: Final = "mixed"
+"""The format for which ``to_datetime`` looks at each cell by itself."""
 
 
 def format_of(cells: pa.Array, *, dayfirst: bool) -> str:
@@ -37,7 +38,7 @@ def format_of(cells: pa.Array, *, dayfirst: bool) -> str:
 
 
 def read(cells: pa.Array, written: str, *, dayfirst: bool) -> tuple[frozenset[str], "pd.Series[pd.Timestamp] | None"]:
-    """Read cells in a format; tell the kinds of them, and the moments where all are some.
+    """Read cells in a format. Return their kinds, and the moments, or ``None`` where one of the cells is none.
 
     The kinds: ``missing``, ``text`` for what is no moment, ``zone`` and its name for each, ``fine`` for what is less
     than a microsecond, ``far`` for what is beyond the years that nanoseconds reach, and ``late`` where no format was
@@ -66,17 +67,17 @@ def _moments(cells: Sequence[str | None], written: str, *, dayfirst: bool) -> "p
 
 
 def _kinds_of_all(cells: list[str], written: str, *, dayfirst: bool) -> frozenset[str]:
-    """Find why cells cannot be read together, halving them until one is no date or two zones differ."""
+    """Find why cells cannot be read together: halve them until one is no date, or two zones differ."""
     if len(cells) == 1:
         return frozenset({"text"})
-    found = frozenset[str]()
+    kinds = frozenset[str]()
     for half in (cells[: len(cells) // 2], cells[len(cells) // 2 :]):
         moments = _moments(half, written, dayfirst=dayfirst)
         more = _kinds_of(moments) if moments is not None else _kinds_of_all(half, written, dayfirst=dayfirst)
-        found |= more
-        if settle(found) == "str":
+        kinds |= more
+        if settle(kinds) == "str":
             break
-    return found
+    return kinds
 
 
 def _kinds_of(moments: "pd.Series[pd.Timestamp]") -> frozenset[str]:

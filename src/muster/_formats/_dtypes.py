@@ -51,7 +51,7 @@ def united(names: Collection[str], kind: pa.DataType) -> str:
 
 
 def _as_read(name: str) -> str:
-    """Name the dtype that pandas finds by a name; empty where it finds none, as by those of some of Arrow's types."""
+    """Name a dtype as pandas itself would; empty where pandas knows none by that name, as for some of Arrow's types."""
     import pandas as pd
 
     try:

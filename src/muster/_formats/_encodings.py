@@ -1,4 +1,4 @@
-"""Say of bytes that are not in the input's encoding which they are, where, and in which encoding they make sense."""
+"""Where a file is not in its encoding: which byte is wrong, and which encodings would make sense of it."""
 
 import codecs
 import re
@@ -26,11 +26,13 @@ _HALF_WIDTH: Final = re.compile("[\uff61-\uff9f]")
 """What Shift JIS makes of most bytes of other encodings, and nobody writes any more."""
 
 _MOSTLY: Final = 0.5
+"""The share of a line's bytes beyond ASCII from which it is of a language that is not written in Latin letters."""
 _ASCII: Final = 0x80
+"""The first byte that is not ASCII."""
 
 
 class Garbled(str):
-    """Why a row cannot be read whose bytes are not in the encoding; where that is, ``placed`` adds."""
+    """The reason of a row whose bytes are not in the encoding; ``placed`` adds which byte it is."""
 
     __slots__ = ()
 
@@ -42,7 +44,7 @@ class Spot(NamedTuple):
     line: int | None = None
 
     def __str__(self) -> str:
-        """Say so."""
+        """Write it as errors show it."""
         return f"byte {self.offset:,}" + (f", line {self.line:,}" if self.line else "")
 
 
@@ -69,14 +71,14 @@ def _readings(data: bytes, at: int, encoding: str) -> Iterator[tuple[str, str]]:
     line = data[data.rfind(b"\n", 0, at) + 1 :].partition(b"\n")[0].rstrip(b"\r")
     at -= data.rfind(b"\n", 0, at) + 1
     high = sum(byte >= _ASCII for byte in line)
-    is_mostly = high > _MOSTLY * len(line.replace(b" ", b""))  # as of languages that have no letters of ASCII
+    is_mostly = high > _MOSTLY * len(line.replace(b" ", b""))
     names = (*_OF_SEVERAL, *_OF_ONE_BYTE) if is_mostly else (_OF_SEVERAL[0], *_OF_ONE_BYTE, *_OF_SEVERAL[1:])
     texts: dict[str, str] = {}
     for name in names:
         text = _decoded(line, name)
         if codecs.lookup(name) != codecs.lookup(encoding) and text is not None:
             texts.setdefault(text, name)
-    for text, name in sorted(texts.items(), key=lambda one: bool(_HALF_WIDTH.search(one[0]))):
+    for text, name in sorted(texts.items(), key=lambda pair: bool(_HALF_WIDTH.search(pair[0]))):
         middle = len(line[:at].decode(name, "replace"))
         yield name, text[max(middle - _AROUND, 0) : middle + _AROUND]
 
@@ -105,13 +107,13 @@ def placed(  # noqa: PLR0913 (each is given by its name)
 
     ``data`` begins at ``start`` in the file that is called ``name``, with the row ``row``, behind so many ``lines``.
     """
-    wanted = {number - row for number, why in bad.items() if isinstance(why, Garbled)}
-    found = dict(bad)
+    garbled = {number - row for number, why in bad.items() if isinstance(why, Garbled)}
+    reasons = dict(bad)
     each = records(data, dialect) if dialect.delimiter else lines_of(data)  # JSON lines have no cells
-    for at, (begin, end) in enumerate(each if wanted else ()):
-        if at in wanted and (wrong := first_wrong(data[begin:end], dialect.encoding)) is not None:
+    for at, (begin, end) in enumerate(each if garbled else ()):
+        if at in garbled and (wrong := first_wrong(data[begin:end], dialect.encoding)) is not None:
             line = None if lines is None else lines + data.count(b"\n", 0, begin + wrong) + 1
             spot = Spot(start + begin + wrong, line)
             text = explained(data[begin:end], wrong, encoding=dialect.encoding, spot=spot)
-            found[row + at] = f"{bad[row + at]}: {name!r}, {text}"
-    return found
+            reasons[row + at] = f"{bad[row + at]}: {name!r}, {text}"
+    return reasons

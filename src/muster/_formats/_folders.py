@@ -10,10 +10,11 @@ Keys = tuple[tuple[str, str | None], ...]
 
 _MISSING: Final = "__HIVE_DEFAULT_PARTITION__"
 _SHOWN: Final = 3
+"""How many names a message has room for."""
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Yield the files of a folder and of all below, named from it; links are followed, but never in a circle."""
+    """Yield the files in and below a folder, by their names within it. Links are followed, but never in a circle."""
     yield from _below(folder, "", frozenset())
 
 
@@ -30,7 +31,7 @@ def _below(folder: Path, name: str, above: frozenset[Path]) -> Iterator[str]:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """List a folder; nothing is in one that is gone again."""
+    """List a folder; one that has gone by now is empty."""
     try:
         return list(folder.iterdir())
     except FileNotFoundError:
@@ -40,8 +41,8 @@ def _listed(folder: Path) -> list[Path]:
 def is_input(name: str) -> bool:
     """Tell whether a file is input; ``name`` is relative to the folder that is read.
 
-    Not so where a name begins with a dot or an underscore (``_SUCCESS``, ``_manifest.json``), except that of a column,
-    and where muster keeps work that is not finished, or rejects.
+    Left out is what begins with a dot or an underscore (``_SUCCESS``, ``_manifest.json``), unless it is a folder that
+    names a column (``_day=1``); and what muster itself keeps beside an output.
     """
     *folders, last = PurePosixPath(name).parts
     return not (
@@ -58,8 +59,8 @@ def _is_hidden(folder: str) -> bool:
 def keys_of(name: str) -> Keys:
     """Read the columns out of the folders in a name; the values stay text, whatever they look like."""
     pairs = [part.partition("=") for part in PurePosixPath(name).parts[:-1]]
-    found = {unquote(key): None if value == _MISSING else unquote(value) for key, sign, value in pairs if key and sign}
-    return tuple(found.items())
+    keys = {unquote(key): None if value == _MISSING else unquote(value) for key, sign, value in pairs if key and sign}
+    return tuple(keys.items())
 
 
 def below_pattern(path: str, pattern: str) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Look(NamedTuple):
-    """What is told of a file without reading it."""
+    """What a store or this computer says of a file that is not read."""
 
     size: int
     stamp: str
@@ -14,7 +14,7 @@ class Look(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Its path, and its name from the folder or the pattern that it was found by."""
+    """A file: its path, and its name relative to the folder or the pattern that it was found by."""
 
     path: str
     inside: str

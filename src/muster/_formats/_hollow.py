@@ -1,6 +1,6 @@
-"""Dicts without keys on their way to Parquet, which has no type for them: a child that stands in keeps their place.
+"""Empty dicts on their way to Parquet, which has no type for them: a stand-in child takes the place of their keys.
 
-Other batches may tell which keys the dicts of a column have. So a piece may hold what the output cannot.
+Other batches may show which keys the dicts of a column have. So a piece may hold what the output itself cannot.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ Fields = Sequence[pa.Field]
 
 
 def filled(array: pa.Array) -> pa.Array:
-    """Give structs without a child, however deep, one that stands in."""
+    """Give every struct without a child, however deep, the stand-in."""
     kind = _filled(array.type)
     return array if kind == array.type else array.cast(kind)
 
 
 def emptied(kind: pa.DataType) -> pa.DataType | None:
-    """Take a type without what stands in; ``None`` where nothing would be left in a struct."""
+    """Remove the stand-ins from a type; ``None`` where a struct would have no child."""
     rest = _changed(kind, lambda fields: [field for field in fields if field != _STAND_IN])
     return rest if _filled(rest) == rest else None
 

@@ -19,7 +19,7 @@ _LONGEST_INTEGER: Final = 4300
 
 
 class _ArrowTypes(dict[str, pa.DataType]):
-    """Types by name; those of dates are as many as there are zones."""
+    """Types by name. Those of dates are made when they are asked for, as there is one for each time zone."""
 
     def __missing__(self, name: str) -> pa.DataType:
         if name.startswith("datetime"):
@@ -91,7 +91,7 @@ def _settle_json(kinds: frozenset[str], *, missing: bool) -> str:
 
 
 def _decided(kinds: frozenset[str]) -> frozenset[str]:
-    """Resolve kinds such as ``integer?``, numbers that may also be true or false values, by the other kinds."""
+    """Resolve kinds such as ``integer?``, which the user also calls true or false, by what else the column holds."""
     either = {kind for kind in kinds if kind.endswith("?")}
     others = kinds - either
     if either and "boolean" in others and not others & _NUMBERS:
@@ -131,12 +131,12 @@ def _other_kinds(cells: pa.Array, rules: Rules) -> frozenset[str]:
     is_text = pc.invert(pc.or_(is_boolean, is_decimal))
     if not _pandas.reads_infinity_of_digits():
         is_text = pc.or_(is_text, _is_too_large(cells, is_decimal, rules))
-    found = {"boolean": is_boolean, "decimal": is_decimal, "text": is_text}
-    return frozenset(kind for kind, mask in found.items() if pc.any(mask).as_py())
+    masks = {"boolean": is_boolean, "decimal": is_decimal, "text": is_text}
+    return frozenset(kind for kind, mask in masks.items() if pc.any(mask).as_py())
 
 
 def _is_too_large(cells: pa.Array, is_decimal: pa.Array, rules: Rules) -> pa.Array:
-    """Tell which numbers are infinite though they have digits."""
+    """Mark the numbers that have digits and are beyond what a float can hold."""
     has_digits = pc.and_(is_decimal, pc.match_substring_regex(cells, "[0-9]"))
     numbers = bare_numbers(pc.if_else(has_digits, cells, pa.scalar(None, cells.type)), rules).cast(pa.float64())
     return pc.fill_null(pc.is_inf(numbers), fill_value=False)
@@ -160,7 +160,7 @@ def _integer_kinds(cells: pa.Array) -> frozenset[str]:
 
 
 def bare_numbers(cells: pa.Array, rules: Rules = _DEFAULT) -> pa.Array:
-    """Write numbers as Arrow reads them: without blanks, plus signs and thousands, with a point."""
+    """Write numbers as Arrow reads them: with a decimal point, without blanks, plus signs or marks of thousands."""
     cells = pc.replace_substring_regex(pc.ascii_trim_whitespace(cells), r"^\+", "")
     if rules.thousands:
         cells = pc.replace_substring(cells, rules.thousands, "")
@@ -183,8 +183,8 @@ def _convert(cells: pa.Array, type_name: str, rules: Rules) -> tuple[pa.Array, n
     if type_name in {"str", "verbatim"}:
         return cells, np.zeros(len(cells), bool)
     if type_name.startswith("bool"):
-        known = pc.is_in(cells, value_set=rules.booleans)
-        return _keep(pc.is_in(cells, value_set=pa.array(rules.true)), cells, known)
+        is_boolean = pc.is_in(cells, value_set=rules.booleans)
+        return _keep(pc.is_in(cells, value_set=pa.array(rules.true)), cells, is_boolean)
     if type_name == "bigint":
         return _keep(cells, cells, pc.match_substring_regex(cells, rules.integer))
     if not (pa.types.is_integer(target) or pa.types.is_floating(target)):
@@ -196,7 +196,7 @@ def _convert(cells: pa.Array, type_name: str, rules: Rules) -> tuple[pa.Array, n
 
 
 def without_missing_numbers(cells: pa.Array, rules: Rules) -> pa.Array:
-    """Make null the decimals that stand for a missing value."""
+    """Make null the numbers that the user has said stand for a missing value."""
     if not (rules.missing_numbers and pa.types.is_floating(cells.type)):
         return cells
     numbers = pa.array(sorted(rules.missing_numbers), pa.float64()).cast(cells.type)

@@ -1,7 +1,7 @@
 """Names of a result's columns: text for whatever pandas allows as a label.
 
-A name is what pandas writes as the column's header. That of a label with several levels is marked, and holds the text
-of each, so that columns can be put side by side by name over batches, and the header is still that of pandas.
+A name is the text that pandas writes as the column's header. A label with several levels becomes a marked JSON list of
+their texts, so that columns of different batches can be matched by name, and the header can still be written.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Types of pandas that a column is not read as: what to read instead, and to write in the function."""
+"""Types of pandas that ``dtype`` does not offer: what to read instead, and how the function converts it."""
 
 import re
 from typing import Final
@@ -22,6 +22,6 @@ def instead_of(name: str, kind: str) -> str:
     else:
         return ""
     return (
-        f"that type of pandas is made in the function alone. {how}, and convert it there:"
+        f"muster does not read columns as that type. {how}, and convert it in your function:"
         f" df[{name!r}] = df[{name!r}].astype({kind!r})."
     )

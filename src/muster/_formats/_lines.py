@@ -39,12 +39,12 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
     quotes = np.flatnonzero(text == ord(quote)) if quote and quote.encode() in data else np.empty(0, np.int64)
     terminators = _terminators(data, text)
     opening = _may_open(text, quotes, delimiter)
-    wanted = [False, True] if assume_quoted is None else [assume_quoted]
+    assumptions = [False, True] if assume_quoted is None else [assume_quoted]
     if assume_quoted is None and len(quotes):
-        wanted = [state for state in wanted if opening[int(state) :: 2].all()] or wanted
+        assumptions = [state for state in assumptions if opening[int(state) :: 2].all()] or assumptions
     flows = {
         quoted: _flow(text, _effective(quotes, opening, quoted=quoted), terminators, start, atom, quoted=quoted)
-        for quoted in wanted
+        for quoted in assumptions
     }
     return Block(start, start + len(data), flows.get(False), flows.get(True))
 

@@ -1,9 +1,9 @@
 """Datetimes and time spans as text: how fine pandas shows a column of them depends on all of its values.
 
-A column of midnights is written as days, one with a single half second with three digits everywhere. So each batch
-tells what *form* it needs (:func:`form_of`), and the finest of these is what pandas would take for the whole. Forms,
+A column of midnights is written as days; one half second in it, and all of its values get three digits. So each batch
+tells which *form* it needs (:func:`form_of`), and the finest of these is what pandas would take for the whole. Forms,
 each finer than the one before: ``D`` for days, ``s ms us ns`` for 0, 3, 6 or 9 digits of a second, and ``alone`` for
-each value by itself, as pandas writes them where a column holds other things, too.
+each value by itself, as pandas writes them in a column that holds other things, too.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +24,7 @@ _YEAR_0, _YEAR_1000, _YEAR_10000 = -62_167_219_200, -30_610_224_000, 253_402_300
 
 
 def form_of(column: pa.ChunkedArray) -> str | None:
-    """Tell the coarsest form that shows all of a column, as pandas takes for it; ``None`` if it holds no moments."""
+    """Name the coarsest form that shows all of a column, which pandas would take; ``None`` if it holds no moments."""
     kind = column.type
     if not (pa.types.is_duration(kind) or pa.types.is_timestamp(kind)):
         return None
@@ -41,9 +41,9 @@ def form_of(column: pa.ChunkedArray) -> str | None:
 
 
 def of_pandas(series: "pd.Series[Any]") -> pa.Array | None:
-    """Give a column of pandas' own datetimes or time spans; ``None`` for Arrow's, and for a zone that Arrow lacks.
+    """Convert a column of pandas' own datetimes or time spans; ``None`` for Arrow's, and for a zone that Arrow lacks.
 
-    Arrow knows zones by their names, which some have in vain: they must give the same time of day.
+    Arrow finds zones by name, and may know another one by that name: both must give the same time of day.
     """
     import pandas as pd
 

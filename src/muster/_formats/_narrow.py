@@ -1,4 +1,4 @@
-"""Give columns of an output the types back that they had before all of the output shared one."""
+"""Undo the widening of a column: give it back the type that it had in its own piece of the output."""
 
 from typing import Final
 

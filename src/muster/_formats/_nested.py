@@ -6,9 +6,9 @@ import pyarrow as pa
 
 
 def has_gaps(cells: pa.Array | pa.ChunkedArray) -> bool:
-    """Tell whether an integer or a truth value is missing within these lists or structs.
+    """Tell whether an integer or a boolean is missing within these lists or structs.
 
-    pandas would make decimals, or objects, of all that are in the same batch then.
+    Then pandas would make floats, or objects, of all of them in the same batch.
     """
     kind = cells.type
     if isinstance(cells, pa.ChunkedArray):
@@ -25,7 +25,7 @@ def has_gaps(cells: pa.Array | pa.ChunkedArray) -> bool:
 
 
 def values(cells: pa.ChunkedArray) -> list[Any]:
-    """List the values as pandas would show each if it were alone, but with gaps beside whole numbers as ``None``."""
+    """List the values as pandas would convert each alone, but with ``None`` for an integer that is missing."""
     if len(cells) > 1 and has_gaps(cells):
         middle = len(cells) // 2
         return values(cells[:middle]) + values(cells[middle:])

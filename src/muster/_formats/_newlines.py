@@ -50,7 +50,7 @@ def lines(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _is_blank(line: bytes) -> bool:
-    """Tell a line of nothing but white space; a byte order mark where files were put together is no text."""
+    """Tell whether a line is white space. A byte order mark counts as such: files may have been put together."""
     return not line.removeprefix(BOM).strip(BLANKS)
 
 

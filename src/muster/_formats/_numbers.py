@@ -9,18 +9,18 @@ import numpy as np
 import pyarrow as pa
 
 _DIGITS: Final = 19
-"""Those of 64 bits with a sign; of all integers, so that it does not matter which of them a batch holds."""
+"""Digits of a signed 64-bit integer. Every integer gets so many, so that the type does not depend on the batch."""
 
 _UNSIGNED_DIGITS: Final = 20
 _MOST_SHORT_DIGITS: Final = 38
 _MOST_DIGITS: Final = 76
 _NUMBERS: Final = (int, float, np.integer, np.floating, Decimal)
 _UNSIGNED: Final = 2**63
-"""The first number that needs an integer without a sign."""
+"""The first number that needs an unsigned integer."""
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Tell whether a type is one of integers or floats; decimals are exact, and a matter of their own."""
+    """Tell whether a type is one of integers or floats; decimals, which are exact, are not counted."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
@@ -62,28 +62,28 @@ def _decimal(kind: pa.DataType, integer: pa.DataType) -> pa.DataType | None:
 def of_several_types(values: Sequence[Any]) -> pa.Array | None:
     """Make an array of numbers of several types; ``None`` of one type, and of any other objects.
 
-    Arrow itself mixes some of them, others depending on their order, and on its version. A float may be the nearest of
-    an integer: that is for the caller to see. Raises what Arrow raises.
+    Arrow itself mixes only some of them, and that depends on their order and on its version. An integer may become the
+    nearest float: the caller compares. Raises what Arrow raises.
     """
     types = set(map(type, values)) - {type(None)}
     if len(types) < 2 or not all(map(_is_of_number, types)):  # noqa: PLR2004 (two)
         return None
-    kinds = [_kind(one, [value for value in values if type(value) is one]) for one in types]
-    kind = reduce(lambda one, other: one and wider(one, other), sorted(kinds, key=pa.types.is_decimal))
+    kinds = [_kind(type_, [value for value in values if type(value) is type_]) for type_ in types]
+    kind = reduce(lambda type_, other: type_ and wider(type_, other), sorted(kinds, key=pa.types.is_decimal))
     return None if kind is None else pa.array([_as(kind, value) for value in values], kind)
 
 
-def _is_of_number(one: type) -> bool:
-    return issubclass(one, _NUMBERS) and not issubclass(one, bool)
+def _is_of_number(type_: type) -> bool:
+    return issubclass(type_, _NUMBERS) and not issubclass(type_, bool)
 
 
-def _kind(one: type, values: Sequence[Any]) -> pa.DataType:
+def _kind(type_: type, values: Sequence[Any]) -> pa.DataType:
     """Tell which type of Arrow holds numbers of one type of Python."""
-    if issubclass(one, np.number):
-        return pa.from_numpy_dtype(np.dtype(one))
-    if issubclass(one, Decimal):
+    if issubclass(type_, np.number):
+        return pa.from_numpy_dtype(np.dtype(type_))
+    if issubclass(type_, Decimal):
         return pa.array(values).type
-    if issubclass(one, float):
+    if issubclass(type_, float):
         return pa.float64()
     kind = pa.uint64() if max(values) >= _UNSIGNED else pa.int64()
     return pa.array(values, kind).type  # which raises OverflowError where it holds not all of them
@@ -100,4 +100,4 @@ def _as(kind: pa.DataType, value: Any) -> Any:  # noqa: ANN401 (a number of any 
 def is_exact(integers: pa.ChunkedArray, kind: pa.DataType) -> bool:
     """Tell whether a type of floats holds each of some integers with all its digits."""
     floats = integers.cast(kind, safe=False)
-    return all(one == other for one, other in zip(integers.to_pylist(), floats.to_pylist(), strict=True))
+    return all(integer == number for integer, number in zip(integers.to_pylist(), floats.to_pylist(), strict=True))

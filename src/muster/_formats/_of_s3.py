@@ -1,4 +1,4 @@
-"""Read ranges of objects in S3: each answer tells the version that it is of, which fsspec does not pass on."""
+"""Read ranges of objects in S3 past fsspec, which does not pass on of which version an answer is."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ def read(url: str, start: int, stop: int) -> bytes:
     from fsspec.asyn import sync
 
     files, _ = filesystem(url)
-    found: bytes = sync(files.loop, content, url, start, stop)
-    return found
+    data: bytes = sync(files.loop, content, url, start, stop)
+    return data
 
 
 async def content(url: str, start: int, stop: int) -> bytes:
@@ -21,8 +21,8 @@ async def content(url: str, start: int, stop: int) -> bytes:
     from s3fs.core import _error_wrapper
 
     files, path = filesystem(url)
-    told, data = await _error_wrapper(_asked, args=(files, path, f"bytes={start}-{stop - 1}"), retries=files.retries)
-    check_version(url, {"ETag": told.get("ETag", "")})
+    answer, data = await _error_wrapper(_asked, args=(files, path, f"bytes={start}-{stop - 1}"), retries=files.retries)
+    check_version(url, {"ETag": answer.get("ETag", "")})
     return whole_range(url, data, start, stop)
 
 

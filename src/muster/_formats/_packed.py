@@ -1,4 +1,4 @@
-"""What a file is that is named as text and holds none: told by its first bytes, with what to do about it."""
+"""Files that are named as text and hold something else, by their first bytes; and what to do about them."""
 
 import zipfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from muster.errors import UsageError
 from ._reader import opened, reader
 
 BYTES: Final = 16
-"""So many at the start of a file tell."""
+"""How many bytes at the start of a file are looked at."""
 _PACKED: Final = (
     (b"\x1f\x8b", "gzip", ".gz"),
     (b"\x28\xb5\x2f\xfd", "Zstandard", ".zst"),
@@ -18,7 +18,7 @@ _PACKED: Final = (
     (b"PK\x03\x04", "zip", ".zip"),
 )
 _BZIP2: Final = (b"BZh", b"1AY&SY")
-"""How it begins, and what follows a digit: a text may begin as the first."""
+"""How it begins, and what follows after a digit: text, too, may begin with ``BZh``."""
 
 _PARQUET: Final = b"PAR1"
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -30,8 +30,8 @@ def check_is_text(beginning: bytes, path: str, *, size: int, name: str) -> None:
 
     ``name`` is what the user calls it.
     """
-    if told := _told(beginning, path, size=size, name=name):
-        raise UsageError(f"{name!r} {told}.")
+    if kind := _told(beginning, path, size=size, name=name):
+        raise UsageError(f"{name!r} {kind}.")
 
 
 def _told(beginning: bytes, path: str, *, size: int, name: str) -> str:

@@ -12,15 +12,17 @@ from muster.errors import DataError
 from ._as_found import whole_range
 
 _READ_ON: Final = 1 << 13
+"""How many bytes are read first to find the end of a line; twice as many each time it is not among them."""
 _READ_ON_AT_MOST: Final = 1 << 22
 _AHEAD: Final = 4 << 20
+"""How many bytes of a store's file one request fetches where it is read from start to end."""
 
 
 class Reader:
     """Read byte ranges of one file, local or remote."""
 
     def __init__(self, path: str) -> None:
-        """Open the file."""
+        """Open a local file, which stays open for as long as this object lives."""
         self._path = path
         self._is_remote = is_remote(path)
         if not self._is_remote:
@@ -50,23 +52,23 @@ class Reader:
 
     def _after_newline(self, offset: int, size: int, escape: bytes) -> int:
         """Find the first line that starts behind ``offset``; the end of the file where there is none."""
-        wanted, before = _READ_ON, self.read(offset - 1, offset) if escape else b""
+        count, before = _READ_ON, self.read(offset - 1, offset) if escape else b""
         while offset < size:
-            data = self.read(offset, offset + wanted)
+            data = self.read(offset, offset + count)
             if not data:
                 raise DataError("An input file became shorter while muster was reading it. Run again when it is whole.")
-            found = data.find(b"\n") + 1
-            while escape and found and (data[found - 2 : found - 1] if found > 1 else before) == escape:
-                found = data.find(b"\n", found) + 1
-            if found:
-                return offset + found
+            behind = data.find(b"\n") + 1
+            while escape and behind and (data[behind - 2 : behind - 1] if behind > 1 else before) == escape:
+                behind = data.find(b"\n", behind) + 1
+            if behind:
+                return offset + behind
             offset += len(data)
             before = data[-1:]
-            wanted = min(wanted * 2, _READ_ON_AT_MOST)
+            count = min(count * 2, _READ_ON_AT_MOST)
         return size
 
     def __del__(self) -> None:
-        """Close a local file when the last user of this reader is gone."""
+        """Close it. Readers are shared and cached, so nobody knows who is the last to use one."""
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
 
@@ -103,7 +105,7 @@ def forget_readers() -> None:
 
 
 def version(path: str) -> tuple[object, ...]:
-    """Tell one content of a path of this computer from the next; of a URL that would cost a request."""
+    """Say which version of a file lies at a path; empty for a URL of which none is known, as asking costs a request."""
     if isinstance(path, Stored):
         return path.size, path.stamp
     if is_remote(path):
@@ -113,7 +115,7 @@ def version(path: str) -> tuple[object, ...]:
 
 
 class RemoteFile:
-    """A file in a store as Python has files: for libraries that seek and read."""
+    """A file in a store with the methods of a Python file, for libraries that seek and read."""
 
     closed = False
 
@@ -148,42 +150,40 @@ class RemoteFile:
         return piece
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go elsewhere."""
+        """Move to another offset."""
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         return self._at
 
     def tell(self) -> int:
-        """Tell where the next byte is read."""
+        """Return the offset of the next byte."""
         return self._at
 
     def size(self) -> int:
-        """Tell how many bytes there are."""
+        """Return the size in bytes."""
         return self._size
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Say yes, for Arrow."""
         return True
 
     def seekable(self) -> bool:
-        """Tell that any place can be gone to."""
+        """Say yes, for Arrow."""
         return True
 
     def close(self) -> None:
-        """Let go of what was read ahead."""
+        """Drop what was read ahead."""
         self.closed = True
         self._kept = b""
 
     def __enter__(self) -> Self:
-        """Use as a context."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
         self.close()
 
 
 def opened(url: str, *, size: int | None = None, ahead: int = 0) -> RemoteFile:
-    """Open a file of a store, whose size is asked for where it is not said."""
+    """Open a file of a store; where its ``size`` is not given, that costs a request."""
     if size is None and isinstance(url, Stored):
         size = url.size
     if size is None:

@@ -19,14 +19,14 @@ _SILENT: Final = frozenset({"object", "float16", "float32", "float64", "null"})
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A table of results; ``rows`` counts them also where it has no column."""
+    """What a function returned for a batch, as a table; ``rows`` counts them also where it has no column."""
 
     table: pa.Table
     rows: int
     schema: Schema | None
     """``None`` if the function returned ``pd.DataFrame()``, which says nothing of columns."""
     index: str = ""
-    """The names of an index that is not written, and of which no column has the values; usually there is none."""
+    """The names of an index, which is not written; empty where there are none, or columns of the same names."""
 
 
 def reply_of(result: object, *, use: str) -> Reply:
@@ -47,13 +47,13 @@ def _index_of(result: Any) -> str:  # noqa: ANN401 (frames of three kinds)
 
 
 def joined(replies: Iterable[Reply]) -> list[Reply]:
-    """Put replies together that follow each other and are alike, as many small tables are slow to write."""
-    found = []
-    for (schema, _), group in groupby(replies, key=lambda one: (one.schema, one.table.schema)):
+    """Merge neighbouring replies with the same schema, as many small tables are slow to write."""
+    merged = []
+    for (schema, _), group in groupby(replies, key=lambda reply: (reply.schema, reply.table.schema)):
         alike = list(group)
-        table = alike[0].table if len(alike) == 1 else pa.concat_tables(one.table for one in alike).combine_chunks()
-        found.append(Reply(table, sum(one.rows for one in alike), schema))
-    return found
+        table = alike[0].table if len(alike) == 1 else pa.concat_tables(reply.table for reply in alike).combine_chunks()
+        merged.append(Reply(table, sum(reply.rows for reply in alike), schema))
+    return merged
 
 
 def _dtypes(result: object, table: pa.Table) -> Iterable[Any]:
@@ -96,7 +96,10 @@ def _name(dtype: Any) -> str:  # noqa: ANN401 (likewise)
 
 
 def shaped(reply: Reply, schema: Schema) -> tuple[pa.Table, Sequence[str]]:
-    """Give a table all columns of a schema, with the numbers that text shall show; also how fine moments are shown."""
+    """Give a reply all columns of the run's schema; also say, for each, the form in which moments are to be written.
+
+    Integers become floats where pandas would make floats of the whole column.
+    """
     narrow = reply.schema
     if narrow is None or narrow == schema:
         return reply.table, [""] * reply.table.num_columns

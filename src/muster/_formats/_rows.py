@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEXTS: Final = frozenset({"str", "folder"})
-"""Types of text that can be missing."""
+"""Types of text whose missing cells are NaN, as ``pandas.read_csv`` has them."""
 
 
 @dataclass(slots=True)
@@ -48,30 +48,28 @@ class Rows:
 
 
 class Frame:
-    """The frame of rows of several files, made once: that is most of what a frame of few rows costs."""
+    """One frame of the rows of several small files: making a frame costs more than the few rows of one file."""
 
     def __init__(self, table: pa.Table, columns: tuple[Column, ...], *, header: bool) -> None:
-        """Take the rows; the frame is made when it is first needed."""
         self._make = partial(to_pandas, table, np.arange(len(table)), columns, header=header)
 
     @cached_property
     def whole(self) -> "pd.DataFrame":
-        """Make it."""
+        """Make the frame, when it is first needed."""
         return self._make()
 
 
 class Among(NamedTuple):
-    """Where in a frame of several files some rows begin."""
+    """Where the rows of one file begin in a frame of several."""
 
     frame: Frame
     at: int
 
     def from_row(self, first: int) -> "Among":
-        """Begin at a later one of these rows."""
         return Among(self.frame, self.at + first)
 
     def frame_of(self, rows: Rows) -> "pd.DataFrame":
-        """Give the frame of so many rows from here on, which share no cell and no label with the others."""
+        """Copy so many rows from here on: the user's function may change them, and their labels are their own."""
         own = self.frame.whole.iloc[self.at : self.at + len(rows.numbers)].copy()
         own.index = _labels_of(rows.numbers)
         return own

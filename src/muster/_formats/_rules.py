@@ -37,7 +37,7 @@ class Rules:
 
     @functools.cached_property
     def missing_cells(self) -> pa.Array:
-        """The cells that are missing."""
+        """``missing``, for Arrow."""
         return pa.array(self.missing, pa.string())
 
     @functools.cached_property
@@ -47,7 +47,7 @@ class Rules:
 
     @property
     def has_own_booleans(self) -> bool:
-        """Tell whether the user named some, which may be numbers, too."""
+        """Tell whether the user named true or false values, which may also be numbers, as 0 and 1 are."""
         return (self.true, self.false) != (TRUE, FALSE)
 
     @functools.cached_property
@@ -64,13 +64,13 @@ class Rules:
 
     @property
     def suit_arrow(self) -> bool:
-        """Tell whether Arrow may parse first: what it reads differently from pandas is noticed afterwards."""
+        """Tell whether Arrow may read first: where it differs from pandas under these rules, ``_by_arrow`` notices."""
         return not self.thousands or self.thousands != self.decimal
 
 
 @functools.lru_cache(maxsize=4096)
 def rules_of(reading: Reading, column: str = "") -> Rules:
-    """Work out the rules of a column; without one those that all columns share."""
+    """Work out the rules of a column; without a column, those that all share."""
     missing = _missing(reading, column)
     return Rules(
         missing=tuple(dict.fromkeys(missing)),

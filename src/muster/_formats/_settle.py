@@ -95,10 +95,10 @@ class TextColumns:
         for option, chosen in said.items():
             places = [at for at in chosen if isinstance(at, int)]
             if places and len(orders) > 1:
-                (one, file), (other, another), *_ = orders.items()
+                (columns, file), (others, another), *_ = orders.items()
                 raise UsageError(
-                    f"{option} names columns by position, and {file!r} has {', '.join(one)} where {another!r} has"
-                    f" {', '.join(other)}. Say their names."
+                    f"{option} names columns by position, and {file!r} has {', '.join(columns)} where {another!r} has"
+                    f" {', '.join(others)}. Say their names."
                 )
 
     def _check_absent(self, fixed: Mapping[str, str]) -> None:

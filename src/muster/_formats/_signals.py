@@ -1,4 +1,4 @@
-"""Keep signals from being lost while Arrow reads in the process that the user's Ctrl-C is for."""
+"""Keep Ctrl-C and other signals from being lost while Arrow reads CSV in a process that handles them in Python."""
 
 import _signal  # type: ignore[import-not-found]  # it makes no members of enums: that takes longer than a small file
 import contextlib
@@ -15,8 +15,9 @@ def held() -> Iterator[None]:
     """Let Ctrl-C and signals that end a program be handled when the context ends, and not within.
 
     Arrow takes some of them while it reads CSV, and a thread of its own passes them on: one that comes late is lost.
-    Without that, Python's handler may run inside a callback of ours, and Arrow swallows what it raises there. Only a
-    process that handles them in Python is affected, and only its main thread; workers leave them to the kernel.
+    Without Arrow's, Python's handler may run inside a callback of ours, and Arrow swallows what it raises there. So
+    both wait. Only the main thread of a process that handles them in Python is affected; workers leave them to the
+    kernel.
     """
     handlers = answered()
     if not handlers:
@@ -25,12 +26,12 @@ def held() -> Iterator[None]:
     came: list[int] = []
     pa.enable_signal_handlers(enable=False)
     try:
-        for one in handlers:
-            _signal.signal(one, lambda number, _: came.append(number))
+        for number in handlers:
+            _signal.signal(number, lambda number, _: came.append(number))
         yield
     finally:
         pa.enable_signal_handlers(enable=True)
-        for one, handler in handlers.items():
-            _signal.signal(one, handler)
+        for number, handler in handlers.items():
+            _signal.signal(number, handler)
         for number in came:
             signal.raise_signal(number)

@@ -21,7 +21,7 @@ from ._found import Found, Look
 from .compression import CODECS
 
 _SMALL: Final = 256 << 10
-"""Bytes: reading the rest of such a file takes no longer than asking for another part of it."""
+"""Bytes of a small file: fetching all of it takes no longer than one more request."""
 
 FORMATS: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
@@ -36,16 +36,16 @@ def format_of(path: str, *, forced: str | None = None, default: str | None = Non
     *_, before, suffix = ["", *suffixes[-2:]] if suffixes else ["", ""]
     codec = CODECS.get(suffix.lower(), "")
     suffix = before if codec else suffix
-    found = forced or FORMATS.get(suffix.lower()) or default
-    if found is None:
-        known = " ".join(FORMATS)
+    kind = forced or FORMATS.get(suffix.lower()) or default
+    if kind is None:
+        endings = " ".join(FORMATS)
         raise UsageError(
-            f"{path!r} has no suffix that says its format. muster knows {known}, each but Parquet also with"
+            f"{path!r} has no suffix that says its format. muster knows {endings}, each but Parquet also with"
             f" {' '.join(CODECS)}. Rename it, or say --format csv, jsonl or parquet."
         )
-    if codec and found == "parquet":
+    if codec and kind == "parquet":
         raise UsageError(f"{path!r}: a Parquet file is compressed inside. Use plain .parquet.")
-    return found, codec
+    return kind, codec
 
 
 def find_sources(  # noqa: PLR0913 (each is given by its name)
@@ -120,7 +120,7 @@ def find_each(
 
 
 def _meant(text: str) -> str:
-    """Guess what a path of this computer was to be."""
+    """Guess which file was meant by a path where none is."""
     path = Path(text)
     if is_remote(text) or any(sign in text for sign in "*?["):
         return ""
@@ -131,15 +131,15 @@ def _meant(text: str) -> str:
     return f" Did you mean {path.with_name(like)}?" if like else ""
 
 
-def _looked(found: Found) -> Look | None:
+def _looked(file: Found) -> Look | None:
     try:
-        return found.look()
+        return file.look()
     except FileNotFoundError:
         return None
 
 
 def _may_hold(text: str) -> bool:
-    """Tell a folder or a pattern, which may come to hold something, from what is not there at all."""
+    """Tell whether files may still come to be there: in a folder, or by a pattern below one."""
     is_pattern = any(sign in text for sign in "*?[")
     if is_remote(text):
         return is_pattern or text.endswith("/")
@@ -148,19 +148,19 @@ def _may_hold(text: str) -> bool:
 
 
 def _those(only: Mapping[str, Known], sources: Sequence[Source]) -> list[Source]:
-    found = {source.path: source for source in sources if source.path in only}
-    for path, known in only.items():
-        source = found.get(path)
-        if source is None or (source.size, source.stamp) != known[:2] or not (is_remote(path) or is_still(path, known)):
+    there = {source.path: source for source in sources if source.path in only}
+    for path, then in only.items():
+        source = there.get(path)
+        if source is None or (source.size, source.stamp) != then[:2] or not (is_remote(path) or is_still(path, then)):
             raise DataError(
                 f"{path!r} has changed since muster found it, or is gone, so there is no output. Type the same command"
                 " again when nobody writes to it."
             )
-    return list(found.values())
+    return list(there.values())
 
 
 def _found_by(inputs: Sequence[str]) -> list[tuple[str, list[Found]]]:
-    """Find what each input names; stores are asked together."""
+    """Find what each input names; all URLs are asked about at the same time."""
     inputs = [local(text) for text in inputs]
     stored = iter(_stored([text for text in inputs if is_remote(text)]))
     return [(text, next(stored) if is_remote(text) else _here(text)) for text in inputs]
@@ -183,7 +183,7 @@ def _unmarked(sources: Sequence[Source]) -> str:
 
 
 def looked_at_again(sources: Sequence[Source]) -> list[tuple[int, str] | None]:
-    """Tell size and stamp that each has now; ``None`` where it is gone. Stores are asked as they were before."""
+    """Return the size and stamp that each has now; ``None`` where it is gone. Stores list the same inputs again."""
     remote = list(dict.fromkeys(source.input for source in sources if is_remote(source.path)))
     there = {one.path: one for found in _stored(remote) for one in found}
     return [_look_again(source, there) for source in sources]
@@ -203,15 +203,15 @@ def needs_copy(source: Source) -> bool:
     return is_remote(source.path) and (not source.in_ranges or source.size <= _SMALL)
 
 
-def _sifted(found: Sequence[Found], forced: str | None) -> tuple[list[Found], list[str]]:
-    """Keep what is to be read; also name what is not, of a folder that was given as a whole.
+def _sifted(files: Sequence[Found], forced: str | None) -> tuple[list[Found], list[str]]:
+    """Choose the files to read; also name those that are left out, which happens in folders alone.
 
-    Of a folder those are its files whose suffix names a format; all, where there are none.
+    Of a folder those are read whose suffix names a format; where none has one, all.
     """
-    shown = [one for one in found if not one.is_of_folder or is_input(one.inside)]
-    read = [one for one in shown if not one.is_of_folder or _has_format(one.path, forced)] or shown
-    kept = {one.path for one in read}
-    return read, [one.inside for one in found if one.path not in kept]
+    shown = [file for file in files if not file.is_of_folder or is_input(file.inside)]
+    read = [file for file in shown if not file.is_of_folder or _has_format(file.path, forced)] or shown
+    kept = {file.path for file in read}
+    return read, [file.inside for file in files if file.path not in kept]
 
 
 def _has_format(path: str, forced: str | None) -> bool:

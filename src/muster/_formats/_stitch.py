@@ -38,10 +38,9 @@ class Stretch(NamedTuple):
 
 
 class NeedsScanError(Exception):
-    """Ask for a block to be scanned once more under the assumption that turned out to be true."""
+    """A block must be scanned once more, under the assumption that turned out to be true."""
 
     def __init__(self, index: int, *, quoted: bool) -> None:
-        """Name the block and the assumption."""
         super().__init__(index)
         self.index = index
         self.quoted = quoted

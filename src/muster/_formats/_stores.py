@@ -1,6 +1,6 @@
-"""Find files in stores, as files of this computer are found: a name is a name before it is a pattern.
+"""Find files in stores, as files of this computer are found: what exists by a name is not taken for a pattern.
 
-One listing tells all that there is to know of the files of a folder; nothing is asked file by file but of web servers.
+One listing tells all about the files of a folder. Only web servers are asked about each file.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,10 +19,11 @@ from ._found import Found, Look
 
 _MAGIC: Final = "*?["
 _AT_ONCE: Final = 16
+"""How many URLs are asked about at a time."""
 
 
 def find(urls: Sequence[str]) -> list[list[Found]]:
-    """Find what each URL names; nothing where there is nothing. Raises ``MusterError`` where that cannot be told."""
+    """Find what each URL names, which may be nothing. Raises ``MusterError`` where a store gives no answer."""
     if len(urls) < 2 or not all(_answers_many(url) for url in urls):  # noqa: PLR2004 (one needs no threads)
         return [_find(url) for url in urls]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -68,16 +69,16 @@ def _find_objects(url: str) -> list[Found]:
 
 
 def _info(files: Any, path: str) -> dict[str, Any] | None:  # noqa: ANN401 (a file system of a library without types)
-    """Ask what has this very name; ``None`` where nothing has."""
+    """Ask about this very name, pattern or not; ``None`` where nothing has it."""
     try:
-        found: dict[str, Any] = files.info(path)
+        info: dict[str, Any] = files.info(path)
     except FileNotFoundError:
         return None
-    except PermissionError:  # so some stores answer those who may not list, of what is not there
+    except PermissionError:  # what some stores answer about a name that is not there, to those who may not list
         if any(sign in path for sign in _MAGIC):
             return None
         raise
-    return found
+    return info
 
 
 def _is_file(path: str, info: Mapping[str, Any]) -> bool:
@@ -86,7 +87,7 @@ def _is_file(path: str, info: Mapping[str, Any]) -> bool:
 
 
 def _visible(path: str, pattern: str) -> str:
-    """Name a file from its pattern, unless it is hidden, and the pattern does not say so: as the shell sees it."""
+    """Name a file relative to its pattern; empty for a hidden file that a shell would not match either."""
     inside = below_pattern(path, pattern)
     wild = PurePosixPath(pattern).parts[len(PurePosixPath(path).parts) - len(PurePosixPath(inside).parts) :]
     if any(part.startswith(".") for part in PurePosixPath(inside).parts) and not any(
@@ -103,7 +104,7 @@ def _look_of(info: Mapping[str, Any]) -> Callable[[], Look]:
 
 
 def _look_of_listed(url: str, info: Mapping[str, Any]) -> Callable[[], Look]:
-    """Tell what a listing does; of a key that no address leads to, ``UsageError`` says so once it is read."""
+    """Take what a listing says. For an object that has no URL of its own, looking raises ``UsageError``."""
     if protocol_of(url) not in {"s3", "s3a"} or "?versionId=" not in url:
         return _look_of(info)
 
@@ -117,7 +118,7 @@ def _look_of_listed(url: str, info: Mapping[str, Any]) -> Callable[[], Look]:
 
 
 def _addresses(url: str, root: str) -> Callable[[str], str]:
-    """Make URLs of paths below a root, which the URL names: with the host or the account that paths do not have."""
+    """Make URLs of the paths below a root: the paths lack the host or the account that the root's own URL has."""
     plain = url.rstrip("/")
     alike = next((at for at, (a, b) in enumerate(zip(reversed(plain), reversed(root), strict=False)) if a != b), None)
     same = min(len(plain), len(root)) if alike is None else alike

@@ -1,4 +1,4 @@
-"""What a function returned, as an Arrow table: with the values that pandas would write, and names that say all."""
+"""What a function returned, as an Arrow table: with the values and the header that pandas would write."""
 
 import warnings
 from collections.abc import Sequence
@@ -60,10 +60,10 @@ def _from_pandas(frame: "pd.DataFrame", use: str) -> pa.Table:
     arrays = [_arrow_columns.column_of(column, name, holder=use) for column, name in zip(columns, names, strict=True)]
     if use != "parquet":
         return pa.table(arrays, names=names)
-    told = [_dtypes.untold(dtype) for dtype in frame.dtypes]
+    dtypes = [_dtypes.untold(dtype) for dtype in frame.dtypes]
     fields = [
         pa.field(name, array.type, metadata={_dtypes.DTYPE: dtype} if dtype else None)
-        for name, array, dtype in zip(names, arrays, told, strict=True)
+        for name, array, dtype in zip(names, arrays, dtypes, strict=True)
     ]
     return pa.table(arrays, schema=pa.schema(fields))
 

@@ -1,7 +1,7 @@
-"""Split text as pandas' tokenizer does where escapes, comments or blanks before cells count: slower, and as exact.
+"""Split text as pandas' tokenizer does where escapes, comments or blanks before cells count: exactly, but slower.
 
-What is rare goes through here alone. A grammar of regular expressions finds records and their cells; ``rewritten``
-makes common CSV of them, so that everything behind it need not know.
+Only these rare dialects go through here. A grammar of regular expressions finds records and their cells; ``rewritten``
+makes common CSV of them, so that nothing else need know of these dialects.
 """
 
 import functools
@@ -20,11 +20,12 @@ _LINE_ENDS: Final = b"\r\n"
 
 
 class _Grammar(NamedTuple):
-    """How a dialect is written.
+    """A dialect as regular expressions.
 
-    ``record`` matches a whole record with its line end; ``rest`` one from inside of quotes on. In both, a group that
-    matched tells that the record ends with the text: an open quote, or no line end. ``cell`` has as groups the text in
-    quotes, what stands behind it, text without quotes, and the delimiter, which a record's last cell lacks.
+    ``record`` matches a whole record with its line end; ``rest`` what is left of one whose start, inside a quoted cell,
+    lies before the text. In both, a group matches only where the text ends before the record does. The groups of
+    ``cell`` are the text in quotes, what follows the quotes, text without quotes, and the delimiter, which a record's
+    last cell lacks.
     """
 
     record: re.Pattern[bytes]
@@ -65,8 +66,8 @@ def scan(data: bytes, dialect: Dialect, *, start: int, atom: int, assume_quoted:
     """Scan one block of bytes, as ``_lines.scan`` does; both flows are worked out unless one is asked for."""
     if not start:
         data = without_mark(data)
-    wanted = [False, True] if assume_quoted is None and dialect.quote else [bool(assume_quoted)]
-    flows = {quoted: _flow(data, dialect, start, atom, quoted=quoted) for quoted in wanted}
+    assumptions = [False, True] if assume_quoted is None and dialect.quote else [bool(assume_quoted)]
+    flows = {quoted: _flow(data, dialect, start, atom, quoted=quoted) for quoted in assumptions}
     return Block(start, start + len(data), flows.get(False), flows.get(True))
 
 
@@ -147,7 +148,7 @@ def _text(match: re.Match[bytes], dialect: Dialect) -> bytes:
 
 
 def _without_escapes(text: bytes, escape: bytes, *, doubled: bytes = b"") -> bytes:
-    """Put each escaped byte in the place of its escape, and one quote in that of a doubled one."""
+    """Replace each escape and its byte by the byte, and each doubled quote by one."""
     if not escape or escape not in text:
         return text.replace(doubled * 2, doubled) if doubled else text
     pattern = re.escape(escape) + rb"([\s\S])" + (b"|" + re.escape(doubled * 2) if doubled else b"")

@@ -1,4 +1,4 @@
-"""How a CSV file begins: what is passed over, the names of its columns, and where its rows start."""
+"""How a CSV file begins: the lines that are skipped, the names of its columns, and where its rows start."""
 
 import csv
 import functools
@@ -78,7 +78,7 @@ def _rows_left(data: bytes, at: int, dialect: Dialect) -> Iterator[_Row]:
 
 
 def _behind_skipped(data: bytes, rows: Iterator[_Row], dialect: Dialect, *, whole: bool) -> int | None:
-    """Find where the first row behind the header and what is passed over there starts."""
+    """Find where the first row starts that follows the header, and the lines that are skipped there."""
     line, start, end = next(rows, (0, len(data), len(data)))
     if end == len(data) and not whole:
         return None
@@ -113,8 +113,8 @@ def _names(record: bytes, dialect: Dialect, usecols: Sequence[object]) -> tuple[
         dtype=str,
         index_col=False,
     )
-    found = tuple(str(name) for name in frame.columns)
-    return _named(found, dialect.names, usecols) if dialect.names else found
+    texts = tuple(str(name) for name in frame.columns)
+    return _named(texts, dialect.names, usecols) if dialect.names else texts
 
 
 def _named(numbers: tuple[str, ...], names: tuple[str, ...], usecols: Sequence[object]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Ask web servers for files: with ranges where a server keeps to them, as one stream where it does not.
+"""Ask web servers for files: by ranges where a server supports them, as one stream where it does not.
 
-What a server says is checked rather than believed: a part may come as the whole, a length be wrong, a body packed.
-Requests go through fsspec's session, so that its settings count, and a request that failed is made again.
+What a server says is checked: it may send the whole for a range, a wrong length, or a compressed body. Requests go
+through fsspec's session, so that its settings count; one that fails is made again.
 """
 
 import asyncio
@@ -23,35 +23,35 @@ T = TypeVar("T")
 
 _TRIES: Final = 4
 _FIRST_PAUSE: Final = 0.2
+"""Seconds before the second try; each pause is twice as long as the one before."""
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _MISSING: Final = frozenset({404, 410})
 _REFUSED: Final = frozenset({401, 403})
 _CHUNK: Final = 1 << 20
 _SILENCE: Final = 60.0
-"""Seconds without a byte after which a connection counts as broken; a large file may take as long as it takes. A server
-that has been silent for so long in all is given up."""
+"""Seconds without a byte after which a connection counts as broken, however long a large file takes; and seconds of
+silence, over all tries, after which the server is given up."""
 _SILENCE_OF_A_PART: Final = 30.0
-"""The same for a part of a file that lies there, which nobody has to make first: one that is lost costs another try."""
+"""The same for a range of a file: a server answers that soon, as it has nothing to generate first."""
 _FIRST_BYTE: Final = "bytes=0-0"
 _AT_ONCE: Final = 16
 """Requests at a time: as many as a browser or two would make."""
-
 
 _PART: Final = 206
 _NO_SUCH_RANGE: Final = 416
 _NONE: Final[Mapping[str, str]] = {}
 _PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
-"""What is unpacked here, as the client takes a body that was cut for a whole one."""
+"""Encodings that are decompressed here: the client would take a body that was cut off for a whole one."""
 _WINDOW_BITS: Final = 15
 _WINDOW: Final = 32 + _WINDOW_BITS
-"""Tells ``zlib`` to see for itself which of them it is; some leave out the head of the latter."""
+"""Has ``zlib`` recognize gzip and deflate by the header, which some servers leave out of deflate."""
 
 
 class Seen(NamedTuple):
     """What a server tells of a file before it is read."""
 
     size: int | None
-    """Unknown where it is made as it is sent, or packed on the way."""
+    """``None`` where the server generates the file as it sends it, or compresses it for the transfer."""
     stamp: str
     in_ranges: bool
     is_page: bool
@@ -64,11 +64,11 @@ class Got(NamedTuple):
     size: int
     stamp: str
     was_packed: bool
-    """The server said that it was packed for the way, so that it was unpacked here."""
+    """The server compressed it for the transfer, by what it said, so it was decompressed here."""
 
 
 def look(url: str) -> Seen:
-    """Ask what there is. Raises ``FileNotFoundError``, ``PermissionError``, or an error of the client."""
+    """Ask about a file. Raises ``FileNotFoundError``, ``PermissionError``, or an error of the client."""
     return _run(url, _look)
 
 
@@ -88,7 +88,7 @@ def look_at_all(urls: list[str]) -> list[Seen]:
 
 
 def read(url: str, start: int, stop: int) -> bytes:
-    """Read a range, fewer bytes at the end of the file; also from a server that sends the whole all the same."""
+    """Read a range, fewer bytes at the end of the file. A server may send the whole file instead."""
     return _run(url, lambda files, address: _read(files, address, start, stop, url=url), silence=_SILENCE_OF_A_PART)
 
 
@@ -104,16 +104,16 @@ def download(url: str, file: IO[bytes]) -> Got:
 
 
 def _run(url: str, ask: Callable[[Any, str], Coroutine[Any, Any, T]], *, silence: float = _SILENCE) -> T:
-    """Ask in fsspec's own thread, where its session lives; again where a request failed for no reason of ours."""
+    """Ask in fsspec's own thread, where its session lives; again where the fault is the server's or the network's."""
     from fsspec.asyn import sync
 
     files, address = filesystem(url)
-    found: T = sync(files.loop, lambda: _again(url, lambda: ask(files, address), silence=silence))
-    return found
+    answer: T = sync(files.loop, lambda: _again(url, lambda: ask(files, address), silence=silence))
+    return answer
 
 
 async def _again(url: str, ask: Callable[[], Coroutine[Any, Any, T]], *, silence: float = _SILENCE) -> T:
-    """Ask a few times. ``silence`` is after how many seconds without a byte a request counts as lost."""
+    """Ask a few times. A request counts as lost after ``silence`` seconds without a byte."""
     import aiohttp
 
     pause, silent = _FIRST_PAUSE, 0.0
@@ -150,7 +150,7 @@ async def _asked(
     unpacks: bool = True,
     headers: Mapping[str, str] = _NONE,
 ) -> AsyncIterator[Any]:
-    """Make a request. No body is asked for that is packed for the way: its ranges would be those of the packed."""
+    """Make a request. It asks for a body without compression, as ranges would count the compressed bytes."""
     import aiohttp
     import yarl
 
@@ -174,7 +174,7 @@ async def _asked(
 
 
 def _range_of(answer: Any) -> tuple[int | None, int | None]:  # noqa: ANN401 (likewise)
-    """Tell where a part starts, and how large the whole is."""
+    """Read from an answer where its range starts, and how large the whole file is."""
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
     if match is None:
         return None, None
@@ -186,7 +186,7 @@ def _is_packed(answer: Any) -> bool:  # noqa: ANN401 (likewise)
 
 
 async def _look(files: Any, address: str) -> Seen:  # noqa: ANN401 (likewise)
-    """Ask for the first byte: the answer tells more, and more reliably, than that to a HEAD request."""
+    """Ask for the first byte: servers answer that more reliably, and say more, than for a HEAD request."""
     async with _asked(files, address, _FIRST_BYTE) as answer:
         start, whole = _range_of(answer)
         stamp = stamp_of_answer(answer.headers)
@@ -209,7 +209,7 @@ async def _read(files: Any, address: str, start: int, stop: int, *, url: str) ->
         check_version(url, answer.headers)
         if answer.status == _PART:
             return await _part_of(answer, start, stop, url=url)
-        pieces, at = [], 0  # the whole: what comes before is passed over, and what comes behind is not waited for
+        pieces, at = [], 0  # the whole file: skip what comes before the range, and stop after it
         async for chunk in answer.content.iter_chunked(_CHUNK):
             pieces.append(chunk[max(start - at, 0) : max(stop - at, 0)])
             at += len(chunk)
@@ -234,7 +234,7 @@ async def _part_of(answer: Any, start: int, stop: int, *, url: str) -> bytes:  #
 
 
 def _only_if(url: str) -> Mapping[str, str]:
-    """Ask for a part of the version that was found; of another, a server that knows this sends the whole."""
+    """Ask for the range only if the file is still the version that was found; else servers send the whole file."""
     tag = url.stamp.partition(WRITTEN)[0] if isinstance(url, Stored) else ""
     return {"If-Range": tag} if tag.startswith('"') else _NONE
 
@@ -244,7 +244,7 @@ async def _download(files: Any, address: str, file: IO[bytes], *, url: str) -> G
         packed = answer.headers.get("Content-Encoding", "").strip().lower()
         if packed in {"", "identity", *_PACKED}:
             return await _stored(answer, file, url=url, unpack=_Unpacking(url) if packed in _PACKED else bytes)
-    async with _asked(files, address) as answer:  # packed in a way that is the client's to know
+    async with _asked(files, address) as answer:  # compressed in a way that only the client knows
         return await _stored(answer, file, url=url, unpack=bytes)
 
 
@@ -260,17 +260,16 @@ async def _stored(answer: Any, file: IO[bytes], *, url: str, unpack: Callable[[b
 
 
 class _Unpacking:
-    """Unpack a body as it comes, of one piece or several behind each other."""
+    """Decompress a body as it comes; it may be several compressed streams, one after another."""
 
     def __init__(self, url: str) -> None:
-        """Begin at the start."""
         self._url = url
         self._unpacker: Any = None
 
     def __call__(self, data: bytes) -> bytes:
-        """Unpack what has come. Raises ``DataError`` where it is not packed as the server has said."""
+        """Decompress what has come. Raises ``DataError`` where it is not compressed as the server has said."""
         pieces = []
-        while data and (data := data if self._is_within() else data.lstrip(b"\0")):  # zeros behind it do no harm
+        while data and (data := data if self._is_within() else data.lstrip(b"\0")):  # zeros after a stream are padding
             if not self._is_within():
                 self._unpacker = zlib.decompressobj(
                     _WINDOW if data[:1] == b"\x1f" or data[0] & 15 == zlib.DEFLATED else -_WINDOW_BITS
@@ -285,7 +284,7 @@ class _Unpacking:
         return b"".join(pieces)
 
     def end(self) -> None:
-        """Raise ``DataError`` where the rest is missing."""
+        """Raise ``DataError`` where the body was cut off."""
         if self._is_within():
             raise DataError(
                 f"{shown(self._url)!r}: the server packs the file for the way, and what it sends is cut off. Run again;"

@@ -17,7 +17,7 @@ from ._reader import stream_of
 
 CODECS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
 WRITTEN: Final = frozenset({"gzip", "zstd"})
-"""The codecs that an output may have: those of which stretches, each compressed alone, make one file."""
+"""The codecs that an output may have: files of which can be put one behind another and are one file."""
 
 _CHUNK: Final = 1 << 18
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -98,7 +98,7 @@ class _Gzip:
         return piece
 
     def _begin(self) -> bool:
-        """Find where the next member begins; tell whether there is one."""
+        """Go to where the next member begins; return whether there is one."""
         self._packed = self._packed.lstrip(b"\0")
         while not self._packed and (chunk := self._file.read(_CHUNK)):
             self._packed = chunk.lstrip(b"\0")
@@ -127,7 +127,7 @@ def _xz(file: Any) -> Bytes:  # noqa: ANN401 (likewise)
 
 
 class _NotOneFileError(Exception):
-    """Say how many files an archive holds."""
+    """An archive holds no file, or several; the message says how many."""
 
 
 def _zip(file: Any) -> Bytes:  # noqa: ANN401 (likewise)

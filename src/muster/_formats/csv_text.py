@@ -35,7 +35,8 @@ def column_of(series: "pd.Series[Any]") -> pa.Array:
     if _cells.is_category(series):
         categories = series.cat.categories.array
         is_span = categories.dtype.kind == "m"
-        if categories.dtype.kind == "M" or (is_span and _pandas.shows_alike()):  # as fine as values that are there need
+        # Only the categories that occur decide how fine all are shown.
+        if categories.dtype.kind == "M" or (is_span and _pandas.shows_alike()):
             return column_of(type(series)(categories.take(series.cat.codes.to_numpy(), allow_fill=True)))
         return _cells.by_category(series, _as_text).dictionary_decode()
     array = _moments.of_pandas(series) if series.dtype.kind in "Mm" else _cells.plain(series)
@@ -51,7 +52,7 @@ def _as_cast(series: "pd.Series[Any]") -> pa.Array:
 
 
 def _has_nan(array: pa.Array) -> bool:
-    """Tell whether there is a NaN that is no missing value: pandas writes it as ``nan`` where a dtype has both."""
+    """Tell whether there is a NaN beside missing values: where a dtype has both, pandas writes ``nan`` for it."""
     return pa.types.is_floating(array.type) and pc.any(pc.is_nan(array)).as_py() is True
 
 
@@ -64,7 +65,7 @@ def _as_text(series: "pd.Series[Any]") -> pa.Array:
 
 
 def cells(series: "pd.Series[Any]") -> list[str]:
-    """Give the text of each cell of a column, without quotes."""
+    """Return the text of each cell of a column, without quotes."""
     column = pa.chunked_array([column_of(series)])
     texts: list[str] = _rendered(column, None).cast(pa.string()).fill_null("").to_pylist()
     return texts
@@ -148,7 +149,7 @@ def _quoted(table: pa.Table, delimiter: str) -> bytes:
 
 
 def _bytes_of(array: pa.Array) -> bytes:
-    """Take the text of a large-string array as one run of bytes: its cells lie one behind the other."""
+    """Return the text of a large-string array as one run of bytes, which is how its cells lie in memory."""
     _, offsets, text = array.buffers()
     ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
     return bytes(text.slice(int(ends[0]), int(ends[-1] - ends[0])).to_pybytes())

@@ -12,10 +12,10 @@ _PLACES: Final = 32
 """In how many places a sample is taken: enough to see how its tasks differ, few enough that each has some rows."""
 
 _WEIGHTS: Final = (1, 3)
-"""How long stretches are, in turn: from two lengths, what a call costs is told apart from what a row costs."""
+"""How long stretches are, in turn: with two lengths, the cost of a call can be told from the cost of a row."""
 
 _GOLDEN: Final = 0.6180339887
-"""Its multiples, less their whole part, fill the range from 0 to 1 evenly and never come round."""
+"""The golden ratio: the fractional parts of its multiples spread evenly over 0 to 1, and never repeat."""
 
 Rows = tuple[int, int]
 """The first row of a stretch, and the one behind its last."""
@@ -29,8 +29,8 @@ def first_rows(total: int, count: int) -> list[Rows]:
 def spread_rows(total: int, count: int) -> list[Rows]:
     """Choose ``count`` of ``total`` rows: stretches of neighbours, each as many as its share of the input.
 
-    The input is cut into cells, and a stretch lies in each, at a place that goes with no rhythm of the rows, such as
-    that of weekdays. So every region gives its share, and the same input has the same sample every time.
+    The input is cut into cells, and each holds one stretch, at a place that follows no rhythm of the rows, such as that
+    of weekdays. So every region gives its share, and the same input has the same sample every time.
     """
     count = min(count, total)
     places = min(count, _PLACES)
@@ -62,8 +62,8 @@ def excerpt(
     asked = [at for at, rows in cuts.items() if rows and sources[parts[at].file].format != "parquet"]
     questions = [_where(parts[at], sorted(set(cuts[at])), sources=sources, dialect=dialect) for at in asked]
     starts = {
-        at: dict(zip(question.rows, found, strict=True))
-        for at, question, found in zip(asked, questions, ask(questions), strict=True)
+        at: dict(zip(question.rows, offsets, strict=True))
+        for at, question, offsets in zip(asked, questions, ask(questions), strict=True)
     }
     return [_cut(parts[at], lo, hi, starts.get(at)) for at, lo, hi in pieces]
 
@@ -90,10 +90,10 @@ def _where(part: Part, rows: Sequence[int], *, sources: Sequence[Source], dialec
 def _cut(part: Part, lo: int, hi: int, starts: dict[int, int] | None) -> Part:
     """Leave only some rows of a part; ``starts`` tells where they begin in text, a Parquet part counts in rows."""
     origin = part.spool.origin if part.spool and starts is not None else 0
-    found = range(part.start, part.stop + 1) if starts is None else starts
+    offsets = range(part.start, part.stop + 1) if starts is None else starts
     return part._replace(
-        start=found[lo] + origin if lo else part.start,
-        stop=found[hi] + origin if hi < part.rows else part.stop,
+        start=offsets[lo] + origin if lo else part.start,
+        stop=offsets[hi] + origin if hi < part.rows else part.stop,
         row=part.row + lo,
         rows=hi - lo,
     )

@@ -22,7 +22,7 @@ _KINDS: Final = {bool: "truth", int: "integer", float: "decimal", str: "string",
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 _DEEPEST: Final = 500
-"""How many levels deep a line may be nested. Python's own limit depends on how deep its stack is just then."""
+"""How many levels deep a line may be nested. Python's own limit depends on how deep its stack is when it parses."""
 
 _EXACT: Final = 2.0**63
 """From here on a number in a decimal column may be an integer that only a Python object holds."""
@@ -77,8 +77,8 @@ def _at_once(data: bytes, types: dict[str, str], encoding: str) -> pa.Table | No
 def _is_one_object_a_line(data: bytes) -> bool:
     """Tell whether every line begins and ends as an object does; what is between, Arrow sees.
 
-    It reads values as they come, whatever lines they are on, takes a lone ``null`` for a row, dies of one at the very
-    start, and ends at a zero byte. Lines that begin and end like this hold an object each if there are as many rows.
+    Arrow reads values whatever lines they are on, takes a lone ``null`` for a row, crashes on one at the very start,
+    and stops at a zero byte. If every line looks like an object, and Arrow finds as many rows, each line holds one.
     """
     if not data.startswith(b"{") or b"\0" in data:
         return False
@@ -100,7 +100,7 @@ def observe(data: bytes, *, encoding: str = "utf-8") -> dict[str, frozenset[str]
             for key, item in value.items():
                 kinds.setdefault(key, set()).add(_kind(item))
                 seen[key] = seen.get(key, 0) + 1
-    return {key: frozenset(found | ({"missing"} if seen[key] < objects else set())) for key, found in kinds.items()}
+    return {key: frozenset(own | ({"missing"} if seen[key] < objects else set())) for key, own in kinds.items()}
 
 
 def _kind(value: object) -> str:
@@ -110,7 +110,7 @@ def _kind(value: object) -> str:
 
 
 def _is_missing(value: object) -> bool:
-    """Tell null, and the NaN that Python writes in its place, which JSON has no word for."""
+    """Tell whether a value is null, or the NaN that Python's ``json`` writes in its place."""
     return value is None or value != value  # noqa: PLR0124 (what NaN is known by)
 
 
@@ -152,13 +152,13 @@ def _check_depth(text: str) -> None:
 
 def _carefully(data: bytes, row: int, columns: tuple[Column, ...], encoding: str) -> Rows:
     rows = Rows(pa.table({}), np.empty(0, np.int64))
-    found = observe(data, encoding=encoding)
+    kinds_seen = observe(data, encoding=encoding)
     names = {column.name for column in columns}
     for column in columns:
-        kinds = found.get(column.name, frozenset({"missing"}))
+        kinds = kinds_seen.get(column.name, frozenset({"missing"}))
         if not column.fixed and _kinds.settle(kinds | column.kinds) != _kinds.settle(column.kinds):
             rows.misfits[column.name] = kinds
-    rows.misfits.update({name: kinds | {"missing"} for name, kinds in found.items() if name not in names})
+    rows.misfits.update({name: kinds | {"missing"} for name, kinds in kinds_seen.items() if name not in names})
     numbers: list[int] = []
     cells: list[list[object]] = [[] for _ in columns]
     for at, value in _parsed(data, encoding):

@@ -26,7 +26,7 @@ from .parquet_schema import shared, typed
 _UNNAMED_INDEX: Final = re.compile(r"__index_level_\d+__")
 
 PART_ROWS: Final = 8192
-"""Rows of a part: small enough to share out a single row group of a slow function's rows."""
+"""Rows of a part: few enough that several workers share a single row group, where the function is slow."""
 
 
 def layout(path: str, *, name: str = "") -> Layout:
@@ -77,7 +77,7 @@ def _schema(file: Any) -> pa.Schema:  # noqa: ANN401 (a ParquetFile, which has n
 
 
 def _ranges(schema: pa.Schema) -> list[tuple[str, int, int]]:
-    """Name an index that counts and has a name, with its start and step: pandas writes it in the metadata alone."""
+    """List the named RangeIndexes, each with its start and step: pandas writes these in the metadata alone."""
     levels = [level for level in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(level, dict)]
     named = [level for level in levels if level.get("name") is not None and level["name"] not in schema.names]
     return [(str(level["name"]), level["start"], level["step"]) for level in named]
@@ -90,18 +90,18 @@ def _missing(file: Any, schema: pa.Schema) -> dict[str, int]:  # noqa: ANN401 (a
     """
     groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
     places = {file.schema.column(at).path: at for at in range(file.metadata.num_columns)}
-    found = {}
+    counts = {}
     for field in schema:
         if pa.types.is_null(field.type):
-            found[field.name] = file.metadata.num_rows
-        if field.name not in places or field.name in found:
+            counts[field.name] = file.metadata.num_rows
+        if field.name not in places or field.name in counts:
             continue
         statistics = [group.column(places[field.name]).statistics for group in groups]
-        if all(one is not None and one.has_null_count for one in statistics):
-            found[field.name] = sum(one.null_count for one in statistics)
+        if all(column is not None and column.has_null_count for column in statistics):
+            counts[field.name] = sum(column.null_count for column in statistics)
         elif pa.types.is_integer(field.type) or pa.types.is_boolean(field.type):
-            found[field.name] = file.read([field.name]).column(0).null_count
-    return found
+            counts[field.name] = file.read([field.name]).column(0).null_count
+    return counts
 
 
 def _open(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
@@ -112,7 +112,7 @@ def _open(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
 
 
 def _bytes_of(path: str | Path, mode: str = "rb") -> pa.OSFile:
-    """Open a file of this computer, whose name need not be text, which Arrow takes for granted."""
+    """Open a file of this computer. Its name need not be valid UTF-8, as Arrow itself would require."""
     return pa.OSFile(os.fsencode(path), mode)
 
 

@@ -25,7 +25,7 @@ _SEPARATOR: Final = b"\n"
 def piece(replies: Sequence[Reply]) -> pa.Table:
     """Put the results of a task together, in a table that says of which kinds they are, and how many rows it has.
 
-    An integer beside a gap stays one as yet: what the other pieces hold decides.
+    Integers beside missing values stay integers here; what the other pieces hold decides what they become.
     """
     tables = [_labelled(reply) for reply in replies]
     schema = _united([table.schema for table in tables])
@@ -98,7 +98,7 @@ def _cast(column: pa.ChunkedArray, own: pa.Field, field: pa.Field) -> pa.Chunked
 
 
 def _united(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Unite columns by name, in the order of their first appearance; they keep in mind of which kinds they are."""
+    """Unite columns by name, in the order of their first appearance. Their metadata lists the kinds of all."""
     fields: dict[tuple[str, int], list[pa.Field]] = {}
     for schema in schemas:
         for column, field in zip(numbered(schema.names), schema, strict=True):
@@ -127,7 +127,7 @@ def _dtype(fields: Sequence[pa.Field], kind: pa.DataType) -> str:
 
 
 def _telling(fields: Sequence[pa.Field]) -> list[pa.DataType]:
-    """List the types that count: those of pieces with values; if none has a value, the most telling ones."""
+    """List the types that count: those of pieces with values, or else of those that say most without one."""
     for level in ("", VOID, MISSING, EMPTY):
         types = [field.type for field in fields if any(_level(kind) == level for kind in _kinds(field))]
         if types:
@@ -176,7 +176,7 @@ def _in_the_output(field: pa.Field) -> pa.DataType:
 
 
 def _as_in_pandas(field: pa.Field) -> pa.DataType:
-    """Make integers decimal that pandas would, because the column is missing in some batch."""
+    """Make floats of integers where pandas would, because the column is missing in some batch."""
     kinds = tuple(_kinds(field))
     telling = solid(kinds) or frozenset(kind.removeprefix(EMPTY) for kind in kinds if kind.startswith(EMPTY))
     decimal = {kind for kind in telling if form(kind, kinds) == "float64"}
@@ -187,8 +187,8 @@ def _as_in_pandas(field: pa.Field) -> pa.DataType:
 
 
 def _kinds(field: pa.Field) -> list[str]:
-    told = (field.metadata or {}).get(_KINDS, b"")
-    return [kind.decode() for kind in told.split(_SEPARATOR)] if told else []
+    joined = (field.metadata or {}).get(_KINDS, b"")
+    return [kind.decode() for kind in joined.split(_SEPARATOR)] if joined else []
 
 
 def _rows(schema: pa.Schema) -> int:

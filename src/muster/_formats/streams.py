@@ -26,12 +26,12 @@ _ASCII: Final = bytes(range(128))
 
 
 def is_splittable(encoding: str) -> bool:
-    """Tell whether the bytes of a delimiter, quote or newline can be nothing else in this encoding."""
+    """Tell whether a byte of a delimiter, quote or newline always means that in this encoding."""
     codec = codecs.lookup(encoding)
     if codec.name in {"utf-8", "utf-8-sig"}:
         return True
     if getattr(codec.incrementaldecoder, "__bases__", ()) != (codecs.IncrementalDecoder,):
-        return False  # it keeps bytes back, or shifts in and out of alphabets: a byte alone means nothing
+        return False  # it has state, or characters of several bytes
     try:
         return _ASCII.decode(encoding) == _ASCII.decode()
     except UnicodeError:
@@ -55,7 +55,8 @@ class Stream:
     ) -> None:
         """Say what to read and where spool files go; nothing is opened yet. ``data_start``: where the header ends.
 
-        Nobody knows how large it is, so parts grow with what was read, the ``before`` bytes of other streams included.
+        How large the stream is shows only at its end, so parts grow with what was read so far: for there not to be too
+        many. The ``before`` bytes of the streams before this one count, too.
         """
         self._source = source
         self._file = file
@@ -80,7 +81,7 @@ class Stream:
                 data, origin = self._behind_preamble(stream), self._data_start
             while not ended:
                 block = self._more(stream)
-                if block and len(data) > len(block):  # a record of many blocks is scanned as often as it doubles
+                if block and len(data) > len(block):  # read twice as much: a record of n blocks is scanned log n times
                     block += b"".join(self._more(stream) for _ in range(len(data) // len(block)))
                 data, ended = data + block, not block
                 used, parts = self._cut(data, origin, ended=ended)
@@ -108,14 +109,14 @@ class Stream:
             spot, encoding = Spot(self._taken - len(error.object) + error.start), self._dialect.encoding
             why = explained(error.object, error.start, encoding=encoding, spot=spot, begins=self._begins)
             raise DataError(f"{self._source.name!r}, {why}.") from error
-        except UnicodeError as error:  # as of a mark that lacks
+        except UnicodeError as error:  # such as a byte order mark that is missing
             raise DataError(
                 f"{self._source.name!r} is not {self._dialect.encoding}: {error}. Name its encoding with --encoding."
             ) from error
         return text.encode() or (self._more(stream) if block else b"")
 
     def head(self) -> tuple[str, int]:
-        """Spool the first block alone, to learn the header from; tell its path and size."""
+        """Write the first block to a file, for the header to be read; return its path and size."""
         path = self._folder / f"{self._file}-head"
         with open_stream(self._source) as stream:
             block = self._more(stream)

@@ -26,16 +26,20 @@ _LARGEST_ATOM: Final = 1 << 20
 """A part is what one worker does at the least, so this wins over ``_MOST_PARTS``."""
 
 
+Header = tuple[tuple[str, ...], int]
+"""The names of a file's columns, and where its data starts."""
+
+
 class Survey(NamedTuple):
     """How the inputs are split, and what they say about their columns."""
 
     parts: tuple[Part, ...]
-    headers: tuple[tuple[tuple[str, ...], int] | None, ...] = ()
+    headers: tuple[Header | None, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()
     columns: tuple[Column, ...] = ()
     """Settled already where the format says so itself (Parquet)."""
     agreed: bytes = b""
-    """What Parquet files together are read as; see ``_agreed``."""
+    """What Parquet files together are read as, as ``_agreed`` writes it."""
     notes: tuple[str, ...] = ()
 
 
@@ -69,6 +73,14 @@ def atom_of(total: int, *, least: int = ATOM_BYTES) -> int:
     return min(max(total // _MOST_PARTS, least), _LARGEST_ATOM)
 
 
+class _Scanned(NamedTuple):
+    """What workers say of the files: of each its header, and of each block what it holds."""
+
+    headers: list[Header | None]
+    data_starts: list[int]
+    blocks: list[list[tuple[Scan, Block]]]
+
+
 def survey_lines(  # noqa: PLR0913 (what to read, how it is written, and how to cut it)
     sources: Sequence[Source],
     ask: Ask,
@@ -82,30 +94,50 @@ def survey_lines(  # noqa: PLR0913 (what to read, how it is written, and how to 
     """Split CSV or JSON lines, a question to a worker for each ``block`` of bytes."""
     is_csv = bool(sources) and sources[0].format == "csv"
     heads = [Head(source.path, source.size, dialect, usecols, source.name) for source in sources] if is_csv else []
-    if is_csv and dialect.has_preamble:  # whose quotes mean nothing, so that scans start behind it
-        headers = ask(heads)
-        data_starts = [found[1] if found else source.size for found, source in zip(headers, sources, strict=True)]
-        scans = scans_of(sources, dialect=dialect, atom=atom, origins=data_starts, block=block)
-        blocks = iter(ask(list(chain.from_iterable(scans))))
+    if is_csv and dialect.has_preamble:
+        scanned = _scanned_behind_preambles(sources, heads, ask, dialect=dialect, atom=atom, block=block)
     else:
         scans = scans_of(sources, dialect=dialect, atom=atom, block=block)
-        # All of a file is asked in one go, so that a worker that is asked about many opens each once.
-        firsts: list[list[Any]] = [[head] for head in heads] or [beginning(source) for source in sources]
-        asked = [[*first, *own] for first, own in zip(firsts, scans, strict=True)]
-        answers = iter(ask(list(chain.from_iterable(asked))))
-        told = [[next(answers) for _ in own] for own in asked]
-        headers = [own[0] for own in told] if is_csv else []
-        blocks = iter([block for own, first in zip(told, firsts, strict=True) for block in own[len(first) :]])
-        data_starts = [found[1] if found else 0 for found in headers] or [0] * len(sources)
+        scanned = _scanned_at_once(sources, heads, scans, ask)
     parts: list[Part] = []
-    for file, source in enumerate(sources):
-        own = [(scan, next(blocks)) for scan in scans[file]]
-        stretches, unclosed = _stitched([pair for pair in own if pair[1] is not None], ask)
+    for file, (source, blocks) in enumerate(zip(sources, scanned.blocks, strict=True)):
+        stretches, unclosed = _stitched(blocks, ask)
         refuse_long_tail(source, unclosed, source.size)
         has_header = is_csv and has_header_among_rows(dialect)
-        found = numbered(file, stretches, data_starts[file], has_header=has_header, unclosed=unclosed)
-        parts += _aligned(found, source.path, ask, dialect=dialect, batch_rows=batch_rows) if batch_rows else found
-    return Survey(tuple(parts), headers=tuple(headers) or (None,) * len(sources))
+        own = numbered(file, stretches, scanned.data_starts[file], has_header=has_header, unclosed=unclosed)
+        parts += _aligned(own, source.path, ask, dialect=dialect, batch_rows=batch_rows) if batch_rows else own
+    return Survey(tuple(parts), headers=tuple(scanned.headers) or (None,) * len(sources))
+
+
+def _scanned_behind_preambles(  # noqa: PLR0913 (likewise)
+    sources: Sequence[Source], heads: Sequence[Head], ask: Ask, *, dialect: Dialect, atom: int | None, block: int
+) -> _Scanned:
+    """Ask where the data starts before anything is scanned: quotes mean nothing in what stands before it."""
+    headers = ask(heads)
+    data_starts = [header[1] if header else source.size for header, source in zip(headers, sources, strict=True)]
+    scans = scans_of(sources, dialect=dialect, atom=atom, origins=data_starts, block=block)
+    answers = iter(ask(list(chain.from_iterable(scans))))
+    return _Scanned(headers, data_starts, [_with_blocks(own, [next(answers) for _ in own]) for own in scans])
+
+
+def _scanned_at_once(
+    sources: Sequence[Source], heads: Sequence[Head], scans: Sequence[list[Scan]], ask: Ask
+) -> _Scanned:
+    """Ask all about a file in one go, so that a worker that is asked about many files opens each once."""
+    firsts: list[list[Any]] = [[head] for head in heads] or [beginning(source) for source in sources]
+    answers = iter(ask([question for first, own in zip(firsts, scans, strict=True) for question in (*first, *own)]))
+    headers, blocks = [], []
+    for first, own in zip(firsts, scans, strict=True):
+        head = [next(answers) for _ in first]
+        headers += head if heads else []
+        blocks.append(_with_blocks(own, [next(answers) for _ in own]))
+    data_starts = [header[1] if header else 0 for header in headers] or [0] * len(sources)
+    return _Scanned(headers, data_starts, blocks)
+
+
+def _with_blocks(scans: Sequence[Scan], blocks: Sequence[Block | None]) -> list[tuple[Scan, Block]]:
+    """Leave out the blocks in which no line starts."""
+    return [(scan, block) for scan, block in zip(scans, blocks, strict=True) if block is not None]
 
 
 def beginning(source: Source) -> list[Beginning]:
@@ -170,21 +202,19 @@ def _aligned(parts: Sequence[Part], path: str, ask: Ask, *, dialect: Dialect, ba
     """Move the cuts to rows that are multiples of ``batch_rows``, so that every batch lies in one part."""
     faults = [part for part in parts if part.fault]
     parts = [part for part in parts if not part.fault]
-    questions, wanted, last = [], [], -1
-    for part in parts:
-        first = -(-part.row // batch_rows) * batch_rows
-        if first < part.row + part.rows and first > last:
-            questions.append(Locate(path, part.start, part.stop, (first - part.row,), dialect))
-            wanted.append((first, part.file))
-            last = first
-    starts = [found[0] for found in ask(questions)]
     if not parts:
         return faults
-    end_row = parts[-1].row + parts[-1].rows
-    ends = [(start, row) for start, (row, _) in zip(starts[1:], wanted[1:], strict=True)]
-    ends.append((parts[-1].stop, end_row))
-    cut = zip(starts, wanted, ends, strict=True)
-    return [Part(file, start, stop, row, stop_row - row) for start, (row, file), (stop, stop_row) in cut] + faults
+    questions, rows = [], []
+    for part in parts:
+        first = -(-part.row // batch_rows) * batch_rows
+        if first < part.row + part.rows:  # else no batch begins in it
+            questions.append(Locate(path, part.start, part.stop, (first - part.row,), dialect))
+            rows.append(first)
+    starts = [offsets[0] for offsets in ask(questions)]
+    last = parts[-1]
+    stops, next_rows = [*starts[1:], last.stop], [*rows[1:], last.row + last.rows]
+    cut = zip(starts, stops, rows, next_rows, strict=True)
+    return [Part(last.file, start, stop, row, next_row - row) for start, stop, row, next_row in cut] + faults
 
 
 def survey_parquet(sources: Sequence[Source], ask: Ask, *, batch_rows: int | None) -> Survey:
@@ -193,11 +223,12 @@ def survey_parquet(sources: Sequence[Source], ask: Ask, *, batch_rows: int | Non
 
     step = batch_rows or PART_ROWS
     layouts = ask([Footer(source.path, source.name) for source in sources])
-    agreed = ask([Agree(tuple((source.name, found) for source, found in zip(sources, layouts, strict=True)))])[0]
+    names = (source.name for source in sources)
+    agreed = ask([Agree(tuple(zip(names, layouts, strict=True)))])[0]
     parts = [
         Part(file, start, stop, start, stop - start)
-        for file, found in enumerate(layouts)
-        for start, stop in _row_ranges(found.groups, step, aligned=batch_rows is not None)
+        for file, layout in enumerate(layouts)
+        for start, stop in _row_ranges(layout.groups, step, aligned=batch_rows is not None)
     ]
     return Survey(tuple(parts), columns=agreed.columns, agreed=agreed.template, notes=agreed.notes)
 

@@ -1,4 +1,4 @@
-"""Take a file of an output apart again, into the pieces that tasks wrote and ``volumes`` put together."""
+"""Take a file of an output apart into the pieces of its tasks again: the reverse of ``volumes``."""
 
 import gzip
 import zlib
@@ -38,7 +38,7 @@ class Unseal(NamedTuple):
     """Where the pieces go; it may be a URL."""
 
     def answer(self) -> list[tuple[int, int, str]]:
-        """Write the pieces; tell of each the size, CRC-32 and stamp. Size -1: what was written cannot be restored."""
+        """Write the pieces; return the size, CRC-32 and stamp of each, with size -1 where it cannot be restored."""
         pieces = self._of_parquet() if self.format == "parquet" else self._of_text()
         return [(-1, 0, "") if data is None else self._put(cut.name, data) for cut, data in pieces]
 
@@ -63,7 +63,7 @@ class Unseal(NamedTuple):
             return file.read(self.size)
 
     def _of_text(self) -> Iterator[tuple[Cut, bytes | None]]:
-        """Cut the text from its end on: what is left at the top is the header."""
+        """Count from the end of the text, as a header of unknown size stands before the pieces."""
         text = memoryview(decompressed(self._data(), self.codec))
         at = len(text) - sum(cut.size for cut in self.cuts)
         for cut in self.cuts:

@@ -18,6 +18,7 @@ from ._labels import header_rows
 
 _COPY_BYTES: Final = 1 << 20
 _ZSTD_LEVEL: Final = 3
+"""Zstandard's own default. Another level would give other bytes, so a resumed run must keep to it."""
 
 
 class Seal(NamedTuple):
@@ -34,10 +35,10 @@ class Seal(NamedTuple):
     schema: bytes = b""
     """That of all Parquet files of the output, as Arrow writes it."""
     sums: tuple[tuple[int, int], ...] = ()
-    """The size and the CRC-32 of each piece, which one that is fetched must have."""
+    """The size and the CRC-32 of each piece, which are compared where it is fetched from a store."""
 
     def answer(self) -> tuple[int, str]:
-        """Write it; tell its size in bytes and its SHA-256."""
+        """Write it; return its size in bytes and its SHA-256."""
         if is_remote(self.output):
             return self._answer_remotely()
         if self.format == "parquet":
@@ -71,9 +72,9 @@ class Seal(NamedTuple):
                         " command again: what is damaged is done anew."
                     )
                 Path(path).write_bytes(data)
-            found = self._replace(pieces=paths, output=f"{folder}/whole").answer()
+            answer = self._replace(pieces=paths, output=f"{folder}/whole").answer()
             upload(Path(folder, "whole"), self.output)
-        return found
+        return answer
 
 
 class ShareSchema(NamedTuple):
@@ -95,7 +96,7 @@ class SealParquet(NamedTuple):
     output: str
 
     def answer(self) -> int:
-        """Write it; tell its size in bytes. Raises ``DataError`` when pieces cannot share a schema."""
+        """Write it; return its size in bytes. Raises ``DataError`` when pieces cannot share a schema."""
         from . import parquet
 
         volumes = [[Path(piece) for piece in volume] for volume in self.volumes]
