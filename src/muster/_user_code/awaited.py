@@ -1,4 +1,4 @@
-"""Run what a function gives back to its end: a coroutine, a generator, an asynchronous generator."""
+"""Run what a function returns to its end: a coroutine, a generator, an asynchronous generator."""
 
 import contextlib
 import inspect
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
 
 _SECONDS_TO_END: Final = 5.0
-"""How long tasks may take to end that are cancelled: as long as a worker may when a run stops."""
+"""How long cancelled tasks may take to end: as long as a worker has when a run stops."""
 
 
 class Yielded(list[Any]):
@@ -19,7 +19,7 @@ class Yielded(list[Any]):
 
 
 def drained(result: Any) -> Any:  # noqa: ANN401 (whatever a function may give back)
-    """Wait for what is awaited, and collect what is yielded; give anything else back as it is."""
+    """Await an awaitable, collect what a generator yields, and return anything else as it is."""
     if inspect.isawaitable(result):
         return drained(_run(_of(result)))
     if inspect.isasyncgen(result):
@@ -32,20 +32,20 @@ async def _of(result: Awaitable[Any]) -> Any:  # noqa: ANN401 (likewise)
 
 
 async def _collected(result: AsyncIterator[Any]) -> Yielded:
-    return Yielded([one async for one in result])
+    return Yielded([item async for item in result])
 
 
 def _run(work: "Coroutine[Any, Any, Any]") -> Any:  # noqa: ANN401 (likewise)
-    """Run it to its end in the loop that belongs to this thread."""
+    """Run a coroutine to its end in this thread's event loop."""
     if _own.loop is None or not _own.loop.is_of_use:
         _own.loop = _Loop()
     return _own.loop.run(work)
 
 
 class _Loop:
-    """The loop of one thread: what a function keeps in it, such as a session, is there at the next call.
+    """The event loop of one thread, which lasts from call to call: a function may keep a session in it.
 
-    Where the thread runs a loop already, as a notebook does, this one runs in a thread beside it.
+    Where the thread itself is inside a running loop, as in a notebook, this one runs in another thread.
     """
 
     def __init__(self) -> None:
@@ -67,11 +67,11 @@ class _Loop:
 
     @property
     def is_of_use(self) -> bool:
-        """Tell whether it is this process's, and no task keeps it from others."""
+        """Tell whether it is of this process, not of the one that was forked, and no task blocks it."""
         return self._process == os.getpid() and not self._is_lost
 
     def run(self, work: "Coroutine[Any, Any, Any]") -> Any:  # noqa: ANN401 (likewise)
-        """Run it to its end. What began with it ends with it where it is interrupted, as by a time limit or Ctrl-C."""
+        """Run a coroutine to its end. Where a time limit or Ctrl-C interrupts it, the tasks that it began end, too."""
         import asyncio  # noqa: PLC0415 (likewise)
 
         before = asyncio.all_tasks(self._loop)
@@ -91,12 +91,12 @@ class _Loop:
     def _serve(self) -> None:
         is_over = False
         while not (is_over or self._is_lost):
-            with contextlib.suppress(KeyboardInterrupt, SystemExit):  # of a task: who awaits it gets that, too
+            with contextlib.suppress(KeyboardInterrupt, SystemExit):  # of a task: whoever awaits it gets that, too
                 self._loop.run_forever()
                 is_over = True
 
     def _end_tasks(self, *, besides: "Collection[Task[Any]]" = ()) -> None:
-        """Cancel tasks, and wait for them; where one does not end, this loop is of no use any more."""
+        """Cancel tasks, and wait for them. Where one does not end, this loop is given up."""
         have_ended = False
         try:
             have_ended = self._do(_cancelled(self._loop, besides), timeout=_SECONDS_TO_END + 1)
@@ -107,7 +107,7 @@ class _Loop:
                 self._lose()
 
     def _lose(self) -> None:
-        """Leave the loop as it is: to take it apart could hang in what swallows every exception."""
+        """Give the loop up without closing it: closing could hang in a task that swallows every exception."""
         import asyncio  # noqa: PLC0415 (likewise)
 
         self._is_lost = True
@@ -119,7 +119,7 @@ class _Loop:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
 
     def close(self) -> None:
-        """End what is left in the loop, and the loop."""
+        """End the tasks that are left, and close the loop."""
         if not self.is_of_use:
             return
         self._end_tasks()
@@ -129,7 +129,8 @@ class _Loop:
 
         with contextlib.suppress(TimeoutError):
             self._do(asyncio.wait_for(self._loop.shutdown_asyncgens(), _SECONDS_TO_END))
-        self._threads.shutdown(wait=False, cancel_futures=True)  # a call in one cannot be ended, and may take an hour
+        # Do not wait for it: a call in a thread cannot be stopped, and may take an hour.
+        self._threads.shutdown(wait=False, cancel_futures=True)
         if self._beside is None:
             asyncio.set_event_loop(None)
         else:
@@ -139,13 +140,13 @@ class _Loop:
 
 
 def _complain(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:
-    """Say what nobody has taken notice of, as a loop does; but who interrupts a call knows of that."""
+    """Report an exception that nobody has awaited, as loops do; but no Ctrl-C, which the user knows of."""
     if not isinstance(context.get("exception"), KeyboardInterrupt):
         loop.default_exception_handler(context)
 
 
 async def _cancelled(loop: "AbstractEventLoop", besides: "Collection[Task[Any]]") -> bool:
-    """Cancel all tasks but some; tell whether they have ended."""
+    """Cancel all tasks ``besides`` these; return whether they have ended."""
     import asyncio  # noqa: PLC0415 (likewise)
 
     tasks = asyncio.all_tasks(loop) - {*besides, asyncio.current_task()}
@@ -163,7 +164,7 @@ class _Own(threading.local):
 
 _own: Final = _Own()
 _lost: Final[list[tuple[_Loop, "Collection[Task[Any]]"]]] = []
-"""Loops with tasks that did not end: they are kept, as Python runs a coroutine once more that it forgets."""
+"""Loops with tasks that did not end. They are kept: when Python frees a coroutine it runs it once more."""
 
 
 def end_loop() -> None:

@@ -1,4 +1,4 @@
-"""Find the globals of a module that hang on which worker it is: they are the same code, and differ by worker."""
+"""Find the globals of a module that depend on the worker's number: the same code gives each worker another value."""
 
 import ast
 import functools
@@ -14,14 +14,14 @@ _NUMBERS: Final = frozenset({WORKER, LOCAL_WORKER})
 
 
 class Made(NamedTuple):
-    """What a global is made of: the text of what makes it, and the other names that this reads."""
+    """How a global is made: the text of the statements that make it, and the other names that these read."""
 
     text: str
     reads: frozenset[str]
 
 
 def made_by_worker(module: str) -> Mapping[str, Made]:
-    """Say of each global of a module that hangs on the worker's number what makes it, whatever the number is."""
+    """Say how each global is made that depends on the worker's number: the same for every worker."""
     path = getattr(sys.modules.get(module), "__file__", None)
     if not path or not path.endswith(".py"):
         return {}
@@ -52,7 +52,7 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """List what is done when a module is imported, one by one, also within ``if``, ``try`` and ``with``."""
     for statement in body:
         inner = [getattr(statement, part, []) for part in ("body", "orelse", "finalbody")]
-        inner += [one.body for one in getattr(statement, "handlers", [])]
+        inner += [handler.body for handler in getattr(statement, "handlers", [])]
         if isinstance(statement, ast.If | ast.Try | ast.With):
             for part in inner:
                 yield from _statements(part)
@@ -61,7 +61,7 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _names_of(statement: ast.stmt) -> Iterator[str]:
-    """Name what a statement makes; what a function reads when it is called is its own affair, but not who calls it."""
+    """Name what a statement assigns or defines; not what functions assign when they are called."""
     if isinstance(statement, _DEFINED):
         yield statement.name
     for node in ast.walk(statement) if not isinstance(statement, _DEFINED) else ():

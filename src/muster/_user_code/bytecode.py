@@ -15,7 +15,7 @@ _CONSTANTS: Final = frozenset(dis.hasconst)
 
 
 class Reading(NamedTuple):
-    """A name that code looks up outside itself, and the attributes that it asks of it at once: ``a.b.c``."""
+    """A global name that code looks up, and the attributes that it gets from it at once: ``a.b.c``."""
 
     name: str
     attributes: tuple[str, ...] = ()
@@ -23,33 +23,34 @@ class Reading(NamedTuple):
 
 def statements(code: types.CodeType) -> list[object]:
     """List what code does, without lines, offsets and docstrings; constants are listed as they are."""
-    told = list(_instructions(code))
-    offsets = [one.offset for one in told]
+    instructions = list(_instructions(code))
+    offsets = [instruction.offset for instruction in instructions]
 
     def at(offset: int) -> int:
         return bisect.bisect_left(offsets, offset)
 
     listed: list[object] = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
     listed.append(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-    for before, one in zip([None, *told], told, strict=False):
-        if before is not None and _is_docstring(before, one):
+    for before, instruction in zip([None, *instructions], instructions, strict=False):
+        if before is not None and _is_docstring(before, instruction):
             del listed[-2:]
-        elif one.opcode in _CONSTANTS:
-            listed += one.opname, code.co_consts[one.arg or 0]  # dis itself does not look up all of them
-        elif one.opcode in _JUMPS:
-            listed += one.opname, at(one.argval)
+        elif instruction.opcode in _CONSTANTS:
+            # dis itself does not look up all of them.
+            listed += instruction.opname, code.co_consts[instruction.arg or 0]
+        elif instruction.opcode in _JUMPS:
+            listed += instruction.opname, at(instruction.argval)
         else:
-            listed += one.opname, one.argrepr or one.arg
+            listed += instruction.opname, instruction.argrepr or instruction.arg
     guards = [(at(e.start), at(e.end), at(e.target), e.depth, e.lasti) for e in _guards(code)]
     return [*listed, guards]
 
 
 def _instructions(code: types.CodeType) -> Iterator[dis.Instruction]:
-    return (one for one in dis.get_instructions(code) if one.opname not in _SAYS_NOTHING)
+    return (instruction for instruction in dis.get_instructions(code) if instruction.opname not in _SAYS_NOTHING)
 
 
-def _is_docstring(before: dis.Instruction, one: dis.Instruction) -> bool:
-    return one.opname == "STORE_NAME" and one.argval == "__doc__" and before.opcode in _CONSTANTS
+def _is_docstring(before: dis.Instruction, instruction: dis.Instruction) -> bool:
+    return instruction.opname == "STORE_NAME" and instruction.argval == "__doc__" and before.opcode in _CONSTANTS
 
 
 def _guards(code: types.CodeType) -> list[Any]:
@@ -60,25 +61,25 @@ def _guards(code: types.CodeType) -> list[Any]:
 def readings(code: types.CodeType) -> Iterator[Reading]:
     """List the names that code, and the functions inside it, look up outside themselves."""
     name, attributes = "", []
-    for one in _instructions(code):
-        if name and one.opname in _ASKS_FOR:
-            attributes.append(one.argval)
+    for instruction in _instructions(code):
+        if name and instruction.opname in _ASKS_FOR:
+            attributes.append(instruction.argval)
             continue
         if name:
             yield Reading(name, tuple(attributes))
-        name, attributes = (one.argval, []) if one.opname in _LOOKS_UP else ("", [])
+        name, attributes = (instruction.argval, []) if instruction.opname in _LOOKS_UP else ("", [])
     for inner in _inner(code):
         yield from readings(inner)
 
 
 def imports(code: types.CodeType, *, package: str) -> Iterator[str]:
     """List the modules that code imports when it runs, and what it takes from them, as that may be modules too."""
-    told = list(_instructions(code))
-    for at, one in enumerate(told):
-        if one.opname != "IMPORT_NAME":
+    instructions = list(_instructions(code))
+    for at, instruction in enumerate(instructions):
+        if instruction.opname != "IMPORT_NAME":
             continue
-        level, taken = told[at - 2].argval, told[at - 1].argval
-        name = "." * level + one.argval if isinstance(level, int) else one.argval
+        level, taken = instructions[at - 2].argval, instructions[at - 1].argval
+        name = "." * level + instruction.argval if isinstance(level, int) else instruction.argval
         try:
             module = importlib.util.resolve_name(name, package or None)
         except ImportError:  # beyond the top of its package: that it cannot be imported is said when it runs

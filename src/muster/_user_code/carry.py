@@ -19,28 +19,25 @@ _Cached: Final = type(functools.lru_cache(lambda: None))
 
 
 class _Namespace(dict[str, object]):
-    """Stands for the globals of ``__main__``, on the way to another process."""
+    """Stands for the globals of ``__main__`` in a pickle."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
         return main_module.namespace, ()
 
 
 class _Introduced(NamedTuple):
-    """Stands for what is carried, with the names that it and what it holds have in ``__main__``."""
+    """A value in a pickle, with the names that it and its parts have in ``__main__``."""
 
     value: object
     names: dict[str, object]
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, dict[str, object]]]:
-        return main_module.introduced, (
-            self.value,
-            self.names,
-        )  # the names come last: they are known once the value was pickled
+        # The names come last: they are known only once the value was pickled.
+        return main_module.introduced, (self.value, self.names)
 
 
 class _Carrier(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
     def __init__(self, sink: io.BytesIO, **how: Any) -> None:  # noqa: ANN401 (the parameters of a pickler)
-        """Know no names yet."""
         super().__init__(sink, protocol=5, **how)
         self.names: dict[str, object] = {}
 
@@ -102,7 +99,7 @@ def _code(file: str, make: Callable[..., types.CodeType], parts: tuple[Any, ...]
 
 
 def _stays(buffer: pickle.PickleBuffer, large: list[memoryview]) -> bool:
-    """Tell whether a buffer stays in the pickle; note it among the large ones if not."""
+    """Decide whether a buffer stays in the pickle; else add it to the large ones."""
     raw = buffer.raw()
     if raw.nbytes < LARGE:
         return True
@@ -111,11 +108,11 @@ def _stays(buffer: pickle.PickleBuffer, large: list[memoryview]) -> bool:
 
 
 def _cache(maxsize: int | None, typed: bool) -> Any:  # noqa: ANN401, FBT001 (the parameters of lru_cache, in order)
-    """Make a function with a cache that has yet to be told what it calls: that may call it in turn."""
+    """Make a cached function without the function that it calls, which may refer back to it; ``_fill`` adds that."""
 
     @functools.lru_cache(maxsize, typed)
-    def cached(*given: object, **named: object) -> object:
-        return cached.__wrapped__(*given, **named)
+    def cached(*args: object, **kwargs: object) -> object:
+        return cached.__wrapped__(*args, **kwargs)
 
     return cached
 

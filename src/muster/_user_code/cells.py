@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Final
 
 _MOST_LETTERS: Final = 1 << 20
-"""So much of it goes along, the newest first: more than anybody types in a day."""
+"""How much of it is sent, the newest first: more than anybody types in a day."""
 
 
 def sources() -> tuple[tuple[str, str], ...]:
-    """List what ``linecache`` knows and no file holds, as IPython has it know its cells."""
+    """List the texts that ``linecache`` has and no file holds, such as the cells of IPython."""
     cache = getattr(sys.modules.get("linecache"), "cache", {})
-    found: list[tuple[str, str]] = []
+    texts: list[tuple[str, str]] = []
     room = _MOST_LETTERS
     for name, entry in reversed(list(cache.items())):
         if len(entry) != 4 or entry[1] is not None or os.path.exists(name):  # noqa: PLR2004, PTH110 (an entry of lines; light)
@@ -21,12 +21,12 @@ def sources() -> tuple[tuple[str, str], ...]:
         room -= len(text)
         if room < 0:
             break
-        found.append((name, text))
-    return tuple(found)
+        texts.append((name, text))
+    return tuple(texts)
 
 
 def know(texts: Iterable[tuple[str, str]]) -> None:
-    """Have ``linecache`` know them here, too."""
+    """Put texts of another process into ``linecache``."""
     import linecache  # noqa: PLC0415 (muster's own process needs none)
 
     for name, text in texts:

@@ -37,7 +37,7 @@ _HOLDS_NOTHING_BY_NAME: Final = frozenset(
     }
 )
 _LONGEST_CHOSEN_SEED: Final = 96
-"""In bits. NumPy draws 128 if nobody chooses a seed; a drawn seed differs in every process, and is not compared."""
+"""In bits. NumPy draws 128 where nobody chooses a seed; such a seed differs by process, so it is not compared."""
 
 _BY_DESCRIPTION: Final = (
     types.WrapperDescriptorType,
@@ -59,13 +59,13 @@ Parts = Callable[[Any], Iterable[object]]
 
 
 class Contents:
-    """Digests values; ``odd`` collects what kinds of object were met that nothing can be compared of."""
+    """Digests values; ``odd`` collects the kinds of object that cannot be compared."""
 
     def __init__(self, *, named: Named, parts: Parts) -> None:
-        """Know how functions, classes and modules are called, and what they are made of."""
+        """Take how functions, classes and modules are named, and what they are made of."""
         self._named = named
         self._parts = parts
-        self._known: dict[int, tuple[bytes, object]] = {}  # with the value: as long as it lives, no other has its id
+        self._known: dict[int, tuple[bytes, object]] = {}  # the value is kept, so that no other gets its id
         self._open: dict[int, int] = {}
         self.odd: set[str] = set()
 
@@ -76,7 +76,7 @@ class Contents:
         key = id(value)
         if key in self._known:
             return self._known[key][0]
-        if key in self._open:  # it holds itself: say how far up
+        if key in self._open:  # it contains itself: say how many levels up
             return _hash(b"again", str(len(self._open) - self._open[key]).encode())
         self._open[key] = len(self._open)
         try:
@@ -194,8 +194,8 @@ class Contents:
         if isinstance(value, pandas.MultiIndex):
             return self._all(type(value), [list(value.names), value.to_frame(index=False, allow_duplicates=True)])
         kind = value.dtype
-        told = [value.name, str(kind), getattr(value, "freqstr", None), getattr(value, "index", None)]
-        told += [getattr(kind, "categories", None), getattr(kind, "ordered", None)]
+        parts = [value.name, str(kind), getattr(value, "freqstr", None), getattr(value, "index", None)]
+        parts += [getattr(kind, "categories", None), getattr(kind, "ordered", None)]
         if isinstance(kind, sys.modules["numpy"].dtype) and not kind.hasobject:  # as fast as memory can be read
             plain = value.to_numpy()
         elif str(kind) == "object":
@@ -204,7 +204,7 @@ class Contents:
             plain = text
         else:
             plain = pandas.util.hash_pandas_object(value, index=False).array
-        return self._all(type(value), [*told, plain])
+        return self._all(type(value), [*parts, plain])
 
     def _object(self, value: object) -> bytes:
         """Digest any other object by what a pickle of it would hold, part by part."""
@@ -254,7 +254,7 @@ def _texts(value: Any) -> list[bytes] | None:  # noqa: ANN401 (a Series or an In
 
 
 def _attributes(state: object) -> object:
-    """Take the attributes of an object in no order: which of them was set first means nothing."""
+    """Make the attributes of an object unordered: which of them was set first does not matter."""
     return types.MappingProxyType(state) if isinstance(state, dict) else state
 
 

@@ -15,17 +15,17 @@ _LARGEST: Final = 64 << 20
 """The largest file, in bytes, that is digested, in a tenth of a second; of larger ones the time decides."""
 
 _MOST: Final = 10_000
-"""How many files are noted; a function that opens one for each row would fill memory and journal with them."""
+"""How many files are noted: a function may open one for each row, which would fill memory and journal."""
 
 
 _stat: Final = os.stat
-"""As Python has it: on machines that do not share files, ``os.stat`` itself tells of what it does not find."""
+"""The original: ``mirror`` replaces ``os.stat`` on machines that do not share files."""
 
 
 def stamped(path: str) -> DataFile | None:
-    """Note a file's size and time; ``None`` if it is no regular file, which cannot be compared.
+    """Note a file's size and time of change; ``None`` if it is no regular file, which cannot be compared.
 
-    Of a folder, whose name ends in a slash, note which files it has.
+    Of a folder, whose name ends in a slash, note which files it has. Size -1: nothing is there.
     """
     try:
         if path.endswith(os.sep):
@@ -61,7 +61,7 @@ def names_below(folder: str) -> Iterator[str]:
 
 
 def with_digest(file: DataFile) -> DataFile:
-    """Add the digest by which a file is recognised that was rewritten with the same content."""
+    """Add a digest, so that a file that was rewritten with the same content counts as unchanged."""
     digest = file.digest
     if 0 <= file.size <= _LARGEST and not digest:
         try:
@@ -134,7 +134,7 @@ class DataFiles:
             self._note(f"the function reads more than {_MOST:,} files; a resume compares that many and no more")
 
     def _named(self, path: str) -> str:
-        """Name a file below this folder from here on: the folder may be moved with the run in it."""
+        """Make the name of a file relative to this folder, which may be moved together with the run."""
         return path.removeprefix(self._folder + os.sep) or path
 
 

@@ -15,8 +15,8 @@ def code_files() -> tuple[DataFile, ...]:
     """List the files of the user's modules that this process has loaded, as they are just now."""
     modules = list(sys.modules.values())
     paths = {str(getattr(module, "__file__", None) or "") for module in modules}
-    found = (stamped(path) for path in sorted(paths) if path.endswith(".py") and is_users(path))
-    return tuple(file for file in found if file is not None and file.size >= 0)
+    files = (stamped(path) for path in sorted(paths) if path.endswith(".py") and is_users(path))
+    return tuple(file for file in files if file is not None and file.size >= 0)
 
 
 def were_edited(code: Code) -> bool:

@@ -41,7 +41,7 @@ _SAYS_MUCH: Final = frozenset(
 _READABLE: Final = (type(None), bool, int, float)
 _LONGEST: Final = 40
 ODD: Final = "?"
-"""The prefix of a fact's value that cannot be compared."""
+"""The prefix of a fact whose value cannot be compared."""
 
 
 def facts_of(function: object) -> tuple[Fact, ...]:
@@ -59,9 +59,9 @@ def facts_of_value(what: str, value: object) -> tuple[Fact, ...]:
 
 
 class _Walk:
-    """Goes from one thing of the user's to all those that its code names, and digests each by itself.
+    """Goes from one function to all code and globals of the user's that it reaches, and digests each by itself.
 
-    Things that have a name are digested by that name within others; so recursion ends, and what changed can be named.
+    Within others, what has a name is digested by that name: so circles end, and a message can name what changed.
     """
 
     def __init__(self) -> None:
@@ -82,13 +82,13 @@ class _Walk:
         self._add(what, value)
 
     def end(self) -> tuple[Fact, ...]:
-        """Follow everything, and list what was found."""
+        """Follow everything, and list the facts."""
         while self._queue:
             self._queue.popleft()()
         return tuple(self._facts[what] for what in sorted(self._facts))
 
     def _add(self, what: str, value: object, *, place: tuple[str, str] = ("", ""), parts: Parts | None = None) -> None:
-        """Digest a thing by what it holds."""
+        """Digest a value by what it holds; it becomes a fact of its own."""
         contents = Contents(named=self._named, parts=self._parts)
         try:
             text = "#" + contents.digest(value if parts is None else parts(value)).hex()
@@ -106,7 +106,7 @@ class _Walk:
 
     def _note(self, fact: Fact) -> None:
         earlier = self._facts.get(fact.what)
-        if earlier is not None and earlier != fact:  # two things of one name, made one after the other
+        if earlier is not None and earlier != fact:  # two objects of one name, such as closures of one function
             at = next(at for at in range(2, len(self._facts) + 3) if f"{fact.what} ({at})" not in self._facts)
             fact = Fact(f"{fact.what} ({at})", fact.value, fact.module, fact.name)
         self._facts[fact.what] = fact
@@ -119,7 +119,7 @@ class _Walk:
     # Names
 
     def _named(self, value: object) -> str | None:
-        """Name a function, class or module that others find by its name, and see to it that it is looked at, too."""
+        """Name a function, class or module that can be found by its name, and queue it for a fact of its own."""
         if isinstance(value, types.ModuleType):
             if is_users_module(value.__name__):
                 self._later(("module", value.__name__), functools.partial(self._all_of, value))
@@ -154,7 +154,7 @@ class _Walk:
         self._note(package(top))
 
     def _all_of(self, module: types.ModuleType) -> None:
-        """Follow everything in a module that is passed on as a value: any of its names may be used."""
+        """Follow everything in a module that is passed around as a value, as any of its names may be used."""
         for name in sorted(vars(module)):
             if not name.startswith("__"):
                 self._global(vars(module), Reading(name))
@@ -185,7 +185,7 @@ class _Walk:
         return [code, dict(function.__annotations__), *parts]
 
     def _read(self, code: types.CodeType, globals_: dict[str, Any]) -> None:
-        """Look at what code finds in its module, and at the modules that it imports when it runs."""
+        """Follow the globals that code reads, and the modules that it imports when it runs."""
         for reading in dict.fromkeys(readings(code)):
             if reading.name in globals_:
                 self._global(globals_, reading)
@@ -199,7 +199,7 @@ class _Walk:
     # Globals and modules
 
     def _global(self, globals_: Mapping[str, Any], reading: Reading) -> None:
-        """Look at a global; where it is a module of the user's, only at what is asked of it."""
+        """Follow a global; of a module of the user's, only the attributes that are read."""
         value = globals_[reading.name]
         attributes = reading.attributes
         while isinstance(value, types.ModuleType) and attributes and is_users_module(value.__name__):
@@ -212,7 +212,7 @@ class _Walk:
             self._named(value)
             return
         module = str(globals_.get("__name__", ""))
-        self._kept.append(globals_)  # as long as it lives, no other has its id
+        self._kept.append(globals_)  # so that no other gets its id
         self._later((id(globals_), reading.name), functools.partial(self._value, globals_, module, reading.name))
 
     def _value(self, globals_: Mapping[str, Any], module: str, name: str) -> None:
@@ -233,7 +233,7 @@ class _Walk:
             self._add(what, value, place=place)
 
     def _imported(self, name: str) -> None:
-        """Look at the file of a module that is imported when a function runs, but do not import it before."""
+        """Follow a module that is imported only when a function runs: by its file, without importing it."""
         origin, is_package = origin_of(name)
         if not origin:
             return
@@ -247,7 +247,7 @@ class _Walk:
 
 
 def _counts(name: str, held: object) -> bool:
-    """Tell whether an attribute of a class is one that the user made, or that says how its objects behave."""
+    """Tell whether an attribute of a class counts: one that the user wrote, or that changes how objects behave."""
     if name in _SAYS_NOTHING or isinstance(held, types.GetSetDescriptorType | types.MemberDescriptorType):
         return False
     is_special = name.startswith("__") and name.endswith("__")
@@ -256,15 +256,15 @@ def _counts(name: str, held: object) -> bool:
 
 
 def _is_found_anew(module: str) -> bool:
-    """Tell whether another process finds a module by its name, as it was read from a file."""
+    """Tell whether a worker imports the same module by this name, from the same file."""
     file = getattr(sys.modules.get(module), "__file__", None)
     return module not in NAMES and bool(file) and origin_of(module)[0] == file
 
 
 def _home_of(value: Any) -> tuple[str, str] | None:  # noqa: ANN401 (a function or a class)
-    """Tell in which module and under which name others find a function or a class; ``None`` if they do not.
+    """Return the module and the name by which a function or a class can be found; ``None`` if it cannot.
 
-    A module is not asked for what it does not hold: some would load something then, and ``__main__`` its script.
+    Modules are not asked by ``getattr``: some would then import more, and ``__main__`` would run its script.
     """
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
     if module is None and isinstance(getattr(value, "__self__", None), types.ModuleType):

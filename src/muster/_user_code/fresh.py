@@ -1,7 +1,7 @@
-"""Import the user's code as it is now, never as Python has compiled it before a last edit in the same second.
+"""Import the user's code as it is now, not as an out-of-date ``.pyc`` has it.
 
-A ``.pyc`` counts as that of a source with the same size and the same second of change. A file that is edited twice
-within a second is then loaded as it was first, for good.
+Python takes a ``.pyc`` for up to date where the source has the same size and the same second of change. So a file that
+is edited twice within a second, to the same size, would be loaded as it was first, ever after.
 """
 
 import importlib.machinery
@@ -15,14 +15,14 @@ from typing import Final
 from .origins import is_users
 
 _TELLABLE_AFTER: Final = 2
-"""Seconds: a source that was written longer ago than this cannot be written again in the second that its .pyc names."""
+"""Seconds. A source that was written longer ago cannot change any more in the second that its ``.pyc`` notes."""
 
 
 class FreshLoader(importlib.machinery.SourceFileLoader):
-    """Load a source that was written a moment ago without its ``.pyc``, and leave none of it behind."""
+    """Load a source that was written a moment ago without its ``.pyc``, and write none."""
 
     def get_code(self, fullname: str) -> types.CodeType | None:
-        """Compile the source, or take what was compiled when that can only be the same."""
+        """Compile the source, unless it is old enough for its ``.pyc`` to be trusted."""
         path = self.get_filename(fullname)
         if time.time() - os.stat(path).st_mtime > _TELLABLE_AFTER:  # noqa: PTH116 (imports work with text)
             return super().get_code(fullname)
@@ -30,7 +30,7 @@ class FreshLoader(importlib.machinery.SourceFileLoader):
 
 
 class _FreshFinder:
-    """Find modules as Python does, and have those of the user loaded fresh."""
+    """Finds modules as Python does, and has those of the user loaded fresh."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -49,13 +49,15 @@ _FINDER: Final = _FreshFinder()
 
 
 def import_fresh() -> None:
-    """Have the user's modules be loaded fresh from now on."""
+    """Load the user's modules fresh from now on."""
     if _FINDER not in sys.meta_path:
-        before_files = next((at for at, one in enumerate(sys.meta_path) if one is importlib.machinery.PathFinder), 0)
+        before_files = next(
+            (at for at, finder in enumerate(sys.meta_path) if finder is importlib.machinery.PathFinder), 0
+        )
         sys.meta_path.insert(before_files, _FINDER)
 
 
 def import_as_ever() -> None:
-    """Leave imports to Python alone again."""
+    """Undo ``import_fresh``."""
     if _FINDER in sys.meta_path:
         sys.meta_path.remove(_FINDER)

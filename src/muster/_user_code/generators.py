@@ -1,7 +1,7 @@
 """Random numbers: every batch gets a stream of its own, derived from a generator's state and the batch's first row.
 
-A generator that was made in the caller's process, or in each worker of the same seed, is in the same state everywhere:
-without this, all workers would draw the same numbers.
+Otherwise all workers would draw the same numbers: a generator that was sent to them, or that each made of the same
+seed, is in the same state everywhere. And numbers would depend on which worker has had which batches before.
 """
 
 import random
@@ -14,10 +14,11 @@ from .reach import reached
 from .world import Seeds, digest, flat
 
 _WORDS: Final = 8
+"""A seed has 256 bits: NumPy takes them as words of 32."""
 
 
 class _Stream(Protocol):
-    """A generator of one kind, and the state that it was found in."""
+    """A generator of one kind, and the state that it was in when it was found."""
 
     state: Any
 
@@ -57,7 +58,7 @@ class _Legacy:
 
 
 class _NumPy:
-    """NumPy's ``Generator``; what it spawns is derived from the seed that it was made of, so that is set, too."""
+    """NumPy's ``Generator``. What it spawns is derived from its ``SeedSequence``, so that is replaced, too."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._bits: Any = generator.bit_generator
@@ -76,7 +77,7 @@ class Generators:
     """The generators that functions can reach, the shared ones among them."""
 
     def __init__(self, seeds: Seeds, run: int) -> None:
-        """Begin with the shared ones, in the state that follows from these seeds, in the run of that number."""
+        """Seed the shared generators; ``run`` is which run of its process this is."""
         self._run = run
         self._before = _shared()
         for stream, seed in zip(self._before, seeds, strict=True):
@@ -84,14 +85,14 @@ class Generators:
         self._streams: dict[int, tuple[_Stream, bytes]] = {}
 
     def find(self, functions: Iterable[object]) -> None:
-        """Know all that functions can reach, and the shared ones as they are now: loading may have seeded them."""
-        found = [(id(one), _stream_of(one)) for one in reached(functions, _is_generator)]
-        for key, stream in (*enumerate(_shared()), *found):
+        """Find the generators that functions can reach, and the shared ones, which loading may have seeded."""
+        own = [(id(generator), _stream_of(generator)) for generator in reached(functions, _is_generator)]
+        for key, stream in (*enumerate(_shared()), *own):
             if key not in self._streams:
                 self._streams[key] = stream, digest(self._run, flat(stream.state))
 
     def begin(self, *place: int) -> None:
-        """Set all of them to the state that belongs to the batch at a place."""
+        """Set all of them to the state that belongs to a batch, by the number of its file and of its first row."""
         for stream, base in self._streams.values():
             stream.sow(digest(base, place))
 

@@ -1,7 +1,7 @@
-"""Name what a call is about to look for in vain, by Python's audit events: home may have it.
+"""Name the files that a call is about to look for in vain, by Python's audit events, on a machine that lacks them.
 
-Other bytes than home's depend on that: on an error that the function catches, on an empty database or a new folder.
-A file that is written anew, or only appended to, is not named: it makes no difference.
+The computer that began the run may have them, and results may depend on that: a function may catch the error, or make
+an empty database or a new folder instead. A file that is overwritten or appended to does not matter, and is not named.
 """
 
 import os
@@ -11,11 +11,11 @@ from urllib.parse import unquote
 
 _lstat: Final = os.lstat
 _readlink: Final = os.readlink
-"""As Python has them: on machines that do not share files, those of ``os`` tell of what they do not find."""
+"""The originals: ``mirror`` replaces those of ``os`` on machines that do not share files."""
 
 
 class _Place(NamedTuple):
-    """Where an event's arguments name a file, and the open folder that its name begins at."""
+    """Which argument of an event names a file, and which one the open folder that the name is relative to."""
 
     at: int
     folder: int | None = None
@@ -46,7 +46,7 @@ _PROGRAMS: Final = ("ctypes.dlopen", "os.exec", "os.posix_spawn", "subprocess.Po
 
 
 def lacking(event: str, arguments: tuple[Any, ...]) -> Iterator[str]:
-    """Yield the names of what is not there, of all that an event names; those of folders to write in end in a slash."""
+    """Yield the files that an event names and that are not there; a folder to write in ends in a slash."""
     if event == "open":
         yield from _opened(arguments[0], arguments[2])
     elif event in _EVENTS:
@@ -64,7 +64,7 @@ def lacking(event: str, arguments: tuple[Any, ...]) -> Iterator[str]:
 
 
 def named(path: object, folder: int | None = None) -> str | None:
-    """Give a path as text, below the open folder that it begins at; ``None`` for what names no file."""
+    """Return a path as text, joined to the open folder that it is relative to; ``None`` for what names no file."""
     if not isinstance(path, str | bytes | os.PathLike):
         return None
     text = os.fsdecode(path)
@@ -78,9 +78,9 @@ def of_descriptor(number: int) -> str:
     return _readlink(f"/proc/self/fd/{number}")
 
 
-def database(given: object) -> str:
+def database(argument: object) -> str:
     """Name the file of a database of SQLite, by its path or its URI; nothing if it is in memory."""
-    path = named(given) or ""
+    path = named(argument) or ""
     if not path.startswith("file:"):
         return "" if path == ":memory:" else path
     path, _, query = path.removeprefix("file:").partition("#")[0].partition("?")
@@ -106,9 +106,9 @@ def _opened(path: object, flags: int) -> Iterator[str]:
         yield from _missing(text, is_asked_for=not is_fresh, is_made=is_made)
 
 
-def _program(given: object, folder: str) -> str:
+def _program(argument: object, folder: str) -> str:
     """Name a program's or library's file; one without a slash in its name is looked for in the system's places."""
-    path = named(given) or ""
+    path = named(argument) or ""
     return os.path.join(folder, path) if os.sep in path else ""  # noqa: PTH118 (as text)
 
 

@@ -1,4 +1,4 @@
-"""Large captured objects: laid down in a file once, and mapped by every worker of a machine, which share its pages."""
+"""Large captured objects: written to a file once, which all workers of a machine map, so that they share its memory."""
 
 import contextlib
 import mmap
@@ -15,16 +15,16 @@ from muster._private.files import private
 from .listening import unheard
 
 LARGE: Final = 1 << 20
-"""Bytes of a buffer or a pickle from which on it goes by a file, and not with every message."""
+"""Bytes from which on a buffer or a pickle goes by a file instead of with every message."""
 
 _ALIGNMENT: Final = 64
-"""Where buffers begin: NumPy and Arrow are faster with what is aligned to a line of the processor's cache."""
+"""Bytes of a cache line: NumPy and Arrow are faster with buffers that are aligned to it."""
 
 
 @contextlib.contextmanager
 def laid_down(steps: Sequence[Target]) -> Iterator[tuple[Target, ...]]:
-    """Lay what is large in steps down in files, for as long as the context lasts. Raises ``OSError``."""
-    if not any(_is_large(one) for step in steps for one in (step.carried, step.arguments.carried)):
+    """Write the large objects of steps to files, which last as long as the context. Raises ``OSError``."""
+    if not any(_is_large(carried) for step in steps for carried in (step.carried, step.arguments.carried)):
         yield tuple(steps)
         return
     with temporary() as folder:
@@ -47,22 +47,22 @@ def _laid(carried: Carried, path: Path) -> Carried:
         return carried
     spans: list[tuple[int, int]] = []
     with open(path, "wb", opener=private) as file:
-        for one in (carried.pickle, *carried.large):
+        for buffer in (carried.pickle, *carried.large):
             file.seek(-file.tell() % _ALIGNMENT, 1)
             begin = file.tell()
-            file.write(one)
+            file.write(buffer)
             spans.append((begin, file.tell()))
     return Carried(file=str(path), spans=tuple(spans))
 
 
 def files_of(steps: Sequence[Target]) -> tuple[str, ...]:
     """Name the files that large objects of steps lie in."""
-    found = (one.file for step in steps for one in (step.carried, step.arguments.carried))
-    return tuple(file for file in found if file)
+    paths = (carried.file for step in steps for carried in (step.carried, step.arguments.carried))
+    return tuple(file for file in paths if file)
 
 
 def restored(carried: Carried) -> Any:  # noqa: ANN401 (whatever was carried)
-    """Make anew what was pickled; what is large in it is shared with other workers until somebody writes to it."""
+    """Unpickle it; its large buffers are shared with other workers until one writes to them (copy on write)."""
     if not carried.file:
         return pickle.loads(carried.pickle, buffers=carried.large)  # noqa: S301 (from the muster process that runs the job)
     with unheard(), open(carried.file, "rb") as file:  # noqa: PTH123 (light)

@@ -58,9 +58,9 @@ class Ear:
             self._opened.pop(path, None)
         elif path.endswith(_CODE) or _CACHE in path or path.startswith(_OF_THE_SYSTEM) or not is_users(path):
             self._told.add(path)
-        elif (found := stamped(path)) is not None:
-            self._opened[path] = found
-            if self.is_far and found.size < 0:
+        elif (stamp := stamped(path)) is not None:
+            self._opened[path] = stamp
+            if self.is_far and stamp.size < 0:
                 self._lacked[path] = None
 
     def hear_list(self, path: str) -> None:
@@ -116,8 +116,8 @@ class Ear:
 
     def _lacking(self, read: Iterable[DataFile], folder: str) -> Iterator[DataFile]:
         """Name once what was not here, and is not told of as a file that was looked for in vain."""
-        known = {file.path for file in read}
-        for path in [path for path in self._lacked if path not in known and not path.startswith(folder + os.sep)]:
+        told_of = {file.path for file in read}
+        for path in [path for path in self._lacked if path not in told_of and not path.startswith(folder + os.sep)]:
             yield DataFile(path, LACKED)
         self._told.update(self._lacked)
         self._lacked.clear()

@@ -77,22 +77,22 @@ class Main(types.ModuleType):
         if self.has_run or not os.path.isfile(self.script.file) or self.script.file in _offered:  # noqa: PTH113 (light)
             return False
         self.has_run = True
-        known = vars(self)
-        carried = dict(known)
+        namespace_ = vars(self)
+        carried = dict(namespace_)
         with open(self.script.file, "rb") as file:  # noqa: PTH123 (likewise)
             code = compile(file.read(), self.script.file, "exec")
-        known["__name__"] = _NOT_MAIN
+        namespace_["__name__"] = _NOT_MAIN
         try:
             with loading(self.script.file):
-                exec(code, known)  # noqa: S102 (the user's own script)
+                exec(code, namespace_)  # noqa: S102 (the user's own script)
         except UsageError as error:  # it begins a run: a name that stands above that is there by chance
             self.failure = UserCodeError(str(error))
-            known.clear()
+            namespace_.clear()
         finally:
-            for value in known.values():
+            for value in namespace_.values():
                 if isinstance(value, type | types.FunctionType) and value.__module__ == _NOT_MAIN:
                     value.__module__ = "__main__"  # or what it pickles could not be read by the script itself
-            known.update(carried)
+            namespace_.update(carried)
         return self.failure is None
 
 
@@ -120,8 +120,8 @@ def introduced(value: object, names: dict[str, object]) -> object:
     """Give ``__main__`` the names of what was carried, which ``pickle`` looks up there; return what was carried."""
     main = sys.modules["__main__"]
     if isinstance(main, Main):
-        for name, one in names.items():
-            vars(main).setdefault(name, one)
+        for name, named in names.items():
+            vars(main).setdefault(name, named)
     return value
 
 

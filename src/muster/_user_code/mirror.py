@@ -36,7 +36,7 @@ _ASKED: Final = ("access", "readlink", "statvfs", "pathconf", "mkfifo", "mknod")
 
 _LOADED_BY: Final = (
     ("importlib.util", "spec_from_file_location", ("name", "location")),
-    ("runpy", "run_path", ("path_name",)),
+    ("runpy", "run_path", ("argumentname",)),
 )
 """What loads code from a path, the last of these arguments, as Python itself does, of whom nobody is told."""
 
@@ -64,7 +64,7 @@ class Mirror(NamedTuple):
         if not path.startswith(os.sep) or path.startswith(self.root):
             return path
         plain = os.path.normpath(path)
-        if not any(plain == one or plain.startswith(one.rstrip(os.sep) + os.sep) for one in self.sent):
+        if not any(plain == place or plain.startswith(place.rstrip(os.sep) + os.sep) for place in self.sent):
             return path
         there = self.root + plain
         if is_there(there) or (is_there(there.rpartition(os.sep)[0]) and not is_there(path)):
@@ -111,37 +111,37 @@ def _turning(function: Callable[..., Any], mirror: Mirror, names: Sequence[str])
     """Turn the first arguments of a function, of these names, which are paths."""
 
     @functools.wraps(function)
-    def turned(*given: Any, **named: Any) -> Any:  # noqa: ANN401 (whatever it takes)
+    def turned(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (whatever it takes)
         for at, name in enumerate(names):
-            if at < len(given):
-                if (there := _turned(given[at], mirror)) is not given[at]:
-                    given = (*given[:at], there, *given[at + 1 :])
-            elif name in named:
-                named[name] = _turned(named[name], mirror)
-        return function(*given, **named)
+            if at < len(args):
+                if (there := _turned(args[at], mirror)) is not args[at]:
+                    args = (*args[:at], there, *args[at + 1 :])
+            elif name in kwargs:
+                kwargs[name] = _turned(kwargs[name], mirror)
+        return function(*args, **kwargs)
 
     return turned
 
 
-def _turned(given: object, mirror: Mirror) -> object:
-    if not isinstance(given, str | bytes | os.PathLike):
-        return given
-    path = os.fsdecode(given)
+def _turned(argument: object, mirror: Mirror) -> object:
+    if not isinstance(argument, str | bytes | os.PathLike):
+        return argument
+    path = os.fsdecode(argument)
     there = mirror.here(path)
     if there == path:
-        return given
-    return os.fsencode(there) if isinstance(given, bytes) else there
+        return argument
+    return os.fsencode(there) if isinstance(argument, bytes) else there
 
 
 def _telling(function: Callable[..., Any], missed: Callable[[str], None]) -> Callable[..., Any]:
     """Tell of what a function has looked up in vain: it is called for every file, so not before."""
 
     @functools.wraps(function)
-    def told(*given: Any, **named: Any) -> Any:  # noqa: ANN401 (likewise)
+    def told(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (likewise)
         try:
-            return function(*given, **named)
+            return function(*args, **kwargs)
         except FileNotFoundError:
-            _tell(given[0] if given else named.get("path"), named.get("dir_fd"), missed)
+            _tell(args[0] if args else kwargs.get("path"), kwargs.get("dir_fd"), missed)
             raise
 
     return told
@@ -156,9 +156,9 @@ def _asking(function: Callable[..., Any], missed: Callable[[str], None], names: 
             missed(path)
 
     @functools.wraps(function)
-    def asked(*given: Any, **named: Any) -> Any:  # noqa: ANN401 (likewise)
-        _tell(given[at] if at < len(given) else named.get(names[at]), named.get("dir_fd"), missed_here)
-        return function(*given, **named)
+    def asked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (likewise)
+        _tell(args[at] if at < len(args) else kwargs.get(names[at]), kwargs.get("dir_fd"), missed_here)
+        return function(*args, **kwargs)
 
     return asked
 
@@ -175,9 +175,9 @@ def _from_the_working_folder(function: Callable[..., int]) -> Callable[..., int]
     return opened
 
 
-def _tell(given: object, folder: int | None, missed: Callable[[str], None]) -> None:
+def _tell(argument: object, folder: int | None, missed: Callable[[str], None]) -> None:
     with suppress(OSError, TypeError):  # whatever is wrong with it, the function itself says so
-        path = named(given, folder)
+        path = named(argument, folder)
         if path is not None and is_asked_by_the_function():
             missed(path)
 

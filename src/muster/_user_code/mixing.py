@@ -74,4 +74,4 @@ def _is_one_of_many(part: ast.Slice) -> bool:
 def has_counted_bins(node: ast.Call) -> bool:
     """Tell whether ``pd.cut`` is given how many bins to make, not their borders."""
     bins = [*node.args[1:2], *(keyword.value for keyword in node.keywords if keyword.arg == "bins")]
-    return any(isinstance(one, ast.Constant) and isinstance(one.value, int) for one in bins)
+    return any(isinstance(value, ast.Constant) and isinstance(value.value, int) for value in bins)

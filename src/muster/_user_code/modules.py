@@ -33,27 +33,27 @@ class Reached(NamedTuple):
         return tuple(dict.fromkeys(_module(name, file) for name, file in _with_later_ones(loaded, code).items()))
 
 
-def _code_of(found: object) -> Iterator[types.CodeType]:
-    for held in (found, *vars(found).values()) if isinstance(found, type) else (found,):
+def _code_of(function: object) -> Iterator[types.CodeType]:
+    for held in (function, *vars(function).values()) if isinstance(function, type) else (function,):
         if isinstance(held, types.FunctionType):
             yield held.__code__
 
 
 def _with_later_ones(loaded: dict[str, str], code: Iterable[types.CodeType]) -> dict[str, str]:
     """Add the modules that these import only when they run, and what those import."""
-    known = dict(loaded)
-    waiting = deque(name for one in code for name in imports(one, package=""))
+    files = dict(loaded)
+    waiting = deque(name for executed in code for name in imports(executed, package=""))
     for name, file in loaded.items():
         waiting += _imported_by(name, file)
     while waiting:
         name = waiting.popleft()
-        if name in known or name in sys.stdlib_module_names:
+        if name in files or name in sys.stdlib_module_names:
             continue
         origin, _ = origin_of(name)
         if origin and is_users(origin):
-            known[name] = origin
+            files[name] = origin
             waiting += _imported_by(name, origin)
-    return known
+    return files
 
 
 def _imported_by(name: str, file: str) -> Iterator[str]:

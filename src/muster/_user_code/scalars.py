@@ -63,7 +63,7 @@ def _member(text: str, kind: type[enum.Enum]) -> enum.Enum:
     try:
         return kind(as_json_or_text(text))
     except ValueError:
-        return next((one for one in kind if str(one.value) == text), None) or kind(text)
+        return next((member for member in kind if str(member.value) == text), None) or kind(text)
 
 
 def _truth(text: str) -> bool:

@@ -42,5 +42,5 @@ def _packed(fact: Fact) -> Global:
 
 def restore(state: Iterable[Global]) -> None:
     """Set globals in this process as they are in the caller's."""
-    for one in state:
-        setattr(importlib.import_module(one.module), one.name, pickle.loads(one.pickle))  # noqa: S301 (from the caller)
+    for global_ in state:
+        setattr(importlib.import_module(global_.module), global_.name, pickle.loads(global_.pickle))  # noqa: S301 (from the caller)

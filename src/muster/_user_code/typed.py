@@ -52,7 +52,7 @@ def example_of(annotation: Any) -> str:  # noqa: ANN401 (likewise)
     annotation = _plain(annotation)
     origin, own = get_origin(annotation) or annotation, get_args(annotation)
     if origin in {typing.Union, types.UnionType}:
-        return next(filter(None, (example_of(one) for one in own if one is not types.NoneType)), "")
+        return next(filter(None, (example_of(kind) for kind in own if kind is not types.NoneType)), "")
     if origin is Literal:
         return " or ".join(map(str, own))
     if isinstance(origin, type) and issubclass(origin, enum.Enum):
@@ -103,7 +103,7 @@ def _held(value: Any, annotation: Any) -> Any:  # noqa: ANN401 (likewise)
         return _SEQUENCES[origin](_elements(value, origin, own))
     if origin in _MAPPINGS and isinstance(value, dict):
         of_key, of_value = own or (Any, Any)
-        return {value_of(key, of_key) if own else key: _held(one, of_value) for key, one in value.items()}
+        return {value_of(key, of_key) if own else key: _held(item, of_value) for key, item in value.items()}
     if origin in _SEQUENCES or origin in _MAPPINGS:
         raise ValueError(value)
     if origin in _PLAIN or origin is types.NoneType:
@@ -119,8 +119,8 @@ def _held(value: Any, annotation: Any) -> Any:  # noqa: ANN401 (likewise)
 
 def _elements(values: list[Any], origin: Any, own: Sequence[Any]) -> list[Any]:  # noqa: ANN401 (likewise)
     if origin is tuple and own and own[-1] is not Ellipsis:
-        return [_held(one, kind) for one, kind in zip(values, own, strict=True)]
-    return [_held(one, own[0]) for one in values] if own else values
+        return [_held(item, kind) for item, kind in zip(values, own, strict=True)]
+    return [_held(item, own[0]) for item in values] if own else values
 
 
 def _is_one(value: Any, kind: Any) -> bool:  # noqa: ANN401 (likewise)
@@ -162,7 +162,7 @@ def _is_path(kind: Any) -> bool:  # noqa: ANN401 (likewise)
 
 def _choice(text: str, choices: Sequence[Any]) -> Any:  # noqa: ANN401 (likewise)
     value = as_json_or_text(text)
-    for one in choices:
-        if text in {one, str(one)} or (type(one), one) == (type(value), value):
-            return one
+    for choice in choices:
+        if text in {choice, str(choice)} or (type(choice), choice) == (type(value), value):
+            return choice
     raise ValueError(text)

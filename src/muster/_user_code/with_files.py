@@ -32,9 +32,9 @@ class Named(NamedTuple):
             yield os.path.join(self.path, name)  # noqa: PTH118 (likewise)
 
 
-def named(given: Sequence[str]) -> tuple[Named, ...]:
+def named(paths: Sequence[str]) -> tuple[Named, ...]:
     """Find what was named. Raises ``UsageError`` for what is not there, or is neither a file nor a folder."""
-    return tuple(_named(os.fspath(one)) for one in given)
+    return tuple(_named(os.fspath(path)) for path in paths)
 
 
 def _named(given: str) -> Named:
@@ -55,10 +55,10 @@ def _named(given: str) -> Named:
     return Named(given, path)
 
 
-def stamps(given: Sequence[str]) -> tuple[DataFile, ...]:
+def stamps(paths: Sequence[str]) -> tuple[DataFile, ...]:
     """Note the files as they are now, and which files a folder has: a resume compares them."""
     noted: list[DataFile] = []
-    for one in named(given):
-        places = [*one.files(), *([os.path.join(one.path, "")] if one.is_folder else [])]  # noqa: PTH118 (its slash)
+    for entry in named(paths):
+        places = [*entry.files(), *([os.path.join(entry.path, "")] if entry.is_folder else [])]  # noqa: PTH118 (its slash)
         noted += [with_digest(file) for place in places if (file := stamped(place)) is not None]
     return tuple(noted)
