@@ -1,4 +1,4 @@
-"""What the caller of ``muster.run`` is told: errors in the words of Python, and warnings at the caller's own line."""
+"""What callers of ``muster.run`` get: errors that name arguments instead of flags, and warnings at their own line."""
 
 import dataclasses
 import functools
@@ -142,7 +142,7 @@ def from_the_callers_line(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _dress(error: MusterError) -> None:
-    """Make an error fit for the caller: it names arguments, and its traceback has the user's frames alone."""
+    """Change an error for a caller in Python: it names arguments, and its traceback has the user's frames alone."""
     error.args = (in_python(str(error), quoted=error.quoted), *error.args[1:])
     error.__traceback__ = None
     cause = error.__cause__
@@ -156,7 +156,7 @@ def _dress(error: MusterError) -> None:
 
 
 def _is_harmless(cause: BaseException | None) -> bool:
-    """Tell whether neither a cause nor what it came of itself shows the secrets of a URL."""
+    """Tell whether neither an exception nor the exceptions behind it show a secret of a URL."""
     while cause is not None:
         if harmless(str(cause)) != str(cause):
             return False
@@ -165,7 +165,7 @@ def _is_harmless(cause: BaseException | None) -> bool:
 
 
 def _with_users_frames(cause: BaseException | None) -> BaseException | None:
-    """Keep a cause that comes from the user's own code, with their frames alone; the message tells of any other."""
+    """Keep a cause that was raised in the user's code, with their frames alone; of others the message says enough."""
     if cause is None or not _is_harmless(cause):
         return None
     frames = _users_frames(cause.__traceback__)
@@ -176,20 +176,20 @@ def _with_users_frames(cause: BaseException | None) -> BaseException | None:
 
 
 def _users_frames(trace: types.TracebackType | None) -> types.TracebackType | None:
-    """Leave out of a traceback what is muster's, and what is between or below that of a library."""
+    """Keep the user's own frames of a traceback: not muster's, and not those of libraries."""
     own: list[types.TracebackType] = []
     while trace is not None:
         if is_users(trace.tb_frame.f_code.co_filename):
             own.append(trace)
         trace = trace.tb_next
     kept: types.TracebackType | None = None
-    for one in reversed(own):
-        kept = types.TracebackType(kept, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    for frame in reversed(own):
+        kept = types.TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
     return kept
 
 
 def _by_cells(text: str) -> str:
-    """Name the cells of a notebook as IPython does, where a traceback names the files that it makes up for them."""
+    """Replace the made-up file names of notebook cells in a traceback by the names that IPython shows."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None:
         return text

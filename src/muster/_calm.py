@@ -1,4 +1,4 @@
-"""Tell who watches a run what is new, and not too often."""
+"""Limit how often ``watch`` is called."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ Watch = Callable[[Snapshot], None]
 
 @contextlib.contextmanager
 def calmed(watch: Watch | None, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Watch]:
-    """Pass on what is new: a phase or a note at once, anything else in time, and at the end what was held back."""
+    """Pass on a new phase or a note at once, anything else after a pause, and what was held back at the end."""
     if watch is None:
         yield lambda _: None
         return
@@ -34,11 +34,11 @@ class _Calm:
         self._held: Snapshot | None = None
 
     def __call__(self, snapshot: Snapshot) -> None:
-        told = self._told
-        if told is not None and not snapshot.note and _is_as(snapshot, told):
+        last = self._told
+        if last is not None and not snapshot.note and _is_as(snapshot, last):
             self._held = None
         elif (
-            told is None or snapshot.note or snapshot.phase != told.phase or self._clock() - self._at >= _AT_MOST_EVERY
+            last is None or snapshot.note or snapshot.phase != last.phase or self._clock() - self._at >= _AT_MOST_EVERY
         ):
             self._tell(snapshot)
         else:
@@ -54,8 +54,8 @@ class _Calm:
         self._watch(snapshot)
 
 
-def _is_as(one: Snapshot, other: Snapshot) -> bool:
-    """Tell whether nothing but time, which goes on in any case, is another."""
-    return dataclasses.replace(one, worker_seconds=0.0, note="") == dataclasses.replace(
+def _is_as(snapshot: Snapshot, other: Snapshot) -> bool:
+    """Tell whether nothing differs but the workers' time, which always grows."""
+    return dataclasses.replace(snapshot, worker_seconds=0.0, note="") == dataclasses.replace(
         other, worker_seconds=0.0, note=""
     )

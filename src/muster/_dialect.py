@@ -5,20 +5,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the text of an input is written: what has to be known to tell its records and cells apart.
+    """How the text of an input is written: what separates its records and cells.
 
     Fields have the names of ``pandas.read_csv``'s options, but for ``delimiter`` and ``quote``. Marks are one byte, or
     empty where there is none.
     """
 
     delimiter: str = ","
-    """What separates cells; empty for what goes with the files' names: a tab for ``.tsv``, else a comma."""
+    """What separates cells; empty where the files' names decide: a tab for ``.tsv``, else a comma."""
     quote: str = '"'
     header: bool | int | None = True
     """Which row holds the names, from 0; ``True`` is the first, ``False`` and ``None`` are none."""
     encoding: str = "utf-8"
     names: tuple[str, ...] = ()
-    """Names that count in place of the header's."""
+    """Names that replace those of the header."""
     skiprows: int | tuple[int, ...] = 0
     """How many lines to pass over at the start, or which, from 0."""
     comment: str = ""
@@ -36,7 +36,7 @@ class Dialect:
 
     @property
     def is_numbered(self) -> bool:
-        """Tell whether columns have numbers for want of names."""
+        """Tell whether columns are named by their numbers, as there are no names."""
         return self.header_row is None and not self.names
 
     @property
@@ -46,7 +46,7 @@ class Dialect:
 
     @property
     def has_preamble(self) -> bool:
-        """Tell whether something other than a header may stand before the data."""
+        """Tell whether lines or rows may stand before the header, or before the data."""
         return bool(self.skiprows or self.header_row)
 
 

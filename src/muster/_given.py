@@ -1,4 +1,4 @@
-"""What a call in Python is given as function, inputs and output: understood, or refused with what to write instead."""
+"""The function, inputs and output of a call in Python: checked, and refused with what to write instead."""
 
 import types
 from collections.abc import Iterable, Mapping
@@ -12,47 +12,47 @@ _FRAMES: Final = frozenset({"DataFrame", "Series", "LazyFrame", "Table", "Record
 _ORDER: Final = "The order is: function, inputs, output."
 
 
-def inputs_of(given: object) -> tuple[str, ...]:
-    """Take a path or several; raises ``UsageError`` for what is none."""
-    if isinstance(given, str | PathLike):
-        return (_path("inputs", given),)
-    if _is_one_thing(given) or not isinstance(given, Iterable):
-        raise _no_input(given)
-    return tuple(_path("inputs", one) for one in given)
+def inputs_of(value: object) -> tuple[str, ...]:
+    """Return a path or several as texts. Raises ``UsageError`` for anything else."""
+    if isinstance(value, str | PathLike):
+        return (_path("inputs", value),)
+    if _is_one_thing(value) or not isinstance(value, Iterable):
+        raise _no_input(value)
+    return tuple(_path("inputs", item) for item in value)
 
 
-def _path(name: str, given: object) -> str:
-    if isinstance(given, str | PathLike) and isinstance(path := fspath(given), str):
+def _path(name: str, value: object) -> str:
+    if isinstance(value, str | PathLike) and isinstance(path := fspath(value), str):
         return path
-    raise _no_input(given) if name == "inputs" else _no_output(given)
+    raise _no_input(value) if name == "inputs" else _no_output(value)
 
 
-def _is_one_thing(given: object) -> bool:
-    """Tell whether something that may be gone through is no list of paths."""
-    is_frame = type(given).__name__ in _FRAMES or hasattr(given, "columns")
-    return is_frame or isinstance(given, bytes | bytearray | memoryview | Mapping | type) or hasattr(given, "read")
+def _is_one_thing(value: object) -> bool:
+    """Tell whether something can be iterated over but is no list of paths."""
+    is_frame = type(value).__name__ in _FRAMES or hasattr(value, "columns")
+    return is_frame or isinstance(value, bytes | bytearray | memoryview | Mapping | type) or hasattr(value, "read")
 
 
-def _no_input(given: object) -> UsageError:
-    kind = type(given).__name__
+def _no_input(value: object) -> UsageError:
+    kind = type(value).__name__
     if kind in _FRAMES:
         frame = "df" if kind != "Series" else "series"
         do = "df.to_parquet('in.parquet')" if kind == "DataFrame" else "a file of it"
         return UsageError(
-            f"An input is {_shown(given)}, and inputs are files, which workers read in parallel. Write {do} first, and"
+            f"An input is {_shown(value)}, and inputs are files, which workers read in parallel. Write {do} first, and"
             f" pass 'in.parquet'; or call your function yourself: what is in memory already is done by f({frame})."
         )
-    if callable(given):
-        return UsageError(f"An input is {_shown(given)}, and inputs are files. {_ORDER}")
+    if callable(value):
+        return UsageError(f"An input is {_shown(value)}, and inputs are files. {_ORDER}")
     return UsageError(
-        f"An input is {_shown(given)}, and inputs are files: pass {_instead(given)}, a pattern such as 'in/*.csv', a"
+        f"An input is {_shown(value)}, and inputs are files: pass {_instead(value)}, a pattern such as 'in/*.csv', a"
         " folder, a URL, or a list of these."
     )
 
 
-def output_of(given: object) -> str:
-    """Take a path; raises ``UsageError`` for what is none."""
-    return _path("output", given)
+def output_of(value: object) -> str:
+    """Return a path as text. Raises ``UsageError`` for anything else."""
+    return _path("output", value)
 
 
 def check_is_a_file(output: str, *, what: str) -> None:
@@ -77,47 +77,49 @@ def check_no_pattern(output: str, *, instead: Mapping[str, str]) -> None:
             )
 
 
-def _no_output(given: object) -> UsageError:
-    why = f" {_ORDER}" if callable(given) else ""
-    read = " To get a frame, read the file afterwards: pd.read_csv('out.csv')." if given is None else ""
+def _no_output(value: object) -> UsageError:
+    why = f" {_ORDER}" if callable(value) else ""
+    read = " To get a frame, read the file afterwards: pd.read_csv('out.csv')." if value is None else ""
     return UsageError(
-        f"The output is {_shown(given)}, and it has to be a path, as it may be larger than memory: pass"
-        f" {_instead(given, 'out.csv')}, or a folder such as 'out/'.{read}{why}"
+        f"The output is {_shown(value)}, and it has to be a path, as it may be larger than memory: pass"
+        f" {_instead(value, 'out.csv')}, or a folder such as 'out/'.{read}{why}"
     )
 
 
-def check_function(given: object) -> None:
-    """Raise ``UsageError`` for what can neither be called nor names what can."""
-    if isinstance(given, str) or callable(given):
+def check_function(value: object) -> None:
+    """Raise ``UsageError`` for what is no function, no class and no text that names one."""
+    if isinstance(value, str) or callable(value):
         return
-    if isinstance(given, types.ModuleType):
+    if isinstance(value, types.ModuleType):
         names = [
             name
-            for name, one in vars(given).items()
-            if isinstance(one, types.FunctionType) and one.__module__ == given.__name__ and not name.startswith("_")
+            for name, member in vars(value).items()
+            if isinstance(member, types.FunctionType)
+            and member.__module__ == value.__name__
+            and not name.startswith("_")
         ]
-        listed = ", ".join(f"{given.__name__}.{name}" for name in names[:5]) or f"{given.__name__}.function"
-        raise UsageError(f"The function is the module {given.__name__!r}. Pass a function of it: {listed}.")
-    called = " Pass the function itself, f, not what f(df) gives." if type(given).__name__ in _FRAMES else ""
+        listed = ", ".join(f"{value.__name__}.{name}" for name in names[:5]) or f"{value.__name__}.function"
+        raise UsageError(f"The function is the module {value.__name__!r}. Pass a function of it: {listed}.")
+    called = " Pass the function itself, f, not what f(df) gives." if type(value).__name__ in _FRAMES else ""
     raise UsageError(
-        f"{_shown(given)} is no function.{called} Pass a function, a class, or text such as 'file.py:function'."
+        f"{_shown(value)} is no function.{called} Pass a function, a class, or text such as 'file.py:function'."
     )
 
 
-def _instead(given: Any, otherwise: str = "in.csv") -> str:  # noqa: ANN401 (whatever was given)
-    name = getattr(given, "name", None)
-    if isinstance(given, bytes):
-        name = given.decode(errors="replace")
+def _instead(value: Any, otherwise: str = "in.csv") -> str:  # noqa: ANN401 (whatever was given)
+    name = getattr(value, "name", None)
+    if isinstance(value, bytes):
+        name = value.decode(errors="replace")
     is_name = isinstance(name, str) and 0 < len(name) <= _LONGEST and not name.startswith("<")
-    return f"its path, {name!r}" if is_name and hasattr(given, "read") else repr(name if is_name else otherwise)
+    return f"its path, {name!r}" if is_name and hasattr(value, "read") else repr(name if is_name else otherwise)
 
 
-def _shown(given: object) -> str:
-    """Show what was given, where that is short; else say what it is."""
-    if given is None or isinstance(given, bool | int | float | bytes):
-        shown = repr(given)
-        return shown if len(shown) <= _LONGEST else f"{type(given).__name__} of {len(shown)} characters"
-    kind = type(given).__name__
-    if callable(given):
-        return f"the function {given.__name__!r}" if hasattr(given, "__name__") else f"an object of {kind}"
-    return "an open file" if hasattr(given, "read") else f"{'an' if kind[:1] in 'AEIOUaeio' else 'a'} {kind}"
+def _shown(value: object) -> str:
+    """Show a short value, or say what kind of object it is."""
+    if value is None or isinstance(value, bool | int | float | bytes):
+        shown = repr(value)
+        return shown if len(shown) <= _LONGEST else f"{type(value).__name__} of {len(shown)} characters"
+    kind = type(value).__name__
+    if callable(value):
+        return f"the function {value.__name__!r}" if hasattr(value, "__name__") else f"an object of {kind}"
+    return "an open file" if hasattr(value, "read") else f"{'an' if kind[:1] in 'AEIOUaeio' else 'a'} {kind}"

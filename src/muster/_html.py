@@ -1,4 +1,4 @@
-"""Pieces of HTML for notebooks, which bring no style of their own; whatever is put in is text, and is escaped."""
+"""Pieces of HTML for notebooks, without style sheets. All arguments are text, and are escaped."""
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +35,6 @@ def note(text: str, command: str = "") -> str:
 
 
 def bar(text: str, done: int, total: int | None) -> str:
-    """Draw how much is done, and write a line beside it; nobody knows the ``total`` yet where it is ``None``."""
+    """Draw a progress bar with a line beside it. ``total`` is ``None`` while it is unknown."""
     value = f' value="{done}" max="{max(total, 1)}"' if total is not None else ""
     return f'<div><progress{value} style="width:16em"></progress> {html.escape(text)}</div>'

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FIRST_REJECTS: Final = 5
-"""How many a notebook shows: enough to see what is wrong with them."""
+"""How many rejects a notebook shows: enough to see what is wrong with them."""
 
 _LONGEST_CELL: Final = 200
 _REJECT_HEADS: Final = ("file", "row", "raw", "error")
@@ -69,12 +69,12 @@ class Job:
     retry: str = ""
     """The run whose bad rows are to be done."""
     only: Mapping[str, Known] | None = None
-    """Of the files that the inputs name, those that are read: by their paths, and as what each was seen."""
+    """The files to read of those that the inputs name, by path, and how each was when it was found; ``None``: all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run over the whole input would take, from some of its rows; ranges are at the least and at the most."""
+    """What a run over the whole input would take, judged by some of its rows. Ranges: at the least, and at the most."""
 
     rows: int
     """How many the input has, exactly."""
@@ -85,16 +85,18 @@ class Estimate:
     """Of the output."""
     workers: int
     sampled: int
-    """From how many rows this is known."""
+    """How many rows it is judged by."""
     is_spread: bool
-    """Whether these were spread over the input; else they were its first ones."""
+    """Whether they were spread over the input; else they were its first ones."""
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, Any] | None) -> "Estimate | None":
         """Read it from JSON, which has lists for ranges."""
         if not fields:
             return None
-        read: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in fields.items()}
+        read: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
         return cls(**read)
 
 
@@ -122,7 +124,7 @@ class Result:
     seconds: float
     """How long the attempt took that finished."""
     rows_per_second: float
-    """Of the attempt that finished: rows that an earlier one had done are left out."""
+    """Of the attempt that finished, without the rows that an earlier attempt had done."""
     output: str
     """Path or URL."""
     rejects: str | None
@@ -147,7 +149,7 @@ class Result:
         return cls(**{**fields, "estimate": estimate, "warnings": warnings})
 
     def as_fields(self) -> dict[str, Any]:
-        """Write it as an object of JSON; without what is only said of some runs, where this is none of them."""
+        """Write it as an object of JSON. Fields that matter for some runs only are left out of the others."""
         said_of_some = {"rows_before", "estimate", "unchanged", "skipped", "warnings"}
         return {name: value for name, value in asdict(self).items() if value or name not in said_of_some}
 
@@ -182,7 +184,7 @@ class Result:
         return self.rows_in - self.rows_before
 
     def __repr__(self) -> str:
-        """Say so, and where the bad rows are."""
+        """Show that line, and where the bad rows are."""
         bad = f"; {plural(self.bad_rows, 'bad row')} in {self.rejects}" if self.bad_rows else ""
         return f"<muster.Result {self}{bad}>"
 
@@ -258,7 +260,7 @@ class Snapshot:
     lost_seconds: float = 0.0
     """Seconds of calls that crashed their worker or ran over the time limit."""
     worker_seconds: float = 0.0
-    """How long workers were there, each counted."""
+    """How long workers were there, added up over all of them."""
     machines: tuple[MachinePace, ...] = ()
     """What each machine does."""
     dollars: float = 0.0
@@ -290,8 +292,13 @@ class Snapshot:
         if len(self.machines) < 2:  # noqa: PLR2004 (several)
             return bar
         rows = [
-            (one.machine, plural(one.workers, "worker"), f"{one.rows_per_second:,.0f} rows/s", share(one.busy))
-            for one in self.machines[:_MOST_MACHINES]
+            (
+                machine.machine,
+                plural(machine.workers, "worker"),
+                f"{machine.rows_per_second:,.0f} rows/s",
+                share(machine.busy),
+            )
+            for machine in self.machines[:_MOST_MACHINES]
         ]
         return bar + _html.table(("machine", "workers", "pace", "busy"), rows)
 

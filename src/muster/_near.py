@@ -1,17 +1,17 @@
-"""What somebody probably meant who typed a name that there is not."""
+"""Guess which name was meant by one that does not exist."""
 
 from collections.abc import Iterable
 from typing import Final
 
 _NEAR: Final = 0.6
-"""How much alike two names are that may be meant for each other: difflib's ratio, 1 for the same."""
+"""How alike two names must be for a guess: difflib's ratio, which is 1 for equal ones."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Find the name that was meant: the same but for case and blanks, or one that is spelled much like it."""
+    """Find the name that is the same but for case and blanks, or else the most similar one; empty if there is none."""
     import difflib
 
-    plain = {one.strip().casefold(): one for one in reversed(list(names))}
+    plain = {candidate.strip().casefold(): candidate for candidate in reversed(list(names))}
     close = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=_NEAR)
     return plain[close[0]] if close else ""
 

@@ -93,16 +93,20 @@ DEFAULTS: Final[Mapping[str, object]] = {
 
 
 def spelled_out(options: Any) -> Callable[[_Made], _Made]:  # noqa: ANN401 (a TypedDict has no type of its own)
-    """List the options of a ``TypedDict`` one by one in a function's signature, each with its default."""
+    """Put the options of a ``TypedDict`` one by one into a function's signature, each with its default."""
 
     def spell_out(function: _Made) -> _Made:
         signature = inspect.signature(function)
-        own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        own = [
+            parameter
+            for parameter in signature.parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
         listed = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS[name], annotation=kind)
             for name, kind in options.__annotations__.items()
         ]
-        shown = [one.replace(annotation=_in_short(one.annotation)) for one in (*own, *listed)]
+        shown = [parameter.replace(annotation=_in_short(parameter.annotation)) for parameter in (*own, *listed)]
         function.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=shown, return_annotation=_in_short(signature.return_annotation)
         )
@@ -112,15 +116,15 @@ def spelled_out(options: Any) -> Callable[[_Made], _Made]:  # noqa: ANN401 (a Ty
 
 
 def _in_short(annotation: Any) -> Any:  # noqa: ANN401 (whatever an annotation may be)
-    """Leave out which modules a type's parts come from, so that a signature can be read."""
+    """Write a type without the names of modules, for ``help()``."""
     text = re.sub(r"\b(?:\w+\.)+(?=\w)", "", inspect.formatannotation(annotation))
     return annotation if annotation is inspect.Parameter.empty or "." not in repr(annotation) else text
 
 
-def laid_over(defined: Options, given: Mapping[str, Any]) -> Options:
-    """Lay the options that were given over those of a pipeline. Raises ``UsageError``."""
-    _refuse_unknown(given)
-    options = dict(given)
+def laid_over(defined: Options, chosen: Mapping[str, Any]) -> Options:
+    """Replace options of a pipeline by those that were chosen. Raises ``UsageError``."""
+    _refuse_unknown(chosen)
+    options = dict(chosen)
     csv_options = {name: options.pop(name) for name in list(options) if is_of_csv(name)}
     dialect = options.pop("dialect", None)
     base = defined.dialect if dialect is None else dialect
@@ -128,11 +132,11 @@ def laid_over(defined: Options, given: Mapping[str, Any]) -> Options:
     return checked(dataclasses.replace(defined, **options))
 
 
-def _refuse_unknown(given: Mapping[str, Any]) -> None:
-    known = RunOptions.__annotations__
-    if unknown := [name for name in sorted(given) if name not in known and not is_of_csv(name)]:
-        said = ", ".join(with_guess(name, known) for name in unknown)
-        own, of_csv = sorted(known.keys() - CsvOptions.__annotations__), ", ".join(CsvOptions.__annotations__)
+def _refuse_unknown(chosen: Mapping[str, Any]) -> None:
+    names = RunOptions.__annotations__
+    if unknown := [name for name in sorted(chosen) if name not in names and not is_of_csv(name)]:
+        said = ", ".join(with_guess(name, names) for name in unknown)
+        own, of_csv = sorted(names.keys() - CsvOptions.__annotations__), ", ".join(CsvOptions.__annotations__)
         raise UsageError(f"There is no option {said}. There are: {', '.join(own)}; and those of read_csv: {of_csv}.")
 
 
@@ -163,7 +167,7 @@ def checked(options: Options) -> Options:
     _check_storage(options)
     checked_dialect(options.dialect)
     with_files = tuple(fspath(path) for path in options.with_files)
-    named(with_files)  # or it raises
+    named(with_files)  # raises for a file that is not there
     stores = dict(options.storage_options or {})
     on = None if options.on is None else fspath(options.on)
     return dataclasses.replace(
@@ -192,15 +196,15 @@ def _check_cluster(options: Options) -> None:
 
 
 def _check_storage(options: Options) -> None:
-    given = options.storage_options
-    if given is not None and not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
+    stores = options.storage_options
+    if stores is not None and not (isinstance(stores, Mapping) and all(isinstance(name, str) for name in stores)):
         raise UsageError("storage_options: it must be a mapping of names, such as {'anon': True} or {'s3': {...}}.")
 
 
 def names_of(dtype: DTypes | None) -> str | dict[str, str] | None:
     """Take types as pandas takes them: ``str``, ``int``, ``np.int64``, or their names."""
     if isinstance(dtype, Mapping):
-        return {str(name): str(names_of(one)) for name, one in dtype.items()}
+        return {str(name): str(names_of(kind)) for name, kind in dtype.items()}
     if dtype is None or isinstance(dtype, str):
         return dtype
     return str(getattr(dtype, "__name__", None) or getattr(dtype, "name", None) or dtype)

@@ -162,9 +162,9 @@ def _job(past: Past, *, inputs: Sequence[str], options: dict[str, Any]) -> Job:
     return replace(before, options=checked(replace(before.options, **{**where, **options})), retry=past.run)
 
 
-def _from_here(given: RetryOptions) -> dict[str, Any]:
+def _from_here(chosen: RetryOptions) -> dict[str, Any]:
     """Make paths absolute that count from the folder that this process is in."""
-    options: dict[str, Any] = dict(given)
+    options: dict[str, Any] = dict(chosen)
     if "with_files" in options and not isinstance(options["with_files"], str | PathLike):
         options["with_files"] = tuple(os.path.abspath(path) for path in options["with_files"])  # noqa: PTH100 (URLs are refused later)
     if options.get("on") and Path(options["on"]).is_file():
@@ -204,7 +204,7 @@ def _steps_of(job: Job, as_script: Callable[[Target], None]) -> tuple[Target, ..
             f"The function {lost[0]!r} was handed over by a Python program, and is not kept. Name it:"
             " muster retry OUTPUT file.py:function, or muster.retry(output, function)."
         )
-    return tuple(step for one in job.steps for step in _named(f"{one.place}:{one.name}", as_script))
+    return tuple(step for named in job.steps for step in _named(f"{named.place}:{named.name}", as_script))
 
 
 def _with_arguments(

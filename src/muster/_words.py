@@ -1,4 +1,4 @@
-"""Numbers as a person would write them; and what others say, as it may be shown."""
+"""Numbers as a person would write them; text of others without control characters."""
 
 import math
 import time
@@ -122,12 +122,12 @@ def _range(low: float, high: float, unit: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace what would steer a terminal: of what others say, who may be in hands that nobody knows."""
+    """Replace control characters, which could change what a terminal shows: the text may come from anywhere."""
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
 
 
 def crew(workers: int) -> str:
-    """Say how many workers there are; none is muster's own process."""
+    """Write how many workers there are; with none, muster's own process does the work."""
     return plural(workers, "worker") if workers else "muster's own process"
 
 

@@ -17,19 +17,19 @@ from muster.errors import UsageError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     if "_ARGCOMPLETE" in os.environ:
         from muster._verbs._completion import complete
 
         complete(parser(), verbs=VERBS)
-    parsed = argparse.Namespace(json="--json" in given)
+    parsed = argparse.Namespace(json="--json" in words)
 
-    for text in given:
-        shown(text)  # what its secrets are is known before anything is said, also of a command that is wrong
+    for text in words:
+        shown(text)  # notes its secrets, before an error about a wrong command could print them
 
     def call() -> int:
-        words = _as_flag(given)
-        parser(words).parse_args(words, parsed)
+        flags = _as_flag(words)
+        parser(flags).parse_args(flags, parsed)
         obey()
         try:
             return int(parsed.call(parsed))
@@ -40,18 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
 
     code = ended(call, parsed=parsed)
-    if code and any(word.startswith("--on-failure") for word in given):
+    if code and any(word.startswith("--on-failure") for word in words):
         from muster import _on_failure
 
-        _on_failure.run(_on_failure.named_in(given), code=code, parsed=parsed)
+        _on_failure.run(_on_failure.named_in(words), code=code, parsed=parsed)
     return code
 
 
-def _as_flag(given: Sequence[str]) -> list[str]:
+def _as_flag(words: Sequence[str]) -> list[str]:
     """Take ``help run`` for ``run --help``; other topics than verbs are pages."""
-    if given[:1] == ["help"] and not set(given) & {"-h", "--help"} and {*given[1:2]} <= VERBS.keys():
-        return [*given[1:], "--help"]
-    return list(given)
+    if words[:1] == ["help"] and not set(words) & {"-h", "--help"} and {*words[1:2]} <= VERBS.keys():
+        return [*words[1:], "--help"]
+    return list(words)
 
 
 def _topics() -> str:

@@ -141,8 +141,8 @@ def upload_if(path: Path, url: str, *, before: str | None) -> bool:
 
 def holds(url: str, path: Path) -> bool:
     """Tell whether an object has the bytes of a file."""
-    found = look(url)
-    if found is None or found.size != path.stat().st_size:
+    there = look(url)
+    if there is None or there.size != path.stat().st_size:
         return False
     files, inside = filesystem(url)
     with path.open("rb") as ours:
@@ -197,8 +197,8 @@ def _on_condition(files: Any, condition: Mapping[str, str]) -> Any:  # noqa: ANN
 
 def _status_of(error: BaseException) -> tuple[int, str]:
     """Tell the status that a server has answered with, and what its client calls the error."""
-    told = next((one for one in (error, error.__cause__) if hasattr(one, "response")), None)
-    answer = getattr(told, "response", {}).get("ResponseMetadata", {})
+    answered = next((cause for cause in (error, error.__cause__) if hasattr(cause, "response")), None)
+    answer = getattr(answered, "response", {}).get("ResponseMetadata", {})
     return int(answer.get("HTTPStatusCode", 0)), type(error.__cause__ or error).__name__
 
 
@@ -211,8 +211,8 @@ def delete(url: str, names: Iterable[str]) -> None:
             _delete_together(files, url, paths[at : at + _AT_ONCE])
         files.invalidate_cache()
         return
-    for one in paths:
-        _asked(url, partial(files.rm_file, one), missing=None)
+    for inside in paths:
+        _asked(url, partial(files.rm_file, inside), missing=None)
 
 
 def forget_folder(url: str) -> None:
@@ -238,7 +238,7 @@ def uploads(urls: Sequence[str]) -> list[tuple[str, str]]:
 
     None where the store has no such thing, or does not let them be listed.
     """
-    found = []
+    begun = []
     for url in urls:
         files, path = filesystem(url)
         if not hasattr(files, "call_s3"):
@@ -248,8 +248,8 @@ def uploads(urls: Sequence[str]) -> list[tuple[str, str]]:
             listed = files.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
         except Exception:  # noqa: BLE001, S112 (who may write may not always list these)
             continue
-        found += [(one["Key"], one["UploadId"]) for one in listed.get("Uploads") or ()]
-    return found
+        begun += [(upload["Key"], upload["UploadId"]) for upload in listed.get("Uploads") or ()]
+    return begun
 
 
 def abort(url: str, key: str, upload: str) -> None:
@@ -278,8 +278,8 @@ def _told(url: str, tell: Callable[[], T]) -> T:
 
 
 def _written(info: Mapping[str, Any]) -> float | None:
-    told = {re.sub("[-_]", "", name.lower()): value for name, value in info.items()}
-    said = next((told[clock] for clock in _CLOCKS if told.get(clock)), None)
+    fields = {re.sub("[-_]", "", name.lower()): value for name, value in info.items()}
+    said = next((fields[clock] for clock in _CLOCKS if fields.get(clock)), None)
     said = _read_time(said) if isinstance(said, str) else said
     if isinstance(said, datetime):
         return (said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp()

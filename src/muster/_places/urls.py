@@ -115,12 +115,12 @@ def options_for(protocol: str) -> dict[str, Any]:
     """Take the options that the user gave for all stores, and those under the name of this protocol."""
     from fsspec.registry import known_implementations
 
-    given = secrets.options()
-    own = {name for name, value in given.items() if isinstance(value, Mapping) and name in known_implementations}
-    found = {name: value for name, value in given.items() if name not in own}
+    chosen = secrets.options()
+    own = {name for name, value in chosen.items() if isinstance(value, Mapping) and name in known_implementations}
+    options = {name: value for name, value in chosen.items() if name not in own}
     for name in own & {protocol, _ALSO.get(protocol, "")}:
-        found |= given[name]
-    return found
+        options |= chosen[name]
+    return options
 
 
 def _see_new_credentials(protocol: str, kind: Any) -> None:  # noqa: ANN401 (a class of a library without types)
@@ -229,10 +229,10 @@ def versions(url: str) -> list[tuple[str, int, str]]:
     files, path = filesystem(url)
     files.invalidate_cache()
     try:
-        found = (files.ls(path, detail=True) if url.endswith("/") else [files.info(path)]) if files.exists(path) else []
+        infos = (files.ls(path, detail=True) if url.endswith("/") else [files.info(path)]) if files.exists(path) else []
     except Exception as error:
         raise unreachable(url, error) from error
-    return sorted((one["name"], int(one["size"] or 0), stamp_of(one)) for one in found)
+    return sorted((info["name"], int(info["size"] or 0), stamp_of(info)) for info in infos)
 
 
 def stamp_of(info: Mapping[str, Any]) -> str:
@@ -241,5 +241,5 @@ def stamp_of(info: Mapping[str, Any]) -> str:
     What tells contents apart comes before what tells times, and one of them is enough: stores that have several tell
     some of them in listings alone, or for single files alone.
     """
-    told = {re.sub("[-_]", "", name.lower()): value for name, value in info.items()}
-    return next((str(told[name]) for name in _STAMPS if told.get(name)), "")
+    fields = {re.sub("[-_]", "", name.lower()): value for name, value in info.items()}
+    return next((str(fields[name]) for name in _STAMPS if fields.get(name)), "")

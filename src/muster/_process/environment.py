@@ -1,4 +1,4 @@
-"""What the environment of every worker holds, on all cores and on machines."""
+"""Environment variables of every worker, on this computer and on machines."""
 
 import subprocess
 from typing import Final
@@ -9,8 +9,8 @@ SINGLE_THREADED: Final = {
     ),
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-"""A worker has one core. The zygote, too, must not start threads, or forking it would not be safe: so these values are
-forced while it imports. Where the user has set others, workers get those before they import anything more."""
+"""A worker has one core, so its libraries need one thread. The zygote must start no threads at all, or forking it would
+not be safe: so these values are forced while it imports. The user's own values are restored in each worker."""
 
 WORKER: Final = "MUSTER_WORKER"
 """The variable that numbers a worker among those of all machines, from 0."""
@@ -19,7 +19,8 @@ LOCAL_WORKER: Final = "MUSTER_LOCAL_WORKER"
 """The variable that numbers it among those of its machine."""
 
 KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
-"""A worker uses the same few megabytes again and again; giving them back each time cost a fifth of a cheap job."""
+"""Have ``malloc`` keep freed memory: a worker needs it again for the next task, and returning it to the system each
+time cost a fifth of a cheap job."""
 
 
 def interpreter_flags() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A time limit on one call, which holds whatever the call does with signals."""
+"""A time limit on one call, which works whatever the call does with signals."""
 
 import mmap
 import os
@@ -16,17 +16,18 @@ from .timers import kernel_timer
 _DEADLINE: Final = struct.Struct("d")
 _TIME_IS_UP: Final = "the function ran longer than the time limit"
 _AGAIN_SECONDS: Final = 1.0
-"""How long a call may take to unwind; what it swallows comes again that often."""
+"""How long a call may take to unwind. Then the exception is raised again, as the call may have swallowed it."""
 
 _AT_ONCE_SECONDS: Final = 0.001
+"""For a timer whose time has passed meanwhile: 0 would switch it off."""
 _DEEPEST: Final = 5
 """How many frames lie between the clock's own code and what it calls, such as those of ``signal.signal``."""
 
 
 class TimeIsUp(KeyboardInterrupt):
-    """Raised in a call whose time is over; who set the limit makes a ``TimeoutError`` of it.
+    """Raised in a call whose time is over; ``Limit`` turns it into a ``TimeoutError``.
 
-    Event loops let a ``KeyboardInterrupt`` pass, and swallow all else that is raised in their callbacks and tasks.
+    It is a ``KeyboardInterrupt`` because event loops swallow everything else that is raised in callbacks and tasks.
     """
 
 
@@ -34,7 +35,7 @@ class _Keeper(Protocol):
     def start(self, seconds: float) -> None: ...
 
     def stop(self) -> bool:
-        """Stop the clock, and tell whether the time was over."""
+        """Stop the clock; return whether the time was over."""
 
 
 class _Interrupt:
@@ -55,7 +56,7 @@ class _Interrupt:
 
 
 class _Alarm:
-    """The limit on one call, which may have begun in another: that one's time goes on when this is over."""
+    """The limit on one call. It may be within another call that has a limit, whose timer goes on afterwards."""
 
     def __init__(self, seconds: float) -> None:
         self._has_rung = False
@@ -73,7 +74,7 @@ class _Alarm:
 
     def _ring(self, _signal: int, frame: FrameType | None) -> None:
         self._has_rung = True
-        for _ in range(_DEEPEST):  # while the clock is started or stopped there is no call to raise in
+        for _ in range(_DEEPEST):  # while the timer itself is started or stopped, there is no call to interrupt
             if frame is not None and frame.f_code in _OWN_CODE:
                 return
             frame = frame and frame.f_back
@@ -81,9 +82,9 @@ class _Alarm:
 
 
 class _Kill:
-    """Have the kernel kill this process: no handler, no mask and no call into C can keep that from happening.
+    """Have the kernel kill this process with SIGKILL, which no handler, no mask and no call into C can delay.
 
-    The deadline lies in a page shared with the parent process, which so tells this death from others by SIGKILL.
+    The deadline lies in a page shared with the parent process, which can so tell this from other deaths by SIGKILL.
     """
 
     def __init__(self, page: mmap.mmap) -> None:
@@ -104,7 +105,7 @@ class _Kill:
         else:
             self._timer(0.0)
         _DEADLINE.pack_into(self._page, 0, 0.0)
-        return False  # or nobody would be left to ask
+        return False  # else this process would be dead
 
 
 _keeper: _Keeper = _Interrupt()
@@ -114,7 +115,6 @@ class Limit:
     """A context that lasts at most so many seconds; ``None`` allows any time."""
 
     def __init__(self, seconds: float | None) -> None:
-        """Allow this many seconds."""
         self._seconds = seconds
 
     def __enter__(self) -> None:
@@ -125,14 +125,14 @@ class Limit:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it. Raises ``TimeoutError`` where it was over, whatever the call has made of that."""
+        """Stop the clock. Raises ``TimeoutError`` where the time was over, even if the call swallowed ``TimeIsUp``."""
         if self._seconds and _keeper.stop() and not isinstance(error, MusterError):
             raise TimeoutError(_TIME_IS_UP).with_traceback(trace) from None
 
 
 _OWN_CODE: Final = frozenset(
-    one.__code__
-    for one in (Limit.__enter__, Limit.__exit__, _Interrupt.start, _Interrupt.stop, _Alarm.__init__, _Alarm.stop)
+    method.__code__
+    for method in (Limit.__enter__, Limit.__exit__, _Interrupt.start, _Interrupt.stop, _Alarm.__init__, _Alarm.stop)
 )
 
 
@@ -142,10 +142,10 @@ def new_page() -> mmap.mmap:
 
 
 def kill_when_over(page: mmap.mmap) -> None:
-    """Have this process killed from now on when a limit is over, and its deadline kept in a page."""
+    """Kill this process when a limit is over, from now on, instead of interrupting it; keep the deadline in a page."""
     global _keeper  # noqa: PLW0603 (a process is killed, or interrupted, as a whole)
     _keeper = _Kill(page)
-    os.register_at_fork(after_in_child=_interrupt)  # a timer is not inherited, and the page is this process's
+    os.register_at_fork(after_in_child=_interrupt)  # a child inherits no timer, and must not write to this page
 
 
 def _interrupt() -> None:
@@ -154,6 +154,6 @@ def _interrupt() -> None:
 
 
 def is_over(page: mmap.mmap) -> bool:
-    """Tell whether the process that was given this page was on a call that had reached its limit."""
+    """Tell whether the process that has this page was in a call that had reached its limit."""
     deadline: float = _DEADLINE.unpack_from(page)[0]
     return 0 < deadline <= time.monotonic()

@@ -1,7 +1,7 @@
-"""Signals that end a program: they unwind what goes on, as Ctrl-C does, so that nothing is left behind.
+"""Signals that end a program raise an exception, as Ctrl-C does, so that the stack unwinds and nothing is left behind.
 
-The first that comes does; those that follow change nothing, as a terminal that closes, or a machine that shuts down,
-sends several. Only Ctrl-C counts again, as somebody is waiting there: then workers are not waited for any more.
+Only the first one does: a terminal that closes, or a machine that shuts down, sends several, and a second one would
+interrupt the cleaning up. A second Ctrl-C does count, as somebody is waiting: then workers are not waited for.
 """
 
 import _signal  # type: ignore[import-not-found]  # it makes no members of enums: two dozen are asked for in each task
@@ -20,30 +20,32 @@ _PASSING: Final = (
     *(() if sys.platform == "linux" else ("SIGIO",)),
 )
 _FAULTS: Final = ("SIGABRT", "SIGBUS", "SIGEMT", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
-"""What a process is told of itself: there is nothing to go on with."""
+"""Signals of a fault in the process itself, after which it cannot go on."""
 
 _UNSTOPPABLE: Final = ("SIGKILL", "SIGSTOP")
 _OTHERS: Final = frozenset(getattr(signal, name, 0) for name in (*_PASSING, *_FAULTS, *_UNSTOPPABLE, "SIGINT"))
 
 ENDING: Final[tuple[int, ...]] = tuple(sorted(number for number in signal.valid_signals() if number not in _OTHERS))
-"""What ends a program that does not care, but for Ctrl-C, of which Python makes a ``KeyboardInterrupt``."""
+"""Signals that end a program without a handler. SIGINT is not among them: Python raises ``KeyboardInterrupt``."""
 
 _UNWINDING: Final = (int(signal.SIGINT), *map(int, ENDING))
 _AGAIN_SECONDS: Final = 0.1
+"""Seconds after which a signal whose exception was swallowed is sent again."""
 _BY_HAND: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+"""Signals that somebody has typed: Ctrl-C and Ctrl-\\."""
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal came that ends a program; unwind as for Ctrl-C, in event loops too. Its text names the signal."""
+    """Raised when a signal comes that ends a program; its text names the signal. Event loops let it pass, as Ctrl-C."""
 
     def __init__(self, number: int, swallowed: Callable[[int], None] = lambda _: None) -> None:
-        """Know which it was, and whom to tell if nobody hears of it."""
+        """Keep its number, and what to call if this exception is swallowed."""
         super().__init__(_name_of(number))
         self.number = number
         self._swallowed = swallowed
 
     def __del__(self) -> None:
-        """Tell that it is over, which is too early where the program goes on."""
+        """Report that nothing holds this exception any more: if the program goes on, it was swallowed."""
         self._swallowed(self.number)
 
 
@@ -55,7 +57,7 @@ def _name_of(number: int) -> str:
 
 
 class _First:
-    """What answers signals in one process: the first unwinds it."""
+    """The handler of ending signals in one process: the first one raises."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
@@ -63,7 +65,7 @@ class _First:
         self.is_over = False
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a child that the user's function has forked ends as ever
+        if os.getpid() != self._process:  # in a child that the user's function has forked: end as usual
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         elif not (self._has_come or self.is_over):
@@ -71,7 +73,7 @@ class _First:
             raise Terminated(number, self._swallowed)
 
     def _swallowed(self, number: int) -> None:
-        """Have it come again: compiled code, destructors and callbacks swallow what is raised within them."""
+        """Send the signal again: compiled code, destructors and callbacks swallow what is raised within them."""
         if not self.is_over and os.getpid() == self._process:
             self._has_come = False
             main = threading.main_thread().ident or 0
@@ -81,9 +83,9 @@ class _First:
 
 
 def obey() -> list[int]:
-    """Unwind from now on when a signal comes that would end this process; list which.
+    """Raise ``Terminated`` from now on when a signal comes that would end this process; return those signals.
 
-    One that is ignored, as ``nohup`` has it, stays so; and so does what others have chosen to do.
+    One that is ignored, as under ``nohup``, stays ignored, and handlers of others stay.
     """
     first = _First()
     numbers = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
@@ -93,7 +95,7 @@ def obey() -> list[int]:
 
 
 def settle() -> None:
-    """Let nothing that came unwind this process again: it ends by itself now."""
+    """Ignore ending signals from now on: this process is ending by itself."""
     for number in ENDING:
         handler = signal.getsignal(number)
         if isinstance(handler, _First):
@@ -102,7 +104,7 @@ def settle() -> None:
 
 @contextlib.contextmanager
 def obeyed() -> Iterator[None]:
-    """Unwind when a signal comes that would end the caller's program; which it then does all the same."""
+    """Raise ``Terminated`` when a signal comes that would end the caller's program; send it again afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -129,9 +131,9 @@ def _let_be(numbers: list[int]) -> None:
 
 @contextlib.contextmanager
 def undisturbed(warning: str) -> Iterator[None]:
-    """Do first what must not be left half-done, and be told of signals when that is over.
+    """Hold signals back while something must not be left half-done, and deliver the first one afterwards.
 
-    The first Ctrl-C meanwhile prints the warning; the second is obeyed.
+    A first Ctrl-C meanwhile prints the warning; a second one is delivered at once.
     """
     handlers = answered()
     came: list[int] = []
@@ -158,8 +160,8 @@ def undisturbed(warning: str) -> Iterator[None]:
 
 
 def answered() -> "dict[int, signal._HANDLER]":
-    """Find the handlers of such signals, Ctrl-C's among them, that Python would call in this thread."""
+    """Find the handlers of ending signals and of Ctrl-C that Python would call in this thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    known = ((number, _signal.getsignal(number)) for number in _UNWINDING)
-    return {number: handler for number, handler in known if callable(handler)}
+    handlers = ((number, _signal.getsignal(number)) for number in _UNWINDING)
+    return {number: handler for number, handler in handlers if callable(handler)}

@@ -46,7 +46,7 @@ class _Nothing(BaseCompleter):
 
 
 def _these(list_them: Callable[[], list[str]]) -> Complete:
-    return lambda prefix, **_: [one for one in list_them() if one.startswith(prefix)]
+    return lambda prefix, **_: [text for text in list_them() if text.startswith(prefix)]
 
 
 def _files(*suffixes: str) -> Complete:
@@ -69,10 +69,10 @@ def _targets(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplet
     place, colon, name = prefix.rpartition(":")
     if colon:
         file = Path(place if place.endswith(".py") else f"{place.replace('.', '/')}.py").expanduser()
-        return [f"{place}:{one}" for one in functions_in(file) if one.startswith(name)]
+        return [f"{place}:{function}" for function in functions_in(file) if function.startswith(name)]
     paths = list(_beginning_with(prefix, (".py",)))
     if len(paths) == 1 and paths[0].endswith(".py"):
-        return [f"{paths[0]}:{one}" for one in functions_in(Path(paths[0]).expanduser())]
+        return [f"{paths[0]}:{function}" for function in functions_in(Path(paths[0]).expanduser())]
     return [path if path.endswith("/") else f"{path}:" for path in paths]
 
 
@@ -99,7 +99,7 @@ def _clusters() -> list[str]:
 
 
 def _runs() -> list[str]:
-    return [one.run for one in known()[:_MOST_RUNS]]
+    return [record.run for record in known()[:_MOST_RUNS]]
 
 
 def _clouds(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete calls it)
@@ -108,7 +108,7 @@ def _clouds(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete
 
 def _chapters(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:  # noqa: ANN401 (likewise)
     page = topics().get(parsed_args.topic)
-    return [one for one in anchors(page.read_text()) if one.startswith(prefix)] if page else []
+    return [anchor for anchor in anchors(page.read_text()) if anchor.startswith(prefix)] if page else []
 
 
 _BY_METAVAR: Final[dict[str, Complete]] = {

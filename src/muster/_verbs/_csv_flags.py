@@ -79,8 +79,8 @@ def chosen(parsed: argparse.Namespace) -> dict[str, Any]:
     options = {name: getattr(parsed, name) for name in (*_TEXTS, *_SWITCHES, "skipinitialspace", "dayfirst")}
     options |= {name: _listed(getattr(parsed, name)) for name in _LISTS}
     for name in ("usecols", "parse_dates"):
-        if options[name] and all(one.isdecimal() for one in options[name]):
-            options[name] = [int(one) for one in options[name]]
+        if options[name] and all(column.isdecimal() for column in options[name]):
+            options[name] = [int(column) for column in options[name]]
     options["skiprows"] = _lines(parsed.skiprows)
     typed = {name: value for name, value in options.items() if value is not None}
     if parsed.header is not None and parsed.no_header:

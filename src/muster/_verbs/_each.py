@@ -25,29 +25,29 @@ def run(
     ended: list[Ended] = []
     ids: list[str] = []
     parsed.run_id = ""  # an input may fail before its run has an id
-    for one in each.run(watch=watch, remark=shown.warn, printed=shown.printed):
-        ended.append(one)
+    for last in each.run(watch=watch, remark=shown.warn, printed=shown.printed):
+        ended.append(last)
         ids.append(parsed.run_id)
         parsed.run_id = ""
-        _tell(one, shown, quiet=parsed.quiet, before=ended[-2] if len(ended) > 1 else None)
-    code = worst([one.code for one in ended])
+        _tell(last, shown, quiet=parsed.quiet, before=ended[-2] if len(ended) > 1 else None)
+    code = worst([last.code for last in ended])
     text = _sum_up(ended, named)
     if not parsed.quiet or code:
         print(f"muster: {text}", file=sys.stderr, flush=True)
     if parsed.json:
         print_result(_as_fields(ended, code), output=named, after_a_line=parsed.workers != 0)
     _keep(ended, text, code, parsed)
-    parsed.run_id = next((run for one, run in zip(ended, ids, strict=True) if code and one.code == code), "")
+    parsed.run_id = next((run for last, run in zip(ended, ids, strict=True) if code and last.code == code), "")
     return code
 
 
-def _tell(one: Ended, shown: _show.Shown, *, quiet: bool, before: Ended | None) -> None:
+def _tell(last: Ended, shown: _show.Shown, *, quiet: bool, before: Ended | None) -> None:
     """Say how one ended, unless there was nothing to do; what is wrong with each in the same way is said once."""
-    result = one.result
-    if one.error is not None:
-        likewise = before is not None and str(before.error) == str(one.error)
-        _say(f"{one.input}: {'the same as before' if likewise else one.error}", shown, quiet=quiet)
-        if (details := getattr(one.error, "details", "")) and not likewise:
+    result = last.result
+    if last.error is not None:
+        likewise = before is not None and str(before.error) == str(last.error)
+        _say(f"{last.input}: {'the same as before' if likewise else last.error}", shown, quiet=quiet)
+        if (details := getattr(last.error, "details", "")) and not likewise:
             print(details, file=sys.stderr, flush=True)
     elif result is not None and result.bad_rows:
         _say(f"{result.output}: {_summary.rejected(result)}", shown, quiet=quiet)

@@ -99,16 +99,16 @@ def storage_options(chosen: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
     Raises ``UsageError`` for one that has two values; it shows neither, for they may be secret.
     """
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for name, value in chosen:
-        if any(known == name and other != value for known, other in chosen):
+        if any(earlier == name and other != value for earlier, other in chosen):
             raise UsageError(f"--storage-option {name}=... is typed with two values, and it has one. Leave one out.")
         protocol, dot, inner = name.partition(".")
         if dot:
-            found[protocol] = {**found.get(protocol, {}), inner: value}
+            options[protocol] = {**options.get(protocol, {}), inner: value}
         else:
-            found[name] = value
-    return found
+            options[name] = value
+    return options
 
 
 def port(text: str) -> int:

@@ -43,15 +43,15 @@ class Parser(argparse.ArgumentParser):
         return parsed, []
 
     def _refuse(self, rest: Sequence[str]) -> NoReturn:
-        known = [flag for flag, action in self._option_string_actions.items() if action.help != argparse.SUPPRESS]
-        said = (_guessed(word, known) for word in rest)
+        flags = [flag for flag, action in self._option_string_actions.items() if action.help != argparse.SUPPRESS]
+        said = (_guessed(word, flags) for word in rest)
         raise UsageError(f"unrecognized arguments: {' '.join(said)}. Type {self.prog} --help for what there is.")
 
     def error(self, message: str) -> NoReturn:
         """Show how the verb is used, where something lacks. Raises ``UsageError``."""
         if match := _CHOICE.fullmatch(message):
-            word, known = match["word"], re.findall(r"[\w.-]+", match["known"])
-            message = f"{match['of']}{with_guess(word, known, shown=repr(word))}. There are: {', '.join(known)}"
+            word, choices = match["word"], re.findall(r"[\w.-]+", match["known"])
+            message = f"{match['of']}{with_guess(word, choices, shown=repr(word))}. There are: {', '.join(choices)}"
         else:
             self.print_usage(sys.stderr)
         raise UsageError(f"{message}. Type {self.prog} --help for what there is.")
@@ -89,6 +89,6 @@ def _spelled(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else shlex.quote(shown(str(value)))
 
 
-def _guessed(word: str, known: Sequence[str]) -> str:
+def _guessed(word: str, flags: Sequence[str]) -> str:
     flag, equals, value = word.partition("=")
-    return (with_guess(flag, known) if flag.startswith("--") else flag) + equals + value
+    return (with_guess(flag, flags) if flag.startswith("--") else flag) + equals + value

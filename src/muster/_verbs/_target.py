@@ -47,9 +47,9 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
 
 def _check_order(target: str, inputs: Sequence[str]) -> None:
     """Raise ``UsageError`` where an input is named first, and the function behind it."""
-    function = next((one for one in inputs if Path(one.partition(":")[0]).suffix == ".py"), "")
+    function = next((name for name in inputs if Path(name.partition(":")[0]).suffix == ".py"), "")
     if function and Path(target).suffix != ".py" and Path(target).exists():
-        swapped = " ".join(shlex.quote(target if one == function else one) for one in inputs)
+        swapped = " ".join(shlex.quote(target if name == function else name) for name in inputs)
         raise UsageError(
             f"{target!r} is an input, and {function!r} the function: the function comes first. Type {function}"
             f" {swapped}"

@@ -67,14 +67,14 @@ def _anchor_of(title: str) -> str:
 
 
 def _chapter_of(page: str, chapter: str, *, topic: str) -> str:
-    found = list(_headings(page))
-    for at, (anchor, level, begin) in enumerate(found):
+    headings = list(_headings(page))
+    for at, (anchor, level, begin) in enumerate(headings):
         if anchor == _anchor_of(chapter):
-            ends = [place for _, other, place in found[at + 1 :] if other <= level]
+            ends = [place for _, other, place in headings[at + 1 :] if other <= level]
             return page[begin : ends[0] if ends else None]
-    known = anchors(page)
-    guess = with_guess(chapter, known, shown=repr(chapter))
-    raise UsageError(f"{topic!r} has no chapter {guess}. It has: {', '.join(known)}")
+    chapters = anchors(page)
+    guess = with_guess(chapter, chapters, shown=repr(chapter))
+    raise UsageError(f"{topic!r} has no chapter {guess}. It has: {', '.join(chapters)}")
 
 
 def as_text(page: str, *, width: int = 0) -> str:

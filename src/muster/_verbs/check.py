@@ -52,8 +52,8 @@ def call(parsed: argparse.Namespace) -> int:
         parsed, options, output="", lacks="" if parsed.inputs else "Name what to read: muster check TARGET INPUT..."
     )
     if parsed.profile:
-        told = _pipeline.profiled(pipeline, rows=parsed.sample)
-        tell(json.dumps(dataclasses.asdict(told)) if parsed.json else str(told))
+        profile = _pipeline.profiled(pipeline, rows=parsed.sample)
+        tell(json.dumps(dataclasses.asdict(profile)) if parsed.json else str(profile))
         return 0
     verdict = _pipeline.checked_rows(pipeline, sample=parsed.sample)
     tell(json.dumps(dataclasses.asdict(verdict)) if parsed.json else str(verdict))

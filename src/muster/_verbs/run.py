@@ -78,8 +78,8 @@ def call(parsed: argparse.Namespace) -> int:
         raise UsageError("--each has an output for each input, and --since-last one for all that are new: choose one.")
     pipeline = _pipeline_of(parsed)
     if parsed.profile:
-        told = _pipeline.profiled(pipeline, rows=parsed.sample or _pipeline.SAMPLE)
-        tell(json.dumps(dataclasses.asdict(told)) if parsed.json else str(told))
+        profile = _pipeline.profiled(pipeline, rows=parsed.sample or _pipeline.SAMPLE)
+        tell(json.dumps(dataclasses.asdict(profile)) if parsed.json else str(profile))
         return 0
     if not (parsed.each or parsed.since_last):
         check_no_pattern(pipeline.output, instead=_PLACES)

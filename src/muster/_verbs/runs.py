@@ -26,9 +26,9 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
-    found = list(summaries())
+    listed = list(summaries())
     if parsed.json:
-        tell(json.dumps(found))
+        tell(json.dumps(listed))
     else:
-        tell(_tables.runs_in_columns(found))
+        tell(_tables.runs_in_columns(listed))
     return 0

@@ -23,12 +23,12 @@ def call(parsed: argparse.Namespace) -> int:
     """Do it; return the exit code."""
     from muster._cluster import Cluster, names
 
-    found = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]
+    clusters = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]
     if parsed.json:
-        tell(json.dumps([dataclasses.asdict(status) for status in found]))
+        tell(json.dumps([dataclasses.asdict(status) for status in clusters]))
     else:
         tell(
-            "\n".join(map(_tables.machines_in_columns, found))
+            "\n".join(map(_tables.machines_in_columns, clusters))
             or "There is no cluster. Make one with muster up --machines N."
         )
     return 0
