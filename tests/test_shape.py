@@ -19,9 +19,9 @@ RECORDS: Final = frozenset(
         ("_job.py", "Options"),  # a field for each option of a run
         ("_job.py", "Result"),  # the fields of --json
         ("_job.py", "Snapshot"),  # what callers are told of a run
-        ("_model.py", "Briefing"),  # these three travel between muster and its workers
-        ("_model.py", "Task"),
-        ("_model.py", "Outcome"),
+        ("_model/briefing.py", "Briefing"),  # these three travel between muster and its workers
+        ("_model/tasks.py", "Task"),
+        ("_model/outcomes.py", "Outcome"),
     }
 )
 """Frozen nouns with as many fields as there are things to say. They have nothing that changes."""
@@ -30,7 +30,6 @@ LARGE_CLASSES: Final = frozenset(
     {
         ("_output/folder.py", "Work"),
         ("_progress/progress.py", "Progress"),
-        ("_run/observer.py", "Observer"),
         ("_run/prepare.py", "Preparation"),
         ("_run/resume.py", "Past"),
         ("_run/runner.py", "_Runner"),
@@ -38,7 +37,7 @@ LARGE_CLASSES: Final = frozenset(
         ("testing.py", "FakeEngine"),
     }
 )
-LONG_FILES: Final = frozenset({"_model.py", "_run/runner.py"})
+LONG_FILES: Final = frozenset({"_run/runner.py"})
 LONG_FUNCTIONS: Final = frozenset({("_pipeline.py", "run")})
 
 

@@ -405,7 +405,7 @@ def test_a_misfit_of_a_fixed_type_ends_with_exit_code_4(muster: Muster, tmp_path
         ("text", "text.*: no such type"),
         ("A=", "A=: no such type"),
         ("A:str", "'A:str' is no type; .* joined by =. Type dtype={'A': 'str'}"),
-        ("Int64", "dtype='Int64': muster does not read columns as that type"),
+        ("Int64", "dtype='Int64': that type of pandas is made in the function alone"),
         ("A=Int64", r"Read it as float64, .* convert it there: df\['A'\] = df\['A'\].astype\('Int64'\)"),
         ("A=boolean", "Leave it out of dtype, and convert it there"),
         ("A=string", "Read it as str, which has NaN"),

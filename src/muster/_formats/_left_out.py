@@ -22,6 +22,6 @@ def instead_of(name: str, kind: str) -> str:
     else:
         return ""
     return (
-        f"muster does not read columns as that type. {how}, and convert it in your function:"
+        f"that type of pandas is made in the function alone. {how}, and convert it there:"
         f" df[{name!r}] = df[{name!r}].astype({kind!r})."
     )
