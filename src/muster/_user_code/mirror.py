@@ -36,7 +36,7 @@ _ASKED: Final = ("access", "readlink", "statvfs", "pathconf", "mkfifo", "mknod")
 
 _LOADED_BY: Final = (
     ("importlib.util", "spec_from_file_location", ("name", "location")),
-    ("runpy", "run_path", ("argumentname",)),
+    ("runpy", "run_path", ("path_name",)),
 )
 """What loads code from a path, the last of these arguments, as Python itself does, of whom nobody is told."""
 
