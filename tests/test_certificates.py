@@ -184,6 +184,8 @@ def test_what_ray_starts_opens_no_dashboard_and_no_http_to_others(tmp_path: Path
 def test_a_host_whose_clock_is_far_off_is_named_before_anything_is_started() -> None:
     looked = environment.look({"packages": [], "cluster": "default", "ours": []})
     assert not list(requirements.obstacles(looked))
+    (said,) = requirements.obstacles({**looked, "platform": "Darwin arm64"})
+    assert said == "its system is Darwin arm64, and machines are made of Linux hosts alone"
     for hours, told in ((20, "20 hours ahead of"), (-30, "30 hours behind")):
         (said,) = requirements.obstacles({**looked, "time": looked["time"] + hours * 3_600})
         assert told in said

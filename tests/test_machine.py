@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,12 +12,12 @@ import psutil
 import pytest
 
 from muster._clouds.endings import Endings
-from muster._clouds.machine_folder import MachineFolder
+from muster._clouds.machine_folder import MachineFolder, check_system
 from muster._clouds.there import ending
 from muster._clouds.there.inspection import inspect
 from muster._clouds.there.places import agent_of
-from muster._clouds.there.processes import birth_of
-from muster.errors import EngineError
+from muster._clouds.there.processes import birth_by_psutil, birth_of
+from muster.errors import EngineError, UsageError
 from waiting import until
 
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(1000)'])"
@@ -84,3 +85,19 @@ def test_endings_promise_no_more_than_was_seen() -> None:
             " To end it sooner, type the same command again once they answer."
         ),
     ]
+
+
+def test_a_computer_that_is_no_linux_is_refused_before_anything_starts() -> None:
+    check_system("linux")
+    with pytest.raises(UsageError, match=r"runs darwin, .* on Linux alone\. Leave --machines out"):
+        check_system("darwin")
+
+
+def test_who_lives_is_known_without_proc_too() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as process:
+        born = birth_by_psutil(process.pid)
+        assert born
+        assert birth_by_psutil(process.pid) == born != birth_by_psutil(os.getpid())
+        process.kill()
+        until(lambda: birth_by_psutil(process.pid) is None)  # a zombie is gone
+    assert birth_by_psutil(process.pid) is None

@@ -1,20 +1,20 @@
 """Run a playbook on hosts, all side by side, and gather what its tasks found or what went wrong."""
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from muster._files.whole import write
+
 from . import ssh
 from .inventory import Host
 from .played import Played, gathered
 from .playing import folder_of_a_playbook, sockets_of_a_playbook
+from .variables import inventory, key
 
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
-_SHARED: Final = ("-o", "ControlMaster=auto", "-o", "ControlPersist=5s")
-"""One connection for all tasks of a playbook, at a socket that Ansible names whatever the user's settings say."""
 _TASK_SECONDS: Final = {
     "check": 90,
     "install": 2000,
@@ -42,12 +42,12 @@ def play(
     from ansible_runner.interface import init_runner  # type: ignore[import-untyped]
 
     with folder_of_a_playbook(below) as folder, sockets_of_a_playbook(folder) as sockets:
+        (folder / "inventory").mkdir()  # where Ansible looks by itself
+        write(folder / "inventory" / "hosts.json", inventory(hosts, told, each))
         ours = _environment(folder, sockets, forks=len(hosts), seconds=_TASK_SECONDS[playbook])
         runner = init_runner(
             private_data_dir=str(folder),
             playbook=str(_PLAYBOOKS / f"{playbook}.yml"),
-            inventory=_inventory(hosts, each),
-            extravars=dict(told),
             envvars=ours,
             quiet=True,
             cancel_callback=_never,  # or it takes Ctrl-C and SIGTERM away from this process, for good
@@ -55,33 +55,11 @@ def play(
         for name in _for_other_hosts(runner.config.env, ours):
             del runner.config.env[name]
         runner.run()
-        return gathered(runner.events, {_key(at): host.name for at, host in enumerate(hosts)})
+        return gathered(runner.events, {key(at): host.name for at, host in enumerate(hosts)})
 
 
 def _never() -> bool:
     return False
-
-
-def _key(at: int) -> str:
-    """Name a host for Ansible, which takes a colon in a name, or brackets, for more than that."""
-    return f"host{at}"
-
-
-def _inventory(hosts: Sequence[Host], each: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    described = {
-        _key(at): {
-            "ansible_host": host.outside,
-            "ansible_ssh_args": shlex.join([*ssh.options(host), *_SHARED]),
-            **each.get(host.name, {}),
-        }
-        for at, host in enumerate(hosts)
-    }
-    heads = [key for key, known in described.items() if known.get("is_head")]
-    groups: dict[str, Any] = {
-        "head": {"hosts": {key: {} for key in heads}},
-        "others": {"hosts": {key: {} for key in described if key not in heads}},
-    }
-    return {"all": {"hosts": described, "children": groups}}
 
 
 def _environment(folder: Path, sockets: Path, *, forks: int, seconds: int) -> dict[str, str]:

@@ -69,6 +69,8 @@ def _release(version: str) -> list[int]:
 
 def obstacles(found: Mapping[str, Any]) -> Iterator[str]:
     """Say what keeps a host from being used, and what nothing can be installed against."""
+    if not str(found["platform"]).startswith("Linux "):
+        yield f"its system is {found['platform']}, and machines are made of Linux hosts alone"
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if ".".join(found["python"].split(".")[:2]) != here:
         yield f"Python is {found['python']} there, and {here} here; name another with python:"

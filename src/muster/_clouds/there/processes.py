@@ -1,4 +1,4 @@
-"""The processes of this computer, as Linux tells of them."""
+"""The processes of this computer, as Linux tells of them; of which only who lives is known elsewhere."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 TICK: Final = 0.02
+_SELF: Final = Path("/proc/self/stat")
 
 
 def descendants(ancestor: int) -> list[int]:
@@ -29,8 +30,21 @@ def birth_of(pid: int) -> str | None:
 
     ``None`` for one that is gone, or a zombie.
     """
+    if not _SELF.exists():
+        return birth_by_psutil(pid)
     fields = _stat(pid)
     return None if not fields or fields[0] == "Z" else fields[19]
+
+
+def birth_by_psutil(pid: int) -> str | None:
+    """Tell it where there is no ``/proc``: at home, on a Mac. Hosts have one, and need not have psutil."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return f"{process.create_time():.2f}"
+    return None
 
 
 def is_alive(pid: int, born: object) -> bool:
