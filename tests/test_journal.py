@@ -1,5 +1,6 @@
 """The durable record: what was written is read again, whatever a crash did to its end."""
 
+import dataclasses
 import gzip
 import json
 import resource
@@ -305,3 +306,62 @@ def test_a_run_of_0_1_over_a_stream_is_not_gone_on_with_as_its_parts_were_cut_ot
     assert "into other parts" in refused.err
     (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
     assert muster(*command, "--fresh").code == 0
+
+
+def of_format(path: Path) -> int:
+    return Past.read(path).format
+
+
+def test_a_run_of_an_earlier_format_that_is_gone_on_with_says_the_format_of_now_and_stays_one_run(
+    muster: Muster, tmp_path: Path
+) -> None:
+    (tmp_path / "f.py").write_text("def f(df):\n    assert (df.n < 900).all()\n    return df\n")
+    (tmp_path / "in.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(1000)))
+    command = ("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0", "--batch-rows", "100", "--strict")
+    assert muster(*command).code == 1
+    journal = tmp_path / "out.csv.muster" / "journal.jsonl"
+    begun, *rest = journal.read_text().splitlines(keepends=True)
+    journal.write_text(begun.replace(f',"format":{FORMAT}', "") + "".join(rest))
+    (said,) = json.loads(muster("runs", "--json").out)
+    assert of_format(journal) == 1
+    for _ in range(2):  # it says so once
+        assert muster(*command).code == 1
+        again = [line for line in journal.read_text().splitlines() if line.startswith('{"event":"started"')]
+        assert [json.loads(line).get("format", 1) for line in again] == [1, FORMAT]
+        assert {json.loads(line)["run"] for line in again} == {said["run"]}
+    assert of_format(journal) == FORMAT
+    (now,) = json.loads(muster("runs", "--json").out)
+    same = ("run", "at", "inputs", "output", "rows_done", "status")
+    assert {name: now[name] for name in same} == {name: said[name] for name in same}
+    (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
+    ended = muster(*command, "--json", "--accept-changes")
+    assert ended.code == 0, ended.err
+    assert ended.json["resumed_parts"] > 0
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "in.csv").read_bytes()
+    (finished,) = json.loads(muster("runs", "--json").out)
+    assert (finished["run"], finished["at"]) == (said["run"], said["at"])
+
+
+@pytest.mark.parametrize("name", ["unfinished", "finished"])
+def test_a_golden_journal_to_which_the_format_of_now_was_added_reads_as_before(tmp_path: Path, name: str) -> None:
+    golden = GOLDEN / f"{name}.jsonl"
+    journal = tmp_path / "journal.jsonl"
+    journal.write_bytes(golden.read_bytes())
+    before = Past.read(golden)
+    with Journal(journal) as opened:
+        opened.write(Started(before.run, before.job, before.asked, FORMAT), at=2e9)
+    after = Past.read(journal)
+    assert (before.format, after.format) == (1, FORMAT)
+    for field in dataclasses.fields(Past):
+        if field.name not in {"format", "places"}:
+            assert getattr(after, field.name) == getattr(before, field.name)
+
+
+def test_an_event_of_the_format_of_now_is_refused_by_who_reads_up_to_an_earlier_one(path: Path) -> None:
+    """The line that says a later format refuses the journal, also where it is not the first."""
+    with Journal(path) as journal:
+        journal.write(Started("r", {}, {}, 1))
+        journal.write(Kept(Outcome(TASK, 5, 0, bad_rows=5)))
+        journal.write(Started("r", {}, {}, FORMAT + 1))
+    with pytest.raises(UnreadableError, match=f"its format is {FORMAT + 1}"):
+        list(replay(path))

@@ -22,6 +22,9 @@ FORMAT: Final = 2
 """The format that is written. A change that an earlier muster would read wrongly makes it one more.
 
 Since 2 a task may be of several files, and parts of streams grow with what was read.
+
+A run that goes on in a later format than that of its journal says ``Started`` once more, with the later one. From then
+on a muster that does not read that format refuses the journal in words, instead of reading it wrongly.
 """
 
 _NO_DEFAULT: Final = object()
@@ -41,7 +44,10 @@ class UnreadableError(UsageError, ValueError):
 
 
 class Started(NamedTuple):
-    """A run began: the first line. ``job`` is the fingerprint of what its rows depend on, ``asked`` what was typed."""
+    """A run began: the first line. ``job`` is the fingerprint of what its rows depend on, ``asked`` what was typed.
+
+    It comes again where a later version of muster goes on with the run: see ``FORMAT``.
+    """
 
     run: str
     job: Fields

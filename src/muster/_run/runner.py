@@ -267,6 +267,8 @@ class _Runner:
             if not past.run:
                 said = asked(self._job, place=self.work.place, folder=str(self._folder))
                 self._write(events.Started(self._run_id, self._prepared.fingerprint, said, FORMAT), at=self._began_at)
+            elif past.format < FORMAT:
+                self._write(events.Started(past.run, past.job, past.asked, FORMAT))
             self._begin_attempt(past.attempts)
             for early, at in self._early:
                 journal.write(early, at=at)
