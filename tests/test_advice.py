@@ -197,7 +197,7 @@ def test_the_account_of_a_journal_says_what_was_first_and_who_was_last(tmp_path:
     assert found.is_packed
     assert found.format == "text"
     assert set(chapters(found)) == {"first-batches", "the-last-task"}
-    page = pages.overview(Look(view, find(story.run).state, view.last_at)).fragments["advice"]
+    page = pages.overview(Look(view, find(story.run).state, view.time.last_at)).fragments["advice"]
     assert "<h2>What to do about it</h2>" in page
     assert "The first batch of each worker took 3.1 s longer" in page
 

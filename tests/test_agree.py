@@ -78,7 +78,7 @@ def told_of(muster: Muster, end: Ended) -> Told:
     (one,) = known()
     view = RunView(one.run)
     view.take_all(one.entries())
-    look = Look(view, one.state, view.last_at)
+    look = Look(view, one.state, view.time.last_at)
     page = words_of(pages.whole(pages.overview(look)))
     (listed,) = json.loads(muster("runs", "--json").out)
     samples = [sample for family in text_string_to_metric_families(text([look])) for sample in family.samples]
@@ -158,7 +158,7 @@ def test_of_a_run_with_a_crash_and_a_call_over_its_limit(muster: Muster) -> None
     share = re.search(r"(\d+)% was lost to crashes and time limits", told.end.err)
     assert share
     assert int(share[1]) == pytest.approx(100 * (told.look.spent.share(lost) or 0.0), abs=3)
-    assert f"{told.look.view.lost_tries} tries that ended in a crash" in told.page
+    assert f"{told.look.view.log.lost_tries} tries that ended in a crash" in told.page
     assert told.look.spent.rest < told.look.spent.there / 2 or told.look.spent.there < 4
 
 
@@ -174,7 +174,7 @@ def test_of_a_run_that_too_many_bad_rows_stopped(muster: Muster) -> None:
         assert "out.csv.rejects.jsonl" not in shown
         assert "type the same command again" not in shown
     assert sum(reason.rows for reason in told.look.rejected) == told.metrics["muster_bad_rows_total"] == bad
-    assert told.look.view.rows_done == told.look.figures.rows_in
+    assert told.look.view.standing.rows_done == told.look.figures.rows_in
     assert told.look.status == told.listed["status"] == "failed"
     assert told.listed["state"] == "unfinished"
     assert "failed" in told.line
@@ -206,4 +206,4 @@ def test_of_a_run_that_was_interrupted_and_goes_on(
     assert told.listed["seconds_at_work"] == pytest.approx(told.look.took, abs=0.01)
     (gap,) = told.look.view.breaks
     assert f"of work, over {told.look.over.rpartition('over ')[2]}" in told.page
-    assert 0 < gap.away < told.look.view.last_at - (told.look.view.begun or 0.0)
+    assert 0 < gap.away < told.look.view.time.last_at - (told.look.view.time.begun or 0.0)

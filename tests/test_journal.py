@@ -286,8 +286,13 @@ def test_a_finished_run_of_0_1_can_be_retried_and_looked_at() -> None:
     assert len(past.finished.published) == len(past.finished.standing or "") == 64
     view = RunView()
     view.take_all(replay(GOLDEN / "finished.jsonl"))
-    assert (view.rows_done, view.bad_rows, len(view.workers), len(view.attempts)) == (3000, 3, 2, 1)
-    assert [note.kind for note in view.notes] == ["joined", "finished"]
+    assert (view.standing.rows_done, view.standing.bad_rows, len(view.crew.workers), len(view.attempts)) == (
+        3000,
+        3,
+        2,
+        1,
+    )
+    assert [note.kind for note in view.log.notes] == ["joined", "finished"]
 
 
 def test_a_run_of_0_1_over_a_stream_is_not_gone_on_with_as_its_parts_were_cut_otherwise(

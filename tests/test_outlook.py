@@ -26,7 +26,7 @@ def look_at(story: Story, *, later: float = 0.0) -> Look:
     found = find(story.run)
     view = RunView(found.run)
     view.take_all(found.entries())
-    return Look(view, found.state, view.last_at + later)
+    return Look(view, found.state, view.time.last_at + later)
 
 
 def said_of(look: Look) -> str:
@@ -106,7 +106,7 @@ def test_a_run_that_was_killed_says_so_and_since_when(tmp_path: Path, home: Path
     path.write_text(json.dumps({**json.loads(path.read_text()), "born": "0"}))
     look = look_at(story)
     assert look.badge == ("killed", "killed")
-    assert f"Killed at about {time.strftime('%H:%M:%S', time.localtime(look.view.last_at))}" in said_of(look)
+    assert f"Killed at about {time.strftime('%H:%M:%S', time.localtime(look.view.time.last_at))}" in said_of(look)
 
 
 def test_a_gap_between_attempts_is_marked_and_both_times_are_told(tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_what_a_function_drops_and_adds_is_told_beside_what_is_written(tmp_path:
     story.measured(Measured({"1": WorkerSum(1, 60, 40, bad_rows=5)}))
     assert [told for _, told, _ in look_at(story).settled] == ["40 written", "5 rejected", "15 dropped by the function"]
     look = look_at(story)
-    look.view.rows_out = 90
+    look.view.standing.rows_out = 90
     assert [told for _, told, _ in look.settled] == ["90 written", "5 rejected", "35 more than came in"]
-    assert sum(amount for _, _, amount in look.settled) == look.view.rows_done == 60
+    assert sum(amount for _, _, amount in look.settled) == look.view.standing.rows_done == 60
 
 
 def test_no_work_is_shown_before_its_worker_was_there(tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_no_work_is_shown_before_its_worker_was_there(tmp_path: Path) -> None:
     )
     story.measured(Measured({"1": done}), span=60.0)
     look = look_at(story)
-    width = look.view.clock.width
-    before = [sum(shares) for at, shares in enumerate(activity(look.view, look.view.workers["1"], look.now))]
+    width = look.view.crew.clock.width
+    before = [sum(shares) for at, shares in enumerate(activity(look.view, look.view.crew.workers["1"], look.now))]
     assert not any(before[: int(joined / width)])
     assert look.workers[0].pace == pytest.approx(50, rel=0.01)
 
@@ -163,9 +163,9 @@ def test_a_worker_that_is_at_one_task_for_long_is_busy_and_not_idle(tmp_path: Pa
     assert look.spent.busy_share == pytest.approx(30 / look.spent.there)
     going = charts.ACTIVITIES.index("going")
     for name, seconds in (("1", 20), ("2", 10)):
-        shares = activity(look.view, look.view.workers[name], look.now)
-        assert sum(one[going] for one in shares) * look.view.clock.width == pytest.approx(seconds, abs=0.2)
-        assert sum(map(sum, shares)) * look.view.clock.width == pytest.approx(look.now - joined, abs=0.6)
+        shares = activity(look.view, look.view.crew.workers[name], look.now)
+        assert sum(one[going] for one in shares) * look.view.crew.clock.width == pytest.approx(seconds, abs=0.2)
+        assert sum(map(sum, shares)) * look.view.crew.clock.width == pytest.approx(look.now - joined, abs=0.6)
 
 
 def test_machines_that_are_one_computer_show_its_load_once(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def look_at(run: str | None = None, *, at: float | None = None) -> Look:
     found = find(run)
     view = RunView(found.run)
     view.take_all(found.entries())
-    return Look(view, found.state, at or view.last_at)
+    return Look(view, found.state, at or view.time.last_at)
 
 
 def did(rows: int, seconds: float, *, waiting: float = 0.0) -> WorkerSum:
@@ -102,16 +102,16 @@ def test_the_view_adds_up_what_workers_did(tmp_path: Path) -> None:
     story = large(tmp_path)
     look = look_at(story.run)
     view = look.view
-    assert sum(worker.rows_in for worker in view.workers.values()) == view.rows_done == story.rows_done
-    assert len(view.workers) == 28
-    assert len(view.machines) == 4
-    assert look.figures.rows_in == view.rows_done
+    assert sum(worker.rows_in for worker in view.crew.workers.values()) == view.standing.rows_done == story.rows_done
+    assert len(view.crew.workers) == 28
+    assert len(view.crew.machines) == 4
+    assert look.figures.rows_in == view.standing.rows_done
     assert sum(look.figures.bins.values()) == look.figures.calls
-    assert look.steps[0].figures.rows_in == view.rows_done
-    assert sum(row.rows_in for row in look.machines) == view.rows_done
+    assert look.steps[0].figures.rows_in == view.standing.rows_done
+    assert sum(row.rows_in for row in look.machines) == view.standing.rows_done
     assert [row.machine.name for row in look.machines] == ["m1", "m2", "m3", "m4"]
-    area = sum(rate * view.clock.width for rate in look.figures.rates_in)
-    assert area == pytest.approx(view.rows_done, rel=0.02)
+    area = sum(rate * view.crew.clock.width for rate in look.figures.rates_in)
+    assert area == pytest.approx(view.standing.rows_done, rel=0.02)
 
 
 def test_bounds_of_a_run_are_those_of_all_its_calls(tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_a_long_task_counts_as_busy_for_all_the_time_it_took(tmp_path: Path) -> 
     story.at += 30
     story.measured(Measured({"1": did(1000, 20.0)}), span=0.5)
     look = look_at(story.run)
-    shares = activity(look.view, look.view.workers["1"], look.now)
-    width = look.view.clock.width
+    shares = activity(look.view, look.view.crew.workers["1"], look.now)
+    width = look.view.crew.clock.width
     busy = [at * width for at, (_, function, *_) in enumerate(shares) if function > 0.9]
     assert busy[-1] - busy[0] == pytest.approx(19.5, abs=1.1)
     idle = sum(one[-1] for one in shares) * width
@@ -146,7 +146,7 @@ def test_a_pause_between_attempts_is_not_time_at_work(tmp_path: Path) -> None:
     story = resumed(tmp_path)
     look = look_at(story.run)
     assert look.now < 120
-    assert look.view.paused == pytest.approx(3600, abs=1)
+    assert look.view.time.paused == pytest.approx(3600, abs=1)
     assert len(look.view.attempts) == 2
     assert look.badge == ("finished", "finished")
     assert look.spent.busy_share is not None
@@ -185,7 +185,7 @@ def test_the_list_tells_of_a_resumed_run_what_its_page_does(tmp_path: Path) -> N
     run = resumed(tmp_path).run
     look, line = look_at(run), listing.of_ended(find(run))
     assert line is not None
-    assert (line.seconds, line.pace, line.rows) == (look.now, look.pace, look.view.rows_done)
+    assert (line.seconds, line.pace, line.rows) == (look.now, look.pace, look.view.standing.rows_done)
 
 
 def test_rows_that_were_done_but_never_measured_are_told_of(tmp_path: Path) -> None:
@@ -223,9 +223,22 @@ def test_money_counts_machines_from_when_they_came_until_they_left(tmp_path: Pat
     assert look_at(story.run).dollars == pytest.approx(1.0 + 1.0, rel=0.01)
 
 
+def test_an_attempt_that_was_killed_costs_nothing_while_nobody_is_at_work(tmp_path: Path) -> None:
+    story = Story(tmp_path, machines={"m1": 2}, at=time.time() - 10 * 3600).begin(prices={"m1": 1.0})
+    story.at += 3600
+    story.measured(Measured({"1": did(10, 1.0)}))
+    story.at += 5 * 3600
+    story.attempt(2, pid=2, prices={"m1": 3.0})
+    story.at += 3600
+    story.measured(Measured({"1": did(10, 1.0)}))
+    look = look_at(story.run)
+    assert (look.view.time.paused, look.now) == pytest.approx((5 * 3600, 2 * 3600), rel=0.01)
+    assert look.view.dollars(look.known) == pytest.approx(1.0 + 3.0, rel=0.01)
+
+
 def test_leases_run_down(tmp_path: Path) -> None:
     story = large(tmp_path)
-    renewed = look_at(story.run).view.machines["m1"].renewed
+    renewed = look_at(story.run).view.crew.machines["m1"].renewed
     assert look_at(story.run, at=renewed + 600).machines[0].lease_left == pytest.approx(300)
 
 
@@ -234,10 +247,10 @@ def test_a_view_stays_small_however_long_the_run(tmp_path: Path) -> None:
     view = RunView()
     story.work(10**6, span=1000)
     view.take_all(find(story.run).entries())
-    look = Look(view, find(story.run).state, view.last_at)
-    assert all(len(channel) == BUCKETS for worker in view.workers.values() for channel in worker.series.channels)
+    look = Look(view, find(story.run).state, view.time.last_at)
+    assert all(len(channel) == BUCKETS for worker in view.crew.workers.values() for channel in worker.series.channels)
     assert len(look.figures.rates_in) <= BUCKETS
-    assert len(view.recent.told) < 400
+    assert len(view.crew.recent.told) < 400
 
 
 def test_old_journals_without_measures_are_shown_as_well(tmp_path: Path) -> None:
@@ -299,7 +312,7 @@ def test_what_others_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
     story.write(events.Told(INJECTION), events.Retried(INJECTION))
     story.reject(INJECTION, 1, example=INJECTION + "'\">")
     look = look_at(story.run)
-    worker = next(iter(look.view.workers))
+    worker = next(iter(look.view.crew.workers))
     shown = [
         pages.overview(look),
         pages.part(look, "steps", "1"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, Protocol
 
-from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED
+from muster._process.environment import OF_A_MACHINE
 from muster.errors import EngineError, UsageError
 
 STARTED: Final = "Ray runtime started"
@@ -20,8 +20,7 @@ ENDED: Final = "it has ended."
 """What is told of a machine that answers, and whose lease is not there any more."""
 
 WORKERS_ENVIRONMENT: Final = {
-    **KEEP_MEMORY,
-    **SINGLE_THREADED,
+    **OF_A_MACHINE,
     "RAY_enable_worker_prestart": "0",  # each worker is asked for by name
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",

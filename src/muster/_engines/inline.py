@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from muster._process.environment import LOCAL_WORKER, WORKER
+from muster._process.environment import numbered
 from muster._progress.openings import Slots
 
 from ._bell import Bell
@@ -23,8 +23,9 @@ class InlineEngine:
     def __init__(self, make_body: MakeBody) -> None:
         """Make the worker body here."""
         self._folder = Path.cwd()
-        self._environment = {name: os.environ.get(name) for name in (WORKER, LOCAL_WORKER)}
-        os.environ.update(dict.fromkeys(self._environment, "0"))
+        numbers = numbered(0, 0)
+        self._environment = {name: os.environ.get(name) for name in numbers}
+        os.environ.update(numbers)
         self._body: Body = make_body()
         self._has_joined = False
         self._current: int | None = None

@@ -1,6 +1,7 @@
-"""Environment variables of every worker, on this computer and on machines."""
+"""The environment of every worker, wherever it is: the one place that says which variables that has, and why."""
 
 import subprocess
+from collections.abc import Mapping
 from typing import Final
 
 SINGLE_THREADED: Final = {
@@ -21,6 +22,29 @@ LOCAL_WORKER: Final = "MUSTER_LOCAL_WORKER"
 KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
 """Have ``malloc`` keep freed memory: a worker needs it again for the next task, and returning it to the system each
 time cost a fifth of a cheap job."""
+
+OF_A_MACHINE: Final = {**KEEP_MEMORY, **SINGLE_THREADED}
+"""What the processes of a machine get, from which its workers are started, whatever that computer has set."""
+
+
+def of_zygote(user: Mapping[str, str]) -> dict[str, str]:
+    """Put together what the zygote gets. The user may choose how memory is kept; no library may start threads in it."""
+    return {**KEEP_MEMORY, **user, **SINGLE_THREADED}
+
+
+def given_back(user: Mapping[str, str]) -> dict[str, str]:
+    """List what the user has set of that which was forced on the zygote: workers get it once they are forked."""
+    return {name: user[name] for name in SINGLE_THREADED if name in user}
+
+
+def elsewhere(machine: Mapping[str, str], user: Mapping[str, str]) -> dict[str, str]:
+    """Put together what workers on another computer get: what the user has set decides, then what that computer has."""
+    return {**SINGLE_THREADED, **machine, **user}
+
+
+def numbered(worker: int, local: int) -> dict[str, str]:
+    """Write the numbers of a worker, among all and on its machine; functions may ask for them."""
+    return {WORKER: str(worker), LOCAL_WORKER: str(local)}
 
 
 def interpreter_flags() -> tuple[str, ...]:

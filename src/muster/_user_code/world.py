@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from muster._private import secrets
 from muster._private.secrets import Unseen
-from muster._process.environment import SINGLE_THREADED, interpreter_flags
+from muster._process.environment import elsewhere, interpreter_flags
 
 from . import cells, main_module, surroundings
 
@@ -111,7 +111,7 @@ class World(NamedTuple):
         mirror = os.path.realpath(tempfile.mkdtemp(prefix="home-"))
         script = self.script._replace(file=mirror + self.script.file if self.script.file else "")
         own = {name: value for name, value in os.environ.items() if not surroundings.decides(name)}
-        environment = {**SINGLE_THREADED, **own, **self.environment, "TZ": self.zone.there()}
+        environment = elsewhere(own, {**self.environment, "TZ": self.zone.there()})
         _entered.append(self._replace(environment=environment, script=script, mirror=mirror))
 
     def enter(self) -> None:

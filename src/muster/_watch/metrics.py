@@ -15,7 +15,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from muster._journal.measures import BINS_AN_OCTAVE
-from muster._watch.sums.moment import Look, MachineRow
+from muster._watch.sums.moment import Look
+from muster._watch.sums.tables import MachineRow
 from muster._watch.sums.worker import Worker
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -63,15 +64,18 @@ def _of_runs(looks: Sequence[Look]) -> Iterator[Metric]:
         info.add_metric([look.view.run], {**told, "state": str(look.state), "status": look.status})
     yield info
     gauges: _Tellers[Look] = {
-        "muster_run_start_time_seconds": ("When the run began, since the epoch.", lambda look: look.view.begun),
+        "muster_run_start_time_seconds": ("When the run began, since the epoch.", lambda look: look.view.time.begun),
         "muster_run_duration_seconds": ("Time at work, without pauses between attempts.", lambda look: look.took),
         "muster_run_going": ("1 while the process of the run is alive.", lambda look: float(look.is_going)),
-        "muster_run_rows_expected": ("Rows of the input, once they are counted.", lambda look: look.view.rows_total),
-        "muster_run_rows_settled": ("Rows that are done for good.", lambda look: look.view.rows_done),
-        "muster_run_rows_written": ("Rows that are in the output so far.", lambda look: look.view.rows_out),
+        "muster_run_rows_expected": (
+            "Rows of the input, once they are counted.",
+            lambda look: look.view.standing.rows_total,
+        ),
+        "muster_run_rows_settled": ("Rows that are done for good.", lambda look: look.view.standing.rows_done),
+        "muster_run_rows_written": ("Rows that are in the output so far.", lambda look: look.view.standing.rows_out),
         "muster_run_progress_ratio": ("Share of the rows that is done.", lambda look: look.share),
         "muster_run_workers": ("Workers that are there.", lambda look: look.there),
-        "muster_run_tasks_running": ("Tasks that are with workers.", lambda look: look.view.running),
+        "muster_run_tasks_running": ("Tasks that are with workers.", lambda look: look.view.standing.running),
         "muster_run_cost_dollars": ("What the machines have cost.", lambda look: look.dollars),
         "muster_run_efficiency_ratio": (
             "Share of their time in which workers were at tasks.",
@@ -94,7 +98,7 @@ def _of_runs(looks: Sequence[Look]) -> Iterator[Metric]:
         for bound, seconds in zip(("low", "high"), look.left or (), strict=False):
             left.add_metric([look.view.run, bound], seconds)
         bad.add_metric([look.view.run], look.bad_rows)
-        for reason, count in look.view.retries.items():
+        for reason, count in look.view.log.retries.items():
             retries.add_metric([look.view.run, reason], count)
     yield from (left, bad, retries)
 

@@ -37,7 +37,7 @@ def outlook(look: Look) -> str:
     if look.left:
         return f"{words.between(*look.left)} left"
     if look.is_going:
-        return look.view.phase
+        return look.view.standing.phase
     took = words.duration(look.took)
     return f"{took} in all" if look.status == "finished" else f"{took} until it {_ENDED[look.status]}"
 
@@ -51,7 +51,7 @@ def remarks(look: Look) -> list[Remark]:
 
 
 def _of_its_end(look: Look) -> list[Remark]:
-    when = words.clock(look.view.last_at)
+    when = words.clock(look.view.time.last_at)
     match look.status:
         case "stopped":
             error, text = look.view.stopped or ("", "")
@@ -78,8 +78,8 @@ def _of_its_work(look: Look) -> list[Remark]:
     elif look.held:
         told = look.held.advice()
         remarks.append(Remark("warning", told[0].upper() + told[1:]))
-    elif look.view.waiting_for and look.is_going and not look.is_starting:
-        remarks.append(Remark("plain", f"Waiting: {look.view.waiting_for}."))
+    elif look.view.standing.waiting_for and look.is_going and not look.is_starting:
+        remarks.append(Remark("plain", f"Waiting: {look.view.standing.waiting_for}."))
     use = processor(look)
     if use is not None and use.remark:
         remarks.append(Remark(use.kind, use.remark))
@@ -88,7 +88,7 @@ def _of_its_work(look: Look) -> list[Remark]:
 
 def _of_silence(look: Look) -> str:
     """Say why there may be no events: a run at work writes one every few seconds."""
-    since = words.clock(look.view.last_at)
+    since = words.clock(look.view.time.last_at)
     if look.view.attempts and look.view.attempts[-1].engine == "inline":
         return (
             f"Nothing heard since {since}: with --workers 0 muster itself makes the call, and tells when it has ended."

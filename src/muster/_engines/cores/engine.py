@@ -17,7 +17,7 @@ from muster._engines._bell import Bell
 from muster._engines._lanes import Lanes
 from muster._engines.base import CANCELLED, Began, Done, Failed, Joined, Left, Lost, MakeBody, Message
 from muster._engines.prints import Print, Prints, to_standard_error
-from muster._process.environment import SINGLE_THREADED
+from muster._process.environment import given_back
 from muster._progress.openings import Slots
 from muster._user_code.world import World
 from muster.errors import EngineError
@@ -114,8 +114,7 @@ class CoresEngine:
         self._first = world.first_worker
         self._environment, self._flags = world.environment, world.flags
         self._prints = Prints(printed)
-        chosen = {name: world.environment[name] for name in SINGLE_THREADED if name in world.environment}
-        self._setup = pickle.dumps((tuple(preload), chosen, world, make_body))
+        self._setup = pickle.dumps((tuple(preload), given_back(world.environment), world, make_body))
         self._briefing: bytes | None = None
         self._live: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()

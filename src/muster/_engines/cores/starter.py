@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
+from muster._process.environment import interpreter_flags, of_zygote
 
 _MAIN: Final = (
     "import sys; sys.path[:] = sys.argv[3:]; from muster._engines.cores.zygote import main; main(*sys.argv[1:3])"
@@ -54,7 +54,7 @@ class Zygote:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for muster, which then ends its workers
-                env={**KEEP_MEMORY, **environment, **SINGLE_THREADED},
+                env=of_zygote(environment),
             )
 
     def is_as_if_new(self) -> bool:

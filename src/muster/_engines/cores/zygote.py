@@ -28,7 +28,7 @@ from typing import Any, Final, NoReturn, TextIO
 
 from muster._engines.base import portable
 from muster._private.secrets import scrubbed
-from muster._process.environment import LOCAL_WORKER, WORKER
+from muster._process.environment import numbered
 from muster._process.limit import is_over, kill_when_over, new_page
 
 from .leaving import leave
@@ -180,7 +180,7 @@ def _fork(control: socket.socket, descriptors: list[int], make_body: Any, page: 
 def _begun(once: Once, numbers: tuple[int, int], make_body: Callable[[], Any]) -> Any:  # noqa: ANN401 (a Body)
     """Make the body of a worker that knows its numbers: the user's code, which the body loads, may ask for them."""
     once.install()
-    os.environ.update(zip((WORKER, LOCAL_WORKER), map(str, numbers), strict=True))
+    os.environ.update(numbered(*numbers))
     return make_body()
 
 

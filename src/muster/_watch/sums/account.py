@@ -69,13 +69,13 @@ def account_of(view: RunView, *, is_over: bool) -> Account:
     view.settle()
     inputs = [str(one[0]).lower() for one in view.job.get("inputs", ())]
     since = view.attempts[-1].time if view.attempts else 0.0
-    loads = [machine.load for machine in view.machines.values() if machine.load is not None]
+    loads = [machine.load for machine in view.crew.machines.values() if machine.load is not None]
     names = [name[: -len(end)] for name in inputs for end in _PACKED if name.endswith(end)] or inputs
     return Account(
-        took=view.last,
-        there=sum(worker.stayed(view.last) for worker in view.workers.values()),
-        crew=[_done(worker, since=since) for worker in view.workers.values() if worker.tasks],
-        bad_rows=view.bad_rows + view.unkept.rows,
+        took=view.time.seconds,
+        there=sum(worker.stayed(view.time.seconds) for worker in view.crew.workers.values()),
+        crew=[_done(worker, since=since) for worker in view.crew.workers.values() if worker.tasks],
+        bad_rows=view.standing.bad_rows + view.standing.unkept.rows,
         load=max(loads, key=lambda load: load.cpu, default=None),
         engine=view.attempts[-1].engine if view.attempts else "cores",
         format="parquet" if names and all(name.endswith(".parquet") for name in names) else "text",

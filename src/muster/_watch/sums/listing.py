@@ -41,11 +41,11 @@ def listed(look: Look) -> Listed:
         view.run,
         str(look.state),
         look.badge,
-        view.begun or 0.0,
+        view.time.begun or 0.0,
         look.short_names,
         look.inputs,
         str(view.job.get("output", "")),
-        view.rows_done,
+        view.standing.rows_done,
         look.share,
         look.pace,
         look.took,
@@ -67,4 +67,4 @@ def of_ended(known: Known) -> Listed | None:
             view.see(entry)
         else:
             view.take(entry)
-    return listed(Look(view, known.state, view.last_at)) if view.job else None
+    return listed(Look(view, known.state, view.time.last_at)) if view.job else None

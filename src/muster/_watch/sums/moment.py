@@ -1,68 +1,24 @@
-"""A look at a run at a moment: its view, whether it goes on, and the tables that are made of it."""
+"""A look at a run at a moment: whether it goes on, how fast, and how long the rest takes."""
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
 from muster import _words as words
-from muster._journal.measures import Measured, Spent, StepSum, bound
+from muster._journal.measures import Measured, Spent
 from muster._journal.status import State, status
 from muster._model import Reason
 from muster._run.calls import Held
 
-from . import figures
+from . import figures, tables
 from .figures import Figures
-from .run import Machine, RunView
+from .run import RunView
+from .tables import MachineRow, StepRow, WorkerRow
 from .worker import Worker
 
 _TELLS_WITHIN: Final = 15.0
 """Seconds of silence that are remarkable: three times the longest that a runner at work leaves."""
-
-_DIGITS: Final = re.compile(r"(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
-    """A line of the table of workers."""
-
-    worker: Worker
-    spent: Spent
-    steps: StepSum
-    pace: float | None
-
-    @property
-    def bounds(self) -> tuple[float | None, float | None]:
-        """Tell below which time half of its calls were, and 99%."""
-        return bound(self.steps.bins, 0.5), bound(self.steps.bins, 0.99)
-
-
-@dataclass(frozen=True, slots=True)
-class MachineRow:
-    """A line of the table of machines."""
-
-    machine: Machine
-    workers: int
-    there: int
-    spent: Spent
-    rows_in: int
-    pace: float
-    lease_left: float | None
-    cpu: float
-    """Seconds of the processor that its workers' tasks took."""
-    at_tasks: float
-    """Seconds that those tasks took, each counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepRow:
-    """A line of the table of steps; ``number`` counts from 1."""
-
-    number: int
-    name: str
-    figures: Figures
-    seconds: float
 
 
 class Look:
@@ -72,10 +28,11 @@ class Look:
         """Look at it now."""
         view.settle()
         self.view = view
+        self.standing, self.crew, self.time = view.standing, view.crew, view.time
         self.state = state
         self.at = at
-        self.now = view.elapsed(at, going=self.is_going)
-        self.known = view.last
+        self.now = view.time.by(at) if self.is_going else view.time.seconds
+        self.known = view.time.seconds
         """Up to when anything is known, in seconds of the run."""
 
     @property
@@ -89,7 +46,7 @@ class Look:
         if self.is_going:
             return "running", "starting" if self.is_starting else "running"
         if self.status == "finished":
-            return ("bad", "finished, with bad rows") if self.view.bad_rows else ("finished", "finished")
+            return ("bad", "finished, with bad rows") if self.standing.bad_rows else ("finished", "finished")
         return self.status, self.status
 
     @property
@@ -102,21 +59,21 @@ class Look:
     def is_starting(self) -> bool:
         """Tell whether no worker has joined yet, in this attempt."""
         began = self.view.attempts[-1].time if self.view.attempts else 0.0
-        stays = (worker.present[-1] for worker in self.view.workers.values() if worker.present)
+        stays = (worker.present[-1] for worker in self.crew.workers.values() if worker.present)
         return self.is_going and not any(stay.stop is None or stay.start >= began for stay in stays)
 
     @property
     def silence(self) -> float | None:
         """Seconds without an event, if that is remarkable: a run at work writes one every few seconds."""
-        seconds = self.at - self.view.last_at
-        is_at_work = self.is_going and not self.is_starting and self.view.phase == "working"
+        seconds = self.at - self.time.last_at
+        is_at_work = self.is_going and not self.is_starting and self.standing.phase == "working"
         return seconds if is_at_work and seconds > _TELLS_WITHIN else None
 
     @property
     def held(self) -> Held | None:
         """The call that seems to hang, if any, as of now."""
-        held = self.view.pace.held
-        return replace(held, seconds=held.seconds + self.at - self.view.last_at) if held and self.is_going else None
+        held = self.standing.pace.held
+        return replace(held, seconds=held.seconds + self.at - self.time.last_at) if held and self.is_going else None
 
     @property
     def names(self) -> list[str]:
@@ -137,21 +94,21 @@ class Look:
     @property
     def share(self) -> float | None:
         """Tell which share of the rows is done; ``None`` while nobody knows how many there are."""
-        total = self.view.rows_total
+        total = self.standing.rows_total
         if self.view.result is not None:
             return 1.0
-        return None if total is None else self.view.rows_done / total if total else 1.0
+        return None if total is None else self.standing.rows_done / total if total else 1.0
 
     @cached_property
     def left(self) -> tuple[float, float] | None:
         """Tell in how many seconds it will be done, at least and at most."""
-        left, passed = self.view.pace.seconds_left, max(self.at - self.view.last_at, 0.0)
+        left, passed = self.standing.pace.seconds_left, max(self.at - self.time.last_at, 0.0)
         if (
             left is None
             or not self.is_going
             or self.silence
             or self.held
-            or self.view.rows_done == self.view.rows_total
+            or self.standing.rows_done == self.standing.rows_total
         ):
             return None
         low, high = (max(one - passed, 0.0) for one in left)
@@ -161,41 +118,44 @@ class Look:
     def pace(self) -> float | None:
         """Tell how many rows a second were done in the last minute; of a run that is over, in all its time."""
         if self.is_going:
-            return None if self.silence else self.view.pace.rows_per_second
-        if self.view.result is not None and len(self.view.attempts) == 1:
+            return None if self.silence else self.standing.pace.rows_per_second
+        if self.view.result is not None and self.time.processes <= 1:
             return float(self.view.result["rows_per_second"])
-        return self.view.rows_done / self.now if self.now else None
+        return self.standing.rows_done / self.now if self.now else None
 
     @property
     def took(self) -> float:
         """Tell how many seconds it has taken so far, or took, in all its attempts."""
-        is_told = self.view.result is not None and len(self.view.attempts) == 1
-        return float(self.view.result["seconds"]) if self.view.result and is_told else self.now
+        return self.now if self.is_going else self.time.took(self.view.result)
 
     @property
     def bad_rows(self) -> int:
         """Count the rows that were rejected; with those of the task that stopped it."""
-        return self.view.bad_rows + self.view.unkept.rows
+        return self.standing.bad_rows + self.standing.unkept.rows
 
     @property
     def dropped(self) -> int | None:
         """Tell how many rows the function left out, less those it added; ``None`` where nobody told what is written."""
         view = self.view
-        return None if view.rows_out is None else view.rows_done - view.rows_out - view.bad_rows
+        return (
+            None
+            if view.standing.rows_out is None
+            else view.standing.rows_done - view.standing.rows_out - view.standing.bad_rows
+        )
 
     @property
     def there(self) -> int:
         """Tell how many workers are there now; of a run that is over, how many there were."""
         if self.is_going:
-            return sum(worker.is_there for worker in self.view.workers.values())
+            return sum(worker.is_there for worker in self.crew.workers.values())
         told = int(self.view.result["workers"]) if self.view.result is not None else 0
-        return told or len(self.view.workers)  # 0 workers are asked for where muster's own process is the one
+        return told or len(self.crew.workers)  # 0 workers are asked for where muster's own process is the one
 
     @property
     def unmeasured(self) -> int:
         """Tell how many rows an attempt did that ended before it told what they took; only of a run that is over."""
-        told = sum(worker.rows_in for worker in self.view.workers.values())
-        return 0 if self.is_going or not told else max(self.view.rows_done - told, 0)
+        told = sum(worker.rows_in for worker in self.crew.workers.values())
+        return 0 if self.is_going or not told else max(self.standing.rows_done - told, 0)
 
     @property
     def dollars(self) -> float | None:
@@ -205,23 +165,23 @@ class Look:
     @cached_property
     def figures(self) -> Figures:
         """Add up the whole run."""
-        return figures.of_workers(self.view, [*self.view.workers.values()], self.known)
+        return figures.of_workers(self.view, [*self.crew.workers.values()], self.known)
 
     @cached_property
     def spent(self) -> Spent:
         """Add up where the time of all workers went."""
-        return self.spent_by(self.view.workers.values())
+        return self.spent_by(self.crew.workers.values())
 
     def spent_by(self, workers: Iterable[Worker]) -> Spent:
         """Add up where the time of some workers went."""
-        all_busy = self.is_going and self.view.running >= self.there
+        all_busy = self.is_going and self.standing.running >= self.there
         return figures.spent(workers, self.now if all_busy else self.known, all_busy=all_busy)
 
     @property
     def rejected(self) -> list[Reason]:
         """List the reasons of rejects, most rows first."""
         reasons = Measured(reasons=dict(self.view.reasons.reasons))
-        reasons.add_reasons(self.view.unkept.reasons)
+        reasons.add_reasons(self.standing.unkept.reasons)
         return sorted(reasons.reasons.values(), key=lambda reason: -reason.rows)
 
     @property
@@ -232,55 +192,41 @@ class Look:
     @cached_property
     def workers(self) -> list[WorkerRow]:
         """Lay out the workers, in the order of their names as people count."""
-        paces = self.view.recent.of_each_worker(self.known)
-        return [
-            WorkerRow(
-                worker,
-                self.spent_by([worker]),
-                _sum(worker.steps),
-                paces.get(worker.name, 0.0) if worker.is_there else None,
-            )
-            for worker in self.ordered()
-        ]
+        return tables.workers_of(self.crew, self.known, spent_by=self.spent_by)
 
     @cached_property
     def machines(self) -> list[MachineRow]:
         """Lay out the machines."""
-        rows: dict[str, list[WorkerRow]] = {name: [] for name in self.view.machines}
-        for row in self.workers:
-            rows.setdefault(row.worker.machine, []).append(row)
-        return [self._machine(name, rows[name]) for name in sorted(rows, key=_counted) if name]
+        leases_at = self.at if self.is_going else None
+        return tables.machines_of(self.crew, self.workers, spent_by=self.spent_by, leases_at=leases_at)
 
     @cached_property
     def steps(self) -> list[StepRow]:
         """Lay out the steps."""
-        return [
-            StepRow(at + 1, name, figures.of_step(self.view, at, self.known), self._step_seconds(at))
-            for at, name in enumerate(self.names)
-        ]
+        return tables.steps_of(self.view, self.names, self.known)
 
     def ordered(self, machine: str | None = None) -> list[Worker]:
         """List the workers, of one machine or all, in the order of their names as people count."""
-        mine = (one for one in self.view.workers.values() if machine is None or one.machine == machine)
-        return sorted(mine, key=lambda worker: _counted(worker.name))
+        mine = self.crew.workers.values() if machine is None else self.crew.of_machine(machine)
+        return tables.in_order(mine)
 
     @property
     def over(self) -> str:
         """Say how long its attempts lie apart, where there are several."""
-        if not self.view.paused or self.view.begun is None:
+        if not self.time.paused or self.time.begun is None:
             return ""
-        return f"of work, over {words.duration(self.now + self.view.paused)}"
+        return f"of work, over {words.duration(self.now + self.time.paused)}"
 
     @property
     def settled(self) -> list[tuple[str, str, float]]:
         """Say what became of the rows that are done: a kind, in words, and how many."""
-        view, dropped = self.view, self.dropped
-        if dropped is None or view.rows_out is None or not view.rows_done:
+        rows, dropped = self.standing, self.dropped
+        if dropped is None or rows.rows_out is None or not rows.rows_done:
             return []
         less = f"{dropped:,} dropped by the function" if dropped >= 0 else f"{-dropped:,} more than came in"
         return [
-            ("written", f"{view.rows_out:,} written", min(view.rows_out, view.rows_done - view.bad_rows)),
-            ("rejected", f"{view.bad_rows:,} rejected", view.bad_rows),
+            ("written", f"{rows.rows_out:,} written", min(rows.rows_out, rows.rows_done - rows.bad_rows)),
+            ("rejected", f"{rows.bad_rows:,} rejected", rows.bad_rows),
             *([("dropped", less, max(dropped, 0))] if dropped else []),
         ]
 
@@ -293,33 +239,3 @@ class Look:
     def is_one_computer(self) -> bool:
         """Tell whether its machines are all on the computer that it was started on."""
         return len(self.machines) > 1 and bool(self.view.attempts) and self.view.attempts[-1].is_one_computer
-
-    def _machine(self, name: str, rows: Sequence[WorkerRow]) -> MachineRow:
-        machine = self.view.machines.get(name) or Machine(name)
-        return MachineRow(
-            machine,
-            len(rows),
-            sum(row.worker.is_there for row in rows),
-            self.spent_by([row.worker for row in rows]),
-            sum(row.worker.rows_in for row in rows),
-            sum(row.pace or 0.0 for row in rows),
-            machine.lease_left(self.at) if self.is_going else None,
-            sum(row.worker.cpu for row in rows),
-            sum(row.worker.seconds.total - row.worker.seconds.lost for row in rows),
-        )
-
-    def _step_seconds(self, number: int) -> float:
-        workers = self.view.workers.values()
-        return sum(worker.steps[number].seconds for worker in workers if number < len(worker.steps))
-
-
-def _sum(steps: Sequence[StepSum]) -> StepSum:
-    found = StepSum()
-    for step in steps:
-        found.add(step)
-    return found
-
-
-def _counted(name: str) -> list[tuple[int, str]]:
-    """Make a key that puts m2 before m10."""
-    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in _DIGITS.split(name) if piece]
