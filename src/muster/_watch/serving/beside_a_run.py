@@ -14,7 +14,7 @@ from .server import check_installed
 
 _SERVE: Final = """
 import sys
-from .server import serve
+from muster._watch.serving.server import serve
 from muster.errors import UsageError
 try:
     serve(None, port=int(sys.argv[1]), with_parent=True)
