@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from conftest import Muster
 from muster._journal import events
-from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Started, Told, UnreadableError, of_fields
+from muster._journal.coding import as_fields, of_fields
+from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Started, Told, UnreadableError
 from muster._journal.file import Journal, follow, replay
 from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Schema, Seconds, Spool, Task
 from muster._planner import Plan
@@ -244,7 +245,7 @@ def test_an_event_that_lacks_what_it_must_have_is_refused(path: Path, line: str)
 
 
 def test_rows_that_an_earlier_version_kept_are_done_again() -> None:
-    said = json.loads(json.dumps(events.as_fields(Kept(Outcome(TASK, 5, 9, output=Piece("o", 9, 7, 9))))))
+    said = json.loads(json.dumps(as_fields(Kept(Outcome(TASK, 5, 9, output=Piece("o", 9, 7, 9))))))
     past = Past()
     past.add(of_fields("kept", said))
     assert past.kept != {}

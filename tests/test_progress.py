@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from muster._journal.events import Dropped, Event, Kept, as_fields, of_fields
+from muster._journal.coding import as_fields, of_fields
+from muster._journal.events import Dropped, Event, Kept
 from muster._model import Outcome, Part, Piece, Schema, Seconds, Task
 from muster._progress.actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSettles, Rewind, Submit, Widen
 from muster._progress.cuts import together

@@ -16,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from muster._watch.serving.feed import Feed, Follower
 from muster._watch.serving.peers import is_stranger
 from muster._watch.serving.server import read_token
+from muster._watch.sums.moment import Look
+from muster._watch.sums.run import RunView
 from muster.errors import UsageError
 from watching import Served, going, rejecting, resumed, serving, stopped, streaming
 
@@ -351,6 +353,28 @@ def test_runs_that_are_asked_again_and_again_are_all_followed(tmp_path: Path) ->
 
     once, again = asyncio.run(asked())
     assert None not in once
+    assert all(one is other for one, other in zip(once, again, strict=True))
+
+
+def test_a_second_scrape_of_many_recent_runs_reads_no_journal_again_also_where_others_look_at_more(
+    tmp_path: Path,
+) -> None:
+    names = [f"20261124-1015{number:02d}-c0de" for number in range(20)]
+    for name in names:
+        going(tmp_path / name, run=name).close()
+
+    def views(looks: list[Look]) -> list[RunView]:
+        return [look.view for look in looks]
+
+    async def scraped() -> list[list[RunView]]:
+        feed = Feed()
+        once = await feed.tell(names[:18], views)
+        for name in names[18:]:
+            await feed.look(name, lambda look: look.share)
+        return [once, await feed.tell(names[:18], views)]
+
+    once, again = asyncio.run(scraped())
+    assert [view.run for view in once] == names[:18]
     assert all(one is other for one, other in zip(once, again, strict=True))
 
 

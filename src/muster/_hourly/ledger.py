@@ -4,7 +4,6 @@ A file of input is known by its content. What is about to be done is written dow
 done only when that output is there: whoever comes after a death does it once, and nothing twice.
 """
 
-import hashlib
 import json
 import re
 import shlex
@@ -14,21 +13,16 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from muster._files.whole import put
-from muster._files.witness import Known, digest, is_being_written, is_still, settled, witness
-from muster._model import Source
+from muster._files.witness import Known
 from muster._places import objects
 from muster._places.identity import identity, local
-from muster._places.urls import filesystem, has_buckets, is_remote, reaching
+from muster._places.urls import is_remote
 from muster._private.files import NotPrivateError, keep, own_bytes
-from muster.errors import DataError, MusterError, UsageError
+from muster.errors import UsageError
 
 from .pattern import folder_of, found_again
 
 _KIND: Final = "since-last"
-_CHUNK: Final = 1 << 20
-_PATIENCE: Final = 2.5
-"""Seconds that a look at a file waits, at the most, until a later change of it would show."""
-
 _MEND: Final = "Restore it from a copy; or remove it together with the outputs, and all files count as new."
 
 
@@ -130,60 +124,6 @@ def place_of(pattern: str) -> str:
     folder = folder_of(pattern)
     name = re.sub(r"[{}]", "", pattern.removeprefix(folder)).strip("/").replace("/", "~")
     return f"{folder}.{name}.since-last.json"
-
-
-def looked_at(source: Source, before: Known | None) -> Known | None:
-    """See which content a file has, which is read unless it is as it was; ``None`` while somebody writes it.
-
-    Raises ``FileNotFoundError`` where it is gone by now.
-    """
-    size, stamp = source.size, source.stamp
-    if is_remote(source.path):
-        return Known(size, stamp, 0, _content_in_a_store(source))
-    now, is_settled = settled(source.path, patience=_PATIENCE)
-    if before is not None and before[:3] == (size, stamp, now.changed):
-        return before
-    if is_being_written(source.path):
-        return None
-    content = _digest_here(source.path)
-    status = Path(source.path).stat()
-    is_same = (status.st_size, str(status.st_mtime_ns), witness(source.path)) == (size, stamp, now)
-    return Known(size, stamp, now.changed if is_settled else 0, content) if is_same else None
-
-
-def is_as_it_was(source: Source, before: Known) -> bool:
-    """Tell whether a file that is there still has the content that it had, without a wait."""
-    if (source.size, source.stamp) != before[:2]:
-        return False
-    if is_remote(source.path):
-        return source.tells_version or _content_in_a_store(source) == before.content
-    return is_still(source.path, before)
-
-
-def _content_in_a_store(source: Source) -> str:
-    """Take the store's word, where it tells a content from all others; else read the file."""
-    files, path = filesystem(source.path)
-    if has_buckets(files) and source.stamp:
-        return f"{source.size}:{source.stamp}"
-    digest = hashlib.blake2b(digest_size=20)
-    try:
-        with reaching(source.path), files.open(path, "rb") as data:
-            while chunk := data.read(_CHUNK):
-                digest.update(chunk)
-    except MusterError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            raise FileNotFoundError(source.path) from error
-        raise
-    return digest.hexdigest()
-
-
-def _digest_here(path: str) -> str:
-    try:
-        return digest(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise DataError(f"Cannot read {path!r}: {error.strerror}. Mend that, or move it elsewhere.") from error
 
 
 def _files(said: Mapping[str, Any]) -> dict[str, Known]:

@@ -1,10 +1,8 @@
 """``--since-last``: the files that are new go into one output, named by the time; each file once, whatever happens."""
 
 import dataclasses
-import glob
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from muster._output.manifest import MANIFEST
 from muster._pipeline import Pipeline
 from muster._places import objects
 from muster._places.identity import identity, local, upwards
-from muster._places.urls import filesystem, is_remote
+from muster._places.urls import is_remote
 from muster._private.secrets import set_options, shown
 from muster._run.apart import check_apart
 from muster._run.assembly import Means
@@ -29,8 +27,10 @@ from muster._run.busy import begun
 from muster._run.lent import shared
 from muster.errors import MusterError, UsageError
 
+from .book import Book
+from .contents import is_as_it_was, looked_at
 from .each import make_folder_of
-from .ledger import Begun, Ledger, is_as_it_was, looked_at, place_of
+from .ledger import Begun
 from .pattern import PLACES, named
 
 Watch = Callable[[Snapshot], None]
@@ -61,9 +61,7 @@ class SinceLast:
         self._how: dict[str, Any] = {"watch": watch, "remark": remark, "printed": printed}
         self._watch = watch
         self._tell: Say = lambda text: watch(Snapshot("starting", note=text))
-        self._place = place_of(pipeline.output)
-        self._work = Work(self._place, home=home())
-        self._ledger = Ledger()
+        self._book = Book(pipeline, options=self._options)
         self.left: list[str] = []
         """Files that somebody was writing, so that they are left for the next time."""
         self.duplicates: list[str] = []
@@ -73,73 +71,16 @@ class SinceLast:
 
     def run(self) -> Iterator[tuple[Result, int]]:
         """Yield the result of each output, and of how many files it is made. Raises ``MusterError``."""
-        make_folder_of(self._place)
+        make_folder_of(self._book.place)
         choice = self._options.if_running
-        if not begun(lambda: True, work=self._work, choice=choice, tell=self._tell):
+        if not begun(lambda: True, work=self._book.work, choice=choice, tell=self._tell):
             self.was_skipped = True
             return
-        try:
-            self._ledger = self._read()
-            with shared(self._options, say=lambda phase: self._watch(Snapshot(phase))) as access:
-                self._how["means"] = Means(access=access)
-                yield from self._ended()
-                yield from self._done(self._new())
-        finally:
-            self._work.remove()
-            self._work.release()
-
-    def _read(self) -> Ledger:
-        found = Ledger.read(self._place)
-        if found is None and not self._options.fresh and (there := self._outputs()):
-            raise UsageError(
-                f"{there[0]!r} is there, but not {self._place!r}, which would say which files are in it. Restore that;"
-                " or choose another folder for the outputs; or type the command again with --fresh, and every file"
-                " counts as new."
-            )
-        own = self._own()
-        if found is None:
-            return Ledger(of=own)
-        if found.of not in {own, ()} and not self._options.accept_changes:
-            raise self._of_another(found.of, own)
-        known = found.within(self._pipeline.output, place=self._place)
-        if found.of != own:
-            known = dataclasses.replace(known, of=own)
-            self._write(known)
-        return known
-
-    def _of_another(self, other: tuple[str, ...], own: tuple[str, ...]) -> UsageError:
-        if other[0] != own[0]:
-            return UsageError(
-                f"{self._place!r} says what went into outputs named {other[0]!r}, and yours are named {own[0]!r}."
-                " Choose another name or folder for them."
-            )
-        return UsageError(
-            f"{self._place!r} says which files {' | '.join(other[1:])} has done, and this command is of"
-            f" {' | '.join(own[1:])}. Choose another name or folder for the outputs; or, if it is the same function"
-            " under another name, type the command once with --accept-changes."
-        )
-
-    def _own(self) -> tuple[str, ...]:
-        """Tell one command from another: by how outputs are called, and by the names of functions."""
-        pattern = local(self._pipeline.output)
-        folder = self._place.rpartition("/")[0]
-        return (pattern.removeprefix(folder).lstrip("/"), *(step.name for step in self._pipeline.steps))
-
-    def _outputs(self) -> list[str]:
-        """List outputs of this pattern."""
-        pattern = local(self._pipeline.output).rstrip("/")
-        parts = re.split("({date}|{time})", pattern)
-        looks = "".join(PLACES[part][1] if part in PLACES else glob.escape(part) for part in parts)
-        if not is_remote(pattern):
-            return sorted(glob.glob(looks))  # noqa: PTH207 (an absolute pattern, too)
-        files, path = filesystem(looks)
-        return sorted(map(str, files.glob(path)))
-
-    def _write(self, ledger: Ledger) -> None:
-        if self._work.shelf is not None:
-            self._work.shelf.lock.check()
-        self._ledger = ledger
-        ledger.write(self._place, by_way_of=self._work.unused("complete"))
+        cluster = shared(self._options, say=lambda phase: self._watch(Snapshot(phase)))
+        with self._book.opened(), cluster as access:
+            self._how["means"] = Means(access=access)
+            yield from self._ended()
+            yield from self._done(self._new())
 
     # What is new
 
@@ -149,16 +90,16 @@ class SinceLast:
         found = find_sources(
             self._pipeline.inputs, forced=options.input_format, default=options.format, may_be_empty=True
         )
-        made = {identity(output.rstrip("/")) for output in self._ledger.done.values()}
+        made = {identity(output.rstrip("/")) for output in self._book.ledger.done.values()}
         return [source for source in found if made.isdisjoint((identity(source.path), *upwards(source.path)))]
 
     def _new(self) -> dict[str, Known]:
         """Find what is new, by content; of several files with one content the first alone counts."""
-        contents = dict(self._ledger.done)
+        contents = dict(self._book.ledger.done)
         seen: dict[str, Known] = {}
         new: dict[str, Known] = {}
         for source in self._sources():
-            before = self._ledger.seen.get(source.path)
+            before = self._book.ledger.seen.get(source.path)
             try:
                 now = looked_at(source, before)
             except FileNotFoundError:  # as if it had never been there
@@ -171,8 +112,8 @@ class SinceLast:
                 seen[source.path] = now
                 if before is None or before.content != now.content:
                     self._leave_out(source.name, contents[now.content])
-        if seen != self._ledger.seen:
-            self._write(dataclasses.replace(self._ledger, seen=seen))
+        if seen != self._book.ledger.seen:
+            self._book.write(dataclasses.replace(self._book.ledger, seen=seen))
         return new
 
     def _leave_out(self, name: str, same: str) -> None:
@@ -189,12 +130,12 @@ class SinceLast:
         if new:
             output = self._free_name()
             check_apart([Work(output, home=home())], sources=(), given=self._pipeline.inputs, recurs=True)
-            self._write(self._ledger.with_begun(Begun(output, new)))
+            self._book.write(self._book.ledger.with_begun(Begun(output, new)))
             yield from self._ended()
 
     def _ended(self) -> Iterator[tuple[Result, int]]:
         """End what is begun. Where its files have changed since, what is done is done, and the rest is new."""
-        while (job := self._ledger.begun) is not None:
+        while (job := self._book.ledger.begun) is not None:
             changed = self._changed(job)
             if not changed:
                 try:
@@ -203,12 +144,12 @@ class SinceLast:
                     if not self._changed(job):
                         raise
                     continue
-                self._write(self._ledger.with_done(job))
+                self._book.write(self._book.ledger.with_done(job))
                 yield result, len(job.files)
             else:
                 self._forget_work(job)  # which removes parts that no manifest names
                 if _is_whole(job.output):
-                    self._write(self._ledger.with_done(job))
+                    self._book.write(self._book.ledger.with_done(job))
                 else:
                     self._begin_without(changed, job)
 
@@ -216,7 +157,7 @@ class SinceLast:
         for name in changed:
             self._leave(name, "it has changed, or is gone")
         rest = {name: seen for name, seen in job.files.items() if name not in changed}
-        self._write(self._ledger.with_begun(Begun(job.output, rest) if rest else None))
+        self._book.write(self._book.ledger.with_begun(Begun(job.output, rest) if rest else None))
 
     def _run(self, job: Begun) -> Result:
         make_folder_of(job.output)
@@ -242,7 +183,7 @@ class SinceLast:
 
     def _free_name(self) -> str:
         """Name an output that is not there yet: the second of a day has a number."""
-        taken, pattern = set(self._ledger.done.values()), self._pipeline.output
+        taken, pattern = set(self._book.ledger.done.values()), self._pipeline.output
         return next(
             name
             for name in (named(pattern, number=number) for number in itertools.count(1))

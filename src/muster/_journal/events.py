@@ -1,19 +1,12 @@
-"""What a journal tells: a class for each kind of event, and how its line of JSON is written and read.
+"""What a journal tells: the vocabulary of events, a class for each kind. ``coding`` writes and reads their lines."""
 
-A line holds the kind, the time of day, and the fields of the class. Fields that have their default are left out, and a
-field that a reader does not know is passed over: so an earlier journal, or a later one of the same format, is read. A
-journal whose format is later, or that lacks a field, is refused in words (``UnreadableError``).
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from muster._model import Column, DataFile, Outcome, Part
 from muster._planner import Plan
 from muster.errors import UsageError
-
-from . import fields
 
 Fields = dict[str, Any]
 """An object of JSON."""
@@ -27,7 +20,6 @@ A run that goes on in a later format than that of its journal says ``Started`` o
 on a muster that does not read that format refuses the journal in words, instead of reading it wrongly.
 """
 
-_NO_DEFAULT: Final = object()
 NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
@@ -318,77 +310,3 @@ ONLY_TO_RETRY: Final[frozenset[type[Event]]] = frozenset({Surveyed, Kept, Droppe
 
 ONLY_TO_RESUME: Final = ONLY_TO_RETRY | {Moved, Regrown, Read, Wrote, LaidOut, Standing}
 """What tells where rows lie, an event for each task: nobody looks at it."""
-
-
-def as_fields(event: Event) -> Fields:
-    """Write an event as fields of its line."""
-    match event:
-        case Kept(outcome, worker):
-            return {"worker": worker, **fields.of_outcome(outcome)}
-        case Read(file):
-            return file._asdict()
-    return {name: _NOUNS[name](value) if name in _NOUNS else value for name, value in _told(event).items()}
-
-
-_NOUNS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "parts": fields.of_parts,
-    "columns": fields.of_columns,
-    "agreed": fields.of_bytes,
-    "schemas": lambda schemas: [*map(fields.of_bytes, schemas)],
-}
-"""Fields that hold nouns, or bytes."""
-
-
-def _told(event: Event) -> Fields:
-    """Write the fields that have another value than they have where nothing is said of them."""
-    said, defaults = event._asdict(), event._field_defaults
-    return {name: value for name, value in said.items() if name == "format" or value != defaults.get(name, _NO_DEFAULT)}
-
-
-def of_fields(kind: str, said: Fields) -> Event:
-    """Read an event from the fields of its line. Raises ``UnreadableError``."""
-    of = OF_KIND.get(kind, Other)
-    try:
-        event = _READ[of](said) if of in _READ else of(**{name: said[name] for name in of._fields if name in said})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnreadableError(f"the event {kind!r} is not as this version writes it ({error!r})") from error
-    if isinstance(event, Started) and event.format > FORMAT:
-        raise UnreadableError(f"its format is {event.format}, and this version of muster reads up to {FORMAT}")
-    return event
-
-
-def _kept(said: Fields) -> Event:
-    """Read what was done; where an early version did not say what its rows look like, it does not count."""
-    return Other() if "columns" in said else Kept(fields.read_outcome(said), said.get("worker", ""))
-
-
-def _surveyed(said: Fields) -> Surveyed:
-    return Surveyed(
-        fields.read_parts(said["parts"]),
-        tuple(tuple(order) for order in said["orders"]),
-        fields.read_columns(said["columns"]),
-        fields.read_bytes(said.get("agreed", "")),
-        {int(at): start for at, start in said.get("starts", {}).items()},
-        {int(at): digest for at, digest in said.get("digests", {}).items()},
-    )
-
-
-def _planned(said: Fields) -> Plan:
-    low, high = said["seconds"]
-    return Plan(said["rows_left"], said["workers"], said["rows_per_second"], (low, high), said.get("dollars") or 0.0)
-
-
-_READ: Final[Mapping[type[Event], Callable[[Fields], Event]]] = {
-    Kept: _kept,
-    Read: lambda said: Read(DataFile(said["path"], said["size"], said["modified"], said["digest"])),
-    Surveyed: _surveyed,
-    Settled: lambda said: Settled(fields.read_columns(said["columns"]), said.get("by", "")),
-    Laid: lambda said: Laid(
-        [(pieces, size) for pieces, size in said["volumes"]],
-        [*map(fields.read_bytes, said.get("schemas", ()))],
-        said.get("of_pieces", ()),
-        said.get("bytes", 0),
-    ),
-    Plan: _planned,
-}
-"""How those are read whose fields are nouns."""

@@ -14,7 +14,8 @@ import orjson
 from muster._files.whole import replacing
 from muster._private.files import private
 
-from .events import KIND_OF, Event, Fields, Other, as_fields, of_fields
+from .coding import as_fields, of_fields
+from .events import KIND_OF, Event, Fields, Other
 
 Kinds = Collection[type[Event]]
 

@@ -1,0 +1,94 @@
+"""Events as the fields of their lines of JSON, and back.
+
+A line holds the kind, the time of day, and the fields of the class. Fields that have their default are left out, and a
+field that a reader does not know is passed over: so an earlier journal, or a later one of the same format, is read. A
+journal whose format is later, or that lacks a field, is refused in words (``UnreadableError``).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from muster._model import DataFile
+from muster._planner import Plan
+
+from . import fields
+from .events import FORMAT, OF_KIND, Event, Fields, Kept, Laid, Other, Read, Settled, Started, Surveyed, UnreadableError
+
+_NO_DEFAULT: Final = object()
+"""Differs from every value that a field may have."""
+
+
+def as_fields(event: Event) -> Fields:
+    """Write an event as fields of its line."""
+    match event:
+        case Kept(outcome, worker):
+            return {"worker": worker, **fields.of_outcome(outcome)}
+        case Read(file):
+            return file._asdict()
+    return {name: _NOUNS[name](value) if name in _NOUNS else value for name, value in _unlike_defaults(event).items()}
+
+
+_NOUNS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "parts": fields.of_parts,
+    "columns": fields.of_columns,
+    "agreed": fields.of_bytes,
+    "schemas": lambda schemas: [*map(fields.of_bytes, schemas)],
+}
+"""How fields are written that are no JSON by themselves."""
+
+
+def _unlike_defaults(event: Event) -> Fields:
+    values, defaults = event._asdict(), event._field_defaults
+    # The format is written in any case: a line that lacks it is of the first format.
+    return {
+        name: value for name, value in values.items() if name == "format" or value != defaults.get(name, _NO_DEFAULT)
+    }
+
+
+def of_fields(kind: str, said: Fields) -> Event:
+    """Read an event from the fields of its line. Raises ``UnreadableError``."""
+    of = OF_KIND.get(kind, Other)
+    try:
+        event = _READ[of](said) if of in _READ else of(**{name: said[name] for name in of._fields if name in said})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableError(f"the event {kind!r} is not as this version writes it ({error!r})") from error
+    if isinstance(event, Started) and event.format > FORMAT:
+        raise UnreadableError(f"its format is {event.format}, and this version of muster reads up to {FORMAT}")
+    return event
+
+
+def _kept(said: Fields) -> Event:
+    """Read a task that is done. An early version did not journal the schema of its rows: these are done again."""
+    return Other() if "columns" in said else Kept(fields.read_outcome(said), said.get("worker", ""))
+
+
+def _surveyed(said: Fields) -> Surveyed:
+    return Surveyed(
+        fields.read_parts(said["parts"]),
+        tuple(tuple(order) for order in said["orders"]),
+        fields.read_columns(said["columns"]),
+        fields.read_bytes(said.get("agreed", "")),
+        {int(at): start for at, start in said.get("starts", {}).items()},
+        {int(at): digest for at, digest in said.get("digests", {}).items()},
+    )
+
+
+def _planned(said: Fields) -> Plan:
+    low, high = said["seconds"]
+    return Plan(said["rows_left"], said["workers"], said["rows_per_second"], (low, high), said.get("dollars") or 0.0)
+
+
+_READ: Final[Mapping[type[Event], Callable[[Fields], Event]]] = {
+    Kept: _kept,
+    Read: lambda said: Read(DataFile(said["path"], said["size"], said["modified"], said["digest"])),
+    Surveyed: _surveyed,
+    Settled: lambda said: Settled(fields.read_columns(said["columns"]), said.get("by", "")),
+    Laid: lambda said: Laid(
+        [(pieces, size) for pieces, size in said["volumes"]],
+        [*map(fields.read_bytes, said.get("schemas", ()))],
+        said.get("of_pieces", ()),
+        said.get("bytes", 0),
+    ),
+    Plan: _planned,
+}
+"""How events are read whose fields are no JSON by themselves."""
