@@ -14,9 +14,9 @@ _NAMES: Final = frozenset({"clusters", "done", "environments", "machines", "runs
 
 
 def home() -> Path:
-    """Find it; close it to others, who could look into that of an earlier version.
+    """Tell where muster's own folder is, or would be made; an earlier version left it open to others, and it is closed.
 
-    Raises ``EngineError`` where it is somebody else's, or cannot be one.
+    Raises ``EngineError`` where it belongs to somebody else, or others could replace it.
     """
     path = Path(os.environ.get(_CHOSEN) or Path.home() / ".muster")
     try:
@@ -45,9 +45,9 @@ class HomeError(EngineError, OSError):
 
 
 def make(home: Path, *names: str) -> Path:
-    """Make a folder below that one, all for this user alone. Raises ``HomeError``.
+    """Make a folder below muster's own, each for this user alone. Raises ``HomeError``.
 
-    A home folder that there is not is left so: it is how a system says that its user has none.
+    Where the folder that HOME names does not exist, it is not made: so a system says that its user has no home.
     """
     folder = Path(os.path.realpath(home))
     if not os.environ.get(_CHOSEN) and not folder.parent.is_dir():
@@ -89,7 +89,7 @@ def _somebody_elses(path: Path) -> str:
 
 
 def _close(path: Path) -> None:
-    """Close a folder to others; only muster's part of one that holds more, which they may be meant to see."""
+    """Close muster's own folder to others. Of a folder that holds other things too, only muster's part is closed."""
     folder = Path(os.path.realpath(path))
     names = set(os.listdir(folder))  # noqa: PTH208 (light)
     is_for_all = folder.stat().st_mode & stat.S_ISVTX  # such as /tmp, where root has nothing else of its own yet

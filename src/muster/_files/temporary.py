@@ -20,7 +20,7 @@ _OWNED: Final = "muster-run-"
 
 
 class Temporary:
-    """A folder of this process alone, beside those of others, for what need not outlive it."""
+    """A folder for files that need not outlive this process. It is removed with it, or by whoever comes later."""
 
     def __init__(self, within: Path | None = None) -> None:
         """Make it where temporary files lie, and remove those beside it whose processes are gone.
@@ -47,7 +47,7 @@ class Temporary:
 
 @contextlib.contextmanager
 def temporary() -> Iterator[Path]:
-    """Make such a folder for as long as the context lasts."""
+    """Make a ``Temporary`` folder for as long as the context lasts."""
     made = Temporary()
     try:
         yield made.path

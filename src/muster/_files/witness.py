@@ -1,4 +1,7 @@
-"""What tells a file of this computer from what becomes of it, beside its size and time, which programs set back."""
+"""Whether a file of this computer was changed, where its size and time do not tell: programs set the time back.
+
+The evidence is the number of its inode, when the inode was changed, and a digest of the content.
+"""
 
 import contextlib
 import fcntl
@@ -17,9 +20,9 @@ _FINE: Final = 12_000_000
 
 
 class Witness(NamedTuple):
-    """The number of a file, and when its inode was changed last, in nanoseconds: no program sets these back.
+    """What the kernel says of an inode: its number, and when it was changed, in nanoseconds. No program sets these.
 
-    The others change that time, too, while what the file holds stays.
+    A change of mode, links, user or group also sets the time, and leaves the content as it is.
     """
 
     inode: int = 0
@@ -31,7 +34,7 @@ class Witness(NamedTuple):
 
 
 class Known(NamedTuple):
-    """A file as it was seen: its size, what tells its versions apart, and its content."""
+    """A file as it was seen: its size, its ``stamp`` (its time, or a store's version), and its content's digest."""
 
     size: int
     stamp: str
@@ -53,13 +56,13 @@ def witness(path: str) -> Witness:
 def may_differ(before: Witness, now: Witness) -> bool:
     """Tell whether a file of the same size and time may hold something else: was written, or another put in its place.
 
-    Another mode, owner or number of names tells why its inode was changed.
+    Where mode, links or owner have changed too, these explain why the inode was changed.
     """
     return before.inode != now.inode or (before.changed != now.changed and before[2:] == now[2:])
 
 
 def is_still(path: str, known: Known) -> bool:
-    """Tell whether a file of the same size and time is what it was: by its content, where its inode was changed."""
+    """Tell whether a file of the same size and time is what it was. It is read only where its inode was changed."""
     now = witness(path)
     if known.changed and known.changed == now.changed:
         return True
@@ -76,9 +79,10 @@ def digest(path: str) -> str:
 
 
 def settled(path: str, *, patience: float) -> tuple[Witness, bool]:
-    """Look at a file that may have been written just now: once any later change shows, as the clock has moved on.
+    """Take the witness of a file that may have been written just now, such that any later change gives another one.
 
-    Waits for that, at most ``patience`` seconds; also tells whether it is so.
+    The clock of a file system moves in steps, and two writes within a step have the same time. So this waits until the
+    step is over, at most ``patience`` seconds. It also tells whether the step is over.
     """
     deadline = time.time_ns() + int(patience * _SECOND)
     while True:
@@ -94,7 +98,7 @@ _OF_A_NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", 
 
 
 def _is_local(descriptor: int) -> bool:
-    """Tell whether a file lies on this computer, or where nobody knows of a network."""
+    """Tell whether a file lies on a disk of this computer; of an unknown file system, that it does."""
     device = os.fstat(descriptor).st_dev
     place = f"{os.major(device)}:{os.minor(device)}"
     with open("/proc/self/mountinfo") as mounts:  # noqa: PTH123 (light)
@@ -107,7 +111,8 @@ def _is_local(descriptor: int) -> bool:
 def is_being_written(path: str) -> bool:
     """Tell whether a process of this computer has a file open for writing, where the kernel tells that.
 
-    It does so by a lease, which it gives on a file that nobody writes to, to its owner. That is given back at once.
+    The kernel grants a read lease only while nobody has the file open for writing, and only to its owner. The lease is
+    given back at once.
     """
     with contextlib.suppress(OSError, AttributeError), open(path, "rb") as file:  # noqa: PTH123 (light)
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # who opens it just then sends that, which ends no process

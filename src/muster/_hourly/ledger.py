@@ -1,4 +1,4 @@
-"""What ``--since-last`` has done: a small file beside the outputs, which belongs to their pattern.
+"""What ``--since-last`` has done: a small file beside the outputs of a pattern, which names each input by its content.
 
 A file of input is known by its content. What is about to be done is written down before, with its output, and counts as
 done only when that output is there: whoever comes after a death does it once, and nothing twice.
@@ -70,10 +70,10 @@ class Ledger:
         return [*self.done.values(), *([self.begun.output] if self.begun else [])]
 
     def within(self, pattern: str, *, place: str) -> "Ledger":
-        """Take each output for one of the pattern's own folder, by its name there: nothing leads anywhere else.
+        """Look for each output in the folder of the pattern, by its name there, wherever the ledger says it was.
 
-        So the folder may have been moved, or be named from another. Raises ``UsageError`` for a name that the pattern
-        does not give, and where what is begun was to lie elsewhere.
+        So the folder may have been moved, and a ledger that others wrote leads nowhere else. Raises ``UsageError`` for
+        a name that the pattern does not give, and where what is begun was to lie elsewhere.
         """
         names, begun = {}, self.begun
         for output in self.outputs():

@@ -37,7 +37,7 @@ def upper_edge(number: int) -> float:
 
 
 def bound(bins: Mapping[int, int], share: float) -> float | None:
-    """Tell below which time, in seconds, this share of all lies; ``None`` where there is none."""
+    """Tell below which time, in seconds, this share of all calls was; ``None`` where there was none."""
     wanted, seen = share * sum(bins.values()), 0
     for number in sorted(bins):
         seen += bins[number]
@@ -103,7 +103,7 @@ class Spent(NamedTuple):
         return self.share(self.busy)
 
     def share(self, seconds: float) -> float | None:
-        """Tell which share of the time that they were there some seconds are."""
+        """Tell which share some seconds are of the time that workers were there; ``None`` where none was."""
         return min(seconds / self.there, 1.0) if self.there > 0 else None
 
 
@@ -262,5 +262,5 @@ def _step_added(told: Sequence[Sequence[Any]]) -> StepSum:
 
 
 def task_seconds(told: Sequence[Any]) -> float:
-    """Tell how long the tasks of a worker took that an event tells of."""
+    """Read how many seconds the tasks of a worker took, from what a measured event tells of it."""
     return float(told[_AT_SECONDS][_AT_TOTAL])

@@ -58,23 +58,42 @@ class Work:
         digest = hashlib.sha256(os.fsencode(written(output))).hexdigest()[:16] if self.is_remote else ""
         self.folder = home / "work" / digest if digest else Path(f"{self._path}.muster")
         self.rejects = plain + ".rejects.jsonl"
-        self.journal = self.folder / "journal.jsonl"
-        self.fault = self.folder / "fault.txt"
-        """Where a fault of muster's own keeps its traceback."""
-        self.parts = self.folder / PARTS
         self.spool = self.folder / _SPOOL
-        self.sealed = self.folder / "sealed"
-        self._replaced = self.folder / "replaced"
         self.shelf = _shelf_of(output, rejects=self.rejects, home=home) if self.is_remote else None
         self.staging = ""
         """The URL of a folder where workers put rows themselves; empty where rows come to ``parts``."""
         self._has_published = False
         self._lock = WorkLock(self.folder, output=output, home=home, make=self._make)
 
+    @property
+    def journal(self) -> Path:
+        """The journal of the run. While it is there, the run is unfinished."""
+        return self.folder / "journal.jsonl"
+
+    @property
+    def fault(self) -> Path:
+        """Where a fault of muster's own keeps its traceback."""
+        return self.folder / "fault.txt"
+
+    @property
+    def parts(self) -> Path:
+        """The folder of the pieces that tasks have written."""
+        return self.folder / PARTS
+
+    @property
+    def sealed(self) -> Path:
+        """The output of a run to a folder, until it gets its name."""
+        return self.folder / "sealed"
+
+    @property
+    def _replaced(self) -> Path:
+        """The output that a folder has replaced, until it is removed."""
+        return self.folder / "replaced"
+
     def take(self, *, again: bool = False) -> None:
         """Make and lock the folder. Raises ``UsageError`` where it cannot, ``OutputBusyError`` where it is held.
 
-        It is tried ``again`` by who waits: a store is asked no more than whether that is in vain.
+        Whoever waits tries ``again``: a store is then only asked whether its lock is free.
         """
         self._check()
         self._lock.take()
@@ -134,7 +153,7 @@ class Work:
             check_is_ours(self.output, names_in(output), manifest=manifest_of(output))
 
     def stage(self) -> None:
-        """Have the run's workers write for themselves: their rows need not come here to be put into a remote folder."""
+        """Have workers write their rows to the store themselves, where the output is a folder there."""
         if self.shelf is not None and self.is_folder:
             self.shelf.mark()
             self.staging = self.shelf.staging
@@ -370,7 +389,7 @@ def _stamps_in(folder: Path, names: Iterable[str], *, called: str = "") -> str:
 
 
 def _digest(found: Sequence[tuple[str, int, str]]) -> str:
-    """Sum up; what is not there has a fingerprint, too."""
+    """Sum up names and stamps; an absent file has a fingerprint, too."""
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 

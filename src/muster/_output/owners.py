@@ -1,4 +1,4 @@
-"""Whose something is that lies where others may write: a mark says it, and so whether that process may still live."""
+"""Marks in a store: each names the process that wrote it, so that others can tell whether it may still live."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from muster._words import duration
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process that works on an output, and where it does. There is no secret in it."""
+    """A process that works on an output. What it says is no secret: everybody who reads the store can read it."""
 
     home: str
     host: str
@@ -43,11 +43,11 @@ class Owner:
         return bool(self.computer and self.born) and self.computer == computer()
 
     def may_live(self, *, unheard: float) -> bool:
-        """Tell whether it is not surely dead; ``unheard`` is for how many seconds it has said nothing."""
+        """Tell whether the process may live; ``unheard`` are the seconds since it wrote its mark last."""
         return birth_of(self.pid) == self.born if self.is_here() else unheard < SECONDS_UNHEARD
 
     def until(self, *, unheard: float) -> str:
-        """Say when its mark counts no more if it should be dead."""
+        """Say when its mark ends to count if the process is dead."""
         if self.is_here():
             return "It lives"
         left = duration(max(SECONDS_UNHEARD - unheard, 1.0))

@@ -137,7 +137,7 @@ class Shelf:
         objects.put(f"{self.staging}/{_MARK}", self.lock.owner.as_mark("run", run=self._run))
 
     def is_intact(self, piece: Piece) -> bool:
-        """Tell by what the store says of a content; where it says nothing, by the content itself."""
+        """Compare the checksum that the store gives of a content; where it gives none, read the content."""
         if self._staged is None:
             self._staged = objects.find(self.staging)
         there = self._staged.get(piece.name)
@@ -218,7 +218,7 @@ class Shelf:
         return names
 
     def _tag(self, taken: Iterable[str], suffix: str) -> str:
-        """Choose what makes names of parts new; nothing where none is there with this suffix."""
+        """Choose what the names of parts contain so that they are new; nothing where no part has this suffix yet."""
         taken = [name for name in taken if name.endswith(suffix) and PART.fullmatch(name)]
         at, tag = 1, f"-{self._run}"
         while any(f"{tag}." in name for name in taken):

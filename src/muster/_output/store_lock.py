@@ -1,9 +1,9 @@
-"""One writer to an output in a store: a run announces itself there, and then looks whether another has.
+"""One writer to an output in a store: a run writes a lock file there, and then lists those of others.
 
-Of two that do so at once each sees the other, since a store lists what was written before it was asked. So nothing is
-needed that one store has and another lacks, or seems to have: some take a conditional put for a plain one. What is
-promised ends where a store lists late, or where a run stands still for longer than a lock lasts between its last look
-and its commit; a commit that the store can make conditional is safe there, too.
+Of two that do so at once each sees the other, as a listing holds whatever was written before it. So this needs no
+conditional requests, which some stores lack, and others take for plain ones. The promise ends where a store lists late,
+or where a run stands still for longer than a lock lasts between its last look and its commit; a commit that the store
+can make conditional is safe there, too.
 """
 
 import contextlib
@@ -87,9 +87,9 @@ class StoreLock:
             Event().wait(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 (no secret: two that meet part again)
 
     def may_live(self, owner: Owner, *, unheard: float) -> bool:
-        """Tell whether another is not surely dead.
+        """Tell whether the owner of another lock file may live.
 
-        One of this process and its home is: who takes this lock holds that of the home, and no two can.
+        One of this very process and home is left over: only one process at a time holds the lock in that home.
         """
         me = self.owner
         if (owner.computer, owner.pid, owner.born, owner.home) == (me.computer, me.pid, me.born, me.home):
@@ -97,7 +97,7 @@ class StoreLock:
         return owner.may_live(unheard=unheard)
 
     def check_free(self) -> None:
-        """Raise ``OutputBusyError`` while somebody else surely has it: one look, which writes nothing.
+        """Raise ``OutputBusyError`` while somebody else surely has the lock: one listing, and nothing is written.
 
         For how long one on another computer has said nothing is told by the looks before.
         """
@@ -112,7 +112,7 @@ class StoreLock:
                 raise self._busy(_Claim(one[0], owner, unheard))
 
     def check(self) -> None:
-        """Raise where the lock is held no more: its owner stood still for so long that it counted as dead."""
+        """Raise where this process has lost the lock: it stood still for so long that others took it for dead."""
         found = objects.find(self._folder)
         if self._name in found:
             return
@@ -125,7 +125,7 @@ class StoreLock:
         )
 
     def release(self) -> None:
-        """Let others have it. What cannot be removed now counts no more once this process is dead."""
+        """Let others have the lock. A lock file that cannot be removed now counts until this process is dead."""
         self._ended.set()
         if self._renewing is not None:
             self._renewing.join(_LONGEST_REQUEST)
@@ -164,7 +164,7 @@ class StoreLock:
         return claims
 
     def _renew(self) -> None:
-        """Say again and again that this process lives; one that was taken for dead does not come back."""
+        """Write the lock file again and again, so that others see this process live, until they have removed it."""
         while not self._ended.wait(SECONDS_UNHEARD / 6):
             with contextlib.suppress(Exception):  # it lasts for some tries; and what fails for good is said at the end
                 if objects.read(f"{self._folder}/{self._name}") is None:

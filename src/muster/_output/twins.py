@@ -1,4 +1,4 @@
-"""Whether what an output would replace is an input that is known by another address: by what is told of both."""
+"""Whether the output would replace an input that has another address: by the sizes, times and versions of both."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ _ENDS: Final = 1 << 16
 
 
 def twin_in(output: str, *, among: Sequence[Source]) -> tuple[str, Source] | None:
-    """Tell which of some files an output seems to be that stands there, or a part of it. Raises ``EngineError``."""
+    """Find the file that seems to be the output which stands there, or a part of it. Raises ``EngineError``."""
     if is_remote(output) and has_buckets(filesystem(output)[0]):  # what lies in a bucket is no file of this computer
         among = [one for one in among if is_remote(one.path)]
     for place, found in _standing(output) if among else ():

@@ -26,7 +26,7 @@ class NotPrivateError(OSError):
 
 
 def own_folder(path: Path) -> Path:
-    """Make a folder for this user alone, in one that is there; one of this user's that is there is made so.
+    """Make a folder for this user alone (mode 700) in a folder that exists; one of this user's gets that mode.
 
     Raises ``NotPrivateError`` for what somebody else has put there, and for a link.
     """
@@ -42,7 +42,7 @@ def own_folder(path: Path) -> Path:
 
 
 def work_folder(path: Path) -> Path:
-    """Make such a folder; where the file system has no modes, it is as open as all there is, the output too."""
+    """Make a folder for this user alone; on a file system without modes it is as open as the output beside it."""
     try:
         return own_folder(path)
     except PermissionError:  # as on FAT and on disks of Windows
@@ -106,7 +106,7 @@ def _others_may_write(found: os.stat_result) -> bool:
 
 
 def _made_in(folder: Path) -> tuple[int, int]:
-    """Tell whose a private folder is that this user makes there, and its mode: some file systems know others."""
+    """Make a private folder on trial; tell its owner and mode. On FAT, say, all files have one owner and one mode."""
     import tempfile  # noqa: PLC0415 (workers, who only open files, start sooner without)
 
     user, mode = os.geteuid(), _FOLDER
@@ -150,9 +150,10 @@ def open_to_others(folder: Path) -> str:
 
 
 def is_planted(path: Path) -> bool:
-    """Tell whether a link was put by somebody else where everybody may: Linux follows no such link if it is told so.
+    """Tell whether somebody else put a symbolic link into a folder where everybody may write, such as ``/tmp``.
 
-    See ``protected_symlinks`` in the kernel's documentation of ``/proc/sys/fs``.
+    Whoever writes through it writes where that user wants. Linux itself follows no such link where it is set up so: see
+    ``protected_symlinks`` in the kernel's documentation of ``/proc/sys/fs``.
     """
     try:
         link, folder = path.lstat(), path.absolute().parent.stat()
@@ -163,12 +164,15 @@ def is_planted(path: Path) -> bool:
 
 
 def owner_of(path: Path) -> str:
-    """Name whose something is; of a link, whose that is."""
+    """Name the owner of a file or folder; of a link, the owner of the link itself."""
     return _name_of(path.lstat().st_uid)
 
 
 def _is_trusted(user: int) -> bool:
-    """Tell whether a user may do as this one anyway; so may those who have no number where not all have one."""
+    """Tell whether a user can do anyway what this one can: root, and this user.
+
+    In a user namespace all users from outside show as one, the overflow user. Root is among them, so that one counts.
+    """
     if user in {0, os.geteuid()}:
         return True
     with contextlib.suppress(OSError):
@@ -190,7 +194,7 @@ def _is_of_this_user_alone(group: int) -> bool:
 
 
 def new_folder(below: int) -> Path:
-    """Make a folder under a name of chance, where a path of ``below`` bytes more can still name a socket.
+    """Make a folder with a random name, short enough that a path ``below`` bytes longer can name a socket.
 
     Raises ``NotPrivateError`` where others could replace it.
     """
@@ -205,7 +209,10 @@ def new_folder(below: int) -> Path:
 
 
 def private(path: str | Path, flags: int) -> int:
-    """Open a file for this user alone, for ``open`` or by itself; one that had a wider mode is made so."""
+    """Open a file for this user alone (mode 600), as ``opener`` of ``open`` or by itself; never through a link.
+
+    A file that had a wider mode gets that one. Returns a descriptor, raises ``OSError``.
+    """
     opened = os.open(path, flags | os.O_NOFOLLOW, _FILE)
     if stat.S_IMODE(os.fstat(opened).st_mode) & _OTHERS:
         with contextlib.suppress(OSError):  # a file system that has no modes

@@ -1,4 +1,4 @@
-"""A key for digests of what may be secret: who reads a digest cannot try out what gives it, without the key."""
+"""The key of digests of what may be secret: without it, nobody who reads a digest can find its input by trying."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ _OTHERS: Final = 0o077
 
 
 def key() -> bytes:
-    """Read the key of this user's ``MUSTER_HOME``, which is made there once; one of chance where none can be kept."""
+    """Read the key of this user's ``MUSTER_HOME``, made there once; of this process where none can be kept."""
     return _key_in(os.environ.get("MUSTER_HOME") or str(Path.home() / ".muster"))
 
 
@@ -36,7 +36,7 @@ def _key_in(home: str) -> bytes:
 
 
 def _lay(path: Path, made: bytes) -> None:
-    """Let a key appear, whole, unless another process was quicker."""
+    """Let a key appear whole, unless another process was quicker: unlike a rename, a hard link replaces nothing."""
     unfinished = path.with_name(f".key-{os.urandom(8).hex()}")
     try:
         with open(unfinished, "xb", opener=private) as file:

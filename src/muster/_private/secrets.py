@@ -120,7 +120,7 @@ class _Split(NamedTuple):
 
 
 def shown(url: str) -> str:
-    """Take the secrets out of a URL, and remember them; a path of this computer stays as it is."""
+    """Replace the secrets of a URL by names such as ``***``, and remember them; a path stays as it is."""
     if url in _names or "://" not in url:
         return _names.get(url, url)
     split = _split(url)
@@ -146,7 +146,7 @@ def _named(secret: str, hidden: str, *, among: dict[str, str]) -> str:
 
 
 def forget() -> None:
-    """Begin anew for another job of this process: a store may ask for new secrets, and hosts are told its own alone."""
+    """Forget all secrets before another job of this process begins: its hosts are sent its own secrets alone."""
     _earlier.update(_words)
     for known in (_urls, _logins, _names, _words, _options):
         known.clear()
@@ -177,7 +177,7 @@ def harmless(text: str) -> str:
 
 
 def set_options(options: Mapping[str, Any]) -> None:
-    """Know the options of stores; those of an earlier run are forgotten."""
+    """Remember the options of stores as secrets; those of an earlier run are forgotten."""
     _options.clear()
     _options.update(options)
     _words.update(_spellings(tuple(_texts(options))))
@@ -225,7 +225,7 @@ def packed() -> Unseen:
 
 
 def take(unseen: Unseen) -> None:
-    """Know what the process knew that began the run."""
+    """Take over what the process knew that began the run: a worker strikes out the same secrets."""
     for known, told in ((_urls, unseen.urls), (_logins, unseen.logins)):
         known.update(told)
         _names.update((secret, hidden) for hidden, secret in told)

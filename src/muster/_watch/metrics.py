@@ -53,6 +53,28 @@ class _Runs(Collector):
         yield from _of_machines(self._looks)
 
 
+_OF_A_RUN: Final[_Tellers[Look]] = {
+    "muster_run_start_time_seconds": ("When the run began, since the epoch.", lambda look: look.view.time.begun),
+    "muster_run_duration_seconds": ("Time at work, without pauses between attempts.", lambda look: look.took),
+    "muster_run_going": ("1 while the process of the run is alive.", lambda look: float(look.is_going)),
+    "muster_run_rows_expected": (
+        "Rows of the input, once they are counted.",
+        lambda look: look.view.standing.rows_total,
+    ),
+    "muster_run_rows_settled": ("Rows that are done for good.", lambda look: look.view.standing.rows_done),
+    "muster_run_rows_written": ("Rows that are in the output so far.", lambda look: look.view.standing.rows_out),
+    "muster_run_progress_ratio": ("Share of the rows that is done.", lambda look: look.share),
+    "muster_run_workers": ("Workers that are there.", lambda look: look.there),
+    "muster_run_tasks_running": ("Tasks that are with workers.", lambda look: look.view.standing.running),
+    "muster_run_cost_dollars": ("What the machines have cost.", lambda look: look.dollars),
+    "muster_run_efficiency_ratio": (
+        "Share of their time in which workers were at tasks.",
+        lambda look: look.spent.busy_share,
+    ),
+}
+"""The gauges of a run."""
+
+
 def _of_runs(looks: Sequence[Look]) -> Iterator[Metric]:
     info = InfoMetricFamily("muster_run", "What a run does, to what, and what became of it so far.", labels=_RUN)
     for look in looks:
@@ -63,26 +85,7 @@ def _of_runs(looks: Sequence[Look]) -> Iterator[Metric]:
         }
         info.add_metric([look.view.run], {**told, "state": str(look.state), "status": look.status})
     yield info
-    gauges: _Tellers[Look] = {
-        "muster_run_start_time_seconds": ("When the run began, since the epoch.", lambda look: look.view.time.begun),
-        "muster_run_duration_seconds": ("Time at work, without pauses between attempts.", lambda look: look.took),
-        "muster_run_going": ("1 while the process of the run is alive.", lambda look: float(look.is_going)),
-        "muster_run_rows_expected": (
-            "Rows of the input, once they are counted.",
-            lambda look: look.view.standing.rows_total,
-        ),
-        "muster_run_rows_settled": ("Rows that are done for good.", lambda look: look.view.standing.rows_done),
-        "muster_run_rows_written": ("Rows that are in the output so far.", lambda look: look.view.standing.rows_out),
-        "muster_run_progress_ratio": ("Share of the rows that is done.", lambda look: look.share),
-        "muster_run_workers": ("Workers that are there.", lambda look: look.there),
-        "muster_run_tasks_running": ("Tasks that are with workers.", lambda look: look.view.standing.running),
-        "muster_run_cost_dollars": ("What the machines have cost.", lambda look: look.dollars),
-        "muster_run_efficiency_ratio": (
-            "Share of their time in which workers were at tasks.",
-            lambda look: look.spent.busy_share,
-        ),
-    }
-    for name, (help_text, tell) in gauges.items():
+    for name, (help_text, tell) in _OF_A_RUN.items():
         gauge = GaugeMetricFamily(name, help_text, labels=_RUN)
         for look in looks:
             value = tell(look)

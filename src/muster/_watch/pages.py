@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from muster._watch.sums.run import RunView
 from . import charts
 from .advice import advice
 from .outlook import outlook, remarks
+from .subjects import links, subject
 from .sums import figures
 
 _HERE: Final = Path(__file__).parent
@@ -45,19 +46,6 @@ class Page:
     fragments: Mapping[str, Markup]
     live: str = ""
     """Where its changes are told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A step, a machine or a worker, which has a page of its own."""
-
-    kind: str
-    name: str
-    figures: figures.Figures
-    facts: Sequence[tuple[str, str]] = ()
-    workers: Sequence[str] = ()
-    ties: Sequence[tuple[str, str, str]] = field(default=())
-    """What else leads on from here: what it is, its name, its address."""
 
 
 @cache
@@ -89,21 +77,21 @@ def overview(look: Look) -> Page:
     return Page(
         f"{done}{look.short_names} · muster",
         [("Runs", "/"), (run, "")],
-        fragments(look, OVERVIEW, link=_links(run)),
+        fragments(look, OVERVIEW, link=links(run)),
         f"/runs/{quote(run)}/events",
     )
 
 
 def part(look: Look, kind: str, name: str) -> Page | None:
     """Show a step, a machine or a worker of a run; ``None`` where there is no such."""
-    subject = _SUBJECTS[kind](look, name) if kind in _SUBJECTS else None
-    if subject is None:
+    found = subject(look, kind, name)
+    if found is None:
         return None
     run = look.view.run
     return Page(
-        f"{subject.name} · {look.short_names} · muster",
-        [("Runs", "/"), (run, f"/runs/{quote(run)}"), (f"{subject.kind} {subject.name}", "")],
-        fragments(look, _OF_PART, link=_links(run), subject=subject),
+        f"{found.name} · {look.short_names} · muster",
+        [("Runs", "/"), (run, f"/runs/{quote(run)}"), (f"{found.kind} {found.name}", "")],
+        fragments(look, _OF_PART, link=links(run), subject=found),
         f"/runs/{quote(run)}/{kind}/{quote(name, safe='')}/events",
     )
 
@@ -112,9 +100,9 @@ def document(look: Look, inside: Mapping[str, Markup], subjects: Sequence[tuple[
     """Write a report: fragments of a run, and details of some of its parts, as a document that needs nothing else."""
     details = []
     for kind, name in subjects:
-        subject = _SUBJECTS[kind](look, name)
-        if subject is not None:
-            details.append((subject, [*fragments(look, _IN_REPORT, link=None, subject=subject).values()]))
+        found = subject(look, kind, name)
+        if found is not None:
+            details.append((found, [*fragments(look, _IN_REPORT, link=None, subject=found).values()]))
     css = Markup(static("watch.css"))  # noqa: S704 (our own file)
     template = _templates().get_template("report.html")
     return template.render(look=look, view=look.view, css=css, fragments=inside, subjects=details)
@@ -181,72 +169,3 @@ def _timeline(look: Look, names: Sequence[str]) -> Markup:
     count = max((len(shares) for _, shares in rows), default=0) * look.view.crew.clock.width
     breaks = [(time / count, told) for time, told in look.breaks if count]
     return charts.timeline(rows, height=height, label=f"What {', '.join(names[:3])} did over time", breaks=breaks)
-
-
-def _links(run: str) -> Any:  # noqa: ANN401 (a function for templates)
-    return lambda kind, name: f"/runs/{quote(run)}/{kind}/{quote(str(name), safe='')}"
-
-
-def step(look: Look, name: str) -> Subject | None:
-    """Find a step by its number, from 1."""
-    if not name.isdecimal() or not 1 <= int(name) <= len(look.names):
-        return None
-    row = look.steps[int(name) - 1]
-    facts = [
-        ("Rows in", words.count(row.figures.rows_in)),
-        ("Rows out", words.count(row.figures.rows_out)),
-        ("Calls", words.count(row.figures.calls)),
-        ("In the function", words.duration(row.seconds)),
-        ("A row takes", words.latency(row.seconds / row.figures.rows_in) if row.figures.rows_in else words.NOTHING),
-    ]
-    return Subject("step", f"{name}, {row.name}", row.figures, facts)
-
-
-def machine(look: Look, name: str) -> Subject | None:
-    """Find a machine."""
-    row = next((row for row in look.machines if row.machine.name == name), None)
-    if row is None:
-        return None
-    load, workers = row.machine.load, look.ordered(name)
-    facts = [
-        ("Workers", f"{row.there} of {row.workers}" if look.is_going else words.count(row.workers)),
-        ("Rows", words.count(row.rows_in)),
-        ("Busy", words.share(row.spent.busy_share)),
-        ("Processor", f"{words.share(load.cpu)} of {load.cores} cores" if load else words.NOTHING),
-        ("Memory", f"{words.size(load.memory)} of {words.size(load.memory_total)}" if load else words.NOTHING),
-        ("Disk free", words.size(load.disk_free) if load else words.NOTHING),
-        ("Lease left", words.duration(row.lease_left)),
-    ]
-    names = [worker.name for worker in workers]
-    return Subject("machine", name, figures.of_workers(look.view, workers, look.known), facts, names)
-
-
-def worker(look: Look, name: str) -> Subject | None:
-    """Find a worker."""
-    row = next((row for row in look.workers if row.worker.name == name), None)
-    if row is None:
-        return None
-    found = row.worker
-    facts = [
-        ("State", _state(look, row.worker)),
-        ("Tasks", words.count(found.tasks)),
-        ("Rows", words.count(found.rows_in)),
-        ("Bad rows", words.count(found.bad_rows)),
-        ("Busy", words.share(row.spent.busy_share)),
-        ("Processor time", words.duration(found.cpu)),
-        ("Memory", words.size(found.memory)),
-        ("Read", words.size(found.bytes_in)),
-        ("Written", words.size(found.bytes_out)),
-    ]
-    link = _links(look.view.run)
-    ties = [("machine", found.machine, link("machines", found.machine))] if found.machine else []
-    return Subject("worker", name, figures.of_workers(look.view, [found], look.known), facts, [name], ties)
-
-
-def _state(look: Look, found: Any) -> str:  # noqa: ANN401
-    if found.is_there and look.is_going:
-        return "at work"
-    return f"gone: {found.gone}" if found.gone else "done" if not look.is_going else "gone"
-
-
-_SUBJECTS: Final = {"steps": step, "machines": machine, "workers": worker}

@@ -20,7 +20,7 @@ SHARE_NAMES: Final = ("50%", "95%", "99%", "99.9%", "99.99%")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What somebody did: rows, calls of the function and how long each took, and rates over time."""
+    """What some workers did: rows, calls of the function and how long each took, and rows a second over time."""
 
     rows_in: int
     rows_out: int
@@ -75,7 +75,10 @@ def of_step(view: RunView, number: int, now: float) -> Figures:
 
 
 def spent(workers: Iterable[Worker], now: float, *, all_busy: bool) -> Spent:
-    """Add up where the time of some workers went; where all are busy, up to when it is known of each."""
+    """Add up where the time of some workers went until ``now``; where all are busy, until each one's last task ended.
+
+    A worker that is busy says nothing before its task ends: the time since then would show as idle.
+    """
     mine = list(workers)
     return Spent.of(
         sum((worker.seconds for worker in mine), Seconds()),
@@ -85,14 +88,15 @@ def spent(workers: Iterable[Worker], now: float, *, all_busy: bool) -> Spent:
 
 
 def _known_of(worker: Worker, now: float, *, all_busy: bool) -> float:
-    """Tell up to when the time of a worker counts: where all are at tasks, no longer than it is known of each."""
+    """Tell up to when the time of a worker counts."""
     return min(worker.until, now) if all_busy and worker.tasks and worker.at_task_since is None else now
 
 
 def activity(view: RunView, worker: Worker, now: float) -> list[Shares]:
-    """Tell for each bucket how much of it went into what ``charts.ACTIVITIES`` names, as shares of 1.
+    """Tell for each bucket which share of it (of 1) went into each of ``charts.ACTIVITIES``.
 
-    Where the worker was not there, all are 0, and from when on nobody knows yet: it is at a task that has not ended.
+    All shares are 0 while the worker was absent, and after the last task that it has finished: nobody knows yet what it
+    does since then.
     """
     channels, width = worker.series.at(view.crew.clock), view.crew.clock.width
     found = []

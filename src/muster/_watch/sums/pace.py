@@ -12,7 +12,7 @@ Burst = tuple[float, float]
 
 @dataclass(slots=True)
 class Recent:
-    """What each worker has done, one entry for each report of the run, with its time."""
+    """What each worker did in the last minute: an entry for each measured event, with its time in the run."""
 
     told: deque[tuple[float, dict[str, Burst]]] = field(default_factory=deque)
 

@@ -57,7 +57,7 @@ class Worker(WorkerSum):
         return bool(self.present) and self.present[-1].stop is None
 
     def going(self, now: float) -> float:
-        """Tell how many seconds it has been at a task that goes on."""
+        """Tell for how many seconds it has been at its unfinished task; 0 where that has not been for long."""
         return 0.0 if self.at_task_since is None else max(now - self.at_task_since, 0.0)
 
     def stayed(self, now: float) -> float:
