@@ -28,12 +28,10 @@ RECORDS: Final = frozenset(
 
 LARGE_CLASSES: Final = frozenset(
     {
-        ("_output/folder.py", "Work"),
         ("_progress/progress.py", "Progress"),
         ("_run/prepare.py", "Preparation"),
         ("_run/resume.py", "Past"),
         ("_run/runner.py", "_Runner"),
-        ("_watch/sums/run.py", "RunView"),
         ("testing.py", "FakeEngine"),
     }
 )
