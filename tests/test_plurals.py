@@ -18,7 +18,6 @@ NEVER_ONE = {
     "_generate.py": "fewer than none",
     "_notebook.py": "with a total behind it",
     "_journal/runs.py": "two that begin alike at the least",
-    "_watch/sums/run.py": "only where it is more than one",
     "errors.py": "only where it is more than one",
 }
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from muster._journal import events
 from muster._journal.measures import OTHER_REASONS
-from muster._words import duration
+from muster._words import duration, plural
 
 _NOTES: Final = 50
 _RETRIES_TOLD_APART: Final = 20
@@ -46,7 +46,7 @@ class Log:
         worker, machine, count = event.worker, event.machine, 1
         if self.notes and (self.notes[-1].kind, self.notes[-1].machine) == ("joined", machine):
             count += self.notes.pop().count
-        who = f"{count:,} workers" if count > 1 else f"Worker {worker}"
+        who = plural(count, "worker") if count > 1 else f"Worker {worker}"
         self.notes.append(Note(at, "joined", f"{who} joined on {machine}.", machine, count))
 
     def retried(self, at: float, event: events.Retried) -> None:
