@@ -1,6 +1,10 @@
-"""What every cloud has to keep: the same tests on the fake, on this computer, and on hosts that are pretended."""
+"""What every cloud has to keep: the same tests on the fake, on this computer, and on hosts that are pretended.
+
+Add yours: a function that yields its ``Maker``. Agents, leases, Ansible and records are real; Ray and SSH are not.
+"""
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +23,11 @@ from pretended import pretended
 from waiting import until
 
 LEASE = 600.0
+PYTHON = """#!/bin/sh
+case "$1" in */node.py) echo "Ray runtime started."; exec sleep 1200;; esac
+exec {python} "$@"
+"""
+"""Of a machine of this computer: it says that Ray is there, which takes its time; test_cluster.py has the real one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,12 @@ def fake(folder: Path, _: pytest.MonkeyPatch) -> Iterator[Maker]:
     assert cloud.living() == []
 
 
-def local(folder: Path, _: pytest.MonkeyPatch) -> Iterator[Maker]:
+def local(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Maker]:
+    python = folder.with_name("python")
+    python.write_text(PYTHON.format(python=sys.executable))
+    python.chmod(0o755)
+    patch.setattr(sys, "executable", str(python))
+
     def kill(name: str) -> None:
         agent = agent_of(folder / name)
         assert agent

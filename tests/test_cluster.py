@@ -1,13 +1,11 @@
-"""Clusters of this computer: made, resized, borrowed, killed and ended, with real Ray nodes."""
+"""Clusters of this computer, with real Ray nodes; what needs none of them is in ``test_clusters``, on a fake cloud."""
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -20,9 +18,7 @@ from conftest import MUSTER, Ended, Muster
 from hosts import Host
 from muster._clouds.certificates import Authority
 from muster._clouds.local import LocalCloud
-from muster._cluster import Cluster
 from muster._engines.cores.engine import count_cores
-from muster._run.lent import lent
 from strangers import Port, answers_in_the_clear, lets_in, shown
 from waiting import until
 
@@ -307,25 +303,6 @@ def test_a_cluster_whose_certificates_are_to_end_gets_new_ones_and_works_with_th
     assert_right(folder, muster(*COMMAND, "--cluster", "default"))
 
 
-def test_two_runs_on_one_cluster_are_refused_clearly_and_so_is_what_would_start_its_machines_anew(
-    muster: Muster, folder: Path
-) -> None:
-    up(muster, 1, "--lease", "10m")
-    running = start(folder)
-    second = muster("run", "slow.py:slow", "rows.csv", "-o", "other.csv", "--cluster", "default", "--quiet")
-    assert second.code == 2
-    assert "is working for another run" in second.err
-    larger = ("up", "--machines", "1", "--workers-per-machine", "2")
-    refused = muster(*larger)
-    assert refused.code == 2
-    assert "a run works on them" in refused.err
-    assert "muster down default" in refused.err
-    assert_right(folder, running.ended())
-    assert "1 machine, 2 workers" in muster(*larger).out
-    (status,) = json.loads(muster("status", "--json").out)
-    assert [(machine["workers"], machine["lease"]) for machine in status["machines"]] == [(2, 600)]
-
-
 def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next(
     muster: Muster, folder: Path, home: Path
 ) -> None:
@@ -347,11 +324,6 @@ def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next(
     ("command", "told"),
     [
         (("up", "--machines", "0"), "at least 1 machine"),
-        (("up", "--machines", "1", "--workers-per-machine", "0"), "at least 1 machine with 1 worker"),
-        (("up", "--machines", "1", "--lease", "0s"), "more than 0 seconds"),
-        (("up", "--machines", "1", "--lease", "1s"), "Type --lease 2s at the least"),
-        (("up", "--machines", "1", "--lease", "99999999h"), "Type --lease 8760h, which is a year, at the most"),
-        (("up", "no/name", "--machines", "1"), "cannot name a cluster"),
         (("up", "--machines", "1", "--on", "mars"), "there is no such cloud"),
         (("status", "nowhere"), "There is no cluster 'nowhere'"),
         ((*COMMAND, "--cluster", "nowhere"), "There is no cluster 'nowhere'"),
@@ -431,47 +403,3 @@ def test_importing_muster_and_running_at_home_load_no_ray() -> None:
     heavy = "{'ray', 'ansible_runner', 'yaml', 'muster._cluster', 'muster._clouds', 'muster._travel.parcels'}"
     code = f"import sys, muster, muster.cli, muster._run.runner; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-FAULTY = """
-import os, signal, time
-
-def faulty(df):
-    if "/m2" in os.environ["TMPDIR"]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(len(df) * 0.002)
-    return df.assign(b=df["a"] * 2)
-"""
-
-
-def test_a_machine_that_kills_every_task_is_put_aside_and_named_and_costs_no_row(muster: Muster, folder: Path) -> None:
-    (folder / "faulty.py").write_text(FAULTY)
-    up(muster, 3)
-    end = muster("run", "faulty.py:faulty", "rows.csv", "-o", "out.csv", "--json", "--cluster", "default")
-    assert assert_right(folder, end)["bad_rows"] == 0
-    assert "machine m2 is put aside: tasks fail there that others do" in end.err
-
-
-def test_machines_that_cannot_be_ended_do_not_hide_what_stopped_the_run(home: Path) -> None:
-    def run(stack: contextlib.ExitStack) -> None:
-        with lent(None, machines=1, on="local") as access:
-            lock = stack.enter_context((home / "clusters" / access.name / "changing").open())
-            fcntl.flock(lock, fcntl.LOCK_EX)  # as another command would
-            raise KeyError(access.name)
-
-    with contextlib.ExitStack() as stack, pytest.raises(KeyError) as caught:
-        run(stack)
-    (note,) = caught.value.__notes__
-    assert "Nor could its machines be ended: Another command is changing cluster" in note
-    assert Cluster(caught.value.args[0]).down() is not None
-
-
-def test_who_only_looks_at_a_cluster_keeps_nobody_from_working_on_it(home: Path) -> None:
-    cluster = Cluster("looked-at")
-    folder = home / "clusters" / "looked-at"
-    folder.mkdir(parents=True)
-    with (folder / "held").open("a+") as looking:
-        fcntl.flock(looking, fcntl.LOCK_SH)
-        threading.Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
-        with cluster._holding("taken by {holder}"):  # noqa: SLF001 (to borrow it takes machines)
-            pass

@@ -2,6 +2,7 @@
 
 import fcntl
 import threading
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ import pytest
 import muster
 from muster._cluster import Cluster, names
 from muster._run.lent import lent
+from muster._verbs import down
 from muster.errors import EngineError, UsageError
 from muster.testing import FakeCloud, FakeEngine
 
@@ -311,6 +313,44 @@ def test_clusters_side_by_side_do_not_touch_each_other(cloud: FakeCloud) -> None
         assert {one: found.count(one) for one in found} == sizes
 
 
+def test_down_of_all_ends_each_cluster_that_answers_and_names_those_that_do_not(
+    cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    up(Cluster("first"), 1)
+    cloud.silence("machine 1")
+    up(Cluster("second"), 2)
+    with pytest.raises(EngineError, match="machine 1: it does not answer"):
+        down.call(Namespace(name="default", all=True, purge=False))
+    assert "second: gone" in capsys.readouterr().out
+    assert (names(), cloud.living()) == (["first"], ["machine 1"])
+    up(Cluster("third"), 1)
+    cloud.silence("machine 1")
+    with pytest.raises(EngineError, match=r"(?s)first: Not all machines .*\nthird: Not all machines"):
+        down.call(Namespace(name="default", all=True, purge=False))
+    cloud.pass_by(LEASE + 1)
+    assert down.call(Namespace(name="default", all=True, purge=False)) == 0
+    assert names() == []
+
+
+def test_a_head_that_does_not_answer_is_let_go_and_the_others_with_it_and_all_are_known_until_they_end(
+    cloud: FakeCloud,
+) -> None:
+    cluster = Cluster("one")
+    up(cluster, 2)
+    cloud.silence("machine 1")
+    with pytest.raises(EngineError, match="machine 1: it does not answer"):
+        up(cluster, 2)
+    assert [(one.name, one.is_head) for one in cluster.status().machines] == [
+        ("machine 2", True),
+        ("machine 3", False),
+    ]
+    assert cluster.status().silent["machine 1"].startswith("it was to end, and did not answer")
+    cloud.mend("machine 1")
+    assert len(up(cluster, 3)) == 3
+    assert cluster.status().silent == {}
+    assert sorted(cloud.living()) == sorted(living(cluster))
+
+
 # Runs
 
 
@@ -383,3 +423,18 @@ def test_machines_that_cannot_be_called_up_leave_nothing_and_do_not_start_the_ru
             muster.run(double, "rows.csv", "out.csv", machines=2, on="fake")
         assert (cloud.living(), names(), list((home / "clusters").iterdir())) == ([], [], [])
     assert not Path("out.csv").exists()
+
+
+def test_a_machine_that_kills_every_task_is_put_aside_and_named_and_costs_no_row(
+    rows: str, tmp_path: Path, home: Path
+) -> None:
+    def engine(workers: int) -> FakeEngine:
+        return FakeEngine(workers=workers, machines=3, kills_on=lambda machine, _: machine == "machine 2")
+
+    with FakeCloud(make_engine=engine) as cloud:
+        result = muster.run(double, "rows.csv", "out.csv", machines=3, on="fake", part_bytes=100)
+        assert cloud.living() == []
+    assert (tmp_path / "out.csv").read_text() == rows
+    assert result.bad_rows == 0
+    (journal,) = (home / "runs").iterdir()
+    assert "machine machine 2 is put aside: tasks fail there that others do" in journal.read_text()
