@@ -1,10 +1,11 @@
 """Tasks made of parts, and cut into smaller ones: pure."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import groupby, pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from muster._model import Part, Task
 
@@ -32,6 +33,39 @@ def task_of(parts: Sequence[Part], first: int, last: int, *, rows: tuple[int, in
         spool=start.spool,
         condemned=start.fault,
     )
+
+
+class Left(NamedTuple):
+    """What is left of an input of which some rows are done: tasks of parts that are done in part."""
+
+    touched: AbstractSet[int]
+    """The parts that are done, all of them or in part."""
+    tasks: Sequence[Task]
+
+
+def uncovered(parts: Sequence[Part], done: Iterable[Task]) -> Left:
+    """Find out what some tasks leave to be done of the parts that they are about."""
+    whole: set[int] = set()
+    covered: dict[int, list[tuple[int, int]]] = {}
+    for task in done:
+        if task.is_whole:
+            whole.update(range(task.first, task.last))
+            continue
+        for index in range(task.first, task.last):
+            part = parts[index]
+            lo, hi = max(task.lo, part.row), min(task.hi, part.row + part.rows)
+            if lo < hi:
+                covered.setdefault(index, []).append((lo, hi))
+    gaps = ((index, gap) for index, rows in covered.items() for gap in _gaps(parts[index], sorted(rows)))
+    return Left(whole | covered.keys(), [task_of(parts, index, index + 1, rows=gap) for index, gap in gaps])
+
+
+def _gaps(part: Part, covered: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    reached = part.row
+    for lo, hi in [*covered, (part.row + part.rows, 0)]:
+        if lo > reached:
+            yield reached, lo
+        reached = hi
 
 
 def _by_file(parts: Sequence[Part], first: int, last: int) -> list[Task]:

@@ -32,20 +32,17 @@ class Openings:
 
     def idle(self, avoid: Collection[str] = ()) -> str | None:
         """Give away an idle worker on a machine that is not to be avoided, if there is one."""
-        if self._idle is None:
-            self._idle = self._in_turn()
-        if not self._idle or not avoid:
-            return self._idle.pop() if self._idle else None
-        for at in range(len(self._idle) - 1, -1, -1):
-            if self._idle[at] not in avoid:
-                return self._idle.pop(at)
+        idle = self._all_idle()
+        if not idle or not avoid:
+            return idle.pop() if idle else None
+        for at in range(len(idle) - 1, -1, -1):
+            if idle[at] not in avoid:
+                return idle.pop(at)
         return None
 
     def has_idle(self) -> bool:
         """Tell whether a worker is idle still."""
-        if self._idle is None:
-            self._idle = self._in_turn()
-        return bool(self._idle)
+        return bool(self._all_idle())
 
     def ahead(self) -> str | None:
         """Give away what a busy worker does next."""
@@ -58,6 +55,11 @@ class Openings:
             ]
         return self._ahead.pop() if self._ahead else None
 
+    def _all_idle(self) -> list[str]:
+        if self._idle is None:
+            self._idle = self._in_turn()
+        return self._idle
+
     def _in_turn(self) -> list[str]:
         """List machines with idle workers, the one that is next last: each once, then again those that have more."""
         free = [
@@ -65,7 +67,8 @@ class Openings:
             for machine, slots in self._slots.items()
             if slots.idle and machine not in self._without
         ]
-        if len(free) > 1:
-            free.sort(key=lambda one: self._pace(one[0]))
-        most = max((idle for _, idle in free), default=0)
+        if len(free) <= 1:  # as most often, where workers are many
+            return [machine for machine, idle in free for _ in range(idle)]
+        free.sort(key=lambda one: self._pace(one[0]))
+        most = max(idle for _, idle in free)
         return [machine for turn in range(1, most + 1) for machine, idle in free if idle >= turn]

@@ -29,7 +29,6 @@ class Queue:
 
     def __init__(self, *, workers: int, volume: int | None, unit_bytes: int, most_files: int) -> None:
         """Begin without parts; what these mean, ``Progress`` says."""
-        self.workers = workers
         self.paces = Paces()
         self.parts: list[Part] = []
         self.volumes: list[int] = []
@@ -38,9 +37,22 @@ class Queue:
         """How much waits, in bytes (rows for Parquet)."""
         self._volume = volume
         self._in_volume = 0
-        self._unit_bytes = unit_bytes
+        self._first_size = FIRST_TASK / unit_bytes
+        self._largest_size = LARGEST_TASK / unit_bytes
         self._most_files = most_files
         self._waiting: list[tuple[int, int]] = []
+        self.workers = workers
+
+    @property
+    def workers(self) -> int:
+        """Tell how many workers there are, or will be."""
+        return self._workers
+
+    @workers.setter
+    def workers(self, count: int) -> None:
+        self._workers = count
+        self._spare_tasks = count * _SPARE_ROUNDS
+        self._task_seconds = min(max(TASK_SECONDS, count * TASK_SECONDS_A_WORKER), LONGEST_TASK_SECONDS)
 
     def __bool__(self) -> bool:
         """Tell whether any part waits."""
@@ -90,39 +102,41 @@ class Queue:
     def take(self, machine: str, *, joins: Callable[[int], bool]) -> tuple[int, int]:
         """Take the parts of a machine's next task; ``joins`` tells whether a part may go with the part before it."""
         first, end = self._waiting[0]
-        most, weight, last, files = self._size(machine), 0, first, 0
-        while last < end and (last == first or (weight + weight_of(self.parts[last]) <= most and joins(last))):
-            files += last == first or self.parts[last].file != self.parts[last - 1].file
-            if files > self._most_files:
-                break
-            weight += weight_of(self.parts[last])
-            last += 1
-        self.weight -= weight
+        last = self._end_of_task(first, end, most=self._size(machine), joins=joins)
         if last < end:
             self._waiting[0] = (last, end)
         else:
             del self._waiting[0]
         return first, last
 
-    def has_plenty(self) -> bool:
-        """Tell whether there is work enough to hand some of it out ahead of time."""
-        return self.weight > self.workers * _SPARE_ROUNDS * self._size()
+    def _end_of_task(self, first: int, end: int, *, most: float, joins: Callable[[int], bool]) -> int:
+        """Find out how far a task goes that begins with a part, and take the weight of its parts away."""
+        weight, last, files = weight_of(self.parts[first]), first + 1, 1
+        while last < end and weight + (more := weight_of(self.parts[last])) <= most and joins(last):
+            files += self.parts[last].file != self.parts[last - 1].file
+            if files > self._most_files:
+                break
+            weight += more
+            last += 1
+        self.weight -= weight
+        return last
 
-    def _size(self, machine: str | None = None) -> float:
-        """Size a machine's next task, or one of the mean: by what a worker does in ``TASK_SECONDS``.
+    def has_plenty(self) -> bool:
+        """Tell whether there is work enough to hand some of it out ahead of time: more than a mean task for each."""
+        return self.weight > self._spare_tasks * min(self.paces.mean * self._task_seconds, self._largest_size)
+
+    def _size(self, machine: str) -> float:
+        """Size a machine's next task: by what a worker of it does in the time that a task should take.
 
         It is less towards the end, so that none idles, and for a machine that has done nothing yet.
         """
         mean = self.paces.mean
-        share = self.weight / (self.workers * _SPARE_ROUNDS)
+        share = self.weight / self._spare_tasks
         if not mean:
-            return min(FIRST_TASK / self._unit_bytes, share / _SPARE_ROUNDS)
-        seconds = min(max(TASK_SECONDS, self.workers * TASK_SECONDS_A_WORKER), LONGEST_TASK_SECONDS)
-        if machine is None:
-            return min(mean * seconds, LARGEST_TASK / self._unit_bytes, share)
+            return min(self._first_size, share / _SPARE_ROUNDS)
         if not (pace := self.paces.of(machine)):
-            return min(FIRST_TASK / self._unit_bytes, mean * seconds, share / _SPARE_ROUNDS)
-        return min(pace * seconds, LARGEST_TASK / self._unit_bytes, share * pace / mean)
+            return min(self._first_size, mean * self._task_seconds, share / _SPARE_ROUNDS)
+        return min(pace * self._task_seconds, self._largest_size, share * pace / mean)
 
     def learn(self, first: int, last: int, *, seconds: float, machine: str) -> None:
         """Know how long a machine took for some parts."""

@@ -3,9 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from muster._model import Task
+
 _FAILURES_IN_A_ROW: Final = 3
 
 Key = tuple[int, int, int]
+"""What names a task by its rows, however often it is done."""
+
+
+def name_of(task: Task) -> Key:
+    """Name a task: by its first part, and where its rows begin and end."""
+    return task.first, task.lo, task.hi
 
 
 class Setback(NamedTuple):

@@ -1,0 +1,54 @@
+"""Which tasks are with an engine, and on which machine. Pure."""
+
+from collections.abc import Set as AbstractSet
+
+from muster._model import Task
+
+from .actions import Assignment
+
+
+class Assignments:
+    """Tasks by their numbers, from when they are handed out to when what became of them is known."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._running: dict[int, Assignment] = {}
+        self._last = 0
+
+    def __bool__(self) -> bool:
+        """Tell whether any task is with an engine."""
+        return bool(self._running)
+
+    def __contains__(self, number: int) -> bool:
+        """Tell whether a task is."""
+        return number in self._running
+
+    def __getitem__(self, number: int) -> Assignment:
+        """Tell where a task is. Raises ``KeyError`` where it is not with an engine."""
+        return self._running[number]
+
+    @property
+    def numbers(self) -> AbstractSet[int]:
+        """Number them; the set follows what becomes of them."""
+        return self._running.keys()
+
+    def next_number(self, task: Task) -> int:
+        """Give out the number of a task that is handed out next; its members have those that follow."""
+        number = self._last + 1
+        self._last += len(task.members) or 1
+        return number
+
+    def begin(self, task: Task, machine: str, *, now: float) -> None:
+        """Know that a task is on a machine, under its number."""
+        self._running[task.number] = Assignment(task, machine, now)
+
+    def end(self, number: int) -> Assignment | None:
+        """Forget a task and tell where it was; ``None`` where it had ended before, as its machine was late."""
+        return self._running.pop(number, None)
+
+    def cancel(self, machine: str) -> list[int]:
+        """Mark the tasks on a machine as cancelled, and number them."""
+        numbers = [number for number, one in self._running.items() if one.machine == machine and not one.is_cancelled]
+        for number in numbers:
+            self._running[number] = self._running[number]._replace(is_cancelled=True)
+        return numbers

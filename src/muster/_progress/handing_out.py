@@ -1,0 +1,111 @@
+"""Which task goes to which machine next. Pure."""
+
+from typing import NamedTuple
+
+from muster._model import Fault, Schema, Task
+
+from .actions import Action, Submit
+from .assignments import Assignments
+from .cuts import first_calls, task_of
+from .doubt import Doubt
+from .extent import Extent
+from .openings import Openings
+from .queue import Queue
+from .retries import Retries
+
+
+class Calls(NamedTuple):
+    """How a task calls the function: with how many rows at a time, and how often at most; ``None`` where it is open."""
+
+    batch_rows: int | None = None
+    most: int | None = None
+
+
+class Terms(NamedTuple):
+    """What is known of the results by now, which each task that is handed out is told."""
+
+    expected: Schema | None
+    bad_rows_left: int
+
+
+class HandingOut:
+    """Gives tasks away for openings: what is done again first, then what waits, some of it ahead of time."""
+
+    def __init__(  # noqa: PLR0913 (between whom it stands)
+        self,
+        queue: Queue,
+        retries: Retries,
+        *,
+        doubt: Doubt,
+        assignments: Assignments,
+        extent: Extent,
+        calls: Calls,
+    ) -> None:
+        """Begin."""
+        self._queue = queue
+        self._parts = queue.parts
+        self._retries = retries
+        self._doubt = doubt
+        self._assignments = assignments
+        self._extent = extent
+        self._calls = calls
+
+    def again(self, openings: Openings, terms: Terms) -> list[Action]:
+        """Hand out what is to be done again, where it has not failed yet."""
+        return [self._start(task, machine, openings, terms) for task, machine in self._retries.hand_out(openings)]
+
+    def what_waits(self, openings: Openings, terms: Terms) -> list[Action]:
+        """Hand out what waits to idle workers; ahead of time only while there is plenty."""
+        actions: list[Action] = []
+        while self._queue and (machine := openings.idle()) is not None:
+            actions.append(self._start(self._next_task(machine), machine, openings, terms))
+        if not self._queue.paces.mean:  # nobody knows yet how long a task takes
+            return actions
+        if self._retries.wait_for_a_machine():
+            return actions
+        while self._queue and self._queue.has_plenty() and (machine := openings.ahead()) is not None:
+            actions.append(self._start(self._next_task(machine), machine, openings, terms))
+        return actions
+
+    def elsewhere(self, openings: Openings, terms: Terms) -> list[Action] | Fault:
+        """Try rows from other places while the function has failed on all; blame it if they all fail there too."""
+        places = self._doubt.places(self._queue)
+        actions: list[Action] = []
+        while places and (machine := openings.idle()) is not None:
+            actions.append(self._start(self._task_at(places.pop()), machine, openings, terms))
+        is_over = not (places or self._assignments or self._retries) and (self._queue or self._extent.is_complete)
+        if not is_over:
+            return actions
+        if (fault := self._doubt.verdict(rows=self._extent.rows)) is not None:
+            return fault
+        self._retries.add(*self._doubt.dismiss())
+        return actions + self.again(openings, terms)
+
+    def _task_at(self, index: int) -> Task:
+        """Take a part out of those that wait; of one where rows end their worker, a row."""
+        self._queue.take_out(index)
+        task = task_of(self._parts, index, index + 1)
+        return self._retries.last_row_of(task) if self._doubt.is_about_deaths and not task.condemned else task
+
+    def _start(self, task: Task, machine: str, openings: Openings, terms: Terms) -> Submit:
+        if self._calls.most is not None:
+            task, *rest = first_calls(self._parts, task, batch_rows=self._calls.batch_rows, most=self._calls.most)
+            self._retries.add_first(rest)
+        fresh = self._retries.has_cost_a_worker(task)
+        number, (expected, left) = self._assignments.next_number(task), terms
+        task = task.again(number, expected=expected, bad_rows_left=left, is_doubted=self._doubt.is_open)
+        self._assignments.begin(task, machine, now=openings.now)
+        return Submit(task, machine, fresh)
+
+    def _next_task(self, machine: str) -> Task:
+        return task_of(self._parts, *self._queue.take(machine, joins=self._joins))
+
+    def _joins(self, index: int) -> bool:
+        """Tell whether a part may be in one task with the part before it."""
+        part, before, volumes = self._parts[index], self._parts[index - 1], self._queue.volumes
+        if part.file != before.file:
+            goes_on = not self._doubt.is_open  # while nobody knows whether the function can be called at all
+        else:
+            goes_on = part.row == before.row + before.rows  # of a sample, what lies between is not there
+            goes_on = goes_on and part.spool == before.spool
+        return goes_on and not (part.fault or before.fault) and volumes[index] == volumes[index - 1]

@@ -1,0 +1,122 @@
+"""What is done again, and what becomes of a task whose worker died: tried again, halved, rejected at last. Pure."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from muster._model import Part, Task
+
+from .cuts import condemned, halves, last_row, some_rows
+from .doubt import Doubt
+from .openings import Openings
+from .suspects import Key, Suspects, name_of
+
+_DEATHS_BEFORE_HALVING: Final = 2
+_DEATHS_BEFORE_REJECTING: Final = 3
+_DEATHS_OF_READING: Final = 5
+"""Two tries more than tasks that call the function: a condemned task only reads its rows."""
+_TIMES_A_BYSTANDER: Final = 10
+
+
+class Retries:
+    """Tasks that wait to be done again, in order, and how often each has cost a worker."""
+
+    def __init__(self, parts: Sequence[Part], *, batch_rows: int | None, suspects: Suspects, doubt: Doubt) -> None:
+        """Begin with none; ``parts`` grow as more of the input is read."""
+        self._parts = parts
+        self._batch_rows = batch_rows
+        self._suspects = suspects
+        self._doubt = doubt
+        self._waiting: deque[Task] = deque()
+        self._deaths: dict[Key, int] = {}
+        self._bystander: dict[Key, int] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether any task waits."""
+        return bool(self._waiting)
+
+    def add(self, *tasks: Task) -> None:
+        """Have tasks done again, after those that wait already."""
+        self._waiting += tasks
+
+    def add_first(self, tasks: Sequence[Task]) -> None:
+        """Have tasks done before all others, in their order."""
+        self._waiting.extendleft(reversed(tasks))
+
+    def hand_out(self, openings: Openings) -> Iterator[tuple[Task, str]]:
+        """Take the tasks for which a worker is idle on a machine where they have not failed yet, each with that."""
+        kept_back: list[Task] = []
+        while self._waiting and openings.has_idle():
+            task = self._waiting.popleft()
+            machine = openings.idle(self._suspects.avoid(name_of(task)))
+            if machine is None:
+                kept_back.append(task)
+            else:
+                yield task, machine
+        self.add_first(kept_back)
+
+    def wait_for_a_machine(self) -> bool:
+        """Tell whether one of the tasks waits for another machine than that which is idle."""
+        return any(self._suspects.avoid(name_of(task)) for task in self._waiting)
+
+    def has_cost_a_worker(self, task: Task) -> bool:
+        """Tell whether a worker has died on these very rows."""
+        return bool(self._deaths) and name_of(task) in self._deaths
+
+    def judge(self, task: Task, reason: str, *, began: bool, machine: str) -> None:
+        """Decide what becomes of a task that was lost: it is tried again, then halved until what kills stands alone.
+
+        One that had not begun is not to blame, unless it was so again and again: then it takes with it even those that
+        would know. Where there are several machines, one that died on one of them is tried on another first.
+        """
+        key = name_of(task)
+        if not began and self._is_a_bystander(key):
+            self.add(task)
+            return
+        deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
+        both = halves(self._parts, task, batch_rows=self._batch_rows)
+        if task.condemned:
+            self.add(replace(task, dies_unread=deaths >= _DEATHS_OF_READING))
+        elif not self._suspects.is_to_blame(key, machine) or deaths < (
+            _DEATHS_BEFORE_HALVING if both else _DEATHS_BEFORE_REJECTING
+        ):
+            self.add(task)
+        elif self._doubt.is_open and not self._batch_rows:
+            self._doubt_for(task, reason)
+        elif both:
+            self._inherit(task, both)
+            self.add_first(both)
+        else:
+            self.add(condemned(task, reason, deaths=deaths))
+
+    def _is_a_bystander(self, key: Key) -> bool:
+        times = self._bystander[key] = self._bystander.get(key, 0) + 1
+        return times % _TIMES_A_BYSTANDER != 0
+
+    def _inherit(self, task: Task, pieces: Iterable[Task]) -> None:
+        """Know that a task cost a worker of which these are pieces: one death more of one of them is proof."""
+        for piece in pieces:
+            self._deaths[name_of(piece)] = 1
+            self._suspects.inherit(name_of(task), name_of(piece))
+
+    def _doubt_for(self, task: Task, reason: str) -> None:
+        """Know that a task kills workers while no row is known to be good: try single rows of it, before any other."""
+        if task.hi - task.lo <= 1:
+            self.add(*self._doubt.hold_death(task, reason, deaths=self._deaths[name_of(task)]))
+        elif self._doubt.is_asking:
+            self._doubt.put_off([task])
+        else:
+            self.add_first(self._apart(task, some_rows(self._parts, task))[::-1])
+
+    def last_row_of(self, task: Task) -> Task:
+        """Take the last row out of a task of one part, and put off the rest."""
+        (row,) = self._apart(task, last_row(self._parts, task))
+        return row
+
+    def _apart(self, task: Task, cut: tuple[list[Task], list[Task]]) -> list[Task]:
+        """Put off what is left of a task; for all of it, one death more is proof."""
+        rows, left = cut
+        self._doubt.put_off(left)
+        self._inherit(task, (*rows, *left))
+        return rows
