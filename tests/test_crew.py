@@ -3,6 +3,7 @@
 import errno
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from select import select
@@ -92,6 +93,38 @@ def test_an_engine_that_comes_later_is_briefed_and_its_machines_have_names_of_th
     while Done(1, b"known") not in (messages := crew.messages()):
         assert select([crew], [], [], 0)[0], messages
     crew.close()
+
+
+def test_a_crew_whose_machines_are_all_drained_says_that_nobody_is_left() -> None:
+    crew = Crew(a=FakeEngine(_Echo, workers=1), b=FakeEngine(_Echo, workers=1))
+    crew.slots()
+    crew.submit(1, "x", machine="a-machine 1")
+    crew.drain("a-machine 1")
+    crew.drain("b-machine 1")
+    heard: list[Message] = []
+    while len([message for message in heard if isinstance(message, Left)]) < 2:
+        heard += crew.messages()
+    assert Done(1, "x") in heard
+    with closing(crew), pytest.raises(EngineError, match="Every machine of the run has been put aside"):
+        crew.messages()
+    assert {message.worker for message in heard if isinstance(message, Left)} == {"a-1", "b-1"}
+
+
+def test_an_engine_that_is_drained_while_another_starts_leaves_the_crew_waiting_for_that() -> None:
+    crew = Crew(a=FakeEngine(_Echo, workers=1), b=FakeEngine(_Echo, workers=0))
+    crew.slots()
+    crew.drain("a-machine 1")
+    heard = [message for _ in range(5) for message in crew.messages()]
+    assert [message.worker for message in heard if isinstance(message, Left)] == ["a-1"]
+    crew.close()
+
+
+def test_the_last_engine_is_closed_with_its_crew_also_where_it_has_failed() -> None:
+    engine = FakeEngine(_Echo, fails_after=0)
+    crew = Crew(a=engine)
+    with closing(crew), pytest.raises(EngineError, match="The cluster is gone"):
+        crew.messages()
+    assert engine.fileno() < 0
 
 
 def test_an_engine_that_fails_takes_its_requests_and_lanes_with_it_and_the_others_keep_theirs() -> None:

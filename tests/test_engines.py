@@ -295,6 +295,15 @@ def test_large_requests_and_large_answers_do_not_wait_for_each_other(engine: Eng
     assert [len(answer) for answer in answers] == [size] * 8
 
 
+def test_many_requests_of_a_lane_and_large_answers_do_not_wait_for_each_other(engine: Engine) -> None:
+    wait_for_workers(engine)
+    machine, count = next(iter(engine.slots())), 80
+    for number in range(count):  # each small, and together more than a pipe takes
+        engine.submit(number, ("grow", bytes(10_000), 1 << 19), machine=machine, lane=0)
+    events = events_of(engine, lambda events: len(done_of(events)) == count)
+    assert [event.ticket for event in events if isinstance(event, Done)] == [*range(count)]
+
+
 def test_a_large_briefing_behind_a_large_answer_arrives(engine: Engine) -> None:
     size = 4 << 20
     wait_for_workers(engine)

@@ -20,7 +20,6 @@ from muster._engines.on_ray import hello
 from muster._engines.on_ray.engine import RayEngine
 from muster._engines.on_ray.hello import SilenceError, StrangerError
 from muster._engines.on_ray.line import Line
-from muster._engines.on_ray.patience import Patience
 from muster._user_code.world import World
 from muster.errors import EngineError
 from waiting import until
@@ -147,17 +146,6 @@ def test_what_a_login_shell_says_reaches_the_user_once_as_a_note() -> None:
         while not (events := wait(engine, 0.05)):
             pass
     assert events[0] == Told("the login shell of the cluster's head prints, which nobody asked it to: hi")
-
-
-def test_what_is_waited_for_is_said_after_a_while_and_then_more_rarely() -> None:
-    now = iter([0.0, 9.9, 10.1, 20.0, 70.2])
-    patience = Patience(clock=lambda: next(now))
-    assert [patience.remark("it starts") for _ in range(4)] == [
-        "",
-        "no worker has joined for 10 s: it starts",
-        "",
-        "no worker has joined for 70 s: it starts",
-    ]
 
 
 def test_what_is_printed_without_an_end_of_line_is_passed_on_and_not_gathered(

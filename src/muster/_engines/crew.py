@@ -21,6 +21,14 @@ class _Member:
     workers: set[str] = field(default_factory=set)
     lanes: dict[int, str] = field(default_factory=dict)
     """Who has begun with something of a lane."""
+    machines: set[str] = field(default_factory=set)
+    """Those where a worker has joined."""
+    drained: set[str] = field(default_factory=set)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of its machines were drained, and have done what they held."""
+        return bool(self.drained) and self.machines <= self.drained and not (self.tickets or self.workers)
 
     def named(self, inner: str) -> str:
         """Name one of its machines or workers as no other engine does."""
@@ -64,9 +72,9 @@ class Crew:
         try:
             yield
         except EngineError as error:
-            self._members.remove(member)
-            if not self._members:
+            if self._members == [member]:
                 raise
+            self._members.remove(member)
             self._forget(member, str(error))
 
     def _forget(self, member: _Member, reason: str) -> None:
@@ -89,7 +97,7 @@ class Crew:
         return self._ears.fileno()
 
     def messages(self) -> list[Message]:
-        """Collect what they say. Raises ``EngineError`` when the last one fails."""
+        """Collect what they say. Raises ``EngineError`` when the last one fails, or all machines of all are drained."""
         messages: list[Message] = []
         for member in list(self._members):
             with self._losing(member):
@@ -97,6 +105,11 @@ class Crew:
         messages += self._untold
         self._untold = []
         self._bell.hush()
+        if not messages and self._members and all(member.is_over for member in self._members):
+            raise EngineError(
+                "Every machine of the run has been put aside, so nobody is left to go on. What was done is kept: mend"
+                " what is wrong with them, then type the same command again."
+            )
         return messages
 
     def _heard(self, member: _Member, said: Message) -> Message | None:
@@ -104,6 +117,7 @@ class Crew:
         match said:
             case Joined(worker, machine):
                 member.workers.add(member.named(worker))
+                member.machines.add(machine)
                 return Joined(member.named(worker), member.named(machine))
             case Left(worker):
                 member.workers.discard(member.named(worker))
@@ -160,6 +174,7 @@ class Crew:
         """Drain a machine of one of them."""
         if machine in self._machines:
             member, inner = self._machines[machine]
+            member.drained.add(inner)
             with self._losing(member):
                 member.engine.drain(inner)
 

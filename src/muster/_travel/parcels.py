@@ -98,6 +98,8 @@ class ParcelEngine(Around[FarEngine]):
         self._has_warned = False
         self._parts = parts
         self._in_flight: dict[int, Parcel] = {}
+        self._end: MusterError | OSError | None = None
+        """What ends the run, once what came before it is told."""
 
     def slots(self) -> Mapping[str, Slots]:
         """Take what the engine within takes, while not too much is under way."""
@@ -139,18 +141,31 @@ class ParcelEngine(Around[FarEngine]):
         return Parcel(task, compressed(data), len(data))
 
     def messages(self) -> list[Message]:
-        """Collect messages; what tasks wrote is put into files of this computer first. Raises as the engine within."""
-        events = self._engine.messages()
-        for at, event in enumerate(events):
-            parcel = self._in_flight.pop(event.ticket, None) if isinstance(event, Done | Failed | Lost) else None
-            if parcel is None or not isinstance(event, Done):
-                continue
-            if isinstance(event.answer, Unanswered):
-                self._check(event.answer.files, event.answer.foreign)
-                events[at] = Failed(event.ticket, event.answer.error, event.worker)
-            else:
-                events[at] = replace(event, answer=self._unpacked(parcel.task, event))
-        return events
+        """Collect messages; what tasks wrote is put into files of this computer first. Raises as the engine within.
+
+        What came before an answer that ends the run is told first, and that is raised when it is asked again.
+        """
+        if self._end is not None:
+            raise self._end
+        told: list[Message] = []
+        try:
+            for message in self._engine.messages():
+                told.append(self._unpacked_of(message))  # noqa: PERF401 (what comes before an error counts)
+        except (MusterError, OSError) as error:
+            if not told:
+                raise
+            self._end = error
+        return told
+
+    def _unpacked_of(self, message: Message) -> Message:
+        """Give the message that the run gets. Raises ``MusterError`` for an answer that no run can go on from."""
+        parcel = self._in_flight.pop(message.ticket, None) if isinstance(message, Done | Failed | Lost) else None
+        if parcel is None or not isinstance(message, Done):
+            return message
+        if isinstance(message.answer, Unanswered):
+            self._check(message.answer.files, message.answer.foreign)
+            return Failed(message.ticket, message.answer.error, message.worker)
+        return replace(message, answer=self._unpacked(parcel.task, message))
 
     def _check(self, files: tuple[DataFile, ...], foreign: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
         """Name what home has of the files that a function read. Raises ``UserCodeError`` for what was not sent."""

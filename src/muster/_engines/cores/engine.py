@@ -27,7 +27,12 @@ from .zygote import MEMORY_RAN_OUT, NUMBERS, PID, SPENT
 
 _AHEAD: Final = 1
 _ORPHANED: Final = "its parent process died"
-_SURELY_BUFFERED: Final = 16 << 10
+_SURELY_TAKEN: Final = 64 << 10
+"""Bytes that a pipe takes while nobody reads them: a socket of Linux has three times as much by default."""
+
+_TAKEN_BY_EACH: Final = 2 << 10
+"""What the kernel counts for each message besides its bytes; many small ones would fill it unseen."""
+
 _DEATHS_AT_START: Final = 5
 _SPENT: Final = "a fresh worker takes its place, after as many calls as --calls-per-worker allows"
 
@@ -45,6 +50,9 @@ class _Worker:
     has_worked: bool = False
     """Whether it has answered a request: then it holds what it has loaded, and what the function has left behind."""
     unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
+    unread: deque[tuple[int | None, int]] = field(default_factory=deque)
+    """What was sent and may not have been read yet, with the bytes that it takes up in the pipe."""
+    unread_bytes: int = 0
     requests: dict[int, bytes] = field(default_factory=dict)
     """What it has not answered yet, for the worker that takes its place where it is spent."""
     lanes: dict[int, int] = field(default_factory=dict)
@@ -83,12 +91,36 @@ class _Worker:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Send what can be sent."""
-        while self.unsent and (len(self.unsent[0][1]) <= _SURELY_BUFFERED or (self.pid and not self.sent)):
-            ticket, data = self.unsent.popleft()
+        """Send what can be sent: to an idle worker anything, to a busy one what its pipe surely takes.
+
+        A busy worker may be sending an answer that is larger than its pipe, and reads nothing until that is read here.
+        """
+        while self.unsent:
+            ticket, data = self.unsent[0]
+            taken = len(data) + _TAKEN_BY_EACH
+            if self.unread_bytes + taken > _SURELY_TAKEN and not (self.pid and not self.sent):
+                return
+            self.unsent.popleft()
             self.sent += ticket is not None
+            self.unread.append((ticket, taken))
+            self.unread_bytes += taken
             with contextlib.suppress(ConnectionError):  # it died just now: the end of its pipe will say so
                 self.pipe.send_bytes(data)
+
+    def has_answered(self, ticket: int) -> None:
+        """Know that a worker has answered a request: it has read that, and all that was sent before."""
+        self.tickets.remove(ticket)
+        del self.requests[ticket]
+        self.lanes.pop(ticket, None)
+        self.cancelled.discard(ticket)
+        self.current = None
+        self.has_worked = True
+        self.sent -= 1
+        read = None
+        while read != ticket:
+            read, taken = self.unread.popleft()
+            self.unread_bytes -= taken
+        self.catch_up()
 
 
 def count_cores() -> int:
@@ -274,14 +306,7 @@ class CoresEngine:
             if ticket is None:
                 worker.is_spent = answer == SPENT
                 continue
-            worker.tickets.remove(ticket)
-            del worker.requests[ticket]
-            worker.lanes.pop(ticket, None)
-            worker.cancelled.discard(ticket)
-            worker.current = None
-            worker.has_worked = True
-            worker.sent -= 1
-            worker.catch_up()
+            worker.has_answered(ticket)
             events.append((Done if succeeded else Failed)(ticket, answer, worker.name))
             self._note_beginning(worker)
             self._let_go_of_idle(worker)

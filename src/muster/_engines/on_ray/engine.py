@@ -13,7 +13,7 @@ import shlex
 import sys
 import time
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from muster._engines._bell import Bell
@@ -27,7 +27,6 @@ from .freight import Freight
 from .hello import SilenceError, StrangerError
 from .line import Line
 from .nouns import GarbledError, fits
-from .patience import Patience
 from .plain import decode
 from .post import Post
 from .sending import Sending
@@ -80,7 +79,8 @@ class RayEngine:
         self._drained: set[str] = set()
         self._remarks: list[Message] = []
         self._has_heard = False
-        self._patience: Patience | None = Patience()
+        self._end: EngineError | None = None
+        """Why nothing more will come, once that is so."""
         self._name = name
         self._print = printed
         command = [python, "-P", "-m", _DRIVER]
@@ -161,15 +161,27 @@ class RayEngine:
         return self._ears.fileno()
 
     def messages(self) -> list[Message]:
-        """Collect what the driver tells. Raises ``EngineError`` when the cluster is gone, or never was there."""
-        events: list[Message] = []
+        """Collect what the driver tells. Raises ``EngineError`` when the cluster is gone, or never was there.
+
+        What was told before it ended comes first: an answer that is thrown away would be worked out once more.
+        """
+        if self._end is not None:
+            raise self._end
+        messages: list[Message] = []
         enough = time.monotonic() + _MOST_SECONDS
-        while (message := self._received()) is not None:
-            events += self._understood(message)
-            self._has_heard = True
-            if time.monotonic() > enough:
-                break
-        return [*self._noise(), *events, *self._taken_remarks()]
+        try:
+            while (said := self._received()) is not None:
+                messages.extend(self._understood(said))  # which keeps what came before an error
+                self._has_heard = True
+                if time.monotonic() > enough:
+                    break
+        except EngineError as error:
+            self._end = error
+            self._bell.ring()
+        messages = [*self._noise(), *messages, *self._taken_remarks()]
+        if self._end is not None and not messages:
+            raise self._end
+        return messages
 
     def _received(self) -> Any:  # noqa: ANN401 (plain data)
         """Take one message; ``None`` where there is none. Raises ``EngineError`` where none of ours will come."""
@@ -193,7 +205,7 @@ class RayEngine:
 
     def _taken_remarks(self) -> list[Message]:
         remarks, self._remarks = self._remarks, []
-        self._bell.hush()
+        self._bell.ring_for(self._end)
         return remarks
 
     def _remark(self, text: str) -> None:
@@ -203,15 +215,15 @@ class RayEngine:
         self._remarks.append(message)
         self._bell.ring()
 
-    def _understood(self, message: Any) -> list[Message]:  # noqa: ANN401 (plain data)
+    def _understood(self, message: Any) -> Iterator[Message]:  # noqa: ANN401 (plain data)
         """Do what the driver tells. Raises ``EngineError`` where it tells what none of ours does."""
         verb, told = (message[0], message[1:]) if isinstance(message, tuple) and message else (None, ())
+        if verb not in _VERBS or not fits(told, _arguments(verb)):
+            raise _not_ours("The cluster's head", f"it tells {str(message)[:100]}")
         try:
-            if verb in _VERBS and fits(told, _arguments(verb)):
-                return list(getattr(self, f"_on_{verb}")(*told))
+            yield from getattr(self, f"_on_{verb}")(*told)
         except GarbledError as error:
             raise _not_ours("The cluster's head", error) from error
-        raise _not_ours("The cluster's head", f"it tells {str(message)[:100]}")
 
     def _noise(self) -> list[Message]:
         noise = self._line.take_noise()
@@ -285,7 +297,7 @@ class RayEngine:
             machine, f"its disk is full ({why})" if is_full else f"it cannot take files ({why})", error
         )
 
-    def _without(self, machine: str, why: str, error: Exception) -> list[Message]:
+    def _without(self, machine: str, why: str, error: EngineError) -> list[Message]:
         """Go on without a machine. Raises the ``error`` where no other is left."""
         self._drained.add(machine)
         if not {station.machine for station in self._stations.values()} - self._drained:
@@ -293,9 +305,8 @@ class RayEngine:
         self._line.send(("put_aside", machine))
         return [Told(f"machine {machine} is put aside: {why}")]
 
-    def _on_heard(self, number: int, told: Sequence[bytes]) -> list[Message]:
+    def _on_heard(self, number: int, told: Sequence[bytes]) -> Iterator[Message]:
         station = self._station(number)
-        events = []
         for data in told:
             try:
                 said = station.checked(decode(data))
@@ -307,11 +318,10 @@ class RayEngine:
                 case Ended():
                     station.has_ended = True
                 case Exception():
-                    events += self._without(station.machine, f"its workers have ended ({said})", said)
+                    yield from self._without(station.machine, f"its workers have ended ({said})", _ended(station, said))
                 case _:
-                    events.append(station.heard(said))
+                    yield station.heard(said)
         self._close_if_over(station)
-        return events
 
     def _station(self, number: int) -> Post:
         if number not in self._stations:
@@ -353,6 +363,19 @@ def _arguments(verb: str) -> Any:  # noqa: ANN401 (a hint)
     """Tell what the driver tells with a verb, as the hint of a tuple."""
     hints = typing.get_type_hints(getattr(RayEngine, f"_on_{verb}"))
     return tuple[tuple(hint for name, hint in hints.items() if name != "return")]  # type: ignore[misc]  # hints that were made
+
+
+def _ended(station: Post, error: Exception) -> EngineError:
+    """Say that the workers of a machine have ended, whatever their engine there has raised."""
+    if isinstance(error, EngineError):
+        return error
+    ended = EngineError(
+        f"The workers of machine {station.machine} have ended: {type(error).__name__}: {error}. What was done is kept:"
+        " type the same command again to go on."
+    )
+    for note in getattr(error, "__notes__", ()):  # the traceback of a fault, which happened there
+        ended.add_note(note)
+    return ended
 
 
 def _not_ours(who: str, error: object) -> EngineError:
