@@ -28,11 +28,9 @@ RECORDS: Final = frozenset(
 
 LARGE_CLASSES: Final = frozenset(
     {
-        ("_progress/progress.py", "Progress"),
         ("_run/prepare.py", "Preparation"),
         ("_run/resume.py", "Past"),
         ("_run/runner.py", "_Runner"),
-        ("testing.py", "FakeEngine"),
     }
 )
 LONG_FILES: Final = frozenset({"_run/runner.py"})
