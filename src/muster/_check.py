@@ -74,7 +74,6 @@ class Check:
 
     @property
     def _tried(self) -> str:
-        """Say what was tried."""
         whole = f"called with {plural(self.rows, 'row')}"
         if self.fails:
             return f"{whole}, and with fewer of them"
@@ -113,19 +112,19 @@ def check(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, *,
     """Call a function on the first rows: whole, in halves, and in small batches. Raises ``MusterError``."""
     if sample < 2:  # noqa: PLR2004 (two halves)
         raise UsageError(f"sample={sample}: it must be 2 rows or more, for two batches.")
-    found: Compared = asked(steps, inputs, options, rows=sample, middle=False, question=Compare)[2]
+    compared: Compared = asked(steps, inputs, options, rows=sample, middle=False, question=Compare)[2]
     return Check(
-        not (found.fails or found.differ) and found.rows_whole == found.rows_halves == found.rows_small,
-        found.rows,
-        found.differ,
-        found.random,
-        found.rows_whole,
-        found.rows_halves,
-        found.bad_rows,
-        found.index,
-        batches=found.batches,
-        largest_batch=found.largest,
-        rows_batches=found.rows_small,
-        nearly=found.nearly,
-        fails=found.fails,
+        not (compared.fails or compared.differ) and compared.rows_whole == compared.rows_halves == compared.rows_small,
+        compared.rows,
+        compared.differ,
+        compared.random,
+        compared.rows_whole,
+        compared.rows_halves,
+        compared.bad_rows,
+        compared.index,
+        batches=compared.batches,
+        largest_batch=compared.largest,
+        rows_batches=compared.rows_small,
+        nearly=compared.nearly,
+        fails=compared.fails,
     )

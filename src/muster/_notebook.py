@@ -37,26 +37,25 @@ class Quiet:
     """Shows what workers print, and nothing else."""
 
     def watch(self, snapshot: Snapshot) -> None:
-        """Show nothing of it."""
+        """Show nothing."""
 
     def remark(self, text: str) -> None:
-        """Say nothing of it."""
+        """Say nothing."""
 
-    warn = remark  # Python's own warnings tell of that
+    warn = remark  # muster.run issues a warning of Python instead
 
     def printed(self, text: str) -> None:
         """Show what workers print as output of the cell, which need not be an error."""
         sys.stdout.write(text)
 
     def finish(self, result: Result) -> None:
-        """Say nothing of it."""
+        """Say nothing."""
 
 
 class Cell(Quiet):
     """What a notebook shows of a run."""
 
     def __init__(self) -> None:
-        """Show nothing before there is a run."""
         self._display: Any = None
         self._drawn_at = 0.0
         self._last: Snapshot | None = None

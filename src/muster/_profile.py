@@ -1,4 +1,4 @@
-"""Say in ten lines what takes a function its time: on a batch of the middle of the input, with nothing written."""
+"""Say in ten lines which lines of a function take the time, on a batch from the middle of the input."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ _STANDS_OUT: Final = 0.4
 """Share of the time from which on a line is worth a sentence: less, and another run may put another line first."""
 
 _WAITS: Final = 0.5
+"""Share of a core below which a call waits for something else most of the time."""
 _LONGER: Final = 0.2
+"""By which share the first call must be longer than the second for a hint that it loads something."""
 _LONGER_SECONDS: Final = 0.1
 _WIDEST: Final = 70
 
@@ -39,12 +41,12 @@ _CURES: Final = (
     (("sleep(", "requests.", "urlopen(", "httpx.", ".execute("), _ELSEWHERE),
     ((".apply(", ".map(", ".applymap(", ".transform("), _EACH_VALUE),
 )
-"""What a line that takes most of the time has in it, and what follows; the first that fits is said."""
+"""Text in a line that takes most of the time, and what to do about it; the first that matches is said."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileOfBatch:
-    """What takes a function its time, on one batch of the middle of the input."""
+    """Which lines of a function take the time, on one batch from the middle of the input."""
 
     step: str
     file: str
@@ -79,11 +81,11 @@ class ProfileOfBatch:
 
     def _table(self) -> Iterator[str]:
         yield "with calls   own"
-        for one in [one for one in self.lines if one.share >= _WORTH_TELLING][:_MOST_LINES]:
-            yield f"{one.share:>10.0%}  {one.own:>4.0%}  {one.file}:{one.line}  {_cut(one.text)}"
-        for one_of in self.functions[:_MOST_FUNCTIONS]:
-            calls, where = words.plural(one_of.calls, "call"), f"{one_of.file}:{one_of.line}"
-            yield f"{one_of.share:>10.0%}  {one_of.own:>4.0%}  all of {one_of.name} ({where}), {calls}"
+        for line in [line for line in self.lines if line.share >= _WORTH_TELLING][:_MOST_LINES]:
+            yield f"{line.share:>10.0%}  {line.own:>4.0%}  {line.file}:{line.line}  {_cut(line.text)}"
+        for function in self.functions[:_MOST_FUNCTIONS]:
+            calls, where = words.plural(function.calls, "call"), f"{function.file}:{function.line}"
+            yield f"{function.share:>10.0%}  {function.own:>4.0%}  all of {function.name} ({where}), {calls}"
 
     def _verdict(self) -> Iterator[str]:
         if not self.lines:
@@ -106,7 +108,7 @@ class ProfileOfBatch:
             cure = next((cure for marks, cure in _CURES if any(mark in line.text for mark in marks)), "")
             if cure and line.share >= _STANDS_OUT:
                 return line, cure
-        return max(self.lines, key=lambda one: one.own), ""
+        return max(self.lines, key=lambda line: line.own), ""
 
 
 def _cut(text: str) -> str:
@@ -117,22 +119,22 @@ def profile(steps: tuple[Target, ...], inputs: Sequence[str], options: Options, 
     """Profile a function on some rows of the middle of the input. Raises ``MusterError``."""
     if rows < 1:
         raise UsageError(f"sample={rows}: it must be 1 row or more.")
-    file, task, found = asked(steps, inputs, options, rows=rows, middle=True, question=Profile)
-    return _told(" | ".join(step.name for step in steps), file, task.lo, found)
+    file, task, profiled = asked(steps, inputs, options, rows=rows, middle=True, question=Profile)
+    return _told(" | ".join(step.name for step in steps), file, task.lo, profiled)
 
 
-def _told(step: str, file: str, first_row: int, found: Profiled) -> ProfileOfBatch:
-    second = max(found.second, 1e-9)
+def _told(step: str, file: str, first_row: int, profiled: Profiled) -> ProfileOfBatch:
+    second = max(profiled.second, 1e-9)
     return ProfileOfBatch(
         step,
         file,
         first_row,
-        found.rows,
-        found.rows / second,
-        found.loading,
-        found.first,
-        found.second,
-        min(found.cpu / second, 1.0),
-        found.lines,
-        found.functions,
+        profiled.rows,
+        profiled.rows / second,
+        profiled.loading,
+        profiled.first,
+        profiled.second,
+        min(profiled.cpu / second, 1.0),
+        profiled.lines,
+        profiled.functions,
     )

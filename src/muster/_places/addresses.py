@@ -1,4 +1,4 @@
-"""Where something listens: a host and a port, written as one text and taken apart again."""
+"""Addresses: a host and a port, joined to one text and taken apart again."""
 
 import contextlib
 import ipaddress

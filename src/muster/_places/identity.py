@@ -1,7 +1,7 @@
-"""What place a path or a URL names: one place has one identity, however it is spelled.
+"""Whether two paths or URLs name the same place: one place has one identity, however it is spelled.
 
-Where a store takes two names for two places and a person would not, as ``a//b`` and ``a/b`` in a bucket, they count as
-one: it is to tell what must not be overwritten.
+It decides what must not be overwritten. So names that a person would take for one place count as one, even where a
+store keeps them apart, as ``a//b`` and ``a/b`` in a bucket.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 from .urls import is_remote, is_web, options_for
 
 Identity = tuple[object, ...]
-"""A store, and where in it: the device, the file's number there, and names below it that are not there yet; or the
-kind of store and the names of the place in it."""
+"""Of a file: the device, the inode, and the names below it that do not exist yet. Of a URL: the kind of store, with its
+server, and the names of the path in it."""
 
 _HERE: Final = re.compile(r"(?i)file://localhost(?=/)|file://|local://")
 _PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "sftp": 22, "ssh": 22}
@@ -28,10 +28,10 @@ _LOOPBACK: Final = "127.0.0.1"
 _OF_AMAZON: Final = re.compile(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 _OF_GOOGLE: Final = re.compile(r"(?:(.+)\.)?storage\.googleapis\.com")
 _ALSO: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs"}
-"""Other names of protocols, where what knows them is not installed."""
+"""Other names of protocols, for where fsspec has no package that knows them."""
 
 _SPELLED: Final = {"s3", "gs", "abfs", "memory"}
-"""Where the names in a URL are all that there is to it."""
+"""Kinds of store whose URLs hold nothing but names."""
 
 _LINKS: Final = re.compile(r"::(?=[A-Za-z0-9+._-]+://)")
 """What links the file systems of a chain; an address of a host may hold two colons, too."""
@@ -40,9 +40,10 @@ _VERSION: Final = re.compile(r"\?versionId=.*|#\d+$")
 
 
 def local(text: str) -> str:
-    """Write a URL of a file of this computer as the path that it is; leave all else.
+    """Turn a ``file://`` URL into a path; return anything else as it is.
 
-    An escaped name is one where nothing has the name as it stands; where nothing has either, by what it would lie in.
+    ``%20`` may be part of a name, or an escape. Of the two readings the one counts that exists; if neither does, the
+    one whose folder exists.
     """
     sign = _HERE.match(text)
     if sign is None:
@@ -55,7 +56,7 @@ def local(text: str) -> str:
 
 
 def identity(path: str) -> Identity:
-    """Tell what place it is."""
+    """Return the identity of a path or a URL."""
     path = local(path)
     return _of_url(path) if is_remote(path) else _of_path(Path(os.path.realpath(path)))
 
@@ -89,7 +90,7 @@ def upwards(path: str) -> Iterator[Identity]:
 
 
 def _of_path(resolved: Path) -> Identity:
-    """Take what the file system says a file is: then a hard link, and another case where case is ignored, are it."""
+    """Take device and inode: a hard link is the same place, and so is a name in another case where case is ignored."""
     missing: list[str] = []
     while True:
         try:
@@ -105,7 +106,7 @@ def _of_path(resolved: Path) -> Identity:
 
 
 def _ignores_case(folder: Path) -> bool:
-    """Tell whether a file system takes names in another case for the same, as far as a folder's own name shows it."""
+    """Tell whether a file system ignores case, judged by the names of this folder and of those above it."""
     while folder.name.swapcase() == folder.name:
         if folder == folder.parent:
             return False
@@ -129,7 +130,7 @@ def _of_url(url: str) -> Identity:
 
 
 def _as_fsspec_reads(protocol: str, rest: str) -> tuple[str, str]:
-    """Name a protocol by the first of its names, as ``s3`` for ``s3a``, and its host; a path as fsspec does."""
+    """Return the first name of a protocol, as ``s3`` for ``s3a``, with its host; and the path as fsspec has it."""
     url = f"{protocol}://{rest}"
     try:
         from fsspec.registry import get_filesystem_class
@@ -144,22 +145,22 @@ def _as_fsspec_reads(protocol: str, rest: str) -> tuple[str, str]:
 
 
 def _kind(kind: str) -> str:
-    """Tell one store from another of its kind: buckets of two servers may have one name."""
+    """Add the server of S3, as buckets of two servers may have the same name."""
     server = _s3_server() if kind == "s3" else ""
     return f"{kind}@{server}" if server else kind
 
 
 def _s3_server() -> str:
-    """Tell the server that holds the buckets, where it is not Amazon's."""
+    """Return the server of S3; empty where it is Amazon's."""
     options = {**_configured("s3"), **options_for("s3")}
-    found = options.get("endpoint_url") or options.get("client_kwargs", {}).get("endpoint_url")
-    found = found or _endpoint(options.get("profile"), *_settings_of_aws())
-    server = _server(found) if found else ""
+    endpoint = options.get("endpoint_url") or options.get("client_kwargs", {}).get("endpoint_url")
+    endpoint = endpoint or _endpoint(options.get("profile"), *_settings_of_aws())
+    server = _server(endpoint) if endpoint else ""
     return "" if _OF_AMAZON.fullmatch(server.rpartition(":")[0]) else server
 
 
 def _settings_of_aws() -> tuple[object, ...]:
-    """Tell what decides where the client of S3 looks: of its files, that they are the same."""
+    """Return what decides which server the client of S3 asks: variables, and the state of its file of settings."""
     environ = tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_")))
     path = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
     status = path.stat() if path.is_file() else None
@@ -168,7 +169,7 @@ def _settings_of_aws() -> tuple[object, ...]:
 
 @functools.lru_cache(maxsize=16)
 def _endpoint(profile: str | None, *_settings: object) -> str:
-    """Ask the client of S3 for the server that it would ask, by the environment and the files with its settings."""
+    """Have the client of S3 find its server in the environment and in its files of settings."""
     if "s3fs" not in sys.modules:  # no bucket of S3 is concerned, and to load its client takes long
         return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     from botocore import configprovider, session
@@ -200,7 +201,7 @@ def _server(url: str) -> str:
 
 
 def _host(name: str) -> str:
-    """Spell the name of a host in one way; all names of this computer to itself are one."""
+    """Spell a host in one way; all names by which this computer calls itself are one."""
     name = name.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return _LOOPBACK
@@ -215,12 +216,12 @@ def _host(name: str) -> str:
 
 
 def _of_web(url: str) -> Identity:
-    """Take a web address for the object of a bucket that it names, where it does."""
+    """Recognize web addresses of objects in a bucket, which have the identity of the object."""
     parts, names = urlsplit(url), _names(unquote(urlsplit(url).path))
     host = (parts.hostname or "").lower()
     for kind, pattern in (("s3", _OF_AMAZON), ("gs", _OF_GOOGLE)):
-        if found := pattern.fullmatch(host):
-            return _kind(kind), *((found[1],) if found[1] else ()), *names
+        if match := pattern.fullmatch(host):
+            return _kind(kind), *((match[1],) if match[1] else ()), *names
     server, of_buckets = _server(url), _s3_server()
     if server == of_buckets:
         return _kind("s3"), *names

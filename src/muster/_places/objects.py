@@ -18,14 +18,15 @@ _CLOCKS: Final = (
     *("lastmodified", "updated", "modified", "modifiedtime", "modify", "mtime", "modificationtime", "lastwritetime"),
     *("clientmodified", "timestamp", "created"),
 )
-"""Where the file systems of fsspec tell when something was written, in lower case, without what parts the words."""
+"""Fields in which fsspec's file systems tell when an object was written: in lower case, without ``-`` and ``_``."""
 _MILLISECONDS: Final = 1e11
-"""From where on a number of seconds since 1970 would lie in the year 5000, and is one of milliseconds."""
+"""A time above this is in milliseconds: in seconds since 1970 it would lie beyond the year 5000."""
 _AT_ONCE: Final = 500
+"""Objects that one request deletes; S3 allows 1,000."""
 _KEEPS_WHAT_IS_IN_FOLDERS: Final = {"sftp", "ftp", "smb"}
 _NOT_MET: Final = frozenset({409, 412})
 _UNKNOWN: Final = frozenset({400, 501})
-"""How servers answer that do not know conditions."""
+"""Statuses of servers that do not support conditions."""
 _WRITES: Final = frozenset({"put_object", "complete_multipart_upload"})
 _PIECE: Final = 8 << 20
 
@@ -34,9 +35,9 @@ T = TypeVar("T")
 
 
 class Found(NamedTuple):
-    """An object: its size in bytes, what tells its content from the next, and when it was written.
+    """An object: its size in bytes, the stamp of its version, and when it was written.
 
-    That is in seconds by the clock of the store, which is one for all who use it; ``None`` where it does not say.
+    The time is in seconds by the clock of the store, which all its users share; ``None`` where the store does not tell.
     """
 
     size: int
@@ -74,7 +75,7 @@ def look(url: str) -> Found | None:
 
 
 def kind_at(url: str) -> str:
-    """Tell what lies at a place: ``file``, ``directory``, or nothing."""
+    """Return what lies at a place: ``file``, ``directory``, or empty text for nothing."""
     files, path = filesystem(url)
 
     def ask() -> str:
@@ -107,7 +108,7 @@ def beginning(url: str, size: int) -> bytes:
 
 
 def put(url: str, data: bytes) -> str:
-    """Write an object, which appears whole; tell the stamp of what was written."""
+    """Write an object, which appears whole; return the stamp of what was written."""
     files, path = filesystem(url)
 
     def tell() -> str:
@@ -118,9 +119,9 @@ def put(url: str, data: bytes) -> str:
 
 
 def put_if(url: str, data: bytes, *, before: str | None) -> bool:
-    """Write an object if it is still what it was: of that stamp, or not there for ``None``; tell whether it was.
+    """Write an object only if it still has the stamp ``before``, or for ``None`` only if there is none; return whether.
 
-    Where the store cannot promise that, it is written in any case.
+    A store that has no conditional writes gets it in any case.
     """
     if not _knows_conditions(url):
         put(url, data)
@@ -129,14 +130,14 @@ def put_if(url: str, data: bytes, *, before: str | None) -> bool:
 
 
 def upload_if(path: Path, url: str, *, before: str | None) -> bool:
-    """Write a file to an object likewise, also a large one in parts."""
+    """``put_if`` for a file, also a large one in parts."""
     if not _knows_conditions(url):
         upload(path, url)
         return True
     write = methodcaller("_put_file", str(path), filesystem(url)[1])
     if _if_met(url, before, write, otherwise=lambda: upload(path, url)):
         return True
-    return holds(url, path)  # it arrived, and the answer to that was lost
+    return holds(url, path)  # a retry finds the object that the first try has written, when the answer to that was lost
 
 
 def holds(url: str, path: Path) -> bool:
@@ -161,9 +162,9 @@ def _knows_conditions(url: str) -> bool:
 def _if_met(
     url: str, before: str | None, write: Callable[[Any], Coroutine[Any, Any, Any]], *, otherwise: Callable[[], Any]
 ) -> bool:
-    """Write on a condition; ``otherwise`` writes without, for a server or a client that knows none.
+    """Write on a condition; ``otherwise`` writes without one, for a server or a client that has none.
 
-    A failure of another kind is one: what could not be told whether it was met is not written all the same.
+    Any other failure raises: an object is not written without the condition just because the request failed.
     """
     from fsspec.asyn import sync
 
@@ -183,20 +184,20 @@ def _if_met(
 
 
 def _on_condition(files: Any, condition: Mapping[str, str]) -> Any:  # noqa: ANN401 (fsspec has no types)
-    """Make a twin of a file system whose objects appear on a condition; fsspec has none for what is there already."""
+    """Copy a file system so that it adds a condition to its writes: fsspec itself has none for replacing an object."""
     twin = object.__new__(type(files))
     vars(twin).update(vars(files))
 
-    async def call(method: str, *given: Any, **named: Any) -> Any:  # noqa: ANN401 (likewise)
+    async def call(method: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (likewise)
         more = condition if method in _WRITES else {}
-        return await files._call_s3(method, *given, **named, **more)  # noqa: SLF001 (fsspec's own way)
+        return await files._call_s3(method, *args, **kwargs, **more)  # noqa: SLF001 (fsspec's own way)
 
     twin._call_s3 = call
     return twin
 
 
 def _status_of(error: BaseException) -> tuple[int, str]:
-    """Tell the status that a server has answered with, and what its client calls the error."""
+    """Return the HTTP status of an error of S3, 0 if it has none, and the name of the error's type."""
     answered = next((cause for cause in (error, error.__cause__) if hasattr(cause, "response")), None)
     answer = getattr(answered, "response", {}).get("ResponseMetadata", {})
     return int(answer.get("HTTPStatusCode", 0)), type(error.__cause__ or error).__name__
@@ -216,7 +217,7 @@ def delete(url: str, names: Iterable[str]) -> None:
 
 
 def forget_folder(url: str) -> None:
-    """Remove a folder that is empty, where a store has folders and removes none but empty ones."""
+    """Remove an empty folder, in stores that have folders and refuse to remove others."""
     files, path = filesystem(url)
     if not protocols_of(files).isdisjoint(_KEEPS_WHAT_IS_IN_FOLDERS):
         with contextlib.suppress(Exception):  # something lies there, or somebody else was quicker
@@ -234,9 +235,9 @@ def _delete_together(files: Any, url: str, paths: Sequence[str]) -> None:  # noq
 
 
 def uploads(urls: Sequence[str]) -> list[tuple[str, str]]:
-    """List the uploads in parts that were begun below these places and not ended: the key and the id of each.
+    """List the multipart uploads below these places that were begun and not ended: the key and the id of each.
 
-    None where the store has no such thing, or does not let them be listed.
+    Empty where the store has no such uploads, or does not allow listing them.
     """
     begun = []
     for url in urls:
@@ -253,7 +254,7 @@ def uploads(urls: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def abort(url: str, key: str, upload: str) -> None:
-    """Give up an upload in parts, so that nobody pays for what it has brought."""
+    """Abort a multipart upload, so that nobody pays for its parts."""
     files, path = filesystem(url)
     bucket, *_ = files.split_path(path)
     _asked(url, lambda: files.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload), missing=None)
@@ -270,7 +271,7 @@ def _asked(url: str, ask: Callable[[], T], *, missing: T) -> T:
 
 
 def _told(url: str, tell: Callable[[], T]) -> T:
-    """Have a store do something. Raises ``EngineError``."""
+    """Have a store do something; its errors become muster's. Raises ``EngineError``."""
     try:
         return tell()
     except Exception as error:

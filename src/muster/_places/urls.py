@@ -1,4 +1,4 @@
-"""Reach what URLs name, through fsspec: every protocol's errors become muster's own."""
+"""Reach what URLs name through fsspec, and turn the errors of every protocol into muster's."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ _PACKAGES: Final = {
     "lakefs": "lakefs-spec",
     "root": "fsspec-xrootd",
 }
-"""What to install for a protocol, beside the remote extra."""
+"""What to install for a protocol."""
 
 _STAMPS: Final = (
     *("etag", "generation", "md5hash", "contentmd5", "md5", "md5checksum", "crc32c", "digest", "sha256", "sha1", "sha"),
@@ -46,17 +46,17 @@ _STAMPS: Final = (
         "created",
     ),
 )
-"""Where the file systems of fsspec tell versions: S3, Google, Azure, HTTP, FTP, SFTP, SMB, HDFS and the rest, in lower
-case; memory tells when a file was made anew."""
+"""Fields in which fsspec's file systems tell versions (S3, Google, Azure, HTTP, FTP, SFTP, SMB, HDFS and others), in
+lower case. First those that depend on the content, then times."""
 
 _ALSO: Final = {"s3a": "s3", "gcs": "gs", "abfs": "az", "https": "http", "ssh": "sftp"}
-"""Other names of protocols, which have the options of those."""
+"""Protocols that take the options of another one, too."""
 
 _WITH_BUCKETS: Final = {"s3", "gs", "abfs"}
 
 _CHAIN: Final = re.compile(r"[a-z][a-z0-9+_.-]*(://[^:]*)?::.*://", re.DOTALL)
 _asked_with: Final[dict[str, int]] = {}
-"""With which environment each protocol was asked last, as a hash."""
+"""A hash of the credentials in the environment, by protocol, when it was used last."""
 
 
 def is_remote(path: str) -> bool:
@@ -70,19 +70,19 @@ def protocol_of(url: str) -> str:
 
 
 def is_web(url: str) -> bool:
-    """Tell whether a web server is asked for it."""
+    """Tell whether a URL is one of HTTP."""
     return protocol_of(url) in {"http", "https"}
 
 
 def file_name(path: str) -> str:
-    """Take off a URL what is not part of the file's name: the parameters of a request, or the version of an object."""
+    """Remove from a URL what is not part of the file's name: the query, or the version of an object."""
     if is_web(path):
         return re.split(r"[?#]", path, maxsplit=1)[0]
     return re.sub(r"\?versionId=[^/]*$", "", path) if is_remote(path) else path
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """Open the fsspec file system of a URL, as it is shown; also the path within it.
+    """Open the fsspec file system of a URL, whose secrets are put back in; also return the path within it.
 
     Raises ``UsageError`` for a protocol that nobody knows, or without the package that it needs.
     """
@@ -107,12 +107,12 @@ def filesystem(url: str) -> tuple[Any, str]:
         ) from None
     except (TypeError, ValueError) as error:
         raise UsageError(f"Cannot open {url!r}: {secrets.harmless(str(error))}.") from None
-    except Exception as error:  # some log in at once
+    except Exception as error:  # some file systems log in when they are made
         raise unreachable(url, error) from error
 
 
 def options_for(protocol: str) -> dict[str, Any]:
-    """Take the options that the user gave for all stores, and those under the name of this protocol."""
+    """Return the user's storage options for a protocol: those for all stores, and those under its name."""
     from fsspec.registry import known_implementations
 
     chosen = secrets.options()
@@ -124,7 +124,7 @@ def options_for(protocol: str) -> dict[str, Any]:
 
 
 def _see_new_credentials(protocol: str, kind: Any) -> None:  # noqa: ANN401 (a class of a library without types)
-    """Have fsspec look at the environment again where it has changed: it keeps what has logged in."""
+    """Drop fsspec's cached file systems of a protocol where credentials in the environment have changed."""
     now = hash(tuple((name, os.environ[name]) for name in sorted(os.environ) if name.startswith(secrets.CREDENTIALS)))
     if _asked_with.get(protocol) != now:
         secrets.hide_environment()
@@ -135,7 +135,7 @@ def _see_new_credentials(protocol: str, kind: Any) -> None:  # noqa: ANN401 (a c
 
 @contextlib.contextmanager
 def asking(url: str) -> Iterator[None]:
-    """Make muster's errors of those of a store, where it is asked what there is."""
+    """Turn errors of a store into muster's, for listing: what is not there, or not allowed, is a ``UsageError``."""
     with reaching(url):
         try:
             yield
@@ -146,7 +146,7 @@ def asking(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reaching(url: str) -> Iterator[None]:
-    """Make muster's errors of those of a store."""
+    """Turn errors of a store into muster's."""
     try:
         yield
     except (MusterError, MemoryError):
@@ -156,8 +156,9 @@ def reaching(url: str) -> Iterator[None]:
 
 
 def unreachable(url: str, error: Exception) -> UnreachableError | UsageError:
-    """Say that a URL could not be read or written; every protocol of fsspec has error types of its own."""
-    if isinstance(error, TypeError | AttributeError) and options_for(protocol_of(url)):  # it looks at them late
+    """Make the error for a URL that could not be read or written: fsspec's protocols have error types of their own."""
+    # Some file systems look at their options only when they are first used.
+    if isinstance(error, TypeError | AttributeError) and options_for(protocol_of(url)):
         return UsageError(
             f"{secrets.shown(url)!r} cannot be opened with the storage options that were given: {said_by(error)}."
             " Correct --storage-option, then type the command again."
@@ -169,15 +170,15 @@ def unreachable(url: str, error: Exception) -> UnreachableError | UsageError:
 
 
 def said_by(error: Exception) -> str:
-    """Take an error of a library into a sentence of ours, without what nobody may see."""
+    """Write an error of a library for one of our messages, without secrets."""
     status = getattr(error, "status", None)
-    if isinstance(status, int):  # of an HTTP client, which goes on with its whole URL
+    if isinstance(status, int):  # of an HTTP client, whose text has the whole URL
         return f"HTTP {status} {secrets.harmless(getattr(error, 'message', ''))}".rstrip()
     return f"{type(error).__name__}: {secrets.harmless(str(error))}".rstrip(": ")
 
 
 def download(url: str, path: Path) -> None:
-    """Fetch a file from there."""
+    """Copy a file of a store to a path."""
     files, inside = filesystem(url)
     try:
         files.get_file(inside, str(path))
@@ -186,7 +187,7 @@ def download(url: str, path: Path) -> None:
 
 
 def upload(path: Path, url: str) -> None:
-    """Put a file there; it appears whole."""
+    """Copy a file to a store, where it appears whole."""
     files, inside = filesystem(url)
     try:
         in_a_folder(files, inside, lambda: files.put_file(str(path), inside))
@@ -195,7 +196,7 @@ def upload(path: Path, url: str) -> None:
 
 
 def in_a_folder(files: Any, path: str, write: Callable[[], T]) -> T:  # noqa: ANN401 (a file system of fsspec)
-    """Write to a path; where a store has folders, and lacks that one, make it first."""
+    """Write to a path; if that fails in a store with folders, make the folder and try again."""
     try:
         return write()
     except Exception:
@@ -216,7 +217,7 @@ def has_buckets(files: Any) -> bool:  # noqa: ANN401 (likewise)
 
 
 def get(url: str) -> bytes:
-    """Read a file from there."""
+    """Read a file of a store."""
     files, inside = filesystem(url)
     try:
         return bytes(files.cat_file(inside))
@@ -225,7 +226,7 @@ def get(url: str) -> bytes:
 
 
 def versions(url: str) -> list[tuple[str, int, str]]:
-    """List a file, or the files of a folder, each with its size and what tells one version of it from the next."""
+    """List a file, or the files of a folder, each with its size and stamp."""
     files, path = filesystem(url)
     files.invalidate_cache()
     try:
@@ -236,10 +237,10 @@ def versions(url: str) -> list[tuple[str, int, str]]:
 
 
 def stamp_of(info: Mapping[str, Any]) -> str:
-    """Take what changes when a file's content does; empty where its store tells nothing of the kind.
+    """Return what changes when a file's content does; empty where its store tells nothing of the kind.
 
-    What tells contents apart comes before what tells times, and one of them is enough: stores that have several tell
-    some of them in listings alone, or for single files alone.
+    One field is enough, a digest rather than a time: a store that has several gives some of them only in listings, or
+    only for single files.
     """
     fields = {re.sub("[-_]", "", name.lower()): value for name, value in info.items()}
     return next((str(fields[name]) for name in _STAMPS if fields.get(name)), "")

@@ -1,4 +1,4 @@
-"""The standard streams, each of which may be closed, full, or read by nobody: no command ends otherwise for that."""
+"""The standard streams, each of which may be closed, full, or read by nobody: that must not change how a run ends."""
 
 import contextlib
 import errno
@@ -36,14 +36,14 @@ class _Forgiving:
 
 
 def forgive() -> None:
-    """Let everything that is printed in this process from now on succeed, also where it reaches nobody."""
+    """Have printing never raise in this process from now on, also where it reaches nobody."""
     _open_what_is_closed()
     sys.stdout, sys.stderr = (cast("TextIO", _Forgiving(stream)) for stream in (sys.stdout, sys.stderr))
 
 
 @contextlib.contextmanager
 def forgiving() -> Iterator[None]:
-    """Forgive for as long as the context lasts; nor does Python complain afterwards of what it could not write."""
+    """``forgive`` for as long as the context lasts. At its end Python does not report what it could not write."""
     streams = sys.stdout, sys.stderr
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text

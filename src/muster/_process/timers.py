@@ -37,7 +37,7 @@ class KernelTimer:
             raise OSError(ctypes.get_errno(), "timer_create")
 
     def __call__(self, seconds: float) -> None:
-        """Set it anew."""
+        """Start it anew, or stop it."""
         whole = int(seconds)
         nanoseconds = max(int((seconds - whole) * 1e9), 0 < seconds < 1)  # 0 would mean no limit
         setting = (ctypes.c_long * _SECONDS_AND_NANOSECONDS)(0, 0, whole, nanoseconds)

@@ -1,4 +1,4 @@
-"""The verbs of the command line, a file each: ``add`` says what can be typed, ``call`` does it."""
+"""The verbs of the command line, a file each: ``add`` puts flags and examples into its parser, ``call`` runs it."""
 
 from typing import Final
 
@@ -16,4 +16,4 @@ VERBS: Final = {
     "completion": "print what completes commands in your shell",
     "help": "say how a verb is used, or print a page on a topic",
 }
-"""Each is a file here."""
+"""In the order of the help."""

@@ -1,11 +1,11 @@
-"""What a user asked to see, on standard output."""
+"""Answers of commands, on standard output."""
 
 from muster._process import stdio
 from muster.errors import EngineError
 
 
 def tell(text: str) -> None:
-    """Print what the user asked for; as with ``| head``, whoever reads it may have had enough."""
+    """Print an answer. That nobody reads to its end, as ``| head`` does not, is no error. Raises ``EngineError``."""
     try:
         stdio.say(text)
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""What may follow where somebody presses Tab: a shell asks muster, which answers and ends."""
+"""Complete commands: at each Tab the shell starts muster, which prints what may follow, and ends."""
 
 import argparse
 import ast
@@ -19,10 +19,11 @@ from ._topics import anchors, topics
 
 Complete = Callable[..., list[str]]
 _MOST_RUNS: Final = 20
+"""How many runs are offered: the newest."""
 
 
 def complete(parser: Parser, *, verbs: Collection[str]) -> None:
-    """Answer the shell that asks by its environment, and end this process."""
+    """Answer the shell, which asks by environment variables, and end this process."""
     completers = {**_BY_METAVAR, "TOPIC": _these(lambda: [*verbs, *topics()])}
     for action in _actions(parser):
         action.completer = completers.get(str(action.metavar), _Nothing())  # type: ignore[attr-defined]
@@ -65,7 +66,7 @@ def _beginning_with(prefix: str, suffixes: tuple[str, ...] = ()) -> Iterator[str
 
 
 def _targets(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplete calls it)
-    """Name Python files; and the functions of one, where it is the only one that is meant."""
+    """Name the Python files that begin so; if there is only one, its functions."""
     place, colon, name = prefix.rpartition(":")
     if colon:
         file = Path(place if place.endswith(".py") else f"{place.replace('.', '/')}.py").expanduser()
@@ -77,7 +78,7 @@ def _targets(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplet
 
 
 def functions_in(file: Path) -> list[str]:
-    """Name what a file defines that a command line can name, in its order. The file is read, and not run."""
+    """Name the functions, classes and pipelines of a file, in its order. The file is parsed, not run."""
     try:
         body = ast.parse(file.read_bytes()).body
     except (OSError, ValueError, SyntaxError):
@@ -124,4 +125,4 @@ _BY_METAVAR: Final[dict[str, Complete]] = {
     "NAME,...": _these(lambda: sorted(os.environ)),
     "HOW": _these(lambda: list(ON_ERRORS)),
 }
-"""What completes a value, by how it is called in the help."""
+"""What completes a value, by its name in the help."""

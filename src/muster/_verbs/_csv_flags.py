@@ -75,7 +75,7 @@ def _flag(name: str) -> str:
 
 
 def chosen(parsed: argparse.Namespace) -> dict[str, Any]:
-    """List the CSV options that a command line sets, by pandas' names; those it does not set are left out."""
+    """Return the CSV options that a command line sets, by pandas' names."""
     options = {name: getattr(parsed, name) for name in (*_TEXTS, *_SWITCHES, "skipinitialspace", "dayfirst")}
     options |= {name: _listed(getattr(parsed, name)) for name in _LISTS}
     for name in ("usecols", "parse_dates"):

@@ -1,4 +1,4 @@
-"""``muster run --each``: what is said of many runs, as text and as JSON."""
+"""``muster run --each``: a run for each input, reported as text and as JSON."""
 
 import argparse
 import sys
@@ -20,7 +20,7 @@ _SUMS = ("rows_in", "rows_out", "bad_rows", "cost")
 def run(
     pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
 ) -> int:
-    """Run all; say one line of each that was done or failed, and one of all. Return the worst exit code."""
+    """Run all; print a line for each that was done or failed, and one for all. Return the worst exit code."""
     each, named = Each(pipeline), secrets.shown(pipeline.output)
     ended: list[Ended] = []
     ids: list[str] = []
@@ -42,7 +42,7 @@ def run(
 
 
 def _tell(last: Ended, shown: _show.Shown, *, quiet: bool, before: Ended | None) -> None:
-    """Say how one ended, unless there was nothing to do; what is wrong with each in the same way is said once."""
+    """Say how a run ended, unless it had nothing to do. An error that is the same as the one before is not repeated."""
     result = last.result
     if last.error is not None:
         likewise = before is not None and str(before.error) == str(last.error)
@@ -56,7 +56,7 @@ def _tell(last: Ended, shown: _show.Shown, *, quiet: bool, before: Ended | None)
 
 
 def _say(text: str, shown: _show.Shown, *, quiet: bool) -> None:
-    """Say what must be heard in any case."""
+    """Print a line that must not be lost, also with ``--quiet``."""
     if quiet:
         print(f"muster: {text}", file=sys.stderr, flush=True)
     else:

@@ -21,21 +21,21 @@ _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def add_json(verb: argparse.ArgumentParser) -> None:
-    """Add the flag that asks for one object, whatever happens."""
+    """Add ``--json``."""
     verb.add_argument(
         "--json", action="store_true", help="print one JSON object as the last line of standard output, also on failure"
     )
 
 
 def add_watch(verb: argparse.ArgumentParser) -> None:
-    """Add the flags of the page beside a run."""
+    """Add the flags of the live page of a run."""
     add = verb.add_argument
     add("--watch", action="store_true", help="serve a live page while it works; needs muster-run[watch]")
     add("--port", type=port, default=PORT, metavar="N", help="where --watch serves it (default: %(default)s)")
 
 
 def add_profile(verb: argparse.ArgumentParser, *, besides: str) -> None:
-    """Add the flag that asks which lines of the function take the time."""
+    """Add ``--profile``; ``besides`` is what it does it instead of."""
     verb.add_argument(
         "--profile",
         action="store_true",
@@ -45,14 +45,14 @@ def add_profile(verb: argparse.ArgumentParser, *, besides: str) -> None:
 
 
 def add_target(verb: argparse.ArgumentParser) -> None:
-    """Add the function and what it is to be called with."""
+    """Add the function and the inputs."""
     add = verb.add_argument
     add("target", metavar="TARGET", help="file.py:function, package.module:function, or a file that defines pipeline")
     add("inputs", metavar="INPUT", nargs="*", help="files, globs, folders, or URLs that fsspec knows (s3://...)")
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
-    """Add the flag that gives the function arguments."""
+    """Add ``--arg``."""
     verb.add_argument(
         "--arg",
         type=_argument,
@@ -73,7 +73,7 @@ def _argument(text: str) -> tuple[str, str]:
 
 
 def add_storage(verb: argparse.ArgumentParser) -> None:
-    """Add the flag that says how stores are opened."""
+    """Add ``--storage-option``."""
     verb.add_argument(
         "--storage-option",
         type=_storage_option,
@@ -95,9 +95,9 @@ def _storage_option(text: str) -> tuple[str, Any]:
 
 
 def storage_options(chosen: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Put options of one protocol together: ``s3.anon=true`` becomes ``{"s3": {"anon": True}}``.
+    """Group options by protocol: ``s3.anon=true`` becomes ``{"s3": {"anon": True}}``.
 
-    Raises ``UsageError`` for one that has two values; it shows neither, for they may be secret.
+    Raises ``UsageError`` for one that has two values, without showing them: they may be secret.
     """
     options: dict[str, Any] = {}
     for name, value in chosen:

@@ -1,4 +1,4 @@
-"""The parser of a verb: its examples in ``--help``, and what is wrong with a command in muster's words."""
+"""The parser of a verb: with examples in ``--help``, and errors in muster's words."""
 
 import argparse
 import re
@@ -21,10 +21,10 @@ class Parser(argparse.ArgumentParser):
     """Commands, and what each does: the end of ``--help``. A test has each of them parsed."""
 
     further: Callable[[], str] = staticmethod(lambda: "")
-    """What else is at the end of ``--help``."""
+    """More text at the end of ``--help``."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 (as argparse has it)
-        """Know flags of lists: their values add up. Of other flags that are typed again, the last counts."""
+        """Register the action ``add`` for flags of lists. Of any other flag that is typed twice, the last counts."""
         super().__init__(*args, **options)
         self.register("action", "add", _Adding)
 
@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         return super().format_help() + (f"\nexamples:\n{listed}" if listed else "") + self.further()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 (as argparse has it)
-        """Take what a command says; inputs may also stand behind flags. Raises ``UsageError`` for an unknown flag."""
+        """Parse a command; inputs may also follow flags. Raises ``UsageError`` for an unknown flag."""
         parsed, rest = super().parse_known_args(args, namespace)
         if rest and hasattr(parsed, "inputs") and not any(word.startswith("-") for word in rest):
             parsed.inputs += rest
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"unrecognized arguments: {' '.join(said)}. Type {self.prog} --help for what there is.")
 
     def error(self, message: str) -> NoReturn:
-        """Show how the verb is used, where something lacks. Raises ``UsageError``."""
+        """Print the usage, except for a wrong choice, whose message lists all choices. Raises ``UsageError``."""
         if match := _CHOICE.fullmatch(message):
             word, choices = match["word"], re.findall(r"[\w.-]+", match["known"])
             message = f"{match['of']}{with_guess(word, choices, shown=repr(word))}. There are: {', '.join(choices)}"
@@ -68,7 +68,7 @@ class _Adding(argparse.Action):
         self._is_list = is_list
 
     def __call__(self, _: object, parsed: argparse.Namespace, value: Any, flag: str | None = None) -> None:  # noqa: ANN401 (likewise)
-        """Take more values; those of the same text are there already."""
+        """Add values, unless the same text was typed before."""
         lists: list[str] = vars(parsed).setdefault("typed_lists", {}).setdefault(self.dest, [])
         if not (lists and all(map(self._is_list, [*lists, value]))):
             self._note(parsed, str(flag), value)

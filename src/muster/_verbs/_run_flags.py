@@ -1,4 +1,4 @@
-"""The flags of a run, a table of which ``muster retry`` has a part, each with a default of its own."""
+"""The flags of a run, as tables; ``muster retry`` has some of them, with other defaults."""
 
 import argparse
 from collections.abc import Iterable, Mapping
@@ -60,7 +60,7 @@ ROWS: Final[Mapping[str, Mapping[str, Any]]] = {
         "help": "where a suffix does not say; also of a folder's files (default: csv)",
     },
 }
-"""Which rows are done, and how."""
+"""Flags that say which rows are done, and how."""
 
 CLUSTER: Final[Mapping[str, Mapping[str, Any]]] = {
     "--cluster": {"metavar": "NAME", "help": "run on the machines that muster up made (default: on none)"},
@@ -73,7 +73,7 @@ CLUSTER: Final[Mapping[str, Mapping[str, Any]]] = {
         "help": "where: local, which is this computer, or a YAML file of hosts (default: local)",
     },
 }
-"""Where they are done."""
+"""Flags that say where."""
 
 SENT: Final[Mapping[str, Mapping[str, Any]]] = {
     "--env": {
@@ -90,7 +90,7 @@ SENT: Final[Mapping[str, Mapping[str, Any]]] = {
         " (default: nothing)",
     },
 }
-"""What goes there."""
+"""Flags that say what is sent there."""
 
 LAST: Final[Mapping[str, Mapping[str, Any]]] = {
     "--on-failure": {
@@ -114,7 +114,7 @@ RETRIED: Final[Mapping[str, str]] = {
     "--env": "environment variables that go to hosts; this computer's machines have all (default: that of the run)",
     "--with": "a file that the function reads (default: that of the run)",
 }
-"""What a retry has of these, and how it says what they mean."""
+"""The flags that a retry has, with their help there."""
 
 
 def add(verb: argparse.ArgumentParser, table: Mapping[str, Mapping[str, Any]], *, names: Iterable[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""``muster run --since-last``: what is said of what was new, as text and as JSON."""
+"""``muster run --since-last``: a run over new files, reported as text and as JSON."""
 
 import argparse
 import sys
@@ -20,7 +20,7 @@ _SUMS: Final = ("rows_in", "rows_out", "bad_rows", "cost")
 def run(
     pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
 ) -> int:
-    """Do what is new; say so, or that there is nothing. Return the exit code."""
+    """Run over the new files, or say that there are none. Return the exit code."""
     since = SinceLast(pipeline, watch=watch, remark=shown.warn, printed=shown.printed)
     named = secrets.shown(pipeline.output)
     outputs: list[tuple[Result, int]] = []

@@ -20,15 +20,15 @@ from . import _csv_flags
 def of_target(parsed: argparse.Namespace, options: Options, *, output: str | None, lacks: str) -> Pipeline:
     """Make a pipeline of the function that a command line names, or take the one that the file defines.
 
-    ``lacks`` says what is lacking where a function is named, if anything is.
+    ``lacks`` is the error for a command that names a function and not all else that it needs; empty if it does.
     """
     _check_order(parsed.target, parsed.inputs)
     target = targets.parse_target(parsed.target)
     be_as_if_run(target)
     path = list(sys.path)
     defined = loading.find(target) if target.name == "pipeline" else None
-    if not isinstance(defined, Pipeline):  # but a function may have that name, too
-        sys.path[:] = path  # workers look into its folder once they have loaded what is muster's
+    if not isinstance(defined, Pipeline):  # a function, too, may be called ``pipeline``
+        sys.path[:] = path  # workers put its folder first themselves, once muster's own modules are loaded
         if defined is not None and not callable(defined):
             raise UsageError(f"'pipeline' in {target.place} is a {type(defined).__name__}, not a muster pipeline.")
         if lacks:
@@ -46,7 +46,7 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
 
 
 def _check_order(target: str, inputs: Sequence[str]) -> None:
-    """Raise ``UsageError`` where an input is named first, and the function behind it."""
+    """Raise ``UsageError`` where an input is named before the function."""
     function = next((name for name in inputs if Path(name.partition(":")[0]).suffix == ".py"), "")
     if function and Path(target).suffix != ".py" and Path(target).exists():
         swapped = " ".join(shlex.quote(target if name == function else name) for name in inputs)
@@ -57,7 +57,7 @@ def _check_order(target: str, inputs: Sequence[str]) -> None:
 
 
 def be_as_if_run(target: Target) -> None:
-    """Let the user's file find what it finds when it is run as ``python file.py``: its name, and no arguments."""
+    """Set ``__main__`` and ``sys.argv`` as ``python file.py`` has them, without arguments."""
     file = target.place if target.kind == "file" else main_module.script_of_this_process().file
     main_module.become(main_module.Script(file))
     sys.argv[:] = [target.place]

@@ -12,7 +12,7 @@ from muster.errors import UsageError
 from . import VERBS
 
 _WIDEST: Final = 100
-"""Columns of a page, at the most."""
+"""How many columns of a terminal a page uses at most: longer lines are hard to read."""
 
 _HEADING: Final = re.compile(r"^(#+) ([^\n]*)$|^```.*?^```$", re.MULTILINE | re.DOTALL)
 _COMMENT: Final = re.compile(r"^ *<!--.*?-->\n", re.MULTILINE | re.DOTALL)
@@ -20,9 +20,9 @@ _LINK: Final = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
 def topics() -> dict[str, Path]:
-    """Find the pages, by what is typed for them; where a verb has the name, ``.md`` belongs to that of the page."""
+    """Find the pages by their names. A page with the name of a verb is typed with ``.md``."""
     package = Path(__file__).parents[1]
-    inside = package / "_pages"  # or, where the package is that of a clone, there
+    inside = package / "_pages"  # in a wheel; in a clone they are in docs
     folder = inside if inside.is_dir() else package.parents[1] / "docs"
     return {path.name if path.stem in VERBS else path.stem: path for path in sorted(folder.glob("*.md"))}
 
@@ -78,7 +78,7 @@ def _chapter_of(page: str, chapter: str, *, topic: str) -> str:
 
 
 def as_text(page: str, *, width: int = 0) -> str:
-    """Lay a page out for a terminal: without marks, links as what to type, tables in columns."""
+    """Lay a page out for a terminal: without Markdown's marks, links as commands, tables in columns."""
     from rich.console import Console
     from rich.markdown import Heading, Markdown
     from rich.text import Text
@@ -101,7 +101,7 @@ def as_text(page: str, *, width: int = 0) -> str:
 
 
 def _said(link: "re.Match[str]", names: dict[str, str]) -> str:
-    """Say where a link leads: to type what prints that page."""
+    """Replace a link by the command that prints its page."""
     picture, text, target, chapter = link.groups(default="")
     if picture:
         return ""

@@ -1,4 +1,4 @@
-"""What is wrong with an option, for those who type flags: ``limit=0: ...`` becomes ``--limit 0: ...``."""
+"""Errors about options in the words of the command line: ``limit=0: ...`` becomes ``--limit 0: ...``."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ _OPTION: Final = re.compile(
 
 
 def in_flags(text: str) -> str:
-    """Name the option that a message begins with as it is typed."""
+    """Write the option that a message begins with as a flag."""
     match = _OPTION.match(text)
     if match is None or match["name"] not in RunOptions.__annotations__.keys() - _NO_FLAGS:
         return text

@@ -14,7 +14,6 @@ from ._target import of_target
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = (
         "Tell whether a function treats each row by itself. It is called in a worker: with the first rows of the input,"
@@ -41,7 +40,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     options = Options(
         dtype=parsed.dtype,
         timeout=parsed.timeout,

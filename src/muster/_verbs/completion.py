@@ -10,7 +10,6 @@ SHELLS: Final = ("bash", "zsh", "fish")
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = (
         "Print a script. Once your shell has loaded it, the Tab key completes verbs, flags, their values, files, the"
@@ -29,7 +28,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     from argcomplete.shell_integration import shellcode
 
     tell(shellcode(["muster"], shell=parsed.shell, use_defaults=False).rstrip())

@@ -8,7 +8,6 @@ from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call, what_now="Some machines may still live: type the same command again to end them.")
     verb.description = (
         "End a cluster's machines and all that runs on them. A run on it stops, and can be resumed. Nothing of muster's"
@@ -29,20 +28,20 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     from muster._cluster import names
 
     failed: dict[str, MusterError] = {}
     for name in names() if parsed.all else [parsed.name]:
         try:
             _end(name, purge=parsed.purge)
-        except MusterError as error:  # the others do not live on for that
+        except MusterError as error:  # the others are ended all the same
             failed[name] = error
     if len(failed) == 1:
         raise next(iter(failed.values()))
     if failed:
-        kind = UsageError if all(isinstance(one, UsageError) for one in failed.values()) else EngineError
-        raise kind("\n".join(f"{name}: {one}" for name, one in failed.items()))
+        kind = UsageError if all(isinstance(error, UsageError) for error in failed.values()) else EngineError
+        raise kind("\n".join(f"{name}: {error}" for name, error in failed.items()))
     return 0
 
 

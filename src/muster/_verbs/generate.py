@@ -9,7 +9,6 @@ from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = "Write the synthetic rows of the seed system: ID,SKU,FLUX,MANUFACTURER_NAME,DESCRIPTION."
     verb.examples = (("muster generate --rows 5000 -o rows.csv", "write 5,000 rows"),)
@@ -18,7 +17,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     check_is_a_file(parsed.output, what="a CSV file")
     generate(parsed.rows, parsed.output)
     return 0

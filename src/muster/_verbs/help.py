@@ -7,7 +7,6 @@ from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = "Say how muster, or one of its verbs, is used, the same as --help; or print a page on a topic."
     verb.examples = (

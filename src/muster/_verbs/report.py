@@ -11,7 +11,6 @@ from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = "Write what a run did, how long it took and where the time went into one self-contained page."
     verb.examples = (
@@ -23,7 +22,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     from muster._watch.report import is_report, report
 
     check_is_a_file(parsed.output, what="an HTML file")

@@ -16,7 +16,6 @@ _SAID = ("workers", "max_bad_rows", "timeout", "calls_per_worker", "cluster", "m
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call, what_now="What was done is kept: type the same command again to go on.")
     verb.description = (
         "Run the bad rows of an output, which are in OUTPUT.rejects.jsonl, through the function as it is now. What"
@@ -54,7 +53,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     options: Any = {name: value for name in _SAID if (value := getattr(parsed, name)) is not None}
     options |= {name: True for name in ("strict", "fresh", "accept_changes") if getattr(parsed, name)}
     if parsed.env:

@@ -24,7 +24,6 @@ SOME_REJECTED: Final = 4
 _LONG: Final = 10.0
 """Seconds from which on a run may end with advice."""
 
-
 _PLACES: Final = {"{name}": "--each", "{date}": "--since-last", "{time}": "--since-last"}
 """What fills in places in the name of an output."""
 
@@ -52,7 +51,6 @@ _EXAMPLES: Final = (
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call, what_now="What was done is kept: type the same command again to go on.")
     verb.description, verb.epilog, verb.examples = _DESCRIPTION, _EPILOG, _EXAMPLES
     verb.usage = "muster run TARGET INPUT... -o OUTPUT [flags]"
@@ -71,7 +69,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     if (parsed.output or "").lower().startswith("memory:"):
         raise UsageError(f"-o {parsed.output}: that is this process's memory, which ends with it. Name a file instead.")
     if parsed.each and parsed.since_last:
@@ -107,7 +105,7 @@ def call(parsed: argparse.Namespace) -> int:
 
 
 def code_of(result: Result, parsed: argparse.Namespace) -> int:
-    """Tell the exit code; keep what it is about for ``--on-failure``."""
+    """Return the exit code; keep for ``--on-failure`` what it is about."""
     if not result.bad_rows:
         return 0
     parsed.kind, parsed.error = "rejects", f"{_summary.rejected(result)}"
@@ -124,7 +122,7 @@ def keep_counts(parsed: argparse.Namespace, results: Sequence[Result]) -> None:
 
 
 def warnings_in(results: Sequence[Result]) -> dict[str, list[str]]:
-    """Say once what several runs were warned of, where they were."""
+    """Collect the warnings of several runs, each once."""
     texts = dict.fromkeys(text for result in results for text in result.warnings)
     return {"warnings": list(texts)} if texts else {}
 
@@ -139,7 +137,7 @@ def _advice(parsed: argparse.Namespace, result: Result) -> list[str]:
 
 
 def print_result(result: Mapping[str, Any], *, output: str, after_a_line: bool) -> None:
-    """Print a result as the last line; where the function may have left one unfinished, on a line of its own."""
+    """Print a result as the last line, on a line of its own even if the function has printed half a line before."""
     try:
         stdio.say(("" if after_a_line else "\n") + json.dumps(result))
     except OSError as error:
@@ -151,7 +149,7 @@ def print_result(result: Mapping[str, Any], *, output: str, after_a_line: bool) 
 
 @contextlib.contextmanager
 def page(parsed: argparse.Namespace) -> Iterator[Callable[[Snapshot], Snapshot]]:
-    """Serve a page beside the run where it is asked for; what is yielded tells where, in a snapshot's note."""
+    """Serve the live page where it is asked for; what is yielded adds its address to a snapshot's note."""
     if not parsed.watch:
         yield lambda snapshot: snapshot
         return

@@ -11,7 +11,6 @@ from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = (
         "List the runs of this user, newest first: those that go on, those that the same command would resume, and the"
@@ -25,7 +24,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     listed = list(summaries())
     if parsed.json:
         tell(json.dumps(listed))

@@ -11,7 +11,6 @@ from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = "Show machines, workers, memory, disk, what is left of the lease, and versions."
     verb.examples = (("muster status", "show all clusters"), ("muster status big --json", "show one, as JSON"))
@@ -20,7 +19,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     from muster._cluster import Cluster, names
 
     clusters = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]

@@ -10,7 +10,6 @@ from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(
         call=call,
         what_now="What was started so far stays until its lease ends: type the same command again to go on, or muster"
@@ -48,7 +47,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     from muster._cluster import Cluster
 
     cluster = Cluster(parsed.name)

@@ -7,7 +7,6 @@ from ._parser import Parser
 
 
 def add(verb: Parser) -> None:
-    """Say what can be typed."""
     verb.set_defaults(call=call)
     verb.description = (
         "Serve a live page of this user's runs on 127.0.0.1, with Prometheus metrics at /metrics, until Ctrl-C. It only"
@@ -33,7 +32,7 @@ def add(verb: Parser) -> None:
 
 
 def call(parsed: argparse.Namespace) -> int:
-    """Do it; return the exit code."""
+    """Return the exit code."""
     from muster._watch.serving.server import read_token, serve
 
     serve(parsed.run, port=parsed.port, token=read_token(parsed.metrics_token) if parsed.metrics_token else "")
