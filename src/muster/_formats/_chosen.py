@@ -33,8 +33,8 @@ def used_columns(
     """
     if usecols is None or not names:
         return None
-    known = {*names, *folders, *range(len(names))}
-    if unknown := [with_guess(one, names, shown=repr(one)) for one in usecols if one not in known]:
+    choices = {*names, *folders, *range(len(names))}
+    if unknown := [with_guess(column, names, shown=repr(column)) for column in usecols if column not in choices]:
         raise UsageError(
             f"{option} names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
         )

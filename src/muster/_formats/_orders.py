@@ -27,11 +27,11 @@ def orders_of(
 
 def lacking(sources: Sequence[Source], orders: Sequence[tuple[str, ...]]) -> dict[str, list[str]]:
     """Name, for each column that not every file has, the files that lack it."""
-    found: dict[str, list[str]] = {name: [] for order in orders for name in order}
+    without: dict[str, list[str]] = {name: [] for order in orders for name in order}
     for source, order in zip(sources, orders, strict=True):
-        for name in found.keys() - set(order):
-            found[name].append(source.name)
-    return {name: files for name, files in found.items() if files}
+        for name in without.keys() - set(order):
+            without[name].append(source.name)
+    return {name: files for name, files in without.items() if files}
 
 
 def absence(column: str, files: Sequence[str]) -> str:

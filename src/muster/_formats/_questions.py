@@ -98,15 +98,15 @@ class Head(NamedTuple):
         from ._encodings import Spot, explained
         from ._top import top_of
 
-        wanted = SAMPLE_BYTES
+        count = SAMPLE_BYTES
         while True:
-            data = reader(self.path).read(0, min(wanted, self.size))
+            data = reader(self.path).read(0, min(count, self.size))
             whole = len(data) >= self.size
             if self.is_plain:
                 check_is_text(data, self.path, size=self.size, name=self.name)
             try:
                 data = data if whole else data[: data.rfind(b"\n") + 1]
-                found = top_of(data, self.dialect, whole=whole, usecols=self.usecols)
+                top = top_of(data, self.dialect, whole=whole, usecols=self.usecols)
             except UnicodeDecodeError as error:
                 at, encoding = data.find(error.object) + error.start, self.dialect.encoding
                 why = explained(data, at, encoding=encoding, spot=Spot(at, data.count(b"\n", 0, at) + 1), begins=data)
@@ -116,9 +116,9 @@ class Head(NamedTuple):
                     f"The first row of {(self.name or self.path)!r} cannot be read: {error}. Mend it, or say how"
                     " the file is written with --delimiter, --quote or --encoding."
                 ) from error
-            if found is not None or whole:
-                return found
-            wanted *= 4
+            if top is not None or whole:
+                return top
+            count *= 4
 
 
 class Locate(NamedTuple):
@@ -135,8 +135,8 @@ class Locate(NamedTuple):
         from ._records import locate
 
         data = reader(self.path).read(self.start, self.stop)
-        found = locate(data, self.rows, self.dialect)
-        return [self.start + offset for offset in found]
+        offsets = locate(data, self.rows, self.dialect)
+        return [self.start + offset for offset in offsets]
 
 
 class Footer(NamedTuple):

@@ -26,8 +26,8 @@ def samples(
     places = (_place_of(parts[at], sources) for at in sorted(chosen))
     return [
         dataclasses.replace(how, path=path, stretches=tuple(stretches), order=orders[file])
-        for (file, path), found in groupby(places, key=itemgetter(0))
-        for stretches in _batched([stretch for _, stretch in found], _SAMPLES_AT_ONCE)
+        for (file, path), places_of_file in groupby(places, key=itemgetter(0))
+        for stretches in _batched([stretch for _, stretch in places_of_file], _SAMPLES_AT_ONCE)
     ]
 
 

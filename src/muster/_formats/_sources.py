@@ -87,21 +87,21 @@ def find_each(
 ) -> list[Source]:
     """Find input files as ``find_sources`` does, for runs of their own: they may be of several formats."""
     sources: list[Source] = []
-    for text, found in _found_by(inputs):
-        read, rest = _sifted(found, forced)
-        looks = [(one, look) for one in read if (look := _looked(one)) is not None]
+    for text, files in _found_by(inputs):
+        read, rest = _sifted(files, forced)
+        looks = [(file, look) for file in read if (look := _looked(file)) is not None]
         if not looks and not (may_be_empty and _may_hold(text)):
             raise UsageError(
                 f"No input at {text!r}: no such file, or a pattern or folder with nothing in it.{_meant(text)}"
             )
         if rest and tell:
             tell(left_out(text, rest))
-        for one, (size, stamp, in_ranges) in looks:
-            kind, codec = format_of(one.path, forced=forced, default=default)
-            if is_remote(one.path):
-                place: str = Stored(one.path, size=size if in_ranges else None, stamp=stamp)
+        for file, (size, stamp, in_ranges) in looks:
+            kind, codec = format_of(file.path, forced=forced, default=default)
+            if is_remote(file.path):
+                place: str = Stored(file.path, size=size if in_ranges else None, stamp=stamp)
             else:
-                place = os.path.abspath(one.path)  # noqa: PTH100 (Path.absolute keeps dots)
+                place = os.path.abspath(file.path)  # noqa: PTH100 (Path.absolute keeps dots)
             sources.append(
                 Source(
                     place,
@@ -109,11 +109,11 @@ def find_each(
                     stamp,
                     kind,
                     codec,
-                    one.path,
-                    keys_of(one.inside),
+                    file.path,
+                    keys_of(file.inside),
                     text,
                     in_ranges=in_ranges,
-                    below=one.inside,
+                    below=file.inside,
                 )
             )
     return sources
@@ -185,7 +185,7 @@ def _unmarked(sources: Sequence[Source]) -> str:
 def looked_at_again(sources: Sequence[Source]) -> list[tuple[int, str] | None]:
     """Return the size and stamp that each has now; ``None`` where it is gone. Stores list the same inputs again."""
     remote = list(dict.fromkeys(source.input for source in sources if is_remote(source.path)))
-    there = {one.path: one for found in _stored(remote) for one in found}
+    there = {file.path: file for files in _stored(remote) for file in files}
     return [_look_again(source, there) for source in sources]
 
 

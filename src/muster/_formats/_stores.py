@@ -47,23 +47,23 @@ def _find_objects(url: str) -> list[Found]:
     if info is not None and info["type"] == "file" and not (url.endswith("/") and files.isdir(root)):
         return [Found(url, file_name(url).rstrip("/").rpartition("/")[2], _look_of(info))]
     if info is not None:
-        found = files.find(root, detail=True)
-        named = sorted((path, one) for path, one in found.items() if _is_file(path, one))
+        listed = files.find(root, detail=True)
+        named = sorted((path, info) for path, info in listed.items() if _is_file(path, info))
         return [
             Found(
                 address(path),
                 path.removeprefix(root).lstrip("/"),
-                _look_of_listed(address(path), one),
+                _look_of_listed(address(path), info),
                 is_of_folder=True,
             )
-            for path, one in named
+            for path, info in named
         ]
     if not any(sign in root for sign in _MAGIC):
         return []
-    matching = sorted((path, one) for path, one in files.glob(root, detail=True).items() if _is_file(path, one))
+    matching = sorted((path, info) for path, info in files.glob(root, detail=True).items() if _is_file(path, info))
     return [
-        Found(address(path), inside, _look_of_listed(address(path), one))
-        for path, one in matching
+        Found(address(path), inside, _look_of_listed(address(path), info))
+        for path, info in matching
         if (inside := _visible(path, root))
     ]
 

@@ -135,13 +135,13 @@ class Inputs:
         """Find parts and columns. Raises ``DataError`` when files do not go together, ``UsageError`` for no text."""
         sources = self.readable()
         if self.format == "parquet":
-            found = survey.survey_parquet(sources, ask, batch_rows=self.options.batch_rows)
-            self.columns, self.agreed = self._with_folders(found.columns), found.agreed
-            self.resume(found.parts)
-            self.notes += found.notes
+            surveyed = survey.survey_parquet(sources, ask, batch_rows=self.options.batch_rows)
+            self.columns, self.agreed = self._with_folders(surveyed.columns), surveyed.agreed
+            self.resume(surveyed.parts)
+            self.notes += surveyed.notes
             return
         plain = [at for at, source in enumerate(sources) if not self.is_stream(source)]
-        found = survey.survey_lines(
+        surveyed = survey.survey_lines(
             [sources[at] for at in plain],
             ask,
             dialect=self.dialect,
@@ -149,11 +149,11 @@ class Inputs:
             batch_rows=self.options.batch_rows,
             usecols=self.options.reading.usecols or (),
         )
-        parts = found.parts
+        parts = surveyed.parts
         if len(plain) < len(self.sources):
             parts = tuple(part._replace(file=plain[part.file]) for part in parts)
         self.resume(parts)
-        headers = dict(zip(plain, found.headers, strict=True))
+        headers = dict(zip(plain, surveyed.headers, strict=True))
         headers |= self._stream_headers(ask)
         self.orders = _orders.orders_of(self.sources, [headers[at] for at in range(len(self.sources))])
         self.notes += (_orders.absence(name, files) for name, files in self._text.lacking.items())
@@ -182,9 +182,9 @@ class Inputs:
         usecols = self.options.reading.usecols or ()
         named = [(self.sources[at].name, *head) for at, head in zip(streams, spooled, strict=True)]
         heads = [Head(path, size, self.worker_dialect, usecols, name, is_plain=False) for name, path, size in named]
-        found = dict(zip(streams, ask(heads), strict=True))
-        self.stream_starts = {at: header[1] for at, header in found.items() if header}
-        return found
+        headers = dict(zip(streams, ask(heads), strict=True))
+        self.stream_starts = {at: header[1] for at, header in headers.items() if header}
+        return headers
 
     def _stream(self, at: int, *, before: int = 0) -> Any:  # noqa: ANN401 (a Stream, whose module imports NumPy)
         from .streams import Stream

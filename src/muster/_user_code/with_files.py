@@ -37,22 +37,22 @@ def named(paths: Sequence[str]) -> tuple[Named, ...]:
     return tuple(_named(os.fspath(path)) for path in paths)
 
 
-def _named(given: str) -> Named:
-    if is_remote(given):
+def _named(typed: str) -> Named:
+    if is_remote(typed):
         raise UsageError(
-            f"--with {given}: it is no file of this computer. The function can read it where it is; leave it out, then"
+            f"--with {typed}: it is no file of this computer. The function can read it where it is; leave it out, then"
             " type the command again."
         )
-    path = os.path.abspath(given)  # noqa: PTH100 (a link stays what it is called)
+    path = os.path.abspath(typed)  # noqa: PTH100 (a link stays what it is called)
     if not os.path.exists(path):  # noqa: PTH110 (light)
         raise UsageError(
-            f"--with {given}: there is no such file or folder. Mend the name, then type the command again."
+            f"--with {typed}: there is no such file or folder. Mend the name, then type the command again."
         )
     if not Path(path).is_file() and not Path(path).is_dir():
-        raise UsageError(f"--with {given}: it is neither a file nor a folder, and only these can be sent.")
+        raise UsageError(f"--with {typed}: it is neither a file nor a folder, and only these can be sent.")
     if not os.access(path, os.R_OK):
-        raise UsageError(f"--with {given}: it cannot be read. Mend its permissions, then type the command again.")
-    return Named(given, path)
+        raise UsageError(f"--with {typed}: it cannot be read. Mend its permissions, then type the command again.")
+    return Named(typed, path)
 
 
 def stamps(paths: Sequence[str]) -> tuple[DataFile, ...]:
