@@ -13,9 +13,10 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Seen, Wanted, reading_note
+from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Wanted, reading_note
 from muster._clouds.by_name import LOCAL, absolute, cloud_of
 from muster._clouds.claims import Claims
+from muster._clouds.expecting import expect, expect_any
 from muster._clouds.renewing import renewing
 from muster._engines.cores.engine import count_cores
 from muster._files import notes
@@ -144,13 +145,7 @@ class Cluster:
     def _counted(self, wanted: Wanted) -> Status:
         """Look at the cluster. Raises ``EngineError`` when fewer machines live than were wanted."""
         status = self.status()
-        if len(status.machines) < wanted.machines:
-            living = ", ".join(machine.name for machine in status.machines) or "none"
-            raise EngineError(
-                f"{wanted.machines} machines were started, and {len(status.machines)} of them live ({living}): others"
-                f" ended at once, or do not answer.{_silence(status.silent)} Type muster up {self.name} --machines"
-                f" {wanted.machines} again."
-            )
+        expect(wanted.machines, status.machines, status.silent, cluster=self.name)
         return status
 
     def _changing(self) -> contextlib.AbstractContextManager[None]:
@@ -222,27 +217,9 @@ class Cluster:
         )
         renewals: SimpleQueue[Renewed] = SimpleQueue()
         with self._holding(taken), renewing(cloud, lease=lambda: _lease_of(cloud), told=renewals.put):
-            self._expect_machines(cloud.seen())
+            expect_any(cloud.seen(), cluster=self.name)
             with cloud.access() as access:
                 yield dataclasses.replace(access, name=self.name, renewals=renewals)
-
-    def _expect_machines(self, seen: Seen) -> None:
-        """Raise ``EngineError`` where no machine can be worked on."""
-        if seen.machines:
-            return
-        if seen.silent:
-            raise EngineError(
-                f"No machine of cluster {self.name!r} can be worked on.{_silence(seen.silent)} Mend that, then type the"
-                " same command again; machines that nobody renews end by themselves."
-            )
-        raise EngineError(
-            f"No machine of cluster {self.name!r} lives any more: its lease has ended, or it was killed. Make it again:"
-            f" muster up {self.name} --machines N."
-        )
-
-
-def _silence(silent: Mapping[str, str]) -> str:
-    return "".join(f"\n  {name}: {why}" for name, why in silent.items()) + ("\n" if silent else "")
 
 
 def _wanted(machines: int, workers: int | None, lease: float | None, *, last: Wanted | None) -> Wanted:

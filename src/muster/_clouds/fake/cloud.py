@@ -3,17 +3,16 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from muster._clouds.base import Census, Existing
+from muster._clouds.base import Census
 from muster._clouds.plugged import plugged_in
-from muster.errors import EngineError
 
 from .instance import Clock, Instance
 from .machines import FakeMachines
+from .region import Region
 
 _PATIENCE_SECONDS: Final = 600.0
 
@@ -64,12 +63,7 @@ class FakeCloud:
         """
         self.name = name
         self.clock = clock or _StillClock()
-        self.patience = patience
-        self.make_engine = make_engine
-        self._boots_in = boots_in
-        self._at_most = at_most
-        self._price = price
-        self._instances: list[Instance] = []
+        self._region = Region(name, self.clock, boots_in, patience, at_most, price, make_engine)
         self._plug = ExitStack()
 
     def __enter__(self) -> Self:
@@ -85,7 +79,7 @@ class FakeCloud:
 
     def of(self, folder: Path) -> FakeMachines:
         """Make the cloud of the cluster whose folder is given, as for one command."""
-        return FakeMachines(self, folder)
+        return FakeMachines(self._region, folder)
 
     # What a test does to it
 
@@ -113,55 +107,18 @@ class FakeCloud:
 
     def living(self) -> list[str]:
         """Name the machines that live, those that still boot and those that do not answer among them."""
-        return [one.name for one in self.instances() if one.lives]
+        return [one.name for one in self._region.living()]
 
     def dollars(self) -> float:
         """Tell what all machines have cost by now."""
-        return sum(one.dollars(self.clock.seconds) for one in self.instances())
+        return sum(one.dollars(self.clock.seconds) for one in self._region.instances())
 
     def census(self) -> Census:
-        """Tell what its maker knows of all machines that live."""
-        now = self.clock.seconds
-        return Census(
-            tuple(
-                Existing(
-                    one.name,
-                    one.cluster.name,
-                    "",
-                    str(one.cluster.parents[1]),
-                    lease=one.lease,
-                    left=one.ends - now,
-                    price=one.price,
-                )
-                for one in self.instances()
-                if one.lives
-            )
-        )
-
-    def instances(self) -> list[Instance]:
-        """List all that were ever made, as they are now, heads before those that have joined them."""
-        for one in self._instances:
-            one.see(self.clock.seconds)
-        return self._instances
-
-    def make(self, folder: Path, number: int, *, workers: int, lease: float, head: Instance | None) -> Instance:
-        """Make a machine, which boots from now on, and joins a head where there is one.
-
-        Raises ``EngineError`` where there are too many.
-        """
-        if self._at_most is not None and len(self.living()) >= self._at_most:
-            raise EngineError(
-                f"There is room for {self._at_most} machines on {self.name}, and that many live. Ask for fewer."
-            )
-        boots_in, now = self._boots_in(len(self._instances) + 1), self.clock.seconds
-        boots = inf if boots_in is None else now + boots_in
-        made = Instance(f"machine {number}", folder, number, workers, self._price, now, boots, lease, now)
-        made.head = head
-        self._instances.append(made)
-        return made
+        """Tell what the cloud knows of all machines that live."""
+        return self._region.census()
 
     def _named(self, name: str) -> Instance:
-        for one in reversed(self.instances()):
-            if one.name == name and one.lives:
+        for one in reversed(self._region.living()):
+            if one.name == name:
                 return one
         raise KeyError(f"No machine of that name lives: {name}. There are: {self.living()}.")

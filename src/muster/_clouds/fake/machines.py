@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from muster._clouds.base import (
     ENDED,
@@ -27,9 +27,7 @@ from muster._private.files import own_folder
 from muster.errors import EngineError
 
 from .instance import LEASE_OVER, Instance
-
-if TYPE_CHECKING:
-    from .cloud import FakeCloud
+from .region import Region
 
 _LEAST_LEASE: Final = 1.0
 _SILENT: Final = "it does not answer."
@@ -48,9 +46,9 @@ class _Record:
 class FakeMachines:
     """The cloud of one cluster, made anew for each command: what it knows lies in the cluster's folder."""
 
-    def __init__(self, cloud: "FakeCloud", folder: Path) -> None:
+    def __init__(self, region: Region, folder: Path) -> None:
         """Know a cluster by its folder."""
-        self._cloud = cloud
+        self._region = region
         self._folder = folder
         self._path = folder / "fake.json"
 
@@ -84,7 +82,7 @@ class FakeMachines:
         return Seen(tuple(machines), silent)
 
     def _machine(self, one: Instance) -> Machine:
-        left = one.ends - self._cloud.clock.seconds
+        left = one.ends - self._region.clock.seconds
         return Machine(one.name, "", one.workers, one.head is None, lease=one.lease, left=left, price=one.price)
 
     @contextlib.contextmanager
@@ -99,12 +97,12 @@ class FakeMachines:
             workers=sum(machine.workers for machine in machines),
             python="",
             prices={machine.name: machine.price for machine in machines if machine.price},
-            make_engine=self._cloud.make_engine,
+            make_engine=self._region.make_engine,
         )
 
     def census(self) -> Census:
         """Ask the cloud for all machines, of whichever cluster."""
-        return self._cloud.census()
+        return self._region.census()
 
     # What changes it
 
@@ -116,7 +114,7 @@ class FakeMachines:
         record, endings = self._end(record, [number for number in record.machines if number not in staying])
         record = replace(record, workers=wanted.workers, lease=wanted.lease)
         for one in self._living(staying):
-            one.lease, one.renewed = wanted.lease, self._cloud.clock.seconds
+            one.lease, one.renewed = wanted.lease, self._region.clock.seconds
         self._make(record, wanted.machines - len(staying))
         endings.check(wanted.lease)
 
@@ -149,14 +147,14 @@ class FakeMachines:
         """Make a machine; say why not, where it is refused."""
         head = self._instance(record.machines[0]) if number != record.machines[0] else None
         try:
-            self._cloud.make(self._folder, number, workers=record.workers, lease=record.lease, head=head)
+            self._region.make(self._folder, number, workers=record.workers, lease=record.lease, head=head)
         except EngineError as error:
             return str(error)
         return ""
 
     def _boot(self, numbers: Sequence[int]) -> dict[int, str]:
         """Wait for machines, and renew all meanwhile, as others do beside an ``up``; tell which did not boot."""
-        clock, patience = self._cloud.clock, self._cloud.patience
+        clock, patience = self._region.clock, self._region.patience
         booting = [one for one in map(self._instance, numbers) if one is not None]
         until = max((min(one.boots, one.made + patience) for one in booting), default=clock.seconds)
         while clock.seconds < until:
@@ -170,7 +168,7 @@ class FakeMachines:
 
     def renew(self) -> Renewed:
         """Renew every machine that lives and answers."""
-        record, now = self._record(), self._cloud.clock.seconds
+        record, now = self._record(), self._region.clock.seconds
         if record is None or not record.machines:
             return Renewed((), 0.0)
         machines = {f"machine {number}": self._instance(number) for number in record.machines}
@@ -213,13 +211,13 @@ class FakeMachines:
             else:
                 endings.take(f"machine {number}", {"ended": int(one is not None)})
                 if one is not None:
-                    one.end(self._cloud.clock.seconds, "it was dismissed")
+                    one.end(self._region.clock.seconds, "it was dismissed")
         machines = tuple(number for number in record.machines if number not in numbers)
         return replace(record, machines=machines, leaving=tuple(leaving)), endings
 
     def _instance(self, number: int) -> Instance | None:
         """Find the newest machine of this cluster with that number."""
-        mine = [one for one in self._cloud.instances() if one.cluster == self._folder and one.number == number]
+        mine = [one for one in self._region.instances() if one.cluster == self._folder and one.number == number]
         return mine[-1] if mine else None
 
     def _living(self, numbers: Iterable[int]) -> list[Instance]:
