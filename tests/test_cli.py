@@ -298,7 +298,9 @@ def test_what_is_loaded_before_workers_are_started_is_what_starts_them() -> None
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     starter = [
         "muster._engines",
+        "muster._engines.cores",
         "muster._engines.cores.starter",
+        "muster._process",
         "muster._process.environment",
         "muster._process.stdio",
     ]
