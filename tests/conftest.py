@@ -20,9 +20,11 @@ from hosts import lacking
 from machines import living
 from muster._clouds.base import Access
 from muster._generate import generate
-from warm import Warm, starting
+from warm import Forked, Warm, starting
 
 MUSTER = [sys.executable, "-m", "muster"]
+WARM: list[Warm] = []
+"""What waits for commands, once there are tests."""
 settings.register_profile("muster", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("muster")  # other work on the machine slows an example down, which is no fault of what is tested
 
@@ -125,7 +127,9 @@ def warm(elsewhere: None) -> Iterator[Warm]:
     made = Warm()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("subprocess.Popen", starting(made))
+        WARM.append(made)
         yield made
+    WARM.remove(made)
     made.close()
 
 
@@ -165,12 +169,25 @@ def cold(words: Sequence[str], folder: Path, timeout: float) -> tuple[int, str, 
     return done.returncode, done.stdout, done.stderr
 
 
+def begun(folder: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
+    """Run ``muster ...`` beside the test; who calls this sees to its end."""
+    words = ["-m", "muster", *map(str, arguments)]
+    [warm] = WARM
+    if not warm.fits(words):
+        return cold_begun(folder, *arguments)
+    return Forked(warm, words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def cold_begun(folder: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
+    """Run it as a user does: in a process that has loaded nothing."""
+    command = [*MUSTER, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 @contextlib.contextmanager
 def started(folder: Path, *arguments: str | Path) -> "Iterator[subprocess.Popen[str]]":
     """Run ``muster ...`` beside the test, for as long as it likes; but a test that fails does not wait for it."""
-    with subprocess.Popen(
-        [*MUSTER, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with cold_begun(folder, *arguments) as process:
         try:
             yield process
         except BaseException:

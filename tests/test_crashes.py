@@ -22,7 +22,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from conftest import MUSTER, Ended, Muster
+from conftest import MUSTER, WARM, Ended, Muster, begun, cold_begun
 from disks import mount, small
 from muster._generate import generate
 from muster._job import Job, Options
@@ -68,13 +68,13 @@ def sha256(path: Path) -> str:
 
 
 def processes_of(home: Path) -> list[int]:
-    """Find what runs with this MUSTER_HOME: muster, its workers, and all that they started."""
-    found = []
+    """Find what runs with this MUSTER_HOME, or was forked for this test: muster, workers, what they started."""
+    found = WARM[0].forks()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("MUSTER_HOME") == str(home):
                 found.append(process.pid)
-    return [pid for pid in found if pid != os.getpid()]
+    return [pid for pid in set(found) if pid != os.getpid()]
 
 
 @pytest.fixture(autouse=True)
@@ -89,12 +89,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child would inherit that it is ignored
 
-    def call(*arguments: str) -> subprocess.Popen[str]:
-        started.append(
-            subprocess.Popen(
-                [*MUSTER, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-        )
+    def call(*arguments: str, anew: bool = False) -> subprocess.Popen[str]:
+        started.append((cold_begun if anew else begun)(tmp_path, *arguments))
         return started[-1]
 
     yield call
@@ -188,7 +184,8 @@ class Storm:
         self._have_rows_take(0.002)
         while True:
             process = self.start(
-                "run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "4", "--json", "--quiet"
+                *("run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "4", "--json", "--quiet"),
+                anew=True,  # what is killed while it starts shall be what starts at a user's
             )
             if self._survives(process):
                 return ended(process)

@@ -186,7 +186,8 @@ def test_killed_at_any_moment_it_goes_on_and_every_output_is_whole(folder: Path,
     for count in (1, chance.randint(2, 9), chance.randint(10, 15)):
         with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, start_new_session=True) as process:
             until(lambda count=count: len(outputs_there(folder / "out")) >= count or process.poll() is not None)  # type: ignore[misc]
-            os.killpg(process.pid, signal.SIGKILL)
+            if process.poll() is None:  # or its id may be another's
+                os.killpg(process.pid, signal.SIGKILL)
     for path in outputs_there(folder / "out"):
         assert path.read_bytes().count(b"\n") == (folder / "in" / path.relative_to(folder / "out")).read_bytes().count(
             b"\n"

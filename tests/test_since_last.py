@@ -213,7 +213,8 @@ def test_killed_at_any_moment_each_file_is_done_once(folder: Path, muster: Muste
             command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         ) as process:
             until(lambda moment=moment: moment() or process.poll() is not None)  # type: ignore[misc]
-            os.killpg(process.pid, signal.SIGKILL)
+            if process.poll() is None:  # or its id may be another's
+                os.killpg(process.pid, signal.SIGKILL)
         if at == 2:
             for path in (home / "done").glob("*"):  # what tells that nothing has changed may be lost
                 path.unlink()

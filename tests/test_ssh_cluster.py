@@ -253,7 +253,8 @@ def kill_node(hosts: Hosts, host: Host) -> None:
     for word in ("lease.py start", "node.py start", "gcs_server", "raylet/raylet"):
         for process in hosts.processes(host):
             if word in process.command:
-                os.kill(process.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has ended with the agent
+                    os.kill(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.usefixtures("ending")

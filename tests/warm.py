@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from fcntl import F_DUPFD, fcntl
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -56,10 +56,16 @@ BODY = "muster._worker.task"
 HEAVY = ("pandas", "orjson", "pyarrow.csv", "pyarrow.json", BODY, "muster._formats.jsonl", "muster._formats.parquet")
 """What workers load, or muster's own process where nobody else works for it."""
 
-READ_LATE = ("MUSTER_", "AWS_", "PYTEST_")
-"""How the names of variables begin that nobody reads while these modules are loaded."""
+FOR_STORES = ("s3fs",)
+"""What is loaded besides where there is a store: as much again, in each worker."""
 
-START = "import sys; sys.path.insert(1, sys.argv.pop()); import warm; del sys.path[1]; warm.serve(int(sys.argv.pop()))"
+READ_LATE = ("MUSTER_", "AWS_", "PYTEST_", "RAY_", "_RJEM_")
+"""How the names of variables begin that nobody reads while these modules are loaded.
+
+Ray and Polars set some where they are loaded: a test that does so would have all after it start processes anew.
+"""
+
+START = "import sys; sys.path.insert(1, sys.argv[3]); import warm; del sys.path[1]; warm.serve(*sys.argv[1:3])"
 LARGEST = 1 << 20
 AT_ONCE = 2
 POPEN = subprocess.Popen
@@ -70,6 +76,8 @@ CLONE_PARENT = 0x8000
 CAN_FORK_SIBLINGS = sys.platform == "linux" and platform.machine() in CLONE
 IN_SIGHT: set[str] = set()
 """Modules that are loaded in muster's own process too."""
+WITH_PANDAS: set[str] = set()
+"""Modules that are loaded where pandas is."""
 NUMPY_RANDOM: list[Any] = []
 """Where NumPy's random numbers come from, also when it is out of sight."""
 
@@ -82,10 +90,11 @@ class Waiting:
     control: socket.socket
 
     @classmethod
-    def started(cls) -> "Waiting":
+    def started(cls, more: Sequence[str]) -> "Waiting":
+        """Start one that loads what not all need, too."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            arguments = ["-c", START, str(theirs.fileno()), str(Path(__file__).parent)]
+            arguments = ["-c", START, str(theirs.fileno()), " ".join(more), str(Path(__file__).parent), whose()]
             environment = {**read_at_start(os.environ), "OPENBLAS_NUM_THREADS": "1"}  # a fork has but one thread
             command = [sys.executable, *interpreter_flags(), *arguments]
             return cls(POPEN(command, pass_fds=[theirs.fileno()], env=environment), ours)
@@ -105,7 +114,7 @@ class Warm:
 
     def __init__(self) -> None:
         self._environment = read_at_start(os.environ)
-        self._waiting: list[Waiting] = []
+        self._waiting: dict[Sequence[str], list[Waiting]] = {(): [], FOR_STORES: []}
         self._one_at_a_time = Lock()
 
     def fits(self, words: Sequence[str]) -> bool:
@@ -133,17 +142,35 @@ class Warm:
         return process.returncode, out, err
 
     def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+        has_store = any(name.startswith("AWS_") for name in order["environment"])
         with self._one_at_a_time:
-            return self._next().fork(order, descriptors)
+            return self._next(FOR_STORES if has_store else ()).fork(order, descriptors)
 
-    def _next(self) -> Waiting:
+    def _next(self, more: Sequence[str]) -> Waiting:
         """Choose the one that has waited longer."""
-        self._waiting.append(Waiting.started() if len(self._waiting) < AT_ONCE else self._waiting.pop(0))
-        return self._waiting[-1]
+        waiting = self._waiting[more]
+        waiting.append(Waiting.started(more) if len(waiting) < AT_ONCE else waiting.pop(0))
+        return waiting[-1]
+
+    def forks(self) -> list[int]:
+        """Find the processes that are forks, or forks of forks: the kernel lists them with the words of what waits."""
+        waiting = {one.process.pid for one in chain.from_iterable(self._waiting.values())}
+        found = []
+        for listed in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it has ended
+                words = listed.read_bytes().split(b"\0")
+                if START.encode() in words and whose().encode() in words:
+                    found.append(int(listed.parent.name))
+        return [pid for pid in found if pid not in waiting]
 
     def close(self) -> None:
-        for waiting in self._waiting:
+        for waiting in chain.from_iterable(self._waiting.values()):
             waiting.end()
+
+
+def whose() -> str:
+    """Name this process, as the last word of all that wait for it."""
+    return f"for {os.getpid()}"
 
 
 class Forked(POPEN[Any]):
@@ -205,16 +232,19 @@ def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 # What waits
 
 
-def serve(descriptor: int) -> None:
+def serve(descriptor: str, more: str) -> None:
     """Load, then have a fork run each command that comes, until nobody can send one; a fork returns from here."""
     for name in LIGHT:
         importlib.import_module(name)
     IN_SIGHT.update(sys.modules)
     for name in HEAVY:
         importlib.import_module(name)
+    WITH_PANDAS.update(sys.modules)
+    for name in more.split():
+        importlib.import_module(name)
     NUMPY_RANDOM.append(importlib.import_module("numpy.random"))
     gc.freeze()
-    control = socket.socket(fileno=descriptor)
+    control = socket.socket(fileno=int(descriptor))
     while order := (received := socket.recv_fds(control, LARGEST, 16))[0]:
         if not (pid := sibling()):
             control.close()
@@ -254,14 +284,14 @@ def become(  # noqa: PLR0913 (a process has that many properties)
         os.close(end)
     os.chdir(folder)
     if "-P" in words[:1]:
-        sys.meta_path.insert(0, Hidden.from_sight())
+        sys.meta_path.insert(0, Hidden.but(IN_SIGHT))
         fork_workers(words[2:], environment, keep=keep, output=1)
     is_muster = words[0] == "-m"
     start_over(["-m", *words[2:]] if is_muster else words, environment)
-    if ("--workers", "0") not in pairwise(words):
-        sys.meta_path.insert(0, Hidden.from_sight())
-        if is_muster:
-            subprocess.Popen = started_first  # type: ignore[assignment,misc]
+    works_alone = ("--workers", "0") in pairwise(words)
+    sys.meta_path.insert(0, Hidden.but(WITH_PANDAS if works_alone else IN_SIGHT))
+    if is_muster and not works_alone:
+        subprocess.Popen = started_first  # type: ignore[assignment,misc]
     del sys.modules[__name__]
     if is_muster:
         sys.path[0] = folder
@@ -309,10 +339,9 @@ class Hidden(MetaPathFinder, Loader):
         self._specs = {name: module.__spec__ for name, module in modules.items()}
 
     @classmethod
-    def from_sight(cls) -> "Hidden":
-        names = [
-            name for name in sys.modules.keys() - IN_SIGHT if name.partition(".")[0] not in sys.stdlib_module_names
-        ]
+    def but(cls, seen: set[str]) -> "Hidden":
+        """Put what is loaded out of sight, but for some of it."""
+        names = [name for name in sys.modules.keys() - seen if name.partition(".")[0] not in sys.stdlib_module_names]
         return cls({name: sys.modules.pop(name) for name in names})
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -328,7 +357,8 @@ class Hidden(MetaPathFinder, Loader):
         top = spec.name.partition(".")[0]
         for name, module in self._modules.items():
             library = name.partition(".")[0]
-            if spec.name in {BODY, name} or (library != "muster" and top in {"pandas", library}):
+            comes_along = top == library or (top == "pandas" and name in WITH_PANDAS)
+            if spec.name in {BODY, name} or (library != "muster" and comes_along):
                 sys.modules.setdefault(name, module)
         return self._modules[spec.name]
 
