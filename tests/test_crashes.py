@@ -743,7 +743,7 @@ def test_what_is_published_stays_whole_when_the_run_that_tidies_up_after_a_death
     muster: Muster, python: Muster, tmp_path: Path, output: str, step: str
 ) -> None:
     command = with_gaps(tmp_path, output)
-    die(python, "muster._run.runner Result 1", *command)  # visible, but the journal does not say so yet
+    die(python, "muster._run.commit Result 1", *command)  # visible, but the journal does not say so yet
     before = published(tmp_path)
     assert set(before) == {output, f"{output}.rejects.jsonl"}
     assert all(before.values())

@@ -227,7 +227,7 @@ def test_files_of_one_task_end_as_files_of_tasks_of_their_own(odd: dict[int, Odd
             (folder / "in" / f"{at:04}.csv").write_text(odd.get(at, Odd()).text(at))
         together = ended_as(folder, "together", **options)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("muster._run.prepare.MOST_FILES", 1)
+            patch.setattr("muster._run.loop.MOST_FILES", 1)
             assert ended_as(folder, "apart", **options) == together
         if not any(one.raises or one.is_ragged for one in odd.values()):
             files = [odd.get(at, Odd()) for at in range(80)]
@@ -268,7 +268,7 @@ def test_files_of_lines_of_one_task_end_as_those_of_tasks_of_their_own(
             (folder / "in" / f"{at:04}.jsonl").write_text(written, encoding="utf-8")
         together = ended_as(folder, "together", **options)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("muster._run.prepare.MOST_FILES", 1)
+            patch.setattr("muster._run.loop.MOST_FILES", 1)
             assert ended_as(folder, "apart", **options) == together
 
 

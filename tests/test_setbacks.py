@@ -136,7 +136,8 @@ def desk(engine: type[InlineEngine] = InlineEngine) -> Desk:
     def ignore(_: Message | None = None) -> None:
         pass
 
-    return Desk(engine(Worker), tick=ignore, hear=ignore)
+    answering = engine(Worker)
+    return Desk(lambda: answering, tick=ignore, hear=ignore)
 
 
 def test_a_question_to_a_store_that_fails_once_is_asked_again() -> None:
@@ -175,7 +176,7 @@ class Small(NamedTuple):
 def on_cores(questions: list[Small]) -> list[str]:
     engine = CoresEngine(make_body, workers=2)
     try:
-        return Desk(engine, tick=lambda: None, hear=lambda _: None).ask(questions)
+        return Desk(lambda: engine, tick=lambda: None, hear=lambda _: None).ask(questions)
     finally:
         engine.close()
 

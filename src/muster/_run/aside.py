@@ -38,7 +38,7 @@ def asked(  # noqa: PLR0913 (what is asked, of whom, about which rows)
         laid_down(steps) as held,
         contextlib.closing(engine_of_this_computer(1)) as engine,
     ):
-        desk = Desk(engine, tick=lambda: None, hear=lambda _: None)
+        desk = Desk(lambda: engine, tick=lambda: None, hear=lambda _: None)
         sources = find_sources([*map(shown, inputs)], forced=options.input_format, default=options.format)
         source = Inputs(sources, as_named(options, sources), folder)
         described = desk.ask([Describe(held, options.timeout)])[0]

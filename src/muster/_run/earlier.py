@@ -103,6 +103,15 @@ def check_stands(past: Past, work: Work) -> None:
         raise UsageError(changed(work.rejects, run=past.run))
 
 
+def check_still_stands(past: Past, work: Work, *, retried: str) -> None:
+    """Raise ``UsageError`` where somebody has changed the output since a retry began, or published itself.
+
+    ``past`` is what the retry has journaled so far; ``retried`` is the run whose bad rows it does.
+    """
+    if work.standing() not in past.standing and "" not in past.standing:
+        raise UsageError(changed(work.output, run=retried))
+
+
 def changed(what: str, *, run: str) -> str:
     """Say that something was changed since a run wrote it."""
     return (

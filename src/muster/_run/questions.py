@@ -21,18 +21,27 @@ class Desk:
     """Numbers requests, keeps every slot busy, and asks again where a worker died."""
 
     def __init__(
-        self, engine: Engine, *, workers: int = 1, tick: Callable[[], None], hear: Callable[[Message], None]
+        self,
+        engine: Callable[[], Engine],
+        *,
+        workers: int = 1,
+        tick: Callable[[], None],
+        hear: Callable[[Message], None],
     ) -> None:
         """``tick`` is called now and then while answers are awaited, ``hear`` with all other messages.
 
-        ``workers`` is how many there are, or will be.
+        ``engine`` gives who is asked, each time; ``workers`` is how many there are, or will be.
         """
-        self._engine = engine
+        self._engine_now = engine
         self._workers = workers
         self.tick = tick
         self._hear = hear
         self._last_ticket = 0
         self._known: dict[Any, Any] = {}
+
+    @property
+    def _engine(self) -> Engine:
+        return self._engine_now()
 
     def next_ticket(self) -> int:
         """Count down from -1, so that no ticket is ever taken for a task's number."""

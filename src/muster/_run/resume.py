@@ -34,16 +34,14 @@ class Past:
 
     run: str = ""
     job: Fields = field(default_factory=dict)
-    format: int = 1
-    """Of its journal."""
     attempts: int = 0
     surveyed: Surveyed | None = None
     columns: tuple[Column, ...] | None = None
     kept: Kept = field(default_factory=dict)
     places: Places = field(default_factory=Places)
     """Where the pieces of what is kept lie."""
-    asked: Mapping[str, Any] = field(default_factory=dict)
-    """What the run was asked for; nothing where an earlier version began it."""
+    started: events.Started = field(default_factory=lambda: events.Started("", {}))
+    """How the run began."""
     laid: Laid = field(default_factory=lambda: Laid(()))
     """Where in the published output the rows lie, if some were rejected."""
     is_laid_out: bool = False
@@ -60,9 +58,19 @@ class Past:
     """Whether it is of another version of muster, which may have kept much."""
 
     @property
+    def asked(self) -> Mapping[str, Any]:
+        """Tell what the run was asked for: nothing where an earlier version began it."""
+        return self.started.asked
+
+    @property
     def has_rows(self) -> bool:
         """Tell whether any row is done that starting over would do again; a row that was rejected is none."""
         return self.is_laid_out or any(outcome.rows_in > outcome.bad_rows for outcome in self.kept.values())
+
+    @property
+    def is_of_use(self) -> bool:
+        """Tell whether another attempt could go on with what lies there, if only one of another version."""
+        return bool(self.kept) or self.is_laid_out or self.is_unreadable
 
     @property
     def retries(self) -> str:
@@ -93,7 +101,7 @@ class Past:
         """Take one event into account."""
         match event:
             case events.Started():
-                self.run, self.job, self.asked, self.format = event.run, event.job, event.asked, event.format
+                self.run, self.job, self.started = event.run, event.job, event
             case events.Attempt():
                 self.attempts, self.finished = self.attempts + 1, None
             case events.Finished():
@@ -247,7 +255,7 @@ def check_cuts(past: Past, *, has_streams: bool, is_retry: bool) -> None:
     go_on = "Finish it with that version; or type the command again with --fresh to start over."
     if is_retry:
         go_on = "So the whole has to be run again, with muster run."
-    if has_streams and past.format < _STREAMS_GROW_SINCE:
+    if has_streams and past.started.format < _STREAMS_GROW_SINCE:
         raise ResumeError(
             f"Run {past.run} was begun by an earlier version of muster, which cut inputs that are read as a stream"
             f" (compressed ones, say) into other parts. {go_on}"

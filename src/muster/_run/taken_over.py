@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from muster._formats.unseal import Cut, Unseal
+from muster._journal.events import Event, Kept, LaidOut, Standing
 from muster._model import Outcome, Part, Piece, Place, Seconds, Source, Span
 from muster._output.build import Finish
 from muster._output.folder import Work
@@ -17,6 +18,7 @@ from muster._progress.cuts import narrowed
 from muster._words import plural
 from muster.errors import EngineError, UsageError
 
+from .known import Run
 from .resume import Past
 
 BEFORE: Final = "before"
@@ -30,6 +32,17 @@ class _Kept(NamedTuple):
 
     outcome: Outcome
     cut: Cut | None
+
+
+def lay_out(run: Run, parts: Sequence[Part], ask: Ask) -> Iterator[Event]:
+    """Take over what needs not be done again of a run's output; yield what the journal is to say of that."""
+    if run.earlier is None:
+        return
+    layout = Layout(run.earlier, parts, run.sources, run.work, run.finish)
+    yield Standing(run.work.standing())
+    for outcome in layout.outcomes(ask):
+        yield Kept(outcome)
+    yield LaidOut()
 
 
 @dataclass(slots=True)

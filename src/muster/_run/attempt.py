@@ -1,0 +1,115 @@
+"""One process's work on a run, from when it has a journal: the tasks, and what happens where types are too narrow."""
+
+import contextlib
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from muster._journal.runs import attempt
+from muster._model import Briefing, Outcome
+from muster._user_code.data_files import DataFiles
+
+from .crew import Crew
+from .holding import Holding
+from .intake import Intake
+from .known import Run
+from .loading import Loading
+from .loop import Loop
+from .resume import Kept
+from .teller import Teller
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Tries to do all tasks until the types of columns hold; each try has a number, and a folder of its own."""
+
+    run: Run
+    crew: Crew
+    intake: Intake
+    teller: Teller
+    loading: Loading
+    holding: Holding
+    files: DataFiles
+    """Those that the user's code has read."""
+    number: int
+    """How many tries there were before this one."""
+    loop: Loop = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Be ready for the first try."""
+        self.loop = self._new_loop()
+
+    def work_through(self, kept: Kept) -> None:
+        """Have all tasks done, but for those that were kept."""
+        while True:
+            self.run.finish.begin()
+            self.crew.brief(pickle.dumps(self._briefing()))
+            try:
+                misfit = self.loop.work(kept)
+            finally:
+                self.run.finish.pause()
+            if misfit is None:
+                return
+            self._widen(misfit)
+            self.loop, kept = self._new_loop(), {}
+
+    def _new_loop(self) -> Loop:
+        return Loop(
+            self.run,
+            crew=self.crew,
+            intake=self.intake,
+            teller=self.teller,
+            files=self.files,
+            holding=self.holding,
+        )
+
+    def _widen(self, misfit: Outcome) -> None:
+        """Settle the types by every value, so that this is needed once; forget what was done under narrower ones."""
+        names = ", ".join(repr(name) for name in misfit.misfits)
+        self.teller.say(
+            f"looking at every value of {names}", note=f"{names} holds values that the sample did not; starting over"
+        )
+        self.intake.widen(misfit, names=names)
+        self.run.work.clear_parts()
+        self.run.finish.places.clear()
+        self.number += 1
+        begins = attempt(self.number, workers=self.teller.workers, access=self.crew.access)
+        self.teller.record.write(begins, at=self.run.began_at)
+
+    def _briefing(self) -> Briefing:
+        """Say what workers must know for the tasks of this try."""
+        inputs, options, finish, loading = self.run.inputs, self.run.job.options, self.run.finish, self.loading
+        return Briefing(
+            sources=inputs.sources,
+            dialect=inputs.worker_dialect,
+            reading=options.reading,
+            steps=self.run.job.steps,
+            format=finish.format,
+            folder=str(self.run.work.parts / str(self.number)),
+            staging=self.run.work.staging,
+            delimiter=finish.delimiter,
+            columns=inputs.columns,
+            orders=inputs.orders,
+            agreed=inputs.agreed,
+            batch_rows=options.batch_rows,
+            timeout=options.timeout,
+            calls_per_worker=options.calls_per_worker,
+            packages=loading.packages,
+            modules=loading.modules,
+            state=loading.state,
+            code=loading.code,
+        )
+
+    @contextlib.contextmanager
+    def telling_how_far(self) -> Iterator[None]:
+        """Journal how far it was, where something stops it."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):  # the disk may be full
+                self.tell()
+            raise
+
+    def tell(self) -> None:
+        """Journal how far it is, and what workers did that is not journaled yet."""
+        self.teller.observer.tell(self.loop.progress, rows_total=self.teller.rows_total)

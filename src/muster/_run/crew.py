@@ -1,0 +1,165 @@
+"""The engines that serve one run: the one of this computer, and that of a cluster which does the tasks instead."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from muster._engines.base import Engine
+
+from .assembly import engine_of_a_cluster, parcelled
+from .attendance import Attendance
+from .begun import Begun
+from .questions import Desk
+from .teller import Say, Teller
+from .this_computer import ThisComputer
+
+if TYPE_CHECKING:
+    from muster._clouds.base import Access
+
+
+class Crew(Protocol):
+    """Who does the tasks of a run."""
+
+    @property
+    def engine(self) -> Engine:
+        """Give the engine that has the tasks."""
+
+    @property
+    def is_far(self) -> bool:
+        """Tell whether its machines see none of this computer's files, and have disks of their own."""
+
+    @property
+    def access(self) -> "Access | None":
+        """Say what cluster it is."""
+
+    @property
+    def builders(self) -> int:
+        """Count the workers of this computer that build the steps before the first task."""
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief all workers of the run."""
+
+    def begin(self) -> None:
+        """Have no question for this computer for a while."""
+
+    def near_the_end(self) -> None:
+        """Expect questions to this computer again: the last tasks are with workers."""
+
+    def workers(self, there: Attendance) -> int:
+        """Count the workers, also those that are awaited."""
+
+    def had(self, there: Attendance) -> tuple[int, int]:
+        """Tell how many workers and machines had part in the run at a time."""
+
+    def desk(self, teller: Teller, usual: Desk) -> Desk:
+        """Say who is asked to put the output together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The processes of this computer do the tasks: they are there from the beginning, for as long as the run takes."""
+
+    home: ThisComputer
+    count: int
+    is_far: bool = False
+    access: "Access | None" = None
+
+    @property
+    def engine(self) -> Engine:
+        """Give the engine of this computer."""
+        return self.home.engine()
+
+    @property
+    def builders(self) -> int:
+        """Count the workers that build the steps: all, as all will do tasks."""
+        return max(self.count, 1)
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief them."""
+        self.home.brief(briefing)
+
+    def begin(self) -> None:
+        """Stay."""
+
+    def near_the_end(self) -> None:
+        """Stay."""
+
+    def workers(self, there: Attendance) -> int:
+        """Count them: they are as many as they were."""
+        del there
+        return self.count
+
+    def had(self, there: Attendance) -> tuple[int, int]:
+        """Tell that all had part, on one machine unless an engine says that it has more."""
+        return self.count, max(there.most_machines, 1)
+
+    def desk(self, teller: Teller, usual: Desk) -> Desk:
+        """Have them put the output together, too."""
+        del teller
+        return usual
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A cluster does the tasks. Its workers come and go; those of this computer answer questions."""
+
+    engine: Engine
+    home: ThisComputer
+    access: "Access"
+    has_work_at_the_end: bool
+    """Whether this computer's workers put the output together."""
+    is_staged: bool
+    """Whether the cluster's do."""
+
+    @classmethod
+    def of(cls, begun: Begun, access: "Access", *, printed: Say, ending: contextlib.ExitStack) -> "Elsewhere":
+        """Connect to a cluster; ``ending`` ends its workers, and forgets what was packed for them."""
+        run, teller = begun.run, begun.teller
+        teller.observer.begin_on(access.prices, access.renewals)
+        engine = engine_of_a_cluster(access, env=run.job.options.env, printed=printed)
+        if not access.shares_files:
+            engine = parcelled(engine, job=run.job, parts=run.work.parts, note=teller.note)
+        ending.callback(engine.close)
+        teller.workers = access.workers
+        run.work.stage()
+        is_staged = bool(run.work.staging)
+        return cls(engine, begun.home, access, run.finish.volume_bytes is not None and not is_staged, is_staged)
+
+    @property
+    def is_far(self) -> bool:
+        """Tell whether its machines see none of this computer's files."""
+        return not self.access.shares_files
+
+    @property
+    def builders(self) -> int:
+        """Have nobody of this computer build the steps."""
+        return 0
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief the cluster's workers, and for the questions of the end those of this computer."""
+        self.home.brief(briefing)
+        self.engine.brief(briefing)
+
+    def begin(self) -> None:
+        """Let this computer's workers go: nobody asks them anything while the cluster works."""
+        self.home.let_go()
+
+    def near_the_end(self) -> None:
+        """Have this computer's workers load again while the last tasks are done, if they have part in the end."""
+        if self.has_work_at_the_end:
+            self.home.engine()
+
+    def workers(self, there: Attendance) -> int:
+        """Count those that are awaited, or as many as ever were there."""
+        return max(self.access.workers, there.most_workers)
+
+    def had(self, there: Attendance) -> tuple[int, int]:
+        """Tell how many there were when they were most."""
+        return there.most_workers, there.most_machines
+
+    def desk(self, teller: Teller, usual: Desk) -> Desk:
+        """Have the cluster put the output together where it lies, if that is where its workers can write."""
+        if not self.is_staged:
+            return usual
+        workers = teller.observer.there.most_workers
+        return Desk(lambda: self.engine, workers=workers, tick=teller.tick, hear=teller.hear)

@@ -1,0 +1,67 @@
+"""What comes of tasks: it is journaled, moved to the output that grows, and looked at for what it tells."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from muster._journal import events
+from muster._journal.events import Event
+from muster._model import Outcome, Task
+from muster._output.build import totals
+from muster._progress.stretches import forget
+
+from .hindsight import Hindsight
+from .known import Run
+
+if TYPE_CHECKING:
+    from .estimate import Trial
+    from .resume import Kept
+
+
+class Harvest:
+    """Outcomes that are kept, under one schema of the input."""
+
+    def __init__(self, run: Run, *, write: Callable[[Event], None], trial: "Trial | None") -> None:
+        """Begin with none; ``write`` journals events."""
+        self._work = run.work
+        self._finish = run.finish
+        self._write = write
+        self.trial = trial
+        """What was measured of the rows, where only some are done."""
+        self.hindsight = Hindsight(run.job.options.batch_rows)
+        self._resumed: Kept = {}
+
+    def resume(self, outcomes: Sequence[Outcome]) -> None:
+        """Take over what an earlier attempt has done, and its journal says."""
+        self._resumed.update(((one.task.first, one.task.lo), one) for one in outcomes)
+        if self.trial is not None:
+            self.trial.take("", *outcomes)
+        self.hindsight.take(*outcomes)
+
+    @property
+    def resumed_parts(self) -> int:
+        """Count the parts that an earlier attempt has done."""
+        return sum(one.task.last - one.task.first for one in self._resumed.values())
+
+    @property
+    def resumed_rows(self) -> int:
+        """Count the rows that an earlier attempt has read."""
+        return int(totals(self._resumed.values())["rows_in"])
+
+    def keep(self, outcome: Outcome, worker: str) -> None:
+        """Keep what a worker has done."""
+        self.hindsight.take(outcome)
+        if self.trial is not None:
+            self.trial.take(worker, outcome)
+        self._write(events.Kept(outcome, worker))
+
+    def drop(self, task: Task) -> None:
+        """Forget an outcome, or all of a stretch, that is to be done again."""
+        self._write(events.Dropped(task.first, task.last, task.lo))
+        forget(self._resumed, first=task.first, last=task.last, lo=task.lo)
+
+    def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> None:
+        """Move rows to the output that grows; their own file, often not on the disk yet, need never be."""
+        moved = self._finish.append(outcome, columns)
+        if moved is not None:
+            self._write(moved)
+            (self._work.parts / moved.name).unlink(missing_ok=True)

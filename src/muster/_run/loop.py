@@ -1,0 +1,219 @@
+"""The one loop: submit, wait, take what comes, try again, until everything is settled."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Message, Told, wait
+from muster._model import Outcome, Outcomes
+from muster._progress import actions as act
+from muster._progress.allowance import Allowance
+from muster._progress.progress import MOST_FILES, Progress
+from muster._user_code.data_files import DataFiles
+
+from .crew import Crew
+from .harvest import Harvest
+from .holding import Holding
+from .intake import Intake
+from .known import Run
+from .resume import Kept
+from .setbacks import Setbacks
+from .stopping import reason_to_stop
+from .teller import Teller
+
+_TICK: Final = 0.1
+_BACKLOG_BYTES: Final = 16 << 20
+
+_ROW_BYTES: Final = 64
+"""What a Parquet row counts as, where work is measured in bytes."""
+
+
+class Loop:
+    """Has a crew do all tasks, under the types that the input's columns are thought to have."""
+
+    def __init__(  # noqa: PLR0913 (all that have part in it)
+        self,
+        run: Run,
+        *,
+        crew: Crew,
+        intake: Intake,
+        teller: Teller,
+        files: DataFiles,
+        holding: Holding,
+    ) -> None:
+        """Begin without a task."""
+        self._run = run
+        self._crew = crew
+        self._engine = crew.engine
+        self._intake = intake
+        self._teller = teller
+        self._observer = teller.observer
+        self._files = files
+        self._holding = holding
+        self.harvest = Harvest(run, write=teller.record.write, trial=intake.trial(since=run.began))
+        self.progress = teller.rows = progress_of(run, workers=teller.workers, is_far=crew.is_far)
+        self.progress.work_on(self._observer.there.machines)
+        self._observer.calls.clear()
+        self._setbacks = Setbacks(self._observer, has_own_disks=crew.is_far, put_aside=self._put_aside, tell=self._note)
+
+    def work(self, kept: Kept) -> Outcome | None:
+        """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
+        progress, observer, teller = self.progress, self._observer, self._teller
+        teller.rows_total = self._intake.count_rows()
+        earlier = deque(outcome for _, outcome in sorted(kept.items()))
+        self._add(earlier)
+        while True:
+            self._read_ahead(earlier)
+            self._act(self._setbacks.due(progress))
+            teller.workers = self._crew.workers(observer.there)
+            progress.workers = max(teller.workers, 1)
+            self._act(progress.submit(self._engine.slots(), now=time.monotonic()))
+            if progress.is_done:
+                return None
+            if (misfit := self._wait()) is not None:
+                self._drain()
+                return misfit
+            observer.look(progress, rows_total=teller.rows_total, idle=self._count_idle)
+            teller.say("working", note=observer.remark())
+
+    def _count_idle(self) -> int:
+        return sum(slots.idle for slots in self._engine.slots().values())
+
+    # What there is to do
+
+    def _read_ahead(self, earlier: deque[Outcome]) -> None:
+        """Keep a backlog of parts, but do not read a whole stream before it is needed."""
+        progress = self.progress
+        while not progress.is_complete and progress.waiting_weight < _BACKLOG_BYTES:
+            if self._intake.take_parts():
+                self._add(earlier)
+            else:
+                progress.no_more_parts()
+        if not progress.waiting_weight:
+            self._crew.near_the_end()
+
+    def _add(self, earlier: deque[Outcome]) -> None:
+        """Add the parts that were read, and what an earlier attempt made of them; its tasks may be of several files."""
+        fed, found = self._intake.fed, list[Outcome]()
+        while earlier and earlier[0].task.first < len(fed):
+            if earlier[0].task.last <= len(fed) or not self._intake.take_parts():
+                found.append(earlier.popleft())
+        self.progress.add_parts(fed[self.progress.parts :])
+        self.harvest.resume(found)
+        self._act(self.progress.restore(found))
+        if found and not earlier:  # for each block of a stream, to look at all places of rows would take long
+            self._run.finish.tidy()
+
+    # What comes of it
+
+    def _wait(self) -> Outcome | None:
+        """Take what the engine tells; of outcomes that do not fit their types, return the first."""
+        # Every message of a wait is taken: what is thrown away here nobody would ever hear of again.
+        misfits = [self._take(message) for message in wait(self._engine, self._setbacks.seconds_left(_TICK))]
+        return next((found for found in misfits if found is not None), None)
+
+    def _take(self, message: Message) -> Outcome | None:
+        progress = self.progress
+        match message:
+            case Done(ticket, _, worker) if progress.is_running(ticket):
+                return self._act(self._done(message), worker=worker)
+            case Lost(ticket, reason, began, worker) if progress.is_running(ticket):
+                self._observer.lost(ticket, reason)
+                machine = self._observer.there.machine_of(worker)
+                return self._act(progress.lost(ticket, reason, began=began, machine=machine))
+            case Failed():
+                return self._act(self._setbacks.failed(progress, message))
+            case Told() | Joined() | Left() | Began():
+                self._hear(message)
+        return None  # a question that nobody waits for; or a task that somebody else has by now
+
+    def _done(self, message: Done) -> list[act.Action]:
+        answer, worker = message.answer, message.worker
+        outcomes = answer.each if isinstance(answer, Outcomes) else (answer,)
+        for outcome in outcomes:
+            self._files.take(outcome.read_files, outcome.written_files)
+            self.harvest.hindsight.hear(outcome)
+        actions = self.progress.done(message.ticket, *outcomes, machine=self._observer.there.machine_of(worker))
+        kept = {id(action.outcome) for action in actions if isinstance(action, act.Keep)}
+        for outcome in outcomes:
+            self._observer.done(worker, outcome, is_kept=id(outcome) in kept)
+        for action in actions:
+            if isinstance(action, act.GiveUp) and action.outcome is not None:
+                self._observer.gave_up(action.outcome)
+        return actions
+
+    def _hear(self, message: Message) -> None:
+        self._teller.hear(message)
+        self.progress.work_on(self._observer.there.machines)
+
+    def _note(self, text: str) -> None:
+        self._hear(Told(text))
+
+    # What is done about it
+
+    def _act(self, actions: Sequence[act.Action], *, worker: str = "") -> Outcome | None:
+        """Do what progress wants; ``worker`` has given the outcome that is kept, if any is."""
+        for action in actions:
+            match action:
+                case act.Submit():
+                    self._observer.calls.submitted(action.task)
+                    self._engine.submit(action.task.number, action.task, machine=action.machine, fresh=action.fresh)
+                case act.Keep(outcome):
+                    self._holding.is_of_use = True
+                    self.harvest.keep(outcome, worker)
+                case act.Append(outcome):
+                    self.harvest.append(outcome, self.progress.columns)
+                case act.Forget(name):
+                    self._run.finish.places.forget(name)
+                case act.Drop(outcome):
+                    self.harvest.drop(outcome.task)
+                case act.Widen(outcome):
+                    return outcome
+                case _:
+                    self._act_on_trouble(action)
+        return None
+
+    def _act_on_trouble(self, action: act.Action) -> None:
+        """Do what is rarely wanted. Raises the error that stops the run."""
+        match action:
+            case act.PutAside():
+                self._put_aside(action.machine, "tasks fail there that others do")
+            case act.Rewind():
+                self._run.finish.begin()
+            case act.GiveUp() | act.NeverSettles() | act.Blame():
+                raise reason_to_stop(action, steps=self._run.job.steps, allowed=self.progress.allowed)
+
+    def _put_aside(self, machine: str, why: str) -> None:
+        self._engine.drain(machine)
+        for ticket in self.progress.cancel(machine):
+            self._engine.cancel(ticket)
+        self._note(f"machine {machine} is put aside: {why}")
+
+    def _drain(self) -> None:
+        """Let the tasks that are running end; their outcomes no longer count."""
+        progress = self.progress
+        self._setbacks.forget(progress)
+        while progress.running:
+            for message in wait(self._engine, _TICK):
+                if not isinstance(message, Done | Failed | Lost):
+                    self._hear(message)
+                elif message.ticket in progress.running:
+                    progress.failed(message.ticket)
+
+
+def progress_of(run: Run, *, workers: int, is_far: bool) -> Progress:
+    """Make what counts the parts, tells what to do next, and when too many rows are bad."""
+    options, finish = run.job.options, run.finish
+    unit = _ROW_BYTES if run.inputs.format == "parquet" else 1
+    is_apart = options.calls_per_worker or options.limit or options.sample or is_far
+    return Progress(
+        workers=max(workers, 1),
+        max_bad_rows=0 if options.strict else Allowance.of(options.max_bad_rows),
+        batch_rows=options.batch_rows,
+        volume=finish.volume_bytes and finish.volume_bytes // unit,
+        same_text=finish.format != "parquet",
+        unit_bytes=unit,
+        most_calls=options.calls_per_worker,
+        most_files=1 if is_apart else MOST_FILES,
+    )

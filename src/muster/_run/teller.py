@@ -1,0 +1,61 @@
+"""What whoever watches a run is told: its phases, notes, and how far it is."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from muster._engines.base import Message, Told
+from muster._job import Snapshot
+from muster._journal import events
+
+from .observer import NONE_DONE, Observer, Rows
+from .record import Record
+
+Watch = Callable[[Snapshot], None]
+Say = Callable[[str], None]
+
+
+class Teller:
+    """Tells watchers what is going on, and journals what it tells."""
+
+    def __init__(self, watch: Watch, remark: Say, *, record: Record, observer: Observer, workers: int) -> None:
+        """Tell ``watch`` how far the run is, and ``remark`` why its results may be wrong."""
+        self._watch = watch
+        self._remark = remark
+        self.record = record
+        self.observer = observer
+        self.run_id = ""
+        self.workers = workers
+        """How many there are, as far as that is known."""
+        self.rows: Rows = NONE_DONE
+        self.rows_total: int | None = None
+        self._last = Snapshot("starting")
+
+    def say(self, phase: str = "", *, note: str = "") -> None:
+        """Tell how far the run is, in a phase, or in the one that it is in."""
+        phase = phase or self._last.phase
+        if phase != self._last.phase:
+            self.record.write(events.Phase(phase))
+        self._last = self.observer.snapshot(
+            phase, self.rows, run=self.run_id, rows_total=self.rows_total, workers=self.workers
+        )
+        self._watch(dataclasses.replace(self._last, note=note) if note else self._last)
+
+    def tick(self) -> None:
+        """Tell once more what was told last, while something is awaited."""
+        self._watch(self._last)
+
+    def hear(self, message: Message) -> None:
+        """Take note of what an engine tells of its workers, or of anything else."""
+        self.observer.hear(message)
+        if isinstance(message, Told):
+            self.say(note=message.text)
+
+    def note(self, text: str) -> None:
+        """Tell and journal what whoever watches should know."""
+        self.hear(Told(text))
+
+    def warn(self, texts: Iterable[str]) -> None:
+        """Say why the results may be wrong."""
+        for text in texts:
+            self.record.write(events.Told(text))
+            self._remark(text)

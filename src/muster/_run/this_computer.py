@@ -1,0 +1,41 @@
+"""The workers of this computer, which may be let go for a while, and are there again when somebody asks them."""
+
+from collections.abc import Callable
+
+from muster._engines.base import Engine
+
+
+class ThisComputer:
+    """The engine of this computer."""
+
+    def __init__(self, make: Callable[[], Engine], *, is_kept: bool) -> None:
+        """Have its workers start; one that ``is_kept`` cannot be made again, and ends with the run alone."""
+        self._make = make
+        self._is_kept = is_kept
+        self._engine: Engine | None = make()
+        self._briefing: bytes | None = None
+
+    def engine(self) -> Engine:
+        """Give the engine; one that was let go is made again."""
+        if self._engine is None:
+            self._engine = self._make()
+            if self._briefing is not None:
+                self._engine.brief(self._briefing)
+        return self._engine
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief its workers, also those that are yet to come."""
+        self._briefing = briefing
+        if self._engine is not None:
+            self._engine.brief(briefing)
+
+    def let_go(self) -> None:
+        """End the workers until somebody asks for them."""
+        if not self._is_kept:
+            self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
