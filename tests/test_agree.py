@@ -78,6 +78,7 @@ def told_of(muster: Muster, end: Ended) -> Told:
     (one,) = known()
     view = RunView(one.run)
     view.take_all(one.entries())
+    view.count(one)
     look = Look(view, one.state, view.time.last_at)
     page = words_of(pages.whole(pages.overview(look)))
     (listed,) = json.loads(muster("runs", "--json").out)
@@ -196,6 +197,9 @@ def test_of_a_run_that_was_interrupted_and_goes_on(
         said = process.stderr.read()
     before = told_of(muster, Ended(process.returncode, "", said))
     assert before.look.status == before.listed["status"] == status
+    shown, listed = before.look.standing, before.listed
+    assert (shown.rows_done, shown.rows_out) == (listed["rows_done"], listed["rows_out"])
+    assert f"{shown.rows_done:,}" in before.page
     assert status in before.line
     assert ">failed<" not in before.page
     assert (status == "stopped") == ("Stopped by you (Ctrl-C)" in said) == ("Stopped by you (Ctrl-C) at" in before.page)

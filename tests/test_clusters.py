@@ -419,7 +419,7 @@ def test_machines_that_cannot_be_ended_do_not_hide_what_stopped_the_run(cloud: F
 def test_machines_that_cannot_be_called_up_leave_nothing_and_do_not_start_the_run(rows: str, home: Path) -> None:
     assert rows
     with FakeCloud(at_most=1) as cloud:
-        with pytest.raises(muster.MusterError, match="There is room for 1 machines"):
+        with pytest.raises(muster.MusterError, match="There is room for 1 machine on"):
             muster.run(double, "rows.csv", "out.csv", machines=2, on="fake")
         assert (cloud.living(), names(), list((home / "clusters").iterdir())) == ([], [], [])
     assert not Path("out.csv").exists()

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from muster._model import Outcome
 
-from .events import Dropped, Event, Kept, Measured, Settled
+from .events import KIND_OF, Dropped, Event, Kept, Measured, Settled
+from .file import replay
 
 
 class Rows(NamedTuple):
@@ -66,3 +68,18 @@ class Tally:
         """Add up the rows of all tasks that are kept."""
         tasks = [task.rows for of_part in self._kept.values() for task in of_part.values()]
         return Rows(*map(sum, zip(*tasks, strict=True)))
+
+
+_OTHERS: Final = frozenset(KIND_OF) - {Kept, Dropped, Settled}
+
+
+def rows_kept(journal: Path) -> Rows | None:
+    """Count the rows that are kept of a run whose process is gone; ``None`` where its journal names no task.
+
+    Its last measured event does not tell them: that was written up to some seconds before the process was killed.
+    """
+    tally, names_tasks = Tally(), False
+    for entry in replay(journal, without=_OTHERS):
+        names_tasks = names_tasks or isinstance(entry.event, Kept)
+        tally.take(entry.event)
+    return tally.rows() if names_tasks else None

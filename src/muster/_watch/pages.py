@@ -1,6 +1,5 @@
 """The pages: fragments of HTML by their ids, of which a live page is made and kept up to date, and the report too."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,9 +14,8 @@ from muster import _words as words
 from muster._journal.runs import Known
 from muster._watch.sums.account import account_of
 from muster._watch.sums.listing import Listed
-from muster._watch.sums.moment import Look
+from muster._watch.sums.moment import Look, look_at
 from muster._watch.sums.processor import processor
-from muster._watch.sums.run import RunView
 
 from . import charts
 from .advice import advice
@@ -124,9 +122,7 @@ def missing(what: str) -> Page:
 
 def overview_of(known: Known) -> str:
     """Open a run's page from its journal."""
-    view = RunView(known.run)
-    view.take_all(known.entries())
-    return whole(overview(Look(view, known.state, time.time())))
+    return whole(overview(look_at(known)))
 
 
 def fragments(look: Look, names: Sequence[str], **context: Any) -> dict[str, Markup]:  # noqa: ANN401 (of a template)

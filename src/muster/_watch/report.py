@@ -1,10 +1,9 @@
 """The report of a run: one HTML file that needs nothing else, from the same templates as the live page."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from muster._journal.runs import Known, find
+from muster._journal.runs import find
 from muster.errors import UsageError
 
 from .extra import needing
@@ -28,7 +27,8 @@ def report(run: str | None) -> str:
     known = find(run)
     with needing("muster report"):
         from . import pages
-    look = _look(known)
+        from .sums.moment import look_at
+    look = look_at(known)
     if not look.view.job:
         raise UsageError(f"{known.journal} tells nothing of a run: it is damaged. See all others with muster runs.")
     return pages.document(look, pages.fragments(look, pages.OVERVIEW, link=None), _subjects(look))
@@ -41,15 +41,6 @@ def is_report(path: Path) -> bool:
     with path.open("rb") as file:
         first = file.read(_TOP)
     return not first or _MARK in first or (first.startswith(b"<!doctype html>") and _OLDER_MARK in first)
-
-
-def _look(known: Known) -> "Look":
-    from muster._watch.sums.moment import Look
-    from muster._watch.sums.run import RunView
-
-    view = RunView(known.run)
-    view.take_all(known.entries())
-    return Look(view, known.state, time.time())
 
 
 def _subjects(look: "Look") -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from muster._clouds.base import Census, Existing
+from muster._words import plural
 from muster.errors import EngineError
 
 from .instance import Clock, Instance
@@ -42,7 +43,8 @@ class Region:
         """
         if self.at_most is not None and len(self.living()) >= self.at_most:
             raise EngineError(
-                f"There is room for {self.at_most} machines on {self.name}, and that many live. Ask for fewer."
+                f"There is room for {plural(self.at_most, 'machine')} on {self.name}, and that many live. Ask for"
+                " fewer."
             )
         boots_in, now = self.boots_in(len(self._ever_made) + 1), self.clock.seconds
         boots = inf if boots_in is None else now + boots_in

@@ -48,12 +48,13 @@ class Follower:
         if run.journal != self.known.journal or size < self._read:
             self.view, self._read = RunView(run.run), 0
             self.changes += 1
-        if run.state != self.known.state:
-            self.changes += 1
+        is_another_state = run.state != self.known.state
         self.known = run
         before = self._read
         self.view.take_all(self._news(run.journal))
-        self.changes += self._read != before
+        if is_another_state or self._read != before:
+            self.changes += 1
+            self.view.count(run)
 
     def _news(self, journal: Path) -> Iterator[Entry]:
         for entry, end in follow(journal, after=self._read, without=ONLY_TO_RESUME):

@@ -67,4 +67,5 @@ def of_ended(known: Known) -> Listed | None:
             view.see(entry)
         else:
             view.take(entry)
+    view.count(known)
     return listed(Look(view, known.state, view.time.last_at)) if view.job else None

@@ -1,5 +1,6 @@
 """A look at a run at a moment: whether it goes on, how fast, and how long the rest takes."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -7,6 +8,7 @@ from typing import Final
 
 from muster import _words as words
 from muster._journal.measures import Measured, Spent
+from muster._journal.runs import Known
 from muster._journal.status import State, status
 from muster._model import Reason
 from muster._run.calls import Held
@@ -19,6 +21,14 @@ from .worker import Worker
 
 _TELLS_WITHIN: Final = 15.0
 """Seconds of silence that are remarkable: three times the longest that a runner at work leaves."""
+
+
+def look_at(known: Known) -> "Look":
+    """Look at a run as it is now, by its whole journal. Raises ``UnreadableError``, or ``OSError`` where it is gone."""
+    view = RunView(known.run)
+    view.take_all(known.entries())
+    view.count(known)
+    return Look(view, known.state, time.time())
 
 
 class Look:

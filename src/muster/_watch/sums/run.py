@@ -9,7 +9,9 @@ from muster._journal import events
 from muster._journal.events import Event
 from muster._journal.file import Entry
 from muster._journal.measures import Measured
-from muster._journal.status import became_of
+from muster._journal.runs import Known
+from muster._journal.status import State, became_of
+from muster._journal.tally import rows_kept
 from muster._journal.work_time import WorkTime
 from muster._model import Reason
 from muster._planner import Plan
@@ -121,6 +123,11 @@ class RunView:
         if away is not None:
             self._pause(away, last_at)
         self.crew.clock.reach(self.time.seconds)
+
+    def count(self, known: Known) -> None:
+        """Count the rows that are kept of a run whose process is gone before it was done."""
+        if known.state is State.UNFINISHED and self.result is None and (rows := rows_kept(known.journal)) is not None:
+            self.standing.count(rows)
 
     def take_all(self, entries: Iterable[Entry]) -> None:
         """Add many events, without looking for garbage meanwhile: they leave none that has to be looked for."""

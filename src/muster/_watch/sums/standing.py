@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from muster._journal import events
+from muster._journal.tally import Rows
 from muster._model import Reason
 from muster._run.calls import Held
 
@@ -63,6 +64,10 @@ class Standing:
         self.rows_out, self.bad_rows = event.rows_out, event.bad_rows
         self.running, self.waiting_for = event.running, event.waiting_for
         self.pace = Pace.of(event)
+
+    def count(self, rows: Rows) -> None:
+        """Take over the rows that are kept of a run whose process is gone, as ``muster runs`` counts them."""
+        self.rows_done, self.rows_out, self.bad_rows = rows
 
     def stop(self, event: events.Stopped) -> None:
         """Know that the attempt has ended before the run was done."""
