@@ -25,10 +25,10 @@ from muster._engines.cores.engine import CoresEngine
 from muster._engines.inline import InlineEngine
 from muster._engines.on_ray.engine import RayEngine
 from muster._engines.on_ray.freight import Freight
-from muster._model import Briefing
+from muster._model import Briefing, Outcome, Source, Task
 from muster._progress.openings import Openings, Slots
 from muster._travel.luggage import Luggage
-from muster._travel.parcels import ParcelEngine
+from muster._travel.parcels import ParcelEngine, Returned
 from muster._user_code.world import World
 from muster.errors import EngineError
 from muster.testing import FakeEngine
@@ -427,6 +427,49 @@ def ended_of(events: list[Message]) -> set[int]:
 
 
 # Losing workers: the engines that can
+
+
+class AllAtOnce(FakeEngine):
+    """Its answers are there all at once, as they are where a driver was heard late."""
+
+    def messages(self) -> list[Message]:
+        said = super().messages()
+        while more := super().messages():
+            said += more
+        return said
+
+    def stock(self, freight: Freight) -> None:
+        pass
+
+
+class FromAStore(ParcelEngine):
+    """Its tasks read from a store, so that nothing of the input is sent."""
+
+    def brief(self, briefing: bytes) -> None:
+        self._sources = (Source("s3://a/b.csv", 0, "", "csv"),)
+        self._engine.brief(briefing)
+
+
+class SecondIsOfAnotherKind(bodies.Obedient):
+    def __call__(self, request: Any) -> object:  # noqa: ANN401 (a parcel)
+        self.answered += 1
+        return Returned(Outcome(request.task, 1, 1), {}) if self.answered == 1 else "what no worker sends"
+
+
+def test_rows_that_come_with_an_answer_that_ends_the_run_are_heard_before_it() -> None:
+    def pack(_: Briefing) -> Luggage:
+        raise AssertionError
+
+    within = AllAtOnce(SecondIsOfAnotherKind, workers=1)
+    engine = FromAStore(within, parts=Path(), pack=pack, note=lambda _: None)
+    engine.brief(b"")
+    tasks = [Task(number, 0, 1, 0, 0, 10, 0, 1, 0, 1) for number in (1, 2)]
+    for task in tasks:
+        submit(engine, task.number, task)
+    with contextlib.closing(engine):
+        assert Done(1, Outcome(tasks[0], 1, 1)) in engine.messages()
+        with pytest.raises(EngineError, match="sends what muster never sends"):
+            engine.messages()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import bodies
-from muster._engines.base import Told, wait
+from muster._engines.base import Done, Message, Told, wait
 from muster._engines.on_ray import hello
 from muster._engines.on_ray.engine import RayEngine
 from muster._engines.on_ray.hello import SilenceError, StrangerError
@@ -161,3 +161,51 @@ def test_what_is_printed_without_an_end_of_line_is_passed_on_and_not_gathered(
     with line("yes | tr -d '\\n' | head -c 300000 >&2; exec sleep 1000") as opened:
         until(has_come, 30)
         opened._kill()  # noqa: SLF001 (it says no hello)
+
+
+HEAD = """
+from multiprocessing.connection import Connection
+from muster._engines.base import Began, Done, Joined
+from muster._engines.on_ray import hello
+from muster._engines.on_ray.plain import encode
+hello.say(1)
+hello.answer(0)
+reading, writing = Connection(0, writable=False), Connection(1, readable=False)
+
+def tell(*message):
+    writing.send_bytes(encode(message))
+
+tell("opened", 1, "m")
+tell("heard", 1, [encode(Joined("1", "m"))])
+while (message := reading.recv())[0] != "leave_message":
+    pass
+answers = [encode(Began(message[2], "1")), encode(Done(message[2], "x", "1"))]
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        ("tell('heard', 1, answers)", "The cluster's head is gone"),
+        ("tell('heard', 1, [*answers, encode(OSError(28, 'No space left'))])", "workers of machine m .*: OSError"),
+        ("tell('heard', 1, [*answers, b'?'])", "says what muster never says"),
+        ("tell('heard', 1, answers); tell('gave_up', 'Every machine fails.')", "Every machine fails"),
+    ],
+)
+def test_answers_that_come_with_the_end_of_an_engine_are_heard_before_it(end: str, why: str) -> None:
+    engine = called("sh", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(HEAD + end)}; :")
+    messages: list[Message] = []
+
+    def listen() -> bool:
+        messages.extend(engine.messages())
+        return bool(engine.slots())
+
+    with closing(engine):
+        until(listen)
+        engine.submit(7, ("echo", "x"), machine="m")
+        engine._line._process.wait(30)  # noqa: SLF001 (so that all it says is there at once)
+        with pytest.raises(EngineError, match=f"(?s){why}"):
+            until(lambda: listen() and False, 30)
+        assert Done(7, "x") in messages
+        with pytest.raises(EngineError, match=f"(?s){why}"):  # and nothing but that from now on
+            engine.messages()
