@@ -16,6 +16,7 @@ from typing import Any, Final
 from muster._places.addresses import parted
 
 from . import hello
+from .couplings import NOT_LET_IN, address_of_this_node, cause_of
 from .freight import Cargo
 from .numbers import Numbers
 from .plain import encode
@@ -50,7 +51,11 @@ class Driver:
         address, self._make_engine, self._world = reading.recv()
         host, _ = parted(address)
         ray.init(
-            address=address, log_to_driver=True, configure_logging=False, namespace="muster", _node_ip_address=host
+            address=address,
+            log_to_driver=True,
+            configure_logging=False,
+            namespace="muster",
+            **address_of_this_node(host),
         )
         self._station: Any = self._ray.remote(Station)
         self._inbox: SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]] = SimpleQueue()
@@ -153,7 +158,7 @@ class Driver:
         if number not in self._posts:
             return
         if error := future.exception():
-            self._give_up(number, _said(error))
+            self._give_up(number, cause_of(error))
             return
         self._failures[self._posts[number].node] = 0
         self._tell("heard", number, future.result())
@@ -252,13 +257,6 @@ class Driver:
             self._tell("gave_up", f"Every machine fails ({reason}). What was done is kept.")
 
 
-def _said(error: BaseException) -> str:
-    """Take what Ray says of a death, without the page of advice around it."""
-    text = " ".join(str(error).split())
-    _, found, cause = text.partition("Worker exit detail:")
-    return cause.partition("Some common causes")[0].strip() if found else text[:300]
-
-
 def main() -> None:
     """Serve the engine at the other end of standard input and output; what anybody prints goes to standard error."""
     reading, writing = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
@@ -275,7 +273,7 @@ def main() -> None:
         sys.exit(f"muster on this machine was called by {error}")
     except Exception as error:  # noqa: BLE001 (whatever Ray raises is for the engine to tell)
         with contextlib.suppress(ConnectionError):
-            if type(error).__name__ == "AuthenticationError":
+            if type(error).__name__ == NOT_LET_IN:
                 writing.send_bytes(encode(("refused",)))
                 return
             writing.send_bytes(encode(("gave_up", f"Ray cannot be reached: {' '.join(str(error).split())[:500]}")))

@@ -23,6 +23,7 @@ from muster._progress.openings import Slots
 from muster._user_code.world import World
 from muster.errors import EngineError
 
+from .couplings import REFUSED
 from .freight import Freight
 from .hello import SilenceError, StrangerError
 from .line import Line
@@ -45,8 +46,6 @@ _VERBS: Final = (
 
 _NONE: Final = Slots(0, 0)
 _DRIVER: Final = "muster._engines.on_ray.driver"
-_REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
-"""What Ray prints each second for as long as it tries a token that does not fit."""
 _HERE: Final = f"import sys; sys.path[:] = sys.argv[1:]; from {_DRIVER} import main; main()"
 
 
@@ -89,7 +88,7 @@ class RayEngine:
             command = [*through[:-1], f"{through[-1]} {shlex.join(['env', *settings, *command])}"]
         elif world.folder:
             command = [python, "-P", "-c", _HERE, *sys.path]
-        self._line = Line(command, {**os.environ, **({} if through else environment)}, fatal=_REFUSED)
+        self._line = Line(command, {**os.environ, **({} if through else environment)}, fatal=REFUSED)
         self._bell = Bell()
         self._ears = selectors.DefaultSelector()
         for ear in (self._line, self._bell):

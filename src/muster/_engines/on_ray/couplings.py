@@ -1,0 +1,37 @@
+"""Where muster relies on Ray's words and on what Ray keeps for itself: each may change with any version of Ray.
+
+Two more are with the clouds, as hosts run that alone: what ``ray start`` prints at last (``_clouds.base.STARTED``), and
+its private modules (``_clouds.there.node``). ``tests/test_couplings.py`` looks whether Ray still says and has all this.
+"""
+
+from typing import Any, Final
+
+REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
+"""What Ray prints each second for as long as it tries a token that does not fit: a pattern of such a line.
+
+Where it changes, muster does not say that the token is wrong: it waits as for a head that cannot be reached, and the
+lines go to the terminal.
+"""
+
+NOT_LET_IN: Final = "AuthenticationError"
+"""How Ray names the error that it ends with at last. Where it changes, that error is shown as Ray says it."""
+
+_CAUSE: Final = "Worker exit detail:"
+_ADVICE: Final = "Some common causes"
+"""What stands before the cause of a death, and behind it. Where they change, users read a page of advice around it."""
+
+
+def address_of_this_node(host: str) -> dict[str, Any]:
+    """Write the argument of ``ray.init`` that tells it which of this computer's addresses the cluster knows.
+
+    It is not documented. Where it is gone, a driver on a host with several addresses may take one that no machine
+    reaches: it then joins no cluster, or never hears of its workers.
+    """
+    return {"_node_ip_address": host}
+
+
+def cause_of(error: BaseException) -> str:
+    """Take what Ray says of a death, without the page of advice around it."""
+    text = " ".join(str(error).split())
+    _, found, cause = text.partition(_CAUSE)
+    return cause.partition(_ADVICE)[0].strip() if found else text[:300]

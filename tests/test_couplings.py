@@ -1,0 +1,58 @@
+"""Ray still says and has what muster relies on, and nobody promises: where a version does not, this says so first."""
+
+import importlib.util
+import inspect
+import mmap
+from pathlib import Path
+
+import pytest
+
+from muster._clouds.base import STARTED
+from muster._engines.on_ray import couplings
+
+RAY = importlib.util.find_spec("ray")
+
+
+def holds(file: Path, text: str) -> bool:
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(text.encode()) >= 0
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "otherwise"),
+    [
+        ("_raylet.so", "InvalidAuthToken", "no token that does not fit is noticed (couplings.REFUSED)"),
+        ("_raylet.so", "gcs_client.cc", "no token that does not fit is noticed (couplings.REFUSED)"),
+        ("exceptions.py", couplings.NOT_LET_IN, "a token that does not fit is not explained (couplings.NOT_LET_IN)"),
+        ("core/src/ray/raylet/raylet", couplings._CAUSE, "deaths come with a page of advice (couplings._CAUSE)"),  # noqa: SLF001 (Ray's words)
+        ("core/src/ray/raylet/raylet", couplings._ADVICE, "deaths come with a page of advice (couplings._ADVICE)"),  # noqa: SLF001 (likewise)
+        ("scripts/scripts.py", STARTED, "no machine is ever seen to have started (_clouds.base.STARTED)"),
+    ],
+)
+def test_ray_still_says_what_muster_listens_for(file: str, text: str, otherwise: str) -> None:
+    assert RAY is not None
+    assert RAY.submodule_search_locations is not None
+    place = Path(RAY.submodule_search_locations[0], file)
+    assert holds(place, text), f"this version of Ray does not say {text!r} in {file} any more: {otherwise}"
+
+
+def test_ray_still_has_what_it_keeps_for_itself_and_muster_uses() -> None:
+    from ray._private import services, utils, worker  # noqa: PLC0415 (it takes a second to load)
+    from ray.scripts import scripts  # noqa: PLC0415 (likewise)
+
+    (name,) = couplings.address_of_this_node("")
+    otherwise = "see _clouds/there/node.py and couplings.py"
+    assert f'"{name}"' in inspect.getsource(worker.init), f"ray.init takes no {name} any more: {otherwise}"
+    for module, names in (
+        (services, ["_build_python_executable_command_memory_profileable", "resolve_ip_for_localhost"]),
+        (utils, ["get_dashboard_dependency_error"]),
+        (scripts, ["get_ray_client_dependency_error", "main"]),
+    ):
+        for one in names:
+            assert hasattr(module, one), f"{module.__name__} has no {one} any more: {otherwise}"
+
+
+def test_the_cause_of_a_death_is_told_without_advice() -> None:
+    said = "The actor died.\n  Worker exit detail: killed by  SIGKILL. Some common causes include: (1) memory"
+    assert couplings.cause_of(RuntimeError(said)) == "killed by SIGKILL."
+    assert couplings.cause_of(RuntimeError("other words")) == "other words"
