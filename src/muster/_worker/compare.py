@@ -14,8 +14,8 @@ from muster._model import Briefing, Task
 from muster.errors import DataError, UserCodeError
 
 from .alone import in_small_batches
+from .reading import reader_of
 from .steps import called, halves, once
-from .task import rows_of
 
 _OTHER_NUMBERS: Final = 1 << 20
 """No file has this number. Random numbers are derived from file and row, so the second call draws others."""
@@ -70,7 +70,7 @@ class Compare:
 
     def answer(self) -> Compared:
         """Make the calls. Raises ``UserCodeError`` where one on the whole fails."""
-        rows = rows_of(self.briefing, self.task)
+        rows = reader_of(self.briefing, self.task).read()
         if rows.misfits:
             return Compared(0, misfits=rows.misfits)
         whole, again = self._call(rows), self._call(rows, file=self.task.file + _OTHER_NUMBERS)

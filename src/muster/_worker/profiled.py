@@ -17,8 +17,8 @@ from muster._formats import _rows
 from muster._model import Briefing, Task
 from muster._user_code.loading import load
 
+from .reading import reader_of
 from .steps import called
-from .task import rows_of
 
 _LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _MUSTER: Final = str(Path(__file__).parents[1])
@@ -79,7 +79,7 @@ class Profile:
 
     def answer(self) -> Profiled:
         """Make four calls. Raises ``UserCodeError`` where one of them fails."""
-        rows = rows_of(self.briefing, self.task)
+        rows = reader_of(self.briefing, self.task).read()
         if rows.misfits:
             return Profiled(misfits=rows.misfits)
         began = time.perf_counter()

@@ -1,7 +1,6 @@
 """What a worker does: answer questions about the input, and run tasks. The one worker body, which engines carry."""
 
 import pickle
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,14 @@ import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster._engines.cores.warned import taken
-from muster._formats import _rows
 from muster._model import Briefing, DataFile, Outcomes, Task
 from muster._progress.cuts import calls_of
 from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
 from muster._user_code.loading import Loaded
 
-from .single import Single
+from .stage import Stage
 from .steps import MemoryBlame
-from .together import Together
 from .vitals import Vitals
 
 
@@ -91,16 +88,7 @@ class Worker:
         if isinstance(request, Task):
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")
-            work = partial(self._done, self._briefing, request)
-            return self._vitals.measured(work, folder=Path(self._briefing.folder).parent)
+            stage = Stage(self._briefing, request, memory=self._memory)
+            folder = Path(self._briefing.folder).parent
+            return self._vitals.measured(lambda: Outcomes(tuple(stage.outcomes())), folder=folder)
         return request.answer()
-
-    def _done(self, briefing: Briefing, task: Task) -> Outcomes:
-        if not task.members:
-            return Outcomes((Single(briefing, task, memory=self._memory).run(),))
-        return Together(briefing, task, memory=self._memory).run()
-
-
-def rows_of(briefing: Briefing, task: Task) -> _rows.Rows:
-    """Read the rows of a task, and do nothing with them."""
-    return Single(briefing, task, memory=MemoryBlame()).read()

@@ -1,0 +1,87 @@
+"""What calls of the steps gave, and what is told of it."""
+
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from muster._formats import _rows
+from muster._formats._results import Reply
+from muster._model import Outcome, Span, StepMeasure, Task
+from muster._progress.cuts import together
+from muster._progress.schema import united
+
+from .steps import Steps, reasons
+from .writing import Written
+
+
+@dataclass(slots=True)
+class Called:
+    """What calls of the steps gave on the rows of a file, or of several without a bad row."""
+
+    tasks: list[Task]
+    rows: int
+    steps: Steps
+    unread: Collection[int] = ()
+    """Rows that could not be read."""
+    replies: list[Reply] = field(default_factory=list)
+    refused_before: list[int] = field(default_factory=list)
+    """How many rows the steps had refused when each reply came."""
+
+    @property
+    def task(self) -> Task:
+        """Make one task of those whose rows these are; it needs not be cut again."""
+        return self.tasks[0] if len(self.tasks) == 1 else replace(together(self.tasks), members=())
+
+    def call(self, batch: _rows.Rows) -> None:
+        """Call the steps on one batch more, unless too many rows are bad."""
+        for reply in () if self.steps.exhausted else self.steps.results(batch):
+            self.replies.append(reply)
+            self.refused_before.append(len(self.steps.bad) - len(self.unread))
+
+    def add(self, other: "Called") -> None:
+        """Take in what another file gave, which has no bad row either."""
+        self.tasks += other.tasks
+        self.rows += other.rows
+        self.replies += other.replies
+        self.steps.add(other.steps)
+
+    def outcome(self, written: Written) -> Outcome:
+        """Tell what came of the rows, where this was written of it."""
+        steps, task = self.steps, self.task
+        has_spans = steps.bad and not (steps.exhausted or task.condemned)
+        return Outcome(
+            task,
+            self.rows,
+            written.rows,
+            bad_rows=len(steps.bad),
+            first_error=next((f"{bad.error}\n{bad.traceback}".strip() for bad in steps.bad.values()), ""),
+            index=steps.index,
+            output=written.piece,
+            schema=written.schema,
+            written=None if written.schema == written.as_written else written.as_written,
+            spans=self._spans(written) if has_spans else (),
+            steps=tuple(
+                StepMeasure(one.rows_in, one.rows_out, one.batches, one.seconds, dict(one.bins)) for one in steps.sums
+            ),
+            reasons=reasons(steps.bad.values()),
+        )
+
+    def _spans(self, written: Written) -> tuple[Span, ...]:
+        """Tell what was written of the rows between those that the function failed on."""
+        spans = _between(self.task, sorted({*self.steps.bad} - {*self.unread}), self.unread)
+        for at, reply, text in zip(self.refused_before, self.replies, written.texts, strict=True):
+            span = spans[at]
+            spans[at] = span._replace(
+                rows_out=span.rows_out + reply.rows,
+                bytes=span.bytes + len(text),
+                crc=zlib.crc32(text, span.crc),
+                schema=united(one for one in (span.schema, reply.schema) if one) if reply.schema else span.schema,
+            )
+        return tuple(span for span in spans if span.lo < span.hi)
+
+
+def _between(task: Task, refused: Sequence[int], unread: Collection[int]) -> list[Span]:
+    """Name the rows between those that were refused: before the first, between two, behind the last."""
+    edges = pairwise([task.lo - 1, *refused, task.hi])
+    return [Span(one + 1, other, sum(one < row < other for row in unread), 0, 0, 0, None) for one, other in edges]

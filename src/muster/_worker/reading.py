@@ -1,0 +1,86 @@
+"""Read the rows of tasks, in whatever format their files are; of many small files at once where that can be."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from muster._formats import _rows
+from muster._model import Briefing, Task
+from muster.errors import DataError
+
+from .reader import Raw, Reader
+from .texts import CsvReader, JsonLinesReader, TextReader
+
+
+class ParquetReader(Reader):
+    """Reads rows of Parquet, which has no text: positions are rows."""
+
+    def parsed(self) -> _rows.Rows:
+        """Read the task's rows."""
+        rows = self._between(self.task.lo - self.origin, self.task.hi - self.origin)
+        return _rows.Rows(rows.table, rows.numbers + self.origin)
+
+    def _between(self, lo: int, hi: int) -> _rows.Rows:
+        from muster._formats import parquet
+
+        try:
+            return parquet.read(self.path, lo=lo, hi=hi, agreed=self.briefing.agreed, columns=self.columns)
+        except DataError as error:  # of the copy, where it is read as one
+            raise DataError(str(error).replace(repr(self.path), repr(self.source.name))) from error
+
+    def empty(self) -> pa.Table:
+        """Read no row."""
+        return self._between(0, 0).table
+
+    def raw(self, rows: Collection[int]) -> Mapping[int, Raw]:
+        """Write rows as text."""
+        from muster._formats import parquet
+
+        return {row: Raw(None, parquet.as_text(self.path, row - self.origin)) for row in rows}
+
+    def survive(self) -> None:
+        """Raise ``DataError`` where reading kills: as rows are read by the thousand, all of those would die."""
+        if self.task.dies_unread:
+            raise DataError(
+                f"{self.source.name!r}: no worker survives reading row {self.task.lo}: {self.task.condemned}. The file"
+                " may be damaged there, or need more memory than there is. Write it anew, in smaller row groups, or"
+                " leave it out."
+            )
+        super().survive()
+
+
+_READERS: Final[Mapping[str, type[Reader]]] = {"csv": CsvReader, "jsonl": JsonLinesReader, "parquet": ParquetReader}
+
+
+def reader_of(briefing: Briefing, task: Task) -> Reader:
+    """Make what reads a task of one file."""
+    return _READERS[briefing.sources[task.file].format](briefing, task)
+
+
+def readers_of(briefing: Briefing, task: Task) -> Iterator[Reader]:
+    """Make what reads each file of a task, in order; files whose columns stand alike are read when the first is due."""
+    readers = [reader_of(briefing, one) for one in task.members or (task,)]
+    for _, group in groupby(readers, key=lambda one: (type(one), one.order)):
+        alike = list(group)
+        _read_ahead(alike)
+        yield from alike
+
+
+def _read_ahead(readers: Sequence[Reader]) -> None:
+    """Read files of text at once, so that a frame of all their rows is made once. Else each is read by itself."""
+    first, count = readers[0], sum(one.task.rows for one in readers)
+    texts = [one for one in readers if isinstance(one, TextReader)]
+    columns = first.columns
+    if len(texts) < max(len(readers), 2) or len(columns) < len(first.briefing.columns):
+        return
+    table = texts[0].parse_together([one.data() for one in texts], count=count)
+    if table is None or len(table) != count:
+        return
+    frame, at = _rows.Frame(table, columns, header=not first.briefing.dialect.is_numbered), 0
+    for one in readers:
+        row, rows = one.task.row, one.task.rows
+        one.ahead = _rows.Rows(table.slice(at, rows), np.arange(row, row + rows), among=_rows.Among(frame, at))
+        at += rows

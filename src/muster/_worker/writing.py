@@ -1,0 +1,108 @@
+"""Write what the steps gave for a task, and what they refused, as pieces: files, or objects of a store."""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from muster._formats import csv_text
+from muster._formats._results import Reply, joined, shaped
+from muster._model import Briefing, Piece, Schema, Task
+from muster._private.files import private
+from muster._progress.schema import united
+
+from .reader import Raw
+from .steps import BadRow
+
+_Text = bytes | memoryview
+
+
+class Written(NamedTuple):
+    """What was written of a task's results."""
+
+    rows: int = 0
+    piece: Piece | None = None
+    schema: Schema | None = None
+    """That of the results; ``None`` where none of them has columns."""
+    as_written: Schema | None = None
+    """The one that the text was shaped for."""
+    texts: Sequence[_Text] = ()
+    """The text of each reply, in order, if they were to stay apart; empty where the format has none of its own."""
+
+
+class Writer:
+    """Writes the pieces of one task, in the format of the output."""
+
+    def __init__(self, briefing: Briefing, task: Task) -> None:
+        """Name the task; nothing is written yet."""
+        self._briefing = briefing
+        self._task = task
+
+    def write(self, replies: Sequence[Reply], *, apart: bool) -> Written:
+        """Write results, in order; the text of each reply can be told where they stay ``apart``."""
+        is_parquet = self._briefing.format == "parquet"  # of which each part is written by itself
+        replies = replies if is_parquet or apart else joined(replies)
+        telling = [reply for reply in replies if reply.schema is not None]
+        if not telling:
+            return Written(texts=[b""] * len(replies))
+        own, rows = united(reply.schema for reply in telling if reply.schema), sum(reply.rows for reply in replies)
+        schema = united([self._task.expected or own, own])
+        texts: Sequence[_Text] = [b""] * len(replies) if is_parquet else [self._text(one, schema) for one in replies]
+        whole = [_as_parquet(telling)] if is_parquet else texts
+        return Written(rows, self._piece("rows", whole, rows) if rows or is_parquet else None, own, schema, texts)
+
+    def reject(self, bad: Mapping[int, BadRow], raw: Mapping[int, Raw], *, name: str) -> Piece:
+        """Write bad rows of the file of this name, each with its text and why it is bad."""
+        lines = [
+            {
+                "file": name,
+                "row": row,
+                "byte_offset": raw[row].offset,
+                "raw": raw[row].text,
+                "step": one.step,
+                "error": one.error,
+                "traceback": one.traceback,
+            }
+            for row, one in sorted(bad.items())
+        ]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        return self._piece("rejects", [text.encode(errors="backslashreplace")], len(bad))
+
+    def _text(self, reply: Reply, schema: Schema) -> _Text:
+        if reply.schema is None:
+            return b""
+        if self._briefing.format == "csv":
+            return _as_csv(reply, schema, delimiter=self._briefing.delimiter)
+        from muster._formats import jsonl_text
+
+        return jsonl_text.render(shaped(reply, schema)[0], rows=reply.rows)
+
+    def _piece(self, kind: str, texts: Sequence[_Text], rows: int) -> Piece:
+        path = Path(f"{self._briefing.folder}-{self._task.number}.{kind}")
+        crc, stamp = 0, ""
+        for text in texts:
+            crc = zlib.crc32(text, crc)
+        if kind == "rows" and self._briefing.staging:
+            from muster._places.objects import put
+
+            stamp = put(f"{self._briefing.staging}/{path.name}", b"".join(texts))
+        else:
+            with open(path, "wb", opener=private) as file:
+                file.writelines(texts)
+        return Piece(path.name, sum(map(len, texts)), crc, rows, stamp=stamp)
+
+
+def _as_parquet(replies: Sequence[Reply]) -> _Text:
+    from muster._formats import parquet, parquet_schema
+
+    return parquet.render(parquet_schema.piece(replies))
+
+
+def _as_csv(reply: Reply, schema: Schema, *, delimiter: str) -> _Text:
+    table, forms = shaped(reply, schema)
+    if not table.num_columns:
+        return b"\n" * reply.rows  # as pandas writes rows without columns
+    places = list(map(str, range(table.num_columns)))  # a name may stand twice
+    fine = {place: form for place, form in zip(places, forms, strict=True) if form}
+    return csv_text.render(table.rename_columns(places), delimiter=delimiter, forms=fine)
