@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from muster._formats import _rows
 from muster._formats._results import Reply
-from muster._model import Outcome, Span, StepMeasure, Task
+from muster._model import Outcome, Span, Task
 from muster._progress.cuts import together
 from muster._progress.schema import united
 
@@ -55,15 +55,13 @@ class Called:
             self.rows,
             written.rows,
             bad_rows=len(steps.bad),
-            first_error=next((f"{bad.error}\n{bad.traceback}".strip() for bad in steps.bad.values()), ""),
+            first_error=steps.first_error,
             index=steps.index,
             output=written.piece,
             schema=written.schema,
             written=None if written.schema == written.as_written else written.as_written,
             spans=self._spans(written) if has_spans else (),
-            steps=tuple(
-                StepMeasure(one.rows_in, one.rows_out, one.batches, one.seconds, dict(one.bins)) for one in steps.sums
-            ),
+            steps=steps.measures,
             reasons=reasons(steps.bad.values()),
         )
 

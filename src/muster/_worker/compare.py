@@ -14,8 +14,9 @@ from muster._model import Briefing, Task
 from muster.errors import DataError, UserCodeError
 
 from .alone import in_small_batches
+from .calling import called, once
 from .reading import reader_of
-from .steps import called, halves, once
+from .steps import halves
 
 _OTHER_NUMBERS: Final = 1 << 20
 """No file has this number. Random numbers are derived from file and row, so the second call draws others."""

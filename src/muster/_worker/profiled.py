@@ -17,8 +17,8 @@ from muster._formats import _rows
 from muster._model import Briefing, Task
 from muster._user_code.loading import load
 
+from .calling import called
 from .reading import reader_of
-from .steps import called
 
 _LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _MUSTER: Final = str(Path(__file__).parents[1])

@@ -12,9 +12,10 @@ from muster._formats import _rows
 from muster._model import Briefing, Outcome, Seconds, Task
 
 from .called import Called
+from .calling import Calls, MemoryBlame
 from .reader import Reader
 from .reading import readers_of
-from .steps import BadRow, MemoryBlame, Steps
+from .steps import BadRow, Steps
 from .writing import Writer, Written
 
 
@@ -59,7 +60,7 @@ class Stage:
         rows = reader.read()
         if rows.misfits:
             return Outcome(reader.task, 0, 0, misfits=rows.misfits)
-        steps = Steps(self._briefing, self._left, self._memory, reader.task.file)
+        steps = Steps(Calls(self._briefing, self._memory, file=reader.task.file), self._left)
         steps.bad.update({row: BadRow(reader.step, error) for row, error in rows.bad.items()})
         if (outcome := self._fault(reader, rows, steps, began=began)) is not None:
             return outcome
@@ -76,7 +77,7 @@ class Stage:
         if (fault := steps.fault(rows, next(reader.batches(rows)))) is None:
             return None
         count, spent = len(rows.numbers) + len(rows.bad), time.perf_counter() - began
-        seconds = Seconds(spent - steps.seconds, steps.seconds, total=spent)
+        seconds = Seconds(spent - steps.calls.seconds, steps.calls.seconds, total=spent)
         return Outcome(task, count, 0, bad_rows=count, seconds=seconds, fault=fault)
 
     def _keep(self, called: Called) -> None:
@@ -102,11 +103,11 @@ class Stage:
             written = writer.write(called.replies, apart=reader is not None)
         ended = time.perf_counter()
         seconds = Seconds(
-            applied - began - steps.seconds - steps.sorting,
-            steps.seconds,
+            applied - began - steps.calls.seconds - steps.sorting,
+            steps.calls.seconds,
             ended - sorted_out,
             ended - began,
             sorting=steps.sorting + sorted_out - applied,
-            failed=steps.failed,
+            failed=steps.calls.failed,
         )
         return replace(called.outcome(written), rejects=rejects, seconds=seconds)

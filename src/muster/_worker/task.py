@@ -14,8 +14,8 @@ from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
 from muster._user_code.loading import Loaded
 
+from .calling import MemoryBlame
 from .stage import Stage
-from .steps import MemoryBlame
 from .vitals import Vitals
 
 
