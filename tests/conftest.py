@@ -185,9 +185,11 @@ def cold_begun(folder: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
 
 
 @contextlib.contextmanager
-def started(folder: Path, *arguments: str | Path) -> "Iterator[subprocess.Popen[str]]":
+def started(
+    folder: Path, *arguments: str | Path, start: "Callable[..., subprocess.Popen[str]]" = cold_begun
+) -> "Iterator[subprocess.Popen[str]]":
     """Run ``muster ...`` beside the test, for as long as it likes; but a test that fails does not wait for it."""
-    with cold_begun(folder, *arguments) as process:
+    with start(folder, *arguments) as process:
         try:
             yield process
         except BaseException:

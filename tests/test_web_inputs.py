@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import muster
-from conftest import Muster, started
+from conftest import Muster, begun, started
 from muster._formats import _web
 from muster.errors import EngineError, UnreachableError
 from waiting import until
@@ -111,7 +111,7 @@ def test_a_file_that_changes_in_the_middle_of_a_run_is_noticed(
     web.ranges = ranges
     data = files()["in.csv"]
     url = web.put("in.csv", data, **before)
-    with started(tmp_path, "run", "f.py:wait", url, "-o", "out.csv", "--workers", "1") as run:
+    with started(tmp_path, "run", "f.py:wait", url, "-o", "out.csv", "--workers", "1", start=begun) as run:
         until((tmp_path / "begun").exists)
         web.put("in.csv", data.replace(b"row", b"ROW"), **after)
         (tmp_path / "changed").touch()
@@ -151,7 +151,9 @@ def test_rows_of_two_versions_are_not_mixed_where_only_the_time_tells_them_apart
     before, after = versions(tag)
     data = files()["in.csv"]
     url = web.put("in.csv", data, **before)
-    with started(tmp_path, "run", "f.py:wait", url, "-o", "out.csv", "--workers", "1", "--batch-rows", "500") as run:
+    with started(
+        tmp_path, "run", "f.py:wait", url, "-o", "out.csv", "--workers", "1", "--batch-rows", "500", start=begun
+    ) as run:
         until((tmp_path / "begun").exists)
         web.put("in.csv", data.replace(b"row", b"ROW"), **after)
         asked = len(web.asked)
