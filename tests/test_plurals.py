@@ -11,6 +11,7 @@ COUNTED = re.compile(rf"(?<!of )\{{(?:len\([^{{}}]*\)|[a-z_.]+)(?::,)?\}} (?:{NO
 NEVER_ONE = {
     "_clouds/hosts.py": "more are wanted than there are",
     "_clouds/expecting.py": "more are wanted than there are",
+    "_cluster.py": "more are wanted than there are",
     "_progress/cuts.py": "a task is condemned after several deaths",
     "_run/questions.py": "a question is given up after several deaths",
     "_formats/compression.py": "one file is what there should be",
