@@ -177,8 +177,9 @@ class SshMachines:
         named = apart([*machines, *(one.machine for one in record.leaving)])
         endings = Endings()
         answers, played = self._play("stop", named).answers() if named else ({}, Played({}, {}))
-        for name, told in answers.items():
-            endings.take(name, told)
+        for name in named:  # and not in the order in which they answered
+            if name in answers:
+                endings.take(name, answers[name])
         endings.silent |= {name: failure.said for name, failure in played.failures.items()}
         over = {one.machine.place for one in record.leaving if one.is_over}
         endings.believe_the_lease([name for name, one in named.items() if one.place in over])
