@@ -7,11 +7,9 @@ import platform
 import selectors
 import signal
 import socket
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Final
 
 from muster._engines._bell import Bell
 from muster._engines._lanes import Lanes
@@ -22,105 +20,16 @@ from muster._progress.openings import Slots
 from muster._user_code.world import World
 from muster.errors import EngineError
 
+from .causes import cause_of
+from .serving import SPENT
 from .starter import take
-from .zygote import MEMORY_RAN_OUT, NUMBERS, PID, SPENT
+from .worker import Worker
+from .zygote import NUMBERS, PID
 
 _AHEAD: Final = 1
 _ORPHANED: Final = "its parent process died"
-_SURELY_TAKEN: Final = 64 << 10
-"""Bytes that a pipe takes while nobody reads them: a socket of Linux has three times as much by default."""
-
-_TAKEN_BY_EACH: Final = 2 << 10
-"""What the kernel counts for each message besides its bytes; many small ones would fill it unseen."""
-
 _DEATHS_AT_START: Final = 5
 _SPENT: Final = "a fresh worker takes its place, after as many calls as --calls-per-worker allows"
-
-
-@dataclass(slots=True)
-class _Worker:
-    pipe: "Connection[Any, Any]"
-    name: str
-    pid: int = 0
-    tickets: deque[int] = field(default_factory=deque)
-    current: int | None = None
-    """The ticket that it is on, once ``messages`` has told that it began."""
-    sent: int = 0
-    """How many of the tickets were sent."""
-    has_worked: bool = False
-    """Whether it has answered a request: then it holds what it has loaded, and what the function has left behind."""
-    unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
-    unread: deque[tuple[int | None, int]] = field(default_factory=deque)
-    """What was sent and may not have been read yet, with the bytes that it takes up in the pipe."""
-    unread_bytes: int = 0
-    requests: dict[int, bytes] = field(default_factory=dict)
-    """What it has not answered yet, for the worker that takes its place where it is spent."""
-    lanes: dict[int, int] = field(default_factory=dict)
-    """The lanes of those requests that are in one."""
-    cancelled: set[int] = field(default_factory=set)
-    """Requests that were sent to it and are to be answered by nobody."""
-    is_spent: bool = False
-    is_ended: bool = False
-    """Whether it was killed for a request that is cancelled: nothing more that it holds begins."""
-
-    def pass_on(self, ticket: int | None, message: object) -> None:
-        """Send a message; keep a large one until the worker is idle, as two ends that both send would deadlock."""
-        self._pass(ticket, pickle.dumps((ticket, message)))
-
-    def take_over(self, other: "_Worker") -> None:
-        """Have what another has not answered."""
-        for ticket in other.tickets:
-            self._pass(ticket, other.requests[ticket])
-            self.tickets.append(ticket)
-        self.lanes, self.cancelled = other.lanes, other.cancelled
-
-    def withdraw(self, ticket: int) -> bool:
-        """Forget a request that has not been sent yet; tell whether it had not."""
-        kept = deque(one for one in self.unsent if one[0] != ticket)
-        if len(kept) == len(self.unsent):
-            return False
-        self.unsent = kept
-        self.tickets.remove(ticket)
-        del self.requests[ticket]
-        return True
-
-    def _pass(self, ticket: int | None, data: bytes) -> None:
-        if ticket is not None:
-            self.requests[ticket] = data
-        self.unsent.append((ticket, data))
-        self.catch_up()
-
-    def catch_up(self) -> None:
-        """Send what can be sent: to an idle worker anything, to a busy one what its pipe surely takes.
-
-        A busy worker may be sending an answer that is larger than its pipe, and reads nothing until that is read here.
-        """
-        while self.unsent:
-            ticket, data = self.unsent[0]
-            taken = len(data) + _TAKEN_BY_EACH
-            if self.unread_bytes + taken > _SURELY_TAKEN and not (self.pid and not self.sent):
-                return
-            self.unsent.popleft()
-            self.sent += ticket is not None
-            self.unread.append((ticket, taken))
-            self.unread_bytes += taken
-            with contextlib.suppress(ConnectionError):  # it died just now: the end of its pipe will say so
-                self.pipe.send_bytes(data)
-
-    def has_answered(self, ticket: int) -> None:
-        """Know that a worker has answered a request: it has read that, and all that was sent before."""
-        self.tickets.remove(ticket)
-        del self.requests[ticket]
-        self.lanes.pop(ticket, None)
-        self.cancelled.discard(ticket)
-        self.current = None
-        self.has_worked = True
-        self.sent -= 1
-        read = None
-        while read != ticket:
-            read, taken = self.unread.popleft()
-            self.unread_bytes -= taken
-        self.catch_up()
 
 
 def count_cores() -> int:
@@ -148,7 +57,7 @@ class CoresEngine:
         self._prints = Prints(printed)
         self._setup = pickle.dumps((tuple(preload), given_back(world.environment), world, make_body))
         self._briefing: bytes | None = None
-        self._live: dict[int, _Worker] = {}
+        self._live: dict[int, Worker] = {}
         self._selector = selectors.DefaultSelector()
         self._lanes = Lanes()
         self._is_draining = False
@@ -165,14 +74,14 @@ class CoresEngine:
         for number in range(self._workers):
             self._fork(str(number + 1))
 
-    def _fork(self, name: str) -> _Worker:
+    def _fork(self, name: str) -> Worker:
         ours, theirs = socket.socketpair()
         local = int(name) - 1
         numbers = NUMBERS.pack(self._first + local, local)
         output = self._prints.pipe(name)
         with ours, theirs, open(output, "wb"):  # noqa: PTH123 (a descriptor, which is closed here)
             socket.send_fds(self._zygote.control, [b"F", numbers], [theirs.fileno(), output])
-            worker = _Worker(Connection(ours.detach()), name)
+            worker = Worker(Connection(ours.detach()), name)
         if self._briefing is not None:
             worker.pass_on(None, self._briefing)
         self._live[worker.pipe.fileno()] = worker
@@ -213,10 +122,10 @@ class CoresEngine:
         worker.tickets.append(ticket)
         self._note_beginning(worker)
 
-    def _least_busy(self) -> _Worker:
+    def _least_busy(self) -> Worker:
         return min(self._live.values(), key=lambda worker: (worker.is_ended, not worker.pid, len(worker.tickets)))
 
-    def _worker_of(self, lane: int) -> _Worker:
+    def _worker_of(self, lane: int) -> Worker:
         """Find the worker that has a lane; at first, the one with the fewest lanes."""
         if (name := self._lanes.worker_of(lane)) is None:
             name = min(
@@ -238,7 +147,7 @@ class CoresEngine:
         worker.cancelled.add(ticket)
         self._end_if_cancelled(worker)
 
-    def _end_if_cancelled(self, worker: _Worker) -> None:
+    def _end_if_cancelled(self, worker: Worker) -> None:
         if worker.pid and not worker.is_ended and worker.tickets and worker.tickets[0] in worker.cancelled:
             worker.is_ended = True
             with contextlib.suppress(ProcessLookupError):
@@ -251,13 +160,13 @@ class CoresEngine:
         for worker in list(self._live.values()):
             self._let_go_of_idle(worker)
 
-    def _let_go_of_idle(self, worker: _Worker) -> None:
+    def _let_go_of_idle(self, worker: Worker) -> None:
         if self._is_draining and not worker.tickets:
             self._forget(worker)
             if worker.pid:
                 self._tell(Left(worker.name, "its machine is drained", self._lanes.take_from(worker.name)))
 
-    def _note_beginning(self, worker: _Worker) -> None:
+    def _note_beginning(self, worker: Worker) -> None:
         """Have ``messages`` tell that a worker is on the first of its requests, where that is so since just now."""
         self._end_if_cancelled(worker)
         if worker.pid and not worker.is_ended and worker.tickets and worker.tickets[0] != worker.current:
@@ -269,12 +178,12 @@ class CoresEngine:
         self._untold += untold
         self._bell.ring_for(self._untold)
 
-    def _fresh(self) -> _Worker | None:
+    def _fresh(self) -> Worker | None:
         """Find a worker that has had nothing to do yet, a ready one first."""
         idle = [worker for worker in self._live.values() if not (worker.has_worked or worker.tickets)]
         return min(idle, key=lambda worker: not worker.pid, default=None)
 
-    def _replaced(self, worker: _Worker) -> _Worker:
+    def _replaced(self, worker: Worker) -> Worker:
         """Replace a worker by a new one, unless it is at work."""
         if worker.tickets:
             return worker
@@ -314,7 +223,7 @@ class CoresEngine:
         self._bell.hush()
         return events
 
-    def _bury(self, worker: _Worker, reason: str = "") -> list[Message]:
+    def _bury(self, worker: Worker, reason: str = "") -> list[Message]:
         self._forget(worker)
         cause = self._cause_of_death(worker.pid)
         reason = reason or cause
@@ -336,7 +245,7 @@ class CoresEngine:
             lost += self._restart()
         return lost
 
-    def _replace_spent(self, worker: _Worker) -> list[Message]:
+    def _replace_spent(self, worker: Worker) -> list[Message]:
         """Have a fresh worker do what one that is spent, or could not start, has not begun.
 
         Not what is in a lane, where the old one has begun: with it went what it held of that lane.
@@ -355,7 +264,7 @@ class CoresEngine:
             return [*said, *self._lost(worker, _ORPHANED, is_to_blame=False), *self._restart()]
         return said
 
-    def _forget(self, worker: _Worker) -> None:
+    def _forget(self, worker: Worker) -> None:
         del self._live[worker.pipe.fileno()]
         self._selector.unregister(worker.pipe.fileno())
         worker.pipe.close()
@@ -368,7 +277,7 @@ class CoresEngine:
             answer = self._zygote.control.recv(PID.size, socket.MSG_WAITALL)
         except OSError:
             answer = b""
-        return _said(PID.unpack(answer)[0]) if answer else _ORPHANED
+        return cause_of(PID.unpack(answer)[0]) if answer else _ORPHANED
 
     def _restart(self) -> list[Message]:
         """Begin anew after the zygote itself died, and its workers with it."""
@@ -383,7 +292,7 @@ class CoresEngine:
         self._start()
         return events
 
-    def _lost(self, worker: _Worker, reason: str, *, is_to_blame: bool) -> list[Message]:
+    def _lost(self, worker: Worker, reason: str, *, is_to_blame: bool) -> list[Message]:
         first = next(iter(worker.tickets), None)
         if worker.is_ended:  # for a request that it may have answered just before
             is_to_blame = first in worker.cancelled
@@ -408,15 +317,3 @@ class CoresEngine:
         self._bell.close()
         self._zygote.dismiss()
         self._prints.close()
-
-
-def _said(status: int) -> str:
-    if not os.WIFSIGNALED(status):
-        if os.waitstatus_to_exitcode(status) == MEMORY_RAN_OUT:
-            return "memory ran out"
-        return f"the worker exited by itself with status {os.waitstatus_to_exitcode(status)}"
-    number = os.WTERMSIG(status)
-    if number == signal.SIGALRM:
-        return "the function ran longer than the time limit"
-    hint = {signal.SIGKILL: ", as the kernel does when memory runs out", signal.SIGSEGV: ", a crash in compiled code"}
-    return f"the worker was killed by {signal.Signals(number).name}{hint.get(signal.Signals(number), '')}"
