@@ -18,7 +18,9 @@ def census(hosts: Sequence[Host], *, below: Path) -> Census:
     each = {host.name: {"python": host.python} for host in hosts}
     answers, played = play("census", hosts, told={"program": program("census")}, each=each, below=below).answers()
     prices = {host.name: host.price for host in hosts}
-    existing = [_existing(name, one, price=prices[name]) for name, answer in answers.items() for one in _listed(answer)]
+    existing = [
+        _existing(name, one, price=price) for name, price in prices.items() for one in _listed(answers.get(name, {}))
+    ]
     return Census(tuple(existing), _unseen(played.failures))
 
 
