@@ -296,3 +296,15 @@ def test_a_fake_engine_can_be_plugged_into_a_run_of_a_user(tmp_path: Path) -> No
     result = muster.run(lambda df: df + 1, tmp_path / "in.csv", tmp_path / "out.csv", engine=engine)
     assert (tmp_path / "out.csv").read_text() == "n\n2\n3\n4\n"
     assert result.rows_out == 3
+
+
+def test_a_run_after_one_on_a_fake_engine_reads_the_function_anew(tmp_path: Path) -> None:
+    function, source, output = tmp_path / "f.py", tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("n\n1\n2\n3\n")
+    dying = iter([True])
+    for number, engine in enumerate((FakeEngine(workers=3, kills=lambda _: next(dying, False)), None)):
+        function.write_text(f"def f(df):\n    return df + {number:+d}\n")
+        result = muster.run(f"{function}:f", source, output, workers=0, engine=engine, fresh=True)
+        assert result.rows_out == 3
+    assert output.read_text() == "n\n2\n3\n4\n"
+    assert next(dying, None) is None

@@ -175,6 +175,7 @@ class FakeEngine:
 
     def _leave(self, worker: Worker) -> None:
         self._machines[worker.machine].remove(worker)
+        worker.body.end()
         self._tell(Left(worker.name, "its machine is drained", self._lanes.take_from(worker.name)))
 
     def _begin(self, worker: Worker) -> None:
@@ -232,6 +233,7 @@ class FakeEngine:
 
     def _bury(self, worker: Worker, reason: str) -> None:
         self._machines[worker.machine].remove(worker)
+        worker.body.end()  # a worker that dies releases all it has; this one shares its process with others
         self._tell(
             *(
                 Lost(ticket, reason, began=not at, worker=worker.name, lane=worker.lanes.get(ticket))
@@ -243,6 +245,8 @@ class FakeEngine:
         self._machines.see(worker.machine)
 
     def close(self) -> None:
-        """Forget all requests."""
+        """End all workers, and forget what they hold."""
+        for worker in (*self._machines.idle(), *self._busy.workers):
+            worker.body.end()
         self._busy.clear()
         self._bell.close()
