@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import Muster
@@ -284,6 +284,8 @@ def files(draw: st.DrawFn) -> tuple[Options, str]:
     width = 3
     cells = st.sampled_from(CELLS) | st.sampled_from(ORDINARY)
     columns = draw(st.lists(st.lists(cells, min_size=1, max_size=3), min_size=width, max_size=width))
+    # Of such a number beside texts pandas goes by the order, and may take a missing cell for text: see docs/types.md.
+    assume(not any({"18446744073709551616", ""} <= {*column} for column in columns))
     rows = draw(st.lists(st.tuples(*(st.sampled_from(column) for column in columns)), max_size=9))
     comment = mark(options, "comment")
     line_ends = draw(st.sampled_from([["\n"], ["\r\n"], ["\r"], ["\n", "\r\n", "\r"]]))
