@@ -10,7 +10,6 @@ import ipaddress
 import os
 import re
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +34,9 @@ _SPELLED: Final = {"s3", "gs", "abfs", "memory"}
 
 _LINKS: Final = re.compile(r"::(?=[A-Za-z0-9+._-]+://)")
 """What links the file systems of a chain; an address of a host may hold two colons, too."""
+
+_FILES_OF_AWS: Final = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials"}
+"""The files of settings of S3's client, by the variables that name others."""
 
 _VERSION: Final = re.compile(r"\?versionId=.*|#\d+$")
 
@@ -160,17 +162,29 @@ def _s3_server() -> str:
 
 
 def _settings_of_aws() -> tuple[object, ...]:
-    """Return what decides which server the client of S3 asks: variables, and the state of its file of settings."""
+    """Return what decides which server the client of S3 asks: variables, and the state of its files of settings."""
     environ = tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith("AWS_")))
-    path = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-    status = path.stat() if path.is_file() else None
-    return environ, (str(path), status and status.st_mtime_ns)
+    return environ, tuple((str(path), path.stat().st_mtime_ns) for path in _files_of_aws())
+
+
+def _files_of_aws() -> list[Path]:
+    named = (os.environ.get(variable) or default for variable, default in _FILES_OF_AWS.items())
+    return [path for path in (Path(name).expanduser() for name in named) if path.is_file()]
+
+
+def _may_name_a_server(settings: Path) -> bool:
+    try:
+        return b"endpoint_url" in settings.read_bytes()
+    except OSError:  # nor can the client read it
+        return False
 
 
 @functools.lru_cache(maxsize=16)
 def _endpoint(profile: str | None, *_settings: object) -> str:
     """Have the client of S3 find its server in the environment and in its files of settings."""
-    if "s3fs" not in sys.modules:  # no bucket of S3 is concerned, and to load its client takes long
+    if not any(map(_may_name_a_server, _files_of_aws())):  # to load the client takes long
+        if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+            return ""
         return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     from botocore import configprovider, session
     from botocore.exceptions import BotoCoreError
