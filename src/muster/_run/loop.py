@@ -198,7 +198,7 @@ class Loop:
             for message in wait(self._engine, _TICK):
                 if not isinstance(message, Done | Failed | Lost):
                     self._hear(message)
-                elif message.ticket in progress.running:
+                elif progress.is_running(message.ticket):
                     progress.failed(message.ticket)
 
 
