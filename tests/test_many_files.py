@@ -25,6 +25,7 @@ from muster._model import Outcome, Part, Seconds, Task
 from muster._progress.actions import GiveUp, Keep, Submit
 from muster._progress.openings import Slots
 from muster._progress.progress import Progress
+from muster.errors import RejectedRowsWarning, TooManyBadRowsError
 from waiting import until
 
 TEXTS = ("plain", "", "with, a comma", 'with a "quote"', "two\nlines", "ends\r\nhere", "ä", "0x10")
@@ -476,3 +477,29 @@ def test_the_file_that_stops_a_run_is_named_and_none_behind_it_is_kept() -> None
     assert actions[-1] == GiveUp(1, "why", bad)
     assert sum(isinstance(action, Keep) for action in actions) == 1
     assert progress.rows_done == 2
+
+
+def test_a_file_that_was_cut_short_for_too_many_bad_rows_is_done_again_once_more_may_be(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    kinds = {0: {"bad": 8}, 1: {"bad": 1, "float": 1}, 2: {"bad": 3}}
+    for number in range(9):
+        rows = [kind for kind, count in kinds.get(number, {}).items() for _ in range(count)] + ["good"] * 50
+        text = "k,x\n" + "".join(f"{kind},{at}\n" for at, kind in enumerate(rows))
+        (tmp_path / "in" / f"{number}.csv").write_text(text)
+
+    def process(frame: pd.DataFrame) -> pd.DataFrame:
+        if (frame["k"] == "bad").any():
+            raise ValueError
+        # what the first file gave is dropped, and with it the rows that had used up what may be bad
+        return frame.assign(x=frame["x"] * 1.0) if (frame["k"] == "float").any() else frame
+
+    def run(allowed: int, output: str) -> api.Result:
+        return api.run(process, tmp_path / "in/*.csv", tmp_path / output, workers=0, max_bad_rows=allowed)
+
+    with pytest.raises(TooManyBadRowsError):
+        run(10, "out.csv")
+    with pytest.warns(RejectedRowsWarning):
+        results = [run(100, output) for output in ("out.csv", "whole.csv")]
+    assert [(result.rows_out, result.bad_rows) for result in results] == [(451, 12)] * 2
+    for name in ("{}.csv", "{}.csv.rejects.jsonl"):
+        assert len({(tmp_path / name.format(output)).read_bytes() for output in ("out", "whole")}) == 1

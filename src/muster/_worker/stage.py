@@ -60,11 +60,12 @@ class Stage:
         rows = reader.read()
         if rows.misfits:
             return Outcome(reader.task, 0, 0, misfits=rows.misfits)
-        steps = Steps(Calls(self._briefing, self._memory, file=reader.task.file), self._left)
+        task = replace(reader.task, bad_rows_left=self._left)  # by which it is known whether the steps were cut short
+        steps = Steps(Calls(self._briefing, self._memory, file=task.file), self._left)
         steps.bad.update({row: BadRow(reader.step, error) for row, error in rows.bad.items()})
         if (outcome := self._fault(reader, rows, steps, began=began)) is not None:
             return outcome
-        called = Called([reader.task], len(rows.numbers) + len(rows.bad), steps, unread=rows.bad)
+        called = Called([task], len(rows.numbers) + len(rows.bad), steps, unread=rows.bad)
         for batch in reader.batches(rows):
             called.call(batch)
         return called
