@@ -378,7 +378,7 @@ def test_what_the_engine_of_a_machine_ended_with_is_not_taken_for_the_end_of_the
     head: Callable[..., RayEngine],
 ) -> None:
     engine = head(framed(OPENED, ("heard", 1, [encode(EOFError("a file of the function's"))])))
-    with pytest.raises(EOFError, match="a file of the function's"):  # noqa: PT012 (it may take some)
+    with pytest.raises(EngineError, match="have ended: EOFError: a file of the function's"):  # noqa: PT012 (it may take some)
         while True:
             wait(engine, 30)
 

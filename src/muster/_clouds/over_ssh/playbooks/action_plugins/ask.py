@@ -8,7 +8,7 @@ needs neither room nor a Python of the host's, and knows where its own program b
 import shlex
 from typing import Any
 
-from ansible.plugins.action import ActionBase  # type: ignore[import-untyped]
+from ansible.plugins.action import ActionBase
 
 _MARK = "muster speaks:"
 
