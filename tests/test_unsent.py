@@ -160,3 +160,30 @@ def test_absolute_names_of_home_lead_to_what_was_sent(tmp_path: Path) -> None:
         "elsewhere": True,
         "changed": ["a", True, 1, True],
     }
+
+
+BY_NAME = """
+import json, sys
+from pathlib import Path
+from muster._model import Carried
+from muster._user_code.laid_down import restored
+from muster._user_code.mirror import Mirror, install
+missed = []
+install(Mirror(sys.argv[1]), missed.append)
+reference = b"cnosuchmod\\nf\\n."
+Path("laid").write_bytes(reference)
+for carried in (Carried(reference), Carried(file="laid", spans=((0, len(reference)),))):
+    try:
+        restored(carried)
+    except ModuleNotFoundError as error:
+        missed.append(error.name)
+print(json.dumps(missed))
+"""
+
+
+def test_a_module_that_a_pickle_refers_to_by_its_name_and_that_was_not_sent_is_told_of(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BY_NAME, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [f"{IMPORT}nosuchmod", "nosuchmod"] * 2

@@ -49,8 +49,8 @@ _TOLERANT: Final = ("makedirs", "mkdir", "touch", "unlink")
 _ARCHIVES: Final = (".zip", ".egg", ".whl")
 _DEEP: Final = 12
 IMPORT: Final = "import "
-_CARRIES: Final = ("cloudpickle.py", f"{os.sep}importing.py")
-"""What imports modules for the user's code, besides itself."""
+_CARRIES: Final = ("cloudpickle.py", f"{os.sep}importing.py", f"{os.sep}laid_down.py")
+"""What imports modules for the user's code, besides itself; the last for what a pickle refers to by its name."""
 
 
 class Mirror(NamedTuple):
