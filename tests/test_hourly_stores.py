@@ -161,11 +161,20 @@ def test_who_waits_looks_at_the_lock_now_and_then_and_lists_the_inputs_once_more
     served: Server,
     home: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put(bucket, a="a\n1\n")
     place = f"s3://{bucket.name}"
     other = Work(f"{place}/out.csv", home=home.parent / "another")
     other.take()
+    (lock,) = [one.key for one in bucket.objects.filter(Prefix="out.csv.muster/lock-")]
+    writers = {os.getpid()}
+
+    def note(said: str) -> None:
+        if said.startswith("PUT") and f"/{lock}?" in said:
+            writers.add(json.loads(bucket.Object(lock).get()["Body"].read())["pid"])
+
+    monkeypatch.setattr(served, "after", note)
     command = ("run", "f.py:double", f"{place}/in/*.csv", "-o", f"{place}/out.csv", "--if-running", "wait", *INLINE)
     with started(tmp_path, *command) as process:
         assert process.stderr is not None
@@ -175,9 +184,10 @@ def test_who_waits_looks_at_the_lock_now_and_then_and_lists_the_inputs_once_more
         )
         begun, looks = len(served.asked), served.lists("out.csv.muster")
         until(lambda: served.lists("out.csv.muster") > looks + 1)
-        (lock,) = [one.key for one in bucket.objects.filter(Prefix="out.csv.muster/lock-")]
-        meanwhile = [one for one in served.asked[begun:] if lock not in one]  # which its owner renews, here
+        renewed = ("GET", "PUT")  # which its owner does too, here
+        meanwhile = [one for one in served.asked[begun:] if not (one.startswith(renewed) and f"/{lock}?" in one)]
         assert not [one for one in meanwhile if one.startswith(("PUT", "POST", "DELETE")) or "in/" in one], meanwhile
+        assert writers == {os.getpid()}  # nobody else has written the lock
         put(bucket, b="a\n2\n")  # what has come meanwhile is done, too
         other.leave()
         out, err = process.communicate(timeout=60)
