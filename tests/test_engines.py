@@ -33,6 +33,7 @@ from muster._user_code.world import World
 from muster.errors import EngineError
 from muster.testing import FakeEngine
 from waiting import until
+from warm import POPEN
 
 SECONDS = 30.0
 Make = Callable[..., Engine]
@@ -811,6 +812,29 @@ def test_the_zygote_has_one_thread_when_it_forks(monkeypatch: pytest.MonkeyPatch
         assert isinstance(ask_for_events(engine, ("die", signal.SIGKILL))[0], Lost)
         assert ask(engine, ("threads_of_parent",)) == [1]
         assert ask(engine, ("environment", "OMP_NUM_THREADS")) == ["4"]
+    finally:
+        engine.close()
+
+
+def test_what_loads_pandas_is_started_to_have_one_thread_and_to_keep_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", POPEN)  # no fork of what the tests have started otherwise
+    one = {f"{name}_THREADS": "1" for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM", "POLARS_MAX")}
+    expected = {
+        **one,
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",
+        "MALLOC_TRIM_THRESHOLD_": "134217728",
+        "MALLOC_MMAP_THRESHOLD_": "67108864",
+    }
+    for name in expected:
+        monkeypatch.delenv(name, raising=False)
+    for name in one:
+        monkeypatch.setenv(name, "4")
+    engine = CoresEngine(bodies.Obedient, workers=1, preload=["muster._worker.task"])
+    try:
+        (worker,) = ask(engine, ("who",))
+        given = psutil.Process(zygote_of(worker)).environ()
+        assert {name: given.get(name) for name in expected} == expected
+        assert ask(engine, ("threads_of_parent",)) == [1]
     finally:
         engine.close()
 
