@@ -28,7 +28,7 @@ Made by `make docs` from the program itself. `import muster` loads in a few mill
 first used.
 
 In signatures, `Paths` is a path or a list of paths, each a `str` or a `pathlib.Path`. A `Function` is anything that can
-be called. A `Watch` is a function that takes a `Snapshot`.
+be called. A `Watch` is a function that takes a `Snapshot`. The text says what a default of `...` does.
 """
 
 
@@ -87,17 +87,20 @@ def definition(value: object) -> ast.FunctionDef | ast.ClassDef:
     value = inspect.unwrap(getattr(value, "__func__", value))  # type: ignore[arg-type]
     parsed = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]  # type: ignore[arg-type]
     assert isinstance(parsed, ast.FunctionDef | ast.ClassDef)  # noqa: S101 (what else is there)
-    if isinstance(parsed, ast.FunctionDef):
-        parsed.args.kw_defaults = [
-            by_value(one, vars(sys.modules[value.__module__])) for one in parsed.args.kw_defaults
-        ]
+    names = vars(sys.modules[value.__module__])
+    for one in [parsed] if isinstance(parsed, ast.FunctionDef) else parsed.body:
+        if isinstance(one, ast.FunctionDef):
+            one.args.defaults = [by_value(default, names) for default in one.args.defaults]
+            one.args.kw_defaults = [default and by_value(default, names) for default in one.args.kw_defaults]
     return parsed
 
 
-def by_value(default: ast.expr | None, names: dict[str, object]) -> ast.expr | None:
-    """Replace the name of a constant by what it is."""
-    is_constant = isinstance(default, ast.Name) and isinstance(names.get(default.id), int | float | str)
-    return ast.Constant(names[default.id]) if is_constant else default  # type: ignore[union-attr,arg-type]
+def by_value(default: ast.expr, names: dict[str, object]) -> ast.expr:
+    """Replace the name of a constant by what it is, and that of anything else, which nobody can type, by dots."""
+    if not isinstance(default, ast.Name):
+        return default
+    value = names.get(default.id)
+    return ast.Constant(value if isinstance(value, int | float | str) else ...)
 
 
 def signature(name: str, function: ast.FunctionDef | ast.ClassDef) -> str:
@@ -122,7 +125,14 @@ def split(arguments: str) -> list[str]:
             found.append("")
         else:
             found[-1] += character
-    return [re.sub(r"^(\w+: [^=]+)=", r"\1 = ", plain(part.strip())) for part in found if part.strip()]
+    return [parameter(part.strip()) for part in found if part.strip()]
+
+
+def parameter(text: str) -> str:
+    """Write a parameter; a default keeps its quotes."""
+    name, is_left_out, default = text.partition("=")
+    equals = " = " if ":" in name else "="
+    return f"{plain(name)}{equals}{default}" if is_left_out else plain(name)
 
 
 def fields(kind: ast.FunctionDef | ast.ClassDef) -> Iterator[str]:
@@ -146,7 +156,7 @@ def plain(annotation: str) -> str:
     return (
         re.sub(r"(\*\*\w+): .*", r"\1", annotation)
         if annotation.startswith("**")
-        else re.sub(r"'(\w+)'(?=$|[,\]| ])", r"\1", annotation)
+        else re.sub(r"'([\w |]+)'(?=$|[,\]| ])", r"\1", annotation)
     )
 
 

@@ -25,6 +25,13 @@ def test_a_reference_that_is_made_of_the_program_is_that_of_the_program(name: st
     )
 
 
+def test_defaults_in_the_reference_of_python_are_what_a_reader_could_type() -> None:
+    blocks = re.findall(r"^```py\n(muster\..*?)^```", (ROOT / "docs/api.md").read_text(), re.MULTILINE | re.DOTALL)
+    defaults = re.findall(r"\w: [^=\n]+ = (.+?)(?=,\n|, \w+:|\) ->|\)\n)", "".join(blocks))
+    typed = [type(ast.literal_eval(default)) for default in defaults]
+    assert {str, int, float, type(None), type(...)} <= set(typed)
+
+
 PAGES = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")), *ROOT.glob("*/**/*.md")]
 PAGES = [page for page in PAGES if not {".venv", "site", "demo", "output"} & set(page.relative_to(ROOT).parts)]
 
