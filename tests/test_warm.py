@@ -1,5 +1,6 @@
 """A fork that was waiting is as a process that was just started, in all that a function can see."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,29 @@ def test_a_script_ends_in_what_waits_as_in_a_new_process(tmp_path: Path, warm: W
     )
     for words in (["script.py"], ["script.py", "a"], ["-c", "import sys; print(sys.argv, sys.path[0]); 1 / 0", "b"]):
         assert warm.run(words, tmp_path, 60) == cold(words, tmp_path, 60)
+
+
+FINALISED = """
+import atexit, sys
+
+class Told:
+    def __init__(self, name):
+        self.name = name
+
+    def __del__(self):
+        print(self.name, NAMED)
+        raise ValueError(self.name)
+
+NAMED, told, at_exit = "a global", Told("at the end"), Told("at exit")
+atexit.register(lambda: globals().pop("at_exit"))
+sys.exit(*map(int, sys.argv[1:]))
+"""
+
+
+def test_globals_are_finalised_in_what_waits_as_in_a_new_process(tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / "script.py").write_text(FINALISED)
+    for words in (["script.py"], ["script.py", "3"], ["-c", FINALISED]):
+        ends = [started(words, tmp_path, 60) for started in (warm.run, cold)]
+        forked, new = [(code, out, re.sub("0x[0-9a-f]+", "", err)) for code, out, err in ends]
+        assert forked == new
+        assert new[2].count("Exception ignored in") == 2

@@ -322,9 +322,9 @@ def start_over(words: Sequence[str], environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv[:] = words
-    main = sys.modules["__main__"]
-    for name in [name for name in vars(main) if not name.startswith("__")]:
-        delattr(main, name)
+    was = vars(sys.modules["__main__"])
+    main = sys.modules["__main__"] = ModuleType("__main__")  # of one that is frozen no object would be finalised
+    vars(main).update({name: value for name, value in was.items() if name.startswith("__")})
     NUMPY_RANDOM[0].seed()  # as nobody else has drawn the numbers that a process of its own would draw
 
 
