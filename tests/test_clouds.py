@@ -3,11 +3,13 @@
 Add yours: a function that yields its ``Maker``. Agents, leases, Ansible and records are real; Ray and SSH are not.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import psutil
 import pytest
@@ -155,6 +157,27 @@ def test_a_machine_that_dies_is_made_again_and_with_the_head_all_are(maker: Make
     maker.kill(head)
     maker.cloud().scale(Wanted(2, 1, LEASE))
     assert [one.is_head for one in maker.cloud().seen().machines] == [True, False]
+
+
+@pytest.mark.waits
+@pytest.mark.parametrize("maker", [local, hosts], indirect=True)
+def test_the_keys_of_machines_are_on_the_disk_before_the_record_that_outlives_a_power_cut_too(maker: Maker) -> None:
+    on_disk: list[str] = []
+
+    def note(frame: FrameType, event: str, called: object) -> None:
+        if event == "c_call" and called is os.fsync and "unfinished" in frame.f_locals:  # and not of a folder
+            on_disk.append(frame.f_locals["path"].name)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        maker.cloud().scale(Wanted(1, 1, LEASE))
+    finally:
+        sys.setprofile(before)
+    record = next(index for index, name in enumerate(on_disk) if name in {"local.json", "hosts.json"})
+    kept = {path.name for path in maker.folder.iterdir()} & {"known_hosts", "token", "ca.key", "ca.crt"}
+    assert kept >= {"token", "ca.key", "ca.crt"}
+    assert kept <= set(on_disk[:record])
 
 
 def test_a_census_finds_machines_whose_record_is_lost_and_says_whose_they_are(maker: Maker) -> None:

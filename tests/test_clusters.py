@@ -288,6 +288,26 @@ def test_one_changes_a_cluster_at_a_time_and_others_may_look_and_work(cloud: Fak
     assert cluster.down() is not None
 
 
+@pytest.mark.parametrize("machines", [2, 1])
+def test_a_command_lets_no_other_one_change_the_cluster_until_it_is_done(machines: int) -> None:
+    tried: list[int] = []
+
+    def boots_in(number: int) -> float:
+        for change in (Cluster("one").down, lambda: Cluster("one").up(machines, on="tried")):
+            with pytest.raises(UsageError, match="Another command is changing cluster 'one'"):
+                change()
+        tried.append(number)
+        return 0.0
+
+    with FakeCloud(name="tried", boots_in=boots_in) as cloud:
+        cluster = Cluster("one")
+        cluster.up(machines, workers=1, on="tried")
+        cluster.up(3, on="tried")
+        assert (tried, len(cloud.living())) == ([1, 2, 3], 3)
+        assert cluster.down() is not None
+        assert cloud.living() == []
+
+
 def test_who_only_looks_at_a_cluster_keeps_nobody_from_working_on_it(cloud: FakeCloud, home: Path) -> None:
     up(Cluster("looked-at"), 1)
     with (home / "clusters" / "looked-at" / "held").open("a+") as looking:

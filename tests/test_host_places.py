@@ -90,6 +90,11 @@ class Computer:
         until(lambda: (place / "log").exists() and (place / "log").read_text())
         return Path((place / "log").read_text().strip())
 
+    def census(self) -> list[dict[str, Any]]:
+        done = self.run(program("census"), given=None)
+        found: list[dict[str, Any]] = json.loads(done.stdout or pytest.fail(done.stderr))["machines"]
+        return found
+
     def end(self, place: Path) -> None:
         self.run(program("lease"), "end", str(place), given=None)
 
@@ -160,7 +165,7 @@ def test_a_head_of_anothers_cluster_that_listens_on_the_port_is_named_with_what_
     first = computer.place("a1")
     second = first.parents[1] / first.parent.name.replace("default@", "other@") / "b2-1"
     assert not computer.start(first, command=(sys.executable, "-c", LISTENS, f"{first}/ca.crt"))
-    until(lambda: (first / "log").exists() and (first / "log").read_text().strip())
+    until(lambda: working_in(first))  # it has said its port by then, and only now has the name of its place
     port = int((first / "log").read_text())
     assert not computer.start(second, port=port)
     told = why_not(second)
@@ -187,18 +192,57 @@ def test_what_works_on_though_agent_and_watchdog_were_killed_at_once_goes_with_t
     computer: Computer, verb: Callable[[Computer, Path], object]
 ) -> None:
     place = computer.place("a1")
+    orphan = begin(computer, place)
+    kill_who_watches(place)
+    assert birth_of(orphan)
+    verb(computer, place)
+    assert birth_of(orphan) is None
+
+
+def begin(computer: Computer, place: Path) -> int:
+    """Start a machine whose process listens, and ends for nobody who asks; name that."""
     ignores = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"  # what the kernel sends it
     assert not computer.start(place, command=(sys.executable, "-c", ignores + LISTENS, f"{place}/ca.crt"))
-    until(lambda: (place / "log").exists() and (place / "log").read_text().strip())
-    (orphan,) = working_in(place)
+    until(lambda: working_in(place))  # it has said its port by then, and only now has the name of its place
+    (pid,) = working_in(place)
+    return pid
+
+
+def kill_who_watches(place: Path) -> None:
     known = json.loads((place / "agent").read_text())
     os.kill(known["pid"], signal.SIGSTOP)  # or it might end the other before it is killed itself
     for pid in (known["watchdog"], known["pid"]):
         os.kill(pid, signal.SIGKILL)
     until(lambda: not is_alive(known["pid"], known["born"]))
-    assert birth_of(orphan)
-    verb(computer, place)
-    assert birth_of(orphan) is None
+
+
+def test_a_census_tells_of_machines_and_of_what_works_on_where_one_was_with_no_lease_left(computer: Computer) -> None:
+    place = computer.place("a1")
+    whose = {"cluster": "default", "owner": OWNER["who"], "home": OWNER["home"], "since": OWNER["since"]}
+    begin(computer, place)
+    (living,) = computer.census()
+    assert (living.items() >= whose.items(), 0 < living["left"] <= living["lease"]) == (True, True)
+    kill_who_watches(place)
+    assert computer.census() == [{**whose, "left": 0.0}]
+    computer.end(place)
+    assert computer.census() == []
+
+
+@pytest.mark.parametrize("note", ["{}", '{"name": "default", "who": "ann@laptop"}', "[1]", '{"name"'])
+def test_a_note_of_whose_a_place_is_that_lacks_something_is_as_none(computer: Computer, note: str) -> None:
+    first, second = computer.place("a1"), computer.place("b2")
+    other = first.parents[1] / first.parent.name.replace("default@", "other@") / "b2-1"
+    begin(computer, first)
+    port = int((first / "log").read_text())
+    for name, text in (("owner", note), ("environment", str(computer.home / ".muster" / "environments" / "e"))):
+        (first / name).write_text(text)
+    for said in (computer.look(ours="b2")["taken"], computer.start(second)):
+        assert f"another cluster of that name works there, in {str(first)!r}" in said
+    assert not computer.start(other, port=port)
+    assert f"a head of muster's that nobody ends, process {working_in(first)[0]}, listens on port" in why_not(other)
+    kept = json.loads(computer.run(program("environments"), given=None).stdout)["kept"]
+    assert kept == {"e": f"the cluster in {str(first)!r}"}
+    assert [sorted({"owner", "home", "since"} & one.keys()) for one in computer.census()] == [[]]
 
 
 @needs_root

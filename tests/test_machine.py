@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from muster._clouds.endings import Endings
-from muster._clouds.machine_folder import MachineFolder, check_system
+from muster._clouds.machine_folder import MachineFolder, check_system, living_here
 from muster._clouds.there import ending
 from muster._clouds.there.inspection import inspect
 from muster._clouds.there.places import agent_of
@@ -42,6 +42,15 @@ def test_what_is_left_of_a_lease_is_told_by_the_clock_that_the_agent_counts_by(
     os.utime(machine.path / "lease", (stepped, stepped))
     until(lambda: 59 < inspect(machine.path)["left"] <= 60, 20)
     assert inspect(machine.path)["left"] > 50
+
+
+def test_a_census_looks_past_a_process_whose_first_word_is_start(machine: MachineFolder, tmp_path: Path) -> None:
+    with subprocess.Popen(["start", "1000"], executable="/bin/sleep") as other:  # noqa: S607 (a name, and no path)
+        try:
+            until(lambda: psutil.Process(other.pid).cmdline() == ["start", "1000"])
+            assert [one.path for one in living_here() if one.path.parent == tmp_path] == [machine.path]
+        finally:
+            other.kill()
 
 
 def test_an_end_is_told_as_it_was_seen(machine: MachineFolder, tmp_path: Path) -> None:

@@ -124,6 +124,24 @@ def test_where_the_disk_is_full_the_file_before_stays_and_nothing_is_left_beside
     assert note.read_bytes() == b"new" * 100_000
 
 
+def test_who_is_interrupted_once_the_file_has_its_name_takes_nothing_from_the_next_who_writes(tmp_path: Path) -> None:
+    note, unfinished = tmp_path / "note", tmp_path / "note.unfinished"
+
+    def interrupt(_: object, event: str, called: object) -> None:
+        if event == "c_return" and called is os.replace:
+            unfinished.write_text("another's")
+            raise KeyboardInterrupt
+
+    before = sys.getprofile()
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            whole.write(note, "new")
+    finally:
+        sys.setprofile(before)
+    assert (note.read_text(), unfinished.read_text()) == ("new", "another's")
+
+
 WRITING = """
 import sys
 from pathlib import Path

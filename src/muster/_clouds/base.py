@@ -80,7 +80,7 @@ class Existing:
     lease: float = 0.0
     """In seconds."""
     left: float = 0.0
-    """How many of them are left; 0 where only remains were found."""
+    """How many of them are left; 0 where only remains were found: what works on where an agent was killed."""
     price: float = 0.0
     """In dollars an hour."""
 

@@ -45,15 +45,15 @@ class Authority:
         self._key, self._certificate = folder / "ca.key", folder / "ca.crt"
 
     def begin(self, lease: float) -> None:
-        """Make a new authority: certificates of the one before count no more."""
+        """Make a new authority, on the disk once this returns: certificates of the one before count no more."""
         from cryptography.hazmat.primitives import serialization
 
         now, key = dt.datetime.now(dt.UTC), _new_key()
         name = f"muster {secrets.token_hex(8)}"
         builder = _begun(name, name, key).not_valid_after(now + _SHORTEST + dt.timedelta(seconds=lease) * _LEASES)
         made = _signed(builder, key, is_authority=True)
-        write(self._key, _as_text(key))
-        write(self._certificate, made.public_bytes(serialization.Encoding.PEM).decode())
+        write(self._key, _as_text(key), durable=True)
+        write(self._certificate, made.public_bytes(serialization.Encoding.PEM).decode(), durable=True)
 
     def issue(self, name: str, addresses: Iterable[str]) -> dict[str, str]:
         """Make what a machine needs to belong to the cluster: the text of files, by name."""

@@ -161,7 +161,7 @@ class LocalCloud:
     def _begin(self, wanted: Wanted) -> _Record:
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         own_folder(self._folder)
-        write(self._token, secrets.token_hex(32))
+        write(self._token, secrets.token_hex(32), durable=True)
         self._authority.begin(wanted.lease)
         place = new_folder(len(_SOCKET))
         try:

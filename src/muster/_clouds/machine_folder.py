@@ -108,10 +108,10 @@ def living_here() -> list[MachineFolder]:
     folders = set()
     for process in psutil.process_iter(["cmdline", "uids"]):
         words, uids = process.info["cmdline"] or [], process.info["uids"]
-        if uids and uids.real == os.getuid() and "start" in words[:-1]:
-            program_, verb, folder = (*words[words.index("start") - 1 :], "")[:3]
-            if verb == "start" and program_ == f"{folder}/lease.py" and _NAME.fullmatch(Path(folder).name):
-                folders.add(folder)
+        if uids and uids.real == os.getuid():
+            for program_, verb, folder in zip(words, words[1:], words[2:], strict=False):
+                if verb == "start" and program_ == f"{folder}/lease.py" and _NAME.fullmatch(Path(folder).name):
+                    folders.add(folder)
     found = [MachineFolder(Path(folder)) for folder in sorted(folders)]
     return sorted((one for one in found if one.is_alive), key=lambda one: (str(one.path.parent), one.number))
 

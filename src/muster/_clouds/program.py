@@ -21,8 +21,8 @@ _PRIVATE: Final = (
     *("muster._files.temporary", "muster._process.timers"),
     *(
         "muster._clouds.there.processes",
-        "muster._clouds.there.ports",
         "muster._clouds.there.places",
+        "muster._clouds.there.ports",
         "muster._clouds.there.scratch",
         "muster._clouds.there.guests",
         "muster._clouds.there.watchdog",

@@ -42,7 +42,8 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
                 os.fsync(file.fileno())
             unfinished.replace(path)
         except BaseException:
-            unfinished.unlink(missing_ok=True)
+            if is_still(unfinished, file.fileno()):  # after the rename, another writer may have that name
+                unfinished.unlink(missing_ok=True)
             raise
     if durable:
         sync(path.parent)

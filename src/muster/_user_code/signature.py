@@ -141,7 +141,7 @@ def shown(function: Any, target: Target) -> str:  # noqa: ANN401 (likewise)
 
 
 def annotation_of(function: Any, name: str, parameter: Parameter | None) -> Any:  # noqa: ANN401 (likewise)
-    """Tell the annotation of a parameter; nothing where it cannot be function out."""
+    """Tell the annotation of a parameter; nothing where it cannot be found out."""
     if parameter is None or parameter.annotation is Parameter.empty:
         return None
     if not isinstance(parameter.annotation, str):

@@ -108,7 +108,7 @@ class SshMachines:
         endings, cluster = self._end(cluster, to_end)
         staying = {one.identity for one in cluster.started if one.host.name in living}
         if not is_same:
-            write(self._token, secrets.token_hex(32))
+            write(self._token, secrets.token_hex(32), durable=True)
             self._authority.begin(wanted.lease)
         cluster = cluster.working(started, lease=wanted.lease, workers=wanted.workers)
         self._keep(cluster)

@@ -30,7 +30,7 @@ def placed(hosts: Sequence[Host], record: Record, folder: Path) -> Sequence[Host
     started = [*record.started, *(one.machine for one in record.leaving)]
     known_hosts = folder / "known_hosts"
     keys = {host.outside: host.host_key for host in (*(one.host for one in started), *hosts) if host.host_key}
-    write(known_hosts, "".join(f"{address} {key}\n" for address, key in keys.items()))
+    write(known_hosts, "".join(f"{address} {key}\n" for address, key in keys.items()), durable=True)
     return [_placed(replace(host, known_hosts=str(known_hosts)) if host.host_key else host) for host in hosts]
 
 

@@ -6,23 +6,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from muster._files import notes
-
 from . import places
+from .ending import remains
 from .inspection import ENDED, inspect
 
 
 def machines() -> Iterator[dict[str, Any]]:
-    """Tell of each machine whose agent lives here."""
+    """Tell of each machine whose agent lives here, and of what works on where one was: no lease is left of that."""
     for place in sorted(places.all_of_this_host()):
         told = inspect(place)
-        if told and ENDED not in told:
+        if not told or ENDED in told:
+            told = {"left": 0.0} if remains(place) else {}
+        if told:
             yield {"cluster": place.parent.name.rpartition("@")[0], **_owner(place), **told}
 
 
 def _owner(place: Path) -> dict[str, str]:
-    owner = notes.read(place / "owner")
-    return {"owner": owner["who"], "home": owner["home"], "since": owner["since"]} if owner else {}
+    owner = places.owner_of(place)
+    return {} if owner is None else {"owner": owner.who, "home": owner.home, "since": owner.since}
 
 
 def main() -> None:

@@ -74,13 +74,24 @@ def end_orphans(folder: Path) -> list[tuple[int, str | None]]:
     return born
 
 
+def remains(folder: Path) -> list[int]:
+    """Name what works on in a machine's place on a host, where neither its agent nor its watchdog lives."""
+    if not places.is_on_host(folder) or agent_of(folder) is not None or _watchdog_of(folder):
+        return []
+    return sorted({*(pid for pid, _ in _noted(folder)), *working_in(folder)})
+
+
 def _left_before(folder: Path) -> list[tuple[int, str | None]]:
     """Name what did not end when this machine was to end before, and still lives; send it another signal."""
+    for pid, _ in _noted(folder):
+        send_signal(pid, signal.SIGKILL)
+    return _noted(folder)
+
+
+def _noted(folder: Path) -> list[tuple[int, str | None]]:
+    """Name what a verb before could not end, and still lives."""
     with contextlib.suppress(OSError, ValueError):
         noted = [(int(pid), str(born)) for pid, born in json.loads((folder / _LEFT).read_text())]
-        for pid, born in noted:
-            if is_alive(pid, born):
-                send_signal(pid, signal.SIGKILL)
         return [(pid, born) for pid, born in noted if is_alive(pid, born)]
     return []
 

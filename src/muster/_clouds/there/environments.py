@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from muster._files import notes
 from muster._files.temporary import Temporary, sweep
 
 from . import places
@@ -132,9 +131,8 @@ def _is_leased(place: Path) -> bool:
 
 
 def _name_of(place: Path) -> str:
-    if (owner := notes.read(place / "owner")) is not None:
-        return f"the cluster {owner['name']!r} of {owner['who']} (MUSTER_HOME {owner['home']})"
-    return f"the cluster in {str(place)!r}"
+    owner = places.owner_of(place)
+    return f"the cluster in {str(place)!r}" if owner is None else str(owner)
 
 
 def main() -> None:

@@ -33,5 +33,5 @@ def _noted(folder: Path) -> list[Path]:
 
 
 def _living(guest: Path) -> int | None:
-    known = notes.read(guest)
-    return int(known["pid"]) if known and is_alive(known["pid"], known["born"]) else None
+    known = notes.read(guest) or {}
+    return int(known["pid"]) if is_alive(known.get("pid", 0), known.get("born")) else None

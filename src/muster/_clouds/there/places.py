@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from muster._files import notes
 from muster._files.whole import write
@@ -30,6 +30,24 @@ _LEVELS: Final = 4
 _ATTEMPTS: Final = 10
 _LONG_AGO_SECONDS: Final = 24 * 3600.0
 """Longer than clocks of hosts differ."""
+
+
+class Owner(NamedTuple):
+    """Whose a place is, as its note says: the cluster's name, USER@COMPUTER, MUSTER_HOME, and since when."""
+
+    name: str
+    who: str
+    home: str
+    since: str
+
+    def __str__(self) -> str:
+        """Name the cluster, and who knows it."""
+        return f"the cluster {self.name!r} of {self.who} (MUSTER_HOME {self.home})"
+
+    @property
+    def down(self) -> str:
+        """Write what ends it, and who has to type that."""
+        return f"MUSTER_HOME={shlex.quote(self.home)} muster down {self.name}, typed as {self.who}"
 
 
 def this_host() -> str:
@@ -60,8 +78,15 @@ def leaf(cluster: str, address: str) -> str:
 
 def agent_of(place: Path) -> int | None:
     """Name the agent's process of a machine, if it lives."""
-    known = notes.read(place / "agent")
-    return int(known["pid"]) if known and is_alive(known["pid"], known["born"]) else None
+    known = notes.read(place / "agent") or {}
+    return int(known["pid"]) if is_alive(known.get("pid", 0), known.get("born")) else None
+
+
+def owner_of(place: Path) -> Owner | None:
+    """Tell whose a place is; ``None`` where its note is not there, is damaged, or lacks something."""
+    known = notes.read(place / "owner") or {}
+    said = [known.get(field) for field in Owner._fields]
+    return Owner(*map(str, said)) if all(isinstance(one, str) for one in said) else None
 
 
 def others(place: Path, clusters: Collection[str]) -> list[Path]:
@@ -91,18 +116,14 @@ def abandoned(machines: Path) -> list[Path]:
 
 
 def _taken(place: Path) -> str:
-    try:
-        owner = notes.read(place / "owner")
+    owner, lease = owner_of(place), None
+    with contextlib.suppress(OSError, ValueError):
         lease = float((place / "lease").read_text())
-    except (OSError, ValueError):
-        owner = None
-    if owner is None:
+    if owner is None or lease is None:
         return f"another cluster of that name works there, in {str(place)!r}"
     return (
-        f"the cluster {owner['name']!r} of {owner['who']} (MUSTER_HOME {owner['home']}) works there since"
-        f" {owner['since']}, and a host works for one cluster of a name. Leave this host out of the file, or end that"
-        f" cluster: MUSTER_HOME={shlex.quote(owner['home'])} muster down {owner['name']}, typed as {owner['who']}; if"
-        f" nobody renews its lease, it ends within {lease:g} s"
+        f"{owner} works there since {owner.since}, and a host works for one cluster of a name. Leave this host out of"
+        f" the file, or end that cluster: {owner.down}; if nobody renews its lease, it ends within {lease:g} s"
     )
 
 

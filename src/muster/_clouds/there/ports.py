@@ -3,14 +3,12 @@
 import contextlib
 import os
 import pwd
-import shlex
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from muster._files import notes
-
+from .places import owner_of
 from .processes import environment_of, name_of
 
 _LISTENS: Final = "0A"
@@ -67,12 +65,10 @@ def _is_musters(pid: int, port: int) -> str:
     """Say which cluster of muster's it is that listens; empty where it is none."""
     named = environment_of(pid).get(_SIGN, "")
     place = Path(named).parent
-    if (owner := notes.read(place / "owner")) is not None:
-        down = f"MUSTER_HOME={shlex.quote(owner['home'])} muster down {owner['name']}, typed as {owner['who']}"
+    if (owner := owner_of(place)) is not None:
         return (
-            f"the cluster {owner['name']!r} of {owner['who']} (MUSTER_HOME {owner['home']}) has its head there since"
-            f" {owner['since']}, which listens on port {port}, and a host is the head of one cluster. Put another host"
-            f" first in the file, or end that cluster: {down}"
+            f"{owner} has its head there since {owner.since}, which listens on port {port}, and a host is the head of"
+            f" one cluster. Put another host first in the file, or end that cluster: {owner.down}"
         )
     return (
         f"a head of muster's that nobody ends, process {pid}, listens on port {port}. Type there: kill {pid}"

@@ -37,7 +37,7 @@ def birth_of(pid: int) -> str | None:
 
 
 def birth_by_psutil(pid: int) -> str | None:
-    """Tell it where there is no ``/proc``: at home, on a Mac. Hosts have one, and need not have psutil."""
+    """Tell it where there is no ``/proc``: at home, on a Mac that reaches hosts. They have one, and may lack psutil."""
     import psutil
 
     with contextlib.suppress(psutil.Error):
