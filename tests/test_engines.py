@@ -469,6 +469,11 @@ def test_rows_that_come_with_an_answer_that_ends_the_run_are_heard_before_it() -
         submit(engine, task.number, task)
     with contextlib.closing(engine):
         assert Done(1, Outcome(tasks[0], 1, 1)) in engine.messages()
+        assert within.slots()
+        assert not engine.slots()
+        engine.submit(3, tasks[0], machine="machine 1")  # as somebody may who has asked for slots before
+        assert engine.messages() == [Lost(3, "its engine has ended", began=False)]
+        assert not within.messages(), "nobody was sent anything"
         with pytest.raises(EngineError, match="sends what muster never sends"):
             engine.messages()
 

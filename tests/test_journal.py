@@ -307,9 +307,10 @@ def test_a_run_of_0_1_over_a_stream_is_not_gone_on_with_as_its_parts_were_cut_ot
     begun, *rest = journal.read_text().splitlines(keepends=True)
     assert f'"format":{FORMAT}' in begun
     journal.write_text(begun.replace(f'"format":{FORMAT}', '"format":1') + "".join(rest))
-    refused = muster(*command)
-    assert refused.code == 2
-    assert "into other parts" in refused.err
+    for _ in range(2):  # the first says the format of now, which changes nothing of how its parts were cut
+        refused = muster(*command)
+        assert refused.code == 2, refused.err
+        assert "into other parts" in refused.err
     (tmp_path / "f.py").write_text("def f(df):\n    return df\n")
     assert muster(*command, "--fresh").code == 0
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import bodies
-from muster._engines.base import Done, Message, Told, wait
+from muster._engines.base import Done, Lost, Message, Told, wait
 from muster._engines.on_ray import hello
 from muster._engines.on_ray.engine import RayEngine
 from muster._engines.on_ray.hello import SilenceError, StrangerError
@@ -208,4 +208,9 @@ def test_answers_that_come_with_the_end_of_an_engine_are_heard_before_it(end: st
             until(lambda: listen() and False, 30)
         assert Done(7, "x") in messages
         with pytest.raises(EngineError, match=f"(?s){why}"):  # and nothing but that from now on
+            engine.messages()
+        assert not engine.slots()
+        engine.submit(8, ("echo", "nobody is to read this"), machine="m")
+        assert engine.messages() == [Lost(8, "its cluster is gone", began=False)]
+        with pytest.raises(EngineError, match=f"(?s){why}"):
             engine.messages()

@@ -1,5 +1,6 @@
 """``muster retry``: after the function is mended, the output is the one that a whole run would write."""
 
+import errno
 import gzip
 import json
 import os
@@ -7,7 +8,7 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,10 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
+from muster._journal import events
+from muster._journal.file import replay
 from muster._output.folder import Work
+from muster._run.taken_over import lay_out
 
 COUNT: Final = 60
 OUTPUTS: Final = (
@@ -374,6 +378,26 @@ def test_an_output_that_is_replaced_meanwhile_is_left_as_it_is(place: Place) -> 
 
 
 # Killed anywhere
+
+
+def test_a_retry_that_a_full_disk_stops_while_it_takes_rows_over_leaves_what_it_has(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: Any) -> Iterator[events.Event]:  # noqa: ANN401 (passed on)
+        for event in lay_out(*given):
+            yield event
+            if isinstance(event, events.Kept):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    place.run()
+    place.function()
+    with monkeypatch.context() as full:
+        full.setattr("muster._run.working.lay_out", stopped)
+        with pytest.raises(muster.EngineError, match="No space left"):
+            place.retry()
+    assert any(isinstance(entry.event, events.Kept) for entry in replay(place.folder / "out.csv.muster/journal.jsonl"))
+    assert place.retry().bad_rows == 0
+    assert place.content() == mended(place)
 
 
 def killed_at(place: Place, output: str, moment: int) -> bool:

@@ -2,18 +2,27 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 
 from muster._clouds.base import Access
 from muster._engines.base import Done, Left, wait
 from muster._engines.inline import InlineEngine
+from muster._formats.survey import ATOM_BYTES
 from muster._job import Job, Options
-from muster._model import Target
+from muster._model import Target, Task
+from muster._output.folder import Work
+from muster._run.assembly import engine_of_a_cluster
+from muster._run.crew import Elsewhere
+from muster._run.holding import Holding
+from muster._run.intake import Intake
 from muster._run.runner import run
 from muster._run.this_computer import ThisComputer
 from muster._worker.task import Worker
+from muster.errors import EngineError
 from muster.testing import FakeEngine
 
 ROWS = 500
@@ -82,3 +91,135 @@ def test_what_a_cluster_has_done_is_put_together_by_this_computer(tmp_path: Path
     parts = sorted((tmp_path / name).glob("*.csv")) if name.endswith("/") else [tmp_path / name]
     rows = pd.concat([read(path) for path in parts], ignore_index=True)
     assert rows.equals(pd.DataFrame({"n": range(ROWS), "m": range(0, 2 * ROWS, 2)}))
+
+
+class _Watched(FakeEngine):
+    """A cluster that counts this process's children: when it gets each task, and when its workers do it."""
+
+    def __init__(self) -> None:
+        self.others = {child.pid for child in psutil.Process().children()}
+        self.at_tasks: list[int] = []
+        self.in_bodies: list[int] = []
+        self.tries: list[int] = []
+        """The place in ``in_bodies`` where each try begins."""
+        super().__init__(self._body, workers=2)
+
+    def children(self) -> int:
+        return sum(child.pid not in self.others for child in psutil.Process().children())
+
+    def _body(self) -> Worker:
+        count = self
+
+        class Counting(Worker):
+            def __call__(self, request: Any) -> object:  # noqa: ANN401 (a request)
+                count.in_bodies.append(count.children())
+                return super().__call__(request)
+
+        return Counting(is_replaceable=False)
+
+    def brief(self, briefing: bytes) -> None:
+        self.tries.append(len(self.in_bodies))
+        super().brief(briefing)
+
+    def submit(self, ticket: int, request: object, **how: Any) -> None:  # noqa: ANN401 (passed on)
+        if isinstance(request, Task):
+            self.at_tasks.append(self.children())
+        super().submit(ticket, request, **how)
+
+
+def watched(folder: Path, name: str, *, surprise: float = 20, width: int = 1, limit: int | None = None) -> _Watched:
+    """Run on a cluster that looks at this computer's workers, which are one."""
+    (folder / "functions.py").write_text("def same(df):\n    return df\n")
+    (folder / "rows.csv").write_text(
+        "n,x\n" + "".join(f"{n},{'x' * width}\n" for n in [*range(20), surprise, *range(21, ROWS)])
+    )
+    cluster = _Watched()
+    target = Target("file", str(folder / "functions.py"), "same")
+    job = Job(
+        (target,), (str(folder / "rows.csv"),), str(folder / name), Options(workers=1, part_bytes=100, limit=limit)
+    )
+    run(job, watch=lambda _: None, access=Access("", {}, 2, sys.executable, make_engine=lambda _: cluster))
+    return cluster
+
+
+def test_nobody_of_this_computer_stays_while_a_cluster_works_and_the_first_task_does_not_wait_for_that(
+    tmp_path: Path,
+) -> None:
+    seen = watched(tmp_path, "out.csv")
+    assert seen.at_tasks[0] == 1, "they are ended behind the first tasks"
+    assert len(seen.in_bodies) > 5
+    assert set(seen.in_bodies) == {0}
+
+
+def test_they_are_there_again_for_the_last_tasks_where_they_put_the_output_together(tmp_path: Path) -> None:
+    seen = watched(tmp_path, "out.parquet")
+    assert (seen.in_bodies[0], seen.in_bodies[-1]) == (0, 1)
+
+
+def test_they_go_again_after_they_were_asked_about_types_that_are_too_narrow(tmp_path: Path) -> None:
+    seen = watched(tmp_path, "out.csv", surprise=20.5, width=ATOM_BYTES // 14)  # in the second of 36 parts: no sample
+    assert len(seen.tries) == 2
+    assert set(seen.in_bodies[seen.tries[1] :]) == {0}
+
+
+def test_a_start_for_the_end_that_fails_is_tried_again_when_somebody_asks() -> None:
+    made: list[InlineEngine] = []
+
+    def make() -> InlineEngine:
+        if len(made) == 1:
+            made.append(made[0])
+            raise BlockingIOError("Resource temporarily unavailable")
+        made.append(InlineEngine(_Echo))
+        return made[-1]
+
+    here = ThisComputer(make, is_kept=False)
+    access = Access("", {}, 2, sys.executable)
+    crew = Elsewhere(InlineEngine(_Echo), here, access, has_work_at_the_end=True, is_staged=False)
+    crew.begin()
+    crew.near_the_end()
+    assert len(made) == 2
+    assert here.engine() is made[2]
+    here.close()
+    crew.engine.close()
+
+
+def test_a_folder_that_cannot_be_removed_is_released_all_the_same(tmp_path: Path) -> None:
+    class Stuck(Work):
+        def remove(self) -> None:
+            raise PermissionError("Operation not permitted")
+
+    work = Stuck(str(tmp_path / "out.csv"), home=tmp_path / "home")
+    work.take()
+    with pytest.raises(PermissionError), Holding(work) as holding:
+        holding.is_of_use = False
+    again = Work(str(tmp_path / "out.csv"), home=tmp_path / "home")
+    again.take()
+    again.release()
+
+
+def test_a_cluster_without_an_address_is_no_cluster_of_this_computer() -> None:
+    with pytest.raises(EngineError, match="the address is empty"):
+        engine_of_a_cluster(Access("", {}, 2, sys.executable, name="c"))
+    fake = FakeEngine(_Echo)
+    assert engine_of_a_cluster(Access("somewhere", {}, 2, sys.executable, make_engine=lambda _: fake)) is fake
+    fake.close()
+
+
+def test_what_some_rows_foretell_counts_the_time_in_which_workers_are_briefed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    brief, trial = _Watched.brief, Intake.trial
+
+    def briefed(engine: _Watched, briefing: bytes) -> None:
+        order.append("brief")
+        brief(engine, briefing)
+
+    def begun(intake: Intake, *, since: float) -> object:
+        order.append("trial")
+        return trial(intake, since=since)
+
+    monkeypatch.setattr(_Watched, "brief", briefed)
+    monkeypatch.setattr(Intake, "trial", begun)
+    watched(tmp_path, "out.csv", limit=50)
+    assert order == ["brief", "trial"]

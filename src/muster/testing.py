@@ -1,4 +1,4 @@
-"""Stand-ins without processes, files or clocks, for muster's own tests and for those of its users."""
+"""Stand-ins for an engine, a clock and a cloud, for muster's own tests and for those of its users: no test waits."""
 
 from collections.abc import Callable, Mapping
 from random import Random

@@ -140,7 +140,9 @@ class Access:
     renewals: "SimpleQueue[Renewed]" = field(default_factory=SimpleQueue)
     """Leases that are renewed meanwhile."""
     make_engine: Callable[[int], Any] | None = None
-    """Makes the engine of so many workers where there is no Ray, and no ``address``; else they are of this computer."""
+    """Makes the engine of so many workers where there is no Ray, and no ``address``."""
+    is_pretended: bool = False
+    """Whether its machines are none, of a test: without ``make_engine`` its workers are processes of this computer."""
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class Seconds(NamedTuple):
 class StepMeasure(NamedTuple):
     """What a step did in a task: rows that it took and gave, calls, and seconds in them.
 
-    ``bins`` count how many calls took how long; ``_measures`` tells how wide they are.
+    ``bins`` count how many calls took how long; ``_journal.measures`` tells how wide they are.
     """
 
     rows_in: int

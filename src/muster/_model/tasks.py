@@ -7,7 +7,10 @@ from .inputs import Spool
 
 
 class Schema(NamedTuple):
-    """The columns of results, in order, and the kinds that each has in some batch; ``_schema`` says what they mean."""
+    """The columns of results, in order, and the kinds that each has in some batch.
+
+    ``_progress.schema`` says what the kinds are.
+    """
 
     columns: tuple[str, ...] = ()
     kinds: tuple[tuple[str, ...], ...] = ()

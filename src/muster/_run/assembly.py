@@ -1,7 +1,6 @@
 """Put worker bodies and engines together: which body runs where, and which engine carries it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -16,6 +15,7 @@ from muster._process.stdio import forgive
 from muster._user_code.laid_down import files_of
 from muster._user_code.with_files import named
 from muster._user_code.world import World
+from muster.errors import EngineError
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -86,14 +86,21 @@ def engine_far_away(workers: int, printed: Print) -> CoresEngine:
 def engine_of_a_cluster(
     access: "Access", *, env: Sequence[str] = (), printed: Callable[[str], None] = to_the_terminal
 ) -> Engine:
-    """Connect to a cluster's Ray, which is loaded only here.
+    """Connect to a cluster's Ray, which is loaded only here; or take the engine that a cluster without Ray makes.
 
     Where machines do not see this computer's files, ``env`` names the environment variables that go there.
-    Raises ``UsageError`` for one that is not set.
+    Raises ``UsageError`` for one that is not set, ``EngineError`` where it is not said how to reach the cluster.
     """
-    if not access.address:  # machines that are none, of a test
-        make: MakeEngine = access.make_engine or partial(engine_of_a_machine, printed=labelled(printed))
-        return make(access.workers)
+    if access.make_engine is not None:
+        made: Engine = access.make_engine(access.workers)
+        return made
+    if access.is_pretended:
+        return engine_of_a_machine(access.workers, labelled(printed))
+    if not access.address:
+        raise EngineError(
+            f"The cluster {access.name!r} is there, but whoever made it does not say where its Ray is: the address is"
+            " empty. A cloud that is plugged in gives one in its access()."
+        )
     from muster._engines.on_ray.engine import RayEngine
 
     return RayEngine(

@@ -40,7 +40,7 @@ class Crew(Protocol):
         """Brief all workers of the run."""
 
     def begin(self) -> None:
-        """Have no question for this computer for a while."""
+        """Have no question for this computer for a while: the first tasks are with workers."""
 
     def near_the_end(self) -> None:
         """Expect questions to this computer again: the last tasks are with workers."""
@@ -147,7 +147,8 @@ class Elsewhere:
     def near_the_end(self) -> None:
         """Have this computer's workers load again while the last tasks are done, if they have part in the end."""
         if self.has_work_at_the_end:
-            self.home.engine()
+            with contextlib.suppress(OSError):  # a head start: who asks them at the end hears why they cannot be made
+                self.home.engine()
 
     def workers(self, there: Attendance) -> int:
         """Count those that are awaited, or as many as ever were there."""

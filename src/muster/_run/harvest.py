@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class Harvest:
     """Outcomes that are kept, under one schema of the input."""
 
-    def __init__(self, run: Run, *, write: Callable[[Event], None], trial: "Trial | None") -> None:
+    def __init__(self, run: Run, *, write: Callable[[Event], None]) -> None:
         """Begin with none; ``write`` journals events."""
         self._work = run.work
         self._finish = run.finish
         self._write = write
-        self.trial = trial
+        self.trial: Trial | None = None
         """What was measured of the rows, where only some are done."""
         self.hindsight = Hindsight(run.job.options.batch_rows)
         self._resumed: Kept = {}

@@ -43,6 +43,8 @@ class Holding:
 
     def __exit__(self, *_: object) -> None:
         """Leave nothing behind that nobody needs, and let others work on the output."""
-        if not (self.is_of_use or self._work.fault.exists()):
-            self._work.remove()
-        self._work.release()
+        try:
+            if not (self.is_of_use or self._work.fault.exists()):
+                self._work.remove()
+        finally:
+            self._work.release()

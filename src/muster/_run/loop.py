@@ -51,15 +51,18 @@ class Loop:
         self._observer = teller.observer
         self._files = files
         self._holding = holding
-        self.harvest = Harvest(run, write=teller.record.write, trial=intake.trial(since=run.began))
-        self.progress = teller.rows = progress_of(run, workers=teller.workers, is_far=crew.is_far)
+        self._has_begun = False
+        self.harvest = Harvest(run, write=teller.record.write)
+        self.progress = progress_of(run, workers=teller.workers, is_far=crew.is_far)
         self.progress.work_on(self._observer.there.machines)
-        self._observer.calls.clear()
         self._setbacks = Setbacks(self._observer, has_own_disks=crew.is_far, put_aside=self._put_aside, tell=self._note)
 
     def work(self, kept: Kept) -> Outcome | None:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
         progress, observer, teller = self.progress, self._observer, self._teller
+        observer.calls.clear()
+        self.harvest.trial = self._intake.trial(since=self._run.began)  # all that comes before the first task is over
+        teller.rows = progress
         teller.rows_total = self._intake.count_rows()
         earlier = deque(outcome for _, outcome in sorted(kept.items()))
         self._add(earlier)
@@ -68,7 +71,7 @@ class Loop:
             self._act(self._setbacks.due(progress))
             teller.workers = self._crew.workers(observer.there)
             progress.workers = max(teller.workers, 1)
-            self._act(progress.submit(self._engine.slots(), now=time.monotonic()))
+            self._hand_out()
             if progress.is_done:
                 return None
             if (misfit := self._wait()) is not None:
@@ -76,6 +79,14 @@ class Loop:
                 return misfit
             observer.look(progress, rows_total=teller.rows_total, idle=self._count_idle)
             teller.say("working", note=observer.remark())
+
+    def _hand_out(self) -> None:
+        """Hand out what the engine takes; the crew begins behind its first tasks, which nothing is to hold up."""
+        actions = self.progress.submit(self._engine.slots(), now=time.monotonic())
+        self._act(actions)
+        if actions and not self._has_begun:
+            self._has_begun = True
+            self._crew.begin()
 
     def _count_idle(self) -> int:
         return sum(slots.idle for slots in self._engine.slots().values())

@@ -41,7 +41,9 @@ class Past:
     places: Places = field(default_factory=Places)
     """Where the pieces of what is kept lie."""
     started: events.Started = field(default_factory=lambda: events.Started("", {}))
-    """How the run began."""
+    """What the run was asked for, as was journaled last: a later muster that goes on with it says so anew."""
+    first_format: int = 0
+    """The format of its journal when it began; its parts were cut as in those days."""
     laid: Laid = field(default_factory=lambda: Laid(()))
     """Where in the published output the rows lie, if some were rejected."""
     is_laid_out: bool = False
@@ -102,6 +104,7 @@ class Past:
         match event:
             case events.Started():
                 self.run, self.job, self.started = event.run, event.job, event
+                self.first_format = self.first_format or event.format
             case events.Attempt():
                 self.attempts, self.finished = self.attempts + 1, None
             case events.Finished():
@@ -255,7 +258,7 @@ def check_cuts(past: Past, *, has_streams: bool, is_retry: bool) -> None:
     go_on = "Finish it with that version; or type the command again with --fresh to start over."
     if is_retry:
         go_on = "So the whole has to be run again, with muster run."
-    if has_streams and past.started.format < _STREAMS_GROW_SINCE:
+    if has_streams and past.first_format < _STREAMS_GROW_SINCE:
         raise ResumeError(
             f"Run {past.run} was begun by an earlier version of muster, which cut inputs that are read as a stream"
             f" (compressed ones, say) into other parts. {go_on}"

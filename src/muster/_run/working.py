@@ -113,13 +113,12 @@ class Working:
         for event in lay_out(self.begun.run, intake.fed, self.begun.desk.ask):
             write(event)
             past.add(event)  # as the next attempt will
-        self.begun.holding.is_of_use = True
+            self.begun.holding.is_of_use = past.is_of_use
 
     def _work_through(self, intake: Intake, loading: Loading, files: DataFiles) -> Result:
         run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
         run.finish.places = past.places
         kept = {key: kept for key, kept in past.kept.items() if run.work.is_intact(kept, past.places)}
-        self.crew.begin()
         trying = Attempt(run, self.crew, intake, teller, loading, self.begun.holding, files, past.attempts)
         with trying.telling_how_far():
             trying.work_through(kept)

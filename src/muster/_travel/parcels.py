@@ -100,14 +100,19 @@ class ParcelEngine(Around[FarEngine]):
         self._in_flight: dict[int, Parcel] = {}
         self._end: MusterError | OSError | None = None
         """What ends the run, once what came before it is told."""
+        self._refused: list[Message] = []
 
     def slots(self) -> Mapping[str, Slots]:
-        """Take what the engine within takes, while not too much is under way."""
+        """Take what the engine within takes, while not too much is under way, and nothing once the end is known."""
+        if self._end is not None:
+            return {}
         under_way = sum(len(parcel.stretch or b"") for parcel in self._in_flight.values())
         return self._engine.slots() if under_way < _IN_FLIGHT_BYTES else {}
 
     def brief(self, briefing: bytes) -> None:
-        """Brief all workers; before, all machines are sent what these need."""
+        """Brief all workers; before, all machines are sent what these need. Nobody is, once the end is known."""
+        if self._end is not None:
+            return
         known: Briefing = pickle.loads(briefing)  # noqa: S301 (this process's own)
         self._sources, self._prefix = known.sources, Path(known.folder).name
         if self._luggage is None:
@@ -121,7 +126,10 @@ class ParcelEngine(Around[FarEngine]):
     def submit(
         self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
     ) -> None:
-        """Hand a request to a worker, a task with its bytes."""
+        """Hand a request to a worker, a task with its bytes; to nobody once the end is known."""
+        if self._end is not None:
+            self._refused.append(Lost(ticket, "its engine has ended", began=False, lane=lane))
+            return
         if isinstance(request, Task):
             self._in_flight[ticket] = request = self._packed(request)
         self._engine.submit(ticket, request, machine=machine, lane=lane, fresh=fresh)
@@ -146,6 +154,9 @@ class ParcelEngine(Around[FarEngine]):
         What came before an answer that ends the run is told first, and that is raised when it is asked again.
         """
         if self._end is not None:
+            if refused := self._refused:
+                self._refused = []
+                return refused
             raise self._end
         told: list[Message] = []
         try:

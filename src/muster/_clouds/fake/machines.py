@@ -98,6 +98,7 @@ class FakeMachines:
             python="",
             prices={machine.name: machine.price for machine in machines if machine.price},
             make_engine=self._region.make_engine,
+            is_pretended=True,
         )
 
     def census(self) -> Census:

@@ -96,8 +96,10 @@ class RayEngine:
         self._line.send((address, pickle.dumps(make_engine), world))
 
     def slots(self) -> Mapping[str, Slots]:
-        """Count the workers that are ready and idle, and those that can take a request ahead."""
+        """Count the workers that are ready and idle, and those that can take a request ahead; none after the end."""
         slots: dict[str, Slots] = {}
+        if self._end is not None:
+            return slots
         for station in self._stations.values():
             if not station.is_draining:
                 idle, ahead = slots.get(station.machine, _NONE)
@@ -109,11 +111,11 @@ class RayEngine:
         self._briefing = briefing
         for number, station in self._stations.items():
             if station.has_all:
-                self._line.send(("leave_message", number, None, briefing))
+                self._send(("leave_message", number, None, briefing))
 
     def stock(self, freight: Freight) -> None:
         """Send files to every machine, also those yet to come; none is briefed before it has them."""
-        self._sending = Sending(freight, self._line.send, self._remark)
+        self._sending = Sending(freight, self._send, self._remark)
         for number, station in self._stations.items():
             self._begin_sending(number, station)
 
@@ -125,7 +127,13 @@ class RayEngine:
     def submit(
         self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
     ) -> None:
-        """Hand a request to the station of a machine; where there are two, to the one with the most room."""
+        """Hand a request to the station of a machine; where there are two, to the one with the most room.
+
+        Once the end is known nobody is sent anything: the driver may be gone, or be a stranger.
+        """
+        if self._end is not None:
+            self._say(Lost(ticket, "its cluster is gone", began=False, lane=lane))
+            return
         stations = [one for one in self._stations.items() if one[1].machine == machine and not one[1].is_draining]
         if not stations:
             self._say(Lost(ticket, "its machine is gone", began=False, lane=lane))
@@ -133,27 +141,27 @@ class RayEngine:
         number, station = max(
             stations, key=lambda one: (lane in one[1].lanes, one[1].has_all, one[1].idle, one[1].ahead)
         )
-        self._line.send(("leave_message", number, ticket, station.take(ticket, request, lane=lane, fresh=fresh)))
+        self._send(("leave_message", number, ticket, station.take(ticket, request, lane=lane, fresh=fresh)))
 
     def cancel(self, ticket: int) -> None:
         """Have the station cancel a request that has it."""
         for number, station in self._stations.items():
             if ticket in station.tickets:
-                self._line.send(("leave_message", number, ticket, None))
+                self._send(("leave_message", number, ticket, None))
 
     def drain(self, machine: str) -> None:
         """Have a machine's workers leave when they have done what they hold; no station is opened there again."""
         self._drained.add(machine)
-        self._line.send(("drain", machine))
+        self._send(("drain", machine))
         for number, station in self._stations.items():
             if station.machine == machine and not station.is_draining:
                 station.is_draining = True
-                self._line.send(("leave_message", number, None, None))
+                self._send(("leave_message", number, None, None))
                 self._close_if_over(station)
 
     def _close_if_over(self, station: Post) -> None:
         if station.is_over:
-            self._line.send(("put_aside", station.machine))
+            self._send(("put_aside", station.machine))
 
     def fileno(self) -> int:
         """Name the descriptor that can be read when ``messages`` has something."""
@@ -165,6 +173,8 @@ class RayEngine:
         What was told before it ended comes first: an answer that is thrown away would be worked out once more.
         """
         if self._end is not None:
+            if remarks := self._taken_remarks():
+                return remarks
             raise self._end
         messages: list[Message] = []
         enough = time.monotonic() + _MOST_SECONDS
@@ -181,6 +191,11 @@ class RayEngine:
         if self._end is not None and not messages:
             raise self._end
         return messages
+
+    def _send(self, message: tuple[object, ...]) -> None:
+        """Tell the driver, unless it is gone or a stranger: then it is not to see a row, or a line of code."""
+        if self._end is None:
+            self._line.send(message)
 
     def _received(self) -> Any:  # noqa: ANN401 (plain data)
         """Take one message; ``None`` where there is none. Raises ``EngineError`` where none of ours will come."""
@@ -260,7 +275,7 @@ class RayEngine:
         self._close_if_over(station)
         self._begin_sending(number, station)
         if self._briefing is not None and station.has_all:
-            self._line.send(("leave_message", number, None, self._briefing))
+            self._send(("leave_message", number, None, self._briefing))
         return []
 
     # What goes along
@@ -278,7 +293,7 @@ class RayEngine:
     def _on_laid_out(self, number: int) -> list[Message]:
         self._station(number).has_all = True
         if self._briefing is not None:
-            self._line.send(("leave_message", number, None, self._briefing))
+            self._send(("leave_message", number, None, self._briefing))
         return []
 
     def _on_cannot_take(self, number: int, why: str, is_full: bool, is_its_own: bool) -> list[Message]:  # noqa: FBT001 (a message of the driver's)
@@ -301,7 +316,7 @@ class RayEngine:
         self._drained.add(machine)
         if not {station.machine for station in self._stations.values()} - self._drained:
             raise error
-        self._line.send(("put_aside", machine))
+        self._send(("put_aside", machine))
         return [Told(f"machine {machine} is put aside: {why}")]
 
     def _on_heard(self, number: int, told: Sequence[bytes]) -> Iterator[Message]:
