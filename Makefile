@@ -101,7 +101,7 @@ test: install style .venv/.site-installed ## run every check and test
 # Where versions differ: what a function sees of every format, what is written of what it returns, and how it is called.
 # The rest (machines, stores, pages, editors) is muster's own, and tested once, by make test.
 CORE_TESTS := batches csv facts formats hollow kinds_of_functions labels moments numbers pandas parquet_dtypes \
-  parquet_inputs pipeline read_csv results run schema types
+  parquet_inputs pipeline read_csv results run schema types variables
 
 # Run them in .venv-$(1), with what requirements-$(1).lock says, by the first Python of the versions $(2) that is found.
 define core-tests

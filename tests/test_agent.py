@@ -166,6 +166,23 @@ def test_a_machine_ends_at_once_when_its_agent_or_its_watchdog_is_killed(
     assert sorted(path.name for path in machine.folder.iterdir() if path.name in {"token", "log", "scratch"}) == []
 
 
+def test_who_waits_for_a_machine_whose_agent_is_killed_is_told_by_its_watchdog(start: Callable[..., Machine]) -> None:
+    machine = start(lease=600)
+    waiting = [
+        sys.executable,
+        "-P",
+        "-S",
+        str(machine.folder / "lease.py"),
+        "await",
+        str(machine.folder),
+        "never",
+        "60",
+    ]
+    with subprocess.Popen(waiting, stderr=subprocess.PIPE, text=True) as process:
+        os.kill(machine.agent, signal.SIGKILL)
+        assert "The machine did not start: its agent was killed" in process.communicate(timeout=SECONDS)[1]
+
+
 def test_one_that_is_stopped_goes_on_and_so_does_its_machine_while_it_is_renewed(start: Callable[..., Machine]) -> None:
     machine = start(lease=3)
     stop_both(machine)

@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from muster._files import notes
 from muster._private.files import squatted
 
 from . import guests, places, scratch
@@ -21,7 +20,7 @@ _LEFT: Final = "left"
 class Asked(NamedTuple):
     """Who was there when a machine was asked to end: an agent that has ended leaves no note of it."""
 
-    watchdog: list[int]
+    watchdog: int | None
     agent: int | None
     processes: list[tuple[int, str | None]]
     """The agent and all below it, each with its birth."""
@@ -29,7 +28,7 @@ class Asked(NamedTuple):
 
 def ask_to_end(folder: Path) -> Asked:
     """Ask the agent to end all, and do not wait for it."""
-    watchdog, agent = _watchdog_of(folder), agent_of(folder)
+    watchdog, agent = places.watchdog_of(folder), agent_of(folder)
     if agent is None:
         return Asked(watchdog, None, [])
     processes = [(pid, birth_of(pid)) for pid in (agent, *descendants(agent))]
@@ -49,7 +48,9 @@ def end(folder: Path, asked: Asked | None = None) -> dict[str, Any]:
         if agent_of(folder) is not None:
             for pid in [*descendants(asked.agent), asked.agent]:
                 send_signal(pid, signal.SIGKILL)
-    wait_until_gone(asked.watchdog, END_SECONDS)  # it clears up after an agent that was killed
+    wait_until_gone(
+        [asked.watchdog] if asked.watchdog else [], END_SECONDS
+    )  # it clears up after an agent that was killed
     wait_until_gone([pid for pid, _ in before], GOODBYE_SECONDS)
     guests.end(folder)
     before = list(dict.fromkeys([*before, *end_orphans(folder)]))
@@ -76,7 +77,7 @@ def end_orphans(folder: Path) -> list[tuple[int, str | None]]:
 
 def remains(folder: Path) -> list[int]:
     """Name what works on in a machine's place on a host, where neither its agent nor its watchdog lives."""
-    if not places.is_on_host(folder) or agent_of(folder) is not None or _watchdog_of(folder):
+    if not places.is_on_host(folder) or agent_of(folder) is not None or places.watchdog_of(folder) is not None:
         return []
     return sorted({*(pid for pid, _ in _noted(folder)), *working_in(folder)})
 
@@ -93,12 +94,4 @@ def _noted(folder: Path) -> list[tuple[int, str | None]]:
     with contextlib.suppress(OSError, ValueError):
         noted = [(int(pid), str(born)) for pid, born in json.loads((folder / _LEFT).read_text())]
         return [(pid, born) for pid, born in noted if is_alive(pid, born)]
-    return []
-
-
-def _watchdog_of(folder: Path) -> list[int]:
-    """Name the watchdog's process, if it lives."""
-    known = notes.read(folder / "agent") or {}
-    if is_alive(known.get("watchdog", 0), known.get("watchdog_born")):
-        return [known["watchdog"]]
     return []

@@ -124,7 +124,8 @@ def has_started(folder: Path, sign: str) -> bool:
         if sign in (folder / "log").read_text(errors="replace"):
             return True
     end = folder / "end"
-    if end.exists() or agent_of(folder) is None:
+    is_gone = agent_of(folder) is None and places.watchdog_of(folder) is None  # asked first: they go behind the note
+    if end.exists() or is_gone:
         raise NotStartedError(end.read_text() if end.exists() else "its agent is gone")
     return False
 

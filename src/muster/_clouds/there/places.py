@@ -82,6 +82,12 @@ def agent_of(place: Path) -> int | None:
     return int(known["pid"]) if is_alive(known.get("pid", 0), known.get("born")) else None
 
 
+def watchdog_of(place: Path) -> int | None:
+    """Name the process of the agent's watchdog, if it lives: it says why a machine ended whose agent could not."""
+    known = notes.read(place / "agent") or {}
+    return int(known["watchdog"]) if is_alive(known.get("watchdog", 0), known.get("watchdog_born")) else None
+
+
 def owner_of(place: Path) -> Owner | None:
     """Tell whose a place is; ``None`` where its note is not there, is damaged, or lacks something."""
     known = notes.read(place / "owner") or {}
