@@ -50,7 +50,7 @@ def _retried_by(retry: Past) -> Past:
     before = next((one for one in known() if one.run == retry.retries), None)
     if before is not None:
         return Past.read(before.journal)
-    return replace(retry, run=retry.retries)  # it may have taken over all that it needs
+    return replace(retry, started=retry.started._replace(run=retry.retries))  # it may have taken over all that it needs
 
 
 def _newest_first(place: str) -> list[Known]:

@@ -32,7 +32,6 @@ _MOST_SAID: Final = 5
 class Past:
     """The events of earlier attempts, added up; empty for a run that has not begun."""
 
-    run: str = ""
     job: Fields = field(default_factory=dict)
     attempts: int = 0
     surveyed: Surveyed | None = None
@@ -58,6 +57,11 @@ class Past:
     """How the run ended, if all that was left to do then was to tidy up."""
     is_unreadable: bool = False
     """Whether it is of another version of muster, which may have kept much."""
+
+    @property
+    def run(self) -> str:
+        """Tell the run's id; empty where none has begun."""
+        return self.started.run
 
     @property
     def asked(self) -> Mapping[str, Any]:
@@ -92,7 +96,7 @@ class Past:
                 past.add(entry.event)
         except UnreadableError as error:
             if fresh:
-                return cls(run="of another version", is_unreadable=True)
+                return cls(started=events.Started("of another version", {}), is_unreadable=True)
             raise ResumeError(
                 f"{str(journal)!r} is of an unfinished run of another version of muster: {error.why}. Finish it with"
                 " that version; or type the command again with --fresh to start over."
@@ -103,7 +107,7 @@ class Past:
         """Take one event into account."""
         match event:
             case events.Started():
-                self.run, self.job, self.started = event.run, event.job, event
+                self.job, self.started = event.job, event
                 self.first_format = self.first_format or event.format
             case events.Attempt():
                 self.attempts, self.finished = self.attempts + 1, None
