@@ -72,6 +72,8 @@ def test_what_is_not_said_stays_as_it_is(cloud: FakeCloud) -> None:
         ((1, 0, None, "fake"), "at least 1 machine with 1 worker"),
         ((1, 1, 0, "fake"), "more than 0 seconds"),
         ((1, 1, 0.5, "fake"), "Type --lease 1s at the least"),
+        ((1, 1, 1, "local"), "Type --lease 2s at the least"),
+        ((1, 1, 4, "hosts.yml"), "Type --lease 5s at the least"),
         ((1, 1, 1e12, "fake"), "Type --lease 8760h, which is a year, at the most"),
         ((1, 1, None, "mars"), "there is no such cloud"),
     ],

@@ -10,7 +10,6 @@ import pyarrow as pa
 from muster._formats._rows import Rows
 
 _SIZES: Final = (1, 2, 3, 10)
-LARGEST: Final = max(_SIZES)
 _COLUMNS: Final = 50
 """How many columns are looked through for rows that differ from the others."""
 
