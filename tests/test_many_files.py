@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -435,7 +435,7 @@ def test_a_file_among_hundreds_that_kills_its_worker_is_found_in_two_cuts() -> N
         if deadly not in files:
             progress.done(task.number, *map(done, task.members or (task,)))
         elif task.condemned:
-            progress.done(task.number, replace(done(task), bad_rows=1))
+            progress.done(task.number, done(task)._replace(bad_rows=1))
         else:
             deaths += 1
             progress.lost(task.number, "it died", began=True)
@@ -472,7 +472,7 @@ def test_the_file_that_stops_a_run_is_named_and_none_behind_it_is_kept() -> None
     first = submitted(progress)
     progress.done(first.number, done(first))
     one, other, *rest = submitted(progress).members
-    bad = replace(done(other), bad_rows=1, first_error="why")
+    bad = done(other)._replace(bad_rows=1, first_error="why")
     actions = progress.done(one.number, done(one), bad, *map(done, rest))
     assert actions[-1] == GiveUp(1, "why", bad)
     assert sum(isinstance(action, Keep) for action in actions) == 1

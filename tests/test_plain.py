@@ -337,24 +337,24 @@ def test_an_answer_to_another_question_is_refused(head: Callable[..., RayEngine]
     [
         None,
         OUTCOME,
-        replace(RETURNED, outcome=replace(OUTCOME, task=replace(TASK, number=8))),
+        replace(RETURNED, outcome=OUTCOME._replace(task=TASK._replace(number=8))),
         *(
-            Returned(replace(OUTCOME, output=replace(PIECE, name=name)), {name: (compressed(b"rows"), 4)})
+            Returned(OUTCOME._replace(output=PIECE._replace(name=name)), {name: (compressed(b"rows"), 4)})
             for name in ("../2-7.rows", "/tmp/2-7.rows", "..", "", "2-8.rows", "1-7.rows", "2-7.rejects", "2-7.rows\n")  # noqa: S108 (none is written)
         ),
-        replace(RETURNED, outcome=replace(OUTCOME, output=replace(PIECE, place=Place("../../secret", 0)))),
-        replace(RETURNED, outcome=replace(OUTCOME, rejects=replace(PIECE, name="../x.rejects"))),
+        replace(RETURNED, outcome=OUTCOME._replace(output=PIECE._replace(place=Place("../../secret", 0)))),
+        replace(RETURNED, outcome=OUTCOME._replace(rejects=PIECE._replace(name="../x.rejects"))),
         replace(RETURNED, pieces={**RETURNED.pieces, "../2-7.rows": (b"", 0)}),
         replace(RETURNED, pieces={"2-7.rows": (compressed(b"rows"), 5)}),
         replace(RETURNED, pieces={"2-7.rows": (b"garbage", 4)}),
         replace(
             RETURNED,
-            outcome=replace(OUTCOME, output=replace(PIECE, bytes=1 << 60)),
+            outcome=OUTCOME._replace(output=PIECE._replace(bytes=1 << 60)),
             pieces={"2-7.rows": (compressed(b"rows"), 1 << 60)},
         ),
         replace(
             RETURNED,
-            outcome=replace(OUTCOME, output=replace(PIECE, bytes=-4)),
+            outcome=OUTCOME._replace(output=PIECE._replace(bytes=-4)),
             pieces={"2-7.rows": (compressed(b"rows"), -4)},
         ),
     ],

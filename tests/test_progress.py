@@ -134,14 +134,14 @@ class Worker:
                 continue
             outcomes += self._answers_together(good)
             good = []
-            outcomes.append(self.answer(replace(member, bad_rows_left=left)))
+            outcomes.append(self.answer(member._replace(bad_rows_left=left)))
             left -= outcomes[-1].bad_rows
             if left < 0:
                 return outcomes
         return outcomes + self._answers_together(good)
 
     def _answers_together(self, members: list[Task]) -> list[Outcome]:
-        return [self.answer(replace(together(members), members=()))] if members else []
+        return [self.answer(together(members)._replace(members=()))] if members else []
 
     def answer(self, task: Task) -> Outcome:
         world = self.world
@@ -157,7 +157,7 @@ class Worker:
         name = f"piece-{len(self.texts)}"
         self.texts[name] = [world.written(row, schema.columns, as_decimal=as_decimal) for row in good]
         piece = Piece(name, 1, 0, len(good))
-        return replace(outcome, rows_out=len(good), output=piece, schema=own, written=None if schema == own else schema)
+        return outcome._replace(rows_out=len(good), output=piece, schema=own, written=None if schema == own else schema)
 
 
 class Run:
@@ -498,7 +498,7 @@ def test_columns_stand_in_the_order_of_the_input_whoever_answers_first() -> None
     again = {task.first: task for task in submitted(progress.submit(slots(3, 0)))}
     assert again.keys() == {0, 2}
     assert {task.expected.columns for task in again.values() if task.expected} == {("a", "b", "z")}
-    written = replace(early, task=again[0], written=again[0].expected)
+    written = early._replace(task=again[0], written=again[0].expected)
     assert progress.done(again[0].number, written) == [Keep(written), Append(written)]
     assert progress.done(second.number, outcome_of(second)) == []
 

@@ -306,7 +306,7 @@ def test_a_piece_of_the_same_size_that_is_not_what_was_written_is_done_anew(buck
     stamps = [put(f"{work.staging}/{piece.name}", b"rows") for piece in pieces]
     for changed in (1, 3):
         put(f"{work.staging}/{pieces[changed].name}", b"ROWS")
-    stamped = [replace(piece, stamp=stamp) for piece, stamp in zip(pieces[:2], stamps, strict=False)]
+    stamped = [piece._replace(stamp=stamp) for piece, stamp in zip(pieces[:2], stamps, strict=False)]
     found = [work.is_intact(Outcome(task, 1, 1, output=piece), Places()) for piece in (*stamped, *pieces[2:])]
     assert found == [True, False, True, False]
     work.release()

@@ -98,7 +98,7 @@ class Broken(Worker):
 
     def __call__(self, request: object) -> object:
         if isinstance(request, Task):
-            request = Task(**{**{name: getattr(request, name) for name in Task.__slots__}, "condemned": "no model"})
+            request = request._replace(condemned="no model")
         return super().__call__(request)
 
 

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 from muster._model import Column, Outcome, Part, Piece, Place, Schema, Seconds, Span, Spool, Task
@@ -15,19 +14,22 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
     """Write an outcome as fields of an event."""
     task = outcome.task
     told = {
-        "task": [task.first, task.last, task.file, task.start, task.stop, task.row, task.rows, task.lo, task.hi],
-        "spool": task.spool._asdict() if task.spool else None,
+        "task": task[1:10],
+        "spool": task.spool and task.spool._asdict(),
         "rows_in": outcome.rows_in,
         "rows_out": outcome.rows_out,
         "bad_rows": outcome.bad_rows,
         "output": _piece_as_fields(outcome.output),
         "rejects": _piece_as_fields(outcome.rejects),
-        "schema": tuple(outcome.schema) if outcome.schema else None,
-        "written": tuple(outcome.written) if outcome.written else None,
+        "schema": outcome.schema and tuple(outcome.schema),
+        "written": outcome.written and tuple(outcome.written),
         "spans": [_span_as_fields(span, outcome.schema) for span in outcome.spans],
-        "seconds": {name: round(value, _DIGITS) for name, value in zip(Seconds._fields, outcome.seconds, strict=True)},
     }
-    return {name: value for name, value in told.items() if value or name == "task"}
+    said: dict[str, Any] = {name: value for name, value in told.items() if value}
+    said["seconds"] = {
+        name: round(value, _DIGITS) for name, value in zip(Seconds._fields, outcome.seconds, strict=True) if value
+    }
+    return said
 
 
 def read_outcome(said: dict[str, Any]) -> Outcome:
@@ -67,7 +69,15 @@ def _as_span(fields: list[Any], schema: list[list[Any]] | None) -> Span:
 
 
 def _piece_as_fields(piece: Piece | None) -> dict[str, Any]:
-    return {name: value for name, value in asdict(piece).items() if value not in (None, "")} if piece else {}
+    if piece is None:
+        return {}
+    name, size, crc, rows, place, stamp = piece
+    told: dict[str, Any] = {"name": name, "bytes": size, "crc": crc, "rows": rows}
+    if place is not None:
+        told["place"] = place._asdict()
+    if stamp:
+        told["stamp"] = stamp
+    return told
 
 
 def _as_piece(fields: dict[str, Any] | None) -> Piece | None:

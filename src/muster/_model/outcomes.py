@@ -1,7 +1,7 @@
 """What became of a task: its rows accounted for, why some are missing, what is to be told of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from .code import DataFile
@@ -10,6 +10,7 @@ from .pieces import Piece, Span
 from .tasks import Schema, Task
 
 _NO_TIME: Final = Seconds()
+_NO_MISFITS: Final[Mapping[str, frozenset[str]]] = {}
 
 
 class Reason(NamedTuple):
@@ -49,8 +50,7 @@ class Warned:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a task gave back: its rows accounted for, its pieces, and what its output looked like."""
 
     task: Task
@@ -75,7 +75,7 @@ class Outcome:
     """Bytes that the worker holds."""
     load: Load | None = None
     """How loaded the machine is, told now and then."""
-    misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    misfits: Mapping[str, frozenset[str]] = _NO_MISFITS
     """Columns whose values did not fit the inferred type, with the kinds that were seen; then nothing was written."""
     fault: Fault | None = None
     """Why not a row is done, and none is rejected either: it seems to be the function's fault."""
@@ -85,7 +85,7 @@ class Outcome:
     """Files that it has written, likewise."""
     warned: tuple[Warned, ...] = ()
     """Warnings that it has raised, likewise."""
-    index: str = ""
+    index_names: str = ""
     """The names of an index of its results, which is not written."""
 
 
@@ -97,4 +97,4 @@ class Outcomes:
 
     def with_first(self, **fields: Any) -> "Outcomes":  # noqa: ANN401 (of an outcome)
         """Say of the first what is so of all of them together."""
-        return Outcomes((replace(self.each[0], **fields), *self.each[1:]))
+        return Outcomes((self.each[0]._replace(**fields), *self.each[1:]))

@@ -1,21 +1,18 @@
 """What tasks wrote, and where it lies."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .tasks import Schema
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a piece lies: a file, named from the work folder, and an offset in it."""
 
     file: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """What a task wrote: its name, its size and CRC-32, and how many rows it holds.
 
     It is a file of that name among the parts in the work folder, unless it lies in a ``place`` in another.

@@ -1,6 +1,5 @@
 """The work on one dispatch, and the schema that its results shall have."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .inputs import Spool
@@ -16,8 +15,7 @@ class Schema(NamedTuple):
     kinds: tuple[tuple[str, ...], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """Consecutive parts ``first`` to ``last`` (exclusive) of one file; of their ``rows`` only ``lo`` to ``hi``.
 
     A task of several small files is made of ``members``, a task for each file, and is about all of their rows: then

@@ -1,6 +1,5 @@
 """Make a run's output out of its outcomes, and make it visible."""
 
-import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -120,7 +119,7 @@ class Finish:
                 self.append(blank, columns)
                 self.pause()
         if self.format == "parquet" and columns == ():  # where a row without columns is no row
-            outcomes = [dataclasses.replace(outcome, rows_out=0) for outcome in outcomes]
+            outcomes = [outcome._replace(rows_out=0) for outcome in outcomes]
         rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
         if self._closed:
             ready_now = partial(ready, Laid((), bytes=self._closed.size))
@@ -151,7 +150,7 @@ class Finish:
             blank: Outcome = ask([task])[0]
         except EngineError:  # the function cannot take a frame without rows: then the output has no columns
             return Outcome(task, 0, 0)
-        return dataclasses.replace(blank, bad_rows=0)
+        return blank._replace(bad_rows=0)
 
     def _header(self, columns: tuple[str, ...] | None) -> bytes:
         if columns is None or self.format != "csv" or self._inputs.dialect.is_numbered:

@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
@@ -80,8 +79,7 @@ def together(members: Sequence[Task]) -> Task:
     if len(members) == 1:
         return first
     rows, size = sum(member.rows for member in members), sum(member.stop - member.start for member in members)
-    return replace(
-        first,
+    return first._replace(
         last=last.last,
         stop=first.start + size,
         rows=rows,
@@ -112,7 +110,7 @@ def narrowed(parts: Sequence[Part], task: Task) -> Task:
 
 def condemned(task: Task, reason: str, *, deaths: int) -> Task:
     """Make the task that rejects a row that kills workers."""
-    return replace(task, condemned=f"{reason} ({deaths} times)")
+    return task._replace(condemned=f"{reason} ({deaths} times)")
 
 
 def halves(parts: Sequence[Part], task: Task, *, batch_rows: int | None) -> list[Task]:

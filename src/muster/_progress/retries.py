@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 from muster._model import Part, Task
@@ -77,7 +76,7 @@ class Retries:
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
         both = halves(self._parts, task, batch_rows=self._batch_rows)
         if task.condemned:
-            self.add(replace(task, dies_unread=deaths >= _DEATHS_OF_READING))
+            self.add(task._replace(dies_unread=deaths >= _DEATHS_OF_READING))
         elif not self._suspects.is_to_blame(key, machine) or deaths < (
             _DEATHS_BEFORE_HALVING if both else _DEATHS_BEFORE_REJECTING
         ):

@@ -53,7 +53,7 @@ class Hindsight:
         """Take in what came of tasks; each was one batch, unless a row was bad, or one of each of several files."""
         self._rows_in += sum(outcome.rows_in for outcome in outcomes)
         for outcome in outcomes:
-            self._index = self._index or outcome.index
+            self._index = self._index or outcome.index_names
             if outcome.bad_rows or not outcome.rows_in or outcome.rows_out > _FEW * outcome.rows_in:
                 continue
             self._shrunk += outcome.rows_in

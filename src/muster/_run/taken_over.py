@@ -4,7 +4,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -73,11 +73,11 @@ class Layout:
             if one.cut is not None:
                 if (piece := pieces[one.cut.name]) is None:
                     continue
-                outcome = replace(outcome, output=piece)
+                outcome = outcome._replace(output=piece)
             if outcome.bad_rows:
                 if (lines := rejected.get((outcome.task.file, outcome.task.lo))) is None:
                     continue
-                outcome = replace(outcome, rejects=lines)
+                outcome = outcome._replace(rejects=lines)
             yield outcome
 
     def _kept_of(self, outcome: Outcome, arrow: bytes) -> Iterator[_Kept]:
@@ -85,14 +85,14 @@ class Layout:
         if not outcome.bad_rows:
             piece = outcome.output
             cut = Cut(self._name(), piece.rows, piece.bytes, piece.crc, arrow) if piece else None
-            plain = replace(outcome, seconds=Seconds(), output=None, task=narrowed(self.parts, outcome.task))
+            plain = outcome._replace(seconds=Seconds(), output=None, task=narrowed(self.parts, outcome.task))
             yield _Kept(plain, cut)
             return
         for span in outcome.spans:
             yield _Kept(self._between(outcome, span), self._cut(span, arrow))
 
     def _between(self, outcome: Outcome, span: Span) -> Outcome:
-        task = narrowed(self.parts, replace(outcome.task, lo=span.lo, hi=span.hi))
+        task = narrowed(self.parts, outcome.task._replace(lo=span.lo, hi=span.hi))
         written = outcome.written or outcome.schema
         return Outcome(
             task,

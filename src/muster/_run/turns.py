@@ -104,9 +104,7 @@ class _Turn(Around[Engine]):
         self._turns.read.update((file.path, file) for file in outcome.read_files)
         for path in outcome.written_files:
             self._turns.read.pop(path, None)
-        return dataclasses.replace(
-            event, answer=dataclasses.replace(outcome, read_files=(*before, *outcome.read_files))
-        )
+        return dataclasses.replace(event, answer=outcome._replace(read_files=(*before, *outcome.read_files)))
 
     def close(self) -> None:
         """Leave the workers to the next run; end them if they are on something still, or cannot go on."""

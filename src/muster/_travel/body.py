@@ -91,7 +91,7 @@ class ParcelBody:
         if request.stretch is not None:
             opened.write_bytes(decompressed(request.stretch, request.size))
             origin = task.lo if self._formats[task.file] == "parquet" else task.start
-            task = replace(task, spool=Spool(str(opened), origin))
+            task = task._replace(spool=Spool(str(opened), origin))
         try:
             outcome: Outcome = self._worker(task)  # type: ignore[assignment]  # a task is answered with an outcome
             outcome, foreign = self._with_names_of_home(outcome)
@@ -104,7 +104,7 @@ class ParcelBody:
         waiting, self._idle_since = began - (self._idle_since or began), time.perf_counter()
         total = self._idle_since - began
         seconds = outcome.seconds._replace(total=total, transfer=total - outcome.seconds.total, waiting=waiting)
-        return Returned(replace(outcome, task=request.task, seconds=seconds), pieces, foreign)
+        return Returned(outcome._replace(task=request.task, seconds=seconds), pieces, foreign)
 
     def _with_names_of_home(self, outcome: Outcome) -> tuple[Outcome, tuple[DataFile, ...]]:
         """Name the files of an outcome as home does; take out those that are this machine's own."""
@@ -112,7 +112,7 @@ class ParcelBody:
             return outcome, ()
         read, foreign = self._sorted(outcome.read_files)
         written = tuple(map(self._mirror.at_home, outcome.written_files))
-        return replace(outcome, read_files=read, written_files=written), foreign
+        return outcome._replace(read_files=read, written_files=written), foreign
 
     def _sorted(self, files: tuple[DataFile, ...]) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...]]:
         """Sort files by whether they were sent, or looked for in vain, by their names at home; or are the machine's."""

@@ -198,7 +198,7 @@ class ParcelEngine(Around[FarEngine]):
         self._look_at(returned.outcome)
         for name, data in pieces.items():
             keep(self._parts / name, data)
-        return replace(returned.outcome, read_files=read)
+        return returned.outcome._replace(read_files=read)
 
     def _look_at(self, outcome: Outcome) -> None:
         """Raise where rows failed for want of a file that is here; say once that files are written which are lost."""

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from muster._formats import _rows
@@ -31,7 +31,7 @@ class Called:
     @property
     def task(self) -> Task:
         """Make one task of those whose rows these are; it needs not be cut again."""
-        return self.tasks[0] if len(self.tasks) == 1 else replace(together(self.tasks), members=())
+        return self.tasks[0] if len(self.tasks) == 1 else together(self.tasks)._replace(members=())
 
     def call(self, batch: _rows.Rows) -> None:
         """Call the steps on one batch more, unless too many rows are bad."""
@@ -56,7 +56,7 @@ class Called:
             written.rows,
             bad_rows=len(steps.bad),
             first_error=steps.first_error,
-            index=steps.index,
+            index_names=steps.index,
             output=written.piece,
             schema=written.schema,
             written=None if written.schema == written.as_written else written.as_written,

@@ -6,7 +6,6 @@ is written together; a file with a bad row has an outcome of its own, the files 
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 from muster._formats import _rows
 from muster._model import Briefing, Outcome, Seconds, Task
@@ -60,7 +59,7 @@ class Stage:
         rows = reader.read()
         if rows.misfits:
             return Outcome(reader.task, 0, 0, misfits=rows.misfits)
-        task = replace(reader.task, bad_rows_left=self._left)  # by which it is known whether the steps were cut short
+        task = reader.task._replace(bad_rows_left=self._left)  # by which it is known whether the steps were cut short
         steps = Steps(Calls(self._briefing, self._memory, file=task.file), self._left)
         steps.bad.update({row: BadRow(reader.step, error) for row, error in rows.bad.items()})
         if (outcome := self._fault(reader, rows, steps, began=began)) is not None:
@@ -111,4 +110,4 @@ class Stage:
             sorting=steps.sorting + sorted_out - applied,
             failed=steps.calls.failed,
         )
-        return replace(called.outcome(written), rejects=rejects, seconds=seconds)
+        return called.outcome(written)._replace(rejects=rejects, seconds=seconds)
