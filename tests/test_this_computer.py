@@ -186,8 +186,9 @@ def test_a_start_for_the_end_that_fails_is_tried_again_when_somebody_asks() -> N
     access = Access("", {}, 2, sys.executable)
     crew = Elsewhere(InlineEngine(_Echo), here, access, has_work_at_the_end=True, is_staged=False)
     crew.begin()
-    crew.near_the_end()
-    assert len(made) == 2
+    for _ in range(5):  # as the loop does, again and again, while it waits for the last tasks
+        crew.near_the_end()
+    assert len(made) == 2, "it is tried once"
     assert here.engine() is made[2]
     here.close()
     crew.engine.close()

@@ -3,7 +3,7 @@
 import contextlib
 import selectors
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from muster._progress.openings import Slots
 from muster.errors import EngineError
@@ -37,6 +37,20 @@ class _Member:
     def lanes_of(self, worker: str) -> tuple[int, ...]:
         """Name the lanes that a worker has, by its name in the crew."""
         return tuple(sorted(lane for lane, name in self.lanes.items() if name == worker))
+
+
+def _of_worker(said: Began | Done | Failed | Lost, worker: str) -> Message:
+    """Say the same of a worker by another name; written out, as it is done twice for every task there is."""
+    if worker == said.worker:
+        return said
+    match said:
+        case Began():
+            return Began(said.ticket, worker)
+        case Done():
+            return Done(said.ticket, said.answer, worker)
+        case Failed():
+            return Failed(said.ticket, said.error, worker)
+    return Lost(said.ticket, said.reason, said.began, worker, said.lane)
 
 
 class Crew:
@@ -123,16 +137,16 @@ class Crew:
                 member.workers.discard(member.named(worker))
                 for lane in said.lanes:
                     member.lanes.pop(lane, None)
-                return replace(said, worker=member.named(worker))
+                return Left(member.named(worker), said.reason, said.lanes)
             case Began(ticket, worker):
                 if (begun := member.tickets.get(ticket)) is not None:
                     member.lanes[begun] = member.named(worker)
-                return replace(said, worker=member.named(worker)) if ticket in member.tickets else None
+                return _of_worker(said, member.named(worker)) if ticket in member.tickets else None
             case Done(ticket) | Failed(ticket) | Lost(ticket):
                 if ticket not in member.tickets:
                     return None
                 del member.tickets[ticket]
-                return replace(said, worker=member.named(said.worker)) if said.worker else said
+                return _of_worker(said, member.named(said.worker)) if said.worker else said
         return said
 
     def slots(self) -> Mapping[str, Slots]:

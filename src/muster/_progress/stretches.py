@@ -1,6 +1,13 @@
 """Outcomes whose rows follow each other in the output, put together into one, and forgotten as one."""
 
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Self
+
 from muster._model import Outcome, Piece, Task
+
+Key = tuple[int, int]
+"""The first part and the first row of a task."""
 
 
 class Stretch:
@@ -69,12 +76,34 @@ class Stretch:
         )  # fmt: skip
 
 
-def forget(kept: dict[tuple[int, int], Outcome], *, first: int, last: int, lo: int) -> None:
-    """Take an outcome out, by its task; or all that a stretch was made of.
+class Kept(dict[Key, Outcome]):
+    """Outcomes by their tasks, each by itself: also those of which a stretch was made, which is forgotten as one."""
 
-    ``kept`` is by the first part and the first row of each task.
-    """
-    outcome = kept.pop((first, lo), None)
-    if outcome is not None and outcome.task.last < last:
-        for key in [key for key in kept if first <= key[0] < last]:
-            del kept[key]
+    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+        """Begin with some outcomes."""
+        super().__init__()
+        self._in_order: list[Key] | None = None
+        """The keys, once they were sorted, with those that were forgotten since."""
+        self.keep(outcomes)
+
+    def keep(self, outcomes: Iterable[Outcome]) -> Self:
+        """Know of outcomes."""
+        self._in_order = None
+        for outcome in outcomes:
+            self[outcome.task.first, outcome.task.lo] = outcome
+        return self
+
+    def forget(self, *, first: int, last: int, lo: int) -> None:
+        """Take an outcome out, by its task; or all that a stretch was made of.
+
+        What was kept is sorted once for all stretches that are forgotten without anything being kept in between: they
+        may be as many as what is kept.
+        """
+        outcome = self.pop((first, lo), None)
+        if outcome is None or outcome.task.last >= last:
+            return
+        if self._in_order is None:
+            self._in_order = sorted(self)
+        keys = self._in_order
+        for at in range(bisect_left(keys, (first, 0)), bisect_left(keys, (last, 0))):
+            self.pop(keys[at], None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from muster._journal.runs import attempt
 from muster._model import Briefing, Outcome
+from muster._progress.stretches import Kept
 from muster._user_code.data_files import DataFiles
 
 from .crew import Crew
@@ -15,7 +16,6 @@ from .intake import Intake
 from .known import Run
 from .loading import Loading
 from .loop import Loop
-from .resume import Kept
 from .teller import Teller
 
 
@@ -51,7 +51,7 @@ class Attempt:
             if misfit is None:
                 return
             self._widen(misfit)
-            self.loop, kept = self._new_loop(), {}
+            self.loop, kept = self._new_loop(), Kept()
 
     def _new_loop(self) -> Loop:
         return Loop(

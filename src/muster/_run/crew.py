@@ -147,8 +147,7 @@ class Elsewhere:
     def near_the_end(self) -> None:
         """Have this computer's workers load again while the last tasks are done, if they have part in the end."""
         if self.has_work_at_the_end:
-            with contextlib.suppress(OSError):  # a head start: who asks them at the end hears why they cannot be made
-                self.home.engine()
+            self.home.begin_early()
 
     def workers(self, there: Attendance) -> int:
         """Count those that are awaited, or as many as ever were there."""

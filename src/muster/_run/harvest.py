@@ -7,14 +7,13 @@ from muster._journal import events
 from muster._journal.events import Event
 from muster._model import Outcome, Task
 from muster._output.build import totals
-from muster._progress.stretches import forget
+from muster._progress.stretches import Kept
 
 from .hindsight import Hindsight
 from .known import Run
 
 if TYPE_CHECKING:
     from .estimate import Trial
-    from .resume import Kept
 
 
 class Harvest:
@@ -28,11 +27,11 @@ class Harvest:
         self.trial: Trial | None = None
         """What was measured of the rows, where only some are done."""
         self.hindsight = Hindsight(run.job.options.batch_rows)
-        self._resumed: Kept = {}
+        self._resumed = Kept()
 
     def resume(self, outcomes: Sequence[Outcome]) -> None:
         """Take over what an earlier attempt has done, and its journal says."""
-        self._resumed.update(((one.task.first, one.task.lo), one) for one in outcomes)
+        self._resumed.keep(outcomes)
         if self.trial is not None:
             self.trial.take("", *outcomes)
         self.hindsight.take(*outcomes)
@@ -57,7 +56,7 @@ class Harvest:
     def drop(self, task: Task) -> None:
         """Forget an outcome, or all of a stretch, that is to be done again."""
         self._write(events.Dropped(task.first, task.last, task.lo))
-        forget(self._resumed, first=task.first, last=task.last, lo=task.lo)
+        self._resumed.forget(first=task.first, last=task.last, lo=task.lo)
 
     def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> None:
         """Move rows to the output that grows; their own file, often not on the disk yet, need never be."""

@@ -10,6 +10,7 @@ from muster._model import Outcome, Outcomes
 from muster._progress import actions as act
 from muster._progress.allowance import Allowance
 from muster._progress.progress import MOST_FILES, Progress
+from muster._progress.stretches import Kept
 from muster._user_code.data_files import DataFiles
 
 from .crew import Crew
@@ -17,7 +18,6 @@ from .harvest import Harvest
 from .holding import Holding
 from .intake import Intake
 from .known import Run
-from .resume import Kept
 from .setbacks import Setbacks
 from .stopping import reason_to_stop
 from .teller import Teller

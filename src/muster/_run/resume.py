@@ -17,14 +17,13 @@ from muster._model import Column, DataFile, Outcome, Source
 from muster._output.growing import Places
 from muster._places.identity import local, spelled
 from muster._places.urls import is_remote
-from muster._progress.stretches import forget
+from muster._progress.stretches import Kept
 from muster._user_code.data_files import changed_files
 from muster._user_code.described import Described
 from muster._user_code.facts import ODD
 from muster._user_code.versions import OWN
 from muster.errors import ResumeError
 
-Kept = dict[tuple[int, int], Outcome]
 _MOST_SAID: Final = 5
 
 
@@ -36,7 +35,7 @@ class Past:
     attempts: int = 0
     surveyed: Surveyed | None = None
     columns: tuple[Column, ...] | None = None
-    kept: Kept = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
     places: Places = field(default_factory=Places)
     """Where the pieces of what is kept lie."""
     started: events.Started = field(default_factory=lambda: events.Started("", {}))
@@ -117,12 +116,12 @@ class Past:
                 self.surveyed = event
             case events.Settled():
                 self.columns = tuple(event.columns)
-                self.kept = {}
+                self.kept = Kept()
                 self.places.clear()
             case events.Kept(outcome):
                 self._keep(outcome)
             case events.Dropped():
-                forget(self.kept, first=event.first, last=event.last, lo=event.lo)
+                self.kept.forget(first=event.first, last=event.last, lo=event.lo)
             case events.Moved():
                 self.places.move(event)
             case events.Regrown():
@@ -158,7 +157,7 @@ class Past:
             self.files.pop(path, None)
 
     def _keep(self, outcome: Outcome) -> None:
-        self.kept[outcome.task.first, outcome.task.lo] = outcome
+        self.kept.keep([outcome])
         self.places.note(outcome)
 
     def result(self, visible: str) -> Result | None:

@@ -1,5 +1,6 @@
 """The workers of this computer, which may be let go for a while, and are there again when somebody asks them."""
 
+import contextlib
 from collections.abc import Callable
 
 from muster._engines.base import Engine
@@ -14,6 +15,7 @@ class ThisComputer:
         self._is_kept = is_kept
         self._engine: Engine | None = make()
         self._briefing: bytes | None = None
+        self._had_a_head_start = False
 
     def engine(self) -> Engine:
         """Give the engine; one that was let go is made again."""
@@ -22,6 +24,13 @@ class ThisComputer:
             if self._briefing is not None:
                 self._engine.brief(self._briefing)
         return self._engine
+
+    def begin_early(self) -> None:
+        """Make the engine again, once, as somebody will soon ask: who then asks hears why it cannot be made."""
+        if self._engine is None and not self._had_a_head_start:
+            self._had_a_head_start = True
+            with contextlib.suppress(OSError):
+                self.engine()
 
     def brief(self, briefing: bytes) -> None:
         """Brief its workers, also those that are yet to come."""
@@ -33,6 +42,7 @@ class ThisComputer:
         """End the workers until somebody asks for them."""
         if not self._is_kept:
             self.close()
+            self._had_a_head_start = False
 
     def close(self) -> None:
         """End the workers."""

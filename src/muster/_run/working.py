@@ -9,6 +9,7 @@ from muster._journal import events
 from muster._journal.events import FORMAT, Event
 from muster._journal.file import Journal
 from muster._journal.runs import attempt, forget, note
+from muster._progress.stretches import Kept
 from muster._user_code.data_files import DataFiles
 from muster._user_code.with_files import stamps
 
@@ -118,7 +119,7 @@ class Working:
     def _work_through(self, intake: Intake, loading: Loading, files: DataFiles) -> Result:
         run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
         run.finish.places = past.places
-        kept = {key: kept for key, kept in past.kept.items() if run.work.is_intact(kept, past.places)}
+        kept = Kept(kept for kept in past.kept.values() if run.work.is_intact(kept, past.places))
         trying = Attempt(run, self.crew, intake, teller, loading, self.begun.holding, files, past.attempts)
         with trying.telling_how_far():
             trying.work_through(kept)
