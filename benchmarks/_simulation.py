@@ -1,8 +1,8 @@
 """Run a job on thousands of workers that are not there: the runner is real, the workers' time is a fake clock's.
 
 What comes back is what real workers give: columns, steps, where the time went, a load now and then, and of each
-thousandth row that it is bad, with its line for the rejects. With ``pieces`` each task also has a file of its own, which
-the runner moves to the output; without, the function drops all rows, and no file system has part in the figures.
+thousandth row that it is bad, with its line for the rejects. With ``--pieces`` each task also has a file of its own,
+which the runner moves to the output; without, the function drops all rows, and no file system has part in the figures.
 """
 
 import argparse
