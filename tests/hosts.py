@@ -19,11 +19,12 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network, IPv6Address
+from itertools import count as counted
 from pathlib import Path
 from pwd import getpwuid
 from random import Random
@@ -48,7 +49,7 @@ AddressFamily any
 Port {port}
 PidFile /run/sshd.pid
 HostKey {key}
-AuthorizedKeysFile {client}.pub
+AuthorizedKeysFile {client}
 AuthenticationMethods publickey
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -126,6 +127,7 @@ class Hosts:
         self._disk, self._shm = disk, shm
         self._machines: dict[str, _Machine] = {}
         self._wires: dict[str, subprocess.Popen[str]] = {}
+        self._numbers = counted(count + 1)
         self._stack = ExitStack()
         try:
             self._set_up()
@@ -171,6 +173,25 @@ class Hosts:
     def facts(self) -> list[dict[str, str | int]]:
         """Say all hosts' facts in what YAML has."""
         return [host.facts() for host in self.hosts]
+
+    def add(self, name: str, address: str, *, also: Sequence[str] = (), then: Sequence[str] = ()) -> Host:
+        """Make one more host, which has other addresses too, and no sshd: it does ``then``, in words of shell.
+
+        Its files are its own: it cannot write to any of this machine.
+        """
+        host = Host(next(self._numbers), name, address, PORT, "root", self.key, self.known_hosts)
+        more = [shlex.join(["ip", "address", "add", f"{one}/32", "dev", "eth0"]) for one in also]
+        kept = [shlex.join(["mount", "--bind", str(self.folder), str(self.folder)]), "mount -o remount,bind,ro /"]
+        self._write_name(host)
+        self._begin(host, [*self._boot(host), *more, *kept, *then])
+        self.hosts.append(host)
+        self._bring_up([host])
+        return host
+
+    def is_up(self, host: Host) -> bool:
+        """Tell whether a host's process 1 lives: it ends where a host powers itself off."""
+        machine = self._machines.get(host.name)
+        return machine is not None and machine.unshare.poll() is None
 
     # Reaching them
 
@@ -329,23 +350,31 @@ class Hosts:
         _call([program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "client", "-f", str(self.key)])
         self._write_files()
         for host in self.hosts:
-            unshare = self._start(
-                host.name, NAMESPACES, ["echo born", "read -r", *self._boot(host), "echo up", "read -r"]
-            )
-            self._machines[host.name] = _Machine(unshare)
-            self._stack.callback(self._end_host, host)
+            self._begin(host, [*self._boot(host), *self._listen(host)])
         self._hear(self._switch, "born")
-        for machine in self._machines.values():
-            self._hear(machine.unshare, "born")
-            machine.network = os.open(f"/proc/{machine.unshare.pid}/ns/net", os.O_RDONLY)
-        self._lay_links()
-        for machine in self._machines.values():
-            _tell(machine.unshare)
-        for host in self.hosts:
-            self._hear(self._machines[host.name].unshare, "up")
+        self._lay_own_link()
+        self._bring_up(self.hosts)
         self.known_hosts.write_text("".join(map(self._known, self.hosts)))
         for host in self.hosts:
             until(partial(_greets, host), f"sshd does not answer on {host.name}")
+
+    def _begin(self, host: Host, boot: Iterable[str]) -> None:
+        """Start a process 1, which waits until it has a link, and then boots."""
+        unshare = self._start(host.name, NAMESPACES, ["echo born", "read -r", *boot, "echo up", "read -r"])
+        self._machines[host.name] = _Machine(unshare)
+        self._stack.callback(self._end_host, host)
+
+    def _bring_up(self, hosts: Sequence[Host]) -> None:
+        """Give hosts that wait for it their links, and wait until they have booted."""
+        machines = [self._machines[host.name] for host in hosts]
+        for machine in machines:
+            self._hear(machine.unshare, "born")
+            machine.network = os.open(f"/proc/{machine.unshare.pid}/ns/net", os.O_RDONLY)
+        self._lay_links(hosts)
+        for machine in machines:
+            _tell(machine.unshare)
+        for machine in machines:
+            self._hear(machine.unshare, "up")
 
     def _known(self, host: Host) -> str:
         """Write a host's line of the file of known hosts."""
@@ -367,8 +396,11 @@ class Hosts:
         (self.folder / "disk").mkdir()
         for host in self.hosts:
             key = self.folder / host.name
-            key.with_suffix(".hostname").write_text(f"{host.name}\n")
-            key.with_suffix(".sshd").write_text(SSHD.format(port=host.port, key=key, client=self.key))
+            self._write_name(host)
+            key.with_suffix(".sshd").write_text(SSHD.format(port=host.port, key=key, client=f"{self.key}.pub"))
+
+    def _write_name(self, host: Host) -> None:
+        (self.folder / host.name).with_suffix(".hostname").write_text(f"{host.name}\n")
 
     def _unplug(self, host: Host) -> None:
         """Take both ends of a host's link away, unless they are gone."""
@@ -439,24 +471,32 @@ class Hosts:
         yield from map(shlex.join, steps)
         for name, path in own.items():
             yield f"[ ! -e {path} ] || {shlex.join(['mount', '--bind', str(self.folder / name), path])}"
+
+    def _listen(self, host: Host) -> Iterable[str]:
+        """List the shell commands that start a host's sshd."""
         key, log = self.folder / host.name, self.folder / f"{host.name}.log"
         yield shlex.join(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name, "-f", str(key)])
         yield shlex.join([program("sshd"), "-f", f"{key}.sshd", "-E", str(log)])
 
-    def _lay_links(self) -> None:
-        """Lay a link from this machine and from each host to the switch."""
+    def _lay_own_link(self) -> None:
+        """Lay a link from this machine to the switch."""
         switch = self._switch.pid
-        ports = [(_port(host), self._machines[host.name].unshare.pid) for host in self.hosts]
         lines = [
             f"link add {self.link} type veth peer name here netns {switch}",
             f"address add {self.address}/{self.network.prefixlen} dev {self.link}",
             *([f"address add {self.prefix}1/64 dev {self.link} nodad"] if self.prefix else []),
             f"link set {self.link} up",
-            *(f"link add eth0 netns {pid} type veth peer name {port} netns {switch}" for port, pid in ports),
         ]
         _call([program("ip"), "-batch", "-"], text="\n".join(lines))
-        lines = ["link add lan type bridge", "link set lan up"]
-        self._wire([*lines, *(f"link set {port} master lan up" for port in ["here", *(port for port, _ in ports)])])
+        self._wire(["link add lan type bridge", "link set lan up", "link set here master lan up"])
+
+    def _lay_links(self, hosts: Sequence[Host]) -> None:
+        """Lay a link from each of these hosts to the switch."""
+        switch = self._switch.pid
+        ports = [(_port(host), self._machines[host.name].unshare.pid) for host in hosts]
+        lines = [f"link add eth0 netns {pid} type veth peer name {port} netns {switch}" for port, pid in ports]
+        _call([program("ip"), "-batch", "-"], text="\n".join(lines))
+        self._wire([f"link set {port} master lan up" for port, _ in ports])
 
     # Parts
 

@@ -1,0 +1,221 @@
+"""The machines behind moto's instances: each boots after a while, runs its user data, and takes its instance along."""
+
+import base64
+import json
+import shlex
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import cycle
+from pathlib import Path
+from threading import RLock, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from hosts import PATH, Host, Hosts, HostsError, program, until
+
+if TYPE_CHECKING:
+    from moto.ec2.models import EC2Backend
+    from moto.ec2.models.instances import Instance as MotoInstance
+
+HERE = Path(__file__).parent
+METADATA = "169.254.169.254"
+TERMINATE = "terminate"
+
+
+@dataclass
+class Boots:
+    """How instances that are launched from now on boot."""
+
+    starts: float = 0.05
+    """In how many seconds one is running, after it was pending."""
+    seconds: float = 0.1
+    """How long its machine then takes until it runs its user data."""
+    way: str = "well"
+    """``silent``: it runs its user data, and nobody reaches it; ``never``: there is no machine at all."""
+    which: list[int] = field(default_factory=list)
+    """Of those to come, counted from 1, to which ``way`` applies; all where it is empty."""
+
+    def of(self, number: int) -> str:
+        return self.way if not self.which or number in self.which else "well"
+
+
+@dataclass
+class Behind:
+    """An instance of moto's, and its host once that is there."""
+
+    instance: "MotoInstance"
+    public: str
+    way: str
+    host: Host | None = None
+    is_over: bool = False
+
+
+class Instances:
+    """Keeps moto's instances and hosts alike. ``lock`` is held by whoever looks at moto's."""
+
+    def __init__(self, hosts: Hosts, backend: "EC2Backend") -> None:
+        self.lock = RLock()
+        self._boots = Boots()
+        self._hosts, self._backend = hosts, backend
+        self._behind: dict[str, Behind] = {}
+        self._launched = 0
+        self._public = cycle(map(str, list(hosts.network.subnets(new_prefix=26))[3].hosts()))
+        Thread(target=self._watch, daemon=True).start()
+
+    def see(self) -> None:
+        """Boot what was launched, and lose what was terminated or stopped; called after each request."""
+        with self.lock:
+            for instance in [one for held in self._backend.reservations.values() for one in held.instances]:
+                if instance.id not in self._behind:
+                    self._launch(instance)
+            over = [one for one in self._behind.values() if not one.is_over and not _lives(one.instance)]
+            for one in over:
+                one.is_over = True
+        for one in over:
+            self._lose(one)
+
+    def told(self) -> list[dict[str, Any]]:
+        """Tell of every instance what a test asks."""
+        with self.lock:
+            return [self._of(one) for one in self._behind.values()]
+
+    def begin(self, boots: Boots) -> None:
+        """Have the next instances boot like that, counted from 1."""
+        with self.lock:
+            self._boots, self._launched = boots, 0
+
+    def end_all(self) -> None:
+        """End all, and forget them."""
+        for one in list(self._behind.values()):
+            self._end(one)
+        with self.lock:
+            self._behind.clear()
+
+    def lose(self, name: str) -> None:
+        """Pull a machine's plug: AWS takes it away, or its hardware fails."""
+        self._end(self._behind[name])
+
+    def cut(self, name: str) -> None:
+        """Cut a machine off."""
+        host = self._behind[name].host
+        assert host
+        self._hosts.cut(host)
+
+    def give_notice(self, name: str, when: str) -> None:
+        """Have the metadata service say that a spot instance is about to be interrupted, at that time (ISO 8601)."""
+        path = self._metadata(name)
+        notice = json.dumps({"action": TERMINATE, "time": when})
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"/latest/meta-data/spot/instance-action": notice}))
+
+    # What happens to one
+
+    def _launch(self, instance: "MotoInstance") -> None:
+        self._launched += 1
+        instance._state.name, instance._state.code = "pending", 0  # noqa: SLF001 (moto has it run at once)
+        one = Behind(instance, next(self._public), self._boots.of(self._launched))
+        for interface in instance.nics.values():
+            if interface.public_ip:
+                interface.public_ip = one.public
+        self._behind[instance.id] = one
+        Thread(target=self._boot, args=(one, self._boots), daemon=True).start()
+
+    def _boot(self, one: Behind, boots: Boots) -> None:
+        _wait(boots.starts)
+        with self.lock:
+            if one.is_over:
+                return
+            one.instance._state.name, one.instance._state.code = "running", 16  # noqa: SLF001 (as moto does)
+        _wait(boots.seconds)
+        with self.lock:
+            if one.is_over or one.way == "never":
+                return
+            self._metadata(one.instance.id).write_text(json.dumps(self._readable(one.instance)))
+            also = [one.public, METADATA]
+            name, address = one.instance.id, str(one.instance.private_ip)
+            one.host = self._hosts.add(name, address, also=also, then=self._first(name))
+            if one.way == "silent":
+                self._hosts.cut(one.host)
+
+    def _first(self, name: str) -> list[str]:
+        """List what a host does first, in words of shell: it has metadata, and runs its user data."""
+        log = shlex.quote(str(self._hosts.folder / f"{name}.boot"))
+        path = f"{PATH}:{Path(sys.executable).parent}"
+        run = f"HOME=/root PATH={shlex.quote(path)} {shlex.quote(sys.executable)} -P"
+        return [
+            f"{run} {HERE / 'metadata.py'} {shlex.quote(str(self._metadata(name)))} >> {log} 2>&1 &",
+            f"{run} {HERE / 'cloud_init.py'} {program('sshd')} {program('ssh-keygen')} >> {log} 2>&1 &",
+        ]
+
+    def _readable(self, instance: "MotoInstance") -> dict[str, str]:
+        """List what the instance can read of itself."""
+        told = {
+            "/latest/meta-data/instance-id": instance.id,
+            "/latest/meta-data/local-ipv4": str(instance.private_ip),
+            "/latest/meta-data/placement/availability-zone": str(instance.availability_zone),
+        }
+        if instance.key_name:
+            told["/latest/meta-data/public-keys/0/openssh-key"] = self._backend.key_pairs[instance.key_name].public_key
+        if instance.user_data:
+            told["/latest/user-data"] = base64.b64decode(str(instance.user_data)).decode()
+        return told
+
+    def _watch(self) -> None:
+        """See machines power themselves off, for as long as the region is there."""
+        while True:
+            _wait(0.05)
+            for one in list(self._behind.values()):
+                if one.host and not one.is_over and not self._hosts.is_up(one.host):
+                    self._end(one)
+
+    def _end(self, one: Behind) -> None:
+        """Do with an instance as its shutdown behaviour says: moto overlooks that of a launch template."""
+        with self.lock:
+            if _lives(one.instance):
+                one.instance.terminate() if self._shutdown(one.instance) == TERMINATE else one.instance.stop()
+        self.see()
+
+    def _lose(self, one: Behind) -> None:
+        if one.host:
+            with suppress(HostsError):
+                self._hosts.lose(one.host)
+
+    def _shutdown(self, instance: "MotoInstance") -> str:
+        tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
+        if template := tags.get("aws:ec2launchtemplate:id"):
+            version = self._backend.launch_templates[template].get_version(tags["aws:ec2launchtemplate:version"])
+            if said := version.data.get("InstanceInitiatedShutdownBehavior"):
+                return str(said)
+        return str(instance.instance_initiated_shutdown_behavior)
+
+    def _metadata(self, name: str) -> Path:
+        return self._hosts.folder / f"{name}.metadata"
+
+    def _of(self, one: Behind) -> dict[str, Any]:
+        log = self._hosts.folder / f"{one.instance.id}.boot"
+        return {
+            "id": one.instance.id,
+            "state": one.instance.state,
+            "public": one.public,
+            "private": one.instance.private_ip if _lives(one.instance) else "",
+            "zone": one.instance.availability_zone,
+            "type": one.instance.instance_type,
+            "is_spot": one.instance.lifecycle == "spot",
+            "tags": {tag["key"]: tag["value"] for tag in one.instance.get_tags()},
+            "log": log.read_text() if log.exists() else "",
+            "root": self._root(one),
+        }
+
+    def _root(self, one: Behind) -> str:
+        with suppress(HostsError):
+            return str(self._hosts.inside(one.host, "/")) if one.host and not one.is_over else ""
+        return ""
+
+
+def _lives(instance: "MotoInstance") -> bool:
+    return instance.state in {"pending", "running"}
+
+
+def _wait(seconds: float) -> None:
+    deadline = monotonic() + seconds
+    until(lambda: monotonic() >= deadline, "time stands still", seconds=seconds + 60)

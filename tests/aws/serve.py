@@ -1,0 +1,163 @@
+"""The region's own process: moto behind a door that a test's switches can shut. It ends with its standard input.
+
+It prints its port. What moto checks is decided by variables when it is loaded, so ``region`` starts it with them.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from io import BytesIO
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from moto.ec2.models import ec2_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.ssm.models import Parameter, ssm_backends
+from werkzeug.serving import make_server
+
+from aws.faults import Refusal
+from aws.instances import Boots, Instances
+from hosts import make_hosts
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from hosts import Hosts
+
+ACCOUNT = "123456789012"
+SWITCHES = "/pretended/"
+UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
+
+
+class Region:
+    """One region: its network, its instances, and what it refuses."""
+
+    def __init__(self, name: str, hosts: "Hosts") -> None:
+        self.name = name
+        self._hosts = hosts
+        self._backend: Any = ec2_backends[ACCOUNT][name]
+        self._lay_network()
+        self._name_images()
+        self.instances = Instances(hosts, self._backend)
+        self._refusals: list[Refusal] = []
+        self._asked: list[dict[str, str]] = []
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environment: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        """Answer a request, or do what a test wants to be so."""
+        length = int(environment.get("CONTENT_LENGTH") or 0)
+        body = environment["wsgi.input"].read(length)
+        environment["wsgi.input"] = BytesIO(body)
+        if environment["PATH_INFO"].startswith(SWITCHES):
+            switch = self._switches()[environment["PATH_INFO"].removeprefix(SWITCHES)]
+            text = json.dumps(switch(**json.loads(body)))
+            start("200 OK", [("Content-Type", "application/json")])
+            return [text.encode()]
+        service = _service(environment)
+        asked = {"service": service, **self._parameters(environment, body)}
+        if asked["Action"] == "RunInstances" and not asked["Subnet"]:
+            body = self._with_subnet(body, asked["Zone"])
+            environment["wsgi.input"], environment["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
+        with self.instances.lock:  # moto is made for one request at a time
+            self._asked.append(asked)
+            refusal = next((one for one in self._refusals if one.meets(asked)), None)
+            if refusal is not None:
+                kind, answer = refusal.answer(service)
+                start(f"{refusal.status} Refused", [("Content-Type", kind), ("Content-Length", str(len(answer)))])
+                return [answer]
+            answered = list(self._moto(environment, start))
+        self.instances.see()
+        return answered
+
+    def _switches(self) -> dict[str, Callable[..., object]]:
+        return {
+            "refuse": self._refuse,
+            "boot": self._boot,
+            "instances": self.instances.told,
+            "asked": lambda: self._asked,
+            "lose": self.instances.lose,
+            "cut": self.instances.cut,
+            "notice": self.instances.give_notice,
+            "at_home": lambda: self._hosts.address,
+            "anew": self._anew,
+        }
+
+    def _refuse(self, **words: Any) -> None:  # noqa: ANN401 (it is JSON)
+        self._refusals.insert(0, Refusal(**words))  # what was said last counts
+
+    def _boot(self, **words: Any) -> None:  # noqa: ANN401 (likewise)
+        self.instances.begin(Boots(**words))
+
+    def _anew(self) -> None:
+        """Switch all faults off, end all instances, and forget everything that was made."""
+        self._refusals.clear()
+        self._asked.clear()
+        self._boot()
+        self.instances.end_all()
+        with self.instances.lock:
+            self._backend.reset()
+            self._lay_network()
+
+    def _lay_network(self) -> None:
+        """Have a default network at whose addresses hosts can be: three zones, and an address outside for each."""
+        backend = self._backend
+        backend.vpcs.clear()
+        backend.subnets.clear()
+        backend.default_vpc = backend.create_vpc(str(self._hosts.network), is_default=True)
+        for zone, block in zip("abc", self._hosts.network.subnets(new_prefix=26), strict=False):
+            backend.create_subnet(backend.default_vpc.id, str(block), availability_zone=f"{self.name}{zone}")
+
+    def _name_images(self) -> None:
+        """Have AWS name the newest image of Ubuntu, as it does in parameters that everybody may read."""
+        store = ssm_backends[ACCOUNT][self.name]
+        for image in self._backend.describe_images():
+            path = UBUNTU.format({"x86_64": "amd64"}.get(image.architecture, image.architecture))
+            store._parameters[path].append(  # noqa: SLF001 (nobody but AWS may write there, moto says)
+                Parameter(  # type: ignore[abstract]
+                    account_id=ACCOUNT,
+                    name=path,
+                    value=image.id,
+                    parameter_type="String",
+                    description="",
+                    allowed_pattern=None,
+                    keyid=None,
+                    last_modified_date=datetime.now(UTC),
+                    version=1,
+                    data_type="text",
+                )
+            )
+
+    def _parameters(self, environment: "WSGIEnvironment", body: bytes) -> dict[str, str]:
+        """Tell what is asked for: of EC2, also the zone, wherever it stands."""
+        if target := environment.get("HTTP_X_AMZ_TARGET"):
+            return {"Action": target.rpartition(".")[2], "Body": body.decode(errors="replace")}
+        asked = {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
+        subnet = asked.get("SubnetId") or asked.get("NetworkInterface.1.SubnetId", "")
+        zone = self._zones().get(subnet) or asked.get("Placement.AvailabilityZone") or f"{self.name}a"
+        return {"Action": environment["PATH_INFO"], **asked, "Zone": zone, "Subnet": subnet}
+
+    def _with_subnet(self, body: bytes, zone: str) -> bytes:
+        """Name the zone's default subnet in a request that names none: moto would launch into no network at all."""
+        default = [subnet for subnet, lies_in in self._zones().items() if lies_in == zone]
+        return body + b"".join(f"&SubnetId={one}".encode() for one in default[:1])
+
+    def _zones(self) -> dict[str, str]:
+        """Tell in which zone each subnet is."""
+        return {name: zone for zone, subnets in self._backend.subnets.items() for name in subnets}
+
+
+def _service(environment: "WSGIEnvironment") -> str:
+    scope = environment.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split("/")
+    return scope[3] if len(scope) > 3 else ""
+
+
+def main() -> None:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with make_hosts(0) as hosts:
+        serving = make_server("127.0.0.1", 0, Region(sys.argv[1], hosts), threaded=True)
+        Thread(target=serving.serve_forever, daemon=True).start()
+        print(serving.server_port, flush=True)  # noqa: T201 (whoever started it waits for that)
+        sys.stdin.read()
