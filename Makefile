@@ -134,8 +134,8 @@ lint: style ## run mypy too, and no test
 
 check: test ## the same as make test
 
-bench: .venv/.bench-installed ## measure against pandas, multiprocessing, joblib, Dask, Ray Data and Polars
-	$(BIN)/python benchmarks/bench.py $(BENCH)
+bench: .venv/.bench-installed .venv-peers/.installed ## measure against pandas, Polars, Spark and others: JOBS="quoted json" RUNS=3
+	$(BIN)/python benchmarks/bench.py $(JOBS) $(if $(RUNS),--runs $(RUNS)) $(BENCH)
 
 bench-scale: install ## measure clusters of this computer: how work scales, how fast machines start
 	$(BIN)/python benchmarks/scale.py $(BENCH)
@@ -152,6 +152,13 @@ bench-held: .venv/.bench-installed ## measure what a large object that the funct
 
 bench-many: install ## measure many small files: against pandas, and as objects of a store against fsspec
 	$(BIN)/python benchmarks/many.py $(BENCH)
+
+# What does not go with muster's own pinned packages: Daft, and Spark, which needs Java besides.
+.venv-peers/.installed: requirements-peers.lock
+	@echo "Make .venv-peers for Daft and Spark: some minutes, once"
+	"$(PYTHON)" -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-peers.lock
+	touch $@
 
 .venv/.bench-installed: .venv/.installed requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.lock
@@ -175,6 +182,8 @@ lock: install ## compile the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
 	  --extra bench -c requirements.lock -o requirements-bench.lock
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
+	  --extra peers -c <(grep -v '^pyarrow==' requirements.lock) -o requirements-peers.lock
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
 	  --extra site -c requirements.lock -o requirements-site.lock
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --resolution lowest-direct --python-version 3.11 pyproject.toml \
 	  --extra remote --extra polars --extra cluster --extra watch --extra examples --extra tests -o requirements-oldest.lock
@@ -189,4 +198,4 @@ wheel: ## build dist/muster_run-VERSION-py3-none-any.whl, to be installed with p
 	ls dist/*.whl
 
 clean: ## remove all that make has made
-	rm -rf .venv .venv-oldest .venv-newest demo output dist site
+	rm -rf .venv .venv-oldest .venv-newest .venv-peers demo output dist site

@@ -1,68 +1,45 @@
-"""Say what is measured: the peers, and the jobs that they are given."""
+"""The jobs that muster and its peers are given."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import _data
+import _notes
+import _rows
+from _peers import HERE, PEERS
 
-HERE = Path(__file__).parent
 ROOT = HERE.parent
-PATHS: Mapping[str, Path] = {"cheap": HERE / "cheap.py", "classify": ROOT / "examples" / "classify.py"}
-NUMBERS = ("ID", "SKU", "FLUX", "TWICE")
-CHEAP, CLASSIFY = "cheap:cheap", "classify:classify"
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    title: str
-    module: str = ""
-    """What must be installed."""
-    script: str = ""
-    option: str = "-"
-
-    @property
-    def is_floor(self) -> bool:
-        return self.script == "floor_peer.py"
-
-
-PEERS: Mapping[str, Peer] = {
-    "muster": Peer("**muster**"),
-    "inline": Peer("muster --workers 0", option="inline"),
-    "pandas": Peer("pandas, three lines", "pandas", "pandas_peer.py"),
-    "pool": Peer("multiprocessing.Pool over chunks", "pandas", "pool_peer.py"),
-    "joblib": Peer("joblib, generator", "joblib", "joblib_peer.py"),
-    "dask": Peer("Dask dataframe", "dask", "dask_peer.py"),
-    "dask-one-block": Peer("Dask, blocksize=None", "dask", "dask_peer.py", "one-block"),
-    "ray": Peer("Ray Data", "ray", "ray_peer.py"),
-    "ray-newlines": Peer("Ray Data, newlines_in_values=True", "ray", "ray_peer.py", "newlines"),
-    "polars": Peer("Polars by hand", "polars", "polars_peer.py"),
-    "floor": Peer("*Arrow floor*", "pyarrow", "floor_peer.py"),
-    "floor-pieces": Peer("*Arrow floor, in pieces of 16 MB*", "pyarrow", "floor_peer.py", "pieces"),
-    "floor-newlines": Peer("*Arrow floor, newlines_in_values=True*", "pyarrow", "floor_peer.py", "newlines"),
-}
-_ALL = ("muster", "pandas", "pool", "joblib", "dask", "ray", "polars")
-_QUOTED = (*_ALL, "dask-one-block", "ray-newlines", "floor-newlines")
+FUNCTIONS: Mapping[str, Path] = {"cheap": HERE / "cheap.py", "classify": ROOT / "examples" / "classify.py"}
+NUMBERS = ("ID", "SKU", "FLUX", "TWICE", "id", "x", "v", "y", *(f"c{at}" for at in range(_rows.COLUMNS_OF_WIDE)))
+"""The columns of numbers, of all jobs: none is one of text in another."""
+CHEAP, Y, CLASSIFY = "cheap:cheap", "cheap:y", "classify:classify"
+TEXT, FORMS, OTHERS = "cheap function, text", "cheap function, formats", "other jobs"
+_ALL = ("muster", "pandas", "pool", "joblib", "dask", "ray", "spark", "daft", "duckdb", "polars")
+_QUOTED = (*_ALL, "dask-one-block", "ray-newlines", "spark-newlines")
+_FLOORS = ("floor", "floor-pieces")
+_COMPARED = ("muster", "pandas")
+_SHORTEST_CHUNK = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     name: str
     title: str
-    make: Callable[[int], Path]
+    table: str
+    make: Callable[[int, Path], Path]
+    """Makes the input of so many rows in a folder, the same bytes each time."""
     rows: int
     target: str = CHEAP
-    timed: Sequence[str] = ()
+    timed: Sequence[str] = _ALL
+    once: Sequence[str] = ()
+    """Those of them that are timed in the first round alone."""
     sampled: Sequence[str] = ()
     """Peers whose memory is sampled, in one run more."""
     dtype: str = "-"
     chunk_rows: int = 100_000
+    writes: str = "csv"
     rounds: int | None = None
-
-    @property
-    def function_file(self) -> Path:
-        return PATHS[self.target.partition(":")[0]]
 
     @property
     def numbers(self) -> str:
@@ -72,29 +49,36 @@ class Job:
         peer = PEERS[name]
         if peer.script:
             told = [self.target, source, output, workers, self.dtype, self.chunk_rows, peer.option]
-            return [sys.executable, str(HERE / "peers" / peer.script), *map(str, told)]
-        function = f"{self.function_file}:{self.target.partition(':')[2]}"
+            return [str(peer.python), str(HERE / "peers" / peer.script), *map(str, told)]
+        module, _, function = self.target.partition(":")
         count = 0 if peer.option == "inline" else workers
-        command = [_data.MUSTER, "run", function, source, "-o", output, "--workers", count, "--fresh", "--quiet"]
+        target = f"{FUNCTIONS[module]}:{function}"
+        command = [_data.MUSTER, "run", target, source, "-o", output, "--workers", count, "--fresh", "--quiet"]
         return [str(part) for part in (*command, *(("--dtype", self.dtype) if self.dtype != "-" else ()))]
 
+    def at_most(self, rows: int) -> "Job":
+        chunk_rows = max(self.chunk_rows * rows // self.rows, _SHORTEST_CHUNK)
+        return self if self.rows <= rows else replace(self, rows=rows, chunk_rows=chunk_rows)
 
-def jobs(*, quick: bool, large: bool) -> list[Job]:
-    """List the jobs; ``quick`` has a twentieth of the rows, to try things out."""
-    part = 20 if quick else 1
-    floors = ("floor", "floor-pieces")
-    compared = ("muster", "pandas")
-    found = [
-        Job("cheap", "cheap function", _data.rows, 2_000_000 // part, timed=(*_ALL, *floors), sampled=_ALL),
-        Job("classifier", "seed classifier", _data.rows, 20_000 // part, CLASSIFY, (*_ALL, "inline", "floor"),
-            dtype="str", chunk_rows=1000 // part),
-        Job("start-up", "start-up", _data.rows, 1000, timed=_ALL, rounds=7),
-        Job("quoted", "quoted newlines", _data.quoted, 200_000 // part, timed=_QUOTED, chunk_rows=10_000),
-        Job("hard", "hard quoting", _data.hard, 200_000 // part, timed=_QUOTED, chunk_rows=10_000, rounds=1),
-        Job("memory-1", "memory 1x", _data.rows, 1_000_000 // part, sampled=compared),
-        Job("memory-4", "memory 4x", _data.rows, 4_000_000 // part, sampled=compared),
-    ]  # fmt: skip
-    if large:
-        rows = 10_000_000 // part
-        found.append(Job("large", "cheap function", _data.rows, rows, timed=("muster", *floors), sampled=compared))
-    return found
+
+JOBS: Sequence[Job] = (
+    Job("plain", "plain CSV", TEXT, _data.rows, 2_000_000, timed=(*_ALL, *_FLOORS), sampled=_ALL),
+    Job("quoted", "quoted text", TEXT, _rows.quoted, 3_000_000, Y, _QUOTED),
+    Job("packed", "the same as .csv.gz", TEXT, _rows.packed, 3_000_000, Y, _QUOTED),
+    Job("wide", "200 columns", TEXT, _rows.wide, 60_000, Y, chunk_rows=3_000),
+    Job("files", "files of 100 rows", TEXT, _rows.files, 200_000, Y),
+    Job("parquet", "Parquet to Parquet", FORMS, _rows.as_parquet, 5_000_000, Y, writes="parquet"),
+    Job("parquet-csv", "Parquet to CSV", FORMS, _rows.as_parquet, 5_000_000, Y),
+    Job("csv-parquet", "CSV to Parquet", FORMS, _rows.as_csv, 5_000_000, Y, writes="parquet"),
+    Job("json", "JSON lines to JSON lines", FORMS, _rows.as_json, 500_000, Y, chunk_rows=25_000, writes="jsonl"),
+    Job("classifier", "seed classifier", OTHERS, _data.rows, 20_000, CLASSIFY, (*_ALL, "inline", "floor"),
+        once=(*_ALL[3:], "floor"), dtype="str", chunk_rows=1000),
+    Job("start-up", "start-up", OTHERS, _data.rows, 1000, rounds=7),
+    Job("newlines", "notes of several lines", OTHERS, _notes.newlines, 200_000, timed=(*_QUOTED, "floor-newlines"),
+        chunk_rows=10_000),
+    Job("hard", "hard quoting", OTHERS, _notes.hard, 200_000, timed=(*_QUOTED, "floor-newlines"), chunk_rows=10_000,
+        rounds=1),
+    Job("large", "plain CSV", OTHERS, _data.rows, 10_000_000, timed=("muster", *_FLOORS), sampled=_COMPARED),
+    Job("memory-1", "memory 1x", OTHERS, _data.rows, 1_000_000, timed=(), sampled=_COMPARED),
+    Job("memory-4", "memory 4x", OTHERS, _data.rows, 4_000_000, timed=(), sampled=_COMPARED),
+)  # fmt: skip

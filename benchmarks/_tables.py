@@ -1,55 +1,61 @@
-"""Render results as one markdown table of times and answers, one of memory, and the goals with what they came to."""
+"""Render results as markdown: tables of times and answers, one of memory, and the goals with what they came to."""
 
 from collections.abc import Sequence
-from statistics import median
 from typing import Any
 
+from _figures import more, seconds, times
 from _goals import goals
-from _jobs import PEERS
+from _jobs import FORMS, OTHERS, TEXT
+from _peers import PEERS
 
 MEGABYTE = 1_000_000
 MILLION = 1_000_000
 SIZES = ("memory-1", "memory-4", "large")
 NONE = "-"
 ABOUT = """\
-Whole processes, medians of interleaved runs; 2x is twice muster's time, +1 s one second more than pandas. Every answer
-is compared with pandas': an unmarked time is that of a right one. Peak memory is that of the process tree in the first
-job, pages that processes share counted once. Ray Data's answer is a folder of files, everybody else's one file. The
-floor is reading, converting, calling and writing with Arrow, each timed alone on one thread, added up and divided by
-the number of cores; no start-up."""
-QUICK = "**Quick: a twentieth of the rows. This shows that everything runs; its times say nothing.**"
+Whole processes, medians of runs in turns; 2x is twice what muster took in the same round, +1 s one second more than
+pandas did. Who takes more than 6 times as long runs once. Every answer is compared with pandas', value by value, with
+its types and order: an unmarked time is that of a right one. Dask's answers, but of CSV, and those of Ray Data, Spark
+and Daft are folders of files, everybody else's one file. Peak memory is that of the process tree in the first job,
+pages that processes share counted once. The floor is reading, converting, calling and writing with Arrow, each timed
+alone on one thread, added up and divided by the number of cores; no start-up."""
+TRIED = "**Tried out with at most {most:,} rows a job. This shows that everything runs; its times say nothing.**"
 NUMBERED_ANEW = """\
-The classifier hashes `repr(row)`, which tells the row's number and the type of its text: in Dask and Ray Data each
-block's rows count from 0, and text is Arrow's own type."""
+The classifier hashes `repr(row)`, which tells the row's number and the type of its text: elsewhere each block's rows
+count from 0, and text is Arrow's own type."""
 Results = dict[str, Any]
 
 
 def render(results: Results) -> str:
     if "jobs" not in results:
         return "Nothing was measured yet: run benchmarks/bench.py without --show."
-    jobs = results["jobs"]
     notes: list[str] = []
     parts = [
-        QUICK if results["quick"] else "",
+        TRIED.format(**results) if results["most"] is not None else "",
         _machine(results),
-        _times(jobs, notes),
+        *(_times(results, table, notes) for table in (TEXT, FORMS, OTHERS)),
+        "\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1)),
         ABOUT,
-        _renumbered(jobs),
-        _numbered(notes),
+        _renumbered(results["jobs"]),
+        _memory(results["jobs"]),
+        "\n".join(goals(results)),
     ]
-    parts += [_memory(jobs), "\n".join(goals(results))]
     return "\n\n".join(part for part in parts if part)
 
 
 def _machine(results: Results) -> str:
     machine = results["machine"]
     dates = [job["date"] for job in results["jobs"].values()]
-    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
+    apart = f"; Spark and Daft with {_libraries(machine['apart'])}" if machine["apart"] else ""
     return (
         f"Begun {min(dates)} to {max(dates)} UTC: {machine['cores']} cores and as many workers,"
-        f" {machine['memory'] / 1e9:.0f} GB, {machine['system']}, Python {machine['python']}, {libraries};"
-        f" load at the start {machine['load']:.1f}."
+        f" {machine['memory'] / 1e9:.0f} GB, {machine['system']}, Python {machine['python']},"
+        f" {_libraries(machine['libraries'])}{apart}; load at the start {machine['load']:.1f}."
     )
+
+
+def _libraries(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -57,19 +63,39 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _times(jobs: Results, notes: list[str]) -> str:
-    timed = [job for job in jobs.values() if any(peer["seconds"] for peer in job["peers"].values())]
-    names = [name for name in PEERS if any(name in job["peers"] for job in timed)]
-    head = ["", *(f"{job['title']}, {_count(job['rows'])} rows" for job in timed), "peak memory"]
-    rows = [[PEERS[name].title, *(_cell(job, name, notes) for job in timed), _peak(jobs, name)] for name in names]
-    return _table(head, rows)
+def _times(results: Results, table: str, notes: list[str]) -> str:
+    jobs = {name: job for name, job in results["jobs"].items() if job["table"] == table and _is_timed(job)}
+    names = [name for name in PEERS if any(name in job["peers"] for job in jobs.values())]
+    if not names:
+        return ""
+    has_memory = "plain" in jobs
+    head = [table, *(f"{job['title']}, {_count(job['rows'])} rows" for job in jobs.values())]
+    rows = [
+        [
+            _titled(results, name),
+            *(_cell(job, name, notes, after=job_name) for job_name, job in jobs.items()),
+            *([_peak(jobs["plain"], name)] if has_memory else []),
+        ]
+        for name in names
+    ]
+    return _table([*head, *(["peak memory"] if has_memory else [])], rows)
+
+
+def _is_timed(job: Results) -> bool:
+    return any(peer["seconds"] for peer in job["peers"].values())
+
+
+def _titled(results: Results, name: str) -> str:
+    version = results["machine"]["versions"][name]
+    return f"{PEERS[name].title}, {version}" if version else PEERS[name].title
 
 
 def _count(rows: int) -> str:
     return f"{rows / MILLION:g}M" if rows >= MILLION else f"{rows:,}"
 
 
-def _cell(job: Results, name: str, notes: list[str]) -> str:
+def _cell(job: Results, name: str, notes: list[str], *, after: str) -> str:
+    """Tell a peer's time and how far that is from muster's, or from pandas' where the start is what is measured."""
     peer = job["peers"].get(name)
     if peer is None or (not peer["seconds"] and peer["state"] in {"right", "wrong"}):
         return NONE
@@ -79,7 +105,8 @@ def _cell(job: Results, name: str, notes: list[str]) -> str:
     if peer["state"] == "raised":
         return f"**raised**{mark}"
     wrong = ", **wrong**" if peer["state"] == "wrong" else ""
-    return f"{median(peer['seconds']):.2f} s{_compared(job, name)}{wrong}{mark}"
+    compared = _more(job, name) if after == "start-up" else _times_as_long(job, name)
+    return f"{seconds(job, name):.2f} s{compared}{wrong}{mark}"
 
 
 def _mark(job: Results, name: str, notes: list[str]) -> str:
@@ -90,28 +117,25 @@ def _mark(job: Results, name: str, notes: list[str]) -> str:
     return f" [{len(notes)}]"
 
 
-def _compared(job: Results, name: str) -> str:
-    against = "pandas" if job["title"] == "start-up" else "muster"
-    seconds = job["peers"].get(against, {}).get("seconds")
-    if name == against or not seconds:
-        return ""
-    mine, theirs = median(seconds), median(job["peers"][name]["seconds"])
-    return f", {theirs - mine:+.2f} s" if against == "pandas" else f", {theirs / mine:.2f}x"
+def _more(job: Results, name: str) -> str:
+    found = more(job, name, "pandas") if name != "pandas" else None
+    return f", {found:+.2f} s" if found is not None else ""
 
 
-def _peak(jobs: Results, name: str) -> str:
-    memory = jobs.get("cheap", {"peers": {}})["peers"].get(name, {}).get("memory")
+def _times_as_long(job: Results, name: str) -> str:
+    found = times(job, name) if name != "muster" else None
+    return f", {found:.2f}x" if found is not None else ""
+
+
+def _peak(job: Results, name: str) -> str:
+    memory = job["peers"].get(name, {}).get("memory")
     return f"{memory['tree'] / MEGABYTE:,.0f} MB" if memory else NONE
 
 
 def _renumbered(jobs: Results) -> str:
     peers = jobs.get("classifier", {"peers": {}})["peers"]
-    is_wrong = any(peers.get(name, {}).get("state") == "wrong" for name in ("dask", "ray"))
+    is_wrong = any(peer["state"] == "wrong" for peer in peers.values())
     return NUMBERED_ANEW if is_wrong else ""
-
-
-def _numbered(notes: list[str]) -> str:
-    return "\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1))
 
 
 def _memory(jobs: Results) -> str:
@@ -125,7 +149,10 @@ def _memory(jobs: Results) -> str:
         "the whole tree, shared pages once": ("muster", "tree"),
         "pandas, three lines": ("pandas", "own"),
     }
-    rows = [[title, *(_megabytes(job["peers"][name], kind) for job in sizes)] for title, (name, kind) in kinds.items()]
+    rows = [
+        [title, *(_megabytes(job["peers"].get(name, {"state": NONE}), kind) for job in sizes)]
+        for title, (name, kind) in kinds.items()
+    ]
     return _table(head, rows)
 
 

@@ -1,93 +1,115 @@
-"""Judge an output against pandas': ``judge.py EXPECTED ACTUAL NUMBERS``, prints one JSON object.
+"""Judge an answer against pandas': ``judge.py EXPECTED ACTUAL NUMBERS``, prints one JSON object.
 
-Read by Python's own csv module, so that no peer judges itself. ACTUAL may be a folder of CSV files in name order.
-Columns in NUMBERS (separated by commas) are compared as numbers: 1e-05 is 0.00001, and a last digit may differ, which
-is told; all others are compared as text.
+ACTUAL may be a folder of files, in the order of their numbers. Columns in NUMBERS (separated by commas) are compared as
+numbers: 1e-05 is 0.00001, 2 is 2.0, and a last digit may differ, which is told; all others are compared as text. Where
+pandas writes 2, an answer must not say 2.0; Parquet must have pandas' types.
 """
 
-import csv
-import itertools
+import filecmp
 import json
-import math
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from _answers import Answer, answer
+
 NEAR = 1e-12
-csv.field_size_limit(1 << 30)
+LONGEST = 200
 
 
-def records(path: Path) -> Iterator[list[str]]:
-    """Yield the header, then the rows of all files."""
-    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
-    for number, one in enumerate(files):
-        with one.open(newline="", encoding="utf-8") as file:
-            yield from itertools.islice(csv.reader(file), 1 if number else 0, None)
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Of one column: cells that differ, numbers that nearly agree, and whole ones that became decimal ones."""
 
-
-def distance(one: str, other: str) -> float:
-    """Tell how far apart two numbers are, as a part of the larger; infinitely, if they are none."""
-    try:
-        left, right = float(one), float(other)
-    except ValueError:
-        return math.inf
-    return 0.0 if left == right else abs(left - right) / max(abs(left), abs(right))
-
-
-def numbered(row: list[str], numeric: list[bool]) -> tuple[str, ...]:
-    """Spell numbers alike, so that rows can be counted whatever their order."""
-    return tuple(
-        f"{float(cell):.11g}" if is_number and cell else cell for cell, is_number in zip(row, numeric, strict=True)
-    )
-
-
-def as_counts(path: Path, numeric: list[bool]) -> Counter[int]:
-    rows = itertools.islice(records(path), 1, None)
-    return Counter(hash(numbered(row, numeric)) for row in rows)
-
-
-def differences(expected: Path, actual: Path, numeric: list[bool]) -> tuple[int, int, Counter[int], int]:
-    """Count the rows of both, the rows that differ in each column, and the numbers that nearly agree."""
-    columns: Counter[int] = Counter()
-    theirs = ours = near = 0
-    pairs = itertools.zip_longest(records(expected), records(actual))
-    for right, found in itertools.islice(pairs, 1, None):
-        theirs += right is not None
-        ours += found is not None
-        if right == found or right is None or found is None:
-            continue
-        if len(right) != len(found):
-            columns[-1] += 1
-            continue
-        for at, (cell, other) in enumerate(zip(right, found, strict=True)):
-            apart = 0.0 if cell == other else distance(cell, other) if numeric[at] else math.inf
-            near += 0 < apart <= NEAR
-            columns[at] += not apart <= NEAR
-    return theirs, ours, +columns, near
+    wrong: int
+    near: int = 0
+    decimal: int = 0
 
 
 def verdict(expected: Path, actual: Path, numbers: set[str]) -> dict[str, object]:
-    names = next(records(expected))
-    found = next(records(actual), [])
-    if found != names:
-        return {"right": False, "detail": f"columns {','.join(found)} instead of {','.join(names)}"[:200]}
-    numeric = [name in numbers for name in names]
-    theirs, ours, columns, near = differences(expected, actual, numeric)
-    if theirs != ours:
-        return {"right": False, "detail": f"{ours:,} rows instead of {theirs:,}"}
-    if not columns:
-        return {"right": True, "detail": f"{near:,} numbers differ in the last digit" if near else ""}
-    try:
-        is_shuffled = as_counts(expected, numeric) == as_counts(actual, numeric)
-    except ValueError:
-        is_shuffled = False
-    if is_shuffled:
-        return {"right": False, "detail": "the right rows, in another order"}
-    told = ", ".join(f"{names[at] if at >= 0 else 'number of cells'} in {count:,}" for at, count in columns.items())
-    return {"right": False, "detail": f"{theirs:,} rows, but they differ: {told}"}
+    if actual.is_file() and filecmp.cmp(expected, actual, shallow=False):
+        return _right()
+    right, given = answer(expected), answer(actual)
+    if wrong := _shape(right, given):
+        return _wrong(wrong)
+    found = {name: _differences(right, given, name, is_number=name in numbers) for name in right.names}
+    if wrong := _counted({name: one.wrong for name, one in found.items()}):
+        if _rows(right, numbers) == _rows(given, numbers):
+            return _wrong("the right rows, in another order")
+        return _wrong(f"{right.rows:,} rows, but they differ: {wrong}")
+    if decimal := _counted({name: one.decimal for name, one in found.items()}):
+        return _wrong(f"whole numbers became decimal ones: {decimal}")
+    near = sum(one.near for one in found.values())
+    return _right(f"{near:,} numbers differ in the last digit" if near else "")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} in {count:,}" for name, count in counts.items() if count)
+
+
+def _right(detail: str = "") -> dict[str, object]:
+    return {"right": True, "detail": detail}
+
+
+def _wrong(detail: str) -> dict[str, object]:
+    return {"right": False, "detail": detail if len(detail) <= LONGEST else detail[: LONGEST - 1] + "…"}
+
+
+def _shape(right: Answer, given: Answer) -> str:
+    """Tell what is wrong with the columns, their types or the number of rows, if anything is."""
+    if given.names != right.names:
+        return f"columns {','.join(given.names)} instead of {','.join(right.names)}"
+    types = zip(right.names, right.types, given.types, strict=True)
+    if told := [f"{name} is {theirs} instead of {ours}" for name, ours, theirs in types if theirs != ours]:
+        return "types: " + ", ".join(told)
+    return "" if given.rows == right.rows else f"{given.rows:,} rows instead of {right.rows:,}"
+
+
+def _differences(right: Answer, given: Answer, name: str, *, is_number: bool) -> Differences:
+    ours, theirs = right.column(name), given.column(name)
+    apart = pc.not_equal(ours, theirs)
+    ours, theirs = ours.filter(apart), theirs.filter(apart)
+    if not is_number:
+        return Differences(len(ours))
+    our_numbers, their_numbers = _numbers(ours), _numbers(theirs)
+    largest = np.maximum(np.abs(our_numbers), np.abs(their_numbers))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        distance = np.where(our_numbers == their_numbers, 0.0, np.abs(our_numbers - their_numbers) / largest)
+    is_near = distance <= NEAR
+    decimal = is_near & _is_whole(ours) & ~_is_whole(theirs) & right.is_text(name)
+    return Differences(int((~is_near).sum()), int((is_near & (distance > 0)).sum()), int(decimal.sum()))
+
+
+def _numbers(cells: pa.ChunkedArray) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Read cells as numbers; what is none becomes NaN, which is near nothing."""
+    return np.asarray(pd.to_numeric(cells.to_pandas(), errors="coerce"), dtype=np.float64)
+
+
+def _is_whole(cells: pa.ChunkedArray) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    return np.asarray(pc.match_substring_regex(cells, "^[+-]?[0-9]+$").to_numpy(), dtype=bool)
+
+
+def _rows(one: Answer, numbers: set[str]) -> Counter[int]:
+    """Count equal rows, whatever their order, with numbers spelled alike."""
+    cells = {}
+    for at, name in enumerate(one.names):
+        column = one.column(name)
+        alike = column.to_pandas()
+        if name in numbers:
+            as_numbers = _numbers(column)
+            alike = alike.where(np.isnan(as_numbers), pd.Series(as_numbers).map("{:.11g}".format))
+        cells[f"{at}"] = alike
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(cells), index=False)
+    return Counter(hashes.tolist())
 
 
 if __name__ == "__main__":
-    right, given, of_numbers = sys.argv[1:]
-    print(json.dumps(verdict(Path(right), Path(given), set(of_numbers.split(",")))))
+    pandas_file, file, of_numbers = sys.argv[1:]
+    print(json.dumps(verdict(Path(pandas_file), Path(file), set(of_numbers.split(",")))))
