@@ -1,12 +1,13 @@
 """The durable record: what was written is read again, whatever a crash did to its end."""
 
+import contextlib
 import dataclasses
 import gzip
 import json
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,34 @@ def test_an_event_for_which_there_is_no_room_leaves_no_trace(path: Path, already
             journal.write(Told("x" * 200))
         assert path.stat().st_size == already
         assert len(told(path)) == bool(already)
+
+
+@pytest.mark.parametrize("ends", [Journal.flush, Journal.close, lambda journal: journal.write(Told("three"))])
+def test_what_is_held_is_written_in_order_with_what_comes_next(path: Path, ends: Callable[[Journal], None]) -> None:
+    with contextlib.suppress(OSError), Journal(path) as journal:  # one that is closed cannot be closed again
+        journal.hold(Told("one"), at=1.0)
+        journal.hold(Told("two"), at=2.0)
+        assert told(path) == [], "nothing is said before"
+        ends(journal)
+        assert [text for text in told(path) if text != "three"] == ["one", "two"]
+
+
+def test_no_more_is_held_than_a_call_of_the_kernel_is_worth(path: Path) -> None:
+    with Journal(path) as journal:
+        for count in range(2_000):
+            journal.hold(Told("x" * 100))
+            assert path.stat().st_size > 100 * count - (128 << 10)
+
+
+@pytest.mark.usefixtures("files_of_100_bytes")
+def test_what_is_held_while_there_is_no_room_is_forgotten_so_that_less_has_room(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.hold(Told("x" * 200))
+        with pytest.raises(OSError, match=r"No space|too large"):
+            journal.write(Told("why the run stops"))
+        assert path.stat().st_size == 0
+        journal.write(Told("why the run stops"))
+    assert told(path) == ["why the run stops"]
 
 
 UNUSUAL = Schema(("a", "", "ü,\n"), (("int64",), ("missing object", "str"), ("empty bool",)))

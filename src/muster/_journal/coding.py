@@ -22,7 +22,9 @@ def as_fields(event: Event) -> Fields:
     """Write an event as fields of its line."""
     match event:
         case Kept(outcome, worker):
-            return {"worker": worker, **fields.of_outcome(outcome)}
+            said = fields.of_outcome(outcome)
+            said["worker"] = worker
+            return said
         case Read(file):
             return file._asdict()
     return {name: _NOUNS[name](value) if name in _NOUNS else value for name, value in _unlike_defaults(event).items()}

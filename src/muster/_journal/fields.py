@@ -10,22 +10,28 @@ _DIGITS: Final = 6
 """Microseconds are enough."""
 
 
+_AT_SPOOL: Final = Task._fields.index("spool")
+_OF_OUTCOME: Final = (
+    "task", "spool", "rows_in", "rows_out", "bad_rows", "output", "rejects", "schema", "written", "spans",
+)  # fmt: skip
+
+
 def of_outcome(outcome: Outcome) -> dict[str, Any]:
-    """Write an outcome as fields of an event."""
+    """Write an outcome as fields of an event: those that are not empty, and the seconds that are not 0."""
     task = outcome.task
-    told = {
-        "task": task[1:10],
-        "spool": task.spool and task.spool._asdict(),
-        "rows_in": outcome.rows_in,
-        "rows_out": outcome.rows_out,
-        "bad_rows": outcome.bad_rows,
-        "output": _piece_as_fields(outcome.output),
-        "rejects": _piece_as_fields(outcome.rejects),
-        "schema": outcome.schema and tuple(outcome.schema),
-        "written": outcome.written and tuple(outcome.written),
-        "spans": [_span_as_fields(span, outcome.schema) for span in outcome.spans],
-    }
-    said: dict[str, Any] = {name: value for name, value in told.items() if value}
+    told = (
+        task[1:_AT_SPOOL],
+        task.spool and task.spool._asdict(),
+        outcome.rows_in,
+        outcome.rows_out,
+        outcome.bad_rows,
+        outcome.output and _piece_as_fields(outcome.output),
+        outcome.rejects and _piece_as_fields(outcome.rejects),
+        outcome.schema and tuple(outcome.schema),
+        outcome.written and tuple(outcome.written),
+        outcome.spans and [_span_as_fields(span, outcome.schema) for span in outcome.spans],
+    )
+    said: dict[str, Any] = {name: value for name, value in zip(_OF_OUTCOME, told, strict=True) if value}
     said["seconds"] = {
         name: round(value, _DIGITS) for name, value in zip(Seconds._fields, outcome.seconds, strict=True) if value
     }
@@ -68,9 +74,7 @@ def _as_span(fields: list[Any], schema: list[list[Any]] | None) -> Span:
     return Span(lo, hi, bad_rows, rows_out, size, crc, _as_schema(schema if own == "same" else own))
 
 
-def _piece_as_fields(piece: Piece | None) -> dict[str, Any]:
-    if piece is None:
-        return {}
+def _piece_as_fields(piece: Piece) -> dict[str, Any]:
     name, size, crc, rows, place, stamp = piece
     told: dict[str, Any] = {"name": name, "bytes": size, "crc": crc, "rows": rows}
     if place is not None:

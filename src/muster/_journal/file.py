@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import orjson
 
@@ -18,6 +18,9 @@ from .coding import as_fields, of_fields
 from .events import KIND_OF, Event, Fields, Other
 
 Kinds = Collection[type[Event]]
+
+_MOST_HELD: Final = 64 << 10
+"""How many bytes of events are held at most: beyond, a call of the kernel costs nothing beside what they cost."""
 
 
 class Entry(NamedTuple):
@@ -35,24 +38,50 @@ class Journal:
         self.path = path
         self._descriptor = private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.ftruncate(self._descriptor, max((end for _, end in _lines(path)), default=0))
+        self._held: list[bytes] = []
+        self._bytes_held = 0
 
     def write(self, event: Event, *, at: float | None = None, durable: bool = False) -> None:
-        """Append an event, with the time of day; it outlives the death of this process.
+        """Append an event, with the time of day, and what was held; it outlives the death of this process.
 
         One that is ``durable`` also outlives a power cut, once this returns: so it is with what must be known for sure
         before the next step is taken. Raises ``OSError`` when the disk is full.
         """
-        line = _line(event, round(time.time(), 3) if at is None else at)
-        begun = os.lseek(self._descriptor, 0, os.SEEK_END)
-        if os.write(self._descriptor, line) < len(line):
-            os.ftruncate(self._descriptor, begun)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        self.hold(event, at=at)
+        self.flush()
         if durable:
             os.fdatasync(self._descriptor)
 
+    def hold(self, event: Event, *, at: float | None = None) -> None:
+        """Append an event later: with the next ``write`` or ``flush``, or once many are held.
+
+        Until then the death of this process undoes it. Raises as ``flush`` does.
+        """
+        line = _line(event, round(time.time(), 3) if at is None else at)
+        self._held.append(line)
+        self._bytes_held += len(line)
+        if self._bytes_held >= _MOST_HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append what is held.
+
+        Raises ``OSError`` when the disk is full: then all of that is forgotten, so that a shorter event has room.
+        """
+        if not self._held:
+            return
+        lines = b"".join(self._held)
+        self._held, self._bytes_held = [], 0
+        if (written := os.write(self._descriptor, lines)) < len(lines):
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Append what is held, and close the file. Raises as ``flush`` does."""
+        try:
+            self.flush()
+        finally:
+            os.close(self._descriptor)
 
     def __enter__(self) -> Self:
         """Use as a context."""

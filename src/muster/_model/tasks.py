@@ -1,6 +1,6 @@
 """The work on one dispatch, and the schema that its results shall have."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .inputs import Spool
 
@@ -46,32 +46,17 @@ class Task(NamedTuple):
     members: tuple["Task", ...] = ()
 
     def again(self, number: int, *, expected: Schema | None, bad_rows_left: int, is_doubted: bool) -> "Task":
-        """Make the same task under another number; written out, as it is made for every task there is.
+        """Make the same task under another number; quickly, as it is made for every task there is.
 
         Each member has a number of its own, counted up from that of the first, which is the task's.
         """
-        return Task(
-            number,
-            self.first,
-            self.last,
-            self.file,
-            self.start,
-            self.stop,
-            self.row,
-            self.rows,
-            self.lo,
-            self.hi,
-            self.spool,
-            expected,
-            bad_rows_left,
-            self.condemned,
-            is_doubted,
-            self.dies_unread,
-            tuple(
-                member.again(number + at, expected=expected, bad_rows_left=bad_rows_left, is_doubted=is_doubted)
-                for at, member in enumerate(self.members)
-            ),
+        members = self.members and tuple(
+            member.again(number + at, expected=expected, bad_rows_left=bad_rows_left, is_doubted=is_doubted)
+            for at, member in enumerate(self.members)
         )
+        of_rows = self[1:_AT_TERMS]
+        terms = expected, bad_rows_left, self.condemned, is_doubted, self.dies_unread
+        return Task._make((number, *of_rows, *terms, members))
 
     @property
     def is_whole(self) -> bool:
@@ -82,3 +67,6 @@ class Task(NamedTuple):
     def reaches_end(self) -> bool:
         """Tell whether the task's last row is the last one of its parts."""
         return self.hi == self.row + self.rows
+
+
+_AT_TERMS: Final = Task._fields.index("expected")

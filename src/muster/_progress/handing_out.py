@@ -52,11 +52,15 @@ class HandingOut:
 
     def again(self, openings: Openings, terms: Terms) -> list[Action]:
         """Hand out what is to be done again, where it has not failed yet."""
+        if not self._retries:  # as most often
+            return []
         return [self._start(task, machine, openings, terms) for task, machine in self._retries.hand_out(openings)]
 
     def what_waits(self, openings: Openings, terms: Terms) -> list[Action]:
         """Hand out what waits to idle workers; ahead of time only while there is plenty."""
         actions: list[Action] = []
+        if not self._queue:
+            return actions
         while self._queue and (machine := openings.idle()) is not None:
             actions.append(self._start(self._next_task(machine), machine, openings, terms))
         if not self._queue.paces.mean:  # nobody knows yet how long a task takes

@@ -8,6 +8,8 @@ class Paces:
         """Know nothing."""
         self._of: dict[str, float] = {}
         self._sum = 0.0
+        self.mean = 0.0
+        """That of all machines, 0 where nothing is known; kept, as it is asked often for every task."""
 
     def learn(self, machine: str, pace: float) -> None:
         """Take what a task did in a second, beside what is known: so that one task that is odd does not count alone."""
@@ -15,12 +17,8 @@ class Paces:
         now = (before + pace) / 2 if before else pace
         self._of[machine] = now
         self._sum += now - before
+        self.mean = self._sum / len(self._of)
 
     def of(self, machine: str) -> float:
         """Tell the pace of a worker there; 0 where no task has told."""
         return self._of.get(machine, 0.0)
-
-    @property
-    def mean(self) -> float:
-        """Tell the mean of all machines, 0 where nothing is known."""
-        return self._sum / len(self._of) if self._of else 0.0

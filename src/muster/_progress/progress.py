@@ -89,7 +89,8 @@ class Progress:
 
     @workers.setter
     def workers(self, count: int) -> None:
-        self._queue.workers = count
+        if count != self._queue.workers:
+            self._queue.workers = count
 
     @property
     def parts(self) -> int:

@@ -57,7 +57,7 @@ class Retries:
 
     def wait_for_a_machine(self) -> bool:
         """Tell whether one of the tasks waits for another machine than that which is idle."""
-        return any(self._suspects.avoid(name_of(task)) for task in self._waiting)
+        return bool(self._waiting) and any(self._suspects.avoid(name_of(task)) for task in self._waiting)
 
     def has_cost_a_worker(self, task: Task) -> bool:
         """Tell whether a worker has died on these very rows."""

@@ -82,9 +82,10 @@ class Suspects:
 
     def done(self, task: Key, machine: str) -> list[str]:
         """Know that a task was done on a machine; name the machines that are now known to be to blame."""
-        if not (self._failed_on or self._set_back_on or self._failures):
+        if self._failures:
+            self._failures.pop(machine, None)
+        if not (task in self._failed_on or task in self._set_back_on):
             return []
-        self._failures.pop(machine, None)
         self._setbacks.pop(task, None)
         suspects = self._failed_on.pop(task, set()) | self._set_back_on.pop(task, set())
         guilty = suspects - {machine} - self.unfit

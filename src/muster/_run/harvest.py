@@ -1,29 +1,33 @@
 """What comes of tasks: it is journaled, moved to the output that grows, and looked at for what it tells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from muster._journal import events
-from muster._journal.events import Event
 from muster._model import Outcome, Task
 from muster._output.build import totals
 from muster._progress.stretches import Kept
 
 from .hindsight import Hindsight
 from .known import Run
+from .record import Record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .estimate import Trial
 
 
 class Harvest:
     """Outcomes that are kept, under one schema of the input."""
 
-    def __init__(self, run: Run, *, write: Callable[[Event], None]) -> None:
-        """Begin with none; ``write`` journals events."""
+    def __init__(self, run: Run, record: Record) -> None:
+        """Begin with none; the record journals what becomes of them."""
         self._work = run.work
         self._finish = run.finish
-        self._write = write
+        self._record = record
+        self._obsolete: list[Path] = []
+        """Files whose rows lie in the output, which the journal may not say yet."""
         self.trial: Trial | None = None
         """What was measured of the rows, where only some are done."""
         self.hindsight = Hindsight(run.job.options.batch_rows)
@@ -51,16 +55,26 @@ class Harvest:
         self.hindsight.take(outcome)
         if self.trial is not None:
             self.trial.take(worker, outcome)
-        self._write(events.Kept(outcome, worker))
+        self._record.hold(events.Kept(outcome, worker))
 
     def drop(self, task: Task) -> None:
         """Forget an outcome, or all of a stretch, that is to be done again."""
-        self._write(events.Dropped(task.first, task.last, task.lo))
+        self._record.write(events.Dropped(task.first, task.last, task.lo))
         self._resumed.forget(first=task.first, last=task.last, lo=task.lo)
 
     def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> None:
         """Move rows to the output that grows; their own file, often not on the disk yet, need never be."""
         moved = self._finish.append(outcome, columns)
         if moved is not None:
-            self._write(moved)
-            (self._work.parts / moved.name).unlink(missing_ok=True)
+            self._record.hold(moved)
+            self._obsolete.append(self._work.parts / moved.name)
+
+    def settle(self) -> None:
+        """Have the journal say what was kept and appended, and only then remove files whose rows lie in the output.
+
+        What the death of this process comes before is done again. Raises ``OSError`` when the disk is full.
+        """
+        obsolete, self._obsolete = self._obsolete, []
+        self._record.flush()
+        for path in obsolete:
+            path.unlink(missing_ok=True)

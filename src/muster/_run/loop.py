@@ -23,6 +23,9 @@ from .stopping import reason_to_stop
 from .teller import Teller
 
 _TICK: Final = 0.1
+_SETTLE_EVERY: Final = 0.05
+"""Seconds: what is done is journaled at once where nothing else is to be done, and else so much later at most."""
+
 _BACKLOG_BYTES: Final = 16 << 20
 
 _ROW_BYTES: Final = 64
@@ -52,7 +55,9 @@ class Loop:
         self._files = files
         self._holding = holding
         self._has_begun = False
-        self.harvest = Harvest(run, write=teller.record.write)
+        self._now = self._settled_at = 0.0
+        """When this turn of the loop began to hand out tasks; when all that was done before was journaled."""
+        self.harvest = Harvest(run, teller.record)
         self.progress = progress_of(run, workers=teller.workers, is_far=crew.is_far)
         self.progress.work_on(self._observer.there.machines)
         self._setbacks = Setbacks(self._observer, has_own_disks=crew.is_far, put_aside=self._put_aside, tell=self._note)
@@ -73,16 +78,19 @@ class Loop:
             progress.workers = max(teller.workers, 1)
             self._hand_out()
             if progress.is_done:
+                self.harvest.settle()
                 return None
             if (misfit := self._wait()) is not None:
+                self.harvest.settle()
                 self._drain()
                 return misfit
             observer.look(progress, rows_total=teller.rows_total, idle=self._count_idle)
-            teller.say("working", note=observer.remark())
+            teller.follow("working", note=observer.remark(), now=self._now)
 
     def _hand_out(self) -> None:
         """Hand out what the engine takes; the crew begins behind its first tasks, which nothing is to hold up."""
-        actions = self.progress.submit(self._engine.slots(), now=time.monotonic())
+        self._now = time.monotonic()
+        actions = self.progress.submit(self._engine.slots(), now=self._now)
         self._act(actions)
         if actions and not self._has_begun:
             self._has_begun = True
@@ -121,8 +129,16 @@ class Loop:
     def _wait(self) -> Outcome | None:
         """Take what the engine tells; of outcomes that do not fit their types, return the first."""
         # Every message of a wait is taken: what is thrown away here nobody would ever hear of again.
-        misfits = [self._take(message) for message in wait(self._engine, self._setbacks.seconds_left(_TICK))]
+        misfits = [self._take(message) for message in self._messages()]
         return next((found for found in misfits if found is not None), None)
+
+    def _messages(self) -> list[Message]:
+        """Take what there is, or wait for it; before that, and now and then, have the journal say what was done."""
+        messages = self._engine.messages()
+        if not messages or self._now - self._settled_at >= _SETTLE_EVERY:
+            self.harvest.settle()
+            self._settled_at = self._now
+        return messages or wait(self._engine, self._setbacks.seconds_left(_TICK))
 
     def _take(self, message: Message) -> Outcome | None:
         progress = self.progress
@@ -143,7 +159,8 @@ class Loop:
         answer, worker = message.answer, message.worker
         outcomes = answer.each if isinstance(answer, Outcomes) else (answer,)
         for outcome in outcomes:
-            self._files.take(outcome.read_files, outcome.written_files)
+            if outcome.read_files or outcome.written_files:
+                self._files.take(outcome.read_files, outcome.written_files)
             self.harvest.hindsight.hear(outcome)
         actions = self.progress.done(message.ticket, *outcomes, machine=self._observer.there.machine_of(worker))
         kept = {id(action.outcome) for action in actions if isinstance(action, act.Keep)}

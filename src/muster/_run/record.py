@@ -22,6 +22,18 @@ class Record:
         else:
             self._journal.write(event, at=at, durable=durable)
 
+    def hold(self, event: Event) -> None:
+        """Journal an event together with those that come next: with the next that is written, or by ``flush``."""
+        if self._journal is None:
+            self.write(event)
+        else:
+            self._journal.hold(event)
+
+    def flush(self) -> None:
+        """Journal what is held. Raises ``OSError`` when the disk is full."""
+        if self._journal is not None:
+            self._journal.flush()
+
     def go_on_in(self, journal: Journal, *, begins: Iterable[Event], at: float) -> None:
         """Write to a journal from now on: how the attempt ``begins``, which was ``at``, and what has happened since."""
         self._journal = journal

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from muster._engines.base import Message, Told
 from muster._job import Snapshot
@@ -9,6 +10,10 @@ from muster._journal import events
 
 from .observer import NONE_DONE, Observer, Rows
 from .record import Record
+
+_STEPS_SEEN: Final = 1_000
+_SEEN_EVERY: Final = 0.05
+"""Seconds after which the time that passed can be seen."""
 
 Watch = Callable[[Snapshot], None]
 Say = Callable[[str], None]
@@ -29,6 +34,7 @@ class Teller:
         self.rows: Rows = NONE_DONE
         self.rows_total: int | None = None
         self._last = Snapshot("starting")
+        self._said_at = 0.0
 
     def say(self, phase: str = "", *, note: str = "") -> None:
         """Tell how far the run is, in a phase, or in the one that it is in."""
@@ -39,6 +45,18 @@ class Teller:
             phase, self.rows, run=self.run_id, rows_total=self.rows_total, workers=self.workers
         )
         self._watch(dataclasses.replace(self._last, note=note) if note else self._last)
+
+    def follow(self, phase: str, *, note: str, now: float) -> None:
+        """Tell how far the run is, unless nobody could see that it is farther: a thousandth of all, or some time."""
+        rows = self.rows.rows_done - self._last.rows_done
+        if (
+            note
+            or phase != self._last.phase
+            or rows > (self.rows_total or self.rows.rows_done) / _STEPS_SEEN
+            or now - self._said_at >= _SEEN_EVERY
+        ):
+            self._said_at = now
+            self.say(phase, note=note)
 
     def tick(self) -> None:
         """Tell once more what was told last, while something is awaited."""
