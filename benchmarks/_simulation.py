@@ -32,6 +32,9 @@ GOLDEN = 0.6180339887
 SCHEMA = Schema(("a", "label", "score"), (("str",), ("str",), ("float64",)))
 BAD_EVERY = 1_000
 LOAD_EVERY = 100
+TICK = 0.01
+"""What is done within so many seconds of the clock is told at a time, as a runner that has much to do hears of it."""
+
 WHY = "ValueError: the row is one of the bad ones"
 TEXT = b"0000000,positive,0.75\n"
 LINE = b'{"file":"rows.csv","row":0,"byte_offset":2,"raw":"0000000","step":"classify","error":"%s"}\n' % WHY.encode()
@@ -42,6 +45,7 @@ class Body:
 
     tasks = 0
     writes_pieces = False
+    tick = TICK
     _folder = Path()
     _real: Any = None
     _asked: object = None
@@ -116,7 +120,7 @@ def simulate(workers: int, tasks: int) -> dict[str, float]:
     journaled: list[int] = []
 
     def make_engine(_: int) -> FakeEngine:
-        clock_engine.append(FakeEngine(Body, workers=workers, machines=workers // 8, seconds=taken))
+        clock_engine.append(FakeEngine(Body, workers=workers, machines=workers // 8, seconds=taken, tick=Body.tick))
         return clock_engine[0]
 
     def watch(snapshot: Snapshot) -> None:
@@ -161,6 +165,8 @@ if __name__ == "__main__":
     parser.add_argument("workers", type=int)
     parser.add_argument("tasks", type=int)
     parser.add_argument("--pieces", action="store_true", help="write a file for each task, as workers do")
+    parser.add_argument("--one-by-one", action="store_true", help="tell of each task by itself: a wake-up for each")
     parsed = parser.parse_args()
     Body.writes_pieces = parsed.pieces
+    Body.tick = 0.0 if parsed.one_by_one else TICK
     print(json.dumps(simulate(parsed.workers, parsed.tasks)))

@@ -37,8 +37,9 @@ def _as_usual(_: str) -> float:
 class FakeEngine:
     """An engine whose workers are objects of this process; it reorders answers and loses workers as it is told.
 
-    Each call of ``messages`` answers one request. The same ``chance`` gives the same messages again, so that a race
-    that was seen once can be looked at. With ``seconds`` and a ``clock`` thousands of workers take no time at all.
+    Each call of ``messages`` answers one request, unless there is a ``tick``. The same ``chance`` gives the same
+    messages again, so that a race that was seen once can be looked at. With ``seconds`` and a ``clock`` thousands of
+    workers take no time at all.
     """
 
     def __init__(  # noqa: PLR0913 (each of which a test may leave out)
@@ -55,6 +56,7 @@ class FakeEngine:
         slowness: Callable[[str], float] = _as_usual,
         fails_after: int | None = None,
         clock: FakeClock | None = None,
+        tick: float = 0.0,
     ) -> None:
         """Make the bodies of ``workers`` workers, each of which holds one request and one ahead.
 
@@ -65,9 +67,11 @@ class FakeEngine:
         one for which ``kills_on`` says so of the machine, ``machine 1`` and so on, that it is on. One for which
         ``fails_on`` has an error of that machine raises it, and its worker lives. ``slowness`` says how many times as
         long a machine takes. With ``fails_after``, the engine ends after so many answers, as one whose cluster is gone.
+        What is done within a ``tick``, in seconds of the clock, is told together.
         """
         self.clock = clock or FakeClock()
         self._script = Script(kills, kills_on, fails_on, seconds, slowness, fails_after)
+        self._tick = tick
         self._make_body = make_body
         self._briefing: bytes | None = None
         names = [f"machine {number + 1}" for number in range(machines)]
@@ -201,6 +205,9 @@ class FakeEngine:
             raise EngineError("The cluster is gone. What was done is kept: type the same command again to go on.")
         if self._busy and not self._has_news:
             self._answer(self._busy.next())
+            ends = self.clock.seconds + self._tick
+            while not self._has_news and self._busy.has_another(ends):
+                self._answer(self._busy.next())
         messages, self._untold, self._has_news = self._untold, [], False
         self._bell.ring_for(self._busy)
         return messages

@@ -46,6 +46,10 @@ class Agenda:
         else:
             heappush(self._entries, entry)
 
+    def has_another(self, before: float) -> bool:
+        """Tell whether the worker that is done next is so before a time, in seconds of the clock."""
+        return bool(self._entries) and self._chance is None and self._entries[0][0] < before
+
     def next(self) -> Worker:
         """Take the worker that is done next; its time has come."""
         if self._chance:

@@ -8,7 +8,7 @@ import functools
 import importlib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, NamedTuple, get_args, get_origin
 
@@ -56,23 +56,31 @@ def named(kind: type[Any]) -> Fields | None:
     return Fields(kind.__name__, {name: hints[name] for name in names})
 
 
+class _Mould(NamedTuple):
+    """A noun, and what each of its fields is looked at by, in order."""
+
+    kind: type[Any]
+    fields: Sequence[tuple[str, "Check"]]
+
+
 def noun(name: str, values: Sequence[object]) -> object:
     """Make a noun of the values of its fields. Raises ``GarbledError`` for a name or a value that it cannot have."""
+    mould = _mould(name)
+    if not isinstance(values, list) or len(values) != len(mould.fields):
+        raise GarbledError(f"{name} has other fields")
+    for (field, fits_in), value in zip(mould.fields, values, strict=True):
+        if not fits_in(value):
+            raise GarbledError(f"{name} cannot have {field} {str(value)[:100]!r}")
+    return mould.kind(*values)
+
+
+@functools.cache
+def _mould(name: str) -> _Mould:
     if name not in _HOMES:
         raise GarbledError(f"{name!r} is no noun that comes home")
     kind = getattr(importlib.import_module(_HOMES[name]), name)
-    hints = _hints(kind)
-    if not isinstance(values, list) or len(values) != len(hints):
-        raise GarbledError(f"{name} has other fields")
-    for (field, hint), value in zip(hints.items(), values, strict=True):
-        if not fits(value, hint):
-            raise GarbledError(f"{name} cannot have {field} {str(value)[:100]!r}")
-    return kind(*values)
-
-
-def _hints(kind: type) -> Mapping[str, Any]:
-    found = named(kind)
-    return found.hints if found else {}
+    made_of = named(kind)
+    return _Mould(kind, [(field, check(hint)) for field, hint in made_of.hints.items()] if made_of else [])
 
 
 @functools.cache
@@ -87,23 +95,57 @@ def answer_of(question: type) -> Any:  # noqa: ANN401 (a hint)
         return answer.__annotations__["return"]
 
 
-def fits(value: object, hint: Any) -> bool:  # noqa: ANN401, PLR0911 (a hint, which has many kinds)
-    """Tell whether a value is what a hint says, through and through."""
+Check = Callable[[object], bool]
+"""Tells whether a value is what a hint says, through and through."""
+
+
+def fits(value: object, hint: Any) -> bool:  # noqa: ANN401 (a hint)
+    """Tell whether a value is what a hint says."""
+    return check(hint)(value)
+
+
+@functools.cache
+def check(hint: Any) -> Check:  # noqa: ANN401, PLR0911 (a hint, which has many kinds)
+    """Make what tells whether a value is what a hint says: once for a hint, as values come by the million."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any or hint is object:
-        return True
+        return lambda _: True
     if isinstance(hint, str):
-        return type(value).__name__ == hint
+        return lambda value: type(value).__name__ == hint
     if origin in {typing.Union, types.UnionType}:
-        return any(fits(value, one) for one in inner)
+        return _any_of([check(one) for one in inner])
     if origin is tuple and inner[-1:] != (...,):
-        return isinstance(value, tuple) and len(value) == len(inner) and all(map(fits, value, inner))
+        return _all_of([check(one) for one in inner])
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return isinstance(value, dict) and all(fits(one, inner[0]) and fits(of, inner[1]) for one, of in value.items())
+        return _mapping(check(inner[0]), check(inner[1]))
     if isinstance(origin, type):
-        return isinstance(value, origin) and all(fits(one, inner[0]) for one in value)  # type: ignore[attr-defined]  # a collection
+        return _collection(origin, check(inner[0]))
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return lambda value: isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, types.NoneType if hint is None else hint)
+        return lambda value: isinstance(value, int) and not isinstance(value, bool)
+    kind = types.NoneType if hint is None else hint
+    return lambda value: isinstance(value, kind)
+
+
+def _any_of(checks: Sequence[Check]) -> Check:
+    return lambda value: any(one(value) for one in checks)
+
+
+def _all_of(checks: Sequence[Check]) -> Check:
+    def fits_all(value: object) -> bool:
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(checks)
+            and all(one(own) for one, own in zip(checks, value, strict=True))
+        )
+
+    return fits_all
+
+
+def _mapping(key: Check, of: Check) -> Check:
+    return lambda value: isinstance(value, dict) and all(key(one) and of(own) for one, own in value.items())
+
+
+def _collection(kind: type[Any], of: Check) -> Check:
+    return lambda value: isinstance(value, kind) and all(of(one) for one in value)

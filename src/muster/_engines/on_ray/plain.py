@@ -9,7 +9,7 @@ import builtins
 import operator
 import struct
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from muster import errors
@@ -23,52 +23,73 @@ _REAL: Final = struct.Struct("!d")
 
 def encode(value: object) -> bytes:
     """Write plain data, nouns and errors among it. Raises ``TypeError`` for anything else."""
-    return b"".join(_written(value))
+    written: list[bytes] = []
+    _write(value, written.append)
+    return b"".join(written)
 
 
-def _written(value: object) -> Iterator[bytes]:
-    if isinstance(value, Exception):
-        yield from _written_error(value)
+def _write(value: object, add: Callable[[bytes], None]) -> None:
+    if (write := _OFTEN.get(type(value))) is not None:
+        write(value, add)
+    elif isinstance(value, Exception):
+        _write_error(value, add)
     elif (fields := named(type(value))) is not None:  # type: ignore[arg-type]  # any type can be hashed
-        yield from _sized(b"o", fields.name.encode())
-        yield from _written([getattr(value, field) for field in fields.hints])
+        _write_sized(b"o", fields.name.encode(), add)
+        _write([getattr(value, field) for field in fields.hints], add)
     elif isinstance(value, dict):
-        yield b"d" + _SIZE.pack(len(value))
-        for key, one in value.items():
-            yield from _written(key)
-            yield from _written(one)
+        _write_pairs(value, add)
     elif isinstance(value, tuple | list | set | frozenset) and not hasattr(value, "_fields"):
-        yield next(tag for kind, tag in _KINDS.items() if isinstance(value, kind)) + _SIZE.pack(len(value))
-        for one in value:
-            yield from _written(one)
+        _write_many(value, add)
     else:
-        yield from _written_single(value)
+        _write_single(value, add)
 
 
-def _written_single(value: object) -> Iterator[bytes]:
+def _write_pairs(value: dict[Any, Any], add: Callable[[bytes], None]) -> None:
+    add(b"d" + _SIZE.pack(len(value)))
+    for key, one in value.items():
+        _write(key, add)
+        _write(one, add)
+
+
+def _write_many(value: Collection[Any], add: Callable[[bytes], None]) -> None:
+    add(next(tag for kind, tag in _KINDS.items() if isinstance(value, kind)) + _SIZE.pack(len(value)))
+    for one in value:
+        _write(one, add)
+
+
+def _write_single(value: object, add: Callable[[bytes], None]) -> None:
     match value:
-        case None:
-            yield b"N"
-        case bool():
-            yield b"T" if value else b"F"
         case str():
-            yield from _sized(b"s", value.encode("utf-8", "surrogatepass"))
+            _write_sized(b"s", value.encode("utf-8", "surrogatepass"), add)
         case bytes() | bytearray() | memoryview():
-            yield from _sized(b"b", bytes(value))
+            _write_sized(b"b", bytes(value), add)
         case float():
-            yield b"f" + _REAL.pack(value)
+            add(b"f" + _REAL.pack(value))
         case typing.SupportsIndex():
-            yield from _sized(b"i", str(operator.index(value)).encode())
+            _write_sized(b"i", str(operator.index(value)).encode(), add)
         case _:
             raise TypeError(f"a {type(value).__name__} is not what comes home from machines")
 
 
-def _sized(tag: bytes, data: bytes) -> Iterator[bytes]:
-    yield tag + _SIZE.pack(len(data))
-    yield data
+def _write_sized(tag: bytes, data: bytes, add: Callable[[bytes], None]) -> None:
+    add(tag + _SIZE.pack(len(data)))
+    add(data)
 
 
-def _written_error(error: Exception) -> Iterator[bytes]:
+_OFTEN: Final[Mapping[type, Callable[[Any, Callable[[bytes], None]], None]]] = {
+    type(None): lambda _, add: add(b"N"),
+    bool: lambda value, add: add(b"T" if value else b"F"),
+    int: lambda value, add: _write_sized(b"i", str(value).encode(), add),
+    float: lambda value, add: add(b"f" + _REAL.pack(value)),
+    str: lambda value, add: _write_sized(b"s", value.encode("utf-8", "surrogatepass"), add),
+    list: _write_many,
+    tuple: _write_many,
+    dict: _write_pairs,
+}
+"""How values are written of which there are many, by their very types."""
+
+
+def _write_error(error: Exception, add: Callable[[bytes], None]) -> None:
     """Write an error as the nearest of its kinds that are known at home, with its arguments and notes."""
     kind = next(kind for kind in type(error).__mro__ if _error_named(kind.__name__) is kind)
     arguments = error.__reduce__()[1] if kind is type(error) else error.args
@@ -77,7 +98,7 @@ def _written_error(error: Exception) -> Iterator[bytes]:
         body = encode([kind.__name__, arguments, notes])
     except (TypeError, RecursionError):
         body = encode([kind.__name__, (str(error),), notes])
-    yield b"e" + body
+    add(b"e" + body)
 
 
 def _error_named(name: str) -> type[Exception] | None:
@@ -113,40 +134,44 @@ class _Reading:
     def left(self) -> int:
         return len(self._data) - self._at
 
-    def _pass(self, size: int) -> int:
-        """Go on by so many bytes, which are there; tell where they begin."""
-        if size > self.left:
-            raise GarbledError(f"it ends after {self.left} of {size} bytes")
-        begin = self._at
-        self._at += size
-        return begin
-
     def _size(self) -> int:
         """Read how many bytes or values follow; each takes up one at least."""
-        (size,) = _SIZE.unpack_from(self._data, self._pass(_SIZE.size))
-        if size > self.left:
+        at = self._at
+        if at + _SIZE.size > len(self._data):
+            raise GarbledError(f"it ends after {self.left} of {_SIZE.size} bytes")
+        (size,) = _SIZE.unpack_from(self._data, at)
+        self._at = at = at + _SIZE.size
+        if size > len(self._data) - at:
             raise GarbledError(f"it speaks of {size}, and has {self.left} bytes")
         return int(size)
 
     def value(self, depth: int) -> Any:  # noqa: ANN401 (whatever was written)
         if depth > _DEEPEST:
             raise GarbledError("it is nested too deep")
-        tag = self._data[self._pass(1)]
+        if self._at >= len(self._data):
+            raise GarbledError("it ends where something is to follow")
+        tag = self._data[self._at]
+        self._at += 1
         read = _READ.get(tag)
         if read is None:
             raise GarbledError(f"nothing is written {chr(tag)!r}")
         return read(self, depth + 1)
 
-    def _sized(self) -> memoryview:
+    def _sized(self, _: int = 0) -> bytes:
         size = self._size()
-        begin = self._pass(size)
-        return self._view[begin : begin + size]
+        begin = self._at
+        self._at = begin + size
+        return bytes(self._view[begin : begin + size])
 
-    def _text(self) -> str:
-        return str(self._sized(), "utf-8", "surrogatepass")
+    def _text(self, _: int = 0) -> str:
+        return self._sized().decode("utf-8", "surrogatepass")
 
-    def _real(self) -> float:
-        return float(_REAL.unpack_from(self._data, self._pass(_REAL.size))[0])
+    def _real(self, _: int) -> float:
+        if _REAL.size > self.left:
+            raise GarbledError(f"it ends after {self.left} of {_REAL.size} bytes")
+        (value,) = _REAL.unpack_from(self._data, self._at)
+        self._at += _REAL.size
+        return float(value)
 
     def _many(self, depth: int) -> list[Any]:
         return [self.value(depth) for _ in range(self._size())]
@@ -167,20 +192,20 @@ class _Reading:
             error.add_note(note)
         return error
 
-    def _integer(self) -> int:
-        return int(self._text())
+    def _integer(self, _: int) -> int:
+        return int(self._sized())
 
 
 _READ: Final[dict[int, Callable[[_Reading, int], Any]]] = {
     ord("N"): lambda _, __: None,
     ord("T"): lambda _, __: True,
     ord("F"): lambda _, __: False,
-    ord("s"): lambda reading, _: reading._text(),  # noqa: SLF001 (of this file)
-    ord("b"): lambda reading, _: bytes(reading._sized()),  # noqa: SLF001 (likewise)
-    ord("i"): lambda reading, _: reading._integer(),  # noqa: SLF001 (likewise)
-    ord("f"): lambda reading, _: reading._real(),  # noqa: SLF001 (likewise)
-    ord("d"): lambda reading, depth: reading._pairs(depth),  # noqa: SLF001 (likewise)
-    ord("o"): lambda reading, depth: reading._noun(depth),  # noqa: SLF001 (likewise)
-    ord("e"): lambda reading, depth: reading._error(depth),  # noqa: SLF001 (likewise)
+    ord("s"): _Reading._text,  # noqa: SLF001 (of this file)
+    ord("b"): _Reading._sized,  # noqa: SLF001 (likewise)
+    ord("i"): _Reading._integer,  # noqa: SLF001 (likewise)
+    ord("f"): _Reading._real,  # noqa: SLF001 (likewise)
+    ord("d"): _Reading._pairs,  # noqa: SLF001 (likewise)
+    ord("o"): _Reading._noun,  # noqa: SLF001 (likewise)
+    ord("e"): _Reading._error,  # noqa: SLF001 (likewise)
     **{ord(tag): lambda reading, depth, make=make: make(reading._many(depth)) for tag, make in _MAKERS.items()},  # type: ignore[misc]  # noqa: SLF001 (likewise)
 }
