@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -429,6 +430,27 @@ def test_any_size_of_decimal_is_written_as_pandas_writes_it(exponent: int, digit
 @given(values=st.lists(st.none() | st.text(st.sampled_from('a",;\n é\t')), min_size=1, max_size=9))
 def test_any_text_is_quoted_where_pandas_quotes_it(values: list[str | None]) -> None:
     check_written(pd.Series(values, dtype=object))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    rows=st.lists(st.tuples(*[st.none() | st.text('a",;\n é\t\x00', max_size=5)] * 3), max_size=9),
+    first=st.integers(0, 3),
+    delimiter=st.sampled_from(",\t"),
+)
+def test_rows_of_texts_are_quoted_where_pandas_quotes_them(
+    rows: list[tuple[str | None, ...]], first: int, delimiter: str
+) -> None:
+    texts = [pa.array([row[at] for row in rows], pa.string()) for at in range(3)]
+    table = pa.table([*texts, pa.array(range(len(rows)), pa.int64())], names=list("abcd")).slice(first)
+    written = bytes(csv_text.render(table, delimiter=delimiter)).decode()
+    assert written == table.to_pandas().to_csv(index=False, header=False, sep=delimiter)
+
+
+def test_what_lies_unseen_in_a_missing_cell_is_neither_written_nor_quoted() -> None:
+    hidden = pa.array([b'"a,b"', b"c", b"d,e"]).buffers()
+    texts = pa.StringArray.from_buffers(3, hidden[1], hidden[2], pa.py_buffer(bytes([0b110])), 1)
+    assert bytes(csv_text.render(pa.table({"x": texts, "y": [1, 2, 3]}), delimiter=",")) == b',1\nc,2\n"d,e",3\n'
 
 
 def test_a_carriage_return_is_quoted_so_that_it_ends_no_row() -> None:

@@ -86,6 +86,8 @@ def _has_hexadecimal(data: bytes) -> bool:
     if b"x" not in data and b"X" not in data:
         return False
     text = np.frombuffer(data, np.uint8)
-    at = np.flatnonzero((text | ord(" ")) == ord("x"))
-    at = at[(at > 0) & (text[at - 1] == ord("0"))]
-    return not np.isin(text[at - 2][at > 1], _ALPHANUMERIC).all() or bool((at == 1).any())
+    is_prefix = (text[:-1] == ord("0")) & ((text[1:] | ord(" ")) == ord("x"))
+    if not is_prefix.any():
+        return False
+    at = np.flatnonzero(is_prefix)
+    return at[0] == 0 or not np.isin(text[at - 1], _ALPHANUMERIC).all()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from . import _cells, _moments, _pandas
+from . import _cells, _moments, _pandas, _quotes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,34 +138,14 @@ def _as_numpy_writes(values: np.ndarray) -> pa.Array:
     return pa.array(np.where(missing, "", values.astype(str)).tolist(), pa.large_string(), mask=missing)
 
 
-def _quoted(table: pa.Table, delimiter: str) -> bytes:
-    cells = [
-        _with_quotes(column.cast(pa.large_string()), delimiter, alone=table.num_columns == 1)
-        for column in table.columns
-    ]
-    joined = pc.binary_join_element_wise(*cells, pa.scalar(delimiter, pa.large_string()), null_handling="replace")
+def _quoted(table: pa.Table, delimiter: str) -> bytes | memoryview:
+    """Write rows some of whose cells need quotes; a missing cell is empty."""
+    columns = [_text_of(column.cast(pa.large_string())) for column in table.columns]
+    cells = [_quotes.with_quotes(column, delimiter, alone=len(columns) == 1) for column in columns]
+    joined = pc.binary_join_element_wise(*cells, pa.scalar(delimiter, pa.large_string()))
     ended = pc.binary_join_element_wise(joined, pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string()))
-    return b"".join(_bytes_of(chunk) for chunk in ended.chunks)
+    return _quotes.in_memory(ended)[0].data
 
 
-def _bytes_of(array: pa.Array) -> bytes:
-    """Return the text of a large-string array as one run of bytes, which is how its cells lie in memory."""
-    _, offsets, text = array.buffers()
-    ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return bytes(text.slice(int(ends[0]), int(ends[-1] - ends[0])).to_pybytes())
-
-
-def _with_quotes(column: pa.ChunkedArray, delimiter: str, *, alone: bool) -> pa.ChunkedArray:
-    special = pc.match_substring_regex(column, f'["\r\n{_escaped(delimiter)}]')
-    doubled = pc.replace_substring(column, '"', '""')
-    mark = pa.scalar('"', pa.large_string())
-    column = pc.if_else(
-        special, pc.binary_join_element_wise(mark, doubled, mark, pa.scalar("", pa.large_string())), column
-    )
-    if alone:  # an empty line would be no row
-        column = pc.if_else(pc.equal(pc.binary_length(column.fill_null("")), 0), '""', column.fill_null(""))
-    return column
-
-
-def _escaped(delimiter: str) -> str:
-    return "\\" + delimiter if delimiter in r"\]^-[" else delimiter
+def _text_of(column: pa.ChunkedArray) -> pa.LargeStringArray:
+    return _cells.in_one(pc.fill_null(column, ""))
