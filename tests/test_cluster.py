@@ -200,6 +200,7 @@ def test_a_cluster_is_made_shown_used_and_ended_for_its_user_alone_and_each_verb
     assert_all_listen_on_loopback_alone_and_ray_hears_nobody_without_a_certificate(home, folder)
     end = muster(*COMMAND, "--cluster", "default")
     assert_right(folder, end)
+    assert "Traceback" not in end.err
     assert_the_callers_world_is_there(muster, folder, monkeypatch)
     (status,) = json.loads(muster("status", "default", "--json").out)
     assert [machine["name"] for machine in status["machines"]] == ["m1", "m2"]

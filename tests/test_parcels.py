@@ -95,6 +95,18 @@ def test_rows_that_travel_give_the_same_output_and_rejects_as_rows_that_do_not_a
     assert list((folder / "temporary").iterdir()) == []
 
 
+def test_a_run_that_ends_well_says_nothing_of_how_its_driver_ends(
+    folder: Path, far: Access, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay_out(folder, "in.csv")
+    ran(
+        folder,
+        Job((parse_target("code/work.py:work"),), ("in.csv",), "out.csv", Options(with_files=("word.txt",))),
+        far,
+    )
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_a_function_by_value_travels_with_the_module_beside_it(
     folder: Path, far: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +147,7 @@ from multiprocessing.connection import Connection
 
 def killed_once(df):
     try:
-        posix.mkdir(MARK)  # at home: os.mkdir would turn the name into one of this machine
+        posix.mkfifo(MARK)  # at home, and unheard: of two that make a folder, the later has looked for it in vain
     except FileExistsError:
         return df
     for pipe in [one for one in gc.get_objects() if isinstance(one, Connection)]:

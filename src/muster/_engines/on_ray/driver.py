@@ -87,6 +87,8 @@ class Driver:
             while True:
                 verb, *told = self._reading.recv()
                 self._inbox.put((getattr(self, f"_{verb}"), tuple(told)))
+        except (EOFError, OSError):
+            pass  # as at the end of every run: a traceback would reach the terminal
         finally:
             end = threading.Timer(_LEAVE_SECONDS, os._exit, (1,))
             end.daemon = True
