@@ -37,7 +37,7 @@ def test_ray_still_says_what_muster_listens_for(file: str, text: str, otherwise:
 
 
 def test_ray_still_has_what_it_keeps_for_itself_and_muster_uses() -> None:
-    from ray._private import services, utils, worker  # noqa: PLC0415 (it takes a second to load)
+    from ray._private import node, services, utils, worker  # noqa: PLC0415 (it takes a second to load)
     from ray.scripts import scripts  # noqa: PLC0415 (likewise)
 
     (name,) = couplings.address_of_this_node("")
@@ -46,6 +46,7 @@ def test_ray_still_has_what_it_keeps_for_itself_and_muster_uses() -> None:
     for module, names in (
         (services, ["_build_python_executable_command_memory_profileable", "resolve_ip_for_localhost"]),
         (utils, ["get_dashboard_dependency_error"]),
+        (node.Node, ["start_api_server"]),
         (scripts, ["get_ray_client_dependency_error", "main"]),
     ):
         for one in names:

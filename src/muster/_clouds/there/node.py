@@ -3,7 +3,7 @@
 ``python node.py start ...`` takes what ``ray start`` takes, and is a file of its own, so that it can be copied alone.
 Of all that Ray would open without TLS nothing is left on the network: the Ray Client server and what a dashboard needs
 are off, also where their packages are installed, and the agent for runtime environments, which speaks plain HTTP,
-listens on loopback.
+listens on loopback. The dashboard's own process, which Ray starts with a head even without a dashboard, is left out.
 
 ``python node.py loopback start ...`` starts one whose address is 127.0.0.1. Ray's own command turns that into an
 address of the network, and a node that is not on loopback alone listens on every interface; several nodes on one
@@ -25,6 +25,7 @@ _LISTENS_IN_THE_CLEAR: Final = "runtime_env"
 def start(arguments: list[str]) -> None:
     """Do what ``ray start`` does, and start Ray's own programs behind this one."""
     from ray._private import services
+    from ray._private.node import Node
     from ray.scripts import scripts
 
     build = services._build_python_executable_command_memory_profileable  # noqa: SLF001 (it has no other place)
@@ -36,6 +37,7 @@ def start(arguments: list[str]) -> None:
         services.resolve_ip_for_localhost = lambda host: host
         del arguments[0]
     services._build_python_executable_command_memory_profileable = behind_this  # noqa: SLF001 (likewise)
+    Node.start_api_server = _not_started  # type: ignore[method-assign,assignment]  # it serves a page that nobody opens
     scripts.get_ray_client_dependency_error = _absent  # type: ignore[attr-defined]  # Ray imports it there
     _leave_dashboard_out()
     sys.argv[1:] = arguments
@@ -56,6 +58,10 @@ def _leave_dashboard_out() -> None:
     from ray._private import utils
 
     utils.get_dashboard_dependency_error = _absent
+
+
+def _not_started(node: object, **given: object) -> None:
+    del node, given
 
 
 def _absent() -> ImportError:
