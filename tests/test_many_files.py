@@ -163,6 +163,9 @@ def test_small_files_of_any_kind_give_the_bytes_of_pandas(files: list[Small], ba
         assert told_rejects(Path(f"{out}.rejects.jsonl")) == rejects_of(files)
 
 
+FILES = 40
+"""How many files there are where all but some are alike: types are settled by a look at some 27 of them."""
+
 VALUES = ("7", "7", "7", "8.5", "", "true", "many words", "12345678901234567890", "2026-01-02", "0x10")
 """Of a column that is of whole numbers, until another value comes."""
 
@@ -216,7 +219,7 @@ def ended_as(folder: Path, name: str, **options: Any) -> tuple[str, bytes, list[
 
 @settings(max_examples=12, deadline=None)
 @given(
-    odd=st.dictionaries(st.integers(1, 79), odd_files, max_size=6),
+    odd=st.dictionaries(st.integers(1, FILES - 1), odd_files, max_size=6),
     options=st.sampled_from([{"max_bad_rows": 99}, {"max_bad_rows": 99}, {"max_bad_rows": 1}, {"strict": True}]),
 )
 def test_files_of_one_task_end_as_files_of_tasks_of_their_own(odd: dict[int, Odd], options: dict[str, Any]) -> None:
@@ -224,14 +227,14 @@ def test_files_of_one_task_end_as_files_of_tasks_of_their_own(odd: dict[int, Odd
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         (folder / "in").mkdir()
-        for at in range(80):  # types are settled by a look at some 27 of them
+        for at in range(FILES):
             (folder / "in" / f"{at:04}.csv").write_text(odd.get(at, Odd()).text(at))
         together = ended_as(folder, "together", **options)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("muster._run.loop.MOST_FILES", 1)
             assert ended_as(folder, "apart", **options) == together
         if not any(one.raises or one.is_ragged for one in odd.values()):
-            files = [odd.get(at, Odd()) for at in range(80)]
+            files = [odd.get(at, Odd()) for at in range(FILES)]
             has_late = any(one.has_late for one in files)
             lines = [line for at, one in enumerate(files) for line in one.text(at).splitlines()[1:]]
             header = "number,value,late" if has_late else "number,value"
@@ -254,7 +257,7 @@ LINES = (
 
 @settings(max_examples=12, deadline=None)
 @given(
-    odd=st.dictionaries(st.integers(1, 79), st.lists(st.sampled_from(LINES), max_size=3), max_size=6),
+    odd=st.dictionaries(st.integers(1, FILES - 1), st.lists(st.sampled_from(LINES), max_size=3), max_size=6),
     is_ended=st.booleans(),
     options=st.sampled_from([{"max_bad_rows": 99}, {"max_bad_rows": 1}]),
 )
@@ -264,7 +267,7 @@ def test_files_of_lines_of_one_task_end_as_those_of_tasks_of_their_own(
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         (folder / "in").mkdir()
-        for at in range(80):
+        for at in range(FILES):
             written = "\n".join(odd.get(at, [LINES[0], LINES[1]])) + "\n" * is_ended
             (folder / "in" / f"{at:04}.jsonl").write_text(written, encoding="utf-8")
         together = ended_as(folder, "together", **options)

@@ -260,10 +260,13 @@ def test_a_version_that_is_named_is_read(shop: Shop, tmp_path: Path) -> None:
 
 # Many small files
 
+SMALL: Final = 40
+"""So many of them that one request more for each would show."""
+
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "jsonl", "parquet"])
 def test_a_small_object_costs_one_request(shop: Shop, tmp_path: Path, suffix: str) -> None:
-    for at in range(120):
+    for at in range(SMALL):
         frame, data = pd.DataFrame({"a": [at]}), io.BytesIO()
         if suffix == "parquet":
             frame.to_parquet(data)
@@ -274,9 +277,9 @@ def test_a_small_object_costs_one_request(shop: Shop, tmp_path: Path, suffix: st
         shop.put(f"in/{at:03d}.{suffix}", data.getvalue())
     shop.asked.clear()
     muster.run(same, "s3://shop/in/", tmp_path / "out.csv", workers=2)
-    assert pd.read_csv(tmp_path / "out.csv")["a"].tolist() == list(range(120))
-    assert len(shop.asked) < 120 + 10
-    assert len([path for how, path in shop.asked if how == "GET" and path.endswith(suffix)]) == 120
+    assert pd.read_csv(tmp_path / "out.csv")["a"].tolist() == list(range(SMALL))
+    assert len(shop.asked) < SMALL + 10
+    assert len([path for how, path in shop.asked if how == "GET" and path.endswith(suffix)]) == SMALL
 
 
 @pytest.mark.parametrize("rows", [3, 200_000])

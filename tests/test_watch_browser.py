@@ -4,23 +4,25 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, Response, expect, sync_playwright
 
-from conftest import MUSTER
+from conftest import begun
 from muster._generate import generate
 from muster._watch.report import report
 from waiting import until
 from watching import Story, going, large, rejecting, resumed, serving, stopped
+
+if TYPE_CHECKING:
+    import subprocess
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
 ARGUMENTS = [
@@ -33,7 +35,6 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 Make = Callable[[Path], Story]
-Scheme = Literal["light", "dark"]
 expect.set_options(timeout=60_000)  # a deadline, not a pause, so that a slow machine is no failure
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True}
 
@@ -48,12 +49,50 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
+@pytest.fixture(scope="module")
+def screens(browser: Browser) -> "Screens":
+    return Screens(browser)
+
+
+@dataclass
+class Screens:
+    """The one page of each kind of screen: a page of its own for each test costs three times what it shows."""
+
+    browser: Browser
+    _pages: dict[bool, Page] = field(default_factory=dict)
+
+    def page(self, *, phone: bool) -> Page:
+        if phone not in self._pages:
+            self._pages[phone] = self.browser.new_context(**(PHONE if phone else {})).new_page()
+        return self._pages[phone]
+
+
 @dataclass
 class Opened:
     """A page in the browser, and what it complained of."""
 
     page: Page
+    url: str
     complaints: list[str] = field(default_factory=list)
+
+    def hear(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def see_error(self, error: Error) -> None:
+        self.complaints.append(str(error))
+
+    def see_failure(self, asked: Request) -> None:
+        if "/events" not in asked.url and not was_left(asked):  # events end with the page, as does an icon on its way
+            self.complaints.append(asked.url)
+
+    def see_answer(self, answer: Response) -> None:
+        if answer.status >= 400:
+            self.complaints.append(answer.url)
+
+    def see_request(self, asked: Request) -> None:
+        if not asked.url.startswith(self.url[:17]):
+            self.complaints.append(asked.url)
 
 
 def was_left(asked: Request) -> bool:
@@ -61,25 +100,26 @@ def was_left(asked: Request) -> bool:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **options: Any) -> Iterator[Opened]:  # noqa: ANN401 (of a browser's context)
+def opened(screens: Screens, url: str, *, phone: bool = False) -> Iterator[Opened]:
     """Open a page; afterwards it must not have complained of anything, and have asked nobody else."""
-    context = browser.new_context(**options)
-    found = Opened(context.new_page())
-    page, complaints = found.page, found.complaints
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "requestfailed",  # events end with the page, as does the fetching of an icon that is not there yet
-        lambda asked: None if "/events" in asked.url or was_left(asked) else complaints.append(asked.url),
-    )
-    page.on("response", lambda answer: complaints.append(answer.url) if answer.status >= 400 else None)
-    page.on("request", lambda asked: None if asked.url.startswith(url[:17]) else complaints.append(asked.url))
+    page = screens.page(phone=phone)
+    found = Opened(page, url)
+    listeners: dict[Any, Any] = {
+        "console": found.hear,
+        "pageerror": found.see_error,
+        "requestfailed": found.see_failure,
+        "response": found.see_answer,
+        "request": found.see_request,
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
     page.goto(url)
     yield found
-    context.close()
-    assert complaints == []
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+    page.emulate_media(color_scheme="light")
+    page.goto("about:blank")
+    assert found.complaints == []
 
 
 def overflow(page: Page) -> int:
@@ -95,9 +135,9 @@ def on_with(story: Story) -> None:
     story.work(0.1)
 
 
-def test_numbers_move_without_a_reload(browser: Browser, tmp_path: Path) -> None:
+def test_numbers_move_without_a_reload(screens: Screens, tmp_path: Path) -> None:
     story = going(tmp_path)
-    with serving(story.run) as served, opened(browser, served.url) as found:
+    with serving(story.run) as served, opened(screens, served.url) as found:
         page = found.page
         before, title = rows_of(page), page.title()
         assert re.match(r"\d+% · classify · muster", title)
@@ -110,9 +150,9 @@ def test_numbers_move_without_a_reload(browser: Browser, tmp_path: Path) -> None
         assert page.evaluate("window.isTheSame")
 
 
-def test_a_run_that_ends_is_seen_to_end(browser: Browser, tmp_path: Path) -> None:
+def test_a_run_that_ends_is_seen_to_end(screens: Screens, tmp_path: Path) -> None:
     story = going(tmp_path)
-    with serving(story.run) as served, opened(browser, served.url) as found:
+    with serving(story.run) as served, opened(screens, served.url) as found:
         expect(found.page.locator(".badge")).to_have_text("running")
         story.work(1000)
         story.finish()
@@ -121,9 +161,9 @@ def test_a_run_that_ends_is_seen_to_end(browser: Browser, tmp_path: Path) -> Non
         expect(found.page).to_have_title("finished · classify · muster")
 
 
-def test_the_keyboard_leads_from_the_runs_to_a_worker(browser: Browser, tmp_path: Path) -> None:
+def test_the_keyboard_leads_from_the_runs_to_a_worker(screens: Screens, tmp_path: Path) -> None:
     story = large(tmp_path)
-    with serving() as served, opened(browser, served.url) as found:
+    with serving() as served, opened(screens, served.url) as found:
         page = found.page
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -145,9 +185,9 @@ def tab_to(page: Page, address: str) -> None:
     pytest.fail(f"no key leads to {address}")
 
 
-def test_focus_and_what_is_open_outlive_a_push(browser: Browser, tmp_path: Path) -> None:
+def test_focus_and_what_is_open_outlive_a_push(screens: Screens, tmp_path: Path) -> None:
     story = large(tmp_path)
-    with serving(story.run) as served, opened(browser, served.url) as found:
+    with serving(story.run) as served, opened(screens, served.url) as found:
         page = found.page
         page.locator("#all-workers summary").click()
         link = page.locator(f'#workers a[href="/runs/{story.run}/workers/m4-7"]')
@@ -200,9 +240,9 @@ def test_a_server_that_is_silent_is_noticed(browser: Browser, tmp_path: Path) ->
         context.close()
 
 
-def test_a_tab_that_nobody_sees_keeps_its_title(browser: Browser, tmp_path: Path) -> None:
+def test_a_tab_that_nobody_sees_keeps_its_title(screens: Screens, tmp_path: Path) -> None:
     story = going(tmp_path)
-    with serving(story.run) as served, opened(browser, served.url) as found:
+    with serving(story.run) as served, opened(screens, served.url) as found:
         page = found.page
         seen, title = rows_of(page), page.title()
         page.evaluate(
@@ -218,17 +258,17 @@ def test_a_tab_that_nobody_sees_keeps_its_title(browser: Browser, tmp_path: Path
 
 
 @pytest.mark.parametrize("make", [going, rejecting, large, resumed, stopped])
-def test_every_kind_of_run_looks_right_in_light_and_in_dark(browser: Browser, tmp_path: Path, make: Make) -> None:
+def test_every_kind_of_run_looks_right_in_light_and_in_dark(screens: Screens, tmp_path: Path, make: Make) -> None:
     story = make(tmp_path)
-    schemes: tuple[Scheme, ...] = ("light", "dark")
     with serving(story.run) as served:
-        for options in ({}, PHONE):
-            with opened(browser, served.url, color_scheme=schemes[0], **options) as found:
-                for scheme in schemes:
-                    found.page.emulate_media(color_scheme=scheme)
-                    found.page.reload()
-                    assert overflow(found.page) == 0
-                    assert contrast(found.page) >= 4.5
+        for phone in (False, True):
+            with opened(screens, served.url, phone=phone) as found:
+                assert overflow(found.page) == 0
+                assert contrast(found.page) >= 4.5
+                found.page.emulate_media(color_scheme="dark")
+                found.page.reload()
+                assert overflow(found.page) == 0
+                assert contrast(found.page) >= 4.5
 
 
 def contrast(page: Page) -> float:
@@ -259,7 +299,7 @@ def contrast(page: Page) -> float:
     )
 
 
-def test_the_other_pages_fit_a_phone(browser: Browser, tmp_path: Path) -> None:
+def test_the_other_pages_fit_a_phone(screens: Screens, tmp_path: Path) -> None:
     story = large(tmp_path)
     with serving() as served:
         for path in (
@@ -268,13 +308,13 @@ def test_the_other_pages_fit_a_phone(browser: Browser, tmp_path: Path) -> None:
             f"runs/{story.run}/workers/m2-3",
             f"runs/{story.run}/steps/1",
         ):
-            with opened(browser, served.url + path, **PHONE) as found:
+            with opened(screens, served.url + path, phone=True) as found:
                 assert overflow(found.page) == 0
 
 
-def test_the_page_says_what_it_is_to_those_who_do_not_see_it(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_says_what_it_is_to_those_who_do_not_see_it(screens: Screens, tmp_path: Path) -> None:
     story = large(tmp_path)
-    with serving(story.run) as served, opened(browser, served.url) as found:
+    with serving(story.run) as served, opened(screens, served.url) as found:
         page = found.page
         assert page.evaluate("document.documentElement.lang") == "en"
         levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map((node) => +node.tagName[1])")
@@ -318,13 +358,13 @@ def slow(frame):
 
 
 @contextmanager
-def run(folder: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
+def run(folder: Path, *options: str, rows: int = 12_000) -> Iterator["subprocess.Popen[str]"]:
     """Run a slow function over generated rows, as a real process, until the end of the context."""
     (folder / "slow.py").write_text(SLOW)
     if not (folder / "rows.csv").exists():
-        generate(12_000, folder / "rows.csv")
-    command = [*MUSTER, "run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--batch-rows", "50", *options]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        generate(rows, folder / "rows.csv")
+    command = ("run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--batch-rows", "50", *options)
+    with begun(folder, *command) as process:
         try:
             yield process
         finally:
@@ -342,12 +382,12 @@ def seconds_left(page: Page) -> float:
     return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
 
 
-def test_a_page_that_a_run_serves_is_told_the_end_and_waits_for_nothing(browser: Browser, tmp_path: Path) -> None:
+def test_a_page_that_a_run_serves_is_told_the_end_and_waits_for_nothing(screens: Screens, tmp_path: Path) -> None:
     generate(1000, tmp_path / "rows.csv")
     with run(tmp_path, "--workers", "2", "--watch", "--port", "0") as process:
         assert process.stderr
         url = next(match[0] for line in process.stderr if (match := re.search(r"http://\S+", line)))
-        with opened(browser, url) as found:
+        with opened(screens, url) as found:
             process.stderr.read()
             assert process.wait(timeout=60) == 4
             expect(found.page.locator(".badge")).to_have_text("finished, with bad rows")
@@ -355,8 +395,8 @@ def test_a_page_that_a_run_serves_is_told_the_end_and_waits_for_nothing(browser:
             found.page.wait_for_timeout(3000)  # longer than a browser waits until it tries again, which would be told
 
 
-def test_a_real_run_is_watched_to_its_end(browser: Browser, tmp_path: Path) -> None:
-    with serving() as served, opened(browser, served.url) as found, run(tmp_path, "--workers", "2") as process:
+def test_a_real_run_is_watched_to_its_end(screens: Screens, tmp_path: Path) -> None:
+    with serving() as served, opened(screens, served.url) as found, run(tmp_path, "--workers", "2") as process:
         page = found.page
         page.locator("table a").first.click(timeout=30_000)
         wait_for_rows(page)
@@ -375,8 +415,8 @@ def test_a_real_run_is_watched_to_its_end(browser: Browser, tmp_path: Path) -> N
         expect(page.locator("#rejects .reason b").first).to_have_text("12")
 
 
-def test_a_real_run_of_28_workers_fits_the_page(browser: Browser, tmp_path: Path) -> None:
-    with serving() as served, run(tmp_path, "--workers", "28"), opened(browser, served.url) as found:
+def test_a_real_run_of_28_workers_fits_the_page(screens: Screens, tmp_path: Path) -> None:
+    with serving() as served, run(tmp_path, "--workers", "28"), opened(screens, served.url) as found:
         page = found.page
         page.locator("table a").first.click(timeout=60_000)
         wait_for_rows(page)
@@ -385,10 +425,10 @@ def test_a_real_run_of_28_workers_fits_the_page(browser: Browser, tmp_path: Path
         assert overflow(page) == 0
 
 
-def test_a_real_run_that_was_killed_and_resumed_is_one_run(browser: Browser, tmp_path: Path) -> None:
-    with serving() as served, opened(browser, served.url) as found:
+def test_a_real_run_that_was_killed_and_resumed_is_one_run(screens: Screens, tmp_path: Path) -> None:
+    with serving() as served, opened(screens, served.url) as found:
         page = found.page
-        with run(tmp_path, "--workers", "2"):
+        with run(tmp_path, "--workers", "2", rows=6_000):
             page.locator("table a").first.click(timeout=30_000)
             wait_for_rows(page)
         expect(page.locator(".badge")).to_have_text("killed", timeout=15_000)

@@ -76,18 +76,23 @@ READS = {
 
 
 @pytest.mark.parametrize("expression", READS)
-def test_what_is_read_at_home_was_sent_or_is_refused_and_never_read_from_elsewhere(
+def test_what_is_read_at_home_is_refused_where_it_was_not_sent_and_never_read_from_elsewhere(
     folder: Path, far: Access, expression: str
 ) -> None:
     (folder / "elsewhere").mkdir()
-    write(
-        folder, expression, before=f"TABLE, LOOKUP = {str(folder / 'table.json')!r}, {str(folder / 'lookup/a.txt')!r}"
-    )
+    write(folder, expression, before=absolute(folder))
     lacking = READS[expression]
     with pytest.raises(UserCodeError, match=rf"'{lacking}' was not sent to the machines: .* --with {lacking}$"):
         out(far, "far.csv")
-    with_files = [lacking, "table.json"]
-    assert out(far, "far.csv", *with_files) == out(None, "home.csv", *with_files)
+
+
+def test_what_was_sent_is_read_as_at_home(folder: Path, far: Access) -> None:
+    write(folder, f"str([{', '.join(READS)}])", before=absolute(folder))
+    assert out(far, "far.csv", "lookup", "table.json") == out(None, "home.csv", "lookup", "table.json")
+
+
+def absolute(folder: Path) -> str:
+    return f"TABLE, LOOKUP = {str(folder / 'table.json')!r}, {str(folder / 'lookup/a.txt')!r}"
 
 
 def test_compiled_code_that_lacks_a_file_is_told_of_and_so_is_what_is_written_there(folder: Path, far: Access) -> None:
