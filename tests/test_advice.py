@@ -29,8 +29,8 @@ def one(name: str = "1", **changed: object) -> Done:
     return replace(usual, **changed)  # type: ignore[arg-type]
 
 
-def account(*crew: Done, **changed: object) -> Account:
-    found = Account(60.0, 60.0 * max(len(crew), 2), crew or (one("1"), one("2")), load=CALM)
+def account(*workers: Done, **changed: object) -> Account:
+    found = Account(60.0, 60.0 * max(len(workers), 2), workers or (one("1"), one("2")), load=CALM)
     return replace(found, **changed)  # type: ignore[arg-type]
 
 
@@ -144,16 +144,16 @@ def test_what_is_not_so_or_cannot_be_known_is_not_said(found: Account) -> None:
 
 
 def test_a_function_that_hardly_computes_waits_however_crowded_the_computer_is() -> None:
-    crew = [one(name, seconds=WAITED, cpu=1.0) for name in "12"]
-    assert chapters(account(*crew, load=FULL)) == ["your-function-waits"]
+    workers = [one(name, seconds=WAITED, cpu=1.0) for name in "12"]
+    assert chapters(account(*workers, load=FULL)) == ["your-function-waits"]
 
 
 def test_no_more_workers_are_advised_than_memory_holds() -> None:
     tight = Load(0.4, 4, 60 << 30, 64 << 30, 1 << 40)
-    crew = [one(name, seconds=WAITED, cpu=2.0, memory=1 << 30) for name in "12"]
-    (said,) = advice(account(*crew, load=tight))
+    workers = [one(name, seconds=WAITED, cpu=2.0, memory=1 << 30) for name in "12"]
+    (said,) = advice(account(*workers, load=tight))
     assert said.text.endswith("--workers 5.")
-    assert chapters(account(*(replace(worker, memory=9 << 30) for worker in crew), load=tight)) == []
+    assert chapters(account(*(replace(worker, memory=9 << 30) for worker in workers), load=tight)) == []
 
 
 def test_what_costs_most_comes_first_and_a_terminal_is_told_of_two() -> None:
@@ -193,7 +193,7 @@ def test_the_account_of_a_journal_says_what_was_first_and_who_was_last(tmp_path:
     story.finish()
     view = view_of(story)
     found = account_of(view, is_over=True)
-    assert [(done.first.function, done.first_rows) for done in found.crew] == [(4.0, 500)] * 2
+    assert [(done.first.function, done.first_rows) for done in found.workers] == [(4.0, 500)] * 2
     assert found.is_packed
     assert found.format == "text"
     assert set(chapters(found)) == {"first-batches", "the-last-task"}
@@ -270,6 +270,6 @@ def test_workers_of_an_earlier_attempt_did_not_wait_for_the_last_task(tmp_path: 
     view = RunView("20261124-070000-0001")
     view.take_all(find(story.attempt(2).work(30).finish().run).entries())
     found = account_of(view, is_over=True)
-    assert [one.is_of_last_attempt for one in found.crew].count(True) == 1
-    assert len(found.crew) > 1
+    assert [one.is_of_last_attempt for one in found.workers].count(True) == 1
+    assert len(found.workers) > 1
     assert "the-last-task" not in chapters(found)

@@ -17,10 +17,10 @@ from conftest import Muster
 from muster import UsageError
 from muster._journal.events import FORMAT, Dropped, Event, Finished, Kept, Started
 from muster._journal.file import Journal, replay
+from muster._journal.kept_rows import KeptRows
 from muster._journal.runs import SECONDS_UNHEARD, archive, find, known, note
 from muster._journal.status import State
 from muster._journal.summaries import summaries
-from muster._journal.tally import Tally
 from muster._model import Outcome, Task
 from muster._run.resume import Past, differences_of_rows
 from muster._watch.serving.feed import Feed
@@ -217,7 +217,7 @@ def test_rows_are_counted_by_the_rule_that_a_resumed_run_reads_its_journal_by(
     """Tasks of one to three parts are kept, joined to stretches and dropped, as a run does it."""
     ends = [first + 1 + first % 3 for first in range(PARTS)]
     stretches: dict[int, int] = {}
-    past, tally = Past(), Tally()
+    past, tally = Past(), KeptRows()
     for what, first in steps:
         covered = any(begin < ends[first] and first < end for begin, end in stretches.items())
         if what == "keep" and not covered:
@@ -249,7 +249,7 @@ def test_rows_are_counted_in_time_that_grows_with_the_journal_and_no_faster() ->
             done += event == "opcode"
             return trace
 
-        tally = Tally()
+        tally = KeptRows()
         tasks = [Task(1, at, at + 1, 0, 0, 10, 0, 3, 0, 3) for at in range(stretches * 3)]
         keeps: list[Event] = [Kept(Outcome(task, 3, 3)) for task in tasks]
         drops: list[Event] = [Dropped(at, at + 3, 0) for at in range(0, stretches * 3, 3)]

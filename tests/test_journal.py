@@ -316,7 +316,7 @@ def test_a_finished_run_of_0_1_can_be_retried_and_looked_at() -> None:
     assert len(past.finished.published) == len(past.finished.standing or "") == 64
     view = RunView()
     view.take_all(replay(GOLDEN / "finished.jsonl"))
-    assert (view.standing.rows_done, view.standing.bad_rows, len(view.crew.workers), len(view.attempts)) == (
+    assert (view.standing.rows_done, view.standing.bad_rows, len(view.roster.workers), len(view.attempts)) == (
         3000,
         3,
         2,

@@ -184,7 +184,7 @@ def test_the_pace_of_a_run_forgets_what_was_long_ago() -> None:
 def test_a_try_that_ended_with_its_worker_counts_with_its_time_and_rows() -> None:
     scene = Scene()
     scene.observer.hear(Joined("1", "here"))
-    scene.observer.calls.submitted(Task(7, 0, 1, 0, 0, 9, 0, 9, 3, 9))
+    scene.observer.under_way.submitted(Task(7, 0, 1, 0, 0, 9, 0, 9, 3, 9))
     scene.observer.hear(Began(7, "1"))
     scene.clock.reach(8.0)
     scene.observer.lost(7, "killed")
@@ -202,7 +202,7 @@ def test_a_call_that_hangs_is_remarked_upon_once_and_journaled_at_once() -> None
     scene = Scene()
     scene.observer.hear(Joined("1", "here"))
     scene.do("1", 5, 0.1)
-    scene.observer.calls.submitted(Task(2, 0, 1, 0, 0, 9, 0, 9, 3, 9))
+    scene.observer.under_way.submitted(Task(2, 0, 1, 0, 0, 9, 0, 9, 3, 9))
     scene.observer.hear(Began(2, "1"))
     said = []
     for _ in range(12):
@@ -246,7 +246,7 @@ def test_what_comes_before_the_first_task_does_not_count_as_slow_work() -> None:
     scene.observer.hear(Joined("1", "here"))
     for _ in range(4):
         scene.look(4.0)
-    scene.observer.calls.submitted(Task(1, 0, 1, 0, 0, 9, 0, 9, 0, 9))
+    scene.observer.under_way.submitted(Task(1, 0, 1, 0, 0, 9, 0, 9, 0, 9))
     scene.observer.hear(Began(1, "1"))
     for _ in range(4):
         scene.clock.reach(scene.clock.seconds + 0.5)

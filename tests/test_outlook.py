@@ -12,7 +12,7 @@ from muster._journal import events
 from muster._journal.measures import Measured, StepSum, WorkerSum
 from muster._journal.runs import find
 from muster._model import Load, Seconds
-from muster._run.calls import Held
+from muster._run.under_way import Held
 from muster._watch import charts, pages
 from muster._watch.outlook import outlook, remarks
 from muster._watch.sums.figures import activity
@@ -147,8 +147,8 @@ def test_no_work_is_shown_before_its_worker_was_there(tmp_path: Path) -> None:
     )
     story.measured(Measured({"1": done}), span=60.0)
     look = look_at(story)
-    width = look.view.crew.clock.width
-    before = [sum(shares) for at, shares in enumerate(activity(look.view, look.view.crew.workers["1"], look.now))]
+    width = look.view.roster.clock.width
+    before = [sum(shares) for at, shares in enumerate(activity(look.view, look.view.roster.workers["1"], look.now))]
     assert not any(before[: int(joined / width)])
     assert look.workers[0].pace == pytest.approx(50, rel=0.01)
 
@@ -163,9 +163,9 @@ def test_a_worker_that_is_at_one_task_for_long_is_busy_and_not_idle(tmp_path: Pa
     assert look.spent.busy_share == pytest.approx(30 / look.spent.there)
     going = charts.ACTIVITIES.index("going")
     for name, seconds in (("1", 20), ("2", 10)):
-        shares = activity(look.view, look.view.crew.workers[name], look.now)
-        assert sum(one[going] for one in shares) * look.view.crew.clock.width == pytest.approx(seconds, abs=0.2)
-        assert sum(map(sum, shares)) * look.view.crew.clock.width == pytest.approx(look.now - joined, abs=0.6)
+        shares = activity(look.view, look.view.roster.workers[name], look.now)
+        assert sum(one[going] for one in shares) * look.view.roster.clock.width == pytest.approx(seconds, abs=0.2)
+        assert sum(map(sum, shares)) * look.view.roster.clock.width == pytest.approx(look.now - joined, abs=0.6)
 
 
 def test_machines_that_are_one_computer_show_its_load_once(tmp_path: Path) -> None:

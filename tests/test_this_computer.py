@@ -17,11 +17,11 @@ from muster._job import Job, Options
 from muster._model import Target, Task
 from muster._output.folder import Work
 from muster._run.assembly import engine_of_a_cluster
-from muster._run.crew import Elsewhere
 from muster._run.holding import Holding
 from muster._run.intake import Intake
 from muster._run.runner import run
 from muster._run.this_computer import ThisComputer
+from muster._run.workplace import Elsewhere
 from muster._worker.task import Worker
 from muster.errors import EngineError
 from muster.testing import FakeEngine
@@ -184,14 +184,14 @@ def test_a_start_for_the_end_that_fails_is_tried_again_when_somebody_asks() -> N
 
     here = ThisComputer(make, is_kept=False)
     access = Access("", {}, 2, sys.executable)
-    crew = Elsewhere(InlineEngine(_Echo), here, access, has_work_at_the_end=True, is_staged=False)
-    crew.begin()
+    workplace = Elsewhere(InlineEngine(_Echo), here, access, has_work_at_the_end=True, is_staged=False)
+    workplace.begin()
     for _ in range(5):  # as the loop does, again and again, while it waits for the last tasks
-        crew.near_the_end()
+        workplace.near_the_end()
     assert len(made) == 2, "it is tried once"
     assert here.engine() is made[2]
     here.close()
-    crew.engine.close()
+    workplace.engine.close()
 
 
 def test_a_folder_that_cannot_be_removed_is_released_all_the_same(tmp_path: Path) -> None:

@@ -102,15 +102,15 @@ def test_the_view_adds_up_what_workers_did(tmp_path: Path) -> None:
     story = large(tmp_path)
     look = look_at(story.run)
     view = look.view
-    assert sum(worker.rows_in for worker in view.crew.workers.values()) == view.standing.rows_done == story.rows_done
-    assert len(view.crew.workers) == 28
-    assert len(view.crew.machines) == 4
+    assert sum(worker.rows_in for worker in view.roster.workers.values()) == view.standing.rows_done == story.rows_done
+    assert len(view.roster.workers) == 28
+    assert len(view.roster.machines) == 4
     assert look.figures.rows_in == view.standing.rows_done
     assert sum(look.figures.bins.values()) == look.figures.calls
     assert look.steps[0].figures.rows_in == view.standing.rows_done
     assert sum(row.rows_in for row in look.machines) == view.standing.rows_done
     assert [row.machine.name for row in look.machines] == ["m1", "m2", "m3", "m4"]
-    area = sum(rate * view.crew.clock.width for rate in look.figures.rates_in)
+    area = sum(rate * view.roster.clock.width for rate in look.figures.rates_in)
     assert area == pytest.approx(view.standing.rows_done, rel=0.02)
 
 
@@ -134,8 +134,8 @@ def test_a_long_task_counts_as_busy_for_all_the_time_it_took(tmp_path: Path) -> 
     story.at += 30
     story.measured(Measured({"1": did(1000, 20.0)}), span=0.5)
     look = look_at(story.run)
-    shares = activity(look.view, look.view.crew.workers["1"], look.now)
-    width = look.view.crew.clock.width
+    shares = activity(look.view, look.view.roster.workers["1"], look.now)
+    width = look.view.roster.clock.width
     busy = [at * width for at, (_, function, *_) in enumerate(shares) if function > 0.9]
     assert busy[-1] - busy[0] == pytest.approx(19.5, abs=1.1)
     idle = sum(one[-1] for one in shares) * width
@@ -238,7 +238,7 @@ def test_an_attempt_that_was_killed_costs_nothing_while_nobody_is_at_work(tmp_pa
 
 def test_leases_run_down(tmp_path: Path) -> None:
     story = large(tmp_path)
-    renewed = look_at(story.run).view.crew.machines["m1"].renewed
+    renewed = look_at(story.run).view.roster.machines["m1"].renewed
     assert look_at(story.run, at=renewed + 600).machines[0].lease_left == pytest.approx(300)
 
 
@@ -248,9 +248,9 @@ def test_a_view_stays_small_however_long_the_run(tmp_path: Path) -> None:
     story.work(10**6, span=1000)
     view.take_all(find(story.run).entries())
     look = Look(view, find(story.run).state, view.time.last_at)
-    assert all(len(channel) == BUCKETS for worker in view.crew.workers.values() for channel in worker.series.channels)
+    assert all(len(channel) == BUCKETS for worker in view.roster.workers.values() for channel in worker.series.channels)
     assert len(look.figures.rates_in) <= BUCKETS
-    assert len(view.crew.recent.told) < 400
+    assert len(view.roster.recent.told) < 400
 
 
 def test_old_journals_without_measures_are_shown_as_well(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_what_others_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
     story.write(events.Told(INJECTION), events.Retried(INJECTION))
     story.reject(INJECTION, 1, example=INJECTION + "'\">")
     look = look_at(story.run)
-    worker = next(iter(look.view.crew.workers))
+    worker = next(iter(look.view.roster.workers))
     shown = [
         pages.overview(look),
         pages.part(look, "steps", "1"),

@@ -20,8 +20,8 @@ from muster._journal.measures import Measured, StepSum, WorkerSum, bin_of
 from muster._journal.runs import archive, note
 from muster._model import Load, Reason, Seconds
 from muster._planner import Plan, remaining
-from muster._run.calls import Held
 from muster._run.lately import Lately
+from muster._run.under_way import Held
 
 GIGABYTE = 1_000_000_000
 INJECTION = "<script>alert('pwned')</script>"

@@ -23,7 +23,7 @@ from muster._places.urls import is_remote
 from muster._private.secrets import set_options, shown
 from muster._run.apart import check_apart
 from muster._run.assembly import Means
-from muster._run.busy import begun
+from muster._run.busy import begin_once_free
 from muster._run.lent import shared
 from muster.errors import MusterError, UsageError
 
@@ -73,7 +73,7 @@ class SinceLast:
         """Yield the result of each output, and of how many files it is made. Raises ``MusterError``."""
         make_folder_of(self._book.place)
         choice = self._options.if_running
-        if not begun(lambda: True, work=self._book.work, choice=choice, tell=self._tell):
+        if not begin_once_free(lambda: True, work=self._book.work, choice=choice, tell=self._tell):
             self.was_skipped = True
             return
         cluster = shared(self._options, say=lambda phase: self._watch(Snapshot(phase)))

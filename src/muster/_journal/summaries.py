@@ -18,9 +18,9 @@ from .events import (
     UnreadableError,
 )
 from .file import Entry, replay
+from .kept_rows import KeptRows, Rows
 from .runs import Known, known
 from .status import State, status
-from .tally import Rows, Tally
 from .work_time import WorkTime, work_time
 
 _OF_A_FILE: Final = ("path", "bytes", "version")
@@ -70,8 +70,8 @@ class _Course:
 
 def _summed_up(one: Known) -> dict[str, Any] | None:
     """Sum up a run; ``None`` where its journal has not begun."""
-    tally = None if one.state is State.FINISHED else Tally()
-    course = _course_of(one, tally)
+    kept = None if one.state is State.FINISHED else KeptRows()
+    course = _course_of(one, kept)
     if course.started is None:
         return None
     job, result = course.started.job, course.finished.result if course.finished else None
@@ -88,24 +88,24 @@ def _summed_up(one: Known) -> dict[str, Any] | None:
         "output": job["output"],
         **({"retry": retried} if (retried := job.get("retry")) else {}),
         **({"accepted": course.accepted.changes} if course.accepted else {}),
-        **(result if result and tally is None else {}),
-        **(_so_far(one, tally.rows(), total=tally.total) if tally is not None else {}),
-        "seconds_at_work": round(course.time.took(result if tally is None else None), 3),
+        **(result if result and kept is None else {}),
+        **(_so_far(one, kept.rows(), total=kept.total) if kept is not None else {}),
+        "seconds_at_work": round(course.time.took(result if kept is None else None), 3),
     }
 
 
-def _course_of(one: Known, tally: Tally | None) -> _Course:
+def _course_of(one: Known, kept: KeptRows | None) -> _Course:
     """Read how a run went, and count its rows, where they are to be counted.
 
     Most of a finished run's journal is measured events. They are read only where they say how long it was at work.
     """
     course = _Course()
-    for entry in replay(one.journal, without=() if tally is not None else ONLY_TO_RESUME | {Measured}):
-        if tally is not None:
-            tally.take(entry.event)
+    for entry in replay(one.journal, without=() if kept is not None else ONLY_TO_RESUME | {Measured}):
+        if kept is not None:
+            kept.take(entry.event)
         if type(entry.event) not in ONLY_TO_RESUME:
             course.take(entry)
-    if tally is None and course.time.processes > 1:
+    if kept is None and course.time.processes > 1:
         course.time = work_time(one.entries())
     return course
 

@@ -65,7 +65,7 @@ class HandingOut:
             actions.append(self._start(self._next_task(machine), machine, openings, terms))
         if not self._queue.paces.mean:  # nobody knows yet how long a task takes
             return actions
-        if self._retries.wait_for_a_machine():
+        if self._retries.needs_another_machine():
             return actions
         while self._queue and self._queue.has_plenty() and (machine := openings.ahead()) is not None:
             actions.append(self._start(self._next_task(machine), machine, openings, terms))

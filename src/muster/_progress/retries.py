@@ -55,7 +55,7 @@ class Retries:
                 yield task, machine
         self.add_first(kept_back)
 
-    def wait_for_a_machine(self) -> bool:
+    def needs_another_machine(self) -> bool:
         """Tell whether one of the tasks waits for another machine than that which is idle."""
         return bool(self._waiting) and any(self._suspects.avoid(name_of(task)) for task in self._waiting)
 

@@ -10,13 +10,13 @@ from muster._model import Briefing, Outcome
 from muster._progress.stretches import Kept
 from muster._user_code.data_files import DataFiles
 
-from .crew import Crew
 from .holding import Holding
 from .intake import Intake
 from .known import Run
 from .loading import Loading
 from .loop import Loop
 from .teller import Teller
+from .workplace import Workplace
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Attempt:
     """Tries to do all tasks until the types of columns hold; each try has a number, and a folder of its own."""
 
     run: Run
-    crew: Crew
+    workplace: Workplace
     intake: Intake
     teller: Teller
     loading: Loading
@@ -43,7 +43,7 @@ class Attempt:
         """Have all tasks done, but for those that were kept."""
         while True:
             self.run.finish.begin()
-            self.crew.brief(pickle.dumps(self._briefing()))
+            self.workplace.brief(pickle.dumps(self._briefing()))
             try:
                 misfit = self.loop.work(kept)
             finally:
@@ -56,7 +56,7 @@ class Attempt:
     def _new_loop(self) -> Loop:
         return Loop(
             self.run,
-            crew=self.crew,
+            workplace=self.workplace,
             intake=self.intake,
             teller=self.teller,
             files=self.files,
@@ -73,7 +73,7 @@ class Attempt:
         self.run.work.clear_parts()
         self.run.finish.places.clear()
         self.number += 1
-        begins = attempt(self.number, workers=self.teller.workers, access=self.crew.access)
+        begins = attempt(self.number, workers=self.teller.workers, access=self.workplace.access)
         self.teller.record.write(begins, at=self.run.began_at)
 
     def _briefing(self) -> Briefing:

@@ -18,7 +18,7 @@ _PAUSES_IN_A_STORE: Final = (1.0, 20.0)
 """Seconds, the first and the longest: each look lists objects there, which is paid for."""
 
 
-def begun(begin: Callable[[], T], *, work: Work, choice: str, tell: Callable[[str], None]) -> T | None:
+def begin_once_free(begin: Callable[[], T], *, work: Work, choice: str, tell: Callable[[str], None]) -> T | None:
     """Begin, and have the output; ``None`` where another process has it, and that is to be skipped.
 
     ``begin`` looks at what there is to do, before the output is taken, and once more after a wait: meanwhile it may

@@ -37,7 +37,7 @@ class Commit:
         os.chdir(run.folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._check()
         progress = attempt.loop.progress
-        ask = attempt.crew.desk(teller, self.desk).ask
+        ask = attempt.workplace.desk(teller, self.desk).ask
         outcomes = run.finish.end(progress.outcomes, ask, progress.volume_of, ready=self._ready)
         hindsight = attempt.loop.harvest.hindsight
         remarks = hindsight.remarks(progress.schema)
@@ -74,7 +74,7 @@ class Commit:
         """Count what came of the run, whose tasks were done after ``worked`` seconds."""
         run, harvest, there = self.attempt.run, self.attempt.loop.harvest, self.attempt.teller.observer.there
         seconds, sums, rows_before = run.seconds, totals(outcomes), harvest.resumed_rows
-        workers, machines = self.attempt.crew.had(there)
+        workers, machines = self.attempt.workplace.had(there)
         return Result(
             **sums,
             parts=self.attempt.loop.progress.parts,

@@ -13,7 +13,6 @@ from muster._progress.progress import MOST_FILES, Progress
 from muster._progress.stretches import Kept
 from muster._user_code.data_files import DataFiles
 
-from .crew import Crew
 from .harvest import Harvest
 from .holding import Holding
 from .intake import Intake
@@ -21,6 +20,7 @@ from .known import Run
 from .setbacks import Setbacks
 from .stopping import reason_to_stop
 from .teller import Teller
+from .workplace import Workplace
 
 _TICK: Final = 0.1
 _SETTLE_EVERY: Final = 0.05
@@ -33,13 +33,13 @@ _ROW_BYTES: Final = 64
 
 
 class Loop:
-    """Has a crew do all tasks, under the types that the input's columns are thought to have."""
+    """Has a workplace do all tasks, under the types that the input's columns are thought to have."""
 
     def __init__(  # noqa: PLR0913 (all that have part in it)
         self,
         run: Run,
         *,
-        crew: Crew,
+        workplace: Workplace,
         intake: Intake,
         teller: Teller,
         files: DataFiles,
@@ -47,8 +47,8 @@ class Loop:
     ) -> None:
         """Begin without a task."""
         self._run = run
-        self._crew = crew
-        self._engine = crew.engine
+        self._workplace = workplace
+        self._engine = workplace.engine
         self._intake = intake
         self._teller = teller
         self._observer = teller.observer
@@ -58,14 +58,16 @@ class Loop:
         self._now = self._settled_at = 0.0
         """When this turn of the loop began to hand out tasks; when all that was done before was journaled."""
         self.harvest = Harvest(run, teller.record)
-        self.progress = progress_of(run, workers=teller.workers, is_far=crew.is_far)
+        self.progress = progress_of(run, workers=teller.workers, is_far=workplace.is_far)
         self.progress.work_on(self._observer.there.machines)
-        self._setbacks = Setbacks(self._observer, has_own_disks=crew.is_far, put_aside=self._put_aside, tell=self._note)
+        self._setbacks = Setbacks(
+            self._observer, has_own_disks=workplace.is_far, put_aside=self._put_aside, tell=self._note
+        )
 
     def work(self, kept: Kept) -> Outcome | None:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
         progress, observer, teller = self.progress, self._observer, self._teller
-        observer.calls.clear()
+        observer.under_way.clear()
         self.harvest.trial = self._intake.trial(since=self._run.began)  # all that comes before the first task is over
         teller.rows = progress
         teller.rows_total = self._intake.count_rows()
@@ -74,7 +76,7 @@ class Loop:
         while True:
             self._read_ahead(earlier)
             self._act(self._setbacks.due(progress))
-            teller.workers = self._crew.workers(observer.there)
+            teller.workers = self._workplace.workers(observer.there)
             progress.workers = max(teller.workers, 1)
             self._hand_out()
             if progress.is_done:
@@ -88,13 +90,13 @@ class Loop:
             teller.follow("working", note=observer.remark(), now=self._now)
 
     def _hand_out(self) -> None:
-        """Hand out what the engine takes; the crew begins behind its first tasks, which nothing is to hold up."""
+        """Hand out what the engine takes; the workplace begins behind its first tasks, which nothing is to hold up."""
         self._now = time.monotonic()
         actions = self.progress.submit(self._engine.slots(), now=self._now)
         self._act(actions)
         if actions and not self._has_begun:
             self._has_begun = True
-            self._crew.begin()
+            self._workplace.begin()
 
     def _count_idle(self) -> int:
         return sum(slots.idle for slots in self._engine.slots().values())
@@ -110,7 +112,7 @@ class Loop:
             else:
                 progress.no_more_parts()
         if not progress.waiting_weight:
-            self._crew.near_the_end()
+            self._workplace.near_the_end()
 
     def _add(self, earlier: deque[Outcome]) -> None:
         """Add the parts that were read, and what an earlier attempt made of them; its tasks may be of several files."""
@@ -185,7 +187,7 @@ class Loop:
         for action in actions:
             match action:
                 case act.Submit():
-                    self._observer.calls.submitted(action.task)
+                    self._observer.under_way.submitted(action.task)
                     self._engine.submit(action.task.number, action.task, machine=action.machine, fresh=action.fresh)
                 case act.Keep(outcome):
                     self._holding.is_of_use = True

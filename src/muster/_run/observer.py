@@ -14,9 +14,9 @@ from muster._model import Outcome
 from muster._progress.progress import Progress
 
 from .attendance import Attendance
-from .calls import Calls, Held
 from .lately import Pace
 from .tally import Tally
+from .under_way import Held, UnderWay
 
 if TYPE_CHECKING:
     from muster._clouds.base import Renewed
@@ -77,7 +77,7 @@ class Observer:
         *,
         prices: Mapping[str, float],
         renewals: "SimpleQueue[Renewed] | None" = None,
-        calls: Calls | None = None,
+        under_way: UnderWay | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to observe; prices are in dollars an hour, by machine; ``renewals`` tells of leases."""
@@ -85,7 +85,7 @@ class Observer:
         self._clock = clock
         self._renewals = renewals or SimpleQueue()
         self.there = Attendance(prices, clock)
-        self.calls = calls or Calls()
+        self.under_way = under_way or UnderWay()
         self.held: Held | None = None
         """The call that seems to hang, if any."""
         self._remarks: deque[str] = deque()
@@ -147,19 +147,19 @@ class Observer:
             case Told(text):
                 self._write(events.Told(text))
             case Began(ticket, worker):
-                self.calls.began(ticket, worker, self._clock())
+                self.under_way.began(ticket, worker, self._clock())
 
     def done(self, worker: str, outcome: Outcome, *, is_kept: bool) -> None:
         """Add up what a task came to; of one that is not kept, as it will be done again, only its time."""
         machine = self.there.machine_of(worker)
-        self.calls.done(outcome.task, outcome.seconds.total, self._clock())
+        self.under_way.done(outcome.task, outcome.seconds.total, self._clock())
         self._tally.done(worker, machine, outcome, is_kept=is_kept)
         self.pace.add(machine, rows=outcome.rows_in if is_kept else 0, seconds=outcome.seconds.total)
 
     def lost(self, number: int, reason: str) -> None:
         """Journal that a task was not finished, and how long its worker had been at it."""
-        task, worker, seconds = self.calls.lost(number, self._clock())
-        place = self.calls.place_of(task) if task else {}
+        task, worker, seconds = self.under_way.lost(number, self._clock())
+        place = self.under_way.place_of(task) if task else {}
         self._write(events.Retried(reason, worker or None, round(seconds, 3) if worker else 0.0, **place))
         if worker:
             self._tally.lost(worker, seconds)
@@ -202,7 +202,7 @@ class Observer:
 
     def _wonder(self, progress: Progress, rows_total: int | None, now: float) -> None:
         """Notice rows that a worker is at for strangely long: say so once, and journal it at once."""
-        before, self.held = self.held, self.calls.held(now, workers=self.there.workers)
+        before, self.held = self.held, self.under_way.held(now, workers=self.there.workers)
         if self.held is not None and (before is None or before.place != self.held.place):
             if not self.held.limit:
                 self._remarks.append(self.held.advice())
@@ -225,7 +225,7 @@ class Observer:
     def _tell(self, progress: Progress, rows_total: int | None, measured: Measured) -> None:
         """Journal how far the run is: what workers did follows more rarely, the longer it lasts."""
         now = self._clock()
-        at_work = self.calls.at_work(now, longer=_LONG)
+        at_work = self.under_way.at_work(now, longer=_LONG)
         rows_left = None if rows_total is None else rows_total - progress.rows_done
         self._reckon(now, at_work, rows_left)
         self._write(
@@ -253,7 +253,7 @@ class Observer:
         going: defaultdict[str, list[float]] = defaultdict(list)
         for worker, seconds in at_work.items():
             going[self.there.machine_of(worker)].append(seconds)
-        seconds = now - max(self._told.progress, self.calls.first_began or 0.0)
+        seconds = now - max(self._told.progress, self.under_way.first_began or 0.0)
         self.pace.reckon(seconds, self.there.workers_on, going=going, rows_left=rows_left)
 
     def _as_it_goes(self) -> dict[str, Any]:

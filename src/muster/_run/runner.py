@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from muster._engines.base import Engine, Message
+from muster._engines.base import Message
 from muster._files.home import home
 from muster._files.temporary import sweep_temporary
 from muster._job import Job, Result, Snapshot
@@ -17,11 +17,9 @@ from muster._user_code.arguments import hide_secrets
 from muster._user_code.laid_down import laid_down
 
 from . import unchanged
-from .assembly import engine_of_this_computer, to_the_terminal
+from .assembly import MakeEngine, engine_of_this_computer, to_the_terminal
 from .begun import Begun
-from .busy import begun, skipped
-from .calls import Calls
-from .crew import Crew, Elsewhere, Here
+from .busy import begin_once_free, skipped
 from .earlier import check_same_rows, check_stands
 from .faults import keeping_faults
 from .holding import Holding
@@ -35,12 +33,12 @@ from .record import Record
 from .resume import Past, fingerprint
 from .teller import Say, Teller, Watch
 from .this_computer import ThisComputer
+from .under_way import UnderWay
 from .working import Working
+from .workplace import Elsewhere, Here, Workplace
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
-
-MakeEngine = Callable[[int], Engine]
 
 
 def run(  # noqa: PLR0913 (what is asked, and who is told)
@@ -68,7 +66,7 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     with in_our_words():
         work = Work(job.output, home=home())
         begin = functools.partial(Run.begin, job, work=work, earlier=earlier, warnings=warnings)
-        known = begun(
+        known = begin_once_free(
             begin,
             work=work,
             choice=job.options.if_running,
@@ -82,7 +80,7 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
             with keeping_faults(work.fault), contextlib.ExitStack() as ending:
                 given = _Given(watch, remark, printed, make_engine, access)
                 ready = _ready(_with_steps_laid_down(known, ending), holding, given, ending)
-                join = functools.partial(_crew, given=given, ending=ending)
+                join = functools.partial(_workplace, given=given, ending=ending)
                 return _carry_out(ready, past, join=join)
 
 
@@ -107,8 +105,8 @@ def _with_steps_laid_down(run: Run, ending: contextlib.ExitStack) -> Run:
 def _ready(run: Run, holding: Holding, given: _Given, ending: contextlib.ExitStack) -> Begun:
     """Have this computer's workers start, and say whom they are to be heard by."""
     record = Record()
-    calls = Calls([source.name for source in run.sources], limit=run.job.options.timeout)
-    observer = Observer(record.write, prices={}, calls=calls)
+    under_way = UnderWay([source.name for source in run.sources], limit=run.job.options.timeout)
+    observer = Observer(record.write, prices={}, under_way=under_way)
     teller = Teller(given.watch, given.remark, record=record, observer=observer, workers=run.workers)
     teller.say("starting")
     here = _home(run, given)
@@ -132,7 +130,7 @@ def _pay_no_heed(message: Message) -> None:
     """Ignore the workers of this computer where others do the tasks."""
 
 
-def _crew(begun: Begun, *, given: _Given, ending: contextlib.ExitStack) -> Crew:
+def _workplace(begun: Begun, *, given: _Given, ending: contextlib.ExitStack) -> Workplace:
     """Say who does the tasks: a cluster, where the job asks for one."""
     access = given.access() if callable(given.access) else given.access
     access = access or ending.enter_context(machines_for(begun.run.job.options, say=begun.teller.say))
@@ -141,7 +139,7 @@ def _crew(begun: Begun, *, given: _Given, ending: contextlib.ExitStack) -> Crew:
     return Elsewhere.of(begun, access, printed=given.printed, ending=ending)
 
 
-def _carry_out(begun: Begun, past: Past, *, join: Callable[[Begun], Crew]) -> Result:
+def _carry_out(begun: Begun, past: Past, *, join: Callable[[Begun], Workplace]) -> Result:
     """Do what is not done yet: nothing where an earlier run, or the ``past`` of this one, has done all."""
     run, work = begun.run, begun.run.work
     if past.surveyed is None and run.earlier is None:

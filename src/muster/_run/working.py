@@ -18,12 +18,12 @@ from .asked import asked
 from .attempt import Attempt
 from .begun import Begun
 from .commit import Commit
-from .crew import Crew
 from .earlier import check_still_stands
 from .intake import Intake
 from .loading import Loading, build, look_around
 from .recognition import Recognised
 from .taken_over import lay_out
+from .workplace import Workplace
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Working:
     begun: Begun
     recognised: Recognised
     made: unchanged.Made
-    crew: Crew
+    workplace: Workplace
     notes: Sequence[str]
 
     def work(self, loading: Loading, *, why_anew: str) -> Result:
@@ -66,9 +66,9 @@ class Working:
     def _load(self, loading: Loading) -> Loading:
         """Have steps built where they work here, and find out what they need on machines that are far."""
         job, desk = self.begun.run.job, self.begun.desk
-        if self.crew.builders:
-            loading = build(job, desk, loading, builders=self.crew.builders)
-        return look_around(job, desk, loading) if self.crew.is_far else loading
+        if self.workplace.builders:
+            loading = build(job, desk, loading, builders=self.workplace.builders)
+        return look_around(job, desk, loading) if self.workplace.is_far else loading
 
     def _start_over(self, intake: Intake) -> None:
         """Forget the unfinished run that lies there, but not before the whole command is checked.
@@ -92,7 +92,7 @@ class Working:
             yield events.Started(recognised.run, recognised.fingerprint, said, FORMAT)
         elif past.started.format < FORMAT:  # what follows is written in the format of now
             yield events.Started(past.run, past.job, past.asked, FORMAT)
-        yield attempt(past.attempts, workers=self.begun.teller.workers, access=self.crew.access)
+        yield attempt(past.attempts, workers=self.begun.teller.workers, access=self.workplace.access)
 
     def _data_files(self) -> DataFiles:
         """Know the files that earlier attempts have read, but for those that were accepted to have changed."""
@@ -120,7 +120,7 @@ class Working:
         run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
         run.finish.places = past.places
         kept = Kept(kept for kept in past.kept.values() if run.work.is_intact(kept, past.places))
-        trying = Attempt(run, self.crew, intake, teller, loading, self.begun.holding, files, past.attempts)
+        trying = Attempt(run, self.workplace, intake, teller, loading, self.begun.holding, files, past.attempts)
         with trying.telling_how_far():
             trying.work_through(kept)
             return Commit(trying, self.recognised, self.begun.desk, self.made).publish()

@@ -69,7 +69,7 @@ class Advice:
 
 def advice(account: Account, *, shortest: float = SHORTEST_RUN) -> list[Advice]:
     """Say what to do about a run that took ``shortest`` seconds or more, what costs most first."""
-    if account.took < shortest or not account.crew or not account.there:
+    if account.took < shortest or not account.workers or not account.there:
         return []
     least = max(min(_LEAST_COST, shortest), _LEAST_SHARE * account.took)
     said = [one for sentence in _SENTENCES for one in sentence(account) if one.cost >= least]
@@ -98,17 +98,17 @@ def _waiting(account: Account) -> Iterator[Advice]:
     at_tasks = spent.total - spent.lost
     if load is None or at_tasks <= 0 or spent.function < at_tasks / 2:
         return
-    share = sum(one.cpu for one in account.crew) / at_tasks
+    share = sum(one.cpu for one in account.workers) / at_tasks
     if share > (_STARVED if load.cpu > _CROWDED else _WAITING):
         return
-    crew = len(account.crew)
-    more = min(_more_workers(account, share), crew * _MOST_A_CORE * 2)
-    if more > crew:
+    workers = len(account.workers)
+    more = min(_more_workers(account, share), workers * _MOST_A_CORE * 2)
+    if more > workers:
         yield Advice(
             f"Your function waits, for network, disk or sleep: it keeps {words.share(share)} of a core busy while it is"
             f" called. More workers than cores would help: {_how_to_have(account, more)}.",
             "your-function-waits",
-            account.of_the_run(spent.function * (1 - crew / more)),
+            account.of_the_run(spent.function * (1 - workers / more)),
         )
 
 
@@ -117,10 +117,10 @@ def _more_workers(account: Account, share: float) -> int:
     load = account.load
     if load is None:
         return 0
-    each = max((one.memory for one in account.crew), default=0) or 1
+    each = max((one.memory for one in account.workers), default=0) or 1
     room = int((load.memory_total - load.memory) * _MEMORY_TO_USE / each)
-    machines = len({one.machine for one in account.crew}) or 1
-    here = -(-len(account.crew) // machines)
+    machines = len({one.machine for one in account.workers}) or 1
+    here = -(-len(account.workers) // machines)
     wanted = min(int(load.cores / max(share, 1 / _MOST_A_CORE)), load.cores * _MOST_A_CORE)
     return min(wanted, here + max(room, 0)) * machines
 
@@ -128,12 +128,12 @@ def _more_workers(account: Account, share: float) -> int:
 def _how_to_have(account: Account, workers: int) -> str:
     if account.engine != "ray":
         return f"--workers {workers}"
-    machines = len({one.machine for one in account.crew}) or 1
+    machines = len({one.machine for one in account.workers}) or 1
     return f"muster up --workers-per-machine {workers // machines}"
 
 
 def _first_batches(account: Account) -> Iterator[Advice]:
-    longer = [_by_how_much(one) for one in account.crew]
+    longer = [_by_how_much(one) for one in account.workers]
     usual = median(longer)
     yield Advice(
         f"The first batch of each worker took {words.duration(usual)} longer than those after it. If your function"
@@ -154,12 +154,12 @@ def _by_how_much(one: Done) -> float:
 
 
 def _tail(account: Account) -> Iterator[Advice]:
-    crew = [one for one in account.crew if one.is_of_last_attempt]  # others had ended with their attempt
-    ends = sorted(one.until for one in crew)
+    workers = [one for one in account.workers if one.is_of_last_attempt]  # others had ended with their attempt
+    ends = sorted(one.until for one in workers)
     if not account.is_over or len(ends) < 2:  # noqa: PLR2004 (one that waits for the other)
         return
     alone = ends[-1] - ends[-2]
-    last = max(crew, key=lambda one: one.until)
+    last = max(workers, key=lambda one: one.until)
     yield Advice(
         f"The last task held worker {last.name} for {words.duration(alone)}, {words.share(alone / account.took)} of the"
         " run, while all others had nothing to do: a few rows take much longer than the rest, or a file is one long"
@@ -219,13 +219,13 @@ def _losses(account: Account) -> Iterator[Advice]:
 def _slow_one(account: Account) -> Iterator[Advice]:
     """Name a machine that is slower than the others, else a worker."""
     machines: dict[str, list[Done]] = {}
-    for one in account.crew:
+    for one in account.workers:
         machines.setdefault(one.machine, []).append(one)
     if len(machines) > 1:
-        paces = {name: _pace(crew) for name, crew in machines.items()}
+        paces = {name: _pace(workers) for name, workers in machines.items()}
         of = ("machine", _MACHINES_DIFFER, "Look what else runs there, or leave it out.")
     else:
-        paces = {one.name: _pace([one]) for one in account.crew}
+        paces = {one.name: _pace([one]) for one in account.workers}
         of = ("worker", _WORKERS_DIFFER, "Rows of some places take longer, or another program has its core.")
     yield from _slowest(account, paces, *of)
 
@@ -238,7 +238,7 @@ def _slowest(account: Account, paces: dict[str, float], kind: str, times: float,
     ratio = rest / paces[name]
     if ratio < times:
         return
-    busy = sum(one.seconds.function for one in account.crew if name in {one.name, one.machine})
+    busy = sum(one.seconds.function for one in account.workers if name in {one.name, one.machine})
     yield Advice(
         f"{kind.capitalize()} {name} is {ratio:.0f} times slower than the rest: {words.pace(paces[name])} rows a second"
         f" of the function's time, the others {words.pace(rest)}. {cure}",
@@ -247,12 +247,12 @@ def _slowest(account: Account, paces: dict[str, float], kind: str, times: float,
     )
 
 
-def _pace(crew: Sequence[Done]) -> float:
+def _pace(workers: Sequence[Done]) -> float:
     """Tell how many rows a second of the function's time some workers do, first batches aside; 0 if that is unsure."""
-    seconds = sum(one.seconds.function - one.first.function for one in crew)
-    if seconds <= 0 or sum(one.tasks for one in crew) < _ENOUGH_TASKS:
+    seconds = sum(one.seconds.function - one.first.function for one in workers)
+    if seconds <= 0 or sum(one.tasks for one in workers) < _ENOUGH_TASKS:
         return 0.0
-    return sum(one.rows - one.first_rows for one in crew) / seconds
+    return sum(one.rows - one.first_rows for one in workers) / seconds
 
 
 _SENTENCES: Final[Sequence[Callable[[Account], Iterator[Advice]]]] = (

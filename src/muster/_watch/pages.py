@@ -157,11 +157,11 @@ def lanes(look: Look, machine: str | None = None) -> list[tuple[str, str, list[s
 def _timeline(look: Look, names: Sequence[str]) -> Markup:
     rows = []
     for name in names:
-        worker = look.view.crew.workers[name]
+        worker = look.view.roster.workers[name]
         spent = look.spent_by([worker])
         told = f"{name}: {words.share(spent.busy_share)} busy, {words.count(worker.rows_in)} rows"
         rows.append((told, figures.activity(look.view, worker, look.known)))
     height = _TALL if len(names) == 1 else _LOW if len(names) <= _FEW_WORKERS else _LOWEST
-    count = max((len(shares) for _, shares in rows), default=0) * look.view.crew.clock.width
+    count = max((len(shares) for _, shares in rows), default=0) * look.view.roster.clock.width
     breaks = [(time / count, told) for time, told in look.breaks if count]
     return charts.timeline(rows, height=height, label=f"What {', '.join(names[:3])} did over time", breaks=breaks)

@@ -54,7 +54,7 @@ class MemoryBlame:
         return self.is_replaceable and self.has_called
 
 
-class Calls:
+class Caller:
     """Calls the steps on rows of one file, and counts calls and seconds."""
 
     def __init__(self, briefing: Briefing, memory: MemoryBlame, *, file: int) -> None:
@@ -71,7 +71,7 @@ class Calls:
         """Tell how long the user's functions took."""
         return sum(step.seconds for step in self.sums)
 
-    def add(self, other: "Calls") -> None:
+    def add(self, other: "Caller") -> None:
         """Take in what was called for another file."""
         for own, its in zip(self.sums, other.sums, strict=True):
             own.add(its)
@@ -189,12 +189,12 @@ def once(briefing: Briefing, rows: _rows.Rows, *, file: int) -> Reply:
 
 def called(briefing: Briefing, rows: _rows.Rows, *, file: int) -> tuple[Reply, float]:
     """Call the steps on some rows, once, and tell how many seconds they took. Raises ``UserCodeError`` likewise."""
-    calls = Calls(briefing, MemoryBlame(is_replaceable=False), file=file)
-    result = calls.make(rows)
+    caller = Caller(briefing, MemoryBlame(is_replaceable=False), file=file)
+    result = caller.make(rows)
     if isinstance(result, Failure):
-        error, cure, trace = said(result.error), calls.cure(result), calls.trace(result)
+        error, cure, trace = said(result.error), caller.cure(result), caller.trace(result)
         raise UserCodeError.on_a_batch(result.step, rows=len(rows.numbers), error=error, cure=cure, details=trace)
-    return result.reply, calls.seconds
+    return result.reply, caller.seconds
 
 
 class _Stopwatch:

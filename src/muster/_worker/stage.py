@@ -11,7 +11,7 @@ from muster._formats import _rows
 from muster._model import Briefing, Outcome, Seconds, Task
 
 from .called import Called
-from .calling import Calls, MemoryBlame
+from .calling import Caller, MemoryBlame
 from .reader import Reader
 from .reading import readers_of
 from .steps import BadRow, Steps
@@ -60,7 +60,7 @@ class Stage:
         if rows.misfits:
             return Outcome(reader.task, 0, 0, misfits=rows.misfits)
         task = reader.task._replace(bad_rows_left=self._left)  # by which it is known whether the steps were cut short
-        steps = Steps(Calls(self._briefing, self._memory, file=task.file), self._left)
+        steps = Steps(Caller(self._briefing, self._memory, file=task.file), self._left)
         steps.bad.update({row: BadRow(reader.step, error) for row, error in rows.bad.items()})
         if (outcome := self._fault(reader, rows, steps, began=began)) is not None:
             return outcome
@@ -77,7 +77,7 @@ class Stage:
         if (fault := steps.fault(rows, next(reader.batches(rows)))) is None:
             return None
         count, spent = len(rows.numbers) + len(rows.bad), time.perf_counter() - began
-        seconds = Seconds(spent - steps.calls.seconds, steps.calls.seconds, total=spent)
+        seconds = Seconds(spent - steps.caller.seconds, steps.caller.seconds, total=spent)
         return Outcome(task, count, 0, bad_rows=count, seconds=seconds, fault=fault)
 
     def _keep(self, called: Called) -> None:
@@ -103,11 +103,11 @@ class Stage:
             written = writer.write(called.replies, apart=reader is not None)
         ended = time.perf_counter()
         seconds = Seconds(
-            applied - began - steps.calls.seconds - steps.sorting,
-            steps.calls.seconds,
+            applied - began - steps.caller.seconds - steps.sorting,
+            steps.caller.seconds,
             ended - sorted_out,
             ended - began,
             sorting=steps.sorting + sorted_out - applied,
-            failed=steps.calls.failed,
+            failed=steps.caller.failed,
         )
         return called.outcome(written)._replace(rejects=rejects, seconds=seconds)

@@ -10,7 +10,7 @@ from muster._formats._results import Reply
 from muster._journal.measures import OTHER_REASONS
 from muster._model import Fault, Reason, StepMeasure
 
-from .calling import Calls, Failure, Success
+from .calling import Caller, Failure, Success
 from .failures import NoFrameError, is_of_one_value, masked, most_tries, said, sort_of, spread, traced
 
 _REASON_LENGTH: Final = 200
@@ -35,7 +35,7 @@ class BadRow(NamedTuple):
 class Steps:
     """The steps of a stage on the rows of a file; ``bad`` collects the rows that they raised on."""
 
-    calls: Calls
+    caller: Caller
     bad_rows_left: int
     bad: dict[int, BadRow] = field(default_factory=dict)
     sorting: float = 0.0
@@ -58,12 +58,12 @@ class Steps:
     @property
     def measures(self) -> tuple[StepMeasure, ...]:
         """Tell what each step did."""
-        sums = self.calls.sums
+        sums = self.caller.sums
         return tuple(StepMeasure(one.rows_in, one.rows_out, one.batches, one.seconds, dict(one.bins)) for one in sums)
 
     def add(self, other: "Steps") -> None:
         """Take in what was done for another file without a bad row."""
-        self.calls.add(other.calls)
+        self.caller.add(other.caller)
         self.sorting += other.sorting
         self.index = self.index or other.index
 
@@ -80,7 +80,7 @@ class Steps:
             is_of_batches = is_of_one_value(error) and self._takes_single_rows_only(rows, sort)
             if not is_of_batches:
                 return None
-        cure, trace = self.calls.cure(failure), self.calls.trace(failure)
+        cure, trace = self.caller.cure(failure), self.caller.trace(failure)
         return Fault(failure.step, sort, said(error), trace, cure, len(places), fewest, is_of_batches)
 
     def _takes_single_rows_only(self, rows: _rows.Rows, sort: tuple[str, ...]) -> bool:
@@ -110,9 +110,9 @@ class Steps:
         if not isinstance(result, Failure):
             yield self._counted(result)
             return
-        began = time.perf_counter() - self.calls.seconds
+        began = time.perf_counter() - self.caller.seconds
         yield from self._sift(rows, result)
-        self.sorting += time.perf_counter() - self.calls.seconds - began
+        self.sorting += time.perf_counter() - self.caller.seconds - began
 
     def _sift(self, rows: _rows.Rows, failure: Failure | None) -> Iterator[Reply]:
         """Halve until the bad rows stand alone; ``failure`` is that of all these rows, where it is known.
@@ -141,17 +141,17 @@ class Steps:
             yield from self._sift(right, None)
 
     def _counted(self, result: Success) -> Reply:
-        self.calls.count(result)
+        self.caller.count(result)
         self.index = self.index or result.reply.index
         return result.reply
 
     def _attempt(self, rows: _rows.Rows) -> Success | Failure:
         known = self._tried.pop(_ends(rows), None)
-        return self.calls.make(rows) if known is None else known
+        return self.caller.make(rows) if known is None else known
 
     def _reject(self, row: int, failure: Failure) -> None:
         self.bad[row] = BadRow(failure.step, said(failure.error), traced(failure.error))
-        self.calls.count_refused(failure)
+        self.caller.count_refused(failure)
 
 
 def reasons(bad: Iterable[BadRow]) -> tuple[Reason, ...]:

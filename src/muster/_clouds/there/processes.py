@@ -37,7 +37,11 @@ def birth_of(pid: int) -> str | None:
 
 
 def birth_by_psutil(pid: int) -> str | None:
-    """Tell it where there is no ``/proc``: at home, on a Mac that reaches hosts. They have one, and may lack psutil."""
+    """Tell it where there is no ``/proc``.
+
+    It stays because a Mac is refused nothing but machines: locks and journals name processes by their births there too.
+    Hosts have a ``/proc``, and may lack psutil.
+    """
     import psutil
 
     with contextlib.suppress(psutil.Error):

@@ -39,7 +39,7 @@ class Account:
     """Seconds of work so far, or in all."""
     there: float
     """Seconds that workers were there, each counted."""
-    crew: Sequence[Done] = ()
+    workers: Sequence[Done] = ()
     bad_rows: int = 0
     load: Load | None = None
     """Of the busiest machine, when it was told last."""
@@ -52,12 +52,12 @@ class Account:
     @property
     def seconds(self) -> Seconds:
         """Add up where the workers' time went."""
-        return sum((one.seconds for one in self.crew), Seconds())
+        return sum((one.seconds for one in self.workers), Seconds())
 
     @property
     def first(self) -> Seconds:
         """Add up what the first tasks of workers took."""
-        return sum((one.first for one in self.crew), Seconds())
+        return sum((one.first for one in self.workers), Seconds())
 
     def of_the_run(self, seconds: float) -> float:
         """Tell by how much some seconds of workers made the run longer, had all of them shared these."""
@@ -69,12 +69,12 @@ def account_of(view: RunView, *, is_over: bool) -> Account:
     view.settle()
     inputs = [str(one[0]).lower() for one in view.job.get("inputs", ())]
     since = view.attempts[-1].time if view.attempts else 0.0
-    loads = [machine.load for machine in view.crew.machines.values() if machine.load is not None]
+    loads = [machine.load for machine in view.roster.machines.values() if machine.load is not None]
     names = [name[: -len(end)] for name in inputs for end in _PACKED if name.endswith(end)] or inputs
     return Account(
         took=view.time.seconds,
-        there=sum(worker.stayed(view.time.seconds) for worker in view.crew.workers.values()),
-        crew=[_done(worker, since=since) for worker in view.crew.workers.values() if worker.tasks],
+        there=sum(worker.stayed(view.time.seconds) for worker in view.roster.workers.values()),
+        workers=[_done(worker, since=since) for worker in view.roster.workers.values() if worker.tasks],
         bad_rows=view.standing.bad_rows + view.standing.unkept.rows,
         load=max(loads, key=lambda load: load.cpu, default=None),
         engine=view.attempts[-1].engine if view.attempts else "cores",

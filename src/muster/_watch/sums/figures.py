@@ -42,34 +42,34 @@ def of_workers(view: RunView, workers: Sequence[Worker], now: float) -> Figures:
     bins: Counter[int] = Counter()
     for worker in workers:
         bins.update(_bins_of(worker))
-    channels = [worker.series.at(view.crew.clock) for worker in workers]
+    channels = [worker.series.at(view.roster.clock) for worker in workers]
     until = _known_until(workers, now)
     return Figures(
         sum(worker.rows_in for worker in workers),
         sum(worker.rows_out for worker in workers),
         sum(step.batches for worker in workers for step in worker.steps),
         bins,
-        rates(total(channel[ROWS_IN] for channel in channels), view.crew.clock, until),
-        rates(total(channel[ROWS_OUT] for channel in channels), view.crew.clock, until),
+        rates(total(channel[ROWS_IN] for channel in channels), view.roster.clock, until),
+        rates(total(channel[ROWS_OUT] for channel in channels), view.roster.clock, until),
         until,
     )
 
 
 def of_step(view: RunView, number: int, now: float) -> Figures:
     """Add up what was done in a step, counted from 0, until now."""
-    steps = [worker.steps[number] for worker in view.crew.workers.values() if number < len(worker.steps)]
+    steps = [worker.steps[number] for worker in view.roster.workers.values() if number < len(worker.steps)]
     bins: Counter[int] = Counter()
     for step in steps:
         bins.update(step.bins)
-    channels = view.crew.steps[number].at(view.crew.clock) if number < len(view.crew.steps) else [[0.0], [0.0]]
-    until = _known_until(view.crew.workers.values(), now)
+    channels = view.roster.steps[number].at(view.roster.clock) if number < len(view.roster.steps) else [[0.0], [0.0]]
+    until = _known_until(view.roster.workers.values(), now)
     return Figures(
         sum(step.rows_in for step in steps),
         sum(step.rows_out for step in steps),
         sum(step.batches for step in steps),
         bins,
-        rates(channels[0], view.crew.clock, until),
-        rates(channels[1], view.crew.clock, until),
+        rates(channels[0], view.roster.clock, until),
+        rates(channels[1], view.roster.clock, until),
         until,
     )
 
@@ -98,7 +98,7 @@ def activity(view: RunView, worker: Worker, now: float) -> list[Shares]:
     All shares are 0 while the worker was absent, and after the last task that it has finished: nobody knows yet what it
     does since then.
     """
-    channels, width = worker.series.at(view.crew.clock), view.crew.clock.width
+    channels, width = worker.series.at(view.roster.clock), view.roster.clock.width
     found = []
     for at in range(min(int(now / width) + 1, len(channels[0]))):
         start, stop = at * width, min((at + 1) * width, now)

@@ -11,7 +11,7 @@ from muster._journal.measures import Measured, Spent
 from muster._journal.runs import Known
 from muster._journal.status import State, status
 from muster._model import Reason
-from muster._run.calls import Held
+from muster._run.under_way import Held
 
 from . import figures, tables
 from .figures import Figures
@@ -38,7 +38,7 @@ class Look:
         """Look at it now."""
         view.settle()
         self.view = view
-        self.standing, self.crew, self.time = view.standing, view.crew, view.time
+        self.standing, self.roster, self.time = view.standing, view.roster, view.time
         self.state = state
         self.at = at
         self.now = view.time.by(at) if self.is_going else view.time.seconds
@@ -69,7 +69,7 @@ class Look:
     def is_starting(self) -> bool:
         """Tell whether no worker has joined yet, in this attempt."""
         began = self.view.attempts[-1].time if self.view.attempts else 0.0
-        stays = (worker.present[-1] for worker in self.crew.workers.values() if worker.present)
+        stays = (worker.present[-1] for worker in self.roster.workers.values() if worker.present)
         return self.is_going and not any(stay.stop is None or stay.start >= began for stay in stays)
 
     @property
@@ -157,14 +157,14 @@ class Look:
     def there(self) -> int:
         """Tell how many workers are there now; of a run that is over, how many there were."""
         if self.is_going:
-            return sum(worker.is_there for worker in self.crew.workers.values())
+            return sum(worker.is_there for worker in self.roster.workers.values())
         told = int(self.view.result["workers"]) if self.view.result is not None else 0
-        return told or len(self.crew.workers)  # 0 workers are asked for where muster's own process is the one
+        return told or len(self.roster.workers)  # 0 workers are asked for where muster's own process is the one
 
     @property
     def unmeasured(self) -> int:
         """Tell how many rows an attempt did that ended before it told what they took; only of a run that is over."""
-        told = sum(worker.rows_in for worker in self.crew.workers.values())
+        told = sum(worker.rows_in for worker in self.roster.workers.values())
         return 0 if self.is_going or not told else max(self.standing.rows_done - told, 0)
 
     @property
@@ -175,12 +175,12 @@ class Look:
     @cached_property
     def figures(self) -> Figures:
         """Add up the whole run."""
-        return figures.of_workers(self.view, [*self.crew.workers.values()], self.known)
+        return figures.of_workers(self.view, [*self.roster.workers.values()], self.known)
 
     @cached_property
     def spent(self) -> Spent:
         """Add up where the time of all workers went."""
-        return self.spent_by(self.crew.workers.values())
+        return self.spent_by(self.roster.workers.values())
 
     def spent_by(self, workers: Iterable[Worker]) -> Spent:
         """Add up where the time of some workers went."""
@@ -202,13 +202,13 @@ class Look:
     @cached_property
     def workers(self) -> list[WorkerRow]:
         """Lay out the workers, in the order of their names as people count."""
-        return tables.workers_of(self.crew, self.known, spent_by=self.spent_by)
+        return tables.workers_of(self.roster, self.known, spent_by=self.spent_by)
 
     @cached_property
     def machines(self) -> list[MachineRow]:
         """Lay out the machines."""
         leases_at = self.at if self.is_going else None
-        return tables.machines_of(self.crew, self.workers, spent_by=self.spent_by, leases_at=leases_at)
+        return tables.machines_of(self.roster, self.workers, spent_by=self.spent_by, leases_at=leases_at)
 
     @cached_property
     def steps(self) -> list[StepRow]:
@@ -217,7 +217,7 @@ class Look:
 
     def ordered(self, machine: str | None = None) -> list[Worker]:
         """List the workers, of one machine or all, in the order of their names as people count."""
-        mine = self.crew.workers.values() if machine is None else self.crew.of_machine(machine)
+        mine = self.roster.workers.values() if machine is None else self.roster.of_machine(machine)
         return tables.in_order(mine)
 
     @property

@@ -8,17 +8,17 @@ from typing import Any, Final
 from muster._journal import events
 from muster._journal.events import Event
 from muster._journal.file import Entry
+from muster._journal.kept_rows import rows_kept
 from muster._journal.measures import Measured
 from muster._journal.runs import Known
 from muster._journal.status import State, became_of
-from muster._journal.tally import rows_kept
 from muster._journal.work_time import WorkTime
 from muster._model import Reason
 from muster._planner import Plan
 from muster._words import duration
 
-from .crew import Crew
 from .log import Log
+from .roster import Roster
 from .standing import Standing
 
 _UNSEEN: Final = events.ONLY_TO_RESUME | {events.Other}
@@ -57,7 +57,7 @@ class RunView:
     attempts: list[Attempt] = field(default_factory=list)
     breaks: list[Break] = field(default_factory=list)
     standing: Standing = field(default_factory=Standing)
-    crew: Crew = field(default_factory=Crew)
+    roster: Roster = field(default_factory=Roster)
     reasons: Measured = field(default_factory=Measured)
     """Why rows were rejected."""
     log: Log = field(default_factory=Log)
@@ -78,19 +78,19 @@ class RunView:
         match entry.event:
             case events.Measured():
                 self.standing.take(entry.event)
-                self.crew.measure(entry.event, now)
+                self.roster.measure(entry.event, now)
                 self.reasons.add_reasons(Reason(*told) for told in entry.event.reasons)
             case events.Joined():
-                self.crew.join(entry.event, now)
+                self.roster.join(entry.event, now)
                 self.log.joined(at, entry.event)
             case events.Left(worker, reason):
-                if self.crew.leave(worker, now, reason=reason):
+                if self.roster.leave(worker, now, reason=reason):
                     self.log.note(at, "left", f"Worker {worker} left: {reason}.")
             case events.Retried():
                 self.log.retried(at, entry.event)
             case events.Renewed(machines, lease):
                 for name in machines:
-                    machine = self.crew.machine(name)
+                    machine = self.roster.machine(name)
                     machine.lease, machine.renewed = lease, at
             case _:
                 self._take_beginning_or_end(entry.event, now, at)
@@ -122,7 +122,7 @@ class RunView:
         away = self.time.take(entry)
         if away is not None:
             self._pause(away, last_at)
-        self.crew.clock.reach(self.time.seconds)
+        self.roster.clock.reach(self.time.seconds)
 
     def count(self, known: Known) -> None:
         """Count the rows that are kept of a run whose process is gone before it was done."""
@@ -142,7 +142,7 @@ class RunView:
 
     def settle(self) -> None:
         """Add up what was told of workers lately; before that their sums lag a few events behind."""
-        self.crew.settle(self.time.seconds)
+        self.roster.settle(self.time.seconds)
 
     def dollars(self, now: float) -> float | None:
         """Tell what the machines cost until now, in seconds of the run; ``None`` if nobody knows their prices.
@@ -151,7 +151,7 @@ class RunView:
         """
         if self.result is not None and self.result.get("cost") and self.time.processes <= 1:
             return float(self.result["cost"])
-        return self.crew.dollars(now)
+        return self.roster.dollars(now)
 
     def _pause(self, away: float, last_at: float) -> None:
         """Leave the time since the attempt before out, and its workers: this is another process."""
@@ -159,7 +159,7 @@ class RunView:
         self.breaks.append(Break(now, away))
         if self.stopped is None:
             self.log.note(last_at, "killed", f"The run's process was gone from about now on, for {duration(away)}.")
-        self.crew.leave_all(now)
+        self.roster.leave_all(now)
 
     def _attempt(self, event: events.Attempt) -> None:
         process = event.pid, event.born
@@ -172,7 +172,7 @@ class RunView:
         )
         self.stopped = None
         self.standing.begin()
-        self.crew.begin(event)
+        self.roster.begin(event)
         if len(self.attempts) > 1:
             self.log.note(self.time.last_at, "attempt", f"Attempt {len(self.attempts)} began.")
 
@@ -183,5 +183,5 @@ class RunView:
         self._end(became, f"The run {'was stopped' if became == 'stopped' else 'failed'}: {event.error}.")
 
     def _end(self, kind: str, text: str) -> None:
-        self.crew.leave_all(self.time.seconds)
+        self.roster.leave_all(self.time.seconds)
         self.log.note(self.time.last_at, kind, text)

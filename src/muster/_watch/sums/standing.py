@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from muster._journal import events
-from muster._journal.tally import Rows
+from muster._journal.kept_rows import Rows
 from muster._model import Reason
-from muster._run.calls import Held
+from muster._run.under_way import Held
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Final
 from muster._journal.measures import Spent, StepSum, bound
 
 from . import figures
-from .crew import Crew, Machine
 from .figures import Figures
+from .roster import Machine, Roster
 from .run import RunView
 from .worker import Worker
 
@@ -61,9 +61,9 @@ class StepRow:
     seconds: float
 
 
-def workers_of(crew: Crew, known: float, *, spent_by: SpentBy) -> list[WorkerRow]:
+def workers_of(roster: Roster, known: float, *, spent_by: SpentBy) -> list[WorkerRow]:
     """Lay out the workers; ``known`` is up to when their rows are known, in seconds of the run."""
-    paces = crew.recent.of_each_worker(known)
+    paces = roster.recent.of_each_worker(known)
     return [
         WorkerRow(
             worker,
@@ -71,19 +71,19 @@ def workers_of(crew: Crew, known: float, *, spent_by: SpentBy) -> list[WorkerRow
             _sum(worker.steps),
             paces.get(worker.name, 0.0) if worker.is_there else None,
         )
-        for worker in in_order(crew.workers.values())
+        for worker in in_order(roster.workers.values())
     ]
 
 
 def machines_of(
-    crew: Crew, rows: Sequence[WorkerRow], *, spent_by: SpentBy, leases_at: float | None
+    roster: Roster, rows: Sequence[WorkerRow], *, spent_by: SpentBy, leases_at: float | None
 ) -> list[MachineRow]:
     """Lay out the machines of some workers; ``leases_at`` is the time by the clock, ``None`` where no lease counts."""
-    of: dict[str, list[WorkerRow]] = {name: [] for name in crew.machines}
+    of: dict[str, list[WorkerRow]] = {name: [] for name in roster.machines}
     for row in rows:
         of.setdefault(row.worker.machine, []).append(row)
     return [
-        _machine(crew.machines.get(name) or Machine(name), of[name], spent_by=spent_by, leases_at=leases_at)
+        _machine(roster.machines.get(name) or Machine(name), of[name], spent_by=spent_by, leases_at=leases_at)
         for name in sorted(of, key=_counted)
         if name  # of a worker that nobody told to have joined
     ]
@@ -106,13 +106,13 @@ def _machine(machine: Machine, rows: Sequence[WorkerRow], *, spent_by: SpentBy, 
 def steps_of(view: RunView, names: Sequence[str], known: float) -> list[StepRow]:
     """Lay out the steps."""
     return [
-        StepRow(at + 1, name, figures.of_step(view, at, known), _seconds_in(view.crew, at))
+        StepRow(at + 1, name, figures.of_step(view, at, known), _seconds_in(view.roster, at))
         for at, name in enumerate(names)
     ]
 
 
-def _seconds_in(crew: Crew, step: int) -> float:
-    return sum(worker.steps[step].seconds for worker in crew.workers.values() if step < len(worker.steps))
+def _seconds_in(roster: Roster, step: int) -> float:
+    return sum(worker.steps[step].seconds for worker in roster.workers.values() if step < len(worker.steps))
 
 
 def in_order(workers: Iterable[Worker]) -> list[Worker]:

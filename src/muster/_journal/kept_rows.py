@@ -27,7 +27,7 @@ class _Task(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class KeptRows:
     """The tasks that are kept, event by event, in time that grows with the number of events alone."""
 
     total: int | None = None
@@ -78,8 +78,8 @@ def rows_kept(journal: Path) -> Rows | None:
 
     Its last measured event does not tell them: that was written up to some seconds before the process was killed.
     """
-    tally, names_tasks = Tally(), False
+    kept, names_tasks = KeptRows(), False
     for entry in replay(journal, without=_OTHERS):
         names_tasks = names_tasks or isinstance(entry.event, Kept)
-        tally.take(entry.event)
-    return tally.rows() if names_tasks else None
+        kept.take(entry.event)
+    return kept.rows() if names_tasks else None

@@ -73,7 +73,7 @@ class Held:
         return f"{self.told()}{compared}. Nothing ends it: with --timeout 60s a call that takes longer is given up."
 
 
-class Calls:
+class UnderWay:
     """The tasks that are with workers. Times are in seconds of any clock."""
 
     def __init__(self, files: Sequence[str] = (), *, limit: float | None = None) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from muster._clouds.base import Access
 
 
-class Crew(Protocol):
+class Workplace(Protocol):
     """Who does the tasks of a run."""
 
     @property

@@ -37,7 +37,7 @@ class Machine:
 
 
 @dataclass(slots=True)
-class Crew:
+class Roster:
     """The workers and machines of all attempts. Times are in seconds of work; ``now`` is that of the event."""
 
     workers: dict[str, Worker] = field(default_factory=dict)
