@@ -5,7 +5,7 @@ import json
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,6 @@ from muster.errors import DataError
 from ._agreed import Layout, categories, fit, pack, unpack
 from ._reader import opened, version
 from ._rows import Rows
-from .parquet_schema import shared, typed
 
 _UNNAMED_INDEX: Final = re.compile(r"__index_level_\d+__")
 
@@ -108,10 +107,10 @@ def _open(path: str) -> Any:  # noqa: ANN401 (a ParquetFile, which has no types)
     if is_remote(path):
         # Nothing is read ahead: Arrow knows which ranges it needs, and puts neighbours together.
         return pq.ParquetFile(opened(path), pre_buffer=True)
-    return pq.ParquetFile(_bytes_of(path), memory_map=False)
+    return pq.ParquetFile(bytes_of(path), memory_map=False)
 
 
-def _bytes_of(path: str | Path, mode: str = "rb") -> pa.OSFile:
+def bytes_of(path: str | Path, mode: str = "rb") -> pa.OSFile:
     """Open a file of this computer. Its name need not be valid UTF-8, as Arrow itself would require."""
     return pa.OSFile(os.fsencode(path), mode)
 
@@ -176,32 +175,3 @@ def render(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
-
-
-def schema_of(pieces: Iterable[str]) -> pa.Schema:
-    """Find the schema that the pieces of a run share; see ``parquet_schema``."""
-    return shared([_open(piece).schema_arrow for piece in pieces])
-
-
-def own_schema(piece: str) -> bytes:
-    """Write the schema of a piece, without how many rows it has."""
-    return bytes(_open(piece).schema_arrow.remove_metadata().serialize().to_pybytes())
-
-
-def opened_here(path: str) -> pa.OSFile:
-    """Open a file of this computer, for Arrow."""
-    return _bytes_of(path)
-
-
-def read_schema(data: bytes) -> pa.Schema:
-    """Read a schema that Arrow wrote."""
-    return pa.ipc.read_schema(pa.py_buffer(data))
-
-
-def merge(volumes: Iterable[list[Path]], schema: pa.Schema, output: Path) -> None:
-    """Write one file from many; each volume's rows become one row group."""
-    with _bytes_of(output, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for paths in volumes:
-            tables = [typed(pq.read_table(_bytes_of(path)), schema) for path in paths]
-            table = pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
-            writer.write_table(table, row_group_size=max(len(table), 1))

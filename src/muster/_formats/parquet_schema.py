@@ -52,15 +52,19 @@ def shared(schemas: Sequence[pa.Schema]) -> pa.Schema:
     return described(pa.schema([field.with_type(_in_the_output(field)) for field in united]))
 
 
-def typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Give a piece the columns and types of a schema. Raises ``DataError`` where a value does not fit."""
+def typed(table: pa.Table, schema: pa.Schema, *, first: int = 0, last: int | None = None) -> pa.Table:
+    """Give a piece the columns and types of a schema, of which those from ``first`` to ``last`` are made.
+
+    Of the others it need have none but those with a name that one of these has too. Raises ``DataError`` where a value
+    does not fit.
+    """
     rows = _rows(table.schema) or len(table)
     columns = dict(zip(numbered(table.column_names), zip(table.columns, table.schema, strict=True), strict=True))
     arrays = [
         _cast(*columns[column], field) if column in columns else pa.nulls(rows, field.type)
-        for column, field in zip(numbered(schema.names), schema, strict=True)
+        for column, field in list(zip(numbered(schema.names), schema, strict=True))[first:last]
     ]
-    return pa.table(arrays, schema=schema)
+    return pa.table(arrays, schema=pa.schema(list(schema)[first:last], schema.metadata))
 
 
 def as_it_was(table: pa.Table, schema: pa.Schema, *, own: Schema | None, rows: int) -> pa.Table | None:

@@ -75,16 +75,16 @@ class Unseal(NamedTuple):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        from . import parquet, parquet_schema
+        from . import parquet, parquet_pieces, parquet_schema
 
-        opened = pa.BufferReader(self._data()) if is_remote(self.path) else parquet.opened_here(self.path)
+        opened = pa.BufferReader(self._data()) if is_remote(self.path) else parquet.bytes_of(self.path)
         file = pq.ParquetFile(opened)
         table, at = _rows(file, self.row, sum(cut.rows for cut in self.cuts)), 0
         for cut in self.cuts:
             rows = table.slice(at, cut.rows)
             at += cut.rows
-            piece = parquet_schema.as_it_was(rows, parquet.read_schema(cut.arrow), own=cut.own, rows=cut.rows)
-            yield cut, None if piece is None else parquet.render(piece)
+            piece = parquet_schema.as_it_was(rows, parquet_pieces.read_schema(cut.arrow), own=cut.own, rows=cut.rows)
+            yield cut, None if piece is None else bytes(parquet_pieces.piece_of(piece))
 
 
 def _rows(file: Any, row: int, count: int) -> Any:  # noqa: ANN401 (Arrow has no types)
@@ -107,9 +107,9 @@ class PieceSchemas(NamedTuple):
 
     def answer(self) -> tuple[list[bytes], list[int]]:
         """Give each schema once, as Arrow writes it, and for each piece which of them it has."""
-        from . import parquet
+        from . import parquet_pieces
 
-        written = [parquet.own_schema(piece) for piece in self.pieces]
+        written = [parquet_pieces.own_schema(piece) for piece in self.pieces]
         places = {schema: at for at, schema in enumerate(dict.fromkeys(written))}
         return list(places), [places[schema] for schema in written]
 

@@ -15,6 +15,7 @@ from muster._places.urls import get, is_remote, upload
 from muster.errors import EngineError
 
 from ._labels import header_rows
+from .parquet_footer import Chunks, chunks_in
 
 _COPY_BYTES: Final = 1 << 20
 _ZSTD_LEVEL: Final = 3
@@ -42,9 +43,9 @@ class Seal(NamedTuple):
         if is_remote(self.output):
             return self._answer_remotely()
         if self.format == "parquet":
-            from . import parquet
+            from . import parquet_pieces
 
-            parquet.merge([[Path(piece) for piece in self.pieces]], parquet.read_schema(self.schema), Path(self.output))
+            parquet_pieces.write(self.pieces, parquet_pieces.read_schema(self.schema), self.output)
         elif self.codec:
             data = self.header + b"".join(Path(piece).read_bytes() for piece in self.pieces)
             Path(self.output).write_bytes(compress(data, self.codec))
@@ -84,25 +85,42 @@ class ShareSchema(NamedTuple):
 
     def answer(self) -> bytes:
         """Find it, in what the pieces say. Raises ``DataError`` when they cannot share one."""
-        from . import parquet
+        from . import parquet_pieces
 
-        return bytes(parquet.schema_of(self.pieces).serialize().to_pybytes())
+        return bytes(parquet_pieces.schema_of(self.pieces).serialize().to_pybytes())
 
 
-class SealParquet(NamedTuple):
-    """Ask for one Parquet file made of all pieces, a row group for each volume."""
+class BlankFooter(NamedTuple):
+    """Ask for the footer of a Parquet file of this schema that has no row group."""
 
-    volumes: tuple[tuple[str, ...], ...]
+    schema: bytes
+
+    def answer(self) -> bytes:
+        """Write it."""
+        from . import parquet_pieces
+
+        return parquet_pieces.blank(parquet_pieces.read_schema(self.schema))
+
+
+class SealChunks(NamedTuple):
+    """Ask for the column chunks of one row group, whose rows are those of pieces; or for a share of its columns.
+
+    Chunks can be put one behind the other, as ``parquet_footer`` does.
+    """
+
+    pieces: tuple[str, ...]
     output: str
+    schema: bytes
+    share: int
+    shares: int
 
-    def answer(self) -> int:
-        """Write it; return its size in bytes. Raises ``DataError`` when pieces cannot share a schema."""
-        from . import parquet
+    def answer(self) -> Chunks:
+        """Write them to a file of their own; say what lies in it. Raises ``DataError`` where a value does not fit."""
+        from . import parquet_pieces
 
-        volumes = [[Path(piece) for piece in volume] for volume in self.volumes]
-        schema = parquet.schema_of([piece for volume in self.volumes for piece in volume])
-        parquet.merge(volumes, schema, Path(self.output))
-        return Path(self.output).stat().st_size
+        schema = parquet_pieces.read_schema(self.schema)
+        parquet_pieces.write(self.pieces, schema, self.output, share=(self.share, self.shares))
+        return chunks_in(Path(self.output))
 
 
 def header(columns: Iterable[str], *, delimiter: str) -> bytes:

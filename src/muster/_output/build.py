@@ -11,7 +11,7 @@ from muster._formats._sources import format_of
 from muster._formats.compression import WRITTEN
 from muster._formats.inputs import Inputs
 from muster._formats.unseal import PieceSchemas
-from muster._formats.volumes import Seal, SealParquet, ShareSchema, header
+from muster._formats.volumes import Seal, ShareSchema, header
 from muster._job import Options
 from muster._journal.events import Laid, Moved
 from muster._model import Outcome, Part, Task
@@ -21,9 +21,12 @@ from muster.errors import DataError, EngineError, UsageError
 
 from .folder import Work
 from .growing import Grown, Places
+from .row_groups import RowGroups
 
 _VOLUME_BYTES: Final = 64 << 20
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
+_MOST_PLAIN: Final = 512 << 20
+"""Bytes of input up to which pieces of Parquet are not compressed: memory takes them before a disk has to."""
 _SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
 _COMPLETE: Final = "complete"
 
@@ -65,6 +68,11 @@ class Finish:
         if self._grows:
             return None
         return _VOLUME_BYTES_COMPRESSED if self.codec else _VOLUME_BYTES
+
+    def packs(self, *, is_far: bool) -> bool:
+        """Tell whether pieces of Parquet are compressed: where they travel, and where they would take much room."""
+        size = sum(source.size for source in self._inputs.sources)
+        return is_far or bool(self._work.staging) or size > _MOST_PLAIN
 
     def begin(self) -> None:
         """Start a new, empty growing file; pieces that lie in earlier ones stay there, and are copied from them."""
@@ -163,10 +171,10 @@ class Finish:
         """Have workers make the output's files; tell what a manifest says of each."""
         work, pieces = self._work, self._pieces(volumes)
         is_parquet = self.format == "parquet"
-        if is_parquet and not work.is_folder:
-            ask([SealParquet(tuple(pieces), str(work.unused(_COMPLETE)))])
-            return [{"bytes": 0} for _ in volumes]
         schema = ask([ShareSchema(tuple(piece for volume in pieces for piece in volume))])[0] if is_parquet else b""
+        if is_parquet and not work.is_folder:
+            self._row_groups(volumes, schema, columns).seal(work.unused(_COMPLETE), ask)
+            return [{"bytes": 0} for _ in volumes]
         first, head = self._header(columns), self._header(columns) if work.is_folder else b""
         suffix = f".{self.format}{_SUFFIX.get(self.codec, '')}"
         target = work.output.rstrip("/") if work.staging else str(work.sealed)
@@ -183,6 +191,12 @@ class Finish:
             {"name": Path(name).name, "rows": sum(o.rows_out for o in group), "bytes": size, "sha256": digest}
             for name, group, (size, digest) in zip(names, volumes, sealed, strict=True)
         ]
+
+    def _row_groups(
+        self, volumes: Sequence[Sequence[Outcome]], schema: bytes, columns: tuple[str, ...] | None
+    ) -> RowGroups:
+        sizes = [sum(o.output.bytes for o in group if o.output) for group in volumes]
+        return RowGroups(self._pieces(volumes), sizes, schema, len(columns or ()), self._work.sealed)
 
     def _join(self, names: Sequence[str], sizes: Sequence[int]) -> None:
         grown = Grown(self._work.unused(_COMPLETE))

@@ -87,6 +87,7 @@ class Attempt:
             format=finish.format,
             folder=str(self.run.work.parts / str(self.number)),
             staging=self.run.work.staging,
+            is_packed=finish.packs(is_far=self.workplace.is_far),
             delimiter=finish.delimiter,
             columns=inputs.columns,
             orders=inputs.orders,

@@ -49,7 +49,7 @@ class Writer:
         own, rows = united(reply.schema for reply in telling if reply.schema), sum(reply.rows for reply in replies)
         schema = united([self._task.expected or own, own])
         texts: Sequence[_Text] = [b""] * len(replies) if is_parquet else [self._text(one, schema) for one in replies]
-        whole = [_as_parquet(telling)] if is_parquet else texts
+        whole = [_as_parquet(telling, is_packed=self._briefing.is_packed)] if is_parquet else texts
         return Written(rows, self._piece("rows", whole, rows) if rows or is_parquet else None, own, schema, texts)
 
     def reject(self, bad: Mapping[int, BadRow], raw: Mapping[int, Raw], *, name: str) -> Piece:
@@ -93,10 +93,10 @@ class Writer:
         return Piece(path.name, sum(map(len, texts)), crc, rows, stamp=stamp)
 
 
-def _as_parquet(replies: Sequence[Reply]) -> _Text:
-    from muster._formats import parquet, parquet_schema
+def _as_parquet(replies: Sequence[Reply], *, is_packed: bool) -> _Text:
+    from muster._formats import parquet_pieces, parquet_schema
 
-    return parquet.render(parquet_schema.piece(replies))
+    return parquet_pieces.piece_of(parquet_schema.piece(replies), packed=is_packed)
 
 
 def _as_csv(reply: Reply, schema: Schema, *, delimiter: str) -> _Text:

@@ -1,0 +1,123 @@
+"""Pieces of a Parquet output: how tasks write their rows, and how these become the output's column chunks.
+
+A piece is written once and read once. So it is in Arrow's own format, which costs a sixth of encoding Parquet. It has
+the types that Parquet gives back, so that the output does not tell which way its rows have gone. What cannot be cast to
+these is a Parquet file, as are all pieces that an earlier version has written.
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .parquet import bytes_of, render
+from .parquet_footer import footer_of
+from .parquet_schema import shared, typed
+
+_ARROW: Final = b"ARROW1"
+_PACKING: Final = "zstd"
+
+
+def piece_of(table: pa.Table, *, packed: bool = False) -> memoryview:
+    """Write rows as a piece; ``packed`` where room or the way to it matters more than time."""
+    again = _as_read_again(table)
+    if again is None:
+        return memoryview(render(table))
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=_PACKING if packed else None, use_threads=False)
+    with pa.ipc.new_file(sink, again.schema, options=options) as file:
+        file.write_table(again)
+    return memoryview(sink.getvalue())
+
+
+def _as_read_again(table: pa.Table) -> pa.Table | None:
+    """Give rows the types with which they come out of a Parquet file; ``None`` where that cannot be done here."""
+    plain = pa.schema([field.remove_metadata() for field in table.schema])
+    kinds = _kinds_read_again(plain.serialize().to_pybytes())
+    if kinds is None:
+        return None
+    fields = [field.with_type(kind) for field, kind in zip(table.schema, kinds, strict=True)]
+    try:
+        return table.cast(pa.schema(fields, table.schema.metadata))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=64)
+def _kinds_read_again(schema: bytes) -> list[pa.DataType] | None:
+    """Find the types with which columns come out of a Parquet file; ``None`` where a piece cannot say the same."""
+    again = pq.read_schema(pa.BufferReader(_empty(read_schema(schema))))
+    in_a_piece = read_schema(again.serialize().to_pybytes())
+    return list(again.types) if str(in_a_piece) == str(again) else None  # a map's entries have no name of their own
+
+
+def _empty(schema: pa.Schema) -> bytes:
+    """Write a Parquet file without a row group."""
+    sink = pa.BufferOutputStream()
+    with _writer(sink, schema):
+        pass
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:  # noqa: ANN401 (Arrow has no types)
+    return pq.ParquetWriter(sink, schema, compression="zstd")
+
+
+def read_piece(data: pa.NativeFile, names: Sequence[str] | None = None) -> pa.Table:
+    """Read a piece: the columns that have one of these names, and perhaps others; or all."""
+    if data.read_at(len(_ARROW), 0) != _ARROW:
+        return pq.ParquetFile(data).read(use_threads=False)
+    if names is None:
+        return pa.ipc.open_file(data).read_all()
+    schema = pa.ipc.open_file(data).schema
+    chosen = set(names)
+    places = [at for at, name in enumerate(schema.names) if name in chosen]
+    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=places)
+    return pa.ipc.open_file(data, options=options).read_all() if places else schema.empty_table().select([])
+
+
+def _schema(piece: str | Path) -> pa.Schema:
+    with bytes_of(piece) as data:
+        if data.read_at(len(_ARROW), 0) == _ARROW:
+            return pa.ipc.open_file(data).schema
+        return pq.read_schema(data)
+
+
+def schema_of(pieces: Iterable[str]) -> pa.Schema:
+    """Find the schema that the pieces of a run share; see ``parquet_schema``."""
+    return shared([_schema(piece) for piece in pieces])
+
+
+def own_schema(piece: str) -> bytes:
+    """Write the schema of a piece, without how many rows it has."""
+    return bytes(_schema(piece).remove_metadata().serialize().to_pybytes())
+
+
+def read_schema(data: bytes) -> pa.Schema:
+    """Read a schema that Arrow wrote."""
+    return pa.ipc.read_schema(pa.py_buffer(data))
+
+
+def blank(schema: pa.Schema) -> bytes:
+    """Write the footer of a file that has no row group."""
+    return footer_of(_empty(schema))
+
+
+def write(pieces: Iterable[str], schema: pa.Schema, output: str, *, share: tuple[int, int] = (0, 1)) -> None:
+    """Write a file of which the rows of these pieces are the row group; of so many shares of its columns, one.
+
+    A column is put together before it is encoded, so that its bytes do not tell where pieces began.
+    """
+    at, shares = share
+    first, last = (len(schema) * edge // shares for edge in (at, at + 1))
+    own = pa.schema([schema.field(place) for place in range(first, last)], schema.metadata)
+    tables = [own.empty_table()]
+    for piece in pieces:
+        with bytes_of(piece) as data:
+            tables.append(typed(read_piece(data, own.names), schema, first=first, last=last))
+    table = pa.concat_tables(tables).combine_chunks()
+    with bytes_of(output, "wb") as file, _writer(file, own) as writer:
+        writer.write_table(table, row_group_size=max(len(table), 1))

@@ -1,0 +1,234 @@
+"""A Parquet output is put together of what workers encode: to the byte, what one writer makes of all rows."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import muster
+from columns import columns
+from conftest import Muster, begun
+from muster import DataError
+from muster._formats import parquet, parquet_pieces, parquet_schema
+from muster._formats._results import reply_of
+from muster._output.row_groups import RowGroups
+from waiting import until
+
+ROWS = 1_200_000
+"""Of two row groups, where the input is Parquet."""
+
+KINDS: dict[pa.DataType, Sequence[Any]] = {
+    pa.int8(): (1, -2, None),
+    pa.uint64(): (2**64 - 1, None),
+    pa.float16(): (0.5, None),
+    pa.float64(): (0.1, float("nan"), -0.0, None),
+    pa.bool_(): (True, None),
+    pa.null(): (None,),
+    pa.string(): ("a", "", None),
+    pa.large_string(): ("ü", None),
+    pa.string_view(): ("long enough to lie elsewhere", None),
+    pa.binary(): (b"\xff", None),
+    pa.date32(): (7, None),
+    pa.date64(): (86_400_000, None),
+    pa.time32("s"): (1, None),
+    pa.timestamp("s"): (10**9, None),
+    pa.timestamp("ns", "Europe/Berlin"): (1, None),
+    pa.duration("us"): (1, None),
+    pa.decimal128(5, 2): (1, None),
+    pa.list_(pa.field("number", pa.int16())): ([1, None], [], None),
+    pa.list_(pa.date64()): ([86_400_000], None),
+    pa.list_(pa.float32(), 2): ([1, 2], None),
+    pa.struct([("a", pa.list_(pa.string())), ("b", pa.timestamp("s"))]): ({"a": ["x", None], "b": 1}, {"b": 2}, None),
+    pa.map_(pa.string(), pa.int64()): ([("k", 1)], None),
+    pa.dictionary(pa.int8(), pa.string()): ("x", "y", None),
+}
+"""Types that a function may return in a table of Arrow, also some that Parquet gives back as others."""
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pa.Table:
+    kinds = draw(st.lists(st.sampled_from(list(KINDS)), max_size=5))
+    rows = draw(st.integers(0, 5))
+    arrays = [pa.array([draw(st.sampled_from(KINDS[kind])) for _ in range(rows)], kind) for kind in kinds]
+    return pa.table(arrays, names=[draw(st.sampled_from([f"a{at}", f"a0.x{at}"])) for at in range(len(kinds))])
+
+
+def piece(result: pd.DataFrame | pa.Table) -> pa.Table:
+    return parquet_schema.piece([reply_of(result, use="parquet")])
+
+
+def plain(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.remove_metadata() for field in schema])
+
+
+def read(data: bytes | memoryview) -> pa.Table:
+    return parquet_pieces.read_piece(pa.BufferReader(data))
+
+
+def by_one_writer(groups: Sequence[pa.Table], schema: pa.Schema) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for group in groups:
+            writer.write_table(group.combine_chunks(), row_group_size=max(len(group), 1))
+    return bytes(sink.getvalue())
+
+
+def by_one_writer_again(path: Path) -> bytes:
+    """Decode a file and have one writer encode its row groups."""
+    file = pq.ParquetFile(path)
+    groups = [file.read_row_group(at) for at in range(file.metadata.num_row_groups)]
+    return by_one_writer(groups, file.schema_arrow)
+
+
+def sealed(groups: Sequence[Sequence[pa.Table]], *, shares: int, packed: bool) -> bytes:
+    """Write tables as pieces, and have them put together as the pieces of an output."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths: list[tuple[str, ...]] = []
+        for at, group in enumerate(groups):
+            paths.append(tuple(f"{folder}/{at}.{own}.rows" for own in range(len(group))))
+            for path, table in zip(paths[-1], group, strict=True):
+                Path(path).write_bytes(parquet_pieces.piece_of(table, packed=packed))
+        schema = parquet_pieces.schema_of([path for group in paths for path in group])
+        data = schema.serialize().to_pybytes()
+        row_groups = RowGroups(paths, [shares << 24] * len(paths), data, len(schema), Path(folder))
+        row_groups.seal(Path(folder, "whole"), lambda questions: [question.answer() for question in questions])
+        assert Path(folder, "whole").stat().st_mode & 0o077 == 0
+        return Path(folder, "whole").read_bytes()
+
+
+@settings(max_examples=300, deadline=None)
+@given(table=tables(), packed=st.booleans())
+def test_a_piece_gives_the_rows_and_types_that_a_file_of_parquet_would(table: pa.Table, *, packed: bool) -> None:
+    expected = pq.ParquetFile(pa.BufferReader(parquet.render(table))).read()
+    got = read(parquet_pieces.piece_of(table, packed=packed))
+    assert str(got.schema) == str(expected.schema)
+    assert got.to_pylist() == expected.to_pylist() or "nan" in str(expected.to_pylist())
+    assert by_one_writer([got], got.schema) == by_one_writer([expected], expected.schema)
+
+
+@settings(max_examples=100, deadline=None)
+@given(series=columns())
+def test_a_piece_of_any_column_of_pandas_says_what_a_file_of_parquet_would(series: "pd.Series[Any]") -> None:
+    try:
+        table = piece(pd.DataFrame({"x": series}))
+    except DataError:
+        return
+    expected, got = read(parquet.render(table)), read(parquet_pieces.piece_of(table))
+    assert str(got.schema) == str(expected.schema)
+    assert by_one_writer([got], got.schema) == by_one_writer([expected], expected.schema)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != pa.map_(pa.string(), pa.int64())], ids=str)
+def test_pieces_are_no_parquet_but_where_there_are_maps(kind: pa.DataType) -> None:
+    written = parquet_pieces.piece_of(pa.table({"x": pa.array(list(KINDS[kind]), kind)}))
+    assert bytes(written[:6]) == b"ARROW1"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    table=tables(),
+    cuts=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=4),
+    shares=st.integers(1, 6),
+    packed=st.booleans(),
+)
+def test_chunks_put_together_are_what_one_writer_makes(
+    table: pa.Table, cuts: list[tuple[int, bool]], shares: int, *, packed: bool
+) -> None:
+    edges = [(0, True), *sorted((min(at, len(table)), begins) for at, begins in cuts), (len(table), True)]
+    groups: list[list[pa.Table]] = []
+    for (first, begins), (last, _) in pairwise(edges):
+        if begins or not groups:
+            groups.append([])
+        groups[-1].append(piece(table.slice(first, last - first)))
+    whole = [[read(parquet.render(own)) for own in group] for group in groups]
+    schema = parquet_schema.shared([own.schema for group in whole for own in group])
+    expected = [pa.concat_tables([parquet_schema.typed(own, schema) for own in group]) for group in whole]
+    on_its_way = parquet_pieces.read_schema(schema.serialize().to_pybytes())  # entries of maps lose the column's name
+    assert sealed(groups, shares=shares, packed=packed) == by_one_writer(expected, on_its_way)
+
+
+def test_a_file_may_have_very_many_columns_and_row_groups() -> None:
+    wide = piece(pa.table({f"c{at}": pa.array([at, None], pa.int32()) for at in range(700)}))
+    assert sealed([[wide], [wide]], shares=9, packed=False) == by_one_writer([wide, wide], plain(wide.schema))
+    narrow = piece(pa.table({"x": [1.5]}))
+    many = [[narrow]] * 300
+    assert sealed(many, shares=1, packed=False) == by_one_writer([narrow] * 300, plain(narrow.schema))
+
+
+def test_pieces_that_an_earlier_version_wrote_are_put_together_with_those_of_this_one(tmp_path: Path) -> None:
+    tables = [piece(pd.DataFrame({"x": [x], "y": "a"})) for x in (1, 2.5)]
+    for name, data in (("old", parquet.render(tables[0])), ("new", parquet_pieces.piece_of(tables[1]))):
+        (tmp_path / name).write_bytes(data)
+    pieces = [str(tmp_path / "old"), str(tmp_path / "new")]
+    parquet_pieces.write(pieces, parquet_pieces.schema_of(pieces), str(tmp_path / "whole"))
+    assert pd.read_parquet(tmp_path / "whole").to_dict("list") == {"x": [1.0, 2.5], "y": ["a", "a"]}
+
+
+def numbers(folder: Path, rows: int = ROWS) -> pd.DataFrame:
+    frame = pd.DataFrame({"x": range(rows), "text": "a"})
+    frame.to_parquet(folder / "in.parquet", index=False)
+    return frame
+
+
+def test_a_run_writes_what_one_writer_would_and_other_libraries_read_it(tmp_path: Path) -> None:
+    frame = numbers(tmp_path)
+    muster.run(lambda df: df.assign(y=df.x * 2.5), tmp_path / "in.parquet", tmp_path / "out.parquet", workers=2)
+    assert (tmp_path / "out.parquet").read_bytes() == by_one_writer_again(tmp_path / "out.parquet")
+    assert pq.ParquetFile(tmp_path / "out.parquet").metadata.num_row_groups == 2
+    polars = pytest.importorskip("polars")
+    assert polars.read_parquet(tmp_path / "out.parquet")["y"].to_list() == (frame.x * 2.5).tolist()
+
+
+def test_a_column_that_is_wider_in_a_late_task_is_so_in_every_row_group(tmp_path: Path) -> None:
+    numbers(tmp_path)
+
+    def late(df: pd.DataFrame) -> pd.DataFrame:
+        return df.assign(y=df.x + 0.5 if df.x.max() == ROWS - 1 else df.x, z="b" if df.x.min() > ROWS / 2 else None)
+
+    muster.run(late, tmp_path / "in.parquet", tmp_path / "out.parquet", workers=2)
+    assert (tmp_path / "out.parquet").read_bytes() == by_one_writer_again(tmp_path / "out.parquet")
+    schema = pq.ParquetFile(tmp_path / "out.parquet").schema_arrow
+    assert [str(field.type) for field in schema] == ["int64", "large_string", "double", "large_string"]
+
+
+HELD = """
+import os, threading
+
+def held(df):
+    while os.path.exists("hold") and df.x.max() == {last}:
+        threading.Event().wait(0.01)
+    return df.assign(y=df.x * 2)
+"""
+
+
+def test_a_run_that_is_killed_while_it_puts_the_file_together_goes_on_with_all_rows(
+    tmp_path: Path, muster: Muster
+) -> None:
+    frame = numbers(tmp_path)
+    (tmp_path / "held.py").write_text(HELD.format(last=ROWS - 1))
+    (tmp_path / "hold").touch()
+    command = ("run", "held.py:held", "in.parquet", "-o", "out.parquet", "--workers", "2", "--json")
+    sealed = tmp_path / "out.parquet.muster" / "sealed"
+    with begun(tmp_path, *command) as process:
+        until(lambda: any((tmp_path / "out.parquet.muster" / "parts").glob("*.rows")))
+        os.mkfifo(sealed / "00000-000")  # whoever writes here waits for a reader
+        (tmp_path / "hold").unlink()
+        until((sealed / "00000-001").exists)
+        process.kill()
+        os.close(os.open(sealed / "00000-000", os.O_RDONLY | os.O_NONBLOCK))  # its worker sees that muster is gone
+    assert not (tmp_path / "out.parquet").exists()
+    (sealed / "00000-000").unlink()
+    result = muster(*command)
+    assert (result.code, result.json["resumed_parts"]) == (0, result.json["parts"])
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out.parquet"), frame.assign(y=frame.x * 2))
+    assert (tmp_path / "out.parquet").read_bytes() == by_one_writer_again(tmp_path / "out.parquet")
+    assert not sealed.parent.exists()
