@@ -5,10 +5,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pages import blocks_of
+from shells import muster_on_path
+from warm import Forked, Warm
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -41,29 +44,41 @@ def name_of(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_block_does_what_its_page_says(page: Path, tmp_path: Path) -> None:
+def test_every_block_does_what_its_page_says(page: Path, tmp_path: Path, warm: Warm) -> None:
     if not any(block.language in {"sh", "python"} and "not run" not in block.notes for block in blocks_of(page)):
         return
-    lay_out(tmp_path)
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": "",
-    }
-    with (tmp_path / "said").open("w") as said:
-        ended = subprocess.run(
-            [sys.executable, ROOT / "tests/pages.py", page],
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            timeout=300,
-            check=False,
-        )
-    assert ended.returncode == 0, (
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    lay_out(folder)
+    with muster_on_path(warm, tmp_path / "bin") as program:
+        ended = read_through(page, folder, program, warm)
+    assert ended == 0, (
         f"{name_of(page)} says what is not so. Mend the block, or mark it as the docstring of tests/pages.py says:\n"
-        + (tmp_path / "said").read_text()[-6000:]
+        + (folder / "said").read_text()[-6000:]
     )
+
+
+def read_through(page: Path, folder: Path, program: Path, warm: Warm) -> int:
+    """Run the blocks of a page; return the exit code."""
+    path = (program, Path(sys.executable).parent, os.environ["PATH"])
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["PATH"] = os.pathsep.join(map(str, path))
+    words = [str(ROOT / "tests/pages.py"), str(page)]
+    with (folder / "said").open("w") as said:
+        given: dict[str, Any] = {
+            "cwd": folder,
+            "env": environment,
+            "stdin": subprocess.DEVNULL,
+            "stdout": said,
+            "stderr": subprocess.STDOUT,
+        }
+        is_same = warm.would_read_the_same(environment)
+        process = Forked(warm, words, **given) if is_same else subprocess.Popen([sys.executable, *words], **given)
+        try:
+            return process.wait(300)
+        except BaseException:
+            process.kill()
+            raise
 
 
 def lay_out(folder: Path) -> None:

@@ -49,10 +49,31 @@ def test_what_waits_does_not_stand_in_for_a_process_that_would_start_otherwise(
 ) -> None:
     command = ("-m", "muster", "run", "f.py:f", "rows.csv", "-o", "out.csv")
     assert warm.fits(command)
-    assert not warm.fits((*command, "--cluster", "mine"))
     assert not warm.fits(("-m", "muster", "up", "--machines", "1"))
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     assert not warm.fits(command)
+
+
+SCRIPT = """
+import json, multiprocessing, os, sys
+import muster
+sys.path.insert(0, os.path.dirname(__file__))
+from look import look
+
+given = {"workers": 1, "fresh": True} if len(sys.argv) < 2 else {"workers": 1, "fresh": True, "batch_rows": 1}
+for again in range(2):
+    muster.run(look, "rows.csv", "out.jsonl", **given)
+    print(open("out.jsonl").read())
+"""
+
+
+def test_workers_of_a_script_in_what_waits_see_what_those_of_a_new_process_see(tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / "look.py").write_text(LOOK)
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (code, out, err), new = warm.run(["script.py"], tmp_path, 60), cold(["script.py"], tmp_path, 60)
+    assert (code, out) == new[:2], err
+    assert out.count("MUSTER_WORKER") == 2
 
 
 def test_a_script_ends_in_what_waits_as_in_a_new_process(tmp_path: Path, warm: Warm) -> None:

@@ -38,10 +38,10 @@ from typing import Any, NoReturn
 from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
 
 ELSEWHERE = ("--cluster", "--machines", "--help", "-h")
-"""Options with which no process of this computer works, so that none is loaded ahead."""
+"""Options with which no process of this computer works, so that muster starts others before the one that loads."""
 
-READERS = ("check", "generate", "report", "retry", "runs")
-"""Commands that start nothing which outlives them."""
+OUTLIVED = ("up", "watch")
+"""Commands that are outlived by what they start, or that run until somebody ends them."""
 
 LIGHT = (
     "muster.cli",
@@ -59,7 +59,7 @@ HEAVY = ("pandas", "orjson", "pyarrow.csv", "pyarrow.json", BODY, "muster._forma
 FOR_STORES = ("s3fs",)
 """What is loaded besides where there is a store: as much again, in each worker."""
 
-READ_LATE = ("MUSTER_", "AWS_", "PYTEST_", "RAY_", "_RJEM_")
+READ_LATE = ("MUSTER_", "AWS_", "PATH", "PYTEST_", "RAY_", "_RJEM_")
 """How the names of variables begin that nobody reads while these modules are loaded.
 
 Ray and Polars set some where they are loaded: a test that does so would have all after it start processes anew.
@@ -117,13 +117,10 @@ class Warm:
         self._waiting: dict[Sequence[str], list[Waiting]] = {(): [], FOR_STORES: []}
         self._one_at_a_time = Lock()
 
-    def fits(self, words: Sequence[str]) -> bool:
-        """Tell whether these words make Python load what waits is loaded with, and it would read the same then."""
-        module, (verb, *options) = list(words[:2]), list(words[2:]) or [""]
-        is_elsewhere = any(word.partition("=")[0] in ELSEWHERE for word in options)
-        if module == ["-m", "muster"] and verb not in READERS and (verb != "run" or is_elsewhere):
-            return False
-        return self.would_read_the_same(os.environ)
+    def fits(self, words: Sequence[str], environment: Mapping[str, str] = os.environ) -> bool:
+        """Tell whether a process for these words would read the same when it starts, and ends before its test."""
+        is_outlived = list(words[:2]) == ["-m", "muster"] and any(verb in OUTLIVED for verb in words[2:3])
+        return not is_outlived and self.would_read_the_same(environment)
 
     def would_read_the_same(self, environment: Mapping[str, str]) -> bool:
         return CAN_FORK_SIBLINGS and read_at_start(environment) == self._environment
@@ -173,10 +170,39 @@ def whose() -> str:
     return f"for {os.getpid()}"
 
 
+class Beside:
+    """What waits beside one process, which has forked it before it ran anything: more of them come from there."""
+
+    def __init__(self) -> None:
+        self._environment = read_at_start(os.environ)
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            if not os.fork():
+                self._control.close()
+                let_go_of_streams()
+                attend(theirs)
+                os._exit(0)  # nobody can ask any more
+
+    def would_read_the_same(self, environment: Mapping[str, str]) -> bool:
+        return read_at_start(environment) == self._environment
+
+    def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+        socket.send_fds(self._control, [json.dumps(order).encode()], list(descriptors))
+        return int(self._control.recv(LARGEST))
+
+
+def let_go_of_streams() -> None:
+    """Hold no pipe open whose other end waits for its end."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    os.close(nothing)
+
+
 class Forked(POPEN[Any]):
     """A process of Python, started as by ``subprocess``, which is a fork of one that waits."""
 
-    def __init__(self, warm: Warm, words: Sequence[str], **given: Any) -> None:  # noqa: ANN401 (whatever Popen gets)
+    def __init__(self, warm: Warm | Beside, words: Sequence[str], **given: Any) -> None:  # noqa: ANN401 (as Popen)
         self._warm = warm
         super().__init__([sys.executable, *words], **given)
 
@@ -195,7 +221,7 @@ class Forked(POPEN[Any]):
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
-def starting(warm: Warm) -> type[POPEN[Any]]:
+def starting(warm: Warm | Beside) -> type[POPEN[Any]]:
     """Make a ``Popen`` that forks what is to fork workers from what waits, and starts anything else."""
 
     class Popen(Forked):
@@ -244,7 +270,11 @@ def serve(descriptor: str, more: str) -> None:
         importlib.import_module(name)
     NUMPY_RANDOM.append(importlib.import_module("numpy.random"))
     gc.freeze()
-    control = socket.socket(fileno=int(descriptor))
+    attend(socket.socket(fileno=int(descriptor)))
+
+
+def attend(control: socket.socket) -> None:
+    """Fork a process for each command that comes, until nobody can send one; a fork returns from here."""
     while order := (received := socket.recv_fds(control, LARGEST, 16))[0]:
         if not (pid := sibling()):
             control.close()
@@ -289,8 +319,11 @@ def become(  # noqa: PLR0913 (a process has that many properties)
     is_muster = words[0] == "-m"
     start_over(["-m", *words[2:]] if is_muster else words, environment)
     works_alone = ("--workers", "0") in pairwise(words)
+    starts_others = not is_muster or any(word.partition("=")[0] in ELSEWHERE for word in words)
+    if starts_others and not works_alone:
+        subprocess.Popen = starting(Beside())  # type: ignore[assignment,misc]
     sys.meta_path.insert(0, Hidden.but(WITH_PANDAS if works_alone else IN_SIGHT))
-    if is_muster and not works_alone:
+    if not starts_others and not works_alone:
         subprocess.Popen = started_first  # type: ignore[assignment,misc]
     del sys.modules[__name__]
     if is_muster:
