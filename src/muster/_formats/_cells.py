@@ -25,8 +25,9 @@ def plain(series: "pd.Series[Any]") -> pa.Array | None:
         return _texts(series)
     if not _is_plain(series.dtype):
         return None
+    values = series.to_numpy() if isinstance(series.dtype, np.dtype) else series  # of which Arrow would ask more
     try:
-        return in_one(pa.array(series, from_pandas=True))
+        return in_one(pa.array(values, from_pandas=True))
     except pa.ArrowNotImplementedError:  # numbers in the byte order of another kind of machine
         return None
 

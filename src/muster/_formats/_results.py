@@ -90,9 +90,10 @@ def _name(dtype: Any) -> str:  # noqa: ANN401 (likewise)
         if pa.types.is_floating(dtype):
             return f"Float{dtype.bit_width}"
         return "object" if pa.types.is_nested(dtype) else str(dtype)
-    if dtype.name == "category" and dtype.categories.dtype.kind in "iuf":
+    name = str(dtype.name)  # which NumPy puts together each time
+    if name == "category" and dtype.categories.dtype.kind in "iuf":
         return str(dtype.categories.dtype.name).replace("uint", "UInt").replace("int", "Int").replace("float", "Float")
-    return str(dtype.name)
+    return name
 
 
 def shaped(reply: Reply, schema: Schema) -> tuple[pa.Table, Sequence[str]]:

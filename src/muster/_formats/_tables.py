@@ -49,7 +49,7 @@ def from_result(result: Any, *, use: str) -> pa.Table:  # noqa: ANN401 (frames o
 
 
 def _from_pandas(frame: "pd.DataFrame", use: str) -> pa.Table:
-    columns = [frame.iloc[:, at] for at in range(frame.shape[1])]
+    columns = [column for _, column in frame.items()]
     if use == "csv":
         return pa.table([csv_text.column_of(column) for column in columns], names=_labels.of_header(frame.columns))
     names = _labels.of_keys(frame.columns, use=use)

@@ -24,6 +24,9 @@ _PLAIN: Final = {
 Each is of the type of the column: NumPy 1 would compare another as if it were.
 """
 
+_BATCH_ROWS: Final = 1 << 16
+"""Rows that Arrow writes at once: as many as most tasks have, as each batch begins anew for every column."""
+
 _ARROWS_FLOATS: Final = frozenset({"halffloat[pyarrow]", "float[pyarrow]", "double[pyarrow]"})
 
 
@@ -84,7 +87,7 @@ def render(table: pa.Table, *, delimiter: str, forms: Mapping[str, str] = Mappin
     if len(texts) > 1:
         sink = pa.BufferOutputStream()
         options = pyarrow.csv.WriteOptions(
-            include_header=False, delimiter=delimiter, quoting_style="none", batch_size=16384
+            include_header=False, delimiter=delimiter, quoting_style="none", batch_size=_BATCH_ROWS
         )
         try:
             pyarrow.csv.write_csv(plain, sink, options)
