@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from muster._model import Column, Outcome, Part, Piece, Place, Schema, Seconds, Span, Spool, Task
@@ -60,7 +61,13 @@ def _as_schema(fields: list[list[Any]] | None) -> Schema | None:
     if fields is None:
         return None
     columns, kinds = fields
-    return Schema(tuple(columns), tuple(map(tuple, kinds)))
+    return _only_one(Schema(tuple(columns), tuple(map(tuple, kinds))))
+
+
+@lru_cache(maxsize=256)
+def _only_one(schema: Schema) -> Schema:
+    """Give the same object for what is equal: a journal of a million tasks says few schemas, a million times."""
+    return schema
 
 
 def _span_as_fields(span: Span, schema: Schema | None) -> list[Any]:

@@ -141,7 +141,8 @@ class Queue:
     def learn(self, first: int, last: int, *, seconds: float, machine: str) -> None:
         """Know how long a machine took for some parts."""
         if seconds > 0:
-            self.paces.learn(machine, sum(map(weight_of, self.parts[first:last])) / seconds)
+            weight = weight_of(self.parts[first]) if last - first == 1 else sum(map(weight_of, self.parts[first:last]))
+            self.paces.learn(machine, weight / seconds)
 
 
 def weight_of(part: Part) -> int:

@@ -51,8 +51,8 @@ class Hindsight:
 
     def take(self, *outcomes: Outcome) -> None:
         """Take in what came of tasks; each was one batch, unless a row was bad, or one of each of several files."""
-        self._rows_in += sum(outcome.rows_in for outcome in outcomes)
         for outcome in outcomes:
+            self._rows_in += outcome.rows_in
             self._index = self._index or outcome.index_names
             if outcome.bad_rows or not outcome.rows_in or outcome.rows_out > _FEW * outcome.rows_in:
                 continue
