@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from aws.region import Region, pretended_region
 from hosts import lacking
 from machines import living
 from muster._clouds.base import Access
@@ -167,6 +168,23 @@ def cold(words: Sequence[str], folder: Path, timeout: float) -> tuple[int, str, 
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="session")
+def aws_served() -> Iterator[Region]:
+    """A pretended region of AWS, in which tests may have left something."""
+    require_hosts()
+    with pretended_region() as made:
+        yield made
+
+
+@pytest.fixture
+def region(aws_served: Region, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
+    """A region of AWS in which nothing was made, and which AWS' own tools find."""
+    for name, value in aws_served.environment().items():
+        monkeypatch.setenv(name, value)
+    yield aws_served
+    aws_served.begin_anew()
 
 
 def begun(folder: Path, *arguments: str | Path) -> "subprocess.Popen[str]":

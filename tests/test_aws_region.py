@@ -2,32 +2,17 @@
 
 import subprocess
 from base64 import b64encode
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
-from aws.region import NAME, Instance, Region, pretended_region
-from conftest import require_hosts
+from aws.region import NAME, Instance, Region
 from hosts import program
 from waiting import until
 
 pytestmark = pytest.mark.waits("together")
 ZONE = f"{NAME}a"
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Region]:
-    require_hosts()
-    with pretended_region() as made:
-        yield made
-
-
-@pytest.fixture
-def region(served: Region) -> Iterator[Region]:
-    yield served
-    served.begin_anew()
 
 
 @pytest.fixture

@@ -47,6 +47,8 @@ class Behind:
     instance: "MotoInstance"
     public: str
     way: str
+    shutdown: str
+    """What becomes of it where its machine powers itself off."""
     host: Host | None = None
     is_over: bool = False
 
@@ -113,7 +115,10 @@ class Instances:
     def _launch(self, instance: "MotoInstance") -> None:
         self._launched += 1
         instance._state.name, instance._state.code = "pending", 0  # noqa: SLF001 (moto has it run at once)
-        one = Behind(instance, next(self._public), self._boots.of(self._launched))
+        template = self._template(instance)
+        shutdown = template.get("InstanceInitiatedShutdownBehavior", instance.instance_initiated_shutdown_behavior)
+        one = Behind(instance, next(self._public), self._boots.of(self._launched), str(shutdown))
+        self._tag_volumes(instance, template)
         for interface in instance.nics.values():
             if interface.public_ip:
                 interface.public_ip = one.public
@@ -169,10 +174,10 @@ class Instances:
                     self._end(one)
 
     def _end(self, one: Behind) -> None:
-        """Do with an instance as its shutdown behaviour says: moto overlooks that of a launch template."""
+        """Do with an instance what its shutdown behaviour says."""
         with self.lock:
             if _lives(one.instance):
-                one.instance.terminate() if self._shutdown(one.instance) == TERMINATE else one.instance.stop()
+                one.instance.terminate() if one.shutdown == TERMINATE else one.instance.stop()
         self.see()
 
     def _lose(self, one: Behind) -> None:
@@ -180,13 +185,19 @@ class Instances:
             with suppress(HostsError):
                 self._hosts.lose(one.host)
 
-    def _shutdown(self, instance: "MotoInstance") -> str:
+    def _template(self, instance: "MotoInstance") -> dict[str, Any]:
+        """Read the launch template of one that was just launched: moto overlooks much of what stands there."""
         tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
-        if template := tags.get("aws:ec2launchtemplate:id"):
-            version = self._backend.launch_templates[template].get_version(tags["aws:ec2launchtemplate:version"])
-            if said := version.data.get("InstanceInitiatedShutdownBehavior"):
-                return str(said)
-        return str(instance.instance_initiated_shutdown_behavior)
+        if name := tags.get("aws:ec2launchtemplate:id"):
+            version = self._backend.launch_templates[name].get_version(tags["aws:ec2launchtemplate:version"])
+            return dict(version.data)
+        return {}
+
+    def _tag_volumes(self, instance: "MotoInstance", template: dict[str, Any]) -> None:
+        told = [one for one in template.get("TagSpecifications", ()) if one["ResourceType"] == "volume"]
+        tags = {tag["Key"]: tag["Value"] for one in told for tag in one["Tags"]}
+        for _, device in instance.get_block_device_mapping:
+            self._backend.get_volume(device.volume_id).add_tags(tags)
 
     def _metadata(self, name: str) -> Path:
         return self._hosts.folder / f"{name}.metadata"

@@ -12,9 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import botocore.config
-import botocore.session
-
 NAME = "eu-central-1"
 TESTS = Path(__file__).parents[1]
 SERVE = "import sys; sys.path[:0] = [{!r}]; from aws.serve import main; main()"
@@ -62,16 +59,28 @@ class Region:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         }
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 (it is made out of AWS' own data)
+    def client(self, service: str, region: str = NAME) -> Any:  # noqa: ANN401 (it is made out of AWS' own data)
         """Make a client of AWS' own library, which asks only once."""
+        import botocore.config  # most tests never need it
+        import botocore.session
+
         return botocore.session.Session().create_client(
             service,
-            region_name=NAME,
+            region_name=region,
             endpoint_url=self.url,
             aws_access_key_id="AKIAPRETENDED",
             aws_secret_access_key="pretended",  # noqa: S106 (it opens nothing)
             config=botocore.config.Config(retries={"total_max_attempts": 1}),
         )
+
+    def provider(self) -> int:
+        """Serve Pulumi's engine from now on; tell at which port."""
+        return int(self._switch("provider", url=self.url))
+
+    def configured(self) -> dict[str, object]:
+        """Tell what the program told the provider last."""
+        found: dict[str, object] = self._switch("configured")
+        return found
 
     # What there is
 
@@ -133,6 +142,10 @@ class Region:
         """Have a spot instance be told that it is interrupted soon."""
         when = datetime.now(UTC) + timedelta(seconds=seconds)
         self._switch("notice", name=one.id, when=f"{when:%Y-%m-%dT%H:%M:%SZ}")
+
+    def mend(self) -> None:
+        """Refuse nothing any more."""
+        self._switch("mend")
 
     def begin_anew(self) -> None:
         """Mend all that goes wrong, and forget all that was made."""

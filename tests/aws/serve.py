@@ -75,6 +75,7 @@ class Region:
     def _switches(self) -> dict[str, Callable[..., object]]:
         return {
             "refuse": self._refuse,
+            "mend": self._refusals.clear,
             "boot": self._boot,
             "instances": self.instances.told,
             "asked": lambda: self._asked,
@@ -83,7 +84,17 @@ class Region:
             "notice": self.instances.give_notice,
             "at_home": lambda: self._hosts.address,
             "anew": self._anew,
+            "provider": self._serve_provider,
+            "configured": lambda: self._provider.configured.variables,
         }
+
+    def _serve_provider(self, url: str) -> int:
+        """Serve Pulumi's engine, for as long as the region is there."""
+        from aws.provider import serve
+        from aws.region import Region as Client
+
+        port, self._provider = serve(lambda region: Client(url).client("ec2", region))
+        return port
 
     def _refuse(self, **words: Any) -> None:  # noqa: ANN401 (it is JSON)
         self._refusals.insert(0, Refusal(**words))  # what was said last counts

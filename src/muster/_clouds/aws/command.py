@@ -1,0 +1,120 @@
+"""The ``pulumi`` command, as Pulumi's Automation API has it run."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import IO, Final
+
+from pulumi.automation import CommandResult
+from pulumi.automation.errors import create_command_error
+from semver import VersionInfo
+
+from muster.errors import EngineError
+
+_ALONE: Final = {
+    "PULUMI_AUTOMATION_API": "true",
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",  # hundreds of megabytes, while machines are waited for
+}
+_ORDERLY_SECONDS: Final = 60.0
+"""How long the engine gets to end what it has begun once it was asked to."""
+
+_WAIT_SECONDS: Final = 0.1
+
+Heard = Callable[[str], object]
+
+
+class PulumiCommand:
+    """Runs the command, each time in a session of its own, until a deadline.
+
+    The engine takes one SIGINT as: finish what has begun, and note it; a second one, as from a terminal that sends it
+    to all, as: drop everything. So it gets exactly one of ours, on Ctrl-C and at the deadline.
+    """
+
+    def __init__(self, path: Path, *, seconds: float) -> None:
+        """Know the command by its file. Raises ``EngineError`` where that does not run."""
+        self._path = path
+        self._deadline = monotonic() + seconds
+        self.version = VersionInfo.parse(self._ask("version").removeprefix("v"))
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether the deadline has passed."""
+        return monotonic() > self._deadline
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: Heard | None = None,
+        on_error: Heard | None = None,
+    ) -> CommandResult:
+        """Run it to its end. Raises Pulumi's ``CommandError``. Named as Pulumi calls it."""
+        with subprocess.Popen(  # noqa: S603 (Pulumi's arguments)
+            [str(self._path), "--non-interactive", *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env={**os.environ, **additional_env, **_ALONE},
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            said: tuple[list[str], list[str]] = [], []
+            streams = zip((process.stdout, process.stderr), said, (on_output, on_error), strict=True)
+            listening = [Thread(target=_listen, args=stream, daemon=True) for stream in streams]
+            for thread in listening:
+                thread.start()
+            self._wait(process)
+            for thread in listening:
+                thread.join()
+        result = CommandResult(stdout="\n".join(said[0]), stderr="\n".join(said[1]), code=process.returncode)
+        if result.code:
+            raise create_command_error(result)
+        return result
+
+    def _wait(self, process: "subprocess.Popen[str]") -> None:
+        """Wait for its end; at the deadline, or when we are to end ourselves, ask it to."""
+        try:
+            while process.poll() is None and not self.is_late:
+                _pause(process, _WAIT_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                _pause(process, _ORDERLY_SECONDS)
+                process.kill()  # nothing, where it has ended
+
+    def _ask(self, *words: str) -> str:
+        try:
+            done = subprocess.run(  # noqa: S603 (what was found as the command)
+                [str(self._path), *words],
+                env={**os.environ, **_ALONE},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            raise EngineError(f"{str(self._path)!r} does not run: {error.strerror}.") from error
+        if done.returncode:
+            raise EngineError(f"{str(self._path)!r} does not run: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+
+def _listen(stream: IO[str], said: list[str], heard: Heard | None) -> None:
+    for line in stream:
+        said.append(line.rstrip())
+        if heard is not None:
+            heard(said[-1])
+
+
+def _pause(process: "subprocess.Popen[str]", seconds: float) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)

@@ -1,0 +1,114 @@
+"""The leash of a rented machine, on hosts of a pretended region: the first that runs there, and it ends the machine."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from aws.region import Instance, Region
+from muster._clouds.aws.user_data import user_data
+from muster._clouds.there import leash
+from waiting import until
+
+pytestmark = pytest.mark.waits("together")
+UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
+
+
+@pytest.fixture(autouse=True)
+def template(region: Region) -> None:
+    """Have a launch template whose machines are taken back where they power themselves off, and a key."""
+    ec2 = region.client("ec2")
+    template = {"InstanceInitiatedShutdownBehavior": "terminate"}
+    ec2.create_launch_template(LaunchTemplateName="ends", LaunchTemplateData=template)
+    ec2.create_key_pair(KeyName="ours")
+
+
+def launch(region: Region, lease: float, host_key: str = "") -> None:
+    region.client("ec2").run_instances(
+        MinCount=1,
+        MaxCount=1,
+        InstanceType="m7i.large",
+        KeyName="ours",
+        ImageId=region.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"],
+        LaunchTemplate={"LaunchTemplateName": "ends"},
+        UserData=user_data(host_key, lease=lease),
+    )
+
+
+def alone(region: Region) -> Instance:
+    (one,) = region.instances()
+    return one
+
+
+def booted(region: Region) -> Path:
+    """Wait until the one machine has run what its user data put first; name its files as they are found from here."""
+    until(lambda: "bootcmd ended with 0" in alone(region).log)
+    return Path(alone(region).root)
+
+
+def lease_of(root: Path, seconds: float) -> Path:
+    place = root / "root" / ".muster" / "machines" / "mine@there" / "1-here"
+    place.mkdir(parents=True)
+    (place / "lease").write_text(f"{seconds:g}")
+    return place / "lease"
+
+
+def processes(root: Path) -> list[int]:
+    """List the ids that a leash's processes have here."""
+    inside = (root.parent / "ns" / "pid").readlink()
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and is_leash(path, inside)]
+
+
+def is_leash(process: Path, inside: Path) -> bool:
+    with suppress(OSError):  # it has ended
+        command = (process / "cmdline").read_bytes()
+        return b"leash.py SECONDS" in command and (process / "ns" / "pid").readlink() == inside
+    return False
+
+
+def test_a_machine_that_nobody_ever_reaches_ends_with_its_first_lease(region: Region) -> None:
+    region.boots(way="silent")
+    launch(region, lease=1)
+    until(lambda: alone(region).state == "terminated")
+    assert region.living() == []
+
+
+def test_a_machine_lives_for_as_long_as_a_lease_on_it_is_renewed(region: Region) -> None:
+    launch(region, lease=2)
+    lease = lease_of(booted(region), 2)
+    started = monotonic()
+
+    def renewed() -> bool:
+        os.utime(lease)
+        return monotonic() - started > 2 + leash.LATE_SECONDS + 3 * leash.TICK
+
+    until(renewed)
+    assert alone(region).state == "running"
+    lease.unlink()
+    until(lambda: alone(region).state == "terminated")
+
+
+def test_a_longer_lease_counts_from_when_it_was_written(region: Region) -> None:
+    launch(region, lease=1)
+    lease_of(booted(region), 3600)
+    started = monotonic()
+    until(lambda: monotonic() - started > 1 + leash.LATE_SECONDS + 3 * leash.TICK)
+    assert alone(region).state == "running"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_whoever_kills_the_leash_ends_the_machine(region: Region, which: int) -> None:
+    launch(region, lease=3600)
+    root = booted(region)
+    until(lambda: len(processes(root)) == 2)
+    os.kill(sorted(processes(root))[which], signal.SIGKILL)
+    until(lambda: alone(region).state == "terminated")
+
+
+def test_no_lack_of_memory_kills_it(region: Region) -> None:
+    launch(region, lease=3600)
+    root = booted(region)
+    until(lambda: [Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in processes(root)] == ["-1000\n"] * 2)
