@@ -1,0 +1,101 @@
+"""What it means when AWS refuses: whether another type or zone may do, whether to wait, or what the user has to do."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from muster.errors import EngineError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+
+class Way(Enum):
+    """What can be done about a refusal."""
+
+    ELSEWHERE = "another type or zone"
+    ON_DEMAND = "not spot"
+    FEWER = "fewer machines"
+    LATER = "the same, later"
+    NOTHING = "nothing but what the user does"
+
+
+_WAYS: Final = {
+    **dict.fromkeys(
+        (
+            "InsufficientInstanceCapacity",
+            "InsufficientHostCapacity",
+            "InsufficientFreeAddressesInSubnet",
+            "SpotMaxPriceTooLow",
+            "UnfulfillableCapacity",
+            "Unsupported",
+        ),
+        Way.ELSEWHERE,
+    ),
+    "MaxSpotInstanceCountExceeded": Way.ON_DEMAND,
+    "InstanceLimitExceeded": Way.FEWER,
+    "VcpuLimitExceeded": Way.FEWER,
+    **dict.fromkeys(
+        ("InternalError", "RequestLimitExceeded", "ServiceUnavailable", "Throttling", "Unavailable"), Way.LATER
+    ),
+}
+_ADVICE: Final = {
+    Way.ELSEWHERE: "Ask for another type of machine, or another zone, or try again later.",
+    Way.ON_DEMAND: "The account may have no more spot instances. Leave --spot out, or ask for fewer machines.",
+    Way.FEWER: "A quota of the account is reached. Ask for fewer machines, or for more at AWS' Service Quotas (EC2).",
+    Way.LATER: "Try again later.",
+    Way.NOTHING: "Mend that, and type the command again.",
+}
+_ADVICE_OF_CODES: Final = {
+    **dict.fromkeys(
+        (
+            "AuthFailure",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "InvalidClientTokenId",
+            "RequestExpired",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+        ),
+        "AWS does not take your credentials (any more). Log in again, such as with: aws sso login",
+    ),
+    **dict.fromkeys(
+        ("Blocked", "OptInRequired", "PendingVerification"),
+        "AWS has not opened the account for this yet. Its console says what is missing.",
+    ),
+}
+_PERMISSION: Final = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One that AWS has given: its code, what it says of it, and what was asked for where that is known."""
+
+    code: str
+    said: str
+    action: str = ""
+
+    @property
+    def way(self) -> Way:
+        """Tell what can be done about it."""
+        return _WAYS.get(self.code, Way.NOTHING)
+
+    @property
+    def advice(self) -> str:
+        """Tell the user what to do, where muster can do nothing itself."""
+        if self.code in _PERMISSION:
+            what = f"ec2:{self.action}" if self.action else "that"
+            return f"Your credentials do not allow {what}. Ask who administers the account to allow it."
+        return _ADVICE_OF_CODES.get(self.code) or _ADVICE[self.way]
+
+    def error(self) -> EngineError:
+        """Make an error of it."""
+        return EngineError(
+            f"AWS refused{f' {self.action}' if self.action else ''} ({self.code}): {self.said} {self.advice}"
+        )
+
+
+def refusal_of(error: "ClientError") -> Refusal:
+    """Take a refusal out of what AWS' library raises."""
+    told = error.response["Error"]
+    return Refusal(str(told.get("Code", "")), str(told.get("Message", "")), str(error.operation_name))
