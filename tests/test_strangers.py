@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import psutil
 import pytest
 import yaml
