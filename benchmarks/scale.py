@@ -20,6 +20,7 @@ import psutil
 import _scaling
 import _starting
 from _data import DATA
+from _scaling_goals import goals
 from sleeping import ROW_SECONDS
 
 if TYPE_CHECKING:
@@ -77,9 +78,10 @@ def main() -> None:
 
 def _scaling_table(parsed: argparse.Namespace) -> list[Results]:
     found: list[Results] = []
-    for machines, workers in dict.fromkeys((machines, workers) for machines, workers, _ in SIZES):
+    sizes = [size for size in SIZES if size[2] <= parsed.most]
+    for machines, workers in dict.fromkeys((machines, workers) for machines, workers, _ in sizes):
         with _scaling.cluster(machines, workers) as up:
-            for count in (rows for *size, rows in SIZES if size == [machines, workers] and rows <= parsed.most):
+            for count in (rows for *size, rows in sizes if size == [machines, workers]):
                 used = _scaling.sleep_through(count)
                 print(f"{machines}x{workers}: {used}", file=sys.stderr)
                 found.append({"machines": machines, "each": workers, "up": up, **asdict(used)})
@@ -129,7 +131,7 @@ def _rendered(results: Results) -> str:
     ):
         if name in results:
             lines += [*render(results[name]["found"]), "", f"({results[name]['date']} UTC)", ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *goals(results)])
 
 
 def _render_scaling(found: list[Results]) -> list[str]:
