@@ -43,7 +43,8 @@ class Harvest:
     @property
     def resumed_parts(self) -> int:
         """Count the parts that an earlier attempt has done."""
-        return sum(one.task.last - one.task.first for one in self._resumed.values())
+        tasks = (one.task for one in self._resumed.values())
+        return len({index for task in tasks for index in range(task.first, task.last)})
 
     @property
     def resumed_rows(self) -> int:

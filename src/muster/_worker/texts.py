@@ -41,11 +41,12 @@ class TextReader(Reader):
 
     def parsed(self) -> _rows.Rows:
         """Read and parse the task's rows."""
-        task, dialect, data = self.task, self.briefing.dialect, self._own_data()
+        task, dialect = self.task, self.briefing.dialect
+        start, data = self._own_data()
         rows = self.parse(data)
         if any(isinstance(error, Garbled) for error in rows.bad.values()):
-            before = self._lines_before()
-            where: Any = {"name": self.source.name, "row": task.lo, "start": task.start, "lines": before}
+            before = self._lines_before(start)
+            where: Any = {"name": self.source.name, "row": task.lo, "start": start, "lines": before}
             rows.bad = placed(rows.bad, data, dialect, **where)
         if not rows.misfits:
             self.check_count(len(rows.numbers) + len(rows.bad), task.hi - task.lo)
@@ -61,20 +62,21 @@ class TextReader(Reader):
         found = csv.raw_records(self.data(), dialect, wanted=[row - task.row for row in rows])
         return {task.row + at: Raw(task.start + offset, text) for at, (offset, text) in found.items()}
 
-    def _own_data(self) -> bytes:
-        """Take the text of the task's rows alone: the others of its parts may be those that no worker survives."""
+    def _own_data(self) -> tuple[int, bytes]:
+        """Take the text of the task's rows alone, and where it begins: others may be those that no worker survives."""
         task, data = self.task, self.data()
         if task.is_whole:
-            return data
+            return task.start, data
         starts = [start for start, _ in records(data, self.briefing.dialect)]
         self.check_count(len(starts), task.rows)
-        return data[starts[task.lo - task.row] : None if task.reaches_end else starts[task.hi - task.row]]
+        begin = starts[task.lo - task.row]
+        return task.start + begin, data[begin : None if task.reaches_end else starts[task.hi - task.row]]
 
-    def _lines_before(self) -> int | None:
-        """Count the lines before the task, where that takes no time; a stream and a store do not have them here."""
-        if self.task.spool or is_remote(self.path) or self.task.start > _COUNTED or not self.task.is_whole:
+    def _lines_before(self, start: int) -> int | None:
+        """Count the lines before a byte, where that takes no time; a stream and a store do not have them here."""
+        if self.task.spool or is_remote(self.path) or start > _COUNTED:
             return None
-        return reader(self.path).read(0, self.task.start).count(b"\n")
+        return reader(self.path).read(0, start).count(b"\n")
 
 
 class CsvReader(TextReader):
