@@ -106,9 +106,3 @@ def test_whoever_kills_the_leash_ends_the_machine(region: Region, which: int) ->
     until(lambda: len(processes(root)) == 2)
     os.kill(sorted(processes(root))[which], signal.SIGKILL)
     until(lambda: alone(region).state == "terminated")
-
-
-def test_no_lack_of_memory_kills_it(region: Region) -> None:
-    launch(region, lease=3600)
-    root = booted(region)
-    until(lambda: [Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in processes(root)] == ["-1000\n"] * 2)
