@@ -44,7 +44,9 @@ def test_any_column_is_in_csv_what_pandas_writes(series: "pd.Series[Any]") -> No
 @given(series=columns())
 def test_any_value_is_in_json_what_the_documentation_says(series: "pd.Series[Any]") -> None:
     lines = (
-        jsonl_text.render(from_result(pd.DataFrame({"x": series}), use="jsonl"), rows=len(series)).decode().splitlines()
+        bytes(jsonl_text.render(from_result(pd.DataFrame({"x": series}), use="jsonl"), rows=len(series)))
+        .decode()
+        .splitlines()
     )
     missing = series.isna().to_list()
     for line, value, gone in zip(lines, series.astype(object), missing, strict=True):

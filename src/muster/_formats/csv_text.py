@@ -5,24 +5,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from . import _cells, _moments, _pandas, _quotes
+from . import _cells, _floats, _moments, _pandas, _quotes
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_PLAIN: Final = {
-    np.dtype(np.float32): (np.nextafter(np.float32(1e-4), np.float32(1)), np.float32(1e6)),  # the nearest is less
-    np.dtype(np.float64): (1e-4, 1e16),
-}
-"""From the first number to below the second pandas writes no exponents, which it writes otherwise than JSON does.
-
-Each is of the type of the column: NumPy 1 would compare another as if it were.
-"""
 
 _BATCH_ROWS: Final = 1 << 16
 """Rows that Arrow writes at once: as many as most tasks have, as each batch begins anew for every column."""
@@ -100,7 +90,7 @@ def render(table: pa.Table, *, delimiter: str, forms: Mapping[str, str] = Mappin
 def _rendered(column: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
     kind = column.type
     if pa.types.is_floating(kind):
-        return _floats(column)
+        return _floats.as_text(column.to_numpy())
     if pa.types.is_boolean(kind):
         return pc.if_else(column, "True", "False")
     if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -112,33 +102,6 @@ def _rendered(column: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
     return pa.chunked_array(
         [pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())]
     )
-
-
-def _floats(column: pa.ChunkedArray) -> pa.Array:
-    """Write floats as pandas does: the shortest digits that are read as the same number."""
-    values = column.to_numpy()
-    if values.dtype not in _PLAIN:
-        return _as_numpy_writes(values)
-    size, (least, most) = np.abs(values), _PLAIN[values.dtype]
-    differs = ~((size >= least) & (size < most)) & (values != 0)
-    text = _shortest(values)
-    return pc.replace_with_mask(text, pa.array(differs), _as_numpy_writes(values[differs])) if differs.any() else text
-
-
-def _shortest(values: np.ndarray) -> pa.Array:
-    """Write floats by way of a JSON list, whose commas then tell where each of them ends."""
-    json = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
-    text = json.translate(None, b"[,]")
-    commas = np.flatnonzero(np.frombuffer(json, np.uint8) == ord(","))
-    offsets = np.empty(len(values) + 1, np.int64)
-    offsets[:1], offsets[1:-1], offsets[-1] = 0, commas - np.arange(1, len(commas) + 1), len(text)
-    return pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(text))
-
-
-def _as_numpy_writes(values: np.ndarray) -> pa.Array:
-    """Write floats one by one: what is missing, infinite, or has an exponent."""
-    missing = np.isnan(values)
-    return pa.array(np.where(missing, "", values.astype(str)).tolist(), pa.large_string(), mask=missing)
 
 
 def _quoted(table: pa.Table, delimiter: str) -> bytes | memoryview:

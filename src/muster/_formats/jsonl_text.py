@@ -1,11 +1,14 @@
 """Write rows as JSON lines: every number with all its digits, missing values as null."""
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from . import _cells
+from . import _cells, _floats
 from ._json import as_json
 
 if TYPE_CHECKING:
@@ -13,6 +16,13 @@ if TYPE_CHECKING:
 
 _JSON: Final = pa.json_(pa.string())
 """The type of a column whose cells are JSON already."""
+
+_TEXT: Final = pa.large_string()
+"""What lines are put together as: those of one batch may be longer than the 2 GB that a plain string array holds."""
+
+_NULL: Final = pa.scalar("null", _TEXT)
+_QUOTE, _BACKSLASH, _SPACE = b'"\\ '
+"""The bytes that JSON escapes are two of these, and all that are less than the third."""
 
 
 def column_of(series: "pd.Series[Any]") -> pa.Array:
@@ -28,24 +38,59 @@ def _as_json(values: list[Any]) -> pa.Array:
     return pa.ExtensionArray.from_storage(_JSON, pa.array(texts, pa.string()))
 
 
-def render(table: pa.Table, *, rows: int) -> bytes:
+def render(table: pa.Table, *, rows: int) -> bytes | memoryview:
     """Write rows as JSON lines; ``rows`` counts them also where there is no column."""
     if not table.num_columns:
         return b"{}\n" * rows
     if not len(table):
         return b""
-    columns = [_rendered(column) for column in table.columns]
-    names = [json.dumps(name, ensure_ascii=False) for name in table.column_names]
-    lines = (
-        "{" + ",".join(f"{name}:{cell}" for name, cell in zip(names, cells, strict=True)) + "}\n"
-        for cells in zip(*columns, strict=True)
-    )
-    return "".join(lines).encode()
+    around = [*_keys(table.column_names), "}\n"]
+    cells = (_rendered(_cells.in_one(column)) for column in table.columns)
+    pieces = [piece for key, column in zip(around, cells, strict=False) for piece in (pa.scalar(key, _TEXT), column)]
+    lines = pc.binary_join_element_wise(*pieces, pa.scalar(around[-1], _TEXT), pa.scalar("", _TEXT))
+    return memoryview(_letters(lines))
 
 
-def _rendered(column: pa.ChunkedArray) -> list[str]:
-    if column.type == _JSON:
-        return ["null" if cell is None else cell for cell in column.to_pylist()]
-    if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):
-        return [as_json(value) for value in column.to_pandas()]  # Python's own moments have no nanoseconds
-    return [as_json(cell) for cell in column.to_pylist()]
+def _keys(names: list[str]) -> Iterator[str]:
+    """Write what stands before each cell of a row."""
+    for at, name in enumerate(names):
+        yield f"{',' if at else '{'}{json.dumps(name, ensure_ascii=False)}:"
+
+
+def _letters(texts: pa.Array) -> pa.Buffer:
+    """Give the bytes of an array of text, which lie one after another as its cells do."""
+    _, offsets, letters = texts.buffers()
+    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return letters.slice(int(ends[0]), int(ends[-1] - ends[0])) if letters else pa.py_buffer(b"")
+
+
+def _rendered(column: pa.Array) -> pa.Array:
+    """Write the cells of a column as JSON: at once, where Arrow writes what Python does."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        values = column.to_numpy(zero_copy_only=False).astype(np.float64)
+        return _floats.as_text(np.where(np.isfinite(values), values, np.nan)).fill_null(_NULL)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _quoted(column.cast(_TEXT))
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        return column.cast(_TEXT).fill_null(_NULL)
+    if kind == _JSON:
+        return column.storage.cast(_TEXT).fill_null(_NULL)
+    is_moment = pa.types.is_timestamp(kind) or pa.types.is_duration(kind)  # Python's own have no nanoseconds
+    return pa.array([as_json(cell) for cell in (column.to_pandas() if is_moment else column.to_pylist())], _TEXT)
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    """Write texts as JSON. Raises ``ValueError`` where one is not Unicode."""
+    texts.validate(full=True)
+    for mark in _marks(texts):
+        texts = pc.replace_substring(texts, mark, json.dumps(mark)[1:-1])
+    quote = pa.scalar('"', _TEXT)
+    return pc.binary_join_element_wise(quote, texts, quote, pa.scalar("", _TEXT)).fill_null(_NULL)
+
+
+def _marks(texts: pa.Array) -> list[str]:
+    """List the characters to escape that occur, a backslash before those that are escaped by one."""
+    letters = np.frombuffer(_letters(texts), np.uint8)
+    marks = letters[(letters < _SPACE) | (letters == _QUOTE) | (letters == _BACKSLASH)]
+    return sorted(map(chr, np.unique(marks)), key=lambda mark: mark != "\\")
