@@ -37,10 +37,10 @@ def reply_of(result: object, *, use: str) -> Reply:
         return Reply(table, 0, None)
     named = zip(_dtypes(result, table), table.columns, strict=True)
     kinds = tuple((_kind(dtype, column, is_shown=use == "csv"),) for dtype, column in named)
-    return Reply(table, rows, Schema(tuple(table.column_names), kinds), _index_of(result))
+    return Reply(table, rows, Schema(tuple(table.column_names), kinds), index_of(result))
 
 
-def _index_of(result: Any) -> str:  # noqa: ANN401 (frames of three kinds)
+def index_of(result: Any) -> str:  # noqa: ANN401 (frames of three kinds)
     """Name the levels of a frame's index that are no columns as well."""
     names = getattr(getattr(result, "index", None), "names", ())
     return ", ".join(repr(name) for name in names if name is not None and name not in result.columns)

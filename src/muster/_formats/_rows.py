@@ -69,8 +69,9 @@ class Among(NamedTuple):
         return Among(self.frame, self.at + first)
 
     def frame_of(self, rows: Rows) -> "pd.DataFrame":
-        """Copy so many rows from here on: the user's function may change them, and their labels are their own."""
-        own = self.frame.whole.iloc[self.at : self.at + len(rows.numbers)].copy()
+        """Take so many rows from here on, which the user's function may change; their labels are their own."""
+        own = self.frame.whole.iloc[self.at : self.at + len(rows.numbers)]
+        own = own if _pandas.copies_on_write() else own.copy()
         own.index = _labels_of(rows.numbers)
         return own
 

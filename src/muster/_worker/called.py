@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from muster._formats import _rows
 from muster._formats._results import Reply
+from muster._formats._unmade import Unmade, made
 from muster._model import Outcome, Span, Task
 from muster._progress.cuts import together
 from muster._progress.schema import united
@@ -24,7 +25,7 @@ class Called:
     steps: Steps
     unread: Collection[int] = ()
     """Rows that could not be read."""
-    replies: list[Reply] = field(default_factory=list)
+    replies: list[Reply | Unmade] = field(default_factory=list)
     refused_before: list[int] = field(default_factory=list)
     """How many rows the steps had refused when each reply came."""
 
@@ -46,8 +47,12 @@ class Called:
         self.replies += other.replies
         self.steps.add(other.steps)
 
-    def outcome(self, written: Written) -> Outcome:
-        """Tell what came of the rows, where this was written of it."""
+    def made(self, *, apart: bool) -> list[Reply]:
+        """Make the replies that are not made yet: one of those of several files, unless they are to stay apart."""
+        return made(self.replies, apart=apart)
+
+    def outcome(self, written: Written, replies: Sequence[Reply]) -> Outcome:
+        """Tell what came of the rows, where this was written of these replies."""
         steps, task = self.steps, self.task
         has_spans = steps.bad and not (steps.exhausted or task.condemned)
         return Outcome(
@@ -60,15 +65,15 @@ class Called:
             output=written.piece,
             schema=written.schema,
             written=None if written.schema == written.as_written else written.as_written,
-            spans=self._spans(written) if has_spans else (),
+            spans=self._spans(written, replies) if has_spans else (),
             steps=steps.measures,
             reasons=reasons(steps.bad.values()),
         )
 
-    def _spans(self, written: Written) -> tuple[Span, ...]:
+    def _spans(self, written: Written, replies: Sequence[Reply]) -> tuple[Span, ...]:
         """Tell what was written of the rows between those that the function failed on."""
         spans = _between(self.task, sorted({*self.steps.bad} - {*self.unread}), self.unread)
-        for at, reply, text in zip(self.refused_before, self.replies, written.texts, strict=True):
+        for at, reply, text in zip(self.refused_before, replies, written.texts, strict=True):
             span = spans[at]
             spans[at] = span._replace(
                 rows_out=span.rows_out + reply.rows,

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from muster._formats import _pandas, _rows
-from muster._formats._results import Reply, reply_of
+from muster._formats._results import Reply
 from muster._formats._tables import from_result, put_together
+from muster._formats._unmade import Unmade, made, reply_in_time
 from muster._journal.measures import StepSum, bin_of
 from muster._model import Briefing
 from muster._process.limit import Limit
@@ -23,7 +24,7 @@ from .failures import check_frame, check_needs_no_terminal, said, traced
 class Success(NamedTuple):
     """All steps could be called."""
 
-    reply: Reply
+    reply: Reply | Unmade
     counts: tuple[int, ...]
     """How many rows went into the first step, and came out of each."""
 
@@ -139,7 +140,7 @@ class Caller:
                 counts.append(len(frame))
                 if yields_nothing:  # there is nothing that the next step could be called with
                     break
-            reply = reply_of(frame, use=self._briefing.format)
+            reply = reply_in_time(frame, use=self._briefing.format)
         except (UserCodeError, DataError):  # a whole column is at fault, so no row is
             raise
         except MemoryError as error:
@@ -194,7 +195,7 @@ def called(briefing: Briefing, rows: _rows.Rows, *, file: int) -> tuple[Reply, f
     if isinstance(result, Failure):
         error, cure, trace = said(result.error), caller.cure(result), caller.trace(result)
         raise UserCodeError.on_a_batch(result.step, rows=len(rows.numbers), error=error, cure=cure, details=trace)
-    return result.reply, caller.seconds
+    return made([result.reply], apart=True)[0], caller.seconds
 
 
 class _Stopwatch:

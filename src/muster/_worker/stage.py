@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from muster._formats import _rows
+from muster._formats._results import Reply
 from muster._model import Briefing, Outcome, Seconds, Task
 
 from .called import Called
@@ -95,12 +96,13 @@ class Stage:
     def _outcome(self, called: Called, *, began: float, reader: Reader | None = None) -> Outcome:
         """Write what the steps gave, and what they refused of the rows of a reader."""
         applied, steps = time.perf_counter(), called.steps
-        writer, rejects, written = Writer(self._briefing, called.task), None, Written()
+        writer, rejects, written, replies = Writer(self._briefing, called.task), None, Written(), list[Reply]()
         if reader is not None and not steps.exhausted:
             rejects = writer.reject(steps.bad, reader.raw(steps.bad), name=reader.source.name)
         sorted_out = applied if reader is None else time.perf_counter()
         if not steps.exhausted:
-            written = writer.write(called.replies, apart=reader is not None)
+            replies = called.made(apart=reader is not None)
+            written = writer.write(replies, apart=reader is not None)
         ended = time.perf_counter()
         seconds = Seconds(
             applied - began - steps.caller.seconds - steps.sorting,
@@ -110,4 +112,4 @@ class Stage:
             sorting=steps.sorting + sorted_out - applied,
             failed=steps.caller.failed,
         )
-        return called.outcome(written)._replace(rejects=rejects, seconds=seconds)
+        return called.outcome(written, replies)._replace(rejects=rejects, seconds=seconds)

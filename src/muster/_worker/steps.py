@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from muster._formats import _rows
 from muster._formats._results import Reply
+from muster._formats._unmade import Unmade
 from muster._journal.measures import OTHER_REASONS
 from muster._model import Fault, Reason, StepMeasure
 
@@ -101,7 +102,7 @@ class Steps:
         result = self._tried[_ends(rows)] = self._attempt(rows)
         return result
 
-    def results(self, rows: _rows.Rows) -> Iterator[Reply]:
+    def results(self, rows: _rows.Rows) -> Iterator[Reply | Unmade]:
         """Yield the results of a batch's good rows, in order: one reply where no row is bad.
 
         Raises ``MemoryError`` where that may not be the fault of these rows, but of calls before.
@@ -114,7 +115,7 @@ class Steps:
         yield from self._sift(rows, result)
         self.sorting += time.perf_counter() - self.caller.seconds - began
 
-    def _sift(self, rows: _rows.Rows, failure: Failure | None) -> Iterator[Reply]:
+    def _sift(self, rows: _rows.Rows, failure: Failure | None) -> Iterator[Reply | Unmade]:
         """Halve until the bad rows stand alone; ``failure`` is that of all these rows, where it is known.
 
         Where one half succeeds, the other must hold the culprit, so it is halved without a call: one bad row among n
@@ -140,7 +141,7 @@ class Steps:
         if not self.exhausted:
             yield from self._sift(right, None)
 
-    def _counted(self, result: Success) -> Reply:
+    def _counted(self, result: Success) -> Reply | Unmade:
         self.caller.count(result)
         self.index = self.index or result.reply.index
         return result.reply
