@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from columns import columns
 from muster._formats import _pandas, csv_text, jsonl_text, parquet_schema
 from muster._formats._results import Reply, reply_of, shaped
 from muster._formats._unmade import Unmade, made, reply_in_time
@@ -24,9 +23,18 @@ SURE = (
     pd.Series(pd.to_timedelta([1, 2, 3], unit="s")),
     pd.Series([1, 2, 3], dtype="uint8"),
 )
+OTHERS = (
+    pd.Series([1, None, 3], dtype="Int64"),
+    pd.Series(["a", 1, None], dtype=object),
+    pd.Series(["a", "b", "a"], dtype="category"),
+    pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03"])).dt.tz_localize("UTC"),
+    pd.Series([[1], [], None]),
+    pd.Series([0.1, 1e9, None], dtype="float32"),
+    pd.Series([0.1, 1e4, None], dtype="float16"),
+)
 frames = st.builds(
     lambda series, other, cut, name: pd.DataFrame({name: series.reset_index(drop=True), "y": other}).iloc[:cut],
-    series=st.one_of(st.sampled_from(SURE), columns()),
+    series=st.sampled_from((*SURE, *OTHERS)),
     other=st.integers(-5, 5),
     cut=st.integers(0, 3),
     name=st.sampled_from(["x", "x", "z"]),
@@ -53,7 +61,7 @@ def both(results: list[pd.DataFrame], *, use: str) -> tuple[list[Reply], list[Re
 
 
 @pytest.mark.parametrize("use", ["csv", "jsonl"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(results=st.lists(frames, min_size=1, max_size=5))
 def test_frames_written_together_are_as_those_written_one_by_one(use: str, results: list[pd.DataFrame]) -> None:
     together, alone = both(results, use=use)

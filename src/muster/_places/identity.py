@@ -60,7 +60,12 @@ def local(text: str) -> str:
 def identity(path: str) -> Identity:
     """Return the identity of a path or a URL."""
     path = local(path)
-    return _of_url(path) if is_remote(path) else _of_path(Path(os.path.realpath(path)))
+    return _of_url(path) if is_remote(path) else of_resolved(os.path.realpath(path))
+
+
+def of_resolved(path: str) -> Identity:
+    """Return the identity of a path that has no links."""
+    return _of_path(Path(path))
 
 
 def written(path: str) -> str:

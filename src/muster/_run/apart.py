@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 from muster._model import Source
 from muster._output.folder import Work
-from muster._places.identity import Identity, identity, local, upwards
+from muster._places.identity import Identity, identity, local
+from muster._places.resolved import Resolved
 from muster._places.urls import is_remote
 from muster.errors import UsageError
 
@@ -25,14 +26,14 @@ def check_apart(
 
     ``given`` are the inputs as the user named them. A command that ``recurs`` finds the outputs of the time before.
     """
-    above: dict[str, set[Identity]] = {}
+    resolved = Resolved()
     outputs = {identity(work.output): work for work in works}
-    around = {place: work for own, work in outputs.items() for place in _around(work.output, above) - {own}}
+    around = {place: work for own, work in outputs.items() for place in resolved.around(work.output) - {own}}
     _check_outputs(outputs, around, given)
-    _check_sources(outputs, sources, above)
-    for name, folder in _works_around({source.name: source.path for source in sources}):
+    _check_sources(outputs, sources, resolved)
+    for name, folder in _works_around({source.name: source.path for source in sources}, resolved):
         raise _unfinished(name, folder)
-    for output, folder in _works_around({work.output: work.output for work in works}):
+    for output, folder in _works_around({work.output: work.output for work in works}, resolved):
         raise UsageError(
             f"{output!r} lies in {folder!r}, where a run keeps its work until it ends. Choose another output."
         )
@@ -56,15 +57,13 @@ def _check_outputs(outputs: Mapping[Identity, Work], around: Mapping[Identity, W
             )
 
 
-def _check_sources(
-    outputs: Mapping[Identity, Work], sources: Sequence[Source], above: dict[str, set[Identity]]
-) -> None:
+def _check_sources(outputs: Mapping[Identity, Work], sources: Sequence[Source], resolved: Resolved) -> None:
     """Raise where an input is an output, or lies where a run keeps something."""
     kept = {identity(place): work for work in outputs.values() for place in work.kept_places}
     homes = {str(work.home / "work") for work in outputs.values()}
     homes_work = {identity(place): place for place in homes}
     for source in sources:
-        around = _around(source.path, above)
+        around = resolved.around(source.path)
         if work := _one_of(outputs, around):
             raise UsageError(
                 f"{work.output!r} is both input and output: {source.name!r} is one of the inputs. Choose another"
@@ -127,17 +126,6 @@ def _matches(place: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch(place[0], pattern[0]) and _matches(place[1:], pattern[1:])
 
 
-def _around(path: str, above: dict[str, set[Identity]]) -> set[Identity]:
-    """Tell what a file is and lies in; ``above`` keeps that of folders, as many files lie in one."""
-    path = local(path).rstrip("/")
-    place = path if is_remote(path) else os.path.realpath(path)
-    folder = place.rpartition("/")[0] or "/"
-    folder = place if folder.endswith(":/") else folder  # a URL of one name
-    if folder not in above:
-        above[folder] = set(upwards(folder))
-    return {identity(place), *above[folder]}
-
-
 def _unfinished(name: str, folder: str) -> UsageError:
     return UsageError(
         f"{name!r} is an input, and lies in {folder!r}, where a run keeps its work until it ends: it is not complete,"
@@ -145,23 +133,24 @@ def _unfinished(name: str, folder: str) -> UsageError:
     )
 
 
-def _works_around(paths: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _works_around(paths: dict[str, str], resolved: Resolved) -> Iterator[tuple[str, str]]:
     """Yield those that lie in the work folder of a run, with that folder."""
     known: dict[str, bool] = {}
     for name, path in paths.items():
-        for folder in _named_so(local(path)):
+        for folder in _named_so(local(path), resolved):
             if folder not in known:
                 known[folder] = _is_of_a_run(folder)
             if known[folder]:
                 yield name, folder
 
 
-def _named_so(path: str) -> Iterator[str]:
+def _named_so(path: str, resolved: Resolved) -> Iterator[str]:
     """Yield the folders around a path that have the name of a run's work folder."""
-    if _ENDING not in path and is_remote(path):
+    place = path if is_remote(path) else resolved.path(path)
+    if _ENDING not in place:
         return
     if not is_remote(path):
-        yield from (str(folder) for folder in Path(path).resolve().parents if folder.name.endswith(_ENDING))
+        yield from (str(folder) for folder in Path(place).parents if folder.name.endswith(_ENDING))
         return
     protocol, _, inside = path.partition("://")
     folders = PurePosixPath(inside).parents
