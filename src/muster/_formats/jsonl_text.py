@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from . import _cells, _floats
 from ._json import as_json
+from ._quotes import in_memory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,20 +49,13 @@ def render(table: pa.Table, *, rows: int) -> bytes | memoryview:
     cells = (_rendered(_cells.in_one(column)) for column in table.columns)
     pieces = [piece for key, column in zip(around, cells, strict=False) for piece in (pa.scalar(key, _TEXT), column)]
     lines = pc.binary_join_element_wise(*pieces, pa.scalar(around[-1], _TEXT), pa.scalar("", _TEXT))
-    return memoryview(_letters(lines))
+    return in_memory(lines)[0].data
 
 
 def _keys(names: list[str]) -> Iterator[str]:
     """Write what stands before each cell of a row."""
     for at, name in enumerate(names):
         yield f"{',' if at else '{'}{json.dumps(name, ensure_ascii=False)}:"
-
-
-def _letters(texts: pa.Array) -> pa.Buffer:
-    """Give the bytes of an array of text, which lie one after another as its cells do."""
-    _, offsets, letters = texts.buffers()
-    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    return letters.slice(int(ends[0]), int(ends[-1] - ends[0])) if letters else pa.py_buffer(b"")
 
 
 def _rendered(column: pa.Array) -> pa.Array:
@@ -91,6 +85,6 @@ def _quoted(texts: pa.Array) -> pa.Array:
 
 def _marks(texts: pa.Array) -> list[str]:
     """List the characters to escape that occur, a backslash before those that are escaped by one."""
-    letters = np.frombuffer(_letters(texts), np.uint8)
+    letters, _ = in_memory(texts)
     marks = letters[(letters < _SPACE) | (letters == _QUOTE) | (letters == _BACKSLASH)]
     return sorted(map(chr, np.unique(marks)), key=lambda mark: mark != "\\")
