@@ -23,9 +23,6 @@ from .teller import Teller
 from .workplace import Workplace
 
 _TICK: Final = 0.1
-_SETTLE_EVERY: Final = 0.05
-"""Seconds: what is done is journaled at once where nothing else is to be done, and else so much later at most."""
-
 _BACKLOG_BYTES: Final = 16 << 20
 
 _ROW_BYTES: Final = 64
@@ -55,8 +52,8 @@ class Loop:
         self._files = files
         self._holding = holding
         self._has_begun = False
-        self._now = self._settled_at = 0.0
-        """When this turn of the loop began to hand out tasks; when all that was done before was journaled."""
+        self._now = 0.0
+        """When this turn of the loop began to hand out tasks."""
         self.harvest = Harvest(run, teller.record)
         self.progress = progress_of(run, workers=teller.workers, is_far=workplace.is_far)
         self.progress.work_on(self._observer.there.machines)
@@ -135,12 +132,9 @@ class Loop:
         return next((found for found in misfits if found is not None), None)
 
     def _messages(self) -> list[Message]:
-        """Take what there is, or wait for it; before that, and now and then, have the journal say what was done."""
-        messages = self._engine.messages()
-        if not messages or self._now - self._settled_at >= _SETTLE_EVERY:
-            self.harvest.settle()
-            self._settled_at = self._now
-        return messages or wait(self._engine, self._setbacks.seconds_left(_TICK))
+        """Have the journal say what was done, then wait: an engine of this process does the next task meanwhile."""
+        self.harvest.settle()
+        return wait(self._engine, self._setbacks.seconds_left(_TICK))
 
     def _take(self, message: Message) -> Outcome | None:
         progress = self.progress
