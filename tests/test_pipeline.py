@@ -609,3 +609,18 @@ def test_in_one_process_each_target_gets_the_module_beside_itself(tmp_path: Path
         (folder / "target.py").write_text("import neighbour\ndef times(df):\n    return df * neighbour.FACTOR\n")
         muster.run(f"{folder}/target.py:times", rows, tmp_path / "out.csv", workers=0)
         assert column(tmp_path / "out.csv") == [at * factor for at in range(10)]
+
+
+def test_without_workers_a_task_is_journaled_before_the_next_one_begins(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a\n" + "1\n" * 100)
+    journal = tmp_path / "out.csv.muster" / "journal.jsonl"
+    kept: list[int] = []
+
+    def count(df: pd.DataFrame) -> pd.DataFrame:
+        kept.append(journal.read_text().count('"event":"kept"'))
+        return df
+
+    muster.run(count, tmp_path / "rows.csv", tmp_path / "out.csv", workers=0, part_bytes=20)
+    in_tasks = kept[-5:]  # questions call it before the first task
+    assert len(in_tasks) == 5
+    assert in_tasks == [*range(in_tasks[0], in_tasks[0] + 5)]
