@@ -34,8 +34,7 @@ class Worker:
     """Whether it has answered a request: then it holds what it has loaded, and what the function has left behind."""
     unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
     unread: deque[tuple[int | None, int]] = field(default_factory=deque)
-    """What was sent and may not have been read yet, with the bytes that it takes up in the pipe."""
-    unread_bytes: int = 0
+    """What was sent and may not have been read yet, with the bytes that it takes up in the pipe; never many."""
     requests: dict[int, bytes] = field(default_factory=dict)
     """What it has not answered yet, for the worker that takes its place where it is spent."""
     lanes: dict[int, int] = field(default_factory=dict)
@@ -89,12 +88,12 @@ class Worker:
         while self.unsent:
             ticket, data = self.unsent[0]
             taken = len(data) + _TAKEN_BY_EACH
-            if self.unread_bytes + taken > _SURELY_TAKEN and not (self.pid and not self.sent):
+            unread = sum(bytes_taken for _, bytes_taken in self.unread)
+            if unread + taken > _SURELY_TAKEN and not (self.pid and not self.sent):
                 return
             self.unsent.popleft()
             self.sent += ticket is not None
             self.unread.append((ticket, taken))
-            self.unread_bytes += taken
             with contextlib.suppress(ConnectionError):  # it died just now: the end of its pipe will say so
                 self.pipe.send_bytes(data)
 
@@ -107,8 +106,6 @@ class Worker:
         self.current = None
         self.has_worked = True
         self.sent -= 1
-        read = None
-        while read != ticket:
-            read, taken = self.unread.popleft()
-            self.unread_bytes -= taken
+        while self.unread.popleft()[0] != ticket:
+            pass
         self.catch_up()
