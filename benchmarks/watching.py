@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from muster._journal.measures import span
-from muster._progress.sizes import TASK_SECONDS, TASK_SECONDS_A_WORKER
+from muster._progress.queue import TASK_SECONDS, TASK_SECONDS_A_WORKER
 
 EVENTS = 1_000_000
 MACHINES, WORKERS_EACH = 16, 7

@@ -112,13 +112,6 @@ class Obedient:
         Event().wait()
 
 
-class Lingering(Obedient):
-    """Take a moment to release what is held."""
-
-    def end(self) -> None:
-        Event().wait(0.3)
-
-
 class Fussy(Obedient):
     """Take no briefing that is bad."""
 

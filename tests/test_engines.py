@@ -399,20 +399,6 @@ def test_a_request_that_is_cancelled_is_answered_once_and_the_engine_goes_on(eng
     assert ask(engine, ("echo", 1)) == [1]
 
 
-def test_a_worker_of_a_drained_machine_is_said_to_have_left_when_its_process_is_gone() -> None:
-    engine = CoresEngine(bodies.Lingering, workers=2)
-    try:
-        wait_for_workers(engine, 2)
-        (machine,) = engine.slots()
-        workers = [psutil.Process(pid) for pid in ask(engine, ("who",), ("who",))]
-        assert len(set(workers)) == 2
-        engine.drain(machine)
-        events_of(engine, lambda events: sum(isinstance(event, Left) for event in events) == 2)
-        assert not any(worker.is_running() for worker in workers)
-    finally:
-        engine.close()
-
-
 def test_a_machine_that_is_drained_does_what_it_holds_and_its_workers_leave(engine_to_close: Engine) -> None:
     engine = engine_to_close
     joined = [event for event in wait_for_workers(engine, workers_of(engine)) if isinstance(event, Joined)]

@@ -19,8 +19,8 @@ from muster._progress.actions import Action, Append, Drop, Forget, GiveUp, Keep,
 from muster._progress.cuts import together
 from muster._progress.openings import Slots
 from muster._progress.progress import Progress
+from muster._progress.queue import FIRST_TASK, LARGEST_TASK, TASK_SECONDS
 from muster._progress.schema import by_column, form, united
-from muster._progress.sizes import FIRST_TASK, LARGEST_TASK, TASK_SECONDS
 from muster._run.resume import Past
 
 

@@ -14,7 +14,7 @@ from muster.testing import FakeEngine
 
 TASK = (0, 0, 10)
 TWO = frozenset({"a", "b"})
-ROWS = 3_600
+ROWS = 1_200
 
 
 def test_on_the_only_machine_a_task_is_to_blame_at_once() -> None:

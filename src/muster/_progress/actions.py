@@ -28,13 +28,6 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeBack:
-    """Cancel this task: another machine does it sooner."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class Keep:
     """Record that this task is done."""
 
@@ -105,4 +98,4 @@ class PutAside:
     machine: str
 
 
-Action = Submit | TakeBack | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | NeverSettles | Blame | PutAside
+Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | NeverSettles | Blame | PutAside

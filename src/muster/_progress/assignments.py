@@ -1,6 +1,5 @@
 """Which tasks are with an engine, and on which machine. Pure."""
 
-from collections.abc import ItemsView
 from collections.abc import Set as AbstractSet
 
 from muster._model import Task
@@ -33,10 +32,6 @@ class Assignments:
         """Number them; the set follows what becomes of them."""
         return self._running.keys()
 
-    def items(self) -> ItemsView[int, Assignment]:
-        """Go through all, each with its number."""
-        return self._running.items()
-
     def next_number(self, task: Task) -> int:
         """Give out the number of a task that is handed out next; its members have those that follow."""
         number = self._last + 1
@@ -55,10 +50,5 @@ class Assignments:
         """Mark the tasks on a machine as cancelled, and number them."""
         numbers = [number for number, one in self._running.items() if one.machine == machine and not one.is_cancelled]
         for number in numbers:
-            self.cancel_one(number)
+            self._running[number] = self._running[number]._replace(is_cancelled=True)
         return numbers
-
-    def cancel_one(self, number: int) -> Assignment:
-        """Mark a task as cancelled, and tell where it is."""
-        one = self._running[number] = self._running[number]._replace(is_cancelled=True)
-        return one

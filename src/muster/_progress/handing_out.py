@@ -6,14 +6,12 @@ from muster._model import Fault, Schema, Task
 
 from .actions import Action, Submit
 from .assignments import Assignments
-from .cuts import first_calls
+from .cuts import first_calls, task_of
 from .doubt import Doubt
 from .extent import Extent
-from .latecomers import Latecomers
 from .openings import Openings
 from .queue import Queue
 from .retries import Retries
-from .sizes import Sizes
 
 
 class Calls(NamedTuple):
@@ -38,8 +36,6 @@ class HandingOut:
         queue: Queue,
         retries: Retries,
         *,
-        sizes: Sizes,
-        latecomers: Latecomers,
         doubt: Doubt,
         assignments: Assignments,
         extent: Extent,
@@ -49,38 +45,31 @@ class HandingOut:
         self._queue = queue
         self._parts = queue.parts
         self._retries = retries
-        self._sizes = sizes
-        self._latecomers = latecomers
         self._doubt = doubt
         self._assignments = assignments
         self._extent = extent
         self._calls = calls
 
     def again(self, openings: Openings, terms: Terms) -> list[Action]:
-        """Hand out what is to be done again, where it has not failed yet, and has not been too late."""
+        """Hand out what is to be done again, where it has not failed yet."""
         if not self._retries:  # as most often
             return []
-        ready = self._retries.hand_out(openings, self._latecomers.late_for)
-        return [self._start(task, machine, openings, terms) for task, machine in ready]
+        return [self._start(task, machine, openings, terms) for task, machine in self._retries.hand_out(openings)]
 
     def what_waits(self, openings: Openings, terms: Terms) -> list[Action]:
-        """Hand out what waits to idle workers that are not too late; ahead of time only while there is plenty."""
+        """Hand out what waits to idle workers; ahead of time only while there is plenty."""
         actions: list[Action] = []
         if not self._queue:
             return actions
-        late = self._latecomers.spared(openings)
-        while self._queue and (machine := openings.idle(late)) is not None:
+        while self._queue and (machine := openings.idle()) is not None:
             actions.append(self._start(self._next_task(machine), machine, openings, terms))
-        if not self._sizes.paces.mean:  # nobody knows yet how long a task takes
+        if not self._queue.paces.mean:  # nobody knows yet how long a task takes
             return actions
         if self._retries.needs_another_machine():
             return actions
-        while self._queue and self._has_plenty() and (machine := openings.ahead()) is not None:
+        while self._queue and self._queue.has_plenty() and (machine := openings.ahead()) is not None:
             actions.append(self._start(self._next_task(machine), machine, openings, terms))
         return actions
-
-    def _has_plenty(self) -> bool:
-        return self._sizes.has_plenty(left=self._queue.weight, least=self._queue.least)
 
     def elsewhere(self, openings: Openings, terms: Terms) -> list[Action] | Fault:
         """Try rows from other places while the function has failed on all; blame it if they all fail there too."""
@@ -98,7 +87,8 @@ class HandingOut:
 
     def _task_at(self, index: int) -> Task:
         """Take a part out of those that wait; of one where rows end their worker, a row."""
-        task = self._queue.take_out(index)
+        self._queue.take_out(index)
+        task = task_of(self._parts, index, index + 1)
         return self._retries.last_row_of(task) if self._doubt.is_about_deaths and not task.condemned else task
 
     def _start(self, task: Task, machine: str, openings: Openings, terms: Terms) -> Submit:
@@ -112,9 +102,7 @@ class HandingOut:
         return Submit(task, machine, fresh)
 
     def _next_task(self, machine: str) -> Task:
-        queue, sizes = self._queue, self._sizes
-        least_cut = sizes.least_cut(machine, parts=queue.count)
-        return queue.take(sizes.next(machine, left=queue.weight), least_cut=least_cut, joins=self._joins)
+        return task_of(self._parts, *self._queue.take(machine, joins=self._joins))
 
     def _joins(self, index: int) -> bool:
         """Tell whether a part may be in one task with the part before it."""

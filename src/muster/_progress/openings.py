@@ -44,14 +44,6 @@ class Openings:
         """Tell whether a worker is idle still."""
         return bool(self._all_idle())
 
-    def count_idle(self, of: Callable[[str], bool]) -> int:
-        """Count the idle workers of some machines."""
-        return sum(map(of, self._all_idle()))
-
-    def count_on_one(self, of: Callable[[str], bool]) -> int:
-        """Count the workers of some machines that hold one request, and could take another ahead."""
-        return sum(slots.ahead for machine, slots in self._slots.items() if slots.ahead and of(machine))
-
     def ahead(self) -> str | None:
         """Give away what a busy worker does next."""
         if self._ahead is None:

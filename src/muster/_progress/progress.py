@@ -10,21 +10,19 @@ from typing import Final
 
 from muster._model import Fault, Outcome, Part, Schema, Task
 
-from .actions import Action, Blame, Drop, GiveUp, Keep, NeverSettles, PutAside, TakeBack, Widen
+from .actions import Action, Blame, Drop, GiveUp, Keep, NeverSettles, PutAside, Widen
 from .allowance import Allowance
 from .assignments import Assignments
 from .cuts import shares, uncovered
 from .doubt import Doubt
 from .extent import Extent
 from .handing_out import Calls, HandingOut, Terms
-from .latecomers import Latecomers
 from .openings import Openings, Slots
 from .order import Order, key_of
 from .queue import Queue
 from .repeats import Repeats
 from .retries import Retries
 from .schema import Union
-from .sizes import Sizes
 from .suspects import Setback, Suspects, name_of
 
 MOST_FILES: Final = 256
@@ -54,18 +52,14 @@ class Progress:
         task has more batches of ``batch_rows``. ``most_files``: nor is one of parts of more files.
         """
         self._extent = Extent(Allowance.of(max_bad_rows))
-        self._queue = Queue(volume=volume, most_files=most_files, batch_rows=batch_rows)
-        self._sizes = Sizes(workers=workers, unit_bytes=unit_bytes)
+        self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files)
         self._suspects = Suspects()
         self._doubt = Doubt()
         self._retries = Retries(self._queue.parts, batch_rows=batch_rows, suspects=self._suspects, doubt=self._doubt)
         self._assignments = Assignments()
-        self._latecomers = Latecomers(self._assignments, queue=self._queue, sizes=self._sizes, suspects=self._suspects)
         self._handing_out = HandingOut(
             self._queue,
             self._retries,
-            sizes=self._sizes,
-            latecomers=self._latecomers,
             doubt=self._doubt,
             assignments=self._assignments,
             extent=self._extent,
@@ -91,12 +85,12 @@ class Progress:
     @property
     def workers(self) -> int:
         """Tell how many workers there are, or will be."""
-        return self._sizes.workers
+        return self._queue.workers
 
     @workers.setter
     def workers(self, count: int) -> None:
-        if count != self._sizes.workers:
-            self._sizes.workers = count
+        if count != self._queue.workers:
+            self._queue.workers = count
 
     @property
     def parts(self) -> int:
@@ -195,8 +189,7 @@ class Progress:
         left = self._extent.allowed - self._order.bad_rows
         if left < 0:  # as less is allowed, now that all of the input is known
             return [GiveUp(self._order.bad_rows, self._first_error)]
-        self._sizes.see(now)
-        openings = Openings(slots, pace=self._sizes.paces.of, without=self._suspects.unfit, now=now)
+        openings = Openings(slots, pace=self._queue.paces.of, without=self._suspects.unfit, now=now)
         terms = Terms(self._union.schema, left)
         actions = self._handing_out.again(openings, terms)
         if self._doubt.faults:
@@ -204,10 +197,7 @@ class Progress:
             return actions + ([Blame(tried)] if isinstance(tried, Fault) else tried)
         if not (self._assignments or self._retries):
             self._retries.add(*self._doubt.let_go())
-        actions += self._handing_out.what_waits(openings, terms)
-        if actions or self._queue or self._retries:
-            return actions
-        return [TakeBack(number) for number in self._latecomers.take_back(openings)]
+        return actions + self._handing_out.what_waits(openings, terms)
 
     def done(self, number: int, *outcomes: Outcome, machine: str = "") -> list[Action]:
         """Take an outcome: keep it, do it again under what is now expected, or stop for what it says.
@@ -247,8 +237,8 @@ class Progress:
         self._first_error = self._first_error or outcome.first_error
         if (bad_rows := self._order.bad_rows + outcome.bad_rows) > self._extent.allowed:
             return [GiveUp(bad_rows, outcome.first_error, outcome)]
-        if outcome.seconds.total > 0:
-            self._sizes.paces.learn(machine, self._queue.weight_of(task), outcome.seconds)
+        if task.is_whole:
+            self._queue.learn(task.first, task.last, seconds=outcome.seconds.total, machine=machine)
         was_cut_short = outcome.bad_rows > task.bad_rows_left  # and what used up the allowance was dropped since
         if was_cut_short:
             self._retries.add(task)

@@ -1,18 +1,35 @@
-"""The parts of the input that wait to be handed out, in order; of a part that is large some rows at a time. Pure."""
+"""The parts of the input that wait to be handed out, and how large the next task is. Pure."""
 
 from bisect import bisect, insort
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
-from muster._model import Part, Task
+from muster._model import Part
 
-from .cuts import task_of
+from .paces import Paces
+
+TASK_SECONDS: Final = 1.0
+"""How long a task should take: long enough that handing it over costs nothing, short enough to see and to lose."""
+
+TASK_SECONDS_A_WORKER: Final = 0.02
+"""How long it should take at least for each worker that there is, as one process hands them all out."""
+
+LONGEST_TASK_SECONDS: Final = 10.0
+
+LARGEST_TASK: Final = 8 << 20
+FIRST_TASK: Final = 32 << 10
+"""How large one is while nobody knows how long the function takes."""
+
+_SPARE_ROUNDS: Final = 2
+"""How many tasks each worker should find at the least: what is left is cut smaller then, so that all end together."""
 
 
 class Queue:
     """Stretches of parts, in order, by the numbers of the first part and of the one behind the last."""
 
-    def __init__(self, *, volume: int | None, most_files: int, batch_rows: int | None = None) -> None:
+    def __init__(self, *, workers: int, volume: int | None, unit_bytes: int, most_files: int) -> None:
         """Begin without parts; what these mean, ``Progress`` says."""
+        self.paces = Paces()
         self.parts: list[Part] = []
         self.volumes: list[int] = []
         """Which volume of the output each part belongs to."""
@@ -20,11 +37,22 @@ class Queue:
         """How much waits, in bytes (rows for Parquet)."""
         self._volume = volume
         self._in_volume = 0
+        self._first_size = FIRST_TASK / unit_bytes
+        self._largest_size = LARGEST_TASK / unit_bytes
         self._most_files = most_files
-        self._grain = batch_rows or 1
         self._waiting: list[tuple[int, int]] = []
-        self._begun: dict[int, int] = {}
-        """Parts of which rows were taken: the row that those which wait begin with."""
+        self.workers = workers
+
+    @property
+    def workers(self) -> int:
+        """Tell how many workers there are, or will be."""
+        return self._workers
+
+    @workers.setter
+    def workers(self, count: int) -> None:
+        self._workers = count
+        self._spare_tasks = count * _SPARE_ROUNDS
+        self._task_seconds = min(max(TASK_SECONDS, count * TASK_SECONDS_A_WORKER), LONGEST_TASK_SECONDS)
 
     def __bool__(self) -> bool:
         """Tell whether any part waits."""
@@ -51,7 +79,7 @@ class Queue:
         """Have parts wait, again."""
         if first == last:
             return
-        self.weight += sum(map(self._weight, range(first, last)))
+        self.weight += sum(map(weight_of, self.parts[first:last]))
         if self._waiting and self._waiting[-1][1] == first:
             self._waiting[-1] = (self._waiting[-1][0], last)
         else:
@@ -64,88 +92,57 @@ class Queue:
         for index in left:
             self.put_back(index, index + 1)
 
-    def take_out(self, index: int) -> Task:
-        """Take what waits of one part, wherever it stands."""
+    def take_out(self, index: int) -> None:
+        """Take one part, wherever it stands."""
         at = bisect(self._waiting, (index, len(self.parts))) - 1
         first, last = self._waiting[at]
         self._waiting[at : at + 1] = [one for one in ((first, index), (index + 1, last)) if one[0] < one[1]]
-        self.weight -= self._weight(index)
-        rows = self._rows(index)
-        self._begun.pop(index, None)
-        return task_of(self.parts, index, index + 1, rows=rows)
+        self.weight -= weight_of(self.parts[index])
 
-    def take(self, most: float, *, least_cut: float, joins: Callable[[int], bool]) -> Task:
-        """Take what comes next, of about the weight ``most``; ``joins`` tells if a part may go with that before it.
-
-        Of a part that weighs more only some rows are taken, or batches, but not fewer than weigh ``least_cut``.
-        """
+    def take(self, machine: str, *, joins: Callable[[int], bool]) -> tuple[int, int]:
+        """Take the parts of a machine's next task; ``joins`` tells whether a part may go with the part before it."""
         first, end = self._waiting[0]
-        if first in self._begun or self._weight(first) > max(most, least_cut):
-            return self._take_rows(first, max(most, least_cut))
-        last = self._end_of_task(first, end, most=most, joins=joins)
+        last = self._end_of_task(first, end, most=self._size(machine), joins=joins)
         if last < end:
             self._waiting[0] = (last, end)
         else:
             del self._waiting[0]
-        return task_of(self.parts, first, last)
-
-    def _take_rows(self, index: int, most: float) -> Task:
-        """Take rows of a part, at least one or a batch; what is left of it comes next."""
-        part, (lo, hi) = self.parts[index], self._rows(index)
-        border = lo + max(int(min(most, weight_of(part)) * part.rows / weight_of(part)), 1)
-        border -= border % self._grain
-        border = max(border, lo - lo % self._grain + self._grain)
-        if border >= hi:
-            return self.take_out(index)
-        self.weight -= self._weight(index)
-        self._begun[index] = border
-        self.weight += self._weight(index)
-        return task_of(self.parts, index, index + 1, rows=(lo, border))
+        return first, last
 
     def _end_of_task(self, first: int, end: int, *, most: float, joins: Callable[[int], bool]) -> int:
         """Find out how far a task goes that begins with a part, and take the weight of its parts away."""
         weight, last, files = weight_of(self.parts[first]), first + 1, 1
-        while last < end and last not in self._begun and joins(last):
-            more = weight_of(self.parts[last])
+        while last < end and weight + (more := weight_of(self.parts[last])) <= most and joins(last):
             files += self.parts[last].file != self.parts[last - 1].file
-            if weight + more > most or files > self._most_files:
+            if files > self._most_files:
                 break
             weight += more
             last += 1
         self.weight -= weight
         return last
 
-    def weight_of(self, task: Task) -> float:
-        """Tell how much a task is of the parts that it is cut out of."""
-        if task.last - task.first == 1:
-            weight = weight_of(self.parts[task.first])
-        else:
-            weight = sum(map(weight_of, self.parts[task.first : task.last]))
-        return weight if task.is_whole else weight * (task.hi - task.lo) / task.rows
+    def has_plenty(self) -> bool:
+        """Tell whether there is work enough to hand some of it out ahead of time: more than a mean task for each."""
+        return self.weight > self._spare_tasks * min(self.paces.mean * self._task_seconds, self._largest_size)
 
-    @property
-    def count(self) -> int:
-        """Count the parts that wait."""
-        return sum(last - first for first, last in self._waiting)
+    def _size(self, machine: str) -> float:
+        """Size a machine's next task: by what a worker of it does in the time that a task should take.
 
-    @property
-    def least(self) -> float:
-        """Tell the weight of the smallest task that the next part can give."""
-        part = self.parts[self._waiting[0][0]]
-        return weight_of(part) * min(self._grain / max(part.rows, 1), 1)
+        It is less towards the end, so that none idles, and for a machine that has done nothing yet.
+        """
+        mean = self.paces.mean
+        share = self.weight / self._spare_tasks
+        if not mean:
+            return min(self._first_size, share / _SPARE_ROUNDS)
+        if not (pace := self.paces.of(machine)):
+            return min(self._first_size, mean * self._task_seconds, share / _SPARE_ROUNDS)
+        return min(pace * self._task_seconds, self._largest_size, share * pace / mean)
 
-    def _rows(self, index: int) -> tuple[int, int]:
-        """Tell which rows of a part wait."""
-        part = self.parts[index]
-        return self._begun.get(index, part.row), part.row + part.rows
-
-    def _weight(self, index: int) -> int:
-        """Tell how much of a part waits."""
-        part = self.parts[index]
-        if index not in self._begun:
-            return weight_of(part)
-        lo, hi = self._rows(index)
-        return weight_of(part) * (hi - lo) // part.rows
+    def learn(self, first: int, last: int, *, seconds: float, machine: str) -> None:
+        """Know how long a machine took for some parts."""
+        if seconds > 0:
+            weight = weight_of(self.parts[first]) if last - first == 1 else sum(map(weight_of, self.parts[first:last]))
+            self.paces.learn(machine, weight / seconds)
 
 
 def weight_of(part: Part) -> int:

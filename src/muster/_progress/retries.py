@@ -1,7 +1,7 @@
 """What is done again, and what becomes of a task whose worker died: tried again, halved, rejected at last. Pure."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from muster._model import Part, Task
@@ -43,18 +43,12 @@ class Retries:
         """Have tasks done before all others, in their order."""
         self._waiting.extendleft(reversed(tasks))
 
-    def hand_out(self, openings: Openings, late: Callable[[Task], Collection[str]]) -> Iterator[tuple[Task, str]]:
-        """Take the tasks for which a worker is idle on a machine where they have not failed yet, each with that.
-
-        None goes to a machine that is ``late`` for it, unless others have failed.
-        """
+    def hand_out(self, openings: Openings) -> Iterator[tuple[Task, str]]:
+        """Take the tasks for which a worker is idle on a machine where they have not failed yet, each with that."""
         kept_back: list[Task] = []
         while self._waiting and openings.has_idle():
             task = self._waiting.popleft()
-            avoid = self._suspects.avoid(name_of(task))
-            machine = openings.idle(avoid.union(late(task)))
-            if machine is None and avoid:
-                machine = openings.idle(avoid)
+            machine = openings.idle(self._suspects.avoid(name_of(task)))
             if machine is None:
                 kept_back.append(task)
             else:

@@ -11,7 +11,7 @@ from typing import Final
 
 from muster._job import Estimate
 from muster._model import Outcome
-from muster._progress.sizes import LARGEST_TASK, TASK_SECONDS
+from muster._progress.queue import LARGEST_TASK, TASK_SECONDS
 
 _FEWEST_FOR_A_LINE: Final = 8
 _LENGTHS_APART: Final = 2.0

@@ -183,8 +183,6 @@ class Loop:
                 case act.Submit():
                     self._observer.under_way.submitted(action.task)
                     self._engine.submit(action.task.number, action.task, machine=action.machine, fresh=action.fresh)
-                case act.TakeBack(number):
-                    self._engine.cancel(number)
                 case act.Keep(outcome):
                     self._holding.is_of_use = True
                     self.harvest.keep(outcome, worker)

@@ -29,7 +29,6 @@ from .zygote import NUMBERS, PID
 _AHEAD: Final = 1
 _ORPHANED: Final = "its parent process died"
 _DEATHS_AT_START: Final = 5
-_DRAINED: Final = "its machine is drained"
 _SPENT: Final = "a fresh worker takes its place, after as many calls as --calls-per-worker allows"
 
 
@@ -162,12 +161,10 @@ class CoresEngine:
             self._let_go_of_idle(worker)
 
     def _let_go_of_idle(self, worker: Worker) -> None:
-        if not self._is_draining or worker.tickets:
-            return
-        if worker.pid:
-            worker.hang_up()  # the end of its pipe will say that it is gone
-        else:
+        if self._is_draining and not worker.tickets:
             self._forget(worker)
+            if worker.pid:
+                self._tell(Left(worker.name, "its machine is drained", self._lanes.take_from(worker.name)))
 
     def _note_beginning(self, worker: Worker) -> None:
         """Have ``messages`` tell that a worker is on the first of its requests, where that is so since just now."""
@@ -229,7 +226,7 @@ class CoresEngine:
     def _bury(self, worker: Worker, reason: str = "") -> list[Message]:
         self._forget(worker)
         cause = self._cause_of_death(worker.pid)
-        reason = reason or (_DRAINED if worker.has_hung_up else cause)
+        reason = reason or cause
         if not worker.pid:
             self._deaths_at_start += 1
             if self._deaths_at_start >= _DEATHS_AT_START:

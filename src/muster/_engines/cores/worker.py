@@ -1,9 +1,7 @@
 """A worker as its engine sees it: its pipe, what it holds, and what of that it can be sent now."""
 
 import contextlib
-import os
 import pickle
-import socket
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -42,8 +40,6 @@ class Worker:
     cancelled: set[int] = field(default_factory=set)
     """Requests that were sent to it and are to be answered by nobody."""
     is_spent: bool = False
-    has_hung_up: bool = False
-    """Whether it was told that nothing more comes: it leaves."""
     is_ended: bool = False
     """Whether it was killed for a request that is cancelled: nothing more that it holds begins."""
 
@@ -67,12 +63,6 @@ class Worker:
         self.tickets.remove(ticket)
         del self.requests[ticket]
         return True
-
-    def hang_up(self) -> None:
-        """Have it leave, as nothing more comes; what it has to say yet can be read."""
-        self.has_hung_up = True
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.pipe.fileno())) as ours:
-            ours.shutdown(socket.SHUT_WR)
 
     def _pass(self, ticket: int | None, data: bytes) -> None:
         if ticket is not None:
