@@ -617,6 +617,20 @@ def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command
     assert not (tmp_path / f"{output.rstrip('/')}.muster").exists()
 
 
+def test_what_was_done_stays_done_when_a_resuming_run_dies_before_its_first_task(
+    muster: Muster, python: Muster, tmp_path: Path
+) -> None:
+    lay_out(tmp_path, rows=2000)
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "pace").write_text("0.0005")
+    command = ("run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "0", "--json", "--quiet")
+    die(python, "muster._output.growing:Grown append 6", *command)
+    die(python, "muster._run.loop:Loop _hand_out 1", *command)
+    end = muster(*command)
+    assert (end.code, end.json["rows_out"]) == (0, 2000), end.err
+    assert end.json["resumed_parts"] > 0
+
+
 WITHOUT_EXCHANGE = "import muster._output.exchange\nmuster._output.exchange.exchanged = lambda *_: False\n"
 """A file system that cannot exchange two names."""
 

@@ -5,6 +5,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 import pytest
 
@@ -14,6 +15,7 @@ from muster._clouds.there import leash
 from waiting import until
 
 pytestmark = pytest.mark.waits("together")
+CAP_SYS_RESOURCE: Final = 24  # its number in capabilities(7)
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 
 
@@ -106,3 +108,16 @@ def test_whoever_kills_the_leash_ends_the_machine(region: Region, which: int) ->
     until(lambda: len(processes(root)) == 2)
     os.kill(sorted(processes(root))[which], signal.SIGKILL)
     until(lambda: alone(region).state == "terminated")
+
+
+def may_be_spared() -> bool:
+    """Tell whether root may keep a process from being killed for lack of memory, which not every machine allows."""
+    effective = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> CAP_SYS_RESOURCE & 1)
+
+
+@pytest.mark.skipif(not may_be_spared(), reason="root lacks CAP_SYS_RESOURCE here")
+def test_no_lack_of_memory_kills_it(region: Region) -> None:
+    launch(region, lease=3600)
+    root = booted(region)
+    until(lambda: [Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in processes(root)] == ["-1000\n"] * 2)

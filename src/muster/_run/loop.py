@@ -121,6 +121,7 @@ class Loop:
         self.harvest.resume(found)
         self._act(self.progress.restore(found))
         if found and not earlier:  # for each block of a stream, to look at all places of rows would take long
+            self.harvest.settle()  # until the journal says where rows were moved, they count where they were
             self._run.finish.tidy()
 
     # What comes of it
@@ -129,6 +130,7 @@ class Loop:
         """Take what the engine tells; of outcomes that do not fit their types, return the first."""
         # Every message of a wait is taken: what is thrown away here nobody would ever hear of again.
         misfits = [self._take(message) for message in self._messages()]
+        self.harvest.settle()  # what comes next may take long: reading a stream, or ending processes
         return next((found for found in misfits if found is not None), None)
 
     def _messages(self) -> list[Message]:
@@ -204,6 +206,7 @@ class Loop:
             case act.PutAside():
                 self._put_aside(action.machine, "tasks fail there that others do")
             case act.Rewind():
+                self.harvest.settle()  # as in _add
                 self._run.finish.begin()
             case act.GiveUp() | act.NeverSettles() | act.Blame():
                 raise reason_to_stop(action, steps=self._run.job.steps, allowed=self.progress.allowed)

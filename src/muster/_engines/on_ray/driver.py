@@ -87,8 +87,11 @@ class Driver:
             while True:
                 verb, *told = self._reading.recv()
                 self._inbox.put((getattr(self, f"_{verb}"), tuple(told)))
-        except (EOFError, OSError):
+        except EOFError:
             pass  # as at the end of every run: a traceback would reach the terminal
+        except OSError as error:
+            if error.errno is not None:  # with a number it is the system's: no message that breaks off
+                raise
         finally:
             end = threading.Timer(_LEAVE_SECONDS, os._exit, (1,))
             end.daemon = True
