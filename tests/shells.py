@@ -7,6 +7,8 @@ has a process for it forked, and tells how it ended.
 import contextlib
 import json
 import os
+import select
+import signal
 import socket
 import sys
 import threading
@@ -15,6 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from warm import LARGEST, Warm
+
+_PATIENCE: Final = 20.0
+"""Seconds that a run may take to put away what it has begun."""
 
 _PROGRAM: Final = """#!{python} -IS
 import json, os, socket, sys
@@ -75,6 +80,19 @@ def _answer(warm: Warm, asked: socket.socket) -> None:
         finally:
             for end in ends:
                 os.close(end)
-        _, status = os.waitpid(pid, 0)
+        status = _end_of(pid, asked)
         with contextlib.suppress(ConnectionError):  # whoever asked was ended meanwhile
             asked.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _end_of(pid: int, asked: socket.socket) -> int:
+    """Wait for a fork; one whose small program is ended is told to end, as the command itself would have been."""
+    ended = os.pidfd_open(pid)
+    try:
+        if ended not in select.select([ended, asked.fileno()], [], [])[0]:
+            os.kill(pid, signal.SIGTERM)
+            if not select.select([ended], [], [], _PATIENCE)[0]:
+                os.kill(pid, signal.SIGKILL)
+        return os.waitpid(pid, 0)[1]
+    finally:
+        os.close(ended)

@@ -113,12 +113,14 @@ def opened(screens: Screens, url: str, *, phone: bool = False) -> Iterator[Opene
     }
     for event, listener in listeners.items():
         page.on(event, listener)
-    page.goto(url)
-    yield found
-    for event, listener in listeners.items():
-        page.remove_listener(event, listener)
-    page.emulate_media(color_scheme="light")
-    page.goto("about:blank")
+    try:
+        page.goto(url)
+        yield found
+    finally:  # the next test has the same page
+        page.goto("about:blank")
+        page.emulate_media(color_scheme="light")
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
     assert found.complaints == []
 
 

@@ -175,6 +175,7 @@ class Beside:
 
     def __init__(self) -> None:
         self._environment = read_at_start(os.environ)
+        self._one_at_a_time = Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             if not os.fork():
@@ -187,8 +188,9 @@ class Beside:
         return read_at_start(environment) == self._environment
 
     def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
-        socket.send_fds(self._control, [json.dumps(order).encode()], list(descriptors))
-        return int(self._control.recv(LARGEST))
+        with self._one_at_a_time:  # or threads would take each other's answers
+            socket.send_fds(self._control, [json.dumps(order).encode()], list(descriptors))
+            return int(self._control.recv(LARGEST))
 
 
 def let_go_of_streams() -> None:
