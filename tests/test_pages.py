@@ -35,6 +35,7 @@ REASONS = {
     "service": "needs systemd, cron or another program that runs jobs",
     "parsed": "shows what can be typed: test_help.py has the parser take each",
     "terminal": "needs a terminal, or somebody who types",
+    "long": "takes many minutes: test_bench.py measures a few rows",
 }
 """Why a block is not run here, in the words of the page's comment, and where else it is tried."""
 
