@@ -2,9 +2,9 @@
 
 It is the first thing that the machine runs, as root, by whichever Python 3 its image has: nothing of muster is there
 yet, and maybe nobody will ever reach it. ``leash.py SECONDS LEASES`` returns at once, and leaves two processes behind
-that watch each other. LEASES is a pattern of files, as ``lease`` keeps them: each holds how many seconds the machine
-may live without being renewed, and touching it renews. Until one is there, the machine has SECONDS. Where one is taken
-away, what it has said last still counts.
+that watch each other. The machine has SECONDS from then on, whatever else there is, and lives on for as long as a
+lease lasts. LEASES is a pattern of files, as ``lease`` keeps them: each holds how many seconds the machine may live
+without being renewed, and touching it renews. Where one is taken away, what it has said last still counts.
 
 A power-off ends the machine for good: it is launched so that its maker takes it back then.
 """
