@@ -7,7 +7,7 @@ from pathlib import Path
 import _data
 import _notes
 import _rows
-from _peers import HERE, PEERS
+from _peers import APART, HERE, PEERS
 
 ROOT = HERE.parent
 FUNCTIONS: Mapping[str, Path] = {"cheap": HERE / "cheap.py", "classify": ROOT / "examples" / "classify.py"}
@@ -55,6 +55,10 @@ class Job:
         target = f"{FUNCTIONS[module]}:{function}"
         command = [_data.MUSTER, "run", target, source, "-o", output, "--workers", count, "--fresh", "--quiet"]
         return [str(part) for part in (*command, *(("--dtype", self.dtype) if self.dtype != "-" else ()))]
+
+    def has_apart(self, peers: Sequence[str]) -> bool:
+        """Tell whether one of the peers that has a turn is of ``.venv-peers``."""
+        return any(PEERS[name].python == APART for name in (*self.timed, *self.sampled) if name in peers)
 
     def at_most(self, rows: int) -> "Job":
         chunk_rows = max(self.chunk_rows * rows // self.rows, _SHORTEST_CHUNK)

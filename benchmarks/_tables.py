@@ -1,6 +1,7 @@
 """Render results as markdown: tables of times and answers, one of memory, and the goals with what they came to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from _figures import more, seconds, times
@@ -15,10 +16,11 @@ NONE = "-"
 ABOUT = """\
 Whole processes, medians of runs in turns; 2x is twice what muster took in the same round, +1 s one second more than
 pandas did. Who takes more than 6 times as long runs once. Every answer is compared with pandas', value by value, with
-its types and order: an unmarked time is that of a right one. Dask's answers, but of CSV, and those of Ray Data, Spark
-and Daft are folders of files, everybody else's one file. Peak memory is that of the process tree in the first job,
-pages that processes share counted once. The floor is reading, converting, calling and writing with Arrow, each timed
-alone on one thread, added up and divided by the number of cores; no start-up."""
+its order, the types of Parquet and the kinds of JSON; CSV has none. An unmarked time is that of a right one. Dask's
+answers, but of CSV, and those of Ray Data, Spark and Daft are folders of files, everybody else's one file. Peak memory
+is that of the process tree in the first job, pages that processes share counted once. The floor is reading, converting,
+calling and writing with Arrow, each timed alone on one thread, added up and divided by the number of cores; no
+start-up."""
 TRIED = "**Tried out with at most {most:,} rows a job. This shows that everything runs; its times say nothing.**"
 NUMBERED_ANEW = """\
 The classifier hashes `repr(row)`, which tells the row's number and the type of its text: elsewhere each block's rows
@@ -31,8 +33,8 @@ def render(results: Results) -> str:
         return "Nothing was measured yet: run benchmarks/bench.py without --show."
     notes: list[str] = []
     parts = [
-        TRIED.format(**results) if results["most"] is not None else "",
-        _machine(results),
+        _tried(results["jobs"]),
+        _machines(results["jobs"]),
         *(_times(results, table, notes) for table in (TEXT, FORMS, OTHERS)),
         "\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1)),
         ABOUT,
@@ -43,14 +45,28 @@ def render(results: Results) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _machine(results: Results) -> str:
-    machine = results["machine"]
-    dates = [job["date"] for job in results["jobs"].values()]
+def _tried(jobs: Results) -> str:
+    most = [job["most"] for job in jobs.values() if job["most"] is not None]
+    return TRIED.format(most=max(most)) if most else ""
+
+
+def _machines(jobs: Results) -> str:
+    """Tell what the jobs were measured on: a line for all, or one for each machine, or set of versions."""
+    in_order = sorted(jobs, key=lambda name: (jobs[name]["date"], name))
+    groups = [(machine, list(names)) for machine, names in groupby(in_order, key=lambda name: jobs[name]["machine"])]
+    return "\n".join(
+        (f"- {', '.join(names)}. " if len(groups) > 1 else "") + _machine(machine, [jobs[name] for name in names])
+        for machine, names in groups
+    )
+
+
+def _machine(machine: Results, jobs: Sequence[Results]) -> str:
+    dates, loads = ([job[what] for job in jobs] for what in ("date", "load"))
     apart = f"; Spark and Daft with {_libraries(machine['apart'])}" if machine["apart"] else ""
     return (
         f"Begun {min(dates)} to {max(dates)} UTC: {machine['cores']} cores and as many workers,"
         f" {machine['memory'] / 1e9:.0f} GB, {machine['system']}, Python {machine['python']},"
-        f" {_libraries(machine['libraries'])}{apart}; load at the start {machine['load']:.1f}."
+        f" {_libraries(machine['libraries'])}{apart}; load before a job {min(loads):.1f} to {max(loads):.1f}."
     )
 
 
@@ -72,7 +88,7 @@ def _times(results: Results, table: str, notes: list[str]) -> str:
     head = [table, *(f"{job['title']}, {_count(job['rows'])} rows" for job in jobs.values())]
     rows = [
         [
-            _titled(results, name),
+            _titled(jobs, name),
             *(_cell(job, name, notes, after=job_name) for job_name, job in jobs.items()),
             *([_peak(jobs["plain"], name)] if has_memory else []),
         ]
@@ -85,9 +101,10 @@ def _is_timed(job: Results) -> bool:
     return any(peer["seconds"] for peer in job["peers"].values())
 
 
-def _titled(results: Results, name: str) -> str:
-    version = results["machine"]["versions"][name]
-    return f"{PEERS[name].title}, {version}" if version else PEERS[name].title
+def _titled(jobs: Mapping[str, Results], name: str) -> str:
+    """Name a peer with its version, or with all versions that the jobs of a table were measured with."""
+    found = [job["machine"]["versions"].get(name) for job in jobs.values() if name in job["peers"]]
+    return ", ".join([PEERS[name].title, *dict.fromkeys(version for version in found if version)])
 
 
 def _count(rows: int) -> str:

@@ -1,7 +1,8 @@
 """Measure muster and its peers, in turns, as whole processes, and judge what each of them wrote.
 
 Prints the tables of times and answers, one of memory, and the goals, in markdown. ``--show`` prints the last results
-again: they lie in benchmarks/.data. Inputs are made for each job, and removed after it.
+again: they lie in benchmarks/.data. Inputs are made for each job, and removed after it. Each job keeps the machine and
+the versions that it was measured with.
 """
 
 import argparse
@@ -16,14 +17,16 @@ from typing import Any
 import psutil
 
 import _tables
-from _data import DATA, MUSTER
-from _jobs import JOBS
+from _data import DATA, MUSTER, remove_old
+from _jobs import JOBS, Job
 from _measure import run
 from _peers import APART, PEERS, versions
 from _trial import ROUNDS, WORKERS, environment, measured
 
 HELP_ROUNDS = 7
 LIBRARIES = ("pandas", "numpy", "pyarrow", "joblib", "dask", "ray", "pyspark", "daft", "duckdb", "polars")
+FORMAT = 2
+"""Of the saved results: another one is not read."""
 NAMES = tuple(job.name for job in JOBS)
 Results = dict[str, Any]
 
@@ -31,19 +34,38 @@ Results = dict[str, Any]
 def main() -> None:
     parsed = _arguments()
     saved = DATA / ("results.json" if parsed.most is None else "results-tried.json")
-    results: Results = json.loads(saved.read_text()) if saved.exists() else {}
-    if not parsed.show:
+    chosen = [] if parsed.show else [job for job in JOBS if job.name in (parsed.jobs or NAMES)]
+    if parsed.needs_peers:
+        print(*(job.name for job in chosen if job.has_apart(parsed.peers)))
+        return
+    results = _saved(saved) if parsed.show or parsed.jobs else {"format": FORMAT}
+    if chosen:
         DATA.mkdir(exist_ok=True)
-        results = (results if parsed.jobs else {}) | {"machine": _machine(), "most": parsed.most}
-        if "start-up" in (parsed.jobs or NAMES):
-            results["help"] = _help_seconds()
-        for job in (job for job in JOBS if job.name in (parsed.jobs or NAMES)):
-            began = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M")
-            chosen = job if parsed.most is None else job.at_most(parsed.most)
-            found = measured(chosen, rounds=parsed.runs, peers=parsed.peers) | {"date": began}
-            results.setdefault("jobs", {})[job.name] = found
-            saved.write_text(json.dumps(results, indent=1))
+        remove_old()
+    if "start-up" in (job.name for job in chosen):
+        results["help"] = _help_seconds()
+    for job in chosen:
+        results.setdefault("jobs", {})[job.name] = _measured(job, parsed)
+        saved.write_text(json.dumps(results, indent=1))
     print(_tables.render(results))
+
+
+def _saved(path: Path) -> Results:
+    """Read the results of earlier jobs, which stay in the tables; none, where none were measured."""
+    results: Results = json.loads(path.read_text()) if path.exists() else {"format": FORMAT}
+    if results.get("format") != FORMAT:
+        sys.exit(
+            f"{path} was written by another version of this benchmark, which kept other things. Type make bench without"
+            " JOBS to measure all jobs anew, or remove the file."
+        )
+    return results
+
+
+def _measured(job: Job, parsed: argparse.Namespace) -> Results:
+    began = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M")
+    about = {"date": began, "most": parsed.most, "load": os.getloadavg()[0], "machine": _machine()}
+    chosen = job if parsed.most is None else job.at_most(parsed.most)
+    return measured(chosen, rounds=parsed.runs, peers=parsed.peers) | about
 
 
 def _arguments() -> argparse.Namespace:
@@ -53,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", default=",".join(PEERS), help="those alone, separated by commas (default: all)")
     parser.add_argument("--most", type=int, metavar="ROWS", help="of a job: to try things out; times say nothing then")
     parser.add_argument("--show", action="store_true", help="measure nothing; print the last results again")
+    parser.add_argument("--needs-peers", action="store_true", help="only print the jobs that have peers of .venv-peers")
     parsed = parser.parse_args()
     parsed.peers = parsed.peers.split(",")
     for what, given, offered in (("job", parsed.jobs, NAMES), ("peer", parsed.peers, tuple(PEERS))):
@@ -65,7 +88,6 @@ def _machine() -> Results:
     return {
         "cores": WORKERS,
         "memory": psutil.virtual_memory().total,
-        "load": os.getloadavg()[0],
         "system": platform.system(),
         "python": platform.python_version(),
         "libraries": _libraries(Path(sys.executable)),
@@ -80,7 +102,10 @@ def _libraries(python: Path) -> dict[str, str]:
 
 
 def _help_seconds() -> list[float]:
-    return [run([str(MUSTER), "--help"], environment=environment()).seconds for _ in range(HELP_ROUNDS)]
+    runs = [run([str(MUSTER), "--help"], environment=environment()) for _ in range(HELP_ROUNDS)]
+    if failed := [one for one in runs if one.code]:
+        sys.exit(f"muster --help itself failed:\n{failed[0].errors}")
+    return [one.seconds for one in runs]
 
 
 if __name__ == "__main__":

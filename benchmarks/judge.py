@@ -2,7 +2,7 @@
 
 ACTUAL may be a folder of files, in the order of their numbers. Columns in NUMBERS (separated by commas) are compared as
 numbers: 1e-05 is 0.00001, 2 is 2.0, and a last digit may differ, which is told; all others are compared as text. Where
-pandas writes 2, an answer must not say 2.0; Parquet must have pandas' types.
+pandas writes 2, an answer must not say 2.0. Parquet must have pandas' types, and JSON lines pandas' kinds of cells.
 """
 
 import filecmp
@@ -83,7 +83,7 @@ def _differences(right: Answer, given: Answer, name: str, *, is_number: bool) ->
     with np.errstate(invalid="ignore", divide="ignore"):
         distance = np.where(our_numbers == their_numbers, 0.0, np.abs(our_numbers - their_numbers) / largest)
     is_near = distance <= NEAR
-    decimal = is_near & _is_whole(ours) & ~_is_whole(theirs) & right.is_text(name)
+    decimal = is_near & _is_whole(ours) & ~_is_whole(theirs) & right.is_spelled(name)
     return Differences(int((~is_near).sum()), int((is_near & (distance > 0)).sum()), int(decimal.sum()))
 
 
