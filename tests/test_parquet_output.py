@@ -2,10 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +22,7 @@ from muster import DataError
 from muster._formats import parquet, parquet_pieces, parquet_schema
 from muster._formats._results import reply_of
 from muster._output.row_groups import RowGroups
+from muster._places.objects import put
 from waiting import until
 
 ROWS = 1_200_000
@@ -232,3 +234,12 @@ def test_a_run_that_is_killed_while_it_puts_the_file_together_goes_on_with_all_r
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out.parquet"), frame.assign(y=frame.x * 2))
     assert (tmp_path / "out.parquet").read_bytes() == by_one_writer_again(tmp_path / "out.parquet")
     assert not sealed.parent.exists()
+
+
+@pytest.mark.parametrize("write", [parquet_pieces.piece_of, parquet.render], ids=["Arrow", "Parquet"])
+def test_the_schema_of_a_piece_in_a_store_is_read_there(write: Callable[[pa.Table], bytes | memoryview]) -> None:
+    table = piece(pd.DataFrame({"x": range(50_000), "y": "a"}))
+    url = f"memory://{uuid4()}/0.rows"
+    put(url, bytes(write(table)))
+    assert plain(parquet_pieces.schema_of([url])) == plain(table.schema)
+    assert parquet_pieces.own_schema(url) == bytes(table.schema.remove_metadata().serialize().to_pybytes())

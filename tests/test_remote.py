@@ -385,7 +385,7 @@ def test_urls_and_paths_may_be_mixed(bucket: Bucket, tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text() == "a\nlocal\nremote\n"
 
 
-@pytest.mark.parametrize(("suffix", "shares_files"), [("csv", False), ("parquet", True)])
+@pytest.mark.parametrize(("suffix", "shares_files"), [("csv", False), ("parquet", False), ("parquet", True)])
 def test_workers_of_a_cluster_write_a_folder_in_a_bucket_themselves(
     bucket: Bucket, access: Access, tmp_path: Path, suffix: str, *, shares_files: bool
 ) -> None:

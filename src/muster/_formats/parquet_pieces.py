@@ -7,17 +7,22 @@ these is a Parquet file, as are all pieces that an earlier version has written.
 
 import functools
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from muster._places.urls import is_remote
+
+from ._reader import opened
 from .parquet import bytes_of, render
 from .parquet_footer import footer_of
 from .parquet_schema import shared, typed
 
 _ARROW: Final = b"ARROW1"
+_TO_SCHEMA: Final = 8
+"""Where the schema begins in a file of Arrow's: behind its mark, which is padded."""
+_AHEAD: Final = 64 << 10
 _PACKING: Final = "zstd"
 
 
@@ -79,11 +84,17 @@ def read_piece(data: pa.NativeFile, names: Sequence[str] | None = None) -> pa.Ta
     return pa.ipc.open_file(data, options=options).read_all() if places else schema.empty_table().select([])
 
 
-def _schema(piece: str | Path) -> pa.Schema:
-    with bytes_of(piece) as data:
-        if data.read_at(len(_ARROW), 0) == _ARROW:
-            return pa.ipc.open_file(data).schema
+def _schema(piece: str) -> pa.Schema:
+    with _beginning_of(piece) as data:
+        if data.read(len(_ARROW)) == _ARROW:
+            data.seek(_TO_SCHEMA)
+            return pa.ipc.open_stream(data).schema
         return pq.read_schema(data)
+
+
+def _beginning_of(piece: str) -> pa.NativeFile:
+    """Open a piece to read its schema, which stands first: of one that lies in a store, fetch the beginning at once."""
+    return pa.PythonFile(opened(piece, ahead=_AHEAD), "r") if is_remote(piece) else bytes_of(piece)
 
 
 def schema_of(pieces: Iterable[str]) -> pa.Schema:
