@@ -1,6 +1,7 @@
 """A Parquet output is put together of what workers encode: to the byte, what one writer makes of all rows."""
 
 import os
+import pickle
 import tempfile
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -19,10 +20,19 @@ import muster
 from columns import columns
 from conftest import Muster, begun
 from muster import DataError
+from muster._dialect import Dialect
 from muster._formats import parquet, parquet_pieces, parquet_schema
 from muster._formats._results import reply_of
+from muster._formats._sources import find_sources
+from muster._formats.inputs import Inputs
+from muster._formats.unseal import Cut, Unseal
+from muster._job import Options
+from muster._model import Briefing, Outcome, Target, Task
+from muster._output.build import Finish
+from muster._output.folder import Work
 from muster._output.row_groups import RowGroups
 from muster._places.objects import put
+from muster._worker.task import Worker
 from waiting import until
 
 ROWS = 1_200_000
@@ -243,3 +253,47 @@ def test_the_schema_of_a_piece_in_a_store_is_read_there(write: Callable[[pa.Tabl
     put(url, bytes(write(table)))
     assert plain(parquet_pieces.schema_of([url])) == plain(table.schema)
     assert parquet_pieces.own_schema(url) == bytes(table.schema.remove_metadata().serialize().to_pybytes())
+
+
+def pieces_of(folder: Path, *, plain_bytes: int) -> list[bytes]:
+    """Have a worker do four tasks, each of 500 rows that compress well, and read what it wrote."""
+    source = folder / "in.parquet"
+    pd.DataFrame({"x": range(2_000)}).to_parquet(source, row_group_size=500)
+    (folder / "f.py").write_text("def long(df):\n    return df.assign(y='a' * 100)\n")
+    steps = (Target("file", str(folder / "f.py"), "long"),)
+    sources = find_sources([str(source)])
+    briefing = Briefing(sources, Dialect(), steps, "parquet", str(folder / "0"), plain_bytes=plain_bytes)
+    worker = Worker()
+    worker.brief(pickle.dumps(briefing))
+    edges = [(at, at + 500) for at in range(0, 2_000, 500)]
+    tasks = [Task(lo, lo, hi, 0, lo, hi, lo, 500, lo, hi) for lo, hi in edges]
+    outcomes = [worker(task) for task in tasks]
+    return [(folder / one.output.name).read_bytes() for one in outcomes if isinstance(one, Outcome) and one.output]
+
+
+def test_a_worker_compresses_pieces_when_it_has_written_as_much_as_may_lie_plainly(tmp_path: Path) -> None:
+    sizes = [[len(data) for data in pieces_of(tmp_path, plain_bytes=plain)] for plain in (0, 1, 100_000, 10**9)]
+    assert [[size < 25_000 for size in own] for own in sizes] == [
+        [True] * 4,
+        [False, True, True, True],
+        [False, False, True, True],
+        [False] * 4,
+    ]
+
+
+def test_workers_share_what_may_lie_plainly_and_nothing_of_what_travels(tmp_path: Path) -> None:
+    work = Work(str(tmp_path / "out.parquet"), home=tmp_path)
+    finish = Finish(work, Options(), Inputs(find_sources([__file__], forced="parquet"), Options(), tmp_path))
+    assert [finish.plain_bytes(workers=count, is_far=False) for count in (0, 1, 4)] == [512 << 20, 512 << 20, 128 << 20]
+    assert finish.plain_bytes(workers=1, is_far=True) == 0
+    work.staging = "s3://bucket/out.muster/1"
+    assert finish.plain_bytes(workers=1, is_far=False) == 0
+
+
+def test_pieces_that_are_cut_out_of_an_output_again_are_compressed(tmp_path: Path) -> None:
+    table = piece(pd.DataFrame({"x": ["a" * 100] * 500}))
+    (tmp_path / "whole").write_bytes(parquet.render(table))
+    cut = Cut("0.rows", 500, 0, 0, parquet_pieces.own_schema(str(tmp_path / "whole")))
+    Unseal(str(tmp_path / "whole"), 0, -1, 0, "parquet", "", (cut,), str(tmp_path)).answer()
+    assert (tmp_path / "0.rows").stat().st_size < 25_000
+    assert read((tmp_path / "0.rows").read_bytes()).equals(table)

@@ -38,7 +38,10 @@ class Unseal(NamedTuple):
     """Where the pieces go; it may be a URL."""
 
     def answer(self) -> list[tuple[int, int, str]]:
-        """Write the pieces; return the size, CRC-32 and stamp of each, with size -1 where it cannot be restored."""
+        """Write the pieces, compressed where they are Parquet, of which there may be much more than there are new rows.
+
+        Return the size, CRC-32 and stamp of each, with size -1 where it cannot be restored.
+        """
         pieces = self._of_parquet() if self.format == "parquet" else self._of_text()
         return [(-1, 0, "") if data is None else self._put(cut.name, data) for cut, data in pieces]
 
@@ -84,7 +87,7 @@ class Unseal(NamedTuple):
             rows = table.slice(at, cut.rows)
             at += cut.rows
             piece = parquet_schema.as_it_was(rows, parquet_pieces.read_schema(cut.arrow), own=cut.own, rows=cut.rows)
-            yield cut, None if piece is None else bytes(parquet_pieces.piece_of(piece))
+            yield cut, None if piece is None else bytes(parquet_pieces.piece_of(piece, packed=True))
 
 
 def _rows(file: Any, row: int, count: int) -> Any:  # noqa: ANN401 (Arrow has no types)

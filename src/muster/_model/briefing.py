@@ -21,8 +21,8 @@ class Briefing:
     folder: str
     staging: str = ""
     """The URL of a folder where workers put rows themselves, where they do."""
-    is_packed: bool = False
-    """Whether pieces of Parquet are compressed, which takes more time than writing them plainly."""
+    plain_bytes: int = 0
+    """How much of Parquet pieces a worker writes before it compresses them, which takes more time but less room."""
     delimiter: str = ","
     columns: tuple[Column, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()

@@ -26,7 +26,7 @@ from .row_groups import RowGroups
 _VOLUME_BYTES: Final = 64 << 20
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
 _MOST_PLAIN: Final = 512 << 20
-"""Bytes of input up to which pieces of Parquet are not compressed: memory takes them before a disk has to."""
+"""Bytes of Parquet pieces that are not compressed: memory takes them before a disk has to."""
 _SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
 _COMPLETE: Final = "complete"
 
@@ -69,10 +69,12 @@ class Finish:
             return None
         return _VOLUME_BYTES_COMPRESSED if self.codec else _VOLUME_BYTES
 
-    def packs(self, *, is_far: bool) -> bool:
-        """Tell whether pieces of Parquet are compressed: where they travel, and where they would take much room."""
-        size = sum(source.size for source in self._inputs.sources)
-        return is_far or bool(self._work.staging) or size > _MOST_PLAIN
+    def plain_bytes(self, *, workers: int, is_far: bool) -> int:
+        """Say how many bytes of Parquet pieces each worker writes before it compresses them; none that travel.
+
+        What is written counts, not the input: that may be compressed itself, or a stream of unknown size.
+        """
+        return 0 if is_far or self._work.staging else _MOST_PLAIN // max(workers, 1)
 
     def begin(self) -> None:
         """Start a new, empty growing file; pieces that lie in earlier ones stay there, and are copied from them."""

@@ -87,7 +87,7 @@ class Attempt:
             format=finish.format,
             folder=str(self.run.work.parts / str(self.number)),
             staging=self.run.work.staging,
-            is_packed=finish.packs(is_far=self.workplace.is_far),
+            plain_bytes=self._plain_bytes(),
             delimiter=finish.delimiter,
             columns=inputs.columns,
             orders=inputs.orders,
@@ -100,6 +100,11 @@ class Attempt:
             state=loading.state,
             code=loading.code,
         )
+
+    def _plain_bytes(self) -> int:
+        if self.run.job.options.calls_per_worker:
+            return 0  # as nobody would know what all workers before had written
+        return self.run.finish.plain_bytes(workers=self.teller.workers, is_far=self.workplace.is_far)
 
     @contextlib.contextmanager
     def telling_how_far(self) -> Iterator[None]:

@@ -22,11 +22,12 @@ from .writing import Writer, Written
 class Stage:
     """The steps of a stage, on the rows of one task."""
 
-    def __init__(self, briefing: Briefing, task: Task, *, memory: MemoryBlame) -> None:
-        """Take the task; so many bad rows are left for all of its files."""
+    def __init__(self, briefing: Briefing, task: Task, *, memory: MemoryBlame, is_packed: bool) -> None:
+        """Take the task; so many bad rows are left for all of its files. Pieces of Parquet are perhaps compressed."""
         self._briefing = briefing
         self._task = task
         self._memory = memory
+        self._is_packed = is_packed
         self._left = task.bad_rows_left
         self._good: Called | None = None
         """What files gave that have no outcome yet."""
@@ -96,7 +97,8 @@ class Stage:
     def _outcome(self, called: Called, *, began: float, reader: Reader | None = None) -> Outcome:
         """Write what the steps gave, and what they refused of the rows of a reader."""
         applied, steps = time.perf_counter(), called.steps
-        writer, rejects, written, replies = Writer(self._briefing, called.task), None, Written(), list[Reply]()
+        writer = Writer(self._briefing, called.task, is_packed=self._is_packed)
+        rejects, written, replies = None, Written(), list[Reply]()
         if reader is not None and not steps.exhausted:
             rejects = writer.reject(steps.bad, reader.raw(steps.bad), name=reader.source.name)
         sorted_out = applied if reader is None else time.perf_counter()

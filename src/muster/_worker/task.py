@@ -38,6 +38,8 @@ class Worker:
         self._briefing: Briefing | None = None
         self._inputs: frozenset[str] = frozenset()
         self._folder = ""
+        self._written = 0
+        """How many bytes of results there are since the briefing."""
         self._vitals = Vitals()
         self._loaded = Loaded()
         self.ear = Ear()
@@ -48,6 +50,7 @@ class Worker:
         self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
         self._inputs = frozenset(source.path for source in self._briefing.sources)
         self._folder = str(Path(self._briefing.folder).parent.parent)
+        self._written = 0
         self._loaded.have(self._briefing.state, self._briefing.code)
 
     def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (a task, any question, or none)
@@ -88,7 +91,10 @@ class Worker:
         if isinstance(request, Task):
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")
-            stage = Stage(self._briefing, request, memory=self._memory)
+            is_packed = self._written >= self._briefing.plain_bytes
+            stage = Stage(self._briefing, request, memory=self._memory, is_packed=is_packed)
             folder = Path(self._briefing.folder).parent
-            return self._vitals.measured(lambda: Outcomes(tuple(stage.outcomes())), folder=folder)
+            outcomes = self._vitals.measured(lambda: Outcomes(tuple(stage.outcomes())), folder=folder)
+            self._written += sum(outcome.output.bytes for outcome in outcomes.each if outcome.output)
+            return outcomes
         return request.answer()

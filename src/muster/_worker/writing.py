@@ -34,10 +34,11 @@ class Written(NamedTuple):
 class Writer:
     """Writes the pieces of one task, in the format of the output."""
 
-    def __init__(self, briefing: Briefing, task: Task) -> None:
-        """Name the task; nothing is written yet."""
+    def __init__(self, briefing: Briefing, task: Task, *, is_packed: bool) -> None:
+        """Name the task, and whether pieces of Parquet are compressed; nothing is written yet."""
         self._briefing = briefing
         self._task = task
+        self._is_packed = is_packed
 
     def write(self, replies: Sequence[Reply], *, apart: bool) -> Written:
         """Write results, in order; the text of each reply can be told where they stay ``apart``."""
@@ -49,7 +50,7 @@ class Writer:
         own, rows = united(reply.schema for reply in telling if reply.schema), sum(reply.rows for reply in replies)
         schema = united([self._task.expected or own, own])
         texts: Sequence[_Text] = [b""] * len(replies) if is_parquet else [self._text(one, schema) for one in replies]
-        whole = [_as_parquet(telling, is_packed=self._briefing.is_packed)] if is_parquet else texts
+        whole = [_as_parquet(telling, is_packed=self._is_packed)] if is_parquet else texts
         return Written(rows, self._piece("rows", whole, rows) if rows or is_parquet else None, own, schema, texts)
 
     def reject(self, bad: Mapping[int, BadRow], raw: Mapping[int, Raw], *, name: str) -> Piece:
