@@ -38,6 +38,8 @@ from waiting import until
 ROWS = 1_200_000
 """Of two row groups, where the input is Parquet."""
 
+MAP = pa.map_(pa.string(), pa.int64())
+
 KINDS: dict[pa.DataType, Sequence[Any]] = {
     pa.int8(): (1, -2, None),
     pa.uint64(): (2**64 - 1, None),
@@ -60,7 +62,7 @@ KINDS: dict[pa.DataType, Sequence[Any]] = {
     pa.list_(pa.date64()): ([86_400_000], None),
     pa.list_(pa.float32(), 2): ([1, 2], None),
     pa.struct([("a", pa.list_(pa.string())), ("b", pa.timestamp("s"))]): ({"a": ["x", None], "b": 1}, {"b": 2}, None),
-    pa.map_(pa.string(), pa.int64()): ([("k", 1)], None),
+    MAP: ([("k", 1)], None),
     pa.dictionary(pa.int8(), pa.string()): ("x", "y", None),
 }
 """Types that a function may return in a table of Arrow, also some that Parquet gives back as others."""
@@ -83,7 +85,11 @@ def plain(schema: pa.Schema) -> pa.Schema:
 
 
 def read(data: bytes | memoryview) -> pa.Table:
-    return parquet_pieces.read_piece(pa.BufferReader(data))
+    """Read a piece, but for what it says of its size in memory."""
+    table = parquet_pieces.read_piece(pa.BufferReader(data))
+    said = dict(table.schema.metadata or {})
+    said.pop(b"muster.bytes", None)
+    return table.replace_schema_metadata(said or None)
 
 
 def by_one_writer(groups: Sequence[pa.Table], schema: pa.Schema) -> bytes:
@@ -95,23 +101,23 @@ def by_one_writer(groups: Sequence[pa.Table], schema: pa.Schema) -> bytes:
 
 
 def by_one_writer_again(path: Path) -> bytes:
-    """Decode a file and have one writer encode its row groups."""
+    """Decode a file and have one writer encode its row groups; that its rows are right shows elsewhere."""
     file = pq.ParquetFile(path)
     groups = [file.read_row_group(at) for at in range(file.metadata.num_row_groups)]
     return by_one_writer(groups, file.schema_arrow)
 
 
-def sealed(groups: Sequence[Sequence[pa.Table]], *, shares: int, packed: bool) -> bytes:
-    """Write tables as pieces, and have them put together as the pieces of an output."""
+def sealed(groups: Sequence[Sequence[pa.Table]], *, columns: int, packed: bool) -> bytes:
+    """Write tables as pieces, and have them put together as the pieces of an output, so many columns at a time."""
     with tempfile.TemporaryDirectory() as folder:
         paths: list[tuple[str, ...]] = []
         for at, group in enumerate(groups):
             paths.append(tuple(f"{folder}/{at}.{own}.rows" for own in range(len(group))))
             for path, table in zip(paths[-1], group, strict=True):
                 Path(path).write_bytes(parquet_pieces.piece_of(table, packed=packed))
-        schema = parquet_pieces.schema_of([path for group in paths for path in group])
-        data = schema.serialize().to_pybytes()
-        row_groups = RowGroups(paths, [shares << 24] * len(paths), data, len(schema), Path(folder))
+        schema, _ = parquet_pieces.schema_and_bytes(paths)
+        sizes = [[(16 << 20) // columns] * len(schema)] * len(paths)
+        row_groups = RowGroups(paths, sizes, schema.serialize().to_pybytes(), Path(folder))
         row_groups.seal(Path(folder, "whole"), lambda questions: [question.answer() for question in questions])
         assert Path(folder, "whole").stat().st_mode & 0o077 == 0
         return Path(folder, "whole").read_bytes()
@@ -139,7 +145,7 @@ def test_a_piece_of_any_column_of_pandas_says_what_a_file_of_parquet_would(serie
     assert by_one_writer([got], got.schema) == by_one_writer([expected], expected.schema)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != pa.map_(pa.string(), pa.int64())], ids=str)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != MAP], ids=str)
 def test_pieces_are_no_parquet_but_where_there_are_maps(kind: pa.DataType) -> None:
     written = parquet_pieces.piece_of(pa.table({"x": pa.array(list(KINDS[kind]), kind)}))
     assert bytes(written[:6]) == b"ARROW1"
@@ -149,11 +155,11 @@ def test_pieces_are_no_parquet_but_where_there_are_maps(kind: pa.DataType) -> No
 @given(
     table=tables(),
     cuts=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=4),
-    shares=st.integers(1, 6),
+    at_a_time=st.integers(1, 6),
     packed=st.booleans(),
 )
 def test_chunks_put_together_are_what_one_writer_makes(
-    table: pa.Table, cuts: list[tuple[int, bool]], shares: int, *, packed: bool
+    table: pa.Table, cuts: list[tuple[int, bool]], at_a_time: int, *, packed: bool
 ) -> None:
     edges = [(0, True), *sorted((min(at, len(table)), begins) for at, begins in cuts), (len(table), True)]
     groups: list[list[pa.Table]] = []
@@ -165,15 +171,15 @@ def test_chunks_put_together_are_what_one_writer_makes(
     schema = parquet_schema.shared([own.schema for group in whole for own in group])
     expected = [pa.concat_tables([parquet_schema.typed(own, schema) for own in group]) for group in whole]
     on_its_way = parquet_pieces.read_schema(schema.serialize().to_pybytes())  # entries of maps lose the column's name
-    assert sealed(groups, shares=shares, packed=packed) == by_one_writer(expected, on_its_way)
+    assert sealed(groups, columns=at_a_time, packed=packed) == by_one_writer(expected, on_its_way)
 
 
 def test_a_file_may_have_very_many_columns_and_row_groups() -> None:
     wide = piece(pa.table({f"c{at}": pa.array([at, None], pa.int32()) for at in range(700)}))
-    assert sealed([[wide], [wide]], shares=9, packed=False) == by_one_writer([wide, wide], plain(wide.schema))
+    assert sealed([[wide], [wide]], columns=80, packed=False) == by_one_writer([wide, wide], plain(wide.schema))
     narrow = piece(pa.table({"x": [1.5]}))
     many = [[narrow]] * 300
-    assert sealed(many, shares=1, packed=False) == by_one_writer([narrow] * 300, plain(narrow.schema))
+    assert sealed(many, columns=1, packed=False) == by_one_writer([narrow] * 300, plain(narrow.schema))
 
 
 def test_pieces_that_an_earlier_version_wrote_are_put_together_with_those_of_this_one(tmp_path: Path) -> None:
@@ -181,7 +187,7 @@ def test_pieces_that_an_earlier_version_wrote_are_put_together_with_those_of_thi
     for name, data in (("old", parquet.render(tables[0])), ("new", parquet_pieces.piece_of(tables[1]))):
         (tmp_path / name).write_bytes(data)
     pieces = [str(tmp_path / "old"), str(tmp_path / "new")]
-    parquet_pieces.write(pieces, parquet_pieces.schema_of(pieces), str(tmp_path / "whole"))
+    parquet_pieces.write(pieces, parquet_pieces.schema_and_bytes([pieces])[0], str(tmp_path / "whole"))
     assert pd.read_parquet(tmp_path / "whole").to_dict("list") == {"x": [1.0, 2.5], "y": ["a", "a"]}
 
 
@@ -196,20 +202,31 @@ def test_a_run_writes_what_one_writer_would_and_other_libraries_read_it(tmp_path
     muster.run(lambda df: df.assign(y=df.x * 2.5), tmp_path / "in.parquet", tmp_path / "out.parquet", workers=2)
     assert (tmp_path / "out.parquet").read_bytes() == by_one_writer_again(tmp_path / "out.parquet")
     assert pq.ParquetFile(tmp_path / "out.parquet").metadata.num_row_groups == 2
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out.parquet"), frame.assign(y=frame.x * 2.5))
     polars = pytest.importorskip("polars")
     assert polars.read_parquet(tmp_path / "out.parquet")["y"].to_list() == (frame.x * 2.5).tolist()
 
 
 def test_a_column_that_is_wider_in_a_late_task_is_so_in_every_row_group(tmp_path: Path) -> None:
-    numbers(tmp_path)
+    frame = numbers(tmp_path)
 
-    def late(df: pd.DataFrame) -> pd.DataFrame:
+    def late(df: pd.DataFrame) -> pd.DataFrame:  # within a task some batches may be wider, others not
         return df.assign(y=df.x + 0.5 if df.x.max() == ROWS - 1 else df.x, z="b" if df.x.min() > ROWS / 2 else None)
 
     muster.run(late, tmp_path / "in.parquet", tmp_path / "out.parquet", workers=2)
     assert (tmp_path / "out.parquet").read_bytes() == by_one_writer_again(tmp_path / "out.parquet")
     schema = pq.ParquetFile(tmp_path / "out.parquet").schema_arrow
     assert [str(field.type) for field in schema] == ["int64", "large_string", "double", "large_string"]
+    got = pd.read_parquet(tmp_path / "out.parquet")
+    pd.testing.assert_frame_equal(got[["x", "text"]], frame)
+    is_wider, is_late = got.y != got.x, got.z.notna()
+    assert is_wider.iloc[-1]
+    assert is_late.iloc[-1]
+    for flags in (is_wider, is_late):  # of whole batches, and those are the last ones
+        assert flags.is_monotonic_increasing
+    expected = frame.assign(y=frame.x + is_wider * 0.5, z=pd.Series("b", index=frame.index).where(is_late))
+    pd.testing.assert_frame_equal(got, expected)
+    assert not is_late[: ROWS // 2].any()
 
 
 HELD = """
@@ -251,7 +268,7 @@ def test_the_schema_of_a_piece_in_a_store_is_read_there(write: Callable[[pa.Tabl
     table = piece(pd.DataFrame({"x": range(50_000), "y": "a"}))
     url = f"memory://{uuid4()}/0.rows"
     put(url, bytes(write(table)))
-    assert plain(parquet_pieces.schema_of([url])) == plain(table.schema)
+    assert plain(parquet_pieces.schema_and_bytes([[url]])[0]) == plain(table.schema)
     assert parquet_pieces.own_schema(url) == bytes(table.schema.remove_metadata().serialize().to_pybytes())
 
 
@@ -297,3 +314,35 @@ def test_pieces_that_are_cut_out_of_an_output_again_are_compressed(tmp_path: Pat
     Unseal(str(tmp_path / "whole"), 0, -1, 0, "parquet", "", (cut,), str(tmp_path)).answer()
     assert (tmp_path / "0.rows").stat().st_size < 25_000
     assert read((tmp_path / "0.rows").read_bytes()).equals(table)
+
+
+@settings(max_examples=100, deadline=None)
+@given(table=tables(), names=st.lists(st.sampled_from(["a0", "a0.x0", "a1", "a0.x1", "a2", "a"])))
+def test_of_a_piece_that_is_parquet_the_columns_that_are_named_are_read(table: pa.Table, names: list[str]) -> None:
+    data = parquet.render(table)
+    whole, got = read(data), parquet_pieces.read_piece(pa.BufferReader(data), names)
+    for name in names:
+        assert [str(got.field(at)) for at, own in enumerate(got.schema.names) if own == name] == [
+            str(whole.field(at)) for at, own in enumerate(whole.schema.names) if own == name
+        ]
+    assert len(got) == len(table)
+    assert not {name for name in got.schema.names if not name.startswith("a0")} - set(names)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_shares_of_columns_are_cut_by_the_memory_that_they_take(tmp_path: Path, *, packed: bool) -> None:
+    narrow = {f"n{at}": pa.array([1] * 1_000, pa.int64()) for at in range(5)}
+    table = piece(pa.table({**narrow, "wide": ["a" * 20_000] * 1_000, "map": pa.array([[("k", 1)]] * 1_000, MAP)}))
+    for at, own in enumerate((table, table.drop_columns("map"))):  # a piece with a map is Parquet
+        (tmp_path / f"{at}").write_bytes(parquet_pieces.piece_of(own, packed=packed))
+    schema, (sizes,) = parquet_pieces.schema_and_bytes([[str(tmp_path / "0"), str(tmp_path / "1")]])
+    assert sizes[:5] == [16_000] * 5
+    assert 40_000_000 < sizes[5] < 41_000_000
+    asked: list[Any] = []
+
+    def ask(questions: Sequence[Any]) -> list[Any]:
+        asked.extend(questions)
+        return [question.answer() for question in questions]
+
+    RowGroups([(str(tmp_path / "1"),)], [sizes], schema.serialize().to_pybytes(), tmp_path).seal(tmp_path / "out", ask)
+    assert [(one.first, one.last) for one in asked[1:]] == [(0, 5), (5, 6), (6, 7)]

@@ -13,13 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muster._places.urls import is_remote
+from muster._progress.schema import numbered
 
 from ._reader import opened
 from .parquet import bytes_of, render
 from .parquet_footer import footer_of
-from .parquet_schema import shared, typed
+from .parquet_schema import rows_of, shared, typed
 
 _ARROW: Final = b"ARROW1"
+_BYTES: Final = b"muster.bytes"
+"""Under this a piece says how much memory each of its columns takes, which its own size does not tell."""
 _TO_SCHEMA: Final = 8
 """Where the schema begins in a file of Arrow's: behind its mark, which is padded."""
 _AHEAD: Final = 64 << 10
@@ -30,12 +33,18 @@ def piece_of(table: pa.Table, *, packed: bool = False) -> memoryview:
     """Write rows as a piece; ``packed`` where room or the way to it matters more than time."""
     again = _as_read_again(table)
     if again is None:
-        return memoryview(render(table))
+        return memoryview(render(_telling_its_bytes(table)))
+    again = _telling_its_bytes(again)
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression=_PACKING if packed else None, use_threads=False)
     with pa.ipc.new_file(sink, again.schema, options=options) as file:
         file.write_table(again)
     return memoryview(sink.getvalue())
+
+
+def _telling_its_bytes(table: pa.Table) -> pa.Table:
+    said = ",".join(str(column.nbytes) for column in table.columns).encode()
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _BYTES: said})
 
 
 def _as_read_again(table: pa.Table) -> pa.Table | None:
@@ -74,7 +83,8 @@ def _writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:  # noqa: ANN401 (
 def read_piece(data: pa.NativeFile, names: Sequence[str] | None = None) -> pa.Table:
     """Read a piece: the columns that have one of these names, and perhaps others; or all."""
     if data.read_at(len(_ARROW), 0) != _ARROW:
-        return pq.ParquetFile(data).read(use_threads=False)
+        columns = None if names is None else list(dict.fromkeys(names))  # that of "a.b" is also of "b" within "a"
+        return pq.ParquetFile(data).read(columns, use_threads=False)
     if names is None:
         return pa.ipc.open_file(data).read_all()
     schema = pa.ipc.open_file(data).schema
@@ -97,9 +107,28 @@ def _beginning_of(piece: str) -> pa.NativeFile:
     return pa.PythonFile(opened(piece, ahead=_AHEAD), "r") if is_remote(piece) else bytes_of(piece)
 
 
-def schema_of(pieces: Iterable[str]) -> pa.Schema:
-    """Find the schema that the pieces of a run share; see ``parquet_schema``."""
-    return shared([_schema(piece) for piece in pieces])
+def schema_and_bytes(volumes: Iterable[Sequence[str]]) -> tuple[pa.Schema, list[list[int]]]:
+    """Find the schema that the pieces of a run share, as ``parquet_schema`` does; also what its columns take.
+
+    That is, for each volume, how many bytes of memory the rows of each column need.
+    """
+    schemas = [[_schema(piece) for piece in pieces] for pieces in volumes]
+    whole = shared([own for group in schemas for own in group])
+    return whole, [_bytes_of_columns(group, whole) for group in schemas]
+
+
+def _bytes_of_columns(schemas: Sequence[pa.Schema], whole: pa.Schema) -> list[int]:
+    """Add up what pieces say of each column, if they do.
+
+    The type that all share may be a wider one, of numbers or of nothing: then a value takes eight bytes.
+    """
+    sizes = dict.fromkeys(numbered(whole.names), 0)
+    for schema in schemas:
+        said = (schema.metadata or {}).get(_BYTES, b"")
+        for column, size in zip(numbered(schema.names), said.split(b",") if said else (), strict=False):
+            sizes[column] += int(size)
+    rows = sum(map(rows_of, schemas))
+    return [max(size, 8 * rows) for size in sizes.values()]
 
 
 def own_schema(piece: str) -> bytes:
@@ -117,14 +146,12 @@ def blank(schema: pa.Schema) -> bytes:
     return footer_of(_empty(schema))
 
 
-def write(pieces: Iterable[str], schema: pa.Schema, output: str, *, share: tuple[int, int] = (0, 1)) -> None:
-    """Write a file of which the rows of these pieces are the row group; of so many shares of its columns, one.
+def write(pieces: Iterable[str], schema: pa.Schema, output: str, *, first: int = 0, last: int | None = None) -> None:
+    """Write a file of which the rows of these pieces are the row group; its columns are those from first to last.
 
     A column is put together before it is encoded, so that its bytes do not tell where pieces began.
     """
-    at, shares = share
-    first, last = (len(schema) * edge // shares for edge in (at, at + 1))
-    own = pa.schema([schema.field(place) for place in range(first, last)], schema.metadata)
+    own = pa.schema(list(schema)[first:last], schema.metadata)
     tables = [own.empty_table()]
     for piece in pieces:
         with bytes_of(piece) as data:

@@ -58,7 +58,7 @@ def typed(table: pa.Table, schema: pa.Schema, *, first: int = 0, last: int | Non
     Of the others it need have none but those with a name that one of these has too. Raises ``DataError`` where a value
     does not fit.
     """
-    rows = _rows(table.schema) or len(table)
+    rows = rows_of(table.schema) or len(table)
     columns = dict(zip(numbered(table.column_names), zip(table.columns, table.schema, strict=True), strict=True))
     arrays = [
         _cast(*columns[column], field) if column in columns else pa.nulls(rows, field.type)
@@ -107,7 +107,7 @@ def _united(schemas: Sequence[pa.Schema]) -> pa.Schema:
     for schema in schemas:
         for column, field in zip(numbered(schema.names), schema, strict=True):
             fields.setdefault(column, []).append(field)
-    with_rows = sum(_rows(schema) > 0 for schema in schemas)
+    with_rows = sum(rows_of(schema) > 0 for schema in schemas)
     return pa.schema([_field(same, with_rows=with_rows) for same in fields.values()])
 
 
@@ -195,7 +195,8 @@ def _kinds(field: pa.Field) -> list[str]:
     return [kind.decode() for kind in joined.split(_SEPARATOR)] if joined else []
 
 
-def _rows(schema: pa.Schema) -> int:
+def rows_of(schema: pa.Schema) -> int:
+    """Say how many rows a piece of this schema has."""
     return int((schema.metadata or {}).get(_ROWS, b"0"))
 
 

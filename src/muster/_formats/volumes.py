@@ -79,15 +79,19 @@ class Seal(NamedTuple):
 
 
 class ShareSchema(NamedTuple):
-    """Ask for the schema of all Parquet files of an output, whose pieces are given in the order of the input."""
+    """Ask for the schema of all Parquet files of an output; the pieces of each are given, in the order of the input."""
 
-    pieces: tuple[str, ...]
+    volumes: tuple[tuple[str, ...], ...]
 
-    def answer(self) -> bytes:
-        """Find it, in what the pieces say. Raises ``DataError`` when they cannot share one."""
+    def answer(self) -> tuple[bytes, list[list[int]]]:
+        """Find it, in what the pieces say; for each volume, tell how many bytes of memory each of its columns takes.
+
+        Raises ``DataError`` when they cannot share one.
+        """
         from . import parquet_pieces
 
-        return bytes(parquet_pieces.schema_of(self.pieces).serialize().to_pybytes())
+        schema, sizes = parquet_pieces.schema_and_bytes(self.volumes)
+        return bytes(schema.serialize().to_pybytes()), sizes
 
 
 class BlankFooter(NamedTuple):
@@ -103,23 +107,23 @@ class BlankFooter(NamedTuple):
 
 
 class SealChunks(NamedTuple):
-    """Ask for the column chunks of one row group, whose rows are those of pieces; or for a share of its columns.
+    """Ask for column chunks of one row group: those of the columns from first to last.
 
-    Chunks can be put one behind the other, as ``parquet_footer`` does.
+    Its rows are those of the pieces. Chunks can be put one behind the other, as ``parquet_footer`` does.
     """
 
     pieces: tuple[str, ...]
     output: str
     schema: bytes
-    share: int
-    shares: int
+    first: int
+    last: int
 
     def answer(self) -> Chunks:
         """Write them to a file of their own; say what lies in it. Raises ``DataError`` where a value does not fit."""
         from . import parquet_pieces
 
         schema = parquet_pieces.read_schema(self.schema)
-        parquet_pieces.write(self.pieces, schema, self.output, share=(self.share, self.shares))
+        parquet_pieces.write(self.pieces, schema, self.output, first=self.first, last=self.last)
         return chunks_in(Path(self.output))
 
 

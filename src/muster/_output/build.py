@@ -173,9 +173,9 @@ class Finish:
         """Have workers make the output's files; tell what a manifest says of each."""
         work, pieces = self._work, self._pieces(volumes)
         is_parquet = self.format == "parquet"
-        schema = ask([ShareSchema(tuple(piece for volume in pieces for piece in volume))])[0] if is_parquet else b""
+        schema, sizes = ask([ShareSchema(tuple(pieces))])[0] if is_parquet else (b"", [])
         if is_parquet and not work.is_folder:
-            self._row_groups(volumes, schema, columns).seal(work.unused(_COMPLETE), ask)
+            RowGroups(pieces, sizes, schema, work.sealed).seal(work.unused(_COMPLETE), ask)
             return [{"bytes": 0} for _ in volumes]
         first, head = self._header(columns), self._header(columns) if work.is_folder else b""
         suffix = f".{self.format}{_SUFFIX.get(self.codec, '')}"
@@ -193,12 +193,6 @@ class Finish:
             {"name": Path(name).name, "rows": sum(o.rows_out for o in group), "bytes": size, "sha256": digest}
             for name, group, (size, digest) in zip(names, volumes, sealed, strict=True)
         ]
-
-    def _row_groups(
-        self, volumes: Sequence[Sequence[Outcome]], schema: bytes, columns: tuple[str, ...] | None
-    ) -> RowGroups:
-        sizes = [sum(o.output.bytes for o in group if o.output) for group in volumes]
-        return RowGroups(self._pieces(volumes), sizes, schema, len(columns or ()), self._work.sealed)
 
     def _join(self, names: Sequence[str], sizes: Sequence[int]) -> None:
         grown = Grown(self._work.unused(_COMPLETE))

@@ -12,17 +12,19 @@ from muster._formats.volumes import BlankFooter, SealChunks
 from .growing import Grown
 
 _SHARE_BYTES: Final = 16 << 20
-"""How much of pieces makes a share of a row group's columns: so little that all workers have one, and memory for it."""
+"""How much memory the columns take that make a share of a row group: so little that all workers have one.
+
+A column that takes more is a share by itself.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class RowGroups:
-    """The pieces of each row group, and their sizes in bytes; the schema of all, as Arrow writes it."""
+    """The pieces of each row group, and how many bytes of memory each column takes; the schema, as Arrow writes it."""
 
     pieces: Sequence[tuple[str, ...]]
-    sizes: Sequence[int]
+    sizes: Sequence[Sequence[int]]
     schema: bytes
-    columns: int
     folder: Path
     """Where workers write chunks."""
 
@@ -42,7 +44,20 @@ class RowGroups:
         file.close()
 
     def _questions(self) -> Iterator[list[SealChunks]]:
-        for at, (pieces, size) in enumerate(zip(self.pieces, self.sizes, strict=True)):
-            shares = min(max(round(size / _SHARE_BYTES), 1), max(self.columns, 1))
+        for at, (pieces, sizes) in enumerate(zip(self.pieces, self.sizes, strict=True)):
             place = f"{self.folder}/{at:05d}"
-            yield [SealChunks(pieces, f"{place}-{one:03d}", self.schema, one, shares) for one in range(shares)]
+            yield [
+                SealChunks(pieces, f"{place}-{one:03d}", self.schema, first, last)
+                for one, (first, last) in enumerate(_shares(sizes))
+            ]
+
+
+def _shares(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut columns of these sizes into shares; there is one even where there is no column."""
+    first = held = 0
+    for at, size in enumerate(sizes):
+        if at > first and held + size > _SHARE_BYTES:
+            yield first, at
+            first, held = at, 0
+        held += size
+    yield first, len(sizes)
