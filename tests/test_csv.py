@@ -152,6 +152,14 @@ def test_thousands_of_columns_are_read_and_written(tmp_path: Path) -> None:
     assert output.read_text() == read_by_pandas(path).to_csv(index=False)
 
 
+def test_ten_thousand_columns_come_out_as_they_went_in(tmp_path: Path) -> None:
+    path, output = tmp_path / "rows.csv", tmp_path / "out.csv"
+    lines = [",".join(f"{word}{at}" for at in range(10_000)) for word in ("column", "", "x")]
+    path.write_text("\n".join([*lines, ""]))
+    run(same, path, output, workers=0)
+    assert output.read_bytes() == path.read_bytes()
+
+
 # Any well-formed file
 
 words = st.text(st.sampled_from("ab1 ,;\t\"'\n\ré\u00a0x|\u2028"), max_size=6)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Muster
+from muster import run
+from muster.errors import RejectedRowsWarning
 
 RUN = ("run", "f.py:f", "-o", "out.csv", "--workers", "0", "--json")
 
@@ -103,6 +105,24 @@ def test_where_most_rows_are_the_run_stops_and_says_the_first_in_many_parts_too(
     assert stopped.code == 1
     assert re.search(r"'in.csv', byte [\d,]+, line [\d,]+: 0xf6 is not utf-8 there", stopped.json["error"])
     assert typed_next(stopped.json["error"]) == ["--encoding", "cp1252"]
+
+
+def test_a_line_is_named_by_where_its_byte_is_however_the_rows_are_cut(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muster._formats._encodings.COUNTED", 5_000)
+    monkeypatch.setattr("muster._worker.texts.COUNTED", 5_000)
+    rows = [b"Berlin,1\n"] * 1_000
+    rows[100] = rows[800] = b"K\xf6ln,22\n"
+    (folder / "in.csv").write_bytes(b"town,n\n" + b"".join(rows))
+    told = []
+    for part_bytes in (100_000, 1_000, 300):
+        with pytest.warns(RejectedRowsWarning):
+            run(lambda df: df, folder / "in.csv", folder / "out.csv", workers=0, part_bytes=part_bytes, fresh=True)
+        told.append(rejected(folder))
+        assert [", line " in error for error in told[-1]] == [True, False], told
+    assert told[0] == told[1] == told[2]
+    assert ", line 102:" in told[0][0]
 
 
 def test_bytes_that_fit_nothing_are_said_to_fit_nothing(folder: Path, muster: Muster) -> None:

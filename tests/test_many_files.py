@@ -163,7 +163,7 @@ def test_small_files_of_any_kind_give_the_bytes_of_pandas(files: list[Small], ba
         assert told_rejects(Path(f"{out}.rejects.jsonl")) == rejects_of(files)
 
 
-FILES = 40
+FILES = 60
 """How many files there are where all but some are alike: types are settled by a look at some 27 of them."""
 
 VALUES = ("7", "7", "7", "8.5", "", "true", "many words", "12345678901234567890", "2026-01-02", "0x10")

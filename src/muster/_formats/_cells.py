@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _NULLABLE: Final = frozenset(
     {"boolean", "Float32", "Float64", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}
 )
-_LONGEST_NUMBER: Final = 8
+LONGEST_NUMBER: Final = 8
 """Bytes of the longest number that Arrow knows; NumPy has ``longdouble``, too."""
 
 
@@ -41,7 +41,7 @@ def _is_plain(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which ha
     import pandas as pd
 
     if isinstance(dtype, np.dtype):
-        return dtype.kind in "biuf" and dtype.itemsize <= _LONGEST_NUMBER
+        return dtype.kind in "biuf" and dtype.itemsize <= LONGEST_NUMBER
     if isinstance(dtype, pd.ArrowDtype):
         kind, tests = dtype.pyarrow_dtype, (pa.types.is_integer, pa.types.is_boolean, pa.types.is_float64)
         return pa.types.is_string(kind) or pa.types.is_large_string(kind) or any(test(kind) for test in tests)

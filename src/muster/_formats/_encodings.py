@@ -30,6 +30,9 @@ _MOSTLY: Final = 0.5
 _ASCII: Final = 0x80
 """The first byte that is not ASCII."""
 
+COUNTED: Final = 16 << 20
+"""Bytes of a file whose lines are counted to name one: some hundredths of a second."""
+
 
 class Garbled(str):
     """The reason of a row whose bytes are not in the encoding; ``placed`` adds which byte it is."""
@@ -112,8 +115,10 @@ def placed(  # noqa: PLR0913 (each is given by its name)
     each = records(data, dialect) if dialect.delimiter else lines_of(data)  # JSON lines have no cells
     for at, (begin, end) in enumerate(each if garbled else ()):
         if at in garbled and (wrong := first_wrong(data[begin:end], dialect.encoding)) is not None:
-            line = None if lines is None else lines + data.count(b"\n", 0, begin + wrong) + 1
-            spot = Spot(start + begin + wrong, line)
+            offset = start + begin + wrong  # which decides alone, wherever the rows are cut into tasks
+            is_named = lines is not None and offset <= COUNTED
+            line = (lines or 0) + data.count(b"\n", 0, begin + wrong) + 1 if is_named else None
+            spot = Spot(offset, line)
             text = explained(data[begin:end], wrong, encoding=dialect.encoding, spot=spot)
             reasons[row + at] = f"{bad[row + at]}: {name!r}, {text}"
     return reasons

@@ -66,17 +66,6 @@ def pads_years() -> bool:
     return pd.Series(np.array(["0005-01-01"], "M8[s]")).to_csv(index=False, header=False) == "0005-01-01\n"
 
 
-@functools.cache
-def copies_on_write() -> bool:
-    """Tell whether frames can share values, as each that is changed gets its own first."""
-    import pandas as pd
-
-    frame = pd.DataFrame({"a": [1]})
-    other = frame.copy(deep=False)
-    other.iloc[0, 0] = 2
-    return frame["a"].tolist() == [1]
-
-
 def frame_of(table: pa.Table) -> "pd.DataFrame":
     """Make a frame of a table as ``pandas.read_parquet`` does: with text as this pandas, and the user, want it."""
     import pandas as pd

@@ -1,7 +1,7 @@
 """What a function gave back for a batch, what it says of the schema, and how it becomes part of the whole."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final, cast
 
@@ -38,6 +38,19 @@ def reply_of(result: object, *, use: str) -> Reply:
     named = zip(_dtypes(result, table), table.columns, strict=True)
     kinds = tuple((_kind(dtype, column, is_shown=use == "csv"),) for dtype, column in named)
     return Reply(table, rows, Schema(tuple(table.column_names), kinds), index_of(result))
+
+
+def owned(reply: Reply) -> Reply:
+    """Copy what a reply may share with arrays of the function's own, such as a buffer that it fills at each call."""
+    columns = [_owned(column) for column in reply.table.columns]
+    return replace(reply, table=pa.table(columns, schema=reply.table.schema))
+
+
+def _owned(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return column  # which nobody fills in place
+    chunks = [pa.concat_arrays([chunk, chunk[:0]]) for chunk in column.chunks]  # of one alone, there is no copy
+    return pa.chunked_array(chunks, column.type)
 
 
 def index_of(result: Any) -> str:  # noqa: ANN401 (frames of three kinds)

@@ -70,8 +70,7 @@ class Among(NamedTuple):
 
     def frame_of(self, rows: Rows) -> "pd.DataFrame":
         """Take so many rows from here on, which the user's function may change; their labels are their own."""
-        own = self.frame.whole.iloc[self.at : self.at + len(rows.numbers)]
-        own = own if _pandas.copies_on_write() else own.copy()
+        own = self.frame.whole.iloc[self.at : self.at + len(rows.numbers)].copy()
         own.index = _labels_of(rows.numbers)
         return own
 

@@ -1,23 +1,23 @@
 """Results of a few rows each, of which replies are made together: for each alone, that takes longer than its rows."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from . import _pandas
-from ._results import Reply, index_of, reply_of
+from ._cells import LONGEST_NUMBER
+from ._results import Reply, index_of, owned, reply_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LONGEST: Final = 8
-"""Bytes of the longest number that Arrow knows; NumPy has ``longdouble``, too."""
-
 _FEW: Final = 1024
 """Up to so many rows, a reply takes longer to make for its columns than for its rows."""
+
+_MOST_FRAMES: Final = 512
+_MOST_ROWS: Final = 8192
+"""So many frames, or rows of frames, wait at most: a frame takes several times the memory of its reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,34 +27,33 @@ class Unmade:
     frame: "pd.DataFrame"
     use: str
     index: str
-
-    @property
-    def rows(self) -> int:
-        """Count its rows."""
-        return len(self.frame)
-
-    @property
-    def likeness(self) -> tuple[list[Any], list[Any]]:
-        """Tell what other frames must have in common with it, so that a reply can be made of them together."""
-        return list(self.frame.columns), list(self.frame.dtypes)
+    likeness: tuple[list[Any], list[Any]]
+    """What other frames must have in common with it, so that a reply can be made of them together: names and types."""
 
 
 def reply_in_time(result: Any, *, use: str) -> Reply | Unmade:  # noqa: ANN401 (frames of three kinds)
-    """Make a reply of many rows, and of what may turn out to have none; leave others for later.
+    """Make a reply of many rows, and of what may be refused; leave others for later.
 
-    Raises as ``reply_of`` does. A function may change later what it has returned: a shallow copy stays as it is.
+    Both hold copies, as a function may fill the same memory again at its next call. Raises as ``reply_of`` does.
     """
-    if len(result) <= _FEW and _is_plain(result) and _pandas.copies_on_write():
-        return Unmade(result.copy(deep=False), use, index_of(result))
-    return reply_of(result, use=use)
+    if len(result) > _FEW or not _is_plain(result):
+        return owned(reply_of(result, use=use))
+    import pandas as pd
+
+    likeness = list(result.columns), list(result.dtypes)
+    copy = pd.DataFrame(result, copy=True)  # without ``attrs`` and flags, which ``concat`` would compare
+    return Unmade(copy, use, index_of(result), likeness)
 
 
 def _is_plain(result: Any) -> bool:  # noqa: ANN401 (likewise)
-    """Tell whether it is sure that a reply can be made of a result, and of which values."""
+    """Tell whether it is sure that a reply can be made of a result: its names are of text, each stands once."""
     import pandas as pd
 
-    has_names = type(result) is pd.DataFrame and result.shape[1] and isinstance(result.columns.dtype, pd.StringDtype)
-    return bool(has_names and all(map(_is_sure, result.dtypes)))
+    if type(result) is not pd.DataFrame or not result.shape[1]:
+        return False
+    names = result.columns
+    has_names = isinstance(names.dtype, pd.StringDtype) and names.is_unique and not names.hasnans
+    return has_names and all(map(_is_sure, result.dtypes))
 
 
 def _is_sure(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which have no type in common)
@@ -62,21 +61,56 @@ def _is_sure(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which hav
     import pandas as pd
 
     if isinstance(dtype, np.dtype):
-        return dtype.kind in "biufmM" and dtype.itemsize <= _LONGEST and dtype.isnative
+        return dtype.kind in "biufmM" and dtype.itemsize <= LONGEST_NUMBER and dtype.isnative
     return isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
 
 
-def made(replies: Iterable[Reply | Unmade], *, apart: bool) -> list[Reply]:
-    """Make the replies that are not made yet: one of neighbours that are alike, or one of each if they stay apart."""
+def made(alike: Sequence[Unmade]) -> Reply:
+    """Make one reply of frames that are alike."""
     import pandas as pd
 
-    together: list[Reply] = []
-    for is_unmade, group in groupby(replies, key=lambda one: isinstance(one, Unmade) and (apart or one.likeness)):
-        if not is_unmade:
-            together += cast("Iterable[Reply]", group)
-            continue
-        alike = cast("list[Unmade]", list(group))
-        frames = [one.frame for one in alike]
-        frames = frames if apart or len(frames) == 1 else [pd.concat(frames, ignore_index=True)]
-        together += [reply_of(frame, use=alike[0].use) for frame in frames]
-    return together
+    first = alike[0]
+    return reply_of(
+        pd.concat([one.frame for one in alike], ignore_index=True) if alike[1:] else first.frame, use=first.use
+    )
+
+
+class Pile:
+    """Replies in order, each with a mark; neighbours that are alike and bear the same mark may become one."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.ready: list[tuple[Reply, int]] = []
+        self.waiting: list[Unmade] = []
+        self._rows = 0
+        """Rows of the frames that wait, which are alike and bear the mark."""
+        self.mark = 0
+
+    def add(self, reply: Reply | Unmade, *, mark: int) -> None:
+        """Put a reply behind the others, or a frame of which one will be made."""
+        if isinstance(reply, Reply):
+            self.made().append((reply, mark))
+            return
+        if self.waiting and not self._waits_with(reply, mark):
+            self.made()
+        self.waiting.append(reply)
+        self._rows += len(reply.frame)
+        self.mark = mark
+
+    def extend(self, other: "Pile") -> None:
+        """Put all of another pile behind these."""
+        for reply, mark in other.ready:
+            self.add(reply, mark=mark)
+        for frame in other.waiting:
+            self.add(frame, mark=other.mark)
+
+    def made(self) -> list[tuple[Reply, int]]:
+        """Make a reply of the frames that wait, and give all with their marks."""
+        if self.waiting:
+            self.ready.append((made(self.waiting), self.mark))
+            self.waiting, self._rows = [], 0
+        return self.ready
+
+    def _waits_with(self, one: Unmade, mark: int) -> bool:
+        has_room = len(self.waiting) < _MOST_FRAMES and self._rows + len(one.frame) <= _MOST_ROWS
+        return has_room and mark == self.mark and one.likeness == self.waiting[0].likeness

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from muster._formats import _rows
 from muster._formats._results import Reply
-from muster._formats._unmade import Unmade, made
+from muster._formats._unmade import Pile
 from muster._model import Outcome, Span, Task
 from muster._progress.cuts import together
 from muster._progress.schema import united
@@ -25,9 +25,8 @@ class Called:
     steps: Steps
     unread: Collection[int] = ()
     """Rows that could not be read."""
-    replies: list[Reply | Unmade] = field(default_factory=list)
-    refused_before: list[int] = field(default_factory=list)
-    """How many rows the steps had refused when each reply came."""
+    pile: Pile = field(default_factory=Pile)
+    """Replies, each marked with how many rows the steps had refused when it came."""
 
     @property
     def task(self) -> Task:
@@ -37,19 +36,18 @@ class Called:
     def call(self, batch: _rows.Rows) -> None:
         """Call the steps on one batch more, unless too many rows are bad."""
         for reply in () if self.steps.exhausted else self.steps.results(batch):
-            self.replies.append(reply)
-            self.refused_before.append(len(self.steps.bad) - len(self.unread))
+            self.pile.add(reply, mark=len(self.steps.bad) - len(self.unread))
 
     def add(self, other: "Called") -> None:
         """Take in what another file gave, which has no bad row either."""
         self.tasks += other.tasks
         self.rows += other.rows
-        self.replies += other.replies
+        self.pile.extend(other.pile)
         self.steps.add(other.steps)
 
-    def made(self, *, apart: bool) -> list[Reply]:
-        """Make the replies that are not made yet: one of those of several files, unless they are to stay apart."""
-        return made(self.replies, apart=apart)
+    def made(self) -> list[Reply]:
+        """Make the replies that are not made yet; none is of rows both before and behind one that was refused."""
+        return [reply for reply, _ in self.pile.made()]
 
     def outcome(self, written: Written, replies: Sequence[Reply]) -> Outcome:
         """Tell what came of the rows, where this was written of these replies."""
@@ -73,7 +71,7 @@ class Called:
     def _spans(self, written: Written, replies: Sequence[Reply]) -> tuple[Span, ...]:
         """Tell what was written of the rows between those that the function failed on."""
         spans = _between(self.task, sorted({*self.steps.bad} - {*self.unread}), self.unread)
-        for at, reply, text in zip(self.refused_before, replies, written.texts, strict=True):
+        for (_, at), reply, text in zip(self.pile.made(), replies, written.texts, strict=True):
             span = spans[at]
             spans[at] = span._replace(
                 rows_out=span.rows_out + reply.rows,

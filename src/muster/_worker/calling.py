@@ -195,7 +195,8 @@ def called(briefing: Briefing, rows: _rows.Rows, *, file: int) -> tuple[Reply, f
     if isinstance(result, Failure):
         error, cure, trace = said(result.error), caller.cure(result), caller.trace(result)
         raise UserCodeError.on_a_batch(result.step, rows=len(rows.numbers), error=error, cure=cure, details=trace)
-    return made([result.reply], apart=True)[0], caller.seconds
+    reply = result.reply
+    return made([reply]) if isinstance(reply, Unmade) else reply, caller.seconds
 
 
 class _Stopwatch:

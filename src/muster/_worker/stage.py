@@ -103,7 +103,7 @@ class Stage:
             rejects = writer.reject(steps.bad, reader.raw(steps.bad), name=reader.source.name)
         sorted_out = applied if reader is None else time.perf_counter()
         if not steps.exhausted:
-            replies = called.made(apart=reader is not None)
+            replies = called.made()
             written = writer.write(replies, apart=reader is not None)
         ended = time.perf_counter()
         seconds = Seconds(

@@ -2,12 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 
 from muster._formats import _rows, csv
-from muster._formats._encodings import Garbled, placed
+from muster._formats._encodings import COUNTED, Garbled, placed
 from muster._formats._reader import reader
 from muster._formats._records import records
 from muster._formats.survey import LONGEST_TAIL
@@ -15,9 +15,6 @@ from muster._places.urls import is_remote
 from muster.errors import DataError
 
 from .reader import Raw, Reader
-
-_COUNTED: Final = 16 << 20
-"""Bytes of a file whose lines are counted to name one: some hundredths of a second."""
 
 
 class TextReader(Reader):
@@ -74,7 +71,7 @@ class TextReader(Reader):
 
     def _lines_before(self, start: int) -> int | None:
         """Count the lines before a byte, where that takes no time; a stream and a store do not have them here."""
-        if self.task.spool or is_remote(self.path) or start > _COUNTED:
+        if self.task.spool or is_remote(self.path) or start > COUNTED:
             return None
         return reader(self.path).read(0, start).count(b"\n")
 
