@@ -26,6 +26,7 @@ _HOMES: Final[Mapping[str, str]] = {
         "muster._user_code.described": "Described",
         "muster._formats._stitch": "Block Flow",
         "muster._formats._agreed": "Layout Agreed",
+        "muster._formats.parquet_footer": "Chunk Chunks",
         "muster._worker.compare": "Compared",
         "muster._worker.profiled": "Profiled Line Function",
         "muster._travel.parcels": "Returned Unanswered",
