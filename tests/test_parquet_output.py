@@ -280,11 +280,14 @@ def pieces_of(folder: Path, *, plain_bytes: int) -> list[bytes]:
     steps = (Target("file", str(folder / "f.py"), "long"),)
     sources = find_sources([str(source)])
     briefing = Briefing(sources, Dialect(), steps, "parquet", str(folder / "0"), plain_bytes=plain_bytes)
-    worker = Worker()
-    worker.brief(pickle.dumps(briefing))
     edges = [(at, at + 500) for at in range(0, 2_000, 500)]
     tasks = [Task(lo, lo, hi, 0, lo, hi, lo, 500, lo, hi) for lo, hi in edges]
-    outcomes = [worker(task) for task in tasks]
+    worker = Worker()
+    try:
+        worker.brief(pickle.dumps(briefing))
+        outcomes = [worker(task) for task in tasks]
+    finally:
+        worker.end()  # or what it has loaded stays in this process
     return [(folder / one.output.name).read_bytes() for one in outcomes if isinstance(one, Outcome) and one.output]
 
 
