@@ -213,11 +213,14 @@ def outcome_of(folder: Path, suffix: str, *, lo: int, hi: int, condemned: str = 
         columns=columns,
         orders=(("a", "b"),),
     )
-    worker = Worker()
-    worker.brief(pickle.dumps(briefing))
     start = TEXTS[suffix].index(b"0") - TEXTS[suffix].startswith(b"{") * 5
     task = Task(1, 0, 1, 0, start, len(TEXTS[suffix]), 0, 4, lo, hi, bad_rows_left=9, condemned=condemned)
-    outcome = worker(task)
+    worker = Worker()
+    try:
+        worker.brief(pickle.dumps(briefing))
+        outcome = worker(task)
+    finally:
+        worker.end()
     assert isinstance(outcome, Outcome)
     return outcome
 
