@@ -8,11 +8,11 @@ from aws.region import NAME, Region
 from muster import UsageError
 from muster._clouds.aws.asking import asking, client, region_of
 from muster._clouds.aws.refusals import Refusal, Way
-from muster._clouds.aws.remains import CLUSTER, OWNER, left, look, remove
+from muster._clouds.aws.remains import CLUSTER, OWNER, Remain, left, look, remove
 from muster.errors import EngineError
 
 pytestmark = pytest.mark.waits("together")
-MINE = {OWNER: "me@here"}
+ME, YOU = "me@here", "you@there"
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 
 
@@ -27,7 +27,7 @@ def tagged(kind: str, *, owner: str, cluster: str) -> list[dict[str, object]]:
     return [{"ResourceType": kind, "Tags": tags}]
 
 
-def make(region: Region, cluster: str, *, owner: str = "me@here") -> None:
+def make(region: Region, cluster: str, *, owner: str = ME) -> None:
     """Make all that a cluster has, as if whoever did so had been killed then, and its computer lost."""
     ec2, told = region.client("ec2"), {"owner": owner, "cluster": cluster}
     ec2.create_key_pair(KeyName=cluster, TagSpecifications=tagged("key-pair", **told))
@@ -51,39 +51,76 @@ def make(region: Region, cluster: str, *, owner: str = "me@here") -> None:
     ec2.create_volume(Size=8, AvailabilityZone=f"{NAME}a", TagSpecifications=tagged("volume", **told))
 
 
-def kinds(ec2: Any, wanted: dict[str, str]) -> dict[str, int]:  # noqa: ANN401 (likewise)
-    found = [one.kind for one in look(ec2, wanted)]
+def kinds(ec2: Any, owner: str, **besides: str) -> dict[str, int]:  # noqa: ANN401 (likewise)
+    found = [one.kind for one in look(ec2, owner, besides={f"muster:{name}": value for name, value in besides.items()})]
     return {kind: found.count(kind) for kind in dict.fromkeys(found)}
+
+
+WHOLE = {"instance": 2, "volume": 3, "launch template": 1, "security group": 1, "key pair": 1}
 
 
 def test_all_that_one_owner_has_is_found_and_removed_and_nothing_else(region: Region, ec2: Any) -> None:  # noqa: ANN401
     region.boots(way="never")
     make(region, "lost")
-    make(region, "other", owner="you@there")
+    make(region, "other")
+    make(region, "theirs", owner=YOU)
     region.client("ec2").create_key_pair(KeyName="nobodys")
-    whole = {"instance": 2, "volume": 3, "launch template": 1, "security group": 1, "key pair": 1}
-    assert kinds(ec2, MINE) == whole
-    assert kinds(ec2, {CLUSTER: ""}) == {kind: 2 * number for kind, number in whole.items()}
-    assert {one.cluster for one in look(ec2, MINE)} == {"lost"}
-    assert remove(ec2, look(ec2, MINE)) == {}
-    assert left(ec2, MINE, pause=0) == ()
-    assert kinds(ec2, {OWNER: "you@there"}) == whole
-    assert remove(ec2, look(ec2, {OWNER: "you@there"})) == {}
-    assert len(region.client("ec2").describe_key_pairs()["KeyPairs"]) == 1
+    assert kinds(ec2, ME) == {kind: 2 * number for kind, number in WHOLE.items()}
+    assert {one.cluster for one in look(ec2, ME)} == {"lost", "other"}
+    assert kinds(ec2, ME, cluster="lost") == WHOLE
+    assert remove(ec2, look(ec2, ME, besides={CLUSTER: "lost"})) == {}
+    assert kinds(ec2, ME) == WHOLE
+    assert remove(ec2, look(ec2, ME)) == {}
+    assert left(ec2, ME, pause=0) == ()
+    assert kinds(ec2, YOU) == WHOLE
+    assert {one["KeyName"] for one in region.client("ec2").describe_key_pairs()["KeyPairs"]} == {"theirs", "nobodys"}
+
+
+def test_what_everybody_has_is_never_listed_and_no_name_stands_for_others(region: Region, ec2: Any) -> None:  # noqa: ANN401
+    region.boots(way="never")
+    make(region, "theirs", owner=YOU)
+    with pytest.raises(ValueError, match="everything in the region"):
+        look(ec2, "")
+    assert (look(ec2, "*"), look(ec2, "you?there")) == ((), ())
+    assert look(ec2, ME, besides={OWNER: YOU}) == ()
+
+
+def test_a_machine_that_is_lost_or_may_not_be_ended_keeps_no_other_from_its_end(region: Region, ec2: Any) -> None:  # noqa: ANN401
+    region.boots(way="never")
+    make(region, "kept")
+    kept, _ = region.living()
+    region.refuse("TerminateInstances", "UnauthorizedOperation", "Not this one.", where={"InstanceId.1": kept.id})
+    lost = Remain("instance", "i-00000000000000000", {})
+    failed = remove(ec2, [lost, *(one for one in look(ec2, ME) if one.kind in {"instance", "launch template"})])
+    assert (list(failed), "Not this one." in failed[kept.id]) == ([kept.id], True)
+    assert [one.id for one in region.living()] == [kept.id]
+    assert "launch template" not in kinds(ec2, ME)
+
+
+def test_where_nobody_may_see_machines_end_the_rest_goes_all_the_same(region: Region, ec2: Any) -> None:  # noqa: ANN401
+    region.boots(way="never")
+    make(region, "unseen")
+    remains = look(ec2, ME)
+    region.permits_not("DescribeInstances")
+    failed = remove(ec2, remains)
+    assert set(failed) == {one.id for one in remains if one.kind == "instance"}
+    assert all("nobody can see whether it has" in why for why in failed.values())
+    region.mend()
+    assert look(ec2, ME) == ()
 
 
 def test_what_may_not_be_removed_is_told_and_the_rest_goes(region: Region, ec2: Any) -> None:  # noqa: ANN401
     region.boots(way="never")
     make(region, "kept")
     region.permits_not("DeleteKeyPair")
-    (told,) = remove(ec2, look(ec2, MINE)).values()
+    (told,) = remove(ec2, look(ec2, ME)).values()
     assert "do not allow ec2:DeleteKeyPair" in told
-    assert kinds(ec2, MINE) == {"key pair": 1}
+    assert kinds(ec2, ME) == {"key pair": 1}
 
 
 def test_what_is_throttled_is_asked_again(region: Region, ec2: Any) -> None:  # noqa: ANN401
     region.throttles(2, "DescribeInstances")
-    assert look(ec2, MINE) == ()
+    assert look(ec2, ME) == ()
     asked = [one["Action"] for one in region.asked()]
     assert asked.count("DescribeInstances") == 3
 
@@ -91,10 +128,10 @@ def test_what_is_throttled_is_asked_again(region: Region, ec2: Any) -> None:  # 
 def test_refusals_are_said_with_what_to_do(region: Region, ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
     region.permits_not("DescribeVolumes")
     with pytest.raises(EngineError, match=r"AWS refused DescribeVolumes.*do not allow ec2:DescribeVolumes"):
-        look(ec2, MINE)
+        look(ec2, ME)
     region.knows_credentials_no_more()
     with pytest.raises(EngineError, match=r"RequestExpired.*Log in again"):
-        look(ec2, MINE)
+        look(ec2, ME)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     with pytest.raises(EngineError, match=r"There are no credentials for AWS.*aws sso login"), asking():
@@ -113,19 +150,18 @@ def test_a_region_is_named_or_set_or_asked_for(region: Region, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("code", "way"),
+    ("code", "way", "advice"),
     [
-        ("InsufficientInstanceCapacity", Way.ELSEWHERE),
-        ("Unsupported", Way.ELSEWHERE),
-        ("MaxSpotInstanceCountExceeded", Way.ON_DEMAND),
-        ("VcpuLimitExceeded", Way.FEWER),
-        ("RequestLimitExceeded", Way.LATER),
-        ("UnauthorizedOperation", Way.NOTHING),
-        ("ExpiredToken", Way.NOTHING),
-        ("OptInRequired", Way.NOTHING),
+        ("InsufficientInstanceCapacity", Way.ELSEWHERE, "another zone"),
+        ("Unsupported", Way.ELSEWHERE, "another type"),
+        ("MaxSpotInstanceCountExceeded", Way.ON_DEMAND, "Leave --spot out"),
+        ("VcpuLimitExceeded", Way.FEWER, "Service Quotas"),
+        ("RequestLimitExceeded", Way.LATER, "later"),
+        ("UnauthorizedOperation", Way.NOTHING, "ec2:RunInstances"),
+        ("ExpiredToken", Way.NOTHING, "aws sso login"),
+        ("OptInRequired", Way.NOTHING, "console"),
     ],
 )
-def test_what_can_be_done_about_a_refusal_is_known(code: str, way: Way) -> None:
+def test_what_can_be_done_about_a_refusal_is_known(code: str, way: Way, advice: str) -> None:
     refusal = Refusal(code, "No.", "RunInstances")
-    assert refusal.way is way
-    assert refusal.advice
+    assert (refusal.way, advice in refusal.advice) == (way, True)

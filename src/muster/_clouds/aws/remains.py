@@ -3,24 +3,32 @@
 AWS lists what was just made, or just ended, some seconds late. So ``look`` is not the last word; ``left`` looks twice.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from muster.errors import EngineError
 
 from .asking import Client, asking
 from .refusals import refusal_of
 
-CLUSTER: Final = "muster:cluster"
 OWNER: Final = "muster:owner"
-"""Tags that everything bears from its creation on: the cluster's name, and USER@COMPUTER."""
+CLUSTER: Final = "muster:cluster"
+ID: Final = "muster:id"
+LEASE: Final = "muster:lease"
+HOME: Final = "muster:home"
+"""Tags that everything bears from its creation on: USER@COMPUTER, the cluster's name and what tells it from others of
+that name, its lease in seconds, and the MUSTER_HOME that knows it."""
 
 LATE_SECONDS: Final = 30.0
 """How long AWS may take to list what is there."""
 
+_NOTHING: Final[Mapping[str, str]] = {}
 _ENDED: Final = {"terminated"}
 _END_SECONDS: Final = 300.0
 _PAUSE_SECONDS: Final = 1.0
@@ -76,9 +84,10 @@ _KINDS: Final = (
     ),
     _Kind("key pair", "describe_key_pairs", "KeyPairs", "KeyName", "delete_key_pair", "KeyName", "CreateTime"),
 )
-_OF_NAME: Final = {kind.name: kind for kind in _KINDS}
 _OVER: Final = {"closed", "cancelled", "failed"}
 """States of spot requests of which nothing comes any more."""
+
+_IN_USE: Final = {"DependencyViolation", "VolumeInUse"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,38 +110,51 @@ class Remain:
         return self.tags.get(CLUSTER, "")
 
 
-def look(ec2: Client, wanted: Mapping[str, str]) -> tuple[Remain, ...]:
-    """List what bears these tags; an empty value stands for any. Raises ``EngineError``."""
+def look(ec2: Client, owner: str, *, besides: Mapping[str, str] = _NOTHING) -> tuple[Remain, ...]:
+    """List what bears the tag of this owner, and those ``besides``. Raises ``EngineError``.
+
+    There is no way to ask for everybody's: what is listed may be removed next.
+    """
+    if not owner:
+        raise ValueError("everything in the region would be meant")
     filters = [
-        {"Name": f"tag:{name}", "Values": [value]} if value else {"Name": "tag-key", "Values": [name]}
-        for name, value in wanted.items()
+        {"Name": f"tag:{name}", "Values": [_literal(value)]} for name, value in {**besides, OWNER: owner}.items()
     ]
     with asking():
         return tuple(remain for kind in _KINDS for remain in _listed(ec2, kind, filters))
 
 
 def remove(ec2: Client, remains: Iterable[Remain]) -> Mapping[str, str]:
-    """Remove resources, instances first, and wait until each is gone; tell by id why one is not."""
+    """Remove resources, instances first, and wait until each is gone; tell by id why one is not.
+
+    Whatever is refused, or cannot be asked for, of one of them keeps none of the others.
+    """
     of_kind: dict[str, list[Remain]] = {}
     for remain in remains:
         of_kind.setdefault(remain.kind, []).append(remain)
     failed: dict[str, str] = {}
     deadline = monotonic() + _END_SECONDS
     for kind in _KINDS:
-        for remain in of_kind.get(kind.name, ()):
-            if why := _removed(ec2, kind, remain, deadline):
-                failed[remain.id] = why
-        if kind.name == _INSTANCE and of_kind.get(_INSTANCE):
-            failed |= _await_end(ec2, [one.id for one in of_kind[_INSTANCE] if one.id not in failed], deadline)
+        told = of_kind.get(kind.name, [])
+        failed |= {one.id: why for one in told if (why := _removed(ec2, kind, one, deadline))}
+        if kind.name == _INSTANCE:
+            failed |= _await_end(ec2, [one.id for one in told if one.id not in failed], deadline)
     return failed
 
 
-def left(ec2: Client, wanted: Mapping[str, str], *, pause: float = LATE_SECONDS) -> tuple[Remain, ...]:
+def left(
+    ec2: Client, owner: str, *, besides: Mapping[str, str] = _NOTHING, pause: float = LATE_SECONDS
+) -> tuple[Remain, ...]:
     """Look twice, so long apart that AWS has listed all; tell what is there after all. Raises ``EngineError``."""
-    if found := look(ec2, wanted):
+    if found := look(ec2, owner, besides=besides):
         return found
     Event().wait(pause)
-    return look(ec2, wanted)
+    return look(ec2, owner, besides=besides)
+
+
+def _literal(value: str) -> str:
+    """Write a value in which a filter of AWS' sees no wildcard."""
+    return re.sub(r"([\\*?])", r"\\\1", value)
 
 
 def _listed(ec2: Client, kind: _Kind, filters: Sequence[Mapping[str, Any]]) -> Iterator[Remain]:
@@ -164,26 +186,34 @@ def _removed(ec2: Client, kind: _Kind, remain: Remain, deadline: float) -> str:
             refusal = refusal_of(error)
             if "NotFound" in refusal.code:
                 return ""
-            if refusal.code not in {"DependencyViolation", "VolumeInUse"} or monotonic() > deadline:
+            if refusal.code not in _IN_USE or monotonic() > deadline:
                 return f"{refusal.code}: {refusal.said} {refusal.advice}"
+        except BotoCoreError as error:
+            return f"AWS could not be asked: {error}."
         else:
             return ""
         Event().wait(_PAUSE_SECONDS)
 
 
 def _await_end(ec2: Client, names: Sequence[str], deadline: float) -> dict[str, str]:
-    """Wait until instances have ended; name those that have not in time."""
+    """Wait until instances have ended; say of those that were not seen to why."""
     while names:
-        with asking():
-            answers = [
-                told
-                for page in ec2.get_paginator("describe_instances").paginate(InstanceIds=list(names))
-                for held in page["Reservations"]
-                for told in held["Instances"]
-            ]
-        names = [told["InstanceId"] for told in answers if told["State"]["Name"] not in _ENDED]
-        if monotonic() > deadline:
+        try:
+            with asking():
+                living = _living(ec2, names)
+                names = [one for one in names if one in living]
+        except EngineError as error:
+            return dict.fromkeys(names, f"it was told to end, and nobody can see whether it has. {error}")
+        if names and monotonic() > deadline:
             return dict.fromkeys(names, f"it was told to end, and had not {_END_SECONDS:g} s later.")
         if names:
             Event().wait(_PAUSE_SECONDS)
     return {}
+
+
+def _living(ec2: Client, names: Sequence[str]) -> set[str]:
+    """List which of these instances live. Asked for by their ids, one that is lost would be an error for all."""
+    filters = [{"Name": "instance-id", "Values": list(names)}]
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
+    told = [one for page in pages for held in page["Reservations"] for one in held["Instances"]]
+    return {one["InstanceId"] for one in told if one["State"]["Name"] not in _ENDED}

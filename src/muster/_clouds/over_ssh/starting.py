@@ -1,14 +1,13 @@
 """What each host is told when its machine starts: the command of its node, whose it is, and what lets it in."""
 
-import getpass
 import json
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from muster._clouds import certificates
 from muster._clouds.base import STARTED, WORKERS_ENVIRONMENT
+from muster._clouds.owner import me
 from muster._clouds.program import program
 from muster._clouds.there import node
 from muster._clouds.there.lease import SCRATCH
@@ -34,7 +33,7 @@ def told_to_each(
 ) -> dict[str, Mapping[str, object]]:
     """Write what it tells each host, by its name."""
     head = record.started[0]
-    owner = {"name": folder.name, "who": _me(), "home": str(folder.absolute().parents[1]), "since": record.since}
+    owner = {"name": folder.name, "who": me(), "home": str(folder.absolute().parents[1]), "since": record.since}
     notes = {"lease": f"{record.lease:g}", "owner": json.dumps(owner), "token": token}
     return {
         one.host.name: {
@@ -55,10 +54,6 @@ def told_to_each(
 def let_in(folder: str) -> dict[str, str]:
     """Write the environment of a process that the cluster's Ray lets in, on a host with that folder."""
     return certificates.environment(folder, token=f"{folder}/token")
-
-
-def _me() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _command(one: Started, head: Host) -> list[str]:
