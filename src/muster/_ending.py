@@ -13,6 +13,9 @@ from muster._process import stdio
 from muster._process.signals import Terminated, settle
 from muster.errors import EngineError, MusterError, UserCodeError
 
+SOME_REJECTED: Final = 4
+"""Finished, but some rows are in the rejects."""
+
 INTERRUPTED: Final = 130
 _BY_SIGNAL: Final = 128
 """What shells add to a signal's number."""

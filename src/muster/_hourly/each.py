@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from muster import _pipeline
+from muster._ending import SOME_REJECTED
 from muster._files.home import home
 from muster._formats._sources import find_each
 from muster._job import Result, Snapshot
@@ -27,7 +28,6 @@ from .names import outputs_of
 
 Say = Callable[[str], None]
 
-SOME_REJECTED: Final = 4
 _BY_WEIGHT: Final = (0, SOME_REJECTED, 1, 2, 3)
 """Exit codes, the worst last."""
 

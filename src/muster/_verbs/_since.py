@@ -12,7 +12,7 @@ from muster._pipeline import Pipeline
 from muster._private import secrets
 from muster._words import plural
 
-from .run import code_of, keep_counts, print_result, warnings_in
+from ._results import code_of, keep_counts, print_result, warnings_in
 
 _SUMS: Final = ("rows_in", "rows_out", "bad_rows", "cost")
 

@@ -4,13 +4,15 @@ import argparse
 from typing import Any
 
 from muster import _retry, _show
+from muster._ending import SOME_REJECTED
 from muster._job import Snapshot
 from muster._user_code import arguments
 
 from . import _flags, _run_flags
 from ._parser import Parser
+from ._results import print_result
 from ._target import be_as_if_run
-from .run import SOME_REJECTED, page, print_result
+from .run import page
 
 _SAID = ("workers", "max_bad_rows", "timeout", "calls_per_worker", "cluster", "machines", "on")
 

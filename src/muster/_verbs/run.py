@@ -5,22 +5,21 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
-from muster import _pipeline, _show, _summary
+from muster import _pipeline, _show
 from muster._given import check_no_pattern
 from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
-from muster._process import stdio
-from muster.errors import EngineError, UsageError
+from muster.errors import UsageError
 
 from . import _csv_flags, _flags, _run_flags
 from ._answer import tell
 from ._parser import Parser
+from ._results import code_of, print_result
 from ._target import of_target
 
-SOME_REJECTED: Final = 4
 _LONG: Final = 10.0
 """Seconds from which on a run may end with advice."""
 
@@ -104,29 +103,6 @@ def call(parsed: argparse.Namespace) -> int:
     return code_of(result, parsed)
 
 
-def code_of(result: Result, parsed: argparse.Namespace) -> int:
-    """Return the exit code; keep for ``--on-failure`` what it is about."""
-    if not result.bad_rows:
-        return 0
-    parsed.kind, parsed.error = "rejects", f"{_summary.rejected(result)}"
-    parsed.output = result.output
-    keep_counts(parsed, [result])
-    return SOME_REJECTED
-
-
-def keep_counts(parsed: argparse.Namespace, results: Sequence[Result]) -> None:
-    """Keep for ``--on-failure`` where the bad rows are, and how many rows there are of each kind."""
-    parsed.rejects = "\n".join(result.rejects for result in results if result.rejects)
-    for name in ("rows_in", "rows_out", "bad_rows"):
-        setattr(parsed, name, sum(getattr(result, name) for result in results))
-
-
-def warnings_in(results: Sequence[Result]) -> dict[str, list[str]]:
-    """Collect the warnings of several runs, each once."""
-    texts = dict.fromkeys(text for result in results for text in result.warnings)
-    return {"warnings": list(texts)} if texts else {}
-
-
 def _advice(parsed: argparse.Namespace, result: Result) -> list[str]:
     """Say what to do about a run that took long, from its journal."""
     if parsed.quiet or result.unchanged or result.seconds < _LONG:
@@ -134,17 +110,6 @@ def _advice(parsed: argparse.Namespace, result: Result) -> list[str]:
     from muster._watch.ended import closing_of
 
     return closing_of(parsed.run_id)
-
-
-def print_result(result: Mapping[str, Any], *, output: str, after_a_line: bool) -> None:
-    """Print a result as the last line, on a line of its own even if the function has printed half a line before."""
-    try:
-        stdio.say(("" if after_a_line else "\n") + json.dumps(result))
-    except OSError as error:
-        raise EngineError(
-            f"Cannot print the result to standard output: {error.strerror}. The run is finished, and {output!r}"
-            " is complete. For the same figures, type: muster runs --json"
-        ) from error
 
 
 @contextlib.contextmanager
