@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 GROUPS = {
     "Learn": ("start", "from-pandas", "row-wise", "notebook", "cron", "examples/README"),
     "When it goes wrong": ("bad-rows", "resume", "slow", "faq"),
-    "More machines": ("clusters", "stores", "buckets", "watch"),
+    "More machines": ("clusters", "aws", "stores", "buckets", "watch"),
     "Look up": ("cli", "api", "functions", "types", "read-csv", "files"),
     "Judge": ("promises", "limits", "security", "benchmarks", "CHANGELOG", "CONTRIBUTING"),
 }

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from aws import allowed
 from aws.region import Region, pretended_region
 from hosts import lacking
 from machines import living
@@ -180,11 +181,16 @@ def aws_served() -> Iterator[Region]:
 
 @pytest.fixture
 def region(aws_served: Region, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
-    """A region of AWS in which nothing was made, and which AWS' own tools find."""
+    """A region of AWS in which nothing was made, and which AWS' own tools find.
+
+    Whatever muster asked of it must stand in its policy.
+    """
     for name, value in aws_served.environment().items():
         monkeypatch.setenv(name, value)
     yield aws_served
+    asked = aws_served.asked()
     aws_served.begin_anew()
+    allowed.check(asked)
 
 
 def begun(folder: Path, *arguments: str | Path) -> "subprocess.Popen[str]":

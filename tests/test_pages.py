@@ -30,6 +30,7 @@ REASONS = {
     "fresh": "installs into an environment of its own: test_wheel.py does that, and CI types make test",
     "hosts": "needs hosts with SSH: test_ssh_cluster.py makes some",
     "cluster": "starts Ray nodes: test_cluster.py does the same",
+    "aws": "needs an account of AWS: test_aws_setup.py has a pretended region",
     "server": "serves until Ctrl-C: test_watch_server.py does the same",
     "bucket": "needs a store: test_stores.py has one",
     "service": "needs systemd, cron or another program that runs jobs",

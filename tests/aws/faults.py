@@ -34,7 +34,7 @@ class Refusal:
 
     def answer(self, service: str) -> tuple[str, bytes]:
         """Write type and body of the answer, in the way of that service."""
-        if service == "ssm":
+        if service in {"pricing", "servicequotas", "ssm"}:
             return "application/x-amz-json-1.1", json.dumps({"__type": self.code, "message": self.message}).encode()
         error = f"<Error><Code>{self.code}</Code><Message>{self.message}</Message></Error>"
         body = (

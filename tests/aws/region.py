@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 NAME = "eu-central-1"
+USER = "AKIAPRETENDED"
+"""The key by which muster asks, and what it starts; tests have another, for which nothing has to be allowed."""
+
 TESTS = Path(__file__).parents[1]
 SERVE = "import sys; sys.path[:0] = [{!r}]; from aws.serve import main; main()"
 VALIDATED = {
@@ -52,14 +55,14 @@ class Region:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": NAME,
             "AWS_DEFAULT_REGION": NAME,
-            "AWS_ACCESS_KEY_ID": "AKIAPRETENDED",
+            "AWS_ACCESS_KEY_ID": USER,
             "AWS_SECRET_ACCESS_KEY": "pretended",
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         }
 
-    def client(self, service: str, region: str = NAME) -> Any:  # noqa: ANN401 (it is made out of AWS' own data)
+    def client(self, service: str, region: str = NAME, *, key: str = "AKIATESTING") -> Any:  # noqa: ANN401 (it is made out of AWS' own data)
         """Make a client of AWS' own library, which asks only once."""
         import botocore.config  # most tests never need it
         import botocore.session
@@ -68,7 +71,7 @@ class Region:
             service,
             region_name=region,
             endpoint_url=self.url,
-            aws_access_key_id="AKIAPRETENDED",
+            aws_access_key_id=key,
             aws_secret_access_key="pretended",  # noqa: S106 (it opens nothing)
             config=botocore.config.Config(retries={"total_max_attempts": 1}),
         )

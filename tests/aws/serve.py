@@ -20,6 +20,7 @@ from werkzeug.serving import make_server
 
 from aws.faults import Refusal
 from aws.instances import Boots, Instances
+from aws.told import told
 from hosts import make_hosts
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ class Region:
             text = json.dumps(switch(**json.loads(body)))
             start("200 OK", [("Content-Type", "application/json")])
             return [text.encode()]
-        service = _service(environment)
-        asked = {"service": service, **self._parameters(environment, body)}
+        key, service = _scope(environment)
+        asked = {"service": service, "key": key, **self._parameters(environment, body)}
         if asked["Action"] == "RunInstances" and not asked["Subnet"]:
             body = self._with_subnet(body, asked["Zone"])
             environment["wsgi.input"], environment["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
@@ -65,9 +66,9 @@ class Region:
             self._asked.append(asked)
             refusal = next((one for one in self._refusals if one.meets(asked)), None)
             if refusal is not None:
-                kind, answer = refusal.answer(service)
-                start(f"{refusal.status} Refused", [("Content-Type", kind), ("Content-Length", str(len(answer)))])
-                return [answer]
+                return _begun(start, f"{refusal.status} Refused", *refusal.answer(service))
+            if (answer := told(service, asked)) is not None:
+                return _begun(start, "200 OK", *answer)
             answered = list(self._moto(environment, start))
         self.instances.see()
         return answered
@@ -91,9 +92,10 @@ class Region:
     def _serve_provider(self, url: str) -> int:
         """Serve Pulumi's engine, for as long as the region is there."""
         from aws.provider import serve
+        from aws.region import USER
         from aws.region import Region as Client
 
-        port, self._provider = serve(lambda region: Client(url).client("ec2", region))
+        port, self._provider = serve(lambda region: Client(url).client("ec2", region, key=USER))
         return port
 
     def _refuse(self, **words: Any) -> None:  # noqa: ANN401 (it is JSON)
@@ -160,9 +162,15 @@ class Region:
         return {name: zone for zone, subnets in self._backend.subnets.items() for name in subnets}
 
 
-def _service(environment: "WSGIEnvironment") -> str:
+def _begun(start: "StartResponse", status: str, kind: str, body: bytes) -> list[bytes]:
+    start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _scope(environment: "WSGIEnvironment") -> tuple[str, str]:
+    """Tell who asks, by the id of the key, and which service."""
     scope = environment.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split("/")
-    return scope[3] if len(scope) > 3 else ""
+    return (scope[0], scope[3]) if len(scope) > 3 else ("", "")
 
 
 def main() -> None:

@@ -29,6 +29,11 @@ def key_of(path: Path) -> Key:
     return Key(path, _private(made), _public(made))
 
 
+def drawn() -> str:
+    """Draw a public key whose private half nobody keeps."""
+    return _public(Ed25519PrivateKey.generate())
+
+
 def _private(key: serialization.SSHPrivateKeyTypes) -> str:
     form, nothing = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, form, nothing).decode()

@@ -81,9 +81,14 @@ class Refusal:
         return _WAYS.get(self.code, Way.NOTHING)
 
     @property
+    def is_of_permission(self) -> bool:
+        """Tell whether it is because the credentials do not allow it."""
+        return self.code in _PERMISSION
+
+    @property
     def advice(self) -> str:
         """Tell the user what to do, where muster can do nothing itself."""
-        if self.code in _PERMISSION:
+        if self.is_of_permission:
             what = f"ec2:{self.action}" if self.action else "that"
             return f"Your credentials do not allow {what}. Ask who administers the account to allow it."
         return _ADVICE_OF_CODES.get(self.code) or _ADVICE[self.way]
