@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -25,6 +27,7 @@ from muster._formats import parquet, parquet_pieces, parquet_schema
 from muster._formats._results import reply_of
 from muster._formats._sources import find_sources
 from muster._formats.inputs import Inputs
+from muster._formats.parquet_encodings import options_of
 from muster._formats.unseal import Cut, Unseal
 from muster._job import Options
 from muster._model import Briefing, Outcome, Target, Task
@@ -93,8 +96,11 @@ def read(data: bytes | memoryview) -> pa.Table:
 
 
 def by_one_writer(groups: Sequence[pa.Table], schema: pa.Schema) -> bytes:
+    """Write row groups that are all to be encoded in the same way."""
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+    options, *others = [options_of(group.combine_chunks(), parquet_pieces.paths_of(schema)) for group in groups]
+    assert all(other == options for other in others)
+    with pq.ParquetWriter(sink, schema, compression="zstd", **options) as writer:
         for group in groups:
             writer.write_table(group.combine_chunks(), row_group_size=max(len(group), 1))
     return bytes(sink.getvalue())
@@ -205,6 +211,71 @@ def test_a_run_writes_what_one_writer_would_and_other_libraries_read_it(tmp_path
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out.parquet"), frame.assign(y=frame.x * 2.5))
     polars = pytest.importorskip("polars")
     assert polars.read_parquet(tmp_path / "out.parquet")["y"].to_list() == (frame.x * 2.5).tolist()
+
+
+ROWS_TO_ENCODE = 5_000
+
+INTEGERS = {
+    **{f"{sign}int{bits}": getattr(pa, f"{sign}int{bits}")() for sign in ("", "u") for bits in (16, 32, 64)},
+    "date": pa.date32(),
+    "time": pa.time64("us"),
+    "moment": pa.timestamp("ns", "UTC"),
+    "span": pa.duration("us"),
+}
+
+
+def integers(kind: pa.DataType, dice: np.random.Generator, *, largest: bool) -> pa.Array:
+    """Draw integers that nearly all differ, from all that a type can hold or from those next to each other."""
+    bits = kind.bit_width
+    numbers = np.arange(ROWS_TO_ENCODE, dtype=f"u{bits // 8}")
+    if largest:
+        extremes = np.array([0, 2 ** (bits - 1) - 1, 2 ** (bits - 1), 2**bits - 1], numbers.dtype)
+        drawn = dice.permutation(2**bits - 1 if bits == 16 else ROWS_TO_ENCODE * 13)[: len(numbers)]
+        numbers = drawn.astype(numbers.dtype) * numbers.dtype.type(2**bits // (ROWS_TO_ENCODE * 13) or 1)
+        numbers[dice.integers(0, len(numbers), 4)] = extremes
+    if pa.types.is_time(kind):
+        numbers = numbers % numbers.dtype.type(86_400_000_000)
+    cells = pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers.tobytes())])
+    return pc.if_else(pa.array(dice.random(len(numbers)) < 0.1), pa.scalar(None, kind), cells)
+
+
+@pytest.mark.parametrize("largest", [False, True])
+@pytest.mark.parametrize("kind", INTEGERS.values(), ids=INTEGERS)
+def test_integers_that_differ_are_read_as_they_were_from_differences(kind: pa.DataType, *, largest: bool) -> None:
+    table = pa.table({"x": integers(kind, np.random.default_rng(1), largest=largest)})
+    data = sealed([[piece(table)]], columns=1, packed=False)
+    chunk = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0).column(0)
+    assert "DELTA_BINARY_PACKED" in chunk.encodings
+    assert not chunk.has_dictionary_page
+    assert pq.read_table(pa.BufferReader(data))["x"].equals(table["x"])
+    polars = pytest.importorskip("polars")
+    assert polars.read_parquet(bytes(data))["x"].to_arrow().cast(kind).equals(table["x"].combine_chunks())
+
+
+def test_a_column_has_a_dictionary_where_its_values_come_again() -> None:
+    rows = range(ROWS_TO_ENCODE)
+    columns = {
+        "number": [float(row) for row in rows],
+        "again": [float(row % 1000) for row in rows],
+        "run": [row // 10 for row in rows],
+        "text": [f"text {row}" for row in rows],
+        "words": [f"text {row % 7}" for row in rows],
+        "list": [[row] for row in rows],
+        "a.b": list(rows),
+        "a": [{"b": row} for row in rows],
+        "missing": pa.nulls(ROWS_TO_ENCODE, pa.int64()),
+    }
+    table = pa.table(columns)
+    data = sealed([[piece(table)]], columns=9, packed=False)
+    file = pq.ParquetFile(pa.BufferReader(data))
+    chunks = [file.metadata.row_group(0).column(at) for at in range(9)]
+    without = [chunk.path_in_schema for chunk in chunks if not chunk.has_dictionary_page]
+    assert without == ["number", "text"]
+    assert pq.read_table(pa.BufferReader(data)).to_pydict() == table.to_pydict()
+    assert data == by_one_writer([table], file.schema_arrow)
+    with_all = pa.BufferOutputStream()
+    pq.write_table(table, with_all, compression="zstd")
+    assert len(data) < with_all.getvalue().size
 
 
 def test_a_column_that_is_wider_in_a_late_task_is_so_in_every_row_group(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from muster._progress.schema import numbered
 
 from ._reader import opened
 from .parquet import bytes_of, render
+from .parquet_encodings import options_of
 from .parquet_footer import footer_of
 from .parquet_schema import rows_of, shared, typed
 
@@ -76,8 +77,14 @@ def _empty(schema: pa.Schema) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def _writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:  # noqa: ANN401 (Arrow has no types)
-    return pq.ParquetWriter(sink, schema, compression="zstd")
+def _writer(sink: Any, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:  # noqa: ANN401 (Arrow has no types)
+    return pq.ParquetWriter(sink, schema, compression="zstd", **options)
+
+
+def paths_of(schema: pa.Schema) -> list[str]:
+    """Name the columns that Parquet makes of these, of a nested one those within it."""
+    columns = pq.ParquetFile(pa.BufferReader(_empty(schema))).schema
+    return [columns.column(at).path for at in range(len(columns))]
 
 
 def read_piece(data: pa.NativeFile, names: Sequence[str] | None = None) -> pa.Table:
@@ -157,5 +164,6 @@ def write(pieces: Iterable[str], schema: pa.Schema, output: str, *, first: int =
         with bytes_of(piece) as data:
             tables.append(typed(read_piece(data, own.names), schema, first=first, last=last))
     table = pa.concat_tables(tables).combine_chunks()
-    with bytes_of(output, "wb") as file, _writer(file, own) as writer:
+    options = options_of(table, paths_of(own))
+    with bytes_of(output, "wb") as file, _writer(file, own, **options) as writer:
         writer.write_table(table, row_group_size=max(len(table), 1))

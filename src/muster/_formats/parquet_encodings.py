@@ -1,0 +1,57 @@
+"""Which columns of a row group are worth a dictionary: one that nearly each value has an entry of is made in vain.
+
+Arrow makes one of every column, and gives up when it takes 1 MB: until then, each value has been looked up, and what is
+written is larger than without. Integers without a dictionary are written as differences, in as few bits as these need.
+All depends on the rows of the row group alone, whatever pieces they came in.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_DIFFERENCES: Final = "DELTA_BINARY_PACKED"
+_STRETCHES: Final = 8
+_ROWS_OF_A_STRETCH: Final = 512
+"""Rows in a row, as equal values often stand together."""
+_SAMPLE: Final = _STRETCHES * _ROWS_OF_A_STRETCH
+_NEARLY_ALL: Final = 0.99
+"""The share that differs of a sample from about 200,000 values; a dictionary of numbers holds 131,072."""
+
+
+def options_of(table: pa.Table, paths: Sequence[str]) -> dict[str, Any]:
+    """Say how a writer of Parquet is to encode these columns, which are those of one row group, each in one chunk.
+
+    ``paths`` names all columns of numbers, text and so on that Parquet makes of them, also those within nested ones.
+    """
+    if len(table) < _SAMPLE:
+        return {}
+    plain = [field for field in table.schema if _is_simple(field, paths) and _differs(table.column(field.name))]
+    names = {field.name for field in plain}
+    return {
+        "use_dictionary": [path for path in paths if path not in names],
+        "column_encoding": {field.name: _DIFFERENCES for field in plain if _is_integer(field.type)},
+    }
+
+
+def _is_simple(field: pa.Field, paths: Sequence[str]) -> bool:
+    """Tell whether a column is one of Parquet's, by a name that no other has."""
+    kind = field.type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)
+    is_float = pa.types.is_float32(kind) or pa.types.is_float64(kind)
+    return (is_text or is_float or _is_integer(kind)) and paths.count(field.name) == 1
+
+
+def _is_integer(kind: pa.DataType) -> bool:
+    """Tell whether Parquet stores integers of a type, also those that mean dates, times or spans."""
+    return bool(pa.types.is_integer(kind) or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
+
+
+def _differs(column: pa.ChunkedArray) -> bool:
+    step = len(column) // _STRETCHES
+    sample = pa.chunked_array(
+        [chunk for at in range(_STRETCHES) for chunk in column.slice(at * step, _ROWS_OF_A_STRETCH).chunks]
+    )
+    values = len(sample) - sample.null_count
+    return values > 0 and bool(pc.count_distinct(sample).as_py() >= _NEARLY_ALL * values)
