@@ -52,6 +52,26 @@ def read_whole(data: bytes, *, delimiter: str = ",", quote: str = '"') -> tuple[
     return records, start if state == "quoted" else None
 
 
+short = st.lists(st.sampled_from(["a", "b,c", "\n", "\n", "\r\n", "\r", '"']), min_size=1, max_size=8)
+
+
+@well_behaved
+@given(pieces=short, start=st.sampled_from([0, 7]))
+@example(["\ufeff", "a", "\n", "b"], 0)
+def test_plain_text_that_is_not_cut_is_summed_up_as_any_other(pieces: list[str], start: int) -> None:
+    data = "".join(pieces).encode()
+    how: Any = {"start": start, "delimiter": ",", "quote": '"', "atom": len(data)}
+    at_once = _lines.scan(data, **how, assume_quoted=False)
+    both = _lines.scan(data, **how)
+    assert at_once.plain == (both.plain or at_once.plain)
+    assert [*_lines.records(data, delimiter=",", quote='"')] == read_with_unclosed(data)
+
+
+def read_with_unclosed(data: bytes) -> list[tuple[int, int]]:
+    records, unclosed = read_whole(data)
+    return records if unclosed is None else [*records, (unclosed, len(data))]
+
+
 def write(folder: str, data: bytes) -> str:
     path = Path(folder, "rows.csv")
     path.write_bytes(data)

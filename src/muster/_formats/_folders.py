@@ -1,5 +1,6 @@
 """Which files of a folder are input, and what the names of folders say of their rows."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -65,12 +66,13 @@ def keys_of(name: str) -> Keys:
 
 def below_pattern(path: str, pattern: str) -> str:
     """Name a path relative to the fixed folder at the start of the pattern that matched it."""
-    fixed = 0
-    for part in PurePosixPath(pattern).parts:
-        if any(sign in part for sign in "*?["):
-            break
-        fixed += 1
-    return str(PurePosixPath(*PurePosixPath(path).parts[fixed:]))
+    return str(PurePosixPath(*PurePosixPath(path).parts[_fixed_parts(pattern) :]))
+
+
+@functools.lru_cache(maxsize=1)  # of one pattern there are many files
+def _fixed_parts(pattern: str) -> int:
+    parts = PurePosixPath(pattern).parts
+    return next((at for at, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
 
 
 def left_out(folder: str, names: Iterable[str]) -> str:

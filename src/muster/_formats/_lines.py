@@ -7,6 +7,7 @@ CSV Data Parsing for Big Data Analytics" (SIGMOD 2019), made exact. A quote open
 and is text elsewhere, as in pandas' and Arrow's parsers.
 """
 
+from bisect import bisect
 from collections.abc import Iterator
 from typing import Final
 
@@ -35,6 +36,8 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
         return scan_lines(data, start=start, atom=atom)
     if not start:
         data = without_mark(data)
+    if assume_quoted is False and len(data) <= atom and _is_plain(data, quote):
+        return _whole(data, start)
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == ord(quote)) if quote and quote.encode() in data else np.empty(0, np.int64)
     terminators = _terminators(data, text)
@@ -47,6 +50,18 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
         for quoted in assumptions
     }
     return Block(start, start + len(data), flows.get(False), flows.get(True))
+
+
+def _is_plain(data: bytes, quote: str) -> bool:
+    """Tell whether each newline ends a row, and nothing else does."""
+    return not (b"\r" in data or data.startswith(b"\n") or b"\n\n" in data or (quote and quote.encode() in data))
+
+
+def _whole(data: bytes, start: int) -> Block:
+    """Sum up plain text that is not cut: of many small files, each is looked at sooner than arrays are made of it."""
+    unfinished = None if data.endswith(b"\n") else start + data.rfind(b"\n") + 1
+    flow = Flow(ends_quoted=False, lead=0, cuts=(start,), rows=(data.count(b"\n"),), open=unfinished)
+    return Block(start, start + len(data), flow, None)
 
 
 def without_mark(data: bytes) -> bytes:
@@ -146,6 +161,21 @@ def records(data: bytes, *, delimiter: str, quote: str) -> Iterator[tuple[int, i
     if not delimiter:
         yield from lines(data)
         return
+    first = _plain_line(data, quote)
+    if first and data[:first].strip(b"\r\n"):
+        yield 0, first  # at once: who reads the header of a small file needs no more
+    yield from _records_behind(first, data, delimiter=delimiter, quote=quote)
+
+
+def _plain_line(data: bytes, quote: str) -> int:
+    """Find where the first line ends, where that surely ends a record; else 0."""
+    end = data.find(b"\n") + 1
+    line = data[:end].removesuffix(b"\n").removesuffix(b"\r")
+    return 0 if b"\r" in line or (quote and quote.encode() in line) else end
+
+
+def _records_behind(first: int, data: bytes, *, delimiter: str, quote: str) -> Iterator[tuple[int, int]]:
+    """Yield the records from an offset on, at which one begins."""
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == ord(quote)) if quote else np.empty(0, np.int64)
     quotes = _effective(quotes, _may_open(text, quotes, delimiter), quoted=False)
@@ -153,8 +183,8 @@ def records(data: bytes, *, delimiter: str, quote: str) -> Iterator[tuple[int, i
     ends = (terminators[(np.searchsorted(quotes, terminators) & 1) == 0] + 1).tolist()
     if not ends or ends[-1] < len(data):
         ends.append(len(data))
-    start = 0
-    for end in ends:
+    start = first
+    for end in ends[bisect(ends, first) :]:
         if data[start:end].strip(b"\r\n"):
             yield start, end
         start = end

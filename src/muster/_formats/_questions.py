@@ -52,7 +52,9 @@ class Scan(NamedTuple):
         )
         if not data:
             return None
-        return scan(data, self.dialect, start=start, atom=self.atom, assume_quoted=self.assume_quoted)
+        is_first = self.start == self.origin and self.assume_quoted is None
+        assumed = False if is_first else self.assume_quoted  # no file begins inside a cell
+        return scan(data, self.dialect, start=start, atom=self.atom, assume_quoted=assumed)
 
 
 class Beginning(NamedTuple):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from . import _pandas
 from ._cells import LONGEST_NUMBER
 from ._results import Reply, index_of, owned, reply_of
 
@@ -17,14 +18,16 @@ _FEW: Final = 1024
 
 _MOST_FRAMES: Final = 512
 _MOST_ROWS: Final = 8192
-"""So many frames, or rows of frames, wait at most: a frame takes several times the memory of its reply."""
+"""So many frames, or rows of frames, wait at most: their columns take several times the memory of their reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unmade:
-    """A frame of a few rows, of which no reply is made yet."""
+    """The columns of a frame of a few rows, of which no reply is made yet."""
 
-    frame: "pd.DataFrame"
+    labels: "pd.Index[Any]"
+    columns: Sequence[Any]
+    rows: int
     use: str
     index: str
     likeness: tuple[list[Any], list[Any]]
@@ -36,24 +39,24 @@ def reply_in_time(result: Any, *, use: str) -> Reply | Unmade:  # noqa: ANN401 (
 
     Both hold copies, as a function may fill the same memory again at its next call. Raises as ``reply_of`` does.
     """
-    if len(result) > _FEW or not _is_plain(result):
+    import pandas as pd
+
+    if type(result) is not pd.DataFrame or not result.shape[1] or len(result) > _FEW:
         return owned(reply_of(result, use=use))
+    columns, names = _pandas.arrays_of(result), result.columns.tolist()
+    types = [column.dtype for column in columns]
+    if not (_are_plain(names, of=result.columns) and all(map(_is_sure, types))):
+        return owned(reply_of(result, use=use))
+    copies = [np.array(column) if isinstance(column.dtype, np.dtype) else column.copy() for column in columns]
+    return Unmade(result.columns, copies, len(result), use, index_of(result), (names, types))
+
+
+def _are_plain(names: Sequence[Any], *, of: "pd.Index[Any]") -> bool:
+    """Tell whether all names of columns are text, and each stands once."""
     import pandas as pd
 
-    likeness = list(result.columns), list(result.dtypes)
-    copy = pd.DataFrame(result, copy=True)  # without ``attrs`` and flags, which ``concat`` would compare
-    return Unmade(copy, use, index_of(result), likeness)
-
-
-def _is_plain(result: Any) -> bool:  # noqa: ANN401 (likewise)
-    """Tell whether it is sure that a reply can be made of a result: its names are of text, each stands once."""
-    import pandas as pd
-
-    if type(result) is not pd.DataFrame or not result.shape[1]:
-        return False
-    names = result.columns
-    has_names = isinstance(names.dtype, pd.StringDtype) and names.is_unique and not names.hasnans
-    return has_names and all(map(_is_sure, result.dtypes))
+    has_text = isinstance(of.dtype, pd.StringDtype) and all(isinstance(name, str) for name in names)
+    return has_text and len({*names}) == len(names)
 
 
 def _is_sure(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which have no type in common)
@@ -70,9 +73,15 @@ def made(alike: Sequence[Unmade]) -> Reply:
     import pandas as pd
 
     first = alike[0]
-    return reply_of(
-        pd.concat([one.frame for one in alike], ignore_index=True) if alike[1:] else first.frame, use=first.use
-    )
+    columns = [_behind_each_other(column) for column in zip(*(one.columns for one in alike), strict=True)]
+    frame = pd.DataFrame(dict(enumerate(columns)), copy=False)
+    frame.columns = first.labels
+    return reply_of(frame, use=first.use)
+
+
+def _behind_each_other(columns: Sequence[Any]) -> Any:  # noqa: ANN401 (an array of NumPy or pandas)
+    first = columns[0]
+    return np.concatenate(columns) if isinstance(first, np.ndarray) else type(first)._concat_same_type(columns)  # noqa: SLF001 (of pandas' interface for arrays)
 
 
 class Pile:
@@ -94,7 +103,7 @@ class Pile:
         if self.waiting and not self._waits_with(reply, mark):
             self.made()
         self.waiting.append(reply)
-        self._rows += len(reply.frame)
+        self._rows += reply.rows
         self.mark = mark
 
     def extend(self, other: "Pile") -> None:
@@ -112,5 +121,5 @@ class Pile:
         return self.ready
 
     def _waits_with(self, one: Unmade, mark: int) -> bool:
-        has_room = len(self.waiting) < _MOST_FRAMES and self._rows + len(one.frame) <= _MOST_ROWS
+        has_room = len(self.waiting) < _MOST_FRAMES and self._rows + one.rows <= _MOST_ROWS
         return has_room and mark == self.mark and one.likeness == self.waiting[0].likeness

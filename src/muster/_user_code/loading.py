@@ -11,7 +11,7 @@ from muster._model import Code, Global, Target
 from muster._process.limit import TimeIsUp
 from muster.errors import UsageError, UserCodeError
 
-from . import arguments, edits, importing, main_module
+from . import arguments, edits, frames, importing, main_module
 from .awaited import end_loop
 from .described import described
 from .fresh import import_as_ever, import_fresh
@@ -34,6 +34,7 @@ class Loaded:
         self._generators = Generators(world.seeds, world.run)
         self._sown: Sequence[Target] = ()
         self._functions: dict[Target, Callable[[Any], object]] = {}
+        self._frames: dict[Target, str] = {}
         self._imported: dict[Target, object] = {}
         self._state: tuple[Global, ...] = ()
         self._code = Code()
@@ -47,7 +48,7 @@ class Loaded:
         """Release them. If no other thread uses the modules, these are forgotten, and read anew next time."""
         end_loop()
         self._generators.restore()
-        self._functions.clear()
+        self._forget()
         self._imported.clear()
         _at_work.remove(self)
         if not _at_work:
@@ -80,8 +81,12 @@ class Loaded:
         self._code = code
         if state != self._state:
             self._state = state
-            self._functions.clear()
+            self._forget()
             self._sown = ()
+
+    def _forget(self) -> None:
+        self._functions.clear()
+        self._frames.clear()
 
     def find(self, target: Target) -> object:
         """Import a target, unless that was done before."""
@@ -103,6 +108,12 @@ class Loaded:
             self.modules = frozenset(sys.modules)
         return self._functions[target]
 
+    def frame_for(self, target: Target) -> str:
+        """Tell which kind of frame a target takes; that is found out once, as it takes as long as a call."""
+        if target not in self._frames:
+            self._frames[target] = frames.wants(self.get(target))
+        return self._frames[target]
+
 
 _at_work: Final[list[Loaded]] = []
 _here: Final[ContextVar[Loaded]] = ContextVar("loaded")
@@ -115,6 +126,12 @@ def load(target: Target) -> Callable[[Any], object]:
     """
     here = _here.get(None)
     return _made(target, _find) if here is None else here.get(target)
+
+
+def frame_for(target: Target) -> str:
+    """Tell which kind of frame a step's function takes, as ``frames`` does. Raises as ``load`` does."""
+    here = _here.get(None)
+    return frames.wants(load(target)) if here is None else here.frame_for(target)
 
 
 def sow(targets: Sequence[Target], *place: int) -> None:

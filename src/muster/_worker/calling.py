@@ -14,7 +14,7 @@ from muster._formats._unmade import Unmade, made, reply_in_time
 from muster._journal.measures import StepSum, bin_of
 from muster._model import Briefing
 from muster._process.limit import Limit
-from muster._user_code import frames, loading
+from muster._user_code import loading
 from muster._user_code.awaited import Yielded, drained
 from muster.errors import DataError, UserCodeError
 
@@ -125,13 +125,11 @@ class Caller:
         step, counts, given = "", [len(rows.numbers)], None
         self._memory.calls += 1
         try:
-            self._begin(rows)
+            functions = self._begin(rows)
             frame: Any = rows.table
-            for at, target in enumerate(self._briefing.steps):
+            for at, (target, function) in enumerate(zip(self._briefing.steps, functions, strict=True)):
                 step = target.name
-                with Limit(self._briefing.timeout):
-                    function = loading.load(target)
-                given = self._as_kind(frame, frames.wants(function), rows, first=at == 0)
+                given = self._as_kind(frame, loading.frame_for(target), rows, first=at == 0)
                 with Limit(self._briefing.timeout), _Stopwatch(self.sums[at]):
                     frame = drained(function(given))
                 yields_nothing = isinstance(frame, Yielded) and not frame
@@ -160,12 +158,14 @@ class Caller:
         is_of_muster = type(error).__module__.startswith("muster.") and not isinstance(error, Exception)
         return is_of_muster or (isinstance(error, KeyboardInterrupt) and not self._memory.is_replaceable)
 
-    def _begin(self, rows: _rows.Rows) -> None:
+    def _begin(self, rows: _rows.Rows) -> list[Callable[[Any], object]]:
         """Load all steps, and have random numbers begin with those that belong to these rows."""
+        functions = []
         for target in self._briefing.steps:
             with Limit(self._briefing.timeout):
-                loading.load(target)
+                functions.append(loading.load(target))
         loading.sow(self._briefing.steps, self._file, int(rows.numbers[0]) if len(rows.numbers) else -1)
+        return functions
 
     def _as_kind(self, frame: Any, kind: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if kind == "pandas" and first:
