@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,9 +18,9 @@ from hypothesis import strategies as st
 from conftest import Muster
 from muster._journal import events
 from muster._journal.coding import as_fields, of_fields
-from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Started, Told, UnreadableError
+from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Shaped, Started, Told, UnreadableError
 from muster._journal.file import Journal, follow, replay
-from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Schema, Seconds, Spool, Task
+from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Schema, Seconds, Span, Spool, Task
 from muster._planner import Plan
 from muster._run.resume import Past
 from muster._watch.sums.run import RunView
@@ -201,8 +202,65 @@ TASK = Task(0, 3, 5, 1, 100, 200, 40, 20, 45, 50, Spool("spool/1-0", 4096))
 def test_an_outcome_survives_the_journal(path: Path, outcome: Outcome) -> None:
     with Journal(path) as journal:
         journal.write(Kept(outcome, "m1-1"))
-    (entry,) = replay(path)
+    *_, entry = replay(path)
     assert entry.event == Kept(outcome, "m1-1")
+
+
+def with_schema(first: int, schema: Schema, **fields: Any) -> Outcome:  # noqa: ANN401 (of an outcome)
+    task = Task(0, first, first + 1, 0, 0, 8, 0, 1, 0, 1)
+    return Outcome(task, 1, 1, output=Piece("o", 1, 0, 1), schema=schema, **fields)
+
+
+NARROW, WIDE = Schema(("a",), (("int64",),)), Schema(("a", "b"), (("float64", "int64"), ("str",)))
+SEVERAL = [
+    with_schema(0, UNUSUAL),
+    with_schema(1, NARROW, written=WIDE),
+    with_schema(2, UNUSUAL),
+    with_schema(
+        3, NARROW, spans=(Span(0, 1, 0, 1, 1, 0, NARROW), Span(1, 2, 0, 1, 1, 0, WIDE), Span(2, 3, 1, 0, 0, 0, None))
+    ),
+]  # fmt: skip
+
+
+def test_a_schema_is_told_once_by_each_that_writes_and_read_wherever_it_is_named(path: Path) -> None:
+    for _ in range(2):
+        with Journal(path) as journal:
+            for outcome in SEVERAL:
+                journal.hold(Kept(outcome))
+    entries = [entry.event for entry in replay(path)]
+    assert [event.outcome for event in entries if isinstance(event, Kept)] == SEVERAL * 2
+    assert [event.schema for event in entries if isinstance(event, Shaped)] == [UNUSUAL, NARROW, WIDE] * 2
+    assert len({id(event.outcome.schema) for event in entries if isinstance(event, Kept)}) == 2, "in memory, too"
+
+
+@pytest.mark.usefixtures("files_of_100_bytes")
+def test_a_schema_that_there_was_no_room_to_tell_is_told_again(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.hold(Kept(SEVERAL[0]))
+        with pytest.raises(OSError, match=r"No space|too large"):
+            journal.flush()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        for outcome in SEVERAL[1:]:
+            journal.hold(Kept(outcome))
+    assert [entry.event.outcome for entry in replay(path) if isinstance(entry.event, Kept)] == SEVERAL[1:]
+
+
+def test_a_task_that_names_a_schema_which_nobody_told_is_refused(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.write(Kept(SEVERAL[0]))
+    path.write_text(path.read_text().split("\n", 1)[1])
+    with pytest.raises(UnreadableError, match="is not as this version writes it"):
+        list(replay(path))
+
+
+def test_tasks_of_format_2_which_say_their_schemas_in_full_are_read(path: Path) -> None:
+    path.write_text(
+        '{"event":"kept","at":1.0,"task":[3,4,0,0,8,0,1,0,1],"rows_in":1,"rows_out":1,"output":{"name":"o","bytes":1,'
+        '"crc":0,"rows":1},"schema":[["a"],[["int64"]]],"spans":[[0,1,0,1,1,0,"same"],[1,2,0,1,1,0,[["a","b"],'
+        '[["float64","int64"],["str"]]]],[2,3,1,0,0,0,null]],"seconds":{"function":0.5},"worker":"1"}\n'
+    )
+    (entry,) = replay(path)
+    assert entry.event == Kept(SEVERAL[3]._replace(seconds=Seconds(function=0.5)), "1")
 
 
 PIECE = Piece("p", 10, 1, 2, Place("grown", 20))
@@ -220,6 +278,7 @@ ONE_OF_EACH: list[Event] = [
     events.Settled((Column("a"),), "a sample"),
     events.Read(DataFile("m.bin", 7, 8, "ab")),
     events.Wrote("log"),
+    Shaped(3, UNUSUAL),
     Kept(Outcome(Task(0, 0, 1, 0, 0, 8, 0, 2, 0, 2), 2, 2, output=PIECE), "1"),
     events.Dropped(1, 2, 3),
     events.Moved("p", "grown", 20),
@@ -249,7 +308,7 @@ def test_every_kind_survives_the_journal_whole_and_with_fields_that_are_not_know
         journal.write(event, at=1.0)
     assert list(replay(path)) == [(event, 1.0)]
     said = json.loads(path.read_text())
-    assert of_fields(said["event"], said | {"from a later version": 1}) == event
+    assert of_fields(said["event"], said | {"from a later version": 1}, {}) == event
 
 
 def test_the_examples_have_no_field_that_is_left_out() -> None:
@@ -276,10 +335,10 @@ def test_an_event_that_lacks_what_it_must_have_is_refused(path: Path, line: str)
 def test_rows_that_an_earlier_version_kept_are_done_again() -> None:
     said = json.loads(json.dumps(as_fields(Kept(Outcome(TASK, 5, 9, output=Piece("o", 9, 7, 9))))))
     past = Past()
-    past.add(of_fields("kept", said))
+    past.add(of_fields("kept", said, {}))
     assert past.kept != {}
     past = Past()
-    past.add(of_fields("kept", said | {"columns": ["a", "b"], "floats": ["a"], "integers": []}))
+    past.add(of_fields("kept", said | {"columns": ["a", "b"], "floats": ["a"], "integers": []}, {}))
     assert past.kept == {}
 
 

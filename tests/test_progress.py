@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from muster._journal.coding import as_fields, of_fields
 from muster._journal.events import Dropped, Event, Kept
+from muster._journal.fields import schemas_of
 from muster._model import Outcome, Part, Piece, Schema, Seconds, Task
 from muster._progress.actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSettles, Rewind, Submit, Widen
 from muster._progress.cuts import together
@@ -231,7 +232,7 @@ class Run:
                     self._start(task)
                 case Keep(outcome):
                     self._keep(outcome)
-                    self.events.append(of_fields("kept", json.loads(json.dumps(as_fields(Kept(outcome))))))
+                    self.events.append(as_journaled(outcome))
                 case Drop(outcome):
                     task = outcome.task
                     self._parts_of(outcome)
@@ -307,6 +308,13 @@ class Run:
         for outcome in self.appended:
             task = outcome.task
             assert set(volumes[task.first : task.last]) == {progress.volume_of(outcome)}
+
+
+def as_journaled(outcome: Outcome) -> Event:
+    """Write a task that is done as its line of the journal, and read it."""
+    told = dict(enumerate(dict.fromkeys(schemas_of(outcome))))
+    line = json.dumps(as_fields(Kept(outcome), {schema: number for number, schema in told.items()}))
+    return of_fields("kept", json.loads(line), told)
 
 
 def assert_whole_batches(task: Task, batch_rows: int) -> None:

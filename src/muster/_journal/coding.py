@@ -8,25 +8,39 @@ journal whose format is later, or that lacks a field, is refused in words (``Unr
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from muster._model import DataFile
+from muster._model import DataFile, Schema
 from muster._planner import Plan
 
 from . import fields
-from .events import FORMAT, OF_KIND, Event, Fields, Kept, Laid, Other, Read, Settled, Started, Surveyed, UnreadableError
+from .events import (
+    FORMAT,
+    NOTHING,
+    OF_KIND,
+    Event,
+    Fields,
+    Kept,
+    Laid,
+    Other,
+    Read,
+    Settled,
+    Shaped,
+    Started,
+    Surveyed,
+    UnreadableError,
+)
 
 _NO_DEFAULT: Final = object()
 """Differs from every value that a field may have."""
 
 
-def as_fields(event: Event) -> Fields:
-    """Write an event as fields of its line."""
-    match event:
-        case Kept(outcome, worker):
-            said = fields.of_outcome(outcome)
-            said["worker"] = worker
-            return said
-        case Read(file):
-            return file._asdict()
+def as_fields(event: Event, numbers: Mapping[Schema, int] = NOTHING) -> Fields:
+    """Write an event as fields of its line; schemas have the ``numbers`` that the journal has told."""
+    if isinstance(event, Kept):  # of which there may be millions
+        said = fields.of_outcome(event.outcome, numbers)
+        said["worker"] = event.worker
+        return said
+    if isinstance(event, Read):
+        return event.file._asdict()
     return {name: _NOUNS[name](value) if name in _NOUNS else value for name, value in _unlike_defaults(event).items()}
 
 
@@ -34,6 +48,7 @@ _NOUNS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "parts": fields.of_parts,
     "columns": fields.of_columns,
     "agreed": fields.of_bytes,
+    "schema": tuple,
     "schemas": lambda schemas: [*map(fields.of_bytes, schemas)],
 }
 """How fields are written that are no JSON by themselves."""
@@ -47,21 +62,28 @@ def _unlike_defaults(event: Event) -> Fields:
     }
 
 
-def of_fields(kind: str, said: Fields) -> Event:
-    """Read an event from the fields of its line. Raises ``UnreadableError``."""
+def of_fields(kind: str, said: Fields, schemas: dict[int, Schema]) -> Event:
+    """Read an event from the fields of its line; ``schemas`` are those that were told before, and become more.
+
+    Raises ``UnreadableError``.
+    """
     of = OF_KIND.get(kind, Other)
     try:
+        if of is Kept:
+            return _kept(said, schemas)
         event = _READ[of](said) if of in _READ else of(**{name: said[name] for name in of._fields if name in said})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableError(f"the event {kind!r} is not as this version writes it ({error!r})") from error
+    if isinstance(event, Shaped):
+        schemas[event.number] = event.schema
     if isinstance(event, Started) and event.format > FORMAT:
         raise UnreadableError(f"its format is {event.format}, and this version of muster reads up to {FORMAT}")
     return event
 
 
-def _kept(said: Fields) -> Event:
+def _kept(said: Fields, schemas: Mapping[int, Schema]) -> Event:
     """Read a task that is done. An early version did not journal the schema of its rows: these are done again."""
-    return Other() if "columns" in said else Kept(fields.read_outcome(said), said.get("worker", ""))
+    return Other() if "columns" in said else Kept(fields.read_outcome(said, schemas), said.get("worker", ""))
 
 
 def _surveyed(said: Fields) -> Surveyed:
@@ -81,7 +103,7 @@ def _planned(said: Fields) -> Plan:
 
 
 _READ: Final[Mapping[type[Event], Callable[[Fields], Event]]] = {
-    Kept: _kept,
+    Shaped: lambda said: Shaped(said["number"], fields.read_schema(said["schema"])),
     Read: lambda said: Read(DataFile(said["path"], said["size"], said["modified"], said["digest"])),
     Surveyed: _surveyed,
     Settled: lambda said: Settled(fields.read_columns(said["columns"]), said.get("by", "")),

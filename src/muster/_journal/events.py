@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from muster._model import Column, DataFile, Outcome, Part
+from muster._model import Column, DataFile, Outcome, Part, Schema
 from muster._planner import Plan
 from muster.errors import UsageError
 
 Fields = dict[str, Any]
 """An object of JSON."""
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The format that is written. A change that an earlier muster would read wrongly makes it one more.
 
-Since 2 a task may be of several files, and parts of streams grow with what was read.
+Since 2 a task may be of several files, and parts of streams grow with what was read. Since 3 a schema is told once, and
+tasks name it by a number.
 
 A run that goes on in a later format than that of its journal says ``Started`` once more, with the later one. From then
 on a muster that does not read that format refuses the journal in words, instead of reading it wrongly.
@@ -130,6 +131,16 @@ class Wrote(NamedTuple):
 
 
 # Rows
+
+
+class Shaped(NamedTuple):
+    """What results look like: told once, as tasks may be many and columns, too. A task that is done says the number.
+
+    A later schema of the same number takes the place of an earlier one: each attempt counts from 0.
+    """
+
+    number: int
+    schema: Schema
 
 
 class Kept(NamedTuple):
@@ -260,6 +271,7 @@ Event = (
     | Settled
     | Read
     | Wrote
+    | Shaped
     | Kept
     | Dropped
     | Moved
@@ -288,6 +300,7 @@ OF_KIND: Final[Mapping[str, type[Event]]] = {
     "settled": Settled,
     "read": Read,
     "wrote": Wrote,
+    "shaped": Shaped,
     "kept": Kept,
     "dropped": Dropped,
     "moved": Moved,
@@ -305,7 +318,7 @@ OF_KIND: Final[Mapping[str, type[Event]]] = {
 }
 KIND_OF: Final[Mapping[type[Event], str]] = {of: kind for kind, of in OF_KIND.items()}
 
-ONLY_TO_RETRY: Final[frozenset[type[Event]]] = frozenset({Surveyed, Kept, Dropped, Laid})
+ONLY_TO_RETRY: Final[frozenset[type[Event]]] = frozenset({Surveyed, Shaped, Kept, Dropped, Laid})
 """What tells where rows lie in an output; a finished run with rejects is kept with it, as they may be mended."""
 
 ONLY_TO_RESUME: Final = ONLY_TO_RETRY | {Moved, Regrown, Read, Wrote, LaidOut, Standing}

@@ -1,7 +1,7 @@
 """Nouns as fields of events, and back."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,35 +12,47 @@ _DIGITS: Final = 6
 
 
 _AT_SPOOL: Final = Task._fields.index("spool")
-_OF_OUTCOME: Final = (
-    "task", "spool", "rows_in", "rows_out", "bad_rows", "output", "rejects", "schema", "written", "spans",
-)  # fmt: skip
+_COUNTS: Final = ("rows_in", "rows_out", "bad_rows")
 
 
-def of_outcome(outcome: Outcome) -> dict[str, Any]:
-    """Write an outcome as fields of an event: those that are not empty, and the seconds that are not 0."""
-    task = outcome.task
-    told = (
-        task[1:_AT_SPOOL],
-        task.spool and task.spool._asdict(),
-        outcome.rows_in,
-        outcome.rows_out,
-        outcome.bad_rows,
-        outcome.output and _piece_as_fields(outcome.output),
-        outcome.rejects and _piece_as_fields(outcome.rejects),
-        outcome.schema and tuple(outcome.schema),
-        outcome.written and tuple(outcome.written),
-        outcome.spans and [_span_as_fields(span, outcome.schema) for span in outcome.spans],
-    )
-    said: dict[str, Any] = {name: value for name, value in zip(_OF_OUTCOME, told, strict=True) if value}
-    said["seconds"] = {
-        name: round(value, _DIGITS) for name, value in zip(Seconds._fields, outcome.seconds, strict=True) if value
-    }
+def of_outcome(outcome: Outcome, numbers: Mapping[Schema, int]) -> dict[str, Any]:
+    """Write an outcome as fields of an event: those that are not empty. Schemas are told by their numbers."""
+    task, schema, written, spans = outcome.task, outcome.schema, outcome.written, outcome.spans
+    said: dict[str, Any] = {"task": task[1:_AT_SPOOL], "seconds": [round(one, _DIGITS) for one in outcome.seconds]}
+    for name in _COUNTS:
+        if count := getattr(outcome, name):
+            said[name] = count
+    if outcome.output is not None:
+        said["output"] = _piece_as_fields(outcome.output)
+    if outcome.rejects is not None:
+        said["rejects"] = _piece_as_fields(outcome.rejects)
+    if schema is not None:
+        said["schema"] = numbers[schema]
+    if written is not None:
+        said["written"] = numbers[written]
+    if spans:
+        said["spans"] = [_span_as_fields(span, schema, numbers) for span in spans]
+    if task.spool is not None:
+        said["spool"] = task.spool._asdict()
     return said
 
 
-def read_outcome(said: dict[str, Any]) -> Outcome:
-    """Read an outcome from the fields of an event."""
+def schemas_of(outcome: Outcome) -> Iterator[Schema]:
+    """List the schemas that an outcome tells of; the same ones again and again."""
+    own, written, spans = outcome.schema, outcome.written, outcome.spans
+    if own is not None:
+        yield own
+    if written is not None:
+        yield written
+    yield from (span.schema for span in spans if span.schema is not None)
+
+
+def read_outcome(said: dict[str, Any], schemas: Mapping[int, Schema]) -> Outcome:
+    """Read an outcome from the fields of an event, with the schemas that were told before it.
+
+    Raises ``KeyError`` where one was not.
+    """
+    schema = _as_schema(said.get("schema"), schemas)
     first, last, file, start, stop, row, rows, lo, hi = said["task"]
     spool = Spool(**said["spool"]) if "spool" in said else None
     return Outcome(
@@ -50,35 +62,46 @@ def read_outcome(said: dict[str, Any]) -> Outcome:
         output=_as_piece(said.get("output")),
         rejects=_as_piece(said.get("rejects")),
         bad_rows=said.get("bad_rows", 0),
-        schema=_as_schema(said.get("schema")),
-        written=_as_schema(said.get("written")),
-        spans=tuple(_as_span(span, said.get("schema")) for span in said.get("spans", ())),
-        seconds=Seconds(**said["seconds"]),
+        schema=schema,
+        written=_as_schema(said.get("written"), schemas),
+        spans=tuple(_as_span(span, schema, schemas) for span in said.get("spans", ())),
+        seconds=_as_seconds(said["seconds"]),
     )
 
 
-def _as_schema(fields: list[list[Any]] | None) -> Schema | None:
-    if fields is None:
+def _as_seconds(told: Sequence[float] | dict[str, float]) -> Seconds:
+    """Read where the time went: since format 3 a list, before that by name, without those that are 0."""
+    return Seconds(**told) if isinstance(told, dict) else Seconds(*(one or 0.0 for one in told))
+
+
+def _as_schema(told: int | list[list[Any]] | None, schemas: Mapping[int, Schema]) -> Schema | None:
+    """Read a schema: since format 3 a number, before that in full."""
+    if told is None:
         return None
+    return schemas[told] if isinstance(told, int) else read_schema(told)
+
+
+def read_schema(fields: Sequence[Sequence[Any]]) -> Schema:
+    """Read a schema from a field of an event."""
     columns, kinds = fields
     return _only_one(Schema(tuple(columns), tuple(map(tuple, kinds))))
 
 
 @lru_cache(maxsize=256)
 def _only_one(schema: Schema) -> Schema:
-    """Give the same object for what is equal: a journal of a million tasks says few schemas, a million times."""
+    """Give the same object for what is equal: before format 3, each task said its own."""
     return schema
 
 
-def _span_as_fields(span: Span, schema: Schema | None) -> list[Any]:
+def _span_as_fields(span: Span, schema: Schema | None, numbers: Mapping[Schema, int]) -> list[Any]:
     """Write a span; most have the schema of their task, which is said once."""
-    own = "same" if span.schema == schema else span.schema and tuple(span.schema)
+    own = "same" if span.schema == schema else span.schema and numbers[span.schema]
     return [span.lo, span.hi, span.bad_rows, span.rows_out, span.bytes, span.crc, own]
 
 
-def _as_span(fields: list[Any], schema: list[list[Any]] | None) -> Span:
+def _as_span(fields: list[Any], schema: Schema | None, schemas: Mapping[int, Schema]) -> Span:
     lo, hi, bad_rows, rows_out, size, crc, own = fields
-    return Span(lo, hi, bad_rows, rows_out, size, crc, _as_schema(schema if own == "same" else own))
+    return Span(lo, hi, bad_rows, rows_out, size, crc, schema if own == "same" else _as_schema(own, schemas))
 
 
 def _piece_as_fields(piece: Piece) -> dict[str, Any]:

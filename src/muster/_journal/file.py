@@ -12,10 +12,12 @@ from typing import Final, NamedTuple, Self
 import orjson
 
 from muster._files.whole import replacing
+from muster._model import Schema
 from muster._private.files import private
 
 from .coding import as_fields, of_fields
-from .events import KIND_OF, Event, Fields, Other
+from .events import KIND_OF, Event, Fields, Kept, Other, Shaped
+from .fields import schemas_of
 
 Kinds = Collection[type[Event]]
 
@@ -40,6 +42,8 @@ class Journal:
         os.ftruncate(self._descriptor, max((end for _, end in _lines(path)), default=0))
         self._held: list[bytes] = []
         self._bytes_held = 0
+        self._numbers: dict[Schema, int] = {}
+        """Of the schemas that it tells."""
 
     def write(self, event: Event, *, at: float | None = None, durable: bool = False) -> None:
         """Append an event, with the time of day, and what was held; it outlives the death of this process.
@@ -57,7 +61,16 @@ class Journal:
 
         Until then the death of this process undoes it. Raises as ``flush`` does.
         """
-        line = _line(event, round(time.time(), 3) if at is None else at)
+        at = round(time.time(), 3) if at is None else at
+        if isinstance(event, Kept):
+            for schema in schemas_of(event.outcome):
+                if schema not in self._numbers:
+                    self._numbers[schema] = number = len(self._numbers)
+                    self._hold(Shaped(number, schema), at)
+        self._hold(event, at)
+
+    def _hold(self, event: Event, at: float) -> None:
+        line = _dumped({"event": KIND_OF[type(event)], "at": at, **as_fields(event, self._numbers)})
         self._held.append(line)
         self._bytes_held += len(line)
         if self._bytes_held >= _MOST_HELD:
@@ -74,6 +87,7 @@ class Journal:
         self._held, self._bytes_held = [], 0
         if (written := os.write(self._descriptor, lines)) < len(lines):
             os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+            self._numbers.clear()  # as nobody has heard of some
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def close(self) -> None:
@@ -97,17 +111,20 @@ def replay(path: Path, *, without: Kinds = ()) -> Iterator[Entry]:
 
     Events of the kinds that are left out cost next to nothing. Raises ``UnreadableError``.
     """
+    schemas: dict[int, Schema] = {}
     for said, _ in _lines(path, without=without):
-        yield _entry(said)
+        yield _entry(said, schemas)
 
 
 def follow(path: Path, *, after: int = 0, without: Kinds = ()) -> Iterator[tuple[Entry, int]]:
     """Yield what stands behind an offset, as ``replay`` does, each with the offset behind it.
 
-    Where those at the end are left out, an empty one tells how far it was read.
+    Where those at the end are left out, an empty one tells how far it was read. Tasks that are done can be read from
+    the beginning alone, as their schemas were told before them.
     """
+    schemas: dict[int, Schema] = {}
     for said, end in _lines(path, after=after, without=without, tells_end=True):
-        yield _entry(said), end
+        yield _entry(said, schemas), end
 
 
 def abridge(journal: Path, to: Path, *, without: Kinds) -> None:
@@ -123,10 +140,6 @@ def _beginnings(kinds: Kinds) -> tuple[bytes, ...]:
     return tuple(_dumped({"event": KIND_OF[kind]}).rstrip(b"}\n") for kind in kinds)
 
 
-def _line(event: Event, at: float) -> bytes:
-    return _dumped({"event": KIND_OF[type(event)], "at": at, **as_fields(event)})
-
-
 def _dumped(said: Fields) -> bytes:
     try:
         return orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
@@ -134,8 +147,8 @@ def _dumped(said: Fields) -> bytes:
         return json.dumps(said, separators=(",", ":")).encode() + b"\n"
 
 
-def _entry(said: Fields) -> Entry:
-    return Entry(of_fields(said["event"], said), said.get("at")) if said else Entry(Other())
+def _entry(said: Fields, schemas: dict[int, Schema]) -> Entry:
+    return Entry(of_fields(said["event"], said, schemas), said.get("at")) if said else Entry(Other())
 
 
 def _object(line: bytes) -> Fields | None:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from muster._model import Outcome
 
-from .events import KIND_OF, Dropped, Event, Kept, Measured, Settled
+from .events import KIND_OF, Dropped, Event, Kept, Measured, Settled, Shaped
 from .file import replay
 
 
@@ -70,7 +70,7 @@ class KeptRows:
         return Rows(*map(sum, zip(*tasks, strict=True)))
 
 
-_OTHERS: Final = frozenset(KIND_OF) - {Kept, Dropped, Settled}
+_OTHERS: Final = frozenset(KIND_OF) - {Shaped, Kept, Dropped, Settled}
 
 
 def rows_kept(journal: Path) -> Rows | None:

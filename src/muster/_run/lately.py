@@ -4,10 +4,12 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Final
+from typing import Final, TypeVar
 
 from muster._job import MachinePace
 from muster._planner import Plan, Stretch, plan, remaining
+
+Number = TypeVar("Number", int, float)
 
 _SPANS_BEFORE_A_PLAN: Final = 8
 _WINDOW_SECONDS: Final = 60.0
@@ -69,13 +71,31 @@ class Lately:
         spans = self._last_minute()
         return sum(one.rows_of.total() for one in spans) / (_length(spans) or 1.0)
 
-    def pace_of(self, machine: str, workers: int, *, going: Iterable[float] = ()) -> MachinePace:
-        """Tell what a machine did; ``going`` are the seconds that its unfinished tasks have taken so far."""
+    def paces(self, workers_on: Mapping[str, int], *, going: Mapping[str, Sequence[float]]) -> list[MachinePace]:
+        """Tell what each machine did; ``going`` are the seconds that its unfinished tasks have taken so far."""
         spans = self._last_minute()
         seconds = _length(spans) or 1.0
-        at_tasks = sum(one.busy_of.get(machine, 0.0) for one in spans) + sum(min(one, seconds) for one in going)
-        rows = sum(one.rows_of[machine] for one in spans)
-        return MachinePace(machine, workers, rows / seconds, min(at_tasks / (seconds * workers), 1.0))
+        rows: dict[str, int] = {}
+        busy: dict[str, float] = {}
+        for one in spans:
+            _add_up(one.rows_of, to=rows)
+            _add_up(one.busy_of, to=busy)
+        for machine, times in going.items():
+            busy[machine] = busy.get(machine, 0.0) + sum(min(one, seconds) for one in times)
+        return [
+            MachinePace(
+                machine,
+                workers,
+                rows.get(machine, 0) / seconds,
+                min(busy.get(machine, 0.0) / (seconds * workers), 1.0),
+            )
+            for machine, workers in sorted(workers_on.items())
+        ]
+
+
+def _add_up(numbers: Mapping[str, Number], *, to: dict[str, Number]) -> None:
+    for name, number in numbers.items():
+        to[name] = to.get(name, 0) + number
 
 
 class Pace:
@@ -105,10 +125,7 @@ class Pace:
         """Reckon it anew, so many seconds after the last time; ``going`` are those of unfinished tasks, by machine."""
         self._lately.end_span(seconds)
         self.rows_per_second = self._lately.rows_per_second()
-        self.machines = tuple(
-            self._lately.pace_of(machine, count, going=going.get(machine, ()))
-            for machine, count in sorted(workers_on.items())
-        )
+        self.machines = tuple(self._lately.paces(workers_on, going=going))
         self.seconds_left = None if rows_left is None else remaining(self._lately.stretches, rows_left)
 
     def plan(self, rows_left: int, *, workers: int, dollars_an_hour: float) -> Plan | None:

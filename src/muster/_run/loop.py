@@ -141,15 +141,17 @@ class Loop:
     def _take(self, message: Message) -> Outcome | None:
         progress = self.progress
         match message:
-            case Done(ticket, _, worker) if progress.is_running(ticket):
-                return self._act(self._done(message), worker=worker)
+            case Began():  # as often as the next kind, which is why these two stand first
+                self._observer.began(message)
+            case Done() if progress.is_running(message.ticket):
+                return self._act(self._done(message), worker=message.worker)
             case Lost(ticket, reason, began, worker) if progress.is_running(ticket):
                 self._observer.lost(ticket, reason)
                 machine = self._observer.there.machine_of(worker)
                 return self._act(progress.lost(ticket, reason, began=began, machine=machine))
             case Failed():
                 return self._act(self._setbacks.failed(progress, message))
-            case Told() | Joined() | Left() | Began():
+            case Told() | Joined() | Left():
                 self._hear(message)
         return None  # a question that nobody waits for; or a task that somebody else has by now
 
@@ -185,17 +187,17 @@ class Loop:
                 case act.Submit():
                     self._observer.under_way.submitted(action.task)
                     self._engine.submit(action.task.number, action.task, machine=action.machine, fresh=action.fresh)
-                case act.Keep(outcome):
+                case act.Keep():
                     self._holding.is_of_use = True
-                    self.harvest.keep(outcome, worker)
-                case act.Append(outcome):
-                    self.harvest.append(outcome, self.progress.columns)
-                case act.Forget(name):
-                    self._run.finish.places.forget(name)
-                case act.Drop(outcome):
-                    self.harvest.drop(outcome.task)
-                case act.Widen(outcome):
-                    return outcome
+                    self.harvest.keep(action.outcome, worker)
+                case act.Append():
+                    self.harvest.append(action.outcome, self.progress.columns)
+                case act.Forget():
+                    self._run.finish.places.forget(action.name)
+                case act.Drop():
+                    self.harvest.drop(action.outcome.task)
+                case act.Widen():
+                    return action.outcome
                 case _:
                     self._act_on_trouble(action)
         return None

@@ -146,8 +146,12 @@ class Observer:
                 self._write(events.Left(worker, reason))
             case Told(text):
                 self._write(events.Told(text))
-            case Began(ticket, worker):
-                self.under_way.began(ticket, worker, self._clock())
+            case Began():
+                self.began(event)
+
+    def began(self, event: Began) -> None:
+        """Know that a worker has begun a task."""
+        self.under_way.began(event.ticket, event.worker, self._clock())
 
     def done(self, worker: str, outcome: Outcome, *, is_kept: bool) -> None:
         """Add up what a task came to; of one that is not kept, as it will be done again, only its time."""
