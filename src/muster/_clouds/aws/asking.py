@@ -18,6 +18,8 @@ Client = Any
 _ATTEMPTS: Final = 8
 """How often what AWS throttles is asked for, with pauses that grow to 20 s."""
 
+_IMPATIENT_SECONDS: Final = 5.0
+
 
 def region_of(named: str = "") -> str:
     """Tell the region: the one that is named, or the user's own. Raises ``UsageError`` where there is none."""
@@ -30,11 +32,17 @@ def region_of(named: str = "") -> str:
     return str(region)
 
 
-def client(service: str, region: str) -> Client:
-    """Make a client, which retries what is throttled. Raises ``UsageError`` for a region that cannot be one."""
-    patient = botocore.config.Config(retries={"mode": "standard", "total_max_attempts": _ATTEMPTS})
+def client(service: str, region: str, *, is_patient: bool = True) -> Client:
+    """Make a client, which retries what is throttled; one that is not patient asks for what one can do without.
+
+    Raises ``UsageError`` for a region that cannot be one.
+    """
+    config = botocore.config.Config(
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS if is_patient else 2},
+        **({} if is_patient else {"connect_timeout": _IMPATIENT_SECONDS, "read_timeout": _IMPATIENT_SECONDS}),
+    )
     try:
-        return botocore.session.Session().create_client(service, region_name=region, config=patient)
+        return botocore.session.Session().create_client(service, region_name=region, config=config)
     except (botocore.exceptions.InvalidRegionError, ValueError) as error:
         raise UsageError(f"{region!r} is no region of AWS. Type one such as --region eu-central-1.") from error
 
