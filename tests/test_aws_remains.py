@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from aws.leftovers import ME, YOU, make
 from aws.region import NAME, Region
 from muster import UsageError
 from muster._clouds.aws.asking import asking, client, region_of
@@ -12,43 +13,12 @@ from muster._clouds.aws.remains import CLUSTER, OWNER, Remain, left, look, remov
 from muster.errors import EngineError
 
 pytestmark = pytest.mark.waits("together")
-ME, YOU = "me@here", "you@there"
-UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 
 
 @pytest.fixture
 def ec2(region: Region) -> Any:  # noqa: ANN401 (its library makes it out of data)
     del region
     return client("ec2", NAME)
-
-
-def tagged(kind: str, *, owner: str, cluster: str) -> list[dict[str, object]]:
-    tags = [{"Key": OWNER, "Value": owner}, {"Key": CLUSTER, "Value": cluster}]
-    return [{"ResourceType": kind, "Tags": tags}]
-
-
-def make(region: Region, cluster: str, *, owner: str = ME) -> None:
-    """Make all that a cluster has, as if whoever did so had been killed then, and its computer lost."""
-    ec2, told = region.client("ec2"), {"owner": owner, "cluster": cluster}
-    ec2.create_key_pair(KeyName=cluster, TagSpecifications=tagged("key-pair", **told))
-    group = ec2.create_security_group(
-        GroupName=cluster, Description="ours", TagSpecifications=tagged("security-group", **told)
-    )["GroupId"]
-    ec2.create_launch_template(
-        LaunchTemplateName=cluster,
-        LaunchTemplateData={"KeyName": cluster},
-        TagSpecifications=tagged("launch-template", **told),
-    )
-    ec2.run_instances(
-        MinCount=2,
-        MaxCount=2,
-        KeyName=cluster,
-        InstanceType="m7i.large",
-        SecurityGroupIds=[group],
-        ImageId=region.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"],
-        TagSpecifications=[*tagged("instance", **told), *tagged("volume", **told)],
-    )
-    ec2.create_volume(Size=8, AvailabilityZone=f"{NAME}a", TagSpecifications=tagged("volume", **told))
 
 
 def kinds(ec2: Any, owner: str, **besides: str) -> dict[str, int]:  # noqa: ANN401 (likewise)

@@ -1,6 +1,6 @@
 """Runs and machines in columns, for the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from muster._words import duration, moment, plural
@@ -28,7 +28,7 @@ def runs_in_columns(runs: Sequence[Mapping[str, Any]]) -> str:
         for run in runs
     ]
     advice = [text for run in runs if (text := run.get("go_on"))]
-    return "\n".join([_columns(heads, *cells), *advice])
+    return "\n".join([in_columns(heads, *cells), *advice])
 
 
 def _rows_of(run: Mapping[str, Any]) -> str:
@@ -64,11 +64,13 @@ def machines_in_columns(status: "Status") -> str:
         )
         for machine in machines
     ]
-    return "\n".join([title, *([_columns(heads, *cells)] if cells else []), *silent])
+    return "\n".join([title, *([in_columns(heads, *cells)] if cells else []), *silent])
 
 
-def _columns(*rows: Sequence[str]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def in_columns(*rows: Iterable[str]) -> str:
+    """Lay out rows of equal length, the heads first."""
+    cells = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )

@@ -9,6 +9,7 @@ VERBS: Final = {
     "up": "make a cluster, or make it larger or smaller",
     "status": "show the clusters and their machines",
     "down": "end a cluster and all that runs on it",
+    "sweep": "find and remove what muster has left on AWS",
     "setup": "look whether machines can be made on AWS",
     "generate": "write synthetic rows to try things on",
     "runs": "list the runs, newest first",

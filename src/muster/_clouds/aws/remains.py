@@ -6,6 +6,7 @@ AWS lists what was just made, or just ended, some seconds late. So ``look`` is n
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Event
 from time import monotonic
 from typing import Any, Final
@@ -48,11 +49,11 @@ class _Kind:
     since: str = ""
 
 
-_INSTANCE: Final = "instance"
+INSTANCE: Final = "instance"
 # Instances first, which use all others; then in the order in which they can go.
 _KINDS: Final = (
     _Kind(
-        _INSTANCE,
+        INSTANCE,
         "describe_instances",
         "Reservations",
         "InstanceId",
@@ -84,10 +85,15 @@ _KINDS: Final = (
     ),
     _Kind("key pair", "describe_key_pairs", "KeyPairs", "KeyName", "delete_key_pair", "KeyName", "CreateTime"),
 )
+# What is kept between clusters: an image first, which uses its snapshots.
+_OF_IMAGES: Final = (
+    _Kind("image", "describe_images", "Images", "ImageId", "deregister_image", "ImageId", "CreationDate"),
+    _Kind("snapshot", "describe_snapshots", "Snapshots", "SnapshotId", "delete_snapshot", "SnapshotId", "StartTime"),
+)
 _OVER: Final = {"closed", "cancelled", "failed"}
 """States of spot requests of which nothing comes any more."""
 
-_IN_USE: Final = {"DependencyViolation", "VolumeInUse"}
+_IN_USE: Final = {"DependencyViolation", "InvalidSnapshot.InUse", "VolumeInUse"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,9 @@ class Remain:
     """Of an instance, such as ``m7i.large``."""
     address: str = ""
     """Of an instance, as the world sees it."""
+    zone: str = ""
+    """Of an instance."""
+    is_spot: bool = False
 
     @property
     def cluster(self) -> str:
@@ -110,8 +119,10 @@ class Remain:
         return self.tags.get(CLUSTER, "")
 
 
-def look(ec2: Client, owner: str, *, besides: Mapping[str, str] = _NOTHING) -> tuple[Remain, ...]:
-    """List what bears the tag of this owner, and those ``besides``. Raises ``EngineError``.
+def look(
+    ec2: Client, owner: str, *, besides: Mapping[str, str] = _NOTHING, with_images: bool = False
+) -> tuple[Remain, ...]:
+    """List what bears the tag of this owner, and those ``besides``; images only if asked for. Raises ``EngineError``.
 
     There is no way to ask for everybody's: what is listed may be removed next.
     """
@@ -121,7 +132,8 @@ def look(ec2: Client, owner: str, *, besides: Mapping[str, str] = _NOTHING) -> t
         {"Name": f"tag:{name}", "Values": [_literal(value)]} for name, value in {**besides, OWNER: owner}.items()
     ]
     with asking():
-        return tuple(remain for kind in _KINDS for remain in _listed(ec2, kind, filters))
+        kinds = (*_KINDS, *(_OF_IMAGES if with_images else ()))
+        return tuple(remain for kind in kinds for remain in _listed(ec2, kind, filters))
 
 
 def remove(ec2: Client, remains: Iterable[Remain]) -> Mapping[str, str]:
@@ -134,10 +146,10 @@ def remove(ec2: Client, remains: Iterable[Remain]) -> Mapping[str, str]:
         of_kind.setdefault(remain.kind, []).append(remain)
     failed: dict[str, str] = {}
     deadline = monotonic() + _END_SECONDS
-    for kind in _KINDS:
+    for kind in (*_KINDS, *_OF_IMAGES):
         told = of_kind.get(kind.name, [])
         failed |= {one.id: why for one in told if (why := _removed(ec2, kind, one, deadline))}
-        if kind.name == _INSTANCE:
+        if kind.name == INSTANCE:
             failed |= _await_end(ec2, [one.id for one in told if one.id not in failed], deadline)
     return failed
 
@@ -162,9 +174,20 @@ def _listed(ec2: Client, kind: _Kind, filters: Sequence[Mapping[str, Any]]) -> I
         state = told.get("State", "")
         if (state["Name"] if isinstance(state, Mapping) else state) not in _ENDED | _OVER:
             tags = {tag["Key"]: tag["Value"] for tag in told.get("Tags", ())}
-            since = told[kind.since].isoformat() if kind.since and kind.since in told else ""
-            address = told.get("PublicIpAddress", "")
-            yield Remain(kind.name, told[kind.id], tags, since, told.get("InstanceType", ""), address)
+            yield Remain(
+                kind.name,
+                told[kind.id],
+                tags,
+                since=_moment(told.get(kind.since, "")),
+                type=told.get("InstanceType", ""),
+                address=told.get("PublicIpAddress", ""),
+                zone=told.get("Placement", {}).get("AvailabilityZone", ""),
+                is_spot=told.get("InstanceLifecycle", "") == "spot",
+            )
+
+
+def _moment(told: datetime | str) -> str:
+    return told if isinstance(told, str) else told.isoformat()
 
 
 def _pages(ec2: Client, kind: _Kind, filters: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -173,7 +196,7 @@ def _pages(ec2: Client, kind: _Kind, filters: Sequence[Mapping[str, Any]]) -> It
         return
     for page in ec2.get_paginator(kind.listed).paginate(Filters=filters):
         for told in page[kind.within]:
-            yield from told["Instances"] if kind.name == _INSTANCE else [told]
+            yield from told["Instances"] if kind.name == INSTANCE else [told]
 
 
 def _removed(ec2: Client, kind: _Kind, remain: Remain, deadline: float) -> str:
