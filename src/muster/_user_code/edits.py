@@ -1,21 +1,19 @@
 """Notice code that was written again while a run goes on: a worker that begins late would load the new version."""
 
 import os
-import sys
 from collections.abc import Iterable
 
 from muster._model import Code, DataFile, Fact
 from muster.errors import UserCodeError
 
 from .data_files import stamped
+from .loaded import loaded
 from .origins import is_users
 
 
 def code_files() -> tuple[DataFile, ...]:
     """List the files of the user's modules that this process has loaded, as they are just now."""
-    modules = list(sys.modules.values())
-    paths = {str(getattr(module, "__file__", None) or "") for module in modules}
-    files = (stamped(path) for path in sorted(paths) if path.endswith(".py") and is_users(path))
+    files = (stamped(path) for path in sorted({*loaded().values()}) if path.endswith(".py") and is_users(path))
     return tuple(file for file in files if file is not None and file.size >= 0)
 
 

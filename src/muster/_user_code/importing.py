@@ -15,6 +15,7 @@ from muster.errors import UsageError
 
 from . import main_module
 from .fresh import FreshLoader
+from .loaded import recent
 
 _temporary: Final[list[str]] = []
 """Names of the modules that were imported from a target's file, and of those beside it that it imported."""
@@ -103,7 +104,7 @@ def _module_from_file(path: Path, *, is_temporary: bool) -> types.ModuleType:
     if name != path.stem:
         _unnamed.add(name)
     module = importlib.util.module_from_spec(specification)
-    before = set(sys.modules)
+    before = set(recent())
     sys.modules[name] = module
     try:
         specification.loader.exec_module(module)
@@ -112,9 +113,8 @@ def _module_from_file(path: Path, *, is_temporary: bool) -> types.ModuleType:
         raise
     finally:
         if is_temporary:  # also where it raises: what it has imported by then may be what is mended
-            _temporary.extend(
-                other for other in sys.modules.keys() - before if _is_below(sys.modules[other], path.parent)
-            )
+            new = (other for other in recent() if other not in before)
+            _temporary.extend(other for other in new if _is_below(sys.modules[other], path.parent))
     return module
 
 

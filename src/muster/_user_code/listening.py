@@ -10,6 +10,7 @@ from muster._model import LACKED, DataFile
 
 from .data_files import stamped, with_digest
 from .lacking import database, lacking, named, of_descriptor
+from .loaded import loaded
 from .mirror import IMPORT, is_asked_by_the_function
 from .origins import is_users
 
@@ -101,7 +102,7 @@ class Ear:
         if not self._opened and not self._lacked and not self._untold and len(sys.modules) == self._modules:
             return (), ()
         self._modules = len(sys.modules)
-        files = {str(getattr(module, "__file__", None) or ""): name for name, module in list(sys.modules.items())}
+        files = {path: name for name, path in loaded().items()}
         new = [path for path, name in files.items() if name not in modules and path.endswith(".py") and is_users(path)]
         opened = [file for path, file in self._opened.items() if path not in besides and path not in files]
         opened += [file for path in new if path not in self._told and (file := stamped(path)) is not None]

@@ -15,6 +15,7 @@ from . import arguments, edits, frames, importing, main_module
 from .awaited import end_loop
 from .described import described
 from .fresh import import_as_ever, import_fresh
+from .loaded import loaded
 from .origins import user_traceback
 from .state import restore
 from .targets import is_own, own_function
@@ -40,7 +41,7 @@ class Loaded:
         self._code = Code()
         self._path = list(sys.path)
         self.modules: frozenset[str] = frozenset()
-        """Names of the modules that were there when the last function was loaded."""
+        """Names of the modules that were there when the last function was loaded, and may be the user's."""
         _at_work.append(self)
         import_fresh()
 
@@ -105,7 +106,7 @@ class Loaded:
         """Load a target, unless that was done before. Raises ``UserCodeError`` where it was edited since."""
         if target not in self._functions:
             self._functions[target] = _made(target, self._find_as_it_was)
-            self.modules = frozenset(sys.modules)
+            self.modules = frozenset(loaded())
         return self._functions[target]
 
     def frame_for(self, target: Target) -> str:

@@ -14,7 +14,7 @@ from muster._private import secrets
 from muster._private.secrets import Unseen
 from muster._process.environment import elsewhere, interpreter_flags
 
-from . import cells, main_module, surroundings
+from . import cells, loaded, main_module, surroundings
 
 _runs: Final = itertools.count(1)
 _going: Final[set[int]] = set()
@@ -116,6 +116,7 @@ class World(NamedTuple):
 
     def enter(self) -> None:
         """Make this process look like the one described."""
+        loaded.settle()
         sys.argv[:] = self.arguments
         main_module.become(self.script)
         secrets.take(self.unseen)
