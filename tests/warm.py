@@ -11,6 +11,7 @@ before that has loaded anything, takes its place; for a run in the test's own pr
 own process libraries are out of sight until they are imported.
 """
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -35,6 +36,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Any, NoReturn
 
+from muster._engines.cores.starter import is_sure_to_need_workers
 from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
 
 ELSEWHERE = ("--cluster", "--machines", "--help", "-h")
@@ -80,6 +82,11 @@ WITH_PANDAS: set[str] = set()
 """Modules that are loaded where pandas is."""
 NUMPY_RANDOM: list[Any] = []
 """Where NumPy's random numbers come from, also when it is out of sight."""
+HIDDEN: "list[Hidden]" = []
+"""What is out of sight of forks, put together once before them."""
+LOADED: list[str] = []
+LASTING: list[ModuleType] = []
+"""Modules that are loaded before forks, and that they do not take down in the end."""
 
 
 @dataclass(frozen=True)
@@ -262,6 +269,7 @@ def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 
 def serve(descriptor: str, more: str) -> None:
     """Load, then have a fork run each command that comes, until nobody can send one; a fork returns from here."""
+    atexit.register(let_be)  # before anything that is loaded registers what it does in the end, so that this is last
     for name in LIGHT:
         importlib.import_module(name)
     IN_SIGHT.update(sys.modules)
@@ -271,6 +279,12 @@ def serve(descriptor: str, more: str) -> None:
     for name in more.split():
         importlib.import_module(name)
     NUMPY_RANDOM.append(importlib.import_module("numpy.random"))
+    leave_libraries_alone()
+    LOADED.extend(name for name in sys.modules if name not in {"__main__", "builtins", "sys"})
+    LASTING.extend(map(sys.modules.__getitem__, LOADED))
+    HIDDEN.append(Hidden.but(IN_SIGHT))
+    for lasting in (LASTING, HIDDEN):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(lasting))
     gc.freeze()
     attend(socket.socket(fileno=int(descriptor)))
 
@@ -316,7 +330,7 @@ def become(  # noqa: PLR0913 (a process has that many properties)
         os.close(end)
     os.chdir(folder)
     if "-P" in words[:1]:
-        sys.meta_path.insert(0, Hidden.but(IN_SIGHT))
+        sys.meta_path.insert(0, HIDDEN[0])
         fork_workers(words[2:], environment, keep=keep, output=1)
     is_muster = words[0] == "-m"
     start_over(["-m", *words[2:]] if is_muster else words, environment)
@@ -324,15 +338,35 @@ def become(  # noqa: PLR0913 (a process has that many properties)
     starts_others = not is_muster or any(word.partition("=")[0] in ELSEWHERE for word in words)
     if starts_others and not works_alone:
         subprocess.Popen = starting(Beside())  # type: ignore[assignment,misc]
-    sys.meta_path.insert(0, Hidden.but(WITH_PANDAS if works_alone else IN_SIGHT))
+    if works_alone:
+        HIDDEN[0].show(WITH_PANDAS)
+    sys.meta_path.insert(0, HIDDEN[0])
     if not starts_others and not works_alone:
         subprocess.Popen = started_first  # type: ignore[assignment,misc]
     del sys.modules[__name__]
+    if is_muster and is_sure_to_need_workers(words[2:]):
+        atexit.unregister(let_be)  # it ends without taking anything down
     if is_muster:
         sys.path[0] = folder
         runpy._run_module_as_main("muster")  # type: ignore[attr-defined]  # noqa: SLF001 (what -m does)
     else:
         run_text(words)
+
+
+def leave_libraries_alone() -> None:
+    """Have what is compiled take nothing down either, once Python has ended, but write what it still has to."""
+    libc = ctypes.CDLL(None)
+    for last in ("_exit", "_IO_flush_all"):  # what was registered last is called first, and all of it with the status
+        libc.on_exit(getattr(libc, last), None)
+
+
+def let_be() -> None:
+    """Have Python, which is about to end, leave alone what was loaded before the fork.
+
+    To take down a thousand modules would have the kernel copy nearly all memory that the fork shares.
+    """
+    for name in LOADED:
+        sys.modules.pop(name, None)
 
 
 def run_text(words: list[str]) -> None:
@@ -372,6 +406,11 @@ class Hidden(MetaPathFinder, Loader):
     def __init__(self, modules: dict[str, ModuleType]) -> None:
         self._modules = modules
         self._specs = {name: module.__spec__ for name, module in modules.items()}
+        self._shown: set[str] = set()
+        self._libraries: dict[str, list[str]] = {}
+        for name in modules:
+            self._libraries.setdefault(name.partition(".")[0], []).append(name)
+        self._libraries["pandas"] = [name for name in modules if name in WITH_PANDAS and not name.startswith("muster.")]
 
     @classmethod
     def but(cls, seen: set[str]) -> "Hidden":
@@ -379,9 +418,15 @@ class Hidden(MetaPathFinder, Loader):
         names = [name for name in sys.modules.keys() - seen if name.partition(".")[0] not in sys.stdlib_module_names]
         return cls({name: sys.modules.pop(name) for name in names})
 
+    def show(self, names: set[str]) -> None:
+        """Have modules of these names be loaded as any are."""
+        self._shown = names & self._modules.keys()
+        for name in self._shown:
+            sys.modules[name] = self._modules[name]
+
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         del path, target
-        if not (own := self._specs.get(name)):
+        if name in self._shown or not (own := self._specs.get(name)):
             return None
         found = ModuleSpec(name, self, origin=own.origin)
         found.submodule_search_locations = own.submodule_search_locations
@@ -389,12 +434,9 @@ class Hidden(MetaPathFinder, Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Show a module, with all of its library; with the body of workers all, with pandas all libraries."""
-        top = spec.name.partition(".")[0]
-        for name, module in self._modules.items():
-            library = name.partition(".")[0]
-            comes_along = top == library or (top == "pandas" and name in WITH_PANDAS)
-            if spec.name in {BODY, name} or (library != "muster" and comes_along):
-                sys.modules.setdefault(name, module)
+        library = spec.name.partition(".")[0]
+        for name in self._modules if spec.name == BODY else self._libraries[library] if library != "muster" else ():
+            sys.modules.setdefault(name, self._modules[name])
         return self._modules[spec.name]
 
     def exec_module(self, module: ModuleType) -> None:
@@ -434,6 +476,7 @@ def fork_workers(words: list[str], environment: Mapping[str, str], *, keep: Sequ
         encoding, errors = sys.__stdout__.encoding, sys.__stdin__.errors  # type: ignore[union-attr]  # there are both
         sys.stdout = open(1, "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115 (as Python has it)
         sys.stderr = sys.__stderr__
+        atexit.unregister(let_be)  # neither it nor a worker ends as Python does
         start_over(["-c", *words[1:]], environment)
         exec(words[0], vars(sys.modules["__main__"]))  # noqa: S102 (what -c does)
     except BaseException:  # noqa: BLE001 (as Python does)
