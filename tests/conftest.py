@@ -122,6 +122,20 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return folder
 
 
+@pytest.fixture(autouse=True)
+def nothing_stays_loaded() -> Iterator[None]:
+    """See that a test ends each worker that it makes in its own process: else its code is there for the next tests."""
+    before = loaded_code()
+    yield
+    left = loaded_code() - before
+    assert left <= 0, f"{left} of muster._user_code.loading.Loaded were not ended"
+
+
+def loaded_code() -> int:
+    loading = sys.modules.get("muster._user_code.loading")
+    return len(loading._at_work) if loading else 0  # noqa: SLF001 (nobody else needs to know)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def warm(elsewhere: None) -> Iterator[Warm]:
     """Have processes wait; also what is to fork workers for runs in the test's own process is a fork of theirs."""
