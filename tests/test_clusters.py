@@ -1,7 +1,9 @@
 """Clusters by name on a cloud of no machines: made, resized, looked at, renewed, borrowed, called up and ended."""
 
+import dataclasses
 import fcntl
 import threading
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,12 @@ import pytest
 
 import muster
 from muster._cluster import Cluster, names
+from muster._journal.runs import known
 from muster._run.lent import lent
+from muster._run.resume import Past
+from muster._tables import machines_in_columns
 from muster._verbs import down
+from muster._watch.sums.run import RunView
 from muster.errors import EngineError, UsageError
 from muster.testing import FakeCloud, FakeEngine
 
@@ -48,6 +54,12 @@ def test_a_cluster_is_made_resized_shown_and_ended_and_each_verb_may_be_repeated
         (True, 1, LEASE, LEASE),
         (False, 1, LEASE, LEASE),
     ]
+    shown = machines_in_columns(status)
+    assert "one: 2 machines, 2 workers, on fake, $1 an hour" in shown
+    assert shown.count("$0.5 an hour") == 2
+    unpriced = dataclasses.replace(status.machines[1], price=0.0)
+    shown = machines_in_columns(dataclasses.replace(status, machines=(status.machines[0], unpriced)))
+    assert ("at least $0.5 an hour" in shown, "unknown" in shown) == (True, True)
     for size in (5, 1, 3):
         assert len(up(cluster, size)) == size
     assert cluster.down() == [f"machine {number}: 1 process ended, and its files are removed" for number in (1, 2, 3)]
@@ -400,6 +412,35 @@ def test_machines_that_are_called_up_for_a_run_end_with_it_and_are_paid(rows: st
         assert result.machines == 2
         assert (cloud.living(), names()) == ([], [])
         assert cloud.dollars() == pytest.approx(0.2)
+
+
+def fail_late(df: pd.DataFrame) -> pd.DataFrame:
+    if not Path("mended").exists() and (df["a"] == 900).any():
+        raise ValueError("late")
+    return double(df)
+
+
+def test_what_a_run_costs_is_the_sum_of_its_attempts(rows: str, tmp_path: Path) -> None:
+    def costs() -> float:
+        return Past.read(tmp_path / "out.csv.muster" / "journal.jsonl").dollars
+
+    with FakeCloud(price=3.6e6):  # $1,000 a second
+        up(Cluster("one"), 1)
+        with pytest.raises(muster.MusterError, match="late"):
+            muster.run(fail_late, "rows.csv", "out.csv", cluster="one", strict=True, part_bytes=100)
+        first = costs()
+        Path("mended").touch()
+        began = time.monotonic()
+        result = muster.run(fail_late, "rows.csv", "out.csv", cluster="one", strict=True, part_bytes=100)
+        second = result.cost - first
+        assert (tmp_path / "out.csv").read_text() == rows
+        assert result.resumed_parts > 0
+        assert first > 0
+        assert 0 < second <= 1000 * (time.monotonic() - began)
+    (run,) = known()
+    view = RunView()
+    view.take_all(run.entries())
+    assert view.dollars(view.time.seconds) == result.cost
 
 
 def test_a_run_on_a_cluster_leaves_it_as_it_was(cloud: FakeCloud, rows: str, tmp_path: Path) -> None:

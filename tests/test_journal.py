@@ -290,7 +290,7 @@ ONE_OF_EACH: list[Event] = [
     Left("m1-1", "killed"),
     Told("hear"),
     events.Retried("killed", "m1-1", 2.5, "in.csv", 7, 9),
-    events.Renewed(["m1"], 900.0),
+    events.Renewed(["m1"], 900.0, {"m1": 0.5}),
     events.Measured(
         0.5, 1, None, 2, 3, "", {"1": []}, {"m": []}, [], 4, 2.0, [1.0, 2.0], ["1", "f", 1, 2, 3, 4, 5, None], {"1": 9}
     ),

@@ -136,9 +136,10 @@ def test_a_plan_prices_the_time_that_is_left() -> None:
     assert made.dollars == 2.0
 
 
-def test_a_machine_costs_from_its_first_worker_to_its_last() -> None:
-    bill = Bill({"dear": 3.6})
-    bill.joined("1", "dear", 0.0)
+def test_a_machine_costs_from_when_the_run_has_it_until_its_last_worker_left() -> None:
+    bill = Bill()
+    bill.hold({"dear": 3.6}, 0.0)
+    bill.joined("1", "dear", 300.0)  # it has booted
     bill.joined("2", "dear", 500.0)
     bill.joined("3", "free", 0.0)
     assert bill.dollars(1000.0) == pytest.approx(1.0)
@@ -148,3 +149,8 @@ def test_a_machine_costs_from_its_first_worker_to_its_last() -> None:
     assert bill.dollars(9000.0) == pytest.approx(2.0)
     bill.joined("4", "dear", 9000.0)
     assert bill.dollars(10_000.0) == pytest.approx(3.0)
+    bill.hold({"dear": 7.2, "idle": 3.6}, 10_000.0)  # what is charged already goes on as it was
+    assert bill.dollars(11_000.0) == pytest.approx(5.0)
+    bill.end(11_000.0)
+    assert bill.dollars(99_000.0) == pytest.approx(5.0)
+    assert bill.dollars_an_hour == pytest.approx(0.0)

@@ -18,6 +18,7 @@ from muster._run.observer import Observer
 from muster._run.questions import as_muster_error
 from muster._run.spared import has_no_room
 from muster.errors import EngineError
+from muster.testing import FakeClock
 from waiting import until
 
 REFUSED = "it refuses the key. Mend it. [Permission denied (publickey).]"
@@ -117,6 +118,19 @@ def test_a_run_journals_what_fails_and_remarks_on_each_of_it() -> None:
     assert [observer.remark() for _ in range(3)] == ["two fails", "three fails", ""]
     assert [one.text for one in written if isinstance(one, events.Told)] == ["two fails", "three fails"]
     assert events.Renewed(("one",), 20.0) in written
+
+
+def test_a_machine_that_comes_later_costs_from_then_on_and_is_journaled_with_its_price_once() -> None:
+    renewals: SimpleQueue[Renewed] = SimpleQueue()
+    written: list[events.Event] = []
+    clock = FakeClock()
+    observer = Observer(written.append, prices={"one": 3.6}, renewals=renewals, clock=lambda: clock.seconds)
+    for seconds in (1000.0, 2000.0):
+        clock.reach(seconds)
+        renewals.put(Renewed(("one", "two"), 20.0, prices={"one": 3.6, "two": 36.0}))
+        observer.look(Progress(workers=1, max_bad_rows=0), rows_total=None, idle=lambda: 0)
+    assert [one.prices for one in written if isinstance(one, events.Renewed)] == [{"two": 36.0}, {}]
+    assert observer.there.dollars == pytest.approx(2.0 + 10.0)
 
 
 def test_a_disk_without_room_is_known_by_number_and_by_words_and_told_with_the_machine() -> None:

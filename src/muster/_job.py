@@ -130,7 +130,7 @@ class Result:
     rejects: str | None
     """Path or URL of ``OUTPUT.rejects.jsonl``; ``None`` if no row is bad."""
     cost: float
-    """Dollars, if the file of hosts says what they cost."""
+    """Dollars of all attempts, where machines have a price; boot and idle time included."""
     rows_before: int = 0
     """Rows of the inputs that an earlier attempt had done, or the run whose bad rows were retried."""
     estimate: Estimate | None = None
@@ -264,7 +264,7 @@ class Snapshot:
     machines: tuple[MachinePace, ...] = ()
     """What each machine does."""
     dollars: float = 0.0
-    """What it has cost so far, if the file of hosts says what they cost."""
+    """What all attempts have cost so far, where machines have a price."""
     waiting_for: str = ""
     """Why workers have nothing to do, where they have not."""
     held: str = ""

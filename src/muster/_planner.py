@@ -55,24 +55,30 @@ def _pace(stretches: Sequence[Stretch]) -> float:
 
 @dataclass(slots=True)
 class Bill:
-    """What the machines of a run cost: each from when its first worker joined to when its last one left.
+    """What the machines of a run cost: each from when the run has it, workers or none, to when its last worker left.
 
-    ``prices`` are in dollars an hour, by machine; one that is not named costs nothing.
+    Prices are in dollars an hour; a machine without one costs nothing here.
     """
 
-    prices: Mapping[str, float] = field(default_factory=dict)
+    prices: dict[str, float] = field(default_factory=dict)
+    """By machine, of all that were ever there."""
     dollars_an_hour: float = 0.0
     """What the machines that are there cost together."""
+    _charged: dict[str, float] = field(default_factory=dict)
     _workers: dict[str, set[str]] = field(default_factory=dict)
     _at_zero: float = 0.0
     """``cost(t) = at_zero + rate * t``; adjusted whenever the rate changes, so that past cost stays the same."""
 
+    def hold(self, prices: Mapping[str, float], at: float) -> None:
+        """Know machines that the run has from now on, though they may still boot; ``at`` is in seconds."""
+        self.prices |= prices
+        for machine in prices:
+            self._charge(machine, at)
+
     def joined(self, worker: str, machine: str, at: float) -> None:
-        """Know that a worker is there; ``at`` is in seconds."""
-        workers = self._workers.setdefault(machine, set())
-        if not workers:
-            self._change(self.prices.get(machine, 0.0), at)
-        workers.add(worker)
+        """Know that a worker is there, and its machine."""
+        self._workers.setdefault(machine, set()).add(worker)
+        self._charge(machine, at)
 
     def left(self, worker: str, machine: str, at: float) -> None:
         """Know that a worker is gone, and perhaps its machine with it."""
@@ -80,12 +86,24 @@ class Bill:
         if worker in workers:
             workers.remove(worker)
             if not workers:
-                self._change(-self.prices.get(machine, 0.0), at)
+                self._change(-self._charged.pop(machine, 0.0), at)
 
-    def _change(self, dollars_an_hour: float, at: float) -> None:
-        self.dollars_an_hour += dollars_an_hour
-        self._at_zero -= dollars_an_hour * at / _HOUR
+    def end(self, at: float) -> None:
+        """Know that the run has no machine any more."""
+        for price in self._charged.values():
+            self._change(-price, at)
+        self._charged.clear()
+        self._workers.clear()
 
     def dollars(self, at: float) -> float:
         """Tell what has been spent until then."""
         return self._at_zero + self.dollars_an_hour * at / _HOUR if self.prices else 0.0
+
+    def _charge(self, machine: str, at: float) -> None:
+        if machine not in self._charged:
+            self._charged[machine] = self.prices.get(machine, 0.0)
+            self._change(self._charged[machine], at)
+
+    def _change(self, dollars_an_hour: float, at: float) -> None:
+        self.dollars_an_hour += dollars_an_hour
+        self._at_zero -= dollars_an_hour * at / _HOUR

@@ -46,12 +46,24 @@ def machines_in_columns(status: "Status") -> str:
     held = f", working for process {status.held_by}" if status.held_by else ""
     workers = sum(machine.workers for machine in machines)
     count = f"{plural(len(machines), 'machine')}, {plural(workers, 'worker')}"
-    title = f"{status.name}: {count}, on {status.on}{held}"
+    priced = [machine.price for machine in machines if machine.price]
+    least = "at least " if len(priced) < len(machines) else ""
+    price = f", {least}{_an_hour(sum(priced))}" if priced else ""
+    title = f"{status.name}: {count}, on {status.on}{price}{held}"
     silent = [f"{name}: {why}" for name, why in status.silent.items()]
     if not machines and not silent:
         title += ": its machines have ended"
         title += f"; muster up {status.name} --machines N makes it again, muster down {status.name} forgets it"
-    heads = ("MACHINE", "ADDRESS", "BUSY", "MEMORY", "DISK FREE", "LEASE LEFT", "VERSIONS")
+    heads = (
+        "MACHINE",
+        "ADDRESS",
+        "BUSY",
+        "MEMORY",
+        "DISK FREE",
+        "LEASE LEFT",
+        *(["PRICE"] if priced else []),
+        "VERSIONS",
+    )
     cells = [
         (
             machine.name + (" (head)" if machine.is_head else ""),
@@ -60,11 +72,16 @@ def machines_in_columns(status: "Status") -> str:
             f"{machine.memory / 1e6:,.0f} MB",
             f"{machine.disk / 1e9:,.0f} GB",
             f"{duration(machine.left)} of {duration(machine.lease)}",
+            *([_an_hour(machine.price) if machine.price else "unknown"] if priced else []),
             ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
         )
         for machine in machines
     ]
     return "\n".join([title, *([in_columns(heads, *cells)] if cells else []), *silent])
+
+
+def _an_hour(dollars: float) -> str:
+    return f"${dollars:,.4g} an hour"
 
 
 def in_columns(*rows: Iterable[str]) -> str:

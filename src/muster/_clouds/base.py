@@ -115,6 +115,8 @@ class Renewed:
     """What the user should hear of all of them, once."""
     news: tuple[str, ...] = ()
     """What of that the user should hear, because it was not so the last time."""
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """What the machines cost, in dollars an hour; nothing where it is not named."""
     notices: Mapping[str, float] = field(default_factory=dict)
     """Machines that their maker takes away soon, such as spot instances; and in how many seconds."""
 

@@ -231,10 +231,11 @@ class Retried(NamedTuple):
 
 
 class Renewed(NamedTuple):
-    """The leases of machines were renewed, for so many seconds."""
+    """The leases of machines were renewed, for so many seconds; ``prices`` are of those that came later."""
 
     machines: Sequence[str]
     lease: float
+    prices: Mapping[str, float] = NOTHING
 
 
 class Measured(NamedTuple):

@@ -42,11 +42,21 @@ class Attendance:
         self.most_workers = self.most_machines = 0
         """How many were there at the time when they were most."""
         self._stays = _Stays()
-        self._bill = Bill(prices)
+        self._began = clock()
+        self._bill = Bill()
+        self.spent_before = 0.0
+        """Dollars that earlier attempts have cost."""
+        self.charge(prices)
 
     def charge(self, prices: Mapping[str, float]) -> None:
-        """Know what machines cost that are yet to come."""
-        self._bill = Bill(prices)
+        """Know the machines that the run has called up since it began, and what they cost."""
+        self._bill.hold(prices, self._began)
+
+    def came(self, prices: Mapping[str, float]) -> Mapping[str, float]:
+        """Know machines that came later, and what they cost; tell which of these were not known."""
+        new = {name: price for name, price in prices.items() if name not in self._bill.prices}
+        self._bill.hold(new, self._clock())
+        return new
 
     def joined(self, worker: str, machine: str) -> None:
         """Know that a worker is there."""
@@ -93,8 +103,8 @@ class Attendance:
 
     @property
     def dollars(self) -> float:
-        """Tell what the machines have cost so far."""
-        return self._bill.dollars(self._clock())
+        """Tell what the machines have cost so far, those of earlier attempts included."""
+        return self.spent_before + self._bill.dollars(self._clock())
 
     @property
     def dollars_an_hour(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 from muster._dialect import Dialect, Reading
 from muster._job import Job, Result
 from muster._journal import events
+from muster._journal.billing import Spent
 from muster._journal.events import Event, Fields, Finished, Laid, Surveyed, UnreadableError
 from muster._journal.file import replay
 from muster._model import Column, DataFile, Outcome, Source
@@ -54,6 +55,8 @@ class Past:
     """Whether changes of what the rows depend on were accepted."""
     finished: Finished | None = None
     """How the run ended, if all that was left to do then was to tidy up."""
+    dollars: float = 0.0
+    """What its machines have cost."""
     is_unreadable: bool = False
     """Whether it is of another version of muster, which may have kept much."""
 
@@ -89,10 +92,11 @@ class Past:
         Where another version of muster wrote it, in a way of its own, it counts for nothing if the run is to begin
         afresh; else this raises ``ResumeError``.
         """
-        past = cls()
+        past, spent = cls(), Spent()
         try:
             for entry in replay(journal):
                 past.add(entry.event)
+                spent.take(entry)
         except UnreadableError as error:
             if fresh:
                 return cls(started=events.Started("of another version", {}), is_unreadable=True)
@@ -100,6 +104,7 @@ class Past:
                 f"{str(journal)!r} is of an unfinished run of another version of muster: {error.why}. Finish it with"
                 " that version; or type the command again with --fresh to start over."
             ) from error
+        past.dollars = spent.dollars
         return past
 
     def add(self, event: Event) -> None:

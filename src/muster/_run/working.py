@@ -39,6 +39,7 @@ class Working:
     def work(self, loading: Loading, *, why_anew: str) -> Result:
         """Do it all; ``why_anew`` says why that is needed although the output is there."""
         run, recognised, teller = self.begun.run, self.recognised, self.begun.teller
+        teller.observer.there.spent_before = recognised.past.dollars
         loading = self._load(loading)
         intake = Intake(run, desk=self.begun.desk, write=teller.record.write)
         if recognised.gives_up:

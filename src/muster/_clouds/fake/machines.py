@@ -184,7 +184,9 @@ class FakeMachines:
                 one.renewed = now
                 if one.taken < inf:
                     notices[name] = one.taken - now
-        return Renewed(tuple(name for name in machines if name not in failed), record.lease, failed, notices=notices)
+        prices = {name: one.price for name, one in machines.items() if one is not None and one.price}
+        renewed = tuple(name for name in machines if name not in failed)
+        return Renewed(renewed, record.lease, failed, prices=prices, notices=notices)
 
     def destroy(self) -> Sequence[str]:
         """End all machines. Raises ``EngineError`` where one does not answer; it is still known then."""

@@ -78,7 +78,7 @@ class SshMachines:
             python=head.host.python,
             through=(*marked(self._folder), *ssh.command(head.host, attended)),
             shares_files=False,
-            prices={one.host.name: one.host.price for one in record.started if one.host.price},
+            prices=_prices(record),
         )
 
     # What changes it
@@ -127,7 +127,7 @@ class SshMachines:
         }
         failed = {name: why for name, why in run_on_each(lines, seconds=seconds).items() if why}
         renewed = tuple(name for name in lines if name not in failed)
-        return Renewed(renewed, record.lease, failed, self._authority.remark())
+        return Renewed(renewed, record.lease, failed, self._authority.remark(), prices=_prices(record))
 
     def destroy(self) -> Sequence[str]:
         """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it.
@@ -211,6 +211,10 @@ class SshMachines:
         }
         hosts = [replace(one.host, name=name) for name, one in named.items()]
         return play(playbook, hosts, told=told or {}, each=known, below=self._folder)
+
+
+def _prices(record: Record) -> dict[str, float]:
+    return {one.host.name: one.host.price for one in record.started if one.host.price}
 
 
 def renewal(folder: str) -> str:

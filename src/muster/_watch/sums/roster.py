@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from muster._journal import events
+from muster._journal.billing import Billing
 from muster._journal.measures import task_seconds
 from muster._model import Load
-from muster._planner import Bill
 
 from .pace import Burst, Recent
 from .series import Clock, Series
@@ -46,17 +46,12 @@ class Roster:
     steps: list[Series] = field(default_factory=list)
     """Rows in and out of each step, over time."""
     recent: Recent = field(default_factory=Recent)
-    _bill: Bill = field(default_factory=Bill)
+    billing: Billing = field(default_factory=Billing)
     _unsettled: int = 0
 
-    def begin(self, event: events.Attempt) -> None:
-        """Know what machines cost from now on."""
-        self._bill.prices = {**self._bill.prices, **event.prices}
+    def begin(self) -> None:
+        """Begin with an attempt."""
         self.recent = Recent()
-
-    def dollars(self, now: float) -> float | None:
-        """Tell what the machines cost until now; ``None`` if nobody knows their prices."""
-        return self._bill.dollars(now) if self._bill.prices else None
 
     def machine(self, name: str) -> Machine:
         """Find a machine, or meet it."""
@@ -67,7 +62,6 @@ class Roster:
         worker = self._met(event.worker, now)
         worker.machine = event.machine
         self.machine(event.machine)
-        self._bill.joined(worker.name, worker.machine, now)
 
     def leave(self, name: str, now: float, *, reason: str = "") -> bool:
         """Know that a worker is gone; tell whether it was known."""
@@ -75,7 +69,6 @@ class Roster:
         if worker is None:
             return False
         worker.leave(now, reason=reason)
-        self._bill.left(name, worker.machine, now)
         return True
 
     def leave_all(self, now: float) -> None:

@@ -75,6 +75,7 @@ class RunView:
             return
         self.see(entry)
         now, at = self.time.seconds, self.time.last_at
+        self.roster.billing.take(entry.event, now)
         match entry.event:
             case events.Measured():
                 self.standing.take(entry.event)
@@ -88,7 +89,7 @@ class RunView:
                     self.log.note(at, "left", f"Worker {worker} left: {reason}.")
             case events.Retried():
                 self.log.retried(at, entry.event)
-            case events.Renewed(machines, lease):
+            case events.Renewed(machines, lease, _):
                 for name in machines:
                     machine = self.roster.machine(name)
                     machine.lease, machine.renewed = lease, at
@@ -151,7 +152,7 @@ class RunView:
         """
         if self.result is not None and self.result.get("cost") and self.time.processes <= 1:
             return float(self.result["cost"])
-        return self.roster.dollars(now)
+        return self.roster.billing.dollars(now)
 
     def _pause(self, away: float, last_at: float) -> None:
         """Leave the time since the attempt before out, and its workers: this is another process."""
@@ -160,6 +161,7 @@ class RunView:
         if self.stopped is None:
             self.log.note(last_at, "killed", f"The run's process was gone from about now on, for {duration(away)}.")
         self.roster.leave_all(now)
+        self.roster.billing.bill.end(now)
 
     def _attempt(self, event: events.Attempt) -> None:
         process = event.pid, event.born
@@ -172,7 +174,7 @@ class RunView:
         )
         self.stopped = None
         self.standing.begin()
-        self.roster.begin(event)
+        self.roster.begin()
         if len(self.attempts) > 1:
             self.log.note(self.time.last_at, "attempt", f"Attempt {len(self.attempts)} began.")
 
