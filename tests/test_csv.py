@@ -452,12 +452,17 @@ def test_any_text_is_quoted_where_pandas_quotes_it(values: list[str | None]) -> 
     rows=st.lists(st.tuples(*[st.none() | st.text('a",;\n é\t\x00', max_size=5)] * 3), max_size=9),
     first=st.integers(0, 3),
     delimiter=st.sampled_from(",\t"),
+    plain_rows=st.sampled_from([0, 70]),
+    kind=st.sampled_from([np.dtype(f"{sign}{size}") for sign in "iu" for size in (1, 2, 4, 8)]),
 )
 def test_rows_of_texts_are_quoted_where_pandas_quotes_them(
-    rows: list[tuple[str | None, ...]], first: int, delimiter: str
+    rows: list[tuple[str | None, ...]], first: int, delimiter: str, plain_rows: int, kind: "np.dtype[Any]"
 ) -> None:
+    """Also where only late rows need quotes, and beside the smallest and the largest integers of each type."""
+    rows = [("plain",) * 3] * plain_rows + rows
     texts = [pa.array([row[at] for row in rows], pa.string()) for at in range(3)]
-    table = pa.table([*texts, pa.array(range(len(rows)), pa.int64())], names=list("abcd")).slice(first)
+    numbers = np.resize(np.array([0, np.iinfo(kind).min, np.iinfo(kind).max, 7], kind), len(rows))
+    table = pa.table([*texts, pa.array(numbers)], names=list("abcd")).slice(first)
     written = bytes(csv_text.render(table, delimiter=delimiter)).decode()
     assert written == table.to_pandas().to_csv(index=False, header=False, sep=delimiter)
 

@@ -16,6 +16,8 @@ from ._rows import type_of
 from ._rules import Rules
 
 _ALPHANUMERIC: Final = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", np.uint8)
+_STRETCH: Final = 1 << 16
+"""Bytes that are compared at once: what comes of so few stays in the processor's cache."""
 _DOUBTFUL: Final = 2.0**63
 """A float as large as this may be written as an integer that int64 cannot hold: pandas keeps its digits."""
 
@@ -28,7 +30,7 @@ def by_arrow(text: Text, columns: tuple[Column, ...], reading: Reading) -> pa.Ta
     types = {column.name: _kinds.ARROW[type_of(column)] for column in columns}
     table = text.parsed(types | dict.fromkeys((column.name for column in dated), pa.string()))
     table = _with_moments(table, dated, reading)
-    if table is None or _is_doubtful(table, columns, text.data):
+    if table is None or _is_doubtful(table, columns, text):
         return None
     return _without_missing_numbers(table.select(list(types)), text.rules)
 
@@ -60,11 +62,9 @@ def _without_missing_numbers(table: pa.Table, rules: Rules) -> pa.Table:
     return pa.table(columns, names=table.column_names)
 
 
-def _is_doubtful(table: pa.Table, columns: tuple[Column, ...], data: bytes) -> bool:
+def _is_doubtful(table: pa.Table, columns: tuple[Column, ...], text: Text) -> bool:
     """Tell whether Arrow may have read a value otherwise than pandas: 0x10, NAN, a huge integer, a missing one."""
-    if any(_is_doubtful_column(table[column.name], column) for column in columns):
-        return True
-    return _has_hexadecimal(data)
+    return any(_is_doubtful_column(table[column.name], column) for column in columns) or _has_hexadecimal(columns, text)
 
 
 def _is_doubtful_column(cells: pa.ChunkedArray, column: Column) -> bool:
@@ -81,13 +81,31 @@ def _is_doubtful_column(cells: pa.ChunkedArray, column: Column) -> bool:
     return not column.fixed and extent["max"] is not None and max(extent["max"], -extent["min"]) >= _DOUBTFUL
 
 
-def _has_hexadecimal(data: bytes) -> bool:
-    """Tell whether a cell may begin like ``0x1F``, which Arrow takes for a number."""
-    if b"x" not in data and b"X" not in data:
+def _has_hexadecimal(columns: tuple[Column, ...], text: Text) -> bool:
+    """Tell whether an integer is written like ``0x1F``, which Arrow reads. In other columns such a cell is text."""
+    names = [column.name for column in columns if pa.types.is_integer(_kinds.ARROW[type_of(column)])]
+    if not names or not _may_have_hexadecimal(text.data):
+        return False
+    cells = text.parsed(dict.fromkeys(names, pa.binary()))
+    return any(_has_x(bytes(chunk.buffers()[-1] or b"")) for column in cells.columns for chunk in column.chunks)
+
+
+def _has_x(data: bytes) -> bool:
+    return b"x" in data or b"X" in data
+
+
+def _may_have_hexadecimal(data: bytes) -> bool:
+    """Tell whether a cell may begin like ``0x1F``: then these two bytes stand behind no letter and no digit."""
+    if not _has_x(data):
         return False
     text = np.frombuffer(data, np.uint8)
-    is_prefix = (text[:-1] == ord("0")) & ((text[1:] | ord(" ")) == ord("x"))
+    return any(_may_begin(text, start) for start in range(0, len(text), _STRETCH))
+
+
+def _may_begin(text: np.ndarray, start: int) -> bool:
+    stretch = text[start : start + _STRETCH + 1]
+    is_prefix = (stretch[:-1] == ord("0")) & ((stretch[1:] | ord(" ")) == ord("x"))
     if not is_prefix.any():
         return False
-    at = np.flatnonzero(is_prefix)
+    at = np.flatnonzero(is_prefix) + start
     return at[0] == 0 or not np.isin(text[at - 1], _ALPHANUMERIC).all()

@@ -23,12 +23,12 @@ def as_text(values: np.ndarray) -> pa.Array:
         return _as_numpy_writes(values)
     size, (least, most) = np.abs(values), _PLAIN[values.dtype]
     differs = ~((size >= least) & (size < most)) & (values != 0)
-    text = _shortest(values)
+    text = by_json(values)
     return pc.replace_with_mask(text, pa.array(differs), _as_numpy_writes(values[differs])) if differs.any() else text
 
 
-def _shortest(values: np.ndarray) -> pa.Array:
-    """Write floats by way of a JSON list, whose commas then tell where each of them ends."""
+def by_json(values: np.ndarray) -> pa.Array:
+    """Write numbers by way of a JSON list, whose commas then tell where each of them ends."""
     json = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     text = json.translate(None, b"[,]")
     commas = np.flatnonzero(np.frombuffer(json, np.uint8) == ord(","))

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _QUOTE: Final = ord('"')
 
@@ -14,21 +15,33 @@ def with_quotes(cells: pa.LargeStringArray, delimiter: str, *, alone: bool) -> p
     No cell may be missing. One that is empty and ``alone`` in its row is put in quotes, too: an empty line is no row.
     """
     text, borders = in_memory(cells)
-    specials = np.flatnonzero((text == _QUOTE) | (text == ord(delimiter)) | (text == ord("\n")) | (text == ord("\r")))
-    before = np.searchsorted(specials, borders)  # how many lie before the beginning of each cell, and of them all
-    needy = np.diff(before) > 0
+    specials = _specials(text, delimiter)
+    cell_of_each = np.searchsorted(borders, specials, side="right") - 1
+    is_needy = np.zeros(len(cells), bool)
+    is_needy[cell_of_each] = True
     if alone:
-        needy |= np.diff(borders) == 0
-    if not needy.any():
+        is_needy |= np.diff(borders) == 0
+    needy = np.flatnonzero(is_needy)
+    if not len(needy):
         return cells
     is_quote = text[specials] == _QUOTE
-    doubled_before = _sums(is_quote)[before]
-    moved = borders + 2 * _sums(needy) + doubled_before
-    doubled_each = np.diff(doubled_before)[needy]
-    # A doubled quote stands behind all that was put in before it, and behind the quote that opens its cell.
-    put_in_before = np.repeat(2 * np.arange(len(doubled_each)) + 1, doubled_each) + np.arange(doubled_each.sum())
-    quotes = (moved[:-1][needy], moved[1:][needy] - 1, specials[is_quote] + put_in_before)
-    return _array(_put_in(text, np.concatenate(quotes), int(moved[-1])), moved)
+    added = np.bincount(cell_of_each[is_quote], minlength=len(cells)) + 2 * is_needy
+    moved = borders.copy()
+    moved[1:] += np.cumsum(added)
+    places = np.concatenate(([0], borders[needy], borders[needy + 1], specials[is_quote], [len(text)]))
+    places.sort(kind="stable")  # which puts the four in order that are in order themselves
+    return pa.LargeStringArray.from_buffers(len(cells), pa.py_buffer(moved), joined(text, places, b'"'))
+
+
+def needs_quotes(cells: pa.LargeStringArray, delimiter: str) -> bool:
+    """Tell whether a cell holds a delimiter, a quote or a line end."""
+    return len(_specials(in_memory(cells)[0], delimiter)) > 0
+
+
+def _specials(text: np.ndarray, delimiter: str) -> np.ndarray:
+    """Find the bytes for which a cell needs quotes."""
+    mask = (text == _QUOTE) | (text == ord(delimiter)) | (text == ord("\n")) | (text == ord("\r"))
+    return np.flatnonzero(mask) if mask.any() else np.empty(0, np.int64)
 
 
 def in_memory(cells: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
@@ -40,20 +53,10 @@ def in_memory(cells: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(text, np.uint8)[borders[0] : borders[-1]], borders - borders[0]
 
 
-def _sums(mask: np.ndarray) -> np.ndarray:
-    """Count what is marked before each place, and before the end."""
-    sums = np.zeros(len(mask) + 1, np.int64)
-    np.cumsum(mask, out=sums[1:])
-    return sums
-
-
-def _put_in(text: np.ndarray, quotes: np.ndarray, size: int) -> np.ndarray:
-    """Make a text of so many bytes that has quotes at some places, and all the text in the rest."""
-    whole, is_text = np.full(size, _QUOTE, np.uint8), np.ones(size, bool)
-    is_text[quotes] = False
-    whole[is_text] = text
-    return whole
-
-
-def _array(text: np.ndarray, borders: np.ndarray) -> pa.LargeStringArray:
-    return pa.LargeStringArray.from_buffers(len(borders) - 1, pa.py_buffer(borders), pa.py_buffer(text))
+def joined(text: np.ndarray, borders: np.ndarray, between: bytes) -> pa.Buffer:
+    """Cut a text at its borders, the first and the last of which are its ends, and put ``between`` at the others."""
+    pieces = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(borders) - 1, [None, pa.py_buffer(borders), pa.py_buffer(text)]
+    )
+    all_of_them = pa.ListArray.from_arrays([0, len(pieces)], pieces)
+    return pc.binary_join(all_of_them, pa.scalar(between, pa.large_binary())).buffers()[-1]

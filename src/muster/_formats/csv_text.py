@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _BATCH_ROWS: Final = 1 << 16
 """Rows that Arrow writes at once: as many as most tasks have, as each batch begins anew for every column."""
 
+_FIRST_ROWS: Final = 64
+
 _ARROWS_FLOATS: Final = frozenset({"halffloat[pyarrow]", "float[pyarrow]", "double[pyarrow]"})
 
 
@@ -72,9 +74,11 @@ def render(table: pa.Table, *, delimiter: str, forms: Mapping[str, str] = Mappin
     """
     if not table.num_columns or not len(table):
         return b""
-    texts = [_rendered(column, forms.get(name)) for name, column in zip(table.column_names, table.columns, strict=True)]
-    plain = pa.table(texts, names=[str(at) for at in range(len(texts))])
-    if len(texts) > 1:
+    columns = [
+        _rendered(column, forms.get(name)) for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    plain = pa.table(columns, names=[str(at) for at in range(len(columns))])
+    if len(columns) > 1 and not _begins_with_quotes(table, delimiter):
         sink = pa.BufferOutputStream()
         options = pyarrow.csv.WriteOptions(
             include_header=False, delimiter=delimiter, quoting_style="none", batch_size=_BATCH_ROWS
@@ -87,13 +91,23 @@ def render(table: pa.Table, *, delimiter: str, forms: Mapping[str, str] = Mappin
     return _quoted(plain, delimiter)
 
 
+def _begins_with_quotes(table: pa.Table, delimiter: str) -> bool:
+    """Tell whether one of the first rows needs quotes: then Arrow need not find out."""
+    first = [_text_of(column.slice(0, _FIRST_ROWS)) for column in table.columns if _is_text(column.type)]
+    return any(_quotes.needs_quotes(cells, delimiter) for cells in first)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def _rendered(column: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
     kind = column.type
     if pa.types.is_floating(kind):
         return _floats.as_text(column.to_numpy())
     if pa.types.is_boolean(kind):
         return pc.if_else(column, "True", "False")
-    if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_integer(kind) or _is_text(kind):
         return column
     if pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
         return _moments.as_text(column, form or _moments.form_of(column) or "alone")
@@ -104,14 +118,16 @@ def _rendered(column: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
     )
 
 
-def _quoted(table: pa.Table, delimiter: str) -> bytes | memoryview:
+def _quoted(table: pa.Table, delimiter: str) -> memoryview:
     """Write rows some of whose cells need quotes; a missing cell is empty."""
-    columns = [_text_of(column.cast(pa.large_string())) for column in table.columns]
+    columns = [_text_of(column) for column in table.columns]
     cells = [_quotes.with_quotes(column, delimiter, alone=len(columns) == 1) for column in columns]
-    joined = pc.binary_join_element_wise(*cells, pa.scalar(delimiter, pa.large_string()))
-    ended = pc.binary_join_element_wise(joined, pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string()))
-    return _quotes.in_memory(ended)[0].data
+    rows = pc.binary_join_element_wise(*cells, pa.scalar(delimiter, pa.large_string()))
+    text, borders = _quotes.in_memory(rows)
+    return memoryview(_quotes.joined(text, np.append(borders, borders[-1:]), b"\n"))
 
 
 def _text_of(column: pa.ChunkedArray) -> pa.LargeStringArray:
-    return _cells.in_one(pc.fill_null(column, ""))
+    if pa.types.is_integer(column.type) and not column.null_count:
+        return _floats.by_json(column.to_numpy())  # which takes half the time of the cast
+    return _cells.in_one(pc.fill_null(column.cast(pa.large_string()), ""))

@@ -66,6 +66,8 @@ def _rendered(column: pa.Array) -> pa.Array:
         return _floats.as_text(np.where(np.isfinite(values), values, np.nan)).fill_null(_NULL)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _quoted(column.cast(_TEXT))
+    if pa.types.is_integer(kind) and not column.null_count:
+        return _floats.by_json(column.to_numpy())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return column.cast(_TEXT).fill_null(_NULL)
     if kind == _JSON:
