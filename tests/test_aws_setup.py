@@ -48,8 +48,9 @@ def test_all_that_is_missing_is_told_and_what_to_type(region: Region, muster: Mu
     assert done.code == 3
     found = {one["what"]: one for one in json.loads(done.out)}
     missing = [name for name, one in found.items() if one["state"] == "missing"]
-    assert missing == ["pulumi", "pulumi-resource-aws", "quota, spot", "ec2:RunInstances"]
+    assert missing == ["pulumi", "pulumi-resource-aws", "ec2:RunInstances"]
     assert found["credentials"]["said"].startswith("arn:aws:sts::123456789012:")
+    assert "--spot would be refused" in found["quota, spot"]["said"]
     assert found["quota, on demand"]["said"] == "32 virtual processors at a time"
     assert found["ec2:CreateSecurityGroup"]["state"] == found["ec2:ImportKeyPair"]["state"] == "ready"
     assert "900 MB" in found["pulumi-resource-aws"]["said"]

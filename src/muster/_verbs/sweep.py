@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from muster._clouds.owner import me
@@ -16,6 +16,7 @@ from ._consent import consents
 from ._parser import Parser
 
 if TYPE_CHECKING:
+    from muster._clouds.aws.leases import Held
     from muster._clouds.aws.prices import Price
     from muster._clouds.aws.sweeping import Seen, Sweep
 
@@ -63,20 +64,27 @@ def call(parsed: argparse.Namespace) -> int:
         pause=LATE_SECONDS if parsed.pause is None else parsed.pause,
     )
     first = sweep.look()
-    rows = list(_rows(first))
-    if rows and not parsed.json:
-        tell(in_columns(_HEADS, *(row.values() for row in rows)))
-    left = _removed(sweep, first, yes=parsed.yes)
+    listed = list(_listed(first))
+    if listed and not parsed.json:
+        tell(in_columns(_HEADS, *map(_cells, listed)))
+    left, wrong = _removed(sweep, first, yes=parsed.yes), ""
     if left is None:
-        tell("Nothing was removed.")
-        return 0
-    _report(sweep, left, rows, parsed)
+        left = first
+        print("Nothing was removed.", file=sys.stderr)
+    else:
+        wrong = _wrong(sweep, left)
+    if parsed.json:
+        tell(json.dumps({"found": listed, **_summary(sweep, left), "error": wrong}))
+        return EngineError.exit_code if wrong else 0
+    tell(_in_words(sweep, left, found=len(first)))
+    if wrong:
+        raise EngineError(wrong)
     return 0
 
 
 def _removed(sweep: "Sweep", first: "Seen", *, yes: bool) -> "Seen | None":
     """Remove what is to be removed, once that is agreed to; tell what is left, or ``None`` where it was not."""
-    number = sum(map(len, first.doomed(wants_all=sweep.wants_all).values()))
+    number = _count(first.doomed(wants_all=sweep.wants_all))
     which = "all of it, also what has a living lease" if sweep.wants_all else "what has no living lease"
     if number and not consents(
         f"Remove {number} of {len(first)}: {which}?", yes=yes, else_type="--yes" if sweep.wants_all else ""
@@ -86,56 +94,71 @@ def _removed(sweep: "Sweep", first: "Seen", *, yes: bool) -> "Seen | None":
     return sweep.remove(first)
 
 
-def _rows(seen: "Seen") -> Iterator[Mapping[str, str]]:
-    """Write a row for each thing, in the columns of the heads."""
+def _listed(seen: "Seen") -> Iterator[Mapping[str, Any]]:
+    """Tell of each thing; seconds and dollars an hour, and nothing where nobody knows."""
     from muster._clouds.aws.sweeping import price_of
 
-    told: dict[tuple[str, str, bool], Price | None] = {}
+    told: dict[tuple[str, ...], Price | None] = {}
     for region, there in seen.things.items():
         for one in there:
-            kind = region, one.remain.type, one.remain.is_spot
+            remain = one.remain
+            kind = region, remain.type, remain.zone if remain.is_spot else ""
             if kind not in told:
                 told[kind] = price_of(region, one)
             price = told[kind]
-            cells = (
-                region,
-                one.remain.kind,
-                one.remain.id,
-                one.remain.cluster,
-                "?" if one.age is None else duration(one.age),
-                duration(one.left) if one.is_leased else "none",
-                "" if price is None else str(price),
-            )
-            yield dict(zip(_HEADS, cells, strict=True))
+            yield {
+                "region": region,
+                "kind": remain.kind,
+                "id": remain.id,
+                "cluster": remain.cluster,
+                "age": one.age,
+                "lease_left": one.left,
+                "price": price and price.dollars,
+                "price_source": price and price.source,
+            }
 
 
-def _report(sweep: "Sweep", left: "Seen", rows: list[Mapping[str, str]], parsed: argparse.Namespace) -> None:
-    """Say what was removed and what is left. Raises ``EngineError`` where that is not as it should be."""
-    remaining = sum(map(len, left.doomed(wants_all=sweep.wants_all).values()))
-    kept = len(left) - remaining
-    if parsed.json:
-        told: dict[str, Any] = {
-            "found": [{name.lower().replace(" ", "_"): cell for name, cell in row.items()} for row in rows],
-            "removed": sorted(sweep.removed),
-            "left": remaining,
-            "leased": kept,
-            "failed": sweep.failed,
-            "unseen": left.unseen,
-        }
-        tell(json.dumps(told))
-    else:
-        regions = plural(len(sweep.regions) - len(left.unseen), "region")
-        text = f"{regions}: found {len(rows)}, removed {len(sweep.removed)}, left {remaining}"
-        tell(text + (f"; {kept} with a living lease, which --all removes too" if kept else ""))
-    if remaining or left.unseen:
-        raise _unfinished(sweep, left, remaining)
+def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+    price = "" if one["price_source"] is None else "unknown"
+    return (
+        *(str(one[name]) for name in ("region", "kind", "id", "cluster")),
+        "?" if one["age"] is None else duration(one["age"]),
+        duration(one["lease_left"]) if one["lease_left"] else "none",
+        price if one["price"] is None else f"${one['price']:,.4g} an hour ({one['price_source']})",
+    )
 
 
-def _unfinished(sweep: "Sweep", left: "Seen", remaining: int) -> EngineError:
-    why = [f"{name}: {text}" for name, text in {**sweep.failed, **left.unseen}.items()]
+def _summary(sweep: "Sweep", left: "Seen") -> dict[str, Any]:
+    remaining = _count(left.doomed(wants_all=sweep.wants_all))
+    return {
+        "removed": sorted(sweep.removed),
+        "left": remaining,
+        "leased": len(left) - remaining,
+        "failed": sweep.failed,
+        "unseen": left.unseen,
+    }
+
+
+def _in_words(sweep: "Sweep", left: "Seen", *, found: int) -> str:
+    told = _summary(sweep, left)
+    regions = plural(len(sweep.regions) - len(left.unseen), "region")
+    kept = f"; {told['leased']} with a living lease, which --all removes too" if told["leased"] else ""
+    return f"{regions}: found {found}, removed {len(sweep.removed)}, left {told['left']}{kept}"
+
+
+def _wrong(sweep: "Sweep", left: "Seen") -> str:
+    """Say what could not be done, and why; empty where all was."""
+    remaining = _count(left.doomed(wants_all=sweep.wants_all))
     what = [
         f"{plural(remaining, 'thing')} could not be removed" if remaining else "",
         f"{plural(len(left.unseen), 'region')} could not be looked at" if left.unseen else "",
     ]
+    if not any(what):
+        return ""
+    why = [f"{name}: {text}" for name, text in {**sweep.failed, **left.unseen}.items()]
     said = " and ".join(filter(None, what))
-    return EngineError("\n".join([f"{said}. Mend what is said below, then type the same command again.", *why]))
+    return "\n".join([f"{said}. Mend what is said below, then type the same command again.", *why])
+
+
+def _count(things: "Mapping[str, Sequence[Held]]") -> int:
+    return sum(map(len, things.values()))

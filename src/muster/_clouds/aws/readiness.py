@@ -35,7 +35,9 @@ _LISTED: Final = (
     "volumes",
 )
 _WOULD_DO: Final = "DryRunOperation"
-_QUOTAS: Final = {"quota, on demand": "L-1216C47A", "quota, spot": "L-34B43A08"}
+_ON_DEMAND: Final = "quota, on demand"
+_SPOT: Final = "quota, spot"
+_QUOTAS: Final = {_ON_DEMAND: "L-1216C47A", _SPOT: "L-34B43A08"}
 """Of virtual processors that run at a time, in instances of the common types (A, C, D, H, I, M, R, T, Z)."""
 
 
@@ -94,7 +96,10 @@ def _of_quota(what: str, quotas: Client, code: str) -> Finding:
     said = f"{processors:g} virtual processors at a time"
     if processors:
         return Finding(what, READY, said)
-    return Finding(what, MISSING, said, f"Ask for more at AWS' Service Quotas (EC2, {code}).")
+    cure = f"Ask for more at AWS' Service Quotas (EC2, {code})."
+    if what == _SPOT:
+        return Finding(what, READY, f"{said}: --spot would be refused. {cure}")
+    return Finding(what, MISSING, said, cure)
 
 
 # Permissions: AWS says of each request whether it would be allowed, and does nothing
