@@ -16,7 +16,19 @@ from muster._journal.coding import as_fields, of_fields
 from muster._journal.events import Dropped, Event, Kept
 from muster._journal.fields import schemas_of
 from muster._model import Outcome, Part, Piece, Schema, Seconds, Task
-from muster._progress.actions import Action, Append, Drop, Forget, GiveUp, Keep, NeverSettles, Rewind, Submit, Widen
+from muster._progress.actions import (
+    Action,
+    Append,
+    Drop,
+    Forget,
+    GiveUp,
+    Keep,
+    NeverSettles,
+    Recall,
+    Rewind,
+    Submit,
+    Widen,
+)
 from muster._progress.cuts import together
 from muster._progress.openings import Slots
 from muster._progress.progress import Progress
@@ -102,6 +114,7 @@ class World:
             batch_rows=self.batch_rows,
             volume=self.volume,
             most_files=self.most_files,
+            does_twice=True,
         )
 
 
@@ -172,6 +185,8 @@ class Run:
         self.earlier = kept_in(past)
         self.fed = 0
         self.running: dict[int, Task] = {}
+        self.now = 0.0
+        """Each time that tasks are handed out is a minute after the last: whoever loads is late."""
         self.kept: dict[Row, Outcome] = {}
         self.kept_rows: set[Row] = set()
         self.appended: list[Outcome] = []
@@ -198,9 +213,12 @@ class Run:
         if self.is_fed:
             self.progress.no_more_parts()
 
-    def submit(self, *, idle: int, ahead: int) -> None:
-        actions = self.progress.submit(slots(idle, ahead))
-        assert len(actions) <= idle + ahead
+    def submit(self, *, idle: int, ahead: int, others: int = 0) -> None:
+        """Hand out what one machine takes, and a second one with so many idle workers."""
+        self.now += 60.0
+        taken = slots(idle, ahead) | ({"other": Slots(others, 0)} if others else {})
+        actions = self.progress.submit(taken, now=self.now)
+        assert len(actions) <= idle + ahead + others
         self.act(actions)
 
     def end(self, number: int) -> None:
@@ -230,6 +248,8 @@ class Run:
             match action:
                 case Submit(task):
                     self._start(task)
+                case Recall(number):
+                    del self.running[number]
                 case Keep(outcome):
                     self._keep(outcome)
                     self.events.append(as_journaled(outcome))
@@ -382,9 +402,9 @@ class AnyOrder(RuleBasedStateMachine):
     def feed(self, count: int) -> None:
         self.run_.feed(count)
 
-    @rule(idle=st.integers(0, 4), ahead=st.integers(0, 4))
-    def submit(self, idle: int, ahead: int) -> None:
-        self.run_.submit(idle=idle, ahead=ahead)
+    @rule(idle=st.integers(0, 4), ahead=st.integers(0, 4), others=st.sampled_from([0, 0, 1, 3]))
+    def submit(self, idle: int, ahead: int, others: int) -> None:
+        self.run_.submit(idle=idle, ahead=ahead, others=others)
 
     @rule(data=st.data())
     @precondition(lambda self: self.run_.running)
@@ -439,7 +459,7 @@ def in_some_order(world: World, chance: Random, *, deaths: int = 3) -> Run:
     while not run.progress.is_done:
         if not run.progress.is_complete and chance.random() < 0.5:
             run.feed(chance.randint(1, 6))
-        run.submit(idle=chance.randint(0, 4), ahead=chance.randint(0, 4))
+        run.submit(idle=chance.randint(0, 4), ahead=chance.randint(0, 4), others=chance.choice([0, 0, 1, 3]))
         if run.running:
             number = chance.choice(sorted(run.running))
             if deaths and len(run.world.rows_of(run.running[number])) > 1:
@@ -767,3 +787,96 @@ def test_a_row_that_kills_even_who_only_reads_it_is_known_for_that_after_two_mor
     progress.lost(task.number, "its machine is gone", began=False)
     (again,) = submitted(progress.submit(slots(1, 0)))
     assert again.dies_unread
+
+
+def on_two(parts: int, **options: Any) -> tuple[Progress, Task, Task]:  # noqa: ANN401 (those of Progress)
+    """Give each of two machines a task, at second 0, where no row is doubted; "fast" has done one before."""
+    progress = progress_over(line_of_parts(parts + 1), **{"does_twice": True, **options})
+    progress.work_on(frozenset({"fast", "loads"}))
+    (before,) = submitted(progress.submit({"fast": Slots(1, 0)}))
+    progress.done(before.number, outcome_of(before, seconds=Seconds(total=0.1)))
+    (one,) = submitted(progress.submit({"fast": Slots(1, 0)}))
+    (other,) = submitted(progress.submit({"loads": Slots(1, 0)}))
+    return progress, one, other
+
+
+def beside(progress: Progress, *, now: float, machine: str = "fast") -> list[Task]:
+    return list(submitted(progress.submit({machine: Slots(3, 0)}, now=now)))
+
+
+def test_what_is_with_a_machine_that_loads_is_done_by_an_idle_one_too_and_counts_once() -> None:
+    progress, one, other = on_two(2)
+    progress.done(one.number, outcome_of(one))
+    (twin,) = beside(progress, now=10.0)
+    assert (twin.first, twin.last) == (other.first, other.last)
+    assert beside(progress, now=20.0) == [], "one more is enough"
+    recalled, *kept = progress.done(twin.number, outcome_of(twin))
+    assert recalled == Recall(other.number)
+    assert [type(action) for action in kept] == [Keep, Append, Forget]
+    assert progress.is_done
+    assert progress.done(other.number, outcome_of(other)) == [], "it comes too late"
+    assert progress.rows_done == 3
+
+
+def test_the_machine_that_loaded_may_be_the_first_after_all() -> None:
+    progress, one, other = on_two(2)
+    progress.done(one.number, outcome_of(one))
+    (twin,) = beside(progress, now=10.0)
+    recalled, *_ = progress.done(other.number, outcome_of(other))
+    assert recalled == Recall(twin.number)
+    assert progress.is_done
+    assert progress.lost(twin.number, "it was cancelled", began=True) == []
+    assert progress.is_done
+
+
+@pytest.mark.parametrize("first_lost", [0, 1])
+def test_where_one_of_two_is_lost_the_other_does_the_rows_and_if_both_are_they_are_done_again(
+    first_lost: int,
+) -> None:
+    progress, one, other = on_two(2)
+    progress.done(one.number, outcome_of(one))
+    (twin,) = beside(progress, now=10.0)
+    numbers = [other.number, twin.number]
+    assert progress.lost(numbers.pop(first_lost), "it died", began=True) == []
+    assert beside(progress, now=99.0) == [], "there is no third"
+    progress.lost(numbers[0], "it died", began=True)
+    assert not progress.is_done
+    (again,) = beside(progress, now=100.0, machine="loads" if first_lost == 0 else "fast")
+    progress.done(again.number, outcome_of(again))
+    assert progress.is_done
+    assert progress.rows_done == 3
+
+
+def test_a_machine_that_has_done_a_task_is_waited_for() -> None:
+    progress, one, other = on_two(3)
+    progress.done(other.number, outcome_of(other, seconds=Seconds(total=0.1)))
+    (slow,) = submitted(progress.submit({"loads": Slots(1, 0)}))
+    progress.done(one.number, outcome_of(one))
+    assert beside(progress, now=1000.0) == []
+    assert progress.is_running(slow.number)
+
+
+@pytest.mark.parametrize(
+    ("parts", "now", "options"),
+    [
+        pytest.param(2, 0.9, {}, id="it has had it for less than a second"),
+        pytest.param(3, 10.0, {}, id="other rows wait"),
+        pytest.param(2, 10.0, {"does_twice": False}, id="nothing is to be done twice"),
+        pytest.param(2, 10.0, {"most_calls": 5, "batch_rows": 1}, id="calls are counted"),
+    ],
+)
+def test_nothing_is_done_twice(parts: int, now: float, options: dict[str, Any]) -> None:
+    progress, one, other = on_two(parts, **options)
+    progress.done(one.number, outcome_of(one))
+    assert other.first not in {task.first for task in beside(progress, now=now)}
+
+
+def test_nothing_is_done_twice_while_more_input_may_come() -> None:
+    progress = Progress(workers=2, max_bad_rows=0, does_twice=True)
+    progress.add_parts(line_of_parts(2))
+    (one,) = submitted(progress.submit({"fast": Slots(1, 0)}))
+    (other,) = submitted(progress.submit({"loads": Slots(1, 0)}))
+    progress.done(one.number, outcome_of(one, seconds=Seconds(total=0.1)))
+    assert beside(progress, now=10.0) == []
+    progress.no_more_parts()
+    assert [task.first for task in beside(progress, now=11.0)] == [other.first]

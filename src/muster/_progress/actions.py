@@ -28,6 +28,13 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Have nobody work on the task of this number any more: another machine has done its rows."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """Record that this task is done."""
 
@@ -98,4 +105,4 @@ class PutAside:
     machine: str
 
 
-Action = Submit | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | NeverSettles | Blame | PutAside
+Action = Submit | Recall | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | NeverSettles | Blame | PutAside

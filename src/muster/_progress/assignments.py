@@ -13,6 +13,10 @@ class Assignments:
     def __init__(self) -> None:
         """Begin with none."""
         self._running: dict[int, Assignment] = {}
+        self._twins: dict[int, int] = {}
+        """Of each task that two machines are on the other's number, both ways."""
+        self._doubled: set[int] = set()
+        """Tasks that were given to a second machine: there is no third try beside them."""
         self._last = 0
 
     def __bool__(self) -> bool:
@@ -38,12 +42,27 @@ class Assignments:
         self._last += len(task.members) or 1
         return number
 
-    def begin(self, task: Task, machine: str, *, now: float) -> None:
-        """Know that a task is on a machine, under its number."""
+    def begin(self, task: Task, machine: str, *, now: float, beside: int | None = None) -> None:
+        """Know that a task is on a machine, under its number; perhaps ``beside`` another that has the same rows."""
         self._running[task.number] = Assignment(task, machine, now)
+        if beside is not None:
+            self._twins[task.number], self._twins[beside] = beside, task.number
+            self._doubled |= {beside, task.number}
+
+    def twin_of(self, number: int) -> int | None:
+        """Tell the number of the task that has the same rows, while both are with an engine."""
+        return self._twins.get(number)
+
+    def alone(self) -> list[Assignment]:
+        """List the tasks whose rows no other has or had, the oldest first."""
+        return [one for number, one in self._running.items() if number not in self._doubled]
 
     def end(self, number: int) -> Assignment | None:
         """Forget a task and tell where it was; ``None`` where it had ended before, as its machine was late."""
+        twin = self._twins.pop(number, None)
+        if twin is not None:
+            del self._twins[twin]
+        self._doubled.discard(number)
         return self._running.pop(number, None)
 
     def cancel(self, machine: str) -> list[int]:

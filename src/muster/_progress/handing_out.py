@@ -1,10 +1,11 @@
 """Which task goes to which machine next. Pure."""
 
-from typing import NamedTuple
+import math
+from typing import Final, NamedTuple
 
 from muster._model import Fault, Schema, Task
 
-from .actions import Action, Submit
+from .actions import Action, Assignment, Submit
 from .assignments import Assignments
 from .cuts import first_calls, task_of
 from .doubt import Doubt
@@ -12,6 +13,13 @@ from .extent import Extent
 from .openings import Openings
 from .queue import Queue
 from .retries import Retries
+
+_LOOK_EVERY: Final = 0.1
+"""Seconds from one look at all tasks that are with machines to the next."""
+
+_TIMES_AS_LONG: Final = 2
+_LEAST_WAIT: Final = 1.0
+"""Seconds for which any machine is waited for: one that is busy, or far, may take a while to tell."""
 
 
 class Calls(NamedTuple):
@@ -40,8 +48,9 @@ class HandingOut:
         assignments: Assignments,
         extent: Extent,
         calls: Calls,
+        does_twice: bool,
     ) -> None:
-        """Begin."""
+        """Begin. Where it ``does_twice``, tasks may be given to a second machine while the first one has them."""
         self._queue = queue
         self._parts = queue.parts
         self._retries = retries
@@ -49,6 +58,8 @@ class HandingOut:
         self._assignments = assignments
         self._extent = extent
         self._calls = calls
+        self._does_twice = does_twice
+        self._next_look = 0.0
 
     def again(self, openings: Openings, terms: Terms) -> list[Action]:
         """Hand out what is to be done again, where it has not failed yet."""
@@ -58,9 +69,9 @@ class HandingOut:
 
     def what_waits(self, openings: Openings, terms: Terms) -> list[Action]:
         """Hand out what waits to idle workers; ahead of time only while there is plenty."""
-        actions: list[Action] = []
         if not self._queue:
-            return actions
+            return self._beside_those_that_load(openings, terms)
+        actions: list[Action] = []
         while self._queue and (machine := openings.idle()) is not None:
             actions.append(self._start(self._next_task(machine), machine, openings, terms))
         if not self._queue.paces.mean:  # nobody knows yet how long a task takes
@@ -70,6 +81,40 @@ class HandingOut:
         while self._queue and self._queue.has_plenty() and (machine := openings.ahead()) is not None:
             actions.append(self._start(self._next_task(machine), machine, openings, terms))
         return actions
+
+    def _beside_those_that_load(self, openings: Openings, terms: Terms) -> list[Action]:
+        """Have idle workers also do what is with machines that have done nothing yet: whoever is first counts.
+
+        A machine may load for longer than all the rest takes. One that has done a task is waited for: if it is slow
+        now, that may be its rows, on any machine.
+        """
+        actions: list[Action] = []
+        if not self._may_do_twice or openings.now < self._next_look or not openings.has_idle():
+            return actions
+        self._next_look = openings.now + _LOOK_EVERY
+        late = [one for one in self._assignments.alone() if self._seems_to_load(one)]
+        loading = {one.machine for one in late}
+        for one in late:
+            machine = openings.idle(loading)
+            if machine is None:
+                break
+            if self._is_overdue(one, now=openings.now, pace=self._queue.paces.of(machine)):
+                actions.append(self._start(one.task, machine, openings, terms, beside=one.task.number))
+        return actions
+
+    def _seems_to_load(self, one: Assignment) -> bool:
+        has_told = self._queue.paces.of(one.machine) > 0
+        return not (has_told or one.is_cancelled or one.task.condemned or self._retries.has_cost_a_worker(one.task))
+
+    def _is_overdue(self, one: Assignment, *, now: float, pace: float) -> bool:
+        """Tell whether a worker of this pace would have done the task twice by now; not where the pace is not known."""
+        should_take = (one.task.stop - one.task.start) / pace if pace else math.inf
+        return now - one.since > max(_TIMES_AS_LONG * should_take, _LEAST_WAIT)
+
+    @property
+    def _may_do_twice(self) -> bool:
+        is_open = self._doubt.is_open or not self._extent.is_complete
+        return self._does_twice and not is_open and not self._retries and self._calls.most is None
 
     def elsewhere(self, openings: Openings, terms: Terms) -> list[Action] | Fault:
         """Try rows from other places while the function has failed on all; blame it if they all fail there too."""
@@ -91,14 +136,16 @@ class HandingOut:
         task = task_of(self._parts, index, index + 1)
         return self._retries.last_row_of(task) if self._doubt.is_about_deaths and not task.condemned else task
 
-    def _start(self, task: Task, machine: str, openings: Openings, terms: Terms) -> Submit:
+    def _start(
+        self, task: Task, machine: str, openings: Openings, terms: Terms, *, beside: int | None = None
+    ) -> Submit:
         if self._calls.most is not None:
             task, *rest = first_calls(self._parts, task, batch_rows=self._calls.batch_rows, most=self._calls.most)
             self._retries.add_first(rest)
         fresh = self._retries.has_cost_a_worker(task)
         number, (expected, left) = self._assignments.next_number(task), terms
         task = task.again(number, expected=expected, bad_rows_left=left, is_doubted=self._doubt.is_open)
-        self._assignments.begin(task, machine, now=openings.now)
+        self._assignments.begin(task, machine, now=openings.now, beside=beside)
         return Submit(task, machine, fresh)
 
     def _next_task(self, machine: str) -> Task:

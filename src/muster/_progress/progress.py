@@ -10,7 +10,7 @@ from typing import Final
 
 from muster._model import Fault, Outcome, Part, Schema, Task
 
-from .actions import Action, Blame, Drop, GiveUp, Keep, NeverSettles, PutAside, Widen
+from .actions import Action, Blame, Drop, GiveUp, Keep, NeverSettles, PutAside, Recall, Widen
 from .allowance import Allowance
 from .assignments import Assignments
 from .cuts import shares, uncovered
@@ -43,13 +43,15 @@ class Progress:
         unit_bytes: int = 1,
         most_calls: int | None = None,
         most_files: int = 1,
+        does_twice: bool = False,
     ) -> None:
         """Begin without parts.
 
         ``volume``: an output file, or a stretch of one, is made of about that much input; tasks do not cross its
         borders. ``same_text``: the output is text, so all rows must be written under one schema from the start.
         ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows). ``most_calls``: no
-        task has more batches of ``batch_rows``. ``most_files``: nor is one of parts of more files.
+        task has more batches of ``batch_rows``. ``most_files``: nor is one of parts of more files. ``does_twice``: what
+        is with a machine that loads for longer than all the rest takes, another does, too.
         """
         self._extent = Extent(Allowance.of(max_bad_rows))
         self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files)
@@ -64,6 +66,7 @@ class Progress:
             assignments=self._assignments,
             extent=self._extent,
             calls=Calls(batch_rows, most_calls),
+            does_twice=does_twice,
         )
         self._union = Union(same_text=same_text)
         self._repeats = Repeats()
@@ -205,12 +208,16 @@ class Progress:
         A task of several files has outcomes in order, of one or more files each. The files behind the last of them wait
         again.
         """
+        twin = self._assignments.twin_of(number)
         if (ended := self._assignments.end(number)) is None:
             return []
+        actions: list[Action] = []
+        if twin is not None:
+            self._assignments.end(twin)
+            actions.append(Recall(twin))
         task, machine = ended.task, machine or ended.machine
         if not task.members:
-            return self._done(task, outcomes[0], machine=machine)
-        actions: list[Action] = []
+            return actions + self._done(task, outcomes[0], machine=machine)
         for one in outcomes:
             actions += self._done(one.task, one, machine=machine)
             if actions and isinstance(actions[-1], GiveUp):
@@ -310,7 +317,8 @@ class Progress:
         One that had not begun is not to blame, unless it was so again and again: then it takes with it even those that
         would know. Where there are several machines, one that died on one of them is tried on another first.
         """
-        if (ended := self._assignments.end(number)) is None:
+        has_twin = self._assignments.twin_of(number) is not None
+        if (ended := self._assignments.end(number)) is None or has_twin:  # then another machine has its rows
             return []
         if ended.is_cancelled:
             self._retries.add(ended.task)

@@ -205,6 +205,9 @@ class Loop:
     def _act_on_trouble(self, action: act.Action) -> None:
         """Do what is rarely wanted. Raises the error that stops the run."""
         match action:
+            case act.Recall():
+                self._observer.under_way.recalled(action.number)
+                self._engine.cancel(action.number)
             case act.PutAside():
                 self._put_aside(action.machine, "tasks fail there that others do")
             case act.Rewind():
@@ -245,4 +248,5 @@ def progress_of(run: Run, *, workers: int, is_far: bool) -> Progress:
         unit_bytes=unit,
         most_calls=options.calls_per_worker,
         most_files=1 if is_apart else MOST_FILES,
+        does_twice=not run.work.staging,  # a store would keep the piece of whoever comes second
     )

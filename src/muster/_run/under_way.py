@@ -104,6 +104,10 @@ class UnderWay:
         self._longest = max(self._longest, seconds)
         self._last_end = now
 
+    def recalled(self, number: int) -> None:
+        """Forget a task whose rows another has done."""
+        self._forget(number)
+
     def lost(self, number: int, now: float) -> tuple[Task | None, str, float]:
         """Forget a task whose worker is gone; return the task, the worker and the seconds that it took."""
         worker, began = self._begun.get(number, ("", now))
