@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -186,6 +187,24 @@ def test_a_late_value_is_either_a_misfit_or_read_as_if_it_had_been_seen(seen: li
         assert not rows.bad
         found = to_pandas(rows.table, rows.numbers, columns, header=True)
         pd.testing.assert_frame_equal(found, muster_reads(late, after), check_exact=True)
+
+
+LONG_NUMBERS = [sign + digits for sign in ("", "-") for digits in ("9" * 300, "9" * 301, "9" * 400 + ".5", "0" * 400)]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    cells=st.lists(
+        st.none() | st.text("017-.", max_size=4) | st.sampled_from([*BIG, *SMALL, *LONG_NUMBERS]), max_size=5
+    ),
+    first=st.integers(0, 2),
+)
+def test_plain_numbers_are_of_the_kinds_that_regular_expressions_find(cells: list[str | None], first: int) -> None:
+    column = pa.array(cells, pa.string()).slice(first)
+    own_booleans = _rules.Rules(
+        true=(*_rules.TRUE, "a word of the user's")
+    )  # with which no column is looked at at once
+    assert _kinds.observe(column) == _kinds.observe(column, own_booleans)
 
 
 def test_what_changes_no_type_alone_changes_none_together() -> None:

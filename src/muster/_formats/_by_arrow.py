@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from muster._dialect import Reading
 from muster._model import Column
@@ -75,10 +74,13 @@ def _is_doubtful_column(cells: pa.ChunkedArray, column: Column) -> bool:
         return bool(cells.null_count)
     if not type_name.startswith("float"):
         return False
-    if pc.any(pc.is_nan(cells)).as_py():
-        return True
-    extent = pc.min_max(cells).as_py()
-    return not column.fixed and extent["max"] is not None and max(extent["max"], -extent["min"]) >= _DOUBTFUL
+    return any(_is_doubtful_float(chunk, is_fixed=bool(column.fixed)) for chunk in cells.chunks if len(chunk))
+
+
+def _is_doubtful_float(cells: pa.Array, *, is_fixed: bool) -> bool:
+    values = (cells.drop_null() if cells.null_count else cells).to_numpy()
+    least, most = (values.min(), values.max()) if len(values) else (0, 0)
+    return bool(np.isnan(most)) or not (is_fixed or max(most, -least) < _DOUBTFUL)
 
 
 def _has_hexadecimal(columns: tuple[Column, ...], text: Text) -> bool:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import _dates, _pandas
+from ._quotes import in_memory
 from ._rules import Rules
 
 _LONGEST_INTEGER: Final = 4300
@@ -49,6 +50,10 @@ ARROW: Final = _ArrowTypes(
 ``verbatim`` numbers that fit no type together and stay text, the missing cells as they stand, ``object`` JSON values of
 several kinds (kept as JSON).
 """
+
+_DIGITS: Final = b"0123456789"
+_LONGEST_PLAIN: Final = 300
+"""A float holds every number of so many characters that has no exponent."""
 
 _NUMBERS: Final = frozenset({"integer", "negative", "unsigned", "big", "decimal"})
 _DEFAULT: Final = Rules()
@@ -102,14 +107,39 @@ def _decided(kinds: frozenset[str]) -> frozenset[str]:
 def observe(cells: pa.Array, rules: Rules = _DEFAULT) -> frozenset[str]:
     """Name the kinds of value among these cells (an Arrow string array whose missing cells are null)."""
     missing = frozenset({"missing"}) if cells.null_count else frozenset[str]()
-    cells = cells.drop_null().unique()
+    cells = cells.drop_null()
     either = frozenset[str]()
+    if (kinds := _kinds_of_plain_numbers(cells, rules)) is not None:
+        return missing | kinds
+    cells = cells.unique()
     if rules.has_own_booleans:
         is_either = pc.is_in(cells, value_set=rules.booleans)
         kinds = _kinds_of(cells.filter(is_either), rules)
         either = frozenset(f"{kind}?" if kind in _NUMBERS else "boolean" for kind in kinds)
         cells = cells.filter(pc.invert(is_either))
     return missing | either | _kinds_of(cells, rules)
+
+
+def _kinds_of_plain_numbers(cells: pa.Array, rules: Rules) -> frozenset[str] | None:
+    """Name the kinds of numbers of digits, points and signs alone, which no regular expression need see.
+
+    ``None`` where a cell is something else, or longer than numbers are.
+    """
+    text, borders = in_memory(cells.cast(pa.large_string()))
+    others = text.tobytes().translate(None, _DIGITS)
+    if others.strip(b"-.") or not len(cells) or rules.decimal != "." or rules.thousands or rules.has_own_booleans:
+        return None
+    lengths = np.diff(borders)
+    if not 0 < lengths.min() <= lengths.max() <= _LONGEST_PLAIN:
+        return None
+    try:
+        cells.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    if b"." not in others:
+        return _integer_kinds(cells)
+    has_point = pc.match_substring(cells, ".")
+    return frozenset({"decimal"}) | _integer_kinds(cells.filter(pc.invert(has_point)))
 
 
 def _kinds_of(cells: pa.Array, rules: Rules) -> frozenset[str]:
