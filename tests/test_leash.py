@@ -110,6 +110,36 @@ def test_whoever_kills_the_leash_ends_the_machine(region: Region, which: int) ->
     until(lambda: alone(region).state == "terminated")
 
 
+def test_whoever_asks_both_processes_to_end_ends_the_machine(region: Region) -> None:
+    launch(region, lease=3600)
+    root = booted(region)
+    until(lambda: len(processes(root)) == 2)
+    for pid in processes(root):
+        os.kill(pid, signal.SIGTERM)
+    until(lambda: alone(region).state == "terminated")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_machine_ends_with_its_lease_though_one_of_the_two_hangs(region: Region, which: int) -> None:
+    launch(region, lease=1)
+    root = booted(region)
+    until(lambda: len(processes(root)) == 2)
+    os.kill(sorted(processes(root))[which], signal.SIGSTOP)
+    until(lambda: alone(region).state == "terminated")
+
+
+def test_what_is_no_lease_neither_hangs_the_leash_nor_lengthens_anything(region: Region) -> None:
+    launch(region, lease=1)
+    root = booted(region)
+    for number, text in enumerate(("inf", "nan", "1e300", "much", "-5"), 1):
+        place = root / "root" / ".muster" / "machines" / "mine@there" / f"{number}-here"
+        place.mkdir(parents=True)
+        (place / "lease").write_text(text)
+    (root / "root" / ".muster" / "machines" / "mine@there" / "6-here").mkdir()
+    os.mkfifo(root / "root" / ".muster" / "machines" / "mine@there" / "6-here" / "lease")
+    until(lambda: alone(region).state == "terminated")
+
+
 def may_be_spared() -> bool:
     """Tell whether root may keep a process from being killed for lack of memory, which not every machine allows."""
     effective = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
