@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from aws.clusters import Cluster, planned
 from aws.region import Instance, Region
+from muster._clouds.aws import tools
 from muster._clouds.aws.keys import key_of
 from muster._clouds.over_ssh import ssh
 from muster._clouds.over_ssh.inventory import Host
@@ -181,14 +183,41 @@ def test_a_passphrase_that_was_lost_is_told_and_none_is_drawn_in_its_place(clust
     assert cluster.left() == []
 
 
-def test_who_is_at_work_on_a_cluster_is_told(cluster: Cluster) -> None:
-    cluster.up()
+def locked(cluster: Cluster, text: str) -> Path:
     lock = cluster.folder / "pulumi" / "state" / ".pulumi" / "locks" / "organization" / "muster" / "tested" / "1.json"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    lock.write_text(json.dumps({"pid": os.getpid(), "username": "me", "hostname": socket.gethostname()}))
+    lock.write_text(text)
+    return lock
+
+
+def test_who_is_at_work_on_a_cluster_is_told_and_a_lock_of_the_dead_is_taken_away(cluster: Cluster) -> None:
+    cluster.up()
+    mine = {"pid": os.getpid(), "username": "me", "hostname": socket.gethostname()}
+    lock = locked(cluster, json.dumps(mine | {"timestamp": datetime.now(UTC).isoformat()}))
     with pytest.raises(EngineError, match=f"Process {os.getpid()} on .* is at work on this cluster"):
-        cluster.up("1")
-    lock.unlink()
+        cluster.stack(seconds=5).up(cluster.wanted())
+    elsewhere = json.dumps(mine | {"hostname": "elsewhere.example"})
+    lock.write_text(elsewhere)
+    with pytest.raises(EngineError, match=r"on elsewhere.example is at work.*if that computer is gone, remove"):
+        cluster.stack(seconds=5).up(cluster.wanted())
+    before_this_process = json.dumps(mine | {"timestamp": "2001-01-01T00:00:00.123456789Z"})
+    for text in (before_this_process, "", '{"pid": 1'):
+        lock.write_text(text)
+        cluster.up()
+        assert not lock.exists()
+    cluster.stack().destroy()
+
+
+def test_no_secret_lies_in_the_state_and_plugins_are_found_where_all_clusters_share_them(cluster: Cluster) -> None:
+    cluster.up("1")
+    private = key_of(cluster.folder / "host_key").private
+    kept = [cluster.blueprint.user_data, base64.b64encode(cluster.blueprint.user_data.encode()).decode(), private]
+    kept += [private.splitlines()[2], json.dumps(private)]
+    files = [path for path in (cluster.folder / "pulumi").rglob("*") if path.is_file()]
+    assert any("muster-tested" in path.read_text(errors="replace") for path in files)
+    assert [path for path in files if any(text in path.read_text(errors="replace") for text in kept)] == []
+    plugins = cluster.folder / "pulumi" / "home" / "plugins"
+    assert plugins.readlink() == tools.home() / "plugins"
     cluster.stack().destroy()
 
 

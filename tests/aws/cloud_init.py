@@ -6,6 +6,7 @@ fails is logged, and the rest goes on. A word that is not known here is an error
 
 import contextlib
 import gzip
+import os
 import shlex
 import subprocess
 import sys
@@ -38,6 +39,7 @@ UseDNS no
 MaxStartups 100
 MaxSessions 100
 Subsystem sftp internal-sftp
+SetEnv PATH={path}
 """
 
 
@@ -120,7 +122,7 @@ def main() -> None:
     write_files(config.get("write_files", ()))
     keys(config, fetched("meta-data/public-keys/0/openssh-key").decode().strip())
     settings = Path("/run/sshd_config")
-    settings.write_text(SSHD.format(key=HOST_KEY))
+    settings.write_text(SSHD.format(key=HOST_KEY, path=os.environ["PATH"]))
     subprocess.run([sys.argv[1], "-f", str(settings), "-E", "/run/sshd.log"], check=True)
     run("runcmd", config.get("runcmd", ()))
 

@@ -145,7 +145,9 @@ class Instances:
     def _first(self, name: str) -> list[str]:
         """List what a host does first, in words of shell: it has metadata, and runs its user data."""
         log = shlex.quote(str(self._hosts.folder / f"{name}.boot"))
-        path = f"{PATH}:{Path(sys.executable).parent}"
+        path = (
+            f"{Path(sys.executable).parent}:{PATH}"  # the image has the Python that muster looks for, and its packages
+        )
         run = f"HOME=/root PATH={shlex.quote(path)} {shlex.quote(sys.executable)} -P"
         return [
             f"{run} {HERE / 'metadata.py'} {shlex.quote(str(self._metadata(name)))} >> {log} 2>&1 &",

@@ -131,7 +131,8 @@ class refusing:  # noqa: N801 (it reads as a word)
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         if isinstance(error, ClientError):
             told = error.response["Error"]
-            self._context.abort(grpc.StatusCode.UNKNOWN, f"api error {told['Code']}: {told['Message']}")
+            said = f"operation error EC2: {error.operation_name}, https response error StatusCode: 400, RequestID: 1"
+            self._context.abort(grpc.StatusCode.UNKNOWN, f"{said}, api error {told['Code']}: {told['Message']}")
 
 
 def serve(connect: Callable[[str], Client]) -> tuple[int, Provider]:

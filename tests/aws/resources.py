@@ -158,6 +158,7 @@ class Instance:
         return {
             "id": name,
             "instanceState": state,
+            "instanceType": told["InstanceType"],
             "publicIp": told.get("PublicIpAddress", ""),
             "privateIp": told.get("PrivateIpAddress", ""),
             "availabilityZone": told["Placement"]["AvailabilityZone"],

@@ -41,3 +41,5 @@ class Made:
     instance: str
     outside: str
     inside: str
+    type: str = ""
+    """Such as ``m7i.large``."""

@@ -1,6 +1,7 @@
 """The ``pulumi`` command, as Pulumi's Automation API has it run."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -24,6 +25,8 @@ _ALONE: Final = {
 _ORDERLY_SECONDS: Final = 60.0
 """How long the engine gets to end what it has begun once it was asked to."""
 
+_LAST_WORDS_SECONDS: Final = 5.0
+_ASK_SECONDS: Final = 60.0
 _WAIT_SECONDS: Final = 0.1
 
 Heard = Callable[[str], object]
@@ -40,7 +43,7 @@ class PulumiCommand:
         """Know the command by its file. Raises ``EngineError`` where that does not run."""
         self._path = path
         self._deadline = monotonic() + seconds
-        self.version = VersionInfo.parse(self._ask("version").removeprefix("v"))
+        self.version = _version_of(path)
 
     @property
     def is_late(self) -> bool:
@@ -74,8 +77,9 @@ class PulumiCommand:
                 thread.start()
             self._wait(process)
             for thread in listening:
-                thread.join()
-        result = CommandResult(stdout="\n".join(said[0]), stderr="\n".join(said[1]), code=process.returncode)
+                thread.join(_LAST_WORDS_SECONDS)  # a plugin that hangs may hold the pipe when its engine is gone
+            stdout, stderr = ("\n".join(list(lines)) for lines in said)
+        result = CommandResult(stdout=stdout, stderr=stderr, code=process.returncode)
         if result.code:
             raise create_command_error(result)
         return result
@@ -91,21 +95,33 @@ class PulumiCommand:
                 _pause(process, _ORDERLY_SECONDS)
                 process.kill()  # nothing, where it has ended
 
-    def _ask(self, *words: str) -> str:
-        try:
-            done = subprocess.run(  # noqa: S603 (what was found as the command)
-                [str(self._path), *words],
-                env={**os.environ, **_ALONE},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except OSError as error:
-            raise EngineError(f"{str(self._path)!r} does not run: {error.strerror}.") from error
-        if done.returncode:
-            raise EngineError(f"{str(self._path)!r} does not run: {done.stderr.strip()}")
-        return done.stdout.strip()
+
+@functools.cache
+def _version_of(path: Path) -> VersionInfo:
+    """Ask a command which it is; once, as each start of it takes a while. Raises ``EngineError``."""
+    return VersionInfo.parse(_asked(path, "version").removeprefix("v"))
+
+
+def _asked(path: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 (what was found as the command)
+            [str(path), *words],
+            env={**os.environ, **_ALONE},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_ASK_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(
+            f"{str(path)!r} does not run: it said nothing within {_ASK_SECONDS:g} s. Try it: pulumi version"
+        ) from error
+    except OSError as error:
+        raise EngineError(f"{str(path)!r} does not run: {error.strerror}.") from error
+    if done.returncode:
+        raise EngineError(f"{str(path)!r} does not run: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def _listen(stream: IO[str], said: list[str], heard: Heard | None) -> None:

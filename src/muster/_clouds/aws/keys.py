@@ -22,11 +22,12 @@ class Key:
 def key_of(path: Path) -> Key:
     """Read a key that lies there, or make one, on the disk once this returns."""
     try:
-        made = serialization.load_ssh_private_key(path.read_bytes(), password=None)
+        private = path.read_text()
     except FileNotFoundError:
-        made = Ed25519PrivateKey.generate()
-        write(path, _private(made), durable=True)
-    return Key(path, _private(made), _public(made))
+        private = _private(Ed25519PrivateKey.generate())
+        write(path, private, durable=True)
+    # As it lies there: OpenSSH's form has random bytes, and written anew it would be another text each time.
+    return Key(path, private, _public(serialization.load_ssh_private_key(private.encode(), password=None)))
 
 
 def drawn() -> str:

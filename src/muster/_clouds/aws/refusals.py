@@ -1,5 +1,6 @@
 """What it means when AWS refuses: whether another type or zone may do, whether to wait, or what the user has to do."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -64,6 +65,9 @@ _ADVICE_OF_CODES: Final = {
         "AWS has not opened the account for this yet. Its console says what is missing.",
     ),
 }
+_BY_A_PROVIDER: Final = re.compile(
+    r"(?:operation error \w+: (\w+), [^\n]*?)?api error ([\w.]+): ([^\n]*?)(?: provider=|\n|$)"
+)
 _PERMISSION: Final = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
 
@@ -98,6 +102,24 @@ class Refusal:
         return EngineError(
             f"AWS refused{f' {self.action}' if self.action else ''} ({self.code}): {self.said} {self.advice}"
         )
+
+
+class RefusedError(EngineError):
+    """Say that AWS has refused what Pulumi asked of it: ``refusals`` are all that it gave, each once."""
+
+    def __init__(self, said: str, refusals: "tuple[Refusal, ...]" = ()) -> None:
+        """Know them."""
+        super().__init__(said)
+        self.refusals = refusals
+
+
+def refusals_in(said: str) -> tuple[Refusal, ...]:
+    """Take refusals out of what a provider of Pulumi's says of them."""
+    found = (
+        Refusal(code, message.strip().removesuffix(":").strip(), action or "")
+        for action, code, message in _BY_A_PROVIDER.findall(said)
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def refusal_of(error: "ClientError") -> Refusal:

@@ -14,6 +14,9 @@ from .blueprint import Blueprint
 MACHINES: Final = "machines"
 """The output that holds, by name, what was made of each machine."""
 
+MACHINE: Final = "machine-"
+"""What the names of machines begin with, among all resources."""
+
 _RETRIES: Final = 3
 """The provider would ask for capacity that is not there for 50 minutes."""
 
@@ -35,7 +38,7 @@ def declare(wanted: Blueprint) -> None:
     template = _template(wanted, tags, key=key, group=group, options=options)
     made = {
         name: ec2.Instance(
-            f"machine-{name}",
+            f"{MACHINE}{name}",
             launch_template=ec2.InstanceLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str)),
             subnet_id=wanted.subnet,
             tags={**tags, "Name": f"{wanted.name}-{name}"},
@@ -45,7 +48,15 @@ def declare(wanted: Blueprint) -> None:
     }
     pulumi.export(
         MACHINES,
-        {name: {"instance": one.id, "outside": one.public_ip, "inside": one.private_ip} for name, one in made.items()},
+        {
+            name: {
+                "instance": one.id,
+                "outside": one.public_ip,
+                "inside": one.private_ip,
+                "type": one.instance_type,
+            }
+            for name, one in made.items()
+        },
     )
 
 
@@ -100,7 +111,8 @@ def _template(
         image_id=wanted.image,
         instance_type=wanted.instance_type,
         key_name=key.key_name,
-        user_data=base64.b64encode(wanted.user_data.encode()).decode(),
+        # A host's private key is in it, and what Pulumi knows may lie in a bucket.
+        user_data=pulumi.Output.secret(base64.b64encode(wanted.user_data.encode()).decode()),
         # Who gets a program on a machine to ask an address for it learns nothing: a token must be asked for first.
         metadata_options=ec2.LaunchTemplateMetadataOptionsArgs(
             http_tokens="required", http_endpoint="enabled", http_put_response_hop_limit=1
@@ -116,5 +128,5 @@ def _template(
             ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=dict(wanted.tags)) for kind in tagged
         ],
         tags=tags,
-        opts=options,
+        opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(additional_secret_outputs=["user_data"])),
     )

@@ -1,13 +1,12 @@
 """What Pulumi knows of one cluster: its stack, kept in the cluster's folder."""
 
 import contextlib
-import json
-import os
 import secrets
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
+from time import monotonic
 from typing import Final
 
 from pulumi import automation
@@ -17,11 +16,17 @@ from muster._files.whole import write
 from muster._private.files import own_folder
 from muster.errors import EngineError
 
+from . import tools
 from .blueprint import Blueprint, Made
 from .command import PulumiCommand
-from .resources import MACHINES, declare
+from .pulumi_locks import Lock, locks_in
+from .refusals import RefusedError, refusals_in
+from .resources import MACHINE, MACHINES, declare
 
 _PROJECT: Final = "muster"
+_ORPHAN_SECONDS: Final = 60.0
+_PAUSE_SECONDS: Final = 0.2
+_NO_REASON: Final = {"update failed", "preview failed"}
 _CREATE, _UPDATE, _DELETE, _REPLACE, _SAME = "create", "update", "delete", "replace", "same"
 
 
@@ -37,6 +42,14 @@ class Changes:
     def __bool__(self) -> bool:
         """Tell whether there are any."""
         return self != Changes()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a stack knows of: the ids of its resources, and the names of its machines."""
+
+    ids: frozenset[str] = frozenset()
+    machines: tuple[str, ...] = ()
 
 
 class Stack:
@@ -60,6 +73,18 @@ class Stack:
             outputs = stack.up(refresh=True).outputs
         return {name: Made(**made) for name, made in outputs[MACHINES].value.items()}
 
+    def known(self) -> Known:
+        """Tell what it knows of, also where the last step was interrupted or has failed. Raises ``EngineError``."""
+        if not self._folder.exists():
+            return Known()
+        with self._opened(None) as stack:
+            resources = (stack.export_stack().deployment or {}).get("resources", [])
+        names = (str(one["urn"]).rpartition("::")[2] for one in resources)
+        return Known(
+            frozenset(str(one["id"]) for one in resources if one.get("id")),
+            tuple(sorted(name.removeprefix(MACHINE) for name in names if name.startswith(MACHINE))),
+        )
+
     def destroy(self) -> int:
         """Remove all that the stack knows; tell how many resources that were. Raises ``EngineError``."""
         if not self._folder.exists():
@@ -77,12 +102,15 @@ class Stack:
             self._take_up(stack)
             yield stack
         except errors.CommandError as error:
+            refusals = refusals_in(str(error))
             late = " It took too long, and was asked to end." if self._command.is_late else ""
-            raise EngineError(f"Pulumi could not do it.{late} It said: {_reason(error)}") from error
+            advice = "".join(dict.fromkeys(f" {one.advice}" for one in refusals))
+            raise RefusedError(f"Pulumi could not do it.{late} It said: {_reason(error)}{advice}", refusals) from error
 
     def _selected(self, wanted: Blueprint | None) -> automation.Stack:
         own_folder(self._folder)
         state, home = own_folder(self._folder / "state"), own_folder(self._folder / "home")
+        _share_plugins(home)
         work = own_folder(self._folder / "work")
         url = state.absolute().as_uri()
         settings = automation.ProjectSettings(_PROJECT, "python", backend=automation.ProjectBackend(url))
@@ -116,42 +144,26 @@ class Stack:
 
     def _take_up(self, stack: automation.Stack) -> None:
         """Take away a dead process's lock, and forget what it began to make: whether it was made, a census tells."""
-        if (lock := self._lock()) is None:
+        if not (locks := self._locks()):
             return
-        if lock.lives:
-            raise EngineError(
-                f"Process {lock.pid} on {lock.host} is at work on this cluster with Pulumi. Wait until it has ended,"
-                " and type the command again."
-            )
+        # An engine whose muster was killed ends what it is at, and then itself.
+        deadline = monotonic() + _ORPHAN_SECONDS
+        while (living := [one for one in locks if one.lives]) and monotonic() < deadline and not self._command.is_late:
+            Event().wait(_PAUSE_SECONDS)
+            locks = self._locks()
+        if living:
+            raise EngineError(living[0].refusal)
         stack.cancel()
         stack.refresh(clear_pending_creates=True)
 
-    def _lock(self) -> "_Lock | None":
-        for path in sorted(self._folder.glob(f"state/.pulumi/locks/**/{self._name}/*.json")):
-            with contextlib.suppress(FileNotFoundError):
-                told = json.loads(path.read_text())
-                return _Lock(int(told["pid"]), str(told["hostname"]))
-        return None
+    def _locks(self) -> list[Lock]:
+        return locks_in(self._folder / "state" / ".pulumi" / "locks", self._name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Lock:
-    """Who has the stack: Pulumi's locks have no lease."""
-
-    pid: int
-    host: str
-
-    @property
-    def lives(self) -> bool:
-        if self.host != socket.gethostname():
-            return True  # nobody here can tell
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+def _share_plugins(home: Path) -> None:
+    """Have the engine find the plugins that were fetched for all clusters: each is hundreds of megabytes."""
+    with contextlib.suppress(FileExistsError):
+        (home / "plugins").symlink_to(tools.home().absolute() / "plugins")
 
 
 def _changes(summary: Mapping[object, int]) -> Changes:
@@ -162,5 +174,6 @@ def _changes(summary: Mapping[object, int]) -> Changes:
 def _reason(error: errors.CommandError) -> str:
     """Cut what Pulumi prints to what went wrong."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [line.removeprefix("error: ") for line in lines if line.startswith("error:")]
+    told = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
+    told = [line for line in told if line not in _NO_REASON]
     return "; ".join(dict.fromkeys(told)) or " ".join(filter(None, lines))
