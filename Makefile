@@ -63,7 +63,7 @@ demo: what-demo-does install ## make 5,000 rows, label them on all cores, show t
 	echo "  pip install 'muster-run[watch] @ file://$(CURDIR)'"
 	echo "                                                          muster in an environment of yours; docs/start.md has more"
 
-up: install ## make a cluster of CLUSTER_SIZE machines (ON=local, or a file of hosts)
+up: install ## make a cluster of CLUSTER_SIZE machines (ON=local, aws, or a file of hosts)
 	$(BIN)/muster up $(CLUSTER) --machines $(CLUSTER_SIZE) --on $(ON) $(if $(WORKERS_PER_MACHINE),--workers-per-machine $(WORKERS_PER_MACHINE))
 
 run-cluster: install ## label INPUT_LINES rows on it with examples/classify.py

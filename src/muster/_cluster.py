@@ -123,6 +123,7 @@ class Cluster:
                     shutil.rmtree(self._folder, ignore_errors=True)
                 raise
             cloud.renew()
+            wanted = cloud.last() or wanted  # fewer, where the user said that fewer will do
         return self._counted(wanted)
 
     def _leave(self, before: str, on: str) -> None:

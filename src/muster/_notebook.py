@@ -48,6 +48,10 @@ class Quiet:
         """Show what workers print as output of the cell, which need not be an error."""
         sys.stdout.write(text)
 
+    def aside(self) -> contextlib.AbstractContextManager[None]:
+        """Do nothing: no question is asked in a notebook."""
+        return contextlib.nullcontext()
+
     def finish(self, result: Result) -> None:
         """Say nothing."""
 

@@ -38,6 +38,9 @@ class Shown(Protocol):
     def printed(self, text: str) -> None:
         """Pass on what workers print, in whole lines; this is called from another thread."""
 
+    def aside(self) -> contextlib.AbstractContextManager[None]:
+        """Leave the terminal to a question for as long as the context lasts."""
+
     def finish(self, result: Result) -> None:
         """Say how it ended."""
 
@@ -94,6 +97,9 @@ class _Printing:
     def printed(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # it is closed, or nobody reads it
             print(text, end="", file=self._stream, flush=True)
+
+    def aside(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
 
 class _Silent(_Printing):
@@ -215,6 +221,14 @@ class _Bar:
         self._live.console.print(f"muster: {text}", markup=False)
 
     warn = remark
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
 
     def printed(self, text: str) -> None:
         """Print above the bar, as it came: neither wrapped nor coloured."""

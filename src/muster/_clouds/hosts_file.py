@@ -16,6 +16,7 @@ _HOST: Final = {"name": str, "address": str, "inside": str, "host_key": str, **_
 _NAMES: Final[Mapping[type | UnionType, str]] = {
     str: "text",
     int: "a whole number",
+    bool: "true or false",
     list: "a list",
     int | float: "a number",
 }
@@ -28,17 +29,8 @@ _NO_CONFIG: Final = "none"
 
 def read(path: Path) -> Inventory:
     """Read a file of hosts. Raises ``UsageError`` that names the word that is wrong."""
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UsageError(
-            f"Cannot read {str(path)!r}: {error.strerror}. --on takes local, or a YAML file of hosts."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{str(path)!r} is not YAML: {error}. Mend it, and type the command again.") from error
-    _check(found, _FILE, str(path))
+    found = parsed(path)
+    check_words(found, _FILE, str(path))
     common = {name: found[name] for name in _COMMON if name in found}
     for name in ("known_hosts", "ssh_config"):
         if name in found and (name, found[name]) != ("ssh_config", _NO_CONFIG):
@@ -57,6 +49,20 @@ def read(path: Path) -> Inventory:
     return Inventory(hosts, tuple(map(str, found.get("packages", ()))))
 
 
+def parsed(path: Path) -> Any:  # noqa: ANN401 (whatever is there)
+    """Read YAML. Raises ``UsageError``."""
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(
+            f"Cannot read {str(path)!r}: {error.strerror}. --on takes local, aws, or a YAML file of hosts or of aws."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{str(path)!r} is not YAML: {error}. Mend it, and type the command again.") from error
+
+
 def _file(path: Path, name: str, named: str) -> str:
     found = path.parent / Path(named).expanduser()
     if not found.is_file():
@@ -66,7 +72,7 @@ def _file(path: Path, name: str, named: str) -> str:
 
 def _host(path: Path, at: int, common: Mapping[str, Any], told: object) -> Host:
     where = f"{path}, host {at}"
-    _check(told, _HOST, where)
+    check_words(told, _HOST, where)
     if not isinstance(told, Mapping) or not told.get("address"):
         raise UsageError(f"{where}: it has no address. Write address: and a name or number that SSH knows.")
     place = _place(where, told)
@@ -99,13 +105,14 @@ def _place(where: str, told: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _check(found: object, known: Mapping[str, type | UnionType], where: str) -> None:
+def check_words(found: object, known: Mapping[str, type | UnionType], where: str) -> None:
+    """Raise ``UsageError`` for a word that is not known, or a value of another kind, or that means more."""
     if not isinstance(found, Mapping):
         raise UsageError(f"{where}: it must hold words and values, such as address: 10.0.0.1. It holds {found!r}.")
     for name, value in found.items():
         if name not in known:
             raise UsageError(f"{where}: {name!r} means nothing there. Known are: {', '.join(known)}.")
-        if not isinstance(value, known[name]) or isinstance(value, bool):
+        if not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
             quotes = " Put it in quotes." if known[name] is str and isinstance(value, list | int) else ""
             raise UsageError(f"{where}: {name} must be {_NAMES[known[name]]}, and is {value!r}.{quotes}")
         for text in value if isinstance(value, list) else [value]:

@@ -7,6 +7,11 @@ from muster.errors import UsageError
 _YES = {"y", "yes"}
 
 
+def is_asked() -> bool:
+    """Tell whether there is somebody at a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def consents(question: str, *, yes: bool, else_type: str = "") -> bool:
     """Ask on a terminal, unless ``yes`` was typed. Elsewhere nobody can be asked, and it is done.
 
@@ -14,7 +19,7 @@ def consents(question: str, *, yes: bool, else_type: str = "") -> bool:
     """
     if yes:
         return True
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not is_asked():
         if else_type:
             raise UsageError(
                 f"{question} There is no terminal to ask on. Type {else_type} to do it without a question."

@@ -70,7 +70,8 @@ CLUSTER: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "--on": {
         "metavar": "CLOUD",
-        "help": "where: local, which is this computer, or a YAML file of hosts (default: local)",
+        "help": "where: local, which is this computer; aws; or a YAML file of hosts or of machines of AWS"
+        " (default: local)",
     },
 }
 """Flags that say where."""
@@ -110,7 +111,7 @@ RETRIED: Final[Mapping[str, str]] = {
     "--calls-per-worker": "replace a worker by a fresh one after N calls (default: that of the run)",
     "--cluster": "run on the machines that muster up made (default: that of the run)",
     "--machines": "make a cluster of N machines for this, and end it afterwards (default: that of the run)",
-    "--on": "local: this computer; or a YAML file of hosts (default: that of the run)",
+    "--on": "local: this computer; aws; or a YAML file of hosts or of machines of AWS (default: that of the run)",
     "--env": "environment variables that go to hosts; this computer's machines have all (default: that of the run)",
     "--with": "a file that the function reads (default: that of the run)",
 }

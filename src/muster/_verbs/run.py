@@ -14,7 +14,7 @@ from muster._job import Options, Result, Snapshot
 from muster._pipeline import Pipeline
 from muster.errors import UsageError
 
-from . import _csv_flags, _flags, _run_flags
+from . import _csv_flags, _flags, _rented, _run_flags
 from ._answer import tell
 from ._parser import Parser
 from ._results import code_of, print_result
@@ -58,6 +58,7 @@ def add(verb: Parser) -> None:
     _run_flags.add(verb, _run_flags.ROWS)
     _csv_flags.add_to(verb)
     _run_flags.add(verb, _run_flags.CLUSTER)
+    _rented.add(verb)
     _flags.add_storage(verb)
     _run_flags.add(verb, _run_flags.SENT)
     _flags.add_watch(verb)
@@ -80,7 +81,11 @@ def call(parsed: argparse.Namespace) -> int:
         return 0
     if not (parsed.each or parsed.since_last):
         check_no_pattern(pipeline.output, instead=_PLACES)
-    with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, page(parsed) as with_page:
+    with (
+        _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown,
+        _rented.asking(parsed, say=shown.remark, aside=shown.aside),
+        page(parsed) as with_page,
+    ):
 
         def watch(snapshot: Snapshot) -> None:
             parsed.run_id = snapshot.run

@@ -5,7 +5,7 @@ import sys
 
 from muster import _tables
 
-from . import _flags
+from . import _flags, _rented
 from ._parser import Parser
 
 
@@ -26,16 +26,21 @@ def add(verb: Parser) -> None:
             "muster up big --machines 8 --on hosts.yml --lease 1h",
             "of hosts; it ends after an hour without a run",
         ),
+        ("muster up big --machines 3 --on aws --spot", "of spot machines of AWS, which are made for it"),
     )
     verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
     verb.add_argument("--machines", type=int, required=True, metavar="N", help="how many")
     verb.add_argument(
         "--on",
         metavar="CLOUD",
-        help="local, which is this computer, or a YAML file of hosts (default: as it is, or local)",
+        help="local, which is this computer; aws; or a YAML file of hosts or of what machines of AWS shall be"
+        " (default: as it is, or local)",
     )
     verb.add_argument(
-        "--workers-per-machine", type=int, metavar="W", help="default: as it is, or the cores of this computer"
+        "--workers-per-machine",
+        type=int,
+        metavar="W",
+        help="default: as it is, or the cores of this computer, or of AWS' machine",
     )
     verb.add_argument(
         "--lease",
@@ -43,6 +48,7 @@ def add(verb: Parser) -> None:
         metavar="15m",
         help="how long they may live unrenewed (default: as it is, or 15m)",
     )
+    _rented.add(verb)
     verb.add_argument("--keep", action="store_true", help="stay, and renew their lease until Ctrl-C")
 
 
@@ -51,7 +57,8 @@ def call(parsed: argparse.Namespace) -> int:
     from muster._cluster import Cluster
 
     cluster = Cluster(parsed.name)
-    status = cluster.up(parsed.machines, workers=parsed.workers_per_machine, lease=parsed.lease, on=parsed.on)
+    with _rented.asking(parsed, say=_rented.tell, workers=parsed.workers_per_machine):
+        status = cluster.up(parsed.machines, workers=parsed.workers_per_machine, lease=parsed.lease, on=parsed.on)
     print(_tables.machines_in_columns(status))
     if parsed.keep:
         parsed.what_now = "The machines end with their lease, unless a run renews it: muster down {name} ends them now."

@@ -8,6 +8,7 @@ from typing import Any, Final
 import botocore.config
 import botocore.exceptions
 import botocore.loaders
+import botocore.parsers
 import botocore.session
 
 from muster.errors import EngineError, UsageError
@@ -43,9 +44,11 @@ def client(service: str, region: str, *, is_patient: bool = True) -> Client:
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS if is_patient else 2},
         **({} if is_patient else {"connect_timeout": _IMPATIENT_SECONDS, "read_timeout": _IMPATIENT_SECONDS}),
     )
+    session = _session()
     try:
-        return _session().create_client(service, region_name=region, config=config)
-    except (botocore.exceptions.InvalidRegionError, ValueError) as error:
+        session.get_partition_for_region(region)  # it knows how names of regions are made up, also of new ones
+        return session.create_client(service, region_name=region, config=config)
+    except (botocore.exceptions.InvalidRegionError, botocore.exceptions.UnknownRegionError, ValueError) as error:
         raise UsageError(f"{region!r} is no region of AWS. Type one such as --region eu-central-1.") from error
 
 
@@ -73,5 +76,5 @@ def asking() -> Iterator[None]:
             f"There are no credentials for AWS ({error}). Log in, such as with: aws sso login; or set"
             " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         ) from error
-    except botocore.exceptions.BotoCoreError as error:
+    except (botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError) as error:
         raise EngineError(f"AWS could not be asked: {error}. Try again, or look at your settings of AWS.") from error

@@ -114,6 +114,11 @@ class Remain:
     is_spot: bool = False
 
     @property
+    def is_machine(self) -> bool:
+        """Tell whether it is one that works, and costs."""
+        return self.kind == INSTANCE
+
+    @property
     def cluster(self) -> str:
         """Tell whose it is."""
         return self.tags.get(CLUSTER, "")

@@ -22,7 +22,7 @@ from muster.errors import EngineError
 
 from . import listing, purging, requirements, ssh, starting
 from .equipping import Equipping
-from .inventory import Inventory
+from .inventory import Host, Inventory
 from .placing import chosen, placed
 from .playbook import play
 from .played import Played
@@ -35,12 +35,16 @@ _RENEW_SECONDS: Final = 20.0
 _RENEW_SHARE: Final = 0.25
 
 
+def _never(_: Host) -> bool:
+    return False
+
+
 class SshMachines:
     """The machines of the cluster whose folder this is; the head is the first."""
 
-    def __init__(self, folder: Path) -> None:
-        """Know a cluster by its folder; nothing happens yet."""
-        self._folder = folder
+    def __init__(self, folder: Path, *, is_gone: Callable[[Host], bool] = _never) -> None:
+        """Know a cluster by its folder; nothing happens yet. ``is_gone`` tells of hosts that their maker has ended."""
+        self._folder, self._is_gone = folder, is_gone
         self._token = folder / "token"
         self._authority = certificates.Authority(folder)
 
@@ -50,6 +54,11 @@ class SshMachines:
         return None if record is None else Wanted(len(record.started), record.workers, record.lease)
 
     # What is there
+
+    def hosts(self) -> Sequence[Host]:
+        """List the hosts that were started, the head first."""
+        record = recalled(self._folder) or Record()
+        return [one.host for one in record.started]
 
     def seen(self) -> Seen:
         """List the machines that live, the head first."""
@@ -176,8 +185,11 @@ class SshMachines:
         """
         named = apart([*machines, *(one.machine for one in record.leaving)])
         endings = Endings()
-        answers, played = self._play("stop", named).answers() if named else ({}, Played({}, {}))
-        for name in named:  # and not in the order in which they answered
+        gone = {name for name, one in named.items() if self._is_gone(one.host)}
+        endings.seen |= dict.fromkeys(sorted(gone), "whoever made it has ended it")
+        asked = {name: one for name, one in named.items() if name not in gone}
+        answers, played = self._play("stop", asked).answers() if asked else ({}, Played({}, {}))
+        for name in asked:  # and not in the order in which they answered
             if name in answers:
                 endings.take(name, answers[name])
         endings.silent |= {name: failure.said for name, failure in played.failures.items()}

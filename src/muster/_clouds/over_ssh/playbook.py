@@ -1,5 +1,6 @@
 """Run a playbook on hosts, all side by side, and gather what its tasks found or what went wrong."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from .played import Played, gathered
 from .playing import folder_of_a_playbook, sockets_of_a_playbook
 from .variables import inventory, key
 
+_LAST_LETTERS: Final = 500
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
 _TASK_SECONDS: Final = {
     "check": 90,
@@ -55,7 +57,18 @@ def play(
         for name in _for_other_hosts(runner.config.env, ours):
             del runner.config.env[name]
         runner.run()
-        return gathered(runner.events, {key(at): host.name for at, host in enumerate(hosts)})
+        names = {key(at): host.name for at, host in enumerate(hosts)}
+        return gathered(runner.events, names, otherwise=_last_words(runner))
+
+
+def _last_words(runner: Any) -> str:  # noqa: ANN401 (of a package without types)
+    """Say why a playbook may have reached no host at all: what Ansible printed last."""
+    with contextlib.suppress(Exception):  # whatever became of its file
+        with runner.stdout as file:
+            printed = file.read().strip()[-_LAST_LETTERS:]
+        if printed:
+            return f"the playbook did not run: {printed}"
+    return f"the playbook did not run: Ansible ended with {runner.rc}, and said nothing"
 
 
 def _never() -> bool:

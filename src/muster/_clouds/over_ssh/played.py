@@ -54,10 +54,12 @@ class Played:
             )
 
 
-def gathered(events: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> Played:
+def gathered(
+    events: Iterable[Mapping[str, Any]], names: Mapping[str, str], *, otherwise: str = "the playbook did not run"
+) -> Played:
     output: dict[str, str] = {}
     failures: dict[str, Failure] = {}
-    last = "the playbook did not run"
+    last = otherwise
     for event in events:
         data = event.get("event_data", {})
         name, result, task = names.get(data.get("host"), ""), data.get("res", {}), data.get("task", "")

@@ -1,0 +1,59 @@
+"""What a command says of machines that are rented: it counts for whatever cluster is made while the command runs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from muster.errors import UsageError
+
+AWS_NOTE: Final = "aws.json"
+"""What the folder of a cluster of AWS holds, and no other: so that it is known without loading what makes it."""
+
+
+def _agree(_: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Flags of a command; what is left out is as the file of ``--on`` says, or as it was."""
+
+    region: str = ""
+    types: tuple[str, ...] = ()
+    is_spot: bool = False
+    at_least: int | None = None
+    """How many machines will do, where no more can be had."""
+    workers: int | None = None
+    """Of each machine, where that is said."""
+    agree: Callable[[str], None] = field(default=_agree, compare=False)
+    """Shown what would be made, before anything is; raises ``UsageError`` where the user does not want it."""
+
+    def check_unused(self, on: str) -> None:
+        """Raise ``UsageError`` for flags that mean nothing on a cloud that rents no machines."""
+        flags = {"region": "--region", "types": "--instance-type", "is_spot": "--spot", "at_least": "--at-least"}
+        defaults = Asked()
+        for one in fields(self):
+            if one.name in flags and getattr(self, one.name) != getattr(defaults, one.name):
+                raise UsageError(
+                    f"{flags[one.name]} is about machines of AWS, and --on {on} makes none. Leave it out, or type"
+                    " --on aws."
+                )
+
+
+_NOW: Final[list[Asked]] = []
+
+
+@contextmanager
+def asking_for(asked: Asked) -> Iterator[None]:
+    """Have this count for as long as the context lasts."""
+    _NOW.append(asked)
+    try:
+        yield
+    finally:
+        _NOW.remove(asked)
+
+
+def asked_now() -> Asked:
+    """Tell what counts now."""
+    return _NOW[-1] if _NOW else Asked()

@@ -1,0 +1,63 @@
+"""Machines boot: waited for until SSH answers and each is equipped, and kept alive meanwhile."""
+
+import shlex
+from collections.abc import Sequence
+from threading import Event
+from time import monotonic
+from typing import Final
+
+from muster._clouds.base import ENDED
+from muster._clouds.over_ssh import ssh
+from muster._clouds.over_ssh.inventory import Host
+from muster._clouds.over_ssh.touching import GONE, run_on_each
+from muster.errors import EngineError
+
+from .user_data import FIRST_LEASE, READY
+
+_ASK_SECONDS: Final = 20.0
+_PAUSE_SECONDS: Final = 0.5
+_NOT_YET: Final = GONE
+
+
+def await_ready(hosts: Sequence[Host], *, lease: float, deadline: float) -> None:
+    """Wait until all are ready. Raises ``EngineError`` where one is not by then, or cannot be."""
+    waiting = {host.name: ssh.command(host, _look(lease)) for host in hosts}
+    while waiting:
+        answers = run_on_each(waiting, seconds=_ASK_SECONDS)
+        waiting = {name: waiting[name] for name, why in answers.items() if why}
+        failed = {name: why for name, why in answers.items() if _FAILED in why}
+        if failed or (waiting and monotonic() > deadline):
+            told = "\n".join(f"  {name}: {_said(answers[name])}" for name in failed or waiting)
+            raise EngineError(
+                f"Machines of AWS were made, and did not become ready:\n{told}\nThey are ended. Type the command again;"
+                " if that goes on, look at the image, at the way to them (ssh_from:, ssh_proxy_command:), and at theirs"
+                " to the internet, from which they fetch Python."
+            )
+        if waiting:
+            Event().wait(_PAUSE_SECONDS)
+
+
+def renewed(hosts: Sequence[Host], *, seconds: float) -> dict[str, str]:
+    """Renew the first lease of machines that are not started yet; tell what went wrong, empty where nothing did."""
+    return run_on_each(
+        {
+            host.name: ssh.command(host, f"test -e {FIRST_LEASE} || exit {GONE}; touch -c {FIRST_LEASE}")
+            for host in hosts
+        },
+        seconds=seconds,
+    )
+
+
+_FAILED: Final = "muster could not be given Python: "
+
+
+def _look(lease: float) -> str:
+    """Write the words of shell that write the first lease, and see whether a machine is ready."""
+    return (
+        f"test -e {FIRST_LEASE} || echo {lease:g} > {FIRST_LEASE}; test -e {READY} || exit {_NOT_YET};"
+        f" test -s {READY} || exit 0; echo {shlex.quote(_FAILED)} >&2; cat {READY} >&2; exit 1"
+    )
+
+
+def _said(why: str) -> str:
+    return "it answers, and was not equipped in time." if why == ENDED else why

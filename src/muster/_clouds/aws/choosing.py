@@ -1,0 +1,149 @@
+"""Which types of machine can be had where: looked up before anything is made, in order of preference."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from muster.errors import UsageError
+
+from .asking import Client, asking, client
+from .caller import address_outside, address_within
+from .note import Place
+from .settings import Settings
+
+_UBUNTU: Final = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
+_ARCHITECTURES: Final = {"x86_64": "amd64", "arm64": "arm64"}
+
+
+def places(region: str, settings: Settings) -> list[Place]:
+    """List where machines can be made: spot before on demand, then by type, then by zone.
+
+    Raises ``UsageError`` for what the user has named and is not there, ``EngineError`` where AWS cannot be asked.
+    """
+    ec2 = client("ec2", region)
+    with asking():
+        types = _types(ec2, settings.types, region)
+        subnets = _subnets(ec2, settings, region)
+        if (settings.vpc or settings.subnet) and not settings.ssh_proxy_command:
+            _check_route(ec2, subnets)
+        offered = _offered(ec2, types)
+        images = {name: _image(ec2, region, settings, told) for name, told in types.items()}
+        near = bool(not settings.ssh_from and address_within(_network(ec2, subnets[0]["VpcId"])))
+    found = [
+        Place(
+            name, zone, subnet, vpc=told["VpcId"], cores=types[name]["VCpuInfo"]["DefaultVCpus"], is_near=near,
+            image=images[name][0], root_device=images[name][1], is_spot=spot,
+        )
+        for spot in ([True, False] if settings.is_spot else [False])
+        for name in settings.types
+        for told in subnets
+        for zone, subnet in [(told["AvailabilityZone"], told["SubnetId"])]
+        if zone in offered[name]
+    ]  # fmt: skip
+    if not found:
+        zones = sorted({zone for one in offered.values() for zone in one})
+        where = ", ".join(sorted({told["AvailabilityZone"] for told in subnets}))
+        raise UsageError(
+            f"{', '.join(settings.types)} cannot be had in {where}. In {region} it can be in:"
+            f" {', '.join(zones) or 'no zone'}."
+            " Type another with --instance-type, or write another zone:."
+        )
+    return found
+
+
+def ssh_from(place: Place, region: str, settings: Settings) -> tuple[str, ...]:
+    """Tell from where SSH is let in: as the user says, or from this computer alone. Raises ``EngineError``."""
+    if settings.ssh_from:
+        return settings.ssh_from
+    if place.is_near:
+        with asking():
+            own = address_within(_network(client("ec2", region), place.vpc))
+    else:
+        own = address_outside()
+    return (f"{own}/{128 if ':' in own else 32}",)
+
+
+def _types(ec2: Client, names: Sequence[str], region: str) -> dict[str, Mapping[str, Any]]:
+    try:
+        told = ec2.describe_instance_types(InstanceTypes=list(names))["InstanceTypes"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidInstanceType":
+            raise
+        said = error.response["Error"]["Message"]
+        raise UsageError(
+            f"{region} has no such type of machine: {said}. Type for example --instance-type m7i.large."
+        ) from error
+    return {one["InstanceType"]: one for one in told}
+
+
+def _offered(ec2: Client, types: Mapping[str, object]) -> dict[str, set[str]]:
+    """Tell in which zones each type is offered."""
+    pages = ec2.get_paginator("describe_instance_type_offerings").paginate(
+        LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": list(types)}]
+    )
+    found: dict[str, set[str]] = {name: set() for name in types}
+    for page in pages:
+        for told in page["InstanceTypeOfferings"]:
+            found[told["InstanceType"]].add(told["Location"])
+    return found
+
+
+def _subnets(ec2: Client, settings: Settings, region: str) -> list[Mapping[str, Any]]:
+    filters = {"default-for-az": "true"}
+    if settings.subnet:
+        filters = {"subnet-id": settings.subnet}
+    elif settings.vpc:
+        filters = {"vpc-id": settings.vpc}
+    asked = [{"Name": name, "Values": [value]} for name, value in filters.items()]
+    pages = ec2.get_paginator("describe_subnets").paginate(Filters=asked)
+    found = [told for page in pages for told in page["Subnets"]]
+    if not found:
+        named = settings.subnet or settings.vpc
+        what = f"{named!r} has no subnet" if settings.vpc else f"There is no subnet {named!r}"
+        what = what if named else "There is no default VPC"
+        raise UsageError(f"{what} in {region}. Write vpc: or subnet: below aws: in a file, and type --on FILE.yml.")
+    inside = [told for told in found if settings.zone in {"", told["AvailabilityZone"]}]
+    if not inside:
+        zones = ", ".join(sorted({told["AvailabilityZone"] for told in found}))
+        raise UsageError(f"There is no zone {settings.zone!r} with a subnet. There are: {zones}. Mend zone:.")
+    return sorted(inside, key=lambda told: str(told["AvailabilityZone"]))
+
+
+def _check_route(ec2: Client, subnets: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ``UsageError`` where no subnet has a way to the internet, so that nobody could reach a machine there."""
+    names = {told["SubnetId"] for told in subnets}
+    vpc = subnets[0]["VpcId"]
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
+    for table in tables:
+        serves = any(one.get("Main") or one.get("SubnetId") in names for one in table["Associations"])
+        if serves and any(str(one.get("GatewayId", "")).startswith("igw-") for one in table["Routes"]):
+            return
+    if address_within(_network(ec2, vpc)):
+        return
+    raise UsageError(
+        f"{vpc} has no way to the internet (no route to an internet gateway), so its machines cannot be reached from"
+        " here. Give it one, or write ssh_proxy_command: for a way in."
+    )
+
+
+def _network(ec2: Client, vpc: str) -> str:
+    return str(ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlock"])
+
+
+def _image(ec2: Client, region: str, settings: Settings, told: Mapping[str, Any]) -> tuple[str, str]:
+    """Find the image and the name of its disk: the one that the user names, or the newest Ubuntu LTS."""
+    name = settings.image
+    if not name:
+        (kind, *_) = [one for one in told["ProcessorInfo"]["SupportedArchitectures"] if one in _ARCHITECTURES]
+        path = _UBUNTU.format(_ARCHITECTURES[kind])
+        name = client("ssm", region).get_parameter(Name=path)["Parameter"]["Value"]
+    try:
+        found = ec2.describe_images(ImageIds=[name])["Images"]
+    except ClientError as error:
+        if not error.response["Error"]["Code"].startswith("InvalidAMIID"):
+            raise
+        found = []
+    if not found:
+        raise UsageError(f"There is no image {name!r} in {region}. Mend image:, or leave it out.")
+    return name, str(found[0].get("RootDeviceName") or "/dev/sda1")

@@ -1,0 +1,160 @@
+"""Has Pulumi make the machines of one cluster: at one place after the other, until AWS has room."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from typing import Final
+
+from muster.errors import EngineError
+
+from . import remains, tools
+from .asking import client
+from .blueprint import Blueprint, Made
+from .command import PulumiCommand
+from .keys import key_of
+from .note import Note, Place, remember
+from .refusals import RefusedError, Way
+from .stack import Changes, Known, Stack
+from .user_data import user_data
+
+UP_SECONDS: Final = 600.0
+"""How long machines may take to be made and to boot, all attempts together."""
+
+_PAUSE_SECONDS: Final = 5.0
+_IN_STATE: Final = {"instance", "launch template", "security group", "key pair"}
+
+
+@dataclass(slots=True)
+class Making:
+    """The machines of the cluster whose folder this is. ``note`` is on the disk whenever something may be made."""
+
+    folder: Path
+    note: Note
+    at_least: int | None = None
+    deadline: float = field(default_factory=lambda: monotonic() + UP_SECONDS)
+
+    @property
+    def name(self) -> str:
+        """Tell what its resources are called."""
+        return f"muster-{self.folder.name}-{self.note.id}"
+
+    def living(self) -> Mapping[str, Made]:
+        """Look which of those that were made live; where the last step was interrupted, remove what it lost."""
+        ec2 = client("ec2", self.note.region)
+        there = remains.look(ec2, self.note.owner, besides=self.note.mark)
+        if self.note.is_unsure and there:
+            known = self._stack().known()
+            lost = [one for one in there if one.kind in _IN_STATE and one.id not in known.ids]
+            if failed := remains.remove(ec2, lost):
+                raise EngineError(_not_removed(failed))
+            there = tuple(one for one in there if one not in lost)
+        ids = {one.id for one in there}
+        return {name: made for name, made in self.note.made.items() if made.instance in ids}
+
+    def preview(self, names: Sequence[str], place: Place) -> Changes:
+        """Tell what making these would change."""
+        return self._stack().preview(self._blueprint(names, place))
+
+    def make(self, names: Sequence[str], places: Sequence[Place]) -> None:
+        """Have these machines and no others, at the first place that has room for all of them.
+
+        Where none has, and ``at_least`` as many could be had at one, those are kept. Raises ``EngineError``.
+        """
+        refused = _Refused(self.at_least)
+        for place in places:
+            while not refused.skips(place):
+                try:
+                    self._up(names, place)
+                except RefusedError as error:
+                    refused.take(error, place, self._made_of(names))
+                    if refused.is_for_now and monotonic() + _PAUSE_SECONDS < self.deadline:
+                        Event().wait(_PAUSE_SECONDS)
+                        continue
+                    break
+                return
+        self._make_do(refused)
+
+    def _make_do(self, refused: "_Refused") -> None:
+        """Keep the most that could be had, where that will do. Raises ``EngineError``."""
+        if refused.most is None:
+            raise refused.error()
+        names, place = refused.most
+        self._up(names, place)
+
+    def _up(self, names: Sequence[str], place: Place) -> None:
+        self.note = remember(self.folder, self.note.about_to_make(place))
+        made = self._stack().up(self._blueprint(names, place))
+        self.note = remember(self.folder, self.note.has_made(made))
+
+    def _made_of(self, names: Iterable[str]) -> list[str]:
+        """Tell which of these are there though the last step failed; only asked where that matters."""
+        if self.at_least is None:
+            return []
+        known = self._stack().known().machines
+        return [name for name in names if name in known]
+
+    def destroy(self) -> Known:
+        """Remove all that Pulumi knows of. Raises ``EngineError``."""
+        stack = self._stack()
+        known = stack.known()
+        stack.destroy()
+        return known
+
+    def _stack(self) -> Stack:
+        left = max(1.0, self.deadline - monotonic())
+        return Stack(self.folder, self.folder.name, command=PulumiCommand(tools.found_command(), seconds=left))
+
+    def _blueprint(self, names: Sequence[str], place: Place) -> Blueprint:
+        settings, note = self.note.settings, self.note
+        return Blueprint(
+            name=self.name,
+            tags=note.tags(self.folder),
+            region=note.region,
+            vpc=place.vpc,
+            subnet=place.subnet,
+            image=place.image,
+            root_device=place.root_device,
+            instance_type=place.type,
+            is_spot=place.is_spot,
+            disk=settings.disk,
+            ssh_from=note.ssh_from,
+            public_key=key_of(self.folder / "key").public,
+            user_data=user_data(key_of(self.folder / "host_key").private, lease=note.lease, python=settings.python),
+            profile=settings.profile,
+            machines=tuple(names),
+        )
+
+
+class _Refused:
+    """What AWS has refused so far, and what is left to try."""
+
+    def __init__(self, at_least: int | None) -> None:
+        self._at_least = at_least
+        self._last: RefusedError | None = None
+        self._is_over = False
+        self._no_spot = False
+        self.is_for_now = False
+        self.most: tuple[list[str], Place] | None = None
+
+    def skips(self, place: Place) -> bool:
+        return self._is_over or (self._no_spot and place.is_spot)
+
+    def take(self, error: RefusedError, place: Place, made: list[str]) -> None:
+        self._last = error
+        ways = {one.way for one in error.refusals} or {Way.NOTHING}
+        self.is_for_now = ways == {Way.LATER}
+        self._no_spot = self._no_spot or Way.ON_DEMAND in ways
+        self._is_over = bool(ways & {Way.NOTHING, Way.FEWER})
+        enough = self._at_least is not None and len(made) >= self._at_least
+        if enough and Way.NOTHING not in ways and (self.most is None or len(made) > len(self.most[0])):
+            self.most = made, place
+
+    def error(self) -> EngineError:
+        return self._last or EngineError("AWS was not asked for machines: there is no place to make them at.")
+
+
+def _not_removed(failed: Mapping[str, str]) -> str:
+    told = "\n".join(f"  {name}: {why}" for name, why in failed.items())
+    return f"What an interrupted command has made in AWS could not be removed:\n{told}\nMend that, and type it again."

@@ -1,0 +1,129 @@
+"""What must be remembered of a cluster of AWS between two commands; on the disk before anything is made."""
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from muster._clouds.asked import AWS_NOTE
+from muster._clouds.base import Wanted, reading_note
+from muster._clouds.owner import me
+from muster._files import notes
+
+from .blueprint import Made
+from .remains import CLUSTER, HOME, ID, LEASE, OWNER
+from .settings import Settings
+
+_MOST_LETTERS: Final = 255
+"""Of a tag's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where machines are made, of which type, and how they are paid for."""
+
+    type: str
+    zone: str
+    subnet: str
+    vpc: str
+    image: str
+    root_device: str
+    cores: int
+    is_spot: bool = False
+    is_near: bool = False
+    """Whether this computer is in the machines' own network, and finds them where they find each other."""
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        return f"{self.type}, {'spot' if self.is_spot else 'on demand'}, in {self.zone}"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was asked for, and what came of it."""
+
+    id: str
+    """What tells the cluster from all others, of whoever."""
+    region: str
+    settings: Settings
+    machines: int
+    workers: int
+    lease: float
+    owner: str
+    place: Place | None = None
+    ssh_from: tuple[str, ...] = ()
+    made: Mapping[str, Made] = field(default_factory=dict)
+    """By the name that a machine has in the cluster."""
+    cores: Mapping[str, int] = field(default_factory=dict)
+    """Of each type that was asked for."""
+    begun: float = 0.0
+    """When something was asked for last that may have been made, in seconds since 1970; 0 if nothing was yet."""
+    is_unsure: bool = False
+    """Whether that may have been interrupted."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """Tell what is wanted."""
+        return Wanted(self.machines, self.workers, self.lease)
+
+    def about_to_make(self, place: Place) -> "Note":
+        """Remember that something may be made there from now on."""
+        cores = {**self.cores, place.type: place.cores}
+        return replace(self, place=place, cores=cores, begun=time.time(), is_unsure=True)
+
+    def has_made(self, made: Mapping[str, Made]) -> "Note":
+        """Remember what was made, as the last that was asked for."""
+        return replace(self, made=made, begun=time.time(), is_unsure=False)
+
+    def tags(self, folder: Path) -> dict[str, str]:
+        """Write what everything of the cluster bears."""
+        home = str(folder.absolute().parents[1])[:_MOST_LETTERS]
+        return {OWNER: self.owner, CLUSTER: folder.name, ID: self.id, LEASE: f"{self.lease:g}", HOME: home}
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """Write the tag by which all of this cluster is found, and nothing else."""
+        return {ID: self.id}
+
+
+def begun(settings: Settings, region: str, wanted: Wanted) -> Note:
+    """Begin to remember a cluster."""
+    return Note(secrets.token_hex(4), region, settings, wanted.machines, wanted.workers, wanted.lease, owner=owner())
+
+
+def owner() -> str:
+    """Name this user and computer as tags may: AWS takes few signs besides letters and digits."""
+    return "".join(letter if letter.isalnum() or letter in " +-=._:/@" else "-" for letter in me())[:_MOST_LETTERS]
+
+
+def recalled(folder: Path) -> Note | None:
+    """Read the note in a cluster's folder. Raises ``EngineError`` for one that cannot be read."""
+    with contextlib.suppress(FileNotFoundError), reading_note(folder / AWS_NOTE):
+        known: dict[str, Any] = json.loads((folder / AWS_NOTE).read_text())
+        place = Place(**known["place"]) if known["place"] else None
+        made = {name: Made(**told) for name, told in known["made"].items()}
+        lists = {"ssh_from": tuple(known["ssh_from"])}
+        return Note(**{**known, **lists, "settings": _settings(known["settings"]), "place": place, "made": made})
+    return None
+
+
+def _settings(known: Mapping[str, Any]) -> Settings:
+    names = {one.name for one in fields(Settings)}
+    told: dict[str, Any] = {name: known[name] for name in names if name in known}
+    told |= {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+    return Settings(**told)
+
+
+def remember(folder: Path, note: Note) -> Note:
+    """Keep it, on the disk once this returns."""
+    notes.write(folder / AWS_NOTE, asdict(note), durable=True)
+    return note
+
+
+def forget(folder: Path) -> None:
+    """Keep it no more."""
+    (folder / AWS_NOTE).unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+"""What the user may say of machines of AWS, in the ``aws:`` section of a file or by flags; checked word by word."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, Final
+
+from muster._clouds.asked import Asked
+from muster._clouds.hosts_file import check_words, parsed
+from muster._clouds.over_ssh.inventory import DEFAULT_PYTHON
+from muster.errors import UsageError
+
+SECTION: Final = "aws"
+_WORDS: Final[Mapping[str, type | UnionType]] = {
+    **dict.fromkeys(("region", "zone", "vpc", "subnet", "profile", "image", "ssh_proxy_command", "python"), str),
+    **dict.fromkeys(("types", "ssh_from", "packages"), list),
+    **dict.fromkeys(("disk", "workers"), int),
+    "spot": bool,
+}
+_DISK: Final = range(8, 16385)
+_MOST_WORKERS: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How machines shall be; what is empty is found out."""
+
+    region: str = ""
+    types: tuple[str, ...] = ("m7i.large", "m6i.large", "m5.large")
+    """In order of preference."""
+    is_spot: bool = False
+    zone: str = ""
+    vpc: str = ""
+    subnet: str = ""
+    profile: str = ""
+    image: str = ""
+    disk: int = 30
+    """In GiB."""
+    ssh_from: tuple[str, ...] = ()
+    """Blocks of addresses from which SSH is let in; the caller's alone where none is said."""
+    ssh_proxy_command: str = ""
+    workers: int | None = None
+    python: str = DEFAULT_PYTHON
+    packages: tuple[str, ...] = field(default=())
+
+    def but(self, asked: Asked) -> "Settings":
+        """Take over what flags say."""
+        said = replace(self, is_spot=self.is_spot or asked.is_spot)
+        if asked.region:
+            said = replace(said, region=asked.region)
+        if asked.types:
+            said = replace(said, types=asked.types)
+        return replace(said, workers=asked.workers) if asked.workers else said
+
+
+def settings_in(file: Path) -> Settings:
+    """Read the section of a file. Raises ``UsageError`` that names the word that is wrong."""
+    told = parsed(file)
+    where = f"{file}, {SECTION}"
+    if isinstance(told, Mapping) and (odd := sorted(set(told) - {SECTION})):
+        raise UsageError(
+            f"{str(file)!r} holds {SECTION}: and also {odd[0]}:. A cluster is of machines of one kind: put them into"
+            " two files."
+        )
+    section = told[SECTION] or {}
+    check_words(section, _WORDS, where)
+    words: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in section.items()
+    }
+    words["is_spot"] = words.pop("spot", False)
+    return _checked(Settings(**words), where)
+
+
+def _checked(settings: Settings, where: str) -> Settings:
+    numbers: Mapping[str, tuple[Any, range]] = {
+        "disk": (settings.disk, _DISK),
+        "workers": (1 if settings.workers is None else settings.workers, range(1, _MOST_WORKERS + 1)),
+    }
+    for name, (value, allowed) in numbers.items():
+        if value not in allowed:
+            raise UsageError(f"{where}: {name} is {value}. It must be from {allowed[0]} to {allowed[-1]}.")
+    for name in ("types", "ssh_from", "packages"):
+        if odd := [one for one in getattr(settings, name) if not isinstance(one, str) or not one]:
+            raise UsageError(f"{where}: {name} must be a list of texts, and holds {odd[0]!r}.")
+    if not settings.types:
+        raise UsageError(f"{where}: types is empty. Write such as types: [m7i.large, m6i.large], or leave it out.")
+    if settings.vpc and settings.subnet:
+        raise UsageError(f"{where}: a subnet lies in one VPC. Write subnet: alone.")
+    return replace(settings, ssh_from=tuple(_block(one, where) for one in settings.ssh_from))
+
+
+def _block(text: str, where: str) -> str:
+    try:
+        block = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise UsageError(f"{where}: ssh_from: {error}. Write blocks such as 203.0.113.7/32.") from error
+    if block.prefixlen == 0:
+        raise UsageError(f"{where}: ssh_from is {text}: that is the whole world. Write your own address, as {_EXAMPLE}")
+    return str(block)
+
+
+_EXAMPLE: Final = "203.0.113.7/32."

@@ -1,0 +1,230 @@
+"""Clusters of AWS as commands make them: a pretended region, with Pulumi's real engine, Ansible, SSH and Ray."""
+
+import hashlib
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aws.clusters import TAG, require_pulumi
+from aws.region import NAME, Region
+from conftest import Ended, Muster, begun
+from muster._clouds.asked import Asked
+from muster._clouds.aws.settings import Settings, settings_in
+from muster.errors import UsageError
+from waiting import until
+
+pytestmark = pytest.mark.waits("long", "together")
+SECONDS = 240.0
+
+
+@pytest.fixture(scope="module")
+def provider(aws_served: Region) -> str:
+    require_pulumi()
+    return f"aws:{aws_served.provider()}"
+
+
+@pytest.fixture
+def aws(region: Region, provider: str, monkeypatch: pytest.MonkeyPatch) -> Region:
+    monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", provider)
+    return region
+
+
+@pytest.fixture
+def ending(muster: Muster) -> Iterator[None]:
+    yield
+    muster("down", "--all", timeout=SECONDS)
+
+
+def left(region: Region) -> list[str]:
+    """List all that bears a tag of muster's and is there, as nobody's record knows it."""
+    ec2, ours = region.client("ec2"), [{"Name": "tag-key", "Values": [TAG]}]
+    kinds = {"security_groups": "GroupId", "key_pairs": "KeyName", "launch_templates": "LaunchTemplateName"}
+    return [
+        *(one.id for one in region.living()),
+        *(one["VolumeId"] for one in ec2.describe_volumes(Filters=ours)["Volumes"]),
+        *(
+            one[name]
+            for kind, name in kinds.items()
+            for one in getattr(ec2, f"describe_{kind}")(Filters=ours)[kind.title().replace("_", "")]
+        ),
+    ]
+
+
+def machines(muster: Muster) -> list[dict[str, Any]]:
+    (status,) = json.loads(muster("status", "--json").out)
+    found: list[dict[str, Any]] = status["machines"]
+    return found
+
+
+def launched(region: Region) -> int:
+    return sum(one["Action"] == "RunInstances" for one in region.asked())
+
+
+def right(end: Ended) -> Ended:
+    assert end.code == 0, end.err
+    return end
+
+
+@pytest.mark.usefixtures("ending")
+def test_machines_are_made_more_and_fewer_and_made_anew_where_one_has_ended_and_nothing_is_left(
+    aws: Region, muster: Muster, tmp_path: Path
+) -> None:
+    file = tmp_path / "aws.yml"
+    file.write_text(yaml.safe_dump({"aws": {"ssh_from": [f"{aws.address_here()}/32"], "zone": f"{NAME}b"}}))
+    shown = right(muster("up", "--machines", "1", "--on", file)).err
+    assert f"1 machine (m7i.large, on demand, in {NAME}b)" in shown
+    (first,) = aws.living()
+    (head,) = machines(muster)
+    assert (head["address"], head["workers"], first.zone) == (first.public, 2, f"{NAME}b")
+    assert (first.tags["muster:lease"], first.tags[TAG]) == ("900", "default")
+
+    right(muster("up", "--machines", "3"))
+    assert ([one["name"] for one in machines(muster)], len(aws.living())) == (["m1", "m2", "m3"], 3)
+    before = len(aws.asked())
+    assert "resources" not in right(muster("up", "--machines", "3")).err
+    changed = [one["Action"] for one in aws.asked()[before:] if not one["Action"].startswith(("Describe", "Get"))]
+    assert changed == []
+
+    aws.lose(next(one for one in aws.living() if one.id != first.id))
+    right(muster("up", "--machines", "2"))
+    assert (len(machines(muster)), len(aws.living()), aws.living()[0].id) == (2, 2, first.id)
+    end = right(muster("down"))
+    assert "2 machines ended, 0 left" in end.out
+    assert left(aws) == []
+
+
+def test_a_run_calls_up_machines_of_aws_and_dismisses_them_and_its_output_is_that_of_cores(
+    aws: Region, muster: Muster, tmp_path: Path, home: Path
+) -> None:
+    (tmp_path / "work.py").write_text("def work(df):\n    df['b'] = df['a'] * 2\n    return df\n")
+    (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{number}\n" for number in range(20_000)))
+    right(muster("run", "work.py:work", "rows.csv", "-o", "cores.csv", "--workers", "2"))
+    told = right(
+        muster(*("run", "work.py:work", "rows.csv", "-o", "aws.csv", "--json"), "--machines", "2", "--on", "aws")
+    )
+    assert (launched(aws), told.json["rows_out"]) == (2, 20_000)
+    assert "2 machines (m7i.large" in told.err
+    digests = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("cores.csv", "aws.csv")]
+    assert digests[0] == digests[1]
+    assert left(aws) == []
+    assert not list((home / "clusters").glob("*"))
+
+
+@pytest.mark.usefixtures("ending")
+def test_where_there_is_no_room_the_next_type_and_zone_are_asked_and_then_on_demand(
+    aws: Region, muster: Muster
+) -> None:
+    aws.refuse("RunInstances", "InsufficientInstanceCapacity", "No room.", where={"Zone": f"{NAME}a"})
+    aws.refuse(
+        "RunInstances",
+        "MaxSpotInstanceCountExceeded",
+        "No more spot.",
+        where={"InstanceMarketOptions.MarketType": "spot"},
+    )
+    end = right(muster("up", "--machines", "1", "--on", "aws", "--spot", "--instance-type", "m7i.large,m5.large"))
+    assert "spot" in end.err
+    (one,) = aws.living()
+    assert (one.zone, one.type, one.is_spot) == (f"{NAME}b", "m7i.large", False)
+
+
+@pytest.mark.usefixtures("ending")
+def test_a_quota_stops_at_once_and_names_itself_unless_fewer_machines_will_do(aws: Region, muster: Muster) -> None:
+    aws.refuse("RunInstances", "VcpuLimitExceeded", "Your vCPU limit is 32.", where={"Zone": f"{NAME}a"})
+    end = muster("up", "--machines", "2", "--on", "aws")
+    assert (end.code, "VcpuLimitExceeded: Your vCPU limit is 32." in end.err) == (3, True), end.err
+    assert ("Service Quotas" in end.err, "Traceback" in end.err) == (True, False)
+    assert (left(aws), launched(aws) <= 2) == ([], True)
+    assert muster("status").out.startswith("There is no cluster")
+
+
+def test_what_is_not_permitted_or_not_there_is_named_and_nothing_is_left(aws: Region, muster: Muster) -> None:
+    up = ("up", "--machines", "1", "--on", "aws")
+    cases = [
+        (("--instance-type", "m7i.enormous"), 2, "no such type of machine"),
+        (("--region", "moon"), 2, "'moon' is no region"),
+        (("--at-least", "2"), 2, "from 1 to 1"),
+        (("--lease", "5s"), 2, "--lease 30s at the least"),
+    ]
+    for words, code, said in cases:
+        end = muster(*up, *words)
+        assert (end.code, said in end.err) == (code, True), end.err
+    aws.permits_not("CreateSecurityGroup")
+    end = muster(*up)
+    assert (end.code, "do not allow ec2:CreateSecurityGroup" in end.err) == (3, True), end.err
+    aws.knows_credentials_no_more()
+    end = muster(*up)
+    assert (end.code, "Log in again" in end.err) == (3, True), end.err
+    aws.mend()
+    assert left(aws) == []
+    end = muster("up", "--machines", "1", "--spot")
+    assert (end.code, "--spot is about machines of AWS" in end.err) == (2, True), end.err
+
+
+@pytest.mark.usefixtures("ending")
+def test_an_up_that_was_killed_is_finished_by_the_next_or_ended_by_a_down(
+    aws: Region, muster: Muster, tmp_path: Path
+) -> None:
+    aws.boots(starts=3)
+    with begun(tmp_path, "up", "--machines", "2", "--on", "aws") as half:
+        until(lambda: len(aws.living()) == 2 or half.poll() is not None)
+        half.send_signal(signal.SIGKILL)
+    aws.boots()
+    with begun(tmp_path, "down") as half:
+        until(
+            lambda: (
+                (launched(aws) and any(one["Action"] == "TerminateInstances" for one in aws.asked()))
+                or half.poll() is not None
+            )
+        )
+        half.send_signal(signal.SIGKILL)
+    right(muster("up", "--machines", "1", "--on", "aws"))
+    assert (len(machines(muster)), len(aws.living())) == (1, 1)
+    right(muster("down"))
+    assert left(aws) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("aws: {colour: red}", "'colour' means nothing there"),
+        ("aws: {types: m7i.large}", "types must be a list"),
+        ("aws: {types: []}", "types is empty"),
+        ("aws: {types: [1]}", "types must be a list of texts"),
+        ("aws: {spot: 1}", "spot must be true or false"),
+        ("aws: {disk: 2}", "disk is 2. It must be from 8"),
+        ("aws: {workers: true}", "workers must be a whole number"),
+        ("aws: {workers: 0}", "workers is 0"),
+        ("aws: {ssh_from: [10.0.0.1/8]}", "has host bits set"),
+        ("aws: {ssh_from: [0.0.0.0/0]}", "the whole world"),
+        ("aws: {vpc: v, subnet: s}", "a subnet lies in one VPC"),
+        ("aws: {python: '{{ x }}'}", "would mean something to Ansible"),
+        ("aws: {}\nhosts: []", "and also hosts:"),
+        ("aws: 3", "it must hold words and values"),
+    ],
+)
+def test_a_word_of_the_file_that_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "aws.yml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=r"aws\.yml.*") as caught:
+        settings_in(file)
+    assert said in str(caught.value)
+
+
+def test_flags_count_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "aws.yml"
+    file.write_text("aws: {region: eu-west-1, types: [a.large], spot: true, ssh_from: [203.0.113.7/32]}")
+    said = settings_in(file)
+    assert (said.region, said.types, said.is_spot, said.ssh_from) == (
+        "eu-west-1",
+        ("a.large",),
+        True,
+        ("203.0.113.7/32",),
+    )
+    assert said.but(Asked(region="us-east-1", types=("b.large",))).region == "us-east-1"
+    file.write_text("aws:")
+    assert settings_in(file) == Settings()
