@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import re
 import signal
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ import yaml
 
 from aws.clusters import TAG, require_pulumi
 from aws.region import NAME, Region
+from aws.told import LISTED
 from conftest import Ended, Muster, begun
 from muster._clouds.asked import Asked
+from muster._clouds.aws.leases import RENEWED
 from muster._clouds.aws.settings import Settings, settings_in
 from muster.errors import UsageError
 from waiting import until
@@ -77,24 +82,27 @@ def test_machines_are_made_more_and_fewer_and_made_anew_where_one_has_ended_and_
     file = tmp_path / "aws.yml"
     file.write_text(yaml.safe_dump({"aws": {"ssh_from": [f"{aws.address_here()}/32"], "zone": f"{NAME}b"}}))
     shown = right(muster("up", "--machines", "1", "--on", file)).err
-    assert f"1 machine (m7i.large, on demand, in {NAME}b)" in shown
+    assert f"1 machine (m7i.large, on demand, in {NAME}b), $0.2222 an hour (AWS, now)" in shown
     (first,) = aws.living()
     (head,) = machines(muster)
     assert (head["address"], head["workers"], first.zone) == (first.public, 2, f"{NAME}b")
     assert (first.tags["muster:lease"], first.tags[TAG]) == ("900", "default")
+    assert head["price"] == float(LISTED["m7i.large"])
+    renewed = datetime.fromisoformat(aws.living()[0].tags[RENEWED])
+    assert time.time() - SECONDS < renewed.timestamp() <= time.time()
 
     right(muster("up", "--machines", "3"))
     assert ([one["name"] for one in machines(muster)], len(aws.living())) == (["m1", "m2", "m3"], 3)
     before = len(aws.asked())
     assert "resources" not in right(muster("up", "--machines", "3")).err
     changed = [one["Action"] for one in aws.asked()[before:] if not one["Action"].startswith(("Describe", "Get"))]
-    assert changed == []
+    assert set(changed) == {"CreateTags"}  # the lease is renewed
 
     aws.lose(next(one for one in aws.living() if one.id != first.id))
     right(muster("up", "--machines", "2"))
     assert (len(machines(muster)), len(aws.living()), aws.living()[0].id) == (2, 2, first.id)
     end = right(muster("down"))
-    assert "2 machines ended, 0 left" in end.out
+    assert re.search(r"2 machines ended, 0 left, .*; \$0\.\d\d for 4 machines since they were asked for", end.out)
     assert left(aws) == []
 
 
@@ -108,6 +116,7 @@ def test_a_run_calls_up_machines_of_aws_and_dismisses_them_and_its_output_is_tha
         muster(*("run", "work.py:work", "rows.csv", "-o", "aws.csv", "--json"), "--machines", "2", "--on", "aws")
     )
     assert (launched(aws), told.json["rows_out"]) == (2, 20_000)
+    assert 0 < told.json["cost"] <= 2 * float(LISTED["m7i.large"]) * told.json["seconds"] / 3600 + 0.0001
     assert "2 machines (m7i.large" in told.err
     digests = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("cores.csv", "aws.csv")]
     assert digests[0] == digests[1]

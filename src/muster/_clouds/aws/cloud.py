@@ -24,8 +24,10 @@ from .asking import client, region_of
 from .blueprint import Made
 from .choosing import places, ssh_from
 from .keys import key_of
-from .making import Making
+from .leases import tell_renewed
+from .making import Making, price_at
 from .note import Note, Place, begun, forget, owner, recalled, remember
+from .rentals import bill
 from .settings import Settings, settings_in
 from .stack import Changes
 
@@ -126,7 +128,13 @@ class AwsCloud:
         hosts = self._hosts(note, note.made) if note else []
         if booting_now := [host for host in hosts if host.outside not in started]:
             booting.renewed(booting_now, seconds=min(_RENEW_SECONDS, note.lease * _RENEW_SHARE) if note else 0.0)
-        return self._machines.renew()
+        renewed = self._machines.renew()
+        return replace(renewed, remark=self._say_so(note, renewed) or renewed.remark) if note else renewed
+
+    def _say_so(self, note: Note, renewed: Renewed) -> str:
+        """Have AWS know which leases were renewed, for a sweep that has nothing else to go by; say why not."""
+        instances = [one.instance for name, one in note.made.items() if name in renewed.machines]
+        return tell_renewed(note.region, instances, lease=renewed.lease) if instances else ""
 
     def access(self) -> AbstractContextManager[Access]:
         """Tell how to run a driver on the head, through SSH. Raises ``EngineError`` when there is none."""
@@ -142,14 +150,13 @@ class AwsCloud:
         self._living = _addresses(making.living())
         with suppress(EngineError):  # what does not answer is ended by AWS
             lines = self._machines.destroy()
+        cost = bill(note.rentals, time.time())
         ended = self._removed(making)
         self._living = frozenset()
         self._machines.destroy()
         forget(self._folder)
-        return [
-            *lines,
-            f"AWS, {note.region}: {plural(ended, 'machine')} ended, 0 left, and nothing else of the cluster",
-        ]
+        told = f"AWS, {note.region}: {plural(ended, 'machine')} ended, 0 left, and nothing else of the cluster"
+        return [*lines, f"{told}; {cost} for {plural(len(note.rentals), 'machine')} since they were asked for"]
 
     def purging(self) -> Callable[[], Sequence[str]]:
         """Know that nothing need be removed: what was installed on machines has ended with them."""
@@ -220,6 +227,7 @@ class AwsCloud:
                 proxy_command=note.settings.ssh_proxy_command,
                 python=note.settings.python,
                 workers=note.settings.workers or note.cores.get(one.type),
+                price=(rental.price if (rental := note.rentals.get(one.instance)) else None) or 0.0,
             )
             for name, one in sorted(made.items(), key=lambda item: _number(item[0]))
         ]
@@ -280,9 +288,17 @@ def _preview(note: Note, place: Place, names: Sequence[str], changes: Changes) -
     told = {"made": changes.made, "changed": changes.changed, "replaced": changes.replaced, "removed": changes.removed}
     what = ", ".join(f"{number} {word}" for word, number in told.items() if number)
     return (
-        f"AWS, {note.region}: {plural(len(names), 'machine')} ({place}), SSH from {', '.join(note.ssh_from)};"
-        f" of Pulumi's resources, {what}."
+        f"AWS, {note.region}: {plural(len(names), 'machine')} ({place}), {_together(note, place, len(names))}, SSH from"
+        f" {', '.join(note.ssh_from)}; of Pulumi's resources, {what}."
     )
+
+
+def _together(note: Note, place: Place, number: int) -> str:
+    """Write what so many machines cost there."""
+    price = price_at(note.region, place)
+    if price.dollars is None:
+        return str(price)
+    return f"${number * price.dollars:,.4g} an hour ({price.source})"
 
 
 def _existing(one: remains.Remain) -> Existing:

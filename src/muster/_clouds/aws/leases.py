@@ -6,9 +6,12 @@ as long as one of its machines is, and for the first minutes, in which these are
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
+from muster.errors import MusterError
+
+from .asking import asking, client
 from .remains import CLUSTER, ID, INSTANCE, LEASE, Remain
 
 RENEWED: Final = "muster:renewed"
@@ -35,6 +38,18 @@ class Held:
     def is_leased(self) -> bool:
         """Tell whether somebody holds it."""
         return self.left > 0
+
+
+def tell_renewed(region: str, instances: Sequence[str], *, lease: float) -> str:
+    """Write into the tags of machines that their lease is renewed now; say why where that cannot be."""
+    told = {RENEWED: datetime.now(UTC).isoformat(timespec="seconds"), LEASE: f"{lease:g}"}
+    tags = [{"Key": name, "Value": value} for name, value in told.items()]
+    try:
+        with asking():
+            client("ec2", region, is_patient=False).create_tags(Resources=list(instances), Tags=tags)
+    except MusterError as error:
+        return f"AWS does not know that leases are renewed, so a muster sweep would end these machines. {error}"
+    return ""
 
 
 def held(remains: Sequence[Remain], *, now: float) -> list[Held]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from muster.errors import EngineError
 
-from . import remains, tools
+from . import prices, remains, tools
 from .asking import client
 from .blueprint import Blueprint, Made
 from .command import PulumiCommand
@@ -86,7 +86,8 @@ class Making:
     def _up(self, names: Sequence[str], place: Place) -> None:
         self.note = remember(self.folder, self.note.about_to_make(place))
         made = self._stack().up(self._blueprint(names, place))
-        self.note = remember(self.folder, self.note.has_made(made))
+        price = price_at(self.note.region, place).dollars
+        self.note = remember(self.folder, self.note.has_made(made, price=price))
 
     def _made_of(self, names: Iterable[str]) -> list[str]:
         """Tell which of these are there though the last step failed; only asked where that matters."""
@@ -153,6 +154,13 @@ class _Refused:
 
     def error(self) -> EngineError:
         return self._last or EngineError("AWS was not asked for machines: there is no place to make them at.")
+
+
+def price_at(region: str, place: Place) -> prices.Price:
+    """Tell what a machine costs there."""
+    if place.is_spot:
+        return prices.spot(region, place.type, place.zone)
+    return prices.on_demand(region, place.type)
 
 
 def _not_removed(failed: Mapping[str, str]) -> str:

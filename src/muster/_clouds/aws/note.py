@@ -16,6 +16,7 @@ from muster._files import notes
 
 from .blueprint import Made
 from .remains import CLUSTER, HOME, ID, LEASE, OWNER
+from .rentals import Rental, Rentals, rented
 from .settings import Settings
 
 _MOST_LETTERS: Final = 255
@@ -60,6 +61,8 @@ class Note:
     """By the name that a machine has in the cluster."""
     cores: Mapping[str, int] = field(default_factory=dict)
     """Of each type that was asked for."""
+    rentals: Rentals = field(default_factory=dict)
+    """What each machine costs, also of those that have ended."""
     begun: float = 0.0
     """When something was asked for last that may have been made, in seconds since 1970; 0 if nothing was yet."""
     is_unsure: bool = False
@@ -75,9 +78,12 @@ class Note:
         cores = {**self.cores, place.type: place.cores}
         return replace(self, place=place, cores=cores, begun=time.time(), is_unsure=True)
 
-    def has_made(self, made: Mapping[str, Made]) -> "Note":
-        """Remember what was made, as the last that was asked for."""
-        return replace(self, made=made, begun=time.time(), is_unsure=False)
+    def has_made(self, made: Mapping[str, Made], *, price: float | None) -> "Note":
+        """Remember what was made, as the last that was asked for; ``price`` is of what is new."""
+        now = time.time()
+        instances = [one.instance for one in made.values()]
+        rentals = rented(self.rentals, instances, price=price, since=self.begun, now=now)
+        return replace(self, made=made, rentals=rentals, begun=now, is_unsure=False)
 
     def tags(self, folder: Path) -> dict[str, str]:
         """Write what everything of the cluster bears."""
@@ -106,8 +112,18 @@ def recalled(folder: Path) -> Note | None:
         known: dict[str, Any] = json.loads((folder / AWS_NOTE).read_text())
         place = Place(**known["place"]) if known["place"] else None
         made = {name: Made(**told) for name, told in known["made"].items()}
+        rentals = {name: Rental(**told) for name, told in known.get("rentals", {}).items()}
         lists = {"ssh_from": tuple(known["ssh_from"])}
-        return Note(**{**known, **lists, "settings": _settings(known["settings"]), "place": place, "made": made})
+        return Note(
+            **{
+                **known,
+                **lists,
+                "settings": _settings(known["settings"]),
+                "place": place,
+                "made": made,
+                "rentals": rentals,
+            }
+        )
     return None
 
 

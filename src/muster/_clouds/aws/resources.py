@@ -21,6 +21,7 @@ _RETRIES: Final = 3
 """The provider would ask for capacity that is not there for 50 minutes."""
 
 _BY_THE_TEMPLATE: Final = ["launch_template", "user_data", "user_data_base64"]
+_BY_RENEWALS: Final = ["tags", "tags_all"]
 _SSH: Final = 22
 _ANY: Final = "-1"
 """Protocol, in AWS' words."""
@@ -42,7 +43,7 @@ def declare(wanted: Blueprint) -> None:
             launch_template=ec2.InstanceLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str)),
             subnet_id=wanted.subnet,
             tags={**tags, "Name": f"{wanted.name}-{name}"},
-            opts=pulumi.ResourceOptions(provider=aws, ignore_changes=_BY_THE_TEMPLATE),
+            opts=pulumi.ResourceOptions(provider=aws, ignore_changes=[*_BY_THE_TEMPLATE, *_BY_RENEWALS]),
         )
         for name in wanted.machines
     }
