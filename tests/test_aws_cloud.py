@@ -102,7 +102,7 @@ def test_machines_are_made_more_and_fewer_and_made_anew_where_one_has_ended_and_
     right(muster("up", "--machines", "2"))
     assert (len(machines(muster)), len(aws.living()), aws.living()[0].id) == (2, 2, first.id)
     end = right(muster("down"))
-    assert re.search(r"2 machines ended, 0 left, .*; \$0\.\d\d for 4 machines since they were asked for", end.out)
+    assert re.search(r"2 machines ended, 0 left, .*; \$0\.\d\d for 3 machines since they were asked for", end.out)
     assert left(aws) == []
 
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from muster._clouds.owner import me
 from muster._tables import in_columns
 from muster._words import duration, plural
 from muster.errors import EngineError
@@ -51,13 +50,14 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Return the exit code."""
+    from muster._clouds.aws.note import owner
     from muster._clouds.aws.remains import LATE_SECONDS
     from muster._clouds.aws.sweeping import Sweep, regions_of
     from muster._clouds.aws.tools import check_installed
 
     check_installed()
     sweep = Sweep(
-        me(),
+        owner(),
         regions_of(parsed.region),
         wants_all=parsed.all,
         with_images=parsed.images,

@@ -21,8 +21,6 @@ Client = Any
 _ATTEMPTS: Final = 8
 """How often what AWS throttles is asked for, with pauses that grow to 20 s."""
 
-_IMPATIENT_SECONDS: Final = 5.0
-
 
 def region_of(named: str = "") -> str:
     """Tell the region: the one that is named, or the user's own. Raises ``UsageError`` where there is none."""
@@ -35,15 +33,15 @@ def region_of(named: str = "") -> str:
     return str(region)
 
 
-def client(service: str, region: str, *, is_patient: bool = True) -> Client:
-    """Make a client, which retries what is throttled; one that is not patient asks for what one can do without.
+def client(service: str, region: str, *, seconds: float | None = None) -> Client:
+    """Make a client, which retries what is throttled; with ``seconds`` it asks once, and waits no longer than that.
 
     Raises ``UsageError`` for a region that cannot be one.
     """
-    config = botocore.config.Config(
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS if is_patient else 2},
-        **({} if is_patient else {"connect_timeout": _IMPATIENT_SECONDS, "read_timeout": _IMPATIENT_SECONDS}),
-    )
+    words: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": _ATTEMPTS}}
+    if seconds is not None:
+        words = {"retries": {"total_max_attempts": 1}, "connect_timeout": seconds / 2, "read_timeout": seconds / 2}
+    config = botocore.config.Config(**words)
     session = _session()
     try:
         session.get_partition_for_region(region)  # it knows how names of regions are made up, also of new ones

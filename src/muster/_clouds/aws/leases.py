@@ -20,6 +20,10 @@ RENEWED: Final = "muster:renewed"
 GRACE_SECONDS: Final = 60.0
 """How long after its lease a machine may take to end by itself, clocks that differ included."""
 
+_TELL_SECONDS: Final = 10.0
+_TELL_SHARE: Final = 0.1
+"""Of the lease: all renewals together have a quarter of it."""
+
 BEGINNING_SECONDS: Final = 900.0
 """How long a cluster may have no machine yet: making one is given up before that."""
 
@@ -46,7 +50,9 @@ def tell_renewed(region: str, instances: Sequence[str], *, lease: float) -> str:
     tags = [{"Key": name, "Value": value} for name, value in told.items()]
     try:
         with asking():
-            client("ec2", region, is_patient=False).create_tags(Resources=list(instances), Tags=tags)
+            client("ec2", region, seconds=min(_TELL_SECONDS, lease * _TELL_SHARE)).create_tags(
+                Resources=list(instances), Tags=tags
+            )
     except MusterError as error:
         return f"AWS does not know that leases are renewed, so a muster sweep would end these machines. {error}"
     return ""

@@ -29,6 +29,9 @@ class Price:
         return "price unknown" if self.dollars is None else f"${self.dollars:,.4g} an hour ({self.source})"
 
 
+_SECONDS: Final = 10.0
+"""A price is worth no longer a wait."""
+
 UNKNOWN: Final = Price(None, "unknown")
 
 
@@ -46,7 +49,7 @@ def spot(region: str, instance_type: str, zone: str = "") -> Price:
     words: dict[str, Any] = {"AvailabilityZone": zone} if zone else {}
     try:
         with asking():
-            told = client("ec2", region, is_patient=False).describe_spot_price_history(
+            told = client("ec2", region, seconds=_SECONDS).describe_spot_price_history(
                 InstanceTypes=[instance_type],
                 ProductDescriptions=["Linux/UNIX"],
                 StartTime=datetime.now(UTC),
@@ -76,7 +79,7 @@ def _asked(region: str, instance_type: str) -> float | None:
     filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
     try:
         with asking():
-            pricing = client("pricing", _ASKED_IN.get(partition_of(region), "us-east-1"), is_patient=False)
+            pricing = client("pricing", _ASKED_IN.get(partition_of(region), "us-east-1"), seconds=_SECONDS)
             told = pricing.get_products(ServiceCode="AmazonEC2", Filters=filters)["PriceList"]
     except MusterError:
         return None
