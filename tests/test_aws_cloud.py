@@ -151,6 +151,27 @@ def test_a_quota_stops_at_once_and_names_itself_unless_fewer_machines_will_do(aw
     assert muster("status").out.startswith("There is no cluster")
 
 
+@pytest.mark.usefixtures("ending")
+def test_a_cluster_that_may_not_grow_stays_as_it_was_and_says_so_or_is_content(aws: Region, muster: Muster) -> None:
+    right(muster("up", "--machines", "1", "--on", "aws"))
+    aws.has_a_quota()
+    end = muster("up", "--machines", "3")
+    assert (end.code, "VcpuLimitExceeded" in end.err) == (3, True), end.err
+    assert [one["name"] for one in machines(muster)] == ["m1"]
+    end = right(muster("up", "--machines", "3", "--at-least", "1"))
+    assert ("1 machine, 2 workers" in end.out, len(aws.living())) == (True, 1)
+
+
+def test_what_a_killed_run_has_made_is_removed_by_a_down(aws: Region, muster: Muster, tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text("def work(df):\n    return df\n")
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    with begun(tmp_path, "run", "work.py:work", "rows.csv", "-o", "o.csv", "--machines", "1", "--on", "aws") as half:
+        until(lambda: aws.living() or half.poll() is not None)
+        half.send_signal(signal.SIGKILL)
+    assert "0 left" in right(muster("down", "--all")).out
+    assert left(aws) == []
+
+
 def test_what_is_not_permitted_or_not_there_is_named_and_nothing_is_left(aws: Region, muster: Muster) -> None:
     up = ("up", "--machines", "1", "--on", "aws")
     cases = [
@@ -195,6 +216,30 @@ def test_an_up_that_was_killed_is_finished_by_the_next_or_ended_by_a_down(
     assert (len(machines(muster)), len(aws.living())) == (1, 1)
     right(muster("down"))
     assert left(aws) == []
+
+
+def test_machines_that_a_killed_up_has_made_end_with_their_lease_and_a_down_finds_the_rest(
+    aws: Region, muster: Muster, tmp_path: Path
+) -> None:
+    with begun(tmp_path, "up", "--machines", "2", "--on", "aws", "--lease", "30s") as half:
+        until(lambda: any(one.root for one in aws.living()) or half.poll() is not None)
+        half.send_signal(signal.SIGKILL)
+    until(lambda: launched(aws) and not aws.living())
+    right(muster("down"))
+    assert left(aws) == []
+
+
+def test_a_machine_that_ends_while_it_is_waited_for_is_told_and_nothing_is_left(
+    aws: Region, muster: Muster, tmp_path: Path
+) -> None:
+    aws.boots(way="never")
+    with begun(tmp_path, "up", "--machines", "1", "--on", "aws") as waiting:
+        until(lambda: any(one.state == "running" for one in aws.living()) or waiting.poll() is not None)
+        aws.lose(aws.living()[0])
+        _, err = waiting.communicate(timeout=SECONDS)
+    assert (waiting.returncode, "it has ended" in err or "Pulumi could not do it" in err) == (3, True), err
+    assert left(aws) == []
+    assert muster("status").out.startswith("There is no cluster")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Machines boot: waited for until SSH answers and each is equipped, and kept alive meanwhile."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from threading import Event
 from time import monotonic
 from typing import Final
@@ -16,18 +16,28 @@ from .user_data import FIRST_LEASE, READY
 
 _ASK_SECONDS: Final = 20.0
 _PAUSE_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 10.0
+"""How often AWS is asked whether those that do not answer live at all."""
+
 _NOT_YET: Final = GONE
 
 
-def await_ready(hosts: Sequence[Host], *, lease: float, deadline: float) -> None:
-    """Wait until all are ready. Raises ``EngineError`` where one is not by then, or cannot be."""
+def await_ready(hosts: Sequence[Host], *, lease: float, deadline: float, living: Callable[[], Collection[str]]) -> None:
+    """Wait until all are ready; ``living`` asks AWS for the names of those that live.
+
+    Raises ``EngineError`` where one is not ready by then, or cannot be.
+    """
+    look_at = monotonic() + _LOOK_SECONDS
     waiting = {host.name: ssh.command(host, _look(lease)) for host in hosts}
     while waiting:
         answers = run_on_each(waiting, seconds=_ASK_SECONDS)
         waiting = {name: waiting[name] for name, why in answers.items() if why}
         failed = {name: why for name, why in answers.items() if _FAILED in why}
+        if waiting and monotonic() > look_at:
+            there, look_at = living(), monotonic() + _LOOK_SECONDS
+            failed |= {name: "it has ended, as AWS says." for name in waiting if name not in there}
         if failed or (waiting and monotonic() > deadline):
-            told = "\n".join(f"  {name}: {_said(answers[name])}" for name in failed or waiting)
+            told = "\n".join(f"  {name}: {_said(why)}" for name, why in (failed or answers).items() if why)
             raise EngineError(
                 f"Machines of AWS were made, and did not become ready:\n{told}\nThey are ended. Type the command again;"
                 " if that goes on, look at the image, at the way to them (ssh_from:, ssh_proxy_command:), and at theirs"

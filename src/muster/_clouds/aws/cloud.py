@@ -106,7 +106,8 @@ class AwsCloud:
         """Wait for the machines that are new."""
         new = {name: made for name, made in making.note.made.items() if living.get(name) != made}
         self._write_host_keys(self._hosts(making.note, making.note.made))
-        booting.await_ready(self._hosts(making.note, new), lease=making.note.lease, deadline=making.deadline)
+        hosts = self._hosts(making.note, new)
+        booting.await_ready(hosts, lease=making.note.lease, deadline=making.deadline, living=making.living)
 
     def _write_host_keys(self, hosts: Sequence[Host]) -> None:
         known = {host.outside: host.host_key for host in (*self._machines.hosts(), *hosts)}

@@ -16,7 +16,7 @@ from .command import PulumiCommand
 from .keys import key_of
 from .note import Note, Place, remember
 from .refusals import RefusedError, Way
-from .stack import Changes, Known, Stack
+from .stack import Changes, Stack
 from .user_data import user_data
 
 UP_SECONDS: Final = 600.0
@@ -96,12 +96,9 @@ class Making:
         known = self._stack().known().machines
         return [name for name in names if name in known]
 
-    def destroy(self) -> Known:
+    def destroy(self) -> None:
         """Remove all that Pulumi knows of. Raises ``EngineError``."""
-        stack = self._stack()
-        known = stack.known()
-        stack.destroy()
-        return known
+        self._stack().destroy()
 
     def _stack(self) -> Stack:
         left = max(1.0, self.deadline - monotonic())
