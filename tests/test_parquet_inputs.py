@@ -18,6 +18,7 @@ import muster
 from conftest import Muster
 from muster._formats import _agreed, parquet
 from muster._formats._rows import to_pandas
+from muster._worker import reading
 
 TEXT: Final = pd.Series(["text"]).dtype
 
@@ -298,3 +299,38 @@ def test_an_index_that_counts_and_has_a_name_is_a_column_as_any_named_index_is(t
     frame.to_parquet(tmp_path / "in.parquet", row_group_size=4)
     muster.run(lambda df: df, tmp_path / "in.parquet", tmp_path / "out.csv", workers=0, batch_rows=3)
     assert (tmp_path / "out.csv").read_text() == frame.reset_index()[["a", "id"]].to_csv(index=False)
+
+
+def seen(df: pd.DataFrame) -> pd.DataFrame:
+    """Tell what a call of the function gets: types, labels and values."""
+    types = repr([str(kind) for kind in df.dtypes])
+    rows = [repr(list(row)) for row in df.itertuples()]
+    return pd.DataFrame({"types": [types] * len(df), "rows": rows, "calls": range(len(df))}, df.index)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), kinds=columns_of_any_type, batch_rows=st.sampled_from([None, 2]))
+def test_small_files_that_are_read_together_give_each_call_what_it_gets_of_one_alone(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kinds: list[pa.DataType], batch_rows: int | None
+) -> None:
+    folder = tmp_path_factory.mktemp("small")
+    has_gaps = data.draw(st.booleans())
+    for at in range(data.draw(st.integers(6, 9))):
+        cells = [
+            data.draw(st.lists(cells_of(kind) if has_gaps else st.sampled_from(TYPES[kind]), min_size=3, max_size=3))
+            for kind in kinds
+        ]
+        arrays = [pa.array(own, kind) for own, kind in zip(cells, kinds, strict=True)]
+        pq.write_table(pa.table(arrays, [f"c{number}" for number in range(len(kinds))]), folder / f"{at}.parquet")
+    options: dict[str, Any] = {"workers": 0, "batch_rows": batch_rows, "fresh": True}
+    together, apart = folder / "together.csv", folder / "apart.csv"
+    muster.run(seen, f"{folder}/*.parquet", together, **options)
+    muster.run(seen, f"{folder}/*.parquet", apart, limit=1000, **options)
+    assert together.read_bytes() == apart.read_bytes()
+
+
+def test_the_frames_of_plain_small_files_are_cut_from_one() -> None:
+    plain = pa.table({"a": [1, 2], "b": [0.5, None], "c": ["x", "y"], "d": [True, False]})
+    assert reading.is_plain(plain)
+    for odd in ([1, None], [True, None], ["x", None], [[1], [2]], [DAY, DAY]):
+        assert not reading.is_plain(plain.append_column("e", pa.array(odd)))

@@ -1,6 +1,7 @@
 """Nouns as fields of events, and back."""
 
 import base64
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -18,7 +19,10 @@ _COUNTS: Final = ("rows_in", "rows_out", "bad_rows")
 def of_outcome(outcome: Outcome, numbers: Mapping[Schema, int]) -> dict[str, Any]:
     """Write an outcome as fields of an event: those that are not empty. Schemas are told by their numbers."""
     task, schema, written, spans = outcome.task, outcome.schema, outcome.written, outcome.spans
-    said: dict[str, Any] = {"task": task[1:_AT_SPOOL], "seconds": [round(one, _DIGITS) for one in outcome.seconds]}
+    said: dict[str, Any] = {
+        "task": task[1:_AT_SPOOL],
+        "seconds": [one and round(one, _DIGITS) for one in outcome.seconds],
+    }
     for name in _COUNTS:
         if count := getattr(outcome, name):
             said[name] = count
@@ -56,7 +60,7 @@ def read_outcome(said: dict[str, Any], schemas: Mapping[int, Schema]) -> Outcome
     first, last, file, start, stop, row, rows, lo, hi = said["task"]
     spool = Spool(**said["spool"]) if "spool" in said else None
     return Outcome(
-        Task(0, first, last, file, start, stop, row, rows, lo, hi, spool),
+        Task(0, first, last, file, start, stop, row, rows, row if lo == row else lo, hi, spool),
         rows_in=said.get("rows_in", 0),
         rows_out=said.get("rows_out", 0),
         output=_as_piece(said.get("output")),
@@ -117,7 +121,8 @@ def _piece_as_fields(piece: Piece) -> dict[str, Any]:
 def _as_piece(fields: dict[str, Any] | None) -> Piece | None:
     if not fields:
         return None
-    return Piece(**fields | {"place": Place(**fields["place"]) if "place" in fields else None})
+    place = Place(**fields["place"]) if "place" in fields else None
+    return Piece(**fields | {"name": sys.intern(fields["name"]), "place": place})  # it is said once more where it moves
 
 
 def of_columns(columns: Sequence[Column]) -> list[list[Any]]:

@@ -7,6 +7,7 @@ run. Having tasks write to their place in the output instead was tried, and is n
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,9 @@ class Places:
 
     def move(self, moved: Moved) -> None:
         """Know that a piece was moved."""
-        self._elsewhere[moved.name] = Place(moved.file, moved.offset)
+        self._elsewhere[sys.intern(moved.name)] = Place(
+            sys.intern(moved.file), moved.offset
+        )  # a journal says both often
 
     def follow(self, regrown: Regrown) -> None:
         """Know that the beginning of a file lies in another one now."""

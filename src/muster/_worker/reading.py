@@ -52,6 +52,11 @@ class ParquetReader(Reader):
         super().survive()
 
 
+_PLAIN: Final = (
+    *(pa.types.is_integer, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string, pa.types.is_timestamp),
+)
+"""Types of Arrow that pandas has a type for which does not depend on the rows, where none is missing."""
+
 _READERS: Final[Mapping[str, type[Reader]]] = {"csv": CsvReader, "jsonl": JsonLinesReader, "parquet": ParquetReader}
 
 
@@ -70,7 +75,10 @@ def readers_of(briefing: Briefing, task: Task) -> Iterator[Reader]:
 
 
 def _read_ahead(readers: Sequence[Reader]) -> None:
-    """Read files of text at once, so that a frame of all their rows is made once. Else each is read by itself."""
+    """Read small files at once, so that a frame of all their rows is made once. Else each is read by itself."""
+    if len(readers) > 1 and isinstance(readers[0], ParquetReader):
+        _share_a_frame(readers)
+        return
     first, count = readers[0], sum(one.task.rows for one in readers)
     texts = [one for one in readers if isinstance(one, TextReader)]
     columns = first.columns
@@ -84,3 +92,26 @@ def _read_ahead(readers: Sequence[Reader]) -> None:
         row, rows = one.task.row, one.task.rows
         one.ahead = _rows.Rows(table.slice(at, rows), np.arange(row, row + rows), among=_rows.Among(frame, at))
         at += rows
+
+
+def _share_a_frame(readers: Sequence[Reader]) -> None:
+    """Read files of Parquet, each by itself, and have their frames be cut from one, where that changes no type."""
+    for one in readers:
+        one.ahead = one.read()
+    read = [one.ahead for one in readers if one.ahead is not None]
+    first = read[0].table.schema
+    if not all(rows.table.schema.equals(first, check_metadata=True) and is_plain(rows.table) for rows in read):
+        return
+    briefing, table = readers[0].briefing, pa.concat_tables([rows.table for rows in read])
+    frame, at = _rows.Frame(table, briefing.columns, header=not briefing.dialect.is_numbered), 0
+    for rows in read:
+        rows.among = _rows.Among(frame, at)
+        at += len(rows.numbers)
+
+
+def is_plain(table: pa.Table) -> bool:
+    """Tell whether pandas has the same types for these rows, whatever rows of the same columns are among them."""
+    return all(
+        pa.types.is_floating(column.type) or (any(holds(column.type) for holds in _PLAIN) and not column.null_count)
+        for column in table.columns
+    )
