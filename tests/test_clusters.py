@@ -422,7 +422,7 @@ def fail_late(df: pd.DataFrame) -> pd.DataFrame:
 
 def test_what_a_run_costs_is_the_sum_of_its_attempts(rows: str, tmp_path: Path) -> None:
     def costs() -> float:
-        return Past.read(tmp_path / "out.csv.muster" / "journal.jsonl").dollars
+        return Past.read(tmp_path / "out.csv.muster" / "journal.jsonl").tried.dollars
 
     with FakeCloud(price=3.6e6):  # $1,000 a second
         up(Cluster("one"), 1)

@@ -356,7 +356,7 @@ GOLDEN = Path(__file__).with_name("golden")
 
 def test_an_unfinished_run_of_0_1_can_be_gone_on_with() -> None:
     past = Past.read(GOLDEN / "unfinished.jsonl")
-    assert (past.run, past.attempts, past.asked["folder"]) == ("20261126-063246-1f87", 1, "/home/ada")
+    assert (past.run, past.tried.attempts, past.asked["folder"]) == ("20261126-063246-1f87", 1, "/home/ada")
     assert past.surveyed is not None
     assert sum(part.rows for part in past.surveyed.parts) == 3000
     assert past.columns == (Column("n", frozenset({"integer"})), Column("t", frozenset({"text"})))

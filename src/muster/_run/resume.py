@@ -28,12 +28,19 @@ from muster.errors import ResumeError
 _MOST_SAID: Final = 5
 
 
+class Tried(NamedTuple):
+    """How often a run was tried, and what its machines have cost by the last event, in dollars."""
+
+    attempts: int = 0
+    dollars: float = 0.0
+
+
 @dataclass(slots=True)
 class Past:
     """The events of earlier attempts, added up; empty for a run that has not begun."""
 
     job: Fields = field(default_factory=dict)
-    attempts: int = 0
+    tried: Tried = field(default_factory=Tried)
     surveyed: Surveyed | None = None
     columns: tuple[Column, ...] | None = None
     kept: Kept = field(default_factory=Kept)
@@ -55,8 +62,6 @@ class Past:
     """Whether changes of what the rows depend on were accepted."""
     finished: Finished | None = None
     """How the run ended, if all that was left to do then was to tidy up."""
-    dollars: float = 0.0
-    """What its machines have cost."""
     is_unreadable: bool = False
     """Whether it is of another version of muster, which may have kept much."""
 
@@ -104,7 +109,7 @@ class Past:
                 f"{str(journal)!r} is of an unfinished run of another version of muster: {error.why}. Finish it with"
                 " that version; or type the command again with --fresh to start over."
             ) from error
-        past.dollars = spent.dollars
+        past.tried = past.tried._replace(dollars=spent.dollars)
         return past
 
     def add(self, event: Event) -> None:
@@ -114,7 +119,7 @@ class Past:
                 self.job, self.started = event.job, event
                 self.first_format = self.first_format or event.format
             case events.Attempt():
-                self.attempts, self.finished = self.attempts + 1, None
+                self.tried, self.finished = self.tried._replace(attempts=self.tried.attempts + 1), None
             case events.Finished():
                 self.finished = event
             case events.Surveyed():

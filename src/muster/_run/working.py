@@ -39,7 +39,7 @@ class Working:
     def work(self, loading: Loading, *, why_anew: str) -> Result:
         """Do it all; ``why_anew`` says why that is needed although the output is there."""
         run, recognised, teller = self.begun.run, self.recognised, self.begun.teller
-        teller.observer.there.spent_before = recognised.past.dollars
+        teller.observer.there.spent_before = recognised.past.tried.dollars
         loading = self._load(loading)
         intake = Intake(run, desk=self.begun.desk, write=teller.record.write)
         if recognised.gives_up:
@@ -93,7 +93,7 @@ class Working:
             yield events.Started(recognised.run, recognised.fingerprint, said, FORMAT)
         elif past.started.format < FORMAT:  # what follows is written in the format of now
             yield events.Started(past.run, past.job, past.asked, FORMAT)
-        yield attempt(past.attempts, workers=self.begun.teller.workers, access=self.workplace.access)
+        yield attempt(past.tried.attempts, workers=self.begun.teller.workers, access=self.workplace.access)
 
     def _data_files(self) -> DataFiles:
         """Know the files that earlier attempts have read, but for those that were accepted to have changed."""
@@ -121,7 +121,7 @@ class Working:
         run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
         run.finish.places = past.places
         kept = Kept(kept for kept in past.kept.values() if run.work.is_intact(kept, past.places))
-        trying = Attempt(run, self.workplace, intake, teller, loading, self.begun.holding, files, past.attempts)
+        trying = Attempt(run, self.workplace, intake, teller, loading, self.begun.holding, files, past.tried.attempts)
         with trying.telling_how_far():
             trying.work_through(kept)
             return Commit(trying, self.recognised, self.begun.desk, self.made).publish()
