@@ -1,5 +1,6 @@
 """What tests have of a pretended region: where it is, what it holds, and the switches for what goes wrong there."""
 
+import functools
 import json
 import os
 import subprocess
@@ -62,6 +63,7 @@ class Region:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         }
 
+    @functools.cache  # noqa: B019 (there is but one region; to read all that AWS says of EC2 takes half a second)
     def client(self, service: str, region: str = NAME, *, key: str = "AKIATESTING") -> Any:  # noqa: ANN401 (it is made out of AWS' own data)
         """Make a client of AWS' own library, which asks only once."""
         import botocore.config  # most tests never need it

@@ -3,6 +3,7 @@
 It prints its port. What moto checks is decided by variables when it is loaded, so ``region`` starts it with them.
 """
 
+import gc
 import json
 import logging
 import sys
@@ -175,6 +176,7 @@ def _scope(environment: "WSGIEnvironment") -> tuple[str, str]:
 
 def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    gc.freeze()  # what is loaded is no garbage: looking through it again and again takes a fifth of the time
     with make_hosts(0) as hosts:
         serving = make_server("127.0.0.1", 0, Region(sys.argv[1], hosts), threaded=True)
         Thread(target=serving.serve_forever, daemon=True).start()
