@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from muster._dialect import Dialect, Reading
 from muster._files.witness import Known
 from muster._model import Target
-from muster._words import count, crew, dollars, duration, left, pace, plural, share
+from muster._words import count, dollars, duration, left, pace, plural, share, worker_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,7 +177,7 @@ class Result:
             return f"{rows}, unchanged since they were written: nothing was done. fresh=True does it all again."
         if self.rows_before:
             rows += f", {count(self._rows_now)} of them now,"
-        return f"{rows} in {duration(self.seconds)} ({pace(self.rows_per_second)} rows/s, {crew(self.workers)})"
+        return f"{rows} in {duration(self.seconds)} ({pace(self.rows_per_second)} rows/s, {worker_count(self.workers)})"
 
     @property
     def _rows_now(self) -> int:
@@ -205,7 +205,8 @@ class Result:
             "rows done now": count(self._rows_now) if self.rows_before and not self.unchanged else "",
             "time of a run of all rows": left(self.estimate.seconds) if self.estimate else "",
             "done before": resumed,
-            "workers": crew(self.workers) + (f" on {plural(self.machines, 'machine')}" if self.machines > 1 else ""),
+            "workers": worker_count(self.workers)
+            + (f" on {plural(self.machines, 'machine')}" if self.machines > 1 else ""),
             "cost": dollars(self.cost) if self.cost else "",
             "output": self.output,
             "rejects": self.rejects or "",
@@ -282,7 +283,7 @@ class Snapshot:
         waits = f"; {self.waiting_for}" if self.waiting_for else ""
         speed = self.held or f"{self.rows_per_second:,.0f} rows/s, {left(self.seconds_left)} left"
         rows = "row" if (self.rows_total or self.rows_done) == 1 else "rows"
-        return f"{self.rows_done:,}{total} {rows}, {speed}, {crew(self.workers)}{bad}{cost}{waits}"
+        return f"{self.rows_done:,}{total} {rows}, {speed}, {worker_count(self.workers)}{bad}{cost}{waits}"
 
     def _repr_html_(self) -> str:
         """Draw a bar, for a notebook, and a row for each machine where there are several."""

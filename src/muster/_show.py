@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO
 from muster import _notebook
 from muster._job import MachinePace, Result, Snapshot
 from muster._summary import rejected, summary
-from muster._words import crew
+from muster._words import worker_count
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -130,7 +130,7 @@ class _Quiet(_Silent):
 
 
 def _machine(pace: MachinePace) -> str:
-    return f"  {pace.machine}: {pace.rows_per_second:,.0f} rows/s, {crew(pace.workers)}, busy {pace.busy:.0%}"
+    return f"  {pace.machine}: {pace.rows_per_second:,.0f} rows/s, {worker_count(pace.workers)}, busy {pace.busy:.0%}"
 
 
 class _Lines(_Printing):

@@ -7,7 +7,7 @@ from typing import Final
 from muster._bad_rows import to_mend
 from muster._callers import in_python
 from muster._job import Estimate, Result, Snapshot
-from muster._words import crew, left, plural, size
+from muster._words import left, plural, size, worker_count
 
 _SHORT: Final = 10.0
 """Seconds below which nobody asks where the time of a run went."""
@@ -72,8 +72,8 @@ def _of_all(estimate: Estimate) -> str:
     which = f"spread over all {estimate.rows:,}" if estimate.is_spread else f"the first of {estimate.rows:,}"
     bad = f", {_some(*estimate.bad_rows)} of them bad" if estimate.bad_rows[0] else ""
     return (
-        f"These rows are {which}. A run of all would take {left(estimate.seconds)} on {crew(estimate.workers)}{bad},"
-        f" and write {_some(*estimate.rows_out)} rows, {_sizes(*estimate.bytes)}."
+        f"These rows are {which}. A run of all would take {left(estimate.seconds)} on {worker_count(estimate.workers)}"
+        f"{bad}, and write {_some(*estimate.rows_out)} rows, {_sizes(*estimate.bytes)}."
         + ("" if estimate.is_spread else " That holds if the rest is like its beginning: --sample looks everywhere.")
     )
 

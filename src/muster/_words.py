@@ -126,7 +126,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
 
 
-def crew(workers: int) -> str:
+def worker_count(workers: int) -> str:
     """Write how many workers there are; with none, muster's own process does the work."""
     return plural(workers, "worker") if workers else "muster's own process"
 
