@@ -38,6 +38,7 @@ from typing import Any, NoReturn
 
 from muster._engines.cores.starter import is_sure_to_need_workers
 from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
+from muster._user_code import loaded
 
 ELSEWHERE = ("--cluster", "--machines", "--help", "-h")
 """Options with which no process of this computer works, so that muster starts others before the one that loads."""
@@ -280,6 +281,7 @@ def serve(descriptor: str, more: str) -> None:
         importlib.import_module(name)
     NUMPY_RANDOM.append(importlib.import_module("numpy.random"))
     leave_libraries_alone()
+    loaded.settle()
     LOADED.extend(name for name in sys.modules if name not in {"__main__", "builtins", "sys"})
     LASTING.extend(map(sys.modules.__getitem__, LOADED))
     HIDDEN.append(Hidden.but(IN_SIGHT))
@@ -437,6 +439,8 @@ class Hidden(MetaPathFinder, Loader):
         library = spec.name.partition(".")[0]
         for name in self._modules if spec.name == BODY else self._libraries[library] if library != "muster" else ():
             sys.modules.setdefault(name, self._modules[name])
+        if spec.name == BODY:  # all that is shown was looked at before the fork
+            sys.modules[loaded.__name__] = sys.modules.pop(loaded.__name__)
         return self._modules[spec.name]
 
     def exec_module(self, module: ModuleType) -> None:
