@@ -131,6 +131,14 @@ def ending(muster: Muster) -> Iterator[None]:
     muster("down", "--all")
 
 
+def until_busy(muster: Muster, folder: Path, host: Host) -> None:
+    """Wait until a host works: to ask it takes a second of the processor each time, so not before it has a worker."""
+    journal = folder / "out.csv.muster" / "journal.jsonl"
+    joined = f'"machine":"{host.name}"'
+    until(lambda: any('"joined"' in line and joined in line for line in journal.read_text().splitlines()))
+    until(lambda: is_busy(muster, host))
+
+
 def is_busy(muster: Muster, host: Host) -> bool:
     (status,) = json.loads(muster("status", "--json").out)
     return any(found["busy"] for found in status["machines"] if found["name"] == host.name)
@@ -175,7 +183,7 @@ def test_hosts_join_leave_and_are_lost_in_the_middle_of_a_run_and_nothing_of_it_
     assert "2 machines, 2 workers" in end.out
     with working(folder) as running:
         assert muster("up", "--machines", "3").code == 0
-        until(lambda: is_busy(muster, hosts[2]))
+        until_busy(muster, folder, hosts[2])
         hosts.lose(hosts[1])
         hurry(hosts, hosts[0], hosts[2])
         out, err = running.communicate(timeout=SECONDS)
