@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 import pandas as pd
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 import muster
@@ -27,7 +26,7 @@ from conftest import MUSTER, Muster, started
 from muster._places import objects
 from muster.errors import OutputBusyError
 from waiting import until
-from web import serving
+from web import moto_application, serving
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -93,7 +92,7 @@ class Server:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Server]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application, server = DomainDispatcherApplication(create_backend_app), Server(0)
+    application, server = moto_application(), Server(0)
 
     def looking(environment: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         if environment["REQUEST_METHOD"] != "GET" and "boto3" not in environment.get("HTTP_USER_AGENT", "").lower():

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 from conftest import Muster, started
 from muster._output.folder import Work
 from waiting import until
+from web import moto_application
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -53,7 +53,7 @@ class Server:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Server]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application, server = DomainDispatcherApplication(create_backend_app), Server()
+    application, server = moto_application(), Server()
 
     def looking(environment: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         if "boto3" not in environment.get("HTTP_USER_AGENT", "").lower():

@@ -18,7 +18,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 import muster
@@ -29,6 +28,7 @@ from muster._files.home import home
 from muster._job import Job, Options, Snapshot
 from muster._run.runner import run
 from muster._user_code.targets import of_function, parse_target
+from web import moto_application
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -90,7 +90,7 @@ class Bucket:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Bucket]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application, bucket = DomainDispatcherApplication(create_backend_app), Bucket(0)
+    application, bucket = moto_application(), Bucket(0)
 
     def noting(environment: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         path, said = environment["PATH_INFO"], environment.get("HTTP_RANGE", "")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 import fsspec
 import pandas as pd
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 import muster
@@ -67,7 +66,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Shop]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application, shop = DomainDispatcherApplication(create_backend_app), Shop()
+    application, shop = web.moto_application(), Shop()
 
     def answer(environment: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         shop.asked.append((environment["REQUEST_METHOD"], environment["PATH_INFO"]))

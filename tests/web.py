@@ -8,6 +8,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+def moto_application() -> Any:  # noqa: ANN401 (moto has no types)
+    """Make what answers as AWS does, for a server; to load it takes longer than most tests, which never need it."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+
+    return DomainDispatcherApplication(create_backend_app)
 
 
 @dataclass
