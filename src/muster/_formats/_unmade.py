@@ -1,7 +1,7 @@
 """Results of a few rows each, of which replies are made together: for each alone, that takes longer than its rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -76,7 +76,7 @@ def made(alike: Sequence[Unmade]) -> Reply:
     columns = [_behind_each_other(column) for column in zip(*(one.columns for one in alike), strict=True)]
     frame = pd.DataFrame(dict(enumerate(columns)), copy=False)
     frame.columns = first.labels
-    return reply_of(frame, use=first.use)
+    return replace(reply_of(frame, use=first.use), index=first.index)
 
 
 def _behind_each_other(columns: Sequence[Any]) -> Any:  # noqa: ANN401 (an array of NumPy or pandas)
