@@ -4,10 +4,12 @@ import base64
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import zipfile
 from collections.abc import Mapping
@@ -75,6 +77,26 @@ def use(host: Path, name: str) -> Path:
     (place / "environment").write_text(str(host / ".muster" / "environments" / name))
     (place / "owner").write_text(json.dumps({"name": "other", "who": "anna@laptop", "home": "/h", "since": "now"}))
     return place
+
+
+def test_one_that_a_link_to_a_python_makes_has_the_library_of_that_python(host: Path) -> None:
+    elsewhere, link = host / "elsewhere", host / "python"
+    for folder in ("bin", "lib"):
+        (elsewhere / folder).mkdir(parents=True)
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    shutil.copy(Path(sys.executable).resolve(), elsewhere / "bin" / stdlib.name)
+    (elsewhere / "lib" / stdlib.name).symlink_to(stdlib)
+    link.symlink_to(elsewhere / "bin" / stdlib.name)
+    made = subprocess.run(
+        [link, "-c", program("environment"), "make"],
+        env={**os.environ, "HOME": str(host)},
+        input=order(FIRST),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    asked = [made.stdout.strip(), "-c", "import sys; print(sys.base_prefix)"]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == f"{elsewhere}\n"
 
 
 def test_one_that_is_made_works_and_nothing_in_it_names_where_it_was_made(host: Path) -> None:

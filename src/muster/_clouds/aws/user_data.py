@@ -17,19 +17,26 @@ FIRST_LEASE: Final = "/run/muster-lease"
 READY: Final = "/run/muster-ready"
 """It is there when all of this is done; what went wrong stands in it."""
 
-MOST_BYTES: Final = 16 << 10
-"""What AWS takes, before it is written in base64."""
-
-
 _PYTHON: Final = """#!/bin/sh
 # Have the Python that this cluster needs, and can make environments with; then say that the machine is ready.
+works() {{
+    {python} -c 'import ensurepip, venv' && {python} -m venv --without-pip {tried} && {tried}/bin/python -c 'import ssl'
+    set -- $?
+    rm -rf {tried}
+    return $1
+}}
 equip() {{
-    if {python} -c 'import ensurepip, venv'; then return 0; fi
-    case {python} in */*) echo "the image has no {python}" >&2; return 1;; esac
+    if works; then return 0; fi
+    case {python} in */*) echo "the image has no {python} that can make environments" >&2; return 1;; esac
+    export HOME="${{HOME:-/root}}"
     export UV_INSTALL_DIR=/opt/muster UV_NO_MODIFY_PATH=1 UV_PYTHON_INSTALL_DIR=/opt/muster/python
     curl -LsSf --retry 5 https://astral.sh/uv/install.sh | sh &&
     /opt/muster/uv python install {version} &&
-    ln -sf "$(/opt/muster/uv python find --managed-python {version})" /usr/local/bin/{python}
+    found="$(readlink -f "$(/opt/muster/uv python find --managed-python {version})")" &&
+    # An environment that is made through a link looks for Python's library beside the link: so there is none.
+    printf '#!/bin/sh\\nexec %s "$@"\\n' "$found" > /usr/local/bin/{python} &&
+    chmod 755 /usr/local/bin/{python} || return
+    works || {{ echo "the {python} that uv has brought makes no environments" >&2; return 1; }}
 }}
 equip > {log} 2>&1 && : > {ready}.new || tail -n 5 {log} > {ready}.new
 mv {ready}.new {ready}
@@ -43,7 +50,13 @@ def user_data(host_key: str, *, lease: float, python: str = DEFAULT_PYTHON) -> s
     """
     program = Path(leash.__file__).read_text()
     version = python.removeprefix("python")
-    equip = _PYTHON.format(python=shlex.quote(python), version=shlex.quote(version), ready=READY, log=f"{READY}.log")
+    equip = _PYTHON.format(
+        python=shlex.quote(python),
+        version=shlex.quote(version),
+        ready=READY,
+        log=f"{READY}.log",
+        tried=f"{READY}.tried",
+    )
     told = {
         "bootcmd": [["python3", "-I", "-c", program, f"{lease:g}", LEASES, FIRST_LEASE]],
         "ssh_keys": {"ed25519_private": host_key},

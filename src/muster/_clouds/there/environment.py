@@ -124,6 +124,8 @@ def _alone(name: Path) -> Iterator[None]:
 
 
 def _fill(begun: Path, order: Mapping[str, Any]) -> None:
+    # Through a link, such as those that uv makes, an environment would look for Python's library beside the link.
+    sys._base_executable = os.path.realpath(getattr(sys, "_base_executable", sys.executable))  # type: ignore[attr-defined]  # noqa: SLF001
     has_pip = importlib.util.find_spec("pip") is not None
     venv.EnvBuilder(symlinks=True, with_pip=not has_pip, prompt=Path(order["folder"]).name).create(begun)
     site = next(begun.glob("lib/python*/site-packages"))
