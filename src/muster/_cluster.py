@@ -14,7 +14,7 @@ from threading import Event
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Wanted, reading_note
-from muster._clouds.by_name import LOCAL, absolute, cloud_of
+from muster._clouds.by_name import LOCAL, absolute, cloud_of, known_cloud
 from muster._clouds.claims import Claims
 from muster._clouds.expecting import expect, expect_any
 from muster._clouds.renewing import renewing
@@ -82,7 +82,7 @@ class Cluster:
             raise UsageError(
                 f"There is no cluster {said}. There are: {others}. Make it: muster up {self.name} --machines N."
             )
-        return cloud_of(on, self._folder)
+        return known_cloud(on, self._folder)
 
     @contextlib.contextmanager
     def telling_of_disk(self) -> Iterator[None]:
@@ -108,7 +108,7 @@ class Cluster:
         """
         before = self._on()
         on = (before or LOCAL) if on is None else absolute(on)
-        cloud = cloud_of(on, self._folder)
+        cloud = (known_cloud if on == before else cloud_of)(on, self._folder)
         wanted = _wanted(machines, workers, lease, last=cloud.last())
         cloud.check(wanted)
         with self._changing(), contextlib.ExitStack() as held:
@@ -128,7 +128,7 @@ class Cluster:
 
     def _leave(self, before: str, on: str) -> None:
         """Forget the cloud that the cluster was on. Raises ``UsageError`` when machines of it live."""
-        cloud = cloud_of(before, self._folder)
+        cloud = known_cloud(before, self._folder)
         if cloud.seen().machines:
             raise UsageError(f"Cluster {self.name!r} is on {before}, not on {on}. First type muster down {self.name}.")
         cloud.destroy()
@@ -172,7 +172,7 @@ class Cluster:
         if not self._folder.exists():
             return None
         with self._changing():
-            cloud = cloud_of(self._on() or LOCAL, self._folder)
+            cloud = known_cloud(self._on() or LOCAL, self._folder)
             purging = cloud.purging() if purge else list[str]
             try:
                 seen = cloud.destroy()

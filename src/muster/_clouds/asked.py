@@ -9,6 +9,8 @@ from muster.errors import UsageError
 
 AWS_NOTE: Final = "aws.json"
 """What the folder of a cluster of AWS holds, and no other: so that it is known without loading what makes it."""
+HOSTS_NOTE: Final = "hosts.json"
+"""What the folder of a cluster holds whose machines are driven over SSH, those of AWS among them."""
 
 
 def _agree(_: str) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from muster.errors import UsageError
 
-from .asked import AWS_NOTE, asked_now
+from .asked import AWS_NOTE, HOSTS_NOTE, asked_now
 from .base import Cloud
 from .plugged import PLUGGED
 
@@ -23,40 +23,63 @@ def absolute(on: str) -> str:
 
 
 def cloud_of(on: str, folder: Path) -> Cloud:
-    """Make the cloud of a cluster. Raises ``UsageError`` where there is none of that name, or a package is missing."""
+    """Make the cloud that a command names. Raises ``UsageError`` where there is none, or a package is missing."""
     if on in PLUGGED:
         return PLUGGED[on](folder)
     if on not in {LOCAL, AWS} and not on.endswith(_FILES):
         raise UsageError(
             f"--on {on}: there is no such cloud. Machines are made on local or aws, or are hosts of a YAML file."
         )
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        raise UsageError(
-            f"Clusters need {', '.join(missing)}, not installed here. Type: pip install 'muster-run[cluster]'"
-        )
-    if on == AWS or (on != LOCAL and _is_of_aws(Path(on), folder)):
+    _check_installed()
+    if on == AWS or (on != LOCAL and _is_of_aws(Path(on))):
         return _aws(folder, None if on == AWS else Path(on))
     asked_now().check_unused(on)
     if on == LOCAL:
         from .local import LocalCloud  # noqa: PLC0415 (a cluster of hosts needs none of it)
 
         return LocalCloud(folder)
-    from .hosts import HostsCloud  # noqa: PLC0415 (likewise)
-
-    return HostsCloud(folder, Path(on))
+    return _hosts(folder, Path(on))
 
 
-def _is_of_aws(file: Path, folder: Path) -> bool:
-    """Tell whether a file is about AWS; where it is gone, the folder of the cluster tells."""
+def known_cloud(on: str, folder: Path) -> Cloud:
+    """Make the cloud of a cluster that is there, as its own notes have it.
+
+    Its file may have changed since, or be half written: whatever it says by now, what was made must be found and ended.
+    """
+    is_file = on.endswith(_FILES)
+    if (folder / AWS_NOTE).exists():  # looked for first: its machines are hosts besides, with both notes
+        return _aws(folder, Path(on) if is_file else None)
+    if is_file and (folder / HOSTS_NOTE).exists():
+        return _hosts(folder, Path(on))
+    return cloud_of(on, folder)
+
+
+def _check_installed() -> None:
+    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+        raise UsageError(
+            f"Clusters need {', '.join(missing)}, not installed here. Type: pip install 'muster-run[cluster]'"
+        )
+
+
+def _is_of_aws(file: Path) -> bool:
     from .hosts_file import parsed  # noqa: PLC0415 (likewise)
 
     if not file.is_file():
-        return (folder / AWS_NOTE).exists()
+        return False
     told = parsed(file)
     return isinstance(told, dict) and AWS in told
 
 
+def _hosts(folder: Path, file: Path) -> Cloud:
+    _check_installed()
+    from .hosts import HostsCloud  # noqa: PLC0415 (likewise)
+
+    asked_now().check_unused(str(file))
+    return HostsCloud(folder, file)
+
+
 def _aws(folder: Path, file: Path | None) -> Cloud:
+    _check_installed()
     if missing := [name for name in _NEEDED_FOR_AWS if importlib.util.find_spec(name) is None]:
         raise UsageError(f"AWS needs {', '.join(missing)}, not installed here. Type: pip install 'muster-run[aws]'")
     from .aws.cloud import AwsCloud

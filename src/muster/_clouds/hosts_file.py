@@ -30,6 +30,11 @@ _NO_CONFIG: Final = "none"
 def read(path: Path) -> Inventory:
     """Read a file of hosts. Raises ``UsageError`` that names the word that is wrong."""
     found = parsed(path)
+    if isinstance(found, Mapping) and "aws" in found:
+        raise UsageError(
+            f"{str(path)!r} holds aws:, and its cluster is of hosts. Name these again, below hosts:; or end the cluster"
+            " with muster down NAME, then type the command again."
+        )
     check_words(found, _FILE, str(path))
     common = {name: found[name] for name in _COMMON if name in found}
     for name in ("known_hosts", "ssh_config"):

@@ -56,9 +56,9 @@ class AwsCloud:
     def check(self, wanted: Wanted) -> None:
         """Look whether the command and the file are right. Raises ``UsageError``; ``EngineError`` without Pulumi."""
         check_lease(wanted, least=_LEAST_LEASE)
-        tools.found_command()
         note = recalled(self._folder)
         settings = self._settings(note)
+        tools.found_command()
         region = region_of(settings.region or (note.region if note else ""))
         if note and region != note.region:
             raise UsageError(

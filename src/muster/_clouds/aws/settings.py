@@ -59,7 +59,12 @@ def settings_in(file: Path) -> Settings:
     """Read the section of a file. Raises ``UsageError`` that names the word that is wrong."""
     told = parsed(file)
     where = f"{file}, {SECTION}"
-    if isinstance(told, Mapping) and (odd := sorted(set(told) - {SECTION})):
+    if not isinstance(told, Mapping) or SECTION not in told:
+        raise UsageError(
+            f"{str(file)!r} has no {SECTION}: any more, and machines of its cluster were made on AWS. Put that back; or"
+            " end the cluster with muster down NAME, then type the command again."
+        )
+    if odd := sorted(map(str, set(told) - {SECTION})):
         raise UsageError(
             f"{str(file)!r} holds {SECTION}: and also {odd[0]}:. A cluster is of machines of one kind: put them into"
             " two files."

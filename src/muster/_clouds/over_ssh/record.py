@@ -8,14 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any
 
+from muster._clouds.asked import HOSTS_NOTE
 from muster._clouds.base import reading_note
 from muster._files import notes
 
 from .inventory import Host
-
-_FILE: Final = "hosts.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +104,8 @@ class Record:
 
 def recalled(folder: Path) -> Record | None:
     """Read the record in a cluster's folder, also that of an earlier muster. Raises ``EngineError`` for another."""
-    with contextlib.suppress(FileNotFoundError), reading_note(folder / _FILE):
-        known = json.loads((folder / _FILE).read_text())
+    with contextlib.suppress(FileNotFoundError), reading_note(folder / HOSTS_NOTE):
+        known = json.loads((folder / HOSTS_NOTE).read_text())
         kept = {field.name: known[field.name] for field in fields(Record) if field.name in known}
         keys = known.get("known_hosts", "")  # where an earlier muster kept them
         started = tuple(_started(one, keys) for one in known["started"])
@@ -126,12 +125,12 @@ def _started(known: Mapping[str, Any], keys: str) -> Started:
 
 def remember(folder: Path, record: Record) -> None:
     """Keep the record."""
-    notes.write(folder / _FILE, asdict(record), durable=True)  # or nobody could end what was started
+    notes.write(folder / HOSTS_NOTE, asdict(record), durable=True)  # or nobody could end what was started
 
 
 def forget(folder: Path) -> None:
     """Keep no record any more."""
-    (folder / _FILE).unlink(missing_ok=True)
+    (folder / HOSTS_NOTE).unlink(missing_ok=True)
 
 
 def host_of(noted: Mapping[str, Any], keys: str) -> Host:

@@ -1,0 +1,69 @@
+"""A cluster of AWS is ended by what its own notes and its tags tell, also where its file, Pulumi or a login fails."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aws.leftovers import make
+from aws.region import NAME, Region
+from conftest import Muster
+from muster._clouds.aws.note import begun, remember
+from muster._clouds.aws.settings import Settings
+from muster._clouds.base import Wanted
+from muster._clouds.by_name import known_cloud
+from muster._clouds.hosts import HostsCloud
+from muster._clouds.over_ssh import record
+from muster._files import notes
+from muster.errors import UsageError
+
+pytestmark = pytest.mark.waits("together")
+pytest.importorskip("pulumi_aws")
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    path = home / "clusters" / "big"
+    path.mkdir(parents=True)
+    return path
+
+
+def noted(folder: Path, region: Region, *, on: str = "aws", machines: int = 2, **besides: Any) -> None:  # noqa: ANN401
+    """Have a cluster as a killed command leaves it: noted, and made as its tags tell, but unknown to Pulumi."""
+
+    notes.write(folder / "cluster.json", {"on": on}, durable=True)
+    note = replace(begun(Settings(), NAME, Wanted(machines, 2, 900.0)), begun=1.0, **besides)
+    remember(folder, note)
+    region.boots(way="never")
+    make(region, folder.name, owner=note.owner, machines=machines, id=note.id)
+
+
+@pytest.mark.parametrize("text", ["hosts: [{address: 10.0.0.1}]", "aws: {", "aws: {colour: red}"])
+def test_whatever_the_file_says_by_now_machines_of_aws_are_ended(
+    region: Region, muster: Muster, folder: Path, tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "a.yml"
+    file.write_text(text)
+    noted(folder, region, on=str(file))
+    end = muster("up", "big", "--machines", "3")
+    assert (end.code, len(region.living())) == (2, 2), end.err
+    assert ("muster down" in end.err) == ("aws:" not in text), end.err
+    end = muster("down", "big")
+    assert (end.code, "nothing else of the cluster" in end.out, region.living()) == (0, True, []), end.err
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("text", ["aws: {}", "hosts: ["])
+def test_whatever_the_file_says_by_now_a_cluster_of_hosts_is_one_of_hosts(
+    folder: Path, tmp_path: Path, text: str
+) -> None:
+
+    file = tmp_path / "a.yml"
+    file.write_text(text)
+    record.remember(folder, record.Record())
+    cloud = known_cloud(str(file), folder)
+    assert isinstance(cloud, HostsCloud)
+    with pytest.raises(UsageError, match="its cluster is of hosts" if "aws" in text else "is not YAML"):
+        cloud.census()
+    assert cloud.destroy() == []
