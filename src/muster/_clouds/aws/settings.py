@@ -1,7 +1,7 @@
 """What the user may say of machines of AWS, in the ``aws:`` section of a file or by flags; checked word by word."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import UnionType
@@ -21,6 +21,10 @@ _WORDS: Final[Mapping[str, type | UnionType]] = {
 }
 _DISK: Final = range(8, 16385)
 _MOST_WORKERS: Final = 1 << 16
+_LEAST_PREFIX: Final = {4: 8, 6: 16}
+"""By version of IP: the largest block of addresses that may be let in."""
+
+_EXAMPLE: Final = "203.0.113.7/32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +97,20 @@ def _checked(settings: Settings, where: str) -> Settings:
         raise UsageError(f"{where}: types is empty. Write such as types: [m7i.large, m6i.large], or leave it out.")
     if settings.vpc and settings.subnet:
         raise UsageError(f"{where}: a subnet lies in one VPC. Write subnet: alone.")
-    return replace(settings, ssh_from=tuple(_block(one, where) for one in settings.ssh_from))
+    return replace(settings, ssh_from=_blocks(settings.ssh_from, where))
 
 
-def _block(text: str, where: str) -> str:
+def _blocks(texts: Sequence[str], where: str) -> tuple[str, ...]:
+    """Read blocks of addresses; those that make up too much of the world together are refused like one that does."""
     try:
-        block = ipaddress.ip_network(text)
+        blocks = [ipaddress.ip_network(text) for text in texts]
     except ValueError as error:
-        raise UsageError(f"{where}: ssh_from: {error}. Write blocks such as 203.0.113.7/32.") from error
-    if block.prefixlen == 0:
-        raise UsageError(f"{where}: ssh_from is {text}: that is the whole world. Write your own address, as {_EXAMPLE}")
-    return str(block)
-
-
-_EXAMPLE: Final = "203.0.113.7/32."
+        raise UsageError(f"{where}: ssh_from: {error}. Write blocks such as {_EXAMPLE}.") from error
+    for version, least in _LEAST_PREFIX.items():
+        for one in ipaddress.collapse_addresses([block for block in blocks if block.version == version]):  # type: ignore[type-var]
+            if one.prefixlen < least:
+                raise UsageError(
+                    f"{where}: ssh_from lets in {one}: that is the whole world, or much of it; /{least} is the largest"
+                    f" block. Write your own address, such as {_EXAMPLE}."
+                )
+    return tuple(map(str, blocks))
