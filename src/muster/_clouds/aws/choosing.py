@@ -13,6 +13,9 @@ from .note import Place
 from .settings import Settings
 
 _UBUNTU: Final = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
+_MAIN: Final = "main"
+"""Stands for all subnets that have no route table of their own."""
+
 _ARCHITECTURES: Final = {"x86_64": "amd64", "arm64": "arm64"}
 
 
@@ -26,7 +29,7 @@ def places(region: str, settings: Settings) -> list[Place]:
         types = _types(ec2, settings.types, region)
         subnets = _subnets(ec2, settings, region)
         if (settings.vpc or settings.subnet) and not settings.ssh_proxy_command:
-            _check_route(ec2, subnets)
+            subnets = _reachable(ec2, subnets)
         offered = _offered(ec2, types)
         images = {name: _image(ec2, region, settings, told) for name, told in types.items()}
         near = bool(not settings.ssh_from and address_within(_network(ec2, subnets[0]["VpcId"])))
@@ -110,20 +113,26 @@ def _subnets(ec2: Client, settings: Settings, region: str) -> list[Mapping[str, 
     return sorted(inside, key=lambda told: str(told["AvailabilityZone"]))
 
 
-def _check_route(ec2: Client, subnets: Sequence[Mapping[str, Any]]) -> None:
-    """Raise ``UsageError`` where no subnet has a way to the internet, so that nobody could reach a machine there."""
-    names = {told["SubnetId"] for told in subnets}
+def _reachable(ec2: Client, subnets: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Choose those whose machines can be reached from here. Raises ``UsageError`` where none is."""
     vpc = subnets[0]["VpcId"]
-    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
-    for table in tables:
-        serves = any(one.get("Main") or one.get("SubnetId") in names for one in table["Associations"])
-        if serves and any(str(one.get("GatewayId", "")).startswith("igw-") for one in table["Routes"]):
-            return
     if address_within(_network(ec2, vpc)):
-        return
+        return subnets
+    pages = ec2.get_paginator("describe_route_tables").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+    leads_out: dict[str, bool] = {}
+    for table in (table for page in pages for table in page["RouteTables"]):
+        is_out = any(str(one.get("GatewayId", "")).startswith("igw-") for one in table["Routes"])
+        leads_out |= {_MAIN if one.get("Main") else str(one.get("SubnetId")): is_out for one in table["Associations"]}
+    with_route = [told for told in subnets if leads_out.get(told["SubnetId"], leads_out.get(_MAIN, False))]
+    if found := [told for told in with_route if told["MapPublicIpOnLaunch"]]:
+        return found
+    where = ", ".join(str(told["SubnetId"]) for told in with_route or subnets)
+    why = "it has no route to an internet gateway"
+    if with_route:
+        why = "it gives machines no public address (aws ec2 modify-subnet-attribute --map-public-ip-on-launch)"
     raise UsageError(
-        f"{vpc} has no way to the internet (no route to an internet gateway), so its machines cannot be reached from"
-        " here. Give it one, or write ssh_proxy_command: for a way in."
+        f"No machine in {where} of {vpc} can be reached from here: {why}. Mend that, name another subnet:, or write"
+        " ssh_proxy_command: for a way in."
     )
 
 
@@ -135,8 +144,13 @@ def _image(ec2: Client, region: str, settings: Settings, told: Mapping[str, Any]
     """Find the image and the name of its disk: the one that the user names, or the newest Ubuntu LTS."""
     name = settings.image
     if not name:
-        (kind, *_) = [one for one in told["ProcessorInfo"]["SupportedArchitectures"] if one in _ARCHITECTURES]
-        path = _UBUNTU.format(_ARCHITECTURES[kind])
+        kinds: Sequence[str] = told["ProcessorInfo"]["SupportedArchitectures"]
+        if not (known := [one for one in kinds if one in _ARCHITECTURES]):
+            raise UsageError(
+                f"{told['InstanceType']} is of {', '.join(kinds)}, for which there is no image of Ubuntu. Type another"
+                " --instance-type, such as m7i.large; or write image: below aws: in a file."
+            )
+        path = _UBUNTU.format(_ARCHITECTURES[known[0]])
         name = client("ssm", region).get_parameter(Name=path)["Parameter"]["Value"]
     try:
         found = ec2.describe_images(ImageIds=[name])["Images"]
