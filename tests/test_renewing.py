@@ -14,6 +14,7 @@ from muster._clouds.over_ssh.touching import run_on_each
 from muster._clouds.renewing import News, renewing
 from muster._journal import events
 from muster._progress.progress import Progress
+from muster._run.attendance import Attendance
 from muster._run.observer import Observer
 from muster._run.questions import as_muster_error
 from muster._run.spared import has_no_room
@@ -131,6 +132,43 @@ def test_a_machine_that_comes_later_costs_from_then_on_and_is_journaled_with_its
         observer.look(Progress(workers=1, max_bad_rows=0), rows_total=None, idle=lambda: 0)
     assert [one.prices for one in written if isinstance(one, events.Renewed)] == [{"two": 36.0}, {}]
     assert observer.there.dollars == pytest.approx(2.0 + 10.0)
+
+
+def test_a_machine_that_is_made_anew_under_its_name_costs_its_boot_and_its_own_price() -> None:
+    clock = FakeClock()
+    there = Attendance({"m1": 3.6, "m2": 3.6}, lambda: clock.seconds)
+    both = {"m1": 3.6, "m2": 3.6}
+    there.joined("1", "m1")
+    there.joined("2", "m2")
+    assert there.came(("m1", "m2"), both) == {}
+    clock.reach(1000.0)
+    there.left("2")  # its machine has ended
+    for seconds in (1000.0, 1500.0):
+        clock.reach(seconds)
+        assert there.came(("m1",), both) == {}
+    assert there.dollars == pytest.approx(1.5 + 1.0)
+    clock.reach(2000.0)
+    assert there.came(("m1", "m2"), both) == {"m2": 3.6}  # it boots, and has no worker yet
+    clock.reach(3000.0)
+    there.joined("3", "m2")
+    assert there.came(("m1", "m2"), both) == {}
+    assert there.dollars == pytest.approx(3.0 + 2.0)
+    there.left("3")
+    assert there.came(("m1", "m2"), {"m1": 3.6, "m2": 36.0}) == {"m2": 36.0}
+    clock.reach(4000.0)
+    assert there.dollars == pytest.approx(4.0 + 12.0)
+
+
+def test_a_machine_that_is_dismissed_costs_no_more_though_its_lease_is_renewed_once_again() -> None:
+    clock = FakeClock()
+    there = Attendance({"m1": 3.6}, lambda: clock.seconds)
+    there.joined("1", "m1")
+    there.came(("m1",), {"m1": 3.6})
+    clock.reach(1000.0)
+    there.left("1")
+    assert there.came(("m1",), {"m1": 3.6}) == {}
+    clock.reach(2000.0)
+    assert there.dollars == pytest.approx(1.0)
 
 
 def test_a_disk_without_room_is_known_by_number_and_by_words_and_told_with_the_machine() -> None:

@@ -75,6 +75,10 @@ class Bill:
         for machine in prices:
             self._charge(machine, at)
 
+    def charges(self, machine: str) -> bool:
+        """Tell whether a machine costs something now."""
+        return machine in self._charged
+
     def joined(self, worker: str, machine: str, at: float) -> None:
         """Know that a worker is there, and its machine."""
         self._workers.setdefault(machine, set()).add(worker)

@@ -1,7 +1,7 @@
 """Who is there to work on a run: which workers, on which machines, for how long, and for how much."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from muster._planner import Bill
@@ -44,6 +44,8 @@ class Attendance:
         self._stays = _Stays()
         self._began = clock()
         self._bill = Bill()
+        self._renewed: frozenset[str] = frozenset()
+        """Machines whose leases were renewed the last time; at first those that were called up."""
         self.spent_before = 0.0
         """Dollars that earlier attempts have cost."""
         self.charge(prices)
@@ -51,12 +53,22 @@ class Attendance:
     def charge(self, prices: Mapping[str, float]) -> None:
         """Know the machines that the run has called up since it began, and what they cost."""
         self._bill.hold(prices, self._began)
+        self._renewed |= prices.keys()
 
-    def came(self, prices: Mapping[str, float]) -> Mapping[str, float]:
-        """Know machines that came later, and what they cost; tell which of these were not known."""
-        new = {name: price for name, price in prices.items() if name not in self._bill.prices}
+    def came(self, renewed: Collection[str], prices: Mapping[str, float]) -> Mapping[str, float]:
+        """Know whose leases were renewed, and what machines cost; tell which came since the last time.
+
+        One whose lease was not renewed then, and whose workers had left, was made anew under its name.
+        """
+        new = {name: price for name, price in prices.items() if self._is_new(name, price, is_there=name in renewed)}
         self._bill.hold(new, self._clock())
+        self._renewed = frozenset(renewed)
         return new
+
+    def _is_new(self, machine: str, price: float, *, is_there: bool) -> bool:
+        if self._bill.prices.get(machine) != price:
+            return True
+        return is_there and machine not in self._renewed and not self._bill.charges(machine)
 
     def joined(self, worker: str, machine: str) -> None:
         """Know that a worker is there."""

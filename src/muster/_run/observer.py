@@ -199,7 +199,8 @@ class Observer:
     def _hear_of_leases(self) -> None:
         while not self._renewals.empty():
             renewed = self._renewals.get()
-            self._write(events.Renewed(renewed.machines, renewed.lease, self.there.came(renewed.prices)))
+            new = self.there.came(renewed.machines, renewed.prices)
+            self._write(events.Renewed(renewed.machines, renewed.lease, new))
             for text in renewed.news:
                 self._write(events.Told(text))
                 self._remarks.append(text)
