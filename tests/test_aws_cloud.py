@@ -18,6 +18,7 @@ from aws.region import NAME, Region
 from aws.told import LISTED
 from conftest import Ended, Muster, begun
 from muster._clouds.asked import Asked
+from muster._clouds.aws.cloud import AwsCloud
 from muster._clouds.aws.leases import RENEWED
 from muster._clouds.aws.settings import Settings, settings_in
 from muster.errors import UsageError
@@ -137,6 +138,9 @@ def test_where_there_is_no_room_the_next_type_and_zone_are_asked_and_then_on_dem
     )
     end = right(muster("up", "--machines", "1", "--on", "aws", "--spot", "--instance-type", "m7i.large,m5.large"))
     assert "spot" in end.err
+    tried = [one for one in aws.asked() if one["Action"] == "RunInstances"]
+    asked = [(one["Zone"][-1], one.get("InstanceMarketOptions.MarketType", "on demand")) for one in tried]
+    assert asked == [("a", "spot"), ("a", "on demand"), ("b", "on demand")]
     (one,) = aws.living()
     assert (one.zone, one.type, one.is_spot) == (f"{NAME}b", "m7i.large", False)
 
@@ -147,8 +151,13 @@ def test_a_quota_stops_at_once_and_names_itself_unless_fewer_machines_will_do(aw
     end = muster("up", "--machines", "2", "--on", "aws")
     assert (end.code, "VcpuLimitExceeded: Your vCPU limit is 32." in end.err) == (3, True), end.err
     assert ("Service Quotas" in end.err, "Traceback" in end.err) == (True, False)
-    assert (left(aws), launched(aws) <= 2) == ([], True)
+    assert (left(aws), 1 <= launched(aws) <= 2) == ([], True)
     assert muster("status").out.startswith("There is no cluster")
+    aws.mend()
+    aws.refuse("RunInstances", "VcpuLimitExceeded", "Your vCPU limit is 32.", after=1)
+    end = right(muster("up", "--machines", "2", "--on", "aws", "--at-least", "1"))
+    assert "1 machine, 2 workers" in end.out
+    assert (len(machines(muster)), len(aws.living())) == (1, 1)
 
 
 @pytest.mark.usefixtures("ending")
@@ -227,6 +236,21 @@ def test_machines_that_a_killed_up_has_made_end_with_their_lease_and_a_down_find
     until(lambda: launched(aws) and not aws.living())
     right(muster("down"))
     assert left(aws) == []
+
+
+@pytest.mark.usefixtures("ending")
+def test_aws_knows_that_leases_are_renewed_of_machines_that_are_still_being_equipped(
+    aws: Region, tmp_path: Path, home: Path
+) -> None:
+    with begun(tmp_path, "up", "--machines", "1", "--on", "aws") as half:
+        until(lambda: any((Path(one.root) / "run" / "muster-lease").exists() for one in aws.living() if one.root))
+        half.send_signal(signal.SIGKILL)
+    (one,) = aws.living()
+    assert RENEWED not in one.tags
+    assert AwsCloud(home / "clusters" / "default", None, asked=Asked()).renew().remark == ""
+    (one,) = aws.living()
+    assert datetime.fromisoformat(one.tags[RENEWED]).timestamp() > time.time() - SECONDS
+    assert one.tags["muster:lease"] == "900"
 
 
 def test_a_machine_that_ends_while_it_is_waited_for_is_told_and_nothing_is_left(

@@ -19,6 +19,8 @@ class Refusal:
     """Of any action where it is empty."""
     where: dict[str, str] = field(default_factory=dict)
     """What parameters must be; a value that ends in ``*`` is what they begin with."""
+    after: int = 0
+    """How many of them pass first."""
     times: int | None = None
     status: int = 400
 
@@ -27,6 +29,9 @@ class Refusal:
         if self.times == 0 or self.action not in {"", asked["Action"]}:
             return False
         if not all(_is_like(asked.get(name, ""), value) for name, value in self.where.items()):
+            return False
+        if self.after:
+            self.after -= 1
             return False
         if self.times is not None:
             self.times -= 1

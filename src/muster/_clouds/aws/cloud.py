@@ -5,7 +5,7 @@ it back then.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -125,17 +125,24 @@ class AwsCloud:
     def renew(self) -> Renewed:
         """Renew the lease of every machine, also of those that are not equipped yet."""
         note = recalled(self._folder)
-        started = {host.outside for host in self._machines.hosts()}
-        hosts = self._hosts(note, note.made) if note else []
-        if booting_now := [host for host in hosts if host.outside not in started]:
-            booting.renewed(booting_now, seconds=min(_RENEW_SECONDS, note.lease * _RENEW_SHARE) if note else 0.0)
+        if note is None:
+            return self._machines.renew()
+        booting_now = self._renew_booting(note)
         renewed = self._machines.renew()
-        return replace(renewed, remark=self._say_so(note, renewed) or renewed.remark) if note else renewed
+        remark = self._say_so(note, {*booting_now, *renewed.machines}, lease=renewed.lease or note.lease)
+        return replace(renewed, remark=remark or renewed.remark)
 
-    def _say_so(self, note: Note, renewed: Renewed) -> str:
+    def _renew_booting(self, note: Note) -> list[str]:
+        """Renew the lease of machines that are not started yet; name those where that was possible."""
+        started = {host.outside for host in self._machines.hosts()}
+        hosts = [host for host in self._hosts(note, note.made) if host.outside not in started]
+        failed = booting.renewed(hosts, seconds=min(_RENEW_SECONDS, note.lease * _RENEW_SHARE)) if hosts else {}
+        return [name for name, why in failed.items() if not why]
+
+    def _say_so(self, note: Note, renewed: Collection[str], *, lease: float) -> str:
         """Have AWS know which leases were renewed, for a sweep that has nothing else to go by; say why not."""
-        instances = [one.instance for name, one in note.made.items() if name in renewed.machines]
-        return tell_renewed(note.region, instances, lease=renewed.lease) if instances else ""
+        instances = [one.instance for name, one in note.made.items() if name in renewed]
+        return tell_renewed(note.region, instances, lease=lease) if instances else ""
 
     def access(self) -> AbstractContextManager[Access]:
         """Tell how to run a driver on the head, through SSH. Raises ``EngineError`` when there is none."""
