@@ -149,6 +149,12 @@ def test_what_cannot_be_looked_at_or_removed_is_told_and_the_rest_goes(region: R
     assert f"{NAME}: AWS refused DescribeVolumes" in done.err
 
 
+@pytest.mark.usefixtures("region")
+def test_a_region_that_is_none_is_a_wrong_use(muster: Muster) -> None:
+    done = muster("sweep", "--on", "aws", "--region", NAME, "--region", "moon", "--pause", "0")
+    assert (done.code, "'moon' is no region of AWS" in done.err) == (2, True), done.err
+
+
 def test_all_regions_are_looked_at_where_none_is_named(region: Region) -> None:
     far = region.client("ec2", "us-west-2")
     far.create_key_pair(KeyName="far", TagSpecifications=tagged("key-pair", owner=ME, cluster="far"))

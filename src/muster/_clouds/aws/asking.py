@@ -2,14 +2,18 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any, Final
 
 import botocore.config
+import botocore.credentials
 import botocore.exceptions
 import botocore.loaders
 import botocore.parsers
 import botocore.session
+import botocore.utils
 
 from muster.errors import EngineError, UsageError
 
@@ -36,16 +40,26 @@ def region_of(named: str = "") -> str:
 def client(service: str, region: str, *, seconds: float | None = None) -> Client:
     """Make a client, which retries what is throttled; with ``seconds`` it asks once, and waits no longer than that.
 
-    Raises ``UsageError`` for a region that cannot be one.
+    Raises ``UsageError`` for a region that cannot be one, ``EngineError`` where credentials cannot be found.
     """
     words: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": _ATTEMPTS}}
     if seconds is not None:
         words = {"retries": {"total_max_attempts": 1}, "connect_timeout": seconds / 2, "read_timeout": seconds / 2}
     config = botocore.config.Config(**words)
     session = _session()
+    check_region(region, session)
     try:
-        session.get_partition_for_region(region)  # it knows how names of regions are made up, also of new ones
-        return session.create_client(service, region_name=region, config=config)
+        with asking():  # a program that is to find credentials may fail
+            return session.create_client(service, region_name=region, config=config)
+    except ValueError as error:
+        raise UsageError(f"AWS cannot be asked so: {error}. Look at AWS_ENDPOINT_URL, and at ~/.aws/config.") from error
+
+
+def check_region(region: str, session: botocore.session.Session | None = None) -> None:
+    """Raise ``UsageError`` for a region that cannot be one. AWS is not asked."""
+    try:  # its library knows how names of regions are made up, also of new ones
+        botocore.utils.validate_region_name(region)
+        (session or botocore.session.Session()).get_partition_for_region(region)
     except (botocore.exceptions.InvalidRegionError, botocore.exceptions.UnknownRegionError, ValueError) as error:
         raise UsageError(f"{region!r} is no region of AWS. Type one such as --region eu-central-1.") from error
 
@@ -53,7 +67,33 @@ def client(service: str, region: str, *, seconds: float | None = None) -> Client
 def _session() -> botocore.session.Session:
     session = botocore.session.Session()
     session.register_component("data_loader", _loader())
+    session.register_component("credential_provider", _CREDENTIALS)
     return session
+
+
+class _Credentials:
+    """Finds credentials once, for all clients: it may start a program, or ask at the terminal.
+
+    Those that last for a while renew themselves.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._found: dict[object, botocore.credentials.Credentials] = {}
+
+    def load_credentials(self) -> botocore.credentials.Credentials | None:
+        """Do what AWS' library asks a finder of credentials for."""
+        said = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+        with self._lock:
+            if said not in self._found:
+                found = botocore.session.Session().get_credentials()
+                if found is None:
+                    return None
+                self._found[said] = found
+            return self._found[said]
+
+
+_CREDENTIALS: Final = _Credentials()
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from typing import Final
 from muster.errors import EngineError, MusterError
 
 from . import prices
-from .asking import Client, asking, client, region_of
+from .asking import Client, asking, check_region, client, region_of
 from .leases import Held, held
 from .remains import INSTANCE, LATE_SECONDS, look, remove
 
@@ -120,6 +120,8 @@ class Sweep:
 def regions_of(named: Sequence[str]) -> list[str]:
     """List the regions that are named, or all that the account may use. Raises ``MusterError``."""
     if named:
+        for one in named:
+            check_region(one)
         return list(dict.fromkeys(named))
     with asking():
         told = client("ec2", region_of()).describe_regions()["Regions"]
