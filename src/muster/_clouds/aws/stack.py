@@ -27,7 +27,7 @@ _PROJECT: Final = "muster"
 _ORPHAN_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.2
 _NO_REASON: Final = {"update failed", "preview failed"}
-_CREATE, _UPDATE, _DELETE, _REPLACE, _SAME = "create", "update", "delete", "replace", "same"
+_CREATE, _UPDATE, _DELETE, _REPLACE = "create", "update", "delete", "replace"
 
 
 @dataclass(frozen=True, slots=True)
