@@ -15,6 +15,7 @@ from muster._clouds.base import Wanted
 from muster._clouds.by_name import known_cloud
 from muster._clouds.hosts import HostsCloud
 from muster._clouds.over_ssh import record
+from muster._clouds.over_ssh.inventory import Host
 from muster._files import notes
 from muster.errors import UsageError
 
@@ -67,3 +68,34 @@ def test_whatever_the_file_says_by_now_a_cluster_of_hosts_is_one_of_hosts(
     with pytest.raises(UsageError, match="its cluster is of hosts" if "aws" in text else "is not YAML"):
         cloud.census()
     assert cloud.destroy() == []
+
+
+def test_a_down_needs_nothing_of_pulumi_and_counts_what_an_interrupted_command_has_made(
+    region: Region, muster: Muster, folder: Path
+) -> None:
+    noted(folder, region, is_unsure=True)
+    known = folder / "pulumi" / "state" / ".pulumi" / "stacks" / "muster" / "big.json"
+    known.parent.mkdir(parents=True)
+    known.write_text("{}")  # and the passphrase is lost
+    end = muster("down", "big")
+    assert end.code == 0, end.err
+    assert "2 machines ended, 0 left" in end.out
+    assert "$0.00 for 2 machines since" in end.out
+    assert region.living() == []
+
+
+def test_a_down_without_a_login_asks_machines_over_ssh_to_stop_and_says_so(
+    region: Region, muster: Muster, folder: Path
+) -> None:
+    noted(folder, region)
+    host = Host("m1", outside="127.0.0.1", port=1, ssh_config="none")
+    record.remember(folder, record.Record("id", lease=900.0, started=(record.Started(host, "/nowhere", 1, {}),)))
+    region.knows_credentials_no_more()
+    end = muster("down", "big")
+    assert (end.code, "Log in again" in end.err, "asked over SSH to stop" in end.err) == (3, True, True), end.err
+    asked = record.recalled(folder)
+    assert asked
+    assert [one.machine.host.name for one in asked.leaving] == ["m1"]
+    region.mend()
+    assert muster("down", "big").code == 0
+    assert region.living() == []

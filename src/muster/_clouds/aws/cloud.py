@@ -25,7 +25,7 @@ from .blueprint import Made
 from .choosing import places, ssh_from
 from .keys import key_of
 from .leases import tell_renewed
-from .making import Making, price_at
+from .making import Making, price_at, with_found
 from .note import Note, Place, begun, forget, owner, recalled, remember
 from .rentals import bill
 from .settings import Settings, settings_in
@@ -153,18 +153,31 @@ class AwsCloud:
         note = recalled(self._folder)
         if note is None:
             return self._machines.destroy()
-        lines: Sequence[str] = []
         making = Making(self._folder, note)
-        self._living = _addresses(making.living())
-        with suppress(EngineError):  # what does not answer is ended by AWS
-            lines = self._machines.destroy()
-        cost = bill(note.rentals, time.time())
+        try:
+            there = {one.id for one in making.there()}
+        except EngineError as error:
+            self._stopped()
+            error.add_note(
+                "Its machines were asked over SSH to stop. They end with their lease, or when you type this again."
+            )
+            raise
+        self._living = _addresses({name: one for name, one in note.made.items() if one.instance in there})
+        lines, now = self._stopped(), time.time()
         ended = self._removed(making)
+        rentals = with_found(note, ended)
         self._living = frozenset()
         self._machines.destroy()
         forget(self._folder)
-        told = f"AWS, {note.region}: {plural(ended, 'machine')} ended, 0 left, and nothing else of the cluster"
-        return [*lines, f"{told}; {cost} for {plural(len(note.rentals), 'machine')} since they were asked for"]
+        told = f"AWS, {note.region}: {plural(len(ended), 'machine')} ended, 0 left, and nothing else of the cluster"
+        return [*lines, f"{told}; {bill(rentals, now)} for {plural(len(rentals), 'machine')} since they were asked for"]
+
+    def _stopped(self) -> Sequence[str]:
+        """Have what answers stop; AWS ends the rest."""
+        try:
+            return self._machines.destroy()
+        except EngineError:
+            return []
 
     def purging(self) -> Callable[[], Sequence[str]]:
         """Know that nothing need be removed: what was installed on machines has ended with them."""
@@ -248,7 +261,8 @@ class AwsCloud:
         making = Making(self._folder, making.note)
         started = {host.inside for host in self._machines.hosts()}
         try:
-            kept = [name for name, one in making.living().items() if one.inside in started]
+            living = making.living() if started else {}
+            kept = [name for name, one in living.items() if one.inside in started]
             if kept and making.note.place:
                 making.make(kept, [making.note.place])
                 self._note_number(making)
@@ -260,28 +274,30 @@ class AwsCloud:
         except MusterError as failure:
             error.add_note(f"Nor could all that was made be removed: {failure}")
 
-    def _removed(self, making: Making) -> int:
-        """Remove all of the cluster, and look whether it is gone; tell how many machines that were.
+    def _removed(self, making: Making) -> Sequence[remains.Remain]:
+        """Remove all of the cluster, and look whether it is gone; tell which machines that were.
 
         Raises ``EngineError``. What Pulumi does not know of, or cannot remove, is found by its tag.
         """
         ec2, note = client("ec2", making.note.region), making.note
-        there = remains.look(ec2, note.owner, besides=note.mark)
+        seen = list(making.there())
         with suppress(EngineError):  # as the look says better what is left
             making.destroy()
-        failed = remains.remove(ec2, remains.look(ec2, note.owner, besides=note.mark))
+        seen += (there := making.there())
+        failed = remains.remove(ec2, there)
         pause = max(0.0, note.begun + remains.LATE_SECONDS - time.time())
         left = remains.left(ec2, note.owner, besides=note.mark, pause=pause)
         if left:
+            seen += left
             remains.remove(ec2, left)
-            left = remains.look(ec2, note.owner, besides=note.mark)
+            left = making.there()
         if left:
             told = "\n".join(f"  {one.kind} {one.id}: {failed.get(one.id, 'it is there still.')}" for one in left)
             raise EngineError(
                 f"Not all of cluster {self._folder.name!r} is gone from {note.region}:\n{told}\nIts machines end by"
                 f" themselves within {note.lease:g} s. Type the command again."
             )
-        return sum(one.is_machine for one in there)
+        return list({one.id: one for one in seen if one.is_machine}.values())
 
 
 def _number(name: str) -> int:
@@ -310,12 +326,14 @@ def _together(note: Note, place: Place, number: int) -> str:
 
 
 def _existing(one: remains.Remain) -> Existing:
-    lease = one.tags.get(remains.LEASE, "")
+    tags = one.tags
     return Existing(
-        one.id,
-        one.cluster,
-        one.tags.get(remains.OWNER, ""),
-        one.tags.get(remains.HOME, ""),
-        one.since,
-        float(lease) if lease.replace(".", "", 1).isdigit() else 0.0,
+        one.id, one.cluster, tags.get(remains.OWNER, ""), tags.get(remains.HOME, ""), one.since, _lease_of(one)
     )
+
+
+def _lease_of(one: remains.Remain) -> float:
+    try:
+        return float(one.tags.get(remains.LEASE, ""))
+    except ValueError:
+        return 0.0

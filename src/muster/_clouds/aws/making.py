@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -16,6 +17,7 @@ from .command import PulumiCommand
 from .keys import key_of
 from .note import Note, Place, remember
 from .refusals import RefusedError, Way
+from .rentals import Rental, Rentals
 from .stack import Changes, Stack
 from .user_data import user_data
 
@@ -40,14 +42,17 @@ class Making:
         """Tell what its resources are called."""
         return f"muster-{self.folder.name}-{self.note.id}"
 
+    def there(self) -> tuple[remains.Remain, ...]:
+        """List all that bears the cluster's tag, whoever knows of it."""
+        return remains.look(client("ec2", self.note.region), self.note.owner, besides=self.note.mark)
+
     def living(self) -> Mapping[str, Made]:
         """Look which of those that were made live; where the last step was interrupted, remove what it lost."""
-        ec2 = client("ec2", self.note.region)
-        there = remains.look(ec2, self.note.owner, besides=self.note.mark)
+        there = self.there()
         if self.note.is_unsure and there:
             known = self._stack().known()
             lost = [one for one in there if one.kind in _IN_STATE and one.id not in known.ids]
-            if failed := remains.remove(ec2, lost):
+            if failed := remains.remove(client("ec2", self.note.region), lost):
                 raise EngineError(_not_removed(failed))
             there = tuple(one for one in there if one not in lost)
         ids = {one.id for one in there}
@@ -153,11 +158,25 @@ class _Refused:
         return self._last or EngineError("AWS was not asked for machines: there is no place to make them at.")
 
 
-def price_at(region: str, place: Place) -> prices.Price:
-    """Tell what a machine costs there."""
+def price_at(region: str, place: Place | remains.Remain) -> prices.Price:
+    """Tell what a machine costs there, or costs that is there."""
     if place.is_spot:
         return prices.spot(region, place.type, place.zone)
     return prices.on_demand(region, place.type)
+
+
+def with_found(note: Note, machines: Iterable[remains.Remain]) -> Rentals:
+    """Add, to what each machine costs, those that an interrupted command has made: they cost from their launch."""
+    lost = [one for one in machines if one.id not in note.rentals]
+    asked = {(one.type, one.zone, one.is_spot): one for one in lost}
+    priced = {kind: price_at(note.region, one).dollars for kind, one in asked.items()}
+    return {
+        **note.rentals,
+        **{
+            one.id: Rental(priced[one.type, one.zone, one.is_spot], datetime.fromisoformat(one.since).timestamp())
+            for one in lost
+        },
+    }
 
 
 def _not_removed(failed: Mapping[str, str]) -> str:
