@@ -9,7 +9,8 @@ import pytest
 from aws.leftovers import make
 from aws.region import NAME, Region
 from conftest import Muster
-from muster._clouds.aws.note import begun, remember
+from muster._clouds.aws.blueprint import Made
+from muster._clouds.aws.note import begun, recalled, remember
 from muster._clouds.aws.settings import Settings
 from muster._clouds.base import Wanted
 from muster._clouds.by_name import known_cloud
@@ -99,3 +100,16 @@ def test_a_down_without_a_login_asks_machines_over_ssh_to_stop_and_says_so(
     region.mend()
     assert muster("down", "big").code == 0
     assert region.living() == []
+
+
+def test_status_tells_of_what_was_made_and_does_not_work_and_of_what_may_have_been_made(
+    region: Region, muster: Muster, folder: Path
+) -> None:
+    noted(folder, region, made={"m1": Made("i-1", "203.0.113.9", "10.9.9.9", "m7i.large")})
+    shown = muster("status").out
+    assert ("m1: it was made, and does not work yet" in shown, "AWS: " in shown) == (True, False)
+    note = recalled(folder)
+    assert note
+    remember(folder, replace(note, made={}, is_unsure=True))
+    shown = muster("status").out
+    assert ("AWS: machines were asked for" in shown, "have ended" in shown) == (True, False)

@@ -120,7 +120,25 @@ class AwsCloud:
 
     def seen(self) -> Seen:
         """List the machines that live, the head first."""
-        return self._machines.seen()
+        seen, note = self._machines.seen(), recalled(self._folder)
+        return replace(seen, silent={**seen.silent, **self._unfinished(note)}) if note else seen
+
+    def _unfinished(self, note: Note) -> Mapping[str, str]:
+        """Say what was asked for and does not work, though it may cost."""
+        name, started = self._folder.name, {host.inside for host in self._machines.hosts()}
+        what_now = f"muster up {name} --machines N finishes that, muster down {name} ends it"
+        told = {
+            one: f"it was made, and does not work yet: it boots, or muster up was interrupted, and it ends with its"
+            f" lease; {what_now}"
+            for one, made in note.made.items()
+            if made.inside not in started
+        }
+        if note.is_unsure:
+            told["AWS"] = (
+                "machines were asked for, and what came of that is not known yet: a command is at it, or was"
+                f" interrupted; {what_now}"
+            )
+        return told
 
     def renew(self) -> Renewed:
         """Renew the lease of every machine, also of those that are not equipped yet."""
