@@ -234,8 +234,13 @@ def test_a_schema_is_told_once_by_each_that_writes_and_read_wherever_it_is_named
 
 
 @pytest.mark.usefixtures("files_of_100_bytes")
-def test_a_schema_that_there_was_no_room_to_tell_is_told_again(path: Path) -> None:
+@pytest.mark.parametrize("already", [0, 100])
+def test_a_schema_that_there_was_no_room_to_tell_is_told_again(path: Path, already: int) -> None:
+    """With no byte of room, the kernel refuses the write; with some, it writes less."""
     with Journal(path) as journal:
+        if already:
+            journal.write(Told("x" * (already - len(b'{"event":"told","at":1.0,"text":""}\n'))), at=1.0)
+        assert path.stat().st_size == already
         journal.hold(Kept(SEVERAL[0]))
         with pytest.raises(OSError, match=r"No space|too large"):
             journal.flush()
@@ -249,8 +254,12 @@ def test_a_task_that_names_a_schema_which_nobody_told_is_refused(path: Path) -> 
     with Journal(path) as journal:
         journal.write(Kept(SEVERAL[0]))
     path.write_text(path.read_text().split("\n", 1)[1])
-    with pytest.raises(UnreadableError, match="is not as this version writes it"):
+    with pytest.raises(UnreadableError, match="is damaged: a task that is done names schema 0") as refused:
         list(replay(path))
+    assert "another version" not in str(refused.value)
+    with pytest.raises(ResumeError, match=r"is damaged: .* --fresh to start over"):
+        Past.read(path)
+    assert Past.read(path, fresh=True).is_unreadable
 
 
 def test_tasks_of_format_2_which_say_their_schemas_in_full_are_read(path: Path) -> None:

@@ -72,6 +72,8 @@ def of_fields(kind: str, said: Fields, schemas: dict[int, Schema]) -> Event:
         if of is Kept:
             return _kept(said, schemas)
         event = _READ[of](said) if of in _READ else of(**{name: said[name] for name in of._fields if name in said})
+    except UnreadableError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableError(f"the event {kind!r} is not as this version writes it ({error!r})") from error
     if isinstance(event, Shaped):

@@ -25,12 +25,22 @@ NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 class UnreadableError(UsageError, ValueError):
-    """Raised where a journal is damaged, or was written by a version of muster that has another format."""
+    """Raised where a journal was written by a version of muster that has another format, or is damaged."""
+
+    kind = "of another version of muster"
+    cure = "Look at the run with that version."
 
     def __init__(self, why: str) -> None:
         """Say why it cannot be read, and what to do about it."""
-        super().__init__(f"A run's journal is of another version of muster: {why}. Look at the run with that version.")
+        super().__init__(f"A run's journal is {self.kind}: {why}. {self.cure}")
         self.why = why
+
+
+class DamagedError(UnreadableError):
+    """Raised where a journal lacks a line that a later one needs, whatever version wrote it."""
+
+    kind = "damaged"
+    cure = "No version of muster can read it; muster runs lists the other runs."
 
 
 # The run

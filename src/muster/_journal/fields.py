@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from muster._model import Column, Outcome, Part, Piece, Place, Schema, Seconds, Span, Spool, Task
 
+from .events import DamagedError
+
 _DIGITS: Final = 6
 """Microseconds are enough."""
 
@@ -54,7 +56,7 @@ def schemas_of(outcome: Outcome) -> Iterator[Schema]:
 def read_outcome(said: dict[str, Any], schemas: Mapping[int, Schema]) -> Outcome:
     """Read an outcome from the fields of an event, with the schemas that were told before it.
 
-    Raises ``KeyError`` where one was not.
+    Raises ``DamagedError`` where one was not.
     """
     schema = _as_schema(said.get("schema"), schemas)
     first, last, file, start, stop, row, rows, lo, hi = said["task"]
@@ -82,7 +84,12 @@ def _as_schema(told: int | list[list[Any]] | None, schemas: Mapping[int, Schema]
     """Read a schema: since format 3 a number, before that in full."""
     if told is None:
         return None
-    return schemas[told] if isinstance(told, int) else read_schema(told)
+    if not isinstance(told, int):
+        return read_schema(told)
+    try:
+        return schemas[told]
+    except KeyError:
+        raise DamagedError(f"a task that is done names schema {told}, and no line before it tells that") from None
 
 
 def read_schema(fields: Sequence[Sequence[Any]]) -> Schema:

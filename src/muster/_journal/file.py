@@ -85,10 +85,11 @@ class Journal:
             return
         lines = b"".join(self._held)
         self._held, self._bytes_held = [], 0
+        numbers, self._numbers = self._numbers, {}  # until the write succeeds, nobody has heard of some
         if (written := os.write(self._descriptor, lines)) < len(lines):
             os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
-            self._numbers.clear()  # as nobody has heard of some
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        self._numbers = numbers
 
     def close(self) -> None:
         """Append what is held, and close the file. Raises as ``flush`` does."""

@@ -12,7 +12,7 @@ from muster._dialect import Dialect, Reading
 from muster._job import Job, Result
 from muster._journal import events
 from muster._journal.billing import Spent
-from muster._journal.events import Event, Fields, Finished, Laid, Surveyed, UnreadableError
+from muster._journal.events import DamagedError, Event, Fields, Finished, Laid, Surveyed, UnreadableError
 from muster._journal.file import replay
 from muster._model import Column, DataFile, Outcome, Source
 from muster._output.growing import Places
@@ -63,7 +63,7 @@ class Past:
     finished: Finished | None = None
     """How the run ended, if all that was left to do then was to tidy up."""
     is_unreadable: bool = False
-    """Whether it is of another version of muster, which may have kept much."""
+    """Whether it is of another version of muster, or damaged: much may have been kept."""
 
     @property
     def run(self) -> str:
@@ -94,8 +94,8 @@ class Past:
     def read(cls, journal: Path, *, fresh: bool = False) -> Self:
         """Replay a journal.
 
-        Where another version of muster wrote it, in a way of its own, it counts for nothing if the run is to begin
-        afresh; else this raises ``ResumeError``.
+        Where another version of muster wrote it, in a way of its own, or it is damaged, it counts for nothing if the
+        run is to begin afresh; else this raises ``ResumeError``.
         """
         past, spent = cls(), Spent()
         try:
@@ -105,10 +105,7 @@ class Past:
         except UnreadableError as error:
             if fresh:
                 return cls(started=events.Started("of another version", {}), is_unreadable=True)
-            raise ResumeError(
-                f"{str(journal)!r} is of an unfinished run of another version of muster: {error.why}. Finish it with"
-                " that version; or type the command again with --fresh to start over."
-            ) from error
+            raise ResumeError(_why_not_to_go_on(journal, error)) from error
         past.tried = past.tried._replace(dollars=spent.dollars)
         return past
 
@@ -182,6 +179,18 @@ class Past:
             return Result.of_fields(finished.result | {"resumed_parts": finished.result["parts"]})
         except (TypeError, KeyError):  # of another version
             return None
+
+
+def _why_not_to_go_on(journal: Path, error: UnreadableError) -> str:
+    if isinstance(error, DamagedError):
+        return (
+            f"{str(journal)!r}, the journal of an unfinished run, is damaged: {error.why}. Type the command again with"
+            " --fresh to start over."
+        )
+    return (
+        f"{str(journal)!r} is of an unfinished run of another version of muster: {error.why}. Finish it with"
+        " that version; or type the command again with --fresh to start over."
+    )
 
 
 def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described]) -> Fields:
