@@ -259,6 +259,7 @@ def test_a_column_has_a_dictionary_where_its_values_come_again() -> None:
         "again": [float(row % 1000) for row in rows],
         "run": [row // 10 for row in rows],
         "text": [f"text {row}" for row in rows],
+        "far apart": [float(row % 3000) for row in rows],
         "words": [f"text {row % 7}" for row in rows],
         "list": [[row] for row in rows],
         "a.b": list(rows),
@@ -266,9 +267,9 @@ def test_a_column_has_a_dictionary_where_its_values_come_again() -> None:
         "missing": pa.nulls(ROWS_TO_ENCODE, pa.int64()),
     }
     table = pa.table(columns)
-    data = sealed([[piece(table)]], columns=9, packed=False)
+    data = sealed([[piece(table)]], columns=10, packed=False)
     file = pq.ParquetFile(pa.BufferReader(data))
-    chunks = [file.metadata.row_group(0).column(at) for at in range(9)]
+    chunks = [file.metadata.row_group(0).column(at) for at in range(10)]
     without = [chunk.path_in_schema for chunk in chunks if not chunk.has_dictionary_page]
     assert without == ["number", "text"]
     assert pq.read_table(pa.BufferReader(data)).to_pydict() == table.to_pydict()

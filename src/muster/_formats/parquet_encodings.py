@@ -6,6 +6,7 @@ reader of Parquet reads those. All depends on the rows of the row group alone, w
 """
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,8 +14,9 @@ import pyarrow.compute as pc
 
 _STRETCHES: Final = 8
 _ROWS_OF_A_STRETCH: Final = 512
-"""Rows in a row, as equal values often stand together."""
+"""Rows in a row, as equal values often stand together; those that come again after more rows are not seen so."""
 _SAMPLE: Final = _STRETCHES * _ROWS_OF_A_STRETCH
+"""Rows of all stretches; and how many are drawn by lot besides, as values may come again in any other order."""
 _NEARLY_ALL: Final = 0.99
 """The share that differs of a sample from about 200,000 values; a dictionary of numbers holds 131,072."""
 
@@ -26,7 +28,10 @@ def options_of(table: pa.Table, paths: Sequence[str]) -> dict[str, Any]:
     """
     if len(table) < _SAMPLE:
         return {}
-    plain = {field.name for field in table.schema if _is_simple(field, paths) and _differs(table.column(field.name))}
+    drawn = _drawn(len(table))
+    plain = {
+        field.name for field in table.schema if _is_simple(field, paths) and _differs(table.column(field.name), drawn)
+    }
     return {"use_dictionary": [path for path in paths if path not in plain]}
 
 
@@ -43,10 +48,18 @@ def _is_integer(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
 
 
-def _differs(column: pa.ChunkedArray) -> bool:
+def _drawn(rows: int) -> pa.Array:
+    """Draw rows by lot, none twice; the same ones each time, as the same rows are to become the same bytes."""
+    draw = Random(rows).random  # noqa: S311 (nobody is to be kept from guessing it)
+    return pa.array(sorted({int(draw() * rows) for _ in range(_SAMPLE)}))
+
+
+def _differs(column: pa.ChunkedArray, drawn: pa.Array) -> bool:
     step = len(column) // _STRETCHES
-    sample = pa.chunked_array(
-        [chunk for at in range(_STRETCHES) for chunk in column.slice(at * step, _ROWS_OF_A_STRETCH).chunks]
-    )
+    stretches = [chunk for at in range(_STRETCHES) for chunk in column.slice(at * step, _ROWS_OF_A_STRETCH).chunks]
+    return _nearly_all_differ(pa.chunked_array(stretches)) and _nearly_all_differ(column.take(drawn))
+
+
+def _nearly_all_differ(sample: pa.ChunkedArray) -> bool:
     values = len(sample) - sample.null_count
     return values > 0 and bool(pc.count_distinct(sample).as_py() >= _NEARLY_ALL * values)
