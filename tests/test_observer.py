@@ -198,6 +198,22 @@ def test_a_try_that_ended_with_its_worker_counts_with_its_time_and_rows() -> Non
     assert seconds["lost"] == 8.0
 
 
+def test_the_time_of_a_task_that_is_recalled_is_lost_but_it_was_no_try() -> None:
+    scene = Scene()
+    scene.observer.hear(Joined("1", "here"))
+    for number in (7, 8):
+        scene.observer.under_way.submitted(Task(number, 0, 1, 0, 0, 9, 0, 9, 3, 9))
+    scene.observer.hear(Began(7, "1"))
+    scene.clock.reach(8.0)
+    scene.observer.recalled(7)
+    scene.observer.recalled(8)  # which nobody has begun
+    scene.observer.recalled(7)
+    assert scene.all(events.Retried) == []
+    spent = scene.observer.spent
+    assert (spent.lost, spent.there, spent.busy) == (8.0, 8.0, 8.0)
+    assert scene.observer.under_way.at_work(9.0) == {}
+
+
 def test_a_call_that_hangs_is_remarked_upon_once_and_journaled_at_once() -> None:
     scene = Scene()
     scene.observer.hear(Joined("1", "here"))

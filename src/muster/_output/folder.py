@@ -192,8 +192,8 @@ class Work:
         """Forget what tasks have written."""
         for grown in self.folder.glob("grown-*"):
             grown.unlink()
-        shutil.rmtree(self.parts)
-        work_folder(self.parts)
+        for piece in self.parts.iterdir():  # the folder stays: a worker that nobody waits for may be writing there
+            piece.unlink(missing_ok=True)
         if self.shelf is not None:
             self.shelf.clear()
             if self.staging:

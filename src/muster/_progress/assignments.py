@@ -10,14 +10,14 @@ from .actions import Assignment
 class Assignments:
     """Tasks by their numbers, from when they are handed out to when what became of them is known."""
 
-    def __init__(self) -> None:
-        """Begin with none."""
+    def __init__(self, last: int = 0) -> None:
+        """Begin with none; numbers go on behind the ``last`` one that was given out before."""
         self._running: dict[int, Assignment] = {}
         self._twins: dict[int, int] = {}
         """Of each task that two machines are on the other's number, both ways."""
         self._doubled: set[int] = set()
         """Tasks that were given to a second machine: there is no third try beside them."""
-        self._last = 0
+        self.last = last
 
     def __bool__(self) -> bool:
         """Tell whether any task is with an engine."""
@@ -36,10 +36,14 @@ class Assignments:
         """Number them; the set follows what becomes of them."""
         return self._running.keys()
 
+    def numbers_elsewhere(self, machines: AbstractSet[str]) -> list[int]:
+        """List the numbers of those that are on none of these machines."""
+        return [number for number, one in self._running.items() if one.machine not in machines]
+
     def next_number(self, task: Task) -> int:
         """Give out the number of a task that is handed out next; its members have those that follow."""
-        number = self._last + 1
-        self._last += len(task.members) or 1
+        number = self.last + 1
+        self.last += len(task.members) or 1
         return number
 
     def begin(self, task: Task, machine: str, *, now: float, beside: int | None = None) -> None:

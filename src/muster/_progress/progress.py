@@ -44,6 +44,7 @@ class Progress:
         most_calls: int | None = None,
         most_files: int = 1,
         does_twice: bool = False,
+        last_number: int = 0,
     ) -> None:
         """Begin without parts.
 
@@ -51,14 +52,15 @@ class Progress:
         borders. ``same_text``: the output is text, so all rows must be written under one schema from the start.
         ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows). ``most_calls``: no
         task has more batches of ``batch_rows``. ``most_files``: nor is one of parts of more files. ``does_twice``: what
-        is with a machine that loads for longer than all the rest takes, another does, too.
+        is with a machine that loads for longer than all the rest takes, another does, too. ``last_number``: of the
+        tasks that the engine was given before, and may tell of still.
         """
         self._extent = Extent(Allowance.of(max_bad_rows))
         self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files)
         self._suspects = Suspects()
         self._doubt = Doubt()
         self._retries = Retries(self._queue.parts, batch_rows=batch_rows, suspects=self._suspects, doubt=self._doubt)
-        self._assignments = Assignments()
+        self._assignments = Assignments(last_number)
         self._handing_out = HandingOut(
             self._queue,
             self._retries,
@@ -69,6 +71,9 @@ class Progress:
             does_twice=does_twice,
         )
         self._union = Union(same_text=same_text)
+        self._does_twice = does_twice
+        self._have_answered: set[str] = set()
+        """Machines that have done a task, whatever came of it: they do not load any more."""
         self._repeats = Repeats()
         self._order = Order(joins=volume is None)
         self._first_error = ""
@@ -108,6 +113,11 @@ class Progress:
     def running(self) -> frozenset[int]:
         """Number the tasks that are with the engine."""
         return frozenset(self._assignments.numbers)
+
+    @property
+    def last_number(self) -> int:
+        """Tell the number that was given out last: an engine may tell of a task that nobody waits for any more."""
+        return self._assignments.last
 
     @property
     def waiting_weight(self) -> int:
@@ -216,6 +226,7 @@ class Progress:
             self._assignments.end(twin)
             actions.append(Recall(twin))
         task, machine = ended.task, machine or ended.machine
+        self._have_answered.add(machine)
         if not task.members:
             return actions + self._done(task, outcomes[0], machine=machine)
         for one in outcomes:
@@ -272,6 +283,13 @@ class Progress:
     def cancel(self, machine: str) -> list[int]:
         """Mark the tasks on a machine as cancelled, and number them: when they are ``lost``, nobody is to blame."""
         return self._assignments.cancel(machine)
+
+    def let_go_of_what_loads(self) -> list[int]:
+        """Forget the tasks of machines that have done none yet, and number them; none where nothing is done twice."""
+        numbers = self._assignments.numbers_elsewhere(self._have_answered) if self._does_twice else []
+        for number in numbers:
+            self._assignments.end(number)
+        return numbers
 
     def failed(self, number: int) -> None:
         """Forget a task whose worker lives but which did not come to an end."""

@@ -37,7 +37,7 @@ class Attempt:
 
     def __post_init__(self) -> None:
         """Be ready for the first try."""
-        self.loop = self._new_loop()
+        self.loop = self._new_loop(0)
 
     def work_through(self, kept: Kept) -> None:
         """Have all tasks done, but for those that were kept."""
@@ -51,9 +51,9 @@ class Attempt:
             if misfit is None:
                 return
             self._widen(misfit)
-            self.loop, kept = self._new_loop(), Kept()
+            self.loop, kept = self._new_loop(self.loop.progress.last_number), Kept()
 
-    def _new_loop(self) -> Loop:
+    def _new_loop(self, last_number: int) -> Loop:
         return Loop(
             self.run,
             workplace=self.workplace,
@@ -61,6 +61,7 @@ class Attempt:
             teller=self.teller,
             files=self.files,
             holding=self.holding,
+            last_number=last_number,
         )
 
     def _widen(self, misfit: Outcome) -> None:

@@ -41,8 +41,9 @@ class Loop:
         teller: Teller,
         files: DataFiles,
         holding: Holding,
+        last_number: int,
     ) -> None:
-        """Begin without a task."""
+        """Begin without a task; ``last_number`` is that of the tasks before."""
         self._run = run
         self._workplace = workplace
         self._engine = workplace.engine
@@ -55,7 +56,7 @@ class Loop:
         self._now = 0.0
         """When this turn of the loop began to hand out tasks."""
         self.harvest = Harvest(run, teller.record)
-        self.progress = progress_of(run, workers=teller.workers, is_far=workplace.is_far)
+        self.progress = progress_of(run, workers=teller.workers, is_far=workplace.is_far, last_number=last_number)
         self.progress.work_on(self._observer.there.machines)
         self._setbacks = Setbacks(
             self._observer, has_own_disks=workplace.is_far, put_aside=self._put_aside, tell=self._note
@@ -206,7 +207,7 @@ class Loop:
         """Do what is rarely wanted. Raises the error that stops the run."""
         match action:
             case act.Recall():
-                self._observer.under_way.recalled(action.number)
+                self._observer.recalled(action.number)
                 self._engine.cancel(action.number)
             case act.PutAside():
                 self._put_aside(action.machine, "tasks fail there that others do")
@@ -223,9 +224,15 @@ class Loop:
         self._note(f"machine {machine} is put aside: {why}")
 
     def _drain(self) -> None:
-        """Let the tasks that are running end; their outcomes no longer count."""
+        """Let the tasks that are running end; their outcomes no longer count.
+
+        Nobody waits for a machine that may still load. It is not told to stop, as it would have to load anew: what it
+        tells later is of numbers that are given to no other task.
+        """
         progress = self.progress
         self._setbacks.forget(progress)
+        for number in progress.let_go_of_what_loads():
+            self._observer.recalled(number)
         while progress.running:
             for message in wait(self._engine, _TICK):
                 if not isinstance(message, Done | Failed | Lost):
@@ -234,7 +241,7 @@ class Loop:
                     progress.failed(message.ticket)
 
 
-def progress_of(run: Run, *, workers: int, is_far: bool) -> Progress:
+def progress_of(run: Run, *, workers: int, is_far: bool, last_number: int) -> Progress:
     """Make what counts the parts, tells what to do next, and when too many rows are bad."""
     options, finish = run.job.options, run.finish
     unit = _ROW_BYTES if run.inputs.format == "parquet" else 1
@@ -249,4 +256,5 @@ def progress_of(run: Run, *, workers: int, is_far: bool) -> Progress:
         most_calls=options.calls_per_worker,
         most_files=1 if is_apart else MOST_FILES,
         does_twice=not run.work.staging,  # a store would keep the piece of whoever comes second
+        last_number=last_number,
     )

@@ -165,6 +165,13 @@ class Observer:
         task, worker, seconds = self.under_way.lost(number, self._clock())
         place = self.under_way.place_of(task) if task else {}
         self._write(events.Retried(reason, worker or None, round(seconds, 3) if worker else 0.0, **place))
+        self._spent_in_vain(worker, seconds)
+
+    def recalled(self, number: int) -> None:
+        """Count as lost how long a worker was at a task that nobody waits for any more; there is no other try at it."""
+        self._spent_in_vain(*self.under_way.recalled(number, self._clock()))
+
+    def _spent_in_vain(self, worker: str, seconds: float) -> None:
         if worker:
             self._tally.lost(worker, seconds)
             self.pace.add(self.there.machine_of(worker), rows=0, seconds=seconds)

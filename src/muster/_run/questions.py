@@ -2,10 +2,11 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, NamedTuple
 
 from muster._engines.base import Done, Engine, Failed, Lost, Message, wait
-from muster._progress.openings import Openings
+from muster._progress.openings import Openings, Slots
 from muster._progress.suspects import Setback
 from muster._user_code.questions import Build, Describe
 from muster.errors import DataError, EngineError, FaultError, MusterError, UserCodeError
@@ -15,6 +16,13 @@ from .spared import Later, may_pass, pause_after
 
 _TRIES: Final = 3
 _TICK: Final = 0.2
+
+
+class _Asked(NamedTuple):
+    """The numbers of questions that were put together, and to which machine."""
+
+    numbers: list[int]
+    machine: str
 
 
 class Desk:
@@ -76,18 +84,20 @@ class Desk:
         """
         answers: list[Any] = [self._known.pop(request, None) if self._known else None for request in requests]
         waiting = Waiting(requests, (number for number, answer in enumerate(answers) if answer is None))
-        asked: dict[int, list[int]] = {}
+        asked: dict[int, _Asked] = {}
+        have_answered: set[str] = set()
         tries = [0] * len(requests)
         later = Later[int]()
         while waiting or asked or later:
             waiting.again(later.take())
-            self._put(waiting, asked)
+            self._put(waiting, asked, have_answered)
             for event in wait(self._engine, _TICK):
                 if not isinstance(event, Done | Failed | Lost):
                     self._hear(event)
                     continue
-                numbers = asked.pop(event.ticket, [])
+                numbers, machine = asked.pop(event.ticket, _Asked([], ""))
                 if isinstance(event, Done):
+                    have_answered.add(machine)
                     told = event.answer if len(numbers) > 1 else [event.answer] * len(numbers)
                     for number, answer in zip(numbers, told, strict=True):
                         answers[number] = answer
@@ -100,9 +110,14 @@ class Desk:
             self.tick()
         return answers
 
-    def _put(self, waiting: Waiting, asked: dict[int, list[int]]) -> None:
-        """Put questions to all workers that take one."""
-        openings = Openings(self._engine.slots())
+    def _put(self, waiting: Waiting, asked: dict[int, _Asked], have_answered: AbstractSet[str]) -> None:
+        """Put questions to all workers that take one; none ahead of time where workers may still load."""
+        openings = Openings(
+            {
+                machine: slots if machine in have_answered else Slots(slots.idle, 0)
+                for machine, slots in self._engine.slots().items()
+            }
+        )
         while waiting:
             machine = openings.idle()
             if machine is None:  # not ``or``: the name of a machine may be empty
@@ -110,7 +125,8 @@ class Desk:
             if machine is None:
                 return
             ticket = self.next_ticket()
-            asked[ticket], question = waiting.take(workers=self._workers)
+            numbers, question = waiting.take(workers=self._workers)
+            asked[ticket] = _Asked(numbers, machine)
             self._engine.submit(ticket, question, machine=machine)
 
     def _judge(self, event: Failed | Lost, request: object, *, tries: int) -> float:

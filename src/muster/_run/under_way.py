@@ -104,18 +104,19 @@ class UnderWay:
         self._longest = max(self._longest, seconds)
         self._last_end = now
 
-    def recalled(self, number: int) -> None:
-        """Forget a task whose rows another has done."""
+    def recalled(self, number: int, now: float) -> tuple[str, float]:
+        """Forget a task that nobody waits for any more; return its worker, if any has begun, and the seconds so far."""
+        worker, began = self._begun.get(number, ("", now))
         self._forget(number)
+        return worker, now - began
 
     def lost(self, number: int, now: float) -> tuple[Task | None, str, float]:
         """Forget a task whose worker is gone; return the task, the worker and the seconds that it took."""
-        worker, began = self._begun.get(number, ("", now))
         task = self._tasks.get(number)
+        worker, seconds = self.recalled(number, now)
         if task is not None and worker:
             self._lost.append(task)
-        self._forget(number)
-        return task, worker, now - began
+        return task, worker, seconds
 
     def place_of(self, task: Task) -> dict[str, Any]:
         """Tell which rows a task is about, as fields of an event."""
@@ -130,7 +131,7 @@ class UnderWay:
         self._begun.pop(number, None)
 
     def clear(self) -> None:
-        """Forget all tasks: the run starts over, and numbers them anew."""
+        """Forget all tasks: the run starts over."""
         self._tasks.clear()
         self._begun.clear()
         self._last_end = None
