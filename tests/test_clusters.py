@@ -16,7 +16,7 @@ import muster
 from muster._cluster import Cluster, names
 from muster._journal.runs import known
 from muster._run.lent import lent
-from muster._run.resume import Past
+from muster._run.past import Past
 from muster._tables import machines_in_columns
 from muster._verbs import down
 from muster._watch.sums.run import RunView

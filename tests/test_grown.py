@@ -17,7 +17,7 @@ from muster._journal.events import Kept, Moved
 from muster._model import Outcome, Piece, Place, Schema, Source, Task
 from muster._output.build import Finish
 from muster._output.folder import Work
-from muster._run.resume import Past
+from muster._run.past import Past
 
 HEADER = b"a\n"
 

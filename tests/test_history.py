@@ -22,7 +22,8 @@ from muster._journal.runs import SECONDS_UNHEARD, archive, find, known, note
 from muster._journal.status import State
 from muster._journal.summaries import summaries
 from muster._model import Outcome, Task
-from muster._run.resume import Past, differences_of_rows
+from muster._run.past import Past
+from muster._run.resume import differences_of_rows
 from muster._watch.serving.feed import Feed
 
 JOB = {"steps": [["classify", "code"]], "inputs": [["in.csv", 10, "stamp"]], "output": "out.csv"}

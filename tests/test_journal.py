@@ -22,7 +22,7 @@ from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Sh
 from muster._journal.file import Journal, follow, replay
 from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Schema, Seconds, Span, Spool, Task
 from muster._planner import Plan
-from muster._run.resume import Past
+from muster._run.past import Past
 from muster._watch.sums.run import RunView
 from muster.errors import ResumeError
 
@@ -380,7 +380,7 @@ def test_a_finished_run_of_0_1_can_be_retried_and_looked_at() -> None:
     past = Past.read(GOLDEN / "finished.jsonl")
     assert past.finished is not None
     assert (past.finished.result["rows_out"], past.finished.result["bad_rows"]) == (2997, 3)
-    assert (past.laid.bytes, list(past.laid.volumes)) == (49524, [])
+    assert (past.mending.laid.bytes, list(past.mending.laid.volumes)) == (49524, [])
     assert len(past.finished.published) == len(past.finished.standing or "") == 64
     view = RunView()
     view.take_all(replay(GOLDEN / "finished.jsonl"))

@@ -34,7 +34,7 @@ from muster._progress.openings import Slots
 from muster._progress.progress import Progress
 from muster._progress.queue import FIRST_TASK, LARGEST_TASK, TASK_SECONDS
 from muster._progress.schema import by_column, form, united
-from muster._run.resume import Past
+from muster._run.past import Past
 
 
 def slots(idle: int, ahead: int) -> dict[str, Slots]:

@@ -20,7 +20,7 @@ from muster._journal import events
 from muster._journal.measures import Measured, StepSum, WorkerSum, bin_of, bound
 from muster._journal.runs import find, known
 from muster._model import Seconds
-from muster._run.resume import Past
+from muster._run.past import Past
 from muster._watch import charts, pages
 from muster._watch.axes import nice
 from muster._watch.metrics import text

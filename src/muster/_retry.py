@@ -23,7 +23,7 @@ from muster._run import runner
 from muster._run.asked import job_of
 from muster._run.assembly import to_the_terminal
 from muster._run.earlier import earlier
-from muster._run.resume import Past
+from muster._run.past import Past
 from muster._user_code import arguments, loading, targets
 from muster._user_code.main_module import check_not_loading
 from muster._user_code.rowwise import remarks_on, warnings_of

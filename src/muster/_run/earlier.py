@@ -11,7 +11,8 @@ from muster._output.folder import Work
 from muster._words import plural
 from muster.errors import UsageError
 
-from .resume import Past, differences_of_rows
+from .past import Past
+from .resume import differences_of_rows
 
 _MOST_NAMED: Final = 5
 _OTHERS: Final = frozenset({"retry", "steps"})
@@ -108,7 +109,7 @@ def check_still_stands(past: Past, work: Work, *, retried: str) -> None:
 
     ``past`` is what the retry has journaled so far; ``retried`` is the run whose bad rows it does.
     """
-    if work.standing() not in past.standing and "" not in past.standing:
+    if work.standing() not in past.mending.standing and "" not in past.mending.standing:
         raise UsageError(changed(work.output, run=retried))
 
 

@@ -9,8 +9,8 @@ from muster._model import Outcome, Part
 
 from . import resume
 from .known import Run
+from .past import Past
 from .questions import Desk
-from .resume import Past
 
 if TYPE_CHECKING:
     from .estimate import Trial

@@ -16,7 +16,8 @@ from muster._output.folder import Work
 from . import unchanged
 from .apart import check_apart, check_no_twins
 from .assembly import workers_for
-from .resume import Past, sources_of
+from .past import Past
+from .resume import sources_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from muster._user_code.described import Described
 
 from . import resume
 from .known import Run
-from .resume import Changes, Past
+from .past import Past
+from .resume import Changes
 
 _RANDOM_BYTES: Final = 4
 """How many keep the ids of runs apart that begin in the same second, of which hundreds may."""
@@ -55,7 +56,7 @@ def recognise(run: Run, past: Past, fingerprint: Fields, *, put_away: Callable[[
     run_id = past.run or time.strftime("%Y%m%d-%H%M%S-") + os.urandom(_RANDOM_BYTES).hex()
     work.begin(run_id)
     anew = Recognised(run_id, fingerprint, Past(), gives_up)
-    if not (past.kept or past.is_laid_out or past.finished):
+    if not (past.kept or past.mending.is_laid_out or past.finished):
         if not gives_up:
             work.clear()
         return anew

@@ -27,10 +27,11 @@ from .known import Run
 from .lent import goes_elsewhere, machines_for
 from .loading import describe
 from .observer import Observer
+from .past import Past
 from .questions import Desk, in_our_words
 from .recognition import Recognised, recognise
 from .record import Record
-from .resume import Past, fingerprint
+from .resume import fingerprint
 from .teller import Say, Teller, Watch
 from .this_computer import ThisComputer
 from .under_way import UnderWay
@@ -172,7 +173,7 @@ def _carry_out(begun: Begun, past: Past, *, join: Callable[[Begun], Workplace]) 
 def _check_retry(run: Run, recognised: Recognised) -> None:
     """Raise ``UsageError`` where a retry cannot begin: the output, or the input, is not what it was."""
     past = recognised.past
-    if run.earlier is not None and not past.is_laid_out and not past.finished:
+    if run.earlier is not None and not past.mending.is_laid_out and not past.finished:
         check_same_rows(run.earlier, recognised.fingerprint)
         check_stands(run.earlier, run.work)
 

@@ -19,7 +19,7 @@ from muster._words import plural
 from muster.errors import EngineError, UsageError
 
 from .known import Run
-from .resume import Past
+from .past import Past
 
 BEFORE: Final = "before"
 """What the output is called in the work folder, while a retry reads it."""
@@ -115,7 +115,7 @@ class Layout:
     def _schemas_of(self, written: Sequence[Outcome]) -> dict[int, bytes]:
         if self.finish.format != "parquet" or not written:
             return {}
-        laid = self.earlier.laid
+        laid = self.earlier.mending.laid
         return {id(outcome): laid.schemas[at] for outcome, at in zip(written, laid.of_pieces, strict=True)}
 
     # Rows
@@ -124,7 +124,7 @@ class Layout:
         """Cut the output up; ``None`` for a piece that cannot be had as it was."""
         if not cuts:
             return {}
-        if not self.earlier.laid.volumes:
+        if not self.earlier.mending.laid.volumes:
             return dict(self._places(cuts))
         questions = list(self._questions(cuts))
         answers = [answer for question in ask(questions) for answer in question]
@@ -138,13 +138,13 @@ class Layout:
         """Leave the rows of a plain file of text where they are, behind its header."""
         self._fetch()
         every = [cut for own in cuts for cut in own]
-        at = self.earlier.laid.bytes - sum(cut.size for cut in every)
+        at = self.earlier.mending.laid.bytes - sum(cut.size for cut in every)
         for cut in every:
             yield cut.name, Piece(cut.name, cut.size, cut.crc, cut.rows, Place(BEFORE, at))
             at += cut.size
 
     def _questions(self, cuts: Sequence[Sequence[Cut]]) -> Iterator[Unseal]:
-        volumes = self.earlier.laid.volumes
+        volumes = self.earlier.mending.laid.volumes
         files = self._files(len(volumes))
         rest, offset, row = iter(cuts), 0, 0
         for (pieces, size), file in zip(volumes, files, strict=True):

@@ -58,7 +58,7 @@ class Working:
                 teller.say("looking at the input")
                 if not recognised.gives_up:
                     intake.look(recognised.past)
-                if run.earlier is not None and not recognised.past.is_laid_out:
+                if run.earlier is not None and not recognised.past.mending.is_laid_out:
                     self._lay_out(intake)
                 for text in filter(None, (why_anew, *run.inputs.notes)):
                     teller.say("looking at the input", note=text)
