@@ -10,16 +10,20 @@ from collections.abc import Iterator
 import muster
 from muster import errors, testing
 from muster._check import Check
+from muster._groups import Groups
 
 CHAPTERS = {
     "Run": ("run", "run_each", "run_since_last", "retry", "check", "generate"),
-    "Pipelines": ("read_csv", "read_json", "read_parquet", "Pipeline"),
+    "Pipelines": ("read_csv", "read_json", "read_parquet", "Pipeline", "Groups"),
     "What comes back": ("Result", "Runs", "Snapshot", "Check", "Dialect"),
 }
 """What stands where; a public name that is in none of them comes last, errors apart."""
 
-WITHOUT_FIELDS = ("muster.Pipeline",)
+WITHOUT_FIELDS = ("muster.Pipeline", "muster.Groups")
 """What is made and used by functions alone."""
+
+UNNAMED = {"Check": Check, "Groups": Groups}
+"""What functions return, which nobody needs to name."""
 
 TESTING = ("FakeEngine", "FakeClock", "FakeCloud")
 INTRODUCTION = """# Python
@@ -55,7 +59,7 @@ def issubclass_of(name: str, kinds: tuple[type, ...]) -> bool:
 
 def section(name: str) -> Iterator[str]:
     """Write a section on a public name."""
-    value = Check if name == "Check" else getattr(muster, name)
+    value = UNNAMED.get(name) or getattr(muster, name)
     yield from of_class(f"muster.{name}", value) if isinstance(value, type) else of_function(f"muster.{name}", value)
 
 

@@ -20,7 +20,7 @@ from muster._journal import events
 from muster._journal.coding import as_fields, of_fields
 from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Shaped, Started, Told, UnreadableError
 from muster._journal.file import Journal, follow, replay
-from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Schema, Seconds, Span, Spool, Task
+from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Schema, Seconds, Share, Span, Spool, Task
 from muster._planner import Plan
 from muster._run.past import Past
 from muster._watch.sums.run import RunView
@@ -290,6 +290,9 @@ ONE_OF_EACH: list[Event] = [
     Shaped(3, UNUSUAL),
     Kept(Outcome(Task(0, 0, 1, 0, 0, 8, 0, 2, 0, 2), 2, 2, output=PIECE), "1"),
     events.Dropped(1, 2, 3),
+    events.Exchanged(1, (Part(0, 1, 9, 0, 4),), [Share(7, 8, 2**64 - 1)], UNUSUAL),
+    events.KeptLater(2, Outcome(Task(0, 0, 1, 0, 0, 8, 0, 2, 0, 2), 2, 2, output=PIECE), "1"),
+    events.DroppedLater(2, 1, 2, 3),
     events.Moved("p", "grown", 20),
     events.Regrown("a", "b", 9),
     events.Laid([(2, 9)], [b"\0"], [0], 9),

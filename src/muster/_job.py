@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster._dialect import Dialect, Reading
 from muster._files.witness import Known
-from muster._model import Target
+from muster._model import Grouping, Target
 from muster._words import count, dollars, duration, left, pace, plural, share, worker_count
 
 if TYPE_CHECKING:
@@ -57,10 +57,19 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """The steps that run together between two exchanges, and what rows are grouped by before them, if anything."""
+
+    steps: tuple[Target, ...]
+    grouping: Grouping | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What the user asked for: steps, inputs, output, options."""
 
     steps: tuple[Target, ...]
+    """Those of all stages."""
     inputs: tuple[str, ...]
     output: str
     options: Options = Options()
@@ -70,6 +79,15 @@ class Job:
     """The run whose bad rows are to be done."""
     only: Mapping[str, Known] | None = None
     """The files to read of those that the inputs name, by path, and how each was when it was found; ``None``: all."""
+    grouping: Grouping | None = None
+    """What rows are grouped by before the last step, which is called with each group."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Say which steps run together between two exchanges; most jobs have one stage."""
+        if self.grouping is None:
+            return (Stage(self.steps),)
+        return Stage(self.steps[:-1]), Stage(self.steps[-1:], self.grouping)
 
 
 @dataclass(frozen=True, slots=True)

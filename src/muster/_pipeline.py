@@ -13,8 +13,9 @@ from muster._csv_options import CsvOptions, understood
 from muster._dialect import Dialect, Reading
 from muster._files.witness import Known
 from muster._given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of
+from muster._groups import Groups, check_can_be_grouped, check_has_none, check_options, grouping_of, no_step_behind
 from muster._job import Job, Options, Result, Snapshot
-from muster._model import Target
+from muster._model import Grouping, Target
 from muster._options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
 from muster._process.signals import obeyed
 from muster._run import runner
@@ -66,6 +67,8 @@ class Pipeline:
     """What the command line called the file that defines it."""
     only: Mapping[str, Known] | None = None
     """Of the files that the inputs name, those that are read; see ``Job``."""
+    grouping: Grouping | None = None
+    """What rows are grouped by before the last function."""
 
     @from_the_callers_line
     def map_batches(self, function: Function | str, *, args: Mapping[str, Any] | None = None) -> "Pipeline":
@@ -76,11 +79,23 @@ class Pipeline:
         ``pyarrow.Table`` or ``polars.DataFrame``. The frame's index is the rows' number in their file. ``args`` are
         keyword arguments: of the function in each call, of a class when it is built.
         """
+        if self.grouping is not None:
+            raise no_step_behind()
         check_function(function)
         target = targets.parse_target(function) if isinstance(function, str) else targets.of_function(function)
         remarks = remarks_on(None if isinstance(function, str) else function, target)
         target = targets.with_arguments(target, arguments.given(args, step=target.name))
         return dataclasses.replace(self, steps=(*self.steps, target), remarks=self.remarks + remarks)
+
+    @from_the_callers_line
+    def group_by(self, columns: str | Sequence[str], *, dropna: bool = True) -> "Groups[Pipeline]":
+        """Put rows together that have the same key: the value of a column, or the values of several.
+
+        What is done with each group says the next method, :meth:`Groups.map_groups`. ``dropna`` leaves out rows
+        whose key is missing, as pandas does.
+        """
+        check_can_be_grouped(self.grouping, steps=len(self.steps))
+        return Groups(self, grouping_of(columns, dropna=dropna))
 
     @from_the_callers_line
     def write_csv(self, path: str | PathLike[str]) -> "Pipeline":
@@ -172,9 +187,11 @@ def start(  # noqa: PLR0913 (each is given by its name)
         raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
     check_is_a_file(pipeline.output, what="a file or a folder")
     chosen = laid_over(pipeline.options, options or {})
+    check_options(pipeline.grouping, chosen)
     warnings = warnings_of(pipeline.steps, pipeline.remarks if chosen.batch_rows is None else ())
     with a_run(), obeyed():
         job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, typed=pipeline.typed, only=pipeline.only)
+        job = dataclasses.replace(job, grouping=pipeline.grouping)
         how: Any = {"make_engine": means.make_engine, "access": means.access, "warnings": warnings}
         return runner.run(job, watch=watch, remark=remark, printed=printed, **how)
 
@@ -354,6 +371,7 @@ def _check_has_input(pipeline: Pipeline) -> None:
 def checked_rows(pipeline: Pipeline, options: CheckOptions | None = None, *, sample: int) -> "Check":
     """Check a pipeline's functions. Raises ``MusterError``, in the words of the command line."""
     check_not_loading()
+    check_has_none(pipeline.grouping, what="A check tells whether a function treats each row by itself")
     _check_has_input(pipeline)
     from muster import _check
 
@@ -364,6 +382,7 @@ def checked_rows(pipeline: Pipeline, options: CheckOptions | None = None, *, sam
 def profiled(pipeline: Pipeline, *, rows: int) -> "ProfileOfBatch":
     """Profile a pipeline's functions on rows of the middle. Raises ``MusterError``, as the command line words it."""
     check_not_loading()
+    check_has_none(pipeline.grouping, what="A profile is of a batch")
     _check_has_input(pipeline)
     from muster import _profile
 

@@ -145,6 +145,11 @@ def _bad_rows(past: Past) -> int:
 
 def _job(past: Past, *, inputs: Sequence[str], options: dict[str, Any]) -> Job:
     """Ask for what was asked for, with some options laid over."""
+    if past.asked.get("groups"):
+        raise UsageError(
+            f"Run {past.run} had groups, and bad rows of groups cannot be retried yet: a group needs all of its rows."
+            " Mend the function or the input, and run the whole again with --fresh."
+        )
     before = job_of(dict(past.asked))
     names = [shown(name) for name in inputs]
     if others := [name for name in names if name not in before.inputs]:

@@ -114,9 +114,13 @@ def shaped(reply: Reply, schema: Schema) -> tuple[pa.Table, Sequence[str]]:
 
     Integers become floats where pandas would make floats of the whole column.
     """
-    narrow = reply.schema
-    if narrow is None or narrow == schema:
+    if reply.schema is None or reply.schema == schema:
         return reply.table, [""] * reply.table.num_columns
+    return laid_out(reply, reply.schema, schema)
+
+
+def laid_out(reply: Reply, narrow: Schema, schema: Schema) -> tuple[pa.Table, Sequence[str]]:
+    """Shape a reply of the schema ``narrow``, whose rows may be only some of those that the schema is of."""
     place = {column: at for at, column in enumerate(by_column(narrow))}
     columns, forms = [], []
     for column, kinds in by_column(schema).items():

@@ -8,7 +8,7 @@ journal whose format is later, or that lacks a field, is refused in words (``Unr
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from muster._model import DataFile, Schema
+from muster._model import DataFile, Schema, Share
 from muster._planner import Plan
 
 from . import fields
@@ -17,8 +17,10 @@ from .events import (
     NOTHING,
     OF_KIND,
     Event,
+    Exchanged,
     Fields,
     Kept,
+    KeptLater,
     Laid,
     Other,
     Read,
@@ -39,6 +41,8 @@ def as_fields(event: Event, numbers: Mapping[Schema, int] = NOTHING) -> Fields:
         said = fields.of_outcome(event.outcome, numbers)
         said["worker"] = event.worker
         return said
+    if isinstance(event, KeptLater):
+        return {**fields.of_outcome(event.outcome, numbers), "worker": event.worker, "stage": event.stage}
     if isinstance(event, Read):
         return event.file._asdict()
     return {name: _NOUNS[name](value) if name in _NOUNS else value for name, value in _unlike_defaults(event).items()}
@@ -71,6 +75,8 @@ def of_fields(kind: str, said: Fields, schemas: dict[int, Schema]) -> Event:
     try:
         if of is Kept:
             return _kept(said, schemas)
+        if of is KeptLater:
+            return KeptLater(said["stage"], fields.read_outcome(said, schemas), said.get("worker", ""))
         event = _READ[of](said) if of in _READ else of(**{name: said[name] for name in of._fields if name in said})
     except UnreadableError:
         raise
@@ -105,6 +111,12 @@ def _planned(said: Fields) -> Plan:
 
 
 _READ: Final[Mapping[type[Event], Callable[[Fields], Event]]] = {
+    Exchanged: lambda said: Exchanged(
+        said["stage"],
+        fields.read_parts(said["parts"]),
+        [Share(*share) for share in said["shares"]],
+        fields.read_schema(said["schema"]) if "schema" in said else None,
+    ),
     Shaped: lambda said: Shaped(said["number"], fields.read_schema(said["schema"])),
     Read: lambda said: Read(DataFile(said["path"], said["size"], said["modified"], said["digest"])),
     Surveyed: _surveyed,

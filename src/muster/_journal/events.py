@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from muster._model import Column, DataFile, Outcome, Part, Schema
+from muster._model import Column, DataFile, Outcome, Part, Schema, Share
 from muster._planner import Plan
 from muster.errors import UsageError
 
@@ -168,6 +168,33 @@ class Dropped(NamedTuple):
     lo: int
 
 
+class Exchanged(NamedTuple):
+    """All rows of a stage lie in blocks; ``parts`` and ``shares`` are those of the stage behind it."""
+
+    stage: int
+    parts: Sequence[Part]
+    shares: Sequence[Share]
+    schema: Schema | None = None
+    """That of all results, where they are put in order next."""
+
+
+class KeptLater(NamedTuple):
+    """A task of a stage behind the first is done."""
+
+    stage: int
+    outcome: Outcome
+    worker: str = ""
+
+
+class DroppedLater(NamedTuple):
+    """Rows of a stage behind the first that were done do not count any more, as with ``Dropped``."""
+
+    stage: int
+    first: int
+    last: int
+    lo: int
+
+
 class Moved(NamedTuple):
     """A piece lies in another file now, from an offset on."""
 
@@ -285,6 +312,9 @@ Event = (
     | Shaped
     | Kept
     | Dropped
+    | Exchanged
+    | KeptLater
+    | DroppedLater
     | Moved
     | Regrown
     | Laid
@@ -314,6 +344,9 @@ OF_KIND: Final[Mapping[str, type[Event]]] = {
     "shaped": Shaped,
     "kept": Kept,
     "dropped": Dropped,
+    "exchanged": Exchanged,
+    "kept later": KeptLater,
+    "dropped later": DroppedLater,
     "moved": Moved,
     "regrown": Regrown,
     "laid": Laid,
@@ -332,5 +365,7 @@ KIND_OF: Final[Mapping[type[Event], str]] = {of: kind for kind, of in OF_KIND.it
 ONLY_TO_RETRY: Final[frozenset[type[Event]]] = frozenset({Surveyed, Shaped, Kept, Dropped, Laid})
 """What tells where rows lie in an output; a finished run with rejects is kept with it, as they may be mended."""
 
-ONLY_TO_RESUME: Final = ONLY_TO_RETRY | {Moved, Regrown, Read, Wrote, LaidOut, Standing}
+ONLY_TO_RESUME: Final = ONLY_TO_RETRY | {
+    *(Exchanged, KeptLater, DroppedLater, Moved, Regrown, Read, Wrote, LaidOut, Standing)
+}
 """What tells where rows lie, an event for each task: nobody looks at it."""

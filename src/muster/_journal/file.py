@@ -16,7 +16,7 @@ from muster._model import Schema
 from muster._private.files import private
 
 from .coding import as_fields, of_fields
-from .events import KIND_OF, Event, Fields, Kept, Other, Shaped
+from .events import KIND_OF, Event, Fields, Kept, KeptLater, Other, Shaped
 from .fields import schemas_of
 
 Kinds = Collection[type[Event]]
@@ -62,7 +62,7 @@ class Journal:
         Until then the death of this process undoes it. Raises as ``flush`` does.
         """
         at = round(time.time(), 3) if at is None else at
-        if isinstance(event, Kept):
+        if isinstance(event, Kept | KeptLater):
             for schema in schemas_of(event.outcome):
                 if schema not in self._numbers:
                     self._numbers[schema] = number = len(self._numbers)

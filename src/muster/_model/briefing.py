@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from muster._dialect import Dialect, Reading
 
 from .code import Code, Global, Module
+from .groups import Exchange
 from .inputs import Column, Source
 from .steps import Target
 
@@ -42,3 +43,5 @@ class Briefing:
     """After how many calls of the function a fresh worker takes the place of one."""
     code: Code = field(default_factory=Code)
     """What workers that load the steps later must find there, too; nothing where changes are accepted."""
+    exchange: Exchange | None = None
+    """What is done with rows between two stages, where there are several."""

@@ -58,7 +58,10 @@ class Target:
     facts: tuple[Fact, ...] = field(default=(), compare=False, repr=False)
     """What the rows of the function depend on, where only the process that has it can tell."""
     arguments: Arguments = Arguments()
+    is_of_groups: bool = False
+    """It is called with the rows of a key, and with the key where it takes two."""
 
     def __reduce__(self) -> tuple[type["Target"], tuple[object, ...]]:
         """Travel without the function itself."""
-        return Target, (self.kind, self.place, self.name, self.carried, self.own, None, self.facts, self.arguments)
+        own = (self.kind, self.place, self.name, self.carried, self.own, None, self.facts, self.arguments)
+        return Target, (*own, self.is_of_groups)

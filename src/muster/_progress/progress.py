@@ -29,6 +29,10 @@ MOST_FILES: Final = 256
 """How many files a task is of at most: beyond, what handing it over costs is nothing beside what its files cost."""
 
 
+_BEFORE_ALL: Final = (-1, 0)
+"""A place in the input that is before every part."""
+
+
 class Progress:
     """Which parts are waiting, running and done; what every output must look like; what comes next."""
 
@@ -169,6 +173,11 @@ class Progress:
     def allowed(self) -> int:
         """Tell how many rows may be bad, as far as the input is known."""
         return self._extent.allowed
+
+    def expect(self, schema: Schema | None, *, bad_rows: int) -> None:
+        """Know what all results look like before the first is there, and how many rows were bad in earlier stages."""
+        self._union.learn(_BEFORE_ALL, schema)
+        self._order.bad_rows += bad_rows
 
     def no_more_parts(self) -> None:
         """Know that the input is complete."""

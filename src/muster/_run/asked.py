@@ -32,6 +32,7 @@ def asked(job: Job, *, place: str, folder: str) -> Fields:
         "output": job.output,
         "options": {name: value for name, value in options.items() if value is not None},
         "storage": sorted(job.options.storage_options),
+        **({"groups": job.grouping.said()} if job.grouping else {}),
     }
 
 

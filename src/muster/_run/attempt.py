@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from muster._journal.runs import attempt
-from muster._model import Briefing, Outcome
+from muster._model import Briefing, Outcome, Target
+from muster._output.build import check_every_row_is_settled
 from muster._progress.stretches import Kept
 from muster._user_code.data_files import DataFiles
 
+from .course import Course
 from .holding import Holding
 from .intake import Intake
 from .known import Run
@@ -33,16 +35,34 @@ class Attempt:
     """Those that the user's code has read."""
     number: int
     """How many tries there were before this one."""
+    course: Course = field(init=False)
+    """The stage that it is at."""
     loop: Loop = field(init=False)
+    first: Loop = field(init=False)
+    """That of the stage which reads the input."""
 
     def __post_init__(self) -> None:
         """Be ready for the first try."""
-        self.loop = self._new_loop(0)
+        self.course = self.first_course()
+        self.loop = self.first = self._new_loop(0)
+
+    def first_course(self) -> Course:
+        """Say what the stage is that reads the input."""
+        return Course(self.intake)
+
+    def outcomes(self) -> list[Outcome]:
+        """List what the output, and the rejects, are made of."""
+        return self.loop.progress.outcomes
+
+    def check_settled(self) -> None:
+        """Raise ``EngineError`` where a row of a stage has no outcome."""
+        check_every_row_is_settled(self.course.feed.fed, done=self.loop.progress.rows_done)
 
     def work_through(self, kept: Kept) -> None:
         """Have all tasks done, but for those that were kept."""
         while True:
-            self.run.finish.begin()
+            if self.course.is_last:
+                self.run.finish.begin()
             self.workplace.brief(pickle.dumps(self._briefing()))
             try:
                 misfit = self.loop.work(kept)
@@ -52,12 +72,13 @@ class Attempt:
                 return
             self._widen(misfit)
             self.loop, kept = self._new_loop(self.loop.progress.last_number), Kept()
+            self.first = self.loop
 
     def _new_loop(self, last_number: int) -> Loop:
         return Loop(
             self.run,
             workplace=self.workplace,
-            intake=self.intake,
+            course=self.course,
             teller=self.teller,
             files=self.files,
             holding=self.holding,
@@ -80,13 +101,15 @@ class Attempt:
     def _briefing(self) -> Briefing:
         """Say what workers must know for the tasks of this try."""
         inputs, options, finish, loading = self.run.inputs, self.run.job.options, self.run.finish, self.loading
+        folder = self.run.work.parts / f"{self.number}{self.course.folder_suffix}"
         return Briefing(
             sources=inputs.sources,
             dialect=inputs.worker_dialect,
             reading=options.reading,
-            steps=self.run.job.steps,
+            steps=self.steps(),
+            exchange=self.course.exchange,
             format=finish.format,
-            folder=str(self.run.work.parts / str(self.number)),
+            folder=str(folder),
             staging=self.run.work.staging,
             plain_bytes=self._plain_bytes(),
             delimiter=finish.delimiter,
@@ -101,6 +124,10 @@ class Attempt:
             state=loading.state,
             code=loading.code,
         )
+
+    def steps(self) -> tuple[Target, ...]:
+        """Name the steps of the stage."""
+        return self.run.job.steps
 
     def _plain_bytes(self) -> int:
         if self.run.job.options.calls_per_worker:

@@ -7,7 +7,7 @@ from typing import Final
 from muster._job import Result
 from muster._journal.events import Finished, Laid, Standing
 from muster._model import Outcome
-from muster._output.build import check_every_row_is_settled, check_worth_publishing, totals
+from muster._output.build import check_worth_publishing, totals
 
 from . import unchanged
 from .attempt import Attempt
@@ -38,7 +38,7 @@ class Commit:
         self._check()
         progress = attempt.loop.progress
         ask = attempt.workplace.desk(teller, self.desk).ask
-        outcomes = run.finish.end(progress.outcomes, ask, progress.volume_of, ready=self._ready)
+        outcomes = run.finish.end(attempt.outcomes(), ask, progress.volume_of, ready=self._ready)
         hindsight = attempt.loop.harvest.hindsight
         remarks = hindsight.remarks(progress.schema)
         result = self._result(outcomes, worked, remarks)
@@ -55,10 +55,9 @@ class Commit:
 
     def _check(self) -> None:
         """Raise ``MusterError`` rather than publish what is wrong."""
-        progress, run = self.attempt.loop.progress, self.attempt.run
-        self.attempt.holding.check_inputs(run)
-        check_every_row_is_settled(self.attempt.intake.fed, done=progress.rows_done)
-        check_worth_publishing(progress.outcomes, run.work)
+        self.attempt.holding.check_inputs(self.attempt.run)
+        self.attempt.check_settled()
+        check_worth_publishing(self.attempt.outcomes(), self.attempt.run.work)
 
     def _ready(self, laid: Laid, made: str) -> None:
         """Journal how the output is laid that is about to become visible; a retry replaces what it mends alone."""
@@ -72,12 +71,12 @@ class Commit:
 
     def _result(self, outcomes: list[Outcome], worked: float, remarks: list[str]) -> Result:
         """Count what came of the run, whose tasks were done after ``worked`` seconds."""
-        run, harvest, there = self.attempt.run, self.attempt.loop.harvest, self.attempt.teller.observer.there
+        run, harvest, there = self.attempt.run, self.attempt.first.harvest, self.attempt.teller.observer.there
         seconds, sums, rows_before = run.seconds, totals(outcomes), harvest.resumed_rows
         workers, machines = self.attempt.workplace.had(there)
         return Result(
             **sums,
-            parts=self.attempt.loop.progress.parts,
+            parts=self.attempt.first.progress.parts,
             resumed_parts=0 if run.earlier else harvest.resumed_parts,
             workers=workers,
             machines=machines,

@@ -8,6 +8,7 @@ from muster._model import Outcome, Task
 from muster._output.build import totals
 from muster._progress.stretches import Kept
 
+from .course import Course
 from .hindsight import Hindsight
 from .known import Run
 from .record import Record
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class Harvest:
     """Outcomes that are kept, under one schema of the input."""
 
-    def __init__(self, run: Run, record: Record) -> None:
-        """Begin with none; the record journals what becomes of them."""
+    def __init__(self, run: Run, record: Record, course: Course) -> None:
+        """Begin with none; the record journals what becomes of them. Those of the last stage are the output."""
+        self._course = course
         self._work = run.work
         self._finish = run.finish
         self._record = record
@@ -30,7 +32,7 @@ class Harvest:
         """Files whose rows lie in the output, which the journal may not say yet."""
         self.trial: Trial | None = None
         """What was measured of the rows, where only some are done."""
-        self.hindsight = Hindsight(run.job.options.batch_rows)
+        self.hindsight = Hindsight(1 if course.exchange else run.job.options.batch_rows)
         self._resumed = Kept()
 
     def resume(self, outcomes: Sequence[Outcome]) -> None:
@@ -56,19 +58,26 @@ class Harvest:
         self.hindsight.take(outcome)
         if self.trial is not None:
             self.trial.take(worker, outcome)
-        self._record.hold(events.Kept(outcome, worker))
+        number = self._course.number
+        self._record.hold(events.KeptLater(number, outcome, worker) if number else events.Kept(outcome, worker))
 
     def drop(self, task: Task) -> None:
         """Forget an outcome, or all of a stretch, that is to be done again."""
-        self._record.write(events.Dropped(task.first, task.last, task.lo))
+        rows, number = (task.first, task.last, task.lo), self._course.number
+        self._record.write(events.DroppedLater(number, *rows) if number else events.Dropped(*rows))
         self._resumed.forget(first=task.first, last=task.last, lo=task.lo)
 
     def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> None:
         """Move rows to the output that grows; their own file, often not on the disk yet, need never be."""
-        moved = self._finish.append(outcome, columns)
+        moved = self._finish.append(outcome, columns) if self._course.is_last else None
         if moved is not None:
             self._record.hold(moved)
             self._obsolete.append(self._work.parts / moved.name)
+
+    def tidy(self) -> None:
+        """Remove what earlier beginnings of the output grew and nothing needs any more."""
+        if self._course.is_last:
+            self._finish.tidy()
 
     def settle(self) -> None:
         """Have the journal say what was kept and appended, and only then remove files whose rows lie in the output.

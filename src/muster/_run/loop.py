@@ -13,9 +13,9 @@ from muster._progress.progress import MOST_FILES, Progress
 from muster._progress.stretches import Kept
 from muster._user_code.data_files import DataFiles
 
+from .course import Course
 from .harvest import Harvest
 from .holding import Holding
-from .intake import Intake
 from .known import Run
 from .setbacks import Setbacks
 from .stopping import reason_to_stop
@@ -24,6 +24,9 @@ from .workplace import Workplace
 
 _TICK: Final = 0.1
 _BACKLOG_BYTES: Final = 16 << 20
+
+_NO_BORDERS: Final = 1 << 62
+"""The volume of what is no output: it has none, and outcomes stay apart."""
 
 _ROW_BYTES: Final = 64
 """What a Parquet row counts as, where work is measured in bytes."""
@@ -37,7 +40,7 @@ class Loop:
         run: Run,
         *,
         workplace: Workplace,
-        intake: Intake,
+        course: Course,
         teller: Teller,
         files: DataFiles,
         holding: Holding,
@@ -47,7 +50,8 @@ class Loop:
         self._run = run
         self._workplace = workplace
         self._engine = workplace.engine
-        self._intake = intake
+        self._course = course
+        self._feed = course.feed
         self._teller = teller
         self._observer = teller.observer
         self._files = files
@@ -55,8 +59,10 @@ class Loop:
         self._has_begun = False
         self._now = 0.0
         """When this turn of the loop began to hand out tasks."""
-        self.harvest = Harvest(run, teller.record)
-        self.progress = progress_of(run, workers=teller.workers, is_far=workplace.is_far, last_number=last_number)
+        self.harvest = Harvest(run, teller.record, course)
+        self.progress = progress_of(
+            run, course, workers=teller.workers, is_far=workplace.is_far, last_number=last_number
+        )
         self.progress.work_on(self._observer.there.machines)
         self._setbacks = Setbacks(
             self._observer, has_own_disks=workplace.is_far, put_aside=self._put_aside, tell=self._note
@@ -66,9 +72,9 @@ class Loop:
         """Work until everything is settled; or until a type turns out too narrow, and then return that outcome."""
         progress, observer, teller = self.progress, self._observer, self._teller
         observer.under_way.clear()
-        self.harvest.trial = self._intake.trial(since=self._run.began)  # all that comes before the first task is over
+        self.harvest.trial = self._feed.trial(since=self._run.began)  # all that comes before the first task is over
         teller.rows = progress
-        teller.rows_total = self._intake.count_rows()
+        teller.rows_total = self._feed.count_rows()
         earlier = deque(outcome for _, outcome in sorted(kept.items()))
         self._add(earlier)
         while True:
@@ -105,7 +111,7 @@ class Loop:
         """Keep a backlog of parts, but do not read a whole stream before it is needed."""
         progress = self.progress
         while not progress.is_complete and progress.waiting_weight < _BACKLOG_BYTES:
-            if self._intake.take_parts():
+            if self._feed.take_parts():
                 self._add(earlier)
             else:
                 progress.no_more_parts()
@@ -114,16 +120,16 @@ class Loop:
 
     def _add(self, earlier: deque[Outcome]) -> None:
         """Add the parts that were read, and what an earlier attempt made of them; its tasks may be of several files."""
-        fed, found = self._intake.fed, list[Outcome]()
+        fed, found = self._feed.fed, list[Outcome]()
         while earlier and earlier[0].task.first < len(fed):
-            if earlier[0].task.last <= len(fed) or not self._intake.take_parts():
+            if earlier[0].task.last <= len(fed) or not self._feed.take_parts():
                 found.append(earlier.popleft())
         self.progress.add_parts(fed[self.progress.parts :])
         self.harvest.resume(found)
         self._act(self.progress.restore(found))
         if found and not earlier:  # for each block of a stream, to look at all places of rows would take long
             self.harvest.settle()  # until the journal says where rows were moved, they count where they were
-            self._run.finish.tidy()
+            self.harvest.tidy()
 
     # What comes of it
 
@@ -241,20 +247,37 @@ class Loop:
                     progress.failed(message.ticket)
 
 
-def progress_of(run: Run, *, workers: int, is_far: bool, last_number: int) -> Progress:
+def progress_of(run: Run, course: Course, *, workers: int, is_far: bool, last_number: int) -> Progress:
     """Make what counts the parts, tells what to do next, and when too many rows are bad."""
     options, finish = run.job.options, run.finish
+    if course.number:
+        return _progress_of_later(run, course, workers=workers, last_number=last_number)
     unit = _ROW_BYTES if run.inputs.format == "parquet" else 1
     is_apart = options.calls_per_worker or options.limit or options.sample or is_far
     return Progress(
         workers=max(workers, 1),
         max_bad_rows=0 if options.strict else Allowance.of(options.max_bad_rows),
         batch_rows=options.batch_rows,
-        volume=finish.volume_bytes and finish.volume_bytes // unit,
+        volume=(finish.volume_bytes and finish.volume_bytes // unit) if course.is_last else _NO_BORDERS,
         same_text=finish.format != "parquet",
         unit_bytes=unit,
         most_calls=options.calls_per_worker,
         most_files=1 if is_apart else MOST_FILES,
-        does_twice=not run.work.staging,  # a store would keep the piece of whoever comes second
+        does_twice=course.exchange is None
+        and not run.work.staging,  # a store would keep the piece of whoever comes second
         last_number=last_number,
     )
+
+
+def _progress_of_later(run: Run, course: Course, *, workers: int, last_number: int) -> Progress:
+    """Make it for a stage behind the first, whose parts are sized in bytes of memory and are cut between keys."""
+    finish = run.finish
+    progress = Progress(
+        workers=max(workers, 1),
+        max_bad_rows=course.allowed,
+        volume=finish.volume_bytes if course.is_last else _NO_BORDERS,
+        same_text=finish.format != "parquet",
+        last_number=last_number,
+    )
+    progress.expect(course.schema, bad_rows=course.bad_rows)
+    return progress

@@ -24,6 +24,26 @@ class Tried(NamedTuple):
 
 
 @dataclass(slots=True)
+class Later:
+    """What earlier attempts left of the stages behind the first, by their numbers."""
+
+    exchanged: dict[int, events.Exchanged] = field(default_factory=dict)
+    """The parts of each, as far as they are known."""
+    kept: dict[int, Kept] = field(default_factory=dict)
+
+    def add(self, event: Event) -> None:
+        """Take an event into account if it is about that."""
+        match event:
+            case events.Exchanged(stage):
+                self.exchanged[stage] = event
+                self.kept.pop(stage, None)
+            case events.KeptLater(stage, outcome):
+                self.kept.setdefault(stage, Kept()).keep([outcome])
+            case events.DroppedLater(stage):
+                self.kept[stage].forget(first=event.first, last=event.last, lo=event.lo)
+
+
+@dataclass(slots=True)
 class Mending:
     """What is known of an output that is published, for a retry that does its bad rows again."""
 
@@ -54,6 +74,8 @@ class Past:
     surveyed: Surveyed | None = None
     columns: tuple[Column, ...] | None = None
     kept: Kept = field(default_factory=Kept)
+    later: Later = field(default_factory=Later)
+    """What is known of the stages behind the first, where there are some."""
     places: Places = field(default_factory=Places)
     """Where the pieces of what is kept lie."""
     started: events.Started = field(default_factory=lambda: events.Started("", {}))
@@ -128,7 +150,7 @@ class Past:
                 self.surveyed = event
             case events.Settled():
                 self.columns = tuple(event.columns)
-                self.kept = Kept()
+                self.kept, self.later = Kept(), Later()
                 self.places.clear()
             case events.Kept(outcome):
                 self._keep(outcome)
@@ -139,6 +161,7 @@ class Past:
             case events.Regrown():
                 self.places.follow(event)
             case _:
+                self.later.add(event)
                 self.mending.add(event)
                 self._depend(event)
 

@@ -40,6 +40,7 @@ def fingerprint(job: Job, sources: Sequence[Source], steps: Sequence[Described])
         "dialect": _as_journaled(options.dialect),
         "reading": _as_journaled(options.reading),
         **({"retry": job.retry} if job.retry else {}),
+        **({"groups": job.grouping.said()} if job.grouping else {}),
     }
 
 

@@ -22,6 +22,7 @@ from .earlier import check_still_stands
 from .intake import Intake
 from .loading import Loading, build, look_around
 from .recognition import Recognised
+from .staged import StagedAttempt
 from .taken_over import lay_out
 from .workplace import Workplace
 
@@ -120,8 +121,13 @@ class Working:
     def _work_through(self, intake: Intake, loading: Loading, files: DataFiles) -> Result:
         run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
         run.finish.places = past.places
-        kept = Kept(kept for kept in past.kept.values() if run.work.is_intact(kept, past.places))
-        trying = Attempt(run, self.workplace, intake, teller, loading, self.begun.holding, files, past.tried.attempts)
+        how = (run, self.workplace, intake, teller, loading, self.begun.holding, files, past.tried.attempts)
+        if run.job.grouping is None:
+            kept = Kept(kept for kept in past.kept.values() if run.work.is_intact(kept, past.places))
+            trying = Attempt(*how)
+        else:
+            kept = past.kept
+            trying = StagedAttempt(*how, past, self.begun.desk.ask)
         with trying.telling_how_far():
             trying.work_through(kept)
             return Commit(trying, self.recognised, self.begun.desk, self.made).publish()

@@ -99,6 +99,8 @@ def values_of(function: Any, target: Target) -> dict[str, Any]:  # noqa: ANN401 
     arguments = target.arguments
     parameters = signature.parameters_of(function)
     names = (*(name for name, _ in arguments.typed), *_given(arguments))
+    if target.is_of_groups and not isinstance(function, type) and signature.takes_key(function, names):
+        del parameters[next(iter(parameters))]
     signature.check_names(function, target, parameters, names)
     values = {
         name: _read(text, name, parameters.get(name), target=target, function=function)

@@ -34,6 +34,13 @@ def parameters_of(function: Any) -> dict[str, Parameter]:  # noqa: ANN401 (a fun
     return {parameter.name: parameter for parameter in parameters}
 
 
+def takes_key(function: Any, given: Iterable[str] = ()) -> bool:  # noqa: ANN401 (a function, or what can be called)
+    """Tell whether a function of groups takes their keys, too: behind the rows, by place, and without a default."""
+    signature = _signature(function)
+    places = [one for one in signature.parameters.values() if one.kind in _BY_PLACE] if signature else []
+    return len(places) > 1 and places[1].default is Parameter.empty and places[1].name not in given
+
+
 def _signature(function: Any) -> Signature | None:  # noqa: ANN401 (likewise)
     try:
         return inspect.signature(function)

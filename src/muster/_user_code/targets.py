@@ -49,6 +49,14 @@ def with_arguments(target: Target, chosen: Arguments) -> Target:
     return target
 
 
+def of_groups(target: Target) -> Target:
+    """Have a target called with groups; in this process, too."""
+    target = replace(target, is_of_groups=True)
+    if target.own in _own:
+        _own[target.own] = target
+    return target
+
+
 def of_function(function: Callable[..., object]) -> Target:
     """Carry a function or class by value, so that lambdas, closures and notebooks work."""
     from .carry import carried

@@ -130,7 +130,7 @@ class Caller:
             for at, (target, function) in enumerate(zip(self._briefing.steps, functions, strict=True)):
                 step = target.name
                 given = self._as_kind(frame, loading.frame_for(target), rows, first=at == 0)
-                with Limit(self._briefing.timeout), _Stopwatch(self.sums[at]):
+                with Limit(self._briefing.timeout), Stopwatch(self.sums[at]):
                     frame = drained(function(given))
                 yields_nothing = isinstance(frame, Yielded) and not frame
                 frame = _one_of(frame) if isinstance(frame, Yielded) else frame
@@ -146,17 +146,12 @@ class Caller:
                 raise
             return Failure(step, error, given)
         except BaseException as error:
-            if self._is_from_outside(error):
+            if is_from_outside(error, self._memory):
                 raise
             check_needs_no_terminal(step, error)
             return Failure(step, error, given)
         self._memory.has_called = True
         return Success(reply, tuple(counts))
-
-    def _is_from_outside(self, error: BaseException) -> bool:
-        """Tell whether it is whoever stops the run that raises, not the function; in a worker, muster alone does so."""
-        is_of_muster = type(error).__module__.startswith("muster.") and not isinstance(error, Exception)
-        return is_of_muster or (isinstance(error, KeyboardInterrupt) and not self._memory.is_replaceable)
 
     def _begin(self, rows: _rows.Rows) -> list[Callable[[Any], object]]:
         """Load all steps, and have random numbers begin with those that belong to these rows."""
@@ -183,6 +178,20 @@ class Caller:
         return table if kind == "pyarrow" else _pandas.frame_of(table)
 
 
+def is_from_outside(error: BaseException, memory: MemoryBlame) -> bool:
+    """Tell whether it is whoever stops the run that raises, not the function; in a worker, muster alone does so."""
+    is_of_muster = type(error).__module__.startswith("muster.") and not isinstance(error, Exception)
+    return is_of_muster or (isinstance(error, KeyboardInterrupt) and not memory.is_replaceable)
+
+
+def given_back(result: Any) -> Any:  # noqa: ANN401 (frames of three kinds)
+    """Take what a function returned, or all that it yields, as one frame. Raises ``NoFrameError`` where it is none."""
+    frame = drained(result)
+    frame = _one_of(frame) if isinstance(frame, Yielded) else frame
+    check_frame(frame)
+    return frame
+
+
 def once(briefing: Briefing, rows: _rows.Rows, *, file: int) -> Reply:
     """Call the steps on some rows, once. Raises ``UserCodeError`` where they fail."""
     return called(briefing, rows, file=file)[0]
@@ -199,7 +208,7 @@ def called(briefing: Briefing, rows: _rows.Rows, *, file: int) -> tuple[Reply, f
     return made([reply]) if isinstance(reply, Unmade) else reply, caller.seconds
 
 
-class _Stopwatch:
+class Stopwatch:
     """Count a call, and how long it took."""
 
     def __init__(self, step: StepSum) -> None:

@@ -30,6 +30,8 @@ class BadRow(NamedTuple):
     step: str
     error: str
     traceback: str = ""
+    key: str = ""
+    """That of the group which the step failed on."""
 
 
 @dataclass(slots=True)

@@ -8,13 +8,16 @@ import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster._engines.cores.warned import taken
-from muster._model import Briefing, DataFile, Outcomes, Task
+from muster._model import GROUPING, SPLITTING, Briefing, DataFile, Outcomes, Task
 from muster._progress.cuts import calls_of
 from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
 from muster._user_code.loading import Loaded
 
 from .calling import MemoryBlame
+from .grouping import Grouping
+from .ordering import Ordering
+from .splitting import Splitting
 from .stage import Stage
 from .vitals import Vitals
 
@@ -92,9 +95,20 @@ class Worker:
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")
             is_packed = self._written >= self._briefing.plain_bytes
-            stage = Stage(self._briefing, request, memory=self._memory, is_packed=is_packed)
+            stage = self._stage(self._briefing, request, is_packed=is_packed)
             folder = Path(self._briefing.folder).parent
             outcomes = self._vitals.measured(lambda: Outcomes(tuple(stage.outcomes())), folder=folder)
             self._written += sum(outcome.output.bytes for outcome in outcomes.each if outcome.output)
             return outcomes
         return request.answer()
+
+    def _stage(self, briefing: Briefing, task: Task, *, is_packed: bool) -> Stage | Splitting | Grouping | Ordering:
+        """Make what does a task of the stage that the briefing is of."""
+        exchange = briefing.exchange
+        if exchange is None:
+            return Stage(briefing, task, memory=self._memory, is_packed=is_packed)
+        if exchange.does == SPLITTING:
+            return Splitting(briefing, task, exchange)
+        if exchange.does == GROUPING:
+            return Grouping(briefing, task, exchange, self._memory)
+        return Ordering(briefing, task, exchange, is_packed=is_packed)

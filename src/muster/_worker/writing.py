@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from muster._formats import csv_text
 from muster._formats._results import Reply, joined, shaped
 from muster._model import Briefing, Piece, Schema, Task
@@ -31,6 +33,14 @@ class Written(NamedTuple):
     """The text of each reply, in order, if they were to stay apart; empty where the format has none of its own."""
 
 
+class Shaped(NamedTuple):
+    """Results that have all columns of the run's schema, and for each the form in which its moments are written."""
+
+    table: pa.Table
+    forms: Sequence[str]
+    rows: int
+
+
 class Writer:
     """Writes the pieces of one task, in the format of the output."""
 
@@ -51,35 +61,49 @@ class Writer:
         schema = united([self._task.expected or own, own])
         texts: Sequence[_Text] = [b""] * len(replies) if is_parquet else [self._text(one, schema) for one in replies]
         whole = [_as_parquet(telling, is_packed=self._is_packed)] if is_parquet else texts
-        return Written(rows, self._piece("rows", whole, rows) if rows or is_parquet else None, own, schema, texts)
+        return Written(rows, self.piece("rows", whole, rows) if rows or is_parquet else None, own, schema, texts)
+
+    def write_text(self, shaped_: Sequence["Shaped"]) -> Piece:
+        """Write results as text that are shaped already, in order."""
+        texts = [self._text_of(*one) for one in shaped_]
+        return self.piece("rows", texts, sum(one.rows for one in shaped_))
 
     def reject(self, bad: Mapping[int, BadRow], raw: Mapping[int, Raw], *, name: str) -> Piece:
         """Write bad rows of the file of this name, each with its text and why it is bad."""
+        return self.reject_all([(name, row, raw[row], one) for row, one in sorted(bad.items())])
+
+    def reject_all(self, bad: Sequence[tuple[str, int, Raw, BadRow]]) -> Piece:
+        """Write bad rows of several files, in order: each with its file and its number there."""
         lines = [
             {
                 "file": name,
                 "row": row,
-                "byte_offset": raw[row].offset,
-                "raw": raw[row].text,
+                "byte_offset": raw.offset,
+                "raw": raw.text,
                 "step": one.step,
+                **({"key": one.key} if one.key else {}),
                 "error": one.error,
                 "traceback": one.traceback,
             }
-            for row, one in sorted(bad.items())
+            for name, row, raw, one in bad
         ]
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        return self._piece("rejects", [text.encode(errors="backslashreplace")], len(bad))
+        return self.piece("rejects", [text.encode(errors="backslashreplace")], len(bad))
 
     def _text(self, reply: Reply, schema: Schema) -> _Text:
         if reply.schema is None:
             return b""
+        return self._text_of(*shaped(reply, schema), reply.rows)
+
+    def _text_of(self, table: pa.Table, forms: Sequence[str], rows: int) -> _Text:
         if self._briefing.format == "csv":
-            return _as_csv(reply, schema, delimiter=self._briefing.delimiter)
+            return _as_csv(table, forms, rows, delimiter=self._briefing.delimiter)
         from muster._formats import jsonl_text
 
-        return jsonl_text.render(shaped(reply, schema)[0], rows=reply.rows)
+        return jsonl_text.render(table, rows=rows)
 
-    def _piece(self, kind: str, texts: Sequence[_Text], rows: int) -> Piece:
+    def piece(self, kind: str, texts: Sequence[_Text], rows: int) -> Piece:
+        """Write a file of the task of this kind, or an object of a store where rows go there."""
         path = Path(f"{self._briefing.folder}-{self._task.number}.{kind}")
         crc, stamp = 0, ""
         for text in texts:
@@ -100,10 +124,9 @@ def _as_parquet(replies: Sequence[Reply], *, is_packed: bool) -> _Text:
     return parquet_pieces.piece_of(parquet_schema.piece(replies), packed=is_packed)
 
 
-def _as_csv(reply: Reply, schema: Schema, *, delimiter: str) -> _Text:
-    table, forms = shaped(reply, schema)
+def _as_csv(table: pa.Table, forms: Sequence[str], rows: int, *, delimiter: str) -> _Text:
     if not table.num_columns:
-        return b"\n" * reply.rows  # as pandas writes rows without columns
+        return b"\n" * rows  # as pandas writes rows without columns
     places = list(map(str, range(table.num_columns)))  # a name may stand twice
     fine = {place: form for place, form in zip(places, forms, strict=True) if form}
     return csv_text.render(table.rename_columns(places), delimiter=delimiter, forms=fine)

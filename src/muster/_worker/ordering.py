@@ -1,0 +1,199 @@
+"""The last stage of a job with groups: what the function gave for each is put in the order of the output."""
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from muster._formats import _rows
+from muster._formats._results import Reply, laid_out
+from muster._formats.blocks import INDEX, PLACE, Stretches, each_section, schema_of
+from muster._model import Briefing, Exchange, Outcome, Piece, Schema, Seconds, Task
+from muster._progress.schema import EMPTY, MISSING, by_column, numbered, united
+from muster.errors import EngineError
+
+from .calling import Failure, MemoryBlame
+from .calling_groups import GroupCaller
+from .grouping import Results
+from .reading import reader_of
+from .writing import Shaped, Writer
+
+
+class _Alike(NamedTuple):
+    """Results that look alike, and the place of each row: that of its group in the output."""
+
+    reply: Reply
+    forms: Sequence[str]
+    places: np.ndarray
+
+
+class Ordering:
+    """Puts the results of one task in order: those of groups whose places are in a range."""
+
+    def __init__(self, briefing: Briefing, task: Task, exchange: Exchange, *, is_packed: bool) -> None:
+        """Take the task; nothing is read yet. Pieces of Parquet are perhaps compressed."""
+        self._briefing = briefing
+        self._task = task
+        self._exchange = exchange
+        self._is_packed = is_packed
+        self._schema = exchange.schema or Schema()
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Read the results and write them in order. Raises ``EngineError`` where no worker survives that."""
+        began, task = time.perf_counter(), self._task
+        if task.condemned:
+            raise EngineError(
+                f"No worker survives putting the results of groups in order: {task.condemned}. Is there memory left?"
+                " Try fewer workers, then type the same command again."
+            )
+        if not task.rows:
+            yield self._blank()
+            return
+        alike = self._alike()
+        read = time.perf_counter()
+        piece = self._written(alike)
+        ended = time.perf_counter()
+        seconds = Seconds(read=read - began, write=ended - read, total=ended - began)
+        yield Outcome(task, task.hi - task.lo, piece.rows, output=piece, schema=self._schema, seconds=seconds)
+
+    def _blank(self) -> Outcome:
+        """Write what the function gives for no rows, where not a group gave anything: that has columns, perhaps."""
+        briefing = self._briefing
+        table = reader_of(briefing, self._task._replace(file=0)).empty()
+        header = not briefing.dialect.is_numbered
+        frame = _rows.to_pandas(table, np.empty(0, np.int64), briefing.columns, header=header)
+        reply = GroupCaller(briefing, MemoryBlame()).on_group(frame, 0, 0, None, place=-1)
+        if isinstance(reply, Failure):
+            return Outcome(self._task, 0, 0)
+        results = Results()
+        results.add(reply, 0)
+        written = Writer(briefing, self._task, is_packed=False).write(results.replies(), apart=False)
+        return Outcome(self._task, 0, 0, output=written.piece, schema=written.schema)
+
+    def _written(self, alike: Sequence[_Alike]) -> Piece:
+        """Write rows in the order of their places; those of one place stay in order."""
+        writer = Writer(self._briefing, self._task, is_packed=self._is_packed)
+        is_parquet = self._briefing.format == "parquet"
+        alike = [_as_parquet(alike)] if is_parquet else _merged(alike, self._schema)
+        chosen = list(self._chosen(alike))
+        if is_parquet:
+            written = writer.write([reply for reply, _ in chosen], apart=False)
+            if written.piece is None:
+                raise EngineError("rows of Parquet without a piece")
+            return written.piece
+        return writer.write_text([Shaped(reply.table, forms, reply.rows) for reply, forms in chosen])
+
+    def _chosen(self, alike: Sequence[_Alike]) -> Iterator[tuple[Reply, Sequence[str]]]:
+        """Go through rows in order, as many at a time as look alike."""
+        places = np.concatenate([one.places for one in alike])
+        of = np.repeat(np.arange(len(alike)), [len(one.places) for one in alike])
+        row = np.concatenate([np.arange(len(one.places)) for one in alike])
+        order = np.argsort(places, kind="stable")
+        if not self._task.is_whole:
+            order = order[self._task.lo - self._task.row : self._task.hi - self._task.row]
+        of, row = of[order], row[order]
+        borders = [0, *(np.flatnonzero(np.diff(of)) + 1).tolist(), len(order)]
+        for lo, hi in pairwise(borders):
+            one = alike[of[lo]]
+            table = one.reply.table.take(pa.array(row[lo:hi])) if one.reply.table.num_columns else one.reply.table
+            yield Reply(table, hi - lo, one.reply.schema), one.forms
+
+    def _alike(self) -> list[_Alike]:
+        """Read the results of the task's groups: of each section of each block, the stretches that may hold some."""
+        shares = self._exchange.shares[self._task.first : self._task.last]
+        found: dict[tuple[Schema, bytes], list[pa.Table]] = {}
+        for _, section in each_section([block.path for block in self._exchange.blocks]):
+            table = pa.table({}) if INDEX in section.said else _between(section, shares[0].lo, shares[-1].hi)
+            if len(table):
+                key = schema_of(section), table.schema.serialize().to_pybytes()
+                found.setdefault(key, []).append(table)
+        alike = [_of_tables(schema, tables) for (schema, _), tables in found.items()]
+        return sorted(alike, key=lambda one: int(one.places.min()))
+
+
+def _between(section: Stretches, lo: int, hi: int) -> pa.Table:
+    """Read the rows of a section whose places are in a range."""
+    ends = section.said["places"]
+    touched = [at for at, (least, greatest) in enumerate(ends) if least <= hi and greatest >= lo]
+    if not touched:
+        return pa.table({})
+    table = section.read(touched[0], touched[-1] + 1)
+    places = table.column(PLACE).to_numpy()
+    first, last = np.searchsorted(places, [lo, hi + 1]).tolist()
+    return table.slice(first, last - first)
+
+
+def _of_tables(schema: Schema, tables: Sequence[pa.Table]) -> _Alike:
+    table = pa.concat_tables(tables).combine_chunks()
+    places = table.column(PLACE).to_numpy()
+    fields = [field.with_name(name) for field, name in zip(table.schema, schema.columns, strict=False)]
+    rows = pa.table(table.columns[:-1], schema=pa.schema(fields))
+    return _Alike(Reply(rows, len(places), schema), (), places)
+
+
+def _as_parquet(alike: Sequence[_Alike]) -> _Alike:
+    """Give all the types that they have in common: so they are one table."""
+    from muster._formats import parquet_schema
+
+    if len(alike) == 1:
+        return alike[0]
+    table = parquet_schema.piece([one.reply for one in alike])
+    kinds = by_column(united(one.reply.schema for one in alike if one.reply.schema))
+    schema = Schema(tuple(table.column_names), tuple(kinds[column] for column in numbered(table.column_names)))
+    return _Alike(Reply(table, len(table), schema), (), np.concatenate([one.places for one in alike]))
+
+
+def _merged(alike: Sequence[_Alike], schema: Schema) -> list[_Alike]:
+    """Make one table of results that are written in the same way: they differ in what has no value, if at all."""
+    made: list[tuple[list[tuple[pa.DataType, str]], list[_Alike]]] = []
+    for one in alike:
+        shaped = _shaped(one, schema)
+        looks = list(zip(shaped.reply.table.schema.types, shaped.forms, strict=True))
+        for common, members in made:
+            if all(map(_goes_with, common, looks)):
+                common[:] = [own if pa.types.is_null(its[0]) else its for own, its in zip(looks, common, strict=True)]
+                members.append(shaped)
+                break
+        else:
+            made.append((looks, [shaped]))
+    return [_together(looks, members) for looks, members in made]
+
+
+def _shaped(one: _Alike, schema: Schema) -> _Alike:
+    """Give results all columns of the schema, and say how their moments are written; what is missing has no type."""
+    narrow = one.reply.schema or Schema()
+    table, forms = laid_out(one.reply, narrow, schema)
+    kinds = by_column(narrow)
+    columns = [
+        pa.nulls(len(cells)) if kinds.get(column, (MISSING,))[0].startswith((MISSING, EMPTY)) else cells
+        for column, cells in zip(by_column(schema), table.columns, strict=True)
+    ]
+    named = pa.table(columns, names=table.column_names)
+    return _Alike(Reply(named, one.reply.rows, schema), forms, one.places)
+
+
+def _goes_with(one: tuple[pa.DataType, str], other: tuple[pa.DataType, str]) -> bool:
+    return one == other or pa.types.is_null(one[0]) or pa.types.is_null(other[0])
+
+
+def _together(looks: Sequence[tuple[pa.DataType, str]], members: Sequence[_Alike]) -> _Alike:
+    if len(members) == 1:
+        return members[0]
+    columns = [
+        pa.chunked_array(
+            [chunk for one in members for chunk in _typed(one.reply.table.column(at), kind).chunks], kind
+        ).combine_chunks()
+        for at, (kind, _) in enumerate(looks)
+    ]
+    first = members[0].reply
+    table = pa.table(columns, names=first.table.column_names)
+    rows = sum(one.reply.rows for one in members)
+    places = np.concatenate([one.places for one in members])
+    return _Alike(Reply(table, rows, first.schema), [form for _, form in looks], places)
+
+
+def _typed(cells: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.nulls(len(cells), kind)]) if pa.types.is_null(cells.type) else cells
