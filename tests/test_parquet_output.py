@@ -259,7 +259,6 @@ def test_a_column_has_a_dictionary_where_its_values_come_again() -> None:
         "again": [float(row % 1000) for row in rows],
         "run": [row // 10 for row in rows],
         "text": [f"text {row}" for row in rows],
-        "far apart": [float(row % 3000) for row in rows],
         "words": [f"text {row % 7}" for row in rows],
         "list": [[row] for row in rows],
         "a.b": list(rows),
@@ -267,9 +266,9 @@ def test_a_column_has_a_dictionary_where_its_values_come_again() -> None:
         "missing": pa.nulls(ROWS_TO_ENCODE, pa.int64()),
     }
     table = pa.table(columns)
-    data = sealed([[piece(table)]], columns=10, packed=False)
+    data = sealed([[piece(table)]], columns=9, packed=False)
     file = pq.ParquetFile(pa.BufferReader(data))
-    chunks = [file.metadata.row_group(0).column(at) for at in range(10)]
+    chunks = [file.metadata.row_group(0).column(at) for at in range(9)]
     without = [chunk.path_in_schema for chunk in chunks if not chunk.has_dictionary_page]
     assert without == ["number", "text"]
     assert pq.read_table(pa.BufferReader(data)).to_pydict() == table.to_pydict()
@@ -277,6 +276,11 @@ def test_a_column_has_a_dictionary_where_its_values_come_again() -> None:
     with_all = pa.BufferOutputStream()
     pq.write_table(table, with_all, compression="zstd")
     assert len(data) < with_all.getvalue().size
+
+
+def test_a_column_whose_values_come_again_after_many_rows_has_a_dictionary() -> None:
+    table = pa.table({"again": [row % 7001 for row in range(100_000)], "number": range(100_000)})
+    assert options_of(table, ["again", "number"])["use_dictionary"] == ["again"]
 
 
 def test_a_column_that_is_wider_in_a_late_task_is_so_in_every_row_group(tmp_path: Path) -> None:
