@@ -132,27 +132,30 @@ class Nameless(InlineEngine):
         return dict.fromkeys([""], *super().slots().values())
 
 
-def desk(engine: type[InlineEngine] = InlineEngine) -> Desk:
+def ask(questions: list[Asking], engine: type[InlineEngine] = InlineEngine) -> list[str]:
     def ignore(_: Message | None = None) -> None:
         pass
 
     answering = engine(Worker)
-    return Desk(lambda: answering, tick=ignore, hear=ignore)
+    try:
+        return Desk(lambda: answering, tick=ignore, hear=ignore).ask(questions)
+    finally:
+        answering.close()
 
 
 def test_a_question_to_a_store_that_fails_once_is_asked_again() -> None:
-    assert desk().ask([Asking(SLOW_DOWN), Asking(BUSY), Asking()]) == ["answered"] * 3
+    assert ask([Asking(SLOW_DOWN), Asking(BUSY), Asking()]) == ["answered"] * 3
 
 
 def test_questions_are_put_to_a_machine_without_a_name() -> None:
-    assert desk(Nameless).ask([Asking(), Asking()]) == ["answered"] * 2
+    assert ask([Asking(), Asking()], Nameless) == ["answered"] * 2
 
 
 @pytest.mark.parametrize(("errors", "left"), [([GONE] * 9, 8), ([SLOW_DOWN] * 9, 6)])
 def test_a_question_that_fails_each_time_is_not_asked_for_ever(errors: list[Exception], left: int) -> None:
     asking = Asking(*errors)
     with pytest.raises(EngineError):
-        desk().ask([asking])
+        ask([asking])
     assert len(asking._errors) == left  # noqa: SLF001 (of this test)
 
 
