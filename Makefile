@@ -92,8 +92,8 @@ down: install ## end the cluster
 test: install style .venv/.site-installed ## run every check and test
 	@echo "+ $(BIN)/mypy, beside the tests"
 	$(BIN)/mypy > .venv/.types 2>&1 & types=$$!
-	echo "+ $(BIN)/python -m pytest -n 6 --dist worksteal"
-	ended=0; $(BIN)/python -m pytest -n 6 --dist worksteal || ended=$$?
+	echo "+ $(BIN)/python -m pytest -n 4 --dist worksteal"
+	ended=0; $(BIN)/python -m pytest -n 4 --dist worksteal || ended=$$?
 	wait $$types || ended=1
 	echo "mypy: $$(cat .venv/.types)"
 	exit $$ended
