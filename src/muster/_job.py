@@ -57,19 +57,10 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """The steps that run together between two exchanges, and what rows are grouped by before them, if anything."""
-
-    steps: tuple[Target, ...]
-    grouping: Grouping | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """What the user asked for: steps, inputs, output, options."""
 
     steps: tuple[Target, ...]
-    """Those of all stages."""
     inputs: tuple[str, ...]
     output: str
     options: Options = Options()
@@ -80,14 +71,7 @@ class Job:
     only: Mapping[str, Known] | None = None
     """The files to read of those that the inputs name, by path, and how each was when it was found; ``None``: all."""
     grouping: Grouping | None = None
-    """What rows are grouped by before the last step, which is called with each group."""
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """Say which steps run together between two exchanges; most jobs have one stage."""
-        if self.grouping is None:
-            return (Stage(self.steps),)
-        return Stage(self.steps[:-1]), Stage(self.steps[-1:], self.grouping)
+    """What rows are grouped by before the step, which is called with each group."""
 
 
 @dataclass(frozen=True, slots=True)

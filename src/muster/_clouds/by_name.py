@@ -13,7 +13,6 @@ from .plugged import PLUGGED
 LOCAL: Final = "local"
 AWS: Final = "aws"
 _FILES: Final = (".yml", ".yaml")
-_NEEDED_FOR_AWS: Final = ("pulumi", "pulumi_aws", "botocore", "semver")
 _NEEDED: Final = ("ray", "yaml", "ansible_runner", "cryptography")
 
 
@@ -80,8 +79,9 @@ def _hosts(folder: Path, file: Path) -> Cloud:
 
 def _aws(folder: Path, file: Path | None) -> Cloud:
     _check_installed()
-    if missing := [name for name in _NEEDED_FOR_AWS if importlib.util.find_spec(name) is None]:
-        raise UsageError(f"AWS needs {', '.join(missing)}, not installed here. Type: pip install 'muster-run[aws]'")
+    from .aws.tools import check_installed
+
+    check_installed()
     from .aws.cloud import AwsCloud
 
     return AwsCloud(folder, file, asked=asked_now())

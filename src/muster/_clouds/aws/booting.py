@@ -12,6 +12,7 @@ from muster._clouds.over_ssh.inventory import Host
 from muster._clouds.over_ssh.touching import GONE, run_on_each
 from muster.errors import EngineError
 
+from .remains import LATE_SECONDS
 from .user_data import FIRST_LEASE, READY
 
 _ASK_SECONDS: Final = 20.0
@@ -27,7 +28,7 @@ def await_ready(hosts: Sequence[Host], *, lease: float, deadline: float, living:
 
     Raises ``EngineError`` where one is not ready by then, or cannot be.
     """
-    look_at = monotonic() + _LOOK_SECONDS
+    look_at = monotonic() + LATE_SECONDS  # until then AWS may not list what it has just made
     waiting = {host.name: ssh.command(host, _look(lease)) for host in hosts}
     while waiting:
         answers = run_on_each(waiting, seconds=_ASK_SECONDS)

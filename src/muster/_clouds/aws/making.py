@@ -90,8 +90,8 @@ class Making:
 
     def _up(self, names: Sequence[str], place: Place) -> None:
         self.note = remember(self.folder, self.note.about_to_make(place))
+        price = price_at(self.note.region, place).dollars  # before: whoever is killed behind up has noted what it made
         made = self._stack().up(self._blueprint(names, place))
-        price = price_at(self.note.region, place).dollars
         self.note = remember(self.folder, self.note.has_made(made, price=price))
 
     def _made_of(self, names: Iterable[str]) -> list[str]:
