@@ -84,42 +84,61 @@ def _behind_each_other(columns: Sequence[Any]) -> Any:  # noqa: ANN401 (an array
     return np.concatenate(columns) if isinstance(first, np.ndarray) else type(first)._concat_same_type(columns)  # noqa: SLF001 (of pandas' interface for arrays)
 
 
+class Waiting:
+    """Frames that are alike, of which one reply will be made."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.frames: list[Unmade] = []
+        self._rows = 0
+
+    def takes(self, one: Unmade) -> bool:
+        """Tell whether a frame is like those that wait, if any do, and there is room for it."""
+        if not self.frames:
+            return True
+        has_room = len(self.frames) < _MOST_FRAMES and self._rows + one.rows <= _MOST_ROWS
+        return has_room and one.likeness == self.frames[0].likeness
+
+    def add(self, one: Unmade) -> None:
+        """Have a frame wait with the others."""
+        self.frames.append(one)
+        self._rows += one.rows
+
+    def made(self) -> Reply:
+        """Make a reply of all that wait; then none does."""
+        frames, self.frames, self._rows = self.frames, [], 0
+        return made(frames)
+
+
 class Pile:
     """Replies in order, each with a mark; neighbours that are alike and bear the same mark may become one."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self.ready: list[tuple[Reply, int]] = []
-        self.waiting: list[Unmade] = []
-        self._rows = 0
-        """Rows of the frames that wait, which are alike and bear the mark."""
+        self.waiting = Waiting()
         self.mark = 0
+        """That of all who wait."""
 
     def add(self, reply: Reply | Unmade, *, mark: int) -> None:
         """Put a reply behind the others, or a frame of which one will be made."""
         if isinstance(reply, Reply):
             self.made().append((reply, mark))
             return
-        if self.waiting and not self._waits_with(reply, mark):
+        if mark != self.mark or not self.waiting.takes(reply):
             self.made()
-        self.waiting.append(reply)
-        self._rows += reply.rows
+        self.waiting.add(reply)
         self.mark = mark
 
     def extend(self, other: "Pile") -> None:
         """Put all of another pile behind these."""
         for reply, mark in other.ready:
             self.add(reply, mark=mark)
-        for frame in other.waiting:
+        for frame in other.waiting.frames:
             self.add(frame, mark=other.mark)
 
     def made(self) -> list[tuple[Reply, int]]:
         """Make a reply of the frames that wait, and give all with their marks."""
-        if self.waiting:
-            self.ready.append((made(self.waiting), self.mark))
-            self.waiting, self._rows = [], 0
+        if self.waiting.frames:
+            self.ready.append((self.waiting.made(), self.mark))
         return self.ready
-
-    def _waits_with(self, one: Unmade, mark: int) -> bool:
-        has_room = len(self.waiting) < _MOST_FRAMES and self._rows + one.rows <= _MOST_ROWS
-        return has_room and mark == self.mark and one.likeness == self.waiting[0].likeness

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from muster._formats._results import Reply
-from muster._formats._unmade import Unmade, made
+from muster._formats._unmade import Unmade, Waiting
 from muster._formats.blocks import INDEX, PLACE, Section, packed
 from muster._model import Briefing, Exchange, Fault, Outcome, Piece, Seconds, Task
 
@@ -24,8 +24,6 @@ from .writing import Writer
 _STRETCH_BYTES: Final = 128 << 10
 """How much of results is read together, at least: so a block is read in little more than what is needed of it."""
 
-_MOST_FRAMES: Final = 512
-_MOST_ROWS: Final = 8192
 _TRIES: Final = 8
 _FEWEST_TO_BLAME: Final = 2
 
@@ -133,8 +131,9 @@ class Results:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._waiting: list[tuple[Unmade, int]] = []
-        self._rows = 0
+        self._waiting = Waiting()
+        self._places: list[int] = []
+        """Of those that wait."""
         self._made: dict[Any, list[tuple[Reply, np.ndarray]]] = {}
         self.index = ""
 
@@ -144,18 +143,17 @@ class Results:
         if isinstance(reply, Reply):
             self._keep(reply, np.full(reply.rows, place))
             return
-        likeness = reply.likeness
-        is_full = len(self._waiting) >= _MOST_FRAMES or self._rows >= _MOST_ROWS
-        if self._waiting and (is_full or likeness != self._waiting[0][0].likeness):
-            self._flush()
-        self._waiting.append((reply, place))
-        self._rows += reply.rows
+        if not self._waiting.takes(reply):
+            self._make()
+        self._waiting.add(reply)
+        self._places.append(place)
 
-    def _flush(self) -> None:
-        if self._waiting:
-            waiting, self._waiting, self._rows = self._waiting, [], 0
-            places = np.repeat([place for _, place in waiting], [one.rows for one, _ in waiting])
-            self._keep(made([one for one, _ in waiting]), places)
+    def _make(self) -> None:
+        """Make a reply of what waits."""
+        if frames := self._waiting.frames:
+            places = np.repeat(self._places, [one.rows for one in frames])
+            self._keep(self._waiting.made(), places)
+            self._places = []
 
     def _keep(self, reply: Reply, places: np.ndarray) -> None:
         if reply.schema is not None:
@@ -164,12 +162,12 @@ class Results:
 
     def replies(self) -> list[Reply]:
         """Give what there is, without places."""
-        self._flush()
+        self._make()
         return [reply for kept in self._made.values() for reply, _ in kept]
 
     def sections(self) -> list[Section]:
         """Put the results together by what they look like, each kind in the order of the output."""
-        self._flush()
+        self._make()
         sections = [self._section(kept) for kept in self._made.values()]
         if not sections:
             return []

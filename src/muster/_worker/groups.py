@@ -29,7 +29,7 @@ class Group(NamedTuple):
 
 @dataclass(slots=True)
 class _Chunk:
-    """Rows of some lanes, in the order of the input within each key; ``files`` is the base of each row's file."""
+    """Rows of some lanes, in the order of the input within each key; ``bases`` says where the file of each begins."""
 
     table: pa.Table
     bases: np.ndarray
