@@ -154,6 +154,10 @@ def test_a_machine_that_dies_is_made_again_and_with_the_head_all_are(maker: Make
     assert other not in maker.cloud().renew().machines
     maker.cloud().scale(Wanted(2, 1, LEASE), alone=refuse)
     assert len(maker.names()) == 2
+    maker.kill(maker.names()[1])
+    maker.cloud().scale(Wanted(1, 1, LEASE), alone=refuse)
+    assert (maker.cloud().last(), len(maker.names())) == (Wanted(1, 1, LEASE), 1)
+    maker.cloud().scale(Wanted(2, 1, LEASE), alone=refuse)
     maker.kill(head)
     maker.cloud().scale(Wanted(2, 1, LEASE))
     assert [one.is_head for one in maker.cloud().seen().machines] == [True, False]

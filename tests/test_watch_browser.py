@@ -350,9 +350,13 @@ def test_a_report_opens_without_any_network(browser: Browser, tmp_path: Path) ->
 
 SLOW = """
 import threading
+from pathlib import Path
+
+HELD = Path(__file__).with_name("held")
 
 def slow(frame):
-    threading.Event().wait(0.002 * len(frame))
+    while threading.Event().wait(0.002 * len(frame)) or HELD.exists():
+        pass
     if (frame["ID"] % 1000 == 7).any():
         raise ValueError(f"row {frame['ID'].iloc[0]} is unlucky")
     return frame
@@ -386,10 +390,13 @@ def seconds_left(page: Page) -> float:
 
 def test_a_page_that_a_run_serves_is_told_the_end_and_waits_for_nothing(screens: Screens, tmp_path: Path) -> None:
     generate(1000, tmp_path / "rows.csv")
+    (tmp_path / "held").touch()
     with run(tmp_path, "--workers", "2", "--watch", "--port", "0") as process:
         assert process.stderr
         url = next(match[0] for line in process.stderr if (match := re.search(r"http://\S+", line)))
         with opened(screens, url) as found:
+            found.page.wait_for_function("() => source?.readyState === EventSource.OPEN")  # or it comes too late
+            (tmp_path / "held").unlink()
             process.stderr.read()
             assert process.wait(timeout=60) == 4
             expect(found.page.locator(".badge")).to_have_text("finished, with bad rows")

@@ -294,12 +294,16 @@ def serve(descriptor: str, more: str) -> None:
 def attend(control: socket.socket) -> None:
     """Fork a process for each command that comes, until nobody can send one; a fork returns from here."""
     while order := (received := socket.recv_fds(control, LARGEST, 16))[0]:
+        has_session, session = os.pipe()
         if not (pid := sibling()):
+            os.close(has_session)
             control.close()
-            return become(**json.loads(order), ends=received[1])
-        control.send(str(pid).encode())
-        for end in received[1]:
+            return become(**json.loads(order), ends=received[1], session=session)
+        for end in (session, *received[1]):
             os.close(end)
+        os.read(has_session, 1)  # as Popen does: from then on its group can be killed
+        os.close(has_session)
+        control.send(str(pid).encode())
     return None
 
 
@@ -320,10 +324,12 @@ def become(  # noqa: PLR0913 (a process has that many properties)
     keep: list[int],
     leads_session: bool,
     ends: list[int],
+    session: int,
 ) -> None:
-    """Be as a process that Python has started for these words."""
+    """Be as a process that Python has started for these words; ``session`` is closed once it leads one."""
     if leads_session:
         os.setsid()
+    os.close(session)
     aside = [fcntl(end, F_DUPFD, 1 << 9) for end in ends]
     for end in ends:
         os.close(end)

@@ -22,6 +22,7 @@ ENDED: Final = "it has ended."
 WORKERS_ENVIRONMENT: Final = {
     **OF_A_MACHINE,
     "RAY_enable_worker_prestart": "0",  # each worker is asked for by name
+    "RAY_agent_register_timeout_ms": "120000",  # a node ends where its agent starts slowly, as on a busy computer
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
 }

@@ -54,6 +54,8 @@ class _Record:
     """Where Ray keeps its sockets, whose paths must be short."""
     workers: int
     lease: float
+    machines: int = 1
+    """How many were wanted last; musters until 0.1 did not note it."""
 
 
 class LocalCloud:
@@ -70,7 +72,7 @@ class LocalCloud:
     def last(self) -> Wanted | None:
         """Tell what was wanted last."""
         record = self._record()
-        return None if record is None else Wanted(len(self._folders()), record.workers, record.lease)
+        return None if record is None else Wanted(record.machines, record.workers, record.lease)
 
     def check(self, wanted: Wanted) -> None:
         """Find a lease too short, or a system that cannot: else there are as many machines as are wanted."""
@@ -133,7 +135,7 @@ class LocalCloud:
             self.destroy()
             living = []
             record = self._begin(wanted)
-        record = self._remember(replace(record, lease=wanted.lease))
+        record = self._remember(replace(record, lease=wanted.lease, machines=wanted.machines))
         for folder in living:
             folder.renew(wanted.lease)
         self._end(living[wanted.machines :])
@@ -146,10 +148,13 @@ class LocalCloud:
             living = [head]
         used = {folder.number for folder in living}
         free = (number for number in range(2, 2 + wanted.machines + len(used)) if number not in used)
-        wave = (os.cpu_count() or 1) * _STARTING_A_CORE  # Ray gives up on a node that does not start within 30 s
-        for first in range(len(living), wanted.machines, wave):
-            number = min(wave, wanted.machines - first)
-            self._await([self._start(next(free), record) for _ in range(number)])
+        wave = (os.cpu_count() or 1) * _STARTING_A_CORE  # or they take turns until none starts in time
+        while (missing := wanted.machines - len(living)) > 0:
+            started = [self._start(next(free), record) for _ in range(min(wave, missing))]
+            self._await(started)
+            living += started
+        for folder in living:  # again: one that joined and has ended since says why
+            folder.wait(_START_SECONDS)
 
     def _differs(self, record: _Record, wanted: Wanted, alone: Callable[[], None]) -> bool:
         """Tell whether machines that live must start anew; then nobody else works on them."""

@@ -22,6 +22,8 @@ HERE: Final = "127.0.0.1"
 _TRIED: Final = 100
 _LAST_PORT: Final = 65535
 _CHUNK: Final = 4096
+_LAST_WORDS_SECONDS: Final = 10
+"""How long pages may take to be told how a run has ended: seconds, as a busy computer needs some to make one."""
 _SHORTEST_TOKEN: Final = 16
 _MAKE_ONE: Final = "Make one: head -c 24 /dev/urandom | base64 > {path}"
 _ASKING: Final = (signal.SIGINT, signal.SIGTERM)
@@ -50,7 +52,7 @@ def serve(run: str | None = None, port: int = 4000, *, with_parent: bool = False
             ws="none",
             proxy_headers=False,  # else whoever asks says who asks
             server_header=False,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=_LAST_WORDS_SECONDS,
         )
         server = uvicorn.Server(config)
         site.is_closing = lambda: server.should_exit
