@@ -45,7 +45,7 @@ PIECES = [  # what dialects tell apart
     ESCAPE,
     ESCAPE * 2,
 ]
-PIECES += [f"{ESCAPE}\n", f'{ESCAPE}"', f"{ESCAPE}\r\n", '"x\ny"', '"#"', '#"\n', "\n\n"]
+PIECES += [f"{ESCAPE}\n", f'{ESCAPE}"', f"{ESCAPE}\r\n", '"x\ny"', '"#"', '#"\n', "\n\n", "\n \n", "\t", " \t\r\n"]
 
 texts = st.lists(st.sampled_from(PIECES), max_size=40).map(lambda pieces: "".join(pieces).encode())
 

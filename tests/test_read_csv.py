@@ -155,6 +155,12 @@ CASES = {
     "quotes that are escaped": Case(
         f'a,b\n"x{SLASH}"y{SLASH}{SLASH}",1\n', {"doublequote": False, "escapechar": SLASH}
     ),
+    "blank lines and lines to skip": Case(" \nx\n\t\na,b\n \n1,2\n", {"skiprows": 2}),
+    "a list of lines to skip among blank ones": Case(" \nx\n\t\na,b\n \n1,2\n", {"skiprows": [1]}),
+    "blank lines before a header further down": Case(" \nx,y\n\t\na,b\n \n1,2\n", {"header": 1}),
+    "blank lines and comments": Case(" \na\n  #x\n#y\n\t\n1\n \t", {"comment": "#"}),
+    "blank lines and escapes": Case(f"a,b\n \n1,2{SLASH}\n \n\t\n3,4\n", {"escapechar": SLASH}),
+    "blank lines and blanks before cells": Case("a,b\n  \n 1, 2\n\t\n", {"skipinitialspace": True}),
     "blanks before cells": Case('a, b\n 1, "x, y"\n  NA,  z\n', {"skipinitialspace": True}),
     "bytes that are replaced": Case("a,b\ncaf\udce9,1\n", {"encoding_errors": "replace"}),
     "bytes that are ignored": Case("a,b\ncaf\udce9,1\n", {"encoding_errors": "ignore"}),
@@ -297,7 +303,13 @@ def files(draw: st.DrawFn) -> tuple[Options, str]:
         if comment and draw(st.booleans()):
             lines[-1] += f"{comment} note {mark(options, 'quotechar', chr(34))}"
         if draw(st.integers(0, 5)) == 0:
-            lines.append(draw(st.sampled_from(["", f"{comment}x" if comment else ""])))
+            lines.append(
+                draw(
+                    st.sampled_from(
+                        ["", " ", "  " if options["sep"] == "\t" else " \t", f"{comment}x" if comment else ""]
+                    )
+                )
+            )
     if top:
         options["skiprows"] = len(top)
     ends = draw(st.lists(st.sampled_from(line_ends), min_size=len(lines), max_size=len(lines)))
@@ -330,6 +342,37 @@ def test_any_dialect_is_read_as_pandas_reads_the_whole_file(
     assert len(frame) + len(bad) == len(expected)
     good = expected.loc[frame.index] if bad else expected
     pd.testing.assert_frame_equal(frame, good, check_exact=True, check_index_type=False)
+
+
+@st.composite
+def files_with_blank_lines(draw: st.DrawFn) -> tuple[str, str]:
+    """Draw a delimiter, and a file of one column or two among whose lines are some of blanks alone."""
+    delimiter, width = draw(st.sampled_from([",", "\t", " "])), draw(st.sampled_from([1, 2]))
+    rows = ["1", '" \n\t"', '"x\n \n"']
+    if delimiter != " ":
+        rows += [" 2", "x y "]
+    if width == 2:
+        rows = [delimiter, *(f"{row}{delimiter}{cell}" for row in rows for cell in ("", "7", '"\n "'))]
+    blank = [line for line in ("", " ", "   ", "\t", "\t\t", " \t ") if delimiter not in line]
+    lines = draw(st.lists(st.sampled_from(blank) | st.sampled_from(rows), max_size=9))
+    lines = [*draw(st.lists(st.sampled_from(blank), max_size=2)), delimiter.join("ab"[:width]), *lines]
+    ends = draw(st.lists(st.sampled_from(["\n", "\r\n"]), min_size=len(lines), max_size=len(lines)))
+    text = "".join(line + end for line, end in zip(lines, ends, strict=True))
+    return delimiter, text.removesuffix("\n") if draw(st.booleans()) else text
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    file=files_with_blank_lines(),
+    part_bytes=st.sampled_from([1, 9, None]),
+    batch_rows=st.sampled_from([None, 2]),
+    more=st.sampled_from([{}, {"comment": "#"}, {"keep_default_na": False}]),
+)
+def test_lines_of_blanks_alone_are_rows_where_they_are_for_pandas(
+    file: tuple[str, str], part_bytes: int | None, batch_rows: int | None, more: Options
+) -> None:
+    delimiter, text = file
+    check(text.encode(), {"sep": delimiter, **more}, part_bytes=part_bytes, batch_rows=batch_rows)
 
 
 # What is said when an option cannot be taken

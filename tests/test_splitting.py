@@ -21,7 +21,8 @@ from muster._formats._stitch import Block, NeedsScanError, Stretch, stitch
 from muster._model import Part
 
 PLAIN = Dialect()
-PIECES = ["a", '"', ",", "\n", "\r\n", "\r", " ", "é", '""', '\n"', ',"', '",', '"\n', '5" pipe', "\n\n", '"x\ny"']
+PIECES = ["a", '"', ",", "\n", "\r\n", "\r", " ", "\t", "\n ", " \n", "é"]
+PIECES += ['""', '\n"', ',"', '",', '"\n', '5" pipe', "\n\n", '"x\ny"']
 
 texts = st.lists(st.sampled_from(PIECES), max_size=50).map(lambda pieces: "".join(pieces).encode())
 well_behaved = settings(max_examples=300, deadline=None, derandomize=True)
@@ -48,11 +49,12 @@ def read_whole(data: bytes, *, delimiter: str = ",", quote: str = '"') -> tuple[
             state = "field start" if byte == delimiter else "text"
     if start < at and state != "quoted":
         found.append((start, at))
-    records = [(start, end) for start, end in found if data[start:end].strip(b"\r\n")]
+    blanks = b" \t\r\n".replace(delimiter.encode(), b"")
+    records = [(start, end) for start, end in found if data[start:end].strip(blanks)]
     return records, start if state == "quoted" else None
 
 
-short = st.lists(st.sampled_from(["a", "b,c", "\n", "\n", "\r\n", "\r", '"']), min_size=1, max_size=8)
+short = st.lists(st.sampled_from(["a", "b,c", "\n", "\n", "\r\n", "\r", '"', " ", "\t"]), min_size=1, max_size=8)
 
 
 @well_behaved
@@ -137,7 +139,10 @@ def test_the_smallest_blocks_tile_a_file_that_has_everything(size: int) -> None:
         check_split(data, block=size, atom=atom)
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"\r", b"\r\n", b"a", b'"', b"\n\n\n", b'"\n', b"a\n", b'"a"', b'\n"'])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\n", b"\r", b"\r\n", b"a", b'"', b"\n\n\n", b'"\n', b"a\n", b'"a"', b'\n"', b" ", b" \n", b"a\n\t"],
+)
 def test_the_shortest_files_are_split_exactly(data: bytes) -> None:
     for block in (1, 2, 3):
         check_split(data, block=block, atom=1)
@@ -164,15 +169,16 @@ def test_a_byte_order_mark_is_no_text_before_a_quote() -> None:
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(data=texts, quote=st.sampled_from(['"', ""]))
-def test_records_and_their_places_are_those_of_reading_whole(data: bytes, quote: str) -> None:
-    records, unclosed = read_whole(data, quote=quote)
+@given(data=texts, quote=st.sampled_from(['"', ""]), delimiter=st.sampled_from([",", "\t", " "]))
+def test_records_and_their_places_are_those_of_reading_whole(data: bytes, quote: str, delimiter: str) -> None:
+    records, unclosed = read_whole(data, quote=quote, delimiter=delimiter)
     if unclosed is not None:
         records.append((unclosed, len(data)))
-    assert list(_lines.records(data, delimiter=",", quote=quote)) == records
+    assert list(_lines.records(data, delimiter=delimiter, quote=quote)) == records
     for step in (1, 2, 5):
         wanted = range(0, len(records), step)
-        assert _records.locate(data, wanted, Dialect(quote=quote)) == [records[row][0] for row in wanted]
+        dialect = Dialect(delimiter, quote)
+        assert _records.locate(data, wanted, dialect) == [records[row][0] for row in wanted]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -221,7 +227,8 @@ def rows_of(data: bytes, *, header: bool) -> Iterator[tuple[int, int]]:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     rows=st.lists(
-        st.sampled_from([b"1,2\n", b'"a\nb",c\r\n', b"\n", b'5",x\n', b'"""",\r', b'x,"\n\n"\n']), max_size=30
+        st.sampled_from([b"1,2\n", b'"a\nb",c\r\n', b"\n", b" \t\r\n", b'5",x\n', b'"""",\r', b'x,"\n\n"\n']),
+        max_size=30,
     ),
     header=st.booleans(),
     atom=st.integers(1, 30),

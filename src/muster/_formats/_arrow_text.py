@@ -10,6 +10,7 @@ import pyarrow.csv
 from muster._dialect import Dialect, Reading
 from muster._words import plural
 
+from ._lines import without_blank_lines
 from ._rules import differ_by_column, rules_of
 from ._signals import held
 from ._top import BOM
@@ -21,7 +22,10 @@ class Text:
     """Records as Arrow can parse them: in UTF-8, and in the common dialect."""
 
     def __init__(self, data: bytes, order: Sequence[str], dialect: Dialect, reading: Reading) -> None:
+        if len(order) == 1 and dialect.is_common:  # else a blank line is a ragged record, which shows when it is parsed
+            data = without_blank_lines(data, delimiter=dialect.delimiter, quote=dialect.quote)
         self.data = _as_utf8(data, dialect)
+        self._written = (data, dialect)
         if not dialect.is_common:
             from ._tokens import rewritten
 
@@ -37,6 +41,10 @@ class Text:
         Arrow makes text of a ragged record before it tells of it, and tells nothing where that cannot be done. So bytes
         that are not UTF-8 are read as those of an encoding that has a character for each.
         """
+        table, ragged = self._cells(names)
+        return self._cells(names) if ragged and self._leave_out_blank_lines() else (table, ragged)
+
+    def _cells(self, names: Sequence[str]) -> tuple[pa.Table, dict[int, str]]:
         ragged: dict[int, str] = {}
 
         def skip(record: Any) -> str:  # noqa: ANN401 (Arrow's InvalidRow, which has no types)
@@ -50,13 +58,32 @@ class Text:
             data.decode()
         except UnicodeDecodeError:
             self.data = data.decode("latin-1").encode()
-            table = self.parsed(types, skip)
+            table = self._parsed(types, skip)
             self.data = data
             return pa.table([_as_they_were(column) for column in table.columns], names=table.column_names), ragged
-        return self.parsed(types, skip), ragged
+        return self._parsed(types, skip), ragged
 
-    def parsed(self, types: dict[str, pa.DataType], on_ragged: Callable[[Any], str] | None = None) -> pa.Table:
-        """Let Arrow read the columns that have a type. Raises ``ArrowInvalid`` for a ragged record nobody takes."""
+    def parsed(self, types: dict[str, pa.DataType]) -> pa.Table:
+        """Let Arrow read the columns that have a type. Raises ``ArrowInvalid`` for a ragged record."""
+        try:
+            return self._parsed(types)
+        except pa.ArrowInvalid:
+            if not self._leave_out_blank_lines():
+                raise
+        return self._parsed(types)
+
+    def _leave_out_blank_lines(self) -> bool:
+        """Leave out the lines of blanks alone, which Arrow takes for ragged records; tell whether there were any."""
+        written, dialect = self._written
+        if not dialect.is_common:
+            return False
+        kept = without_blank_lines(written, delimiter=dialect.delimiter, quote=dialect.quote)
+        if kept is written:
+            return False
+        self.data, self._written = _as_utf8(kept, dialect), (kept, dialect)
+        return True
+
+    def _parsed(self, types: dict[str, pa.DataType], on_ragged: Callable[[Any], str] | None = None) -> pa.Table:
         data, rules = self.data, self.rules
         if data.startswith(BOM):
             data = BOM + data  # Arrow takes one away; the file's own is cut off already, so this one is a cell's text

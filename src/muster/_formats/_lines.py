@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ._newlines import BOM, Offsets, lines, scan_lines, spread
+from ._newlines import BLANKS, BOM, Offsets, lines, scan_lines, spread
 from ._stitch import Block, Flow
 
 Mask = npt.NDArray[np.bool_]
@@ -36,7 +36,7 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
         return scan_lines(data, start=start, atom=atom)
     if not start:
         data = without_mark(data)
-    if assume_quoted is False and len(data) <= atom and _is_plain(data, quote):
+    if assume_quoted is False and len(data) <= atom and _is_plain(data, delimiter, quote):
         return _whole(data, start)
     text = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(text == ord(quote)) if quote and quote.encode() in data else np.empty(0, np.int64)
@@ -46,15 +46,51 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
     if assume_quoted is None and len(quotes):
         assumptions = [state for state in assumptions if opening[int(state) :: 2].all()] or assumptions
     flows = {
-        quoted: _flow(text, _effective(quotes, opening, quoted=quoted), terminators, start, atom, quoted=quoted)
+        quoted: _flow(
+            text,
+            _effective(quotes, opening, quoted=quoted),
+            terminators,
+            start,
+            atom,
+            delimiter=delimiter,
+            quoted=quoted,
+        )
         for quoted in assumptions
     }
     return Block(start, start + len(data), flows.get(False), flows.get(True))
 
 
-def _is_plain(data: bytes, quote: str) -> bool:
+def _is_plain(data: bytes, delimiter: str, quote: str) -> bool:
     """Tell whether each newline ends a row, and nothing else does."""
-    return not (b"\r" in data or data.startswith(b"\n") or b"\n\n" in data or (quote and quote.encode() in data))
+    if b"\r" in data or data.startswith(b"\n") or b"\n\n" in data or (quote and quote.encode() in data):
+        return False
+    return not _may_have_blank_lines(data, delimiter)
+
+
+def blanks(delimiter: str) -> bytes:
+    """Name the bytes of a line that is no row: as for pandas, those of its end, and blanks that are no delimiter."""
+    return BLANKS.replace(delimiter.encode(), b"")
+
+
+def _may_have_blank_lines(data: bytes, delimiter: str) -> bool:
+    """Tell whether a line begins with a blank."""
+    ends = [end for end in (b"\n", b"\r") if end in data]  # one byte is found much faster than two in a row
+    padding = [blank for blank in (b" ", b"\t") if blank != delimiter.encode() and blank in data]
+    return any(data.startswith(blank) or any(end + blank in data for end in ends) for blank in padding)
+
+
+def without_blank_lines(data: bytes, *, delimiter: str, quote: str) -> bytes:
+    """Leave out the lines of blanks alone, which Arrow takes for rows, of bytes that begin with a record."""
+    if not _may_have_blank_lines(data, delimiter):
+        return data
+    text = np.frombuffer(data, np.uint8)
+    ends = _record_ends(data, text, delimiter=delimiter, quote=quote)
+    starts = np.append(0, ends[:-1])
+    blank = _blank(text, starts, ends, delimiter, first_is_whole=True)
+    if not blank.any():
+        return data
+    kept = zip([0, *ends[blank].tolist()], [*starts[blank].tolist(), len(data)], strict=True)
+    return b"".join(data[start:end] for start, end in kept)
 
 
 def _whole(data: bytes, start: int) -> Block:
@@ -107,7 +143,7 @@ def _effective(quotes: Offsets, opening: Mask, *, quoted: bool) -> Offsets:
 
 
 def _flow(  # noqa: PLR0913 (the block's bytes, its quotes and line ends, and how to cut it)
-    text: Text, quotes: Offsets, terminators: Offsets, start: int, atom: int, *, quoted: bool
+    text: Text, quotes: Offsets, terminators: Offsets, start: int, atom: int, *, delimiter: str, quoted: bool
 ) -> Flow:
     if len(quotes):
         outside = (np.searchsorted(quotes, terminators) & 1) == int(quoted)
@@ -115,15 +151,18 @@ def _flow(  # noqa: PLR0913 (the block's bytes, its quotes and line ends, and ho
     else:
         ends = terminators[:0] + 1 if quoted else terminators + 1
     starts = np.concatenate(([0], ends[:-1])) if len(ends) else ends
-    return flow_of(
+    flow = flow_of(
         ends,
-        ~_blank(text, starts, ends, first_is_whole=not quoted),
+        ~_blank(text, starts, ends, delimiter, first_is_whole=not quoted),
         length=len(text),
         start=start,
         atom=atom,
         quoted=quoted,
         ends_quoted=quoted ^ bool(len(quotes) & 1),
     )
+    if flow.open is None:
+        return flow
+    return flow._replace(is_open_a_row=bool(text[flow.open - start :].tobytes().strip(blanks(delimiter))))
 
 
 def flow_of(  # noqa: PLR0913 (the records that end in a block, how it begins and ends, and how to cut it)
@@ -148,9 +187,15 @@ def flow_of(  # noqa: PLR0913 (the records that end in a block, how it begins an
     )
 
 
-def _blank(text: Text, starts: Offsets, ends: Offsets, *, first_is_whole: bool) -> Mask:
-    lengths = ends - starts
-    blank: Mask = (lengths == 1) | ((lengths == len("\r\n")) & (text[starts] == _RETURN))
+def _blank(text: Text, starts: Offsets, ends: Offsets, delimiter: str, *, first_is_whole: bool) -> Mask:
+    """Tell which records are blank lines: no rows."""
+    first = text[starts]
+    blank: Mask = (first == _NEWLINE) | (first == _RETURN)
+    no_text = blanks(delimiter)
+    if any((first == byte).any() for byte in no_text.rstrip(b"\r\n")):
+        has_text = np.ones(256, bool)
+        has_text[[*no_text]] = False
+        blank |= ~np.logical_or.reduceat(has_text[text[: ends[-1]]], starts)
     if not first_is_whole:
         blank[:1] = False
     return blank
@@ -162,7 +207,7 @@ def records(data: bytes, *, delimiter: str, quote: str) -> Iterator[tuple[int, i
         yield from lines(data)
         return
     first = _plain_line(data, quote)
-    if first and data[:first].strip(b"\r\n"):
+    if first and data[:first].strip(blanks(delimiter)):
         yield 0, first  # at once: who reads the header of a small file needs no more
     yield from _records_behind(first, data, delimiter=delimiter, quote=quote)
 
@@ -176,15 +221,18 @@ def _plain_line(data: bytes, quote: str) -> int:
 
 def _records_behind(first: int, data: bytes, *, delimiter: str, quote: str) -> Iterator[tuple[int, int]]:
     """Yield the records from an offset on, at which one begins."""
-    text = np.frombuffer(data, np.uint8)
+    ends = _record_ends(data, np.frombuffer(data, np.uint8), delimiter=delimiter, quote=quote).tolist()
+    start, blank = first, blanks(delimiter)
+    for end in ends[bisect(ends, first) :]:
+        if data[start:end].strip(blank):
+            yield start, end
+        start = end
+
+
+def _record_ends(data: bytes, text: Text, *, delimiter: str, quote: str) -> Offsets:
+    """Find where each record ends, the last one at the latest where the bytes do."""
     quotes = np.flatnonzero(text == ord(quote)) if quote else np.empty(0, np.int64)
     quotes = _effective(quotes, _may_open(text, quotes, delimiter), quoted=False)
     terminators = _terminators(data, text)
-    ends = (terminators[(np.searchsorted(quotes, terminators) & 1) == 0] + 1).tolist()
-    if not ends or ends[-1] < len(data):
-        ends.append(len(data))
-    start = first
-    for end in ends[bisect(ends, first) :]:
-        if data[start:end].strip(b"\r\n"):
-            yield start, end
-        start = end
+    ends = terminators[(np.searchsorted(quotes, terminators) & 1) == 0] + 1
+    return ends if len(ends) and ends[-1] == len(data) else np.append(ends, len(data))

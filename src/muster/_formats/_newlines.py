@@ -12,7 +12,7 @@ Offsets = npt.NDArray[np.int64]
 
 BOM: Final = b"\xef\xbb\xbf"
 BLANKS: Final = b" \t\r\n"
-"""What JSON takes for white space."""
+"""What JSON takes for white space, and of what blank lines of CSV are."""
 
 _MAY_BE_BLANK: Final = np.frombuffer(BLANKS + BOM[:1], np.uint8)
 

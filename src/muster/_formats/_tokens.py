@@ -13,7 +13,7 @@ import numpy as np
 
 from muster._dialect import Dialect
 
-from ._lines import flow_of, without_mark
+from ._lines import blanks, flow_of, without_mark
 from ._stitch import Block, Flow
 
 _LINE_ENDS: Final = b"\r\n"
@@ -32,7 +32,9 @@ class _Grammar(NamedTuple):
     rest: re.Pattern[bytes]
     cell: re.Pattern[bytes]
     no_row: bytes
-    """The bytes that a line without a record begins with."""
+    """The bytes that a line without a record begins with, if it is not one of blanks alone."""
+    blanks: bytes
+    """The bytes of a line that is."""
 
 
 @functools.lru_cache(maxsize=16)
@@ -46,19 +48,20 @@ def _grammar(dialect: Dialect) -> _Grammar:
     inside = b"(?:" + escaped + doubled + b"[^" + quote + escape + b"])*+"
     # Behind a quote that might have been the first of two, pandas takes the next byte for text, whatever it is.
     behind = b"(?:[^" + delimiter + rb"\r\n]" + plain + b")?+" if dialect.doublequote else plain
-    blanks = b" *+" if dialect.skipinitialspace else b""
+    spaces = b" *+" if dialect.skipinitialspace else b""
     note = b"(?:" + comment + rb"[^\r\n]*+)?+" if comment else b""
     closed = b"(?:" + quote + behind + rb"|\Z())"
-    cell = blanks + b"(?:" + (quote + inside + closed + b"|" if quote else b"") + plain + b")"
+    cell = spaces + b"(?:" + (quote + inside + closed + b"|" if quote else b"") + plain + b")"
     record = b"(?:" + delimiter + cell + b")*+" + note + rb"(?:\r\n|[\r\n]|\Z())"
     quoted = quote + b"(" + inside + b")(?:" + quote + b"(" + behind + rb")|\Z)|" if quote else b"()()"
     return _Grammar(
         record=re.compile(cell + record),
         rest=re.compile(inside + closed + record if quote else b"(?!)"),
         cell=re.compile(
-            blanks + b"(?:" + quoted + b"(" + plain + b"))(?:(" + delimiter + b")|" + note + rb"(?:\r\n|[\r\n]|\Z))"
+            spaces + b"(?:" + quoted + b"(" + plain + b"))(?:(" + delimiter + b")|" + note + rb"(?:\r\n|[\r\n]|\Z))"
         ),
         no_row=_LINE_ENDS + dialect.comment.encode(),
+        blanks=blanks(dialect.delimiter),
     )
 
 
@@ -102,7 +105,9 @@ def _matches(data: bytes, dialect: Dialect, *, quoted: bool = False) -> Iterator
 
 
 def _is_row(match: re.Match[bytes], dialect: Dialect) -> bool:
-    return match.string[match.start()] not in _grammar(dialect).no_row
+    grammar = _grammar(dialect)
+    first = match.string[match.start()]
+    return first not in grammar.no_row and (first not in grammar.blanks or bool(match[0].strip(grammar.blanks)))
 
 
 def line_at(data: bytes, at: int, dialect: Dialect) -> tuple[int, bool]:
@@ -127,7 +132,7 @@ def _rows(data: bytes, dialect: Dialect) -> Iterator[list[bytes]]:
     """Yield the cells of each row, quotes in them doubled."""
     grammar, cells = _grammar(dialect), list[bytes]()
     for match in grammar.cell.finditer(data):
-        if not cells and (match.start() == len(data) or data[match.start()] in grammar.no_row):
+        if not cells and (match.start() == len(data) or not _is_row(match, dialect)):
             continue
         cells.append(_text(match, dialect).replace(b'"', b'""'))
         if match[4] is None:
