@@ -22,6 +22,7 @@ from hosts import lacking
 from machines import living
 from muster._clouds.base import Access
 from muster._generate import generate
+from muster._user_code import loaded
 from warm import Forked, Warm, starting
 
 MUSTER = [sys.executable, "-m", "muster"]
@@ -113,6 +114,12 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("user")))
         patch.setenv("MUSTER_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settled() -> None:
+    """Know what the tests have loaded, as a process does that forks workers: each run here would look at all of it."""
+    loaded.settle()
 
 
 @pytest.fixture(autouse=True)

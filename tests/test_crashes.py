@@ -197,7 +197,7 @@ class Storm:
         while True:
             if began is None and kept(self.folder) > before:  # however long it took to start
                 began = monotonic()
-            if self.workers_killed >= 30 and last:
+            if self.workers_killed >= 30 and last and began is not None:  # it has compared what its rows depend on
                 self._have_rows_take(0.0)
             is_there = (self.folder / "out.csv").exists()
             if process.poll() is not None:

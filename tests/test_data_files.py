@@ -11,6 +11,7 @@ import pytest
 
 from conftest import Ended, Muster
 from muster._user_code.listening import Ear
+from muster._user_code.loading import Loaded
 
 READS = """
 import json, pickle, sqlite3
@@ -110,3 +111,12 @@ def test_only_files_that_were_read_and_stay_as_they_were_are_told_of(tmp_path: P
     read, written = heard(tmp_path, act)
     assert read == ["read.txt", "none.txt"]
     assert written == ["both.txt", "made.txt", "moved.tmp", "moved.txt"]
+
+
+def test_a_worker_that_has_loaded_no_function_tells_of_no_module_that_was_there_before(tmp_path: Path) -> None:
+    functions = Loaded()
+    try:
+        read, _ = Ear().tell(besides=(), folder=str(tmp_path), modules=functions.modules)
+    finally:
+        functions.end()
+    assert read == (), "this one, and all that tests have in common"

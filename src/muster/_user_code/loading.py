@@ -40,8 +40,8 @@ class Loaded:
         self._state: tuple[Global, ...] = ()
         self._code = Code()
         self._path = list(sys.path)
-        self.modules: frozenset[str] = frozenset()
-        """Names of the modules that were there when the last function was loaded, and may be the user's."""
+        self.modules = frozenset(loaded())
+        """Names of those that may be the user's and were there when the last function was loaded, or this began."""
         _at_work.append(self)
         import_fresh()
 
