@@ -107,7 +107,7 @@ def _blocks(texts: Sequence[str], where: str) -> tuple[str, ...]:
     except ValueError as error:
         raise UsageError(f"{where}: ssh_from: {error}. Write blocks such as {_EXAMPLE}.") from error
     for version, least in _LEAST_PREFIX.items():
-        for one in ipaddress.collapse_addresses([block for block in blocks if block.version == version]):  # type: ignore[type-var]
+        for one in ipaddress.collapse_addresses([block for block in blocks if block.version == version]):  # type: ignore[type-var]  # all are of one version
             if one.prefixlen < least:
                 raise UsageError(
                     f"{where}: ssh_from lets in {one}: that is the whole world, or much of it; /{least} is the largest"
