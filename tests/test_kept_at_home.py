@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from conftest import MUSTER, Muster
+from conftest import Muster, begun
 from muster._clouds.certificates import Authority
 from pretended import Pretended, pretended
 from waiting import until
@@ -81,7 +80,7 @@ def test_a_note_on_a_run_at_work_tells_no_row_no_code_and_no_secret_and_goes_wit
     (folder / "wait").touch()
     notes = home / "unfinished"
     journal = folder / "out.csv.muster" / "journal.jsonl"
-    with subprocess.Popen([*MUSTER, *COMMAND], cwd=folder, stderr=subprocess.DEVNULL) as running:
+    with begun(folder, *COMMAND) as running:
         try:
             until(lambda: notes.is_dir() and list(notes.glob("*.json")) and journal.exists())
             assert_closed_and_silent(list(notes.glob("*.json")))
@@ -105,10 +104,12 @@ def keys_on(hosts: Pretended, name: str) -> dict[str, str]:
 
 
 @pytest.mark.waits
-def test_hosts_that_live_get_new_credentials_when_theirs_are_to_end(
+def test_hosts_that_live_get_new_credentials_when_theirs_are_to_end_and_what_ansible_is_told_is_for_this_user_alone(
     hosts: Pretended, home: Path, muster: Muster
 ) -> None:
     up = ("up", "--machines", "2", "--on", hosts.name("ab"))
+    look = f'find {home} -name "playing-*" {{}} >> ~/{{}}'
+    (hosts.folder / "a" / ".profile").write_text(f"{look.format('', 'seen')}; {look.format('-perm /077', 'open')}\n")
     assert muster(*up).code == 0
     folder = home / "clusters" / "default"
     before = keys_on(hosts, "b")
@@ -124,17 +125,6 @@ def test_hosts_that_live_get_new_credentials_when_theirs_are_to_end(
     assert [one["name"] for one in json.loads(muster("status", "--json").out)[0]["machines"]] == ["a", "b"]
     assert muster("down").code == 0
     assert keys_on(hosts, "b") == {}
-
-
-@pytest.mark.waits
-def test_what_ansible_is_told_is_for_this_user_alone_and_goes_with_the_command(
-    hosts: Pretended, home: Path, muster: Muster
-) -> None:
-    hosts.name("a")
-    look = f'find {home} -name "playing-*" {{}} >> ~/{{}}'
-    (hosts.folder / "a" / ".profile").write_text(f"{look.format('', 'seen')}; {look.format('-perm /077', 'open')}\n")
-    assert muster("up", "--machines", "1", "--on", hosts.file).code == 0
-    assert muster("down").code == 0
     assert (hosts.folder / "a" / "seen").read_text()
     assert (hosts.folder / "a" / "open").read_text() == ""
     assert not list(home.rglob("playing-*"))

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from aws.region import Instance, Region
+from aws.region import Region
 from muster._clouds.aws.user_data import user_data
 from muster._clouds.there import leash
 from waiting import until
@@ -40,15 +40,20 @@ def launch(region: Region, lease: float, host_key: str = "") -> None:
     )
 
 
-def alone(region: Region) -> Instance:
-    (one,) = region.instances()
-    return one
+def booted(region: Region, *, lease: float) -> Path:
+    """Launch one, and wait until it has run what its user data put first; name its files as they are found from here.
+
+    Both processes of its leash are there.
+    """
+    launch(region, lease=lease)
+    until(lambda: "bootcmd ended with 0" in region.instances()[-1].log)
+    root = Path(region.instances()[-1].root)
+    until(lambda: len(processes(root)) == 2)
+    return root
 
 
-def booted(region: Region) -> Path:
-    """Wait until the one machine has run what its user data put first; name its files as they are found from here."""
-    until(lambda: "bootcmd ended with 0" in alone(region).log)
-    return Path(alone(region).root)
+def have_ended(region: Region) -> bool:
+    return all(one.state == "terminated" for one in region.instances())
 
 
 def lease_of(root: Path, seconds: float) -> Path:
@@ -74,13 +79,15 @@ def is_leash(process: Path, inside: Path) -> bool:
 def test_a_machine_that_nobody_ever_reaches_ends_with_its_first_lease(region: Region) -> None:
     region.boots(way="silent")
     launch(region, lease=1)
-    until(lambda: alone(region).state == "terminated")
+    until(lambda: have_ended(region))
     assert region.living() == []
 
 
-def test_a_machine_lives_for_as_long_as_a_lease_on_it_is_renewed(region: Region) -> None:
-    launch(region, lease=2)
-    lease = lease_of(booted(region), 2)
+def test_a_machine_lives_for_as_long_as_a_lease_on_it_is_renewed_or_as_one_says_from_when_it_was_written(
+    region: Region,
+) -> None:
+    lease_of(booted(region, lease=1), 3600)
+    lease = lease_of(booted(region, lease=2), 2)
     started = monotonic()
 
     def renewed() -> bool:
@@ -88,56 +95,34 @@ def test_a_machine_lives_for_as_long_as_a_lease_on_it_is_renewed(region: Region)
         return monotonic() - started > 2 + leash.LATE_SECONDS + 3 * leash.TICK
 
     until(renewed)
-    assert alone(region).state == "running"
+    assert [one.state for one in region.instances()] == ["running", "running"]
     lease.unlink()
-    until(lambda: alone(region).state == "terminated")
+    until(lambda: region.instances()[1].state == "terminated")
+    assert region.instances()[0].state == "running"
 
 
-def test_a_longer_lease_counts_from_when_it_was_written(region: Region) -> None:
-    launch(region, lease=1)
-    lease_of(booted(region), 3600)
-    started = monotonic()
-    until(lambda: monotonic() - started > 1 + leash.LATE_SECONDS + 3 * leash.TICK)
-    assert alone(region).state == "running"
+def test_whoever_kills_one_of_the_two_or_asks_both_to_end_ends_the_machine(region: Region) -> None:
+    for which in (0, 1):
+        os.kill(sorted(processes(booted(region, lease=3600)))[which], signal.SIGKILL)
+    for pid in processes(booted(region, lease=3600)):
+        with suppress(ProcessLookupError):  # the first has ended all already
+            os.kill(pid, signal.SIGTERM)
+    until(lambda: have_ended(region))
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_whoever_kills_the_leash_ends_the_machine(region: Region, which: int) -> None:
-    launch(region, lease=3600)
-    root = booted(region)
-    until(lambda: len(processes(root)) == 2)
-    os.kill(sorted(processes(root))[which], signal.SIGKILL)
-    until(lambda: alone(region).state == "terminated")
-
-
-def test_whoever_asks_both_processes_to_end_ends_the_machine(region: Region) -> None:
-    launch(region, lease=3600)
-    root = booted(region)
-    until(lambda: len(processes(root)) == 2)
-    for pid in processes(root):
-        os.kill(pid, signal.SIGTERM)
-    until(lambda: alone(region).state == "terminated")
-
-
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_machine_ends_with_its_lease_though_one_of_the_two_hangs(region: Region, which: int) -> None:
-    launch(region, lease=1)
-    root = booted(region)
-    until(lambda: len(processes(root)) == 2)
-    os.kill(sorted(processes(root))[which], signal.SIGSTOP)
-    until(lambda: alone(region).state == "terminated")
-
-
-def test_what_is_no_lease_neither_hangs_the_leash_nor_lengthens_anything(region: Region) -> None:
-    launch(region, lease=1)
-    root = booted(region)
+def test_a_machine_ends_with_its_lease_though_one_of_the_two_hangs_or_what_is_no_lease_is_there(
+    region: Region,
+) -> None:
+    for which in (0, 1):
+        os.kill(sorted(processes(booted(region, lease=1)))[which], signal.SIGSTOP)
+    leases = booted(region, lease=1) / "root" / ".muster" / "machines" / "mine@there"
     for number, text in enumerate(("inf", "nan", "1e300", "much", "-5"), 1):
-        place = root / "root" / ".muster" / "machines" / "mine@there" / f"{number}-here"
+        place = leases / f"{number}-here"
         place.mkdir(parents=True)
         (place / "lease").write_text(text)
-    (root / "root" / ".muster" / "machines" / "mine@there" / "6-here").mkdir()
-    os.mkfifo(root / "root" / ".muster" / "machines" / "mine@there" / "6-here" / "lease")
-    until(lambda: alone(region).state == "terminated")
+    (leases / "6-here").mkdir()
+    os.mkfifo(leases / "6-here" / "lease")
+    until(lambda: have_ended(region))
 
 
 def may_be_spared() -> bool:
@@ -148,6 +133,5 @@ def may_be_spared() -> bool:
 
 @pytest.mark.skipif(not may_be_spared(), reason="root lacks CAP_SYS_RESOURCE here")
 def test_no_lack_of_memory_kills_it(region: Region) -> None:
-    launch(region, lease=3600)
-    root = booted(region)
+    root = booted(region, lease=3600)
     until(lambda: [Path(f"/proc/{pid}/oom_score_adj").read_text() for pid in processes(root)] == ["-1000\n"] * 2)

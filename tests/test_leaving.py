@@ -40,22 +40,31 @@ def status(muster: Muster) -> dict[str, Any]:
     return found
 
 
-def test_a_machine_that_is_silent_when_the_cluster_is_made_smaller_is_ended_by_the_next_command_that_it_answers(
+def test_a_head_silent_for_a_moment_costs_no_machine_and_one_silent_when_it_was_to_end_is_ended_by_the_next_command(
     muster: Muster, hosts: Pretended, home: Path
 ) -> None:
-    end = muster("up", "--machines", "2", "--on", hosts.name("ab"), "--workers-per-machine", "1")
+    end = muster("up", "--machines", "2", "--on", hosts.name("abc"), "--workers-per-machine", "1")
     assert (end.code, "2 machines" in end.out) == (0, True), end.err
-    hosts.silence("b")
-    end = muster("up", "--machines", "1")
-    assert (end.code, "b: it does not answer" in end.err) == (3, True), end.err
-    assert (leaving(home), hosts.running()) == (["b"], ["a", "b"])
+    profile = hosts.folder / "a" / ".profile"
+    profile.write_text('case "$said" in *lease.py*start*) echo Connection reset >&2; exit 255;; esac')
+    end = muster("up", "--machines", "3")
+    assert (end.code, "a: it does not answer" in end.err) == (3, True), end.err
+    assert [one["name"] for one in status(muster)["machines"]] == ["a", "b"]
+    assert hosts.running() == ["a", "b"]
+    profile.unlink()
+    assert muster("up", "--machines", "3").code == 0
+    assert hosts.running() == ["a", "b", "c"]
+    hosts.silence("c")
+    end = muster("up", "--machines", "2")
+    assert (end.code, "c: it does not answer" in end.err) == (3, True), end.err
+    assert (leaving(home), hosts.running()) == (["c"], ["a", "b", "c"])
     found = status(muster)
-    assert [one["name"] for one in found["machines"]] == ["a"]
-    assert found["silent"]["b"].startswith("it was to end, and did not answer: it does not answer.")
-    hosts.mend("b")
-    assert "it was to end, and lives" in status(muster)["silent"]["b"]
-    end = muster("up", "--machines", "1")
-    assert (end.code, leaving(home), hosts.running(), hosts.left("b")) == (0, [], ["a"], []), end.err
+    assert [one["name"] for one in found["machines"]] == ["a", "b"]
+    assert found["silent"]["c"].startswith("it was to end, and did not answer: it does not answer.")
+    hosts.mend("c")
+    assert "it was to end, and lives" in status(muster)["silent"]["c"]
+    end = muster("up", "--machines", "2")
+    assert (end.code, leaving(home), hosts.running(), hosts.left("c")) == (0, [], ["a", "b"], []), end.err
     assert status(muster)["silent"] == {}
     assert muster("down").code == 0
 
@@ -108,19 +117,3 @@ def test_an_up_that_fails_remembers_only_what_it_did_not_see_to_end(
     end = muster("up", "--machines", "2", "--on", file)
     assert (end.code, hosts.running()) == (3, []), end.err
     assert not list((home / "clusters").glob("*"))
-
-
-def test_a_head_that_does_not_answer_for_a_moment_while_the_cluster_is_made_larger_costs_no_machine_that_works(
-    muster: Muster, hosts: Pretended
-) -> None:
-    assert muster("up", "--machines", "2", "--on", hosts.name("abc")).code == 0
-    profile = hosts.folder / "a" / ".profile"
-    profile.write_text('case "$said" in *lease.py*start*) echo Connection reset >&2; exit 255;; esac')
-    end = muster("up", "--machines", "3")
-    assert (end.code, "a: it does not answer" in end.err) == (3, True), end.err
-    assert [one["name"] for one in status(muster)["machines"]] == ["a", "b"]
-    assert hosts.running() == ["a", "b"]
-    profile.unlink()
-    assert muster("up", "--machines", "3").code == 0
-    assert hosts.running() == ["a", "b", "c"]
-    assert muster("down").code == 0
