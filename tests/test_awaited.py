@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +9,7 @@ import pytest
 
 import muster
 import waiting
-from conftest import Muster, started
+from conftest import Muster, begun, started
 
 BAD = 77
 CODE = f"""
@@ -207,18 +205,17 @@ def test_a_call_that_ends_cancelled_costs_its_rows(folder: Path, muster: Muster,
 
 
 @pytest.mark.parametrize("name", ["in_a_callback", "in_a_task_left_behind", "swallows_a_cancellation", "Keeps"])
-def test_it_holds_where_the_caller_runs_a_loop_whose_thread_is_not_waited_for(folder: Path, name: str) -> None:
+def test_it_holds_where_the_caller_runs_a_loop_whose_thread_is_not_waited_for(
+    folder: Path, python: Muster, name: str
+) -> None:
     (folder / "script.py").write_text(IN_A_LOOP)
-    done = subprocess.run(
-        [sys.executable, "script.py", name], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["3", "1"]
+    ended = python("script.py", name, timeout=60)
+    assert (ended.code, ended.out.split()) == (0, ["3", "1"]), ended.err
 
 
-def test_in_a_loop_that_runs_the_function_sees_the_callers_context(folder: Path) -> None:
+def test_in_a_loop_that_runs_the_function_sees_the_callers_context(folder: Path, python: Muster) -> None:
     (folder / "script.py").write_text(IN_A_LOOP)
-    subprocess.run([sys.executable, "script.py", "reads_the_context"], cwd=folder, timeout=60, check=True)
+    assert python("script.py", "reads_the_context", timeout=60).code == 0
     assert set(pd.read_csv(folder / "out.csv").context) == {"of the caller"}
 
 
@@ -227,14 +224,16 @@ def test_in_a_loop_that_runs_the_function_sees_the_callers_context(folder: Path)
 def test_a_signal_ends_a_run_whose_loop_is_kept_busy_by_a_task(
     folder: Path, workers: str, number: signal.Signals, code: int
 ) -> None:
-    with started(folder, "run", "f.py:waits_for_ever", "in.csv", "-o", "out.csv", "--workers", workers) as process:
+    with started(
+        folder, "run", "f.py:waits_for_ever", "in.csv", "-o", "out.csv", "--workers", workers, start=begun
+    ) as process:
         waiting.until((folder / "began").exists)
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
     assert process.returncode == code, said
 
 
-def test_async_functions_run_in_two_threads_at_a_time(folder: Path) -> None:
+def test_async_functions_run_in_two_threads_at_a_time(folder: Path, python: Muster) -> None:
     (folder / "script.py").write_text(
         "import threading, muster, f\n"
         "def go(at):\n"
@@ -244,10 +243,8 @@ def test_async_functions_run_in_two_threads_at_a_time(folder: Path) -> None:
         "[one.start() for one in threads]\n[one.join() for one in threads]\n"
     )
     (folder / "good.csv").write_text("a\n" + "".join(f"{at}\n" for at in range(100, 150)))
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stdout.split() == ["50", "50"], done.stderr
+    ended = python("script.py", timeout=60)
+    assert ended.out.split() == ["50", "50"], ended.err
 
 
 def test_a_call_in_a_thread_that_nobody_can_end_does_not_keep_the_run_from_its_end(tmp_path: Path) -> None:

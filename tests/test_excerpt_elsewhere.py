@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import waiting
-from conftest import Muster, started
+from conftest import Muster, begun, started
 from muster._clouds.base import Access
 from muster._job import Job, Options
 from muster._run.runner import run
@@ -92,7 +92,7 @@ def test_a_sample_that_was_killed_goes_on_with_the_same_rows(folder: Path, muste
     command = ("run", "f.py:slow", "in.csv", "-o", "out.csv", "--sample", "70", "--workers", workers)
     for _ in range(2):  # in the same place again
         (folder / "began").unlink(missing_ok=True)
-        with started(folder, *command) as process:
+        with started(folder, *command, start=begun) as process:
             waiting.until((folder / "began").exists)
             process.kill()
     assert not (folder / "out.csv").exists()

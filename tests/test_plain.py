@@ -394,7 +394,8 @@ def test_what_the_engine_of_a_machine_ended_with_is_not_taken_for_the_end_of_the
 def test_a_machine_that_cannot_go_on_is_put_aside_where_there_is_another(
     head: Callable[..., RayEngine], said: tuple[object, ...], why: str
 ) -> None:
-    engine = head(framed(OPENED, ("opened", 2, "m2"), said))
+    told_to = framed(("closed", 1, "its machine is put aside"), ("heard", 2, [encode(Ended())]))
+    engine = head(framed(OPENED, ("opened", 2, "m2"), said), told_to)
     events: list[Message] = []
     while not events:
         events += wait(engine, 30)
