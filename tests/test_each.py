@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import muster as package
-from conftest import MUSTER, Muster, started
+from conftest import MUSTER, Muster, begun, started
 from waiting import until
 
 CODE = """
@@ -367,7 +367,7 @@ def test_a_file_that_changes_while_it_is_read_has_no_output_until_the_next_comma
     )
     path, other = folder / "in" / "a.csv", folder / "in" / "sub" / "c.csv"
     command = ("run", "f.py:waits", "in", "-o", "out/", "--each", "--json", "--workers", "1")
-    with started(folder, *command) as process:
+    with started(folder, *command, start=begun) as process:
         until((folder / "began").exists)
         before = path.stat()
         if how == "linked":

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from werkzeug.serving import make_server
 
-from conftest import Muster, started
+from conftest import Muster, begun, started
 from muster._output.folder import Work
 from waiting import until
 from web import moto_application
@@ -176,16 +176,16 @@ def test_who_waits_looks_at_the_lock_now_and_then_and_lists_the_inputs_once_more
 
     monkeypatch.setattr(served, "after", note)
     command = ("run", "f.py:double", f"{place}/in/*.csv", "-o", f"{place}/out.csv", "--if-running", "wait", *INLINE)
-    with started(tmp_path, *command) as process:
+    with started(tmp_path, *command, start=begun) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
         assert line.startswith(
             f"muster: waits. Another muster process is writing '{place}/out.csv': process {os.getpid()}"
         )
-        begun, looks = len(served.asked), served.lists("out.csv.muster")
+        before, looks = len(served.asked), served.lists("out.csv.muster")
         until(lambda: served.lists("out.csv.muster") > looks + 1)
         renewed = ("GET", "PUT")  # which its owner does too, here
-        meanwhile = [one for one in served.asked[begun:] if not (one.startswith(renewed) and f"/{lock}?" in one)]
+        meanwhile = [one for one in served.asked[before:] if not (one.startswith(renewed) and f"/{lock}?" in one)]
         assert not [one for one in meanwhile if one.startswith(("PUT", "POST", "DELETE")) or "in/" in one], meanwhile
         assert writers == {os.getpid()}  # nobody else has written the lock
         put(bucket, b="a\n2\n")  # what has come meanwhile is done, too
@@ -220,7 +220,7 @@ def test_a_folder_of_which_a_death_left_the_half_is_not_taken_for_done(  # noqa:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(served, "after" if arrives else "look", kill)
-        with started(tmp_path, *command) as process:
+        with started(tmp_path, *command, start=begun) as process:
             running.append(process.pid)
             process.communicate(timeout=100)
     assert process.returncode == -signal.SIGKILL

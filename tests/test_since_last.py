@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import muster as package
-from conftest import MUSTER, Muster, started
+from conftest import MUSTER, Muster, begun, started
 from muster._hourly.pattern import folder_of, found_again, named
 from waiting import until
 
@@ -178,7 +178,7 @@ def test_what_comes_while_it_runs_is_done_the_next_time_and_what_is_being_writte
     put(folder, a=1, b=2)
     command = [*SINCE, *INLINE]
     command[1] = "f.py:waits"
-    with started(folder, *command) as process:
+    with started(folder, *command, start=begun) as process:
         until((folder / "began").exists)
         assert muster(*command).code == 2  # another process works on this pattern
         assert muster(*command, "--if-running", "skip").json["skipped"] is True
@@ -346,7 +346,7 @@ def test_a_file_with_the_size_and_time_of_another_is_not_taken_for_it(
     put(folder, a=1, b=2)
     command = [*SINCE, *INLINE]
     command[1] = "f.py:waits"
-    with started(folder, *command) as process:
+    with started(folder, *command, start=begun) as process:
         until((folder / "began").exists)
         if is_killed:
             process.kill()
@@ -364,7 +364,7 @@ def test_a_file_that_is_as_it_was_is_done_whatever_else_changes_of_it_meanwhile(
     put(folder, a=1, b=2, c=3)
     command = [*SINCE, *INLINE]
     command[1] = "f.py:waits"
-    with started(folder, *command) as process:
+    with started(folder, *command, start=begun) as process:
         until((folder / "began").exists)
         rewrite(folder / "in" / "a.csv", "a\n1\n", how="written over")
         rewrite(folder / "in" / "b.csv", "a\n2\n", how="replaced")

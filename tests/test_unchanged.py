@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import muster as package
-from conftest import Muster, started
+from conftest import Muster, begun, started
 from waiting import until
 
 CODE = """
@@ -101,7 +101,7 @@ def test_nothing_large_is_written_before_the_output_is_this_runs_own(
     (folder / "slow.py").write_text(
         "import pathlib, threading\ndef slow(df):\n    pathlib.Path('began').touch()\n    threading.Event().wait()\n"
     )
-    with started(folder, "run", "slow.py:slow", "in.csv", "-o", "out.csv", "--workers", "1") as process:
+    with started(folder, "run", "slow.py:slow", "in.csv", "-o", "out.csv", "--workers", "1", start=begun) as process:
         until((folder / "began").exists)
         before = temporary.stat().st_mtime_ns
         done = subprocess.run(
@@ -361,7 +361,7 @@ def test_why_a_run_does_all_anew_is_not_said_where_the_command_is_refused(folder
 def test_while_another_process_works_on_the_output_it_fails_or_skips_or_waits(folder: Path, muster: Muster) -> None:
     (folder / "w.py").write_text(WAITS)
     command = ("run", "w.py:waits", "in.csv", "-o", "out.csv", "--workers", "0")
-    with started(folder, *command) as first:
+    with started(folder, *command, start=begun) as first:
         until((folder / "began").exists)
         assert muster(*command).code == 2
         skipped = muster(*command, "--if-running", "skip", "--json")
@@ -369,7 +369,7 @@ def test_while_another_process_works_on_the_output_it_fails_or_skips_or_waits(fo
         (line,) = skipped.err.splitlines()
         assert str(first.pid) in line
         assert muster(*command, "--if-running", "skip", "--quiet").err == ""
-        with started(folder, *command, "--if-running", "wait", "--json") as second:
+        with started(folder, *command, "--if-running", "wait", "--json", start=begun) as second:
             assert second.stderr is not None
             assert "waits" in second.stderr.readline()
             (folder / "go").touch()
