@@ -15,8 +15,15 @@ from muster._user_code import arguments, targets
 
 pytestmark = pytest.mark.waits
 
+ROWS = 1000
 MANY = 300_000
 """Numbers of 8 bytes: more than goes with a message."""
+
+
+@pytest.fixture(autouse=True)
+def beside_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder without code, which would go along."""
+    monkeypatch.chdir(tmp_path)
 
 
 def out(folder: Path, far: Access, target: Target, **options: object) -> pd.DataFrame:
@@ -26,7 +33,7 @@ def out(folder: Path, far: Access, target: Target, **options: object) -> pd.Data
 
 
 def test_what_a_function_captures_and_is_given_gets_there_and_so_does_who_it_is(tmp_path: Path, far: Access) -> None:
-    pd.DataFrame({"a": range(4000)}).to_csv(tmp_path / "in.csv", index=False)
+    pd.DataFrame({"a": range(ROWS)}).to_csv(tmp_path / "in.csv", index=False)
     captured, given = np.arange(MANY), np.full(MANY, 5)
 
     def look_up(df: pd.DataFrame, by: np.ndarray, *, offset: int) -> pd.DataFrame:
@@ -36,7 +43,7 @@ def test_what_a_function_captures_and_is_given_gets_there_and_so_does_who_it_is(
     target = targets.of_function(look_up)
     target = targets.with_arguments(target, arguments.given({"by": given, "offset": 1}, step="look_up"))
     frame = out(tmp_path, far, target, batch_rows=100, calls_per_worker=3)
-    assert frame.b.tolist() == [5 * n + 1 for n in range(4000)]
+    assert frame.b.tolist() == [5 * n + 1 for n in range(ROWS)]
     assert set(frame.w) <= {0, 1}
     assert (frame.w == frame.l).all()
     assert frame.groupby("pid").w.nunique().max() == 1

@@ -14,7 +14,7 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from conftest import MUSTER, Ended, Muster
+from conftest import MUSTER, Ended, Muster, begun
 from hosts import Host
 from muster._clouds.certificates import Authority
 from muster._clouds.local import LocalCloud
@@ -25,6 +25,7 @@ from waiting import until
 pytestmark = pytest.mark.waits
 ROWS = 3000
 SECONDS = 120.0
+LEASE = 4.0
 FUNCTION = """
 import time
 from pathlib import Path
@@ -103,13 +104,7 @@ class Running:
         self.folder = folder
         RUNNING.append(self)
         (folder / "hurry").unlink()
-        self._process = subprocess.Popen(
-            [*MUSTER, *COMMAND, "--cluster", "default"],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self._process = begun(folder, *COMMAND, "--cluster", "default")
 
     def has_kept(self, parts: int) -> bool:
         journal = self.folder / "out.csv.muster" / "journal.jsonl"
@@ -146,7 +141,7 @@ def assert_right(folder: Path, end: Ended) -> dict[str, Any]:
 
 
 ABOUT: Final = """
-import atexit, os, sys, tempfile
+import atexit, os, sys, tempfile, warnings
 from pathlib import Path
 log = open(f"log-{os.getpid()}", "w")
 atexit.register(Path(f"atexit-{os.getpid()}").touch)
@@ -154,6 +149,8 @@ def about(df):
     print("these are", len(df), "rows")
     log.write("x" * len(df))
     tempfile.mkdtemp()
+    for _ in df.index:
+        warnings.warn("slow path")
     return df.assign(key=os.environ["SET_AFTER_UP"], argv=sys.argv[0].rpartition("/")[2])
 """
 
@@ -161,13 +158,15 @@ def about(df):
 def assert_the_callers_world_is_there(muster: Muster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "about.py").write_text(ABOUT)
     monkeypatch.setenv("SET_AFTER_UP", "yes")
-    end = muster("run", "about.py:about", "rows.csv", "-o", "about.csv", "--cluster", "default", "--quiet")
+    end = muster("run", "about.py:about", "rows.csv", "-o", "about.csv", "--cluster", "default")
     assert end.code == 0, end.err
     assert set((folder / "about.csv").read_text().splitlines()[1:]) == {f"{n},yes,about.py" for n in range(ROWS)}
     printed = [line.partition("these are")[2].split() for line in end.err.splitlines() if "these are" in line]
     assert sum(int(words[0]) for words in printed) == ROWS
     assert sum(path.stat().st_size for path in folder.glob("log-*")) == ROWS
     assert any(folder.glob("atexit-*"))
+    raised = [line for line in end.err.splitlines() if "raised" in line]  # by the workers of all machines
+    assert raised == [f"muster: raised {ROWS:,} times: UserWarning at about.py:11: slow path"]
 
 
 def assert_all_listen_on_loopback_alone_and_ray_hears_nobody_without_a_certificate(home: Path, nobody: Path) -> None:
@@ -233,8 +232,32 @@ def test_machines_that_come_are_killed_and_go_in_the_middle_of_a_run_change_noth
     until(lambda: not processes_of(home), 30)
 
 
-def test_a_head_that_is_killed_stops_the_run_which_goes_on_elsewhere(muster: Muster, folder: Path, home: Path) -> None:
+def assert_a_token_that_does_not_fit_is_refused_clearly_and_at_once(muster: Muster, folder: Path, token: Path) -> None:
+    fitting = token.read_text()
+    commands: dict[str, tuple[str, ...]] = {
+        "0" * 64: (*COMMAND, "--cluster", "default"),
+        "": (*COMMAND, "--cluster", "default"),
+        "\n": ("up", "--machines", "2"),
+    }
+    for text, command in commands.items():
+        token.write_text(text)
+        began = monotonic()
+        end = muster(*command)
+        assert monotonic() - began < 15
+        assert end.code == 3
+        assert "token does not fit" in end.err
+        assert "muster down" in end.err
+        assert not any(noise in end.err for noise in ("Traceback", "gcs_client", "InvalidAuthToken")), end.err
+    assert not (folder / "out.csv").exists()
+    token.write_text(fitting)
+    assert len(json.loads(muster("status", "--json").out)[0]["machines"]) == 1
+
+
+def test_a_token_that_does_not_fit_is_refused_and_a_head_that_is_killed_stops_the_run_which_goes_on_elsewhere(
+    muster: Muster, folder: Path, home: Path
+) -> None:
     up(muster, 1)
+    assert_a_token_that_does_not_fit_is_refused_clearly_and_at_once(muster, folder, home / "clusters/default/token")
     running = start(folder, kept=3)
     kill_machine(home, "m1")
     end = running.ended()
@@ -244,16 +267,6 @@ def test_a_head_that_is_killed_stops_the_run_which_goes_on_elsewhere(muster: Mus
     assert not (folder / "out.csv").exists()
     up(muster, 1, name="other")
     assert assert_right(folder, muster(*COMMAND, "--cluster", "other"))["resumed_parts"] > 0
-
-
-def test_down_in_the_middle_of_a_run_stops_it_resumable(muster: Muster, folder: Path) -> None:
-    up(muster, 2)
-    running = start(folder)
-    assert "gone" in muster("down").out
-    end = running.ended()
-    assert end.code == 3
-    assert "is gone" in end.err
-    assert_right(folder, muster(*COMMAND, "--workers", "0"))
 
 
 def test_machines_that_are_called_up_for_a_run_end_with_it_also_where_temporary_files_have_long_paths(
@@ -274,9 +287,17 @@ def test_machines_that_are_called_up_for_a_run_end_with_it_also_where_temporary_
 def test_a_run_renews_the_lease_and_nothing_outlives_it_when_nobody_does(
     muster: Muster, folder: Path, home: Path
 ) -> None:
-    up(muster, 2, "--lease", "4s")
+    up(muster, 2, "--lease", f"{LEASE:g}s")
     scratch = Path(json.loads((home / "clusters" / "default" / "local.json").read_text())["scratch"])
-    running = start(folder, kept=6)
+    running = Running(folder)
+
+    def has_begun() -> bool:
+        LocalCloud(home / "clusters" / "default").renew()  # however long a command takes to start
+        return running.has_kept(1)
+
+    until(has_begun)
+    began = monotonic()
+    until(lambda: running.has_kept(1) and monotonic() - began > LEASE + 1)
     assert len(processes_of(home)) > 2
     running.kill()
     until(lambda: not processes_of(home), 30)
@@ -304,7 +325,7 @@ def test_a_cluster_whose_certificates_are_to_end_gets_new_ones_and_works_with_th
     assert_right(folder, muster(*COMMAND, "--cluster", "default"))
 
 
-def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next(
+def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next_and_down_in_a_run_stops_it_resumable(
     muster: Muster, folder: Path, home: Path
 ) -> None:
     command = [*MUSTER, "up", "--machines", "2", "--workers-per-machine", "1"]
@@ -319,6 +340,12 @@ def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next(
     assert "muster down default to end it" in err
     assert "2 machines" in up(muster, 2).out
     assert_right(folder, muster(*COMMAND, "--cluster", "default"))
+    (folder / "out.csv").unlink()
+    running = start(folder)
+    assert "gone" in muster("down").out
+    end = running.ended()
+    assert (end.code, "is gone" in end.err) == (3, True), end.err
+    assert_right(folder, muster(*COMMAND, "--workers", "0"))
 
 
 @pytest.mark.parametrize(
@@ -344,27 +371,6 @@ def test_what_cannot_be_is_refused_before_anything_is_started(
     assert told in end.err
     assert "Traceback" not in end.err
     assert not processes_of(home)
-
-
-def test_a_token_that_does_not_fit_is_refused_clearly_and_at_once(muster: Muster, folder: Path, home: Path) -> None:
-    up(muster, 1)
-    token = home / "clusters" / "default" / "token"
-    commands: dict[str, tuple[str, ...]] = {
-        "0" * 64: (*COMMAND, "--cluster", "default"),
-        "": (*COMMAND, "--cluster", "default"),
-        "\n": ("up", "--machines", "2"),
-    }
-    for text, command in commands.items():
-        token.write_text(text)
-        began = monotonic()
-        end = muster(*command)
-        assert monotonic() - began < 15
-        assert end.code == 3
-        assert "token does not fit" in end.err
-        assert "muster down" in end.err
-        assert not any(noise in end.err for noise in ("Traceback", "gcs_client", "InvalidAuthToken")), end.err
-    assert not (folder / "out.csv").exists()
-    assert len(json.loads(muster("status", "--json").out)[0]["machines"]) == 1
 
 
 def test_a_file_of_hosts_with_a_typo_leaves_no_cluster_behind(muster: Muster, tmp_path: Path, home: Path) -> None:

@@ -3,8 +3,6 @@
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from conftest import Muster
 
 CODE = """
@@ -49,14 +47,13 @@ def test_each_text_category_and_place_is_shown_once(tmp_path: Path, muster: Must
     }
 
 
-@pytest.mark.parametrize("engine", [("--workers", "3"), pytest.param(("--machines", "2"), marks=pytest.mark.waits)])
 def test_at_the_end_and_in_the_report_stands_how_often_each_was_raised_by_all_workers(
-    tmp_path: Path, muster: Muster, engine: tuple[str, str]
+    tmp_path: Path, muster: Muster
 ) -> None:
     (tmp_path / "f.py").write_text(CODE)
     (tmp_path / "in.csv").write_text("n\n" + "".join(f"{number}\n" for number in range(60)))
-    run = ("run", "f.py:warn", "in.csv", "-o", "out.csv", *engine, "--batch-rows", "5")
-    end = muster(*run, timeout=600)
+    run = ("run", "f.py:warn", "in.csv", "-o", "out.csv", "--workers", "3", "--batch-rows", "5")
+    end = muster(*run)
     counts = [
         "raised 60 times: FutureWarning at f.py:11: slow path",
         "raised 60 times: UserWarning at f.py:9: slow path",
@@ -67,7 +64,7 @@ def test_at_the_end_and_in_the_report_stands_how_often_each_was_raised_by_all_wo
     assert muster("report", "-o", "report.html").code == 0
     report = (tmp_path / "report.html").read_text()
     assert [text for text in counts if text not in report] == []
-    assert "raised" not in muster(*run, "--quiet", "--fresh", timeout=600).err
+    assert "raised" not in muster(*run, "--quiet", "--fresh").err
 
 
 def test_python_itself_counts_what_it_would_not_show_again(tmp_path: Path, muster: Muster) -> None:
