@@ -19,6 +19,7 @@ from aws.clusters import Cluster, planned
 from aws.region import Instance, Region
 from muster._clouds.aws import tools
 from muster._clouds.aws.keys import key_of
+from muster._clouds.aws.pulumi_locks import locks_in
 from muster._clouds.over_ssh import ssh
 from muster._clouds.over_ssh.inventory import Host
 from muster.errors import EngineError
@@ -65,9 +66,13 @@ def test_only_the_difference_is_touched_and_nothing_is_left_in_the_end(cluster: 
     two = cluster.up("1", "3", **elsewhere)
     assert two == {"1": first, "3": three["3"]}
     assert {one.id for one in instances(cluster)} == {first.instance, three["3"].instance}
-    assert cluster.stack().destroy() == 7
+    known = cluster.stack().known()
+    assert (len(known.ids), known.machines) == (6, ("1", "3"))  # all but Pulumi's own stack, which has no id
+    cluster.stack().destroy()
     assert cluster.left() == []
-    assert cluster.stack().destroy() == 0
+    gone = cluster.stack().known()
+    assert (gone.ids, gone.machines) == (frozenset(), ())
+    cluster.stack().destroy()  # nothing
     assert cluster.region.configured()["maxRetries"] == "3"
 
 
@@ -145,9 +150,9 @@ def test_what_was_made_before_aws_refused_is_used_by_the_next_up_or_removed(clus
 
 
 def test_an_up_that_takes_too_long_is_ended_and_what_it_made_is_removed(cluster: Cluster) -> None:
-    cluster.region.boots(starts=15)
+    cluster.region.boots(starts=6)
     with pytest.raises(EngineError, match="took too long"):
-        cluster.stack(seconds=8).up(cluster.wanted("1"))
+        cluster.stack(seconds=4).up(cluster.wanted("1"))
     cluster.stack().destroy()
     assert cluster.left() == []
 
@@ -186,9 +191,10 @@ def test_a_passphrase_that_was_lost_is_told_and_none_is_drawn_in_its_place(clust
     assert cluster.left() == []
 
 
-def locked(cluster: Cluster, text: str) -> Path:
-    lock = cluster.folder / "pulumi" / "state" / ".pulumi" / "locks" / "organization" / "muster" / "tested" / "1.json"
-    lock.parent.mkdir(parents=True, exist_ok=True)
+def locked(cluster: Cluster, text: str, name: str = "1") -> Path:
+    folder = cluster.folder / "pulumi" / "state" / ".pulumi" / "locks" / "organization" / "muster" / "tested"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / f"{name}.json"
     lock.write_text(text)
     return lock
 
@@ -198,16 +204,16 @@ def test_who_is_at_work_on_a_cluster_is_told_and_a_lock_of_the_dead_is_taken_awa
     mine = {"pid": os.getpid(), "username": "me", "hostname": socket.gethostname()}
     lock = locked(cluster, json.dumps(mine | {"timestamp": datetime.now(UTC).isoformat()}))
     with pytest.raises(EngineError, match=f"Process {os.getpid()} on .* is at work on this cluster"):
-        cluster.stack(seconds=5).up(cluster.wanted())
+        cluster.stack(seconds=1).up(cluster.wanted())
     elsewhere = json.dumps(mine | {"hostname": "elsewhere.example"})
     lock.write_text(elsewhere)
     with pytest.raises(EngineError, match=r"on elsewhere.example is at work.*if that computer is gone, remove"):
-        cluster.stack(seconds=5).up(cluster.wanted())
+        cluster.stack(seconds=1).up(cluster.wanted())
     before_this_process = json.dumps(mine | {"timestamp": "2001-01-01T00:00:00.123456789Z"})
-    for text in (before_this_process, "", '{"pid": 1'):
-        lock.write_text(text)
-        cluster.up()
-        assert not lock.exists()
+    dead = [locked(cluster, text, str(at)) for at, text in enumerate((before_this_process, "", '{"pid": 1'), start=1)]
+    assert not any(one.lives for one in locks_in(dead[0].parents[2], "tested"))
+    cluster.up()
+    assert not any(one.exists() for one in dead)
     cluster.stack().destroy()
 
 

@@ -43,3 +43,17 @@ class Made:
     inside: str
     type: str = ""
     """Such as ``m7i.large``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How many resources a step makes, changes, replaces and removes."""
+
+    made: int = 0
+    changed: int = 0
+    replaced: int = 0
+    removed: int = 0
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return self != Changes()

@@ -21,7 +21,7 @@ from muster.errors import EngineError, MusterError, UsageError
 
 from . import booting, remains, tools
 from .asking import client, region_of
-from .blueprint import Made
+from .blueprint import Changes, Made
 from .choosing import places, ssh_from
 from .keys import key_of
 from .leases import tell_renewed
@@ -29,7 +29,6 @@ from .making import Making, price_at, with_found
 from .note import Note, Place, begun, forget, owner, recalled, remember
 from .rentals import bill
 from .settings import Settings, settings_in
-from .stack import Changes
 
 _LEAST_LEASE: Final = 30.0
 """A machine of AWS is reached some seconds after it has begun to count."""

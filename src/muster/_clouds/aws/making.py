@@ -6,20 +6,21 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from muster.errors import EngineError
 
 from . import prices, remains, tools
 from .asking import client
-from .blueprint import Blueprint, Made
-from .command import PulumiCommand
+from .blueprint import Blueprint, Changes, Made
 from .keys import key_of
 from .note import Note, Place, remember
 from .refusals import RefusedError, Way
 from .rentals import Rental, Rentals
-from .stack import Changes, Stack
 from .user_data import user_data
+
+if TYPE_CHECKING:
+    from .stack import Stack
 
 UP_SECONDS: Final = 600.0
 """How long machines may take to be made and to boot, all attempts together."""
@@ -105,7 +106,10 @@ class Making:
         """Remove all that Pulumi knows of. Raises ``EngineError``."""
         self._stack().destroy()
 
-    def _stack(self) -> Stack:
+    def _stack(self) -> "Stack":
+        from .command import PulumiCommand  # to load all of Pulumi takes a second, and most commands need none of it
+        from .stack import Stack
+
         left = max(1.0, self.deadline - monotonic())
         return Stack(self.folder, self.folder.name, command=PulumiCommand(tools.found_command(), seconds=left))
 

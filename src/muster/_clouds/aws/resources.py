@@ -17,6 +17,9 @@ MACHINES: Final = "machines"
 MACHINE: Final = "machine-"
 """What the names of machines begin with, among all resources."""
 
+_BESIDES: Final = 5
+"""Resources besides the machines: Pulumi's stack and provider; key, group and template."""
+
 _RETRIES: Final = 3
 """The provider would ask for capacity that is not there for 50 minutes."""
 
@@ -27,6 +30,11 @@ _ANY: Final = "-1"
 """Protocol, in AWS' words."""
 
 _VOLUME_TYPE: Final = "gp3"
+
+
+def number_of(wanted: Blueprint) -> int:
+    """Count the resources that there shall be."""
+    return _BESIDES + len(wanted.machines)
 
 
 def declare(wanted: Blueprint) -> None:

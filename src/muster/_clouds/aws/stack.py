@@ -17,31 +17,18 @@ from muster._private.files import own_folder
 from muster.errors import EngineError
 
 from . import tools
-from .blueprint import Blueprint, Made
+from .blueprint import Blueprint, Changes, Made
 from .command import PulumiCommand
 from .pulumi_locks import Lock, locks_in
 from .refusals import RefusedError, refusals_in
-from .resources import MACHINE, MACHINES, declare
+from .resources import MACHINE, MACHINES, declare, number_of
+from .workspace import PulumiStack, Workspace
 
 _PROJECT: Final = "muster"
 _ORPHAN_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.2
 _NO_REASON: Final = {"update failed", "preview failed"}
 _CREATE, _UPDATE, _DELETE, _REPLACE = "create", "update", "delete", "replace"
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """How many resources a step makes, changes, replaces and removes."""
-
-    made: int = 0
-    changed: int = 0
-    replaced: int = 0
-    removed: int = 0
-
-    def __bool__(self) -> bool:
-        """Tell whether there are any."""
-        return self != Changes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +47,9 @@ class Stack:
         self._folder, self._name, self._command = folder / "pulumi", name, command
 
     def preview(self, wanted: Blueprint) -> Changes:
-        """Tell what ``up`` would do. Raises ``EngineError``."""
+        """Tell what ``up`` would do: where there is nothing, make all. Raises ``EngineError``."""
+        if not self._is_there():
+            return Changes(made=number_of(wanted))
         with self._opened(wanted) as stack:
             return _changes(stack.preview(refresh=True).change_summary)
 
@@ -75,7 +64,7 @@ class Stack:
 
     def known(self) -> Known:
         """Tell what it knows of, also where the last step was interrupted or has failed. Raises ``EngineError``."""
-        if not self._folder.exists():
+        if not self._is_there():
             return Known()
         with self._opened(None) as stack:
             resources = (stack.export_stack().deployment or {}).get("resources", [])
@@ -85,14 +74,13 @@ class Stack:
             tuple(sorted(name.removeprefix(MACHINE) for name in names if name.startswith(MACHINE))),
         )
 
-    def destroy(self) -> int:
-        """Remove all that the stack knows; tell how many resources that were. Raises ``EngineError``."""
-        if not self._folder.exists():
-            return 0
+    def destroy(self) -> None:
+        """Remove all that the stack knows. Raises ``EngineError``."""
+        if not self._is_there():
+            return
         with self._opened(None) as stack:
-            changes = _changes(stack.destroy(refresh=True).summary.resource_changes or {})
+            stack.destroy(refresh=True)
             stack.workspace.remove_stack(self._name)
-        return changes.removed
 
     @contextlib.contextmanager
     def _opened(self, wanted: Blueprint | None) -> Iterator[automation.Stack]:
@@ -113,19 +101,23 @@ class Stack:
         _share_plugins(home)
         work = own_folder(self._folder / "work")
         url = state.absolute().as_uri()
-        settings = automation.ProjectSettings(_PROJECT, "python", backend=automation.ProjectBackend(url))
-        return automation.create_or_select_stack(
-            self._name,
-            project_name=_PROJECT,
+        workspace = Workspace(
+            work_dir=str(work),
+            pulumi_home=str(home),
             program=lambda: declare(wanted) if wanted else None,
-            opts=automation.LocalWorkspaceOptions(
-                work_dir=str(work),
-                pulumi_home=str(home),
-                env_vars={"PULUMI_CONFIG_PASSPHRASE": self._passphrase(), "PULUMI_BACKEND_URL": url},
-                project_settings=settings,
-                pulumi_command=self._command,  # it has what Pulumi asks of one
+            env_vars={"PULUMI_CONFIG_PASSPHRASE": self._passphrase(), "PULUMI_BACKEND_URL": url},
+            project_settings=automation.ProjectSettings(
+                _PROJECT, "python", main=str(work), backend=automation.ProjectBackend(url)
             ),
+            pulumi_command=self._command,  # it has what Pulumi asks of one
         )
+        if not self._is_there():
+            workspace.create_stack(self._name)
+        return PulumiStack(self._name, workspace)
+
+    def _is_there(self) -> bool:
+        kept = (f"{self._name}.json", f"{self._name}.json.gz")  # as PULUMI_DIY_BACKEND_GZIP says
+        return any(path.name in kept for path in self._folder.glob("state/.pulumi/stacks/**/*"))
 
     def _passphrase(self) -> str:
         """Read what the stack is sealed with; drawn once, as there is nobody to remember one."""
