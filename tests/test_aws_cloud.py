@@ -5,7 +5,6 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,12 +39,6 @@ def aws(region: Region, provider: str, monkeypatch: pytest.MonkeyPatch) -> Regio
     return region
 
 
-@pytest.fixture
-def ending(muster: Muster) -> Iterator[None]:
-    yield
-    muster("down", "--all", timeout=SECONDS)
-
-
 def left(region: Region) -> list[str]:
     """List all that bears a tag of muster's and is there, as nobody's record knows it."""
     ec2, ours = region.client("ec2"), [{"Name": "tag-key", "Values": [TAG]}]
@@ -76,7 +69,6 @@ def right(end: Ended) -> Ended:
     return end
 
 
-@pytest.mark.usefixtures("ending")
 def test_machines_are_made_more_and_fewer_and_made_anew_where_one_has_ended_and_nothing_is_left(
     aws: Region, muster: Muster, tmp_path: Path
 ) -> None:
@@ -125,8 +117,7 @@ def test_a_run_calls_up_machines_of_aws_and_dismisses_them_and_its_output_is_tha
     assert not list((home / "clusters").glob("*"))
 
 
-@pytest.mark.usefixtures("ending")
-def test_where_there_is_no_room_the_next_type_and_zone_are_asked_and_then_on_demand(
+def test_where_there_is_no_room_others_are_asked_for_and_a_cluster_that_may_not_grow_stays_or_is_content(
     aws: Region, muster: Muster
 ) -> None:
     aws.refuse("RunInstances", "InsufficientInstanceCapacity", "No room.", where={"Zone": f"{NAME}a"})
@@ -144,8 +135,14 @@ def test_where_there_is_no_room_the_next_type_and_zone_are_asked_and_then_on_dem
     (one,) = aws.living()
     assert (one.zone, one.type, one.is_spot) == (f"{NAME}b", "m7i.large", False)
 
+    aws.has_a_quota()
+    end = muster("up", "--machines", "3")
+    assert (end.code, "VcpuLimitExceeded" in end.err) == (3, True), end.err
+    assert [one["name"] for one in machines(muster)] == ["m1"]
+    end = right(muster("up", "--machines", "3", "--at-least", "1"))
+    assert ("1 machine, 2 workers" in end.out, len(aws.living())) == (True, 1)
 
-@pytest.mark.usefixtures("ending")
+
 def test_a_quota_stops_at_once_and_names_itself_unless_fewer_machines_will_do(aws: Region, muster: Muster) -> None:
     aws.refuse("RunInstances", "VcpuLimitExceeded", "Your vCPU limit is 32.", where={"Zone": f"{NAME}a"})
     end = muster("up", "--machines", "2", "--on", "aws")
@@ -158,17 +155,6 @@ def test_a_quota_stops_at_once_and_names_itself_unless_fewer_machines_will_do(aw
     end = right(muster("up", "--machines", "2", "--on", "aws", "--at-least", "1"))
     assert "1 machine, 2 workers" in end.out
     assert (len(machines(muster)), len(aws.living())) == (1, 1)
-
-
-@pytest.mark.usefixtures("ending")
-def test_a_cluster_that_may_not_grow_stays_as_it_was_and_says_so_or_is_content(aws: Region, muster: Muster) -> None:
-    right(muster("up", "--machines", "1", "--on", "aws"))
-    aws.has_a_quota()
-    end = muster("up", "--machines", "3")
-    assert (end.code, "VcpuLimitExceeded" in end.err) == (3, True), end.err
-    assert [one["name"] for one in machines(muster)] == ["m1"]
-    end = right(muster("up", "--machines", "3", "--at-least", "1"))
-    assert ("1 machine, 2 workers" in end.out, len(aws.living())) == (True, 1)
 
 
 def test_what_a_killed_run_has_made_is_removed_by_a_down(aws: Region, muster: Muster, tmp_path: Path) -> None:
@@ -204,7 +190,6 @@ def test_what_is_not_permitted_or_not_there_is_named_and_nothing_is_left(aws: Re
     assert (end.code, "--spot is about machines of AWS" in end.err) == (2, True), end.err
 
 
-@pytest.mark.usefixtures("ending")
 def test_an_up_that_was_killed_is_finished_by_the_next_or_ended_by_a_down(
     aws: Region, muster: Muster, tmp_path: Path
 ) -> None:
@@ -238,7 +223,6 @@ def test_machines_that_a_killed_up_has_made_end_with_their_lease_and_a_down_find
     assert left(aws) == []
 
 
-@pytest.mark.usefixtures("ending")
 def test_aws_knows_that_leases_are_renewed_of_machines_that_are_still_being_equipped(
     aws: Region, tmp_path: Path, home: Path
 ) -> None:
