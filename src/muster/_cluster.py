@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Wanted, reading_note
+from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewed, Seen, Wanted, reading_note
 from muster._clouds.by_name import LOCAL, absolute, cloud_of, known_cloud
 from muster._clouds.claims import Claims
 from muster._clouds.expecting import expect, expect_any
@@ -117,14 +117,16 @@ class Cluster:
             notes.write(self._record, {"on": on}, durable=True)
             try:
                 with renewing(cloud, lease=lambda: wanted.lease):
-                    cloud.scale(wanted, alone=lambda: self._take_alone(held, wanted))
+                    seen = cloud.scale(wanted, alone=lambda: self._take_alone(held, wanted))
             except (MusterError, OSError):
                 if cloud.last() is None:  # nothing was made, so nothing is remembered
                     shutil.rmtree(self._folder, ignore_errors=True)
                 raise
             cloud.renew()
             wanted = cloud.last() or wanted  # fewer, where the user said that fewer will do
-        return self._counted(wanted)
+        status = self._status(seen)
+        expect(wanted.machines, status.machines, status.silent, cluster=self.name)
+        return status
 
     def _leave(self, before: str, on: str) -> None:
         """Forget the cloud that the cluster was on. Raises ``UsageError`` when machines of it live."""
@@ -143,12 +145,6 @@ class Cluster:
             )
         )
 
-    def _counted(self, wanted: Wanted) -> Status:
-        """Look at the cluster. Raises ``EngineError`` when fewer machines live than were wanted."""
-        status = self.status()
-        expect(wanted.machines, status.machines, status.silent, cluster=self.name)
-        return status
-
     def _changing(self) -> contextlib.AbstractContextManager[None]:
         """Let one command at a time change the cluster."""
         make(home(), "clusters", self.name)
@@ -159,7 +155,9 @@ class Cluster:
     @_tells_of_disk
     def status(self) -> Status:
         """Look at the cluster. Raises ``UsageError`` when there is none of that name."""
-        seen = self._known_cloud().seen()
+        return self._status(self._known_cloud().seen())
+
+    def _status(self, seen: Seen) -> Status:
         return Status(self.name, self._on() or "", seen.machines, self._claims.holder(), seen.silent)
 
     @_tells_of_disk
@@ -209,8 +207,11 @@ class Cluster:
         return self._claims.working(refused, telling_of_disk=self.telling_of_disk)
 
     @contextlib.contextmanager
-    def borrow(self) -> Iterator[Access]:
-        """Work on the cluster alone, and renew its leases meanwhile. Raises ``UsageError`` when another run does."""
+    def borrow(self, *, is_new: bool = False) -> Iterator[Access]:
+        """Work on the cluster alone, and renew its leases meanwhile. Raises ``UsageError`` when another run does.
+
+        Whether one ``is_new``, which ``up`` has just made, lives is not asked again.
+        """
         cloud = self._known_cloud()
         taken = (
             f"Cluster {self.name!r} is working for another run (process {{holder}}). Wait for it, or make another"
@@ -218,7 +219,8 @@ class Cluster:
         )
         renewals: SimpleQueue[Renewed] = SimpleQueue()
         with self._holding(taken), renewing(cloud, lease=lambda: _lease_of(cloud), told=renewals.put):
-            expect_any(cloud.seen(), cluster=self.name)
+            if not is_new:
+                expect_any(cloud.seen(), cluster=self.name)
             with cloud.access() as access:
                 yield dataclasses.replace(access, name=self.name, renewals=renewals)
 

@@ -209,7 +209,7 @@ class Cloud(Protocol):
     def check(self, wanted: Wanted) -> None:
         """Look whether that can be wanted, before anything is written or made. Raises ``UsageError``."""
 
-    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> None:
+    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> Seen:
         """Make or dismiss machines until there are as many as wanted, of as many workers, with that lease.
 
         Those that are as they should be go on undisturbed, also while a run works on them; what is dismissed first has
@@ -217,7 +217,8 @@ class Cloud(Protocol):
         (another number of workers, another head, new certificates); it raises ``UsageError`` where a run works on them,
         and then nothing has changed.
 
-        It returns when all have joined. Where one does not start, those that were just made and are of no use are ended
+        It returns when all have joined, and tells what it saw of them then: nobody looks again to know whether they
+        live. Where one does not start, those that were just made and are of no use are ended
         before it raises ``EngineError``; those that work stay.
         """
 

@@ -39,10 +39,13 @@ class HostsCloud:
                 " file, or ask for fewer."
             )
 
-    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> None:
-        """Start or stop hosts until as many as are wanted work. Raises ``EngineError``, ``UsageError``."""
+    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> Seen:
+        """Start or stop hosts until as many as are wanted work; tell what was seen of them.
+
+        Raises ``EngineError``, ``UsageError``.
+        """
         self.check(wanted)
-        self._machines.scale(wanted, read(self._file), alone=alone)
+        return self._machines.scale(wanted, read(self._file), alone=alone)
 
     def seen(self) -> Seen:
         """List the machines that live, the head first."""

@@ -126,8 +126,11 @@ class LocalCloud:
 
     # What changes it
 
-    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> None:
-        """Start or end machines until there are as many as wanted. Raises ``EngineError`` when one does not start."""
+    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> Seen:
+        """Start or end machines until there are as many as wanted; tell what was seen of them.
+
+        Raises ``EngineError`` when one does not start.
+        """
         living = [folder for folder in self._folders() if folder.is_alive]
         record = self._record()
         has_head = bool(living) and living[0].number == 1
@@ -155,6 +158,7 @@ class LocalCloud:
             living += started
         for folder in living:  # again: one that joined and has ended since says why
             folder.wait(_START_SECONDS)
+        return self.seen()
 
     def _differs(self, record: _Record, wanted: Wanted, alone: Callable[[], None]) -> bool:
         """Tell whether machines that live must start anew; then nobody else works on them."""

@@ -66,7 +66,7 @@ def lent(name: str | None, *, machines: int | None, on: str | None) -> "Iterator
     cluster = Cluster(f"run-{os.getpid()}-{os.urandom(4).hex()}")
     try:
         cluster.up(machines or 1, on=on)
-        with cluster.borrow() as access:
+        with cluster.borrow(is_new=True) as access:
             yield access
     except BaseException as error:
         try:

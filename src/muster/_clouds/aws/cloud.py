@@ -69,8 +69,11 @@ class AwsCloud:
                 f"--at-least {self._asked.at_least}: it must be from 1 to {wanted.machines}, which --machines says."
             )
 
-    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> None:
-        """Make or end machines until as many as are wanted work. Raises ``EngineError``, ``UsageError``."""
+    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> Seen:
+        """Make or end machines until as many as are wanted work; tell what was seen.
+
+        Raises ``EngineError``, ``UsageError``.
+        """
         before = recalled(self._folder)
         making = Making(self._folder, self._begun(before, wanted), self._asked.at_least)
         found = self._places(making.note)
@@ -84,22 +87,23 @@ class AwsCloud:
         making = Making(self._folder, remember(self._folder, making.note), self._asked.at_least)
         try:
             if is_fewer := set(names) < set(living):  # what is dismissed leaves Ray before it ends
-                self._start(making.note, {name: living[name] for name in names}, wanted, alone)
+                seen = self._start(making.note, {name: living[name] for name in names}, wanted, alone)
             if changes or making.note.is_unsure or set(making.note.made) != set(names):
                 making.make(names, found)
             if not is_fewer:
                 self._living = _addresses(making.note.made)
                 self._boot(making, living)
-                self._start(making.note, making.note.made, wanted, alone)
+                seen = self._start(making.note, making.note.made, wanted, alone)
         except MusterError as error:
             self._undo(making, error)
             raise
         self._note_number(making)
+        return self._with_unfinished(seen)
 
-    def _start(self, note: Note, made: Mapping[str, Made], wanted: Wanted, alone: Callable[[], None]) -> None:
+    def _start(self, note: Note, made: Mapping[str, Made], wanted: Wanted, alone: Callable[[], None]) -> Seen:
         """Have Ray on these machines, and no others."""
         inventory = Inventory(tuple(self._hosts(note, made)), note.settings.packages)
-        self._machines.scale(replace(wanted, machines=len(made)), inventory, alone=alone)
+        return self._machines.scale(replace(wanted, machines=len(made)), inventory, alone=alone)
 
     def _boot(self, making: Making, living: Mapping[str, Made]) -> None:
         """Wait for the machines that are new."""
@@ -119,7 +123,10 @@ class AwsCloud:
 
     def seen(self) -> Seen:
         """List the machines that live, the head first."""
-        seen, note = self._machines.seen(), recalled(self._folder)
+        return self._with_unfinished(self._machines.seen())
+
+    def _with_unfinished(self, seen: Seen) -> Seen:
+        note = recalled(self._folder)
         return replace(seen, silent={**seen.silent, **self._unfinished(note)}) if note else seen
 
     def _unfinished(self, note: Note) -> Mapping[str, str]:

@@ -107,8 +107,11 @@ class FakeMachines:
 
     # What changes it
 
-    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> None:
-        """Make or end machines until as many as are wanted live. Raises ``EngineError``, ``UsageError``."""
+    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> Seen:
+        """Make or end machines until as many as are wanted live; tell what was seen.
+
+        Raises ``EngineError``, ``UsageError``.
+        """
         self.check(wanted)
         record = self._record() or _Record(wanted.workers, wanted.lease)
         staying = self._staying(record, wanted, alone)[: wanted.machines]
@@ -118,6 +121,7 @@ class FakeMachines:
             one.lease, one.renewed = wanted.lease, self._region.clock.seconds
         self._make(record, wanted.machines - len(staying))
         endings.check(wanted.lease)
+        return self.seen()
 
     def _staying(self, record: _Record, wanted: Wanted, alone: Callable[[], None]) -> list[int]:
         """Name the machines that may go on, the head first: none where that is gone, or all must start anew."""

@@ -92,11 +92,11 @@ class SshMachines:
 
     # What changes it
 
-    def scale(self, wanted: Wanted, inventory: Inventory, *, alone: Callable[[], None] = nobody_works) -> None:
+    def scale(self, wanted: Wanted, inventory: Inventory, *, alone: Callable[[], None] = nobody_works) -> Seen:
         """Start or stop machines until as many as are wanted work: the head, and the inventory's first besides.
 
-        Raises ``UsageError``; raises ``EngineError`` where a host does not start, or one that is not wanted any more
-        does not answer.
+        It tells what those told of themselves as soon as they worked. Raises ``UsageError``; raises ``EngineError``
+        where a host does not start, or one that is not wanted any more does not answer.
         """
         record = recalled(self._folder) or Record()
         hosts = placed(inventory.hosts, record, self._folder)
@@ -121,8 +121,9 @@ class SshMachines:
             self._authority.begin(wanted.lease)
         cluster = cluster.working(started, lease=wanted.lease, workers=wanted.workers)
         self._keep(cluster)
-        self._start(cluster, new=[one for one in started if one.identity not in staying])
+        seen = self._start(cluster, new=[one for one in started if one.identity not in staying])
         endings.check(cluster.longest_lease)
+        return seen
 
     def renew(self) -> Renewed:
         """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
@@ -163,20 +164,22 @@ class SshMachines:
         answers, played = self._play("purge", named, told={"program": program("environments")}).answers()
         return list(purging.told(answers, played))
 
-    def _start(self, record: Record, *, new: Sequence[Started]) -> None:
-        """Start the machines that are ``new``, and renew the others. Raises ``EngineError`` where one fails.
+    def _start(self, record: Record, *, new: Sequence[Started]) -> Seen:
+        """Start the machines that are ``new``, and renew the others; take what they tell then.
 
-        Of the new ones, those that failed are ended then.
+        Raises ``EngineError`` where one fails. Of the new ones, those that failed are ended then.
         """
         each = starting.told_to_each(
             record, folder=self._folder, token=self._token.read_text(), authority=self._authority
         )
-        played = self._play("start", apart(record.started), told=starting.told_to_all(), each=each)
+        named = apart(record.started)
+        answers, played = self._play("start", named, told=starting.told_to_all(), each=each).answers()
         if played.failures:  # without a head the others are of no use; those that worked before may go on
             head = record.started[0].host.name
             failed = [one for one in new if {one.host.name, head} & set(played.failures)]
             self._keep(self._end(record, failed)[1])
         played.check("Starting the hosts")
+        return listing.seen(named, answers, played.failures, started=list(named))
 
     def _end(self, record: Record, machines: Sequence[Started]) -> tuple[Endings, Record]:
         """End machines, and again those that are leaving; whatever is not seen to end is leaving from now on.

@@ -28,6 +28,9 @@ _TASK_SECONDS: Final = {
 }
 """How long one task of a playbook may take: what never ends on a host, such as its login shell, ends nobody's wait."""
 
+_SETTINGS: Final = "[defaults]\ninternal_poll_interval = 0.02\n"
+"""What has no variable: how often Ansible looks whether hosts have answered, else 1,000 times a second."""
+
 
 def play(
     playbook: str,
@@ -76,8 +79,8 @@ def _never() -> bool:
 
 
 def _environment(folder: Path, sockets: Path, *, forks: int, seconds: int) -> dict[str, str]:
-    config = folder / "ansible.cfg"  # an empty one: those of the user, and of the working folder, are for other hosts
-    config.touch()
+    config = folder / "ansible.cfg"  # our own: those of the user, and of the working folder, are for other hosts
+    config.write_text(_SETTINGS)
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ANSIBLE_CONFIG": str(config),

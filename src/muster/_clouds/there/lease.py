@@ -12,7 +12,7 @@ clock the agent has last seen the lease renewed.
 
 ``start FOLDER COMMAND...`` leaves an agent behind, with the notes that it reads as JSON;
 ``attend FOLDER COMMAND...`` runs a command that somebody else started, and that ends with the machine;
-``await FOLDER SIGN SECONDS`` waits for its command to say so,
+``await FOLDER SIGN SECONDS`` waits for its command to say so, and then does what ``inspect`` does,
 ``inspect FOLDER`` prints what there is to know as JSON, ``end FOLDER`` ends it, and prints what it saw of that.
 """
 
@@ -155,6 +155,7 @@ def main() -> None:
                 wait(folder, rest[0], float(rest[1]))
             except NotStartedError as error:
                 sys.exit(f"The machine did not start: {error}")
+            sys.stdout.write(json.dumps(inspect(folder)) + "\n")
         case "inspect":
             sys.stdout.write(json.dumps(inspect(folder)) + "\n")
         case "end":
