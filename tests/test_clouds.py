@@ -106,19 +106,21 @@ def test_machines_are_made_more_and_fewer_and_only_the_difference_is_touched(mak
     assert maker.cloud().last() is None
     assert (maker.cloud().seen().machines, maker.cloud().destroy(), maker.existing()) == ((), [], [])
     assert maker.cloud().renew().machines == ()
-    maker.cloud().scale(Wanted(1, 2, LEASE))
-    (head,) = maker.cloud().seen().machines
+    (head,) = maker.cloud().scale(Wanted(1, 2, LEASE)).machines
     assert (head.is_head, head.workers, head.lease, 0 < head.left <= LEASE) == (True, 2, LEASE, True)
-    maker.cloud().scale(Wanted(3, 2, LEASE), alone=refuse)
+    seen = maker.cloud().scale(Wanted(3, 2, LEASE), alone=refuse)
     assert maker.cloud().last() == Wanted(3, 2, LEASE)
-    assert (len(maker.names()), maker.names()[0]) == (3, head.name)
-    assert list(maker.cloud().renew().machines) == maker.names()
+    names = maker.names()
+    assert (len(names), names[0]) == (3, head.name)
+    assert [one.name for one in seen.machines] == names
+    assert list(maker.cloud().renew().machines) == names
     with maker.cloud().access() as access:
         assert access.workers == 6
-    maker.cloud().scale(Wanted(2, 2, LEASE * 2), alone=refuse)
-    assert [one.lease for one in maker.cloud().seen().machines] == [LEASE * 2] * 2
-    assert len(maker.existing()) == 2
-    purge, names = maker.cloud().purging(), maker.names()
+    seen = maker.cloud().scale(Wanted(2, 2, LEASE * 2), alone=refuse)
+    assert [one.lease for one in seen.machines] == [LEASE * 2] * 2
+    names = [one.name for one in seen.machines]
+    assert sorted(one.name for one in maker.existing()) == sorted(names)
+    purge = maker.cloud().purging()
     assert [line.partition(":")[0] for line in maker.cloud().destroy()] == names
     assert {line.partition(":")[0] for line in purge()} <= set(names)
     assert (maker.names(), maker.existing(), maker.cloud().last()) == ([], [], None)
@@ -133,8 +135,7 @@ def test_machines_that_would_start_anew_do_not_while_somebody_works_on_them(make
     with pytest.raises(UsageError, match="a run works on them"):
         maker.cloud().scale(Wanted(1, 2, LEASE), alone=refuse)
     assert [one.workers for one in maker.cloud().seen().machines] == [1]
-    maker.cloud().scale(Wanted(1, 2, LEASE))
-    assert [one.workers for one in maker.cloud().seen().machines] == [2]
+    assert [one.workers for one in maker.cloud().scale(Wanted(1, 2, LEASE)).machines] == [2]
 
 
 def test_what_cannot_be_wanted_is_refused_before_anything_is_made(maker: Maker) -> None:
@@ -147,14 +148,12 @@ def test_what_cannot_be_wanted_is_refused_before_anything_is_made(maker: Maker) 
 
 
 def test_a_machine_that_dies_is_made_again_and_with_the_head_all_are(maker: Maker) -> None:
-    maker.cloud().scale(Wanted(2, 1, LEASE))
-    head, other = maker.names()
+    head, other = (one.name for one in maker.cloud().scale(Wanted(2, 1, LEASE)).machines)
     maker.kill(other)
     assert maker.names() == [head]
     assert other not in maker.cloud().renew().machines
-    maker.cloud().scale(Wanted(2, 1, LEASE), alone=refuse)
-    assert len(maker.names()) == 2
-    maker.kill(maker.names()[1])
+    _, other = (one.name for one in maker.cloud().scale(Wanted(2, 1, LEASE), alone=refuse).machines)
+    maker.kill(other)
     maker.cloud().scale(Wanted(1, 1, LEASE), alone=refuse)
     assert (maker.cloud().last(), len(maker.names())) == (Wanted(1, 1, LEASE), 1)
     maker.cloud().scale(Wanted(2, 1, LEASE), alone=refuse)
@@ -185,8 +184,7 @@ def test_the_keys_of_machines_are_on_the_disk_before_the_record_that_outlives_a_
 
 
 def test_a_census_finds_machines_whose_record_is_lost_and_says_whose_they_are(maker: Maker) -> None:
-    maker.cloud().scale(Wanted(2, 1, LEASE))
-    names = maker.names()
+    names = [one.name for one in maker.cloud().scale(Wanted(2, 1, LEASE)).machines]
     kept = maker.folder.with_name("kept")
     note = next(path for path in maker.folder.iterdir() if path.name in {"fake.json", "local.json", "hosts.json"})
     shutil.move(note, kept)

@@ -435,7 +435,6 @@ def unused_port() -> int:
 def test_hosts_that_cannot_be_used_are_named_with_the_reason_and_nothing_is_started(
     muster: Muster, folder: Path, hosts: Hosts, tmp_path: Path
 ) -> None:
-    first = {"name": hosts[0].name, "address": hosts[0].address}
     other_key = tmp_path / "other"
     subprocess.run([program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", other_key], check=True)
     strange = f"{hosts[0].address} {other_key.with_suffix('.pub').read_text()}"
@@ -444,15 +443,29 @@ def test_hosts_that_cannot_be_used_are_named_with_the_reason_and_nothing_is_star
     older = hosts.inside(hosts[0], OLDER)
     older.write_text(f"#!/bin/sh\n{OLDER_PYTHON}")
     older.chmod(0o755)
+    apart: list[list[tuple[dict[str, object], str]]] = [
+        [
+            ({"port": unused_port()}, "it does not answer. Is it up"),
+            ({"key": str(other_key)}, "it refuses the key. Name the right one"),
+        ],
+        [
+            ({"python": "/usr/bin/nowhere"}, "its Python does not work"),
+            ({"python": "/bin/false"}, "its program ended with status 1, and said nothing"),
+            ({"python": "/bin/echo"}, "this was answered: 'look'"),
+        ],
+    ]
+    for ills in apart:
+        named = [
+            {"name": host.name, "address": host.address, **wrong} for host, (wrong, _) in zip(hosts, ills, strict=False)
+        ]
+        end = muster("up", "--machines", str(len(ills)), "--on", write_file(folder, hosts, {"hosts": named}))
+        assert (end.code, "Traceback" in end.err) == (3, False), end.err
+        for host, (_, told) in zip(hosts, ills, strict=False):
+            assert [told in line for line in end.err.splitlines() if line.startswith(f"  {host.name}: ")] == [True], end
     cases: list[tuple[dict[str, object], int, str]] = [
         ({"python": OLDER}, 2, f"Python is 3.9.2 there, and {sys.version_info.major}.{sys.version_info.minor} here"),
-        ({"hosts": [{**first, "port": unused_port()}]}, 3, "it does not answer. Is it up"),
-        ({"key": str(other_key)}, 3, "it refuses the key. Name the right one"),
         ({"known_hosts": str(tmp_path / "strange")}, 3, "its host key is not the one that is known for it"),
         ({"known_hosts": str(tmp_path / "nobody")}, 3, "its host key is not known"),
-        ({"python": "/usr/bin/nowhere"}, 3, "its Python does not work"),
-        ({"python": "/bin/false"}, 3, "its program ended with status 1, and said nothing"),
-        ({"python": "/bin/echo"}, 3, "this was answered: 'look'"),
         ({"python": "/usr/bin/python3"}, 3, "could"),
         ({"packages": ["no-such-package"]}, 2, "is not installed here"),
     ]
@@ -462,7 +475,7 @@ def test_hosts_that_cannot_be_used_are_named_with_the_reason_and_nothing_is_star
         assert told in end.err
         assert hosts[0].name in end.err or "packages" in instead
         assert "Traceback" not in end.err
-    assert not ours(hosts, hosts[0])
+    assert not any(ours(hosts, host) for host in hosts)
 
 
 def test_a_host_without_room_on_its_disk_is_refused(muster: Muster, folder: Path, hosts: Hosts) -> None:
