@@ -67,6 +67,7 @@ def gathered(
             output[name] = _last_line(result["stdout"])
         elif event["event"] in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
             failures[name] = Failure(task, _said(result))
+            output.pop(name, None)  # of an earlier task
         elif event["event"] == "error":
             last = event.get("stdout", last)
     for name in names.values():
