@@ -647,6 +647,8 @@ def test_a_worker_killed_from_outside_loses_only_its_own(processes: Engine, tmp_
     assert not is_gone(other)
     wait_for_workers(processes)
     assert ask(processes, ("echo", 1)) == [1]
+    os.kill(other, signal.SIGKILL)  # an engine that closes gives it time
+    assert lost_of(events_of(processes, lost_of)) == {2: True}
 
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_large_answer_is_lost_like_any_other(processes: Engine) -> None:
@@ -911,7 +913,7 @@ def test_a_script_without_a_main_guard_runs_its_own_functions(
     assert lines == ["a,b", *(f"{n},{n + 1}" for n in range(20_000))]
 
 
-def test_a_class_is_built_once_per_worker(tmp_path: Path) -> None:
+def test_a_class_is_built_once_per_worker(tmp_path: Path, muster: Muster) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
     (tmp_path / "model.py").write_text(
         "import os\n"
@@ -922,8 +924,8 @@ def test_a_class_is_built_once_per_worker(tmp_path: Path) -> None:
         "        with open('called', 'a') as log: log.write(f'{os.getpid()}\\n')\n"
         "        return df\n"
     )
-    command = [sys.executable, "-m", "muster", "run", "model.py:Model", "rows.csv", "-o", "out.csv", "--workers", "2"]
-    subprocess.run([*command, "--batch-rows", "100"], cwd=tmp_path, check=True, capture_output=True)
+    ended = muster("run", "model.py:Model", "rows.csv", "-o", "out.csv", "--workers", "2", "--batch-rows", "100")
+    assert ended.code == 0, ended.err
     built = (tmp_path / "built").read_text().split()
     called = (tmp_path / "called").read_text().split()
     assert len(called) >= 200
