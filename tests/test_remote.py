@@ -385,7 +385,7 @@ def test_urls_and_paths_may_be_mixed(bucket: Bucket, tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text() == "a\nlocal\nremote\n"
 
 
-@pytest.mark.parametrize(("suffix", "shares_files"), [("csv", False), ("parquet", False), ("parquet", True)])
+@pytest.mark.parametrize(("suffix", "shares_files"), [("csv", False), ("parquet", True)])
 def test_workers_of_a_cluster_write_a_folder_in_a_bucket_themselves(
     bucket: Bucket, access: Access, tmp_path: Path, suffix: str, *, shares_files: bool
 ) -> None:
@@ -417,7 +417,7 @@ def test_workers_of_a_cluster_write_a_folder_in_a_bucket_themselves(
 
 def test_a_run_into_a_bucket_that_was_stopped_on_a_cluster_goes_on_there(bucket: Bucket, access: Access) -> None:
     url = bucket.put("in/rows.csv", CSV)
-    job = Job((of_function(same),), (url,), "s3://bucket/out/", Options(part_bytes=5_000))
+    job = Job((of_function(same),), (url,), "s3://bucket/out/", Options(part_bytes=15_000))
 
     def stop(snapshot: Snapshot) -> None:
         if snapshot.rows_done > ROWS // 4:
