@@ -11,6 +11,8 @@ from conftest import Muster
 from pretended import Pretended, pretended
 
 pytestmark = pytest.mark.waits
+STARTED = 'env -i HOME="$HOME" TMPDIR="$HOME/tmp" PATH="$PATH" sh -c "$said" >/dev/null'
+"""Does on a host what it is asked to, whose answer is lost then."""
 
 
 @pytest.fixture
@@ -102,10 +104,10 @@ def test_an_up_that_fails_remembers_only_what_it_did_not_see_to_end(
     file = hosts.name("ab")
     assert muster("up", "--machines", "1", "--on", file).code == 0
     lost = "touch silent; echo Connection refused >&2; exit 255"
-    (hosts.folder / "b" / ".profile").write_text(f'case "$said" in *lease.py*await*) {lost};; esac')
+    (hosts.folder / "b" / ".profile").write_text(f'case "$said" in *await*lease.py*) {STARTED}; {lost};; esac')
     end = muster("up", "--machines", "2")
     assert (end.code, "b: it does not answer" in end.err) == (3, True), end.err
-    assert leaving(home) == ["b"]
+    assert (leaving(home), hosts.running()) == (["b"], ["a", "b"])
     assert [one["name"] for one in status(muster)["machines"]] == ["a"]
     (hosts.folder / "b" / ".profile").unlink()
     hosts.mend("b")
@@ -113,7 +115,7 @@ def test_an_up_that_fails_remembers_only_what_it_did_not_see_to_end(
     assert (end.code, leaving(home)) == (0, []), end.err
     assert [one["name"] for one in status(muster)["machines"]] == ["a", "b"]
     assert muster("down").code == 0
-    (hosts.folder / "a" / ".profile").write_text('case "$said" in *lease.py*await*) exit 1;; esac')
+    (hosts.folder / "a" / ".profile").write_text(f'case "$said" in *await*lease.py*) {STARTED}; exit 1;; esac')
     end = muster("up", "--machines", "2", "--on", file)
     assert (end.code, hosts.running()) == (3, []), end.err
     assert not list((home / "clusters").glob("*"))
