@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 import muster
-from conftest import MUSTER, Muster, begun, started
+from conftest import MUSTER, Muster, started
 from muster._process.limit import Limit
 from waiting import until
 
@@ -110,9 +110,7 @@ def read_packed(path: Path) -> str:
 
 def test_a_call_that_ctrl_c_stops_cleans_up_and_its_worker_ends_in_order(folder: Path) -> None:
     (folder / "stopped.py").write_text(STOPPED)
-    with started(
-        folder, "run", "stopped.py:wait", "rows.csv", "-o", "out.csv", "--workers", "1", start=begun
-    ) as process:
+    with started(folder, "run", "stopped.py:wait", "rows.csv", "-o", "out.csv", "--workers", "1") as process:
         until((folder / "began").exists)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 130
@@ -122,9 +120,7 @@ def test_a_call_that_ctrl_c_stops_cleans_up_and_its_worker_ends_in_order(folder:
 
 def test_a_second_ctrl_c_waits_for_nobody(folder: Path) -> None:
     (folder / "stopped.py").write_text(STOPPED)
-    with started(
-        folder, "run", "stopped.py:refuse", "rows.csv", "-o", "out.csv", "--workers", "1", start=begun
-    ) as process:
+    with started(folder, "run", "stopped.py:refuse", "rows.csv", "-o", "out.csv", "--workers", "1") as process:
         until((folder / "began").exists)
         workers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
