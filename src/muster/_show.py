@@ -172,6 +172,7 @@ class _Bar:
         self._stream = stream
         self._of_python = of_python
         self._last: Snapshot | None = None
+        self._begins = threading.Lock()
         self._bar = Progress(
             TextColumn("{task.fields[phase]}"),
             BarColumn(),
@@ -206,7 +207,7 @@ class _Bar:
 
     def watch(self, snapshot: Snapshot) -> None:
         self._last = snapshot
-        self._live.start()  # not before there is a run to show; it may be called again
+        self._begin()  # not before there is a run to show
         if snapshot.note:
             self.remark(snapshot.note)
         self._bar.update(
@@ -217,8 +218,14 @@ class _Bar:
             description=str(snapshot) if snapshot.phase == "working" else "",
         )
 
+    def _begin(self) -> None:
+        """Draw the bar, if it is not there: what is printed while it is drawn first would come behind it."""
+        with self._begins:
+            self._live.start(refresh=True)
+
     def remark(self, text: str) -> None:
-        self._live.console.print(f"muster: {text}", markup=False)
+        with self._begins:
+            self._live.console.print(f"muster: {text}", markup=False)
 
     warn = remark
 
@@ -228,13 +235,14 @@ class _Bar:
         try:
             yield
         finally:
-            self._live.start()
+            self._begin()
 
     def printed(self, text: str) -> None:
         """Print above the bar, as it came: neither wrapped nor coloured."""
         from rich.segment import Segment, Segments
 
-        self._live.console.print(Segments([Segment(text)]), crop=False, end="")
+        with self._begins:
+            self._live.console.print(Segments([Segment(text)]), crop=False, end="")
 
     def finish(self, result: Result) -> None:
         self._live.stop()

@@ -13,6 +13,9 @@ from muster.errors import EngineError, UsageError
 STARTED: Final = "Ray runtime started"
 """What ``ray start`` says when its node has joined."""
 
+NO_LOG_MONITOR: Final = "--include-log-monitor=false"
+"""Leaves out Ray's process that sends home what others print: what workers print comes home through muster's pipes."""
+
 TOKEN_REFUSED: Final = "AuthenticationError"  # noqa: S105 (what is said of one, and none itself)
 """What Ray raises where the token does not fit, or is not there."""
 

@@ -20,6 +20,7 @@ from muster.errors import EngineError
 
 from . import certificates
 from .base import (
+    NO_LOG_MONITOR,
     WORKERS_ENVIRONMENT,
     Access,
     Census,
@@ -196,7 +197,7 @@ class LocalCloud:
             *(sys.executable, str(_NODE), "loopback", "start", "--block", *role),
             *(f"--node-name={folder.name}", f"--node-ip-address={_ADDRESS}", f"--num-cpus={record.workers}"),
             *("--min-worker-port=0", "--max-worker-port=0", f"--object-store-memory={_OBJECT_STORE_BYTES}"),
-            *("--disable-usage-stats", f"--temp-dir={place}"),
+            *("--disable-usage-stats", NO_LOG_MONITOR, f"--temp-dir={place}"),
         ]
         environment = {**os.environ, **WORKERS_ENVIRONMENT, **self._environment(folder.path)}
         notes = {"lease": f"{record.lease:g}", "scratch": place}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._clouds import certificates
-from muster._clouds.base import STARTED, WORKERS_ENVIRONMENT
+from muster._clouds.base import NO_LOG_MONITOR, STARTED, WORKERS_ENVIRONMENT
 from muster._clouds.owner import me
 from muster._clouds.program import program
 from muster._clouds.there import node
@@ -63,7 +63,8 @@ def _command(one: Started, head: Host) -> list[str]:
         else [f"--address={joined(head.inside, HEAD_PORT)}"]
     )
     return [
-        *(one.host.python, "-P", f"{one.folder}/node.py", "start", "--block", "--disable-usage-stats", *place),
+        *(one.host.python, "-P", f"{one.folder}/node.py", "start", "--block", *place),
+        *("--disable-usage-stats", NO_LOG_MONITOR),
         *(f"--node-name={one.host.name}", f"--node-ip-address={one.host.inside}", f"--num-cpus={one.workers}"),
         *(f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={SCRATCH}/ray"),
     ]

@@ -52,7 +52,7 @@ class Driver:
         host, _ = parted(address)
         ray.init(
             address=address,
-            log_to_driver=True,
+            log_to_driver=False,
             configure_logging=False,
             namespace="muster",
             **address_of_this_node(host),
