@@ -56,7 +56,7 @@ class _Record:
     workers: int
     lease: float
     machines: int = 1
-    """How many were wanted last; musters until 0.1 did not note it."""
+    """How many were wanted last; one that an earlier muster wrote does not say."""
 
 
 class LocalCloud:
