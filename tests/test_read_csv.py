@@ -267,9 +267,10 @@ ORDINARY = ("1", "2", "2.5", "x", "", "yes", "1,234", "True", "2024-01-02", "202
 
 
 def goes_by_the_order(cells: set[str]) -> bool:
-    """Tell whether pandas may take a missing cell for text, as beside such numbers and texts: see docs/types.md."""
-    is_beyond = "18446744073709551616" in cells or (len(cells) > 2 and "18446744073709551615" in cells)
-    return is_beyond and bool(cells & {"", "NA", "nan"})
+    """Tell whether pandas may go by the order of cells: see docs/types.md on whole numbers beyond 64 bits."""
+    is_beyond_signed = len(cells) > 2 and "18446744073709551615" in cells
+    is_missing_beside = bool(cells & {"", "NA", "nan"})
+    return ("18446744073709551616" in cells and len(cells) > 1) or (is_beyond_signed and is_missing_beside)
 
 
 def mark(options: Options, name: str, default: str = "") -> str:
