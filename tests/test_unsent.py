@@ -13,7 +13,7 @@ from muster._callers import in_python
 from muster._model import DataFile
 from muster._travel.luggage import Luggage, pack
 from muster._travel.unsent import check_failures, checked
-from muster._user_code.data_files import stamped, with_digest
+from muster._user_code.data_files import changed_files, stamped, with_digest
 from muster._user_code.mirror import IMPORT
 from muster._user_code.targets import parse_target
 from muster._user_code.with_files import named
@@ -78,6 +78,18 @@ def test_what_is_nowhere_was_sent_or_is_each_machines_own_is_let_pass(
     made_there = DataFile(str(folder / "made.txt"), 3, 1, "x")
     cache = DataFile(str(tmp_path / ".cache" / "fonts"))
     assert checked((*passed, there, made_there, cache), (), luggage=luggage) == (nowhere, sent)
+
+
+def test_a_file_that_is_written_after_it_was_packed_counts_as_another_one_for_a_resume(
+    folder: Path, luggage: Luggage
+) -> None:
+    path = folder / "sent" / "a.txt"
+    sent = stamped(str(path))
+    assert sent is not None
+    path.write_text("what no machine got")
+    (named_so,) = checked((sent,), (), luggage=luggage)
+    assert named_so == sent  # as it was sent, and without a digest that could be that of the new text
+    assert [name for name, _ in changed_files({str(path): named_so})] == [str(path)]
 
 
 @pytest.mark.parametrize(

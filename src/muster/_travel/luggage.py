@@ -7,7 +7,7 @@ import os
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -41,10 +41,22 @@ class Luggage:
     code: tuple[str, ...]
     """Folders and files of code: what is small and not hidden is sent."""
     stamps: Mapping[str, DataFile]
-    """All files that are sent, by their absolute paths, as they were when they were packed."""
+    """All files that are sent, by their absolute paths, as they were just before they were packed, without digests."""
     left_out: tuple[str, ...]
     """Files beside the code that are too large to travel as code."""
     _packed: Temporary
+    _digested: dict[str, DataFile] = field(default_factory=dict)
+
+    def stamp(self, path: str) -> DataFile:
+        """Tell of a file that is sent, with a digest made only now: nobody reads most of the code that goes along.
+
+        A file that was written since has none: nobody can tell any more what was sent.
+        """
+        if path not in self._digested:
+            file = self.stamps[path]
+            digested = with_digest(file)
+            self._digested[path] = digested if stamped(path) == file else file
+        return self._digested[path]
 
     @property
     def sent(self) -> tuple[str, ...]:
@@ -100,6 +112,7 @@ def pack(  # noqa: PLR0913 (all that goes along)
         places = sorted({*folders, *others})
         roots = [module.root for module in modules if module.root not in folders]
         files, left_out = _code(places, avoided=avoided, chosen=chosen)
+        stamps = {path: file for path in [*files, *chosen] if (file := stamped(path)) is not None}
         empty = [folder, *places, *(one.path for one in named if one.is_folder)]
         archives = [_archived(packed / "code", files, empty=empty, name="the code", is_kept=False)]
         small, large = _sizes(chosen)
@@ -107,7 +120,6 @@ def pack(  # noqa: PLR0913 (all that goes along)
             archives.append(_archived(packed / str(at), some, empty=(), name=_said(some, named), is_kept=True))
         cargos = [*archives, *_large(large, chosen), *map(_held, held)]
         freight = Freight(tuple(cargo for cargo, _ in cargos), tuple(source for _, source in cargos))
-        stamps = {path: with_digest(file) for path in [*files, *chosen] if (file := stamped(path)) is not None}
         whole = tuple(one.path for one in named)
         return Luggage(freight, folder, _search_path(roots), whole, tuple(places), stamps, tuple(left_out), temporary)
     except BaseException:

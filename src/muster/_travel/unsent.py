@@ -44,7 +44,7 @@ def _of_home(files: tuple[DataFile, ...], luggage: Luggage) -> Iterator[DataFile
                 if file.size != LACKED:
                     yield file
         elif file.path in luggage.stamps:
-            yield luggage.stamps[file.path]
+            yield luggage.stamp(file.path)
 
 
 def check_failures(texts: Iterable[str], *, luggage: Luggage) -> None:
