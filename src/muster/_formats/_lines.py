@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ._newlines import BLANKS, BOM, Offsets, lines, scan_lines, spread
+from ._newlines import BLANKS, BOM, Offsets, lines, places_of, scan_lines, spread
 from ._stitch import Block, Flow
 
 Mask = npt.NDArray[np.bool_]
@@ -39,7 +39,7 @@ def scan(  # noqa: PLR0913 (a block is described by where it lies, its dialect a
     if assume_quoted is False and len(data) <= atom and _is_plain(data, delimiter, quote):
         return _whole(data, start)
     text = np.frombuffer(data, np.uint8)
-    quotes = np.flatnonzero(text == ord(quote)) if quote and quote.encode() in data else np.empty(0, np.int64)
+    quotes = places_of(ord(quote), text) if quote and quote.encode() in data else np.empty(0, np.int64)
     terminators = _terminators(data, text)
     opening = _may_open(text, quotes, delimiter)
     assumptions = [False, True] if assume_quoted is None else [assume_quoted]
@@ -107,11 +107,12 @@ def without_mark(data: bytes) -> bytes:
 
 def _terminators(data: bytes, text: Text) -> Offsets:
     """Find the bytes that end a line: a newline, or a carriage return that no newline follows."""
-    newlines = text == _NEWLINE
-    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
-        followed = np.append(newlines[1:], False)
-        newlines = newlines | ((text == _RETURN) & ~followed)
-    return np.flatnonzero(newlines)
+    newlines = places_of(_NEWLINE, text)
+    if b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"):
+        return newlines
+    returns = places_of(_RETURN, text)
+    behind = text[np.minimum(returns + 1, len(text) - 1)]
+    return np.sort(np.concatenate((newlines, returns[behind != _NEWLINE])))
 
 
 def _may_open(text: Text, quotes: Offsets, delimiter: str) -> Mask:
@@ -231,7 +232,7 @@ def _records_behind(first: int, data: bytes, *, delimiter: str, quote: str) -> I
 
 def _record_ends(data: bytes, text: Text, *, delimiter: str, quote: str) -> Offsets:
     """Find where each record ends, the last one at the latest where the bytes do."""
-    quotes = np.flatnonzero(text == ord(quote)) if quote else np.empty(0, np.int64)
+    quotes = places_of(ord(quote), text) if quote else np.empty(0, np.int64)
     quotes = _effective(quotes, _may_open(text, quotes, delimiter), quoted=False)
     terminators = _terminators(data, text)
     ends = terminators[(np.searchsorted(quotes, terminators) & 1) == 0] + 1
