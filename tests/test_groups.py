@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import muster
+from conftest import Muster
 from muster import DataError, TooManyBadRowsError, UsageError, UserCodeError
 
 Columns = str | list[str]
@@ -172,6 +173,24 @@ def through(
 ) -> muster.Result:
     pipeline = muster.read_csv(source).group_by(columns).map_groups(function, args=options.pop("args", None))
     return pipeline.write_csv(source.parent / "out.csv").run(**{"workers": 0, "fresh": True, **options})
+
+
+def test_each_group_draws_random_numbers_of_its_own_whoever_calls_the_function(clicks: Path, muster: Muster) -> None:
+    (clicks.parent / "drawing.py").write_text(
+        "import random\nimport numpy as np\nimport muster\n\nHERE = __file__.removesuffix('drawing.py')\n"
+        "random.seed(5)\nnp.random.seed(5)\n\n"
+        "def drawn(df):\n    return df.head(1).assign(python=random.random(), numpy=np.random.rand())\n\n"
+        "pipeline = muster.read_csv(HERE + 'in.csv').group_by('user').map_groups(drawn).write_csv(HERE + 'out.csv')\n"
+    )
+    texts = set[str]()
+    for workers in (1, 2):
+        done = muster("run", str(clicks.parent / "drawing.py"), "--workers", str(workers), "--fresh")
+        assert done.code == 0, done.err
+        texts.add((clicks.parent / "out.csv").read_text())
+    assert len(texts) == 1
+    read = pd.read_csv(clicks.parent / "out.csv")
+    assert read["python"].is_unique
+    assert read["numpy"].is_unique
 
 
 def test_parquet_and_json_lines_are_grouped_as_csv_is(clicks: Path) -> None:

@@ -43,20 +43,31 @@ def reply_in_time(result: Any, *, use: str) -> Reply | Unmade:  # noqa: ANN401 (
 
     if type(result) is not pd.DataFrame or not result.shape[1] or len(result) > _FEW:
         return owned(reply_of(result, use=use))
-    columns, names = _pandas.arrays_of(result), result.columns.tolist()
+    columns, names = _pandas.arrays_of(result), _plain_names(result.columns)
     types = [column.dtype for column in columns]
-    if not (_are_plain(names, of=result.columns) and all(map(_is_sure, types))):
+    if names is None or not all(map(_is_sure, types)):
         return owned(reply_of(result, use=use))
     copies = [np.array(column) if isinstance(column.dtype, np.dtype) else column.copy() for column in columns]
     return Unmade(result.columns, copies, len(result), use, index_of(result), (names, types))
 
 
-def _are_plain(names: Sequence[Any], *, of: "pd.Index[Any]") -> bool:
-    """Tell whether all names of columns are text, and each stands once."""
+_last: "tuple[pd.Index[Any], list[Any] | None] | None" = None
+"""The labels that were looked at last, and their names: results often are slices of one frame, and share its labels."""
+
+
+def _plain_names(labels: "pd.Index[Any]") -> list[Any] | None:
+    """List the names of columns; ``None`` unless all are text, and each stands once."""
+    global _last  # noqa: PLW0603 (a cache of one)
     import pandas as pd
 
-    has_text = isinstance(of.dtype, pd.StringDtype) and all(isinstance(name, str) for name in names)
-    return has_text and len({*names}) == len(names)
+    last = _last
+    if last is not None and labels.is_(last[0]):
+        return last[1]
+    names = labels.tolist()
+    has_text = isinstance(labels.dtype, pd.StringDtype) and all(isinstance(name, str) for name in names)
+    plain = names if has_text and len({*names}) == len(names) else None
+    _last = labels, plain
+    return plain
 
 
 def _is_sure(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which have no type in common)

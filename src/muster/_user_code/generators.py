@@ -6,15 +6,12 @@ seed, is in the same state everywhere. And numbers would depend on which worker 
 
 import random
 from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from .reach import reached
 from .world import Seeds, digest, flat
-
-_WORDS: Final = 8
-"""A seed has 256 bits: NumPy takes them as words of 32."""
 
 
 class _Stream(Protocol):
@@ -23,6 +20,9 @@ class _Stream(Protocol):
     state: Any
 
     def sow(self, seed: bytes) -> None: ...
+
+    def sow_quickly(self, seed: int, rest: bytes) -> None:
+        """Sow 32 bits, which take a tenth of the time; or ``rest``, where a generator takes no less."""
 
     def restore(self) -> None: ...
 
@@ -34,6 +34,10 @@ class _Python:
 
     def sow(self, seed: bytes) -> None:
         self._generator.seed(int.from_bytes(seed))
+
+    def sow_quickly(self, seed: int, rest: bytes) -> None:
+        del rest
+        self._generator.seed(seed)
 
     def restore(self) -> None:
         self._generator.setstate(self.state)
@@ -53,6 +57,12 @@ class _Legacy:
         bits = getattr(np.random, self.state["bit_generator"])(np.random.SeedSequence(_words(seed)))
         self._generator.set_state(np.random.RandomState(bits).get_state(legacy=False))
 
+    def sow_quickly(self, seed: int, rest: bytes) -> None:
+        if self.state["bit_generator"] == "MT19937":
+            self._generator.seed(seed)
+        else:
+            self.sow(digest(rest, seed))
+
     def restore(self) -> None:
         self._generator.set_state(self.state)
 
@@ -68,6 +78,9 @@ class _NumPy:
     def sow(self, seed: bytes) -> None:
         fresh = type(self._bits)(np.random.SeedSequence(_words(seed)))
         self._bits.__setstate__(fresh.__getstate__())
+
+    def sow_quickly(self, seed: int, rest: bytes) -> None:
+        self.sow(digest(rest, seed))
 
     def restore(self) -> None:
         self._bits.__setstate__(self._before)
@@ -96,6 +109,16 @@ class Generators:
         for stream, base in self._streams.values():
             stream.sow(digest(base, place))
 
+    def begin_group(self, place: int) -> None:
+        """Set all of them to the state that belongs to a group, by its place: in as little time as that can be done.
+
+        Up to 2**32 rows, no two groups of a run have the same seed.
+        """
+        high, low = divmod(place, 1 << 32)
+        for stream, base in self._streams.values():
+            rest = digest(base, high) if high else base
+            stream.sow_quickly(_shuffled(low ^ int.from_bytes(rest[:4])), rest)
+
     def restore(self) -> None:
         """Restore the state in which they were found."""
         for stream, _ in self._streams.values():
@@ -122,5 +145,13 @@ def _stream_of(generator: random.Random | np.random.RandomState | np.random.Gene
     return _Legacy(generator) if isinstance(generator, np.random.RandomState) else _NumPy(generator)
 
 
-def _words(seed: bytes) -> list[int]:
-    return [int.from_bytes(seed[4 * at : 4 * at + 4]) for at in range(_WORDS)]
+def _shuffled(number: int) -> int:
+    """Give each number of 32 bits another one, far from those of its neighbours: the hash ``lowbias32``."""
+    number = (number ^ (number >> 16)) * 0x7FEB352D & 0xFFFFFFFF
+    number = (number ^ (number >> 15)) * 0x846CA68B & 0xFFFFFFFF
+    return number ^ (number >> 16)
+
+
+def _words(seed: bytes) -> "np.ndarray[Any, np.dtype[np.uint32]]":
+    """Give the 256 bits of a seed as words of 32, as NumPy takes them."""
+    return np.frombuffer(seed, ">u4").astype(np.uint32)

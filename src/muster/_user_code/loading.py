@@ -69,10 +69,18 @@ class Loaded:
 
     def sow(self, targets: Sequence[Target], *place: int) -> None:
         """Have the random numbers of these begin with what belongs to a batch: the number of its file and first row."""
-        if targets != self._sown:
+        self._find_generators(targets)
+        self._generators.begin(*place)
+
+    def sow_group(self, targets: Sequence[Target], place: int) -> None:
+        """Have the random numbers of these begin with what belongs to a group, by its place."""
+        self._find_generators(targets)
+        self._generators.begin_group(place)
+
+    def _find_generators(self, targets: Sequence[Target]) -> None:
+        if targets is not self._sown and targets != self._sown:
             self._generators.find(self.get(target) for target in targets)
             self._sown = targets
-        self._generators.begin(*place)
 
     def have(self, state: tuple[Global, ...], code: Code = _ANY) -> None:
         """Set these globals once a target is imported, before it is built; what was built without them is dropped.
@@ -139,6 +147,12 @@ def sow(targets: Sequence[Target], *place: int) -> None:
     """Have the random numbers of these functions begin with what belongs to the batch at a place."""
     if (here := _here.get(None)) is not None:
         here.sow(targets, *place)
+
+
+def sow_group(targets: Sequence[Target], place: int) -> None:
+    """Have the random numbers of these functions begin with what belongs to the group at a place."""
+    if (here := _here.get(None)) is not None:
+        here.sow_group(targets, place)
 
 
 def _made(target: Target, finds: Callable[[Target], object]) -> Callable[[Any], object]:

@@ -1,7 +1,7 @@
 """Call the user's function on one group after another. For small groups, what a call costs besides is what counts."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -17,6 +17,9 @@ from muster.errors import DataError, UserCodeError
 
 from .calling import Failure, MemoryBlame, Stopwatch, given_back, is_from_outside
 from .failures import check_needs_no_terminal
+
+_WARNS_OF_CHANGES: Final = hasattr(pd.DataFrame, "_is_copy")
+"""pandas 2.2 does, where a function changes what is a slice of another frame."""
 
 
 class GroupCaller:
@@ -74,12 +77,12 @@ class GroupCaller:
 
     def _called(self, frame: pd.DataFrame, lo: int, hi: int, key: object, place: int) -> Reply | Unmade:
         function = self._function or self._loaded()
-        loading.sow(self._briefing.steps, place)
+        loading.sow_group(self._briefing.steps, place)
         given: Any = frame.iloc[lo:hi]
-        if self._kind == "pandas":
-            given._is_copy = None  # noqa: SLF001 (else pandas 2.2 would warn of changes, which are nobody else's)
-        else:
+        if self._kind != "pandas":
             given = _of_kind(given, self._kind)
+        elif _WARNS_OF_CHANGES:
+            given._is_copy = None  # noqa: SLF001 (the rows are nobody else's)
         with Limit(self._briefing.timeout), Stopwatch(self._sum):
             result = given_back(function(given, key) if self._takes_key else function(given))
         return reply_in_time(result, use=self._briefing.format)

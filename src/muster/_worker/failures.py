@@ -1,5 +1,6 @@
 """How a call of the user's function failed, and whether two of them failed alike."""
 
+import functools
 import re
 from bdb import BdbQuit
 from types import TracebackType
@@ -41,9 +42,15 @@ class NoFrameError(TypeError):
 
 def check_frame(result: Any, *, verb: str = "returned") -> None:  # noqa: ANN401 (whatever a function may return)
     """Raise ``NoFrameError`` for what is neither a pandas or Polars frame nor an Arrow table."""
-    names = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(result).__mro__}
-    if names.isdisjoint({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"}):
+    kind: type = type(result)
+    if not _is_of_frames(kind):
         raise NoFrameError(result, verb=verb)
+
+
+@functools.lru_cache(maxsize=32)  # a group of a few rows takes no longer than this
+def _is_of_frames(kind: type) -> bool:
+    names = {f"{one.__module__.partition('.')[0]}.{one.__name__}" for one in kind.__mro__}
+    return not names.isdisjoint({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"})
 
 
 def said(error: BaseException) -> str:
