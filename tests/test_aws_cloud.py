@@ -2,29 +2,44 @@
 
 import hashlib
 import json
+import os
 import re
 import signal
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from random import Random, randrange
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from aws.clusters import TAG, require_pulumi
-from aws.region import NAME, Region
+from aws.leftovers import make
+from aws.region import NAME, USER, Region
 from aws.told import LISTED
 from conftest import Ended, Muster, begun
 from muster._clouds.asked import Asked
+from muster._clouds.aws import note as note_of
 from muster._clouds.aws.cloud import AwsCloud
 from muster._clouds.aws.leases import RENEWED
 from muster._clouds.aws.settings import Settings, settings_in
+from muster._clouds.aws.user_data import user_data
+from muster._clouds.base import Wanted
+from muster._files import notes
 from muster.errors import UsageError
 from waiting import until
 
+if TYPE_CHECKING:
+    import subprocess
+
 pytestmark = pytest.mark.waits("long", "together")
 SECONDS = 240.0
+KILLED = 20
+LEASE = 30.0
+SLACK = 20.0
+"""A machine boots, ends some seconds later than its lease, and is seen to end later still where all is busy."""
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +180,63 @@ def test_what_a_killed_run_has_made_is_removed_by_a_down(aws: Region, muster: Mu
         half.send_signal(signal.SIGKILL)
     assert "0 left" in right(muster("down", "--all")).out
     assert left(aws) == []
+
+
+def test_of_what_is_killed_at_any_moment_nothing_outlives_its_lease_and_one_sweep_leaves_nothing(
+    aws: Region, muster: Muster, tmp_path: Path, home: Path
+) -> None:
+    seed = int(os.environ.get("MUSTER_TEST_SEED", randrange(2**32)))  # noqa: S311 (it opens nothing)
+    print(f"MUSTER_TEST_SEED={seed}")  # noqa: T201 (shown where it fails; set, it draws the same commands)
+    draw, killed = Random(seed), 0  # noqa: S311 (likewise)
+    (tmp_path / "work.py").write_text("def work(df):\n    return df\n")
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    aws.boots(way="silent")  # each machine has its leash, and nobody reaches it to renew anything
+    left_behind(aws, tmp_path / "lost", machines=1)
+    while killed < KILLED or not any(one["Action"] == "RunInstances" and one["key"] == USER for one in aws.asked()):
+        machines = ("--machines", str(draw.randint(1, 3)), "--on", "aws")
+        up = ("up", "one", *machines, "--lease", f"{LEASE:g}s")
+        run = ("run", "work.py:work", "rows.csv", "-o", f"{killed}.csv", *machines)
+        (first,) = draw.choices([up, run, ("down", "one")], weights=[4, 2, 1])
+        second = ("down", draw.choice(["two", "--all"]))
+        left_behind(aws, home / "clusters" / "two", machines=draw.randint(1, 2))
+        with begun(tmp_path, *first) as one, begun(tmp_path, *second) as other:
+            killed += killed_at_any_moment(aws, [one, other], draw)
+    until(lambda: not any(one.tags[TAG] == "lost" for one in aws.living()))
+    for instance in aws.instances():
+        assert instance.lived < float(instance.tags["muster:lease"]) + SLACK
+    end = right(muster("sweep", "--on", "aws", "--region", NAME, "--pause", "0", "--all", "--yes"))
+    assert "left 0" in end.out
+    assert left(aws) == []
+
+
+def left_behind(region: Region, folder: Path, *, machines: int) -> None:
+    """Have a cluster as a killed up leaves it, and its machines; unless an earlier one is there."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        notes.write(folder / "cluster.json", {"on": "aws"}, durable=True)
+        note = note_of.begun(Settings(), NAME, Wanted(machines, 2, LEASE))
+        note_of.remember(folder, replace(note, begun=time.time(), is_unsure=True))
+        data, lease = user_data("", lease=LEASE), f"{LEASE:g}"
+        make(region, folder.name, owner=note.owner, machines=machines, data=data, id=note.id, lease=lease)
+
+
+def killed_at_any_moment(aws: Region, commands: "list[subprocess.Popen[str]]", draw: Random) -> int:
+    """Kill each command once so much was asked of AWS, and so many seconds later; count those that had not ended."""
+    asked, began = len(aws.asked()), time.monotonic()
+    due = {one: (draw.randrange(40), draw.uniform(0, 1), draw.uniform(5, 10)) for one in commands}
+    reached: dict[object, float] = {}
+
+    def all_have_ended() -> bool:
+        requests, now = len(aws.asked(asked)), time.monotonic()
+        for one, (most, later, longest) in due.items():
+            if requests >= most:
+                reached.setdefault(one, now)
+            if now >= min(reached.get(one, began + longest) + later, began + longest):
+                one.kill()
+        return all(one.poll() is not None for one in commands)
+
+    until(all_have_ended)
+    return sum(one.returncode == -signal.SIGKILL for one in commands)
 
 
 def test_what_is_not_permitted_or_not_there_is_named_and_nothing_is_left(aws: Region, muster: Muster) -> None:

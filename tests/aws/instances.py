@@ -51,6 +51,8 @@ class Behind:
     """What becomes of it where its machine powers itself off."""
     host: Host | None = None
     is_over: bool = False
+    launched: float = field(default_factory=monotonic)
+    ended: float | None = None
 
 
 class Instances:
@@ -73,7 +75,7 @@ class Instances:
                     self._launch(instance)
             over = [one for one in self._behind.values() if not one.is_over and not _lives(one.instance)]
             for one in over:
-                one.is_over = True
+                one.is_over, one.ended = True, monotonic()
         for one in over:
             self._lose(one)
 
@@ -217,6 +219,7 @@ class Instances:
             "tags": {tag["key"]: tag["value"] for tag in one.instance.get_tags()},
             "log": log.read_text() if log.exists() else "",
             "root": self._root(one),
+            "lived": (one.ended or monotonic()) - one.launched,
         }
 
     def _root(self, one: Behind) -> str:

@@ -11,8 +11,11 @@ def tagged(kind: str, *, owner: str, cluster: str, **besides: str) -> list[dict[
     return [{"ResourceType": kind, "Tags": [{"Key": f"muster:{name}", "Value": named[name]} for name in named]}]
 
 
-def make(region: Region, cluster: str, *, owner: str = ME, machines: int = 2, **besides: str) -> None:
-    """Make all that a cluster has, as if whoever did so had been killed then, and its computer lost."""
+def make(region: Region, cluster: str, *, owner: str = ME, machines: int = 2, data: str = "", **besides: str) -> None:
+    """Make all that a cluster has, as if whoever did so had been killed then, and its computer lost.
+
+    Its machines have ``data`` as their user data.
+    """
     ec2, told = region.client("ec2"), {"owner": owner, "cluster": cluster, **besides}
     ec2.create_key_pair(KeyName=cluster, TagSpecifications=tagged("key-pair", **told))
     group = ec2.create_security_group(
@@ -29,6 +32,7 @@ def make(region: Region, cluster: str, *, owner: str = ME, machines: int = 2, **
         KeyName=cluster,
         InstanceType="m7i.large",
         SecurityGroupIds=[group],
+        UserData=data,
         ImageId=region.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"],
         TagSpecifications=[*tagged("instance", **told), *tagged("volume", **told)],
     )

@@ -30,7 +30,10 @@ VALIDATED = {
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance as AWS and its host see it; ``root`` is how its files are found from here, while it lives."""
+    """An instance as AWS and its host see it; ``root`` is how its files are found from here, while it lives.
+
+    ``lived`` is how many seconds it has been there, or was.
+    """
 
     id: str
     state: str
@@ -42,6 +45,7 @@ class Instance:
     tags: Mapping[str, str]
     log: str
     root: str
+    lived: float
 
 
 @dataclass(frozen=True)
@@ -96,9 +100,9 @@ class Region:
     def living(self) -> list[Instance]:
         return [one for one in self.instances() if one.state in {"pending", "running"}]
 
-    def asked(self) -> list[dict[str, str]]:
-        """List all requests: their ``service``, ``Action`` and parameters."""
-        found: list[dict[str, str]] = self._switch("asked")
+    def asked(self, since: int = 0) -> list[dict[str, str]]:
+        """List all requests, or those after the first so many: their ``service``, ``Action`` and parameters."""
+        found: list[dict[str, str]] = self._switch("asked", since=since)
         return found
 
     def address_here(self) -> str:

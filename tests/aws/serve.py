@@ -80,7 +80,7 @@ class Region:
             "mend": self._refusals.clear,
             "boot": self._boot,
             "instances": self.instances.told,
-            "asked": lambda: self._asked,
+            "asked": lambda since: self._asked[since:],
             "lose": self.instances.lose,
             "cut": self.instances.cut,
             "notice": self.instances.give_notice,
