@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from conftest import MUSTER, Muster
+from conftest import Muster, begun
 from pretended import Pretended, pretended
 
 pytestmark = pytest.mark.waits
@@ -37,10 +36,8 @@ def test_a_home_that_is_named_from_where_one_is_works(
     end = muster("up", name, "--machines", "1", "--on", hosts.name("a"))
     assert end.code == 0, end.err
     monkeypatch.setenv("MUSTER_HOME", os.path.relpath(tmp_path / "h", tmp_path / "below"))
-    done = subprocess.run(
-        [*MUSTER, "status", "--json"], cwd=tmp_path / "below", capture_output=True, text=True, check=True
-    )
-    (found,) = json.loads(done.stdout)
+    with begun(tmp_path / "below", "status", "--json") as looking:
+        (found,) = json.loads(looking.communicate()[0])
     assert [one["name"] for one in found["machines"]] == ["a"]
     monkeypatch.setenv("MUSTER_HOME", "h")
     assert muster("down", name).code == 0

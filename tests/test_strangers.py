@@ -67,6 +67,8 @@ class AtHome:
         """Look again and again while a command works. Raises ``CalledProcessError``."""
         while command.poll() is None:
             self.look()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # to look takes time from what is looked at
+                command.wait(0.1)
         if command.returncode:
             raise subprocess.CalledProcessError(command.returncode, command.args)
 
