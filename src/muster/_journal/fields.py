@@ -15,7 +15,6 @@ _DIGITS: Final = 6
 
 
 _AT_SPOOL: Final = Task._fields.index("spool")
-_COUNTS: Final = ("rows_in", "rows_out", "bad_rows")
 
 
 def of_outcome(outcome: Outcome, numbers: Mapping[Schema, int]) -> dict[str, Any]:
@@ -25,9 +24,12 @@ def of_outcome(outcome: Outcome, numbers: Mapping[Schema, int]) -> dict[str, Any
         "task": task[1:_AT_SPOOL],
         "seconds": [one and round(one, _DIGITS) for one in outcome.seconds],
     }
-    for name in _COUNTS:
-        if count := getattr(outcome, name):
-            said[name] = count
+    if outcome.rows_in:
+        said["rows_in"] = outcome.rows_in
+    if outcome.rows_out:
+        said["rows_out"] = outcome.rows_out
+    if outcome.bad_rows:
+        said["bad_rows"] = outcome.bad_rows
     if outcome.output is not None:
         said["output"] = _piece_as_fields(outcome.output)
     if outcome.rejects is not None:

@@ -92,7 +92,8 @@ class HandingOut:
         if not self._may_do_twice or openings.now < self._next_look or not openings.has_idle():
             return actions
         self._next_look = openings.now + _LOOK_EVERY
-        late = [one for one in self._assignments.alone() if self._seems_to_load(one)]
+        have_told = self._queue.paces.known
+        late = [one for one in self._assignments.alone() if one.machine not in have_told and self._may_have_a_twin(one)]
         loading = {one.machine for one in late}
         for one in late:
             machine = openings.idle(loading)
@@ -102,9 +103,8 @@ class HandingOut:
                 actions.append(self._start(one.task, machine, openings, terms, beside=one.task.number))
         return actions
 
-    def _seems_to_load(self, one: Assignment) -> bool:
-        has_told = self._queue.paces.of(one.machine) > 0
-        return not (has_told or one.is_cancelled or one.task.condemned or self._retries.has_cost_a_worker(one.task))
+    def _may_have_a_twin(self, one: Assignment) -> bool:
+        return not (one.is_cancelled or one.task.condemned or self._retries.has_cost_a_worker(one.task))
 
     def _is_overdue(self, one: Assignment, *, now: float, pace: float) -> bool:
         """Tell whether a worker of this pace would have done the task twice by now; not where the pace is not known."""

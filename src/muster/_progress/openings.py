@@ -1,6 +1,7 @@
 """Which machines take requests now, and which of them gets the next one. Pure."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import repeat
 from typing import NamedTuple
 
 
@@ -28,7 +29,7 @@ class Openings:
         self._pace = pace
         self._without = without
         self._idle: list[str] | None = None
-        self._ahead: list[str] | None = None
+        self._ahead: Iterator[str] | None = None
 
     def idle(self, avoid: Collection[str] = ()) -> str | None:
         """Give away an idle worker on a machine that is not to be avoided, if there is one."""
@@ -47,13 +48,14 @@ class Openings:
     def ahead(self) -> str | None:
         """Give away what a busy worker does next."""
         if self._ahead is None:
-            self._ahead = [
-                machine
-                for machine, slots in self._slots.items()
-                if slots.ahead and machine not in self._without
-                for _ in range(slots.ahead)
-            ]
-        return self._ahead.pop() if self._ahead else None
+            self._ahead = self._all_ahead()
+        return next(self._ahead, None)
+
+    def _all_ahead(self) -> Iterator[str]:
+        """Go through machines with busy workers as far as is needed: there may be thousands."""
+        for machine, (_, ahead) in self._slots.items():
+            if ahead and machine not in self._without:
+                yield from repeat(machine, ahead)
 
     def _all_idle(self) -> list[str]:
         if self._idle is None:
@@ -62,11 +64,7 @@ class Openings:
 
     def _in_turn(self) -> list[str]:
         """List machines with idle workers, the one that is next last: each once, then again those that have more."""
-        free = [
-            (machine, slots.idle)
-            for machine, slots in self._slots.items()
-            if slots.idle and machine not in self._without
-        ]
+        free = [(machine, idle) for machine, (idle, _) in self._slots.items() if idle and machine not in self._without]
         if len(free) <= 1:  # as most often, where workers are many
             return [machine for machine, idle in free for _ in range(idle)]
         free.sort(key=lambda one: self._pace(one[0]))

@@ -1,5 +1,7 @@
 """How much input a worker does in a second, by machine. Pure."""
 
+from collections.abc import Set as AbstractSet
+
 
 class Paces:
     """What tasks have told. Machines differ: what is a second's work on one is ten on another."""
@@ -18,6 +20,11 @@ class Paces:
         self._of[machine] = now
         self._sum += now - before
         self.mean = self._sum / len(self._of)
+
+    @property
+    def known(self) -> AbstractSet[str]:
+        """Name the machines of which a task has told."""
+        return self._of.keys()
 
     def of(self, machine: str) -> float:
         """Tell the pace of a worker there; 0 where no task has told."""

@@ -13,6 +13,7 @@ from muster._job import Job, Result, Snapshot
 from muster._journal.runs import archive
 from muster._output.folder import Work
 from muster._private.secrets import set_options, shown
+from muster._process.garbage import sought_rarely
 from muster._user_code.arguments import hide_secrets
 from muster._user_code.laid_down import laid_down
 
@@ -64,7 +65,7 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     for step in job.steps:
         hide_secrets(step.arguments)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
-    with in_our_words():
+    with in_our_words(), sought_rarely() if job.options.workers != 0 else contextlib.nullcontext():
         work = Work(job.output, home=home())
         begin = functools.partial(Run.begin, job, work=work, earlier=earlier, warnings=warnings)
         known = begin_once_free(
