@@ -81,10 +81,10 @@ FUNCTIONS = (
 
 
 def by_pandas(
-    frame: pd.DataFrame, function: Callable[..., pd.DataFrame], columns: Columns, *, dropna: bool
+    frame: pd.DataFrame, function: Callable[..., pd.DataFrame], columns: Columns, *, dropna: bool, sort: bool = False
 ) -> pd.DataFrame | None:
     """Call the function on each group of the whole frame; ``None`` where there are no groups."""
-    groups: Any = frame.groupby(columns, sort=False, dropna=dropna)
+    groups: Any = frame.groupby(columns, sort=sort, dropna=dropna)
     results = [function(group, key) if function is with_key else function(group) for key, group in groups]
     return pd.concat(results) if results else None
 
@@ -94,6 +94,7 @@ def by_pandas(
     frame=frames(),
     columns=st.sampled_from(["a", ["a"], ["a", "b"]]),
     dropna=st.booleans(),
+    sort=st.booleans(),
     function=st.sampled_from(FUNCTIONS),
     part_bytes=st.sampled_from([None, 100, 2000]),
     cut=st.integers(0, 40),
@@ -102,6 +103,7 @@ def test_groups_come_out_as_pandas_makes_them_of_the_whole_input(  # noqa: PLR09
     frame: pd.DataFrame,
     columns: Columns,
     dropna: bool,  # noqa: FBT001 (hypothesis gives it by name)
+    sort: bool,  # noqa: FBT001 (likewise)
     function: Callable[..., pd.DataFrame],
     part_bytes: int | None,
     cut: int,
@@ -114,8 +116,8 @@ def test_groups_come_out_as_pandas_makes_them_of_the_whole_input(  # noqa: PLR09
         second.to_csv(names[1], index=False)
         whole = pd.read_csv(io.StringIO(text))
         whole.index = pd.Index([*range(len(first)), *range(len(second))])  # each file has row numbers of its own
-        expected = by_pandas(whole, function, columns, dropna=dropna)
-        grouped = muster.read_csv(names).group_by(columns, dropna=dropna).map_groups(function)
+        expected = by_pandas(whole, function, columns, dropna=dropna, sort=sort)
+        grouped = muster.read_csv(names).group_by(columns, dropna=dropna).map_groups(function, sort=sort)
         result = grouped.write_csv(f"{folder}/out.csv").run(workers=0, part_bytes=part_bytes)
         assert (result.rows_in, result.bad_rows) == (len(frame), 0)
         if expected is not None:
@@ -145,13 +147,20 @@ def summed(df: pd.DataFrame) -> pd.DataFrame:
     return df.assign(total=df["seconds"].cumsum(), last=last).tail(5)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl", ".parquet", "/"])
-def test_the_output_is_the_same_bytes_with_any_number_of_workers(clicks: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "sort"),
+    [(".csv", False), (".csv.gz", False), (".jsonl", True), (".parquet", False), (".parquet", True), ("/", True)],
+)
+def test_the_output_is_the_same_bytes_with_any_number_of_workers(
+    clicks: Path,
+    suffix: str,
+    sort: bool,  # noqa: FBT001 (pytest gives it by name)
+) -> None:
     digests = set[str]()
     for workers, part_bytes in ((0, None), (1, 10_000), (2, 10_000), (4, None)):
         if part_bytes is None or suffix in {".csv", ".jsonl"}:  # else it decides about stretches of the output
             output = f"{clicks.parent}/out{suffix}"
-            grouped = muster.read_csv(clicks).group_by(["page"], dropna=False).map_groups(summed)
+            grouped = muster.read_csv(clicks).group_by(["page"], dropna=False).map_groups(summed, sort=sort)
             pipeline = grouped.write_csv(output) if suffix == "/" else _written(grouped, output)
             pipeline.run(workers=workers, part_bytes=part_bytes, fresh=True)
             files = sorted(Path(output).iterdir()) if suffix == "/" else [Path(output)]
@@ -218,12 +227,33 @@ def test_categories_and_times_in_a_zone_are_keys(tmp_path: Path) -> None:
         }
     )
     frame.to_parquet(tmp_path / "in.parquet")
-    for columns in ("kind", "at", ["at", "kind"]):
+    for columns, sort in (
+        ("kind", False),
+        ("kind", True),
+        ("at", True),
+        (["at", "kind"], False),
+        (["at", "kind"], True),
+    ):
         grouped = muster.read_parquet(tmp_path / "in.parquet").group_by(columns, dropna=False)
-        grouped.map_groups(lambda df: df.assign(n=len(df))).write_csv(tmp_path / "out.csv").run(workers=0)
-        pieces = frame.groupby(columns, sort=False, dropna=False, observed=True)
+        mapped = grouped.map_groups(lambda df: df.assign(n=len(df)), sort=sort)
+        mapped.write_csv(tmp_path / "out.csv").run(workers=0)
+        pieces = frame.groupby(columns, sort=sort, dropna=False, observed=True)
         expected = pd.concat([group.assign(n=len(group)) for _, group in pieces]).to_csv(index=False)
         assert (tmp_path / "out.csv").read_text() == expected
+
+
+def test_keys_that_are_numbers_and_texts_are_sorted_as_pandas_sorts_them(tmp_path: Path) -> None:
+    values = ["b", 2, 10, "a", 1.5, None, "10", -1, True, "b", 2]
+    (tmp_path / "in.jsonl").write_text(
+        "".join(f"{json.dumps({'k': value, 'n': at})}\n" for at, value in enumerate(values))
+    )
+    frame = pd.DataFrame({"k": pd.Series(values, dtype=object), "n": range(len(values))})
+    for dropna in (True, False):
+        grouped = muster.read_json(tmp_path / "in.jsonl").group_by("k", dropna=dropna)
+        mapped = grouped.map_groups(lambda df: df[["n"]], sort=True)
+        mapped.write_csv(tmp_path / "out.csv").run(workers=0, part_bytes=40)
+        expected = pd.concat([group[["n"]] for _, group in frame.groupby("k", dropna=dropna)])
+        assert (tmp_path / "out.csv").read_text() == expected.to_csv(index=False)
 
 
 def test_a_key_is_a_value_where_one_name_was_given_and_else_a_tuple(clicks: Path) -> None:
@@ -368,7 +398,6 @@ def test_types_that_turn_out_too_narrow_are_settled_anew(tmp_path: Path) -> None
         (lambda it: it.group_by(["user", "user"]), "each once"),
         (lambda it: it.group_by(len), "the name of a column"),
         (lambda it: it.group_by("user").map_groups(3), "no function"),
-        (lambda it: it.group_by("user").map_groups(all_of_it, sort=True), "not there yet"),
         (lambda it: it.group_by("user").map_groups(all_of_it).map_batches(all_of_it), "cannot stand behind map_groups"),
         (lambda it: it.group_by("user").map_groups(all_of_it).group_by("page"), "can be grouped once"),
         (lambda it: it.map_batches(all_of_it).group_by("page"), "cannot stand behind map_batches"),

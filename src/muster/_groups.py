@@ -32,21 +32,18 @@ class Groups(Generic[P]):
 
         A function that takes two gets the key, too: ``f(df, key)``. The key is a value where ``group_by`` was given one
         name, and a tuple where it was given a list. The output is that of ``pd.concat(f(g) for _, g in
-        df.groupby(columns, sort=False))`` for the whole input: groups in the order in which their keys first appear.
-        ``function`` and ``args`` are as for ``map_batches``; the frame's index is the rows' number in their file. A
-        group has to fit into the memory of a worker, the whole input has not.
+        df.groupby(columns, sort=False))`` for the whole input: groups in the order in which their keys first appear;
+        with ``sort=True`` in the order of the keys, as pandas sorts them. ``function`` and ``args`` are as for
+        ``map_batches``; the frame's index is the rows' number in their file. A group has to fit into the memory of a
+        worker, the whole input has not.
         """
-        if sort:
-            raise UsageError(
-                "map_groups with sort=True is not there yet: groups come in the order in which their keys first appear."
-                " Leave it out, and sort the output afterwards; or sort the input by the key."
-            )
         check_function(function)
         target = targets.parse_target(function) if isinstance(function, str) else targets.of_function(function)
         target = targets.with_arguments(target, arguments.given(args, step=target.name))
         target = targets.of_groups(target)
         pipeline: Any = self.pipeline
-        changed: P = dataclasses.replace(pipeline, steps=(*pipeline.steps, target), grouping=self.grouping)
+        grouping = self.grouping._replace(sort=bool(sort))
+        changed: P = dataclasses.replace(pipeline, steps=(*pipeline.steps, target), grouping=grouping)
         return changed
 
     def agg(self, *_: object, **__: object) -> P:

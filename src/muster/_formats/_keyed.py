@@ -1,11 +1,12 @@
 """Rows of the input in a block: the columns by their places, and behind them the number of each row in its file."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from muster._model import Column
+from muster._model import Column, Grouping
 
 from . import _rows, keys
 
@@ -30,3 +31,16 @@ def hashes_of(
 ) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """Hash the key of each row of a block."""
     return keys.hashes((table.column(at), _rows.type_of(columns[at])) for at in places_of(names, columns))
+
+
+def numbered(keys: Sequence[Any], grouping: Grouping, *, sort: bool) -> np.ndarray:
+    """Give each row the number of its group, as pandas tells groups apart and, perhaps, sorts them."""
+    by: Any = keys if len(keys) > 1 else keys[0]
+    grouped = keys[0].to_frame().groupby(by, sort=sort, dropna=grouping.dropna, observed=True)
+    codes: np.ndarray = grouped.ngroup().to_numpy()
+    return codes
+
+
+def ranks_of(keys: Sequence[Any], grouping: Grouping) -> np.ndarray:
+    """Say at which place each key stands among all, where each is there once. Keys come by their first rows."""
+    return numbered(keys, grouping, sort=True).astype(np.int64)

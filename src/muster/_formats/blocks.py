@@ -28,6 +28,9 @@ PLACE: Final = "place"
 INDEX: Final = "index"
 """What is said of a section that tells of each group, by its place, how many rows of results it has."""
 
+KEYS: Final = "keys"
+"""What is said of a section that tells the key of each group, beside its place, in the order of the results."""
+
 
 class Section(NamedTuple):
     """Rows of one schema; ``borders`` are where stretches begin, and where the last one ends."""

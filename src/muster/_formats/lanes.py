@@ -1,9 +1,9 @@
 """Questions about blocks: what the next stage is cut into. All are answered by workers, who read them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from muster._model import LANES, Column, Schema, Share
+from muster._model import LANES, Column, Grouping, Schema, Share
 from muster._progress.schema import united
 
 if TYPE_CHECKING:
@@ -78,31 +78,57 @@ class CutLane(NamedTuple):
                 yield Weighed(Share(self.lane, lo, whole.hi), rows, int(rows * of_a_row))
 
 
+class Ranking(NamedTuple):
+    """How groups are sorted by their keys, and where it is written down."""
+
+    path: str
+    grouping: Grouping
+    key: tuple[Column, ...]
+    """The columns of the key."""
+    is_numbered: bool
+    """The columns are called by their numbers."""
+
+    def write(self, blocks: Sequence[str]) -> None:
+        """Write down the rank of each group of some blocks."""
+        from .ranks import write_ranks
+
+        write_ranks(self, blocks)
+
+
 class Arrange(NamedTuple):
     """Ask for the schema of all results of groups, and for stretches of about so many bytes in the output's order.
 
     The borders depend on the groups and their results alone, not on how these lie in blocks. It takes 16 bytes of
-    memory for each group.
+    memory for each group; and all keys, where groups are sorted by them.
     """
 
     blocks: tuple[str, ...]
     bytes: int
+    ranking: "Ranking | None" = None
 
     def answer(self) -> tuple[Schema | None, list[tuple[int, int, int]], int]:
-        """Give the schema; of each stretch the first place, the last one, and its rows; and the bytes of a row."""
+        """Give the schema; of each stretch the first place, the last one, and its rows; and the bytes of a row.
+
+        Where groups are sorted by their keys, the places are their ranks.
+        """
         import numpy as np
 
-        from .blocks import INDEX, PLACE, each_section, schema_of
+        from .blocks import INDEX, KEYS, PLACE, each_section, schema_of
+        from .ranks import ranks_at
 
+        if self.ranking is not None:
+            self.ranking.write(self.blocks)
+        ranks = ranks_at(self.ranking.path if self.ranking else "")
         looks: dict[Schema, int] = {}
         places, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for _, section in each_section(self.blocks):
             if INDEX in section.said:
                 table = section.read(0, 1)
-                places.append(table.column(PLACE).to_numpy())
+                places.append(ranks.of(table.column(PLACE).to_numpy()))
                 rows.append(table.column("rows").to_numpy())
-            else:
-                first = section.said["places"][0][0] if section.said["places"] else _LAST
+            elif KEYS not in section.said:
+                ends = section.said["places"]
+                first = int(ranks.of(np.array(ends[0]))[0]) if ends else _LAST
                 schema = schema_of(section)
                 looks[schema] = min(looks.get(schema, _LAST), first)
         if not looks:

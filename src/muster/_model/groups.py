@@ -24,10 +24,12 @@ class Grouping(NamedTuple):
     is_scalar: bool = False
     """A key is a value by itself, not a tuple: the user gave one name, and no list of names."""
     dropna: bool = True
+    sort: bool = False
+    """Groups come in the order of their keys, as pandas sorts these; else in that of their first rows."""
 
     def said(self) -> list[Any]:
         """Write it as JSON, as a journal keeps it."""
-        return [list(self.columns), self.is_scalar, self.dropna]
+        return [list(self.columns), self.is_scalar, self.dropna, *([self.sort] if self.sort else [])]
 
 
 class Block(NamedTuple):
@@ -69,3 +71,5 @@ class Exchange(NamedTuple):
     """Of each part."""
     schema: Schema | None = None
     """That of all results, where they are put in order."""
+    ranks: str = ""
+    """The block that says the rank of each group among the sorted keys, where results are put in their order."""

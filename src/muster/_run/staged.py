@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from muster._formats.lanes import Arrange, CutLane, Weighed, WeighLanes
+from muster._formats.lanes import Arrange, CutLane, Ranking, Weighed, WeighLanes
 from muster._journal import events
 from muster._model import GROUPING, NO_FILE, ORDERING, SPLITTING, Block, Exchange, Outcome, Part, Schema, Share, Target
 from muster._near import nearest
@@ -89,9 +89,13 @@ class StagedAttempt(Attempt):
             Path(block.path).unlink(missing_ok=True)
 
     def _put_in_order(self, blocks: tuple[Block, ...]) -> None:
-        exchanged = self.past.later.exchanged.get(_IN_ORDER) or self._arranged(blocks)
-        exchange = self._exchange(ORDERING, blocks, exchanged.shares)._replace(schema=exchanged.schema)
-        self._begin(exchanged, exchange, is_last=True)
+        ranking = self._ranking()
+        known = self.past.later.exchanged.get(_IN_ORDER)
+        if known is None or (ranking and not Path(ranking.path).exists()):
+            known = self._arranged(blocks, ranking)
+        exchange = self._exchange(ORDERING, blocks, known.shares)
+        exchange = exchange._replace(schema=known.schema, ranks=ranking.path if ranking else "")
+        self._begin(known, exchange, is_last=True)
         super(StagedAttempt, self).work_through(self._intact(_IN_ORDER))
 
     def _begin(self, exchanged: events.Exchanged, exchange: Exchange, *, is_last: bool) -> None:
@@ -151,10 +155,18 @@ class StagedAttempt(Attempt):
         self.teller.say(note=f"{plural(sum(rows), 'row')} ({size(sum(sizes))}) are with {plural(len(lanes), 'lane')}")
         return self._journaled(_IN_GROUPS, [(one.share, one.rows, one.bytes) for one in shares])
 
-    def _arranged(self, blocks: Sequence[Block]) -> events.Exchanged:
+    def _ranking(self) -> Ranking | None:
+        """Say where the ranks of sorted keys are written down; ``None`` where groups are not sorted."""
+        grouping, columns = self._exchange(ORDERING).grouping, self.run.inputs.columns
+        if not grouping.sort:
+            return None
+        key = tuple(next(one for one in columns if one.name == name) for name in grouping.columns)
+        return Ranking(str(self.run.work.parts / "ranks"), grouping, key, self.run.inputs.worker_dialect.is_numbered)
+
+    def _arranged(self, blocks: Sequence[Block], ranking: Ranking | None) -> events.Exchanged:
         """Cut the results into stretches of the output's order."""
         most = self.run.job.options.part_bytes or _STRETCH_BYTES
-        schema, stretches, of_a_row = self.ask([Arrange(tuple(block.path for block in blocks), most)])[0]
+        schema, stretches, of_a_row = self.ask([Arrange(tuple(block.path for block in blocks), most, ranking)])[0]
         listed = [(Share(0, lo, hi), rows, rows * of_a_row) for lo, hi, rows in stretches]
         return self._journaled(_IN_ORDER, listed, schema=schema)
 

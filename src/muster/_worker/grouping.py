@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from muster._formats._results import Reply
 from muster._formats._unmade import Unmade, Waiting
-from muster._formats.blocks import INDEX, PLACE, Section, packed
+from muster._formats.blocks import INDEX, KEYS, PLACE, Section, packed
 from muster._model import Briefing, Exchange, Fault, Outcome, Piece, Seconds, Task
 
 from .calling import Failure, MemoryBlame
@@ -59,7 +59,7 @@ class Grouping:
         outcome = outcome._replace(bad_rows=len(bad), reasons=reasons(bad), steps=self._caller.measures)
         outcome = outcome._replace(first_error=f"{bad[0].error}\n{bad[0].traceback}".strip() if bad else "")
         if len(bad) <= task.bad_rows_left:
-            outcome = self._written(outcome)
+            outcome = self._written(outcome, gathered)
         ended = time.perf_counter()
         seconds = Seconds(
             called - began - self._caller.seconds,
@@ -109,11 +109,14 @@ class Grouping:
         sort = sort_of(first.step, first.error)
         return Fault(first.step, sort, said(first.error), traced(first.error), "", len(tried), _FEWEST_TO_BLAME)
 
-    def _written(self, outcome: Outcome) -> Outcome:
+    def _written(self, outcome: Outcome, gathered: Gathered) -> Outcome:
         writer = Writer(self._briefing, self._task, is_packed=False)
         rejects = writer.reject_all(self._bad) if self._bad else None
         sections = self._results.sections()
         rows = sum(len(section.table) for section in sections if INDEX not in section.said)
+        if sections and self._exchange.grouping.sort:
+            keys = gathered.key_table()
+            sections.append(Section(keys, [0, len(keys)], {KEYS: True}))
         block: Piece | None = writer.piece("block", packed(sections), rows) if sections else None
         return outcome._replace(rows_out=rows, output=block, rejects=rejects, index_names=self._results.index)
 
@@ -138,7 +141,7 @@ class Results:
         self.index = ""
 
     def add(self, reply: Reply | Unmade, place: int) -> None:
-        """Take the result of a group: small ones that are alike become one table."""
+        """Take the result of a group, in the order of the output: small ones that are alike become one table."""
         self.index = self.index or reply.index
         if isinstance(reply, Reply):
             self._keep(reply, np.full(reply.rows, place))
@@ -182,9 +185,6 @@ class Results:
         fields = [field.with_name(str(at)) for at, field in enumerate(table.schema)]
         fields.append(pa.field(PLACE, pa.int64()))
         table = pa.table([*table.columns, pa.array(places, pa.int64())], schema=pa.schema(fields))
-        if (np.diff(places) < 0).any():
-            order = np.argsort(places, kind="stable")
-            table, places = table.take(pa.array(order)), places[order]
         step = max(1, _STRETCH_BYTES * len(table) // max(table.nbytes, 1))
         borders = [*range(0, len(table), step), len(table)]
         ends = [[int(places[lo]), int(places[min(lo + step, len(table)) - 1])] for lo in borders[:-1]]

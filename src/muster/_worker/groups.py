@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from muster._formats import _rows
-from muster._formats._keyed import ROW, hashes_of, places_of
-from muster._formats.blocks import each_section
+from muster._formats._keyed import ROW, hashes_of, numbered, places_of, ranks_of
+from muster._formats.blocks import PLACE, each_section
 from muster._model import Briefing, Exchange, Grouping, Share, Task
 
 if TYPE_CHECKING:
@@ -68,14 +68,15 @@ class Gathered:
             for lo, hi, place in zip(starts.tolist(), ends.tolist(), firsts.tolist(), strict=True)
             if codes[order[lo]] >= 0
         ]
-        return order, sorted(listed, key=itemgetter(2))
+        listed.sort(key=itemgetter(2))
+        if self._grouping.sort and listed:
+            ranks = ranks_of(self._keys(self._whole.take(order[[one.lo for one in listed]])), self._grouping)
+            listed = [listed[at] for at in np.argsort(ranks, kind="stable").tolist()]
+        return order, listed
 
     def _codes(self) -> np.ndarray:
         """Give each row the number of its group, as pandas tells groups apart; a row of none has -1."""
-        keys = self._keys(self._whole)
-        by: Any = keys if len(keys) > 1 else keys[0]
-        grouped = self._whole.groupby(by, sort=False, dropna=self._grouping.dropna, observed=True)
-        codes = grouped.ngroup().to_numpy()
+        codes = numbered(self._keys(self._whole), self._grouping, sort=False)
         return np.where(np.isnan(codes), -1, codes).astype(np.int64) if codes.dtype.kind == "f" else codes
 
     def _keys(self, frame: "pd.DataFrame") -> list[Any]:
@@ -84,7 +85,7 @@ class Gathered:
 
     @property
     def groups(self) -> list[Group]:
-        """List the groups in the order in which they first appear in the input."""
+        """List the groups in the order of the output."""
         return self._sorted[1]
 
     @cached_property
@@ -105,6 +106,13 @@ class Gathered:
         starts = [group.lo for group in self.groups]
         each = [pd.Index(column.iloc[starts]) for column in self._keys(frame)]
         yield from each[0] if self._grouping.is_scalar else zip(*each, strict=True)
+
+    def key_table(self) -> pa.Table:
+        """Give the key of each group as it lies in blocks, and its place."""
+        table = self._table.take(pa.array(self._sorted[0][[group.lo for group in self.groups]]))
+        keys = [table.column(at) for at in places_of(self._grouping.columns, self._briefing.columns)]
+        places = pa.array([group.place for group in self.groups], pa.int64())
+        return pa.table([*keys, places], names=[*map(str, range(len(keys))), PLACE])
 
     def rows_of(self, group: Group) -> Iterator[tuple[int, int, str]]:
         """Show the rows of a group: of each the number of its file, its number there, and its values as text."""

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from muster._formats import _rows
 from muster._formats._results import Reply, laid_out
-from muster._formats.blocks import INDEX, PLACE, Stretches, each_section, schema_of
+from muster._formats.blocks import INDEX, KEYS, PLACE, Stretches, each_section, schema_of
+from muster._formats.ranks import Ranks, ranks_at
 from muster._model import Briefing, Exchange, Outcome, Piece, Schema, Seconds, Task
 from muster._progress.schema import EMPTY, MISSING, by_column, numbered, united
 from muster.errors import EngineError
@@ -40,6 +41,7 @@ class Ordering:
         self._exchange = exchange
         self._is_packed = is_packed
         self._schema = exchange.schema or Schema()
+        self._ranks = Ranks()
 
     def outcomes(self) -> Iterator[Outcome]:
         """Read the results and write them in order. Raises ``EngineError`` where no worker survives that."""
@@ -52,6 +54,7 @@ class Ordering:
         if not task.rows:
             yield self._blank()
             return
+        self._ranks = ranks_at(self._exchange.ranks)
         alike = self._alike()
         read = time.perf_counter()
         piece = self._written(alike)
@@ -106,7 +109,9 @@ class Ordering:
         shares = self._exchange.shares[self._task.first : self._task.last]
         found: dict[tuple[Schema, bytes], list[pa.Table]] = {}
         for _, section in each_section([block.path for block in self._exchange.blocks]):
-            table = pa.table({}) if INDEX in section.said else _between(section, shares[0].lo, shares[-1].hi)
+            if INDEX in section.said or KEYS in section.said:
+                continue
+            table = _between(section, shares[0].lo, shares[-1].hi, self._ranks)
             if len(table):
                 key = schema_of(section), table.schema.serialize().to_pybytes()
                 found.setdefault(key, []).append(table)
@@ -114,16 +119,17 @@ class Ordering:
         return sorted(alike, key=lambda one: int(one.places.min()))
 
 
-def _between(section: Stretches, lo: int, hi: int) -> pa.Table:
-    """Read the rows of a section whose places are in a range."""
-    ends = section.said["places"]
+def _between(section: Stretches, lo: int, hi: int, ranks: Ranks) -> pa.Table:
+    """Read the rows of a section whose places are in a range; ranks take the place of those that they are known of."""
+    ends = ranks.of(np.array(section.said["places"], np.int64).reshape(-1, 2)).tolist()
     touched = [at for at, (least, greatest) in enumerate(ends) if least <= hi and greatest >= lo]
     if not touched:
         return pa.table({})
     table = section.read(touched[0], touched[-1] + 1)
-    places = table.column(PLACE).to_numpy()
+    places = ranks.of(table.column(PLACE).to_numpy())
     first, last = np.searchsorted(places, [lo, hi + 1]).tolist()
-    return table.slice(first, last - first)
+    ranked = table.set_column(table.num_columns - 1, PLACE, pa.array(places, pa.int64()))
+    return ranked.slice(first, last - first)
 
 
 def _of_tables(schema: Schema, tables: Sequence[pa.Table]) -> _Alike:
