@@ -52,7 +52,7 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the cells of CSV mean, and which columns count; named as in ``pandas.read_csv``."""
+    """What the cells of CSV mean, and which columns count, also of Parquet; named as in ``pandas.read_csv``."""
 
     usecols: tuple[str, ...] | tuple[int, ...] | None = None
     """The columns to read, by name or by position; ``None``: all."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from muster import _csv_values
 from muster._callers import from_the_callers_line, in_python, of_python, warn_of_mixing, warn_of_rejects
 from muster._calm import calmed
 from muster._csv_options import CsvOptions, understood
@@ -231,9 +232,19 @@ def read_csv(
 
 
 @from_the_callers_line
-def read_parquet(paths: Paths, *, storage_options: Mapping[str, Any] | None = None) -> Pipeline:
-    """Begin a pipeline over Parquet: files, globs, folders or URLs, in name order."""
-    return Pipeline(inputs_of(paths), options=Options(input_format="parquet", storage_options=storage_options or {}))
+def read_parquet(
+    paths: Paths, *, columns: Sequence[str] | None = None, storage_options: Mapping[str, Any] | None = None
+) -> Pipeline:
+    """Begin a pipeline over Parquet: files, globs, folders or URLs, in name order.
+
+    ``columns`` names those to read, in the order in which the function gets them; what others hold is not read.
+    """
+    chosen = Options(
+        input_format="parquet",
+        reading=Reading(usecols=_csv_values.columns("columns", columns)),
+        storage_options=storage_options or {},
+    )
+    return Pipeline(inputs_of(paths), options=chosen)
 
 
 @from_the_callers_line

@@ -35,6 +35,8 @@ class Layout(NamedTuple):
     hollow: frozenset[str]
     """The columns that hold nothing but missing values: their type means nothing beside another."""
     groups: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    """All columns that the file has, also those that are not used."""
 
 
 class Agreed(NamedTuple):
@@ -76,22 +78,27 @@ def categories(arrays: Sequence[pa.DictionaryArray]) -> pa.DictionaryArray:
     return pa.chunked_array(empty).unify_dictionaries().chunk(0)
 
 
-def agree(files: Sequence[tuple[str, Layout]]) -> Agreed:
-    """Find the schema that files share. Raises ``DataError`` where no type holds the values of all unchanged."""
+def agree(files: Sequence[tuple[str, Layout]], columns: Sequence[str] | None = None) -> Agreed:
+    """Find the schema that files share, in the order of ``columns`` where that is given.
+
+    Raises ``DataError`` where no type holds the values of all unchanged.
+    """
     held = _by_column(files)
+    if columns is not None:
+        held = dict(sorted(held.items(), key=lambda one: columns.index(one[0][0])))
     cells = {key: functools.reduce(functools.partial(_common, key[0]), own).cells for key, own in held.items()}
     fields = [pa.field(name, array.type) for (name, _), array in cells.items()]
     schema = pa.schema(fields, _metadata(unpack(layout.template) for _, layout in files))
     dtypes = _pandas.frame_of(schema.empty_table()).dtypes
     gaps = _gaps(held, files)
-    columns, arrays = [], []
+    found, arrays = [], []
     for at, (key, array) in enumerate(cells.items()):
         fixed = _fixed(array.type) if key in gaps and isinstance(dtypes.iloc[at], np.dtype) else AS_IS
-        columns.append(Column(key[0], fixed=fixed))
+        found.append(Column(key[0], fixed=fixed))
         arrays.append(pa.array([], pa.float64()) if fixed == "float64" else array)
-    fields = [pa.field(column.name, array.type) for column, array in zip(columns, arrays, strict=True)]
+    fields = [pa.field(column.name, array.type) for column, array in zip(found, arrays, strict=True)]
     batch = pa.record_batch(arrays, schema=pa.schema(fields, schema.metadata))
-    return Agreed(tuple(columns), pack(batch), tuple(_notes(held, files, batch)))
+    return Agreed(tuple(found), pack(batch), tuple(_notes(held, files, batch)))
 
 
 def _by_column(files: Sequence[tuple[str, Layout]]) -> dict[_Key, list[_Held]]:

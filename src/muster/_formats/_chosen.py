@@ -41,6 +41,30 @@ def used_columns(
     return tuple(name for at, name in enumerate(names) if name in usecols or at in usecols)
 
 
+def names_alone(columns: Sequence[str | int] | None) -> tuple[str, ...] | None:
+    """Take columns of Parquet as they can be chosen: by names, each once. Raises ``UsageError`` otherwise."""
+    if columns is None:
+        return None
+    if places := [column for column in columns if not isinstance(column, str)]:
+        raise UsageError(f"Columns of Parquet are chosen by their names, and {places[0]} is a position. Name them.")
+    if twice := [column for at, column in enumerate(columns) if column in columns[:at]]:
+        raise UsageError(f"The columns to read name {twice[0]!r} twice. Leave one out.")
+    return tuple(map(str, columns))
+
+
+def check_chosen(columns: Sequence[str], names: Collection[str], *, folders: Collection[str]) -> None:
+    """Raise ``UsageError`` for a column to read that is neither one of the files of Parquet, nor named by folders."""
+    if unknown := [with_guess(one, names, shown=repr(one)) for one in columns if one not in {*names, *folders}]:
+        raise UsageError(
+            f"The columns to read name some that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
+        )
+    if not any(column in names for column in columns):
+        raise UsageError(
+            "The columns to read are all named by folders. Add one of the files, as their rows are what is read:"
+            f" {', '.join(names)}."
+        )
+
+
 def fixed_types(
     dtype: str | Mapping[str, str] | None, names: Sequence[str], *, folders: Collection[str] = ()
 ) -> dict[str, str]:

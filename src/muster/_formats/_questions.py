@@ -147,25 +147,29 @@ class Footer(NamedTuple):
     path: str
     name: str = ""
     """What the user calls it, likewise."""
+    columns: tuple[str, ...] | None = None
+    """The columns that are used; ``None`` stands for all."""
     weight: int = _FOOTER_BYTES
 
     def answer(self) -> "Layout":
         """Read it."""
         from .parquet import layout
 
-        return layout(self.path, name=self.name or self.path)
+        return layout(self.path, name=self.name or self.path, columns=self.columns)
 
 
 class Agree(NamedTuple):
     """Ask what all Parquet files together are read as, by the layout of each."""
 
     files: tuple[tuple[str, Any], ...]
+    columns: tuple[str, ...] | None = None
+    """The columns that are used, in the order in which they are to stand."""
 
     def answer(self) -> "Agreed":
         """Compare them. Raises ``DataError`` where no type holds the values of all."""
         from ._agreed import agree
 
-        return agree(self.files)
+        return agree(self.files, self.columns)
 
 
 @dataclass(frozen=True, slots=True)

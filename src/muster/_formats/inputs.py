@@ -15,6 +15,7 @@ from muster._model import Column, Part, Source, Spool
 from muster.errors import UsageError
 
 from . import _orders, survey
+from ._chosen import names_alone
 from ._questions import Ask, Head
 from ._settle import TextColumns
 from ._sources import needs_copy
@@ -59,7 +60,8 @@ class Inputs:
 
     def __post_init__(self) -> None:
         """Raise ``UsageError`` for options of CSV where the input is another format."""
-        if self.format != "csv" and (said := list(_said_of_csv(self.options))):
+        chosen_by = {"usecols"} if self.format == "parquet" else set[str]()
+        if self.format != "csv" and (said := [name for name in _said_of_csv(self.options) if name not in chosen_by]):
             raise UsageError(
                 f"{', '.join(said)}: that is for CSV, and {self.sources[0].name!r} is {self.format}. Leave it out, or"
                 " say --format csv if it is CSV."
@@ -135,7 +137,13 @@ class Inputs:
         """Find parts and columns. Raises ``DataError`` when files do not go together, ``UsageError`` for no text."""
         sources = self.readable()
         if self.format == "parquet":
-            surveyed = survey.survey_parquet(sources, ask, batch_rows=self.options.batch_rows)
+            surveyed = survey.survey_parquet(
+                sources,
+                ask,
+                batch_rows=self.options.batch_rows,
+                columns=names_alone(self.options.reading.usecols),
+                folders=self._text.folders,
+            )
             self.columns, self.agreed = self._with_folders(surveyed.columns), surveyed.agreed
             self.resume(surveyed.parts)
             self.notes += surveyed.notes

@@ -28,17 +28,19 @@ PART_ROWS: Final = 8192
 """Rows of a part: few enough that several workers share a single row group, where the function is slow."""
 
 
-def layout(path: str, *, name: str = "") -> Layout:
-    """Read a file's footer, and the categories of its columns.
+def layout(path: str, *, name: str = "", columns: Sequence[str] | None = None) -> Layout:
+    """Read a file's footer, and the categories of its columns; ``columns``: of those alone that have these names.
 
     Raises ``DataError`` when it is not Parquet, by the ``name`` that the user knows.
     """
     _file.cache_clear()  # a URL has no version to tell it from what an earlier run in this process has read
     _starts.cache_clear()
+    _used.cache_clear()
     _group.cache_clear()
     try:
         file = _open(path)
-        schema = _schema(file)
+        whole = _schema(file)
+        schema = whole if columns is None else _chosen(whole, columns)
         arrays = [
             _categories(file, field) if pa.types.is_dictionary(field.type) else pa.nulls(0, field.type)
             for field in schema
@@ -52,7 +54,14 @@ def layout(path: str, *, name: str = "") -> Layout:
         ) from error
     groups = tuple(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))
     hollow = frozenset(name for name, count in missing.items() if count == sum(groups))
-    return Layout(pack(template), frozenset(name for name in missing if missing[name]), hollow, groups)
+    return Layout(
+        pack(template), frozenset(name for name in missing if missing[name]), hollow, groups, tuple(whole.names)
+    )
+
+
+def _chosen(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+    places = [at for name in columns for at in schema.get_all_field_indices(name)]
+    return pa.schema([schema.field(at) for at in places], schema.metadata)
 
 
 def _categories(file: Any, field: pa.Field) -> pa.Array:  # noqa: ANN401 (a ParquetFile, which has no types)
@@ -127,31 +136,36 @@ def _starts(path: str, version_: tuple[int, ...]) -> list[int]:
     return [0, *accumulate(metadata.row_group(at).num_rows for at in range(metadata.num_row_groups))]
 
 
+@functools.lru_cache(maxsize=8)
+def _used(path: str, version_: tuple[int, ...], agreed: bytes) -> frozenset[str] | None:
+    """Name the columns of a file that are read; ``None`` stands for all, also of a file that has none of them.
+
+    Of such a file the rows count, and Arrow forgets how many there are where no column is read.
+    """
+    there = frozenset(_schema(_file(path, version_)).names)
+    used = there.intersection(unpack(agreed).schema.names) if agreed else there
+    return used if used and used < there else None
+
+
 @functools.lru_cache(maxsize=1)
-def _group(path: str, version_: tuple[int, ...], group: int) -> pa.Table:
+def _group(path: str, version_: tuple[int, ...], group: int, used: frozenset[str] | None) -> pa.Table:
     file = _file(path, version_)
     try:
-        table = file.read_row_group(group, use_threads=False)
+        # Of names with dots, these may be more columns than are used: "a.b" is also "b" within "a".
+        table = file.read_row_group(group, None if used is None else sorted(used), use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path!r}: row group {group} is damaged: {error}. Fetch the file again.") from error
-    table = table.drop_columns([name for name in table.column_names if _UNNAMED_INDEX.fullmatch(name)])
     first = _starts(path, version_)[group]
     for name, start, step in _ranges(file.schema_arrow):
         table = table.append_column(name, pa.array(start + step * np.arange(first, first + len(table))))
+    kept = frozenset(_schema(file).names) if used is None else used
+    table = table.select([at for at, name in enumerate(table.column_names) if name in kept])
     return table.replace_schema_metadata(_schema(file).metadata)
 
 
 def read(path: str, *, lo: int, hi: int, agreed: bytes = b"", columns: Sequence[Column] = ()) -> Rows:
     """Read rows ``lo`` to ``hi`` of a file, as all files agreed to be read where that is said."""
-    version_ = version(path)
-    starts, tables = _starts(path, version_), []
-    for group in range(max(bisect_right(starts, lo) - 1, 0), len(starts) - 1):
-        first, last = starts[group], starts[group + 1]
-        if first >= hi:
-            break
-        if lo < last:
-            tables.append(_group(path, version_, group).slice(max(lo - first, 0), min(hi, last) - max(lo, first)))
-    table = pa.concat_tables(tables) if tables else _schema(_file(path, version_)).empty_table()
+    table = _table(path, lo=lo, hi=hi, agreed=agreed)
     if agreed:
         try:
             table = fit(table, unpack(agreed), columns)
@@ -160,14 +174,28 @@ def read(path: str, *, lo: int, hi: int, agreed: bytes = b"", columns: Sequence[
     return Rows(table, np.arange(lo, hi))
 
 
-def cut(path: str, *, lo: int, hi: int) -> bytes:
-    """Cut rows ``lo`` to ``hi`` out of a file, as a file of its own that says the same of its columns."""
-    return render(read(path, lo=lo, hi=hi).table)
+def _table(path: str, *, lo: int, hi: int, agreed: bytes) -> pa.Table:
+    """Read rows as the file has them, of the columns that are used."""
+    version_ = version(path)
+    starts, used, tables = _starts(path, version_), _used(path, version_, agreed), []
+    for group in range(max(bisect_right(starts, lo) - 1, 0), len(starts) - 1):
+        first, last = starts[group], starts[group + 1]
+        if first >= hi:
+            break
+        if lo < last:
+            rows = _group(path, version_, group, used)
+            tables.append(rows.slice(max(lo - first, 0), min(hi, last) - max(lo, first)))
+    return pa.concat_tables(tables) if tables else _schema(_file(path, version_)).empty_table()
 
 
-def as_text(path: str, row: int) -> str:
-    """Show one row as text, for the rejects."""
-    return str(read(path, lo=row, hi=row + 1).table.to_pylist()[0])
+def cut(path: str, *, lo: int, hi: int, agreed: bytes) -> bytes:
+    """Cut rows ``lo`` to ``hi`` out of a file, as a file of its own that says the same of the columns that are used."""
+    return render(_table(path, lo=lo, hi=hi, agreed=agreed))
+
+
+def as_text(path: str, row: int, *, agreed: bytes) -> str:
+    """Show one row as text, for the rejects: of the columns that are used, as a machine that is far has no others."""
+    return str(_table(path, lo=row, hi=row + 1, agreed=agreed).to_pylist()[0])
 
 
 def render(table: pa.Table) -> bytes:

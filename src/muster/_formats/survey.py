@@ -1,6 +1,6 @@
 """Find out how the inputs can be split: where records start, and how many there are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -9,6 +9,7 @@ from muster._model import Column, Part, Source, Spool
 from muster._places.urls import is_remote
 from muster.errors import DataError
 
+from ._chosen import check_chosen
 from ._questions import Agree, Ask, Beginning, Footer, Head, Locate, Scan
 from ._stitch import Block, NeedsScanError, Stretch, stitch
 
@@ -217,14 +218,27 @@ def _aligned(parts: Sequence[Part], path: str, ask: Ask, *, dialect: Dialect, ba
     return [Part(last.file, start, stop, row, next_row - row) for start, stop, row, next_row in cut] + faults
 
 
-def survey_parquet(sources: Sequence[Source], ask: Ask, *, batch_rows: int | None) -> Survey:
-    """Split Parquet into rows of row groups. Raises ``DataError`` where no type holds the values of all files."""
+def survey_parquet(
+    sources: Sequence[Source],
+    ask: Ask,
+    *,
+    batch_rows: int | None,
+    columns: tuple[str, ...] | None = None,
+    folders: Collection[str] = (),
+) -> Survey:
+    """Split Parquet into rows of row groups; of the columns, those of these names are read, in this order.
+
+    Raises ``DataError`` where no type holds the values of all files, ``UsageError`` for a name that is of no column,
+    nor of the ``folders``.
+    """
     from .parquet import PART_ROWS
 
     step = batch_rows or PART_ROWS
-    layouts = ask([Footer(source.path, source.name) for source in sources])
+    layouts = ask([Footer(source.path, source.name, columns) for source in sources])
+    if columns is not None:
+        check_chosen(columns, dict.fromkeys(chain.from_iterable(one.names for one in layouts)), folders=folders)
     names = (source.name for source in sources)
-    agreed = ask([Agree(tuple(zip(names, layouts, strict=True)))])[0]
+    agreed = ask([Agree(tuple(zip(names, layouts, strict=True)), columns)])[0]
     parts = [
         Part(file, start, stop, start, stop - start)
         for file, layout in enumerate(layouts)

@@ -91,6 +91,7 @@ class ParcelEngine(Around[FarEngine]):
         """
         super().__init__(engine)
         self._sources: tuple[Source, ...] = ()
+        self._agreed = b""
         self._prefix = ""
         self._pack = pack
         self._note = note
@@ -114,7 +115,7 @@ class ParcelEngine(Around[FarEngine]):
         if self._end is not None:
             return
         known: Briefing = pickle.loads(briefing)  # noqa: S301 (this process's own)
-        self._sources, self._prefix = known.sources, Path(known.folder).name
+        self._sources, self._agreed, self._prefix = known.sources, known.agreed, Path(known.folder).name
         if self._luggage is None:
             self._luggage = self._pack(known)
             if text := self._luggage.remark():
@@ -142,7 +143,7 @@ class ParcelEngine(Around[FarEngine]):
         if source.format == "parquet":
             from muster._formats import parquet
 
-            data = parquet.cut(path, lo=task.lo, hi=task.hi)
+            data = parquet.cut(path, lo=task.lo, hi=task.hi, agreed=self._agreed)
         else:
             stop = task.stop if task.stop > task.start else task.start + LONGEST_TAIL
             data = reader(path).read(task.start - origin, stop - origin)

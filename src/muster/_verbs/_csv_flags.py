@@ -25,7 +25,7 @@ _LISTS: Final = {
         "A,B,...",
         "the columns' names, where there is no header; or in its place, with --header 0 (default: the header's)",
     ),
-    "usecols": ("A,B,...", "the columns to read, by name, or by position from 0 (default: all)"),
+    "usecols": ("A,B,...", "the columns to read, by name, or by position from 0; of Parquet by name (default: all)"),
     "parse_dates": ("A,B,...", "the columns that hold dates or times, by name, or by position from 0 (default: none)"),
     "na_values": ("X,Y,...", "cells that are missing besides those that pandas takes for it (default: none)"),
     "true_values": ("X,Y,...", "cells that are true besides True, TRUE and true (default: none)"),

@@ -175,7 +175,7 @@ def _reading(account: Account) -> Iterator[Advice]:
         "Name the columns that you need with --usecols, and types with --dtype; a Parquet input is read several times"
         " faster than text."
         if account.format != "parquet"
-        else "Larger row groups, or fewer columns in the file, would help."
+        else "Name the columns that you need with --usecols. Larger row groups may help, too."
     )
     yield Advice(
         f"Reading took {words.share(spent / account.there)} of the workers' time. {cure}",

@@ -39,7 +39,8 @@ class ParquetReader(Reader):
         """Write rows as text."""
         from muster._formats import parquet
 
-        return {row: Raw(None, parquet.as_text(self.path, row - self.origin)) for row in rows}
+        agreed = self.briefing.agreed
+        return {row: Raw(None, parquet.as_text(self.path, row - self.origin, agreed=agreed)) for row in rows}
 
     def survive(self) -> None:
         """Raise ``DataError`` where reading kills: as rows are read by the thousand, all of those would die."""
