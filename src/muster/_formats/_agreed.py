@@ -37,6 +37,8 @@ class Layout(NamedTuple):
     groups: tuple[int, ...]
     names: tuple[str, ...] = ()
     """All columns that the file has, also those that are not used."""
+    bytes_of_groups: tuple[int, ...] = ()
+    """How much memory each row group takes at the least, by what the footer says of its encoded columns."""
 
 
 class Agreed(NamedTuple):

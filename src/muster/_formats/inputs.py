@@ -57,6 +57,8 @@ class Inputs:
     """Where the data of each compressed CSV file starts, after its header."""
     copies: dict[int, Source] = field(default_factory=dict)
     """As what files of stores are read that were copied here, by their number."""
+    row_groups: frozenset[tuple[int, int]] = frozenset()
+    """Where the row groups of Parquet begin, if the input was surveyed just now; as ``Survey`` has them."""
 
     def __post_init__(self) -> None:
         """Raise ``UsageError`` for options of CSV where the input is another format."""
@@ -145,6 +147,7 @@ class Inputs:
                 folders=self._text.folders,
             )
             self.columns, self.agreed = self._with_folders(surveyed.columns), surveyed.agreed
+            self.row_groups = surveyed.row_groups
             self.resume(surveyed.parts)
             self.notes += surveyed.notes
             return

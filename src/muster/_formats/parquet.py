@@ -55,7 +55,12 @@ def layout(path: str, *, name: str = "", columns: Sequence[str] | None = None) -
     groups = tuple(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))
     hollow = frozenset(name for name, count in missing.items() if count == sum(groups))
     return Layout(
-        pack(template), frozenset(name for name in missing if missing[name]), hollow, groups, tuple(whole.names)
+        pack(template),
+        frozenset(name for name in missing if missing[name]),
+        hollow,
+        groups,
+        names=tuple(whole.names),
+        bytes_of_groups=tuple(file.metadata.row_group(at).total_byte_size for at in range(len(groups))),
     )
 
 

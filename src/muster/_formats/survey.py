@@ -1,7 +1,7 @@
 """Find out how the inputs can be split: where records start, and how many there are."""
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, Final, NamedTuple
 
 from muster._dialect import Dialect
@@ -18,6 +18,10 @@ BLOCK_BYTES: Final = 4 << 20
 ATOM_BYTES: Final = 16 << 10
 """How many bytes a part has, unless the input is so small that there would be few parts, or so large that there would
 be too many: each part takes memory in muster's own process for as long as the run lasts."""
+_ROWS_OF_SMALL_GROUP: Final = 1 << 20
+"""As many as pandas and Arrow write into a row group."""
+_BYTES_OF_SMALL_GROUP: Final = 16 << 20
+"""A worker may get all rows of such a group at once, as a frame; it has the group in memory anyway."""
 LONGEST_TAIL: Final = 64 << 10
 """How many bytes a record may hold whose quote is never closed; a reject shows so many."""
 _MOST_PARTS: Final = 8192
@@ -42,6 +46,8 @@ class Survey(NamedTuple):
     agreed: bytes = b""
     """What Parquet files together are read as, as ``_agreed`` writes it."""
     notes: tuple[str, ...] = ()
+    row_groups: frozenset[tuple[int, int]] = frozenset()
+    """The file and the first row of each row group of Parquet that a task can be; see ``_small_groups``."""
 
 
 def scans_of(
@@ -244,7 +250,24 @@ def survey_parquet(
         for file, layout in enumerate(layouts)
         for start, stop in _row_ranges(layout.groups, step, aligned=batch_rows is not None)
     ]
-    return Survey(tuple(parts), columns=agreed.columns, agreed=agreed.template, notes=agreed.notes)
+    return Survey(
+        tuple(parts),
+        columns=agreed.columns,
+        agreed=agreed.template,
+        notes=agreed.notes,
+        row_groups=frozenset() if batch_rows else _small_groups(layouts),
+    )
+
+
+def _small_groups(layouts: Sequence[Any]) -> frozenset[tuple[int, int]]:
+    """Name the row groups of files none of whose row groups is large, each by its file and its first row."""
+    return frozenset(
+        (file, first)
+        for file, layout in enumerate(layouts)
+        if max(layout.groups, default=0) <= _ROWS_OF_SMALL_GROUP
+        and max(layout.bytes_of_groups, default=0) <= _BYTES_OF_SMALL_GROUP
+        for first in accumulate(layout.groups, initial=0)
+    )
 
 
 def _row_ranges(groups: Sequence[int], step: int, *, aligned: bool) -> Iterator[tuple[int, int]]:

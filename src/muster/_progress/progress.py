@@ -6,6 +6,7 @@ asked. What is said of a task that is no longer running, as its machine was late
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from muster._model import Fault, Outcome, Part, Schema, Task
@@ -45,6 +46,7 @@ class Progress:
         volume: int | None = None,
         same_text: bool = True,
         unit_bytes: int = 1,
+        groups: AbstractSet[tuple[int, int]] = frozenset(),
         most_calls: int | None = None,
         most_files: int = 1,
         does_twice: bool = False,
@@ -54,13 +56,15 @@ class Progress:
 
         ``volume``: an output file, or a stretch of one, is made of about that much input; tasks do not cross its
         borders. ``same_text``: the output is text, so all rows must be written under one schema from the start.
-        ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows). ``most_calls``: no
-        task has more batches of ``batch_rows``. ``most_files``: nor is one of parts of more files. ``does_twice``: what
-        is with a machine that loads for longer than all the rest takes, another does, too. ``last_number``: of the
-        tasks that the engine was given before, and may tell of still.
+        ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows). ``groups``: the file
+        and the row where each stretch begins that a worker reads as a whole, whichever of its rows a task has; a task
+        goes on to the end of one, if there is work enough. ``most_calls``: no task has more batches of ``batch_rows``.
+        ``most_files``: nor is one of parts of more files. ``does_twice``: what is with a machine that loads for longer
+        than all the rest takes, another does, too. ``last_number``: of the tasks that the engine was given before, and
+        may tell of still.
         """
         self._extent = Extent(Allowance.of(max_bad_rows))
-        self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files)
+        self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files, groups=groups)
         self._suspects = Suspects()
         self._doubt = Doubt()
         self._retries = Retries(self._queue.parts, batch_rows=batch_rows, suspects=self._suspects, doubt=self._doubt)

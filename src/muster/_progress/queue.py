@@ -2,6 +2,7 @@
 
 from bisect import bisect, insort
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from muster._model import Part
@@ -27,7 +28,15 @@ _SPARE_ROUNDS: Final = 2
 class Queue:
     """Stretches of parts, in order, by the numbers of the first part and of the one behind the last."""
 
-    def __init__(self, *, workers: int, volume: int | None, unit_bytes: int, most_files: int) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        volume: int | None,
+        unit_bytes: int,
+        most_files: int,
+        groups: AbstractSet[tuple[int, int]] = frozenset(),
+    ) -> None:
         """Begin without parts; what these mean, ``Progress`` says."""
         self.paces = Paces()
         self.parts: list[Part] = []
@@ -40,6 +49,7 @@ class Queue:
         self._first_size = FIRST_TASK / unit_bytes
         self._largest_size = LARGEST_TASK / unit_bytes
         self._most_files = most_files
+        self._groups = groups
         self._waiting: list[tuple[int, int]] = []
         self.workers = workers
 
@@ -103,6 +113,9 @@ class Queue:
         """Take the parts of a machine's next task; ``joins`` tells whether a part may go with the part before it."""
         first, end = self._waiting[0]
         last = self._end_of_task(first, end, most=self._size(machine), joins=joins)
+        if self._groups:
+            last = self._end_of_group(first, last, end, most=self._longest(machine), joins=joins)
+        self.weight -= self._weigh(first, last)
         if last < end:
             self._waiting[0] = (last, end)
         else:
@@ -110,7 +123,7 @@ class Queue:
         return first, last
 
     def _end_of_task(self, first: int, end: int, *, most: float, joins: Callable[[int], bool]) -> int:
-        """Find out how far a task goes that begins with a part, and take the weight of its parts away."""
+        """Find out how far a task goes that begins with a part."""
         weight, last, files = weight_of(self.parts[first]), first + 1, 1
         while last < end and weight + (more := weight_of(self.parts[last])) <= most and joins(last):
             files += self.parts[last].file != self.parts[last - 1].file
@@ -118,8 +131,29 @@ class Queue:
                 break
             weight += more
             last += 1
-        self.weight -= weight
         return last
+
+    def _end_of_group(self, first: int, last: int, end: int, *, most: float, joins: Callable[[int], bool]) -> int:
+        """Have a task go on to the end of its group, unless that is too much: who reads the rest reads all again."""
+        weight, stop = self._weigh(first, last), last
+        while stop < end and joins(stop) and not self._begins_a_group(stop):
+            weight += weight_of(self.parts[stop])
+            if weight > most:
+                return last
+            stop += 1
+        return stop
+
+    def _begins_a_group(self, index: int) -> bool:
+        """Tell whether a part is the first of its group, or of its file: not of every file are groups known."""
+        part = self.parts[index]
+        return part.file != self.parts[index - 1].file or (part.file, part.row) in self._groups
+
+    def _longest(self, machine: str) -> float:
+        """Tell how large a task may be that goes on: a task's time, and so that as much is left for each worker."""
+        return min(self.paces.of(machine) * self._task_seconds, self.weight / self._workers)
+
+    def _weigh(self, first: int, last: int) -> int:
+        return weight_of(self.parts[first]) if last - first == 1 else sum(map(weight_of, self.parts[first:last]))
 
     def has_plenty(self) -> bool:
         """Tell whether there is work enough to hand some of it out ahead of time: more than a mean task for each."""
@@ -141,8 +175,7 @@ class Queue:
     def learn(self, first: int, last: int, *, seconds: float, machine: str) -> None:
         """Know how long a machine took for some parts."""
         if seconds > 0:
-            weight = weight_of(self.parts[first]) if last - first == 1 else sum(map(weight_of, self.parts[first:last]))
-            self.paces.learn(machine, weight / seconds)
+            self.paces.learn(machine, self._weigh(first, last) / seconds)
 
 
 def weight_of(part: Part) -> int:

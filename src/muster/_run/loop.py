@@ -261,6 +261,7 @@ def progress_of(run: Run, course: Course, *, workers: int, is_far: bool, last_nu
         volume=(finish.volume_bytes and finish.volume_bytes // unit) if course.is_last else _NO_BORDERS,
         same_text=finish.format != "parquet",
         unit_bytes=unit,
+        groups=frozenset() if is_far else run.inputs.row_groups,
         most_calls=options.calls_per_worker,
         most_files=1 if is_apart else MOST_FILES,
         does_twice=course.exchange is None
