@@ -3,11 +3,14 @@
 import importlib.util
 import inspect
 import mmap
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from muster._clouds.base import STARTED
+from muster._clouds.there import node
 from muster._engines.on_ray import couplings
 
 RAY = importlib.util.find_spec("ray")
@@ -37,7 +40,8 @@ def test_ray_still_says_what_muster_listens_for(file: str, text: str, otherwise:
 
 
 def test_ray_still_has_what_it_keeps_for_itself_and_muster_uses() -> None:
-    from ray._private import node, services, utils, worker  # noqa: PLC0415 (it takes a second to load)
+    from ray._private import node as of_ray  # noqa: PLC0415 (it takes a second to load)
+    from ray._private import services, utils, worker  # noqa: PLC0415 (likewise)
     from ray.scripts import scripts  # noqa: PLC0415 (likewise)
 
     (name,) = couplings.address_of_this_node("")
@@ -46,11 +50,20 @@ def test_ray_still_has_what_it_keeps_for_itself_and_muster_uses() -> None:
     for module, names in (
         (services, ["_build_python_executable_command_memory_profileable", "resolve_ip_for_localhost"]),
         (utils, ["get_dashboard_dependency_error"]),
-        (node.Node, ["start_api_server"]),
+        (of_ray.Node, ["start_api_server"]),
         (scripts, ["get_ray_client_dependency_error", "main"]),
     ):
         for one in names:
             assert hasattr(module, one), f"{module.__name__} has no {one} any more: {otherwise}"
+
+
+def test_a_machine_loads_no_other_command_of_rays_than_the_one_that_starts_it() -> None:
+    words = [sys.executable, "-P", "-X", "importtime", node.__file__, "start", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "--block" in done.stdout
+    loaded = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert "ray.scripts.scripts" in loaded
+    assert not {"pandas", "ray.serve", "ray.util.state", "ray.dashboard.modules.job.utils"}.intersection(loaded)
 
 
 def test_the_cause_of_a_death_is_told_without_advice() -> None:

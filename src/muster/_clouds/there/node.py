@@ -20,10 +20,14 @@ _WITHIN: Final = "within"
 _LOOPBACK: Final = "loopback"
 _ADDRESS: Final = "--node-ip-address="
 _LISTENS_IN_THE_CLEAR: Final = "runtime_env"
+_COMMANDS: Final = ("ray.serve.scripts", "ray.dashboard.modules.job.cli", "ray.util.state.state_cli")
+"""Other commands of Ray's, which load more than ``start`` does, pandas among it; Ray goes without those that fail."""
 
 
 def start(arguments: list[str]) -> None:
     """Do what ``ray start`` does, and start Ray's own programs behind this one."""
+    for command in _COMMANDS:
+        sys.modules[command] = None  # type: ignore[assignment]  # so that its import fails at once
     from ray._private import services
     from ray._private.node import Node
     from ray.scripts import scripts
