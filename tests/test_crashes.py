@@ -425,8 +425,8 @@ def test_a_comment_and_a_scratch_file_beside_the_function_change_nothing(muster:
         (changed_module_beside, (), "the function 'add' of beside.py has changed"),
         (a_journal_of_an_earlier_version, (), "begun by an earlier version of muster"),
         (a_journal_of_another_version, (), f"muster was 0.0.9 and is {__version__} now"),
-        (None, ("--batch-rows", "100"), "batch_rows was not given, and is 100 now"),
-        (None, ("--dtype", "FLUX=float32"), "dtype was not given, and is 'FLUX=float32' now"),
+        (None, ("--batch-rows", "100"), "--batch-rows was not given, and is 100 now"),
+        (None, ("--dtype", "FLUX=float32"), "--dtype was not given, and is 'FLUX=float32' now"),
         (None, ("--delimiter", ";"), "delimiter was ',', and is ';' now"),
     ],
 )

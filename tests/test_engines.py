@@ -485,12 +485,14 @@ def small_access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
         yield found
 
 
-@pytest.fixture(params=["cores", "fake", "ray"])
+@pytest.fixture(params=["cores", "parcels", "fake", "ray"])
 def losing(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An engine of one worker, for which every request to ``die`` is the worker's last."""
     made: Engine
     if request.param == "cores":
         made = make_cores(bodies.Obedient, workers=1)
+    elif request.param == "parcels":
+        made = make_parcels(bodies.Obedient, workers=1)
     elif request.param == "ray":
         made = make_ray(request.getfixturevalue("small_access"))
     else:

@@ -3,6 +3,7 @@
 import re
 import sys
 import types
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import muster
+from muster.testing import FakeEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,3 +128,35 @@ def test_an_output_that_means_something_else_elsewhere_is_refused(tmp_path: Path
     (tmp_path / "in.csv").write_text("a\n1\n")
     with pytest.raises(muster.UsageError, match=re.escape(said)):
         muster.run(lambda df: df, tmp_path / "in.csv", output, workers=0)
+
+
+ENGINES: list[tuple[Any, str]] = [
+    ("ray", r"engine='ray': that is no engine: it has no fileno\(\)\. Give one such as"),
+    (FakeEngine, r"engine=FakeEngine: that is a class\. Give an engine: FakeEngine\(\)\."),
+    (lambda workers: workers, r"that is no engine"),
+    (object(), r"that is no engine"),
+]
+
+
+@pytest.mark.parametrize(("given", "says"), ENGINES, ids=["text", "class", "maker", "object"])
+def test_what_is_no_engine_is_refused_before_anything_is_made(rows: Path, given: Any, says: str) -> None:  # noqa: ANN401
+    with pytest.raises(muster.UsageError, match=says):
+        muster.run(same, "in.csv", "out.csv", engine=given)
+    assert [path.name for path in rows.iterdir()] == ["in.csv"]
+
+
+@pytest.mark.parametrize("others", [{"machines": 2}, {"cluster": "mine"}], ids=str)
+def test_an_engine_that_is_given_beside_machines_is_refused(rows: Path, others: dict[str, Any]) -> None:
+    says = f"engine= and {next(iter(others))}=.*Leave one of them out"
+    with closing(FakeEngine()) as engine, pytest.raises(muster.UsageError, match=says):
+        muster.run(same, "in.csv", "out.csv", engine=engine, **others)
+    assert [path.name for path in rows.iterdir()] == ["in.csv"]
+
+
+def test_an_engine_that_is_given_twice_is_refused_and_its_workers_are_those_that_count(rows: Path) -> None:
+    engine = FakeEngine(workers=3, machines=2)
+    result = muster.run(same, "in.csv", "out.csv", engine=engine, part_bytes=50)
+    assert (result.workers, result.machines) == (3, 2)
+    with pytest.raises(muster.EngineError, match="it serves one"):
+        muster.run(same, "in.csv", "again.csv", engine=engine)
+    assert not (rows / "again.csv").exists()

@@ -157,7 +157,7 @@ def test_an_unfinished_run_tells_rows_bad_rows_and_time_and_how_to_go_on(tmp_pat
     assert f"  {told['rows_done']:,} of 30,000  1 " in shown
     assert shown.splitlines()[-1] == told["go_on"]
     refused = muster(*command, "--limit", "9")
-    assert "limit was not given, and is 9 now" in refused.err
+    assert "--limit was not given, and is 9 now" in refused.err
     (tmp_path / "go").touch()
     ended = muster(*command, "--json", "--accept-changes").json
     assert ended["rows_in"] == 30_000
@@ -185,11 +185,11 @@ def test_what_has_changed_since_an_unfinished_run_is_said_in_words() -> None:
     }
     assert list(differences_of_rows(before, now)) == [
         "the function was 'main' of x.py, and is 'enrich' of x.py now",
-        "format was not given, and is 'csv' now",
-        "delimiter was ',', and is ';' now",
-        "dtype of a was 'str', and is 'int64' now",
-        "dtype of b was not given, and is 'str' now",
-        "batch_rows was not given, and is 10 now",
+        "--format was not given, and is 'csv' now",
+        "--sep was ',', and is ';' now",
+        "--dtype of a was 'str', and is 'int64' now",
+        "--dtype of b was not given, and is 'str' now",
+        "--batch-rows was not given, and is 10 now",
     ]
     two = {**now, "steps": [["clean"], ["enrich"]]}
     assert next(differences_of_rows(before, two)) == (

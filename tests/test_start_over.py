@@ -29,7 +29,7 @@ def test_a_command_that_was_advised_is_not_refused_for_the_rejects_of_the_one_be
     ended = muster("run", "f.py:double", "k.csv", "-o", "o.csv", "--workers", "0", "--sep", ";", "--decimal", ",")
     assert ended.code == 0, ended.err
     (said,) = [line for line in ended.err.splitlines() if "starts over" in line]
-    assert "delimiter was ',', and is ';' now" in said
+    assert "--sep was ',', and is ';' now" in said
     assert "decimal was '.', and is ',' now" in said
     want = pd.read_csv(german / "k.csv", sep=";", decimal=",")
     pd.testing.assert_frame_equal(pd.read_csv(german / "o.csv"), want.assign(twice=want["amount"] * 2))

@@ -12,6 +12,7 @@ from muster._callers import from_the_callers_line, in_python, of_python, warn_of
 from muster._calm import calmed
 from muster._csv_options import CsvOptions, understood
 from muster._dialect import Dialect, Reading
+from muster._engines.base import check_is_engine
 from muster._files.witness import Known
 from muster._given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of
 from muster._groups import Groups, check_can_be_grouped, check_has_none, check_options, grouping_of, no_step_behind
@@ -137,11 +138,23 @@ class Pipeline:
         check_no_pattern(self.output, instead=_PLACES)
         inline = options.get("workers", self.options.workers) == 0
         with telling(watch, progress, is_live=not inline) as (shown, tell):
-            means = THIS_COMPUTER if engine is None else Means(lambda _: engine)
+            means = THIS_COMPUTER if engine is None else _with(engine, laid_over(self.options, options))
             result = start(self, options, watch=tell, remark=warn_of_mixing, printed=shown.printed, means=means)
             shown.finish(result)
         warn_of_rejects(result)
         return of_python(result)
+
+
+def _with(engine: "Engine", options: Options) -> Means:
+    """Have an engine that a caller gives do the tasks. Raises ``UsageError`` where it cannot, or others are to."""
+    check_is_engine(engine)
+    for name, value in (("cluster", options.cluster), ("machines", options.machines)):
+        if value is not None:
+            raise UsageError(
+                f"engine= and {name}={value!r}: either the engine that is given does the tasks, or machines do. Leave"
+                " one of them out."
+            )
+    return Means(lambda _: engine)
 
 
 @contextlib.contextmanager

@@ -82,6 +82,7 @@ class FakeEngine:
         self._untold: list[Message] = []
         self._has_news = True
         """Whether something is to be told before the next request is answered: other than that one began."""
+        self._is_closed = False
         self._bell = Bell()
         self._bell.ring()
         for number in range(workers):
@@ -108,10 +109,12 @@ class FakeEngine:
 
     def slots(self) -> Mapping[str, Slots]:
         """Count idle workers, and those that hold one request, on machines that have any."""
+        self._check_is_open()
         return self._machines.slots
 
     def brief(self, briefing: bytes) -> None:
         """Brief every worker behind the requests that it holds, and each new one at once."""
+        self._check_is_open()
         self._briefing = briefing
         for worker in self._machines.idle():
             worker.body.brief(briefing)
@@ -252,8 +255,15 @@ class FakeEngine:
         self._machines.see(worker.machine)
 
     def close(self) -> None:
-        """End all workers, and forget what they hold."""
+        """End all workers, and forget what they hold. May be repeated."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         for worker in (*self._machines.idle(), *self._busy.workers):
             worker.body.end()
         self._busy.clear()
         self._bell.close()
+
+    def _check_is_open(self) -> None:
+        if self._is_closed:
+            raise EngineError("This FakeEngine was closed by the run that it served: it serves one. Make another.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from muster._progress.openings import Slots
-from muster.errors import FaultError, MusterError
+from muster.errors import FaultError, MusterError, UsageError
 
 
 class Body(Protocol):
@@ -172,3 +172,15 @@ def portable(error: Exception) -> Exception:
             pickle.loads(pickle.dumps(error))  # noqa: S301 (this process's own error)
             return error
     return OSError(*map(str, error.args)) if isinstance(error, OSError) else FaultError.of(error)
+
+
+def check_is_engine(value: object) -> None:
+    """Raise ``UsageError`` for what lacks a method of an engine; a class is none, though its objects are."""
+    lacked = [name for name in vars(Engine) if not name.startswith("_") and not callable(getattr(value, name, None))]
+    if isinstance(value, type):
+        raise UsageError(f"engine={value.__name__}: that is a class. Give an engine: {value.__name__}().")
+    if lacked:
+        raise UsageError(
+            f"engine={value!r}: that is no engine: it has no {lacked[0]}(). Give one such as"
+            " muster.testing.FakeEngine(), or leave engine= out: then processes of this computer do the tasks."
+        )

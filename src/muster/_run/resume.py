@@ -186,10 +186,29 @@ def _difference(what: str, before: Fields, now: Fields) -> Iterator[str]:
     if isinstance(was, Mapping) and isinstance(value, Mapping):
         for name in dict.fromkeys([*was, *value]):
             if was.get(name) != value.get(name):
-                whose = f"{what} of {name}" if what == "dtype" else name
+                whose = f"{_as_typed(what)} of {name}" if what == "dtype" else _as_typed(name)
                 yield f"{whose} was {_said(was.get(name))}, and is {_said(value.get(name))} now"
         return
-    yield f"{what} was {_said(was)}, and is {_said(value)} now"
+    yield f"{_as_typed(what)} was {_said(was)}, and is {_said(value)} now"
+
+
+_FLAGS: Final = {
+    "delimiter": "--sep",
+    "quote": "--quotechar",
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            *("batch_rows", "comment", "date_format", "dayfirst", "decimal", "dtype", "encoding", "encoding_errors"),
+            *("escapechar", "false_values", "format", "header", "limit", "na_values", "names", "parse_dates", "sample"),
+            *("skipinitialspace", "skiprows", "thousands", "true_values", "usecols"),
+        )
+    },
+}
+
+
+def _as_typed(name: str) -> str:
+    """Name an option by its flag; some have none, and some only one that denies them."""
+    return _FLAGS.get(name, name)
 
 
 def _steps_of(job: Fields) -> str:

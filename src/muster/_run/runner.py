@@ -123,9 +123,9 @@ def _ready(run: Run, holding: Holding, given: _Given, ending: contextlib.ExitSta
 def _home(run: Run, given: _Given) -> ThisComputer:
     """Choose the engine of this computer; one that a caller gives cannot be made again, so it is not let go."""
     if given.make_engine is not None:
-        return ThisComputer(functools.partial(given.make_engine, run.workers), is_kept=True)
+        return ThisComputer(functools.partial(given.make_engine, run.workers), is_given=True)
     make = functools.partial(engine_of_this_computer, run.workers, printed=given.printed)
-    return ThisComputer(make, is_kept=False)
+    return ThisComputer(make, is_given=False)
 
 
 def _pay_no_heed(message: Message) -> None:

@@ -9,10 +9,10 @@ from muster._engines.base import Engine
 class ThisComputer:
     """The engine of this computer."""
 
-    def __init__(self, make: Callable[[], Engine], *, is_kept: bool) -> None:
-        """Have its workers start; one that ``is_kept`` cannot be made again, and ends with the run alone."""
+    def __init__(self, make: Callable[[], Engine], *, is_given: bool) -> None:
+        """Have its workers start; one that ``is_given``, by the caller, cannot be made again."""
         self._make = make
-        self._is_kept = is_kept
+        self.is_given = is_given
         self._engine: Engine | None = make()
         self._briefing: bytes | None = None
         self._had_a_head_start = False
@@ -40,7 +40,7 @@ class ThisComputer:
 
     def let_go(self) -> None:
         """End the workers until somebody asks for them."""
-        if not self._is_kept:
+        if not self.is_given:
             self.close()
             self._had_a_head_start = False
 

@@ -90,8 +90,8 @@ class Here:
         return self.count
 
     def had(self, there: Attendance) -> tuple[int, int]:
-        """Tell that all had part, on one machine unless an engine says that it has more."""
-        return self.count, max(there.most_machines, 1)
+        """Tell that all had part, on one machine unless an engine says that it has more; a given one has its own."""
+        return there.most_workers if self.home.is_given else self.count, max(there.most_machines, 1)
 
     def desk(self, teller: Teller, usual: Desk) -> Desk:
         """Have them put the output together, too."""
