@@ -16,7 +16,7 @@ WORKERS_PER_MACHINE ?=
 # muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-oldest test-newest check lint style site bench bench-scale bench-watch bench-tls bench-held bench-many docs lock wheel clean up run-cluster get-results down status urls watch
+.PHONY: help install demo test test-oldest test-newest check lint style house site bench bench-scale bench-watch bench-tls bench-held bench-many docs lock wheel clean up run-cluster get-results down status urls watch
 
 help: ## show this list
 	@echo "make demo and make test do all of their own set-up. You can say: make demo DEMO_ROWS=20000, make PYTHON=python3.12 install."
@@ -172,6 +172,9 @@ bench-many: install ## measure many small files: against pandas, and as objects 
 docs: install ## write docs/cli.md and docs/api.md anew from the program itself
 	$(BIN)/python docs/make_cli.py > docs/cli.md
 	$(BIN)/python docs/make_api.py > docs/api.md
+
+house: ## print what each module holds: all of them, or ROOM="_run _engines"
+	@"$(PYTHON)" docs/house.py $(ROOM)
 
 site: .venv/.site-installed ## build the site of README and docs in site/, to be read offline
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -45,18 +45,18 @@ class _Echo:
         return self.briefing
 
 
-def computer(*, is_kept: bool) -> tuple[ThisComputer, list[InlineEngine]]:
+def computer(*, is_given: bool) -> tuple[ThisComputer, list[InlineEngine]]:
     made: list[InlineEngine] = []
 
     def make() -> InlineEngine:
         made.append(InlineEngine(_Echo))
         return made[-1]
 
-    return ThisComputer(make, is_kept=is_kept), made
+    return ThisComputer(make, is_given=is_given), made
 
 
 def test_who_is_let_go_is_there_again_when_asked_and_knows_what_was_said_meanwhile() -> None:
-    here, made = computer(is_kept=False)
+    here, made = computer(is_given=False)
     here.let_go()
     here.brief(b"said meanwhile")
     assert len(made) == 1, "nobody has asked yet"
@@ -72,7 +72,7 @@ def test_who_is_let_go_is_there_again_when_asked_and_knows_what_was_said_meanwhi
 
 
 def test_an_engine_that_a_caller_gave_is_not_let_go() -> None:
-    here, made = computer(is_kept=True)
+    here, made = computer(is_given=True)
     engine = here.engine()
     here.let_go()
     assert here.engine() is engine
@@ -182,7 +182,7 @@ def test_a_start_for_the_end_that_fails_is_tried_again_when_somebody_asks() -> N
         made.append(InlineEngine(_Echo))
         return made[-1]
 
-    here = ThisComputer(make, is_kept=False)
+    here = ThisComputer(make, is_given=False)
     access = Access("", {}, 2, sys.executable)
     workplace = Elsewhere(InlineEngine(_Echo), here, access, has_work_at_the_end=True, is_staged=False)
     workplace.begin()

@@ -1,4 +1,4 @@
-"""The engines that serve one run: the one of this computer, and that of a cluster which does the tasks instead."""
+"""Who does the tasks of a run: the engine of this computer, or that of a cluster in its place."""
 
 import contextlib
 from dataclasses import dataclass
