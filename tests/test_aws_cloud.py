@@ -25,7 +25,7 @@ from muster._clouds.aws import note as note_of
 from muster._clouds.aws.cloud import AwsCloud
 from muster._clouds.aws.leases import RENEWED
 from muster._clouds.aws.settings import Settings, settings_in
-from muster._clouds.aws.user_data import user_data
+from muster._clouds.aws.user_data import NOTICE, user_data
 from muster._clouds.base import Wanted
 from muster._files import notes
 from muster.errors import UsageError
@@ -130,6 +130,28 @@ def test_a_run_calls_up_machines_of_aws_and_dismisses_them_and_its_output_is_tha
     assert digests[0] == digests[1]
     assert left(aws) == []
     assert not list((home / "clusters").glob("*"))
+
+
+def test_a_spot_machine_that_is_taken_away_soon_is_drained_and_its_tasks_are_done_elsewhere(
+    aws: Region, muster: Muster, tmp_path: Path, home: Path
+) -> None:
+    (tmp_path / "work.py").write_text("import time\ndef work(df):\n    time.sleep(0.25)\n    return df\n")
+    (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{number}\n" for number in range(3_000)))
+    right(muster("up", "--machines", "2", "--on", "aws", "--spot"))
+    one, other = aws.living()
+    (address,) = (told["address"] for told in machines(muster) if not told["is_head"])
+    taken, stays = (one, other) if one.public == address else (other, one)
+    aws.gives_notice(taken)
+    until(Path(taken.root, NOTICE.lstrip("/")).exists)
+    assert not Path(stays.root, NOTICE.lstrip("/")).exists()
+    run = ("run", "work.py:work", "rows.csv", "-o", "out.csv", "--cluster", "default", "--batch-rows", "40")
+    end = right(muster(*run, "--json"))
+    assert re.search(r"machine m2 will be taken away in 1?\d\d s by whoever made it", end.err), end.err
+    assert (tmp_path / "out.csv").read_text() == (tmp_path / "rows.csv").read_text()
+    (journal,) = (home / "runs").iterdir()
+    told = list(map(json.loads, journal.read_text().splitlines()))
+    reasons = {one["reason"] for one in told if one["event"] == "left" and one["worker"].startswith("m2")}
+    assert reasons == {"its machine is drained"}
 
 
 def test_where_there_is_no_room_others_are_asked_for_and_a_cluster_that_may_not_grow_stays_or_is_content(

@@ -75,4 +75,4 @@ def test_a_python_that_makes_no_environments_is_told_of(region: Region) -> None:
 
 def test_user_data_are_not_more_than_aws_takes() -> None:
     most, host_key = 16 << 10, "x" * 1000  # it has some 400 bytes
-    assert len(of_machine.user_data(host_key, lease=31e6).encode()) <= most
+    assert len(of_machine.user_data(host_key, lease=31e6, is_spot=True).encode()) <= most

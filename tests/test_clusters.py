@@ -488,6 +488,30 @@ def test_machines_that_cannot_be_called_up_leave_nothing_and_do_not_start_the_ru
     assert not Path("out.csv").exists()
 
 
+def test_a_machine_that_is_taken_away_soon_gets_no_task_where_another_does_them(
+    rows: str, tmp_path: Path, home: Path
+) -> None:
+    drained: list[str] = []
+
+    class Watched(FakeEngine):
+        def drain(self, machine: str) -> None:
+            drained.append(machine)
+            super().drain(machine)
+
+    with FakeCloud(make_engine=lambda workers: Watched(workers=workers, machines=2)) as cloud:
+        up(Cluster("one"), 2)
+        cloud.interrupt("machine 2", notice=100)
+        muster.run(double, "rows.csv", "out.csv", cluster="one", part_bytes=20)
+        assert drained == ["machine 2"]
+        assert (tmp_path / "out.csv").read_text() == rows
+        (journal,) = (home / "runs").iterdir()
+        assert "machine machine 2 will be taken away in 100 s" in journal.read_text()
+        cloud.interrupt("machine 1", notice=50)  # machine 2 is the last that can work, and does
+        muster.run(double, "rows.csv", "again.csv", cluster="one", part_bytes=20)
+        assert drained == ["machine 2", "machine 1"]
+        assert (tmp_path / "again.csv").read_text() == rows
+
+
 def test_a_machine_that_kills_every_task_is_put_aside_and_named_and_costs_no_row(
     rows: str, tmp_path: Path, home: Path
 ) -> None:

@@ -3,14 +3,15 @@
 import errno
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
 from muster._clouds.base import ENDED, Renewed
-from muster._clouds.over_ssh.machines import renewal
-from muster._clouds.over_ssh.touching import run_on_each
+from muster._clouds.over_ssh.machines import noticed, renewal
+from muster._clouds.over_ssh.touching import answers_of_each, run_on_each
 from muster._clouds.renewing import News, renewing
 from muster._journal import events
 from muster._progress.progress import Progress
@@ -78,6 +79,13 @@ def test_whatever_a_renewal_raises_is_told_and_the_next_one_comes(error: Excepti
     assert news[2] == ("leases are renewed again",)
 
 
+def test_machines_that_may_be_taken_away_are_asked_as_often_as_their_cloud_says_though_no_lease_needs_it() -> None:
+    took: SimpleQueue[Renewed] = SimpleQueue()
+    cloud = Cloud(lambda: replace(renewed("one"), again=0.01))
+    with renewing(cloud, lease=lambda: 3600.0, told=took.put):  # type: ignore[arg-type]  # likewise
+        until(lambda: took.qsize() >= 3)
+
+
 def test_a_lease_that_cannot_be_read_for_a_moment_ends_no_renewing() -> None:
     took: SimpleQueue[Renewed] = SimpleQueue()
     leases: Iterator[float | Exception] = iter([0.1, OSError("gone"), ValueError("half written")])
@@ -108,6 +116,19 @@ def test_what_keeps_a_host_from_a_command_is_made_out_of_what_ssh_says(tmp_path:
         assert why[name].startswith(told), (name, why[name])
         assert bool(why[name]) == bool(told)
     assert (tmp_path / "lease").stat().st_mtime > 0
+
+
+def test_a_notice_is_printed_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "lease").touch()
+    (tmp_path / "given").write_text("113\n")
+    notices = {"given": "given", "none": "not there"}
+    lines = {name: ["sh", "-c", renewal(str(tmp_path), str(tmp_path / file))] for name, file in notices.items()}
+    lines["ended"] = ["sh", "-c", renewal(str(tmp_path / "none"), str(tmp_path / "given"))]
+    answers = answers_of_each(lines, seconds=30)
+    assert {name: answer.ill for name, answer in answers.items()} == {"given": "", "none": "", "ended": ENDED}
+    seconds = {name: noticed(f"Welcome!\n{answer.said}") for name, answer in answers.items()}
+    assert seconds == {"given": 113.0, "none": None, "ended": None}
+    assert noticed("Welcome!\n") is None
 
 
 def test_a_run_journals_what_fails_and_remarks_on_each_of_it() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, Protocol
@@ -123,6 +124,8 @@ class Renewed:
     """What the machines cost, in dollars an hour; nothing where it is not named."""
     notices: Mapping[str, float] = field(default_factory=dict)
     """Machines that their maker takes away soon, such as spot instances; and in how many seconds."""
+    again: float = inf
+    """In how many seconds to come again at the latest, though no lease needs it: a notice may come up meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

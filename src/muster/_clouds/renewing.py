@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import inf
 from threading import Event, Thread
 from typing import Final
 
@@ -74,29 +75,34 @@ def _cannot(name: str, why: str, lease: float) -> str:
 def renewing(
     cloud: Cloud, *, lease: Callable[[], float], told: Callable[[Renewed], None] = _to_nobody
 ) -> Iterator[None]:
-    """Renew a cloud's leases four times in each, whatever else this process does, and though a lease may change."""
+    """Renew a cloud's leases four times in each, whatever else this process does, and though a lease may change.
+
+    Where machines may be taken away at short notice, they are asked as often as their cloud says.
+    """
     ended, news = Event(), News()
 
-    def renew() -> None:
+    def renew() -> float:
         try:
             renewed = cloud.renew()
         except Exception as error:  # noqa: BLE001 (whatever it is, the next time may succeed, and this must go on)
             renewed = Renewed((), lease(), {_ALL: f"{' '.join(str(error).split()) or type(error).__name__}."})
         told(replace(renewed, news=news.of(renewed)))
+        return renewed.again
 
-    def keep_renewing() -> None:
+    def keep_renewing(again: float) -> None:
         renewed, every = time.monotonic(), _LONGEST_TICK
         while not ended.wait(min(_LONGEST_TICK, every)):
             with contextlib.suppress(Exception):  # the record may just be written, or the disk be gone for a moment
-                every = lease() / RENEWALS_A_LEASE
+                every = min(lease() / RENEWALS_A_LEASE, again)
             if time.monotonic() - renewed >= every:
                 with contextlib.suppress(Exception):
-                    renew()
+                    again = renew()
                 renewed = time.monotonic()
 
+    again = inf
     with contextlib.suppress(Exception):
-        renew()
-    thread = Thread(target=keep_renewing, daemon=True)
+        again = renew()
+    thread = Thread(target=keep_renewing, args=(again,), daemon=True)
     thread.start()
     try:
         yield

@@ -46,6 +46,8 @@ class Attendance:
         self._bill = Bill()
         self._renewed: frozenset[str] = frozenset()
         """Machines whose leases were renewed the last time; at first those that were called up."""
+        self.leaving: frozenset[str] = frozenset()
+        """Those that whoever made them takes away soon."""
         self.spent_before = 0.0
         """Dollars that earlier attempts have cost."""
         self.charge(prices)

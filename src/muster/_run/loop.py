@@ -91,6 +91,7 @@ class Loop:
                 self._drain()
                 return misfit
             observer.look(progress, rows_total=teller.rows_total, idle=self._count_idle)
+            self._spare_what_leaves()
             teller.follow("working", note=observer.remark(), now=self._now)
 
     def _hand_out(self) -> None:
@@ -228,6 +229,16 @@ class Loop:
         for ticket in self.progress.cancel(machine):
             self._engine.cancel(ticket)
         self._note(f"machine {machine} is put aside: {why}")
+
+    def _spare_what_leaves(self) -> None:
+        """Give machines that are taken away soon nothing more. What they hold they may do; else it is done elsewhere.
+
+        The last one that is fit for work works on for as long as it is there, unless others come.
+        """
+        there = self._observer.there
+        for machine in sorted(there.leaving & there.machines - self.progress.unfit):
+            if self.progress.put_aside(machine):
+                self._engine.drain(machine)
 
     def _drain(self) -> None:
         """Let the tasks that are running end; their outcomes no longer count.

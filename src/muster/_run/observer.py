@@ -207,6 +207,7 @@ class Observer:
         while not self._renewals.empty():
             renewed = self._renewals.get()
             new = self.there.came(renewed.machines, renewed.prices)
+            self.there.leaving = frozenset(renewed.notices)
             self._write(events.Renewed(renewed.machines, renewed.lease, new))
             for text in renewed.news:
                 self._write(events.Told(text))

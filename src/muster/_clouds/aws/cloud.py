@@ -29,6 +29,7 @@ from .making import Making, price_at, with_found
 from .note import Note, Place, begun, forget, owner, recalled, remember
 from .rentals import bill
 from .settings import Settings, settings_in
+from .user_data import NOTICE
 
 _LEAST_LEASE: Final = 30.0
 """A machine of AWS is reached some seconds after it has begun to count."""
@@ -272,6 +273,7 @@ class AwsCloud:
                 proxy_command=note.settings.ssh_proxy_command,
                 python=note.settings.python,
                 workers=note.settings.workers or note.cores.get(one.type),
+                notice=NOTICE if note.settings.is_spot else "",
                 price=(rental.price if (rental := note.rentals.get(one.instance)) else None) or 0.0,
             )
             for name, one in sorted(made.items(), key=lambda item: _number(item[0]))

@@ -128,7 +128,12 @@ class Making:
             disk=settings.disk,
             ssh_from=note.ssh_from,
             public_key=key_of(self.folder / "key").public,
-            user_data=user_data(key_of(self.folder / "host_key").private, lease=note.lease, python=settings.python),
+            user_data=user_data(
+                key_of(self.folder / "host_key").private,
+                lease=note.lease,
+                python=settings.python,
+                is_spot=place.is_spot,
+            ),
             profile=settings.profile,
             machines=tuple(names),
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._clouds.over_ssh.inventory import DEFAULT_PYTHON
-from muster._clouds.there import leash
+from muster._clouds.there import leash, notice
 
 LEASES: Final = "/root/.muster/machines/*/*/lease"
 """Where ``over_ssh`` keeps leases on a machine: of root, as who has a machine to himself may do anything there."""
@@ -16,6 +16,9 @@ FIRST_LEASE: Final = "/run/muster-lease"
 
 READY: Final = "/run/muster-ready"
 """It is there when all of this is done; what went wrong stands in it."""
+
+NOTICE: Final = "/run/muster-notice"
+"""It says in how many seconds a spot machine is taken away, from when AWS has said so."""
 
 _PYTHON: Final = """#!/bin/sh
 # Have the Python that this cluster needs, and can make environments with; then say that the machine is ready.
@@ -43,12 +46,14 @@ mv {ready}.new {ready}
 """
 
 
-def user_data(host_key: str, *, lease: float, python: str = DEFAULT_PYTHON) -> str:
+def user_data(host_key: str, *, lease: float, python: str = DEFAULT_PYTHON, is_spot: bool = False) -> str:
     """Write user data, for cloud-init; ``host_key`` is a private key, ``lease`` how many seconds nobody need come.
 
     cloud-init runs ``bootcmd`` at each boot, before it does anything else with these. JSON is YAML to it.
     """
-    program = Path(leash.__file__).read_text()
+    boot = [_started(leash.__file__, f"{lease:g}", LEASES, FIRST_LEASE)]
+    if is_spot:
+        boot.append(_started(notice.__file__, NOTICE))
     version = python.removeprefix("python")
     equip = _PYTHON.format(
         python=shlex.quote(python),
@@ -58,7 +63,7 @@ def user_data(host_key: str, *, lease: float, python: str = DEFAULT_PYTHON) -> s
         tried=f"{READY}.tried",
     )
     told = {
-        "bootcmd": [["python3", "-I", "-c", program, f"{lease:g}", LEASES, FIRST_LEASE]],
+        "bootcmd": boot,
         "ssh_keys": {"ed25519_private": host_key},
         "ssh_deletekeys": True,
         "ssh_pwauth": False,
@@ -66,3 +71,8 @@ def user_data(host_key: str, *, lease: float, python: str = DEFAULT_PYTHON) -> s
         "runcmd": [["sh", "-c", equip]],
     }
     return f"#cloud-config\n{json.dumps(told)}\n"
+
+
+def _started(program: str, *words: str) -> list[str]:
+    """Write the command that starts a program of ``there``, which goes along whole."""
+    return ["python3", "-I", "-c", Path(program).read_text(), *words]

@@ -38,6 +38,8 @@ class Host:
     """How many workers it has, where that is not what the cluster's machines have."""
     price: float = 0.0
     """What it costs, in dollars an hour."""
+    notice: str = ""
+    """Path of a file there that says in how many seconds its maker takes it away; it comes up when that is known."""
 
 
 @dataclass(frozen=True, slots=True)

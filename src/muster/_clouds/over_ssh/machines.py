@@ -9,6 +9,7 @@ import secrets
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -29,10 +30,14 @@ from .played import Played
 from .playing import tidy
 from .record import Record, Started, apart, ending, forget, recalled, remember
 from .stray import marked
-from .touching import GONE, run_on_each
+from .touching import GONE, answers_of_each
 
 _RENEW_SECONDS: Final = 20.0
 _RENEW_SHARE: Final = 0.25
+_NOTICE_SECONDS: Final = 15.0
+"""How often machines that may be taken away are asked: of two minutes' notice most is left then."""
+
+_MARK: Final = "muster: it is taken away in seconds:"
 
 
 def _never(_: Host) -> bool:
@@ -132,12 +137,20 @@ class SshMachines:
             return Renewed((), 0.0)
         seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
         lines = {
-            one.host.name: [*marked(self._folder), *ssh.command(one.host, renewal(one.folder))]
+            one.host.name: [*marked(self._folder), *ssh.command(one.host, renewal(one.folder, one.host.notice))]
             for one in record.started
         }
-        failed = {name: why for name, why in run_on_each(lines, seconds=seconds).items() if why}
-        renewed = tuple(name for name in lines if name not in failed)
-        return Renewed(renewed, record.lease, failed, self._authority.remark(), prices=_prices(record))
+        answers = answers_of_each(lines, seconds=seconds)
+        failed = {name: answer.ill for name, answer in answers.items() if answer.ill}
+        return Renewed(
+            tuple(name for name in lines if name not in failed),
+            record.lease,
+            failed,
+            self._authority.remark(),
+            prices=_prices(record),
+            notices={name: left for name, answer in answers.items() if (left := noticed(answer.said)) is not None},
+            again=_NOTICE_SECONDS if any(one.host.notice for one in record.started) else inf,
+        )
 
     def destroy(self) -> Sequence[str]:
         """End all machines. Raises ``EngineError`` when one cannot be reached; its lease then ends it.
@@ -232,7 +245,23 @@ def _prices(record: Record) -> dict[str, float]:
     return {one.host.name: one.host.price for one in record.started if one.host.price}
 
 
-def renewal(folder: str) -> str:
-    """Write the words of shell, of whichever shell it is, that renew a lease unless it is gone."""
+def renewal(folder: str, notice: str = "") -> str:
+    """Write the words of shell, of whichever shell it is, that renew a lease unless it is gone.
+
+    They print the file ``notice``, where it is there.
+    """
     lease = shlex.quote(f"{folder}/lease")
-    return f"test -e {lease} || exit {GONE}; touch -c {lease}"
+    words = f"test -e {lease} || exit {GONE}; touch -c {lease}"
+    if not notice:
+        return words
+    path = shlex.quote(notice)
+    return f"{words} || exit 1; test -e {path} || exit 0; echo {_MARK}; cat {path}"
+
+
+def noticed(said: str) -> float | None:
+    """Read in how many seconds a machine is taken away; before the mark stands what its shell prints to anybody."""
+    _, mark, told = said.rpartition(f"{_MARK}\n")
+    try:
+        return max(0.0, float(told)) if mark else None
+    except ValueError:
+        return None

@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from muster._clouds.base import ENDED
@@ -15,13 +16,26 @@ _LEAST_SECONDS: Final = 0.2
 """For what has ended long since, though another has used up the time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a host's command printed; and what went wrong, empty where nothing did."""
+
+    said: str
+    ill: str
+
+
 def run_on_each(commands: Mapping[str, Sequence[str]], *, seconds: float) -> dict[str, str]:
     """Run a command for each host, all within ``seconds``; tell what went wrong, empty where nothing did."""
+    return {name: answer.ill for name, answer in answers_of_each(commands, seconds=seconds).items()}
+
+
+def answers_of_each(commands: Mapping[str, Sequence[str]], *, seconds: float) -> dict[str, Answer]:
+    """Run a command for each host, all within ``seconds``; take what each prints."""
     running = {
         name: subprocess.Popen(  # noqa: S603 (ssh, with arguments of our own)
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
@@ -33,13 +47,13 @@ def run_on_each(commands: Mapping[str, Sequence[str]], *, seconds: float) -> dic
     return {name: _ended(process, deadline, seconds) for name, process in running.items()}
 
 
-def _ended(process: "subprocess.Popen[str]", deadline: float, seconds: float) -> str:
+def _ended(process: "subprocess.Popen[str]", deadline: float, seconds: float) -> Answer:
     try:
-        _, said = process.communicate(timeout=max(_LEAST_SECONDS, deadline - time.monotonic()))
+        said, ill = process.communicate(timeout=max(_LEAST_SECONDS, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return ills.named(f"timed out: nothing came within {seconds:g} s")
+        return Answer("", ills.named(f"timed out: nothing came within {seconds:g} s"))
     if process.returncode in {0, GONE}:
-        return ENDED if process.returncode else ""
-    return ills.named(said) or f"its shell ended with status {process.returncode}."
+        return Answer(said, ENDED if process.returncode else "")
+    return Answer(said, ills.named(ill) or f"its shell ended with status {process.returncode}.")
