@@ -118,9 +118,10 @@ def _terminators(data: bytes, text: Text) -> Offsets:
 def _may_open(text: Text, quotes: Offsets, delimiter: str) -> Mask:
     """Tell for each quote whether it would open a cell if it stood outside one."""
     before = text[quotes - 1]
-    at_field_start = (before == ord(delimiter)) | (before == _NEWLINE) | (before == _RETURN) | (quotes == 0)
-    adjacent = np.diff(quotes, prepend=-2) == 1
-    may_open: Mask = at_field_start | adjacent
+    may_open: Mask = (before == ord(delimiter)) | (before == _NEWLINE) | (before == _RETURN)
+    if len(quotes):
+        may_open |= before == text[quotes[0]]  # behind a quote
+        may_open[0] |= quotes[0] == 0  # before which stands the last byte, for NumPy
     return may_open
 
 
