@@ -8,7 +8,7 @@ from typing import Final
 
 _EVERY: Final = 50_000
 """By how many objects more there are than at the last look the next one is due. Python's 700 is less than what the
-tasks of a few hundred workers hold: then it looks again and again at objects that live, for a quarter of the time."""
+tasks of a few hundred workers hold: then it looks again and again at objects that live, for a tenth of the time."""
 
 _lock = threading.Lock()
 _usual: list[tuple[int, int, int]] = []
