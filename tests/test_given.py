@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import muster
+from conftest import Muster
 from muster.testing import FakeEngine
 
 if TYPE_CHECKING:
@@ -160,3 +161,17 @@ def test_an_engine_that_is_given_twice_is_refused_and_its_workers_are_those_that
     with pytest.raises(muster.EngineError, match="it serves one"):
         muster.run(same, "in.csv", "again.csv", engine=engine)
     assert not (rows / "again.csv").exists()
+
+
+def test_an_output_that_is_a_folder_there_is_told_its_slash_and_words_of_others_get_no_second_full_stop(
+    rows: Path, muster: Muster
+) -> None:
+    (rows / "f.py").write_text("def f(df):\n    return df\n")
+    (rows / "out").mkdir()
+    assert (
+        "'out' is a folder. Say 'out/' for numbered parts in it" in muster("run", "f.py:f", "in.csv", "-o", "out").err
+    )
+    (rows / "fake.parquet").write_bytes(b"PAR1" + b"no Parquet" * 9)
+    refused = muster("run", "f.py:f", "fake.parquet", "-o", "out.csv")
+    assert "cannot be read as Parquet" in refused.err
+    assert ".." not in refused.err

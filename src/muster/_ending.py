@@ -11,6 +11,7 @@ from typing import Final
 from muster._private.secrets import scrubbed
 from muster._process import stdio
 from muster._process.signals import Terminated, settle
+from muster._words import bare
 from muster.errors import EngineError, MusterError, UserCodeError
 
 SOME_REJECTED: Final = 4
@@ -36,7 +37,7 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
     except OSError as error:
         return _complain(
             EngineError(
-                f"Cannot read or write: {error}. Make room or mend the access, then type the same command again."
+                f"Cannot read or write: {bare(error)}. Make room or mend the access, then type the same command again."
             ),
             parsed,
         )
@@ -47,7 +48,8 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
     except Exception as error:  # noqa: BLE001 (a fault of muster's own, which keeps its traceback)
         print(scrubbed(traceback.format_exc()), end="", file=sys.stderr)
         text = scrubbed(
-            f"{type(error).__name__}: {error}. This is a fault of muster; please report it, with the traceback above."
+            f"{type(error).__name__}: {bare(error)}. This is a fault of muster; please report it, with the traceback"
+            " above."
         )
         print(f"muster: {text}", file=sys.stderr)
         return _tell(text, "muster", _MUSTERS_OWN, parsed)

@@ -13,6 +13,11 @@ _MANY: Final = 100
 _THOUSAND: Final = 1000
 
 
+def bare(said: object) -> str:
+    """Write what another program says without the full stop at its end, so that a sentence of ours can go on."""
+    return str(said).rstrip(". \n")
+
+
 def count(number: float | None) -> str:
     """Write a count: ``1,234,567``."""
     return NOTHING if number is None else f"{number:,.0f}"

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 from muster._private.secrets import scrubbed
+from muster._words import bare
 
 
 class MusterError(Exception):
@@ -177,7 +178,8 @@ class FaultError(EngineError):
 
         details = "\n".join(getattr(error, "__notes__", ())) or "".join(traceback.format_exception(error))
         return cls(
-            f"A worker raised {type(error).__name__}: {error}. This is a fault of muster; please report it.", details
+            f"A worker raised {type(error).__name__}: {bare(error)}. This is a fault of muster; please report it.",
+            details,
         )
 
     def __reduce__(self) -> tuple[type["FaultError"], tuple[str, str]]:

@@ -6,6 +6,7 @@ from types import UnionType
 from typing import Any, Final
 
 from muster._places.addresses import parted, shortest
+from muster._words import bare
 from muster.errors import UsageError
 
 from .over_ssh.inventory import Host, Inventory
@@ -65,7 +66,7 @@ def parsed(path: Path) -> Any:  # noqa: ANN401 (whatever is there)
             f"Cannot read {str(path)!r}: {error.strerror}. --on takes local, aws, or a YAML file of hosts or of aws."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{str(path)!r} is not YAML: {error}. Mend it, and type the command again.") from error
+        raise UsageError(f"{str(path)!r} is not YAML: {bare(error)}. Mend it, and type the command again.") from error
 
 
 def _file(path: Path, name: str, named: str) -> str:
@@ -101,7 +102,7 @@ def _place(where: str, told: Mapping[str, Any]) -> dict[str, Any]:
         try:
             host, port = parted(told.get(name, "")) if told.get(name) else ("", None)
         except ValueError as error:
-            raise UsageError(f"{where}: {name} is {told[name]!r}: {error}.") from error
+            raise UsageError(f"{where}: {name} is {told[name]!r}: {bare(error)}.") from error
         found[side] = host
         if port is not None and (name == "inside" or told.get("port", port) != port):
             raise UsageError(f"{where}: {name} is {told[name]!r}. Write the port once, as port: {port}.")

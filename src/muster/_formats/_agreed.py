@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from muster._model import Column
 from muster._progress.schema import numbered
+from muster._words import bare
 from muster.errors import DataError
 
 from . import _pandas
@@ -271,7 +272,7 @@ def _cast(cells: pa.ChunkedArray, like: pa.Array, column: Column) -> pa.ChunkedA
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(
             f"Column {column.name!r} is {cells.type} in one file and {kind} in all together, and a value would change:"
-            f" {error}. Run these files apart, or convert one of them."
+            f" {bare(error)}. Run these files apart, or convert one of them."
         ) from error
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from muster._dialect import Dialect, Reading
+from muster._words import bare
 from muster.errors import DataError
 
 from ._packed import BYTES, check_is_text
@@ -115,7 +116,7 @@ class Head(NamedTuple):
                 raise DataError(f"The first row of {(self.name or self.path)!r} cannot be read: {why}.") from error
             except ValueError as error:
                 raise DataError(
-                    f"The first row of {(self.name or self.path)!r} cannot be read: {error}. Mend it, or say how"
+                    f"The first row of {(self.name or self.path)!r} cannot be read: {bare(error)}. Mend it, or say how"
                     " the file is written with --delimiter, --quote or --encoding."
                 ) from error
             if top is not None or whole:

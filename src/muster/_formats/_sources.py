@@ -37,6 +37,8 @@ def format_of(path: str, *, forced: str | None = None, default: str | None = Non
     codec = CODECS.get(suffix.lower(), "")
     suffix = before if codec else suffix
     kind = forced or FORMATS.get(suffix.lower()) or default
+    if kind is None and Path(path).is_dir():
+        raise UsageError(f"{path!r} is a folder. Say {path + '/'!r} for numbered parts in it, or name a file.")
     if kind is None:
         endings = " ".join(FORMATS)
         raise UsageError(

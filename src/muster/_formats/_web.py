@@ -15,6 +15,7 @@ from typing import IO, Any, Final, NamedTuple, TypeVar
 from muster._model import WRITTEN, Stored
 from muster._places.urls import filesystem
 from muster._private.secrets import hide_redirect, shown
+from muster._words import bare
 from muster.errors import DataError, EngineError
 
 from ._as_found import check_version, short, stamp_of_answer, whole_range
@@ -278,7 +279,7 @@ class _Unpacking:
                 pieces.append(self._unpacker.decompress(data))
             except zlib.error as error:
                 raise DataError(
-                    f"{shown(self._url)!r}: what the server sends as packed cannot be unpacked: {error}."
+                    f"{shown(self._url)!r}: what the server sends as packed cannot be unpacked: {bare(error)}."
                 ) from error
             data = self._unpacker.unused_data
         return b"".join(pieces)

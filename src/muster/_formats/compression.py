@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, cast
 
 from muster._model import Source
 from muster._places.urls import is_remote
+from muster._words import bare
 from muster.errors import DataError, MusterError
 
 from ._reader import stream_of
@@ -62,9 +63,8 @@ class _Unpacked:
                 " files or their folder as input."
             ) from error
         except Exception as error:  # each codec has error types of its own
-            said = str(error).rstrip(".")
             raise DataError(
-                f"{self._source.name!r} is damaged or not {self._source.codec} data: {said}. Fetch it again."
+                f"{self._source.name!r} is damaged or not {self._source.codec} data: {bare(error)}. Fetch it again."
             ) from error
 
 

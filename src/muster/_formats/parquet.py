@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from muster._model import Column
 from muster._places.urls import is_remote
+from muster._words import bare
 from muster.errors import DataError
 
 from ._agreed import Layout, categories, fit, pack, unpack
@@ -50,7 +51,7 @@ def layout(path: str, *, name: str = "", columns: Sequence[str] | None = None) -
         missing = _missing(file, schema)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(
-            f"{(name or path)!r} cannot be read as Parquet: {error}. Check the file, or say --format."
+            f"{(name or path)!r} cannot be read as Parquet: {bare(error)}. Check the file, or say --format."
         ) from error
     groups = tuple(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))
     hollow = frozenset(name for name, count in missing.items() if count == sum(groups))
@@ -159,7 +160,7 @@ def _group(path: str, version_: tuple[int, ...], group: int, used: frozenset[str
         # Of names with dots, these may be more columns than are used: "a.b" is also "b" within "a".
         table = file.read_row_group(group, None if used is None else sorted(used), use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path!r}: row group {group} is damaged: {error}. Fetch the file again.") from error
+        raise DataError(f"{path!r}: row group {group} is damaged: {bare(error)}. Fetch the file again.") from error
     first = _starts(path, version_)[group]
     for name, start, step in _ranges(file.schema_arrow):
         table = table.append_column(name, pa.array(start + step * np.arange(first, first + len(table))))

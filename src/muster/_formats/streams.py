@@ -12,6 +12,7 @@ from typing import Final
 from muster._dialect import Dialect
 from muster._model import Part, Source, Spool
 from muster._private.files import keep
+from muster._words import bare
 from muster.errors import DataError
 
 from ._encodings import Spot, explained
@@ -111,7 +112,8 @@ class Stream:
             raise DataError(f"{self._source.name!r}, {why}.") from error
         except UnicodeError as error:  # such as a byte order mark that is missing
             raise DataError(
-                f"{self._source.name!r} is not {self._dialect.encoding}: {error}. Name its encoding with --encoding."
+                f"{self._source.name!r} is not {self._dialect.encoding}: {bare(error)}. Name its encoding with"
+                " --encoding."
             ) from error
         return text.encode() or (self._more(stream) if block else b"")
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from muster._model import Arguments, Fact, Target
 from muster._private.secrets import hide, holds_secret, is_secret
+from muster._words import bare
 from muster.errors import UsageError
 
 from . import signature
@@ -46,9 +47,9 @@ def given(values: Mapping[str, Any] | None, *, step: str) -> Arguments:
         arguments = Arguments((), carried(held), os.urandom(8).hex(), held, facts_of_values(held, step=step))
     except Exception as error:
         raise UsageError(
-            f"The arguments of {step!r} cannot be sent to workers: {error}. Make what they hold (a lock, a file, a"
-            " connection) inside the function, or in the __init__ of a class."
-        ).quoting(str(error)) from error
+            f"The arguments of {step!r} cannot be sent to workers: {bare(error)}. Make what they hold (a lock, a file,"
+            " a connection) inside the function, or in the __init__ of a class."
+        ).quoting(bare(error)) from error
     _own[arguments.own] = arguments
     return arguments
 

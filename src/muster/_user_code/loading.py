@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from muster._model import Code, Global, Target
 from muster._process.limit import TimeIsUp
+from muster._words import bare
 from muster.errors import UsageError, UserCodeError
 
 from . import arguments, edits, frames, importing, main_module
@@ -176,7 +177,7 @@ def _unloadable(target: Target, error: BaseException) -> UserCodeError:
     hint = "put what a script does under if __name__ == '__main__'" if isinstance(error, SystemExit) else "mend it"
     kind = TimeoutError if isinstance(error, TimeIsUp) else type(error)
     return UserCodeError(
-        f"Loading {target.name!r} from {place} raised {kind.__name__}: {error}. To go on, {hint}, then type the"
+        f"Loading {target.name!r} from {place} raised {kind.__name__}: {bare(error)}. To go on, {hint}, then type the"
         " same command again.",
         user_traceback(error),
     ).quoting(str(error))

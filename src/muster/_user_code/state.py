@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from muster._model import Fact, Global
+from muster._words import bare
 from muster.errors import UsageError
 
 
@@ -36,7 +37,8 @@ def _packed(fact: Fact) -> Global:
     except Exception as error:
         raise UsageError(
             f"{fact.what} was set after its module was imported, so workers have to be given it, and it cannot be sent:"
-            f" {error}. Set it where the module itself does, or make it inside the function; workers=0 needs neither."
+            f" {bare(error)}. Set it where the module itself does, or make it inside the function; workers=0 needs"
+            " neither."
         ) from error
 
 

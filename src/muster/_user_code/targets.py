@@ -12,6 +12,7 @@ from typing import Final
 
 from muster._model import Arguments, Target
 from muster._near import nearest
+from muster._words import bare
 from muster.errors import UsageError
 
 from . import importing
@@ -68,9 +69,9 @@ def of_function(function: Callable[..., object]) -> Target:
         target = Target("pickle", "", name, carried(function), os.urandom(8).hex(), function, facts_of(function))
     except Exception as error:
         raise UsageError(
-            f"{name!r} cannot be sent to workers: {error}. Make what it holds (a lock, a file, a connection) inside the"
-            " function, or in the __init__ of a class. More: muster help functions"
-        ).quoting(str(error)) from error
+            f"{name!r} cannot be sent to workers: {bare(error)}. Make what it holds (a lock, a file, a connection)"
+            " inside the function, or in the __init__ of a class. More: muster help functions"
+        ).quoting(bare(error)) from error
     _own[target.own] = target
     return target
 
