@@ -1,5 +1,6 @@
 """A cluster of AWS is ended by what its own notes and its tags tell, also where its file, Pulumi or a login fails."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from aws.leftovers import make
 from aws.region import NAME, Region
 from conftest import Muster
 from muster._clouds.aws.blueprint import Made
+from muster._clouds.aws.leases import GRACE_SECONDS
 from muster._clouds.aws.note import begun, recalled, remember
+from muster._clouds.aws.renewals import note_renewed
+from muster._clouds.aws.rentals import Rental
 from muster._clouds.aws.settings import Settings
 from muster._clouds.base import Wanted
 from muster._clouds.by_name import known_cloud
@@ -83,6 +87,16 @@ def test_a_down_needs_nothing_of_pulumi_and_counts_what_an_interrupted_command_h
     assert "2 machines ended, 0 left" in end.out
     assert "$0.00 for 2 machines since" in end.out
     assert region.living() == []
+
+
+def test_a_down_bills_a_machine_that_ended_long_before_until_its_lease_was_over_at_the_most(
+    region: Region, muster: Muster, folder: Path
+) -> None:
+    now = time.time()
+    noted(folder, region, rentals={"i-gone": Rental(3.6, now - 3000)})
+    note_renewed(folder, ["i-gone"], lease=-1000 - GRACE_SECONDS)  # it was over so long ago
+    end = muster("down", "big")
+    assert "at most $2.00 for 3 machines since" in end.out, end.err
 
 
 def test_a_down_without_a_login_asks_machines_over_ssh_to_stop_and_says_so(

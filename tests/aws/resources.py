@@ -159,6 +159,7 @@ class Instance:
             "id": name,
             "instanceState": state,
             "instanceType": told["InstanceType"],
+            "instanceLifecycle": told.get("InstanceLifecycle", ""),
             "publicIp": told.get("PublicIpAddress", ""),
             "privateIp": told.get("PrivateIpAddress", ""),
             "availabilityZone": told["Placement"]["AvailabilityZone"],

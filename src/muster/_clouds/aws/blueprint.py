@@ -43,6 +43,7 @@ class Made:
     inside: str
     type: str = ""
     """Such as ``m7i.large``."""
+    is_spot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

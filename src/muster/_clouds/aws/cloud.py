@@ -27,7 +27,8 @@ from .keys import key_of
 from .leases import tell_renewed
 from .making import Making, price_at, with_found
 from .note import Note, Place, begun, forget, owner, recalled, remember
-from .rentals import bill
+from .renewals import latest_ends, note_renewed
+from .rentals import bill, ended_by_now
 from .settings import Settings, settings_in
 from .user_data import NOTICE
 
@@ -154,7 +155,9 @@ class AwsCloud:
             return self._machines.renew()
         booting_now = self._renew_booting(note)
         renewed = self._machines.renew()
-        remark = self._say_so(note, {*booting_now, *renewed.machines}, lease=renewed.lease or note.lease)
+        alive, lease = {*booting_now, *renewed.machines}, renewed.lease or note.lease
+        note_renewed(self._folder, [one.instance for name, one in note.made.items() if name in alive], lease=lease)
+        remark = self._say_so(note, alive, lease=lease)
         return replace(renewed, remark=remark or renewed.remark)
 
     def _renew_booting(self, note: Note) -> list[str]:
@@ -190,7 +193,9 @@ class AwsCloud:
         self._living = _addresses({name: one for name, one in note.made.items() if one.instance in there})
         lines, now = self._stopped(), time.time()
         ended = self._removed(making)
-        rentals = with_found(note, ended)
+        rentals = ended_by_now(
+            with_found(note, ended), [one.id for one in ended], now=now, latest=latest_ends(self._folder)
+        )
         self._living = frozenset()
         self._machines.destroy()
         forget(self._folder)

@@ -1,14 +1,15 @@
 """Has Pulumi make the machines of one cluster: at one place after the other, until AWS has room."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from muster.errors import EngineError
+from muster.errors import EngineError, MusterError
 
 from . import prices, remains, tools
 from .asking import client
@@ -16,6 +17,7 @@ from .blueprint import Blueprint, Changes, Made
 from .keys import key_of
 from .note import Note, Place, remember
 from .refusals import RefusedError, Way
+from .renewals import latest_ends, note_renewed
 from .rentals import Rental, Rentals
 from .user_data import user_data
 
@@ -90,10 +92,31 @@ class Making:
         self._up(names, place)
 
     def _up(self, names: Sequence[str], place: Place) -> None:
+        price = price_at(self.note.region, place).dollars  # asked before: what is made must be noted at once
         self.note = remember(self.folder, self.note.about_to_make(place))
-        price = price_at(self.note.region, place).dollars  # before: whoever is killed behind up has noted what it made
-        made = self._stack().up(self._blueprint(names, place))
-        self.note = remember(self.folder, self.note.has_made(made, price=price))
+        try:
+            made = self._stack().up(self._blueprint(names, place))
+        except RefusedError:
+            self._note_found()
+            raise
+        # A machine's first lease begins once it has booted.
+        note_renewed(self.folder, [one.instance for one in made.values()], lease=self.note.lease + UP_SECONDS)
+        prices = {
+            one.instance: price if (one.type, one.is_spot) == (place.type, place.is_spot) else self._price(one, place)
+            for one in made.values()
+            if one.instance not in self.note.rentals
+        }
+        self.note = remember(self.folder, self.note.has_made(made, prices=prices, latest=latest_ends(self.folder)))
+
+    def _price(self, made: Made, place: Place) -> float | None:
+        """Tell the price of one that an earlier attempt has made, of another type or paid otherwise."""
+        return price_at(self.note.region, replace(place, type=made.type, is_spot=made.is_spot)).dollars
+
+    def _note_found(self) -> None:
+        """Note what costs though the step has failed: the next may replace it."""
+        with suppress(MusterError):
+            found = [one for one in self.there() if one.is_machine]
+            self.note = remember(self.folder, replace(self.note, rentals=with_found(self.note, found)))
 
     def _made_of(self, names: Iterable[str]) -> list[str]:
         """Tell which of these are there though the last step failed; only asked where that matters."""

@@ -78,11 +78,16 @@ class Note:
         cores = {**self.cores, place.type: place.cores}
         return replace(self, place=place, cores=cores, begun=time.time(), is_unsure=True)
 
-    def has_made(self, made: Mapping[str, Made], *, price: float | None) -> "Note":
-        """Remember what was made, as the last that was asked for; ``price`` is of what is new."""
+    def has_made(
+        self, made: Mapping[str, Made], *, prices: Mapping[str, float | None], latest: Mapping[str, float]
+    ) -> "Note":
+        """Remember what was made, as the last that was asked for; ``prices`` are of instances that are new.
+
+        Those that are there no more have ended, ``latest`` by then.
+        """
         now = time.time()
-        instances = [one.instance for one in made.values()]
-        rentals = rented(self.rentals, instances, price=price, since=self.begun, now=now)
+        there = {one.instance: prices.get(one.instance) for one in made.values()}
+        rentals = rented(self.rentals, there, since=self.begun, now=now, latest=latest)
         return replace(self, made=made, rentals=rentals, begun=now, is_unsure=False)
 
     def tags(self, folder: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from muster._words import dollars
 
@@ -17,7 +18,9 @@ class Rental:
     since: float
     """When it was asked for, which is some seconds before it costs."""
     until: float | None = None
-    """When it was seen to have ended; ``None`` of one that lives."""
+    """When it was seen to have ended, or must have; ``None`` of one that lives."""
+    is_most: bool = False
+    """Whether it had ended before anybody saw so: by when its lease was over at the latest."""
 
     def cost(self, now: float) -> float:
         """Tell what it has cost, where its price is known."""
@@ -28,17 +31,39 @@ Rentals = Mapping[str, Rental]
 """By the id of the instance: all that a cluster ever had."""
 
 
-def rented(rentals: Rentals, there: Collection[str], *, price: float | None, since: float, now: float) -> Rentals:
-    """Take in which instances there are: one that is new has that price, and one that is not there has ended."""
-    ended = {
-        name: one if name in there or one.until is not None else replace(one, until=now)
+_UNKNOWN: Final[Mapping[str, float]] = {}
+
+
+def rented(
+    rentals: Rentals,
+    there: Mapping[str, float | None],
+    *,
+    since: float,
+    now: float,
+    latest: Mapping[str, float] = _UNKNOWN,
+) -> Rentals:
+    """Take in which instances are there, at which price each new one; the others have ended, ``latest`` by then."""
+    return {
+        **{name: Rental(price, since) for name, price in there.items()},
+        **ended_by_now(rentals, there, now=now, latest=latest),
+    }
+
+
+def ended_by_now(
+    rentals: Rentals, there: Collection[str], *, now: float, latest: Mapping[str, float] = _UNKNOWN
+) -> Rentals:
+    """Take in that all but these instances have ended: by now, or before if their lease was over ``latest`` by then."""
+    return {
+        name: one
+        if name in there or one.until is not None
+        else replace(one, until=max(one.since, min(now, latest.get(name, now))), is_most=latest.get(name, now) < now)
         for name, one in rentals.items()
     }
-    return {**{name: Rental(price, since) for name in there}, **ended}
 
 
 def bill(rentals: Rentals, now: float) -> str:
     """Write what all of them cost: ``$0.41``; that it is unknown where any price is."""
     if any(one.price is None for one in rentals.values()):
         return "price unknown"
-    return dollars(sum(one.cost(now) for one in rentals.values()))
+    most = "at most " if any(one.is_most for one in rentals.values()) else ""
+    return most + dollars(sum(one.cost(now) for one in rentals.values()))

@@ -63,6 +63,7 @@ def declare(wanted: Blueprint) -> None:
                 "outside": one.public_ip,
                 "inside": one.private_ip,
                 "type": one.instance_type,
+                "is_spot": one.instance_lifecycle.apply(lambda kind: kind == "spot"),
             }
             for name, one in made.items()
         },
