@@ -354,7 +354,7 @@ def test_why_a_run_does_all_anew_is_not_said_where_the_command_is_refused(folder
     assert muster(*RUN).code == 0
     refused = muster(*RUN, "--dtype", "b=str")
     assert (refused.code, "runs anew" in refused.err) == (2, False)
-    assert "runs anew, as dtype" in muster(*RUN, "--dtype", "a=str").err
+    assert "runs anew, as --dtype" in muster(*RUN, "--dtype", "a=str").err
     assert folder.exists()
 
 

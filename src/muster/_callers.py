@@ -50,7 +50,8 @@ _PLACE: Final = re.compile(r'File "([^"]+)", line (\d+)')
 _ARG: Final = re.compile(r"(?<![\w-])--arg (?P<name>\w+)=(?P<value>'[^']*'|\.\.\.|[^\s,;:?]*[^\s,;:?.])?")
 _ARGS: Final = re.compile(r"args=\{([^{}]*)\}(?: |, )args=\{")
 _LISTED: Final = re.compile(
-    r"(?<![\w-])--(?P<name>with|env|parse-dates|na-values)(?: (?P<value>'[^']*'|[^\s:;,']*[^\s:;,.']))?(?![\w-])"
+    r"(?<![\w-])--(?P<name>with|env|parse-dates|na-values)"
+    r"(?: (?!was )(?P<value>'[^']*'|[^\s:;,']*[^\s:;,.']))?(?![\w-])"
 )
 
 
