@@ -139,18 +139,19 @@ def test_a_spot_machine_that_is_taken_away_soon_is_drained_and_its_tasks_are_don
     (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{number}\n" for number in range(3_000)))
     right(muster("up", "--machines", "2", "--on", "aws", "--spot"))
     one, other = aws.living()
-    (address,) = (told["address"] for told in machines(muster) if not told["is_head"])
-    taken, stays = (one, other) if one.public == address else (other, one)
+    ((name, address),) = ((told["name"], told["address"]) for told in machines(muster) if not told["is_head"])
+    taken, stays = (one, other) if address in (one.public, one.private) else (other, one)
+    assert address in (taken.public, taken.private)
     aws.gives_notice(taken)
     until(Path(taken.root, NOTICE.lstrip("/")).exists)
     assert not Path(stays.root, NOTICE.lstrip("/")).exists()
     run = ("run", "work.py:work", "rows.csv", "-o", "out.csv", "--cluster", "default", "--batch-rows", "40")
     end = right(muster(*run, "--json"))
-    assert re.search(r"machine m2 will be taken away in 1?\d\d s by whoever made it", end.err), end.err
+    assert re.search(rf"machine {name} will be taken away in 1?\d\d s by whoever made it", end.err), end.err
     assert (tmp_path / "out.csv").read_text() == (tmp_path / "rows.csv").read_text()
     (journal,) = (home / "runs").iterdir()
     told = list(map(json.loads, journal.read_text().splitlines()))
-    reasons = {one["reason"] for one in told if one["event"] == "left" and one["worker"].startswith("m2")}
+    reasons = {one["reason"] for one in told if one["event"] == "left" and one["worker"].startswith(name)}
     assert reasons == {"its machine is drained"}
 
 

@@ -181,7 +181,7 @@ class Storm:
 
     def rage(self) -> Ended:
         """Run until the end comes in spite of it all; it comes when enough workers are dead, and not before."""
-        self._have_rows_take(0.002)
+        self._have_rows_take(0.005)
         while True:
             process = self.start(
                 *("run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "4", "--json", "--quiet"),
@@ -427,7 +427,7 @@ def test_a_comment_and_a_scratch_file_beside_the_function_change_nothing(muster:
         (a_journal_of_another_version, (), f"muster was 0.0.9 and is {__version__} now"),
         (None, ("--batch-rows", "100"), "--batch-rows was not given, and is 100 now"),
         (None, ("--dtype", "FLUX=float32"), "--dtype was not given, and is 'FLUX=float32' now"),
-        (None, ("--delimiter", ";"), "delimiter was ',', and is ';' now"),
+        (None, ("--delimiter", ";"), "--sep was ',', and is ';' now"),
     ],
 )
 def test_a_changed_job_is_refused_with_the_reason(

@@ -118,8 +118,8 @@ class CoresEngine:
             worker = self._fresh() or self._replaced(worker)
         if lane is not None:
             worker.lanes[ticket] = lane
+        worker.tickets.append(ticket)  # first: Ctrl-C may come right behind, and interrupts those that hold some
         worker.pass_on(ticket, request)
-        worker.tickets.append(ticket)
         self._note_beginning(worker)
 
     def _least_busy(self) -> Worker:

@@ -50,8 +50,8 @@ class Worker:
     def take_over(self, other: "Worker") -> None:
         """Have what another has not answered."""
         for ticket in other.tickets:
-            self._pass(ticket, other.requests[ticket])
             self.tickets.append(ticket)
+            self._pass(ticket, other.requests[ticket])
         self.lanes, self.cancelled = other.lanes, other.cancelled
 
     def withdraw(self, ticket: int) -> bool:
