@@ -112,10 +112,11 @@ def busy(count: int, *where: object) -> float:
 def _run(count: int, target: str, *where: object) -> tuple[list[dict[str, Any]], _Usage]:
     out = DATA / "scale-out.csv"
     command = [MUSTER, "run", HERE / target, rows(count), "-o", out, "--dtype", "str", "--fresh", "--quiet", *where]
+    journal = out.with_name(f"{out.name}.muster") / "journal.jsonl"
+    journal.unlink(missing_ok=True)  # of a benchmark that was stopped: it would be taken for that of this run
     process = subprocess.Popen([str(word) for word in command], env=environment())
     usage = _Usage(process.pid)
     usage.start()
-    journal = out.with_name(f"{out.name}.muster") / "journal.jsonl"
     while not journal.exists() and process.poll() is None:
         threading.Event().wait(SAMPLE_SECONDS)
     with journal.open() as whole:  # what only a resumed run needs is gone when a run has finished, but not from here
