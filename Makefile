@@ -34,7 +34,7 @@ COUNT := awk -v all="$$(grep -c '==' requirements.lock)" ' \
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "muster is made for Python 3.11 to 3.13, and \"$(PYTHON)\" is $$("$(PYTHON)" --version 2>&1 || true). Type: make PYTHON=/path/to/python3.13 install" >&2; exit 1; }
 	echo "[1/3] Make .venv with $$("$(PYTHON)" --version)"
 	"$(PYTHON)" -m venv --clear .venv
-	echo "[2/3] Install what muster and its tests use into .venv: a minute or two, once"
+	echo "[2/3] Install what muster and its tests use into .venv: about two minutes, once"
 	$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --requirement requirements.lock | $(COUNT)
 	echo "[3/3] Install muster itself"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -43,7 +43,7 @@ COUNT := awk -v all="$$(grep -c '==' requirements.lock)" ' \
 .PHONY: what-demo-does
 what-demo-does:
 	@echo "make demo: make $(DEMO_ROWS) rows, label them on all cores with examples/classify.py, show the result and what to type next."
-	[ -e .venv/.installed ] || echo "First it installs muster into .venv: a minute or two, once."
+	[ -e .venv/.installed ] || echo "First it installs muster into .venv: about two minutes, once."
 
 demo: what-demo-does install ## make 5,000 rows, label them on all cores, show the result
 	@mkdir -p demo

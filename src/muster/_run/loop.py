@@ -236,8 +236,8 @@ class Loop:
         The last one that is fit for work works on for as long as it is there, unless others come.
         """
         there = self._observer.there
-        for machine in sorted(there.leaving & there.machines - self.progress.unfit):
-            if self.progress.put_aside(machine):
+        for machine in sorted(there.leaving):  # hardly ever any, and this is asked at every turn
+            if machine in there.machines and machine not in self.progress.unfit and self.progress.put_aside(machine):
                 self._engine.drain(machine)
 
     def _drain(self) -> None:
