@@ -16,7 +16,7 @@ WORKERS_PER_MACHINE ?=
 # muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-oldest test-newest check lint style house site bench bench-scale bench-watch bench-tls bench-held bench-many docs lock wheel clean up run-cluster get-results down status urls watch
+.PHONY: help install demo test test-oldest test-newest check lint style house site bench bench-scale bench-watch bench-tls bench-cloud bench-held bench-memory bench-many bench-stream docs lock wheel clean up run-cluster get-results down status urls watch
 
 help: ## show this list
 	@echo "make demo and make test do all of their own set-up. You can say: make demo DEMO_ROWS=20000, make PYTHON=python3.12 install."
@@ -152,11 +152,20 @@ bench-watch: install ## measure what measuring costs a run, and how soon the pag
 bench-tls: install ## measure what TLS between machines costs: up, rows there and back, many workers
 	$(BIN)/python benchmarks/sealing.py $(BENCH)
 
+bench-cloud: install ## measure machines of a pretended AWS beside the same ones as hosts: PATH=$$(.ci/build-pulumi):$$PATH make bench-cloud
+	$(BIN)/python benchmarks/cloud.py $(BENCH)
+
 bench-held: .venv/.bench-installed ## measure what a large object that the function holds costs: seconds and memory
 	$(BIN)/python benchmarks/held.py $(BENCH)
 
+bench-memory: install ## run groups and states over four times the memory that they may have: root, Linux, control groups of version 1
+	$(BIN)/python benchmarks/beyond_memory.py $(BENCH)
+
 bench-many: install ## measure many small files: against pandas, and as objects of a store against fsspec
 	$(BIN)/python benchmarks/many.py $(BENCH)
+
+bench-stream: install ## measure muster send to muster receive: rows a second, and how soon a row is safe
+	$(BIN)/python benchmarks/streaming.py $(BENCH)
 
 # What does not go with muster's own pinned packages: Daft, and Spark, which needs Java besides.
 .venv-peers/.installed: requirements-peers.lock

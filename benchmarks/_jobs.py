@@ -10,10 +10,31 @@ import _rows
 from _peers import APART, HERE, PEERS
 
 ROOT = HERE.parent
-FUNCTIONS: Mapping[str, Path] = {"cheap": HERE / "cheap.py", "classify": ROOT / "examples" / "classify.py"}
-NUMBERS = ("ID", "SKU", "FLUX", "TWICE", "id", "x", "v", "y", *(f"c{at}" for at in range(_rows.COLUMNS_OF_WIDE)))
+FUNCTIONS: Mapping[str, Path] = {
+    "cheap": HERE / "cheap.py",
+    "classify": ROOT / "examples" / "classify.py",
+    "sums": HERE / "sums.py",
+    "each_group": HERE / "each_group.py",
+}
+NUMBERS = (
+    "user",
+    "amount",
+    "total",
+    "n",
+    "mean",
+    "ID",
+    "SKU",
+    "FLUX",
+    "TWICE",
+    "id",
+    "x",
+    "v",
+    "y",
+    *(f"c{at}" for at in range(_rows.COLUMNS_OF_WIDE)),
+)
 """The columns of numbers, of all jobs: none is one of text in another."""
 CHEAP, Y, CLASSIFY = "cheap:cheap", "cheap:y", "classify:classify"
+SUMS, EACH_GROUP = "sums:pipeline", "each_group:pipeline"
 TEXT, FORMS, OTHERS = "cheap function, text", "cheap function, formats", "other jobs"
 _ALL = ("muster", "pandas", "pool", "joblib", "dask", "ray", "spark", "daft", "duckdb", "polars")
 _QUOTED = (*_ALL, "dask-one-block", "ray-newlines", "spark-newlines")
@@ -48,8 +69,9 @@ class Job:
     def command(self, name: str, source: Path, output: Path, *, workers: int) -> list[str]:
         peer = PEERS[name]
         if peer.script:
+            script = f"grouped_{name}.py" if self.target in {SUMS, EACH_GROUP} else peer.script
             told = [self.target, source, output, workers, self.dtype, self.chunk_rows, peer.option]
-            return [str(peer.python), str(HERE / "peers" / peer.script), *map(str, told)]
+            return [str(peer.python), str(HERE / "peers" / script), *map(str, told)]
         module, _, function = self.target.partition(":")
         count = 0 if peer.option == "inline" else workers
         target = f"{FUNCTIONS[module]}:{function}"
@@ -82,6 +104,10 @@ JOBS: Sequence[Job] = (
         chunk_rows=10_000),
     Job("hard", "hard quoting", OTHERS, _notes.hard, 200_000, timed=(*_QUOTED, "floor-newlines"), chunk_rows=10_000,
         rounds=1),
+    Job("agg", "sum, count, mean of 10,000 keys", OTHERS, _rows.sales, 10_000_000, SUMS,
+        ("muster", "pandas", "dask", "duckdb", "polars")),
+    Job("groups", "a function of each of 100,000 groups", OTHERS, _rows.visits, 2_000_000, EACH_GROUP,
+        ("muster", "pandas", "dask")),
     Job("large", "plain CSV", OTHERS, _data.rows, 10_000_000, timed=("muster", *_FLOORS), sampled=_COMPARED),
     Job("memory-1", "memory 1x", OTHERS, _data.rows, 1_000_000, timed=(), sampled=_COMPARED),
     Job("memory-4", "memory 4x", OTHERS, _data.rows, 4_000_000, timed=(), sampled=_COMPARED),

@@ -46,6 +46,26 @@ def files(count: int, folder: Path) -> Path:
     return made(folder / f"files-{count}", lambda path: _write_files(path, count))
 
 
+def sales(count: int, folder: Path) -> Path:
+    """Make a CSV of the amounts of 10,000 users."""
+    return made(
+        folder / f"sales-{count}.csv", lambda path: csv.write_csv(_amounts(count, users=10_000), path, UNQUOTED)
+    )
+
+
+def visits(count: int, folder: Path) -> Path:
+    """Make a CSV of users who have about 20 rows each."""
+    users = max(count // 20, 1)
+    return made(
+        folder / f"visits-{count}.csv", lambda path: csv.write_csv(_amounts(count, users=users), path, UNQUOTED)
+    )
+
+
+def _amounts(count: int, *, users: int) -> pa.Table:
+    rng = np.random.default_rng(11)
+    return pa.table({"user": rng.integers(0, users, count), "amount": rng.integers(0, 100_000, count) / 100})
+
+
 def as_parquet(count: int, folder: Path) -> Path:
     path = folder / f"table-{count}.parquet"
     return made(path, lambda path: parquet.write_table(_table(count), path, row_group_size=ROW_GROUP))

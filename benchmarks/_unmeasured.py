@@ -15,6 +15,6 @@ def make_body_without() -> Any:  # noqa: ANN401 (a worker body)
     vars(steps)["_Stopwatch"] = lambda _: contextlib.nullcontext()
     vars(task)["reasons"] = lambda _: ()
     task.use_one_core()
-    worker: Any = task.Worker()
+    worker: Any = task.TaskBody()
     worker._vitals = Nothing()  # noqa: SLF001 (what the benchmark takes away)
     return worker

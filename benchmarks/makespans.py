@@ -10,11 +10,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from muster._dialect import Dialect
+from muster._dialects import Dialect
 from muster._formats.survey import scans_of
-from muster._model import Outcome, Part, Seconds, Source, Task
+from muster._model import Outcome, Part, Seconds, Slots, Source, Task
 from muster._progress.actions import Action, Submit
-from muster._progress.openings import Slots
 from muster._progress.progress import Progress
 
 ROW_SECONDS = 3.83e-3
@@ -71,7 +70,7 @@ class Played:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         count = scene.machines * scene.each
-        self._progress = Progress(workers=count, max_bad_rows=0, does_twice=True)
+        self._progress = Progress(workers=count, max_bad_rows=0, may_duplicate=True)
         self._progress.work_on(frozenset(map(str, range(scene.machines))))
         self._progress.add_parts(parts_of(scene.rows))
         self._progress.no_more_parts()

@@ -9,12 +9,21 @@ from collections.abc import Iterator
 
 import muster
 from muster import errors, testing
-from muster._check import Check
-from muster._groups import Groups
+from muster._api.check import Check
+from muster._api.groups import Groups
 
 CHAPTERS = {
     "Run": ("run", "run_each", "run_since_last", "retry", "check", "generate"),
-    "Pipelines": ("read_csv", "read_json", "read_parquet", "Pipeline", "Groups"),
+    "Pipelines": (
+        "read_csv",
+        "read_json",
+        "read_parquet",
+        "follow_csv",
+        "listen_tcp",
+        "Pipeline",
+        "Groups",
+        "Aggregation",
+    ),
     "What comes back": ("Result", "Runs", "Snapshot", "Check", "Dialect"),
 }
 """What stands where; a public name that is in none of them comes last, errors apart."""

@@ -7,6 +7,7 @@ import struct
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 from muster._engines.cores.engine import CoresEngine
@@ -69,11 +70,22 @@ class Obedient:
 
     def die_in_the_middle_of_an_answer(self, size: int) -> None:
         """Say how long the answer is, send half of it, and be killed."""
+        self._send_half_of_an_answer(size)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def stop_in_the_middle_of_an_answer(self, size: int, mark: str) -> None:
+        """Send half of an answer, tell who does by a file, and be stopped."""
+        self._send_half_of_an_answer(size)
+        Path(mark).with_suffix(".new").write_text(str(os.getpid()))
+        Path(mark).with_suffix(".new").rename(mark)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        Event().wait()
+
+    def _send_half_of_an_answer(self, size: int) -> None:
         for pipe in [one for one in gc.get_objects() if isinstance(one, Connection)]:
             os.write(pipe.fileno(), struct.pack("!i", size))
             for _ in range(size // 2 >> 12):
                 os.write(pipe.fileno(), bytes(1 << 12))
-        os.kill(os.getpid(), signal.SIGKILL)
 
     def break_off(self) -> None:
         raise ConnectionResetError("the other end hung up")
@@ -94,10 +106,21 @@ class Obedient:
         Event().wait()
 
     def hang(self, mark: str) -> None:
-        """Tell who hangs, by a file, and hang."""
+        """Tell who hangs, by a file, and hang; one that is interrupted says so beside it."""
         Path(mark).with_suffix(".new").write_text(str(os.getpid()))
         Path(mark).with_suffix(".new").rename(mark)
-        Event().wait()
+        try:
+            Event().wait()
+        except KeyboardInterrupt:
+            Path(mark).with_suffix(".interrupted").touch()
+            raise
+
+    def wait_for(self, gate: str, seconds: float) -> bool:
+        """Wait until there is a file, so long at most; tell whether it came."""
+        deadline = monotonic() + seconds
+        while not Path(gate).exists() and monotonic() < deadline:
+            Event().wait(0.01)
+        return Path(gate).exists()
 
     def die_with_a_child_left(self, mark: str) -> None:
         """Start a process as ``multiprocessing`` does, leave its id in a file, and die."""
@@ -123,6 +146,18 @@ class Fussy(Obedient):
 class StillBorn(Obedient):
     def __init__(self) -> None:
         os._exit(7)
+
+
+class OnlyTheFirstStarts(Obedient):
+    """The others of a machine leave their ids in the folder that ``GATE`` names, wait for a file in it, and end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if os.environ["MUSTER_LOCAL_WORKER"] != "0":
+            folder = Path(os.environ["GATE"])
+            (folder / f"{os.getpid()}.waits").touch()
+            self.wait_for(str(folder / "open"), 30)
+            os._exit(7)
 
 
 def obedient_engine(workers: int, printed: Print = to_standard_error) -> CoresEngine:

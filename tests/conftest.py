@@ -20,8 +20,9 @@ from aws import allowed
 from aws.region import Region, pretended_region
 from hosts import lacking
 from machines import living
+from muster._api.generate import generate
 from muster._clouds.base import Access
-from muster._generate import generate
+from muster._engines.cores.starter import start_by
 from muster._user_code import loaded
 from warm import Forked, Warm, starting
 
@@ -83,7 +84,7 @@ def shared_machines(item: pytest.Item) -> object:
     if "far" in getattr(item, "fixturenames", ()):
         return "far"
     if "together" in waits_of(item):
-        return item.path, item.nodeid.partition("[")[2]  # parameters choose between what the module starts
+        return item.path
     return item if item.get_closest_marker("waits") else None
 
 
@@ -148,11 +149,11 @@ def warm(elsewhere: None) -> Iterator[Warm]:
     """Have processes wait; also what is to fork workers for runs in the test's own process is a fork of theirs."""
     del elsewhere
     made = Warm()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("subprocess.Popen", starting(made))
-        WARM.append(made)
-        yield made
+    before = start_by(starting(made))
+    WARM.append(made)
+    yield made
     WARM.remove(made)
+    start_by(before)
     made.close()
 
 

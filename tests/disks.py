@@ -17,8 +17,10 @@ def small(folder: Path) -> Iterator[Path]:
     if not mounted and not os.environ.get("CI"):
         pytest.skip("mounting a small file system takes root")
     assert mounted
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)  # noqa: S607 (wherever it is)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # noqa: S607 (wherever it is)
 
 
 def mount(folder: Path, options: str) -> int:

@@ -17,7 +17,9 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import venv
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -720,3 +722,12 @@ if __name__ == "__main__":
         _overhear(sys.argv[2], sys.argv[3:])
         sys.exit()
     _carry(sys.argv[1:3], float(sys.argv[3]), float(sys.argv[4]))
+
+
+def interpreter_in(folder: Path) -> Path:
+    """Make ``folder/python``, which hosts see, with all packages of this one; return where others may be put."""
+    folder.chmod(0o755)
+    venv.create(folder / "python", symlinks=True)
+    site = next((folder / "python").glob("lib/python*/site-packages"))
+    (site / "all.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    return site

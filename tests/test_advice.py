@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from conftest import Muster
-from muster._journal.measures import Measured, StepSum, WorkerSum
+from muster._journal.measures import Measures, StepSum, WorkerSum
 from muster._journal.runs import find
 from muster._model import Load, Seconds
 from muster._watch import pages
 from muster._watch.advice import advice, closing
-from muster._watch.sums.account import Account, Done, account_of
-from muster._watch.sums.moment import Look
+from muster._watch.sums.account import Account, WorkDone, account_of
+from muster._watch.sums.moment import Moment
 from muster._watch.sums.run import RunView
 from watching import Story, going, large, rejecting, resumed, stopped
 
@@ -22,14 +22,14 @@ CALM = Load(0.4, 4, 1 << 30, 64 << 30, 1 << 40)
 FULL = Load(0.97, 4, 1 << 30, 64 << 30, 1 << 40)
 
 
-def one(name: str = "1", **changed: object) -> Done:
+def one(name: str = "1", **changed: object) -> WorkDone:
     """A worker that computed all the time, at an even pace."""
     seconds = Seconds(read=3.0, function=50.0, write=3.0, total=56.0)
-    usual = Done(name, "m1", 40, 40_000, seconds, 54.0, 200 << 20, 59.0, Seconds(0.1, 1.25, total=1.4), 1000)
+    usual = WorkDone(name, "m1", 40, 40_000, seconds, 54.0, 200 << 20, 59.0, Seconds(0.1, 1.25, total=1.4), 1000)
     return replace(usual, **changed)  # type: ignore[arg-type]
 
 
-def account(*workers: Done, **changed: object) -> Account:
+def account(*workers: WorkDone, **changed: object) -> Account:
     found = Account(60.0, 60.0 * max(len(workers), 2), workers or (one("1"), one("2")), load=CALM)
     return replace(found, **changed)  # type: ignore[arg-type]
 
@@ -69,6 +69,11 @@ LOST = Seconds(read=3.0, function=20.0, write=3.0, total=56.0, lost=30.0)
             account(*(one(name, first=Seconds(0.1, 9.3), first_rows=100) for name in "12")),
             "first-batches",
             "The first batch of each worker took 8.3 s longer than those after it.",
+        ),
+        (
+            account(one("1", first=Seconds(0.1, 19.3), first_rows=100), one("2", tasks=1, rows=1000, first_rows=1000)),
+            "first-batches",
+            "The first batch of each worker took 19 s longer than those after it.",
         ),
         (
             account(one("1"), one("2", until=30.0)),
@@ -189,7 +194,7 @@ def test_the_account_of_a_journal_says_what_was_first_and_who_was_last(tmp_path:
             for name in ("1", "2")
             if name == "1" or at < 12
         }
-        story.measured(Measured(busy), span=1.0)
+        story.measured(Measures(busy), span=1.0)
     story.finish()
     view = view_of(story)
     found = account_of(view, is_over=True)
@@ -197,7 +202,7 @@ def test_the_account_of_a_journal_says_what_was_first_and_who_was_last(tmp_path:
     assert found.is_packed
     assert found.format == "text"
     assert set(chapters(found)) == {"first-batches", "the-last-task"}
-    page = pages.overview(Look(view, find(story.run).state, view.time.last_at)).fragments["advice"]
+    page = pages.overview(Moment(view, find(story.run).state, view.time.last_at)).fragments["advice"]
     assert "<h2>What to do about it</h2>" in page
     assert "The first batch of each worker took 3.1 s longer" in page
 
@@ -224,10 +229,16 @@ def f(df):
     time.sleep(len(df) / 2000)
     return df
 """
+# The second worker may start late on a crowded computer: the first waits for it, else it would do all rows alone.
 WARMS_UP = """
+import os, pathlib
 has = []
 def f(df):
     if not has:
+        here = pathlib.Path(__file__).parent
+        (here / f"{os.getpid()}.works").touch()
+        while len(list(here.glob("*.works"))) < 2:
+            time.sleep(0.01)
         busy(30_000)
         has.append(1)
     busy(len(df))
@@ -256,7 +267,7 @@ def test_a_real_run_is_advised_on_what_was_the_matter(
     (tmp_path / "f.py").write_text(BUSY + function)
     (tmp_path / "in.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(4000)))
     end = muster("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "2", "--max-bad-rows", "50%")
-    assert end.code in {0, 4}, end.err
+    assert end.code == (4 if chapter == "bad-rows" else 0), end.err
     view = RunView()
     view.take_all(find(None).entries())
     found = replace(account_of(view, is_over=True), load=CALM)  # other tests may crowd the computer

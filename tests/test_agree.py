@@ -7,8 +7,6 @@ import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -19,8 +17,9 @@ from muster._journal.runs import known
 from muster._watch import pages
 from muster._watch.metrics import text
 from muster._watch.report import report
-from muster._watch.sums.moment import Look
+from muster._watch.sums.moment import Moment
 from muster._watch.sums.run import RunView
+from waiting import until
 
 ROWS = 2000
 FUNCTIONS = """
@@ -58,7 +57,7 @@ class Told:
     """What is said of a run, in each place where it is."""
 
     end: Ended
-    look: Look
+    look: Moment
     page: str
     report: str
     json: dict[str, Any]
@@ -79,7 +78,7 @@ def told_of(muster: Muster, end: Ended) -> Told:
     view = RunView(one.run)
     view.take_all(one.entries())
     view.count(one)
-    look = Look(view, one.state, view.time.last_at)
+    look = Moment(view, one.state, view.time.last_at)
     page = words_of(pages.whole(pages.overview(look)))
     (listed,) = json.loads(muster("runs", "--json").out)
     samples = [sample for family in text_string_to_metric_families(text([look])) for sample in family.samples]
@@ -188,10 +187,7 @@ def test_of_a_run_that_was_interrupted_and_goes_on(
     (folder / "hold").touch()
     command = ("run", "f.py:wait", "rows.csv", "-o", "out.csv", "--workers", "2", "--batch-rows", "100", "--json")
     with subprocess.Popen([*MUSTER, *command], cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        deadline = monotonic() + 60
-        while not any(b'"rows_done":' in one.journal.read_bytes() for one in known()):
-            assert monotonic() < deadline
-            Event().wait(0.01)
+        until(lambda: any(b'"rows_done":' in one.journal.read_bytes() for one in known()))
         os.kill(process.pid, number)
         assert process.stderr
         said = process.stderr.read()

@@ -15,6 +15,7 @@ import pytest
 
 from conftest import MUSTER, Muster, started
 from hosts import program
+from journals import kept
 from waiting import until
 
 ROWS: Final = 3000
@@ -74,7 +75,7 @@ def journal_of(folder: Path) -> str:
 
 
 def is_working(folder: Path) -> bool:
-    return '"kept"' in journal_of(folder)
+    return kept(folder / "out.csv.muster" / "journal.jsonl") > 0
 
 
 def is_shown_working(folder: Path, terminal: int) -> bool:

@@ -46,7 +46,50 @@ def test_of_a_vpc_only_subnets_are_chosen_whose_machines_can_be_reached(region: 
     assert [one.subnet for one in places(NAME, proxied)] == [inside]
 
 
+def test_this_computer_is_in_the_network_of_machines_only_where_its_metadata_service_says_so(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert places(NAME, Settings())[0].is_near
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert not places(NAME, Settings())[0].is_near
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")  # as at home, with such addresses
+    assert not places(NAME, Settings())[0].is_near
+    ec2 = region.client("ec2")
+    vpc = {"Name": "vpc-id", "Values": [ec2.describe_subnets()["Subnets"][0]["VpcId"]]}
+    (table,) = ec2.describe_route_tables(Filters=[vpc])["RouteTables"]
+    ec2.delete_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
+    with pytest.raises(UsageError, match=r"No machine in .* no route to an internet gateway"):
+        places(NAME, Settings())
+    assert region.living() == []
+
+
 def test_a_type_that_no_image_is_there_for_is_named(region: Region) -> None:
     assert region.living() == []
     with pytest.raises(UsageError, match=r"mac2\.metal is of .*mac.*, for which there is no image"):
         places(NAME, Settings(types=("m7i.large", "mac2.metal")))
+
+
+def test_a_zone_that_has_no_such_machines_is_told_with_those_that_have_them(region: Region) -> None:
+    del region
+    with pytest.raises(UsageError, match=rf"c3\.large cannot be had in {NAME}c\. .* can be in: {NAME}a, {NAME}b\."):
+        places(NAME, Settings(types=("c3.large",), zone=f"{NAME}c"))
+    with pytest.raises(UsageError, match=rf"no zone '{NAME}z' with a subnet\. There are: {NAME}a, {NAME}b, {NAME}c\."):
+        places(NAME, Settings(zone=f"{NAME}z"))
+    assert {one.type for one in places(NAME, Settings(types=("c3.large", "m7i.large"), zone=f"{NAME}c"))} == {
+        "m7i.large"
+    }
+
+
+def test_a_subnet_a_vpc_or_an_image_that_is_not_there_is_named(region: Region) -> None:
+    with pytest.raises(UsageError, match=r"no subnet 'subnet-1' in .* Write vpc: or subnet:"):
+        places(NAME, Settings(subnet="subnet-1"))
+    with pytest.raises(UsageError, match=r"'vpc-1' has no subnet in"):
+        places(NAME, Settings(vpc="vpc-1"))
+    with pytest.raises(UsageError, match=r"no image 'ami-1' in .* Mend image:"):
+        places(NAME, Settings(image="ami-1"))
+    ec2 = region.client("ec2")
+    for one in ec2.describe_subnets()["Subnets"]:
+        ec2.delete_subnet(SubnetId=one["SubnetId"])
+    with pytest.raises(UsageError, match=r"no default VPC in .* Write vpc: or subnet:"):
+        places(NAME, Settings())

@@ -3,11 +3,15 @@
 import hashlib
 import json
 import os
+import pty
 import re
+import select
 import signal
+import tarfile
 import time
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from random import Random, randrange
 from typing import TYPE_CHECKING, Any
@@ -19,16 +23,16 @@ from aws.clusters import TAG, require_pulumi
 from aws.leftovers import make
 from aws.region import NAME, USER, Region
 from aws.told import LISTED
-from conftest import Ended, Muster, begun
-from muster._clouds.asked import Asked
+from conftest import MUSTER, Ended, Muster, begun
+from muster._clouds.asked import RentalFlags
 from muster._clouds.aws import note as note_of
 from muster._clouds.aws.cloud import AwsCloud
 from muster._clouds.aws.leases import RENEWED
-from muster._clouds.aws.settings import Settings, settings_in
+from muster._clouds.aws.settings import Settings
 from muster._clouds.aws.user_data import NOTICE, user_data
 from muster._clouds.base import Wanted
 from muster._files import notes
-from muster.errors import UsageError
+from test_make import made
 from waiting import until
 
 if TYPE_CHECKING:
@@ -75,8 +79,9 @@ def machines(muster: Muster) -> list[dict[str, Any]]:
     return found
 
 
-def launched(region: Region) -> int:
-    return sum(one["Action"] == "RunInstances" for one in region.asked())
+def launched(region: Region, *, key: str = "") -> int:
+    """Count the requests for machines, of whoever has that key."""
+    return sum(one["Action"] == "RunInstances" and one["key"].startswith(key) for one in region.asked())
 
 
 def right(end: Ended) -> Ended:
@@ -84,34 +89,98 @@ def right(end: Ended) -> Ended:
     return end
 
 
-def test_machines_are_made_more_and_fewer_and_made_anew_where_one_has_ended_and_nothing_is_left(
+APP = """
+import muster
+
+def longest(df):
+    return df.assign(n=len(df)).nlargest(2, "seconds")
+
+def running(df, states):
+    totals = []
+    for user, seconds in zip(df["user"], df["seconds"]):
+        states[user] += seconds
+        totals.append(states[user])
+    return df.assign(total=totals)
+
+def of_page(df):
+    return df.head(1).assign(users=df["user"].nunique())
+
+clicks = muster.read_csv("clicks.csv")
+groups = clicks.group_by("user").map_groups(longest).group_by("page").map_groups(of_page).write_csv("groups.csv")
+states = clicks.key_by("user").map_batches(running, state=float).write_csv("states.csv")
+"""
+SLOW = """
+import os, time
+def slow(df):
+    time.sleep(0 if os.path.exists("/run/go") else 0.5)
+    return df
+"""
+
+
+def test_the_line_of_the_seed_and_groups_and_states_on_a_cluster_that_is_resized_while_it_works_and_then_gone(
     aws: Region, muster: Muster, tmp_path: Path
 ) -> None:
-    file = tmp_path / "aws.yml"
-    file.write_text(yaml.safe_dump({"aws": {"ssh_from": [f"{aws.address_here()}/32"], "zone": f"{NAME}b"}}))
-    shown = right(muster("up", "--machines", "1", "--on", file)).err
-    assert f"1 machine (m7i.large, on demand, in {NAME}b), $0.2222 an hour (AWS, now)" in shown
+    made(tmp_path, *("up", "run-cluster", "get-results"), *LINE, seconds=SECONDS)
+    with tarfile.open(tmp_path / "output" / "results.tgz") as results:
+        rows = results.extractfile("classified.csv")
+        assert rows
+        on_aws = rows.read()
+    classify = ("run", "examples/classify.py:classify", "output/rows.csv", "--dtype", "str")
+    right(muster(*classify, "-o", "cores.csv", "--workers", "0"))
+    assert on_aws == (tmp_path / "cores.csv").read_bytes()
     (first,) = aws.living()
     (head,) = machines(muster)
-    assert (head["address"], head["workers"], first.zone) == (first.public, 2, f"{NAME}b")
-    assert (first.tags["muster:lease"], first.tags[TAG]) == ("900", "default")
-    assert head["price"] == float(LISTED["m7i.large"])
-    renewed = datetime.fromisoformat(aws.living()[0].tags[RENEWED])
+    assert (head["address"], head["workers"], first.tags["muster:lease"]) == (first.private, 2, "900")
+    renewed = datetime.fromisoformat(first.tags[RENEWED])
     assert time.time() - SECONDS < renewed.timestamp() <= time.time()
 
-    right(muster("up", "--machines", "3"))
-    assert ([one["name"] for one in machines(muster)], len(aws.living())) == (["m1", "m2", "m3"], 3)
+    (tmp_path / "work.py").write_text(SLOW)
+    (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{number}\n" for number in range(20_000)))
+    work = ("run", "work.py:slow", "rows.csv", "-o", "out.csv", "--batch-rows", "10", "--cluster", "default", "--json")
+    with begun(tmp_path, *work) as working:
+        try:
+            until(lambda: "m1" in machines_at_work(tmp_path) or working.poll() is not None)
+            right(muster("up", "--machines", "2"))
+            until(lambda: "m2" in machines_at_work(tmp_path) or working.poll() is not None)
+        finally:
+            for one in aws.living():
+                Path(one.root, "run", "go").touch()
+        out, err = working.communicate(timeout=SECONDS)
+    assert (working.returncode, json.loads(out)["machines"]) == (0, 2), err
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "rows.csv").read_bytes()
+    assert ([one["name"] for one in machines(muster)], len(aws.living())) == (["m1", "m2"], 2)
     before = len(aws.asked())
-    assert "resources" not in right(muster("up", "--machines", "3")).err
+    assert "resources" not in right(muster("up", "--machines", "2")).err
     changed = [one["Action"] for one in aws.asked()[before:] if not one["Action"].startswith(("Describe", "Get"))]
     assert set(changed) == {"CreateTags"}  # the lease is renewed
 
+    (tmp_path / "app.py").write_text(APP)
+    clicks = [f"{at * 7 % 31},/p/{at % 5},{at * 13 % 997 / 1000}\n" for at in range(3_000)]
+    (tmp_path / "clicks.csv").write_text("user,page,seconds\n" + "".join(clicks))
+    for name in ("groups", "states"):
+        right(muster("run", f"app.py:{name}", "--workers", "0"))
+        expected = (tmp_path / f"{name}.csv").read_bytes()
+        (tmp_path / f"{name}.csv").unlink()
+        right(muster("run", f"app.py:{name}", "--cluster", "default", "--fresh"))
+        assert (tmp_path / f"{name}.csv").read_bytes() == expected
+
     aws.lose(next(one for one in aws.living() if one.id != first.id))
-    right(muster("up", "--machines", "2"))
-    assert (len(machines(muster)), len(aws.living()), aws.living()[0].id) == (2, 2, first.id)
-    end = right(muster("down"))
-    assert re.search(r"2 machines ended, 0 left, .*; \$0\.\d\d for 3 machines since they were asked for", end.out)
+    right(muster("up", "--machines", "1"))
+    assert ([one["name"] for one in machines(muster)], [one.id for one in aws.living()]) == (["m1"], [first.id])
+    said = made(tmp_path, "down", *LINE, seconds=SECONDS)
+    assert re.search(r"1 machine ended, 0 left, .*; \$0\.\d\d for 2 machines since they were asked for", said)
     assert left(aws) == []
+
+
+LINE = ("INPUT_LINES=500", "CLUSTER_SIZE=1", "ON=aws")
+
+
+def machines_at_work(folder: Path) -> set[str]:
+    """Name the machines whose workers do tasks of a run."""
+    journal = folder / "out.csv.muster" / "journal.jsonl"
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    events = [json.loads(line) for line in lines if line.endswith("}")]
+    return {one["machine"] for one in events if one["event"] == "joined"}
 
 
 def test_a_run_calls_up_machines_of_aws_and_dismisses_them_and_its_output_is_that_of_cores(
@@ -126,10 +195,57 @@ def test_a_run_calls_up_machines_of_aws_and_dismisses_them_and_its_output_is_tha
     assert (launched(aws), told.json["rows_out"]) == (2, 20_000)
     assert 0 < told.json["cost"] <= 2 * float(LISTED["m7i.large"]) * told.json["seconds"] / 3600 + 0.0001
     assert "2 machines (m7i.large" in told.err
+    assert re.search(r"2 machines ended, 0 left, .*; \$0\.\d\d for 2 machines since they were asked for", told.err)
     digests = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("cores.csv", "aws.csv")]
     assert digests[0] == digests[1]
     assert left(aws) == []
     assert not list((home / "clusters").glob("*"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("up", "--machines", "2", "--on", "aws"),
+        ("run", "work.py:work", "rows.csv", "-o", "o.csv", "--machines", "2", "--on", "aws"),
+        ("image", "build"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_whoever_says_no_at_a_terminal_or_types_ctrl_c_gets_no_machine_and_no_cluster_is_remembered(
+    aws: Region, tmp_path: Path, home: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "work.py").write_text("def work(df):\n    return df\n")
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    for typed, code, said in (
+        (b"n\n", 2, "Nothing was made, as you said"),
+        (b"\x03", 130, "No machine was made: type"),
+    ):
+        child, terminal = pty.fork()
+        if not child:
+            os.chdir(tmp_path)
+            os.execv(MUSTER[0], [*MUSTER, *words])  # noqa: S606 (a child with a terminal of its own)
+        shown = read_until(terminal, "Make this? [y/N]")
+        os.write(terminal, typed)
+        shown += read_until(terminal, "")
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os.close(terminal)
+        assert (ended, said in " ".join(shown.split()), "$0." in shown) == (code, True, True), shown
+        assert not list((home / "clusters").glob("*"))
+    assert launched(aws) == 0
+
+
+def read_until(terminal: int, text: str) -> str:
+    """Read what a terminal shows until that comes, or all where there is no text."""
+    shown = b""
+    while not text or text not in shown.decode(errors="replace"):
+        assert select.select([terminal], [], [], SECONDS)[0], shown
+        try:
+            shown += (more := os.read(terminal, 1 << 16))
+        except OSError:  # nobody has it open any more
+            more = b""
+        if not more:
+            break
+    return shown.decode(errors="replace")
 
 
 def test_a_spot_machine_that_is_taken_away_soon_is_drained_and_its_tasks_are_done_elsewhere(
@@ -137,8 +253,18 @@ def test_a_spot_machine_that_is_taken_away_soon_is_drained_and_its_tasks_are_don
 ) -> None:
     (tmp_path / "work.py").write_text("import time\ndef work(df):\n    time.sleep(0.25)\n    return df\n")
     (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{number}\n" for number in range(3_000)))
-    right(muster("up", "--machines", "2", "--on", "aws", "--spot"))
+    file = tmp_path / "aws.yml"
+    said = {"ssh_from": [f"{aws.address_here()}/32"], "zone": f"{NAME}b"}
+    file.write_text(yaml.safe_dump({"aws": {**said, "state": "s3://states/muster"}}))
+    end = muster("up", "--machines", "2", "--on", file, "--spot")
+    assert (end.code, "There is no bucket 'states'" in end.err) == (2, True), end.err
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="states", CreateBucketConfiguration={"LocationConstraint": NAME})
+    aws.throttles(1, "RunInstances")
+    end = right(muster("up", "--machines", "2", "--on", file, "--spot"))
+    assert f"2 machines (m7i.large, spot, in {NAME}b), $" in end.err
     one, other = aws.living()
+    assert (one.zone, one.is_spot) == (f"{NAME}b", True)
     ((name, address),) = ((told["name"], told["address"]) for told in machines(muster) if not told["is_head"])
     taken, stays = (one, other) if address in (one.public, one.private) else (other, one)
     assert address in (taken.public, taken.private)
@@ -153,6 +279,12 @@ def test_a_spot_machine_that_is_taken_away_soon_is_drained_and_its_tasks_are_don
     told = list(map(json.loads, journal.read_text().splitlines()))
     reasons = {one["reason"] for one in told if one["event"] == "left" and one["worker"].startswith(name)}
     assert reasons == {"its machine is drained"}
+
+    file.write_text(yaml.safe_dump({"aws": said}))
+    end = muster("up", "--machines", "3")
+    assert (end.code, "state of cluster 'default' lies in s3://states/muster, not in its" in end.err) == (2, True)
+    right(muster("down"))
+    assert (left(aws), "Contents" in s3.list_objects_v2(Bucket="states")) == ([], False)
 
 
 def test_where_there_is_no_room_others_are_asked_for_and_a_cluster_that_may_not_grow_stays_or_is_content(
@@ -215,18 +347,23 @@ def test_of_what_is_killed_at_any_moment_nothing_outlives_its_lease_and_one_swee
     (tmp_path / "rows.csv").write_text("a\n1\n")
     aws.boots(way="silent")  # each machine has its leash, and nobody reaches it to renew anything
     left_behind(aws, tmp_path / "lost", machines=1)
-    while killed < KILLED or not any(one["Action"] == "RunInstances" and one["key"] == USER for one in aws.asked()):
+    with begun(tmp_path, "up", "one", "--machines", "2", "--on", "aws", "--lease", f"{LEASE:g}s") as up:
+        until(lambda: launched(aws, key=USER) or up.poll() is not None)
+        assert killed_at_any_moment(aws, [up], draw), up.communicate()
+    for number in range(2 * KILLED):  # a "down" with nothing to do may end before it is killed
         machines = ("--machines", str(draw.randint(1, 3)), "--on", "aws")
-        up = ("up", "one", *machines, "--lease", f"{LEASE:g}s")
-        run = ("run", "work.py:work", "rows.csv", "-o", f"{killed}.csv", *machines)
-        (first,) = draw.choices([up, run, ("down", "one")], weights=[4, 2, 1])
+        up_again = ("up", "one", *machines, "--lease", f"{LEASE:g}s")
+        run = ("run", "work.py:work", "rows.csv", "-o", f"{number}.csv", *machines)
+        (first,) = draw.choices([up_again, run, ("down", "one")], weights=[4, 2, 1])
         second = ("down", draw.choice(["two", "--all"]))
         left_behind(aws, home / "clusters" / "two", machines=draw.randint(1, 2))
         with begun(tmp_path, *first) as one, begun(tmp_path, *second) as other:
             killed += killed_at_any_moment(aws, [one, other], draw)
+        if killed >= KILLED:
+            break
+    assert killed >= KILLED
     until(lambda: not any(one.tags[TAG] == "lost" for one in aws.living()))
-    for instance in aws.instances():
-        assert instance.lived < float(instance.tags["muster:lease"]) + SLACK
+    assert not outliving(aws, slack=SLACK), "\n".join(outliving(aws, slack=SLACK))
     end = right(muster("sweep", "--on", "aws", "--region", NAME, "--pause", "0", "--all", "--yes"))
     assert "left 0" in end.out
     assert left(aws) == []
@@ -243,18 +380,34 @@ def left_behind(region: Region, folder: Path, *, machines: int) -> None:
         make(region, folder.name, owner=note.owner, machines=machines, data=data, id=note.id, lease=lease)
 
 
+def outliving(region: Region, *, slack: float) -> list[str]:
+    """Describe the machines that lived, or live, for so many seconds longer than their lease."""
+    return [
+        f"{one.id} of {one.tags[TAG]!r} is {one.state}, lived {one.lived:.1f} s, with {one.tags}; it logged: {one.log}"
+        for one in region.instances()
+        if one.lived >= float(one.tags["muster:lease"]) + slack
+    ]
+
+
 def killed_at_any_moment(aws: Region, commands: "list[subprocess.Popen[str]]", draw: Random) -> int:
-    """Kill each command once so much was asked of AWS, and so many seconds later; count those that had not ended."""
-    asked, began = len(aws.asked()), time.monotonic()
-    due = {one: (draw.randrange(40), draw.uniform(0, 1), draw.uniform(5, 10)) for one in commands}
+    """Kill each command some time after so much was asked of AWS, or nothing any more; count those that had not ended.
+
+    How soon they ask depends on how busy the computer is, so what they have come to is not told by a clock.
+    """
+    begin = len(aws.asked())
+    asked, asked_last = 0, time.monotonic()
+    due = {one: (draw.randrange(40), draw.uniform(0, 1), draw.uniform(2, 5)) for one in commands}
     reached: dict[object, float] = {}
 
     def all_have_ended() -> bool:
-        requests, now = len(aws.asked(asked)), time.monotonic()
+        nonlocal asked, asked_last
+        requests, now = len(aws.asked(begin)), time.monotonic()
+        if requests > asked:
+            asked, asked_last = requests, now
         for one, (most, later, longest) in due.items():
             if requests >= most:
                 reached.setdefault(one, now)
-            if now >= min(reached.get(one, began + longest) + later, began + longest):
+            if now >= min(reached.get(one, inf) + later, asked_last + longest):
                 one.kill()
         return all(one.poll() is not None for one in commands)
 
@@ -262,17 +415,25 @@ def killed_at_any_moment(aws: Region, commands: "list[subprocess.Popen[str]]", d
     return sum(one.returncode == -signal.SIGKILL for one in commands)
 
 
-def test_what_is_not_permitted_or_not_there_is_named_and_nothing_is_left(aws: Region, muster: Muster) -> None:
+def test_what_is_not_permitted_or_not_there_is_named_and_nothing_is_left(
+    aws: Region, muster: Muster, tmp_path: Path
+) -> None:
+    (tmp_path / "aws.yml").write_text("aws: {packages: [nopackage]}")
     up = ("up", "--machines", "1", "--on", "aws")
     cases = [
         (("--instance-type", "m7i.enormous"), 2, "no such type of machine"),
         (("--region", "moon"), 2, "'moon' is no region"),
         (("--at-least", "2"), 2, "from 1 to 1"),
         (("--lease", "5s"), 2, "--lease 30s at the least"),
+        (("--on", "aws.yml"), 2, "'nopackage' is not installed here"),
     ]
     for words, code, said in cases:
         end = muster(*up, *words)
         assert (end.code, said in end.err) == (code, True), end.err
+    with pytest.MonkeyPatch.context() as nobody:
+        nobody.delenv("AWS_ACCESS_KEY_ID")
+        end = muster(*up)
+        assert (end.code, "There are no credentials for AWS" in end.err) == (3, True), end.err
     aws.permits_not("CreateSecurityGroup")
     end = muster(*up)
     assert (end.code, "do not allow ec2:CreateSecurityGroup" in end.err) == (3, True), end.err
@@ -326,7 +487,7 @@ def test_aws_knows_that_leases_are_renewed_of_machines_that_are_still_being_equi
         half.send_signal(signal.SIGKILL)
     (one,) = aws.living()
     assert RENEWED not in one.tags
-    assert AwsCloud(home / "clusters" / "default", None, asked=Asked()).renew().remark == ""
+    assert AwsCloud(home / "clusters" / "default", None, asked=RentalFlags()).renew().remark == ""
     (one,) = aws.living()
     assert datetime.fromisoformat(one.tags[RENEWED]).timestamp() > time.time() - SECONDS
     assert one.tags["muster:lease"] == "900"
@@ -345,46 +506,17 @@ def test_a_machine_that_ends_while_it_is_waited_for_is_told_and_nothing_is_left(
     assert muster("status").out.startswith("There is no cluster")
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("aws: {colour: red}", "'colour' means nothing there"),
-        ("aws: {types: m7i.large}", "types must be a list"),
-        ("aws: {types: []}", "types is empty"),
-        ("aws: {types: [1]}", "types must be a list of texts"),
-        ("aws: {spot: 1}", "spot must be true or false"),
-        ("aws: {disk: 2}", "disk is 2. It must be from 8"),
-        ("aws: {workers: true}", "workers must be a whole number"),
-        ("aws: {workers: 0}", "workers is 0"),
-        ("aws: {ssh_from: [10.0.0.1/8]}", "has host bits set"),
-        ("aws: {ssh_from: [0.0.0.0/0]}", "the whole world"),
-        ("aws: {ssh_from: [0.0.0.0/1, 128.0.0.0/1]}", "the whole world"),
-        ("aws: {ssh_from: [2000::/3]}", "lets in 2000::/3"),
-        ("aws: {ssh_from: [203.0.113.7/32, 10.0.0.0/8, 11.0.0.0/8]}", "lets in 10.0.0.0/7"),
-        ("aws: {vpc: v, subnet: s}", "a subnet lies in one VPC"),
-        ("aws: {python: '{{ x }}'}", "would mean something to Ansible"),
-        ("aws: {}\nhosts: []", "and also hosts:"),
-        ("aws: 3", "it must hold words and values"),
-    ],
-)
-def test_a_word_of_the_file_that_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
-    file = tmp_path / "aws.yml"
-    file.write_text(text)
-    with pytest.raises(UsageError, match=r"aws\.yml.*") as caught:
-        settings_in(file)
-    assert said in str(caught.value)
-
-
-def test_flags_count_before_the_file(tmp_path: Path) -> None:
-    file = tmp_path / "aws.yml"
-    file.write_text("aws: {region: eu-west-1, types: [a.large], spot: true, ssh_from: [203.0.113.7/32]}")
-    said = settings_in(file)
-    assert (said.region, said.types, said.is_spot, said.ssh_from) == (
-        "eu-west-1",
-        ("a.large",),
-        True,
-        ("203.0.113.7/32",),
-    )
-    assert said.but(Asked(region="us-east-1", types=("b.large",))).region == "us-east-1"
-    file.write_text("aws:")
-    assert settings_in(file) == Settings()
+def test_where_fewer_will_do_a_machine_that_never_boots_is_ended_and_the_others_work(
+    aws: Region, muster: Muster, tmp_path: Path
+) -> None:
+    aws.boots(way="never", which=[1])
+    up = ("up", "--machines", "2", "--on", "aws", "--at-least", "1")
+    with begun(tmp_path, *up) as waiting:
+        until(lambda: [one.state for one in aws.living()] == ["running"] * 2 or waiting.poll() is not None)
+        first, second = aws.living()
+        aws.lose(first)
+        out, err = waiting.communicate(timeout=SECONDS)
+    assert (waiting.returncode, "1 machine, 2 workers" in out) == (0, True), err
+    assert re.search(r"m\d: .* It is ended, as --at-least 1 allows\.", out), out
+    assert [one.id for one in aws.living()] == [second.id]
+    assert len(machines(muster)) == 1

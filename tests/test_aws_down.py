@@ -67,7 +67,7 @@ def test_whatever_the_file_says_by_now_a_cluster_of_hosts_is_one_of_hosts(
 
     file = tmp_path / "a.yml"
     file.write_text(text)
-    record.remember(folder, record.Record())
+    record.remember(folder, record.ClusterRecord())
     cloud = known_cloud(str(file), folder)
     assert isinstance(cloud, HostsCloud)
     with pytest.raises(UsageError, match="its cluster is of hosts" if "aws" in text else "is not YAML"):
@@ -89,6 +89,20 @@ def test_a_down_needs_nothing_of_pulumi_and_counts_what_an_interrupted_command_h
     assert region.living() == []
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_down_needs_no_bucket_that_pulumis_state_lay_in_and_says_where_that_is_left(
+    region: Region, muster: Muster, folder: Path, *, is_there: bool
+) -> None:
+    noted(folder, region, settings=Settings(state="s3://states"))
+    if is_there:
+        region.client("s3").create_bucket(Bucket="states", CreateBucketConfiguration={"LocationConstraint": NAME})
+        region.refuse("ListBucket", "AccessDenied", "Access Denied", status=403)
+    end = muster("down", "big")
+    assert (end.code, "2 machines ended, 0 left" in end.out, region.living()) == (0, True, []), end.err
+    assert ("state of the cluster, of which nothing else is left, could not be removed" in end.out) == is_there
+    assert not folder.exists()
+
+
 def test_a_down_bills_a_machine_that_ended_long_before_until_its_lease_was_over_at_the_most(
     region: Region, muster: Muster, folder: Path
 ) -> None:
@@ -104,7 +118,9 @@ def test_a_down_without_a_login_asks_machines_over_ssh_to_stop_and_says_so(
 ) -> None:
     noted(folder, region)
     host = Host("m1", outside="127.0.0.1", port=1, ssh_config="none")
-    record.remember(folder, record.Record("id", lease=900.0, started=(record.Started(host, "/nowhere", 1, {}),)))
+    record.remember(
+        folder, record.ClusterRecord("id", lease=900.0, started=(record.StartedHost(host, "/nowhere", 1, {}),))
+    )
     region.knows_credentials_no_more()
     end = muster("down", "big")
     assert (end.code, "Log in again" in end.err, "asked over SSH to stop" in end.err) == (3, True, True), end.err

@@ -4,8 +4,18 @@ import pytest
 
 from aws.region import NAME, Region
 from aws.told import LISTED
+from muster._clouds.aws.baking import ImagePlan
+from muster._clouds.aws.blueprint import ResourceChanges
+from muster._clouds.aws.leases import Held
+from muster._clouds.aws.note import Placement, begun
+from muster._clouds.aws.preview import preview
 from muster._clouds.aws.price_table import AS_OF, listed
 from muster._clouds.aws.prices import on_demand, spot
+from muster._clouds.aws.remains import INSTANCE, Remain
+from muster._clouds.aws.settings import Settings
+from muster._clouds.aws.sweeping import HeldByRegion
+from muster._clouds.base import Wanted
+from muster._verbs.sweep import _cells, _listed
 
 pytestmark = pytest.mark.waits("together")
 
@@ -26,6 +36,22 @@ def test_a_spot_price_is_the_present_one_and_is_unknown_where_aws_does_not_tell(
     assert spot(NAME, "no.such").dollars is None
     region.permits_not("DescribeSpotPriceHistory")
     assert spot(NAME, "m7i.large").dollars is None
+
+
+def test_of_a_region_that_the_table_has_not_every_preview_and_a_sweep_say_that_the_price_is_unknown(
+    region: Region,
+) -> None:
+    elsewhere = "sa-east-1"
+    region.permits_not("GetProducts")
+    note = begun(Settings(), elsewhere, Wanted(2, 2, 900.0))
+    place = Placement("m7i.large", f"{elsewhere}a", "", "", "", "", 2)
+    said = preview(note, place, ["m1", "m2"], ResourceChanges(made=6))
+    assert f"2 machines (m7i.large, on demand, in {elsewhere}a), price unknown, SSH" in said
+    said = ImagePlan(Settings(), elsewhere, (place,), "digest", None).preview
+    assert f"1 machine (m7i.large, on demand, in {elsewhere}a), price unknown, until the image is made" in said
+    machine = Remain(INSTANCE, "i-1", {}, type="m7i.large", zone=f"{elsewhere}a")
+    (told,) = _listed(HeldByRegion({elsewhere: [Held(machine, 60.0, 0.0)]}, {}))
+    assert (told["price"], _cells(told)[-1]) == (None, "unknown")
 
 
 def test_the_table_knows_sizes_of_a_family_by_their_processors_and_nothing_that_it_does_not_have() -> None:

@@ -15,7 +15,9 @@ def test_each_machine_costs_from_when_it_was_asked_for_until_it_is_there_no_more
 
 def test_a_price_that_nobody_knows_is_not_nothing() -> None:
     known: Rentals = {"a": Rental(3.6, 0.0, 1000.0)}
-    assert bill(rented(known, {"b": None}, since=0.0, now=0.0), 10.0) == "price unknown"
+    assert bill(rented(known, {"b": None}, since=0.0, now=0.0), 10.0) == "at least $1.00 (price of 1 unknown)"
+    assert bill({"b": Rental(None, 0.0)}, 10.0) == "price unknown"
+    assert bill({"a": Rental(3.6, 0.0, 1000.0, is_most=True), "b": Rental(None, 0.0)}, 10.0) == "price unknown"
     assert bill({}, 10.0) == "$0.00"
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from aws.allowed import MAKES, TAG, allows
-from aws.region import Region
+from aws.region import NAME, Region
 from conftest import Muster
 from muster._clouds.aws import tools
-from muster._clouds.aws.permissions import PERMISSIONS, Limit, policy
+from muster._clouds.aws.permissions import PERMISSIONS, ActionScope, policy
+from muster._clouds.aws.refusals import permission_of
 from muster.errors import EngineError
 
 pytestmark = pytest.mark.waits("together")
@@ -97,6 +98,29 @@ def test_a_quota_that_cannot_be_read_is_unknown_and_no_reason_to_stop(
     }
 
 
+def test_where_pulumis_state_shall_lie_is_looked_at_and_the_policy_allows_that_place_alone(
+    region: Region, muster: Muster, bin_folder: Path
+) -> None:
+    put(bin_folder, "pulumi")
+    put(bin_folder, "pulumi-resource-aws")
+    done = muster("setup", "aws", "--state", "s3://states/of-us")
+    assert (done.code, "There is no bucket 'states'" in done.out) == (3, True)
+    region.client("s3").create_bucket(Bucket="states", CreateBucketConfiguration={"LocationConstraint": NAME})
+    assert "s3://states/of-us is there" in muster("setup", "aws", "--state", "s3://states/of-us").out
+    allowed = json.loads(muster("setup", "aws", "--policy", "--state", "s3://states/of-us").out)
+    assert allows(allowed, "s3:ListBucket", "arn:aws:s3:::states")
+    assert allows(allowed, "s3:PutObject", "arn:aws:s3:::states/of-us/a/.pulumi/meta.yaml")
+    assert not allows(allowed, "s3:GetObject", "arn:aws:s3:::states/of-others/a")
+    assert "s3:" not in json.dumps(policy())
+    assert muster("setup", "aws", "--state", "states").code == 2
+
+
+def test_a_permission_is_named_as_policies_do() -> None:
+    names = {one.action for one in PERMISSIONS if not one.action.startswith("ec2:")}
+    assert {permission_of(name.partition(":")[2]) for name in names} == names
+    assert permission_of("HeadBucket") == "s3:ListBucket"
+
+
 # Fetching
 
 
@@ -158,7 +182,7 @@ def test_the_policy_lets_make_and_change_only_what_bears_the_tag() -> None:
     for one in PERMISSIONS:
         is_read = one.action.partition(":")[2].startswith(("Describe", "Get"))
         if not is_read and one.action not in {"ec2:RunInstances", "ec2:CreateSecurityGroup"}:
-            assert one.limit is not Limit.NONE, one
+            assert one.limit is not ActionScope.NONE, one
     for action, kind in (("TerminateInstances", "instance"), ("DeleteVolume", "volume"), ("CreateTags", "instance")):
         assert not allows(allowed, f"ec2:{action}", f"{EC2}:{kind}/x", tags=["Name"])
         assert allows(allowed, f"ec2:{action}", f"{EC2}:{kind}/x", tags=[TAG])

@@ -5,30 +5,34 @@ import gc
 import json
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from aws.clusters import Cluster, planned
-from aws.region import Instance, Region
+from aws.region import NAME, Instance, Region
 from muster._clouds.aws import tools
+from muster._clouds.aws.buckets import Bucket, bucket_in
 from muster._clouds.aws.keys import key_of
-from muster._clouds.aws.pulumi_locks import locks_in
+from muster._clouds.aws.states import StateFolder, check_state, state_in
 from muster._clouds.over_ssh import ssh
 from muster._clouds.over_ssh.inventory import Host
-from muster.errors import EngineError
+from muster.errors import EngineError, UsageError
 from waiting import until
 
 pytestmark = [
     pytest.mark.waits("long", "together"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Pulumi leaves its event loop open
 ]
+BUCKET = "states"
 UP = """
 import sys
 sys.path[:0] = [{tests!r}]
@@ -211,7 +215,8 @@ def test_who_is_at_work_on_a_cluster_is_told_and_a_lock_of_the_dead_is_taken_awa
         cluster.stack(seconds=1).up(cluster.wanted())
     before_this_process = json.dumps(mine | {"timestamp": "2001-01-01T00:00:00.123456789Z"})
     dead = [locked(cluster, text, str(at)) for at, text in enumerate((before_this_process, "", '{"pid": 1'), start=1)]
-    assert not any(one.lives for one in locks_in(dead[0].parents[2], "tested"))
+    locks = StateFolder(cluster.folder / "pulumi" / "state").locks("tested")
+    assert [one.lives for one in locks] == [False] * 3
     cluster.up()
     assert not any(one.exists() for one in dead)
     cluster.stack().destroy()
@@ -228,6 +233,94 @@ def test_no_secret_lies_in_the_state_and_plugins_are_found_where_all_clusters_sh
     plugins = cluster.folder / "pulumi" / "home" / "plugins"
     assert plugins.readlink() == tools.home() / "plugins"
     cluster.stack().destroy()
+
+
+def objects(region: Region) -> dict[str, str]:
+    """List what lies in the bucket, with its text."""
+    s3 = region.client("s3")
+    names = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+    return {name: s3.get_object(Bucket=BUCKET, Key=name)["Body"].read().decode(errors="replace") for name in names}
+
+
+def made_bucket(region: Region, place: str = NAME) -> None:
+    region.client("s3", place).create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": place})
+
+
+def test_the_state_of_two_clusters_of_one_name_lies_in_a_bucket_sealed_locked_and_goes_with_them(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    made_bucket(cluster.region, "eu-west-1")
+    mine, theirs = (replace(cluster, state=state_in(f"s3://{BUCKET}/of/us", name, NAME)) for name in ("a", "b"))
+    (tmp_path / "theirs").mkdir()
+    theirs = replace(theirs, folder=tmp_path / "theirs" / "tested")
+    shutil.copytree(cluster.folder, theirs.folder)
+    assert mine.state.url() == f"s3://{BUCKET}/of/us/a?region=eu-west-1"
+    (first,) = mine.up("1").values()
+    assert theirs.stack().known().machines == ()  # nor does any file say so
+    assert mine.stack().known().machines == ("1",)
+    assert not list((cluster.folder / "pulumi").rglob("tested.json"))
+    private = key_of(cluster.folder / "host_key").private
+    told = objects(cluster.region)
+    assert all(name.startswith("of/us/a/.pulumi/") for name in told)
+    assert first.instance in "".join(told.values())
+    assert not [name for name, text in told.items() if json.dumps(private) in text or private.splitlines()[2] in text]
+
+    lock = {"Bucket": BUCKET, "Key": "of/us/a/.pulumi/locks/organization/muster/tested/1.json"}
+    me = {"pid": os.getpid(), "username": "me", "hostname": socket.gethostname()}
+    s3 = cluster.region.client("s3")
+    s3.put_object(**lock, Body=json.dumps(me | {"timestamp": datetime.now(UTC).isoformat()}))
+    with pytest.raises(EngineError, match=rf"Process {os.getpid()} on .* at work .* as 's3://{BUCKET}/of/us/a/.*says"):
+        mine.stack(seconds=1).up(mine.wanted("1"))
+    s3.put_object(**lock, Body=json.dumps(me | {"timestamp": "2001-01-01T00:00:00Z"}))
+    assert mine.up("1") == {"1": first}
+    assert lock["Key"] not in objects(cluster.region)
+
+    passphrase = cluster.folder / "pulumi" / "passphrase"
+    kept = passphrase.rename(passphrase.with_name("kept"))
+    with pytest.raises(EngineError, match=r"passphrase' is gone.*Restore it"):
+        mine.stack().destroy()
+    kept.rename(passphrase)
+    s3.put_object(Bucket=BUCKET, Key="of/us/abc", Body=b"another's")
+    mine.stack().destroy()
+    assert cluster.left() == []
+    mine.state.remove()
+    assert list(objects(cluster.region)) == ["of/us/abc"]
+
+
+def test_a_bucket_that_is_missing_or_may_not_be_used_is_told_before_anything_is_made(cluster: Cluster) -> None:
+    mine = replace(cluster, state=state_in(f"s3://{BUCKET}", "a", NAME))
+    with pytest.raises(UsageError, match=rf"no bucket '{BUCKET}'.*aws s3 mb s3://{BUCKET} .*mend state:"):
+        check_state(f"s3://{BUCKET}", NAME)
+    with pytest.raises(EngineError, match="no bucket"):
+        mine.up("1")
+    mine.state.remove()  # nothing
+    made_bucket(cluster.region)
+    cluster.region.refuse("ListBucket", "AccessDenied", "Access Denied", status=403)
+    with pytest.raises(EngineError, match=rf"shall lie in s3://{BUCKET}/.* do not allow s3:ListBucket"):
+        check_state(f"s3://{BUCKET}", NAME)
+    cluster.region.mend()
+    cluster.region.refuse("PutObject", "AccessDenied", "Access Denied", status=403)
+    with pytest.raises(EngineError, match="do not allow s3:PutObject"):
+        mine.up("1")
+    cluster.region.mend()
+    cluster.region.refuse("ListBucket", "ExpiredToken", "The provided token has expired.")
+    with pytest.raises(EngineError, match="Log in again"):
+        mine.up("1")
+    cluster.region.mend()
+    assert (cluster.left(), mine.stack().known().machines) == ([], ())
+
+
+@pytest.mark.parametrize(
+    "url", ["bucket", "gs://bucket", "s3://", "s3://B", "s3://b", "s3://b-b/a/../c", "s3://b-b?x=1"]
+)
+def test_what_names_no_place_in_s3_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"names no place in S3\. Write s3://BUCKET"):
+        bucket_in(url)
+
+
+def test_a_place_in_s3_is_a_bucket_and_a_folder() -> None:
+    assert bucket_in("s3://some.bucket-1/") == Bucket("some.bucket-1")
+    assert bucket_in("s3://bucket/of/us") == bucket_in("s3://bucket/of/us/") == Bucket("bucket", "of/us/")
 
 
 def test_two_clusters_are_made_side_by_side(cluster: Cluster, tmp_path: Path) -> None:

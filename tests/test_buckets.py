@@ -23,7 +23,7 @@ from werkzeug.serving import make_server
 
 import muster
 from conftest import MUSTER, Muster, started
-from muster._places import objects
+from muster._urls import objects
 from muster.errors import OutputBusyError
 from waiting import until
 from web import moto_application, serving
@@ -415,8 +415,8 @@ def test_a_reader_sees_one_output_whole_at_every_moment_of_runs_that_die_anywher
 
 DIES: Final = """
 import os, pathlib, signal, sys, boto3
-from muster._output.folder import Work
-work = Work("s3://bucket/o.csv", home=pathlib.Path("home"))
+from muster._output.folder import WorkFolder
+work = WorkFolder("s3://bucket/o.csv", home=pathlib.Path("home"))
 work.take()
 work.begin("run-1")
 work.shelf.announce()

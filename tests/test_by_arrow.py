@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster._dialect import Dialect, Reading
+from muster._dialects import Dialect, Reading
 from muster._formats import csv
-from muster._formats._arrow_text import Text
+from muster._formats._arrow_text import ArrowText
 from muster._formats._by_arrow import by_arrow
 from muster._formats._by_cell import by_cell, decode
-from muster._formats._rows import Rows
+from muster._formats.rows import Rows
 from muster._model import Column
 
 NUMBERS = ("1", "-7", "+3", " 5 ", "", "1.5", "1e3", "inf", "99999999999999999999")
@@ -30,7 +30,7 @@ def columns_of(kinds: tuple[str, ...]) -> tuple[Column, ...]:
     return tuple(Column(f"c{at}", KINDS[kind], fixed="" if KINDS[kind] else kind) for at, kind in enumerate(kinds))
 
 
-def by_cells(text: Text, columns: tuple[Column, ...]) -> Rows:
+def by_cells(text: ArrowText, columns: tuple[Column, ...]) -> Rows:
     raw, _ = text.cells([column.name for column in columns])
     rows = Rows(raw, pa.array(range(len(raw))).to_numpy())
     decode(rows)
@@ -49,7 +49,7 @@ def test_what_arrow_reads_is_what_is_read_cell_by_cell(
     data = "".join(f"{','.join(cells)},\n" for cells in rows).encode()
     data = b"1,1,1," + TEXTS_BEHIND + b"\n" + data if long else data
     columns = (*columns_of(kinds), Column("c3", KINDS["str"]))
-    text = Text(data, [column.name for column in columns], Dialect(), Reading())
+    text = ArrowText(data, [column.name for column in columns], Dialect(), Reading())
     try:
         table = by_arrow(text, columns, Reading())
     except pa.ArrowInvalid:
@@ -64,7 +64,7 @@ def test_what_arrow_reads_is_what_is_read_cell_by_cell(
 @pytest.mark.parametrize("cell", ["0x10", '"0X10"', "0x8ba1f109551bD432803012645Ac136ddd64DBA72"])
 def test_text_that_begins_like_a_hexadecimal_number_is_read_by_arrow(cell: str) -> None:
     columns = (Column("n", KINDS["int64"]), Column("t", KINDS["str"]), Column("f", KINDS["float64"]))
-    text = Text(f"1,{cell},0.5\n".encode() * 3, ["n", "t", "f"], Dialect(), Reading())
+    text = ArrowText(f"1,{cell},0.5\n".encode() * 3, ["n", "t", "f"], Dialect(), Reading())
     table = by_arrow(text, columns, Reading())
     assert table is not None
     assert table["t"].to_pylist() == [cell.strip('"')] * 3

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from muster._calm import calmed
 from muster._job import Snapshot
+from muster._show.calm import calmed
 
 
 @dataclass

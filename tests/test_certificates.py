@@ -14,12 +14,12 @@ import pytest
 from cryptography import x509
 
 from muster import EngineError, UsageError
-from muster._clouds.base import Renewed
+from muster._clouds.base import Renewals
 from muster._clouds.certificates import LOOPBACK, Authority
 from muster._clouds.certificates import environment as settings
 from muster._clouds.over_ssh import requirements
 from muster._clouds.renewing import News
-from muster._clouds.there import environment, node
+from muster._clouds.there import environment
 
 DAY = 86_400.0
 ENDED = -(30 * DAY + 3_600) / 4
@@ -151,34 +151,12 @@ def test_the_end_of_certificates_is_told_once_while_there_is_time_for_new_ones(t
     for lease in (None, 900.0, ENDING, ENDING, 900.0, ENDED):
         if lease is not None:
             authority.begin(lease)
-        told.append(news.of(Renewed(("m1",), 900, remark=authority.remark())))
+        told.append(news.of(Renewals(("m1",), 900, remark=authority.remark())))
     assert [len(texts) for texts in told] == [0, 0, 1, 0, 0, 1]
     assert "muster up makes new ones" in told[2][0]
 
 
-# A node
-
-
-def test_what_ray_starts_opens_no_dashboard_and_no_http_to_others(tmp_path: Path) -> None:
-    (tmp_path / "runtime_env").mkdir()
-    for folder, address in (("runtime_env", "127.0.0.1"), (".", "10.0.0.7")):
-        program = tmp_path / folder / "agent.py"
-        program.write_text(
-            "import beside, sys; from ray._private.utils import get_dashboard_dependency_error as error\n"
-            "print(*sys.argv[1:], __name__, isinstance(error(), ImportError))"
-        )
-        (program.parent / "beside.py").touch()
-        command = [
-            sys.executable,
-            "-P",
-            node.__file__,
-            "within",
-            str(program),
-            "--node-ip-address=10.0.0.7",
-            "--port=1",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert done.stdout.split() == [f"--node-ip-address={address}", "--port=1", "__main__", "True"]
+# A host
 
 
 def test_a_host_whose_clock_is_far_off_is_named_before_anything_is_started() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
-from muster._formats._results import reply_of
-from muster._formats._rows import Rows
+from muster._formats.results import reply_of
+from muster._formats.rows import Rows
 from muster._worker.alone import in_small_batches
 from muster._worker.compare import _differing, _is_same
 
@@ -94,6 +94,27 @@ def without_a_value(frame: Frame) -> Frame:
 
 def with_others(frame: Frame) -> Frame:
     return frame if len(frame) > 20 else frame.iloc[:0]
+
+
+def test_of_a_pipeline_with_groups_the_steps_before_them_are_checked_and_profiled(
+    tmp_path: Path, rows: Path, muster: Muster
+) -> None:
+    (tmp_path / "p.py").write_text(
+        "import muster\n"
+        "def ranked(df):\n    return df.assign(place=df['n'].rank())\n"
+        "def largest(df):\n    return df.nlargest(1, 'n')\n"
+        f"read = muster.read_csv({str(rows)!r})\n"
+        "pipeline = read.map_batches(ranked).group_by('g').map_groups(largest).write_csv('out.csv')\n"
+        "bare = read.group_by('g').map_groups(largest).write_csv('out.csv')\n"
+    )
+    found = muster("check", "p.py", "--json")
+    assert (found.code, found.json["differ"], found.json["unchecked"]) == (1, ["place"], ["largest"])
+    profiled = muster("check", "p.py", "--profile")
+    assert profiled.out.startswith("ranked on ")
+    assert profiled.out.endswith("Steps behind group_by or key_by were not called: largest.\n")
+    refused = muster("check", "p.py:bare")
+    assert refused.code == 2
+    assert "no map_batches stands before the first group_by or key_by" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import MUSTER, Ended, Muster
-from muster._generate import generate
+from muster._api.generate import generate
 
 SLOW = """
 import time
@@ -291,6 +291,26 @@ def test_help_needs_neither_pandas_nor_arrow_nor_numpy() -> None:
     code = "import sys, muster.cli; print([m for m in ('pandas', 'pyarrow', 'numpy', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("target", ["f", "pipeline"])
+def test_a_run_loads_neither_pandas_nor_arrow_into_its_own_process(tmp_path: Path, target: str) -> None:
+    (tmp_path / "in.csv").write_text("a,x\n" + "1,2\n" * 1000)
+    (tmp_path / "f.py").write_text(
+        "import muster\n\n\ndef f(df):\n    return df\n\n\n"
+        "pipeline = muster.read_csv('in.csv').group_by('a').agg(x=('x', 'sum')).write_csv('out.csv')\n"
+    )
+    arguments = ["run", f"f.py:{target}", "in.csv", "-o", "out.csv", "--workers", "2", "--quiet"]
+    code = f"""if __name__ == "__main__":
+        import sys
+        from muster import cli
+        assert cli.main({arguments}) == 0
+        print([m for m in ("pandas", "pyarrow", "rich", "asyncio") if m in sys.modules])"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "[]"
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == (1001 if target == "f" else 2)
 
 
 def test_what_is_loaded_before_workers_are_started_is_what_starts_them() -> None:

@@ -18,7 +18,7 @@ from muster import UsageError
 from muster._clouds.base import Cloud, Existing, Wanted
 from muster._clouds.hosts import HostsCloud
 from muster._clouds.local import LocalCloud
-from muster._clouds.there.places import agent_of
+from muster._clouds.there.host_folders import agent_of
 from muster.errors import EngineError
 from muster.testing import FakeCloud
 from pretended import pretended

@@ -16,9 +16,10 @@ import pytest
 
 from conftest import MUSTER, Ended, Muster, begun
 from hosts import Host
+from journals import kept
 from muster._clouds.certificates import Authority
 from muster._clouds.local import LocalCloud
-from muster._engines.cores.engine import count_cores
+from muster._process.cores import count_cores
 from strangers import Port, answers_in_the_clear, lets_in, shown
 from waiting import until
 
@@ -107,9 +108,8 @@ class Running:
         self._process = begun(folder, *COMMAND, "--cluster", "default")
 
     def has_kept(self, parts: int) -> bool:
-        journal = self.folder / "out.csv.muster" / "journal.jsonl"
         assert self._process.poll() is None, self._process.communicate()
-        return journal.exists() and journal.read_text().count('"event":"kept"') >= parts
+        return kept(self.folder / "out.csv.muster" / "journal.jsonl") >= parts
 
     def kill(self) -> None:
         self._process.kill()
@@ -178,8 +178,9 @@ def assert_all_listen_on_loopback_alone_and_ray_hears_nobody_without_a_certifica
     this = Host(0, "here", "127.0.0.1", 0, "", nobody, nobody)
     heard = {link.laddr.port for link in links if lets_in(Port(this, link.laddr.port), shown(nobody))}
     assert not heard
-    heard = {link.laddr.port for link in links if answers_in_the_clear(Port(this, link.laddr.port))}
-    assert len(heard) == 2  # the agent of each machine for runtime environments, which asks for the token
+    # The agent of each machine for runtime environments, which loads once it is asked, and asks for the token.
+    until(lambda: len([link for link in links if answers_in_the_clear(Port(this, link.laddr.port))]) >= 2)
+    assert len([link for link in links if answers_in_the_clear(Port(this, link.laddr.port))]) == 2
     member = shown(home / "clusters" / "default" / "m2")
     heard = {link.laddr.port for link in links if lets_in(Port(this, link.laddr.port), member)}
     assert len(heard) == len(links) - 2
@@ -232,7 +233,7 @@ def test_machines_that_come_are_killed_and_go_in_the_middle_of_a_run_change_noth
     until(lambda: not processes_of(home), 30)
 
 
-def assert_a_token_that_does_not_fit_is_refused_clearly_and_at_once(muster: Muster, folder: Path, token: Path) -> None:
+def assert_a_token_that_does_not_fit_is_refused_clearly(muster: Muster, folder: Path, token: Path) -> None:
     fitting = token.read_text()
     commands: dict[str, tuple[str, ...]] = {
         "0" * 64: (*COMMAND, "--cluster", "default"),
@@ -241,9 +242,7 @@ def assert_a_token_that_does_not_fit_is_refused_clearly_and_at_once(muster: Must
     }
     for text, command in commands.items():
         token.write_text(text)
-        began = monotonic()
         end = muster(*command)
-        assert monotonic() - began < 15
         assert end.code == 3
         assert "token does not fit" in end.err
         assert "muster down" in end.err
@@ -257,7 +256,7 @@ def test_a_token_that_does_not_fit_is_refused_and_a_head_that_is_killed_stops_th
     muster: Muster, folder: Path, home: Path
 ) -> None:
     up(muster, 1)
-    assert_a_token_that_does_not_fit_is_refused_clearly_and_at_once(muster, folder, home / "clusters/default/token")
+    assert_a_token_that_does_not_fit_is_refused_clearly(muster, folder, home / "clusters/default/token")
     running = start(folder, kept=3)
     kill_machine(home, "m1")
     end = running.ended()
@@ -348,12 +347,18 @@ def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next_and
     assert_right(folder, muster(*COMMAND, "--workers", "0"))
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("command", "told"),
     [
         (("up", "--machines", "0"), "at least 1 machine"),
         (("up", "--machines", "1", "--on", "mars"), "there is no such cloud"),
         (("status", "nowhere"), "There is no cluster 'nowhere'"),
+        (("down", "nowhere"), "There is no cluster 'nowhere'. There are: none. There is nothing to end."),
+        (
+            ("up", "--machines", "1", "--on", "awss"),
+            "--on awss (did you mean aws?): there is no such cloud. There are: local",
+        ),
         ((*COMMAND, "--cluster", "nowhere"), "There is no cluster 'nowhere'"),
         ((*COMMAND, "--cluster", "default", "--workers", "2"), "leave out --workers, or the cluster"),
         ((*COMMAND, "--cluster", "default", "--machines", "2"), "not both"),
@@ -363,9 +368,8 @@ def test_an_up_that_was_killed_or_interrupted_half_way_is_mended_by_the_next_and
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_started(
-    muster: Muster, folder: Path, home: Path, command: tuple[str, ...], told: str
+    muster: Muster, home: Path, command: tuple[str, ...], told: str
 ) -> None:
-    assert folder.exists()
     end = muster(*command)
     assert end.code == 2
     assert told in end.err
@@ -376,7 +380,8 @@ def test_what_cannot_be_is_refused_before_anything_is_started(
 def test_a_file_of_hosts_with_a_typo_leaves_no_cluster_behind(muster: Muster, tmp_path: Path, home: Path) -> None:
     (tmp_path / "typo.yml").write_text("hosts: [{adress: 10.0.0.1}]")
     (tmp_path / "few.yml").write_text("hosts: [{address: 10.0.0.1}]")
-    for name, told in (("typo.yml", "'adress' means nothing"), ("no.yml", "Cannot read"), ("few.yml", "names 1 hosts")):
+    typo = "'adress' (did you mean address?) means nothing"
+    for name, told in (("typo.yml", typo), ("no.yml", "Cannot read"), ("few.yml", "names 1 hosts")):
         end = muster("up", "--machines", "2", "--on", name)
         assert end.code == 2
         assert told in end.err
@@ -407,6 +412,6 @@ def test_where_nothing_can_be_written_the_folder_is_named_and_what_to_do(
 
 
 def test_importing_muster_and_running_at_home_load_no_ray() -> None:
-    heavy = "{'ray', 'ansible_runner', 'yaml', 'muster._cluster', 'muster._clouds', 'muster._travel.parcels'}"
+    heavy = "{'ray', 'ansible_runner', 'yaml', 'muster._clouds.clusters', 'muster._clouds', 'muster._travel.parcels'}"
     code = f"import sys, muster, muster.cli, muster._run.runner; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

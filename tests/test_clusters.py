@@ -5,7 +5,7 @@ import fcntl
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -13,12 +13,17 @@ import pandas as pd
 import pytest
 
 import muster
-from muster._cluster import Cluster, names
+from muster._clouds.asked import asked_now
+from muster._clouds.base import Seen, Wanted, nobody_works
+from muster._clouds.clusters import Cluster, names
+from muster._clouds.fake.machines import FakeMachines
 from muster._journal.runs import known
-from muster._run.lent import lent
-from muster._run.past import Past
-from muster._tables import machines_in_columns
+from muster._run.history.past import Past
+from muster._run.staffing.lent import lent
+from muster._show.tables import machines_in_columns
 from muster._verbs import down
+from muster._verbs._results import sums_of
+from muster._watch.report import report
 from muster._watch.sums.run import RunView
 from muster.errors import EngineError, UsageError
 from muster.testing import FakeCloud, FakeEngine
@@ -414,6 +419,33 @@ def test_machines_that_are_called_up_for_a_run_end_with_it_and_are_paid(rows: st
         assert cloud.dollars() == pytest.approx(0.2)
 
 
+class RentedMachines(FakeMachines):
+    """Machines for which somebody is asked before, and of whose end somebody is told, as those of AWS."""
+
+    def scale(self, wanted: Wanted, *, alone: Callable[[], None] = nobody_works) -> Seen:
+        asked_now().agree("2 machines, $1 an hour")
+        return super().scale(wanted, alone=alone)
+
+    def destroy(self) -> Sequence[str]:
+        asked_now().tell("2 machines ended, 0 left")
+        return super().destroy()
+
+
+class RentingCloud(FakeCloud):
+    def of(self, folder: Path) -> FakeMachines:
+        return RentedMachines(self._region, folder)
+
+
+def test_who_runs_on_rented_machines_in_python_is_shown_what_they_cost_and_that_they_have_ended(
+    rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RentingCloud(make_engine=lambda workers: FakeEngine(workers=workers)):
+        muster.run(double, "rows.csv", "out.csv", machines=2, on="fake", progress=True)
+    shown = capsys.readouterr().err
+    assert shown.index("2 machines, $1 an hour") < shown.index("2 machines ended, 0 left") < shown.index("out.csv:")
+    assert (tmp_path / "out.csv").read_text() == rows
+
+
 def fail_late(df: pd.DataFrame) -> pd.DataFrame:
     if not Path("mended").exists() and (df["a"] == 900).any():
         raise ValueError("late")
@@ -422,7 +454,7 @@ def fail_late(df: pd.DataFrame) -> pd.DataFrame:
 
 def test_what_a_run_costs_is_the_sum_of_its_attempts(rows: str, tmp_path: Path) -> None:
     def costs() -> float:
-        return Past.read(tmp_path / "out.csv.muster" / "journal.jsonl").tried.dollars
+        return Past.read(tmp_path / "out.csv.muster" / "journal.jsonl").tried.dollars or 0.0
 
     with FakeCloud(price=3.6e6):  # $1,000 a second
         up(Cluster("one"), 1)
@@ -432,7 +464,7 @@ def test_what_a_run_costs_is_the_sum_of_its_attempts(rows: str, tmp_path: Path) 
         Path("mended").touch()
         began = time.monotonic()
         result = muster.run(fail_late, "rows.csv", "out.csv", cluster="one", strict=True, part_bytes=100)
-        second = result.cost - first
+        second = (result.cost or 0.0) - first
         assert (tmp_path / "out.csv").read_text() == rows
         assert result.resumed_parts > 0
         assert first > 0
@@ -441,6 +473,25 @@ def test_what_a_run_costs_is_the_sum_of_its_attempts(rows: str, tmp_path: Path) 
     view = RunView()
     view.take_all(run.entries())
     assert view.dollars(view.time.seconds) == result.cost
+
+
+def test_what_a_run_costs_is_unknown_and_not_nothing_where_nobody_knows_the_price_of_a_machine(
+    rows: str, tmp_path: Path
+) -> None:
+    seen: list[muster.Snapshot] = []
+    with FakeCloud(price=None):
+        up(Cluster("one"), 1)
+        assert "on fake, price unknown" in machines_in_columns(Cluster("one").status())
+        result = muster.run(double, "rows.csv", "out.csv", cluster="one", watch=seen.append)
+    assert (tmp_path / "out.csv").read_text() == rows
+    assert (result.cost, result.as_fields()["cost"], seen[-1].dollars) == (None, None, None)
+    assert ">unknown<" in result._repr_html_()
+    assert sums_of([result, dataclasses.replace(result, cost=1.0)])["cost"] is None
+    (run,) = known()
+    view = RunView()
+    view.take_all(run.entries())
+    assert (view.dollars(view.time.seconds), view.roster.billing.bill.is_unknown) == (None, True)
+    assert "nobody knows the price of a machine" in report(None)
 
 
 def test_a_run_on_a_cluster_leaves_it_as_it_was(cloud: FakeCloud, rows: str, tmp_path: Path) -> None:

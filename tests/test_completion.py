@@ -45,6 +45,7 @@ async def prepare(df): ...
 class Score: ...
 shorten = lambda df: df
 LIMIT = 3
+sums = rows.group_by("a").agg(n="count").write_csv("out.csv")
 def _own(df): ...
 raise SystemExit("nobody runs this to complete")
 """
@@ -104,7 +105,7 @@ def test_topics_and_their_chapters_are_completed(ask: Ask) -> None:
 
 
 def test_functions_of_a_file_are_completed_and_the_file_is_not_run(ask: Ask) -> None:
-    every = ["score.py:Score", "score.py:prepare", "score.py:process", "score.py:shorten"]
+    every = ["score.py:Score", "score.py:prepare", "score.py:process", "score.py:shorten", "score.py:sums"]
     assert sorted(ask("muster run sc")) == every
     assert sorted(ask("muster run score.py:pr")) == every[1:3]
     assert ask("muster run score:sh") == ["score:shorten"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from muster._clouds.base import STARTED
+from muster._clouds.base import STARTED, TOKEN_REFUSED
 from muster._clouds.there import node
 from muster._engines.on_ray import couplings
 
@@ -27,6 +27,7 @@ def holds(file: Path, text: str) -> bool:
         ("_raylet.so", "InvalidAuthToken", "no token that does not fit is noticed (couplings.REFUSED)"),
         ("_raylet.so", "gcs_client.cc", "no token that does not fit is noticed (couplings.REFUSED)"),
         ("exceptions.py", couplings.NOT_LET_IN, "a token that does not fit is not explained (couplings.NOT_LET_IN)"),
+        ("exceptions.py", TOKEN_REFUSED, "a token that does not fit is not explained (_clouds.base.TOKEN_REFUSED)"),
         ("core/src/ray/raylet/raylet", couplings._CAUSE, "deaths come with a page of advice (couplings._CAUSE)"),  # noqa: SLF001 (Ray's words)
         ("core/src/ray/raylet/raylet", couplings._ADVICE, "deaths come with a page of advice (couplings._ADVICE)"),  # noqa: SLF001 (likewise)
         ("scripts/scripts.py", STARTED, "no machine is ever seen to have started (_clouds.base.STARTED)"),

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from threading import Event, Thread
+from threading import Event
 from time import monotonic
 from typing import Final
 
@@ -22,16 +22,19 @@ import pandas as pd
 import psutil
 import pytest
 
+import filters
+import journals
 from conftest import MUSTER, WARM, Ended, Muster, begun, cold_begun
 from disks import mount, small
-from muster._generate import generate
+from muster._api.generate import generate
 from muster._job import Job, Options
 from muster._model import Target, Task
-from muster._output.folder import Work
+from muster._output.exchange import exchanged
+from muster._output.folder import WorkFolder
 from muster._output.publication import publish_folder
 from muster._run.runner import run
 from muster._version import __version__
-from muster._worker.task import Worker
+from muster._worker.task import TaskBody
 from muster.errors import OutputBusyError
 from muster.testing import FakeEngine
 from waiting import until
@@ -111,9 +114,7 @@ def journal_of(folder: Path) -> str:
 
 def kept(folder: Path, output: str = "out.csv") -> int:
     """Count the tasks that the journal says are done."""
-    with contextlib.suppress(FileNotFoundError):
-        return (folder / f"{output}.muster" / "journal.jsonl").read_bytes().count(b'{"event":"kept"')
-    return 0
+    return journals.kept(folder / f"{output}.muster" / "journal.jsonl")
 
 
 def lay_out(folder: Path, rows: int = ROWS) -> None:
@@ -267,7 +268,7 @@ def test_any_order_of_answers_and_deaths_gives_the_same_bytes(tmp_path: Path, se
     result = run(
         job,
         watch=lambda _: None,
-        make_engine=lambda _: FakeEngine(Worker, workers=3, chance=chance, kills=kills),
+        make_engine=lambda _: FakeEngine(TaskBody, workers=3, chance=chance, kills=kills),
     )
     assert (result.rows_in, result.rows_out, result.bad_rows) == (600, 599, 1)
     frame = pd.read_csv(tmp_path / "rows.csv")
@@ -343,7 +344,7 @@ def test_one_that_comes_while_another_puts_its_folder_away_is_refused_or_finds_o
     def take_and_remove() -> None:
         nonlocal holders, taken
         for _ in range(300):
-            work = Work(str(tmp_path / "out.csv"), home=tmp_path)
+            work = WorkFolder(str(tmp_path / "out.csv"), home=tmp_path)
             try:
                 work.take()
             except OutputBusyError:
@@ -552,48 +553,58 @@ def test_rows_that_a_power_cut_has_spoilt_are_done_again(
 # Dying at every step of the end
 
 DYING = """
-import importlib, os, signal, sys
+import os, signal, sys
+from fnmatch import fnmatchcase
 from muster.cli import main
 
-where, name, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
-module, _, owner = where.partition(":")
-place = importlib.import_module(module)
-place = getattr(place, owner) if owner else place
-real = getattr(place, name)
+step, calls = sys.argv[1], int(sys.argv[2])
 
-def dying(*arguments, **named):
+def die_at_it(event, arguments):
     global calls
-    calls -= 1
-    if not calls:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments, **named)
+    if event.startswith(("os.", "open", "ctypes.")) and fnmatchcase(" ".join(map(str, (event, *arguments))), step):
+        calls -= 1
+        if not calls:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(place, name, dying)
-main(sys.argv[4:])
+sys.addaudithook(die_at_it)
+main(sys.argv[3:])
 """
+"""A command that is killed as it is about to do something to a file for the so-many-th time."""
 
+BEFORE_IT_IS_VISIBLE = "os.mkdir *.muster/usual-* 1"
+VISIBLE = "open */done/*.unfinished * 1"
+"""It is visible, but the journal does not say so yet."""
+FINISHED = "open */runs/*.unfinished * 1"
+"""The journal says so."""
+LEAVES_THE_WORK_FOLDER = "os.remove *.muster/journal.jsonl * 2"  # at first it removes what may be there
 STEPS_OF_THE_END = {
     "out.csv": [
-        "muster._output.growing:Grown append 2",
-        "muster._output.folder:Work publish 1",
-        "muster._output.folder sync 1",
-        "muster._output.publication:Path replace 2",  # after that of the note that tells where the run is
-        "muster._files.whole sync 1",
-        "muster._run.runner archive 1",
-        "muster._journal.runs abridge 1",
-        "muster._output.folder:Work remove 1",
-        "muster._output.folder remove 2",
+        "os.remove *.muster/parts/*.rows * 2",  # whose rows have been appended to others
+        BEFORE_IT_IS_VISIBLE,
+        "os.link *.published * 1",
+        "os.rename *.published * 1",
+        VISIBLE,
+        "os.rename */done/* 1",
+        FINISHED,
+        "os.rename */runs/* 1",
+        LEAVES_THE_WORK_FOLDER,
+        "os.rmdir *.muster/parts * 1",
     ],
     "out/": [
-        "muster._output.folder:Work publish 1",
-        "muster._output.publication:Path replace 2",
-        "muster._output.exchange exchanged 1",
-        "muster._output.publication _carry 1",
-        "muster._run.runner archive 1",
-        "muster._output.folder:Work remove 1",
+        BEFORE_IT_IS_VISIBLE,
+        "os.rename *.muster/sealed * 1",
+        "ctypes.dlsym * renameat2 1",
+        "os.[ls]*dir *.muster/replaced 1",  # with the user's own files
+        FINISHED,
+        LEAVES_THE_WORK_FOLDER,
     ],
-    "out.csv.gz": ["muster._output.folder:Work publish 1", "muster._run.runner archive 1"],
+    "out.csv.gz": [BEFORE_IT_IS_VISIBLE, FINISHED],
 }
+
+
+def die(python: Muster, step: str, *command: str, before: str = "") -> None:
+    pattern, calls = step.rsplit(" ", 1)
+    assert python("-c", before + DYING, pattern, calls, *command).code == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
@@ -606,7 +617,7 @@ def test_dying_at_any_step_of_the_end_leaves_all_or_nothing_and_the_same_command
     put_there_before(tmp_path / output, is_folder=output.endswith("/"))
     old = content(tmp_path / output)
     command = ("run", "held.py:held", "rows.csv", "-o", output, "--workers", "0", "--json", "--quiet")
-    assert python("-c", DYING, *step.split(), *command).code == -signal.SIGKILL
+    die(python, step, *command)
     found = content(tmp_path / output)
     end = muster(*command)
     assert end.code == 0, end.err
@@ -624,27 +635,32 @@ def test_what_was_done_stays_done_when_a_resuming_run_dies_before_its_first_task
     (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "pace").write_text("0.0005")
     command = ("run", "slow.py:slow", "rows.csv", "-o", "out.csv", "--workers", "0", "--json", "--quiet")
-    die(python, "muster._output.growing:Grown append 6", *command)
-    die(python, "muster._run.loop:Loop _hand_out 1", *command)
+    die(python, "os.remove *.muster/parts/*.rows * 5", *command)
+    die(python, "open *.muster/parts/*.rows * 1", *command)
     end = muster(*command)
     assert (end.code, end.json["rows_out"]) == (0, 2000), end.err
     assert end.json["resumed_parts"] > 0
 
 
-WITHOUT_EXCHANGE = "import muster._output.exchange\nmuster._output.exchange.exchanged = lambda *_: False\n"
-"""A file system that cannot exchange two names."""
+WITHOUT_EXCHANGE = f"""
+import sys
+sys.path.append({str(Path(__file__).parent)!r})
+import filters
+filters.refuse_exchange()
+"""
+"""Two names cannot be exchanged, as on some file systems."""
 
 
 @pytest.mark.parametrize(
     ("step", "can_exchange"),
     [
-        ("muster._output.publication:Path replace 2", True),
-        ("muster._output.exchange exchanged 1", True),
-        ("muster._output.publication _carry 1", True),
-        ("muster._output.publication:Path replace 3", False),
-        ("muster._output.publication:Path replace 4", False),
-        ("muster._output.publication:Path replace 5", False),
-        ("muster._output.publication _carry 1", False),
+        ("os.rename *.muster/sealed * 1", True),
+        ("ctypes.dlsym * renameat2 1", True),
+        ("os.[ls]*dir *.muster/replaced 1", True),
+        ("os.rename *.muster/replaced * 1", False),
+        ("os.rename */out /* 1", False),
+        ("os.rename *.muster/sealed * 2", False),
+        ("os.[ls]*dir *.muster/replaced 1", False),
     ],
 )
 def test_what_was_there_before_is_not_lost_when_a_run_dies_that_replaces_it_and_the_next_one_fails(
@@ -654,8 +670,7 @@ def test_what_was_there_before_is_not_lost_when_a_run_dies_that_replaces_it_and_
     put_there_before(tmp_path / "out", is_folder=True)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     command = ("run", "held.py:held", "rows.csv", "-o", "out/", "--workers", "0")
-    program = DYING if can_exchange else WITHOUT_EXCHANGE + DYING
-    assert python("-c", program, *step.split(), *command).code == -signal.SIGKILL
+    die(python, step, *command, before="" if can_exchange else WITHOUT_EXCHANGE)
     if can_exchange:
         assert (tmp_path / "out" / "_manifest.json").exists(), "whoever looks finds neither"
     (tmp_path / "held.py").write_text("def held(df):\n    raise ValueError\n")
@@ -666,28 +681,28 @@ def test_what_was_there_before_is_not_lost_when_a_run_dies_that_replaces_it_and_
 
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_whoever_looks_at_a_folder_that_is_replaced_finds_the_old_or_the_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can_exchange: bool
+    tmp_path: Path, *, can_exchange: bool
 ) -> None:
-    if not can_exchange:
-        monkeypatch.setattr("muster._output.exchange.exchanged", lambda *_: False)
-    output, seen, is_over = tmp_path / "out", set[str](), Event()
+    output, seen = tmp_path / "out", set[str]()
     publish_numbered(output, 0)
+    for name in ("one", "other"):
+        (tmp_path / name).touch()
 
-    def look() -> None:
-        while not is_over.is_set():
+    def publish() -> None:
+        if not can_exchange:
+            filters.refuse_exchange()  # to this thread alone
+        assert exchanged(tmp_path / "one", tmp_path / "other") == can_exchange
+        for number in range(1, 400):
+            publish_numbered(output, number)
+
+    with ThreadPoolExecutor(1) as pool:
+        publishing = pool.submit(publish)
+        while not publishing.done():
             try:
                 seen.add((output / "_manifest.json").read_text())
             except FileNotFoundError:
                 seen.add("nothing")
-
-    reader = Thread(target=look)
-    reader.start()
-    try:
-        for number in range(1, 400):
-            publish_numbered(output, number)
-    finally:
-        is_over.set()
-        reader.join()
+    publishing.result()
     assert len(seen) > 5
     if can_exchange:
         assert "nothing" not in seen
@@ -729,14 +744,10 @@ def gaps(df):
 """
 
 STEPS_OF_A_SECOND_END = {
-    "out.csv": ["muster._output.folder:shutil copyfileobj 1", "muster._output.folder:Work publish 1"],
-    "out.csv.gz": ["muster._output.folder:shutil copyfileobj 1", "muster._output.build:Grown append 1"],
-    "out.parquet": ["muster._output.folder:shutil copyfileobj 1", "pyarrow.parquet:ParquetWriter write_table 1"],
+    "out.csv": ["open *.muster/rejects.jsonl * 1", "os.link *.published * 1"],
+    "out.csv.gz": ["open *.muster/rejects.jsonl * 1", "open *.muster/complete * 1"],
+    "out.parquet": ["open *.muster/rejects.jsonl * 1", "open *.muster/complete * 1"],
 }
-
-
-def die(python: Muster, step: str, *command: str) -> None:
-    assert python("-c", DYING, *step.split(), *command).code == -signal.SIGKILL
 
 
 def published(folder: Path) -> dict[str, bytes]:
@@ -757,7 +768,7 @@ def test_what_is_published_stays_whole_when_the_run_that_tidies_up_after_a_death
     muster: Muster, python: Muster, tmp_path: Path, output: str, step: str
 ) -> None:
     command = with_gaps(tmp_path, output)
-    die(python, "muster._run.commit Result 1", *command)  # visible, but the journal does not say so yet
+    die(python, VISIBLE, *command)
     before = published(tmp_path)
     assert set(before) == {output, f"{output}.rejects.jsonl"}
     assert all(before.values())
@@ -775,7 +786,7 @@ def test_a_run_that_had_finished_is_tidied_up_by_the_same_command_and_its_output
     muster: Muster, python: Muster, tmp_path: Path, output: str
 ) -> None:
     command = with_gaps(tmp_path, output)
-    die(python, "muster._run.runner archive 1", *command)
+    die(python, FINISHED, *command)
     there = tmp_path / (f"{output}_manifest.json" if output.endswith("/") else output)
     before = there.stat()
     end = muster(*command)
@@ -803,7 +814,7 @@ def test_a_run_that_had_finished_writes_its_output_again_where_it_is_no_longer_w
     muster: Muster, python: Muster, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     command = with_gaps(tmp_path, "out.csv")
-    die(python, "muster._run.runner archive 1", *command)
+    die(python, FINISHED, *command)
     before = published(tmp_path)
     change(tmp_path / "out.csv")
     end = muster(*command)
@@ -813,7 +824,7 @@ def test_a_run_that_had_finished_writes_its_output_again_where_it_is_no_longer_w
 
 def test_a_run_that_had_finished_stands_in_no_other_runs_way(muster: Muster, python: Muster, tmp_path: Path) -> None:
     command = with_gaps(tmp_path, "out.csv")
-    die(python, "muster._run.runner archive 1", *command)
+    die(python, FINISHED, *command)
     generate(300, tmp_path / "rows.csv")
     end = muster(*command)
     assert (end.code, end.json["rows_out"], end.json["resumed_parts"]) == (4, 299, 0), end.err

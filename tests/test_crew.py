@@ -16,14 +16,13 @@ from muster._engines.base import Done, Engine, Failed, Joined, Left, Lost, Messa
 from muster._engines.cores.engine import CoresEngine
 from muster._engines.crew import Crew
 from muster._job import Job, Options, Result, Snapshot
-from muster._model import Outcome, Part, Seconds, Target
+from muster._model import Outcome, Part, Seconds, Slots, Target
 from muster._progress.actions import Submit
-from muster._progress.openings import Slots
 from muster._progress.progress import Progress
-from muster._run.observer import Observer
 from muster._run.runner import run
-from muster._run.setbacks import Setbacks
-from muster._worker.task import Worker
+from muster._run.tasks.setbacks import Setbacks
+from muster._run.telling.observer import Observer
+from muster._worker.task import TaskBody
 from muster.errors import EngineError
 from muster.testing import FakeClock, FakeEngine
 from test_progress import line_of_parts, outcome_of, progress_over, slots, submitted
@@ -52,7 +51,7 @@ def assert_is_whole(folder: Path) -> None:
 
 
 def fake(seed: int, *, fails_after: int | None = None) -> FakeEngine:
-    return FakeEngine(Worker, workers=2, chance=Random(seed), fails_after=fails_after)  # noqa: S311 (no secret)
+    return FakeEngine(TaskBody, workers=2, chance=Random(seed), fails_after=fails_after)  # noqa: S311 (no secret)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -76,7 +75,7 @@ def test_a_run_whose_last_engine_fails_stops_resumable_and_goes_on_with_others(t
 
 def test_processes_and_a_fake_serve_one_run_together(tmp_path: Path) -> None:
     clock = FakeClock()
-    crew = Crew(cores=CoresEngine(Worker, workers=1), fake=FakeEngine(Worker, workers=1, clock=clock))
+    crew = Crew(cores=CoresEngine(TaskBody, workers=1), fake=FakeEngine(TaskBody, workers=1, clock=clock))
     result, _ = run_on(tmp_path, crew)
     assert result.rows_out == ROWS
     assert_is_whole(tmp_path)
@@ -105,9 +104,53 @@ def test_a_crew_whose_machines_are_all_drained_says_that_nobody_is_left() -> Non
     while len([message for message in heard if isinstance(message, Left)]) < 2:
         heard += crew.messages()
     assert Done(1, "x") in heard
+    assert select([crew], [], [], 0)[0]
     with closing(crew), pytest.raises(EngineError, match="Every machine of the run has been put aside"):
         crew.messages()
     assert {message.worker for message in heard if isinstance(message, Left)} == {"a-1", "b-1"}
+
+
+def test_a_machine_is_drained_also_before_anybody_has_asked_for_slots() -> None:
+    crew = Crew(a=FakeEngine(_Echo, workers=1), b=FakeEngine(_Echo, workers=1))
+    crew.drain("a-machine 1")
+    crew.drain("nobody's machine")
+    assert [*crew.slots()] == ["b-machine 1"]
+    heard = [message for _ in range(5) for message in crew.messages()]
+    assert [message.worker for message in heard if isinstance(message, Left)] == ["a-1"]
+    crew.close()
+
+
+def test_a_machine_takes_requests_also_before_anybody_has_asked_for_slots() -> None:
+    crew = Crew(a=FakeEngine(_Echo, workers=1), b=FakeEngine(_Echo, workers=1))
+    crew.submit(1, "x", machine="b-machine 1")
+    heard: list[Message] = []
+    while not (answers := [message for message in heard if isinstance(message, Done | Lost)]):
+        heard += crew.messages()
+    assert answers == [Done(1, "x")]
+    assert answers[0].worker == "b-1"
+    crew.close()
+
+
+@pytest.mark.parametrize("name", ["a", "", "c-d"])
+def test_the_machines_of_two_engines_are_never_called_the_same(name: str) -> None:
+    crew = Crew(a=FakeEngine(_Echo, workers=1))
+    with closing(FakeEngine(_Echo, workers=1)) as other, pytest.raises(ValueError, match=f"cannot be called '{name}'"):
+        crew.add(other, name=name)
+    assert [*crew.slots()] == ["a-machine 1"]
+    crew.close()
+
+
+class _NoRoom(FakeEngine):
+    """What comes from its machines cannot be kept on this computer."""
+
+    def messages(self) -> list[Message]:
+        raise FULL
+
+
+def test_what_is_wrong_with_this_computer_ends_the_run_whichever_engine_finds_it() -> None:
+    crew = Crew(a=FakeEngine(_Echo), b=_NoRoom(_Echo))
+    with closing(crew), pytest.raises(OSError, match="No space left"):
+        crew.messages()
 
 
 def test_an_engine_that_is_drained_while_another_starts_leaves_the_crew_waiting_for_that() -> None:
@@ -122,8 +165,10 @@ def test_an_engine_that_is_drained_while_another_starts_leaves_the_crew_waiting_
 def test_the_last_engine_is_closed_with_its_crew_also_where_it_has_failed() -> None:
     engine = FakeEngine(_Echo, fails_after=0)
     crew = Crew(a=engine)
-    with closing(crew), pytest.raises(EngineError, match="The cluster is gone"):
-        crew.messages()
+    with closing(crew):
+        assert all(isinstance(message, Joined) for message in crew.messages())
+        with pytest.raises(EngineError, match="The cluster is gone"):
+            crew.messages()
     assert engine.fileno() < 0
 
 
@@ -139,7 +184,10 @@ def test_an_engine_that_fails_takes_its_requests_and_lanes_with_it_and_the_other
     assert {done.ticket for done in heard if isinstance(done, Done)} == {0, 1, 3}
     assert [(left.worker, left.lanes) for left in heard if isinstance(left, Left)] == [("a-1", (0, 2))]
     assert [*crew.slots()] == ["b-machine 1"]
+    while select([crew], [], [], 0)[0]:
+        assert not crew.messages()
     crew.submit(9, "x", machine="a-machine 1")
+    assert select([crew], [], [], 0)[0]
     assert Lost(9, "its machine is gone", began=False) in crew.messages()
     crew.close()
 
@@ -296,6 +344,24 @@ def test_a_fake_engine_can_be_plugged_into_a_run_of_a_user(tmp_path: Path) -> No
     result = muster.run(lambda df: df + 1, tmp_path / "in.csv", tmp_path / "out.csv", engine=engine)
     assert (tmp_path / "out.csv").read_text() == "n\n2\n3\n4\n"
     assert result.rows_out == 3
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_run_has_the_workers_of_the_engine_that_is_given_and_not_those_of_this_computer(
+    tmp_path: Path, count: int
+) -> None:
+    (tmp_path / "in.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(ROWS)))
+    told: list[Snapshot] = []
+    result = muster.run(
+        lambda df: df,
+        tmp_path / "in.csv",
+        tmp_path / "out.csv",
+        engine=FakeEngine(workers=count),
+        workers=8,
+        part_bytes=50,
+        watch=told.append,
+    )
+    assert {one.workers for one in told if one.phase == "working" and one.rows_done} == {count} == {result.workers}
 
 
 def test_a_run_after_one_on_a_fake_engine_reads_the_function_anew(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ from conftest import Muster
 from muster import DataError, Dialect, Result, run
 from muster._formats import csv as formats_csv
 from muster._formats import csv_text
-from muster._formats._results import reply_of
-from muster._formats._rows import to_pandas
-from muster._formats._tables import from_result
+from muster._formats.results import reply_of
+from muster._formats.rows import to_pandas
+from muster._formats.tables import from_result
 from muster._model import Column
 
 PLAIN = Dialect()

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,37 @@ def test_each_line_on_security_names_a_test_that_there_is() -> None:
 def test_the_page_on_security_has_a_line_on_every_folder_of_musters_own() -> None:
     text = (ROOT / "docs" / "security.md").read_text()
     assert [name for name in _NAMES if not re.search(rf"(MUSTER_HOME|~/\.muster)/{name}\b", text)] == []
+
+
+SAYS_IT_ALL = re.compile(
+    r"_?(SECOND|MINUTE|HOUR|DAY|THOUSAND|SSH|HIGHEST_PORT|LAST_PORT|PAIR|NEWLINE|RETURN|BEYOND_64_BITS|PART|NO_SUCH_RANGE"
+    r"|DESCRIPTORS|STANDARD|SET_\w+|SIGEV_\w+|PERMISSIONS|OF_A_FILE|OF_THIS_USER|FOLDER|FILE|ALL|OTHERS|ROOT|ROUND"
+    r"|CHANNELS|COLONS|LARGE|WORD)"
+)
+"""Units, modes of files, ports, and what a standard or a system calls so."""
+
+
+def test_every_number_has_a_why_beside_it_or_a_name_that_says_it_all() -> None:
+    bare: list[str] = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        lines = path.read_text().splitlines()
+        body = ast.parse("\n".join(lines)).body
+        for at, node in enumerate(body):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and is_number(node.value):
+                following = body[at + 1 : at + 3]  # a line for two constants stands behind the second
+                explained = any(isinstance(one, ast.Expr) for one in following) or "#" in lines[node.lineno - 1]
+                if not explained and not SAYS_IT_ALL.fullmatch(node.target.id):
+                    bare.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.target.id}")
+    assert bare == []
+
+
+def is_number(node: ast.expr | None) -> bool:
+    if isinstance(node, ast.BinOp):
+        return is_number(node.left) and is_number(node.right)
+    return isinstance(node, ast.Constant) and type(node.value) in {int, float}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "src").rglob("*.py"))]
+    named = [node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert sorted(name for name, count in Counter(named).items() if count > 1) == []

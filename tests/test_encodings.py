@@ -9,6 +9,7 @@ import pytest
 
 from conftest import Muster
 from muster import run
+from muster._formats.encodings import COUNTED
 from muster.errors import RejectedRowsWarning
 
 RUN = ("run", "f.py:f", "-o", "out.csv", "--workers", "0", "--json")
@@ -107,16 +108,13 @@ def test_where_most_rows_are_the_run_stops_and_says_the_first_in_many_parts_too(
     assert typed_next(stopped.json["error"]) == ["--encoding", "cp1252"]
 
 
-def test_a_line_is_named_by_where_its_byte_is_however_the_rows_are_cut(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("muster._formats._encodings.COUNTED", 5_000)
-    monkeypatch.setattr("muster._worker.texts.COUNTED", 5_000)
-    rows = [b"Berlin,1\n"] * 1_000
-    rows[100] = rows[800] = b"K\xf6ln,22\n"
+def test_a_line_is_named_by_where_its_byte_is_however_the_rows_are_cut(folder: Path) -> None:
+    row = b"Berlin,%s\n" % (b"x" * (COUNTED // 500))
+    rows = [row] * 600  # more bytes than lines are counted in
+    rows[100] = rows[580] = b"K\xf6ln,22\n"
     (folder / "in.csv").write_bytes(b"town,n\n" + b"".join(rows))
     told = []
-    for part_bytes in (100_000, 1_000, 300):
+    for part_bytes in (2 * COUNTED, 80 * len(row), 15 * len(row)):
         with pytest.warns(RejectedRowsWarning):
             run(lambda df: df, folder / "in.csv", folder / "out.csv", workers=0, part_bytes=part_bytes, fresh=True)
         told.append(rejected(folder))

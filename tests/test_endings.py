@@ -19,7 +19,7 @@ import pytest
 
 import muster
 from conftest import MUSTER, Muster, started
-from muster._process.limit import Limit
+from muster._process.limit import TimeLimit
 from waiting import until
 
 ROWS: Final = 3000
@@ -201,8 +201,8 @@ def test_a_function_may_itself_begin_a_run(folder: Path, workers: int) -> None:
 
 def test_a_limit_within_another_gives_handler_and_timer_back() -> None:
     before, left = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)[0]  # of whoever tests
-    with Limit(50):
-        with Limit(20):
+    with TimeLimit(50):
+        with TimeLimit(20):
             assert 10 < signal.getitimer(signal.ITIMER_REAL)[0] <= 20
         assert 40 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50
     assert signal.getitimer(signal.ITIMER_REAL)[0] == pytest.approx(left, abs=10)

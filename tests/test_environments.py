@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from muster._clouds.program import program
-from muster._clouds.there import places
+from muster._clouds.there import host_folders
 from muster._clouds.there.processes import birth_of
 from waiting import until
 
@@ -71,7 +71,7 @@ def names(host: Path) -> list[str]:
 
 def use(host: Path, name: str) -> Path:
     """Have a cluster work with an environment: this test's process is its agent."""
-    place = host / ".muster" / "machines" / f"other@{places.this_host()}" / "1-2"
+    place = host / ".muster" / "machines" / f"other@{host_folders.this_host()}" / "1-2"
     place.mkdir(parents=True)
     (place / "agent").write_text(json.dumps({"pid": os.getpid(), "born": birth_of(os.getpid())}))
     (place / "environment").write_text(str(host / ".muster" / "environments" / name))

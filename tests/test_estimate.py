@@ -8,7 +8,7 @@ from itertools import cycle
 import pytest
 
 from muster._formats.excerpt import spread_rows
-from muster._run.estimate import Trial, Tried
+from muster._run.telling.estimate import SampledTask, Trial
 
 ROWS = 20_000
 ROUNDS = 60
@@ -46,7 +46,7 @@ def holds(costs: Iterator[float], chance: random.Random, count: int) -> bool:
     trial = Trial(ROWS, is_spread=True, before=0.3)
     for at, (lo, hi) in enumerate(spread_rows(ROWS, count)):
         seconds = (CALL_SECONDS + sum(cost[lo:hi])) * chance.uniform(0.97, 1.03)
-        trial.tasks.append(Tried(str(at % WORKERS), hi - lo, seconds, hi - lo, 100 * (hi - lo)))
+        trial.tasks.append(SampledTask(str(at % WORKERS), hi - lo, seconds, hi - lo, 100 * (hi - lo)))
     spent = 0.3 + sum(one.seconds for one in trial.tasks) / WORKERS
     low, high = trial.estimate(spent, spent + 0.01, workers=WORKERS).seconds
     return low <= (0.3 + sum(cost) / WORKERS) * chance.uniform(0.97, 1.05) <= high

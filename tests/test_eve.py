@@ -183,6 +183,7 @@ def secrets_of(kept: Iterable[str]) -> dict[str, str]:
 @pytest.fixture(params=["on_hosts", "at_home"])
 def seen(request: pytest.FixtureRequest) -> Seen:
     found: Seen = request.getfixturevalue(request.param)
+    assert found.tried
     return found
 
 
@@ -224,7 +225,7 @@ def test_after_a_lease_has_ended_she_gets_nothing_by_taking_the_names_that_were_
     scratches = []
     with eve_on(hosts, [host], PLACES) as evil:
         for _ in range(3):
-            done = hosts.run(host, shlex.join([MUSTER[0], "-P", "-S", "-c", program("places")]), text=make)
+            done = hosts.run(host, shlex.join([MUSTER[0], "-P", "-S", "-c", program("host_folders")]), text=make)
             assert done.returncode == 0, done.stderr
             done = hosts.run(host, shlex.join(start), text=notes)
             assert done.returncode == 0, done.stderr

@@ -18,6 +18,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
         ("score.py", "20,000 rows scored"),
         ("clean_text.py", "1,500 rows cleaned; 500 rejected"),
         ("old_pipeline.py", "The same bytes."),
+        ("sessions.py", "3,000 clicks in 1,110 sessions"),  # as gaps between a user's clicks count them
+        ("row_buffer.py", "2,350 readings in 24 packs, the last of 50; 25 are unusual"),
     ],
 )
 def test_an_example_runs_and_says_what_it_did(tmp_path: Path, name: str, says: str) -> None:

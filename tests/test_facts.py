@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from muster._model import Fact
-from muster._run.resume import changed_facts
+from muster._run.history.resume import changed_facts
 from muster._user_code.facts import facts_of
 from muster._user_code.versions import versions
 from muster._version import __version__

@@ -11,18 +11,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import muster
-from muster._dialect import Dialect
+from muster._dialects import Dialect
 from muster._formats import csv, jsonl, survey
-from muster._formats._newlines import lines
 from muster._formats._questions import Head, Observe, Scan
-from muster._formats._rows import to_pandas
-from muster._formats._sources import find_sources
+from muster._formats.newlines import each_line
+from muster._formats.rows import to_pandas
+from muster._formats.sources import find_sources
 from muster._job import Job, Options
 from muster._model import Briefing, Column, Outcome, Target, Task
-from muster._run.assembly import make_body
 from muster._run.runner import run
+from muster._run.staffing.assembly import make_body
 from muster._user_code.targets import of_function
-from muster._worker.task import Worker
+from muster._worker.task import TaskBody
 from muster.errors import DataError
 from muster.testing import FakeEngine
 
@@ -149,7 +149,7 @@ def test_lines_are_counted_alike_by_whoever_splits_them(
     assert sum(part.rows for part in found.parts) == len(expected)
     for part in found.parts:
         own = data[part.start : part.stop]
-        assert [own[start:end].strip() for start, end in lines(own)] == [
+        assert [own[start:end].strip() for start, end in each_line(own)] == [
             line.strip() for line in expected[part.row : part.row + part.rows]
         ]
 
@@ -215,7 +215,7 @@ def outcome_of(folder: Path, suffix: str, *, lo: int, hi: int, condemned: str = 
     )
     start = TEXTS[suffix].index(b"0") - TEXTS[suffix].startswith(b"{") * 5
     task = Task(1, 0, 1, 0, start, len(TEXTS[suffix]), 0, 4, lo, hi, bad_rows_left=9, condemned=condemned)
-    worker = Worker()
+    worker = TaskBody()
     try:
         worker.brief(pickle.dumps(briefing))
         outcome = worker(task)

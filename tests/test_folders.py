@@ -11,8 +11,8 @@ import pytest
 
 import muster
 from conftest import Muster
+from muster._api.pipeline import read_csv
 from muster._job import Snapshot
-from muster._pipeline import read_csv
 
 
 def same(df: pd.DataFrame) -> pd.DataFrame:

@@ -43,3 +43,15 @@ def test_code_that_was_edited_within_a_second_is_loaded_as_it_is(place: Place, n
     assert labels(place) == {"a1"}
     rewrite(place.folder / name, *(("LOCAL = 1", "LOCAL = 2") if name == "f.py" else ("'a'", "'b'")))
     assert labels(place) == {"a2" if name == "f.py" else "b1"}
+
+
+def test_a_module_beside_a_pipeline_that_was_edited_within_a_second_is_loaded_as_it_is(place: Place) -> None:
+    (place.folder / "made.py").write_text(
+        "import muster\nfrom helper import LABEL\n"
+        "pipeline = muster.read_csv('rows.csv').map_batches(lambda df: df.assign(y=LABEL)).write_csv('made.csv')\n"
+    )
+    for label in ("a", "b"):
+        rewrite(place.folder / "helper.py", "'a'", f"'{label}'")
+        end = place.muster("run", "made.py", "--workers", "0", "--fresh")
+        assert end.code == 0, end.err
+        assert (place.folder / "made.csv").read_text().splitlines()[1].endswith(label)

@@ -13,6 +13,9 @@ import pytest
 
 import muster
 from conftest import Muster
+from muster._files.home import home
+from muster._output.folder import WorkFolder
+from muster.errors import OutputBusyError
 from muster.testing import FakeEngine
 
 if TYPE_CHECKING:
@@ -161,6 +164,21 @@ def test_an_engine_that_is_given_twice_is_refused_and_its_workers_are_those_that
     with pytest.raises(muster.EngineError, match="it serves one"):
         muster.run(same, "in.csv", "again.csv", engine=engine)
     assert not (rows / "again.csv").exists()
+
+
+def test_an_engine_that_is_given_is_closed_also_where_the_run_does_not_get_as_far_as_to_ask_it(rows: Path) -> None:
+    without_input, refused, skipping = FakeEngine(), FakeEngine(), FakeEngine()
+    with pytest.raises(muster.MusterError, match=r"gone\.csv"):
+        muster.run(same, "gone.csv", "out.csv", engine=without_input)
+    other = WorkFolder(str(rows / "out.csv"), home=home())
+    other.take()
+    try:
+        with pytest.raises(OutputBusyError):
+            muster.run(same, "in.csv", "out.csv", engine=refused)
+        assert muster.run(same, "in.csv", "out.csv", engine=skipping, if_running="skip").skipped
+    finally:
+        other.leave()
+    assert [engine.fileno() for engine in (without_input, refused, skipping)] == [-1] * 3
 
 
 def test_an_output_that_is_a_folder_there_is_told_its_slash_and_words_of_others_get_no_second_full_stop(

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -398,10 +399,6 @@ def test_types_that_turn_out_too_narrow_are_settled_anew(tmp_path: Path) -> None
         (lambda it: it.group_by(["user", "user"]), "each once"),
         (lambda it: it.group_by(len), "the name of a column"),
         (lambda it: it.group_by("user").map_groups(3), "no function"),
-        (lambda it: it.group_by("user").map_groups(all_of_it).map_batches(all_of_it), "cannot stand behind map_groups"),
-        (lambda it: it.group_by("user").map_groups(all_of_it).group_by("page"), "can be grouped once"),
-        (lambda it: it.map_batches(all_of_it).group_by("page"), "cannot stand behind map_batches"),
-        (lambda it: it.group_by("user").agg(n="count"), "not there yet"),
     ],
 )
 def test_what_cannot_be_grouped_is_refused_in_words(
@@ -412,10 +409,29 @@ def test_what_cannot_be_grouped_is_refused_in_words(
     assert not (clicks.parent / "out.csv.muster").exists()
 
 
-@pytest.mark.parametrize("options", [{"limit": 10}, {"machines": 2}, {"cluster": "c"}, {"on": "local", "machines": 1}])
-def test_options_that_groups_cannot_have_are_refused_in_words(clicks: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="A pipeline with group_by cannot have"):
-        through(clicks, all_of_it, workers=None, **options)
+@pytest.mark.parametrize("options", [{"limit": 1700}, {"sample": 700}])
+def test_only_some_rows_of_the_input_are_grouped_where_that_is_asked(clicks: Path, options: dict[str, Any]) -> None:
+    frame = pd.read_csv(clicks)
+    frame.assign(user=frame["user"] + 1).to_csv(clicks.parent / "2.csv", index=False)
+    inputs = [clicks, clicks.parent / "2.csv"]
+    muster.run(all_of_it, inputs, clicks.parent / "some.csv", workers=0, **options)
+    expected = by_pandas(pd.read_csv(clicks.parent / "some.csv"), one_row_of_clicks, "user", dropna=True)
+    assert expected is not None
+    for workers in (0, 2):
+        grouped = muster.read_csv(inputs).group_by("user").map_groups(one_row_of_clicks)
+        result = grouped.write_csv(clicks.parent / "out.csv").run(workers=workers, fresh=True, **options)
+        assert (result.rows_in, result.estimate) == (*options.values(), None)
+        assert (clicks.parent / "out.csv").read_text() == expected.to_csv(index=False)
+
+
+def test_workers_are_replaced_behind_tasks_that_have_called_the_function_often_enough(clicks: Path) -> None:
+    def told(df: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"process": [os.getpid()], "n": [len(df)]})
+
+    through(clicks, told, workers=1, calls_per_worker=30, part_bytes=3_000)
+    done = pd.read_csv(clicks.parent / "out.csv")
+    assert done["n"].sum() == 1500
+    assert done["process"].nunique() >= 2
 
 
 def test_a_column_of_lists_is_no_key(tmp_path: Path) -> None:

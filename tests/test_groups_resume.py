@@ -108,6 +108,26 @@ def test_a_run_that_is_killed_again_and_again_gives_what_one_gives_that_is_not(
     check(folder, sort=sort)
 
 
+def test_a_run_of_sums_that_is_killed_again_and_again_gives_what_one_gives_that_is_not(folder: Path) -> None:
+    sums = 'agg(n="count", total=("x", "sum"), mean=("x", "mean"), dev=("x", "std"), last=("x", "last"))'
+    (folder / "app.py").write_text(PIPELINE.replace("map_groups(longest)", sums))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DYING, "3"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    kills, code = map(int, done.stdout.split())
+    assert (kills >= 3, code) == (True, 0)
+    killed = (folder / "out.csv").read_bytes()
+    once = subprocess.run(
+        [sys.executable, "-c", "from app import pipeline; pipeline.run(workers=0, fresh=True)"], cwd=folder, check=True
+    )
+    assert (once.returncode, (folder / "out.csv").read_bytes()) == (0, killed)
+
+
 def test_no_group_that_was_done_is_done_again_by_the_next_command(folder: Path, muster: Muster) -> None:
     command: tuple[Any, ...] = ("run", "app.py", "--workers", "2", "--max-bad-rows", "1000")
     groups = pd.read_csv(folder / "in.csv")["user"].nunique()

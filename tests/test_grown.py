@@ -14,10 +14,10 @@ from conftest import Muster
 from muster._formats.inputs import Inputs
 from muster._job import Options
 from muster._journal.events import Kept, Moved
-from muster._model import Outcome, Piece, Place, Schema, Source, Task
-from muster._output.build import Finish
-from muster._output.folder import Work
-from muster._run.past import Past
+from muster._model import Outcome, Piece, PieceLocation, Schema, Source, Task
+from muster._output.build import OutputBuilder
+from muster._output.folder import WorkFolder
+from muster._run.history.past import Past
 
 HEADER = b"a\n"
 
@@ -40,26 +40,26 @@ class Growing:
     past: Past = field(default_factory=Past)
 
     def __post_init__(self) -> None:
-        self.work = Work(str(self.folder / "out.csv"), home=self.folder)
+        self.work = WorkFolder(str(self.folder / "out.csv"), home=self.folder)
         self.begin()
 
     def begin(self) -> None:
         """Begin an attempt, with what the journal says of those before it."""
         self.work.take()
         source = Source(str(self.folder / "in.csv"), 1, "", "csv")
-        self.finish = Finish(self.work, Options(), Inputs((source,), Options(), self.folder))
-        self.finish.places = self.past.places
+        self.builder = OutputBuilder(self.work, Options(), Inputs((source,), Options(), self.folder))
+        self.builder.locations = self.past.locations
         self.rewind()
 
     def rewind(self) -> None:
         """Begin the output anew, as its header has changed; all rows of it are appended again."""
-        self.finish.begin()
+        self.builder.begin()
         self.frontier = 0
         self.advance()
 
     def die(self) -> None:
         """Die, with all that only this process knew."""
-        self.finish.pause()
+        self.builder.pause()
         self.work.release()
         self.begin()
 
@@ -75,17 +75,17 @@ class Growing:
 
     def advance(self) -> None:
         while (following := self.kept.get(self.frontier)) is not None:
-            moved = self.finish.append(following, ("a",))
+            moved = self.builder.append(following, ("a",))
             assert moved is not None
             (self.work.parts / moved.name).unlink(missing_ok=True)
-            assert self.work.is_intact(following, self.finish.places)
+            assert self.work.is_intact(following, self.builder.locations)
             self.frontier = following.task.last
 
     def complete(self) -> bytes:
         """End the output and read it."""
-        self.finish.pause()
+        self.builder.pause()
         kept = [self.kept[first] for first in sorted(self.kept)]
-        self.finish.end(kept, unasked, lambda _: 0, ready=lambda *_: None)
+        self.builder.end(kept, unasked, lambda _: 0, ready=lambda *_: None)
         self.work.release()
         return Path(self.work.output).read_bytes()
 
@@ -105,13 +105,13 @@ def test_rows_whose_predecessors_are_not_done_wait_in_a_file_of_their_own(growin
 
 def test_what_no_row_needs_any_more_is_removed(growing: Growing) -> None:
     growing.work_on(task(0), b"one\n")
-    first = growing.work.folder / growing.finish.places[growing.kept[0].output or Piece("", 0, 0, 0)].file
+    first = growing.work.folder / growing.builder.locations[growing.kept[0].output or Piece("", 0, 0, 0)].file
     left = [first, first.with_suffix(".starts")]  # version 0.1 kept such a file beside it
     left[1].write_bytes(b"")
     growing.die()
     assert not left[1].exists()
     assert first.exists()
-    growing.finish.tidy()  # by now its rows are in the next one
+    growing.builder.tidy()  # by now its rows are in the next one
     assert not first.exists()
     assert growing.complete() == HEADER + b"one\n"
 
@@ -121,7 +121,7 @@ def test_a_piece_that_is_shorter_than_it_was_ends_the_run_rather_than_shift_rows
     (growing.work.parts / "0.rows").write_bytes(b"two")
     with pytest.raises(OSError, match=r"0\.rows is shorter than the 4 bytes"):
         growing.work_on(task(0), b"one\n")
-    growing.finish.pause()
+    growing.builder.pause()
     growing.work.release()
 
 
@@ -141,13 +141,13 @@ def test_the_output_is_all_rows_in_order_whatever_order_tasks_end_in_and_whateve
 
 def test_where_pieces_lie_is_forgotten_with_them() -> None:
     past = Past()
-    piece = Piece("1.rows", 3, 0, 1, Place("before", 7))
+    piece = Piece("1.rows", 3, 0, 1, PieceLocation("before", 7))
     past.add(Kept(Outcome(task(0), 1, 1, piece)))
-    assert past.places[piece] == Place("before", 7)
+    assert past.locations[piece] == PieceLocation("before", 7)
     past.add(Moved("1.rows", "grown-1", 2))
-    assert past.places[piece] == Place("grown-1", 2)
-    past.places.clear()
-    assert past.places[piece] == Place("parts/1.rows", 0)
+    assert past.locations[piece] == PieceLocation("grown-1", 2)
+    past.locations.clear()
+    assert past.locations[piece] == PieceLocation("parts/1.rows", 0)
 
 
 def test_a_run_that_an_earlier_version_began_is_gone_on_with_wherever_its_rows_lie(

@@ -7,7 +7,7 @@ import pytest
 
 import muster as the_module
 from conftest import Muster
-from muster._near import nearest, with_guess
+from muster._words.near import nearest, with_guess
 
 FILE = """
 THRESHOLD = 3

@@ -11,7 +11,7 @@ import pytest
 import muster
 from conftest import Muster
 from muster._model import Outcome, Schema, Task
-from muster._run.hindsight import Hindsight
+from muster._run.telling.hindsight import Hindsight
 
 Frame = pd.DataFrame
 

@@ -19,12 +19,12 @@ from muster._journal.events import FORMAT, Dropped, Event, Finished, Kept, Start
 from muster._journal.file import Journal, replay
 from muster._journal.kept_rows import KeptRows
 from muster._journal.runs import SECONDS_UNHEARD, archive, find, known, note
-from muster._journal.status import State
+from muster._journal.status import RunState
 from muster._journal.summaries import summaries
 from muster._model import Outcome, Task
-from muster._run.past import Past
-from muster._run.resume import differences_of_rows
-from muster._watch.serving.feed import Feed
+from muster._run.history.past import Past
+from muster._run.history.resume import differences_of_rows
+from muster._watch.serving.feed import RunFeed
 
 JOB = {"steps": [["classify", "code"]], "inputs": [["in.csv", 10, "stamp"]], "output": "out.csv"}
 
@@ -44,10 +44,10 @@ def test_a_run_is_running_while_its_process_lives_and_unfinished_when_it_is_gone
     code = "import sys, pathlib; from muster._journal.runs import note; note('2-other', pathlib.Path(sys.argv[1]))"
     other = begin(tmp_path, "2-other")
     subprocess.run([sys.executable, "-c", code, str(other)], check=True)
-    assert [(one.run, one.state) for one in known()] == [("2-other", State.UNFINISHED), ("1-mine", State.RUNNING)]
+    assert [(one.run, one.state) for one in known()] == [("2-other", RunState.UNFINISHED), ("1-mine", RunState.RUNNING)]
     told = json.loads((home / "unfinished" / "1-mine.json").read_text())
     (home / "unfinished" / "1-mine.json").write_text(json.dumps({**told, "born": told["born"] + "0"}))
-    assert find("1").state is State.UNFINISHED  # another process has its id by now
+    assert find("1").state is RunState.UNFINISHED  # another process has its id by now
 
 
 def test_a_run_on_another_computer_with_the_same_home_is_running_while_its_journal_grows(
@@ -57,10 +57,10 @@ def test_a_run_on_another_computer_with_the_same_home_is_running_while_its_journ
     note("1", journal)
     path = home / "unfinished" / "1.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "computer": "another", "pid": 1, "born": "1"}))
-    assert find("1").state is State.RUNNING
+    assert find("1").state is RunState.RUNNING
     long_ago = journal.stat().st_mtime - SECONDS_UNHEARD - 1
     os.utime(journal, (long_ago, long_ago))
-    assert find("1").state is State.UNFINISHED
+    assert find("1").state is RunState.UNFINISHED
 
 
 def test_a_note_of_an_earlier_version_is_of_this_computer(tmp_path: Path, home: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_note_of_an_earlier_version_is_of_this_computer(tmp_path: Path, home: 
     told = json.loads(path.read_text())
     del told["computer"]
     path.write_text(json.dumps(told))
-    assert find("1").state is State.RUNNING
+    assert find("1").state is RunState.RUNNING
 
 
 def test_a_journal_that_is_gone_is_forgotten(tmp_path: Path, home: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_finished_run_is_kept_without_what_only_a_resumed_one_needs(tmp_path: 
         writing.write(Finished({"rows_in": 7}))
     archive(journal, "1", has_rejects=False)
     (one,) = known()
-    assert (one.state, one.journal.exists(), journal.exists()) == (State.FINISHED, True, False)
+    assert (one.state, one.journal.exists(), journal.exists()) == (RunState.FINISHED, True, False)
     assert [type(entry.event) for entry in replay(one.journal)] == [Started, Finished]
     assert next(summaries())["rows_in"] == 7
 
@@ -205,7 +205,7 @@ def test_a_run_of_a_later_version_is_refused_in_words_and_hides_no_other(tmp_pat
     note("2-later", later)  # of a process that lives: the page follows it
     told = muster("report", "2-later", "-o", "report.html")
     assert (told.code, f"its format is {FORMAT + 1}" in told.err, "Traceback" in told.err) == (2, True, False), told.err
-    assert [line.run for line in asyncio.run(Feed().lines())] == ["1-now"]
+    assert [line.run for line in asyncio.run(RunFeed().lines())] == ["1-now"]
 
 
 PARTS = 40

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from columns import objects_of
 from muster import DataError
 from muster._formats import parquet, parquet_schema
-from muster._formats._results import reply_of
+from muster._formats.results import reply_of
 
 
 def written(*batches: list[Any]) -> pa.ChunkedArray:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from muster._clouds.program import program
-from muster._clouds.there import places
+from muster._clouds.there import host_folders
 from muster._clouds.there.processes import birth_of, is_alive, working_in
 from waiting import until
 
@@ -75,11 +75,11 @@ class Computer:
         return found
 
     def place(self, cluster: str) -> Path:
-        return Path(self.look()["place"]) / places.leaf(cluster, "10.0.0.1:22")
+        return Path(self.look()["place"]) / host_folders.leaf(cluster, "10.0.0.1:22")
 
     def make(self, place: Path) -> str:
         files = {"lease.py": program("lease")}
-        return self.run(program("places"), given={"folder": str(place), "files": files}).stderr
+        return self.run(program("host_folders"), given={"folder": str(place), "files": files}).stderr
 
     def start(self, place: Path, *, lease: str = "60", command: tuple[str, ...] = WAITS, port: int = 0) -> str:
         assert not self.make(place)
@@ -133,14 +133,14 @@ def test_all_that_a_host_keeps_is_for_this_user_alone_whatever_the_umask(compute
 def test_a_cluster_of_the_same_name_of_another_home_is_refused_with_who_and_since_when(computer: Computer) -> None:
     first, second = computer.place("a1"), computer.place("b2")
     assert not computer.start(first)
-    agent = places.agent_of(first)
+    agent = host_folders.agent_of(first)
     for said in (computer.look(ours="b2")["taken"], computer.start(second)):
         assert "'default' of ann@laptop (MUSTER_HOME /home/ann/.muster) works there since 2026-11-25 23:12 UTC" in said
         assert "MUSTER_HOME=/home/ann/.muster muster down default" in said
     assert not computer.look(ours="a1")["taken"]
     assert not computer.look(cluster="other", ours="b2")["taken"]
-    assert places.agent_of(first) == agent
-    assert places.agent_of(second) is None
+    assert host_folders.agent_of(first) == agent
+    assert host_folders.agent_of(second) is None
     assert (first / "lease").read_text() == "60"
 
 
@@ -148,8 +148,8 @@ def test_what_a_cluster_left_whose_agent_was_killed_goes_when_the_next_starts(co
     first, second = computer.place("a1"), computer.place("b2")
     assert not computer.start(first)
     scratch = computer.scratch(first)
-    os.kill(places.agent_of(first) or 0, signal.SIGKILL)
-    until(lambda: places.agent_of(first) is None)
+    os.kill(host_folders.agent_of(first) or 0, signal.SIGKILL)
+    until(lambda: host_folders.agent_of(first) is None)
     assert not computer.start(second)
     assert not first.exists()
     assert not scratch.exists()
@@ -274,7 +274,7 @@ def test_a_name_that_was_a_scratch_once_is_not_used_again_and_what_lies_there_is
     scratch = computer.scratch(place)
     (place / "shorter").write_text("0.2")
     (place / "shorter").rename(place / "lease")
-    until(lambda: places.agent_of(place) is None and not scratch.exists())
+    until(lambda: host_folders.agent_of(place) is None and not scratch.exists())
     if kind == "folder":
         scratch.mkdir()
         (scratch / "bait").touch()
@@ -337,7 +337,7 @@ def test_a_machine_at_home_goes_on_in_no_scratch_that_somebody_else_has_put_ther
     notes = {"lease": "60", "scratch": str(scratch / "m1")}
     said = computer.run(program("lease"), "start", str(place), "sleep", "1000", given=notes).stderr
     assert f"{str(scratch)!r} {'is a link' if kind == 'link' else f'belongs to user {SOMEBODY}'}" in said
-    assert places.agent_of(place) is None
+    assert host_folders.agent_of(place) is None
     assert not (scratch / "m1").exists() or kind == "link"
 
 
@@ -371,6 +371,6 @@ def test_hosts_that_share_a_home_have_places_of_their_own_there(computer: Comput
     assert first != second
     assert not computer.start(second)
     assert not computer.called("first").start(first)
-    assert places.agent_of(first) != places.agent_of(second)
+    assert host_folders.agent_of(first) != host_folders.agent_of(second)
     computer.end(first)
-    assert places.agent_of(second)
+    assert host_folders.agent_of(second)

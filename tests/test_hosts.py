@@ -237,14 +237,12 @@ def test_of_a_host_that_is_lost_silently_its_peers_hear_nothing(pair: Hosts) -> 
     assert pair.processes(pair[0]) == []
 
 
-def test_a_cut_host_does_not_answer_in_time_and_a_mended_one_does(hosts: Hosts) -> None:
+def test_a_cut_host_does_not_answer_and_a_mended_one_does(hosts: Hosts) -> None:
     host, other = hosts[1], hosts[2]
     with closing(call(host)) as caller:
         hosts.cut(host)
-        began = monotonic()
         assert hosts.run(host, "true", wait=1).returncode == 255
         assert hosts.run(other, shlex.join([*hosts.ssh(host, wait=1), "true"])).returncode == 255
-        assert monotonic() - began < 20
         assert said(hosts, other, "hostname") == other.name
         assert hosts.processes(host)
         hosts.mend(host)

@@ -9,9 +9,9 @@ from muster import UsageError
 from muster._clouds.hosts_file import read
 from muster._clouds.over_ssh.inventory import Host
 from muster._clouds.over_ssh.placing import placed
-from muster._clouds.over_ssh.record import Record, host_of
+from muster._clouds.over_ssh.record import ClusterRecord, host_of
 from muster._clouds.over_ssh.ssh import command
-from muster._places.addresses import joined, parted
+from muster._urls.addresses import joined, parted
 from muster.errors import EngineError
 
 
@@ -21,8 +21,10 @@ from muster.errors import EngineError
         ("hosts: [", "is not YAML"),
         ("- a", "must hold words and values"),
         ("hosts: []", "names no host"),
-        ("host: [{address: a}]", "'host' means nothing there. Known are: hosts"),
-        ("hosts: [{adress: a}]", "host 1: 'adress' means nothing there"),
+        ("", "names no host. Write hosts: and, below it, - address: 10.0.0.1 for each; or aws:"),
+        ("AWS: {region: eu-west-1}", r"'AWS' \(did you mean aws\?\) means nothing there"),
+        ("host: [{address: a}]", r"'host' \(did you mean hosts\?\) means nothing there. Known are: hosts"),
+        ("hosts: [{adress: a}]", r"host 1: 'adress' \(did you mean address\?\) means nothing there"),
         ("hosts: [{name: a}]", "host 1: it has no address"),
         ("hosts: [{address: a, port: x}]", "port must be a whole number"),
         ("hosts: [{address: a, port: 0}]", "must be from 1"),
@@ -142,7 +144,7 @@ def test_what_the_file_says_and_the_line_needs_goes_before_the_settings_of_ssh(t
 
 
 def inside(host: Host, folder: Path) -> str:
-    (found,) = placed([host], Record(), folder)
+    (found,) = placed([host], ClusterRecord(), folder)
     return found.inside
 
 

@@ -15,7 +15,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from conftest import Muster, begun, started
-from muster._output.folder import Work
+from muster._output.folder import WorkFolder
 from waiting import until
 from web import moto_application
 
@@ -165,7 +165,7 @@ def test_who_waits_looks_at_the_lock_now_and_then_and_lists_the_inputs_once_more
 ) -> None:
     put(bucket, a="a\n1\n")
     place = f"s3://{bucket.name}"
-    other = Work(f"{place}/out.csv", home=home.parent / "another")
+    other = WorkFolder(f"{place}/out.csv", home=home.parent / "another")
     other.take()
     (lock,) = [one.key for one in bucket.objects.filter(Prefix="out.csv.muster/lock-")]
     writers = {os.getpid()}

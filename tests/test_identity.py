@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
-from muster._places.identity import identity, upwards
 from muster._private.secrets import set_options
+from muster._urls.identity import identity, upwards
 from web import serving
 
 NAMES: Final = st.lists(

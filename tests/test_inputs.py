@@ -16,7 +16,7 @@ import pytest
 
 import muster
 from conftest import Ended, Muster
-from muster._dialect import Dialect
+from muster._dialects import Dialect
 from muster._formats.streams import Stream
 from muster._formats.survey import atom_of
 from muster._model import Source

@@ -18,11 +18,38 @@ from hypothesis import strategies as st
 from conftest import Muster
 from muster._journal import events
 from muster._journal.coding import as_fields, of_fields
-from muster._journal.events import FORMAT, KIND_OF, Event, Kept, Left, Other, Shaped, Started, Told, UnreadableError
+from muster._journal.events import (
+    FORMAT,
+    KIND_OF,
+    Event,
+    Kept,
+    Other,
+    Shaped,
+    Started,
+    UnreadableError,
+    UserTold,
+    WorkerLeft,
+)
 from muster._journal.file import Journal, follow, replay
-from muster._model import Column, DataFile, Outcome, Part, Piece, Place, Schema, Seconds, Share, Span, Spool, Task
+from muster._model import (
+    Column,
+    DataFile,
+    LaneShare,
+    LocalCopy,
+    Outcome,
+    Part,
+    Piece,
+    PieceLocation,
+    Position,
+    Schema,
+    Seconds,
+    Span,
+    StageDone,
+    Stretch,
+    Task,
+)
 from muster._planner import Plan
-from muster._run.past import Past
+from muster._run.history.past import Past
 from muster._watch.sums.run import RunView
 from muster.errors import ResumeError
 
@@ -35,12 +62,12 @@ def path(tmp_path: Path) -> Path:
 def written(path: Path, *texts: str) -> Path:
     with Journal(path) as journal:
         for text in texts:
-            journal.write(Told(text))
+            journal.write(UserTold(text))
     return path
 
 
 def told(path: Path) -> list[str]:
-    return [entry.event.text for entry in replay(path) if isinstance(entry.event, Told)]
+    return [entry.event.text for entry in replay(path) if isinstance(entry.event, UserTold)]
 
 
 def test_a_journal_that_was_never_begun_has_no_events(path: Path) -> None:
@@ -49,18 +76,18 @@ def test_a_journal_that_was_never_begun_has_no_events(path: Path) -> None:
 
 def test_events_come_back_in_order_each_with_its_time(path: Path) -> None:
     with Journal(path) as journal:
-        journal.write(Left("m1-1", "Zürich\n"), at=12.5)
+        journal.write(WorkerLeft("m1-1", "Zürich\n"), at=12.5)
     written(path, "two")
     one, two = replay(path)
-    assert one == (Left("m1-1", "Zürich\n"), 12.5)
-    assert two.event == Told("two")
+    assert one == (WorkerLeft("m1-1", "Zürich\n"), 12.5)
+    assert two.event == UserTold("two")
     assert two.at is not None
     assert two.at > 1.7e9
 
 
 def test_what_was_written_can_be_read_while_the_journal_is_still_open(path: Path) -> None:
     with Journal(path) as journal:
-        journal.write(Told("one"))
+        journal.write(UserTold("one"))
         assert told(path) == ["one"]
 
 
@@ -103,10 +130,10 @@ def test_who_follows_hears_of_each_event_once_and_how_far_what_was_left_out_goes
     with Journal(path) as journal:
         journal.write(Kept(Outcome(Task(0, 0, 1, 0, 0, 8, 0, 1, 0, 1), 1, 1)))
     heard = list(follow(path, without={Kept}))
-    assert [entry.event for entry, _ in heard] == [Told("one"), Other()]
+    assert [entry.event for entry, _ in heard] == [UserTold("one"), Other()]
     assert heard[-1][1] == path.stat().st_size
     written(path, "two")
-    assert [entry.event for entry, _ in follow(path, after=heard[-1][1], without={Kept})] == [Told("two")]
+    assert [entry.event for entry, _ in follow(path, after=heard[-1][1], without={Kept})] == [UserTold("two")]
 
 
 def test_an_event_that_must_outlive_a_power_cut_is_on_the_disk_before_the_next_step(path: Path) -> None:
@@ -119,8 +146,8 @@ def test_an_event_that_must_outlive_a_power_cut_is_on_the_disk_before_the_next_s
     with Journal(path) as journal:
         sys.setprofile(note)
         try:
-            journal.write(Told("one"))
-            journal.write(events.Laid(()), durable=True)
+            journal.write(UserTold("one"))
+            journal.write(events.OutputLayout(()), durable=True)
         finally:
             sys.setprofile(None)
     assert [call for call in calls if call in {"write", "fdatasync"}] == ["write", "write", "fdatasync"]
@@ -143,18 +170,18 @@ def test_an_event_for_which_there_is_no_room_leaves_no_trace(path: Path, already
     room = len(b'{"event":"told","at":1.0,"text":""}\n')
     with Journal(path) as journal:
         if already:
-            journal.write(Told("x" * (already - room)), at=1.0)
+            journal.write(UserTold("x" * (already - room)), at=1.0)
         with pytest.raises(OSError, match=r"No space|too large"):
-            journal.write(Told("x" * 200))
+            journal.write(UserTold("x" * 200))
         assert path.stat().st_size == already
         assert len(told(path)) == bool(already)
 
 
-@pytest.mark.parametrize("ends", [Journal.flush, Journal.close, lambda journal: journal.write(Told("three"))])
+@pytest.mark.parametrize("ends", [Journal.flush, Journal.close, lambda journal: journal.write(UserTold("three"))])
 def test_what_is_held_is_written_in_order_with_what_comes_next(path: Path, ends: Callable[[Journal], None]) -> None:
     with contextlib.suppress(OSError), Journal(path) as journal:  # one that is closed cannot be closed again
-        journal.hold(Told("one"), at=1.0)
-        journal.hold(Told("two"), at=2.0)
+        journal.hold(UserTold("one"), at=1.0)
+        journal.hold(UserTold("two"), at=2.0)
         assert told(path) == [], "nothing is said before"
         ends(journal)
         assert [text for text in told(path) if text != "three"] == ["one", "two"]
@@ -163,23 +190,23 @@ def test_what_is_held_is_written_in_order_with_what_comes_next(path: Path, ends:
 def test_no_more_is_held_than_a_call_of_the_kernel_is_worth(path: Path) -> None:
     with Journal(path) as journal:
         for count in range(2_000):
-            journal.hold(Told("x" * 100))
+            journal.hold(UserTold("x" * 100))
             assert path.stat().st_size > 100 * count - (128 << 10)
 
 
 @pytest.mark.usefixtures("files_of_100_bytes")
 def test_what_is_held_while_there_is_no_room_is_forgotten_so_that_less_has_room(path: Path) -> None:
     with Journal(path) as journal:
-        journal.hold(Told("x" * 200))
+        journal.hold(UserTold("x" * 200))
         with pytest.raises(OSError, match=r"No space|too large"):
-            journal.write(Told("why the run stops"))
+            journal.write(UserTold("why the run stops"))
         assert path.stat().st_size == 0
-        journal.write(Told("why the run stops"))
+        journal.write(UserTold("why the run stops"))
     assert told(path) == ["why the run stops"]
 
 
 UNUSUAL = Schema(("a", "", "ü,\n"), (("int64",), ("missing object", "str"), ("empty bool",)))
-TASK = Task(0, 3, 5, 1, 100, 200, 40, 20, 45, 50, Spool("spool/1-0", 4096))
+TASK = Task(0, 3, 5, 1, 100, 200, 40, 20, 45, 50, LocalCopy("spool/1-0", 4096))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +266,7 @@ def test_a_schema_that_there_was_no_room_to_tell_is_told_again(path: Path, alrea
     """With no byte of room, the kernel refuses the write; with some, it writes less."""
     with Journal(path) as journal:
         if already:
-            journal.write(Told("x" * (already - len(b'{"event":"told","at":1.0,"text":""}\n'))), at=1.0)
+            journal.write(UserTold("x" * (already - len(b'{"event":"told","at":1.0,"text":""}\n'))), at=1.0)
         assert path.stat().st_size == already
         journal.hold(Kept(SEVERAL[0]))
         with pytest.raises(OSError, match=r"No space|too large"):
@@ -272,10 +299,11 @@ def test_tasks_of_format_2_which_say_their_schemas_in_full_are_read(path: Path) 
     assert entry.event == Kept(SEVERAL[3]._replace(seconds=Seconds(function=0.5)), "1")
 
 
-PIECE = Piece("p", 10, 1, 2, Place("grown", 20))
+PIECE = Piece("p", 10, 1, 2, PieceLocation("grown", 20))
+POSITION = Position("/in/a.csv", 1, 2**63, 90, 9, 77, 78, ("a", "\n"))
 ONE_OF_EACH: list[Event] = [
     Started("r", {"inputs": []}, {"typed": "muster run"}, FORMAT),
-    events.Attempt(2, 17, 4, "123.4", "ray", "c", {"m1": 0.5}, one_computer=True),
+    events.TryStarted(2, 17, 4, "123.4", "ray", "c", {"m1": 0.5}, one_computer=True),
     events.Phase("working"),
     events.Accepted(["f has changed"], ["f.py"], {"inputs": []}),
     events.Stopped("DataError", "no", 3, [["f", "no", 3, "x"]]),
@@ -290,17 +318,26 @@ ONE_OF_EACH: list[Event] = [
     Shaped(3, UNUSUAL),
     Kept(Outcome(Task(0, 0, 1, 0, 0, 8, 0, 2, 0, 2), 2, 2, output=PIECE), "1"),
     events.Dropped(1, 2, 3),
-    events.Exchanged(1, (Part(0, 1, 9, 0, 4),), [Share(7, 8, 2**64 - 1)], UNUSUAL),
+    events.Exchanged(
+        1, (Part(0, 1, 9, 0, 4),), [LaneShare(7, 8, 2**64 - 1)], UNUSUAL, (Column("a", fixed="as is"),), b"\xff"
+    ),
     events.KeptLater(2, Outcome(Task(0, 0, 1, 0, 0, 8, 0, 2, 0, 2), 2, 2, output=PIECE), "1"),
     events.DroppedLater(2, 1, 2, 3),
+    StageDone(2, 3, "f by k", 9, 4, 100, 5, 4, 1),
     events.Moved("p", "grown", 20),
     events.Regrown("a", "b", 9),
-    events.Laid([(2, 9)], [b"\0"], [0], 9),
-    events.LaidOut(),
+    events.OutputLayout([(2, 9)], [b"\0"], [0], 9),
+    events.EpochBegan(2, [Stretch(5, 1, 77, "epoch-2-0", "in/a.csv", (("day", None),), POSITION)]),
+    events.Committed(
+        2, [POSITION], events.Totals(2, 1, 9, 8, 1), "part-00000000.csv", 8, b"\xff", 90, "ab", 4, 5, UNUSUAL,
+        events.StatesDone("states-0", 90, [4, 5], is_end=True, seen={2: b"\xff"}),
+    ),
+    events.FilesMoved([POSITION], [(3, 4)]),
+    events.EarlierRowsTaken(),
     events.Standing("abc"),
-    events.Joined("m1-1", "m1"),
-    Left("m1-1", "killed"),
-    Told("hear"),
+    events.WorkerJoined("m1-1", "m1"),
+    WorkerLeft("m1-1", "killed"),
+    UserTold("hear"),
     events.Retried("killed", "m1-1", 2.5, "in.csv", 7, 9),
     events.Renewed(["m1"], 900.0, {"m1": 0.5}),
     events.Measured(
@@ -318,7 +355,8 @@ def test_there_is_an_example_of_each_kind_here() -> None:
 def test_every_kind_survives_the_journal_whole_and_with_fields_that_are_not_known(path: Path, event: Event) -> None:
     with Journal(path) as journal:
         journal.write(event, at=1.0)
-    assert list(replay(path)) == [(event, 1.0)]
+    ((read, at),) = replay(path)
+    assert (type(read), read, at) == (type(event), event, 1.0)  # two kinds with equal fields compare equal
     said = json.loads(path.read_text())
     assert of_fields(said["event"], said | {"from a later version": 1}, {}) == event
 
@@ -368,14 +406,16 @@ GOLDEN = Path(__file__).with_name("golden")
 
 def test_an_unfinished_run_of_0_1_can_be_gone_on_with() -> None:
     past = Past.read(GOLDEN / "unfinished.jsonl")
-    assert (past.run, past.tried.attempts, past.asked["folder"]) == ("20261126-063246-1f87", 1, "/home/ada")
+    assert (past.run, past.tried.tries, past.asked["folder"]) == ("20261126-063246-1f87", 1, "/home/ada")
     assert past.surveyed is not None
     assert sum(part.rows for part in past.surveyed.parts) == 3000
     assert past.columns == (Column("n", frozenset({"integer"})), Column("t", frozenset({"text"})))
     assert sum(outcome.rows_in for outcome in past.kept.values()) == 2700
     assert sum(outcome.bad_rows for outcome in past.kept.values()) == 202
-    assert past.places[Piece("0-8.rows", 1800, 0, 100)] == Place("grown-dd2907c2", 38724)
-    assert past.places[Piece("0-9.rows", 18, 0, 1)] == Place("grown-dd2907c2", 40524)  # a task wrote it there itself
+    assert past.locations[Piece("0-8.rows", 1800, 0, 100)] == PieceLocation("grown-dd2907c2", 38724)
+    assert past.locations[Piece("0-9.rows", 18, 0, 1)] == PieceLocation(
+        "grown-dd2907c2", 40524
+    )  # a task wrote it there itself
     assert set(past.files) == {"rates.json"}
 
 
@@ -383,7 +423,7 @@ def test_a_finished_run_of_0_1_can_be_retried_and_looked_at() -> None:
     past = Past.read(GOLDEN / "finished.jsonl")
     assert past.finished is not None
     assert (past.finished.result["rows_out"], past.finished.result["bad_rows"]) == (2997, 3)
-    assert (past.mending.laid.bytes, list(past.mending.laid.volumes)) == (49524, [])
+    assert (past.mending.layout.bytes, list(past.mending.layout.volumes)) == (49524, [])
     assert len(past.finished.published) == len(past.finished.standing or "") == 64
     view = RunView()
     view.take_all(replay(GOLDEN / "finished.jsonl"))
@@ -460,7 +500,7 @@ def test_a_golden_journal_to_which_the_format_of_now_was_added_reads_as_before(t
     after = Past.read(journal)
     assert (before.started.format, after.started) == (1, before.started._replace(format=FORMAT))
     for field in dataclasses.fields(Past):
-        if field.name not in {"started", "places"}:
+        if field.name not in {"started", "locations"}:
             assert getattr(after, field.name) == getattr(before, field.name)
 
 
@@ -472,3 +512,17 @@ def test_an_event_of_the_format_of_now_is_refused_by_who_reads_up_to_an_earlier_
         journal.write(Started("r", {}, {}, FORMAT + 1))
     with pytest.raises(UnreadableError, match=f"its format is {FORMAT + 1}"):
         list(replay(path))
+
+
+def test_a_journal_is_long_again_once_it_has_twice_what_it_must_say(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.write(UserTold("x" * 100))
+        assert journal.is_long(least=50)
+        journal.begin_anew([UserTold("x" * 100)], at=0.0)
+        size = path.stat().st_size
+        assert not journal.is_long(least=50)
+        while path.stat().st_size <= 2 * size:
+            assert not journal.is_long(least=50)
+            journal.write(UserTold("more"))
+        assert journal.is_long(least=50)
+        assert not journal.is_long(least=1 << 20)

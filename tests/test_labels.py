@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import muster
 from columns import Colour, Shade
 from muster import DataError
-from muster._formats import _labels, csv_text
-from muster._formats._tables import from_result
+from muster._formats import csv_text
+from muster._formats.labels import labels_of_header, shown_name
+from muster._formats.tables import from_result
 from muster._formats.volumes import header
 from muster.errors import ColumnsError
 
@@ -80,7 +81,7 @@ def test_any_labels_are_the_header_that_pandas_writes(columns: "pd.Index[Any]") 
 
 
 def test_plain_labels_are_their_own_names() -> None:
-    assert _labels.of_header(pd.Index(["a", "b c", ""])) == ["a", "b c", ""]
+    assert labels_of_header(pd.Index(["a", "b c", ""])) == ["a", "b c", ""]
 
 
 def repeated(frame: pd.DataFrame) -> pd.DataFrame:
@@ -142,6 +143,6 @@ def test_repeated_names_of_an_arrow_table_stand_twice_in_csv() -> None:
 def test_a_label_of_several_levels_is_shown_to_people_as_pandas_shows_it() -> None:
     columns = pd.Index([("a", "x"), ("b", 1)])
     names = from_result(pd.DataFrame([[1, 2]], columns=columns), use="csv").column_names
-    assert [_labels.shown(name) for name in [*names, "c"]] == ["('a', 'x')", "('b', '1')", "'c'"]
-    message = str(ColumnsError.of([*map(_labels.shown, names)]))
+    assert [shown_name(name) for name in [*names, "c"]] == ["('a', 'x')", "('b', '1')", "'c'"]
+    message = str(ColumnsError.of([*map(shown_name, names)]))
     assert "the last of them ('a', 'x'), ('b', '1')." in message

@@ -10,9 +10,8 @@ import pytest
 
 import muster
 from muster._engines.base import CANCELLED, Done, Lost, Message
-from muster._model import Outcome, Task
-from muster._progress.openings import Slots
-from muster._worker.task import Worker
+from muster._model import Outcome, Slots, Task
+from muster._worker.task import TaskBody
 from muster.errors import EngineError
 from muster.testing import FakeEngine
 
@@ -80,7 +79,7 @@ class AnswersLate(LoadsForEver):
 
     def hold(self, ticket: int, request: Task, machine: str) -> None:
         super().hold(ticket, request, machine)
-        body = Worker()
+        body = TaskBody()
         body.brief(self.briefings[-1])
         outcome = body(request)
         body.end()

@@ -14,8 +14,8 @@ import pytest
 from muster._clouds.endings import Endings
 from muster._clouds.machine_folder import MachineFolder, check_system, living_here
 from muster._clouds.there import ending
+from muster._clouds.there.host_folders import agent_of
 from muster._clouds.there.inspection import inspect
-from muster._clouds.there.places import agent_of
 from muster._clouds.there.processes import birth_by_psutil, birth_of
 from muster.errors import EngineError, UsageError
 from waiting import until

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def made(folder: Path, *words: str) -> str:
+def made(folder: Path, *words: str, seconds: float = 120) -> str:
     """Type ``make`` in a copy of what it needs, in which everything is installed."""
     shutil.copy(ROOT / "Makefile", folder)
     shutil.copy(ROOT / "requirements.lock", folder)
@@ -26,7 +26,7 @@ def made(folder: Path, *words: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=seconds,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -21,9 +21,8 @@ import muster as api
 from conftest import MUSTER, Muster
 from muster._journal.events import Kept
 from muster._journal.file import replay
-from muster._model import Outcome, Part, Seconds, Task
+from muster._model import Outcome, Part, Seconds, Slots, Task
 from muster._progress.actions import GiveUp, Keep, Submit
-from muster._progress.openings import Slots
 from muster._progress.progress import Progress
 from muster.errors import RejectedRowsWarning, TooManyBadRowsError
 from waiting import until
@@ -203,6 +202,10 @@ def positive(df: pd.DataFrame) -> pd.DataFrame:
     return df.assign(kind=str(df["value"].dtype), doubled=df["value"] * 2 if df["value"].dtype.kind in "if" else None)
 
 
+BEYOND_ALL = 1_000_000
+"""Rows that a run may stop after, more than there are: it stops at none, and each file has a task of its own."""
+
+
 def ended_as(folder: Path, name: str, **options: Any) -> tuple[str, bytes, list[str]]:  # noqa: ANN401 (options of a run)
     """Run over all files; give how it ended, the output, and the bad rows."""
     out = folder / name / "out.csv"
@@ -230,9 +233,7 @@ def test_files_of_one_task_end_as_files_of_tasks_of_their_own(odd: dict[int, Odd
         for at in range(FILES):
             (folder / "in" / f"{at:04}.csv").write_text(odd.get(at, Odd()).text(at))
         together = ended_as(folder, "together", **options)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("muster._run.loop.MOST_FILES", 1)
-            assert ended_as(folder, "apart", **options) == together
+        assert ended_as(folder, "apart", limit=BEYOND_ALL, **options) == together
         if not any(one.raises or one.is_ragged for one in odd.values()):
             files = [odd.get(at, Odd()) for at in range(FILES)]
             has_late = any(one.has_late for one in files)
@@ -271,9 +272,7 @@ def test_files_of_lines_of_one_task_end_as_those_of_tasks_of_their_own(
             written = "\n".join(odd.get(at, [LINES[0], LINES[1]])) + "\n" * is_ended
             (folder / "in" / f"{at:04}.jsonl").write_text(written, encoding="utf-8")
         together = ended_as(folder, "together", **options)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("muster._run.loop.MOST_FILES", 1)
-            assert ended_as(folder, "apart", **options) == together
+        assert ended_as(folder, "apart", limit=BEYOND_ALL, **options) == together
 
 
 def some_files(count: int, *, seed: int = 1, raising: int = 3) -> list[Small]:

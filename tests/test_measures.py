@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster._journal.measures import MOST_REASONS, Measured, WorkerSum, added, bin_of, bound, span, upper_edge
+from muster._journal.bill import Bill
+from muster._journal.measures import MOST_REASONS, Measures, WorkerSum, added, bin_of, bound, span, upper_edge
 from muster._model import Load, Outcome, Piece, Reason, Seconds, StepMeasure, Task
-from muster._planner import Bill, plan, remaining
+from muster._planner import plan, remaining
 
 TASK = Task(1, 0, 1, 0, 100, 400, 0, 10, 0, 10)
 SECONDS = st.floats(1e-5, 1e5)
@@ -35,8 +36,8 @@ OUTCOMES = st.builds(
 )
 
 
-def noted(outcomes: list[Outcome]) -> Measured:
-    found = Measured()
+def noted(outcomes: list[Outcome]) -> Measures:
+    found = Measures()
     for at, outcome in enumerate(outcomes):
         found.note(f"worker {at % 2}", "machine", outcome)
     return found
@@ -99,7 +100,7 @@ def test_a_run_of_a_week_journals_few_times_as_many_measures_as_one_of_an_hour()
 
 
 def test_reasons_beyond_those_told_apart_are_counted_together() -> None:
-    found = Measured()
+    found = Measures()
     found.add_reasons(Reason("step", f"error {number}", 1, "") for number in range(MOST_REASONS + 30))
     assert sum(reason.rows for reason in found.reasons.values()) == MOST_REASONS + 30
     assert len(found.reasons) == MOST_REASONS + 1
@@ -144,8 +145,8 @@ def test_a_machine_costs_from_when_the_run_has_it_until_its_last_worker_left() -
     bill.joined("3", "free", 0.0)
     assert bill.dollars(1000.0) == pytest.approx(1.0)
     assert bill.dollars_an_hour == 3.6
-    bill.left("1", "dear", 1000.0)
-    bill.left("2", "dear", 2000.0)
+    bill.left("1", 1000.0)
+    bill.left("2", 2000.0)
     assert bill.dollars(9000.0) == pytest.approx(2.0)
     bill.joined("4", "dear", 9000.0)
     assert bill.dollars(10_000.0) == pytest.approx(3.0)

@@ -4,18 +4,18 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from threading import Event
-from time import monotonic
 from typing import TypeVar
 
 import pytest
 
 from conftest import MUSTER, Muster
+from journals import kept
 from muster._journal import events
-from muster._journal.measures import Measured, WorkerSum, added
-from muster._journal.runs import Known, known
-from muster._journal.status import State
+from muster._journal.measures import Measures, WorkerSum, added
+from muster._journal.runs import KnownRun, known
+from muster._journal.status import RunState
 from muster._model import Load, Reason
+from waiting import until
 
 ROWS = 3000
 Kind = TypeVar("Kind", bound=events.Event)
@@ -51,9 +51,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def added_up(run: Known) -> tuple[WorkerSum, Measured]:
+def added_up(run: KnownRun) -> tuple[WorkerSum, Measures]:
     """Add up all that a journal holds, over workers and attempts."""
-    total, rest = WorkerSum(), Measured()
+    total, rest = WorkerSum(), Measures()
     for event in all_of(run, events.Measured):
         rest.add_reasons(Reason(*told) for told in event.reasons)
         rest.machines.update({name: Load(*told) for name, told in event.machines.items()})
@@ -62,7 +62,7 @@ def added_up(run: Known) -> tuple[WorkerSum, Measured]:
     return total, rest
 
 
-def all_of(run: Known, kind: type[Kind]) -> list[Kind]:
+def all_of(run: KnownRun, kind: type[Kind]) -> list[Kind]:
     return [entry.event for entry in run.entries() if isinstance(entry.event, kind)]
 
 
@@ -90,7 +90,7 @@ def test_rows_bytes_steps_and_reasons_of_a_run_add_up(muster: Muster, folder: Pa
 def test_the_last_measures_and_the_result_say_the_same(muster: Muster) -> None:
     assert muster("run", "pipe.py", "--workers", "2").code == 4
     (run,) = known()
-    assert run.state is State.FINISHED
+    assert run.state is RunState.FINISHED
     (finished,) = all_of(run, events.Finished)
     last = all_of(run, events.Measured)[-1]
     assert last.rows_done == last.rows_total == finished.result["rows_in"] == ROWS
@@ -99,7 +99,7 @@ def test_the_last_measures_and_the_result_say_the_same(muster: Muster) -> None:
         "working",
         "writing the output",
     ]
-    assert [(event.engine, event.cluster, event.prices) for event in all_of(run, events.Attempt)] == [
+    assert [(event.engine, event.cluster, event.prices) for event in all_of(run, events.TryStarted)] == [
         ("cores", None, {})
     ]
 
@@ -108,20 +108,18 @@ def test_a_run_that_was_killed_is_unfinished_and_goes_on_under_its_own_name(must
     (folder / "hold").touch()
     command = ("run", "functions.py:hold", "rows.csv", "-o", "out.csv", "--workers", "2")
     process = subprocess.Popen([*MUSTER, *command], cwd=folder, stderr=subprocess.DEVNULL)
-    deadline = monotonic() + 60
-    while not (runs := [run for run in known() if b'"event":"kept"' in run.journal.read_bytes()]):
-        assert monotonic() < deadline
-        Event().wait(0.01)
-    assert runs[0].state is State.RUNNING
+    until(lambda: any(kept(run.journal) for run in known()))
+    (run,) = known()
+    assert run.state is RunState.RUNNING
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     (run,) = known()
-    assert run.state is State.UNFINISHED
+    assert run.state is RunState.UNFINISHED
     (folder / "hold").unlink()
     assert muster(*command).code == 0
     (again,) = known()
-    assert (again.run, again.state) == (run.run, State.FINISHED)
-    assert len(all_of(again, events.Attempt)) == 2
+    assert (again.run, again.state) == (run.run, RunState.FINISHED)
+    assert len(all_of(again, events.TryStarted)) == 2
     assert all_of(again, events.Measured)[-1].rows_done == ROWS
 
 
@@ -130,7 +128,7 @@ def test_a_run_that_stops_says_why_in_its_journal(muster: Muster, folder: Path) 
     command = ("run", "late.py:f", "rows.csv", "-o", "out.csv", "--workers", "0", "--batch-rows", "10", "--strict")
     assert muster(*command).code == 1
     (run,) = known()
-    assert run.state is State.UNFINISHED
+    assert run.state is RunState.UNFINISHED
     (stopped,) = all_of(run, events.Stopped)
     assert stopped.error == "TooManyBadRowsError"
     assert "1 row could not be processed" in stopped.message
@@ -143,7 +141,7 @@ def test_a_worker_that_died_shows_as_left_and_its_task_as_tried_again(muster: Mu
     )
     assert muster("run", "deadly.py:f", "rows.csv", "-o", "out.csv", "--workers", "2").code == 0
     (run,) = known()
-    (left,) = all_of(run, events.Left)
+    (left,) = all_of(run, events.WorkerLeft)
     assert "status 3" in left.reason
     assert next(event.reason for event in all_of(run, events.Retried)) == left.reason
 

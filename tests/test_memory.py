@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from conftest import MUSTER
-from muster._generate import generate
+from muster._api.generate import generate
 
 MEGABYTE = 1 << 20
 

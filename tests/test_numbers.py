@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from columns import objects_of
 from muster import DataError
 from muster._formats import parquet_schema
-from muster._formats._results import reply_of
+from muster._formats.results import reply_of
 
 INTEGERS = (0, -1, 7, 2**53 + 1, 2**60, 2**63, 2**64 - 1, 2**70, np.int8(3), np.int64(2**53 + 1), np.uint64(2**64 - 1))
 OTHERS = (0.5, 1e300, float(2**60), np.float16(0.1), np.float32(0.1), Decimal("1.50"), Decimal("1E+5"), Decimal(-7))

@@ -7,12 +7,11 @@ import pytest
 
 from muster._engines.base import Began, Joined, Left, Told
 from muster._journal import events
-from muster._model import Outcome, Part, Reason, Seconds, Task
+from muster._model import Outcome, Part, Reason, Seconds, Slots, Task
 from muster._planner import Plan
 from muster._progress.actions import Submit
-from muster._progress.openings import Slots
 from muster._progress.progress import Progress
-from muster._run.observer import Observer
+from muster._run.telling.observer import Observer
 from muster.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -153,10 +152,20 @@ def test_why_workers_wait_is_said_while_they_do() -> None:
 
 def test_who_comes_and_goes_and_what_engines_tell_is_journaled() -> None:
     scene = Scene()
-    for event in (Joined("m1-1", "m1"), Told("machine m2 is gone"), Left("m1-1", "killed"), Left("unknown", "killed")):
-        scene.observer.hear(event)
-    assert [type(event) for event in scene.events] == [events.Joined, events.Told, events.Left, events.Left]
-    assert scene.events[0] == events.Joined("m1-1", "m1")
+    for message in (
+        Joined("m1-1", "m1"),
+        Told("machine m2 is gone"),
+        Left("m1-1", "killed"),
+        Left("unknown", "killed"),
+    ):
+        scene.observer.hear(message)
+    assert [type(event) for event in scene.events] == [
+        events.WorkerJoined,
+        events.UserTold,
+        events.WorkerLeft,
+        events.WorkerLeft,
+    ]
+    assert scene.events[0] == events.WorkerJoined("m1-1", "m1")
 
 
 def test_workers_and_machines_are_counted_when_they_were_most_and_only_those_that_joined() -> None:

@@ -111,9 +111,8 @@ def test_signals_are_told(folder: Path, number: signal.Signals, code: int, kind:
     assert told(folder)[:2] == [str(code), kind]
 
 
-def test_its_own_failure_is_told_and_changes_nothing_and_its_words_go_to_standard_error(
-    folder: Path, muster: Muster
-) -> None:
+@pytest.mark.usefixtures("folder")
+def test_its_own_failure_is_told_and_changes_nothing_and_its_words_go_to_standard_error(muster: Muster) -> None:
     ended = muster(
         "run", "f.py:missing", "in.csv", "-o", "out.csv", *INLINE, "--json", "--on-failure=echo hello; exit 7"
     )
@@ -121,15 +120,14 @@ def test_its_own_failure_is_told_and_changes_nothing_and_its_words_go_to_standar
     assert "hello" not in ended.out
     assert "hello" in ended.err
     assert "failed itself, with exit code 7" in ended.err
-    assert folder.exists()
 
 
-def test_it_has_a_time_limit(folder: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("folder")
+def test_it_has_a_time_limit(muster: Muster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSTER_ON_FAILURE_SECONDS", "0.5")
     ended = muster("run", "f.py:missing", "in.csv", "-o", "out.csv", *INLINE, "--on-failure", "sleep 600 & sleep 600")
     assert ended.code == 2
     assert "took longer than 0.5 s" in ended.err
-    assert folder.exists()
 
 
 def test_a_password_of_the_output_is_told_to_nobody(folder: Path, muster: Muster) -> None:

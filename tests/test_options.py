@@ -15,9 +15,9 @@ from mypy import api
 
 import muster
 from muster import cli
-from muster._csv_options import DEFAULTS as OF_CSV
+from muster._api.options import DEFAULTS, CheckOptions, RetryOptions, RunOptions, laid_over
+from muster._dialects.options import DEFAULTS as OF_CSV
 from muster._job import Options
-from muster._options import DEFAULTS, CheckOptions, RetryOptions, RunOptions, laid_over
 from muster._verbs._run_flags import RETRIED
 
 ALL: Final[tuple[Callable[..., Any], ...]] = (muster.run, muster.check, muster.Pipeline.run)

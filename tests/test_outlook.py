@@ -9,34 +9,34 @@ from pathlib import Path
 import pytest
 
 from muster._journal import events
-from muster._journal.measures import Measured, StepSum, WorkerSum
+from muster._journal.measures import Measures, StepSum, WorkerSum
 from muster._journal.runs import find
 from muster._model import Load, Seconds
-from muster._run.under_way import Held
+from muster._run.telling.under_way import StuckRows
 from muster._watch import charts, pages
 from muster._watch.outlook import outlook, remarks
 from muster._watch.sums.figures import activity
-from muster._watch.sums.moment import Look
+from muster._watch.sums.moment import Moment
 from muster._watch.sums.processor import processor
 from muster._watch.sums.run import RunView
 from watching import Story, going, resumed
 
 
-def look_at(story: Story, *, later: float = 0.0) -> Look:
+def look_at(story: Story, *, later: float = 0.0) -> Moment:
     found = find(story.run)
     view = RunView(found.run)
     view.take_all(found.entries())
-    return Look(view, found.state, view.time.last_at + later)
+    return Moment(view, found.state, view.time.last_at + later)
 
 
-def said_of(look: Look) -> str:
+def said_of(look: Moment) -> str:
     return " ".join(f"{one.title} {one.detail} {one.text}" for one in remarks(look))
 
 
 def test_while_one_call_holds_all_up_nobody_says_how_long_the_rest_takes(tmp_path: Path) -> None:
     story = Story(tmp_path).begin().work(5)
-    held = Held("2", "rows.csv", 8996, 9003, 6.0, 5, 0.9, 8.0)
-    story.measured(Measured(), held=held, waiting_for="the last task is with its worker")
+    held = StuckRows("2", "rows.csv", 8996, 9003, 6.0, 5, 0.9, 8.0)
+    story.measured(Measures(), held=held, waiting_for="the last task is with its worker")
     look = look_at(story, later=1.5)
     assert look.left is None
     assert outlook(look) == "waiting for one call"
@@ -59,22 +59,22 @@ def test_what_was_foretold_runs_down_and_is_not_told_any_more_when_nothing_is_he
 
 def test_a_run_in_this_process_is_silent_while_a_call_lasts(tmp_path: Path) -> None:
     story = Story(tmp_path).begin().work(5)
-    story.write(events.Attempt(2, 1, 0, engine="inline"), events.Joined("1", "atlas"))
+    story.write(events.TryStarted(2, 1, 0, engine="inline"), events.WorkerJoined("1", "atlas"))
     assert "with --workers 0 muster itself makes the call" in said_of(look_at(story, later=25))
 
 
 def test_before_the_first_worker_is_there_a_run_starts(tmp_path: Path) -> None:
     story = Story(tmp_path, machines={"m1": 2, "m2": 2})
     job = {"inputs": [["rows.csv", 1, ""]], "steps": [["f", ""]], "output": "o"}
-    story.write(events.Started(story.run, job), events.Attempt(1, 1, 4, engine="ray", cluster="c"))
+    story.write(events.Started(story.run, job), events.TryStarted(1, 1, 4, engine="ray", cluster="c"))
     story.write(events.Phase("working"))
-    story.measured(Measured(), waiting_for="workers start")
+    story.measured(Measures(), waiting_for="workers start")
     look = look_at(story, later=30)
     assert look.badge == ("running", "starting")
     assert outlook(look) == "waiting for the first of 4 workers"
     assert remarks(look) == []
     assert "0%" not in pages.overview(look).fragments["progress"]
-    story.write(events.Joined("m1-1", "m1"))
+    story.write(events.WorkerJoined("m1-1", "m1"))
     assert look_at(story).badge == ("running", "running")
 
 
@@ -130,7 +130,7 @@ def test_the_file_of_bad_rows_is_named_once_it_is_there(tmp_path: Path) -> None:
 
 def test_what_a_function_drops_and_adds_is_told_beside_what_is_written(tmp_path: Path) -> None:
     story = Story(tmp_path, machines={"atlas": 1}, rows_total=100).begin()
-    story.measured(Measured({"1": WorkerSum(1, 60, 40, bad_rows=5)}))
+    story.measured(Measures({"1": WorkerSum(1, 60, 40, bad_rows=5)}))
     assert [told for _, told, _ in look_at(story).settled] == ["40 written", "5 rejected", "15 dropped by the function"]
     look = look_at(story)
     look.view.standing.rows_out = 90
@@ -145,7 +145,7 @@ def test_no_work_is_shown_before_its_worker_was_there(tmp_path: Path) -> None:
     done = WorkerSum(
         1, 100, 100, seconds=Seconds(function=1.0, total=1.0), steps=[StepSum(100, 100, 1, 1.0, Counter())]
     )
-    story.measured(Measured({"1": done}), span=60.0)
+    story.measured(Measures({"1": done}), span=60.0)
     look = look_at(story)
     width = look.view.roster.clock.width
     before = [sum(shares) for at, shares in enumerate(activity(look.view, look.view.roster.workers["1"], look.now))]
@@ -172,7 +172,7 @@ def test_machines_that_are_one_computer_show_its_load_once(tmp_path: Path) -> No
     story = Story(tmp_path, machines={"m1": 2, "m2": 2, "m3": 2}).begin().work(5)
     apart = pages.overview(look_at(story)).fragments["machines"]
     assert apart.count("5.0 GB of 16 GB") == 3
-    story.write(events.Attempt(2, os.getpid() + 1, 6, engine="ray", one_computer=True))
+    story.write(events.TryStarted(2, os.getpid() + 1, 6, engine="ray", one_computer=True))
     look = look_at(story)
     shown = pages.overview(look).fragments
     assert shown["machines"].count("5.0 GB of 16 GB") == 1
@@ -198,7 +198,7 @@ def test_why_workers_get_little_of_the_processor_is_said(
     tmp_path: Path, *, used: float, load: float, cores: int, says: str
 ) -> None:
     story = Story(tmp_path).begin()
-    measured = Measured(machines={"atlas": Load(load, cores, 1, 2, 3)})
+    measured = Measures(machines={"atlas": Load(load, cores, 1, 2, 3)})
     for worker in story.workers:
         measured.workers[worker] = WorkerSum(1, 1, 1, seconds=Seconds(function=10, total=10), cpu=10 * used)
     story.at += 10

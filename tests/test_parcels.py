@@ -16,8 +16,8 @@ from muster._clouds.base import Access
 from muster._files.home import home
 from muster._job import Job, Options, Result, Snapshot
 from muster._model import Module, Target
-from muster._output.folder import Work
-from muster._run.earlier import earlier
+from muster._output.folder import WorkFolder
+from muster._run.history.earlier import earlier
 from muster._run.runner import run
 from muster._travel.luggage import LARGEST_FILE, Luggage, pack
 from muster._travel.packages import Packages, check
@@ -130,7 +130,7 @@ def test_bad_rows_of_a_retry_travel_and_come_back_into_their_places(folder: Path
     work = folder / "code/work.py"
     work.write_text(work.read_text().replace("77", "-77"))
     job = Job(steps, ("in.csv",), "out.csv", options)
-    past = earlier(Work("out.csv", home=home()), fresh=False)
+    past = earlier(WorkFolder("out.csv", home=home()), fresh=False)
     result = run(replace(job, retry=past.run), watch=unwatched, access=far, earlier=past)
     _, expected, _ = ran(folder, Job(steps, ("in.csv",), "whole.csv", replace(options, workers=0)), None)
     assert (result.bad_rows, result.rows_in, result.machines) == (0, COUNT, 1)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
-from muster._formats import _agreed, parquet
-from muster._formats._rows import to_pandas
+from muster._formats import parquet
+from muster._formats.agreed import agree
+from muster._formats.rows import to_pandas
 
 COLUMNS: Final[dict[str, pa.Array]] = {
     "a": pa.array([1, None, 3, 4, 5, 6]),
@@ -29,7 +30,7 @@ COLUMNS: Final[dict[str, pa.Array]] = {
 def frames(path: Path, columns: list[str], *, batch: int) -> list[pd.DataFrame]:
     """Read these columns as a run does, some rows at a time."""
     layout = parquet.layout(str(path), columns=columns)
-    agreed = _agreed.agree([(path.name, layout)], columns)
+    agreed = agree([(path.name, layout)], columns)
     found = []
     for lo in range(0, rows := sum(layout.groups), batch):
         read = parquet.read(str(path), lo=lo, hi=min(lo + batch, rows), agreed=agreed.template, columns=agreed.columns)
@@ -144,10 +145,11 @@ def test_columns_that_cannot_be_chosen_so_are_refused(tmp_path: Path, columns: A
 
 
 def test_a_run_that_goes_on_refuses_other_columns_than_it_began_with(tmp_path: Path, muster: Muster) -> None:
-    pd.DataFrame({"a": [1, 0], "b": [2, 3]}).to_parquet(tmp_path / "in.parquet")
+    rows = pd.DataFrame({"a": [*range(1, 100), 0], "b": range(100)})  # of which some are done before it fails
+    rows.to_parquet(tmp_path / "in.parquet", row_group_size=10)
     (tmp_path / "step.py").write_text("def step(df):\n    return df.assign(a=[1 // value for value in df['a']])\n")
-    command = ("run", "step.py:step", "in.parquet", "-o", "out.csv", "--workers", "0", "--strict")
+    command = ("run", "step.py:step", "in.parquet", "-o", "out.csv", "--workers", "0", "--strict", "--batch-rows", "10")
     assert muster(*command, "--usecols", "a").code == 1
     ended = muster(*command, "--usecols", "a,b")
-    assert ended.code != 0
-    assert "usecols" in ended.err or "--fresh" in ended.err, ended.err
+    assert ended.code == 2
+    assert "--usecols was 'a', and is 'a', 'b' now" in ended.err

@@ -14,7 +14,7 @@ import muster
 from columns import columns
 from muster import DataError
 from muster._formats import parquet, parquet_schema
-from muster._formats._results import reply_of
+from muster._formats.results import reply_of
 
 
 def read_back(*batches: pd.DataFrame) -> pd.DataFrame:

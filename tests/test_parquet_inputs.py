@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
-from muster._formats import _agreed, parquet
-from muster._formats._rows import to_pandas
+from muster._formats import parquet
+from muster._formats.agreed import agree
+from muster._formats.rows import to_pandas
 from muster._worker import reading
 
 TEXT: Final = pd.Series(["text"]).dtype
@@ -62,7 +63,7 @@ def cells_of(kind: pa.DataType) -> st.SearchStrategy[Any]:
 def frames(files: Sequence[Path], *, batch: int) -> list[pd.DataFrame]:
     """Read files as a run does, some rows at a time."""
     layouts = [parquet.layout(str(path)) for path in files]
-    agreed = _agreed.agree([(path.name, layout) for path, layout in zip(files, layouts, strict=True)])
+    agreed = agree([(path.name, layout) for path, layout in zip(files, layouts, strict=True)])
     found = []
     for path, layout in zip(files, layouts, strict=True):
         rows = sum(layout.groups)
@@ -75,7 +76,7 @@ def frames(files: Sequence[Path], *, batch: int) -> list[pd.DataFrame]:
 
 
 def notes_of(files: Sequence[Path]) -> list[str]:
-    return list(_agreed.agree([(path.name, parquet.layout(str(path))) for path in files]).notes)
+    return list(agree([(path.name, parquet.layout(str(path))) for path in files]).notes)
 
 
 @given(st.data(), columns_of_any_type, st.integers(1, 7), st.integers(1, 4), st.integers(1, 5))

@@ -16,9 +16,11 @@ import pytest
 
 import muster
 from conftest import Muster
+from journals import kept
 
 FACE: Final = [
     *(
+        "Aggregation",
         "DataError",
         "Dialect",
         "EngineError",
@@ -35,7 +37,9 @@ FACE: Final = [
         "UsageError",
         "UserCodeError",
         "check",
+        "follow_csv",
         "generate",
+        "listen_tcp",
         "read_csv",
         "read_json",
         "read_parquet",
@@ -165,7 +169,7 @@ def test_the_result_says_what_the_run_came_to(tmp_path: Path, rows: Path) -> Non
     assert [field.name for field in dataclasses.fields(result)] == [
         *("rows_in", "rows_out", "bad_rows", "parts", "resumed_parts", "workers", "machines"),
         *("seconds", "rows_per_second", "output", "rejects", "cost", "rows_before", "estimate", "unchanged"),
-        *("skipped", "warnings"),
+        *("skipped", "stages", "epochs", "warnings"),
     ]
     assert (result.rows_in, result.rows_out, result.bad_rows, result.parts) == (10, 5, 1, 1)
     assert (result.resumed_parts, result.workers, result.machines, result.cost) == (0, 0, 1, 0.0)
@@ -351,7 +355,7 @@ def test_other_inputs_of_a_pipeline_have_its_own_delimiter_or_that_of_their_name
     ("content", "words"),
     [
         ("import muster\n", "'pipeline'"),
-        ("pipeline = 5\n", "not a muster pipeline"),
+        ("pipeline = 5\n", "not a pipeline of muster"),
         ("import muster\npipeline = muster.read_csv('own.csv').write_csv('out.csv')\n", "no function"),
         ("import muster\npipeline = muster.read_csv('own.csv').map_batches(len)\n", "no output"),
     ],
@@ -365,6 +369,42 @@ def test_a_file_without_a_whole_pipeline_is_a_wrong_command(
     assert ended.code == 2, ended.err
     assert words in ended.err
     assert "Traceback" not in ended.err
+
+
+SEVERAL = """import muster
+
+
+def twice(df):
+    return df * 2
+
+
+base = muster.read_csv("own.csv")
+doubled = base.map_batches(twice).write_csv("doubled.csv")
+summed = base.group_by("a").agg(n="count").write_csv("summed.csv")
+number = 5
+chained = "a".join("bc").write_csv if False else 3
+"""
+
+
+def test_a_file_may_define_several_pipelines_which_are_named(tmp_path: Path, muster: Muster) -> None:
+    (tmp_path / "several.py").write_text(SEVERAL)
+    (tmp_path / "own.csv").write_text("a\n1\n1\n")
+    assert muster("run", "several.py:doubled", "--workers", "0").code == 0
+    assert muster("run", "several:summed", "--workers", "0").code == 0
+    assert (tmp_path / "doubled.csv").read_text() == "a\n2\n2\n"
+    assert (tmp_path / "summed.csv").read_text() == "a,n\n1,2\n"
+    assert muster("check", "several.py:doubled").code == 0
+    for name in ("number", "chained"):
+        ended = muster("run", f"several.py:{name}", "own.csv", "-o", "out.csv", "--workers", "0")
+        assert (ended.code, "is of type int, not a" in ended.err) == (2, True), ended.err
+
+
+def test_a_pipeline_is_not_a_step_of_another(tmp_path: Path) -> None:
+    (tmp_path / "several.py").write_text(SEVERAL)
+    (tmp_path / "own.csv").write_text("a\n1\n1\n")
+    rows = muster.read_csv(tmp_path / "own.csv")
+    with pytest.raises(muster.UsageError, match=r"'summed' in .* is of type Pipeline, not a function"):
+        rows.map_batches(f"{tmp_path}/several.py:summed").write_csv(tmp_path / "out.csv").run(workers=0)
 
 
 # Frames of other kinds
@@ -589,7 +629,7 @@ def test_a_run_on_files_of_this_computer_loads_nothing_that_only_stores_need(tmp
         "s3fs",
         "muster._output.shelf",
         "muster._output.store_lock",
-        "muster._places.objects",
+        "muster._urls.objects",
     }
     needless |= {"muster._formats._stores", "muster._formats._web", "muster._formats._copies"}
     code = f"""
@@ -614,13 +654,13 @@ def test_in_one_process_each_target_gets_the_module_beside_itself(tmp_path: Path
 def test_without_workers_a_task_is_journaled_before_the_next_one_begins(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a\n" + "1\n" * 100)
     journal = tmp_path / "out.csv.muster" / "journal.jsonl"
-    kept: list[int] = []
+    done: list[int] = []
 
     def count(df: pd.DataFrame) -> pd.DataFrame:
-        kept.append(journal.read_text().count('"event":"kept"'))
+        done.append(kept(journal))
         return df
 
     muster.run(count, tmp_path / "rows.csv", tmp_path / "out.csv", workers=0, part_bytes=20)
-    in_tasks = kept[-5:]  # questions call it before the first task
+    in_tasks = done[-5:]  # questions call it before the first task
     assert len(in_tasks) == 5
     assert in_tasks == [*range(in_tasks[0], in_tasks[0] + 5)]

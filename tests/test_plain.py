@@ -20,21 +20,34 @@ import bodies
 import muster
 from muster import DataError, EngineError, UserCodeError
 from muster._clouds.over_ssh.listing import facts
-from muster._dialect import Dialect
+from muster._dialects import Dialect
 from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Message, Told, wait
+from muster._engines.frames import GarbledError
 from muster._engines.on_ray import nouns
 from muster._engines.on_ray.engine import RayEngine
-from muster._engines.on_ray.nouns import GarbledError, answer_of, fits
+from muster._engines.on_ray.nouns import answer_of, fits
 from muster._engines.on_ray.plain import decode, encode
 from muster._engines.on_ray.station import Ended, Printed, written
 from muster._formats._questions import Footer, Head, Locate, Observe, Scan
-from muster._model import Column, Load, Outcome, Piece, Place, Reason, Schema, Spool, StepMeasure, Target, Task
+from muster._model import (
+    Column,
+    Load,
+    LocalCopy,
+    Outcome,
+    Piece,
+    PieceLocation,
+    Reason,
+    Schema,
+    StepMeasure,
+    Target,
+    Task,
+)
 from muster._travel.parcels import Returned, Unanswered, compressed, opened
 from muster._user_code.described import Described
 from muster._user_code.questions import Describe
 from muster._user_code.world import World
 
-TASK = Task(7, 0, 1, 0, 0, 90, 0, 5, 0, 5, Spool("é\udce9", 3), Schema(("a",), (("int",),)))
+TASK = Task(7, 0, 1, 0, 0, 90, 0, 5, 0, 5, LocalCopy("é\udce9", 3), Schema(("a",), (("int",),)))
 PIECE = Piece("2-7.rows", 4, 1, 5)
 OUTCOME = Outcome(
     TASK,
@@ -148,9 +161,9 @@ GARBLED = {
     "a key that is a list": b"d" + struct.pack("!Q", 1) + encode([]) + b"N",
     "another noun": spelled(b"o", b"Target") + encode([]),
     "a noun of another module": spelled(b"o", b"os.system") + encode(["true"]),
-    "a noun that lacks fields": spelled(b"o", b"Spool") + encode(["x"]),
-    "a noun of nothing": spelled(b"o", b"Spool") + b"N",
-    "a field of another kind": spelled(b"o", b"Spool") + encode([7, 3]),
+    "a noun that lacks fields": spelled(b"o", b"LocalCopy") + encode(["x"]),
+    "a noun of nothing": spelled(b"o", b"LocalCopy") + b"N",
+    "a field of another kind": spelled(b"o", b"LocalCopy") + encode([7, 3]),
     "a field within": spelled(b"o", b"Began") + encode([1, ["w"]]),
     "no error": b"e" + encode(["system", ("true",), []]),
     "an error that ends programs": b"e" + encode(["SystemExit", (0,), []]),
@@ -191,7 +204,7 @@ def test_pickle_is_refused_and_runs_nothing(tmp_path: Path) -> None:
 
 def test_all_questions_that_travel_say_what_answers_them() -> None:
     assert answer_of(Describe) == list[Described]
-    assert answer_of(Footer) == "Layout"
+    assert answer_of(Footer) == "FileLayout"
     assert not fits(TASK, answer_of(Footer))
     for question in (Scan, Head, Locate, Observe, Describe, Footer):
         assert not fits(Target("file"), answer_of(question))
@@ -342,7 +355,7 @@ def test_an_answer_to_another_question_is_refused(head: Callable[..., RayEngine]
             Returned(OUTCOME._replace(output=PIECE._replace(name=name)), {name: (compressed(b"rows"), 4)})
             for name in ("../2-7.rows", "/tmp/2-7.rows", "..", "", "2-8.rows", "1-7.rows", "2-7.rejects", "2-7.rows\n")  # noqa: S108 (none is written)
         ),
-        replace(RETURNED, outcome=OUTCOME._replace(output=PIECE._replace(place=Place("../../secret", 0)))),
+        replace(RETURNED, outcome=OUTCOME._replace(output=PIECE._replace(location=PieceLocation("../../secret", 0)))),
         replace(RETURNED, outcome=OUTCOME._replace(rejects=PIECE._replace(name="../x.rejects"))),
         replace(RETURNED, pieces={**RETURNED.pieces, "../2-7.rows": (b"", 0)}),
         replace(RETURNED, pieces={"2-7.rows": (compressed(b"rows"), 5)}),

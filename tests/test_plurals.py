@@ -11,13 +11,13 @@ COUNTED = re.compile(rf"(?<!of )\{{(?:len\([^{{}}]*\)|[a-z_.]+)(?::,)?\}} (?:{NO
 NEVER_ONE = {
     "_clouds/hosts.py": "more are wanted than there are",
     "_clouds/expecting.py": "more are wanted than there are",
-    "_cluster.py": "more are wanted than there are",
+    "_clouds/clusters.py": "more are wanted than there are",
     "_progress/cuts.py": "a task is condemned after several deaths",
-    "_run/questions.py": "a question is given up after several deaths",
+    "_run/asking/questions.py": "a question is given up after several deaths",
     "_formats/compression.py": "one file is what there should be",
-    "_check.py": "only where it is more than one",
-    "_generate.py": "fewer than none",
-    "_notebook.py": "with a total behind it",
+    "_api/check.py": "only where it is more than one",
+    "_api/generate.py": "fewer than none",
+    "_show/notebook.py": "with a total behind it",
     "_journal/runs.py": "two that begin alike at the least",
     "errors.py": "only where it is more than one",
 }

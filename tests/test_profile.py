@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Muster
-from muster._profile import ProfileOfBatch
-from muster._worker.profiled import Function, Line
+from muster._api.profile import ProfileOfBatch
+from muster._worker.profiled import Function, SourceLine
 
 CODE = """
 import re, time
@@ -100,7 +100,7 @@ def test_a_function_that_fails_is_told_as_a_check_tells_it(folder: Path, muster:
     assert "The input has no rows" in muster("check", "f.py:waits", "empty.csv", "--profile").err
 
 
-def told(lines: tuple[Line, ...], *, processor: float = 1.0) -> str:
+def told(lines: tuple[SourceLine, ...], *, processor: float = 1.0) -> str:
     functions = (Function("f.py", 1, "f", 1.0, 0.1, 1),)
     return str(ProfileOfBatch("f", "in.csv", 0, 10, 10.0, 0.0, 1.0, 1.0, processor, lines, functions))
 
@@ -116,12 +116,12 @@ def told(lines: tuple[Line, ...], *, processor: float = 1.0) -> str:
     ],
 )
 def test_what_follows_is_said_of_the_line_that_takes_most(text: str, says: str) -> None:
-    lines = (Line("f.py", 7, text, 0.7, 0.7), Line("f.py", 8, "return df", 0.3, 0.3))
+    lines = (SourceLine("f.py", 7, text, 0.7, 0.7), SourceLine("f.py", 8, "return df", 0.3, 0.3))
     assert told(lines).splitlines()[-1].startswith(says)
 
 
 def test_where_no_line_stands_out_none_is_blamed() -> None:
-    lines = tuple(Line("f.py", at, f"x{at} = df.a + {at}", 0.2, 0.2) for at in range(5))
+    lines = tuple(SourceLine("f.py", at, f"x{at} = df.a + {at}", 0.2, 0.2) for at in range(5))
     assert told(lines).splitlines()[-1].startswith("No line stands out: the first has 20%")
     assert told(()).splitlines()[-1].startswith("None of it is code of yours")
     assert json.dumps(told(lines)).count("x4") == 0

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from muster._journal.coding import as_fields, of_fields
 from muster._journal.events import Dropped, Event, Kept
 from muster._journal.fields import schemas_of
-from muster._model import Outcome, Part, Piece, Schema, Seconds, Task
+from muster._model import Outcome, Part, Piece, Schema, Seconds, Slots, Task
 from muster._progress.actions import (
     Action,
     Append,
@@ -30,11 +30,10 @@ from muster._progress.actions import (
     Widen,
 )
 from muster._progress.cuts import together
-from muster._progress.openings import Slots
 from muster._progress.progress import Progress
 from muster._progress.queue import FIRST_TASK, LARGEST_TASK, TASK_SECONDS
 from muster._progress.schema import by_column, form, united
-from muster._run.past import Past
+from muster._run.history.past import Past
 
 
 def slots(idle: int, ahead: int) -> dict[str, Slots]:
@@ -114,7 +113,7 @@ class World:
             batch_rows=self.batch_rows,
             volume=self.volume,
             most_files=self.most_files,
-            does_twice=True,
+            may_duplicate=True,
             groups=frozenset((part.file, part.row) for part in self.parts[::3]),
         )
 
@@ -792,7 +791,7 @@ def test_a_row_that_kills_even_who_only_reads_it_is_known_for_that_after_two_mor
 
 def on_two(parts: int, **options: Any) -> tuple[Progress, Task, Task]:  # noqa: ANN401 (those of Progress)
     """Give each of two machines a task, at second 0, where no row is doubted; "fast" has done one before."""
-    progress = progress_over(line_of_parts(parts + 1), **{"does_twice": True, **options})
+    progress = progress_over(line_of_parts(parts + 1), **{"may_duplicate": True, **options})
     progress.work_on(frozenset({"fast", "loads"}))
     (before,) = submitted(progress.submit({"fast": Slots(1, 0)}))
     progress.done(before.number, outcome_of(before, seconds=Seconds(total=0.1)))
@@ -862,7 +861,7 @@ def test_a_machine_that_has_done_a_task_is_waited_for() -> None:
     [
         pytest.param(2, 0.9, {}, id="it has had it for less than a second"),
         pytest.param(3, 10.0, {}, id="other rows wait"),
-        pytest.param(2, 10.0, {"does_twice": False}, id="nothing is to be done twice"),
+        pytest.param(2, 10.0, {"may_duplicate": False}, id="nothing is to be done twice"),
         pytest.param(2, 10.0, {"most_calls": 5, "batch_rows": 1}, id="calls are counted"),
     ],
 )
@@ -873,7 +872,7 @@ def test_nothing_is_done_twice(parts: int, now: float, options: dict[str, Any]) 
 
 
 def test_nothing_is_done_twice_while_more_input_may_come() -> None:
-    progress = Progress(workers=2, max_bad_rows=0, does_twice=True)
+    progress = Progress(workers=2, max_bad_rows=0, may_duplicate=True)
     progress.add_parts(line_of_parts(2))
     (one,) = submitted(progress.submit({"fast": Slots(1, 0)}))
     (other,) = submitted(progress.submit({"loads": Slots(1, 0)}))

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from muster._dialect import Dialect
-from muster._formats import _records
+from muster._dialects import Dialect
 from muster._formats._questions import Scan
-from muster._formats._stitch import NeedsScanError, stitch
+from muster._formats.records import records, scan
+from muster._formats.stitch import NeedsScanError, stitch
 from test_read_csv import by_muster, by_pandas
 
 ESCAPE = "\\"
@@ -52,8 +52,8 @@ texts = st.lists(st.sampled_from(PIECES), max_size=40).map(lambda pieces: "".joi
 
 def whole(data: bytes, dialect: Dialect) -> tuple[list[int], int | None]:
     """Where each row starts when all is read at once, and where one starts whose quote is never closed."""
-    _, unclosed = stitch([_records.scan(data, dialect, start=0, atom=1 << 20, assume_quoted=False)])
-    return [start for start, _ in _records.records(data, dialect) if start != unclosed], unclosed
+    _, unclosed = stitch([scan(data, dialect, start=0, atom=1 << 20, assume_quoted=False)])
+    return [start for start, _ in records(data, dialect) if start != unclosed], unclosed
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)

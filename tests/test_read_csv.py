@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from conftest import Muster
 from muster import MusterError, UsageError, read_csv, run
-from muster._csv_options import understood
-from muster._dialect import Dialect, Reading
-from muster._formats import _kinds, csv
-from muster._formats._rows import Rows, to_pandas, type_of
-from muster._formats._sources import find_sources
+from muster._dialects import Dialect, Reading
+from muster._dialects.options import understood
+from muster._formats import csv
 from muster._formats.inputs import Inputs
+from muster._formats.kinds import ARROW_TYPES
+from muster._formats.rows import Rows, to_pandas, type_of
+from muster._formats.sources import find_sources
 from muster._job import Options as RunOptions
 from muster._model import Part
 
@@ -67,7 +68,7 @@ def by_muster(path: Path, options: Options, **cut: int | None) -> tuple[pd.DataF
     assert [len(rows.numbers) + len(rows.bad) for rows in read] == [part.rows for part in parts if not part.fault]
     if not read:
         read = [
-            Rows(pa.schema([(c.name, _kinds.ARROW[type_of(c)]) for c in inputs.columns]).empty_table(), np.array([]))
+            Rows(pa.schema([(c.name, ARROW_TYPES[type_of(c)]) for c in inputs.columns]).empty_table(), np.array([]))
         ]
     header = not dialect.is_numbered
     frames = [to_pandas(rows.table, rows.numbers, inputs.columns, header=header) for rows in read]
@@ -75,7 +76,7 @@ def by_muster(path: Path, options: Options, **cut: int | None) -> tuple[pd.DataF
 
 
 def read_part(inputs: Inputs, part: Part) -> Rows:
-    path, origin = (part.spool.path, part.spool.origin) if part.spool else (inputs.sources[0].path, 0)
+    path, origin = (part.local_copy.path, part.local_copy.origin) if part.local_copy else (inputs.sources[0].path, 0)
     return csv.read(
         Path(path).read_bytes()[part.start - origin : part.stop - origin],
         row=part.row,

@@ -19,7 +19,7 @@ from muster._clouds.hosts import HostsCloud
 from muster._clouds.over_ssh.ills import named
 from muster._clouds.over_ssh.inventory import Host
 from muster._clouds.over_ssh.played import Played
-from muster._clouds.over_ssh.record import Record, Started, recalled, remember
+from muster._clouds.over_ssh.record import ClusterRecord, StartedHost, recalled, remember
 from waiting import until
 
 KEYS = ["ssh-ed25519 AAAAfirst", "ssh-ed25519 AAAAsecond"]
@@ -41,7 +41,7 @@ def cluster(tmp_path: Path) -> Path:
         Host(name, name, host_key=key, known_hosts=str(folder / "known_hosts"), inside="10.0.0.1")
         for name, key in zip("ab", KEYS, strict=True)
     ]
-    remember(folder, Record("1", "now", 60.0, 1, tuple(Started(host, "/place", 1, {}) for host in hosts)))
+    remember(folder, ClusterRecord("1", "now", 60.0, 1, tuple(StartedHost(host, "/place", 1, {}) for host in hosts)))
     return folder
 
 
@@ -122,7 +122,7 @@ def test_machines_that_did_not_answer_when_they_were_to_end_are_known_until_they
     assert recalled(cluster) is None
 
 
-def over(record: Record) -> Record:
+def over(record: ClusterRecord) -> ClusterRecord:
     """Have the leases be over of all machines that were to end."""
     return replace(record, leaving=tuple(replace(one, since=time.time() - one.lease - 1) for one in record.leaving))
 

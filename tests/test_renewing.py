@@ -9,16 +9,16 @@ from queue import SimpleQueue
 
 import pytest
 
-from muster._clouds.base import ENDED, Renewed
+from muster._clouds.base import ENDED, Renewals
 from muster._clouds.over_ssh.machines import noticed, renewal
 from muster._clouds.over_ssh.touching import answers_of_each, run_on_each
 from muster._clouds.renewing import News, renewing
 from muster._journal import events
 from muster._progress.progress import Progress
-from muster._run.attendance import Attendance
-from muster._run.observer import Observer
-from muster._run.questions import as_muster_error
-from muster._run.spared import has_no_room
+from muster._run.asking.questions import as_muster_error
+from muster._run.asking.transient import has_no_room
+from muster._run.telling.attendance import Attendance
+from muster._run.telling.observer import Observer
 from muster.errors import EngineError
 from muster.testing import FakeClock
 from waiting import until
@@ -27,8 +27,8 @@ REFUSED = "it refuses the key. Mend it. [Permission denied (publickey).]"
 SILENT = "it does not answer. Is it up? [timed out after 3 s]"
 
 
-def renewed(*machines: str, **failed: str) -> Renewed:
-    return Renewed(machines, 20.0, failed)
+def renewed(*machines: str, **failed: str) -> Renewals:
+    return Renewals(machines, 20.0, failed)
 
 
 def test_a_failure_is_told_once_by_name_and_so_is_its_end() -> None:
@@ -53,14 +53,14 @@ def test_a_failure_is_told_once_by_name_and_so_is_its_end() -> None:
 class Cloud:
     """Renews as it is told, one after another; the last for ever."""
 
-    def __init__(self, *renewals: Callable[[], Renewed]) -> None:
+    def __init__(self, *renewals: Callable[[], Renewals]) -> None:
         self._renewals = list(renewals)
 
-    def renew(self) -> Renewed:
+    def renew(self) -> Renewals:
         return (self._renewals.pop(0) if len(self._renewals) > 1 else self._renewals[0])()
 
 
-def raise_(error: Exception) -> Renewed:
+def raise_(error: Exception) -> Renewals:
     raise error
 
 
@@ -68,7 +68,7 @@ def raise_(error: Exception) -> Renewed:
     "error", [OSError("no room"), EngineError("no room"), KeyError("no room"), ValueError("no room")]
 )
 def test_whatever_a_renewal_raises_is_told_and_the_next_one_comes(error: Exception) -> None:
-    took: SimpleQueue[Renewed] = SimpleQueue()
+    took: SimpleQueue[Renewals] = SimpleQueue()
     cloud = Cloud(lambda: raise_(error), lambda: raise_(error), lambda: renewed("one"))
     with renewing(cloud, lease=lambda: 0.1, told=took.put):  # type: ignore[arg-type]  # of a cloud, nothing else is used
         until(lambda: took.qsize() >= 3)
@@ -80,14 +80,14 @@ def test_whatever_a_renewal_raises_is_told_and_the_next_one_comes(error: Excepti
 
 
 def test_machines_that_may_be_taken_away_are_asked_as_often_as_their_cloud_says_though_no_lease_needs_it() -> None:
-    took: SimpleQueue[Renewed] = SimpleQueue()
+    took: SimpleQueue[Renewals] = SimpleQueue()
     cloud = Cloud(lambda: replace(renewed("one"), again=0.01))
     with renewing(cloud, lease=lambda: 3600.0, told=took.put):  # type: ignore[arg-type]  # likewise
         until(lambda: took.qsize() >= 3)
 
 
 def test_a_lease_that_cannot_be_read_for_a_moment_ends_no_renewing() -> None:
-    took: SimpleQueue[Renewed] = SimpleQueue()
+    took: SimpleQueue[Renewals] = SimpleQueue()
     leases: Iterator[float | Exception] = iter([0.1, OSError("gone"), ValueError("half written")])
 
     def lease() -> float:
@@ -132,24 +132,24 @@ def test_a_notice_is_printed_where_there_is_one(tmp_path: Path) -> None:
 
 
 def test_a_run_journals_what_fails_and_remarks_on_each_of_it() -> None:
-    renewals: SimpleQueue[Renewed] = SimpleQueue()
+    renewals: SimpleQueue[Renewals] = SimpleQueue()
     written: list[events.Event] = []
     observer = Observer(written.append, prices={}, renewals=renewals)
-    renewals.put(Renewed(("one",), 20.0, {"two": SILENT}, news=("two fails", "three fails")))
+    renewals.put(Renewals(("one",), 20.0, {"two": SILENT}, news=("two fails", "three fails")))
     observer.look(Progress(workers=1, max_bad_rows=0), rows_total=None, idle=lambda: 0)
     assert [observer.remark() for _ in range(3)] == ["two fails", "three fails", ""]
-    assert [one.text for one in written if isinstance(one, events.Told)] == ["two fails", "three fails"]
+    assert [one.text for one in written if isinstance(one, events.UserTold)] == ["two fails", "three fails"]
     assert events.Renewed(("one",), 20.0) in written
 
 
 def test_a_machine_that_comes_later_costs_from_then_on_and_is_journaled_with_its_price_once() -> None:
-    renewals: SimpleQueue[Renewed] = SimpleQueue()
+    renewals: SimpleQueue[Renewals] = SimpleQueue()
     written: list[events.Event] = []
     clock = FakeClock()
     observer = Observer(written.append, prices={"one": 3.6}, renewals=renewals, clock=lambda: clock.seconds)
     for seconds in (1000.0, 2000.0):
         clock.reach(seconds)
-        renewals.put(Renewed(("one", "two"), 20.0, prices={"one": 3.6, "two": 36.0}))
+        renewals.put(Renewals(("one", "two"), 20.0, prices={"one": 3.6, "two": 36.0}))
         observer.look(Progress(workers=1, max_bad_rows=0), rows_total=None, idle=lambda: 0)
     assert [one.prices for one in written if isinstance(one, events.Renewed)] == [{"two": 36.0}, {}]
     assert observer.there.dollars == pytest.approx(2.0 + 10.0)

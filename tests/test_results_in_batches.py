@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from columns import columns
 from muster import DataError
 from muster._formats import csv_text, jsonl_text, parquet_schema
-from muster._formats._results import Reply, reply_of, shaped
-from muster._formats._tables import from_result
+from muster._formats.results import Reply, reply_of, shaped
+from muster._formats.tables import from_result
 from muster._progress.schema import united
 
 CUTS = st.integers(0, 5)

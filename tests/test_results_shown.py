@@ -13,7 +13,7 @@ import pytest
 
 import muster
 from muster._job import MachinePace, Result, Snapshot
-from muster._show import showing
+from muster._show.terminal import showing
 
 
 class Cells(HTMLParser):
@@ -160,7 +160,7 @@ def test_of_two_runs_at_once_one_has_the_bar_and_the_other_lines(monkeypatch: py
     to = Terminal()
     monkeypatch.setattr(sys, "stderr", to)
     with showing(None) as one, showing(None) as other:
-        assert [type(one).__name__, type(other).__name__] == ["_Bar", "_Lines"]
+        assert [type(one).__name__, type(other).__name__] == ["_Bar", "_PlainLines"]
     with showing(None) as one:
         assert type(one).__name__ == "_Bar"
 

@@ -1,14 +1,15 @@
 """``muster retry``: after the function is mended, the output is the one that a whole run would write."""
 
-import errno
 import gzip
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +22,8 @@ from hypothesis import strategies as st
 
 import muster
 from conftest import Muster
-from muster._journal import events
-from muster._journal.file import replay
-from muster._output.folder import Work
-from muster._run.taken_over import lay_out
+from journals import kept
+from muster._output.folder import WorkFolder
 
 COUNT: Final = 60
 OUTPUTS: Final = (
@@ -221,7 +220,7 @@ def test_a_retry_beside_another_run_is_refused_whatever_the_run_itself_was_told(
     hourly = ("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0", "--max-bad-rows", "9")
     assert muster(*hourly, "--if-running", "skip").code == 4
     place.function()
-    work = Work(str(place.folder / "out.csv"), home=home)
+    work = WorkFolder(str(place.folder / "out.csv"), home=home)
     work.take()
     try:
         refused = muster("retry", "out.csv", "--json")
@@ -380,22 +379,34 @@ def test_an_output_that_is_replaced_meanwhile_is_left_as_it_is(place: Place) -> 
 # Killed anywhere
 
 
-def test_a_retry_that_a_full_disk_stops_while_it_takes_rows_over_leaves_what_it_has(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stopped(*given: Any) -> Iterator[events.Event]:  # noqa: ANN401 (passed on)
-        for event in lay_out(*given):
-            yield event
-            if isinstance(event, events.Kept):
-                raise OSError(errno.ENOSPC, "No space left on device")
+def stopped_where_files_are_full(place: Place, size: int) -> str:
+    """Retry in a process whose files take so many bytes at most; tell what stopped it."""
+    reading, writing = os.pipe()
+    if not os.fork():
+        said = "nothing"
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            place.retry()
+        except muster.MusterError as error:
+            said = str(error)
+        finally:
+            os.write(writing, said.encode())
+            os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as pipe:  # noqa: PTH123 (a descriptor)
+        said = pipe.read()
+    os.wait()
+    return said
 
+
+def test_a_retry_that_a_full_disk_stops_while_it_takes_rows_over_leaves_what_it_has(place: Place) -> None:
     place.run()
     place.function()
-    with monkeypatch.context() as full:
-        full.setattr("muster._run.working.lay_out", stopped)
-        with pytest.raises(muster.EngineError, match="No space left"):
-            place.retry()
-    assert any(isinstance(entry.event, events.Kept) for entry in replay(place.folder / "out.csv.muster/journal.jsonl"))
+    work, size = place.folder / "out.csv.muster", 1_000
+    while not kept(work / "journal.jsonl"):
+        size += 500  # until the file that is full is the journal, in the middle of what is taken over
+        shutil.rmtree(work, ignore_errors=True)
+        assert re.search("File too large|No space left", stopped_where_files_are_full(place, size))
     assert place.retry().bad_rows == 0
     assert place.content() == mended(place)
 

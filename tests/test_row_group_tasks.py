@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muster._formats.survey import survey_parquet
-from muster._model import Outcome, Part, Piece, Seconds, Source, Task
+from muster._model import Outcome, Part, Piece, Seconds, Slots, Source, Task
 from muster._progress.actions import Submit
-from muster._progress.openings import Slots
 from muster._progress.progress import Progress
 from muster._progress.queue import LARGEST_TASK
 
@@ -66,6 +65,7 @@ def test_no_worker_is_left_without_work_as_another_has_all_of_a_group() -> None:
     for task in tasks:
         assert task.rows <= max(left / workers, PART)
         left -= task.rows
+    assert left == 0
 
 
 def survey(path: Path, batch_rows: int | None = None) -> frozenset[tuple[int, int]]:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from muster import DataError
 from muster._formats import csv_text, parquet_pieces, parquet_schema
-from muster._formats._results import Reply, reply_of, shaped
+from muster._formats.results import Reply, reply_of, shaped
 from muster._progress.schema import form, united
 
 # Batches of any kinds, written apart and by pandas as a whole

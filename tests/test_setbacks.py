@@ -14,13 +14,12 @@ import muster
 from muster._engines.base import Message
 from muster._engines.cores.engine import CoresEngine
 from muster._engines.inline import InlineEngine
-from muster._model import Task
-from muster._progress.openings import Slots
+from muster._model import Slots, Task
 from muster._progress.suspects import Setback
-from muster._run.assembly import make_body
-from muster._run.questions import Desk
-from muster._run.spared import Later, pause_after
-from muster._worker.task import Worker
+from muster._run.asking.questions import Asker
+from muster._run.asking.transient import Deferred, pause_after
+from muster._run.staffing.assembly import make_body
+from muster._worker.task import TaskBody
 from muster.errors import DataError, EngineError, FaultError, UnreachableError
 from muster.testing import FakeEngine
 from test_suspects import ROWS, run_on
@@ -38,7 +37,7 @@ def engine_of(*errors: list[Exception], seed: int = 1) -> FakeEngine:
         return left.pop() if left and isinstance(request, Task) else None
 
     chance = Random(seed)  # noqa: S311 (an order of events is no secret)
-    return FakeEngine(Worker, workers=len(errors), machines=len(errors), fails_on=fails_on, chance=chance)
+    return FakeEngine(TaskBody, workers=len(errors), machines=len(errors), fails_on=fails_on, chance=chance)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -77,7 +76,7 @@ def test_what_fails_on_every_machine_stops_the_run_and_no_row_is_to_blame(
         return None
 
     with pytest.raises(EngineError, match=r"What was done is kept|Cannot reach"):
-        run_on(tmp_path, FakeEngine(Worker, workers=machines, machines=machines, fails_on=fails_on))
+        run_on(tmp_path, FakeEngine(TaskBody, workers=machines, machines=machines, fails_on=fails_on))
     assert not (tmp_path / "out.csv.rejects.jsonl").exists()
     assert max(tries.values()) == tried
     result, _ = run_on(tmp_path, engine_of([]))
@@ -104,7 +103,7 @@ def test_a_store_is_given_time_and_what_lasts_is_tried_elsewhere_alone(
 
 def test_things_come_when_their_time_has_come() -> None:
     now = [0.0]
-    later = Later[str](clock=lambda: now[0])
+    later = Deferred[str](clock=lambda: now[0])
     later.add("second", seconds=2)
     later.add("first", seconds=1)
     assert later.take() == []
@@ -136,9 +135,9 @@ def ask(questions: list[Asking], engine: type[InlineEngine] = InlineEngine) -> l
     def ignore(_: Message | None = None) -> None:
         pass
 
-    answering = engine(Worker)
+    answering = engine(TaskBody)
     try:
-        return Desk(lambda: answering, tick=ignore, hear=ignore).ask(questions)
+        return Asker(lambda: answering, tick=ignore, hear=ignore).ask(questions)
     finally:
         answering.close()
 
@@ -179,7 +178,7 @@ class Small(NamedTuple):
 def on_cores(questions: list[Small]) -> list[str]:
     engine = CoresEngine(make_body, workers=2)
     try:
-        return Desk(lambda: engine, tick=lambda: None, hear=lambda _: None).ask(questions)
+        return Asker(lambda: engine, tick=lambda: None, hear=lambda _: None).ask(questions)
     finally:
         engine.close()
 
@@ -225,7 +224,7 @@ def take_one(tmp_path: Path) -> Callable[[], int]:
 # Faults of muster's own
 
 
-class Faulty(Worker):
+class Faulty(TaskBody):
     """A worker with a fault."""
 
     def __call__(self, request: object) -> object:
@@ -244,5 +243,5 @@ def test_a_fault_of_musters_own_keeps_its_traceback_in_a_file_that_the_message_n
     assert __file__ in text
     assert "ZeroDivisionError: a fault of muster's" in text
     assert os.stat(kept).st_mode & 0o777 == 0o600  # noqa: PTH116 (short)
-    result, _ = run_on(tmp_path, FakeEngine(Worker))
+    result, _ = run_on(tmp_path, FakeEngine(TaskBody))
     assert (result.rows_out, kept.parent.exists()) == (ROWS, False)

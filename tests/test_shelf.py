@@ -23,10 +23,10 @@ import muster
 from gated import Run
 from muster._journal.runs import SECONDS_UNHEARD
 from muster._model import Outcome, Piece, Task
-from muster._output.folder import Work
-from muster._output.growing import Places
+from muster._output.folder import WorkFolder
+from muster._output.growing import PieceLocations
 from muster._output.owners import Owner
-from muster._places.objects import put
+from muster._urls.objects import put
 from muster.errors import OutputBusyError, UsageError
 
 PARTS: Final = 2
@@ -42,7 +42,7 @@ class Bucket:
 
     def run(self, label: str) -> None:
         """Do what a run does with its output, all rows of which say ``label``."""
-        work = Work(self.output, home=self.folder.parent / f"home-{label}")
+        work = WorkFolder(self.output, home=self.folder.parent / f"home-{label}")
         work.take()
         try:
             work.begin(f"run-{label}")
@@ -219,7 +219,7 @@ def test_a_lock_ends_whatever_a_store_calls_its_clock(tmp_path: Path, lock: Path
     for seconds, counts in ((60, True), (5000, False)):
         lock.write_bytes(far.as_mark("lock", at=time.time() - seconds))
         os.utime(lock, (time.time() - seconds,) * 2)
-        work = Work(f"telling://{lock.parent.parent}/out/", home=tmp_path / "home")
+        work = WorkFolder(f"telling://{lock.parent.parent}/out/", home=tmp_path / "home")
         with pytest.raises(OutputBusyError, match="'far'") if counts else contextlib.nullcontext():
             work.take()
             work.release()
@@ -297,17 +297,17 @@ def test_a_first_output_has_plain_names_and_one_that_replaces_it_names_of_its_ru
 
 
 def test_a_piece_of_the_same_size_that_is_not_what_was_written_is_done_anew(bucket: Bucket, tmp_path: Path) -> None:
-    work = Work(bucket.output, home=tmp_path / "home")
+    work = WorkFolder(bucket.output, home=tmp_path / "home")
     work.take()
     work.begin("run")
-    work.stage()
+    work.use_staging()
     task = Task(number=0, first=0, last=1, file=0, start=0, stop=1, row=0, rows=1, lo=0, hi=1)
     pieces = [Piece(f"1-{at}.rows", 4, zlib.crc32(b"rows"), 1) for at in range(4)]
     stamps = [put(f"{work.staging}/{piece.name}", b"rows") for piece in pieces]
     for changed in (1, 3):
         put(f"{work.staging}/{pieces[changed].name}", b"ROWS")
     stamped = [piece._replace(stamp=stamp) for piece, stamp in zip(pieces[:2], stamps, strict=False)]
-    found = [work.is_intact(Outcome(task, 1, 1, output=piece), Places()) for piece in (*stamped, *pieces[2:])]
+    found = [work.is_intact(Outcome(task, 1, 1, output=piece), PieceLocations()) for piece in (*stamped, *pieces[2:])]
     assert found == [True, False, True, False]
     work.release()
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from muster._job import MachinePace, Result, Snapshot
-from muster._show import show
-from muster._summary import summary
+from muster._show.summary import summary
+from muster._show.terminal import show
 from muster._words import left
 
 
@@ -71,6 +71,7 @@ def test_money_bad_rows_and_why_it_waits_are_told_where_there_is_anything_to_tel
 ) -> None:
     text = drawn(snapshot(dollars=1.234, bad_rows=3, waiting_for="the last task is with its worker"), monkeypatch)
     assert "4 workers, 3 bad, $1.23 so far; the last task is with its worker" in text
+    assert "4 workers, cost unknown" in drawn(snapshot(dollars=None), monkeypatch)
     assert "$" not in drawn(snapshot(), monkeypatch)
 
 

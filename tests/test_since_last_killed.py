@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import dying
 import muster._worker.task  # noqa: F401 (so that forks need not load it)
 from muster.cli import main
 
 CODE = "def double(df):\n    df['b'] = df['a'] * 2\n    return df\n"
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate"}
-WRITES = os.O_WRONLY | os.O_RDWR
 AT_ONCE = 6
 """So many of the moments, by chance; EVERY_POINT=1 tries them all."""
 
@@ -45,29 +44,7 @@ def here(folder: Path, output: str) -> int:
 
 
 def forked(folder: Path, output: str, *, dies_before: int = 0) -> tuple[int, int]:
-    """Run in a process that is killed before its operation of that number; tell its code, and how many there were."""
-    told, tell = os.pipe()
-    if not (pid := os.fork()):
-        done = 0
-
-        def count(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal done
-            if event in CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES):
-                done += 1
-                if done == dies_before:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(count)
-        code = 99
-        try:
-            code = here(folder, output)
-        finally:
-            os.write(tell, str(done).encode())
-            os._exit(code)
-    os.close(tell)
-    with open(told, "rb") as said:  # noqa: PTH123 (a descriptor)
-        count_of = int(said.read() or b"0")
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), count_of
+    return dying.forked(lambda: here(folder, output), dies_before=dies_before)
 
 
 def rows(folder: Path) -> list[int]:

@@ -83,9 +83,12 @@ def test_no_link_of_the_site_is_dead(site: Path) -> None:
 
 
 def test_the_site_loads_nothing_from_the_web(site: Path) -> None:
-    for page in site.rglob("*.html"):
+    pages, sheets = [*site.rglob("*.html")], [*site.rglob("*.css")]
+    assert pages
+    assert sheets
+    for page in pages:
         assert [asset for asset in Found(page).assets if is_of_the_web(asset)] == [], page.name
-    for sheet in site.rglob("*.css"):
+    for sheet in sheets:
         assert re.findall(r"(?:url\(|@import )[\"']?(?:https?:)?//[^)]*", sheet.read_text()) == [], sheet.name
 
 

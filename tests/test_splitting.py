@@ -12,12 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import muster
-from muster._dialect import Dialect
-from muster._formats import _lines, _records, survey
+from muster._dialects import Dialect
+from muster._formats import survey
 from muster._formats._questions import Scan
-from muster._formats._reader import Reader
-from muster._formats._sources import find_sources
-from muster._formats._stitch import Block, NeedsScanError, Stretch, stitch
+from muster._formats.lines import quoted_records, scan_quoted
+from muster._formats.reader import RangeReader
+from muster._formats.records import locate
+from muster._formats.sources import find_sources
+from muster._formats.stitch import NeedsScanError, RecordRange, ScannedBlock, stitch
 from muster._model import Part
 
 PLAIN = Dialect()
@@ -63,10 +65,10 @@ short = st.lists(st.sampled_from(["a", "b,c", "\n", "\n", "\r\n", "\r", '"', " "
 def test_plain_text_that_is_not_cut_is_summed_up_as_any_other(pieces: list[str], start: int) -> None:
     data = "".join(pieces).encode()
     how: Any = {"start": start, "delimiter": ",", "quote": '"', "atom": len(data)}
-    at_once = _lines.scan(data, **how, assume_quoted=False)
-    both = _lines.scan(data, **how)
+    at_once = scan_quoted(data, **how, assume_quoted=False)
+    both = scan_quoted(data, **how)
     assert at_once.plain == (both.plain or at_once.plain)
-    assert [*_lines.records(data, delimiter=",", quote='"')] == read_with_unclosed(data)
+    assert [*quoted_records(data, delimiter=",", quote='"')] == read_with_unclosed(data)
 
 
 def read_with_unclosed(data: bytes) -> list[tuple[int, int]]:
@@ -88,10 +90,10 @@ def scans_of(path: str, size: int, block: int, atom: int, dialect: Dialect = PLA
     return [Scan(path, size, at, min(at + block, size), dialect, atom) for at in range(0, size, block)]
 
 
-def split(path: str, size: int, *, block: int, atom: int) -> tuple[list[Stretch], int | None, int]:
+def split(path: str, size: int, *, block: int, atom: int) -> tuple[list[RecordRange], int | None, int]:
     """Scan every block by itself, then stitch; also how many had to be scanned once more."""
     scans = [(scan, found) for scan in scans_of(path, size, block, atom) if (found := scan.answer()) is not None]
-    blocks: list[Block] = [found for _, found in scans]
+    blocks: list[ScannedBlock] = [found for _, found in scans]
     again = 0
     while True:
         try:
@@ -162,7 +164,7 @@ def test_a_stray_quote_in_every_block_does_not_lead_the_split_astray() -> None:
 
 def test_a_byte_order_mark_is_no_text_before_a_quote() -> None:
     data = b'\xef\xbb\xbf"a\nb",c\n1,2\n'
-    found = _lines.scan(data, start=0, delimiter=",", quote='"', atom=1, assume_quoted=False)
+    found = scan_quoted(data, start=0, delimiter=",", quote='"', atom=1, assume_quoted=False)
     stretches, unclosed = stitch([found])
     assert sum(stretch.rows for stretch in stretches) == 2
     assert unclosed is None
@@ -174,18 +176,18 @@ def test_records_and_their_places_are_those_of_reading_whole(data: bytes, quote:
     records, unclosed = read_whole(data, quote=quote, delimiter=delimiter)
     if unclosed is not None:
         records.append((unclosed, len(data)))
-    assert list(_lines.records(data, delimiter=delimiter, quote=quote)) == records
+    assert list(quoted_records(data, delimiter=delimiter, quote=quote)) == records
     for step in (1, 2, 5):
         wanted = range(0, len(records), step)
         dialect = Dialect(delimiter, quote)
-        assert _records.locate(data, wanted, dialect) == [records[row][0] for row in wanted]
+        assert locate(data, wanted, dialect) == [records[row][0] for row in wanted]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(data=texts, block=st.integers(1, 60))
 def test_blocks_between_newlines_tile_the_file(data: bytes, block: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        reader = Reader(write(folder, data))
+        reader = RangeReader(write(folder, data))
         size = len(data)
         read = [reader.between_newlines(at, min(at + block, size), size=size) for at in range(0, size, block)]
     found = [(start, piece) for start, piece in read if piece]
@@ -199,7 +201,7 @@ def test_lines_longer_than_many_blocks_are_read_once(tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
     path.write_bytes(data)
     read = [
-        Reader(str(path)).between_newlines(at, min(at + 1000, len(data)), size=len(data))
+        RangeReader(str(path)).between_newlines(at, min(at + 1000, len(data)), size=len(data))
         for at in range(0, len(data), 1000)
     ]
     assert [piece for _, piece in read if piece] == [b"a" * 300_000 + b"\n", b"b" * 200_000 + b"\n", b"c"]

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import venv
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +22,8 @@ import pytest
 import yaml
 
 from conftest import MUSTER, Ended, Muster, require_hosts, started
-from hosts import HOME, Host, Hosts, make_hosts, program
+from hosts import HOME, Host, Hosts, interpreter_in, make_hosts, program
+from journals import kept
 from waiting import until
 
 pytestmark = pytest.mark.waits("long")
@@ -144,10 +144,6 @@ def is_busy(muster: Muster, host: Host) -> bool:
     return any(found["busy"] for found in status["machines"] if found["name"] == host.name)
 
 
-def kept(journal: Path) -> int:
-    return journal.read_text().count('"event":"kept"') if journal.exists() else 0
-
-
 @contextlib.contextmanager
 def working(folder: Path) -> "Iterator[subprocess.Popen[str]]":
     """Start a run, and wait until it has kept something."""
@@ -232,7 +228,7 @@ def test_a_host_that_is_cut_off_costs_no_other_its_lease_and_none_outlives_the_r
 
 
 @pytest.mark.usefixtures("ending")
-def test_a_link_that_is_cut_for_half_a_minute_and_then_slow_costs_the_run_only_time(
+def test_a_link_that_is_cut_for_half_a_minute_and_then_slow_costs_the_run_only_time_and_groups_go_over_it(
     muster: Muster, folder: Path, hosts: Hosts
 ) -> None:
     end = muster("up", "--machines", "2", "--on", write_file(folder, hosts))
@@ -248,8 +244,33 @@ def test_a_link_that_is_cut_for_half_a_minute_and_then_slow_costs_the_run_only_t
         hosts.slow(hosts[1], 40, 0.01)
         hurry(hosts, hosts[0], hosts[1])
         out, err = running.communicate(timeout=SECONDS)
-        hosts.mend(hosts[1])
     assert_right(folder, running.returncode, out, err)
+    assert_groups_are_right(folder, hosts)
+    hosts.mend(hosts[1])
+
+
+def assert_groups_are_right(folder: Path, hosts: Hosts) -> None:
+    """Run groups on two hosts: each has read some of the rows, the first one only when the other has begun."""
+    hosts.inside(hosts[0], HURRY).unlink()
+    visits = pd.DataFrame({"user": [at * at % 97 for at in range(3000)], "x": [at * 7919 % 1009 for at in range(3000)]})
+    visits.to_csv(folder / "visits.csv", index=False)
+    (folder / "code" / "groups.py").write_text(
+        "import time\nfrom pathlib import Path\nimport muster\n"
+        "def read(df):\n    while not Path('/tmp/hurry').exists():\n        time.sleep(0.02)\n    return df\n"
+        "def longest(df):\n    return df.assign(n=len(df)).nlargest(2, 'x')\n"
+        "rows = muster.read_csv('visits.csv').map_batches(read)\n"
+        "pipeline = rows.group_by('user').map_groups(longest).write_csv('longest.csv')\n"
+    )
+    journal = folder / "longest.csv.muster" / "journal.jsonl"
+    with started(folder, "run", "code/groups.py", "--cluster", "default", "--json", "--quiet") as running:
+        until(lambda: kept(journal) or running.poll() is not None)
+        hurry(hosts, hosts[0])
+        out, err = running.communicate(timeout=SECONDS)
+    assert running.returncode == 0, err
+    result = Ended(0, out, err).json
+    assert (result["rows_in"], result["machines"]) == (3000, 2)
+    groups = [group.assign(n=len(group)).nlargest(2, "x") for _, group in visits.groupby("user", sort=False)]
+    assert (folder / "longest.csv").read_text() == pd.concat(groups).to_csv(index=False)
 
 
 def left_by_playbooks(home: Path) -> list[Path]:
@@ -328,10 +349,7 @@ def older() -> Iterator[tuple[str, Path]]:
     """An interpreter that hosts see, whose cloudpickle is not the one here; and a folder with the wheel of that."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
         folder = Path(place)
-        folder.chmod(0o755)
-        venv.create(folder / "python", symlinks=True)
-        site = next((folder / "python").glob("lib/python*/site-packages"))
-        (site / "all.pth").write_text(f"import site; site.addsitedir({str(Path(pd.__file__).parent.parent)!r})\n")
+        site = interpreter_in(folder)
         (site / "cloudpickle-0.1.dist-info").mkdir()
         (site / "cloudpickle-0.1.dist-info" / "METADATA").write_text("Name: cloudpickle\nVersion: 0.1\n")
         (folder / "wheels").mkdir()

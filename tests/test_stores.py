@@ -23,8 +23,8 @@ from conftest import MUSTER, Muster, started
 from machines import living
 from muster import UsageError
 from muster._job import Job, Options
-from muster._places.urls import stamp_of
 from muster._run.runner import run
+from muster._urls.urls import stamp_of
 from muster._user_code.targets import of_function
 from waiting import until
 

@@ -198,7 +198,7 @@ def test_nobody_between_hosts_reads_the_token_the_rows_their_columns_the_code_or
 
 
 def test_nothing_at_home_waits_for_a_call_while_hosts_are_started_and_used(seen: Seen) -> None:
-    assert {"ssh", "ansible-playbook", "muster", "run"} <= seen.at_home.commands
+    assert {"ssh", "ansible_playbook.py", "muster", "run"} <= seen.at_home.commands
     assert seen.at_home.listening == []
 
 

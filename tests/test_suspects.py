@@ -9,7 +9,7 @@ from muster._job import Job, Options, Result, Snapshot
 from muster._model import Target, Task
 from muster._progress.suspects import Suspects
 from muster._run.runner import run
-from muster._worker.task import Worker
+from muster._worker.task import TaskBody
 from muster.testing import FakeEngine
 
 TASK = (0, 0, 10)
@@ -87,13 +87,13 @@ def test_a_machine_that_kills_every_task_is_put_aside_and_named_and_costs_no_row
         return machine == "machine 2" and isinstance(request, Task)
 
     chance = Random(seed)  # noqa: S311 (an order of events is no secret)
-    engine = FakeEngine(Worker, workers=3, machines=3, kills_on=kills_on, chance=chance)
+    engine = FakeEngine(TaskBody, workers=3, machines=3, kills_on=kills_on, chance=chance)
     result, notes = run_on(tmp_path, engine)
     assert (result.rows_out, result.bad_rows) == (ROWS, 0)
     assert notes == ["machine machine 2 is put aside: tasks fail there that others do"]
 
 
-class Broken(Worker):
+class Broken(TaskBody):
     """A worker on a machine that lacks something: every row is bad there."""
 
     def __call__(self, request: object) -> object:
@@ -106,7 +106,7 @@ class Broken(Worker):
 def test_a_machine_on_which_every_row_is_bad_rejects_none_that_is_good_elsewhere(tmp_path: Path, seed: int) -> None:
     born = iter(range(99))
     engine = FakeEngine(
-        lambda: Broken() if next(born) == 1 else Worker(),
+        lambda: Broken() if next(born) == 1 else TaskBody(),
         workers=3,
         machines=3,
         chance=Random(seed),  # noqa: S311 (an order of events is no secret)
@@ -117,7 +117,7 @@ def test_a_machine_on_which_every_row_is_bad_rejects_none_that_is_good_elsewhere
 
 
 def test_rows_that_are_bad_everywhere_blame_no_machine(tmp_path: Path) -> None:
-    result, notes = run_on(tmp_path, FakeEngine(Worker, workers=3, machines=3), function="picky")
+    result, notes = run_on(tmp_path, FakeEngine(TaskBody, workers=3, machines=3), function="picky")
     assert (result.rows_out, result.bad_rows) == (ROWS - 1, 1)
     assert notes == []
 
@@ -128,7 +128,7 @@ def test_a_row_that_kills_its_worker_everywhere_is_rejected_and_blames_no_machin
         return isinstance(request, Task) and request.lo <= 77 < request.hi and not request.condemned
 
     chance = Random(seed)  # noqa: S311 (an order of events is no secret)
-    result, notes = run_on(tmp_path, FakeEngine(Worker, workers=3, machines=3, kills=kills, chance=chance))
+    result, notes = run_on(tmp_path, FakeEngine(TaskBody, workers=3, machines=3, kills=kills, chance=chance))
     assert (result.rows_out, result.bad_rows) == (ROWS - 1, 1)
     assert notes == []
 

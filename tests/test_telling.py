@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -13,10 +14,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import muster
 from conftest import MUSTER, Muster, started
-from muster._callers import in_python
+from muster._api.options import RunOptions
+from muster._show.arguments import ARGUMENTS, in_python
+from muster._worker.written import quoted
+from muster.cli import parser
 
 FUNCTIONS = """
 import threading
@@ -156,26 +162,25 @@ def test_errors_in_python_come_without_muster_s_frames_and_with_the_user_s_own(f
     assert "--" not in str(raised.value)
 
 
-SPEAKS_SHELL = (
-    "_verbs/",
-    "_clouds/",
-    "_watch/serving/server.py",
-    "_engines/cores/starter.py",
-    "_callers.py",
-    "_ending.py",
-    "cli.py",
+NO_MESSAGES = (
+    *("_clouds/there/", "_clouds/over_ssh/starting.py", "_clouds/aws/user_data.py", "_clouds/aws/baking.py"),
+    *("_verbs/", "_show/arguments.py"),
 )
-"""What only a command line shows, or reads."""
+"""Where texts are commands of other programs, or help and errors that only a command line shows."""
+
+NOT_OURS = {"map-public-ip-on-launch"}
+
+FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w=-])(?: ((?:'[^']*'|[^\s'])+))?")
 
 
-def texts_with_flags() -> list[str]:
-    """Read the messages of the program that have flags, with dots for what is put in; docstrings are none."""
+def messages_with_flags() -> list[str]:
+    """Read the messages of the program that name flags, with dots for what is put in; docstrings are none."""
     root = Path(muster.__file__).parent
     texts: list[str] = []
     for path in sorted(root.rglob("*.py")):
-        if not str(path.relative_to(root)).startswith(SPEAKS_SHELL):
+        if not str(path.relative_to(root)).startswith(NO_MESSAGES):
             texts += texts_of(list(ast.walk(ast.parse(path.read_text()))))
-    return [text for text in texts if FLAG.search(text)]
+    return [text for text in texts if FLAG.search(text) and " " in text]
 
 
 def texts_of(nodes: list[ast.AST]) -> list[str]:
@@ -190,14 +195,72 @@ def text_of(node: ast.JoinedStr) -> str:
     return "".join(str(one.value) if isinstance(one, ast.Constant) else "…" for one in node.values)  # noqa: PD011 (no frame)
 
 
-FLAG = re.compile(r"(?<![\w-])--[a-z]")
-COMMAND = re.compile(r"\bmuster (?:up|down)[^.;:]*")
+def flags_of_all_verbs() -> set[str]:
+    """List the flags of the command line, without their dashes."""
+    (verbs,) = (one.choices for one in parser()._actions if isinstance(one.choices, dict))  # noqa: SLF001 (argparse tells them nowhere else)
+    found: set[str] = set()
+    for verb in verbs.values():
+        actions = verb._actions  # noqa: SLF001 (likewise)
+        for deeper in [one.choices.values() for one in actions if isinstance(one.choices, dict)]:
+            actions = [*actions, *(action for each in deeper for action in each._actions)]  # noqa: SLF001 (likewise)
+        found |= {flag.removeprefix("--") for action in actions for flag in action.option_strings}
+    return found
 
 
-def test_no_message_that_reaches_callers_in_python_has_a_flag() -> None:
-    texts = texts_with_flags()
-    assert len(texts) > 40
-    assert [text for text in texts if FLAG.search(COMMAND.sub("", in_python(text)))] == []
+def test_every_flag_of_a_message_is_one_of_the_command_line() -> None:
+    flags = flags_of_all_verbs() | NOT_OURS
+    messages = messages_with_flags()
+    assert len(messages) > 100
+    assert [text for text in messages if {match[1] for match in FLAG.finditer(text)} - flags] == []
+
+
+def test_every_message_names_arguments_in_python_with_values_that_python_can_read() -> None:
+    for text in messages_with_flags():
+        told = in_python(text)
+        without_commands = re.sub(r"\bmuster (?:up|down|run|setup)\b(?:[^.;:]|[.;:](?!\s|$))*", "", told)
+        assert not {match[1] for match in FLAG.finditer(without_commands)} & ARGUMENTS.keys(), told
+        for flag, word in FLAG.findall(text):
+            if flag not in ARGUMENTS:
+                continue
+            spelled = in_python(f"--{flag} {word}".rstrip(".,:;?) ")).removesuffix(f" {word}")
+            if "=" in spelled:
+                ast.parse(f"f({spelled})".replace("{…", "{'…'").replace("=…", "='…'"))
+
+
+def test_no_word_of_prose_is_taken_for_a_value() -> None:
+    values = {"csv", "jsonl", "parquet", "local", "aws", "replace"}
+    for text in messages_with_flags():
+        for flag, word in FLAG.findall(text):
+            bare = word.rstrip(".,:;?)")
+            if flag in ARGUMENTS and bare.isalpha() and bare.islower() and bare not in values:
+                assert in_python(f"--{flag} {bare}").endswith(f" {bare}"), (text, f"PROSE lacks {bare!r}")
+
+
+def test_every_option_that_a_message_names_is_told_to_python_as_an_argument_if_there_is_one() -> None:
+    arguments = RunOptions.__annotations__.keys()
+    named = {flag for text in messages_with_flags() for flag, _ in FLAG.findall(text)}
+    assert {flag for flag in named - ARGUMENTS.keys() if flag.replace("-", "_") in arguments} == set()
+    others = {"args", "inputs", "output", "muster.run_each", "muster.run_since_last"}
+    assert {one.name for one in ARGUMENTS.values()} <= arguments | others
+
+
+TYPED = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("flag", ["encoding", "sep", "date-format", "on", "with", "na-values", "names"])
+@given(value=TYPED)
+def test_whatever_is_typed_for_an_option_is_the_same_value_in_python(flag: str, value: str) -> None:
+    argument, _, told = in_python(f"So say --{flag} {quoted(value)}, and go on.").partition("=")
+    assert told.endswith(", and go on.")
+    read = ast.literal_eval(told.removesuffix(", and go on."))
+    assert argument == f"So say {ARGUMENTS[flag].name}"
+    assert read == ([value] if flag == "with" else value.split(",") if flag in {"na-values", "names"} else value)
+
+
+@given(st.dictionaries(TYPED.filter(lambda one: not set(one) & set(",=")), st.sampled_from(["str"]), min_size=1))
+def test_types_that_are_typed_are_the_same_in_python(types: dict[str, str]) -> None:
+    typed = shlex.quote(",".join(f"{name}={kind}" for name, kind in types.items()))
+    assert ast.literal_eval(in_python(f"--dtype {typed}: no").removesuffix(": no").removeprefix("dtype=")) == types
 
 
 @pytest.mark.parametrize(
@@ -208,7 +271,16 @@ def test_no_message_that_reaches_callers_in_python_has_a_flag() -> None:
         ("say so: --sep $'\\t'.", "say so: sep='\\t'."),
         ("--env KEY: it is not set", "env=['KEY']: it is not set"),
         ("--with a.pkl: no such file", "with_files=['a.pkl']: no such file"),
-        ("Type for example --dtype A=int64,B=str.", "Type for example dtype={'A': 'int64', 'B': 'str'}."),
+        ("Type for example --dtype A=int64,B=str.", "Pass for example dtype={'A': 'int64', 'B': 'str'}."),
+        ("Give it again: --input URL.", "Give it again: inputs='URL'."),
+        ("with the mark of UTF-16: type --encoding utf-16", "with the mark of UTF-16: pass encoding='utf-16'"),
+        ("say --format csv, jsonl or parquet.", "say format='csv', 'jsonl' or 'parquet'."),
+        ("Type for example --arg since=2026-01-01.", "Pass for example args={'since': '2026-01-01'}."),
+        ("a list is --arg sizes='[1, 2]'.", "a list is args={'sizes': [1, 2]}."),
+        ("sent with --with: a, b", "sent with with_files: a, b"),
+        ("-o out.csv: with --each it is a folder", "output='out.csv': with muster.run_each it is a folder"),
+        ("Type --region eu-central-1.", "Type --region eu-central-1."),
+        ("try: muster run F IN -o try.csv --limit 9", "try: muster run F IN -o try.csv --limit 9"),
         ("Say --dtype n=float64, or run", "Say dtype={'n': 'float64'}, or run"),
         ("--on mars: there is no such cloud", "on='mars': there is no such cloud"),
         ("Type the same command again", "Make the same call again"),

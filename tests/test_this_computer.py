@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pandas as pd
@@ -15,18 +16,20 @@ from muster._engines.inline import InlineEngine
 from muster._formats.survey import ATOM_BYTES
 from muster._job import Job, Options
 from muster._model import Target, Task
-from muster._output.folder import Work
-from muster._run.assembly import engine_of_a_cluster
-from muster._run.holding import Holding
-from muster._run.intake import Intake
+from muster._output.folder import WorkFolder
+from muster._run.beginning.holding import Holding
 from muster._run.runner import run
-from muster._run.this_computer import ThisComputer
+from muster._run.staffing.assembly import engine_of_a_cluster
+from muster._run.staffing.this_computer import ThisComputer
 from muster._run.workplace import Elsewhere
-from muster._worker.task import Worker
+from muster._worker.task import TaskBody
 from muster.errors import EngineError
 from muster.testing import FakeEngine
+from waiting import until
 
 ROWS = 500
+BRIEFING_SECONDS = 1.0
+"""Ten times what a run of these rows takes besides."""
 
 
 class _Echo:
@@ -84,7 +87,7 @@ def test_an_engine_that_a_caller_gave_is_not_let_go() -> None:
 def test_what_a_cluster_has_done_is_put_together_by_this_computer(tmp_path: Path, name: str) -> None:
     (tmp_path / "functions.py").write_text("def double(df):\n    return df.assign(m=2 * df['n'])\n")
     (tmp_path / "rows.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(ROWS)))
-    cluster = Access("", {}, 2, sys.executable, make_engine=lambda _: FakeEngine(Worker, workers=2))
+    cluster = Access("", {}, 2, sys.executable, make_engine=lambda _: FakeEngine(TaskBody, workers=2))
     target, options = Target("file", str(tmp_path / "functions.py"), "double"), Options(workers=1, part_bytes=100)
     output = str(tmp_path / name).removesuffix("/") + ("/" if name.endswith("/") else "")
     result = run(Job((target,), (str(tmp_path / "rows.csv"),), output, options), watch=lambda _: None, access=cluster)
@@ -117,10 +120,10 @@ class _Watched(FakeEngine):
         new = [child.pid for child in psutil.Process().children() if child.pid not in self.others]
         return sum(leads_a_session(pid) for pid in new)  # as what forks workers does, and nobody else that tests start
 
-    def _body(self) -> Worker:
+    def _body(self) -> TaskBody:
         count = self
 
-        class Counting(Worker):
+        class Counting(TaskBody):
             def __call__(self, request: Any) -> object:  # noqa: ANN401 (a request)
                 count.in_bodies.append(count.children())
                 return super().__call__(request)
@@ -195,7 +198,7 @@ def test_a_start_for_the_end_that_fails_is_tried_again_when_somebody_asks() -> N
 
 
 def test_a_folder_that_cannot_be_removed_is_released_all_the_same(tmp_path: Path) -> None:
-    class Stuck(Work):
+    class Stuck(WorkFolder):
         def remove(self) -> None:
             raise PermissionError("Operation not permitted")
 
@@ -203,7 +206,7 @@ def test_a_folder_that_cannot_be_removed_is_released_all_the_same(tmp_path: Path
     work.take()
     with pytest.raises(PermissionError), Holding(work) as holding:
         holding.is_of_use = False
-    again = Work(str(tmp_path / "out.csv"), home=tmp_path / "home")
+    again = WorkFolder(str(tmp_path / "out.csv"), home=tmp_path / "home")
     again.take()
     again.release()
 
@@ -216,21 +219,21 @@ def test_a_cluster_without_an_address_is_no_cluster_of_this_computer() -> None:
     fake.close()
 
 
-def test_what_some_rows_foretell_counts_the_time_in_which_workers_are_briefed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order: list[str] = []
-    brief, trial = _Watched.brief, Intake.trial
+class _SlowToBrief(FakeEngine):
+    """A cluster whose workers load for a while before the first task."""
 
-    def briefed(engine: _Watched, briefing: bytes) -> None:
-        order.append("brief")
-        brief(engine, briefing)
+    def brief(self, briefing: bytes) -> None:
+        super().brief(briefing)
+        ready = monotonic() + BRIEFING_SECONDS
+        until(lambda: monotonic() >= ready)
 
-    def begun(intake: Intake, *, since: float) -> object:
-        order.append("trial")
-        return trial(intake, since=since)
 
-    monkeypatch.setattr(_Watched, "brief", briefed)
-    monkeypatch.setattr(Intake, "trial", begun)
-    watched(tmp_path, "out.csv", limit=50)
-    assert order == ["brief", "trial"]
+def test_what_some_rows_foretell_counts_the_time_in_which_workers_are_briefed(tmp_path: Path) -> None:
+    (tmp_path / "functions.py").write_text("def same(df):\n    return df\n")
+    (tmp_path / "rows.csv").write_text("n\n" + "1\n" * ROWS)
+    cluster = Access("", {}, 2, sys.executable, make_engine=lambda _: _SlowToBrief(TaskBody, workers=2))
+    target = Target("file", str(tmp_path / "functions.py"), "same")
+    job = Job((target,), (str(tmp_path / "rows.csv"),), str(tmp_path / "out.csv"), Options(workers=1, limit=50))
+    estimate = run(job, watch=lambda _: None, access=cluster).estimate
+    assert estimate is not None
+    assert estimate.seconds[0] >= BRIEFING_SECONDS

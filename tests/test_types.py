@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from columns import EXACTLY, LONG_DECIMAL, READS_EXACTLY
 from conftest import Muster
 from muster import Dialect, UsageError, run
-from muster._formats import _kinds, _rules
 from muster._formats import csv as muster_csv
-from muster._formats._rows import to_pandas
+from muster._formats.kinds import observed_kinds, settled_type
+from muster._formats.rows import to_pandas
+from muster._formats.rules import MISSING, TRUE, Rules
 from muster._formats.survey import ATOM_BYTES
 from muster._model import Column
 
@@ -69,8 +70,8 @@ COLUMNS = {
     "infinities": ["inf", "-inf", "+inf", "Infinity", "-INFINITY", "iNf", "1e400", "-1e400"],
     "an infinity with a blank": ["inf "],
     "too small a number": ["1e-400", "-1e-400"],
-    "missing by any name": list(_rules.MISSING),
-    "missing and text": ["x", *_rules.MISSING],
+    "missing by any name": list(MISSING),
+    "missing and text": ["x", *MISSING],
     "missing in another case": ["NAN", "1.5"],
     "missing with a blank": ["NA ", "1"],
     "hexadecimal": ["0x10", "0X1f"],
@@ -182,7 +183,7 @@ def test_a_late_value_is_either_a_misfit_or_read_as_if_it_had_been_seen(seen: li
     before, after = kinds_of(seen), kinds_of(seen) | kinds_of(late)
     columns = (Column("a", before),)
     rows = muster_csv.read(written(late), row=0, order=["a"], columns=columns, dialect=PLAIN)
-    assert bool(rows.misfits) == (_kinds.settle(before) != _kinds.settle(after))
+    assert bool(rows.misfits) == (settled_type(before) != settled_type(after))
     if not rows.misfits:
         assert not rows.bad
         found = to_pandas(rows.table, rows.numbers, columns, header=True)
@@ -201,10 +202,8 @@ LONG_NUMBERS = [sign + digits for sign in ("", "-") for digits in ("9" * 300, "9
 )
 def test_plain_numbers_are_of_the_kinds_that_regular_expressions_find(cells: list[str | None], first: int) -> None:
     column = pa.array(cells, pa.string()).slice(first)
-    own_booleans = _rules.Rules(
-        true=(*_rules.TRUE, "a word of the user's")
-    )  # with which no column is looked at at once
-    assert _kinds.observe(column) == _kinds.observe(column, own_booleans)
+    own_booleans = Rules(true=(*TRUE, "a word of the user's"))  # with which no column is looked at at once
+    assert observed_kinds(column) == observed_kinds(column, own_booleans)
 
 
 def test_what_changes_no_type_alone_changes_none_together() -> None:
@@ -216,9 +215,9 @@ def test_what_changes_no_type_alone_changes_none_together() -> None:
     chosen = [frozenset(some) for n in range(1, 6) for some in combinations(plain, n)]
     sets = {one | (more if "integer" in one else frozenset()) for one, more in product(chosen, integers)}
     for seen in sets:
-        settled = _kinds.settle(seen)
-        harmless = [more for more in sets if _kinds.settle(seen | more) == settled]
-        assert all(_kinds.settle(seen | one | other) == settled for one, other in combinations(harmless, 2))
+        settled = settled_type(seen)
+        harmless = [more for more in sets if settled_type(seen | more) == settled]
+        assert all(settled_type(seen | one | other) == settled for one, other in combinations(harmless, 2))
 
 
 # A run
@@ -422,8 +421,8 @@ def test_a_misfit_of_a_fixed_type_ends_with_exit_code_4(muster: Muster, tmp_path
         ("C=int64", "columns that the input has not: C. It has: A, B"),
         ("A=int63", "'A': 'int63'.*: no such type. Known are: str, .*datetime.*int64"),
         ("text", "text.*: no such type"),
-        ("A=", "A=: no such type"),
-        ("A:str", "'A:str' is no type; .* joined by =. Type dtype={'A': 'str'}"),
+        ("A=", "dtype={'A': ''}: no such type"),
+        ("A:str", "'A:str' is no type; .* joined by =. Pass dtype={'A': 'str'}"),
         ("Int64", "dtype='Int64': that type of pandas is made in the function alone"),
         ("A=Int64", r"Read it as float64, .* convert it there: df\['A'\] = df\['A'\].astype\('Int64'\)"),
         ("A=boolean", "Leave it out of dtype, and convert it there"),

@@ -1,7 +1,7 @@
 """Which rows are with which worker: calls that hang are named while they do, and those that end are not."""
 
 from muster._model import Task
-from muster._run.under_way import Held, UnderWay
+from muster._run.telling.under_way import StuckRows, UnderWay
 
 
 def task(number: int, lo: int, hi: int, *, file: int = 0) -> Task:
@@ -21,7 +21,7 @@ def test_a_call_that_runs_ten_times_as_long_as_the_longest_is_named_with_its_wor
     begun(under_way, task(3, 90, 100), "1", 3.0)
     assert under_way.held(21.9, workers=2) is None
     held = under_way.held(22.0, workers=2)
-    assert held == Held("2", "b.csv", 50, 89, 20.0, 1, 2.0, None)
+    assert held == StuckRows("2", "b.csv", 50, 89, 20.0, 1, 2.0, None)
     assert held.told() == "worker 2 has been at rows 50 to 89 of b.csv for 20 s"
     assert "; the longest before took 2.0 s. Nothing ends it: with --timeout 60s" in held.advice()
 
@@ -54,7 +54,7 @@ def test_rows_that_are_tried_again_and_again_stay_named_and_their_tries_are_coun
     begun(under_way, task(3, 60, 70), "2", 9.0)
     begun(under_way, task(4, 0, 10), "1", 9.5)
     held = under_way.held(10.0, workers=2)
-    assert held == Held("2", "a.csv", 60, 69, 1.0, 2, 0.5, 8.0)
+    assert held == StuckRows("2", "a.csv", 60, 69, 1.0, 2, 0.5, 8.0)
     assert held.told() == "worker 2 has been at rows 60 to 69 of a.csv for 1.0 s (try 2, limit 8.0 s)"
     assert "--timeout" not in held.advice()
     under_way.done(task(3, 60, 70), 1.0, 10.0)
@@ -79,5 +79,5 @@ def test_who_is_at_a_task_for_how_long_is_known() -> None:
 
 
 def test_what_is_named_travels_through_a_journal_and_grows_older() -> None:
-    held = Held("m1-2", "a.csv", 3, 3, 20.0, 4, 2.0, 60.0)
-    assert Held.of_field(held.as_field(), later=5.0) == Held("m1-2", "a.csv", 3, 3, 25.0, 4, 2.0, 60.0)
+    held = StuckRows("m1-2", "a.csv", 3, 3, 20.0, 4, 2.0, 60.0)
+    assert StuckRows.of_field(held.as_field(), later=5.0) == StuckRows("m1-2", "a.csv", 3, 3, 25.0, 4, 2.0, 60.0)

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import muster
-from muster._formats import _pandas, csv_text, jsonl_text, parquet_schema
-from muster._formats._results import Reply, reply_of, shaped
-from muster._formats._rows import Among, Frame, Rows
-from muster._formats._unmade import Pile, reply_in_time
+from muster._formats import csv_text, jsonl_text, parquet_schema
+from muster._formats.frames import arrays_of
+from muster._formats.results import Reply, reply_of, shaped
+from muster._formats.rows import Among, Frame, Rows
+from muster._formats.unmade import Pile, reply_in_time
 from muster._model import Column
 from muster._progress.schema import united
 from muster.errors import DataError
@@ -103,7 +104,7 @@ def test_frames_are_the_same_in_parquet_together_and_one_by_one(results: list[pd
 @pytest.mark.parametrize("values", [*SURE, *OTHERS], ids=lambda values: f"{values.dtype}")
 def test_columns_of_a_frame_are_had_without_a_series_of_each(values: pd.Series) -> None:
     frame = pd.DataFrame({"x": values, "y": 1})[["y", "x"]]
-    for array, (_, series) in zip(_pandas.arrays_of(frame), frame.items(), strict=True):
+    for array, (_, series) in zip(arrays_of(frame), frame.items(), strict=True):
         assert array.dtype == series.dtype
         assert pd.Series(array, frame.index, name=series.name).equals(series)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from muster import UserCodeError
-from muster._callers import in_python
 from muster._model import DataFile
+from muster._show.arguments import in_python
 from muster._travel.luggage import Luggage, pack
 from muster._travel.unsent import check_failures, checked
 from muster._user_code.data_files import changed_files, stamped, with_digest
@@ -178,7 +178,7 @@ BY_NAME = """
 import json, sys
 from pathlib import Path
 from muster._model import Carried
-from muster._user_code.laid_down import restored
+from muster._user_code.shared_objects import restored
 from muster._user_code.mirror import Mirror, install
 missed = []
 install(Mirror(sys.argv[1]), missed.append)

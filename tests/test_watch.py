@@ -17,32 +17,32 @@ from prometheus_client.samples import Sample
 
 from muster import _words as words
 from muster._journal import events
-from muster._journal.measures import Measured, StepSum, WorkerSum, bin_of, bound
+from muster._journal.measures import Measures, StepSum, WorkerSum, bin_of, bound
 from muster._journal.runs import find, known
 from muster._model import Seconds
-from muster._run.past import Past
+from muster._run.history.past import Past
 from muster._watch import charts, pages
 from muster._watch.axes import nice
 from muster._watch.metrics import text
 from muster._watch.report import report
 from muster._watch.sums import listing
 from muster._watch.sums.figures import activity
-from muster._watch.sums.moment import Look
-from muster._watch.sums.pace import Recent
+from muster._watch.sums.moment import Moment
 from muster._watch.sums.run import RunView
-from muster._watch.sums.series import BUCKETS, Clock, Series, rates
+from muster._watch.sums.series import BUCKETS, Buckets, Series, rates
+from muster._watch.sums.worker_paces import WorkerPaces
 from muster.errors import UsageError
 from watching import INJECTION, Story, going, large, rejecting, resumed, stopped
 
 HELD_IN_ONE = re.compile(r"https?://", re.IGNORECASE)
 
 
-def look_at(run: str | None = None, *, at: float | None = None) -> Look:
+def look_at(run: str | None = None, *, at: float | None = None) -> Moment:
     """Look at a run as the page does."""
     found = find(run)
     view = RunView(found.run)
     view.take_all(found.entries())
-    return Look(view, found.state, at or view.time.last_at)
+    return Moment(view, found.state, at or view.time.last_at)
 
 
 def did(rows: int, seconds: float, *, waiting: float = 0.0) -> WorkerSum:
@@ -57,7 +57,7 @@ def did(rows: int, seconds: float, *, waiting: float = 0.0) -> WorkerSum:
 
 
 def test_series_keep_their_sums_when_their_buckets_double() -> None:
-    clock, series, chance = Clock(), Series(1), random.Random(1)  # noqa: S311 (no secret)
+    clock, series, chance = Buckets(), Series(1), random.Random(1)  # noqa: S311 (no secret)
     wanted, now = 0.0, 0.0
     for _ in range(3000):
         now += chance.expovariate(0.5)
@@ -71,7 +71,7 @@ def test_series_keep_their_sums_when_their_buckets_double() -> None:
 
 
 def test_what_took_long_is_spread_backwards_over_the_time_it_took() -> None:
-    clock = Clock()
+    clock = Buckets()
     assert clock.split(1.0, 2.0) == [(2, 0.5), (3, 0.5), (4, 0.0)]
     shares = clock.split(0.25, 3.25)
     assert [bucket for bucket, _ in shares] == [0, 1, 2, 3, 4, 5, 6]
@@ -81,19 +81,19 @@ def test_what_took_long_is_spread_backwards_over_the_time_it_took() -> None:
 
 
 def test_rates_leave_out_a_bucket_that_has_hardly_begun() -> None:
-    clock = Clock()
+    clock = Buckets()
     assert rates([1.0, 1.0, 0.1, 0.0], clock, 1.1) == [2.0, 2.0]
     assert rates([1.0, 1.0, 0.4, 0.0], clock, 1.4) == pytest.approx([2.0, 2.0, 1.0])
 
 
 def test_the_pace_of_a_worker_is_that_of_the_last_minute() -> None:
-    recent = Recent()
+    paces = WorkerPaces()
     for second in range(600):
-        recent.add(second + 1.0, {"1": (100 if second < 500 else 200, float(second)), "2": (50, float(second))})
-    assert recent.of_each_worker(600.0) == {"1": 200, "2": 50}
-    assert recent.of_each_worker(630.0) == pytest.approx({"1": 200 * 30 / 60, "2": 50 * 30 / 60}, rel=0.05)
-    assert len(recent.told) <= 61
-    assert Recent().of_each_worker(1.0) == {}
+        paces.add(second + 1.0, {"1": (100 if second < 500 else 200, float(second)), "2": (50, float(second))})
+    assert paces.of_each_worker(600.0) == {"1": 200, "2": 50}
+    assert paces.of_each_worker(630.0) == pytest.approx({"1": 200 * 30 / 60, "2": 50 * 30 / 60}, rel=0.05)
+    assert len(paces.told) <= 61
+    assert WorkerPaces().of_each_worker(1.0) == {}
 
 
 # The view
@@ -101,17 +101,17 @@ def test_the_pace_of_a_worker_is_that_of_the_last_minute() -> None:
 
 def test_the_view_adds_up_what_workers_did(tmp_path: Path) -> None:
     story = large(tmp_path)
-    look = look_at(story.run)
-    view = look.view
+    moment = look_at(story.run)
+    view = moment.view
     assert sum(worker.rows_in for worker in view.roster.workers.values()) == view.standing.rows_done == story.rows_done
     assert len(view.roster.workers) == 28
     assert len(view.roster.machines) == 4
-    assert look.figures.rows_in == view.standing.rows_done
-    assert sum(look.figures.bins.values()) == look.figures.calls
-    assert look.steps[0].figures.rows_in == view.standing.rows_done
-    assert sum(row.rows_in for row in look.machines) == view.standing.rows_done
-    assert [row.machine.name for row in look.machines] == ["m1", "m2", "m3", "m4"]
-    area = sum(rate * view.roster.clock.width for rate in look.figures.rates_in)
+    assert moment.figures.rows_in == view.standing.rows_done
+    assert sum(moment.figures.bins.values()) == moment.figures.calls
+    assert moment.steps[0].figures.rows_in == view.standing.rows_done
+    assert sum(row.rows_in for row in moment.machines) == view.standing.rows_done
+    assert [row.machine.name for row in moment.machines] == ["m1", "m2", "m3", "m4"]
+    area = sum(rate * view.roster.clock.width for rate in moment.figures.rates_in)
     assert area == pytest.approx(view.standing.rows_done, rel=0.02)
 
 
@@ -120,7 +120,7 @@ def test_bounds_of_a_run_are_those_of_all_its_calls(tmp_path: Path) -> None:
     taken = [0.001 * 1.01**at for at in range(1000)]
     for at, seconds in enumerate(taken):
         story.at += 1
-        story.measured(Measured({str(at % 2 + 1): did(10, seconds)}), span=1.0)
+        story.measured(Measures({str(at % 2 + 1): did(10, seconds)}), span=1.0)
     found = look_at(story.run).figures.bounds
     for share, told in zip((0.5, 0.95, 0.99, 0.999), found, strict=False):
         truth = sorted(taken)[max(int(share * len(taken)) - 1, 0)]
@@ -133,10 +133,10 @@ def test_bounds_of_a_run_are_those_of_all_its_calls(tmp_path: Path) -> None:
 def test_a_long_task_counts_as_busy_for_all_the_time_it_took(tmp_path: Path) -> None:
     story = Story(tmp_path, machines={"atlas": 1}).begin()
     story.at += 30
-    story.measured(Measured({"1": did(1000, 20.0)}), span=0.5)
-    look = look_at(story.run)
-    shares = activity(look.view, look.view.roster.workers["1"], look.now)
-    width = look.view.roster.clock.width
+    story.measured(Measures({"1": did(1000, 20.0)}), span=0.5)
+    moment = look_at(story.run)
+    shares = activity(moment.view, moment.view.roster.workers["1"], moment.now)
+    width = moment.view.roster.clock.width
     busy = [at * width for at, (_, function, *_) in enumerate(shares) if function > 0.9]
     assert busy[-1] - busy[0] == pytest.approx(19.5, abs=1.1)
     idle = sum(one[-1] for one in shares) * width
@@ -145,19 +145,19 @@ def test_a_long_task_counts_as_busy_for_all_the_time_it_took(tmp_path: Path) -> 
 
 def test_a_pause_between_attempts_is_not_time_at_work(tmp_path: Path) -> None:
     story = resumed(tmp_path)
-    look = look_at(story.run)
-    assert look.now < 120
-    assert look.view.time.paused == pytest.approx(3600, abs=1)
-    assert len(look.view.attempts) == 2
-    assert look.badge == ("finished", "finished")
-    assert look.spent.busy_share is not None
-    assert look.spent.busy_share > 0.85
-    assert look.spent.there == pytest.approx(2 * look.now, rel=0.1)
+    moment = look_at(story.run)
+    assert moment.now < 120
+    assert moment.view.time.paused == pytest.approx(3600, abs=1)
+    assert len(moment.view.attempts) == 2
+    assert moment.badge == ("finished", "finished")
+    assert moment.spent.busy_share is not None
+    assert moment.spent.busy_share > 0.85
+    assert moment.spent.there == pytest.approx(2 * moment.now, rel=0.1)
 
 
 def test_a_resumed_attempt_of_the_same_process_keeps_its_workers(tmp_path: Path) -> None:
     story = Story(tmp_path).begin().work(5)
-    story.write(events.Attempt(2, os.getpid() + 1, 2))
+    story.write(events.TryStarted(2, os.getpid() + 1, 2))
     story.work(5)
     assert look_at(story.run).there == 2
 
@@ -174,9 +174,9 @@ def test_the_rest_is_told_as_a_range_that_shrinks(tmp_path: Path) -> None:
 
 
 def test_a_run_that_stopped_tells_why(tmp_path: Path) -> None:
-    look = look_at(stopped(tmp_path).run)
-    assert look.badge == ("failed", "failed")
-    page = pages.whole(pages.overview(look))
+    moment = look_at(stopped(tmp_path).run)
+    assert moment.badge == ("failed", "failed")
+    page = pages.whole(pages.overview(moment))
     assert "TooManyBadRowsError" in page
     assert "1,001 rows were rejected; 1,000 are allowed." in page
     assert "type the same command again" not in page  # the error says itself what to do
@@ -184,23 +184,23 @@ def test_a_run_that_stopped_tells_why(tmp_path: Path) -> None:
 
 def test_the_list_tells_of_a_resumed_run_what_its_page_does(tmp_path: Path) -> None:
     run = resumed(tmp_path).run
-    look, line = look_at(run), listing.of_ended(find(run))
+    moment, line = look_at(run), listing.of_ended(find(run))
     assert line is not None
-    assert (line.seconds, line.pace, line.rows) == (look.now, look.pace, look.view.standing.rows_done)
+    assert (line.seconds, line.pace, line.rows) == (moment.now, moment.pace, moment.view.standing.rows_done)
 
 
 def test_rows_that_were_done_but_never_measured_are_told_of(tmp_path: Path) -> None:
     story = Story(tmp_path).begin().work(5)
     story.rows_total = story.rows_done = story.rows_done + 91  # of tasks that ended just before a kill
-    look = look_at(story.finish().run)
-    assert look.unmeasured == 91
-    assert "91 rows more were done" in pages.overview(look).fragments["spent"]
+    moment = look_at(story.finish().run)
+    assert moment.unmeasured == 91
+    assert "91 rows more were done" in pages.overview(moment).fragments["spent"]
 
 
 def test_before_the_first_task_ends_time_passes_as_well(tmp_path: Path) -> None:
     story = Story(tmp_path).begin()
     story.at += 10
-    story.measured(Measured({"1": did(1000, 10.0)}), span=0.5)
+    story.measured(Measures({"1": did(1000, 10.0)}), span=0.5)
     pace = look_at(story.run).pace
     assert pace is not None
     assert 95 < pace <= 100
@@ -210,31 +210,31 @@ def test_an_interrupted_run_has_nobody_at_work(tmp_path: Path, home: Path) -> No
     story = going(tmp_path)
     told = json.loads((home / "unfinished" / f"{story.run}.json").read_text())
     (home / "unfinished" / f"{story.run}.json").write_text(json.dumps({**told, "born": "0"}))
-    look = look_at(story.run)
-    assert not look.is_going
-    assert "at work" not in pages.overview(look).fragments["workers"]
+    moment = look_at(story.run)
+    assert not moment.is_going
+    assert "at work" not in pages.overview(moment).fragments["workers"]
 
 
 def test_money_counts_machines_from_when_they_came_until_they_left(tmp_path: Path) -> None:
     story = Story(tmp_path, machines={"m1": 1, "m2": 1}, at=time.time() - 7200).begin(prices={"m1": 1.0, "m2": 2.0})
     story.at += 1800
-    story.write(events.Left("m2-1", "its lease ended"))
+    story.write(events.WorkerLeft("m2-1", "its lease ended"))
     story.at += 1800
-    story.measured(Measured({"m1-1": did(10, 1.0)}))
+    story.measured(Measures({"m1-1": did(10, 1.0)}))
     assert look_at(story.run).dollars == pytest.approx(1.0 + 1.0, rel=0.01)
 
 
 def test_an_attempt_that_was_killed_costs_nothing_while_nobody_is_at_work(tmp_path: Path) -> None:
     story = Story(tmp_path, machines={"m1": 2}, at=time.time() - 10 * 3600).begin(prices={"m1": 1.0})
     story.at += 3600
-    story.measured(Measured({"1": did(10, 1.0)}))
+    story.measured(Measures({"1": did(10, 1.0)}))
     story.at += 5 * 3600
     story.attempt(2, pid=2, prices={"m1": 3.0})
     story.at += 3600
-    story.measured(Measured({"1": did(10, 1.0)}))
-    look = look_at(story.run)
-    assert (look.view.time.paused, look.now) == pytest.approx((5 * 3600, 2 * 3600), rel=0.01)
-    assert look.view.dollars(look.known) == pytest.approx(1.0 + 3.0, rel=0.01)
+    story.measured(Measures({"1": did(10, 1.0)}))
+    moment = look_at(story.run)
+    assert (moment.view.time.paused, moment.now) == pytest.approx((5 * 3600, 2 * 3600), rel=0.01)
+    assert moment.view.dollars(moment.known) == pytest.approx(1.0 + 3.0, rel=0.01)
     assert Past.read(find(story.run).journal).tried.dollars == pytest.approx(1.0 + 3.0, rel=0.01)  # for who resumes it
 
 
@@ -249,17 +249,17 @@ def test_a_view_stays_small_however_long_the_run(tmp_path: Path) -> None:
     view = RunView()
     story.work(10**6, span=1000)
     view.take_all(find(story.run).entries())
-    look = Look(view, find(story.run).state, view.time.last_at)
+    moment = Moment(view, find(story.run).state, view.time.last_at)
     assert all(len(channel) == BUCKETS for worker in view.roster.workers.values() for channel in worker.series.channels)
-    assert len(look.figures.rates_in) <= BUCKETS
-    assert len(view.roster.recent.told) < 400
+    assert len(moment.figures.rates_in) <= BUCKETS
+    assert len(view.roster.worker_paces.told) < 400
 
 
 def test_old_journals_without_measures_are_shown_as_well(tmp_path: Path) -> None:
     story = Story(tmp_path)
     story.write(events.Started(story.run, {"inputs": [["a.csv", 1, ""]], "steps": [["f", ""]], "output": "b"}))
-    look = look_at(story.run)
-    assert "a.csv" in pages.whole(pages.overview(look))
+    moment = look_at(story.run)
+    assert "a.csv" in pages.whole(pages.overview(moment))
 
 
 # Charts
@@ -311,15 +311,15 @@ def test_numbers_are_written_as_people_do() -> None:
 def test_what_others_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
     story = Story(tmp_path, steps=(f"x.py:{INJECTION}",), machines={f"m{INJECTION}": 1, "m2": 1})
     story.begin(inputs=(INJECTION,), output=INJECTION).work(3, waiting_for=INJECTION)
-    story.write(events.Told(INJECTION), events.Retried(INJECTION))
+    story.write(events.UserTold(INJECTION), events.Retried(INJECTION))
     story.reject(INJECTION, 1, example=INJECTION + "'\">")
-    look = look_at(story.run)
-    worker = next(iter(look.view.roster.workers))
+    moment = look_at(story.run)
+    worker = next(iter(moment.view.roster.workers))
     shown = [
-        pages.overview(look),
-        pages.part(look, "steps", "1"),
-        pages.part(look, "machines", f"m{INJECTION}"),
-        pages.part(look, "workers", worker),
+        pages.overview(moment),
+        pages.part(moment, "steps", "1"),
+        pages.part(moment, "machines", f"m{INJECTION}"),
+        pages.part(moment, "workers", worker),
         pages.missing(INJECTION),
     ]
     for page in shown:
@@ -332,8 +332,8 @@ def test_what_others_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
 
 
 def test_rejects_are_grouped_by_reason_with_one_in_full(tmp_path: Path) -> None:
-    look = look_at(rejecting(tmp_path).run)
-    html = pages.overview(look).fragments["rejects"]
+    moment = look_at(rejecting(tmp_path).run)
+    html = pages.overview(moment).fragments["rejects"]
     assert "could not convert string to float" in html
     assert "212" in html
     assert "215 in" in html
@@ -351,21 +351,21 @@ def test_sections_with_nothing_to_say_are_empty(tmp_path: Path) -> None:
 
 
 def test_every_level_leads_to_the_next(tmp_path: Path) -> None:
-    look = look_at(large(tmp_path).run)
-    html = pages.whole(pages.overview(look))
+    moment = look_at(large(tmp_path).run)
+    html = pages.whole(pages.overview(moment))
     for address in re.findall(r'href="/runs/[^/"]+/(steps|machines|workers)/([^"]+)"', html):
-        page = pages.part(look, *address)
+        page = pages.part(moment, *address)
         assert page is not None
         below = pages.whole(page)
-        assert f'href="/runs/{look.view.run}"' in below
+        assert f'href="/runs/{moment.view.run}"' in below
         if "m2-1" in address:  # it never had anything to do
             continue
         assert "That share of calls took less than" in below
         assert "99.99%" in below
-    assert pages.part(look, "workers", "m9-9") is None
-    assert pages.part(look, "steps", "2") is None
-    assert pages.part(look, "steps", "0") is None
-    assert pages.part(look, "friends", "1") is None
+    assert pages.part(moment, "workers", "m9-9") is None
+    assert pages.part(moment, "steps", "2") is None
+    assert pages.part(moment, "steps", "0") is None
+    assert pages.part(moment, "friends", "1") is None
 
 
 # Metrics
@@ -404,12 +404,12 @@ def test_metrics_tell_what_the_view_does(tmp_path: Path) -> None:
     assert families["muster_run_workers"][0].value == 28
     buckets = [one for one in families["muster_batch_duration_seconds"] if one.name.endswith("_bucket")]
     assert [one.value for one in buckets] == sorted(one.value for one in buckets)
-    look = look_at(story.run)
+    moment = look_at(story.run)
     assert buckets[-1].labels["le"] == "+Inf"
-    assert buckets[-1].value == look.figures.calls
+    assert buckets[-1].value == moment.figures.calls
     for one in buckets[:-1]:
         below = sum(
-            n for number, n in look.figures.bins.items() if 2 ** ((number + 1) / 4) <= float(one.labels["le"]) * 1.001
+            n for number, n in moment.figures.bins.items() if 2 ** ((number + 1) / 4) <= float(one.labels["le"]) * 1.001
         )
         assert one.value == below
 

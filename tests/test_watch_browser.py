@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, Response, expect, sync_playwright
 
 from conftest import begun
-from muster._generate import generate
+from muster._api.generate import generate
 from muster._watch.report import report
 from waiting import until
 from watching import Story, going, large, rejecting, resumed, serving, stopped

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from muster._watch.serving.feed import Feed, Follower
+from muster._watch.serving.feed import Follower, RunFeed
 from muster._watch.serving.peers import is_stranger
 from muster._watch.serving.server import read_token
-from muster._watch.sums.moment import Look
+from muster._watch.sums.moment import Moment
 from muster._watch.sums.run import RunView
 from muster.errors import UsageError
 from watching import Served, going, rejecting, resumed, serving, stopped, streaming
@@ -348,7 +348,7 @@ def test_runs_that_are_asked_again_and_again_are_all_followed(tmp_path: Path) ->
         going(tmp_path / name, run=name).close()
 
     async def asked() -> list[list[Follower | None]]:
-        feed = Feed()
+        feed = RunFeed()
         return [[await feed.follower(name) for name in names] for _ in range(2)]
 
     once, again = asyncio.run(asked())
@@ -363,14 +363,14 @@ def test_a_second_scrape_of_many_recent_runs_reads_no_journal_again_also_where_o
     for name in names:
         going(tmp_path / name, run=name).close()
 
-    def views(looks: list[Look]) -> list[RunView]:
-        return [look.view for look in looks]
+    def views(looks: list[Moment]) -> list[RunView]:
+        return [moment.view for moment in looks]
 
     async def scraped() -> list[list[RunView]]:
-        feed = Feed()
+        feed = RunFeed()
         once = await feed.tell(names[:18], views)
         for name in names[18:]:
-            await feed.look(name, lambda look: look.share)
+            await feed.look(name, lambda moment: moment.share)
         return [once, await feed.tell(names[:18], views)]
 
     once, again = asyncio.run(scraped())

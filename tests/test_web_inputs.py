@@ -121,14 +121,16 @@ def test_a_file_that_changes_in_the_middle_of_a_run_is_noticed(
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_a_server_that_takes_requests_and_sends_nothing_is_given_up(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_web, "_SILENCE", 0.4)
-    monkeypatch.setattr(_web, "_SILENCE_OF_A_PART", 0.2)
+def test_a_server_that_takes_requests_and_sends_nothing_is_given_up(web: Web) -> None:
+    patience = _web.Patience(0.4, part=0.2)
     url = web.put("in.csv", files()["in.csv"], ETag='"1"')
     web.hold = threading.Event()
     copy = io.BytesIO()
     try:
-        for ask in (lambda: _web.read(url, 100, 200), lambda: _web.download(url, copy)):
+        for ask in (
+            lambda: _web.read(url, 100, 200, patience=patience),
+            lambda: _web.download(url, copy, patience=patience),
+        ):
             with pytest.raises(EngineError, match="has sent nothing") as said:
                 ask()
             assert not isinstance(said.value, UnreachableError)  # which would be tried again

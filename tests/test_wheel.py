@@ -128,7 +128,7 @@ def test_the_wheel_runs_a_file_with_each_extra(environment: Environment) -> None
 
 @pytest.mark.parametrize("environment", ["remote"], indirect=True)
 def test_with_remote_a_bucket_is_asked_for(environment: Environment) -> None:
-    program = "from muster._places import urls; print(urls.filesystem('s3://bucket/in.csv')[1])"
+    program = "from muster._urls import urls; print(urls.filesystem('s3://bucket/in.csv')[1])"
     said = environment.run("python", "-c", program)
     assert said.strip() == "bucket/in.csv"
 

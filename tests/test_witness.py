@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from muster._files.witness import is_being_written, settled, witness
-from muster._formats._sources import find_sources
+from muster._formats.sources import find_sources
 
 
 def test_files_that_come_and_go_while_a_folder_is_listed_stop_nothing(tmp_path: Path) -> None:

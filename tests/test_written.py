@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Muster
-from muster._callers import in_python
-from muster._dialect import Reading
+from muster._dialects import Reading
+from muster._show.arguments import in_python
 from muster._worker.written import as_dates, as_numbers
 
 YEARS = "def years(df):\n    return df.assign(y=df['Datum'].dt.year)\n"

@@ -36,7 +36,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Any, NoReturn
 
-from muster._engines.cores.starter import is_sure_to_need_workers
+from muster._engines.cores.starter import is_sure_to_need_workers, start_by
 from muster._process.environment import KEEP_MEMORY, SINGLE_THREADED, interpreter_flags
 from muster._user_code import loaded
 
@@ -48,7 +48,7 @@ OUTLIVED = ("up", "watch")
 
 LIGHT = (
     "muster.cli",
-    "muster._pipeline",
+    "muster._api.pipeline",
     "muster._verbs._answer",
     "muster._verbs._target",
     "muster._engines.cores.engine",
@@ -159,14 +159,18 @@ class Warm:
 
     def forks(self) -> list[int]:
         """Find the processes that are forks, or forks of forks: the kernel lists them with the words of what waits."""
-        waiting = {one.process.pid for one in chain.from_iterable(self._waiting.values())}
         found = []
         for listed in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):  # it has ended
                 words = listed.read_bytes().split(b"\0")
                 if START.encode() in words and whose().encode() in words:
                     found.append(int(listed.parent.name))
-        return [pid for pid in found if pid not in waiting]
+        return [pid for pid in found if pid not in self.waiting]
+
+    @property
+    def waiting(self) -> set[int]:
+        """Name those who wait to be forked: they start when they are first needed, and outlive that test."""
+        return {one.process.pid for one in chain.from_iterable(self._waiting.values())}
 
     def close(self) -> None:
         for waiting in chain.from_iterable(self._waiting.values()):
@@ -345,12 +349,12 @@ def become(  # noqa: PLR0913 (a process has that many properties)
     works_alone = ("--workers", "0") in pairwise(words)
     starts_others = not is_muster or any(word.partition("=")[0] in ELSEWHERE for word in words)
     if starts_others and not works_alone:
-        subprocess.Popen = starting(Beside())  # type: ignore[assignment,misc]
+        start_by(starting(Beside()))
     if works_alone:
         HIDDEN[0].show(WITH_PANDAS)
     sys.meta_path.insert(0, HIDDEN[0])
     if not starts_others and not works_alone:
-        subprocess.Popen = started_first  # type: ignore[assignment,misc]
+        start_by(started_first)
     del sys.modules[__name__]
     if is_muster and is_sure_to_need_workers(words[2:]):
         atexit.unregister(let_be)  # it ends without taking anything down
@@ -454,11 +458,9 @@ class Hidden(MetaPathFinder, Loader):
 
 
 def started_first(words: list[str], **given: Any) -> "subprocess.Popen[bytes]":  # noqa: ANN401 (whatever Popen gets)
-    """Start the first process that muster starts; what is to fork workers becomes a fork of this process."""
-    subprocess.Popen = POPEN  # type: ignore[misc]
-    at = words.index("-c") + 1 if "-c" in words else 0
-    if ZYGOTE not in words[at]:
-        return POPEN(words, **given)
+    """Make the first process that is to fork workers a fork of this one; it has loaded more when a second is needed."""
+    start_by(POPEN)
+    at = words.index("-c") + 1
     has_session, session = os.pipe()
     if not (pid := os.fork()):
         os.setsid()

@@ -16,12 +16,12 @@ from pathlib import Path
 from muster._job import Result
 from muster._journal import events
 from muster._journal.file import Journal
-from muster._journal.measures import Measured, StepSum, WorkerSum, bin_of
+from muster._journal.measures import Measures, StepSum, WorkerSum, bin_of
 from muster._journal.runs import archive, note
 from muster._model import Load, Reason, Seconds
 from muster._planner import Plan, remaining
-from muster._run.lately import Lately
-from muster._run.under_way import Held
+from muster._run.telling.pace import LastMinute
+from muster._run.telling.under_way import StuckRows
 
 GIGABYTE = 1_000_000_000
 INJECTION = "<script>alert('pwned')</script>"
@@ -48,7 +48,7 @@ class Story:
         work.mkdir(parents=True, exist_ok=True)
         self.path = work / "journal.jsonl"
         self.journal = Journal(self.path)
-        self.lately, self.told = Lately(), self.at
+        self.lately, self.told = LastMinute(), self.at
         self.random = random.Random(self.seed)  # noqa: S311 (made-up figures are no secret)
         self.born = self.at
         note(self.run, self.path)
@@ -86,12 +86,12 @@ class Story:
         engine, cluster = ("ray", "default") if far else ("cores", None)
         process = pid or os.getpid() + number
         self.write(
-            events.Attempt(number, process, len(self.workers), engine=engine, cluster=cluster, prices=prices or {})
+            events.TryStarted(number, process, len(self.workers), engine=engine, cluster=cluster, prices=prices or {})
         )
         self.write(events.Phase("looking at the input"))
         self.at += 0.8
         for worker, machine in self.workers.items():
-            self.write(events.Joined(worker, machine))
+            self.write(events.WorkerJoined(worker, machine))
             self.at += 0.01
         self.write(events.Phase("working"))
         self.told = self.at
@@ -108,7 +108,7 @@ class Story:
         stop = self.at + seconds
         while self.at < stop and self.rows_done < self.rows_total:
             self.at += span
-            measured = Measured()
+            measured = Measures()
             for worker, machine in self.workers.items():
                 if worker not in idle:
                     measured.workers[worker] = self._worker(span)
@@ -117,7 +117,7 @@ class Story:
         return self
 
     def measured(
-        self, measured: Measured, *, span: float = 0.5, waiting_for: str = "", held: Held | None = None
+        self, measured: Measures, *, span: float = 0.5, waiting_for: str = "", held: StuckRows | None = None
     ) -> None:
         self.rows_done = min(self.rows_done + sum(one.rows_in for one in measured.workers.values()), self.rows_total)
         self.bad_rows += sum(one.bad_rows for one in measured.workers.values())
@@ -126,7 +126,7 @@ class Story:
             self.lately.now.add(self.workers[worker], rows=one.rows_in, seconds=one.seconds.total)
         self.lately.end_span(self.at - self.told)
         self.told = self.at
-        left = remaining(self.lately.stretches, self.rows_total - self.rows_done)
+        left = remaining(self.lately.ended_spans, self.rows_total - self.rows_done)
         self.write(
             events.Measured(
                 span=span,
@@ -145,7 +145,7 @@ class Story:
 
     def reject(self, error: str, rows: int, *, example: str = "", step: str = "") -> "Story":
         """Reject rows for a reason."""
-        measured = Measured({next(iter(self.workers)): WorkerSum(rows_in=rows, bad_rows=rows)})
+        measured = Measures({next(iter(self.workers)): WorkerSum(rows_in=rows, bad_rows=rows)})
         measured.add_reasons([Reason(step or self.steps[0], error, rows, example or error)])
         self.at += 0.5
         self.measured(measured)
@@ -220,12 +220,12 @@ def large(folder: Path, *, run: str = "20261124-080000-2828", machines: int = 4,
     fleet = {f"m{at + 1}": 7 for at in range(machines)}
     story = Story(folder, run=run, machines=fleet, rows_total=30_000_000, at=time.time() - seconds - 2)
     story.begin(inputs=("s3://bucket/rows.parquet",), output="labelled/", prices=dict.fromkeys(fleet, 0.68))
-    story.write(events.Told("m2 took 41 s to start"))
+    story.write(events.UserTold("m2 took 41 s to start"))
     story.renew().plan(1200, 1500, dollars=3.2)
     story.work(seconds / 2, span=1.0, idle=("m2-1", "m2-2"))
     for worker in ("m4-6", "m4-7"):
-        story.write(events.Left(worker, "its process was killed by signal 9"))
-        story.write(events.Retried("its worker was lost"), events.Joined(worker, "m4"))
+        story.write(events.WorkerLeft(worker, "its process was killed by signal 9"))
+        story.write(events.Retried("its worker was lost"), events.WorkerJoined(worker, "m4"))
     return story.renew().work(seconds / 2, span=1.0, idle=("m2-1",))
 
 

@@ -31,7 +31,10 @@ What there is; help(muster.run), for example, says all about one:
     read_csv             Begin a pipeline over CSV or TSV.
     read_json            Begin a pipeline over JSON lines.
     read_parquet         Begin a pipeline over Parquet.
+    follow_csv           Begin a pipeline that follows CSV or TSV.
+    listen_tcp           Begin a pipeline over rows of CSV that senders send to ``place``.
     Pipeline             Inputs, functions and an output, put together step by step.
+    Aggregation          An aggregation of your own, for ``agg``.
     Dialect              How the text of an input is written.
     Result               What a finished run amounts to.
     Runs                 What several runs amount to, of one call; it can be looped over, and has a length.
@@ -52,12 +55,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from types import FrameType
 
-    from muster._dialect import Dialect
-    from muster._generate import generate
+    from muster._api.aggregation import Aggregation
+    from muster._api.generate import generate
+    from muster._api.pipeline import Pipeline, check, follow_csv, read_csv, read_json, read_parquet, run
+    from muster._api.retry import retry
+    from muster._api.tcp import listen_tcp
+    from muster._dialects import Dialect
     from muster._hourly.python import Runs, run_each, run_since_last
     from muster._job import Result, Snapshot
-    from muster._pipeline import Pipeline, check, read_csv, read_json, read_parquet, run
-    from muster._retry import retry
     from muster._version import __version__ as __version__
     from muster.errors import (
         DataError,
@@ -71,12 +76,14 @@ if TYPE_CHECKING:
     )
 
 _ROOMS: Final = {
-    "_generate": ("generate",),
-    "_dialect": ("Dialect",),
+    "_api.aggregation": ("Aggregation",),
+    "_api.generate": ("generate",),
+    "_dialects": ("Dialect",),
     "_hourly.python": ("Runs", "run_each", "run_since_last"),
     "_job": ("Result", "Snapshot"),
-    "_pipeline": ("Pipeline", "check", "read_csv", "read_json", "read_parquet", "run"),
-    "_retry": ("retry",),
+    "_api.pipeline": ("Pipeline", "check", "follow_csv", "read_csv", "read_json", "read_parquet", "run"),
+    "_api.retry": ("retry",),
+    "_api.tcp": ("listen_tcp",),
     "_version": ("__version__",),
     "errors": (
         *("DataError", "EngineError", "MusterError", "NotRowWiseWarning", "RejectedRowsWarning", "TooManyBadRowsError"),
@@ -85,6 +92,7 @@ _ROOMS: Final = {
 }
 
 __all__ = [
+    "Aggregation",
     "DataError",
     "Dialect",
     "EngineError",
@@ -99,7 +107,9 @@ __all__ = [
     "UsageError",
     "UserCodeError",
     "check",
+    "follow_csv",
     "generate",
+    "listen_tcp",
     "read_csv",
     "read_json",
     "read_parquet",

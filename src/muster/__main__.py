@@ -17,7 +17,7 @@ def main() -> int:
     is_sure = is_sure_to_need_workers(sys.argv[1:])
     with forgiving(), started_ahead("muster._worker.task") if is_sure else contextlib.nullcontext():
         gc.disable()  # what is imported stays: looking through it for garbage costs as much as many modules
-        from muster import cli  # noqa: PLC0415 (by now workers have begun to load)
+        from muster import cli
 
         gc.freeze()
         gc.enable()
@@ -33,7 +33,7 @@ def program() -> NoReturn:
     is_of_workers = is_sure_to_need_workers(sys.argv[1:])  # before the user's file gets arguments of its own
     code = main()
     if is_of_workers:
-        from muster._engines.cores.leaving import leave  # noqa: PLC0415 (nobody else needs it)
+        from muster._engines.cores.leaving import leave
 
         leave(code, end=lambda: None)
     sys.exit(code)

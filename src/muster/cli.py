@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Collection, Sequence
 
-from muster._ending import ended
 from muster._private.secrets import shown
 from muster._process.signals import obey
+from muster._show.ending import ended
 from muster._verbs import VERBS
 from muster._verbs._parser import Parser
 from muster._version import __version__
@@ -34,16 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return int(parsed.call(parsed))
         except UsageError as error:
-            from muster._verbs._wording import in_flags  # noqa: PLC0415 (only where a command is wrong)
+            from muster._verbs._wording import in_flags
 
             error.args = (in_flags(str(error)), *error.args[1:])
             raise
 
     code = ended(call, parsed=parsed)
     if code and any(word.startswith("--on-failure") for word in words):
-        from muster import _on_failure
+        from muster._show import on_failure
 
-        _on_failure.run(_on_failure.named_in(words), code=code, parsed=parsed)
+        on_failure.run(on_failure.named_in(words), code=code, parsed=parsed)
     return code
 
 
@@ -55,7 +55,7 @@ def _as_flag(words: Sequence[str]) -> list[str]:
 
 
 def _topics() -> str:
-    from muster._verbs._topics import listed  # noqa: PLC0415 (nobody but who asks for help)
+    from muster._verbs._topics import listed
 
     return listed()
 

@@ -108,22 +108,22 @@ class UserCodeError(MusterError):
         self.details = scrubbed(details)
 
     @classmethod
-    def on_every_row(cls, step: str, *, rows: int, error: str, cure: str, details: str) -> Self:
+    def on_every_row(cls, step: str, *, rows: int, error: str, cure: str, details: str, left: str) -> Self:  # noqa: PLR0913 (what it says)
         """Build the error for a function that fails on every row, with what is likely to mend it."""
         many = f"all {rows} rows that were tried, from all over the input, in the same way"
         return cls(
             f"{step!r} fails on {many if rows > 1 else 'the only row'}: {error}\n"
-            f"{cure}{' ' if cure else ''}Nothing was written. Mend the function, or what it is given, then type the"
+            f"{cure}{' ' if cure else ''}{left}. Mend the function, or what it is given, then type the"
             " same command again. More: muster help functions",
             details,
         ).quoting(error)
 
     @classmethod
-    def on_several_rows(cls, step: str, *, error: str, cure: str, details: str) -> Self:
+    def on_several_rows(cls, step: str, *, error: str, cure: str, details: str, left: str) -> Self:
         """Say that a function takes single rows only, and what would mend that."""
         return cls(
             f"{step!r} takes single rows, and fails wherever it gets several at once: {error}\n{cure}"
-            f"{' ' if cure else ''}Nothing was written. Mend the function, then type the same command again.",
+            f"{' ' if cure else ''}{left}. Mend the function, then type the same command again.",
             details,
         ).quoting(error)
 
@@ -174,7 +174,7 @@ class FaultError(EngineError):
     @classmethod
     def of(cls, error: Exception) -> Self:
         """Say what a worker raised; its traceback is a note of the error where that has travelled."""
-        import traceback  # noqa: PLC0415 (only where there is a fault)
+        import traceback
 
         details = "\n".join(getattr(error, "__notes__", ())) or "".join(traceback.format_exception(error))
         return cls(

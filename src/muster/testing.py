@@ -5,14 +5,14 @@ from random import Random
 from typing import Any
 
 from muster._clouds.fake.cloud import FakeCloud
-from muster._engines._bell import Bell
-from muster._engines._lanes import Lanes
-from muster._engines.base import CANCELLED, Began, Done, Failed, Joined, Left, Lost, MakeBody, Message
+from muster._engines.base import CANCELLED, Began, Done, Failed, Joined, Left, Lost, MakeBody, Message, NobodyLeftError
+from muster._engines.bell import Bell
 from muster._engines.fake.clock import Agenda, FakeClock
 from muster._engines.fake.script import Script
-from muster._engines.fake.worker import Machines, Worker
-from muster._progress.openings import Slots
-from muster._run.assembly import make_body
+from muster._engines.fake.worker import FakeWorker, Machines
+from muster._engines.lanes import Lanes
+from muster._model import Slots
+from muster._run.staffing.assembly import make_body
 from muster.errors import EngineError
 
 __all__ = ["FakeClock", "FakeCloud", "FakeEngine"]
@@ -70,7 +70,14 @@ class FakeEngine:
         What is done within a ``tick``, in seconds of the clock, is told together.
         """
         self.clock = clock or FakeClock()
-        self._script = Script(kills, kills_on, fails_on, seconds, slowness, fails_after)
+        self._script = Script(
+            kills=kills,
+            kills_on=kills_on,
+            fails_on=fails_on,
+            seconds=seconds,
+            slowness=slowness,
+            fails_after=fails_after,
+        )
         self._tick = tick
         self._make_body = make_body
         self._briefing: bytes | None = None
@@ -91,13 +98,13 @@ class FakeEngine:
     def _bear(self, name: str, machine: str) -> None:
         if self._machines[machine].is_drained:
             return
-        worker = Worker(name, machine, self._make_body())
+        worker = FakeWorker(name, machine, self._make_body())
         if self._briefing is not None:
             worker.body.brief(self._briefing)
         self._place(worker)
         self._tell(Joined(worker.name, machine))
 
-    def _place(self, worker: Worker) -> None:
+    def _place(self, worker: FakeWorker) -> None:
         """Know what a worker, and with it its machine, takes by now."""
         self._machines[worker.machine].place(worker)
         self._machines.see(worker.machine)
@@ -110,7 +117,7 @@ class FakeEngine:
     def slots(self) -> Mapping[str, Slots]:
         """Count idle workers, and those that hold one request, on machines that have any."""
         self._check_is_open()
-        return self._machines.slots
+        return {} if self._is_gone else self._machines.slots
 
     def brief(self, briefing: bytes) -> None:
         """Brief every worker behind the requests that it holds, and each new one at once."""
@@ -126,7 +133,7 @@ class FakeEngine:
     ) -> None:
         """Hand a request to a worker that holds the fewest; ``fresh``: to one that has done nothing, if one is idle."""
         self._bell.ring()
-        if not self._machines.takes_something(machine):
+        if self._is_gone or not self._machines.takes_something(machine):
             self._tell(Lost(ticket, "its machine is gone", began=False, lane=lane))
             return
         worker = self._choose(machine) if lane is None else self._worker_of(lane, machine)
@@ -137,13 +144,13 @@ class FakeEngine:
             self._begin(worker)
         self._place(worker)
 
-    def _choose(self, machine: str) -> Worker:
+    def _choose(self, machine: str) -> FakeWorker:
         return self._machines[machine].least_busy() or min(self._workers_on(machine), key=lambda worker: worker.held)
 
-    def _workers_on(self, machine: str) -> list[Worker]:
+    def _workers_on(self, machine: str) -> list[FakeWorker]:
         return [*self._machines[machine].idle, *(worker for worker in self._busy.workers if worker.machine == machine)]
 
-    def _worker_of(self, lane: int, machine: str) -> Worker:
+    def _worker_of(self, lane: int, machine: str) -> FakeWorker:
         there = {worker.name: worker for worker in self._workers_on(machine)}
         name = self._lanes.worker_of(lane)
         if name not in there:
@@ -151,7 +158,7 @@ class FakeEngine:
             self._lanes.give(lane, name)
         return there[name]
 
-    def _renewed(self, worker: Worker) -> Worker:
+    def _renewed(self, worker: FakeWorker) -> FakeWorker:
         idle = self._machines[worker.machine].idle
         for one in idle:
             if not one.has_worked:
@@ -174,18 +181,20 @@ class FakeEngine:
 
     def drain(self, machine: str) -> None:
         """Have the workers of a machine leave, busy ones when they have done what they hold."""
+        if not self._machines.takes_something(machine):
+            return
         self._machines[machine].is_drained = True
         for worker in list(self._machines[machine].idle):
             self._leave(worker)
         self._machines.see(machine)
         self._bell.ring()
 
-    def _leave(self, worker: Worker) -> None:
+    def _leave(self, worker: FakeWorker) -> None:
         self._machines[worker.machine].remove(worker)
         worker.body.end()
         self._tell(Left(worker.name, "its machine is drained", self._lanes.take_from(worker.name)))
 
-    def _begin(self, worker: Worker) -> None:
+    def _begin(self, worker: FakeWorker) -> None:
         """Have a worker begin with the request that is first."""
         ticket, request = worker.next_request()
         self._untold.append(Began(ticket, worker.name))
@@ -204,18 +213,32 @@ class FakeEngine:
 
     def messages(self) -> list[Message]:
         """Tell of workers that came or went, or else answer one request. Raises ``EngineError`` once it has ended."""
-        if self._script.ends_after(self._answered):
-            raise EngineError("The cluster is gone. What was done is kept: type the same command again to go on.")
-        if self._busy and not self._has_news:
+        if not self._untold:
+            self._check_is_there()
+        if self._busy and not self._has_news and not self._is_gone:
             self._answer(self._busy.next())
             ends = self.clock.seconds + self._tick
             while not self._has_news and self._busy.has_another(ends):
                 self._answer(self._busy.next())
         messages, self._untold, self._has_news = self._untold, [], False
-        self._bell.ring_for(self._busy)
+        self._bell.ring_for(self._busy or self._is_gone or self._have_all_left)
         return messages
 
-    def _answer(self, worker: Worker) -> None:
+    def _check_is_there(self) -> None:
+        if self._is_gone:
+            raise EngineError("The cluster is gone. What was done is kept: type the same command again to go on.")
+        if self._have_all_left:
+            raise NobodyLeftError
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._script.ends_after(self._answered)
+
+    @property
+    def _have_all_left(self) -> bool:
+        return not self._busy and self._machines.are_drained
+
+    def _answer(self, worker: FakeWorker) -> None:
         ticket, request = worker.next_request()
         if self._script.kills_a_worker(worker.machine, request):
             self._bury(worker, "the request killed its worker")
@@ -233,7 +256,7 @@ class FakeEngine:
         else:
             self._place(worker)
 
-    def _answer_of(self, worker: Worker, ticket: int, request: object) -> Message:
+    def _answer_of(self, worker: FakeWorker, ticket: int, request: object) -> Message:
         try:
             error = self._script.fails_on(worker.machine, request)
             answer = worker.body(request) if error is None else None
@@ -241,7 +264,7 @@ class FakeEngine:
             error = raised
         return Done(ticket, answer, worker.name) if error is None else Failed(ticket, error, worker.name)
 
-    def _bury(self, worker: Worker, reason: str) -> None:
+    def _bury(self, worker: FakeWorker, reason: str) -> None:
         self._machines[worker.machine].remove(worker)
         worker.body.end()  # a worker that dies releases all it has; this one shares its process with others
         self._tell(

@@ -21,9 +21,10 @@ MAKES = {
 
 def check(asked: Iterable[Request]) -> None:
     """Hold what muster asked, and what it started, against the policy; assert that what was made bore the tag."""
+    from muster._clouds.aws.buckets import Bucket
     from muster._clouds.aws.permissions import policy
 
-    statements = policy()["Statement"]
+    statements = policy(state=Bucket("states"))["Statement"]
     mine = [one for one in asked if one["key"] == USER]
     refused = {action for one in mine if not names(statements, action := called(one))}
     assert not refused, f"muster's policy does not name {sorted(refused)}"

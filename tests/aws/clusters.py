@@ -38,13 +38,15 @@ class Cluster:
     folder: Path
     pulumi: Path
     blueprint: Any
+    state: Any = None
 
     def stack(self, seconds: float = 300) -> Any:  # noqa: ANN401 (its module is loaded only with Pulumi)
         """Make it anew, as each command does."""
         from muster._clouds.aws.command import PulumiCommand
         from muster._clouds.aws.stack import Stack
 
-        return Stack(self.folder, self.folder.name, command=PulumiCommand(self.pulumi, seconds=seconds))
+        command = PulumiCommand(self.pulumi, seconds=seconds)
+        return Stack(self.folder, self.folder.name, command=command, state=self.state)
 
     def up(self, *machines: str, **words: object) -> Mapping[str, Any]:
         """Have machines of these names."""

@@ -41,6 +41,9 @@ class Refusal:
         """Write type and body of the answer, in the way of that service."""
         if service in {"pricing", "servicequotas", "ssm"}:
             return "application/x-amz-json-1.1", json.dumps({"__type": self.code, "message": self.message}).encode()
+        if service == "s3":
+            body = f"<Error><Code>{self.code}</Code><Message>{self.message}</Message></Error>"
+            return "application/xml", f'<?xml version="1.0" encoding="UTF-8"?>{body}'.encode()
         error = f"<Error><Code>{self.code}</Code><Message>{self.message}</Message></Error>"
         body = (
             f"<Response><Errors>{error}</Errors><RequestID>{uuid4()}</RequestID></Response>"

@@ -12,6 +12,7 @@ from threading import RLock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from aws.images import unpacked
 from hosts import PATH, Host, Hosts, HostsError, program, until
 
 if TYPE_CHECKING:
@@ -112,6 +113,10 @@ class Instances:
         notice = json.dumps({"action": TERMINATE, "time": when})
         path.write_text(json.dumps(json.loads(path.read_text()) | {"/latest/meta-data/spot/instance-action": notice}))
 
+    def root_of(self, name: str) -> str:
+        """Tell how the files of a machine are found from here; empty where there is none."""
+        return self._root(self._behind[name])
+
     # What happens to one
 
     def _launch(self, instance: "MotoInstance") -> None:
@@ -140,7 +145,8 @@ class Instances:
             self._metadata(one.instance.id).write_text(json.dumps(self._readable(one.instance)))
             also = [one.public, METADATA]
             name, address = one.instance.id, str(one.instance.private_ip)
-            one.host = self._hosts.add(name, address, also=also, then=self._first(name))
+            files = unpacked(self._hosts.folder, one.instance.image_id)
+            one.host = self._hosts.add(name, address, also=also, then=[*files, *self._first(name)])
             if one.way == "silent":
                 self._hosts.cut(one.host)
 
@@ -206,8 +212,12 @@ class Instances:
     def _metadata(self, name: str) -> Path:
         return self._hosts.folder / f"{name}.metadata"
 
+    def log_of(self, name: str) -> str:
+        """Tell what a machine has written since it was launched."""
+        log = self._hosts.folder / f"{name}.boot"
+        return log.read_text() if log.exists() else ""
+
     def _of(self, one: Behind) -> dict[str, Any]:
-        log = self._hosts.folder / f"{one.instance.id}.boot"
         return {
             "id": one.instance.id,
             "state": one.instance.state,
@@ -217,7 +227,7 @@ class Instances:
             "type": one.instance.instance_type,
             "is_spot": one.instance.lifecycle == "spot",
             "tags": {tag["key"]: tag["value"] for tag in one.instance.get_tags()},
-            "log": log.read_text() if log.exists() else "",
+            "log": self.log_of(one.instance.id),
             "root": self._root(one),
             "lived": (one.ended or monotonic()) - one.launched,
         }

@@ -16,12 +16,14 @@ from urllib.parse import parse_qs
 
 from moto.ec2.models import ec2_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
 from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import make_server
 
+from aws import images
 from aws.faults import Refusal
 from aws.instances import Boots, Instances
-from aws.told import told
+from aws.told import console, told
 from hosts import make_hosts
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 SWITCHES = "/pretended/"
+METADATA = "/latest/"
 UBUNTU = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
 
 
@@ -58,21 +61,40 @@ class Region:
             text = json.dumps(switch(**json.loads(body)))
             start("200 OK", [("Content-Type", "application/json")])
             return [text.encode()]
+        if environment["PATH_INFO"].startswith(METADATA):
+            return self._of_this_computer(environment["PATH_INFO"].removeprefix(METADATA), start)
         key, service = _scope(environment)
         asked = {"service": service, "key": key, **self._parameters(environment, body)}
         if asked["Action"] == "RunInstances" and not asked["Subnet"]:
             body = self._with_subnet(body, asked["Zone"])
+            environment["wsgi.input"], environment["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
+        if asked["Action"] == "CreateImage":
+            body = images.without_snapshots(body)
             environment["wsgi.input"], environment["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
         with self.instances.lock:  # moto is made for one request at a time
             self._asked.append(asked)
             refusal = next((one for one in self._refusals if one.meets(asked)), None)
             if refusal is not None:
                 return _begun(start, f"{refusal.status} Refused", *refusal.answer(service))
+            if asked["Action"] == "GetConsoleOutput":
+                return _begun(start, "200 OK", *console(self.instances.log_of(asked["InstanceId"])))
             if (answer := told(service, asked)) is not None:
                 return _begun(start, "200 OK", *answer)
             answered = list(self._moto(environment, start))
+            if asked["Action"] == "CreateImage":
+                folder = self._hosts.folder
+                images.make(asked, b"".join(answered), backend=self._backend, instances=self.instances, folder=folder)
         self.instances.see()
         return answered
+
+    def _of_this_computer(self, path: str, start: "StartResponse") -> Iterable[bytes]:
+        """Answer as the metadata service of a machine in the default network: this computer reaches all others."""
+        told = {
+            "api/token": "token",
+            "meta-data/mac": "0e:00",
+            "meta-data/network/interfaces/macs/0e:00/vpc-id": self._backend.default_vpc.id,
+        }
+        return _begun(start, "200 OK" if path in told else "404 Not Found", "text/plain", told.get(path, "").encode())
 
     def _switches(self) -> dict[str, Callable[..., object]]:
         return {
@@ -113,6 +135,7 @@ class Region:
         self.instances.end_all()
         with self.instances.lock:
             self._backend.reset()
+            s3_backends[ACCOUNT]["aws"].reset()
             self._lay_network()
 
     def _lay_network(self) -> None:
@@ -121,6 +144,10 @@ class Region:
         backend.vpcs.clear()
         backend.subnets.clear()
         backend.default_vpc = backend.create_vpc(str(self._hosts.network), is_default=True)
+        gateway = backend.create_internet_gateway()
+        backend.attach_internet_gateway(gateway.id, backend.default_vpc.id)
+        main = backend.describe_route_tables(filters={"vpc-id": backend.default_vpc.id})[0]
+        backend.create_route(main.id, "0.0.0.0/0", gateway_id=gateway.id)
         for zone, block in zip("abc", self._hosts.network.subnets(new_prefix=26), strict=False):
             backend.create_subnet(backend.default_vpc.id, str(block), availability_zone=f"{self.name}{zone}")
 
@@ -146,6 +173,8 @@ class Region:
 
     def _parameters(self, environment: "WSGIEnvironment", body: bytes) -> dict[str, str]:
         """Tell what is asked for: of EC2, also the zone, wherever it stands."""
+        if _scope(environment)[1] == "s3":
+            return {"Action": _asked_of_s3(environment), "Path": environment["PATH_INFO"]}
         if target := environment.get("HTTP_X_AMZ_TARGET"):
             return {"Action": target.rpartition(".")[2], "Body": body.decode(errors="replace")}
         asked = {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
@@ -172,6 +201,14 @@ def _scope(environment: "WSGIEnvironment") -> tuple[str, str]:
     """Tell who asks, by the id of the key, and which service."""
     scope = environment.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split("/")
     return (scope[0], scope[3]) if len(scope) > 3 else ("", "")
+
+
+def _asked_of_s3(environment: "WSGIEnvironment") -> str:
+    """Name the permission that is needed: S3's requests bear no name of an action."""
+    is_of_object = environment["PATH_INFO"].count("/") > 1
+    verb = {"HEAD": "Get", "PUT": "Put" if is_of_object else "Create"}.get(environment["REQUEST_METHOD"])
+    verb = verb or environment["REQUEST_METHOD"].capitalize()
+    return f"{verb}Object" if is_of_object else {"Get": "ListBucket"}.get(verb, f"{verb}Bucket")
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
-"""What AWS tells that moto does not know: quotas of EC2, and list prices."""
+"""What AWS tells that moto does not know: quotas of EC2, list prices, and consoles."""
 
+import base64
 import json
 from typing import Any
 
@@ -23,6 +24,12 @@ def told(service: str, asked: Request) -> tuple[str, bytes] | None:
     else:
         return None
     return JSON, json.dumps(body).encode()
+
+
+def console(log: str) -> tuple[str, bytes]:
+    """Answer with what an instance wrote on its console."""
+    output = base64.b64encode(log.encode()).decode()
+    return "text/xml", f"<GetConsoleOutputResponse><output>{output}</output></GetConsoleOutputResponse>".encode()
 
 
 def fits(name: str, wanted: dict[str, str]) -> bool:

@@ -13,12 +13,12 @@ HOSTS_NOTE: Final = "hosts.json"
 """What the folder of a cluster holds whose machines are driven over SSH, those of AWS among them."""
 
 
-def _agree(_: str) -> None:
+def _say_nothing(_: str) -> None:
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RentalFlags:
     """Flags of a command; what is left out is as the file of ``--on`` says, or as it was."""
 
     region: str = ""
@@ -28,13 +28,15 @@ class Asked:
     """How many machines will do, where no more can be had."""
     workers: int | None = None
     """Of each machine, where that is said."""
-    agree: Callable[[str], None] = field(default=_agree, compare=False)
+    agree: Callable[[str], None] = field(default=_say_nothing, compare=False)
     """Shown what would be made, before anything is; raises ``UsageError`` where the user does not want it."""
+    tell: Callable[[str], None] = field(default=_say_nothing, compare=False)
+    """Told what has ended, what is left and what it has cost, where that is no answer to the command itself."""
 
     def check_unused(self, on: str) -> None:
         """Raise ``UsageError`` for flags that mean nothing on a cloud that rents no machines."""
         flags = {"region": "--region", "types": "--instance-type", "is_spot": "--spot", "at_least": "--at-least"}
-        defaults = Asked()
+        defaults = RentalFlags()
         for one in fields(self):
             if one.name in flags and getattr(self, one.name) != getattr(defaults, one.name):
                 raise UsageError(
@@ -43,11 +45,11 @@ class Asked:
                 )
 
 
-_NOW: Final[list[Asked]] = []
+_NOW: Final[list[RentalFlags]] = []
 
 
 @contextmanager
-def asking_for(asked: Asked) -> Iterator[None]:
+def asking_for(asked: RentalFlags) -> Iterator[None]:
     """Have this count for as long as the context lasts."""
     _NOW.append(asked)
     try:
@@ -56,6 +58,6 @@ def asking_for(asked: Asked) -> Iterator[None]:
         _NOW.remove(asked)
 
 
-def asked_now() -> Asked:
+def asked_now() -> RentalFlags:
     """Tell what counts now."""
-    return _NOW[-1] if _NOW else Asked()
+    return _NOW[-1] if _NOW else RentalFlags()

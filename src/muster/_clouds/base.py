@@ -32,6 +32,12 @@ WORKERS_ENVIRONMENT: Final = {
 }
 
 
+RENEWALS_A_LEASE: Final = 4
+"""Three may fail before a machine ends."""
+
+_RENEW_SECONDS: Final = 20.0
+"""Longer than any machine that is well takes; others get theirs the next time."""
+
 _LONGEST_LEASE: Final = 365 * 24 * 3600.0
 """Machines of which nobody thinks any more end by themselves; certificates have to outlive it four times."""
 
@@ -56,8 +62,9 @@ class Machine:
     disk: int = 0
     """Bytes that are free where it works."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    price: float = 0.0
-    """What it costs, in dollars an hour, from its start to its end; 0 where nobody has said."""
+    price: float | None = 0.0
+    """What it costs, in dollars an hour, from its start to its end; 0 where nobody has said that it costs something,
+    ``None`` where it does and nobody knows how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,8 @@ class Existing:
     """In seconds."""
     left: float = 0.0
     """How many of them are left; 0 where only remains were found: what works on where an agent was killed."""
-    price: float = 0.0
-    """In dollars an hour."""
+    price: float | None = 0.0
+    """In dollars an hour; ``None`` where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +115,13 @@ class Wanted:
     lease: float
 
 
+def seconds_to_renew(lease: float) -> float:
+    """Tell how long a renewal may take, so that the next of the same lease is not late."""
+    return min(_RENEW_SECONDS, lease / RENEWALS_A_LEASE)
+
+
 @dataclass(frozen=True, slots=True)
-class Renewed:
+class Renewals:
     """Machines whose lease was renewed just now, and for how many seconds; the others, with what kept them from it."""
 
     machines: tuple[str, ...]
@@ -120,8 +132,8 @@ class Renewed:
     """What the user should hear of all of them, once."""
     news: tuple[str, ...] = ()
     """What of that the user should hear, because it was not so the last time."""
-    prices: Mapping[str, float] = field(default_factory=dict)
-    """What the machines cost, in dollars an hour; nothing where it is not named."""
+    prices: Mapping[str, float | None] = field(default_factory=dict)
+    """What the machines cost, in dollars an hour; nothing where it is not named, something unknown with ``None``."""
     notices: Mapping[str, float] = field(default_factory=dict)
     """Machines that their maker takes away soon, such as spot instances; and in how many seconds."""
     again: float = inf
@@ -142,11 +154,12 @@ class Access:
     """If the driver must run on the head: a command such as ``ssh``, to whose last word the driver's is appended."""
     shares_files: bool = True
     """Whether its machines see the files of this computer under the same paths."""
-    prices: Mapping[str, float] = field(default_factory=dict)
-    """What a machine costs, in dollars an hour, by name; nothing where it is not named."""
+    prices: Mapping[str, float | None] = field(default_factory=dict)
+    """What a machine costs, in dollars an hour, by name; nothing where it is not named, something unknown with
+    ``None``."""
     name: str = ""
     """The cluster's."""
-    renewals: "SimpleQueue[Renewed]" = field(default_factory=SimpleQueue)
+    renewals: "SimpleQueue[Renewals]" = field(default_factory=SimpleQueue)
     """Leases that are renewed meanwhile."""
     make_engine: Callable[[int], Any] | None = None
     """Makes the engine of so many workers where there is no Ray, and no ``address``."""
@@ -231,7 +244,7 @@ class Cloud(Protocol):
     def seen(self) -> Seen:
         """Look which machines live, the head first. It raises for no machine: what cannot be seen is ``silent``."""
 
-    def renew(self) -> Renewed:
+    def renew(self) -> Renewals:
         """Renew the lease of every machine that lives, side by side; tell of which, and why not of the others.
 
         It takes at most a quarter of the lease, however many do not answer.

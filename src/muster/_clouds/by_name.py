@@ -4,10 +4,12 @@ import importlib.util
 from pathlib import Path
 from typing import Final
 
+from muster._words.near import with_guess
 from muster.errors import UsageError
 
 from .asked import AWS_NOTE, HOSTS_NOTE, asked_now
 from .base import Cloud
+from .hosts_file import parsed
 from .plugged import PLUGGED
 
 LOCAL: Final = "local"
@@ -26,15 +28,17 @@ def cloud_of(on: str, folder: Path) -> Cloud:
     if on in PLUGGED:
         return PLUGGED[on](folder)
     if on not in {LOCAL, AWS} and not on.endswith(_FILES):
+        typed = Path(on).name if Path(on).parent == Path.cwd() else on
         raise UsageError(
-            f"--on {on}: there is no such cloud. Machines are made on local or aws, or are hosts of a YAML file."
+            f"--on {with_guess(typed, (LOCAL, AWS))}: there is no such cloud. There are: {LOCAL} (this computer),"
+            f" {AWS}, and YAML files that name hosts or say how machines of AWS shall be, such as hosts.yml."
         )
     _check_installed()
     if on == AWS or (on != LOCAL and _is_of_aws(Path(on))):
         return _aws(folder, None if on == AWS else Path(on))
     asked_now().check_unused(on)
     if on == LOCAL:
-        from .local import LocalCloud  # noqa: PLC0415 (a cluster of hosts needs none of it)
+        from .local import LocalCloud
 
         return LocalCloud(folder)
     return _hosts(folder, Path(on))
@@ -61,8 +65,6 @@ def _check_installed() -> None:
 
 
 def _is_of_aws(file: Path) -> bool:
-    from .hosts_file import parsed  # noqa: PLC0415 (likewise)
-
     if not file.is_file():
         return False
     told = parsed(file)
@@ -71,7 +73,7 @@ def _is_of_aws(file: Path) -> bool:
 
 def _hosts(folder: Path, file: Path) -> Cloud:
     _check_installed()
-    from .hosts import HostsCloud  # noqa: PLC0415 (likewise)
+    from .hosts import HostsCloud
 
     asked_now().check_unused(str(file))
     return HostsCloud(folder, file)

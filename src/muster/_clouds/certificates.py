@@ -32,6 +32,8 @@ _LONGEST_NAME: Final = 64
 """What a certificate has room for; whoever checks one goes by the addresses."""
 _SHORTEST: Final = dt.timedelta(days=30)
 _LEASES: Final = 4
+"""Besides a month: a long lease is renewed some times before its certificate has to be."""
+
 _SOON: Final = dt.timedelta(days=3)
 _BEFORE: Final = dt.timedelta(days=1)
 """How far the clocks of machines may be behind."""

@@ -17,10 +17,10 @@ _GLANCE: Final = 0.02
 
 
 class Claims:
-    """The claims on the cluster whose folder this is."""
+    """Two locks in a cluster's folder: of whoever changes the cluster, and of whoever works on it."""
 
     def __init__(self, folder: Path) -> None:
-        """Know them; none is made yet."""
+        """Name the files; nothing is locked yet."""
         self._changing = folder / "changing"
         self._held = folder / "held"
 

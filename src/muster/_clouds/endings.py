@@ -1,4 +1,4 @@
-"""What was seen when machines were to end: said as it was, for each, and no more hopeful."""
+"""What was seen of machines that were to end, for each of them: one that nobody saw end is not said to have."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -7,7 +7,7 @@ from typing import Final
 
 from muster.errors import UsageError
 
-from .base import Access, Census, Renewed, Seen, Wanted, check_lease, nobody_works
+from .base import Access, Census, Renewals, Seen, Wanted, check_lease, nobody_works
 from .hosts_file import read
 from .over_ssh.census import census
 from .over_ssh.machines import SshMachines
@@ -51,7 +51,7 @@ class HostsCloud:
         """List the machines that live, the head first."""
         return self._machines.seen()
 
-    def renew(self) -> Renewed:
+    def renew(self) -> Renewals:
         """Renew the lease of every machine."""
         return self._machines.renew()
 

@@ -1,12 +1,13 @@
 """The file that names the hosts of a cluster: YAML, checked word by word."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final
 
-from muster._places.addresses import parted, shortest
+from muster._urls.addresses import parted, shortest
 from muster._words import bare
+from muster._words.near import with_guess
 from muster.errors import UsageError
 
 from .over_ssh.inventory import Host, Inventory
@@ -31,12 +32,14 @@ _NO_CONFIG: Final = "none"
 def read(path: Path) -> Inventory:
     """Read a file of hosts. Raises ``UsageError`` that names the word that is wrong."""
     found = parsed(path)
+    if found is None:
+        found = {}
     if isinstance(found, Mapping) and "aws" in found:
         raise UsageError(
             f"{str(path)!r} holds aws:, and its cluster is of hosts. Name these again, below hosts:; or end the cluster"
             " with muster down NAME, then type the command again."
         )
-    check_words(found, _FILE, str(path))
+    check_words(found, _FILE, str(path), besides=("aws",))
     common = {name: found[name] for name in _COMMON if name in found}
     for name in ("known_hosts", "ssh_config"):
         if name in found and (name, found[name]) != ("ssh_config", _NO_CONFIG):
@@ -45,7 +48,10 @@ def read(path: Path) -> Inventory:
             common[name] = found[name]
     hosts = tuple(_host(path, at, common, told) for at, told in enumerate(found.get("hosts") or (), 1))
     if not hosts:
-        raise UsageError(f"{str(path)!r} names no host. Write hosts: and, below it, - address: 10.0.0.1 for each.")
+        raise UsageError(
+            f"{str(path)!r} names no host. Write hosts: and, below it, - address: 10.0.0.1 for each; or aws:, for"
+            " machines that are made there."
+        )
     for what, values in (
         ("name", [shortest(host.name) for host in hosts]),
         ("address", [shortest(host.outside) for host in hosts]),
@@ -111,18 +117,36 @@ def _place(where: str, told: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def check_words(found: object, known: Mapping[str, type | UnionType], where: str) -> None:
-    """Raise ``UsageError`` for a word that is not known, or a value of another kind, or that means more."""
+def check_words(
+    found: object,
+    known: Mapping[str, type | UnionType],
+    where: str,
+    *,
+    example: str = "address: 10.0.0.1",
+    besides: Iterable[str] = (),
+) -> None:
+    """Raise ``UsageError`` for a word that is not known, or a value of another kind, or that means more.
+
+    ``besides`` are words that may be meant by a wrong one, though they do not stand beside these.
+    """
     if not isinstance(found, Mapping):
-        raise UsageError(f"{where}: it must hold words and values, such as address: 10.0.0.1. It holds {found!r}.")
+        raise UsageError(f"{where}: it must hold words and values, such as {example}. It holds {found!r}.")
     for name, value in found.items():
         if name not in known:
-            raise UsageError(f"{where}: {name!r} means nothing there. Known are: {', '.join(known)}.")
+            shown = with_guess(name, [*known, *besides], shown=repr(name))
+            raise UsageError(f"{where}: {shown} means nothing there. Known are: {', '.join(known)}.")
         if not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
-            quotes = " Put it in quotes." if known[name] is str and isinstance(value, list | int) else ""
-            raise UsageError(f"{where}: {name} must be {_NAMES[known[name]]}, and is {value!r}.{quotes}")
+            cure = _in_the_right_kind(name, value, known[name])
+            raise UsageError(f"{where}: {name} must be {_NAMES[known[name]]}, and is {value!r}.{cure}")
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str) and (odd := next((one for one in _MEANS_MORE if one in text), None)):
                 raise UsageError(f"{where}: {name} holds {odd!r}, which would mean something to Ansible. Leave it out.")
         if name in {"user", "address", "inside", "python"} and str(value).startswith("-"):
             raise UsageError(f"{where}: {name} is {value!r}, which ssh would take for an option. Mend it.")
+
+
+def _in_the_right_kind(name: str, value: object, kind: type | UnionType) -> str:
+    """Say how to write a value of another kind, where that is clear."""
+    if kind is list and isinstance(value, str):
+        return f" Write {name}: [{value}]."
+    return " Put it in quotes." if kind is str and isinstance(value, list | int | float) else ""

@@ -14,8 +14,8 @@ from typing import Final
 
 from muster._files import notes
 from muster._files.whole import write
-from muster._places.addresses import joined
 from muster._private.files import new_folder, own_folder, squatted
+from muster._urls.addresses import joined
 from muster.errors import EngineError
 
 from . import certificates
@@ -24,7 +24,7 @@ from .base import (
     WORKERS_ENVIRONMENT,
     Access,
     Census,
-    Renewed,
+    Renewals,
     Seen,
     Wanted,
     check_lease,
@@ -38,16 +38,22 @@ from .there import ending
 _NODE: Final = Path(__file__).parent / "there" / "node.py"
 _ADDRESS: Final = "127.0.0.1"
 _OBJECT_STORE_BYTES: Final = 128 << 20
+"""Blocks and results of a few tasks: rows go through files, which all see."""
+
 _START_SECONDS: Final = 120.0
+"""Seven machines of 28 workers took half a minute on two cores; a busy computer takes several times that."""
+
 _LEAST_LEASE: Final = 2.0
 """A command takes a second to start, and only then can renew."""
 _STARTING_A_CORE: Final = 2
+"""Two, as each start waits for a disk, too. Not measured."""
+
 _SOCKET: Final = "/m9999/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path of a socket that Ray makes below the scratch folder."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class _LocalRecord:
     """What must be remembered of a cluster between two commands."""
 
     port: int
@@ -80,10 +86,10 @@ class LocalCloud:
         check_system(sys.platform)
         check_lease(wanted, least=_LEAST_LEASE)
 
-    def _record(self) -> _Record | None:
+    def _record(self) -> _LocalRecord | None:
         path = self._folder / "local.json"
         with contextlib.suppress(FileNotFoundError), reading_note(path):
-            return _Record(**json.loads(path.read_text()))
+            return _LocalRecord(**json.loads(path.read_text()))
         return None
 
     def _folders(self) -> "list[MachineFolder]":
@@ -161,30 +167,30 @@ class LocalCloud:
             folder.wait(_START_SECONDS)
         return self.seen()
 
-    def _differs(self, record: _Record, wanted: Wanted, alone: Callable[[], None]) -> bool:
+    def _differs(self, record: _LocalRecord, wanted: Wanted, alone: Callable[[], None]) -> bool:
         """Tell whether machines that live must start anew; then nobody else works on them."""
         if record.workers == wanted.workers:
             return self._authority.must_begin_anew(alone)
         alone()
         return True
 
-    def _begin(self, wanted: Wanted) -> _Record:
+    def _begin(self, wanted: Wanted) -> _LocalRecord:
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         own_folder(self._folder)
         write(self._token, secrets.token_hex(32), durable=True)
         self._authority.begin(wanted.lease)
         place = new_folder(len(_SOCKET))
         try:
-            return self._remember(_Record(_free_port(), str(place), wanted.workers, wanted.lease))
+            return self._remember(_LocalRecord(_free_port(), str(place), wanted.workers, wanted.lease))
         except OSError:  # nobody would know of it
             place.rmdir()
             raise
 
-    def _remember(self, record: _Record) -> _Record:
+    def _remember(self, record: _LocalRecord) -> _LocalRecord:
         notes.write(self._folder / "local.json", asdict(record), durable=True)
         return record
 
-    def _start(self, number: int, record: _Record) -> "MachineFolder":
+    def _start(self, number: int, record: _LocalRecord) -> "MachineFolder":
         """Start a machine's agent, which starts its node; this does not wait for either."""
         folder = MachineFolder(self._folder / f"m{number}")
         place = f"{record.scratch}/{folder.name}"
@@ -213,7 +219,7 @@ class LocalCloud:
             self._end(folders)
             raise
 
-    def renew(self) -> Renewed:
+    def renew(self) -> Renewals:
         """Renew the lease of every machine; tell of those that live."""
         record = self._record()
         folders, failed = self._folders(), {}
@@ -223,7 +229,7 @@ class LocalCloud:
             except OSError as error:
                 failed[folder.name] = f"{error}. May this user write there?"
         living = tuple(one.name for one in folders if one.is_alive and one.name not in failed)
-        return Renewed(living, record.lease if record else 0.0, failed, self._authority.remark())
+        return Renewals(living, record.lease if record else 0.0, failed, self._authority.remark())
 
     def destroy(self) -> Sequence[str]:
         """End all machines and forget the cluster."""

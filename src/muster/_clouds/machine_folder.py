@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from muster._clouds.there.places import agent_of
+from muster._clouds.there.host_folders import agent_of
 from muster._files.whole import write
 from muster._private.files import own_folder
 from muster.errors import EngineError, UsageError
@@ -24,6 +24,8 @@ from .program import program
 from .there import ending, inspection, lease
 
 _LEAST_ROOM: Final = 16 << 20
+"""Sockets, logs and a lease need a few megabytes."""
+
 _NAME: Final = re.compile(r"m[0-9]+")
 
 

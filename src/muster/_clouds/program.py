@@ -21,7 +21,7 @@ _PRIVATE: Final = (
     *("muster._files.temporary", "muster._process.timers"),
     *(
         "muster._clouds.there.processes",
-        "muster._clouds.there.places",
+        "muster._clouds.there.host_folders",
         "muster._clouds.there.ports",
         "muster._clouds.there.scratch",
         "muster._clouds.there.guests",

@@ -9,15 +9,16 @@ from math import inf
 from threading import Event, Thread
 from typing import Final
 
-from .base import ENDED, Cloud, Renewed
+from .base import ENDED, RENEWALS_A_LEASE, Cloud, Renewals
 
-RENEWALS_A_LEASE: Final = 4
 _LONGEST_TICK: Final = 1.0
+"""So often it looks whether a renewal is due: a computer that slept is late by no more."""
+
 _ALL: Final = ""
 """Stands for every machine, where nobody came so far as to ask one."""
 
 
-def _to_nobody(_: Renewed) -> None:
+def _to_nobody(_: Renewals) -> None:
     pass
 
 
@@ -30,7 +31,7 @@ class News:
         self._remark = ""
         self._noticed: set[str] = set()
 
-    def of(self, renewed: Renewed) -> tuple[str, ...]:
+    def of(self, renewed: Renewals) -> tuple[str, ...]:
         """Say what has changed since the last renewal."""
         before, self._failing = self._failing, dict(renewed.failed)
         mended = [_again(name) for name in before if _is_mended(name, renewed)]
@@ -45,7 +46,7 @@ class News:
         return (*mended, *failing, *taken, *([renewed.remark] if renewed.remark not in {"", before_that} else []))
 
 
-def _is_mended(name: str, renewed: Renewed) -> bool:
+def _is_mended(name: str, renewed: Renewals) -> bool:
     return name in renewed.machines or (name == _ALL and _ALL not in renewed.failed)
 
 
@@ -73,7 +74,7 @@ def _cannot(name: str, why: str, lease: float) -> str:
 
 @contextlib.contextmanager
 def renewing(
-    cloud: Cloud, *, lease: Callable[[], float], told: Callable[[Renewed], None] = _to_nobody
+    cloud: Cloud, *, lease: Callable[[], float], told: Callable[[Renewals], None] = _to_nobody
 ) -> Iterator[None]:
     """Renew a cloud's leases four times in each, whatever else this process does, and though a lease may change.
 
@@ -85,7 +86,7 @@ def renewing(
         try:
             renewed = cloud.renew()
         except Exception as error:  # noqa: BLE001 (whatever it is, the next time may succeed, and this must go on)
-            renewed = Renewed((), lease(), {_ALL: f"{' '.join(str(error).split()) or type(error).__name__}."})
+            renewed = Renewals((), lease(), {_ALL: f"{' '.join(str(error).split()) or type(error).__name__}."})
         told(replace(renewed, news=news.of(renewed)))
         return renewed.again
 

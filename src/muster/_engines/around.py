@@ -1,11 +1,14 @@
 """An engine around another: what it does not do itself, the one within does."""
 
+import selectors
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Generic, TypeVar
 
-from muster._progress.openings import Slots
+from muster._model import Slots
 
-from .base import Engine, Message
+from .base import Began, Done, Engine, Failed, Joined, Left, Lost, Message
+from .bell import Bell
 
 Within = TypeVar("Within", bound=Engine)
 
@@ -50,3 +53,60 @@ class Around(Generic[Within]):
     def close(self) -> None:
         """Close it."""
         self._engine.close()
+
+
+class Answering(Around[Within]):
+    """An engine around another that answers some requests itself: it has messages besides those of the one within."""
+
+    def __init__(self, engine: Within) -> None:
+        """Wrap an engine."""
+        super().__init__(engine)
+        self._untold: list[Message] = []
+        self._bell = Bell()
+        self._ears = selectors.DefaultSelector()
+        for ear in (engine, self._bell):
+            self._ears.register(ear, selectors.EVENT_READ)
+
+    def _tell(self, *untold: Message) -> None:
+        """Have ``messages`` tell something."""
+        self._untold += untold
+        self._bell.ring_for(self._untold)
+
+    def _take_untold(self) -> list[Message]:
+        untold, self._untold = self._untold, []
+        self._bell.hush()
+        return untold
+
+    def fileno(self) -> int:
+        """Name the descriptor that can be read when either of them has something to say."""
+        return self._ears.fileno()
+
+    def _close_ears(self) -> None:
+        self._ears.close()
+        self._bell.close()
+
+    def close(self) -> None:
+        """Close the engine within."""
+        try:
+            super().close()
+        finally:
+            self._close_ears()
+
+
+class AtHome(Around[Engine]):
+    """An engine of this computer beside a cluster's: its workers are none of the cluster's, and have names apart.
+
+    Nobody is told that they come and go, as it is the cluster's workers that are counted.
+    """
+
+    def messages(self) -> list[Message]:
+        """Collect what becomes of requests."""
+        heard = [message for message in super().messages() if not isinstance(message, Joined | Left)]
+        return list(map(_of_home, heard))
+
+
+def _of_home(message: Message) -> Message:
+    match message:
+        case Began() | Done() | Failed() | Lost():
+            return replace(message, worker=f"home-{message.worker}")
+    return message

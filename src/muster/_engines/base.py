@@ -3,14 +3,15 @@
 import contextlib
 import math
 import pickle
+import platform
 import select
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from muster._progress.openings import Slots
-from muster.errors import FaultError, MusterError, UsageError
+from muster._model import Slots
+from muster.errors import EngineError, FaultError, MusterError, UsageError
 
 
 class Body(Protocol):
@@ -34,6 +35,11 @@ class Spendable(Protocol):
 
 
 MakeBody = Callable[[], Body]
+
+
+def is_this_computer(machine: str) -> bool:
+    """Tell whether an engine of this computer, which has no other machine, is meant; its name may be left empty."""
+    return machine in {"", platform.node()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,22 @@ class Told:
     text: str
 
 
+class UnreadError(Exception):
+    """A request failed as rows that it reads are gone with who made them. Made again, they can be read."""
+
+
+class NobodyLeftError(EngineError):
+    """Every machine of an engine was drained, and has done what it held: nobody is there to answer anything."""
+
+    def __init__(
+        self,
+        message: str = "Every machine of the run has been put aside, so nobody is left to go on. What was done is kept:"
+        " mend what is wrong with them, then type the same command again.",
+    ) -> None:
+        """Say it as to the user of a run."""
+        super().__init__(message)
+
+
 Message = Began | Done | Failed | Lost | Joined | Left | Told
 
 
@@ -106,7 +128,10 @@ CANCELLED: Final = "it was cancelled"
 
 
 class Engine(Protocol):
-    """Where requests are answered. One thread uses it, and nothing that it does waits.
+    """Where requests are answered. One thread uses it.
+
+    Nothing waits but ``close``, and ``messages`` of an engine that answers in this very process. Where a worker of this
+    computer has hung up and has not ended, its engine waits a second for that, and kills it.
 
     Each ticket is answered once: by ``Done``, ``Failed`` or ``Lost``.
     """
@@ -119,7 +144,15 @@ class Engine(Protocol):
         """
 
     def messages(self) -> list[Message]:
-        """Collect what happened. Raises ``EngineError`` when nothing can happen any more."""
+        """Collect what happened. Raises ``EngineError`` when nothing can happen any more, once all is told.
+
+        So it is where every machine was drained and its workers are gone, or were not ready yet: then that is a
+        ``NobodyLeftError``. An engine that has ended raises again whenever it is asked, and its descriptor can be read;
+        a request that it is handed still is lost, which is told before.
+
+        Another error ends the run, also where other engines serve it, too: what comes cannot be kept on this computer,
+        or the function cannot do its work on such machines.
+        """
 
     def slots(self) -> Mapping[str, Slots]:
         """Tell how many requests each machine would take now; one that takes none may be missing."""
@@ -132,9 +165,14 @@ class Engine(Protocol):
     ) -> None:
         """Hand a request to a worker of a machine, an idle one first; where none is left there it is lost.
 
+        So it is for a machine that the engine does not know.
+
         Requests of one ``lane`` go to one worker, in order, whatever the slots are. Once that one is gone, none goes to
         another that was submitted before ``Left`` said so: such a request is lost. ``fresh``: to a worker that has
-        answered nothing yet; an idle one makes way for it where there is none.
+        answered nothing yet; an idle one makes way for it where there is none. A wish: a request of a lane goes to the
+        worker that has the lane, one for which no worker is idle to a busy one, and without processes there is but one.
+
+        No run asks for a lane yet: tasks with states name the lanes whose rows they do, and read them as blocks.
         """
 
     def cancel(self, ticket: int) -> None:
@@ -144,18 +182,26 @@ class Engine(Protocol):
         """
 
     def drain(self, machine: str) -> None:
-        """Give a machine nothing new; its workers do what they hold, and leave."""
+        """Give a machine nothing new; its workers do what they hold, and leave. One that is not known is no error.
+
+        With the last one that an engine has, it ends.
+        """
 
     def close(self) -> None:
         """End all workers, busy ones interrupted; after a few seconds they are killed. May be repeated."""
 
 
-def wait(engine: Engine, seconds: float | None = None) -> list[Message]:
-    """Wait for what an engine has to say, so long at most. Raises as ``messages`` does."""
+def wait(engine: Engine, seconds: float | None = None, *, also: int = -1) -> list[Message]:
+    """Wait for what an engine has to say, so long at most, or until a descriptor can be read that is waited for, too.
+
+    Raises as ``messages`` does.
+    """
     if messages := engine.messages():
         return messages
     waiting = select.poll()
     waiting.register(engine.fileno(), select.POLLIN)
+    if also >= 0:
+        waiting.register(also, select.POLLIN)
     waiting.poll(None if seconds is None else math.ceil(1_000 * seconds))
     return engine.messages()
 

@@ -4,12 +4,18 @@ import contextlib
 import selectors
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from muster._progress.openings import Slots
+from muster._model import Slots
 from muster.errors import EngineError
 
-from ._bell import Bell
-from .base import Began, Done, Engine, Failed, Joined, Left, Lost, Message, Told
+from .base import Began, Done, Engine, Failed, Joined, Left, Lost, Message, NobodyLeftError, Told
+from .bell import Bell
+
+_BETWEEN: Final = "-"
+"""What stands between the name of an engine, in which it does not occur, and what that engine calls a machine."""
+
+_ALL_ASIDE: Final = "its machines have been put aside"
 
 
 @dataclass(slots=True)
@@ -21,18 +27,10 @@ class _Member:
     workers: set[str] = field(default_factory=set)
     lanes: dict[int, str] = field(default_factory=dict)
     """Who has begun with something of a lane."""
-    machines: set[str] = field(default_factory=set)
-    """Those where a worker has joined."""
-    drained: set[str] = field(default_factory=set)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all of its machines were drained, and have done what they held."""
-        return bool(self.drained) and self.machines <= self.drained and not (self.tickets or self.workers)
 
     def named(self, inner: str) -> str:
         """Name one of its machines or workers as no other engine does."""
-        return f"{self.name}-{inner}" if self.name else inner
+        return f"{self.name}{_BETWEEN}{inner}"
 
     def lanes_of(self, worker: str) -> tuple[int, ...]:
         """Name the lanes that a worker has, by its name in the crew."""
@@ -59,22 +57,27 @@ class Crew:
     def __init__(self, **engines: Engine) -> None:
         """Begin with some engines; the names of their machines and workers begin with their own."""
         self._members: list[_Member] = []
-        self._machines: dict[str, tuple[_Member, str]] = {}
         self._untold: list[Message] = []
         self._briefing: bytes | None = None
+        self._end: EngineError | None = None
+        """Why nothing more will come, once the last engine has failed."""
         self._ears = selectors.DefaultSelector()
         self._bell = Bell()
         self._ears.register(self._bell, selectors.EVENT_READ)
         for name, engine in engines.items():
             self.add(engine, name=name)
 
-    def add(self, engine: Engine, *, name: str = "") -> None:
-        """Have an engine serve the run from now on; where it has no ``name``, its machines are called as it calls them.
+    def add(self, engine: Engine, *, name: str) -> None:
+        """Have an engine serve the run from now on; it is closed with the crew, or when it has failed.
 
-        It is closed with the crew, or when it has failed.
+        Its ``name`` is how its machines are found. Raises ``ValueError`` for one that another engine has, and for one
+        with a hyphen in it, behind which what the engine calls a machine begins.
         """
+        if not name or _BETWEEN in name or name in {member.name for member in self._members}:
+            raise ValueError(f"an engine cannot be called {name!r} here: give a name of its own, without {_BETWEEN!r}")
         member = _Member(engine, name)
         self._members.append(member)
+        self._end = None
         self._ears.register(engine.fileno(), selectors.EVENT_READ, member)
         if self._briefing is not None:
             with self._losing(member):
@@ -82,24 +85,25 @@ class Crew:
 
     @contextlib.contextmanager
     def _losing(self, member: _Member) -> Iterator[None]:
-        """Go on without an engine that fails. Raises ``EngineError`` where it was the last one."""
+        """Go on without an engine that fails; without the last one, nothing goes on once all is told."""
         try:
             yield
         except EngineError as error:
             if self._members == [member]:
-                raise
+                self._end = error
+                self._bell.ring()
+                return
             self._members.remove(member)
-            self._forget(member, str(error))
+            self._forget(member, _ALL_ASIDE if isinstance(error, NobodyLeftError) else str(error))
 
     def _forget(self, member: _Member, reason: str) -> None:
-        self._machines = {name: one for name, one in self._machines.items() if one[0] is not member}
         self._ears.unregister(next(fd for fd, key in self._ears.get_map().items() if key.data is member))
         with contextlib.suppress(EngineError):
             member.engine.close()
         self._tell(
             *(Lost(ticket, reason, began=False, lane=lane) for ticket, lane in member.tickets.items()),
             *(Left(worker, reason, member.lanes_of(worker)) for worker in sorted(member.workers)),
-            Told(f"the run goes on without {member.name or 'some of its machines'}: {reason}"),
+            Told(f"the run goes on without {member.name}: {reason}"),
         )
 
     def _tell(self, *messages: Message) -> None:
@@ -111,19 +115,16 @@ class Crew:
         return self._ears.fileno()
 
     def messages(self) -> list[Message]:
-        """Collect what they say. Raises ``EngineError`` when the last one fails, or all machines of all are drained."""
+        """Collect what they say. Raises what the last one raises that fails, and any other error of one of them."""
         messages: list[Message] = []
         for member in list(self._members):
             with self._losing(member):
                 messages += [told for said in member.engine.messages() if (told := self._heard(member, said))]
         messages += self._untold
         self._untold = []
-        self._bell.hush()
-        if not messages and self._members and all(member.is_over for member in self._members):
-            raise EngineError(
-                "Every machine of the run has been put aside, so nobody is left to go on. What was done is kept: mend"
-                " what is wrong with them, then type the same command again."
-            )
+        self._bell.ring_for(self._end)
+        if self._end is not None and not messages:
+            raise self._end
         return messages
 
     def _heard(self, member: _Member, said: Message) -> Message | None:
@@ -131,7 +132,6 @@ class Crew:
         match said:
             case Joined(worker, machine):
                 member.workers.add(member.named(worker))
-                member.machines.add(machine)
                 return Joined(member.named(worker), member.named(machine))
             case Left(worker):
                 member.workers.discard(member.named(worker))
@@ -154,10 +154,13 @@ class Crew:
         slots: dict[str, Slots] = {}
         for member in list(self._members):
             with self._losing(member):
-                for machine, free in member.engine.slots().items():
-                    self._machines[member.named(machine)] = member, machine
-                    slots[member.named(machine)] = free
+                slots.update((member.named(machine), free) for machine, free in member.engine.slots().items())
         return slots
+
+    def _find(self, machine: str) -> tuple[_Member | None, str]:
+        """Find the engine that a machine is of, also before that says so; and what it is called there."""
+        name, _, inner = machine.partition(_BETWEEN)
+        return next((member for member in self._members if member.name == name), None), inner
 
     def brief(self, briefing: bytes) -> None:
         """Brief the workers of all, also of those that are added later."""
@@ -170,10 +173,10 @@ class Crew:
         self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
     ) -> None:
         """Hand a request to the engine that has the machine."""
-        if machine not in self._machines:
+        member, inner = self._find(machine)
+        if member is None:
             self._tell(Lost(ticket, "its machine is gone", began=False, lane=lane))
             return
-        member, inner = self._machines[machine]
         member.tickets[ticket] = lane
         with self._losing(member):
             member.engine.submit(ticket, request, machine=inner, lane=lane, fresh=fresh)
@@ -186,9 +189,8 @@ class Crew:
 
     def drain(self, machine: str) -> None:
         """Drain a machine of one of them."""
-        if machine in self._machines:
-            member, inner = self._machines[machine]
-            member.drained.add(inner)
+        member, inner = self._find(machine)
+        if member is not None:
             with self._losing(member):
                 member.engine.drain(inner)
 

@@ -8,11 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from muster._model import Slots
 from muster._process.environment import numbered
-from muster._progress.openings import Slots
 
-from ._bell import Bell
-from .base import CANCELLED, Began, Body, Done, Failed, Joined, Left, Lost, MakeBody, Message
+from .base import (
+    CANCELLED,
+    Began,
+    Body,
+    Done,
+    Failed,
+    Joined,
+    Left,
+    Lost,
+    MakeBody,
+    Message,
+    NobodyLeftError,
+    is_this_computer,
+)
+from .bell import Bell
 
 _NAME: Final = "1"
 
@@ -52,10 +65,10 @@ class InlineEngine:
         self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
     ) -> None:
         """Keep the request until somebody asks for messages."""
-        del machine, fresh
+        del fresh
         self._bell.ring()
-        if self._is_draining:
-            self._untold.append(Lost(ticket, "nothing more is done here", began=False, lane=lane))
+        if self._is_draining or not is_this_computer(machine):
+            self._untold.append(Lost(ticket, "its machine is gone", began=False, lane=lane))
             return
         self._queue.append((ticket, request))
         if lane is not None:
@@ -74,9 +87,9 @@ class InlineEngine:
 
     def drain(self, machine: str) -> None:
         """Take nothing new."""
-        del machine
-        self._is_draining = True
-        self._bell.ring()
+        if is_this_computer(machine):
+            self._is_draining = True
+            self._bell.ring()
 
     def fileno(self) -> int:
         """Name the descriptor that can be read while there is something to do."""
@@ -87,7 +100,7 @@ class InlineEngine:
         try:
             return self._next()
         finally:
-            self._bell.ring_for(self._queue or self._untold or (self._is_draining and not self._has_left))
+            self._bell.ring_for(self._queue or self._untold or self._is_draining)
 
     def _next(self) -> list[Message]:
         if not self._has_joined:
@@ -111,7 +124,7 @@ class InlineEngine:
 
     def _leave(self) -> list[Message]:
         if self._has_left:
-            return []
+            raise NobodyLeftError
         self._has_left = True
         return [Left(_NAME, "its machine is drained", tuple(sorted(self._all_lanes)))]
 

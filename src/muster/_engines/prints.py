@@ -18,6 +18,8 @@ Print = Callable[[str, bytes], None]
 """Takes whole lines, and which worker has printed them; no name where it was none of them."""
 
 _AT_ONCE: Final = 1 << 16
+"""What a pipe of Linux holds."""
+
 _LONGEST_LINE: Final = 1 << 20
 """A line that is longer is passed on in pieces, each as a line, instead of being gathered in memory."""
 
@@ -25,6 +27,7 @@ _GATHER_SECONDS: Final = 0.05
 """How long lines are gathered: to pass on each by itself would be slow, and make a terminal flicker."""
 
 _MOST_GATHERED: Final = 1 << 18
+"""Bytes: more is passed on before its time, so that memory stays small."""
 
 
 def to_standard_error(worker: str, lines: bytes) -> None:

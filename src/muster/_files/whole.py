@@ -77,6 +77,13 @@ def rename(complete: Path, path: str | Path) -> None:
     sync(Path(path).absolute().parent)
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it where the descriptor is: one call of the system may write a part. Raises ``OSError``."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
 def sync(path: Path) -> None:
     """Have what was written to a file or a folder be on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -33,7 +33,7 @@ class Witness(NamedTuple):
     group: int = 0
 
 
-class Known(NamedTuple):
+class FileState(NamedTuple):
     """A file as it was seen: its size, its ``stamp`` (its time, or a store's version), and its content's digest."""
 
     size: int
@@ -61,7 +61,7 @@ def may_differ(before: Witness, now: Witness) -> bool:
     return before.inode != now.inode or (before.changed != now.changed and before[2:] == now[2:])
 
 
-def is_still(path: str, known: Known) -> bool:
+def is_still(path: str, known: FileState) -> bool:
     """Tell whether a file of the same size and time is what it was. It is read only where its inode was changed."""
     now = witness(path)
     if known.changed and known.changed == now.changed:

@@ -16,13 +16,16 @@ import pyarrow as pa
 
 from muster.errors import DataError
 
-from . import _cells, _hollow, _numbers
+from . import _hollow, _numbers
+from .cells import by_category, is_category, one_chunk, plain_array, python_objects
+from .holders import AS_PARQUET, HOLDERS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NAMES: Final = {"parquet": "Parquet", "pyarrow": "Arrow", "polars": "Polars"}
 _LONGEST_SHOWN: Final = 60
+"""Letters of a value that an error shows."""
+
 _UNFIT: Final = (pa.ArrowException, TypeError, ValueError, OverflowError)
 """What Arrow raises for values that it cannot hold."""
 
@@ -30,26 +33,26 @@ _UNFIT: Final = (pa.ArrowException, TypeError, ValueError, OverflowError)
 def column_of(series: "pd.Series[Any]", name: str, *, holder: str) -> pa.Array:
     """Make an Arrow array that holds all that a column of pandas holds.
 
-    ``holder`` is ``parquet``, ``pyarrow`` or ``polars``. Raises ``DataError`` where it cannot hold a value.
+    ``holder`` is one of ``HOLDERS``, but no text. Raises ``DataError`` where it cannot hold a value.
     """
-    array = _cells.plain(series)
+    array = plain_array(series)
     if array is not None:
         return array
-    if _cells.is_category(series):
+    if is_category(series):
         return _categories(series, name, holder)
     array = (_objects if series.dtype == object else _typed)(series, name, holder)
-    array = _hollow.filled(array) if holder == "parquet" else array
+    array = _hollow.filled(array) if holder in AS_PARQUET else array
     if not can_hold(array.type, holder):
         _refuse(name, holder, _farthest(series))
     return array
 
 
 def _categories(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
-    array = _cells.by_category(series, lambda categories: column_of(categories, name, holder=holder))
+    array = by_category(series, lambda categories: column_of(categories, name, holder=holder))
     kind = array.type.value_type
     if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
         _refuse(name, holder, list(series.cat.categories[:1]))
-    return array.dictionary_decode() if holder == "parquet" else array
+    return array.dictionary_decode() if holder in AS_PARQUET else array
 
 
 def _typed(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
@@ -61,10 +64,10 @@ def _typed(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
     if isinstance(dtype, np.dtype) and not dtype.isnative:
         return column_of(series.astype(dtype.newbyteorder("=")), name, holder=holder)
     try:
-        array = _cells.in_one(pa.array(series, from_pandas=True))
-        if pa.types.is_dictionary(array.type) and holder == "parquet":
+        array = one_chunk(pa.array(series, from_pandas=True))
+        if pa.types.is_dictionary(array.type) and holder in AS_PARQUET:
             array = array.dictionary_decode()
-        if pa.types.is_timestamp(array.type) and array.type.unit == "s" and holder == "parquet":
+        if pa.types.is_timestamp(array.type) and array.type.unit == "s" and holder in AS_PARQUET:
             array = array.cast(pa.timestamp("ms", array.type.tz))  # Parquet knows no coarser ones
     except _UNFIT:
         _refuse(name, holder, _farthest(series))
@@ -73,7 +76,7 @@ def _typed(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
 
 def _farthest(series: "pd.Series[Any]") -> list[Any]:
     """Find a value to show in an error: the largest, or the first where values have no size, or the type itself."""
-    values = [value for value in _cells.objects(series) if value is not None]
+    values = [value for value in python_objects(series) if value is not None]
     try:
         return [max(values, key=abs)]
     except (TypeError, ValueError):
@@ -81,7 +84,7 @@ def _farthest(series: "pd.Series[Any]") -> list[Any]:
 
 
 def _objects(series: "pd.Series[Any]", name: str, holder: str) -> pa.Array:
-    values = _cells.objects(series)
+    values = python_objects(series)
     array = _surviving(values)
     if array is None:
         _refuse(name, holder, _culprits([value for value in values if value is not None]))
@@ -181,7 +184,7 @@ def _refuse(name: str, holder: str, values: Sequence[Any]) -> NoReturn:
         cure = f"datetimes of one kind: df[{name!r}] = pd.to_datetime(df[{name!r}]), with utc=True for several zones"
         why = "cannot hold in one column of objects"
     raise DataError(
-        f"Column {name!r} of the function's result holds {shown}, which {_NAMES[holder]} {why}. Make it {cure}."
+        f"Column {name!r} of the function's result holds {shown}, which {HOLDERS[holder].name} {why}. Make it {cure}."
     )
 
 

@@ -7,18 +7,18 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.csv
 
-from muster._dialect import Dialect, Reading
+from muster._dialects import Dialect, Reading
 from muster._words import plural
 
-from ._lines import without_blank_lines
-from ._rules import differ_by_column, rules_of
 from ._signals import held
-from ._top import BOM
+from .lines import without_blank_lines
+from .rules import differ_by_column, rules_of
+from .top import BOM
 
 _COMMON: Final = Dialect()
 
 
-class Text:
+class ArrowText:
     """Records as Arrow can parse them: in UTF-8, and in the common dialect."""
 
     def __init__(self, data: bytes, order: Sequence[str], dialect: Dialect, reading: Reading) -> None:

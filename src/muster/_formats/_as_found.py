@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from muster._model import WRITTEN, Stored
-from muster._places.urls import stamp_of
 from muster._private.secrets import shown
+from muster._urls.urls import stamp_of
 from muster.errors import DataError
 
 _DIGEST: Final = re.compile(r'"[0-9a-fA-F]{32,}(-\d+)?"')

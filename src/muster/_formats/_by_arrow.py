@@ -6,13 +6,14 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from muster._dialect import Reading
+from muster._dialects import Reading
 from muster._model import Column
 
-from . import _dates, _kinds
-from ._arrow_text import Text
-from ._rows import type_of
-from ._rules import Rules
+from ._arrow_text import ArrowText
+from .dates import DATES, read_dates
+from .kinds import ARROW_TYPES, settled_type, without_missing_numbers
+from .rows import type_of
+from .rules import Rules
 
 _ALPHANUMERIC: Final = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", np.uint8)
 _STRETCH: Final = 1 << 16
@@ -21,12 +22,12 @@ _DOUBTFUL: Final = 2.0**63
 """A float as large as this may be written as an integer that int64 cannot hold: pandas keeps its digits."""
 
 
-def by_arrow(text: Text, columns: tuple[Column, ...], reading: Reading) -> pa.Table | None:
+def by_arrow(text: ArrowText, columns: tuple[Column, ...], reading: Reading) -> pa.Table | None:
     """Read by Arrow alone; ``None`` where it may miss what does not fit. Raises ``ArrowInvalid`` for what it finds."""
     if not text.suits_arrow:
         return None
     dated = [column for column in columns if is_dated(column)]
-    types = {column.name: _kinds.ARROW[type_of(column)] for column in columns}
+    types = {column.name: ARROW_TYPES[type_of(column)] for column in columns}
     table = text.parsed(types | dict.fromkeys((column.name for column in dated), pa.string()))
     table = _with_moments(table, dated, reading)
     if table is None or _is_doubtful(table, columns, text):
@@ -35,33 +36,33 @@ def by_arrow(text: Text, columns: tuple[Column, ...], reading: Reading) -> pa.Ta
 
 
 def empty(columns: tuple[Column, ...]) -> pa.Table:
-    return pa.schema([(column.name, _kinds.ARROW[type_of(column)]) for column in columns]).empty_table()
+    return pa.schema([(column.name, ARROW_TYPES[type_of(column)]) for column in columns]).empty_table()
 
 
 def is_dated(column: Column) -> bool:
-    return _dates.DATES in column.kinds and type_of(column).startswith("datetime")
+    return DATES in column.kinds and type_of(column).startswith("datetime")
 
 
 def _with_moments(table: pa.Table, dated: Sequence[Column], reading: Reading) -> pa.Table | None:
     """Read the columns of dates, which are text yet; ``None`` when one of them does not fit its type."""
     for column in dated:
         cells = table[column.name].combine_chunks()
-        kinds, moments = _dates.read(cells, column.dates, dayfirst=reading.dayfirst)
-        if moments is None or _kinds.settle(kinds | column.kinds) != type_of(column):
+        kinds, moments = read_dates(cells, column.dates, dayfirst=reading.dayfirst)
+        if moments is None or settled_type(kinds | column.kinds) != type_of(column):
             return None
         at = table.column_names.index(column.name)
-        table = table.set_column(at, column.name, pa.array(moments).cast(_kinds.ARROW[type_of(column)]))
+        table = table.set_column(at, column.name, pa.array(moments).cast(ARROW_TYPES[type_of(column)]))
     return table
 
 
 def _without_missing_numbers(table: pa.Table, rules: Rules) -> pa.Table:
     if not rules.missing_numbers:
         return table
-    columns = [_kinds.without_missing_numbers(column, rules) for column in table.columns]
+    columns = [without_missing_numbers(column, rules) for column in table.columns]
     return pa.table(columns, names=table.column_names)
 
 
-def _is_doubtful(table: pa.Table, columns: tuple[Column, ...], text: Text) -> bool:
+def _is_doubtful(table: pa.Table, columns: tuple[Column, ...], text: ArrowText) -> bool:
     """Tell whether Arrow may have read a value otherwise than pandas: 0x10, NAN, a huge integer, a missing one."""
     return any(_is_doubtful_column(table[column.name], column) for column in columns) or _has_hexadecimal(columns, text)
 
@@ -83,9 +84,9 @@ def _is_doubtful_float(cells: pa.Array, *, is_fixed: bool) -> bool:
     return bool(np.isnan(most)) or not (is_fixed or max(most, -least) < _DOUBTFUL)
 
 
-def _has_hexadecimal(columns: tuple[Column, ...], text: Text) -> bool:
+def _has_hexadecimal(columns: tuple[Column, ...], text: ArrowText) -> bool:
     """Tell whether an integer is written like ``0x1F``, which Arrow reads. In other columns such a cell is text."""
-    names = [column.name for column in columns if pa.types.is_integer(_kinds.ARROW[type_of(column)])]
+    names = [column.name for column in columns if pa.types.is_integer(ARROW_TYPES[type_of(column)])]
     if not names or not _may_have_hexadecimal(text.data):
         return False
     cells = text.parsed(dict.fromkeys(names, pa.binary()))

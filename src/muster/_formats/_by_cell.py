@@ -4,14 +4,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from muster._dialect import Reading
+from muster._dialects import Reading
 from muster._model import Column
 
-from . import _dates, _kinds
 from ._by_arrow import is_dated
-from ._encodings import Garbled
-from ._rows import Rows, type_of
-from ._rules import Rules, rules_of
+from .dates import DATES, read_dates
+from .encodings import Garbled
+from .kinds import ARROW_TYPES, observed_kinds, settled_type, typed_cells
+from .rows import Rows, type_of
+from .rules import Rules, rules_of
 
 
 def decode(rows: Rows) -> None:
@@ -38,15 +39,15 @@ def by_cell(rows: Rows, columns: tuple[Column, ...], reading: Reading) -> Rows:
         rules = rules_of(reading, column.name)
         cells = present(rows.table[column.name], rules)
         if not column.fixed:
-            written = column.dates if _dates.DATES in column.kinds else None
+            written = column.dates if DATES in column.kinds else None
             kinds = observed(cells, column.name, written, reading)
-            if _kinds.settle(kinds | column.kinds) != _kinds.settle(column.kinds):
+            if settled_type(kinds | column.kinds) != settled_type(column.kinds):
                 rows.misfits[column.name] = kinds
         type_name = type_of(column)
         if is_dated(column):
             typed, misfit = _as_moments(cells, column, reading), np.zeros(len(cells), bool)
         else:
-            typed, misfit = _kinds.convert(cells, type_name, rules)
+            typed, misfit = typed_cells(cells, type_name, rules)
         if column.name not in rows.misfits:
             for at in np.flatnonzero(misfit).tolist():
                 _blame_one(rows, at, f"column {column.name!r}: {_shown(cells[at].as_py())} is not {type_name}")
@@ -59,8 +60,8 @@ def by_cell(rows: Rows, columns: tuple[Column, ...], reading: Reading) -> Rows:
 
 def _as_moments(cells: pa.Array, column: Column, reading: Reading) -> pa.Array:
     """Read dates whose kinds fit; of those that do not the run learns by the misfits, and nobody sees these."""
-    moments = _dates.read(cells, column.dates, dayfirst=reading.dayfirst)[1]
-    target = _kinds.ARROW[type_of(column)]
+    moments = read_dates(cells, column.dates, dayfirst=reading.dayfirst)[1]
+    target = ARROW_TYPES[type_of(column)]
     if moments is None:
         return pa.nulls(len(cells), target)
     try:
@@ -108,5 +109,5 @@ def _text(cells: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
 def observed(cells: pa.Array, name: str, written: str | None, reading: Reading) -> frozenset[str]:
     """Name the kinds of a column's cells; those of dates where it has a format, or would have one."""
     if written is None:
-        return _kinds.observe(cells, rules_of(reading, name))
-    return _dates.read(cells, written, dayfirst=reading.dayfirst)[0]
+        return observed_kinds(cells, rules_of(reading, name))
+    return read_dates(cells, written, dayfirst=reading.dayfirst)[0]

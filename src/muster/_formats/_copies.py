@@ -18,13 +18,13 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from muster._model import Source
-from muster._places.urls import filesystem, is_web, protocol_of, reaching
 from muster._private.files import keep, private
+from muster._urls.urls import filesystem, is_web, protocol_of, reaching
 from muster.errors import DataError
 
 from . import _of_s3, _web
 from ._questions import Ask
-from ._sources import needs_copy
+from .sources import needs_copy
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -36,6 +36,8 @@ _ASKED_TOGETHER: Final = 64
 _QUESTIONS: Final = 32
 """How many questions there are at the least, where there are files enough for every worker to be busy until the end."""
 _CHUNK: Final = 1 << 20
+"""Memory stays small, and a chunk is worth its calls."""
+
 _GZIP: Final = b"\x1f\x8b"
 _TICK: Final = 0.2
 """Seconds between two calls of ``tick``, which shows that the run is alive."""

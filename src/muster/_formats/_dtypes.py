@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow.pandas_compat import get_logical_type
 
-from . import _pandas
+from .frames import frame_of
 
 DTYPE: Final = b"muster.dtype"
 """Where a field of a piece says which dtype of pandas it had."""
@@ -68,7 +68,7 @@ def described(schema: pa.Schema) -> pa.Schema:
         return plain
     import pandas as pd
 
-    dtypes = _pandas.frame_of(plain.empty_table()).dtypes
+    dtypes = frame_of(plain.empty_table()).dtypes
     columns = [
         {
             "name": field.name,

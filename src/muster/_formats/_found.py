@@ -13,7 +13,7 @@ class Look(NamedTuple):
     """Any range of it can be read, and its size is known."""
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """A file: its path, and its name relative to the folder or the pattern that it was found by."""
 
     path: str

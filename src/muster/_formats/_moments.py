@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import _pandas
+from .frames import pads_years, shows_alike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ def form_of(column: pa.ChunkedArray) -> str | None:
     is_zoned = pa.types.is_timestamp(kind) and kind.tz is not None  # where midnight is depends on who looks
     if not is_zoned and not (ticks % (per_second * _DAY)).any():
         return "D"
-    if (is_zoned or pa.types.is_duration(kind)) and not _pandas.shows_alike():
+    if (is_zoned or pa.types.is_duration(kind)) and not shows_alike():
         return "alone"
     for form in ("s", "ms", "us"):
         if per_second <= _PER_SECOND[form] or not (ticks % (per_second // _PER_SECOND[form])).any():
@@ -69,7 +69,7 @@ def as_text(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray | pa.Array:
 
 
 def _datetimes(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray | pa.Array:
-    earliest = _YEAR_0 if _pandas.pads_years() else _YEAR_1000
+    earliest = _YEAR_0 if pads_years() else _YEAR_1000
     lowest, highest = (bound * _PER_SECOND[column.type.unit] for bound in (earliest, _YEAR_10000))
     ticks = _ticks(column)
     if not len(ticks) or (lowest <= ticks.min() and ticks.max() < highest):
@@ -131,4 +131,4 @@ def _in_other_years(column: pa.ChunkedArray, form: Any) -> pa.Array:  # noqa: AN
     values: np.ndarray = column.to_numpy()
     texts = np.datetime_as_string(values.astype(f"datetime64[{column.type.unit}]"), unit=form).tolist()
     shown = pa.array([None if text == "NaT" else text.replace("T", " ") for text in texts], pa.string())
-    return shown if _pandas.pads_years() else pc.replace_substring_regex(shown, "^(-?)0+([0-9])", r"\1\2")
+    return shown if pads_years() else pc.replace_substring_regex(shown, "^(-?)0+([0-9])", r"\1\2")

@@ -12,8 +12,14 @@ _DIGITS: Final = 19
 """Digits of a signed 64-bit integer. Every integer gets so many, so that the type does not depend on the batch."""
 
 _UNSIGNED_DIGITS: Final = 20
+"""Of 2**64 - 1."""
+
 _MOST_SHORT_DIGITS: Final = 38
+"""Of Arrow's ``decimal128``."""
+
 _MOST_DIGITS: Final = 76
+"""Of Arrow's ``decimal256``."""
+
 _NUMBERS: Final = (int, float, np.integer, np.floating, Decimal)
 _UNSIGNED: Final = 2**63
 """The first number that needs an unsigned integer."""

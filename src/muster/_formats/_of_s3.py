@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from muster._places.urls import filesystem
+from muster._urls.urls import filesystem
 
 from ._as_found import check_version, whole_range
 

@@ -8,18 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from muster._dialect import Dialect, Reading
+from muster._dialects import Dialect, Reading
 from muster._words import bare
 from muster.errors import DataError
 
-from ._packed import BYTES, check_is_text
-from ._reader import reader
-from ._stitch import Block
+from .packed import BYTES, check_is_text
+from .reader import reader
+from .stitch import ScannedBlock
 
 if TYPE_CHECKING:
-    from ._agreed import Agreed, Layout
+    from .agreed import Agreed, FileLayout
 
 SAMPLE_BYTES: Final = 64 << 10
+"""Hundreds of rows: enough to tell a column's type, and read in a moment."""
+
 _FOOTER_BYTES: Final = 64 << 10
 """Understanding a footer takes about as long as reading so many bytes."""
 
@@ -44,9 +46,9 @@ class Scan(NamedTuple):
         """Tell how many bytes are read."""
         return self.stop - self.start
 
-    def answer(self) -> Block | None:
+    def answer(self) -> ScannedBlock | None:
         """Scan the block; ``None`` when no line starts in it."""
-        from ._records import scan
+        from .records import scan
 
         start, data = reader(self.path).between_newlines(
             self.start, self.stop, size=self.size, origin=self.origin, escape=self.dialect.escapechar.encode()
@@ -98,8 +100,8 @@ class Head(NamedTuple):
 
         Raises ``DataError`` for one that cannot be read, ``UsageError`` for one that is no text.
         """
-        from ._encodings import Spot, explained
-        from ._top import top_of
+        from .encodings import Spot, explained
+        from .top import top_of
 
         count = SAMPLE_BYTES
         while True:
@@ -135,7 +137,7 @@ class Locate(NamedTuple):
 
     def answer(self) -> list[int]:
         """Find them; offsets count from the start of the file."""
-        from ._records import locate
+        from .records import locate
 
         data = reader(self.path).read(self.start, self.stop)
         offsets = locate(data, self.rows, self.dialect)
@@ -152,7 +154,7 @@ class Footer(NamedTuple):
     """The columns that are used; ``None`` stands for all."""
     weight: int = _FOOTER_BYTES
 
-    def answer(self) -> "Layout":
+    def answer(self) -> "FileLayout":
         """Read it."""
         from .parquet import layout
 
@@ -168,7 +170,7 @@ class Agree(NamedTuple):
 
     def answer(self) -> "Agreed":
         """Compare them. Raises ``DataError`` where no type holds the values of all."""
-        from ._agreed import agree
+        from .agreed import agree
 
         return agree(self.files, self.columns)
 

@@ -42,5 +42,5 @@ def observation(part: Part, sources: Sequence[Source], orders: Sequence[tuple[st
 
 
 def _place_of(part: Part, sources: Sequence[Source]) -> tuple[tuple[int, str], tuple[int, int]]:
-    path, origin = (part.spool.path, part.spool.origin) if part.spool else (sources[part.file].path, 0)
+    path, origin = (part.local_copy.path, part.local_copy.origin) if part.local_copy else (sources[part.file].path, 0)
     return (part.file, path), (part.start - origin, part.stop - origin)

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from muster._dialect import Dialect
+from muster._dialects import Dialect
 from muster._job import Options
 from muster._model import Column, Part, Source
 from muster.errors import DataError, UsageError
 
 from . import _orders, _samples
-from ._chosen import fixed_types, used_columns
 from ._questions import Ask, DateFormats, Observe, add_up
+from .chosen import fixed_types, used_columns
 from .survey import BLOCK_BYTES
 
 
@@ -119,7 +119,7 @@ def joined(parts: Iterable[Part]) -> list[Part]:
         last = stretches[-1] if stretches else None
         if (
             last is not None
-            and (last.file, last.spool, last.stop) == (part.file, part.spool, part.start)
+            and (last.file, last.local_copy, last.stop) == (part.file, part.local_copy, part.start)
             and part.stop - last.start <= BLOCK_BYTES
         ):
             stretches[-1] = last._replace(stop=part.stop, rows=last.rows + part.rows)

@@ -9,20 +9,20 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from muster._places.urls import asking, file_name, filesystem, is_web, protocol_of, stamp_of
 from muster._private.secrets import shown
+from muster._urls.urls import asking, file_name, filesystem, is_web, protocol_of, stamp_of
 from muster.errors import UsageError
 
 from . import _web
 from ._folders import below_pattern
-from ._found import Found, Look
+from ._found import FoundFile, Look
 
 _MAGIC: Final = "*?["
 _AT_ONCE: Final = 16
 """How many URLs are asked about at a time."""
 
 
-def find(urls: Sequence[str]) -> list[list[Found]]:
+def find(urls: Sequence[str]) -> list[list[FoundFile]]:
     """Find what each URL names, which may be nothing. Raises ``MusterError`` where a store gives no answer."""
     if len(urls) < 2 or not all(_answers_many(url) for url in urls):  # noqa: PLR2004 (one needs no threads)
         return [_find(url) for url in urls]
@@ -35,22 +35,22 @@ def _answers_many(url: str) -> bool:
     return bool(filesystem(url)[0].async_impl)
 
 
-def _find(url: str) -> list[Found]:
+def _find(url: str) -> list[FoundFile]:
     with asking(url):
         return _find_pages(url) if is_web(url) else _find_objects(url)
 
 
-def _find_objects(url: str) -> list[Found]:
+def _find_objects(url: str) -> list[FoundFile]:
     files, root = filesystem(url)
     files.invalidate_cache()  # fsspec remembers listings for as long as the process lives
     info, address = _info(files, root), _addresses(url, root)
     if info is not None and info["type"] == "file" and not (url.endswith("/") and files.isdir(root)):
-        return [Found(url, file_name(url).rstrip("/").rpartition("/")[2], _look_of(info))]
+        return [FoundFile(url, file_name(url).rstrip("/").rpartition("/")[2], _look_of(info))]
     if info is not None:
         listed = files.find(root, detail=True)
         named = sorted((path, info) for path, info in listed.items() if _is_file(path, info))
         return [
-            Found(
+            FoundFile(
                 address(path),
                 path.removeprefix(root).lstrip("/"),
                 _look_of_listed(address(path), info),
@@ -62,7 +62,7 @@ def _find_objects(url: str) -> list[Found]:
         return []
     matching = sorted((path, info) for path, info in files.glob(root, detail=True).items() if _is_file(path, info))
     return [
-        Found(address(path), inside, _look_of_listed(address(path), info))
+        FoundFile(address(path), inside, _look_of_listed(address(path), info))
         for path, info in matching
         if (inside := _visible(path, root))
     ]
@@ -129,7 +129,7 @@ def _addresses(url: str, root: str) -> Callable[[str], str]:
 # Web servers, which have neither folders nor listings, but may have a page that names files
 
 
-def _find_pages(url: str) -> list[Found]:
+def _find_pages(url: str) -> list[FoundFile]:
     files, address = filesystem(url)
     files.invalidate_cache()
     name = file_name(url).rpartition("/")[2]
@@ -143,14 +143,14 @@ def _find_pages(url: str) -> list[Found]:
         root = f"{file_name(address).rstrip('/')}/"
         paths = sorted(path for path in files.find(root) if not path.endswith("/"))
         return [one._replace(is_of_folder=True) for one in _linked((p, p.removeprefix(root)) for p in paths)]
-    return [Found(url, name, partial(_as_look, seen))]
+    return [FoundFile(url, name, partial(_as_look, seen))]
 
 
-def _linked(named: Iterable[tuple[str, str]]) -> list[Found]:
+def _linked(named: Iterable[tuple[str, str]]) -> list[FoundFile]:
     listed = [(shown(path), inside) for path, inside in named]
     seen = _web.look_at_all([path for path, _ in listed])
-    return [Found(path, inside, partial(_as_look, one)) for (path, inside), one in zip(listed, seen, strict=True)]
+    return [FoundFile(path, inside, partial(_as_look, one)) for (path, inside), one in zip(listed, seen, strict=True)]
 
 
-def _as_look(seen: _web.Seen) -> Look:
+def _as_look(seen: _web.Headers) -> Look:
     return Look(seen.size or 0, seen.stamp, in_ranges=seen.in_ranges)

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from muster._dialect import Dialect
+from muster._dialects import Dialect
 
-from ._lines import blanks, flow_of, without_mark
-from ._stitch import Block, Flow
+from .lines import blanks, flow_of, without_mark
+from .stitch import Flow, ScannedBlock
 
 _LINE_ENDS: Final = b"\r\n"
 
@@ -65,13 +65,13 @@ def _grammar(dialect: Dialect) -> _Grammar:
     )
 
 
-def scan(data: bytes, dialect: Dialect, *, start: int, atom: int, assume_quoted: bool | None = None) -> Block:
+def scan(data: bytes, dialect: Dialect, *, start: int, atom: int, assume_quoted: bool | None = None) -> ScannedBlock:
     """Scan one block of bytes, as ``_lines.scan`` does; both flows are worked out unless one is asked for."""
     if not start:
         data = without_mark(data)
     assumptions = [False, True] if assume_quoted is None and dialect.quote else [bool(assume_quoted)]
     flows = {quoted: _flow(data, dialect, start, atom, quoted=quoted) for quoted in assumptions}
-    return Block(start, start + len(data), flows.get(False), flows.get(True))
+    return ScannedBlock(start, start + len(data), flows.get(False), flows.get(True))
 
 
 def _flow(data: bytes, dialect: Dialect, start: int, atom: int, *, quoted: bool) -> Flow:

@@ -13,8 +13,8 @@ from time import monotonic
 from typing import IO, Any, Final, NamedTuple, TypeVar
 
 from muster._model import WRITTEN, Stored
-from muster._places.urls import filesystem
 from muster._private.secrets import hide_redirect, shown
+from muster._urls.urls import filesystem
 from muster._words import bare
 from muster.errors import DataError, EngineError
 
@@ -23,17 +23,28 @@ from ._as_found import check_version, short, stamp_of_answer, whole_range
 T = TypeVar("T")
 
 _TRIES: Final = 4
+"""With pauses that grow: a server that starts anew is there again within them."""
+
 _FIRST_PAUSE: Final = 0.2
 """Seconds before the second try; each pause is twice as long as the one before."""
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _MISSING: Final = frozenset({404, 410})
 _REFUSED: Final = frozenset({401, 403})
 _CHUNK: Final = 1 << 20
-_SILENCE: Final = 60.0
-"""Seconds without a byte after which a connection counts as broken, however long a large file takes; and seconds of
-silence, over all tries, after which the server is given up."""
-_SILENCE_OF_A_PART: Final = 30.0
-"""The same for a range of a file: a server answers that soon, as it has nothing to generate first."""
+"""Memory stays small, and a chunk is worth its calls."""
+
+
+class Patience(NamedTuple):
+    """How many seconds a server may send nothing. These are not measured: large sites answer within some."""
+
+    whole: float = 60.0
+    """Until a connection counts as broken, however long a file takes; and until it is given up, over all tries."""
+    part: float = 30.0
+    """Until it counts as broken for a range of a file: a server has nothing to generate before that."""
+
+
+_USUAL: Final = Patience()
+
 _FIRST_BYTE: Final = "bytes=0-0"
 _AT_ONCE: Final = 16
 """Requests at a time: as many as a browser or two would make."""
@@ -44,11 +55,13 @@ _NONE: Final[Mapping[str, str]] = {}
 _PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 """Encodings that are decompressed here: the client would take a body that was cut off for a whole one."""
 _WINDOW_BITS: Final = 15
+"""Of zlib's largest window, which every compressor may use."""
+
 _WINDOW: Final = 32 + _WINDOW_BITS
 """Has ``zlib`` recognize gzip and deflate by the header, which some servers leave out of deflate."""
 
 
-class Seen(NamedTuple):
+class Headers(NamedTuple):
     """What a server tells of a file before it is read."""
 
     size: int | None
@@ -68,18 +81,18 @@ class Got(NamedTuple):
     """The server compressed it for the transfer, by what it said, so it was decompressed here."""
 
 
-def look(url: str) -> Seen:
+def look(url: str) -> Headers:
     """Ask about a file. Raises ``FileNotFoundError``, ``PermissionError``, or an error of the client."""
     return _run(url, _look)
 
 
-def look_at_all(urls: list[str]) -> list[Seen]:
+def look_at_all(urls: list[str]) -> list[Headers]:
     """Ask about many files, some at a time."""
 
-    async def look_at_each(files: Any, _: str) -> list[Seen]:  # noqa: ANN401 (a library without types)
+    async def look_at_each(files: Any, _: str) -> list[Headers]:  # noqa: ANN401 (a library without types)
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(url: str) -> Seen:
+        async def one(url: str) -> Headers:
             async with gate:
                 return await _again(url, lambda: _look(files, filesystem(url)[1]))
 
@@ -88,32 +101,49 @@ def look_at_all(urls: list[str]) -> list[Seen]:
     return _run(urls[0], look_at_each) if urls else []
 
 
-def read(url: str, start: int, stop: int) -> bytes:
+def read(url: str, start: int, stop: int, *, patience: Patience = _USUAL) -> bytes:
     """Read a range, fewer bytes at the end of the file. A server may send the whole file instead."""
-    return _run(url, lambda files, address: _read(files, address, start, stop, url=url), silence=_SILENCE_OF_A_PART)
+
+    async def read_there(files: Any, address: str) -> bytes:  # noqa: ANN401 (a library without types)
+        return await _read(files, address, start, stop, url=url, silence=patience.part)
+
+    return _run(url, read_there, silence=patience.part, patience=patience)
 
 
 async def content(url: str, size: int) -> bytes:
     """Read a whole file whose size is known; for those who ask for many at a time."""
     files, address = filesystem(url)
-    return await _again(url, lambda: _read(files, address, 0, size, url=url), silence=_SILENCE_OF_A_PART)
+    silence = _USUAL.part
+    return await _again(url, lambda: _read(files, address, 0, size, url=url, silence=silence), silence=silence)
 
 
-def download(url: str, file: IO[bytes]) -> Got:
+def download(url: str, file: IO[bytes], *, patience: Patience = _USUAL) -> Got:
     """Read a file from start to end into another; memory does not grow with it."""
-    return _run(url, lambda files, address: _download(files, address, file, url=url))
+
+    async def download_there(files: Any, address: str) -> Got:  # noqa: ANN401 (likewise)
+        return await _download(files, address, file, url=url, silence=patience.whole)
+
+    return _run(url, download_there, silence=patience.whole, patience=patience)
 
 
-def _run(url: str, ask: Callable[[Any, str], Coroutine[Any, Any, T]], *, silence: float = _SILENCE) -> T:
+def _run(
+    url: str,
+    ask: Callable[[Any, str], Coroutine[Any, Any, T]],
+    *,
+    silence: float = _USUAL.whole,
+    patience: Patience = _USUAL,
+) -> T:
     """Ask in fsspec's own thread, where its session lives; again where the fault is the server's or the network's."""
     from fsspec.asyn import sync
 
     files, address = filesystem(url)
-    answer: T = sync(files.loop, lambda: _again(url, lambda: ask(files, address), silence=silence))
+    answer: T = sync(files.loop, lambda: _again(url, lambda: ask(files, address), silence=silence, patience=patience))
     return answer
 
 
-async def _again(url: str, ask: Callable[[], Coroutine[Any, Any, T]], *, silence: float = _SILENCE) -> T:
+async def _again(
+    url: str, ask: Callable[[], Coroutine[Any, Any, T]], *, silence: float = _USUAL.whole, patience: Patience = _USUAL
+) -> T:
     """Ask a few times. A request counts as lost after ``silence`` seconds without a byte."""
     import aiohttp
 
@@ -124,7 +154,7 @@ async def _again(url: str, ask: Callable[[], Coroutine[Any, Any, T]], *, silence
             return await ask()
         except TimeoutError as error:
             silent += min(monotonic() - began, silence)  # before that, something may have come
-            if not left or silent >= _SILENCE:
+            if not left or silent >= patience.whole:
                 raise _given_up(url, silent) from error
         except aiohttp.ClientError as error:
             status = getattr(error, "status", None)
@@ -143,11 +173,12 @@ def _given_up(url: str, silent: float) -> EngineError:
 
 
 @contextlib.asynccontextmanager
-async def _asked(
+async def _asked(  # noqa: PLR0913 (each is given by its name)
     files: Any,  # noqa: ANN401 (as above)
     address: str,
     ranges: str = "",
     *,
+    silence: float = _USUAL.whole,
     unpacks: bool = True,
     headers: Mapping[str, str] = _NONE,
 ) -> AsyncIterator[Any]:
@@ -155,7 +186,6 @@ async def _asked(
     import aiohttp
     import yarl
 
-    silence = _SILENCE if ranges in {"", _FIRST_BYTE} else _SILENCE_OF_A_PART
     chosen = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=silence), **files.kwargs}
     asked = {**chosen.pop("headers", {}), "Accept-Encoding": "identity", **headers}
     asked |= {"Range": ranges} if ranges else {}
@@ -186,25 +216,33 @@ def _is_packed(answer: Any) -> bool:  # noqa: ANN401 (likewise)
     return answer.headers.get("Content-Encoding", "").lower() not in {"", "identity"}
 
 
-async def _look(files: Any, address: str) -> Seen:  # noqa: ANN401 (likewise)
+async def _look(files: Any, address: str) -> Headers:  # noqa: ANN401 (likewise)
     """Ask for the first byte: servers answer that more reliably, and say more, than for a HEAD request."""
     async with _asked(files, address, _FIRST_BYTE) as answer:
         start, whole = _range_of(answer)
         stamp = stamp_of_answer(answer.headers)
         is_page = answer.headers.get("Content-Type", "").startswith("text/html")
         if _is_packed(answer):
-            return Seen(None, stamp, in_ranges=False, is_page=is_page)
+            return Headers(None, stamp, in_ranges=False, is_page=is_page)
         if answer.status == _PART and start == 0 and whole is not None:
-            return Seen(whole, stamp, in_ranges=True, is_page=is_page)
+            return Headers(whole, stamp, in_ranges=True, is_page=is_page)
         if answer.status == _NO_SUCH_RANGE:
-            return Seen(whole, stamp, in_ranges=whole == 0, is_page=is_page)
+            return Headers(whole, stamp, in_ranges=whole == 0, is_page=is_page)
         length = answer.headers.get("Content-Length", "") if answer.status != _PART else ""
-        return Seen(int(length) if length.isdecimal() else None, stamp, in_ranges=False, is_page=is_page)
+        return Headers(int(length) if length.isdecimal() else None, stamp, in_ranges=False, is_page=is_page)
 
 
-async def _read(files: Any, address: str, start: int, stop: int, *, url: str) -> bytes:  # noqa: ANN401 (likewise)
+async def _read(  # noqa: PLR0913 (each is given by its name)
+    files: Any,  # noqa: ANN401 (likewise)
+    address: str,
+    start: int,
+    stop: int,
+    *,
+    url: str,
+    silence: float,
+) -> bytes:
     """Read a range. Raises ``DataError`` where an answer is of another version, or of fewer bytes than were found."""
-    async with _asked(files, address, f"bytes={start}-{stop - 1}", headers=_only_if(url)) as answer:
+    async with _asked(files, address, f"bytes={start}-{stop - 1}", silence=silence, headers=_only_if(url)) as answer:
         if answer.status == _NO_SUCH_RANGE:
             return whole_range(url, b"", start, stop)
         check_version(url, answer.headers)
@@ -240,12 +278,19 @@ def _only_if(url: str) -> Mapping[str, str]:
     return {"If-Range": tag} if tag.startswith('"') else _NONE
 
 
-async def _download(files: Any, address: str, file: IO[bytes], *, url: str) -> Got:  # noqa: ANN401 (likewise)
-    async with _asked(files, address, unpacks=False) as answer:
+async def _download(
+    files: Any,  # noqa: ANN401 (likewise)
+    address: str,
+    file: IO[bytes],
+    *,
+    url: str,
+    silence: float,
+) -> Got:
+    async with _asked(files, address, silence=silence, unpacks=False) as answer:
         packed = answer.headers.get("Content-Encoding", "").strip().lower()
         if packed in {"", "identity", *_PACKED}:
             return await _stored(answer, file, url=url, unpack=_Unpacking(url) if packed in _PACKED else bytes)
-    async with _asked(files, address) as answer:  # compressed in a way that only the client knows
+    async with _asked(files, address, silence=silence) as answer:  # compressed in a way that only the client knows
         return await _stored(answer, file, url=url, unpack=bytes)
 
 

@@ -4,11 +4,12 @@ A stretch is read alone, without the others: the rows of a lane, or results of g
 output. The rows are in Arrow's own format, compressed; where each stretch lies stands at the end of the file.
 """
 
+import bisect
 import functools
 import itertools
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,8 +20,13 @@ from muster.errors import EngineError
 
 _MARK: Final = b"MUSTERB1"
 _END: Final = 8
+"""Bytes of a number behind a block: its size, and its CRC."""
+
 _OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
+
+_BATCH_BYTES: Final = 64 << 10
+"""How much is written, and read, together at the least: a column of a batch takes 10 µs, however few rows it has."""
 
 PLACE: Final = "place"
 """The last column of results: the place of each row's group in the output."""
@@ -41,50 +47,113 @@ class Section(NamedTuple):
     """What is to be known of them: JSON."""
 
 
-class Stretches(NamedTuple):
-    """A section of a block that was written: ``offsets`` is where each stretch begins and the last one ends."""
+class StoredSection(NamedTuple):
+    """A section of a block that was written: ``offsets`` is where each batch begins and the last one ends.
+
+    A batch is of one stretch, or of several small ones that follow each other.
+    """
 
     path: str
     at: int
     offsets: tuple[int, ...]
     said: dict[str, Any]
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Read what its columns are."""
+        with pa.ipc.open_stream(pa.BufferReader(self.head)) as stream:
+            return stream.schema
+
+    @property
+    def head(self) -> bytes:
+        """Read what stands before the first stretch."""
+        with Path(self.path).open("rb") as file:
+            return _bytes_at(file, self.at, self.offsets[0])
+
+    @property
+    def block(self) -> int | None:
+        """Tell the number of the block that it is copied from, where it is a part of an excerpt."""
+        number: int | None = self.said.get("block")
+        return number
+
+    @property
+    def batches(self) -> Sequence[int]:
+        """Say at which stretches batches begin, and where the last one ends."""
+        stretches = len(self.said["rows"])
+        return self.said.get("batches") or range(stretches + 1)  # of a run that an earlier muster began
+
+    def rows(self, first: int, last: int) -> Sequence[int]:
+        """Tell how many rows some stretches have that follow each other; an excerpt must have them."""
+        before = self.said.get("before", 0)
+        counts: Sequence[int] = self.said["rows"][first - before : last - before]
+        return counts
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """Choose the batches that are read for some stretches: from the first to before the last."""
+        begin = 0 if self.said["needs_all"] else bisect.bisect_right(self.batches, first) - 1
+        return begin, bisect.bisect_left(self.batches, last)
+
     def read(self, first: int, last: int) -> pa.Table:
-        """Read some stretches that follow each other."""
+        """Read some stretches that follow each other; an excerpt must have them."""
+        before = self.said.get("before", 0)
+        first, last = first - before, last - before
+        rows, batches = self.said["rows"], self.batches
+        begin, end = self.span(first, last)
         with Path(self.path).open("rb") as file:
             head = _bytes_at(file, self.at, self.offsets[0])
-            begin = 0 if self.said["needs_all"] else first
-            data = _bytes_at(file, self.at + self.offsets[begin], self.offsets[last] - self.offsets[begin])
+            data = _bytes_at(file, self.at + self.offsets[begin], self.offsets[end] - self.offsets[begin])
         with pa.ipc.open_stream(pa.BufferReader(head + data)) as stream:
             table = stream.read_all()
-        return table.slice(sum(self.said["rows"][begin:first]))
+        return table.slice(sum(rows[batches[begin] : first]), sum(rows[first:last]))
 
 
-def packed(sections: Sequence[Section]) -> list[bytes | memoryview]:
+def by_number(table: pa.Table, behind: pa.Array, name: str) -> pa.Table:
+    """Call columns by their numbers, as a name may stand twice, and put one behind them that has a name."""
+    fields = [field.with_name(str(at)) for at, field in enumerate(table.schema)]
+    return pa.table([*table.columns, behind], schema=pa.schema([*fields, pa.field(name, behind.type)]))
+
+
+def packed(sections: Iterable[Section]) -> Iterator[bytes | memoryview]:
     """Write sections as the bytes of a block."""
-    written: list[bytes | memoryview] = []
     at, told = 0, []
     for table, borders, said in sections:
         sink = pa.BufferOutputStream()
         offsets, rows = list[int](), [hi - lo for lo, hi in itertools.pairwise(borders)]
         head = len(table.schema.serialize())  # which is written together with the first rows
         with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as stream:
-            whole = table.combine_chunks()
-            for lo, count in zip(borders, rows, strict=False):
+            whole, batches = table.combine_chunks(), _batches(table, borders)
+            for first, last in itertools.pairwise(batches):
                 offsets.append(max(sink.tell(), head))
-                for batch in whole.slice(lo, count).to_batches() if count else ():
+                count = borders[last] - borders[first]
+                for batch in whole.slice(borders[first], count).to_batches() if count else ():
                     stream.write_batch(batch)
             offsets.append(max(sink.tell(), head))
         data = memoryview(sink.getvalue())
         needs_all = any(map(pa.types.is_dictionary, table.schema.types))  # whose values stand at the beginning
-        told.append({"at": at, "offsets": offsets, "said": {**said, "rows": rows, "needs_all": needs_all}})
+        cut = {"rows": rows, "batches": batches, "needs_all": needs_all}
+        told.append({"at": at, "offsets": offsets, "said": {**said, **cut}})
         at += len(data)
-        written.append(data)
+        yield data
+    yield ending(told)
+
+
+def ending(told: Sequence[dict[str, Any]]) -> bytes:
+    """Write what stands at the end of a block: where its sections are."""
     end = json.dumps(told).encode()
-    return [*written, end, len(end).to_bytes(_END, "little"), zlib.crc32(end).to_bytes(_END, "little"), _MARK]
+    return end + len(end).to_bytes(_END, "little") + zlib.crc32(end).to_bytes(_END, "little") + _MARK
 
 
-def sections_of(path: str) -> tuple[Stretches, ...]:
+def _batches(table: pa.Table, borders: Sequence[int]) -> list[int]:
+    """Say at which stretches batches begin, and where the last one ends: small stretches take longer to read alone."""
+    fewest = _BATCH_BYTES * len(table) // max(table.nbytes, 1)
+    begins = [0]
+    for at in range(1, len(borders) - 1):
+        if borders[at] - borders[begins[-1]] >= fewest:
+            begins.append(at)
+    return [*begins, len(borders) - 1] if len(borders) > 1 else begins
+
+
+def sections_of(path: str) -> tuple[StoredSection, ...]:
     """Find the sections of a block. Raises ``EngineError`` where it is none, or not whole."""
     try:
         stat = Path(path).stat()
@@ -94,7 +163,7 @@ def sections_of(path: str) -> tuple[Stretches, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _sections(path: str, _version: tuple[int, int, int]) -> tuple[Stretches, ...]:
+def _sections(path: str, _version: tuple[int, int, int]) -> tuple[StoredSection, ...]:
     try:
         with Path(path).open("rb") as file:
             tail = 2 * _END + len(_MARK)
@@ -106,7 +175,7 @@ def _sections(path: str, _version: tuple[int, int, int]) -> tuple[Stretches, ...
         raise _damaged(path) from error
     if not last.endswith(_MARK) or zlib.crc32(end) != int.from_bytes(last[_END : 2 * _END], "little"):
         raise _damaged(path)
-    return tuple(Stretches(path, one["at"], tuple(one["offsets"]), one["said"]) for one in json.loads(end))
+    return tuple(StoredSection(path, one["at"], tuple(one["offsets"]), one["said"]) for one in json.loads(end))
 
 
 def _damaged(path: str) -> EngineError:
@@ -121,14 +190,14 @@ def _bytes_at(file: Any, at: int, size: int) -> bytes:  # noqa: ANN401 (of any k
     return bytes(file.read(size))
 
 
-def each_section(paths: Sequence[str]) -> Iterator[tuple[int, Stretches]]:
-    """Go through the sections of blocks, each with the number of its block."""
+def each_section(paths: Sequence[str]) -> Iterator[tuple[int, StoredSection]]:
+    """Go through the sections of blocks, each with the number of its block: also where one path is an excerpt."""
     for at, path in enumerate(paths):
         for section in sections_of(path):
-            yield at, section
+            yield at if section.block is None else section.block, section
 
 
-def schema_of(section: Stretches) -> Schema:
+def schema_of(section: StoredSection) -> Schema:
     """Say what the results of a section look like."""
     columns, kinds = section.said["schema"]
     return Schema(tuple(columns), tuple(map(tuple, kinds)))

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from muster._model import Source
-from muster._places.urls import is_remote
+from muster._urls.urls import is_remote
 from muster._words import bare
 from muster.errors import DataError, MusterError
 
-from ._reader import stream_of
+from .reader import stream_of
 
 CODECS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
 WRITTEN: Final = frozenset({"gzip", "zstd"})
 """The codecs that an output may have: files of which can be put one behind another and are one file."""
 
 _CHUNK: Final = 1 << 18
+"""Compressed bytes: they come to several times as many, and memory stays small."""
+
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 

@@ -6,18 +6,18 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from muster._dialect import Dialect, Reading
+from muster._dialects import Dialect, Reading
 from muster._model import Column
 from muster.errors import DataError
 
-from . import _dates
-from ._arrow_text import Text
+from ._arrow_text import ArrowText
 from ._by_arrow import by_arrow, empty
 from ._by_cell import by_cell, decode, observed, present
-from ._records import records
-from ._rows import Rows
-from ._rules import rules_of
-from ._top import BOM
+from .dates import date_format_of
+from .records import records
+from .rows import Rows
+from .rules import rules_of
+from .top import BOM
 
 _ALL: Final = Reading()
 
@@ -36,7 +36,7 @@ def read(  # noqa: PLR0913 (the records, where they stand, and how to understand
     ``order`` names the file's columns as they stand; the table comes back in the order of ``columns``. First by Arrow
     alone; where Arrow finds, or might have missed, what does not fit, cell by cell with pandas' rules.
     """
-    text = Text(data, order, dialect, reading)
+    text = ArrowText(data, order, dialect, reading)
     try:
         if (table := by_arrow(text, columns, reading)) is not None:
             return Rows(table, np.arange(row, row + len(table)))
@@ -66,7 +66,7 @@ def read_together(
         return None
     data = b"".join(stretch if stretch.endswith(b"\n") else stretch + b"\n" for stretch in stretches)
     try:
-        return by_arrow(Text(data, order, dialect, reading), columns, reading)
+        return by_arrow(ArrowText(data, order, dialect, reading), columns, reading)
     except pa.ArrowInvalid:
         return None
 
@@ -86,7 +86,7 @@ def observe(  # noqa: PLR0913 (likewise)
     """
     used = [name for name in order if used is None or name in used]
     try:
-        table, _ = Text(data, order, dialect, reading).cells(used)
+        table, _ = ArrowText(data, order, dialect, reading).cells(used)
     except pa.ArrowInvalid:
         return {}
     rows = Rows(table, np.arange(len(table)))
@@ -104,13 +104,13 @@ def date_formats(
     """Tell in which format the first cell of some columns is written, where one of these records has any."""
     names = [name for name in names if name in order]
     try:
-        table, _ = Text(data, order, dialect, reading).cells(names)
+        table, _ = ArrowText(data, order, dialect, reading).cells(names)
     except pa.ArrowInvalid:
         return {}
     rows = Rows(table, np.arange(len(table)))
     decode(rows)
     formats = {
-        name: _dates.format_of(present(rows.table[name], rules_of(reading, name)), dayfirst=reading.dayfirst)
+        name: date_format_of(present(rows.table[name], rules_of(reading, name)), dayfirst=reading.dayfirst)
         for name in names
     }
     return {name: written for name, written in formats.items() if written}

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from . import _cells, _floats, _moments, _pandas, _quotes
+from . import _floats, _moments, _quotes
+from .cells import by_category, is_category, one_chunk, plain_array, python_objects
+from .frames import shows_alike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +20,7 @@ _BATCH_ROWS: Final = 1 << 16
 """Rows that Arrow writes at once: as many as most tasks have, as each batch begins anew for every column."""
 
 _FIRST_ROWS: Final = 64
+"""Text that needs quotes shows it early in most columns: then the quick way is not tried in vain."""
 
 _ARROWS_FLOATS: Final = frozenset({"halffloat[pyarrow]", "float[pyarrow]", "double[pyarrow]"})
 
@@ -27,14 +30,14 @@ def column_of(series: "pd.Series[Any]") -> pa.Array:
 
     Truths, numbers, text, datetimes and time spans stay what they are; all else is text already.
     """
-    if _cells.is_category(series):
+    if is_category(series):
         categories = series.cat.categories.array
         is_span = categories.dtype.kind == "m"
         # Only the categories that occur decide how fine all are shown.
-        if categories.dtype.kind == "M" or (is_span and _pandas.shows_alike()):
+        if categories.dtype.kind == "M" or (is_span and shows_alike()):
             return column_of(type(series)(categories.take(series.cat.codes.to_numpy(), allow_fill=True)))
-        return _cells.by_category(series, _as_text).dictionary_decode()
-    array = _moments.of_pandas(series) if series.dtype.kind in "Mm" else _cells.plain(series)
+        return by_category(series, _as_text).dictionary_decode()
+    array = _moments.of_pandas(series) if series.dtype.kind in "Mm" else plain_array(series)
     if array is None or (not isinstance(series.dtype, np.dtype) and _has_nan(array)):
         return _as_cast(series) if str(series.dtype) in _ARROWS_FLOATS else _as_text(series)
     return array
@@ -54,7 +57,7 @@ def _has_nan(array: pa.Array) -> bool:
 def _as_text(series: "pd.Series[Any]") -> pa.Array:
     texts = [
         str.__str__(value) if isinstance(value, str) else None if value is None else str(value)
-        for value in _cells.objects(series)
+        for value in python_objects(series)
     ]
     return pa.array(texts, pa.string())
 
@@ -130,4 +133,4 @@ def _quoted(table: pa.Table, delimiter: str) -> memoryview:
 def _text_of(column: pa.ChunkedArray) -> pa.LargeStringArray:
     if pa.types.is_integer(column.type) and not column.null_count:
         return _floats.by_json(column.to_numpy())  # which takes half the time of the cast
-    return _cells.in_one(pc.fill_null(column.cast(pa.large_string()), ""))
+    return one_chunk(pc.fill_null(column.cast(pa.large_string()), ""))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from muster._dialect import Dialect
+from muster._dialects import Dialect
 from muster._model import Part, Source
 
 from ._questions import Ask, Locate
@@ -83,13 +83,13 @@ def _pieces(parts: Sequence[Part], stretches: Sequence[Rows]) -> Iterator[tuple[
 
 
 def _where(part: Part, rows: Sequence[int], *, sources: Sequence[Source], dialect: Dialect) -> Locate:
-    path, origin = (part.spool.path, part.spool.origin) if part.spool else (sources[part.file].path, 0)
+    path, origin = (part.local_copy.path, part.local_copy.origin) if part.local_copy else (sources[part.file].path, 0)
     return Locate(path, part.start - origin, part.stop - origin, tuple(rows), dialect)
 
 
 def _cut(part: Part, lo: int, hi: int, starts: dict[int, int] | None) -> Part:
     """Leave only some rows of a part; ``starts`` tells where they begin in text, a Parquet part counts in rows."""
-    origin = part.spool.origin if part.spool and starts is not None else 0
+    origin = part.local_copy.origin if part.local_copy and starts is not None else 0
     offsets = range(part.start, part.stop + 1) if starts is None else starts
     return part._replace(
         start=offsets[lo] + origin if lo else part.start,

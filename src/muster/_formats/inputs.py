@@ -8,17 +8,17 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from muster._csv_options import checked_dialect
-from muster._dialect import Dialect, Reading
+from muster._dialects import Dialect, Reading
+from muster._dialects.options import checked_dialect
 from muster._job import Options
-from muster._model import Column, Part, Source, Spool
+from muster._model import Column, LocalCopy, Part, Source
 from muster.errors import UsageError
 
 from . import _orders, survey
-from ._chosen import names_alone
 from ._questions import Ask, Head
 from ._settle import TextColumns
-from ._sources import needs_copy
+from .chosen import names_alone
+from .sources import needs_copy
 
 
 def as_named(options: Options, sources: Sequence[Source]) -> Options:
@@ -71,8 +71,8 @@ class Inputs:
 
     @property
     def format(self) -> str:
-        """Name the format, the same for all files."""
-        return self.sources[0].format
+        """Name the format, the same for all files; where none is there yet, the one that was chosen."""
+        return self.sources[0].format if self.sources else self.options.input_format or ""
 
     @property
     def dialect(self) -> Dialect:
@@ -131,7 +131,7 @@ class Inputs:
     def resume(self, parts: Sequence[Part]) -> None:
         """Take over the parts that an earlier attempt has found."""
         self.surveyed = tuple(
-            part._replace(spool=Spool(self.copies[part.file].path, 0)) if part.file in self.copies else part
+            part._replace(local_copy=LocalCopy(self.copies[part.file].path, 0)) if part.file in self.copies else part
             for part in parts
         )
 

@@ -12,10 +12,10 @@ import pyarrow.json
 
 from muster._model import Column
 
-from . import _kinds
-from ._encodings import Garbled
-from ._newlines import lines
-from ._rows import Rows, type_of
+from .encodings import Garbled
+from .kinds import ARROW_TYPES, settled_type
+from .newlines import each_line
+from .rows import Rows, type_of
 
 _BOM: Final = "\ufeff"
 _KINDS: Final = {bool: "truth", int: "integer", float: "decimal", str: "string", type(None): "missing"}
@@ -58,7 +58,7 @@ def _by_arrow(data: bytes, count: int, columns: tuple[Column, ...], encoding: st
 
 
 def _at_once(data: bytes, types: dict[str, str], encoding: str) -> pa.Table | None:
-    schema = pa.schema([(name, _kinds.ARROW[type_name]) for name, type_name in types.items()])
+    schema = pa.schema([(name, ARROW_TYPES[type_name]) for name, type_name in types.items()])
     try:
         data = data if encoding == "utf-8" else data.decode(encoding).encode()
         if not _is_one_object_a_line(data):
@@ -127,7 +127,7 @@ def _is_doubtful(table: pa.Table, types: dict[str, str]) -> bool:
 
 def _parsed(data: bytes, encoding: str) -> Iterator[tuple[int, Any]]:
     """Yield what each line holds, a ``ValueError`` where it is not JSON."""
-    for at, (start, end) in enumerate(lines(data)):
+    for at, (start, end) in enumerate(each_line(data)):
         value: object
         try:
             text = data[start:end].decode(encoding).removeprefix(_BOM)
@@ -156,7 +156,7 @@ def _carefully(data: bytes, row: int, columns: tuple[Column, ...], encoding: str
     names = {column.name for column in columns}
     for column in columns:
         kinds = kinds_seen.get(column.name, frozenset({"missing"}))
-        if not column.fixed and _kinds.settle(kinds | column.kinds) != _kinds.settle(column.kinds):
+        if not column.fixed and settled_type(kinds | column.kinds) != settled_type(column.kinds):
             rows.misfits[column.name] = kinds
     rows.misfits.update({name: kinds | {"missing"} for name, kinds in kinds_seen.items() if name not in names})
     numbers: list[int] = []
@@ -172,7 +172,7 @@ def _carefully(data: bytes, row: int, columns: tuple[Column, ...], encoding: str
         for values, cell in zip(cells, typed, strict=True):
             values.append(cell)
     if not rows.misfits:
-        arrays = [pa.array(cell, _kinds.ARROW[type_of(column)]) for cell, column in zip(cells, columns, strict=True)]
+        arrays = [pa.array(cell, ARROW_TYPES[type_of(column)]) for cell, column in zip(cells, columns, strict=True)]
         rows.table = pa.table(arrays, names=[column.name for column in columns])
         rows.numbers = np.array(numbers, np.int64)
     return rows
@@ -203,10 +203,10 @@ def _cell(value: object, type_name: str, name: str) -> object:
     if fits(value):
         try:
             if isinstance(value, str):
-                return pa.scalar(value).cast(_kinds.ARROW[type_name]).as_py()
+                return pa.scalar(value).cast(ARROW_TYPES[type_name]).as_py()
             if isinstance(value, int) and type_name.startswith("float"):
                 return float(value)  # Arrow refuses an integer beyond 53 bits; pandas takes the nearest
-            return pa.scalar(value, _kinds.ARROW[type_name]).as_py()
+            return pa.scalar(value, ARROW_TYPES[type_name]).as_py()
         except (pa.ArrowInvalid, OverflowError):
             pass
     raise ValueError(f"key {name!r}: {json.dumps(value)[:80]} is not {type_name}")

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import _cells, _floats
+from . import _floats
 from ._json import as_json
 from ._quotes import in_memory
+from .cells import by_category, is_category, one_chunk, plain_array, python_objects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +29,10 @@ _QUOTE, _BACKSLASH, _SPACE = b'"\\ '
 
 def column_of(series: "pd.Series[Any]") -> pa.Array:
     """Make an Arrow array of a column of pandas: truths, numbers and text as they are, all else as JSON already."""
-    if _cells.is_category(series):
-        return _cells.by_category(series, column_of).dictionary_decode()
-    array = _cells.plain(series)
-    return _as_json(_cells.objects(series)) if array is None else array
+    if is_category(series):
+        return by_category(series, column_of).dictionary_decode()
+    array = plain_array(series)
+    return _as_json(python_objects(series)) if array is None else array
 
 
 def _as_json(values: list[Any]) -> pa.Array:
@@ -46,7 +47,7 @@ def render(table: pa.Table, *, rows: int) -> bytes | memoryview:
     if not len(table):
         return b""
     around = [*_keys(table.column_names), "}\n"]
-    cells = (_rendered(_cells.in_one(column)) for column in table.columns)
+    cells = (_rendered(one_chunk(column)) for column in table.columns)
     pieces = [piece for key, column in zip(around, cells, strict=False) for piece in (pa.scalar(key, _TEXT), column)]
     lines = pc.binary_join_element_wise(*pieces, pa.scalar(around[-1], _TEXT), pa.scalar("", _TEXT))
     return in_memory(lines)[0].data

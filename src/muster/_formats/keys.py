@@ -71,7 +71,10 @@ def _of_array(cells: pa.Array, type_name: str) -> _Hashes:
     for is_of_these, hashed in _OF_TYPES:
         if is_of_these(kind):
             return hashed(cells)
-    raise DataError(f"Rows cannot be grouped by a column of the type {kind}: its values cannot be compared as keys.")
+    raise DataError(
+        f"Rows cannot be grouped by a column of the type {kind}: its values cannot be compared as keys. Make a key of"
+        " it in a step before, such as .map_batches(lambda df: df.assign(key=df['column'].astype(str)))."
+    )
 
 
 _PARSED: Final[dict[str, Callable[[str], object]]] = {"bigint": int, "object": json.loads}

@@ -3,11 +3,55 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from muster._model import LANES, Column, Grouping, Schema, Share
+from muster._model import LANES, Column, LaneShare, PlaceRange, Schema
 from muster._progress.schema import united
+from muster._words.near import nearest
+from muster.errors import UsageError
+
+from .settled import CommonSchema, Ranking
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+_MOST_NAMES: Final = 20
+"""More would hide what the error says."""
+
+
+def check_key(key: Sequence[str], names: Sequence[str], *, step: str = "") -> None:
+    """Raise ``UsageError`` where a key is no column, or the name of several. A ``step`` may have made them."""
+    check_columns(key, names, what="to group by", step=step)
+
+
+def check_columns(wanted: Sequence[str], names: Sequence[str], *, what: str, step: str = "") -> None:
+    """Raise ``UsageError`` where there is no column of a name, or several; ``what`` says what it is wanted for."""
+    of = f" in what {step!r} gives" if step else ""
+    for name in wanted:
+        if name not in names:
+            meant = f" Did you mean {near!r}?" if (near := nearest(name, names)) else ""
+            raise UsageError(
+                f"There is no column {name!r} {what}{of}.{meant} The columns are: {', '.join(names[:_MOST_NAMES])}"
+                f"{' …' if len(names) > _MOST_NAMES else ''}."
+            )
+        if names.count(name) > 1:
+            cure = "Have it give them names of their own." if step else "Give them names: read_csv has names=[...]."
+            raise UsageError(
+                f"{names.count(name)} columns{of} are called {name!r}, so it is not known which of them {what}. {cure}"
+            )
+
+
+class Settle(NamedTuple):
+    """Ask what the results in blocks agree on; they come in the order of the blocks, or of their first places."""
+
+    blocks: tuple[str, ...]
+    before: bytes = b""
+    """What was ``seen`` of earlier ones, which these are to agree with."""
+
+    def answer(self) -> CommonSchema:
+        """Find it. Raises ``DataError`` where a column holds what one column cannot."""
+        from .between import common_schema
+
+        return common_schema(self.blocks, self.before)
 
 
 class WeighLanes(NamedTuple):
@@ -32,7 +76,7 @@ class WeighLanes(NamedTuple):
 class Weighed(NamedTuple):
     """A share of the keys of a lane, with its rows, and the bytes of memory that they take."""
 
-    share: Share
+    share: LaneShare
     rows: int
     bytes: int
 
@@ -44,6 +88,8 @@ class CutLane(NamedTuple):
     lane: int
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    agreed: bytes
+    """Arrow's schema of the rows, where steps have made them."""
     bytes: int
     """How many it has."""
     most: int
@@ -53,12 +99,12 @@ class CutLane(NamedTuple):
         """Hash each key, and cut between hashes; only hashes are in memory, not the rows."""
         import numpy as np
 
-        from ._keyed import hashes_of
         from .blocks import each_section
+        from .keyed import hashes_of, read_numbered
 
         each, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
         for _, section in each_section(self.blocks):
-            table = section.read(self.lane, self.lane + 1)
+            table = read_numbered(section, self.lane, self.lane + 1, agreed=self.agreed, key=self.key).table
             hashed = np.concatenate([each, hashes_of(table, self.key, self.columns)])
             weights = np.concatenate([counts, np.ones(len(table), np.int64)])
             each, at = np.unique(hashed, return_inverse=True)
@@ -67,32 +113,15 @@ class CutLane(NamedTuple):
         return list(self._shares(each.tolist(), counts.tolist(), of_a_row))
 
     def _shares(self, hashed: list[int], counts: list[int], of_a_row: float) -> Iterator[Weighed]:
-        whole = Share.of(self.lane)
+        whole = LaneShare.of(self.lane)
         lo, rows = whole.lo, 0
         for at, (one, count) in enumerate(zip(hashed, counts, strict=True)):
             if rows and (rows + count) * of_a_row > self.most:
-                yield Weighed(Share(self.lane, lo, one - 1), rows, int(rows * of_a_row))
+                yield Weighed(LaneShare(self.lane, lo, one - 1), rows, int(rows * of_a_row))
                 lo, rows = one, 0
             rows += count
             if at == len(hashed) - 1:
-                yield Weighed(Share(self.lane, lo, whole.hi), rows, int(rows * of_a_row))
-
-
-class Ranking(NamedTuple):
-    """How groups are sorted by their keys, and where it is written down."""
-
-    path: str
-    grouping: Grouping
-    key: tuple[Column, ...]
-    """The columns of the key."""
-    is_numbered: bool
-    """The columns are called by their numbers."""
-
-    def write(self, blocks: Sequence[str]) -> None:
-        """Write down the rank of each group of some blocks."""
-        from .ranks import write_ranks
-
-        write_ranks(self, blocks)
+                yield Weighed(LaneShare(self.lane, lo, whole.hi), rows, int(rows * of_a_row))
 
 
 class Arrange(NamedTuple):
@@ -104,20 +133,24 @@ class Arrange(NamedTuple):
 
     blocks: tuple[str, ...]
     bytes: int
-    ranking: "Ranking | None" = None
+    ranking: Ranking | None = None
+    batch_rows: int | None = None
+    """Stretches end where so many rows are full, or several times as many; else between groups."""
+    width: int = 1
+    """How many places each block counts together."""
 
-    def answer(self) -> tuple[Schema | None, list[tuple[int, int, int]], int]:
-        """Give the schema; of each stretch the first place, the last one, and its rows; and the bytes of a row.
+    def answer(self) -> tuple[Schema | None, list[tuple[PlaceRange, int]], int]:
+        """Give the schema; the stretches, each with its rows; and the bytes of a row.
 
         Where groups are sorted by their keys, the places are their ranks.
         """
         import numpy as np
 
         from .blocks import INDEX, KEYS, PLACE, each_section, schema_of
-        from .ranks import ranks_at
+        from .ranks import ranks_at, write_ranks
 
         if self.ranking is not None:
-            self.ranking.write(self.blocks)
+            write_ranks(self.ranking, self.blocks)
         ranks = ranks_at(self.ranking.path if self.ranking else "")
         looks: dict[Schema, int] = {}
         places, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
@@ -135,21 +168,43 @@ class Arrange(NamedTuple):
             return None, [], 1
         schema = united(sorted(looks, key=lambda one: looks[one]))
         of_a_row = _BYTES_A_CELL * max(len(schema.columns), 1)
-        order = np.argsort(all_places := np.concatenate(places), kind="stable")
-        sorted_places, counts = all_places[order], np.concatenate(rows)[order]
-        return schema, list(_stretches(sorted_places, counts, most=max(self.bytes // of_a_row, 1))), of_a_row
+        each, at = np.unique(np.concatenate(places), return_inverse=True)
+        counts = np.bincount(at, np.concatenate(rows), minlength=len(each)).astype(np.int64)
+        most = max(self.bytes // of_a_row, 1)
+        if self.batch_rows:
+            most = max(most // self.batch_rows, 1) * self.batch_rows
+            return schema, list(_of_rows(each, counts, rows=most, width=self.width)), of_a_row
+        return schema, list(_stretches(each, counts, most=most, width=self.width)), of_a_row
 
 
 _LAST: Final = 1 << 62
+"""Behind every place of an output."""
+
 _BYTES_A_CELL: Final = 16
+"""A number takes 8, a short text some more: sizes need not be exact here. Not measured."""
 
 
-def _stretches(places: "np.ndarray", counts: "np.ndarray", *, most: int) -> Iterator[tuple[int, int, int]]:
+def _of_rows(places: "np.ndarray", counts: "np.ndarray", *, rows: int, width: int) -> Iterator[tuple[PlaceRange, int]]:
+    """Cut groups, in order, into stretches of so many rows, the last one shorter: within groups, too."""
+    import numpy as np
+
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    for row in range(0, total, rows):
+        stop = min(row + rows, total)
+        first, last = np.searchsorted(ends, [row, stop - 1], side="right").tolist()
+        skip = row - int(ends[first] - counts[first])
+        yield PlaceRange(skip, int(places[first]), int(places[last]) + width - 1), stop - row
+
+
+def _stretches(
+    places: "np.ndarray", counts: "np.ndarray", *, most: int, width: int
+) -> Iterator[tuple[PlaceRange, int]]:
     """Cut groups, in order, into stretches that end with the group in which so many rows are full."""
     import numpy as np
 
     ends, at, done = np.cumsum(counts), 0, 0
     while at < len(places):
         last = min(int(np.searchsorted(ends, done + most)), len(places) - 1)
-        yield int(places[at]), int(places[last]), int(ends[last]) - done
+        yield PlaceRange(0, int(places[at]), int(places[last]) + width - 1), int(ends[last]) - done
         at, done = last + 1, int(ends[last])

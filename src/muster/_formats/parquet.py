@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muster._model import Column
-from muster._places.urls import is_remote
+from muster._urls.urls import is_remote
 from muster._words import bare
 from muster.errors import DataError
 
-from ._agreed import Layout, categories, fit, pack, unpack
-from ._reader import opened, version
-from ._rows import Rows
+from .agreed import FileLayout, categories, fit, pack, unpack
+from .reader import opened, version
+from .rows import Rows
 
 _UNNAMED_INDEX: Final = re.compile(r"__index_level_\d+__")
 
@@ -29,7 +29,7 @@ PART_ROWS: Final = 8192
 """Rows of a part: few enough that several workers share a single row group, where the function is slow."""
 
 
-def layout(path: str, *, name: str = "", columns: Sequence[str] | None = None) -> Layout:
+def layout(path: str, *, name: str = "", columns: Sequence[str] | None = None) -> FileLayout:
     """Read a file's footer, and the categories of its columns; ``columns``: of those alone that have these names.
 
     Raises ``DataError`` when it is not Parquet, by the ``name`` that the user knows.
@@ -55,7 +55,7 @@ def layout(path: str, *, name: str = "", columns: Sequence[str] | None = None) -
         ) from error
     groups = tuple(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))
     hollow = frozenset(name for name, count in missing.items() if count == sum(groups))
-    return Layout(
+    return FileLayout(
         pack(template),
         frozenset(name for name in missing if missing[name]),
         hollow,

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _STRETCHES: Final = 8
+"""They lie evenly in the column: one place may hold one day, or one customer."""
+
 _ROWS_OF_A_STRETCH: Final = 512
 """Rows in a row, as equal values often stand together; those that come again after more rows are not seen so."""
 _SAMPLE: Final = _STRETCHES * _ROWS_OF_A_STRETCH

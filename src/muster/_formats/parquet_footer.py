@@ -21,6 +21,8 @@ _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 3, 7, 8, 9, 10, 11, 12
 _TRUTHS: Final = frozenset({1, 2})
 _INTEGERS: Final = frozenset({4, 5, 6})
 _LONG_LIST: Final = 15
+"""A list of so many elements or more says its length in bytes of its own."""
+
 _MORE: Final = 0x80
 """Marks a byte of a number that another one follows."""
 _FILE_ROWS, _FILE_GROUPS = 3, 4
@@ -40,7 +42,7 @@ class _Field(NamedTuple):
     stop: int
 
 
-class Chunk(NamedTuple):
+class ColumnChunk(NamedTuple):
     """What a footer says of one column chunk: its offsets, and the text before, between and behind them."""
 
     texts: tuple[bytes, ...]
@@ -52,10 +54,10 @@ class Chunk(NamedTuple):
         return b"".join(part for pair in zip(self.texts, [*moved, b""], strict=True) for part in pair)
 
 
-class Chunks(NamedTuple):
+class ColumnChunks(NamedTuple):
     """What a file holds that has one row group: all columns of some rows, or only some of the columns."""
 
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[ColumnChunk, ...]
     group: tuple[tuple[int, bytes, bytes], ...]
     """What else the footer says of the row group: the number, the header and the value of each field."""
     size: int
@@ -66,7 +68,7 @@ class Chunks(NamedTuple):
         return next((_number(value, 0)[0] for number, _, value in self.group if number == field), 0)
 
 
-def chunks_in(path: Path) -> Chunks:
+def chunks_in(path: Path) -> ColumnChunks:
     """Read what lies in a file that has one row group."""
     with path.open("rb") as file:
         size = file.seek(-_TAIL_BYTES, os.SEEK_END) + _TAIL_BYTES
@@ -76,7 +78,7 @@ def chunks_in(path: Path) -> Chunks:
     return _taken_apart(footer, size - len(MAGIC) - length - _TAIL_BYTES)
 
 
-def _taken_apart(footer: bytes, size: int) -> Chunks:
+def _taken_apart(footer: bytes, size: int) -> ColumnChunks:
     groups = _named(_fields(footer, 0)[0])[_FILE_GROUPS]
     at, _ = _elements(footer, groups.start)
     fields, _ = _fields(footer, at)
@@ -89,7 +91,7 @@ def _taken_apart(footer: bytes, size: int) -> Chunks:
         (field.number, field.header, b"" if field.number == _GROUP_CHUNKS else footer[field.start : field.stop])
         for field in fields
     ]
-    return Chunks(tuple(chunks), tuple(group), size)
+    return ColumnChunks(tuple(chunks), tuple(group), size)
 
 
 def footer_of(data: bytes) -> bytes:
@@ -98,7 +100,7 @@ def footer_of(data: bytes) -> bytes:
     return data[-_TAIL_BYTES - length : -_TAIL_BYTES]
 
 
-def end_of(blank: bytes, groups: Iterable[Sequence[Chunks]]) -> bytes:
+def end_of(blank: bytes, groups: Iterable[Sequence[ColumnChunks]]) -> bytes:
     """Write the footer, and what stands behind it, of a file that has these chunks one behind the other.
 
     Each row group is given as the chunks of some columns, of the next few, and so on. ``blank`` is the footer of a file
@@ -117,7 +119,7 @@ def end_of(blank: bytes, groups: Iterable[Sequence[Chunks]]) -> bytes:
     return text + len(text).to_bytes(4, "little") + MAGIC
 
 
-def _row_group(parts: Sequence[Chunks], begin: int, *, ordinal: int) -> bytes:
+def _row_group(parts: Sequence[ColumnChunks], begin: int, *, ordinal: int) -> bytes:
     chunks, at = [], begin
     for part in parts:
         chunks += [chunk.moved(at - len(MAGIC)) for chunk in part.chunks]
@@ -149,7 +151,7 @@ def _list(structs: Sequence[bytes]) -> bytes:
     return header + b"".join(structs)
 
 
-def _chunk(data: bytes, at: int) -> tuple[Chunk, int]:
+def _chunk(data: bytes, at: int) -> tuple[ColumnChunk, int]:
     """Read what is said of a chunk, and where that ends."""
     fields, stop = _fields(data, at)
     places = [field for field in fields if field.number in _CHUNK_OFFSETS]
@@ -158,7 +160,7 @@ def _chunk(data: bytes, at: int) -> tuple[Chunk, int]:
     places.sort(key=lambda field: field.start)
     edges = [at, *(edge for field in places for edge in (field.start, field.stop)), stop]
     texts = [data[begin:end] for begin, end in zip(edges[::2], edges[1::2], strict=True)]
-    return Chunk(tuple(texts), tuple(_number(data, field.start)[0] for field in places)), stop
+    return ColumnChunk(tuple(texts), tuple(_number(data, field.start)[0] for field in places)), stop
 
 
 def _named(fields: Sequence[_Field]) -> dict[int, _Field]:

@@ -12,14 +12,14 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from muster._places.urls import is_remote
 from muster._progress.schema import numbered
+from muster._urls.urls import is_remote
 
-from ._reader import opened
 from .parquet import bytes_of, render
 from .parquet_encodings import options_of
 from .parquet_footer import footer_of
 from .parquet_schema import rows_of, shared, typed
+from .reader import opened
 
 _ARROW: Final = b"ARROW1"
 _BYTES: Final = b"muster.bytes"
@@ -27,6 +27,8 @@ _BYTES: Final = b"muster.bytes"
 _TO_SCHEMA: Final = 8
 """Where the schema begins in a file of Arrow's: behind its mark, which is padded."""
 _AHEAD: Final = 64 << 10
+"""Bytes of one request to a store: a footer is within them."""
+
 _PACKING: Final = "zstd"
 
 

@@ -15,21 +15,22 @@ from ._dtypes import united as united_dtypes
 from ._hollow import emptied
 from ._narrow import restored
 from ._numbers import is_exact, is_number, wider
-from ._results import Reply
+from .holders import BETWEEN, HOLDERS
+from .results import Reply
 
 _KINDS: Final = b"muster.kinds"
 _ROWS: Final = b"muster.rows"
 _SEPARATOR: Final = b"\n"
 
 
-def piece(replies: Sequence[Reply]) -> pa.Table:
+def piece(replies: Sequence[Reply], *, use: str = "parquet") -> pa.Table:
     """Put the results of a task together, in a table that says of which kinds they are, and how many rows it has.
 
     Integers beside missing values stay integers here; what the other pieces hold decides what they become.
     """
     tables = [_labelled(reply) for reply in replies]
-    schema = _united([table.schema for table in tables])
-    whole = pa.concat_tables([typed(table, schema) for table in tables])
+    schema = together([table.schema for table in tables], use=use)
+    whole = pa.concat_tables([typed(table, schema, use=use) for table in tables])
     rows = sum(reply.rows for reply in replies)
     return whole.replace_schema_metadata({_ROWS: str(rows).encode()}).combine_chunks()
 
@@ -43,16 +44,22 @@ def _labelled(reply: Reply) -> pa.Table:
     return pa.table(reply.table.columns, schema=pa.schema(fields, {_ROWS: str(reply.rows).encode()}))
 
 
-def shared(schemas: Sequence[pa.Schema]) -> pa.Schema:
+def shared(schemas: Sequence[pa.Schema], *, use: str = "parquet") -> pa.Schema:
     """Find the schema of the whole from those of its pieces, in the order of the input.
 
-    Raises ``DataError`` where a column holds what one Parquet column cannot.
+    Raises ``DataError`` where a column holds what one column cannot. ``use`` is ``parquet``, or ``between``.
     """
-    united = _united(schemas)
-    return described(pa.schema([field.with_type(_in_the_output(field)) for field in united]))
+    return as_written(together(schemas, use=use), use=use)
 
 
-def typed(table: pa.Table, schema: pa.Schema, *, first: int = 0, last: int | None = None) -> pa.Table:
+def as_written(united: pa.Schema, *, use: str) -> pa.Schema:
+    """Say how columns are written whose schemas were put together."""
+    return described(pa.schema([field.with_type(_in_the_output(field, use)) for field in united]))
+
+
+def typed(
+    table: pa.Table, schema: pa.Schema, *, first: int = 0, last: int | None = None, use: str = "parquet"
+) -> pa.Table:
     """Give a piece the columns and types of a schema, of which those from ``first`` to ``last`` are made.
 
     Of the others it need have none but those with a name that one of these has too. Raises ``DataError`` where a value
@@ -61,7 +68,7 @@ def typed(table: pa.Table, schema: pa.Schema, *, first: int = 0, last: int | Non
     rows = rows_of(table.schema) or len(table)
     columns = dict(zip(numbered(table.column_names), zip(table.columns, table.schema, strict=True), strict=True))
     arrays = [
-        _cast(*columns[column], field) if column in columns else pa.nulls(rows, field.type)
+        _cast(*columns[column], field, use) if column in columns else pa.nulls(rows, field.type)
         for column, field in list(zip(numbered(schema.names), schema, strict=True))[first:last]
     ]
     return pa.table(arrays, schema=pa.schema(list(schema)[first:last], schema.metadata))
@@ -87,36 +94,39 @@ def as_it_was(table: pa.Table, schema: pa.Schema, *, own: Schema | None, rows: i
     return pa.table(arrays, schema=pa.schema(fields, {_ROWS: str(rows).encode()}))
 
 
-def _cast(column: pa.ChunkedArray, own: pa.Field, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+def _cast(column: pa.ChunkedArray, own: pa.Field, field: pa.Field, use: str) -> pa.ChunkedArray | pa.Array:
     if column.type == field.type:
         return column
     if column.null_count == len(column):
         return pa.nulls(len(column), field.type)
     becomes_float = pa.types.is_integer(own.type) and pa.types.is_floating(field.type)
     if becomes_float and "object" in _kinds(own) and not is_exact(column, field.type):
-        raise _refused(field.name, own.type, field.type, why=" with all digits")
+        raise _refused(field.name, own.type, field.type, use, why=" with all digits")
     try:
         return column.cast(field.type, safe=not pa.types.is_floating(field.type))  # pandas takes the nearest float, too
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise _refused(field.name, column.type, field.type, why=f" ({error})") from error
+        raise _refused(field.name, column.type, field.type, use, why=f" ({error})") from error
 
 
-def _united(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Unite columns by name, in the order of their first appearance. Their metadata lists the kinds of all."""
+def together(schemas: Sequence[pa.Schema], *, use: str) -> pa.Schema:
+    """Unite columns by name, in the order of their first appearance. Their metadata lists the kinds of all.
+
+    Of several schemas that were put together so, more can be made of one: it is as if all had been there at once.
+    """
     fields: dict[tuple[str, int], list[pa.Field]] = {}
     for schema in schemas:
         for column, field in zip(numbered(schema.names), schema, strict=True):
             fields.setdefault(column, []).append(field)
     with_rows = sum(rows_of(schema) > 0 for schema in schemas)
-    return pa.schema([_field(same, with_rows=with_rows) for same in fields.values()])
+    return pa.schema([_field(same, use, with_rows=with_rows) for same in fields.values()])
 
 
-def _field(fields: Sequence[pa.Field], *, with_rows: int) -> pa.Field:
+def _field(fields: Sequence[pa.Field], use: str, *, with_rows: int) -> pa.Field:
     kinds = {kind for field in fields for kind in _kinds(field)}
     if sum(not all(kind.startswith(EMPTY) for kind in _kinds(field)) for field in fields) < with_rows:
         kinds.add(ABSENT)
     name = fields[0].name
-    united = reduce(lambda one, other: _wider(one, other, name), dict.fromkeys(_telling(fields)))
+    united = reduce(lambda one, other: _wider(one, other, name, use), dict.fromkeys(_telling(fields)))
     metadata = {_KINDS: _SEPARATOR.join(kind.encode() for kind in sorted(kinds)), DTYPE: _dtype(fields, united)}
     return pa.field(name, united, metadata=metadata)
 
@@ -143,20 +153,20 @@ def _level(kind: str) -> str:
     return next((level for level in (VOID, MISSING, EMPTY) if kind.startswith(level)), "")
 
 
-def _wider(one: pa.DataType, other: pa.DataType, name: str) -> pa.DataType:
+def _wider(one: pa.DataType, other: pa.DataType, name: str, use: str) -> pa.DataType:
     """Find the type that holds the values of both. Raises ``DataError`` where none does."""
     one, other = (kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (one, other))
     if (number := wider(one, other)) is not None:
         return number
     if len({_sort(one), _sort(other)} - {""}) > 1:  # Arrow would make decimals inexact, and bytes of text
-        raise _refused(name, one, other)
+        raise _refused(name, one, other, use)
     if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz and other.tz:
         other = pa.timestamp(other.unit, one.tz)  # the same moments
     try:
         schemas = [pa.schema([(name, kind)]) for kind in (one, other)]
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-        raise _refused(name, one, other) from error
+        raise _refused(name, one, other, use) from error
 
 
 def _sort(kind: pa.DataType) -> str:
@@ -169,12 +179,12 @@ def _sort(kind: pa.DataType) -> str:
     return "bytes" if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
 
 
-def _in_the_output(field: pa.Field) -> pa.DataType:
+def _in_the_output(field: pa.Field, use: str) -> pa.DataType:
     kind = emptied(_as_in_pandas(field))
     if kind is None:
         raise DataError(
-            f"Column {field.name!r} of the results holds dicts without a key in any row, which Parquet cannot hold."
-            f" Leave them out, or make them text: df[{field.name!r}] = df[{field.name!r}].astype(str)."
+            f"Column {field.name!r} of the results holds dicts without a key in any row, which {HOLDERS[use].name}"
+            f" cannot hold. Leave them out, or make them text: df[{field.name!r}] = df[{field.name!r}].astype(str)."
         )
     return kind
 
@@ -195,14 +205,21 @@ def _kinds(field: pa.Field) -> list[str]:
     return [kind.decode() for kind in joined.split(_SEPARATOR)] if joined else []
 
 
+def of_rows(schema: pa.Schema, rows: int) -> pa.Schema:
+    """Have a schema say how many rows there are of it, and nothing else."""
+    return schema.with_metadata({_ROWS: str(rows).encode()})
+
+
 def rows_of(schema: pa.Schema) -> int:
     """Say how many rows a piece of this schema has."""
     return int((schema.metadata or {}).get(_ROWS, b"0"))
 
 
-def _refused(name: str, one: pa.DataType, other: pa.DataType, why: str = "") -> DataError:
+def _refused(name: str, one: pa.DataType, other: pa.DataType, use: str, why: str = "") -> DataError:
+    which, instead = " in others, which one Parquet column cannot hold", ", or write CSV or JSON lines"
+    if use == BETWEEN:
+        which, instead = " in others, which one column between two stages cannot hold", ""
     return DataError(
-        f"Column {name!r} of the results is {one} in some batches and {other} in others, which one Parquet column"
-        f" cannot hold{why}. Have the function return one type, for example"
-        f" df[{name!r}] = df[{name!r}].astype(str), or write CSV or JSON lines. More: muster help types"
+        f"Column {name!r} of the results is {one} in some batches and {other}{which}{why}. Have the function"
+        f" return one type, for example df[{name!r}] = df[{name!r}].astype(str){instead}. More: muster help types"
     )

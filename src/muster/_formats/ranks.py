@@ -12,12 +12,12 @@ import pyarrow as pa
 from muster._files import whole
 from muster.errors import DataError
 
-from . import _rows
-from ._keyed import ranks_of
 from .blocks import KEYS, PLACE, Section, each_section, packed, sections_of
+from .keyed import ranks_of
+from .rows import to_pandas
 
 if TYPE_CHECKING:
-    from .lanes import Ranking
+    from .settled import Ranking
 
 _Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -57,7 +57,7 @@ def _ranked(table: pa.Table, ranking: "Ranking") -> _Numbers:
     names = [column.name for column in ranking.key]
     keys = table.drop_columns([PLACE]).rename_columns(names)
     header = not ranking.is_numbered
-    frame = _rows.to_pandas(keys, np.arange(len(keys)), ranking.key, header=header)
+    frame = to_pandas(keys, np.arange(len(keys)), ranking.key, header=header)
     return ranks_of([frame.iloc[:, at] for at in range(len(names))], ranking.grouping)
 
 

@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate, chain
 from typing import Any, Final, NamedTuple
 
-from muster._dialect import Dialect
-from muster._model import Column, Part, Source, Spool
-from muster._places.urls import is_remote
+from muster._dialects import Dialect
+from muster._model import Column, LocalCopy, Part, Source
+from muster._urls.urls import is_remote
 from muster.errors import DataError
 
-from ._chosen import check_chosen
 from ._questions import Agree, Ask, Beginning, Footer, Head, Locate, Scan
-from ._stitch import Block, NeedsScanError, Stretch, stitch
+from .chosen import check_chosen
+from .stitch import NeedsScanError, RecordRange, ScannedBlock, stitch
 
 BLOCK_BYTES: Final = 4 << 20
 """How many bytes one question scans."""
@@ -25,8 +25,14 @@ _BYTES_OF_SMALL_GROUP: Final = 16 << 20
 LONGEST_TAIL: Final = 64 << 10
 """How many bytes a record may hold whose quote is never closed; a reject shows so many."""
 _MOST_PARTS: Final = 8192
+"""Each takes memory in muster's own process for as long as the run lasts."""
+
 _FEWEST_PARTS: Final = 64
+"""All cores of a large machine get work of a small file, as a few rows may be a lot of work."""
+
 _SMALLEST_ATOM: Final = 256
+"""Bytes: two rows or three. Smaller parts would hold none."""
+
 _LARGEST_ATOM: Final = 1 << 20
 """A part is what one worker does at the least, so this wins over ``_MOST_PARTS``."""
 
@@ -68,7 +74,15 @@ def scans_of(
     block = max(block, atom)
     return [
         [
-            Scan(source.path, source.size, start, min(start + block, source.size), dialect, atom, origin)
+            Scan(
+                path=source.path,
+                size=source.size,
+                start=start,
+                stop=min(start + block, source.size),
+                dialect=dialect,
+                atom=atom,
+                origin=origin,
+            )
             for start in range(origin, source.size, block)
         ]
         for source, origin in zip(sources, origins or (0,) * len(sources), strict=True)
@@ -85,7 +99,7 @@ class _Scanned(NamedTuple):
 
     headers: list[Header | None]
     data_starts: list[int]
-    blocks: list[list[tuple[Scan, Block]]]
+    blocks: list[list[tuple[Scan, ScannedBlock]]]
 
 
 def survey_lines(  # noqa: PLR0913 (what to read, how it is written, and how to cut it)
@@ -142,7 +156,7 @@ def _scanned_at_once(
     return _Scanned(headers, data_starts, blocks)
 
 
-def _with_blocks(scans: Sequence[Scan], blocks: Sequence[Block | None]) -> list[tuple[Scan, Block]]:
+def _with_blocks(scans: Sequence[Scan], blocks: Sequence[ScannedBlock | None]) -> list[tuple[Scan, ScannedBlock]]:
     """Leave out the blocks in which no line starts."""
     return [(scan, block) for scan, block in zip(scans, blocks, strict=True) if block is not None]
 
@@ -167,7 +181,7 @@ def refuse_long_tail(source: Source, unclosed: int | None, size: int) -> None:
         )
 
 
-def _stitched(pairs: list[tuple[Scan, Block]], ask: Ask) -> tuple[list[Stretch], int | None]:
+def _stitched(pairs: list[tuple[Scan, ScannedBlock]], ask: Ask) -> tuple[list[RecordRange], int | None]:
     blocks = [block for _, block in pairs]
     while True:
         try:
@@ -179,13 +193,13 @@ def _stitched(pairs: list[tuple[Scan, Block]], ask: Ask) -> tuple[list[Stretch],
 
 def numbered(  # noqa: PLR0913 (the stretches of a file, and where they stand in it)
     file: int,
-    stretches: Sequence[Stretch],
+    stretches: Sequence[RecordRange],
     data_start: int,
     *,
     has_header: bool,
     unclosed: int | None,
     row: int = 0,
-    spool: Spool | None = None,
+    local_copy: LocalCopy | None = None,
 ) -> list[Part]:
     """Count the rows of stretches from ``row`` on; what lies before the data, as a header does, is cut off.
 
@@ -198,10 +212,29 @@ def numbered(  # noqa: PLR0913 (the stretches of a file, and where they stand in
         if headers and rows:
             rows, headers = rows - 1, 0
         if rows:
-            parts.append(Part(file, max(stretch.start, data_start), stretch.stop, row, rows, spool))
+            parts.append(
+                Part(
+                    file=file,
+                    start=max(stretch.start, data_start),
+                    stop=stretch.stop,
+                    row=row,
+                    rows=rows,
+                    local_copy=local_copy,
+                )
+            )
         row += rows
     if unclosed is not None:
-        parts.append(Part(file, unclosed, unclosed, row, 1, spool, fault="a quote is opened here and never closed"))
+        parts.append(
+            Part(
+                file=file,
+                start=unclosed,
+                stop=unclosed,
+                row=row,
+                rows=1,
+                local_copy=local_copy,
+                fault="a quote is opened here and never closed",
+            )
+        )
     return parts
 
 

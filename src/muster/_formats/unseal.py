@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from muster._model import Schema
-from muster._places.urls import get, is_remote
+from muster._urls.urls import get, is_remote
 
 
 class Cut(NamedTuple):
@@ -48,7 +48,7 @@ class Unseal(NamedTuple):
     def _put(self, name: str, data: bytes) -> tuple[int, int, str]:
         stamp = ""
         if is_remote(self.folder):
-            from muster._places.objects import put
+            from muster._urls.objects import put
 
             stamp = put(f"{self.folder}/{name}", data)
         else:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from muster._files.temporary import temporary
-from muster._places.urls import get, is_remote, upload
+from muster._urls.urls import get, is_remote, upload
 from muster.errors import EngineError
 
-from ._labels import header_rows
-from .parquet_footer import Chunks, chunks_in
+from .labels import header_rows
+from .parquet_footer import ColumnChunks, chunks_in
 
 _COPY_BYTES: Final = 1 << 20
+"""Memory stays small, and a block is worth its calls."""
+
 _ZSTD_LEVEL: Final = 3
 """Zstandard's own default. Another level would give other bytes, so a resumed run must keep to it."""
 
@@ -118,7 +120,7 @@ class SealChunks(NamedTuple):
     first: int
     last: int
 
-    def answer(self) -> Chunks:
+    def answer(self) -> ColumnChunks:
         """Write them to a file of their own; say what lies in it. Raises ``DataError`` where a value does not fit."""
         from . import parquet_pieces
 

@@ -6,12 +6,12 @@ import glob
 import re
 from collections.abc import Iterator
 
+from muster._api.pipeline import Pipeline
 from muster._files.home import home
 from muster._job import Options
-from muster._output.folder import Work
-from muster._pipeline import Pipeline
-from muster._places.identity import local
-from muster._places.urls import filesystem, is_remote
+from muster._output.folder import WorkFolder
+from muster._urls.identity import local
+from muster._urls.urls import filesystem, is_remote
 from muster.errors import UsageError
 
 from .ledger import Ledger, place_of
@@ -28,7 +28,7 @@ class Book:
         self._pipeline = pipeline
         self._options = options
         self.place = place_of(pipeline.output)
-        self.work = Work(self.place, home=home())
+        self.work = WorkFolder(self.place, home=home())
         self.ledger = Ledger()
 
     @contextlib.contextmanager

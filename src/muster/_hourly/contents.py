@@ -4,24 +4,26 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from muster._files.witness import Known, digest, is_being_written, is_still, settled, witness
+from muster._files.witness import FileState, digest, is_being_written, is_still, settled, witness
 from muster._model import Source
-from muster._places.urls import filesystem, has_buckets, is_remote, reaching
+from muster._urls.urls import filesystem, has_buckets, is_remote, reaching
 from muster.errors import DataError, MusterError
 
 _CHUNK: Final = 1 << 20
+"""Memory stays small, and a chunk is worth its calls."""
+
 _PATIENCE: Final = 2.5
 """Seconds that a look at a file waits, at the most, until a later change of it would show."""
 
 
-def looked_at(source: Source, before: Known | None) -> Known | None:
+def looked_at(source: Source, before: FileState | None) -> FileState | None:
     """See which content a file has, which is read unless it is as it was; ``None`` while somebody writes it.
 
     Raises ``FileNotFoundError`` where it is gone by now.
     """
     size, stamp = source.size, source.stamp
     if is_remote(source.path):
-        return Known(size, stamp, 0, _content_in_a_store(source))
+        return FileState(size, stamp, 0, _content_in_a_store(source))
     now, is_settled = settled(source.path, patience=_PATIENCE)
     if before is not None and before[:3] == (size, stamp, now.changed):
         return before
@@ -30,10 +32,10 @@ def looked_at(source: Source, before: Known | None) -> Known | None:
     content = _digest_here(source.path)
     status = Path(source.path).stat()
     is_same = (status.st_size, str(status.st_mtime_ns), witness(source.path)) == (size, stamp, now)
-    return Known(size, stamp, now.changed if is_settled else 0, content) if is_same else None
+    return FileState(size, stamp, now.changed if is_settled else 0, content) if is_same else None
 
 
-def is_as_it_was(source: Source, before: Known) -> bool:
+def is_as_it_was(source: Source, before: FileState) -> bool:
     """Tell whether a file that is there still has the content that it had, without a wait."""
     if (source.size, source.stamp) != before[:2]:
         return False

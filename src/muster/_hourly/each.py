@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from muster import _pipeline
-from muster._ending import SOME_REJECTED
+from muster._api import pipeline as pipelines
+from muster._api.options import checked
+from muster._api.pipeline import Pipeline, check_ends
 from muster._files.home import home
-from muster._formats._sources import find_each
+from muster._formats.sources import find_each
 from muster._job import Result, Snapshot
 from muster._model import Source
-from muster._options import checked
-from muster._output.folder import Work
-from muster._pipeline import Pipeline
-from muster._places.identity import identity
-from muster._places.urls import is_remote
+from muster._output.folder import WorkFolder
 from muster._private.secrets import set_options, shown
-from muster._run.apart import check_apart
-from muster._run.assembly import Means, engine_of_this_computer, workers_for
-from muster._run.lent import shared
-from muster._run.turns import Turns
+from muster._run.beginning.overlaps import check_apart
+from muster._run.staffing.assembly import Means, engine_of_this_computer, workers_for
+from muster._run.staffing.kept_workers import KeptWorkers
+from muster._run.staffing.lent import shared
+from muster._show.ending import SOME_REJECTED
+from muster._urls.identity import identity
+from muster._urls.urls import is_remote
 from muster.errors import MusterError, UsageError
 
 from .names import outputs_of
@@ -33,7 +33,7 @@ _BY_WEIGHT: Final = (0, SOME_REJECTED, 1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EachEnded:
     """How the run of one input ended: with a result, or with an error."""
 
     input: str
@@ -67,6 +67,7 @@ class Each:
 
     def __init__(self, pipeline: Pipeline) -> None:
         """Name the output of each input. Raises ``UsageError`` where that cannot be, before anything is done."""
+        check_ends(pipeline, what="--each has a run for each input, which ends")
         self._options = checked(pipeline.options)
         set_options(self._options.storage_options)
         pipeline = dataclasses.replace(
@@ -77,17 +78,17 @@ class Each:
         self.sources = _each_once(find_each(pipeline.inputs, forced=options.input_format, default=options.format))
         chosen = options.output_format or options.format
         self.outputs = outputs_of(self.sources, pipeline.output, chosen=chosen)
-        works = [Work(output, home=home()) for output in self.outputs]
+        works = [WorkFolder(output, home=home()) for output in self.outputs]
         check_apart(works, sources=self.sources, given=pipeline.inputs, recurs=True)
 
-    def run(self, *, watch: Callable[[Snapshot], None], remark: Say, printed: Say) -> Iterator[Ended]:
+    def run(self, *, watch: Callable[[Snapshot], None], remark: Say, printed: Say) -> Iterator[EachEnded]:
         """Run one after another; one that fails keeps none of the others from being done.
 
         Where the function cannot be loaded, this raises that, before the first of them.
         """
         options = self._options
         workers = workers_for(self.sources, chosen=options.workers)
-        turns = Turns(lambda: engine_of_this_computer(workers, printed))
+        kept_workers = KeptWorkers(lambda: engine_of_this_computer(workers, printed))
         said: set[str] = set()
 
         def once(text: str) -> None:
@@ -96,7 +97,7 @@ class Each:
                 remark(text)
 
         with shared(options, say=lambda phase: watch(Snapshot(phase))) as access:
-            make = turns.begin if workers else engine_of_this_computer
+            make = kept_workers.begin if workers else engine_of_this_computer
             try:
                 for source, output in zip(self.sources, self.outputs, strict=True):
                     how = {"watch": watch, "remark": once, "printed": printed, "means": Means(make, access)}
@@ -105,15 +106,15 @@ class Each:
                         raise ended.error
                     yield ended
             finally:
-                turns.end()
+                kept_workers.end()
 
-    def _one(self, source: Source, output: str, **how: Any) -> Ended:  # noqa: ANN401 (how it is run and watched)
+    def _one(self, source: Source, output: str, **how: Any) -> EachEnded:  # noqa: ANN401 (how it is run and watched)
         alone = dataclasses.replace(self._pipeline, inputs=(source.name,), output=output)
         try:
             make_folder_of(output)
-            return Ended(source.name, output, result=_pipeline.start(alone, **how))
+            return EachEnded(source.name, output, result=pipelines.start(alone, **how))
         except MusterError as error:
-            return Ended(source.name, output, error=error)
+            return EachEnded(source.name, output, error=error)
 
 
 def _each_once(sources: Sequence[Source]) -> list[Source]:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from muster._files.whole import put
-from muster._files.witness import Known
-from muster._places import objects
-from muster._places.identity import identity, local
-from muster._places.urls import is_remote
+from muster._files.witness import FileState
 from muster._private.files import NotPrivateError, keep, own_bytes
+from muster._urls import objects
+from muster._urls.identity import identity, local
+from muster._urls.urls import is_remote
 from muster.errors import UsageError
 
 from .pattern import folder_of, found_again
@@ -27,11 +27,11 @@ _MEND: Final = "Restore it from a copy; or remove it together with the outputs, 
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BegunOutput:
     """What was begun, and may not have ended: an output, and the files that it is made of."""
 
     output: str
-    files: Mapping[str, Known]
+    files: Mapping[str, FileState]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Ledger:
     """What was done: contents, each with the output that it went to; the files that are there; and what was begun."""
 
     done: Mapping[str, str] = field(default_factory=dict)
-    seen: Mapping[str, Known] = field(default_factory=dict)
-    begun: Begun | None = None
+    seen: Mapping[str, FileState] = field(default_factory=dict)
+    begun: BegunOutput | None = None
     of: tuple[str, ...] = ()
     """Whose it is: the pattern, without its folder, then the functions; empty where an earlier version wrote it."""
 
@@ -56,7 +56,7 @@ class Ledger:
             return None
         try:
             said = json.loads(data)[_KIND]
-            begun = said["begun"] and Begun(said["begun"]["output"], _files(said["begun"]["files"]))
+            begun = said["begun"] and BegunOutput(said["begun"]["output"], _files(said["begun"]["files"]))
             ledger = cls(dict(said["done"]), _files(said["seen"]), begun, tuple(said.get("of", ())))
             "".join([*ledger.outputs(), *ledger.of])  # or else a TypeError
         except (ValueError, KeyError, TypeError) as error:
@@ -108,11 +108,11 @@ class Ledger:
         keep(by_way_of, data)
         put(by_way_of, place)
 
-    def with_begun(self, begun: Begun | None) -> "Ledger":
+    def with_begun(self, begun: BegunOutput | None) -> "Ledger":
         """Say what is about to be done."""
         return replace(self, begun=begun)
 
-    def with_done(self, begun: Begun) -> "Ledger":
+    def with_done(self, begun: BegunOutput) -> "Ledger":
         """Say that it is done."""
         contents = {seen.content: begun.output for seen in begun.files.values()}
         return replace(self, done={**self.done, **contents}, seen={**self.seen, **begun.files}, begun=None)
@@ -126,8 +126,8 @@ def place_of(pattern: str) -> str:
     return f"{folder}.{name}.since-last.json"
 
 
-def _files(said: Mapping[str, Any]) -> dict[str, Known]:
-    return {name: Known(*fields) for name, fields in said.items()}
+def _files(said: Mapping[str, Any]) -> dict[str, FileState]:
+    return {name: FileState(*fields) for name, fields in said.items()}
 
 
 def _is_one_folder(one: str, other: str) -> bool:

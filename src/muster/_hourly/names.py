@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from muster._formats._sources import FORMATS
 from muster._formats.compression import CODECS, WRITTEN
+from muster._formats.sources import FORMATS
 from muster._model import Source
-from muster._places.identity import Identity, identity
+from muster._urls.identity import Identity, identity
 from muster.errors import UsageError
 
 NAME: Final = "{name}"

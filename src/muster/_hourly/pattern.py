@@ -4,7 +4,7 @@ import re
 import time
 from typing import Final
 
-from muster._places.identity import local
+from muster._urls.identity import local
 
 PLACES: Final = {"{date}": ("%Y-%m-%d", "[0-9]" * 4 + "-[0-9][0-9]" * 2), "{time}": ("%Y-%m-%dT%H-%M-%SZ", "[0-9]*Z")}
 """What is put for each, in UTC: no clock that is changed in spring or autumn gives a name twice; and how it looks."""

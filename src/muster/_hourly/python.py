@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, Unpack
 
-from muster import _pipeline
-from muster._callers import from_the_callers_line, of_python, warn_of_mixing, warn_of_rejects
+from muster._api import pipeline as pipelines
+from muster._api.options import RunOptions, laid_over, spelled_out
+from muster._api.pipeline import Function, Paths, Pipeline, Watch
 from muster._job import Result
-from muster._options import RunOptions, laid_over, spelled_out
-from muster._pipeline import Function, Paths, Pipeline, Watch
-from muster._show import Shown
+from muster._show.callers import from_the_callers_line, of_python, warn_of_mixing, warn_of_rejects
+from muster._show.terminal import Shown
 from muster._user_code.world import begin_anew
 from muster._words import plural
 from muster.errors import RejectedRowsWarning
 
-from .each import Each, Ended, worst
+from .each import Each, EachEnded, worst
 from .since import SinceLast
 
 
@@ -79,7 +79,7 @@ def run_each(  # noqa: PLR0913 (what all users of it type)
     of the infrastructure before that of the call, before that of data or function. The same call again does the rest.
     """
     with _asked(function, inputs, output, args, options, watch=watch, progress=progress) as (pipeline, shown, tell):
-        ended: list[Ended] = []
+        ended: list[EachEnded] = []
         for one in Each(pipeline).run(watch=tell, remark=warn_of_mixing, printed=shown.printed):
             ended.append(one)
             if one.result is not None and not (one.result.unchanged or one.result.skipped):
@@ -142,7 +142,7 @@ def _asked(  # noqa: PLR0913 (what is asked, and who is told)
     progress: bool | None,
 ) -> Iterator[tuple[Pipeline, Shown, Watch]]:
     begin_anew()
-    pipeline = _pipeline.of_call(function, inputs, output, args=args)
+    pipeline = pipelines.of_call(function, inputs, output, args=args)
     pipeline = replace(pipeline, options=laid_over(pipeline.options, options))
-    with _pipeline.telling(watch, progress, is_live=pipeline.options.workers != 0) as (shown, tell):
+    with pipelines.telling(watch, progress, is_live=pipeline.options.workers != 0) as (shown, tell):
         yield pipeline, shown, tell

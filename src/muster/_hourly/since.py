@@ -7,30 +7,30 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from muster import _pipeline
+from muster._api import pipeline as pipelines
+from muster._api.options import checked
+from muster._api.pipeline import Pipeline, check_ends
 from muster._files.home import home
-from muster._files.witness import Known
-from muster._formats._sources import find_sources
+from muster._files.witness import FileState
+from muster._formats.sources import find_sources
 from muster._job import Result, Snapshot
 from muster._model import Source
-from muster._options import checked
-from muster._output.folder import Work
+from muster._output.folder import WorkFolder
 from muster._output.manifest import MANIFEST
-from muster._pipeline import Pipeline
-from muster._places import objects
-from muster._places.identity import identity, local, upwards
-from muster._places.urls import is_remote
 from muster._private.secrets import set_options, shown
-from muster._run.apart import check_apart
-from muster._run.assembly import Means
-from muster._run.busy import begin_once_free
-from muster._run.lent import shared
+from muster._run.beginning.busy import begin_once_free
+from muster._run.beginning.overlaps import check_apart
+from muster._run.staffing.assembly import Means
+from muster._run.staffing.lent import shared
+from muster._urls import objects
+from muster._urls.identity import identity, local, upwards
+from muster._urls.urls import is_remote
 from muster.errors import MusterError, UsageError
 
 from .book import Book
 from .contents import is_as_it_was, looked_at
 from .each import make_folder_of
-from .ledger import Begun
+from .ledger import BegunOutput
 from .pattern import PLACES, named
 
 Watch = Callable[[Snapshot], None]
@@ -42,6 +42,7 @@ class SinceLast:
 
     def __init__(self, pipeline: Pipeline, *, watch: Watch, remark: Say, printed: Say) -> None:
         """Know the pattern of the outputs. Raises ``UsageError`` for one that does not change with the time."""
+        check_ends(pipeline, what="--since-last does the files that are new, and ends")
         if not any(place in pipeline.output for place in PLACES):
             raise UsageError(
                 f"-o {pipeline.output}: with --since-last it has {' or '.join(PLACES)} in it, such as"
@@ -93,11 +94,11 @@ class SinceLast:
         made = {identity(output.rstrip("/")) for output in self._book.ledger.done.values()}
         return [source for source in found if made.isdisjoint((identity(source.path), *upwards(source.path)))]
 
-    def _new(self) -> dict[str, Known]:
+    def _new(self) -> dict[str, FileState]:
         """Find what is new, by content; of several files with one content the first alone counts."""
         contents = dict(self._book.ledger.done)
-        seen: dict[str, Known] = {}
-        new: dict[str, Known] = {}
+        seen: dict[str, FileState] = {}
+        new: dict[str, FileState] = {}
         for source in self._sources():
             before = self._book.ledger.seen.get(source.path)
             try:
@@ -126,11 +127,11 @@ class SinceLast:
 
     # What is done
 
-    def _done(self, new: dict[str, Known]) -> Iterator[tuple[Result, int]]:
+    def _done(self, new: dict[str, FileState]) -> Iterator[tuple[Result, int]]:
         if new:
             output = self._free_name()
-            check_apart([Work(output, home=home())], sources=(), given=self._pipeline.inputs, recurs=True)
-            self._book.write(self._book.ledger.with_begun(Begun(output, new)))
+            check_apart([WorkFolder(output, home=home())], sources=(), given=self._pipeline.inputs, recurs=True)
+            self._book.write(self._book.ledger.with_begun(BegunOutput(output, new)))
             yield from self._ended()
 
     def _ended(self) -> Iterator[tuple[Result, int]]:
@@ -153,27 +154,27 @@ class SinceLast:
                 else:
                     self._begin_without(changed, job)
 
-    def _begin_without(self, changed: Sequence[str], job: Begun) -> None:
+    def _begin_without(self, changed: Sequence[str], job: BegunOutput) -> None:
         for name in changed:
             self._leave(name, "it has changed, or is gone")
         rest = {name: seen for name, seen in job.files.items() if name not in changed}
-        self._book.write(self._book.ledger.with_begun(Begun(job.output, rest) if rest else None))
+        self._book.write(self._book.ledger.with_begun(BegunOutput(job.output, rest) if rest else None))
 
-    def _run(self, job: Begun) -> Result:
+    def _run(self, job: BegunOutput) -> Result:
         make_folder_of(job.output)
         pipeline = dataclasses.replace(self._pipeline, output=job.output, only=job.files)
-        return _pipeline.start(pipeline, **self._how)
+        return pipelines.start(pipeline, **self._how)
 
-    def _changed(self, job: Begun) -> list[str]:
+    def _changed(self, job: BegunOutput) -> list[str]:
         """Name the files that are not as they were."""
         there = {source.path: source for source in self._sources()}
         return [name for name, seen in job.files.items() if name not in there or _has_changed(there[name], seen)]
 
-    def _forget_work(self, job: Begun) -> None:
+    def _forget_work(self, job: BegunOutput) -> None:
         """Remove what an unfinished run keeps, which nobody can end."""
         if not is_remote(job.output) and not Path(job.output.rstrip("/")).absolute().parent.is_dir():
             return
-        work = Work(job.output, home=home())
+        work = WorkFolder(job.output, home=home())
         work.take()
         try:
             work.clear()
@@ -203,7 +204,7 @@ def _is_whole(output: str) -> bool:
     return _is_there(output)
 
 
-def _has_changed(source: Source, seen: Known) -> bool:
+def _has_changed(source: Source, seen: FileState) -> bool:
     """Tell whether a file is not as it was, or gone since it was listed."""
     try:
         return not is_as_it_was(source, seen)

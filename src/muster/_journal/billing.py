@@ -1,10 +1,9 @@
-"""What the machines of a run cost, by its events: the one account, for who resumes it and for who looks at it."""
+"""What the machines of a run cost, by its events: for who resumes it, and for who looks at it."""
 
 from dataclasses import dataclass, field
 
-from muster._planner import Bill
-
-from .events import Attempt, Event, Finished, Joined, Left, Renewed, Stopped
+from .bill import Bill
+from .events import Event, Finished, Renewed, Stopped, TryStarted, WorkerJoined, WorkerLeft
 from .file import Entry
 from .work_time import WorkTime
 
@@ -14,29 +13,26 @@ class Billing:
     """Adds up events; times are in seconds of work, so that what is between two attempts costs nothing."""
 
     bill: Bill = field(default_factory=Bill)
-    _machines: dict[str, str] = field(default_factory=dict)
-    """Of each worker that was ever there."""
 
     def take(self, event: Event, now: float) -> None:
         """Take in an event; those that have nothing to do with machines change nothing."""
         match event:
-            case Attempt() | Renewed():
+            case TryStarted() | Renewed():
                 self.bill.hold(event.prices, now)
-            case Joined(worker, machine):
-                self._machines[worker] = machine
+            case WorkerJoined(worker, machine):
                 self.bill.joined(worker, machine, now)
-            case Left(worker):
-                self.bill.left(worker, self._machines.get(worker, ""), now)
+            case WorkerLeft(worker):
+                self.bill.left(worker, now)
             case Stopped() | Finished():
                 self.bill.end(now)
 
     def dollars(self, now: float) -> float | None:
-        """Tell what the machines cost until now; ``None`` if nobody knows their prices."""
+        """Tell what the machines cost until now; ``None`` where none has a price, or one has that nobody knows."""
         return self.bill.dollars(now) if self.bill.prices else None
 
 
 @dataclass(slots=True)
-class Spent:
+class RunCost:
     """What a run has cost by the last event that was taken in, all its attempts together."""
 
     _time: WorkTime = field(default_factory=WorkTime)
@@ -49,6 +45,6 @@ class Spent:
         self._billing.take(entry.event, self._time.seconds)
 
     @property
-    def dollars(self) -> float:
-        """Tell what that comes to."""
-        return self._billing.dollars(self._time.seconds) or 0.0
+    def dollars(self) -> float | None:
+        """Tell what that comes to; ``None`` where nobody knows the price of a machine."""
+        return self._billing.bill.dollars(self._time.seconds)

@@ -5,10 +5,10 @@ field that a reader does not know is passed over: so an earlier journal, or a la
 journal whose format is later, or that lacks a field, is refused in words (``UnreadableError``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from muster._model import DataFile, Schema, Share
+from muster._model import DataFile, LaneShare, PlaceRange, Schema, StageKind
 from muster._planner import Plan
 
 from . import fields
@@ -16,18 +16,23 @@ from .events import (
     FORMAT,
     NOTHING,
     OF_KIND,
+    Committed,
+    EpochBegan,
     Event,
     Exchanged,
     Fields,
+    FilesMoved,
     Kept,
     KeptLater,
-    Laid,
     Other,
+    OutputLayout,
     Read,
     Settled,
     Shaped,
     Started,
+    StatesDone,
     Surveyed,
+    Totals,
     UnreadableError,
 )
 
@@ -53,6 +58,10 @@ _NOUNS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "columns": fields.of_columns,
     "agreed": fields.of_bytes,
     "schema": tuple,
+    "positions": lambda positions: [*map(tuple, positions)],
+    "totals": tuple,
+    "states": lambda states: (*states[:-1], {number: fields.of_bytes(seen) for number, seen in states.seen.items()}),
+    "stretches": lambda stretches: [(*stretch[:-1], tuple(stretch.position)) for stretch in stretches],
     "schemas": lambda schemas: [*map(fields.of_bytes, schemas)],
 }
 """How fields are written that are no JSON by themselves."""
@@ -96,32 +105,58 @@ def _kept(said: Fields, schemas: Mapping[int, Schema]) -> Event:
 
 def _surveyed(said: Fields) -> Surveyed:
     return Surveyed(
-        fields.read_parts(said["parts"]),
-        tuple(tuple(order) for order in said["orders"]),
-        fields.read_columns(said["columns"]),
-        fields.read_bytes(said.get("agreed", "")),
-        {int(at): start for at, start in said.get("starts", {}).items()},
-        {int(at): digest for at, digest in said.get("digests", {}).items()},
+        parts=fields.read_parts(said["parts"]),
+        orders=tuple(tuple(order) for order in said["orders"]),
+        columns=fields.read_columns(said["columns"]),
+        agreed=fields.read_bytes(said.get("agreed", "")),
+        starts={int(at): start for at, start in said.get("starts", {}).items()},
+        digests={int(at): digest for at, digest in said.get("digests", {}).items()},
     )
+
+
+def _committed(said: Fields) -> Committed:
+    values = {name: said[name] for name in Committed._fields if name in said}
+    values["positions"] = [*map(fields.read_position, said["positions"])]
+    values["totals"] = Totals(*said["totals"])
+    if "schema" in said:
+        values["schema"] = fields.read_schema(said["schema"])
+    if "agreed" in said:
+        values["agreed"] = fields.read_bytes(said["agreed"])
+    if "states" in said:
+        log, size, given, is_end, seen = said["states"]
+        looks = {int(number): fields.read_bytes(text) for number, text in seen.items()}
+        values["states"] = StatesDone(log, size, given, is_end, looks)
+    return Committed(**values)
+
+
+def _shares(kind: StageKind, said: Sequence[Sequence[int]]) -> list[LaneShare | PlaceRange]:
+    return [PlaceRange(*one) if kind is StageKind.ORDERING else LaneShare(*one) for one in said]
 
 
 def _planned(said: Fields) -> Plan:
     low, high = said["seconds"]
-    return Plan(said["rows_left"], said["workers"], said["rows_per_second"], (low, high), said.get("dollars") or 0.0)
+    return Plan(said["rows_left"], said["workers"], said["rows_per_second"], (low, high), said.get("dollars"))
 
 
 _READ: Final[Mapping[type[Event], Callable[[Fields], Event]]] = {
     Exchanged: lambda said: Exchanged(
-        said["stage"],
-        fields.read_parts(said["parts"]),
-        [Share(*share) for share in said["shares"]],
-        fields.read_schema(said["schema"]) if "schema" in said else None,
+        stage=said["stage"],
+        parts=fields.read_parts(said["parts"]),
+        shares=_shares(StageKind.of(said["stage"]), said["shares"]),
+        schema=fields.read_schema(said["schema"]) if "schema" in said else None,
+        columns=fields.read_columns(said.get("columns", ())),
+        agreed=fields.read_bytes(said.get("agreed", "")),
     ),
     Shaped: lambda said: Shaped(said["number"], fields.read_schema(said["schema"])),
     Read: lambda said: Read(DataFile(said["path"], said["size"], said["modified"], said["digest"])),
     Surveyed: _surveyed,
+    EpochBegan: lambda said: EpochBegan(said["number"], [*map(fields.read_stretch, said["stretches"])]),
+    Committed: _committed,
+    FilesMoved: lambda said: FilesMoved(
+        [*map(fields.read_position, said["positions"])], [(device, inode) for device, inode in said.get("gone", ())]
+    ),
     Settled: lambda said: Settled(fields.read_columns(said["columns"]), said.get("by", "")),
-    Laid: lambda said: Laid(
+    OutputLayout: lambda said: OutputLayout(
         [(pieces, size) for pieces, size in said["volumes"]],
         [*map(fields.read_bytes, said.get("schemas", ()))],
         said.get("of_pieces", ()),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from muster._model import Column, DataFile, Outcome, Part, Schema, Share
+from muster._model import Column, DataFile, LaneShare, Outcome, Part, PlaceRange, Position, Schema, StageDone, Stretch
 from muster._planner import Plan
 from muster.errors import UsageError
 
@@ -59,7 +59,7 @@ class Started(NamedTuple):
     """It is said in any case; journals that do not say it are of the first format."""
 
 
-class Attempt(NamedTuple):
+class TryStarted(NamedTuple):
     """A process set to work on a run; ``born`` is when it began, which names it for good together with ``pid``."""
 
     number: int
@@ -68,8 +68,8 @@ class Attempt(NamedTuple):
     born: str | None = None
     engine: str = "cores"
     cluster: str | None = None
-    prices: Mapping[str, float] = NOTHING
-    """Dollars an hour, by machine."""
+    prices: Mapping[str, float | None] = NOTHING
+    """Dollars an hour, by machine; ``None`` where nobody knows."""
     one_computer: bool = False
     """Whether all machines are the computer that it was started on."""
 
@@ -161,7 +161,7 @@ class Kept(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """Rows that were done do not count any more: an outcome, or all that a stretch of them was made of."""
+    """Rows that were done do not count any more: an outcome, or all that were joined into it."""
 
     first: int
     last: int
@@ -173,9 +173,13 @@ class Exchanged(NamedTuple):
 
     stage: int
     parts: Sequence[Part]
-    shares: Sequence[Share]
+    shares: Sequence[LaneShare | PlaceRange]
     schema: Schema | None = None
     """That of all results, where they are put in order next."""
+    columns: Sequence[Column] = ()
+    """Those of the rows that lie in blocks, where steps have made them."""
+    agreed: bytes = b""
+    """Arrow's schema of them."""
 
 
 class KeptLater(NamedTuple):
@@ -204,14 +208,17 @@ class Moved(NamedTuple):
 
 
 class Regrown(NamedTuple):
-    """What lay in a file, up to ``size``, lies now at the same offsets in another one. It is read, never written."""
+    """What lay in a file, up to ``size``, lies now at the same offsets in another one.
+
+    Early versions alone have written this; it is read, so that their unfinished runs go on.
+    """
 
     before: str
     file: str
     size: int
 
 
-class Laid(NamedTuple):
+class OutputLayout(NamedTuple):
     """How the output is laid that is about to become visible: of each file, how many pieces, and how many bytes."""
 
     volumes: Sequence[tuple[int, int]]
@@ -223,7 +230,7 @@ class Laid(NamedTuple):
     """Of a file that grew in place, and has no volumes."""
 
 
-class LaidOut(NamedTuple):
+class EarlierRowsTaken(NamedTuple):
     """A retry has taken over all rows of the output that it mends."""
 
 
@@ -233,24 +240,89 @@ class Standing(NamedTuple):
     output: str
 
 
+# Streams
+
+
+class EpochBegan(NamedTuple):
+    """An epoch of a stream begins: its rows are those of these stretches, whatever happens."""
+
+    number: int
+    stretches: Sequence[Stretch]
+
+
+class Totals(NamedTuple):
+    """What a stream came to so far."""
+
+    epochs: int = 0
+    parts: int = 0
+    rows_in: int = 0
+    rows_out: int = 0
+    bad_rows: int = 0
+
+
+class StatesDone(NamedTuple):
+    """The states of a stream after an epoch: the log that they lie in, and how many bytes of it count."""
+
+    log: str
+    size: int
+    given: Sequence[int] = ()
+    """How many rows each stage has given so far, but for the last: those that come next are numbered on."""
+    is_end: bool = False
+    """Whether ``at_end`` was called behind the last row."""
+    seen: Mapping[int, bytes] = NOTHING
+    """What the rows between stages looked like so far, by the stage that reads them; of an epoch, what is new."""
+
+
+class Committed(NamedTuple):
+    """An epoch is done for good. Its ``part`` is in its place, or lies ready for that; without rows it has none."""
+
+    number: int
+    positions: Sequence[Position]
+    """Of the files whose rows it has; where a journal is written anew, of all."""
+    totals: Totals
+    part: str = ""
+    rows_out: int = 0
+    agreed: bytes = b""
+    """That of parts of Parquet, in Arrow's form, where it was settled by this epoch."""
+    bytes: int = 0
+    """Of the part."""
+    sha256: str = ""
+    rejects_at: int = 0
+    """Where in the file of rejected rows its own begin."""
+    manifest_at: int = 0
+    """Where in the manifest its line begins."""
+    schema: Schema | None = None
+    """That of all results so far, where it is another than before."""
+    states: StatesDone | None = None
+    """Where steps keep states."""
+
+
+class FilesMoved(NamedTuple):
+    """Files that a stream has read have other names from now on, or copies have taken their place."""
+
+    positions: Sequence[Position]
+    gone: Sequence[tuple[int, int]] = ()
+    """Devices and inodes of those that are there no more, or whose copies are read, and whose rows are all done."""
+
+
 # Workers
 
 
-class Joined(NamedTuple):
+class WorkerJoined(NamedTuple):
     """A worker is there."""
 
     worker: str
     machine: str
 
 
-class Left(NamedTuple):
+class WorkerLeft(NamedTuple):
     """A worker is gone."""
 
     worker: str
     reason: str
 
 
-class Told(NamedTuple):
+class UserTold(NamedTuple):
     """Something that the user should know."""
 
     text: str
@@ -272,7 +344,7 @@ class Renewed(NamedTuple):
 
     machines: Sequence[str]
     lease: float
-    prices: Mapping[str, float] = NOTHING
+    prices: Mapping[str, float | None] = NOTHING
 
 
 class Measured(NamedTuple):
@@ -300,7 +372,7 @@ class Other(NamedTuple):
 
 Event = (
     Started
-    | Attempt
+    | TryStarted
     | Phase
     | Accepted
     | Stopped
@@ -315,14 +387,18 @@ Event = (
     | Exchanged
     | KeptLater
     | DroppedLater
+    | StageDone
     | Moved
     | Regrown
-    | Laid
-    | LaidOut
+    | EpochBegan
+    | Committed
+    | FilesMoved
+    | OutputLayout
+    | EarlierRowsTaken
     | Standing
-    | Joined
-    | Left
-    | Told
+    | WorkerJoined
+    | WorkerLeft
+    | UserTold
     | Retried
     | Renewed
     | Measured
@@ -332,7 +408,7 @@ Event = (
 
 OF_KIND: Final[Mapping[str, type[Event]]] = {
     "started": Started,
-    "attempt": Attempt,
+    "attempt": TryStarted,
     "phase": Phase,
     "accepted": Accepted,
     "stopped": Stopped,
@@ -347,14 +423,18 @@ OF_KIND: Final[Mapping[str, type[Event]]] = {
     "exchanged": Exchanged,
     "kept later": KeptLater,
     "dropped later": DroppedLater,
+    "stage done": StageDone,
     "moved": Moved,
     "regrown": Regrown,
-    "laid": Laid,
-    "laid out": LaidOut,
+    "laid": OutputLayout,
+    "epoch began": EpochBegan,
+    "committed": Committed,
+    "files moved": FilesMoved,
+    "laid out": EarlierRowsTaken,
     "standing": Standing,
-    "joined": Joined,
-    "left": Left,
-    "told": Told,
+    "joined": WorkerJoined,
+    "left": WorkerLeft,
+    "told": UserTold,
     "retried": Retried,
     "renewed": Renewed,
     "measured": Measured,
@@ -362,10 +442,10 @@ OF_KIND: Final[Mapping[str, type[Event]]] = {
 }
 KIND_OF: Final[Mapping[type[Event], str]] = {of: kind for kind, of in OF_KIND.items()}
 
-ONLY_TO_RETRY: Final[frozenset[type[Event]]] = frozenset({Surveyed, Shaped, Kept, Dropped, Laid})
+ONLY_TO_RETRY: Final[frozenset[type[Event]]] = frozenset({Surveyed, Shaped, Kept, Dropped, OutputLayout})
 """What tells where rows lie in an output; a finished run with rejects is kept with it, as they may be mended."""
 
 ONLY_TO_RESUME: Final = ONLY_TO_RETRY | {
-    *(Exchanged, KeptLater, DroppedLater, Moved, Regrown, Read, Wrote, LaidOut, Standing)
+    *(Exchanged, KeptLater, DroppedLater, Moved, Regrown, Read, Wrote, EarlierRowsTaken, Standing)
 }
 """What tells where rows lie, an event for each task: nobody looks at it."""

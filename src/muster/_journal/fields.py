@@ -6,7 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from muster._model import Column, Outcome, Part, Piece, Place, Schema, Seconds, Span, Spool, Task
+from muster._model import (
+    Column,
+    LocalCopy,
+    Outcome,
+    Part,
+    Piece,
+    PieceLocation,
+    Position,
+    Schema,
+    Seconds,
+    Span,
+    Stretch,
+    Task,
+)
 
 from .events import DamagedError
 
@@ -14,14 +27,14 @@ _DIGITS: Final = 6
 """Microseconds are enough."""
 
 
-_AT_SPOOL: Final = Task._fields.index("spool")
+_AT_COPY: Final = Task._fields.index("local_copy")
 
 
 def of_outcome(outcome: Outcome, numbers: Mapping[Schema, int]) -> dict[str, Any]:
     """Write an outcome as fields of an event: those that are not empty. Schemas are told by their numbers."""
     task, schema, written, spans = outcome.task, outcome.schema, outcome.written, outcome.spans
     said: dict[str, Any] = {
-        "task": task[1:_AT_SPOOL],
+        "task": task[1:_AT_COPY],
         "seconds": [one and round(one, _DIGITS) for one in outcome.seconds],
     }
     if outcome.rows_in:
@@ -40,8 +53,8 @@ def of_outcome(outcome: Outcome, numbers: Mapping[Schema, int]) -> dict[str, Any
         said["written"] = numbers[written]
     if spans:
         said["spans"] = [_span_as_fields(span, schema, numbers) for span in spans]
-    if task.spool is not None:
-        said["spool"] = task.spool._asdict()
+    if task.local_copy is not None:
+        said["spool"] = task.local_copy._asdict()
     return said
 
 
@@ -62,9 +75,21 @@ def read_outcome(said: dict[str, Any], schemas: Mapping[int, Schema]) -> Outcome
     """
     schema = _as_schema(said.get("schema"), schemas)
     first, last, file, start, stop, row, rows, lo, hi = said["task"]
-    spool = Spool(**said["spool"]) if "spool" in said else None
+    local_copy = LocalCopy(**said["spool"]) if "spool" in said else None
     return Outcome(
-        Task(0, first, last, file, start, stop, row, rows, row if lo == row else lo, hi, spool),
+        Task(
+            number=0,
+            first=first,
+            last=last,
+            file=file,
+            start=start,
+            stop=stop,
+            row=row,
+            rows=rows,
+            lo=row if lo == row else lo,
+            hi=hi,
+            local_copy=local_copy,
+        ),
         rows_in=said.get("rows_in", 0),
         rows_out=said.get("rows_out", 0),
         output=_as_piece(said.get("output")),
@@ -114,14 +139,22 @@ def _span_as_fields(span: Span, schema: Schema | None, numbers: Mapping[Schema, 
 
 def _as_span(fields: list[Any], schema: Schema | None, schemas: Mapping[int, Schema]) -> Span:
     lo, hi, bad_rows, rows_out, size, crc, own = fields
-    return Span(lo, hi, bad_rows, rows_out, size, crc, schema if own == "same" else _as_schema(own, schemas))
+    return Span(
+        lo=lo,
+        hi=hi,
+        bad_rows=bad_rows,
+        rows_out=rows_out,
+        bytes=size,
+        crc=crc,
+        schema=schema if own == "same" else _as_schema(own, schemas),
+    )
 
 
 def _piece_as_fields(piece: Piece) -> dict[str, Any]:
-    name, size, crc, rows, place, stamp = piece
+    name, size, crc, rows, location, stamp = piece
     told: dict[str, Any] = {"name": name, "bytes": size, "crc": crc, "rows": rows}
-    if place is not None:
-        told["place"] = place._asdict()
+    if location is not None:
+        told["place"] = location._asdict()
     if stamp:
         told["stamp"] = stamp
     return told
@@ -130,8 +163,16 @@ def _piece_as_fields(piece: Piece) -> dict[str, Any]:
 def _as_piece(fields: dict[str, Any] | None) -> Piece | None:
     if not fields:
         return None
-    place = Place(**fields["place"]) if "place" in fields else None
-    return Piece(**fields | {"name": sys.intern(fields["name"]), "place": place})  # it is said once more where it moves
+    location = PieceLocation(**fields["place"]) if "place" in fields else None
+    name = sys.intern(fields["name"])  # it is said once more where it moves
+    return Piece(
+        name=name,
+        bytes=fields["bytes"],
+        crc=fields["crc"],
+        rows=fields["rows"],
+        location=location,
+        stamp=fields.get("stamp", ""),
+    )
 
 
 def of_columns(columns: Sequence[Column]) -> list[list[Any]]:
@@ -152,6 +193,28 @@ def of_parts(parts: Sequence[Part]) -> list[list[Any]]:
 def read_parts(fields: Sequence[Sequence[Any]]) -> tuple[Part, ...]:
     """Read parts from a field of an event."""
     return tuple(Part(file, start, stop, row, rows, fault=fault) for file, start, stop, row, rows, fault in fields)
+
+
+def read_position(fields: Sequence[Any]) -> Position:
+    """Read how far a file was read from a field of an event, which has it as a list."""
+    path, device, inode, size, rows, crc, tail, order = fields
+    return Position(
+        path=path, device=device, inode=inode, bytes=size, rows=rows, crc=crc, tail=tail, order=tuple(order)
+    )
+
+
+def read_stretch(fields: Sequence[Any]) -> Stretch:
+    """Read a stretch likewise."""
+    start, row, crc, spool, name, keys, position = fields
+    return Stretch(
+        start=start,
+        row=row,
+        begin_crc=crc,
+        spool=spool,
+        name=name,
+        keys=tuple(map(tuple, keys)),
+        position=read_position(position),
+    )
 
 
 def of_bytes(data: bytes) -> str:

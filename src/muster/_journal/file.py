@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -44,6 +44,8 @@ class Journal:
         self._bytes_held = 0
         self._numbers: dict[Schema, int] = {}
         """Of the schemas that it tells."""
+        self._bytes_anew = 0
+        """How many it had when it was written anew."""
 
     def write(self, event: Event, *, at: float | None = None, durable: bool = False) -> None:
         """Append an event, with the time of day, and what was held; it outlives the death of this process.
@@ -90,6 +92,24 @@ class Journal:
             os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self._numbers = numbers
+
+    def begin_anew(self, events: Iterable[Event], *, at: float) -> None:
+        """Have these events be all that the journal says, as if they were written ``at`` that time. Raises ``OSError``.
+
+        Who dies meanwhile leaves the journal as it was.
+        """
+        self.flush()
+        lines = b"".join(_dumped({"event": KIND_OF[type(event)], "at": at, **as_fields(event, {})}) for event in events)
+        self._numbers = {}
+        with replacing(self.path, durable=True) as file:
+            file.write(lines)
+        self._bytes_anew = len(lines)
+        before, self._descriptor = self._descriptor, private(self.path, os.O_RDWR | os.O_APPEND)
+        os.close(before)
+
+    def is_long(self, *, least: int) -> bool:
+        """Tell whether it is worth writing anew: it has at least so many bytes, and twice those that it begins with."""
+        return os.fstat(self._descriptor).st_size > max(least, 2 * self._bytes_anew)
 
     def close(self) -> None:
         """Append what is held, and close the file. Raises as ``flush`` does."""

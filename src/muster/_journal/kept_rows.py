@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 
 from muster._model import Outcome
 
-from .events import KIND_OF, Dropped, Event, Kept, Measured, Settled, Shaped
+from .events import KIND_OF, Committed, Dropped, Event, Kept, Measured, Settled, Shaped
 from .file import replay
 
 
-class Rows(NamedTuple):
+class RowCounts(NamedTuple):
     """How many rows went in, came out and were rejected."""
 
     done: int = 0
@@ -23,7 +23,7 @@ class _Task(NamedTuple):
     """A task that is kept: the part behind its last one, and its rows."""
 
     last: int
-    rows: Rows
+    rows: RowCounts
 
 
 @dataclass(slots=True)
@@ -32,6 +32,8 @@ class KeptRows:
 
     total: int | None = None
     """Rows of the input, once they are counted."""
+    _committed: RowCounts | None = None
+    """Of a stream: the rows of all its epochs."""
     _kept: defaultdict[int, dict[int, _Task]] = field(default_factory=lambda: defaultdict(dict))
     """By the first part, then by the first row: a task may be of some rows of one part."""
 
@@ -44,12 +46,14 @@ class KeptRows:
                 self._drop(event)
             case Settled():  # what was done before has other types, and is done again
                 self._kept.clear()
+            case Committed():
+                self._committed = RowCounts(event.totals.rows_in, event.totals.rows_out, event.totals.bad_rows)
             case Measured():
                 self.total = event.rows_total
 
     def _keep(self, outcome: Outcome) -> None:
         task = outcome.task
-        rows = Rows(outcome.rows_in, outcome.rows_out, outcome.bad_rows)
+        rows = RowCounts(outcome.rows_in, outcome.rows_out, outcome.bad_rows)
         self._kept[task.first][task.lo] = _Task(task.last, rows)
 
     def _drop(self, dropped: Dropped) -> None:
@@ -64,22 +68,24 @@ class KeptRows:
             found = self._kept.pop(at, {})
             at = max((one.last for one in found.values()), default=at + 1)
 
-    def rows(self) -> Rows:
-        """Add up the rows of all tasks that are kept."""
+    def rows(self) -> RowCounts:
+        """Add up the rows of all tasks that are kept; of a stream, those of its epochs."""
+        if self._committed is not None:
+            return self._committed
         tasks = [task.rows for of_part in self._kept.values() for task in of_part.values()]
-        return Rows(*map(sum, zip(*tasks, strict=True)))
+        return RowCounts(*map(sum, zip(*tasks, strict=True)))
 
 
-_OTHERS: Final = frozenset(KIND_OF) - {Shaped, Kept, Dropped, Settled}
+_OTHERS: Final = frozenset(KIND_OF) - {Shaped, Kept, Dropped, Settled, Committed}
 
 
-def rows_kept(journal: Path) -> Rows | None:
+def rows_kept(journal: Path) -> RowCounts | None:
     """Count the rows that are kept of a run whose process is gone; ``None`` where its journal names no task.
 
     Its last measured event does not tell them: that was written up to some seconds before the process was killed.
     """
     kept, names_tasks = KeptRows(), False
     for entry in replay(journal, without=_OTHERS):
-        names_tasks = names_tasks or isinstance(entry.event, Kept)
+        names_tasks = names_tasks or isinstance(entry.event, Kept | Committed)
         kept.take(entry.event)
     return kept.rows() if names_tasks else None

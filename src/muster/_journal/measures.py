@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 from muster._model import Load, Outcome, Reason, Seconds, StepMeasure
 
 BINS_AN_OCTAVE: Final = 4
+"""A bin's upper edge is 19% above its lower one: percentiles are as exact as that."""
+
 _SHORTEST_BIN: Final = -80
 """A microsecond; whatever is shorter counts as that."""
 
@@ -21,8 +23,14 @@ FIRST_SPAN: Final = 0.5
 """Seconds that the first measured events add up."""
 
 _SPANS_A_RUN: Final = 600
+"""A run of any length has about so many measured events: its journal stays small, and its page quick."""
+
 _WORKERS_AT_FULL_PACE: Final = 28
+"""Those of four machines. With more, what each did is told more rarely, as a line names all of them."""
+
 MOST_REASONS: Final = 50
+"""Reasons of rejects that are told apart, in a run: a function that names the row in each error has thousands."""
+
 OTHER_REASONS: Final = "other reasons"
 
 
@@ -165,12 +173,14 @@ _LOAD: Final = Load._fields
 _AT_SECONDS: Final = len(_COUNTS)
 _AT_TOTAL: Final = _SECONDS.index("total")
 _DIGITS: Final = 6
+"""Microseconds."""
+
 _NOTHING: Final = (0, 0, 0, 0.0, ())
 """What an event tells of a step that no row came to."""
 
 
 @dataclass(slots=True)
-class Measured:
+class Measures:
     """What was done in a stretch of a run: by workers, with the load of machines and the reasons of rejects."""
 
     workers: dict[str, WorkerSum] = field(default_factory=dict)
@@ -190,7 +200,7 @@ class Measured:
         found.seconds += outcome.seconds
         found.cpu += outcome.cpu
         found.memory = outcome.memory or found.memory
-        if outcome.load is not None:
+        if outcome.load is not None and machine:  # this computer is no machine of a run on others
             self.machines[machine] = outcome.load
         if is_kept:
             found.rows_in += outcome.rows_in

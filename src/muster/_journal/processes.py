@@ -24,7 +24,7 @@ def birth_of(pid: int) -> str | None:
     Linux counts from when the computer started, so that no clock that is set changes it.
     """
     if sys.platform == "linux":
-        from muster._clouds.there import processes  # noqa: PLC0415 (a command that asks for no run starts sooner without)
+        from muster._clouds.there import processes
 
         return processes.birth_of(pid)
     import psutil
@@ -34,3 +34,12 @@ def birth_of(pid: int) -> str | None:
         return str(process.create_time()) if process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
+
+
+def is_alive(pid: int, born: str | None) -> bool:
+    """Tell whether a process lives that was born then, or may, where nobody can look at it just now."""
+    if sys.platform == "linux":
+        from muster._clouds.there import processes
+
+        return processes.is_alive(pid, born)
+    return born is not None and birth_of(pid) == born

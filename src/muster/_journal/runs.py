@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster._files import notes
 from muster._files.home import home, make
-from muster._near import with_guess
+from muster._words.near import with_guess
 from muster.errors import UsageError
 
-from .events import ONLY_TO_RESUME, ONLY_TO_RETRY, Attempt
+from .events import ONLY_TO_RESUME, ONLY_TO_RETRY, Started, TryStarted
 from .file import Entry, abridge, replay
-from .processes import birth_of, computer
-from .status import State
+from .processes import birth_of, computer, is_alive
+from .status import RunState
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
 
 _KEPT: Final = 100
+"""Journals of finished runs: four days of an hourly job. Each is some kilobytes."""
+
 _ARCHIVE: Final = "runs"
 SECONDS_UNHEARD: Final = 120.0
 """Who works on another computer counts as dead when nothing was heard of it for so long."""
@@ -33,16 +35,21 @@ _UNFINISHED: Final = "unfinished"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownRun:
     """A run that is known: its id, its journal, and what became of it so far."""
 
     run: str
     journal: Path
-    state: State
+    state: RunState
 
     def entries(self) -> Iterator[Entry]:
         """Replay what is worth showing of its journal."""
         return replay(self.journal, without=ONLY_TO_RESUME)
+
+    def follows(self) -> bool:
+        """Tell whether it is a stream, which ends when somebody stops it."""
+        first = next(replay(self.journal), None)
+        return first is not None and isinstance(first.event, Started) and "follows" in first.event.job
 
 
 def note(run: str, journal: Path) -> None:
@@ -74,23 +81,23 @@ def archive(journal: Path, run: str, *, has_rejects: bool) -> None:
         old.unlink(missing_ok=True)
 
 
-def known() -> list[Known]:
+def known() -> list[KnownRun]:
     """List the runs of this user, newest first."""
     noted = [_noted(path) for path in (home() / _UNFINISHED).glob("*.json")]
     found = {one.run: one for one in noted if one is not None and one.journal.exists()}
     # Looked at last: a run that is archived meanwhile is in both, and not in neither.
-    found |= {path.stem: Known(path.stem, path, State.FINISHED) for path in _archive().glob("*.jsonl")}
+    found |= {path.stem: KnownRun(path.stem, path, RunState.FINISHED) for path in _archive().glob("*.jsonl")}
     return [found[run] for run in sorted(found, reverse=True)]
 
 
-def _noted(path: Path) -> Known | None:
+def _noted(path: Path) -> KnownRun | None:
     """Read a note; ``None`` for one that is damaged, or gone."""
     told = notes.read(path)
     with contextlib.suppress(OSError, KeyError, TypeError):
         if told is None:
             return None
         journal = Path(told["journal"])
-        return Known(path.stem, journal, State.RUNNING if _may_live(told, journal) else State.UNFINISHED)
+        return KnownRun(path.stem, journal, RunState.RUNNING if _may_live(told, journal) else RunState.UNFINISHED)
     return None
 
 
@@ -100,11 +107,19 @@ def _may_live(told: Mapping[str, Any], journal: Path) -> bool:
     A home that several computers have in common holds notes of them all, and ids of processes mean nothing elsewhere.
     """
     if told.get("computer", computer()) == computer():  # an earlier version did not say
-        return bool(told["born"] is not None and birth_of(told["pid"]) == told["born"])
+        return is_alive(told["pid"], told["born"])
     return time.time() - journal.stat().st_mtime < SECONDS_UNHEARD
 
 
-def find(run: str | None) -> Known:
+def process_of(run: KnownRun) -> int | None:
+    """Name the process of a run that goes on; ``None`` where it is on another computer, or gone."""
+    told = notes.read(_note_of(run.run))
+    if told is None or told.get("computer", computer()) != computer():
+        return None
+    return int(told["pid"])
+
+
+def find(run: str | None) -> KnownRun:
     """Find a run by its id, or by the beginning of it; the newest for ``None``. Raises ``UsageError``."""
     runs = known()
     matching = [one for one in runs if run is None or one.run.startswith(run)]
@@ -127,15 +142,15 @@ def _note_of(run: str) -> Path:
     return home() / _UNFINISHED / f"{run}.json"
 
 
-def attempt(number: int, *, workers: int, access: "Access | None") -> Attempt:
-    """Say which process begins an attempt of a run, and on what."""
-    return Attempt(
-        number,
-        os.getpid(),
-        workers,
-        birth_of(os.getpid()),
-        "ray" if access else "cores" if workers else "inline",
-        access.name if access else None,
-        access.prices if access else {},
-        access is not None and access.shares_files,
+def try_started(number: int, *, workers: int, access: "Access | None") -> TryStarted:
+    """Say which process begins a try of a run, and on what."""
+    return TryStarted(
+        number=number,
+        pid=os.getpid(),
+        workers=workers,
+        born=birth_of(os.getpid()),
+        engine="ray" if access else "cores" if workers else "inline",
+        cluster=access.name if access else None,
+        prices=access.prices if access else {},
+        one_computer=access is not None and access.shares_files,
     )

@@ -10,17 +10,17 @@ from muster._words import plural
 from .events import (
     ONLY_TO_RESUME,
     Accepted,
-    Attempt,
     Finished,
     Measured,
     Started,
     Stopped,
+    TryStarted,
     UnreadableError,
 )
 from .file import Entry, replay
-from .kept_rows import KeptRows, Rows
-from .runs import Known, known
-from .status import State, status
+from .kept_rows import KeptRows, RowCounts
+from .runs import KnownRun, known
+from .status import RunState, status
 from .work_time import WorkTime, work_time
 
 _OF_A_FILE: Final = ("path", "bytes", "version")
@@ -42,7 +42,7 @@ def summaries() -> Iterator[dict[str, Any]]:
 
 
 @dataclass(slots=True)
-class _Course:
+class _History:
     """How a run went: its first event and when that was, what ended its last attempt, and how long it was at work."""
 
     started: Started | None = None
@@ -58,7 +58,7 @@ class _Course:
         match event:
             case Started():
                 self.started = event
-            case Attempt():
+            case TryStarted():
                 self.stopped = None
             case Stopped():
                 self.stopped = event
@@ -68,52 +68,52 @@ class _Course:
                 self.finished = event
 
 
-def _summed_up(one: Known) -> dict[str, Any] | None:
+def _summed_up(one: KnownRun) -> dict[str, Any] | None:
     """Sum up a run; ``None`` where its journal has not begun."""
-    kept = None if one.state is State.FINISHED else KeptRows()
-    course = _course_of(one, kept)
-    if course.started is None:
+    kept = None if one.state is RunState.FINISHED else KeptRows()
+    history = _history_of(one, kept)
+    if history.started is None:
         return None
-    job, result = course.started.job, course.finished.result if course.finished else None
-    error = course.stopped.error if course.stopped else None
+    job, result = history.started.job, history.finished.result if history.finished else None
+    error = history.stopped.error if history.stopped else None
     return {
         "run": one.run,
         "state": str(one.state),
-        "status": status(one.state, error=error, has_finished=course.finished is not None),
-        "at": course.time.begun or 0.0,
+        "status": status(one.state, error=error, has_finished=history.finished is not None),
+        "at": history.time.begun or 0.0,
         "target": job["steps"],
         "inputs": job["inputs"],
         "functions": [name for name, *_ in job["steps"]],
         "files": [dict(zip(_OF_A_FILE, one, strict=False)) for one in job["inputs"]],
         "output": job["output"],
         **({"retry": retried} if (retried := job.get("retry")) else {}),
-        **({"accepted": course.accepted.changes} if course.accepted else {}),
+        **({"accepted": history.accepted.changes} if history.accepted else {}),
         **(result if result and kept is None else {}),
         **(_so_far(one, kept.rows(), total=kept.total) if kept is not None else {}),
-        "seconds_at_work": round(course.time.took(result if kept is None else None), 3),
+        "seconds_at_work": round(history.time.took(result if kept is None else None), 3),
     }
 
 
-def _course_of(one: Known, kept: KeptRows | None) -> _Course:
+def _history_of(one: KnownRun, kept: KeptRows | None) -> _History:
     """Read how a run went, and count its rows, where they are to be counted.
 
     Most of a finished run's journal is measured events. They are read only where they say how long it was at work.
     """
-    course = _Course()
+    history = _History()
     for entry in replay(one.journal, without=() if kept is not None else ONLY_TO_RESUME | {Measured}):
         if kept is not None:
             kept.take(entry.event)
         if type(entry.event) not in ONLY_TO_RESUME:
-            course.take(entry)
-    if kept is None and course.time.processes > 1:
-        course.time = work_time(one.entries())
-    return course
+            history.take(entry)
+    if kept is None and history.time.processes > 1:
+        history.time = work_time(one.entries())
+    return history
 
 
-def _so_far(one: Known, rows: Rows, *, total: int | None) -> dict[str, Any]:
+def _so_far(one: KnownRun, rows: RowCounts, *, total: int | None) -> dict[str, Any]:
     """Tell how far a run has come that has not ended, and how it goes on unless it does."""
     so_far = {"rows_done": rows.done, "rows_out": rows.out, "bad_rows": rows.bad, "rows_total": total}
-    if one.state is State.RUNNING:
+    if one.state is RunState.RUNNING:
         return so_far
     go_on = (
         f"{one.run}: {plural(rows.done, 'row')} done. To go on, type its command again; to start over, the same with"

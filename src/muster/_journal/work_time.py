@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .events import Attempt
+from .events import TryStarted
 from .file import Entry
 
 
@@ -32,14 +32,14 @@ class WorkTime:
         at, away = self.last_at if entry.at is None else entry.at, None
         if self.begun is None:
             self.begun = at
-        if isinstance(entry.event, Attempt):
+        if isinstance(entry.event, TryStarted):
             away = self._begin(at, entry.event)
         self.last_at = max(at, self.last_at)
         self.seconds = max(at - self.begun - self.paused, self.seconds)
         return away
 
-    def _begin(self, at: float, attempt: Attempt) -> float | None:
-        before, self._process = self._process, (attempt.pid, attempt.born)
+    def _begin(self, at: float, started: TryStarted) -> float | None:
+        before, self._process = self._process, (started.pid, started.born)
         if before == self._process:  # it begins anew, with wider types
             return None
         self.processes += 1

@@ -1,22 +1,38 @@
 """The frozen nouns that travel between rooms. Nothing here knows how anything is done."""
 
+from .aggregates import Measure
 from .briefing import Briefing
 from .code import LACKED, Code, DataFile, Fact, Global, Module
-from .groups import GROUPING, LANES, NO_FILE, ORDERING, SPLITTING, Block, Exchange, Grouping, Share
-from .inputs import WRITTEN, Column, Part, Source, Spool, Stored
+from .groups import (
+    LANES,
+    NO_FILE,
+    PLACES_TOGETHER,
+    Block,
+    Exchange,
+    Grouping,
+    Keyed,
+    LaneShare,
+    PlaceRange,
+    StageDone,
+    StageKind,
+    StepChain,
+    chains_of,
+)
+from .inputs import WRITTEN, Column, LocalCopy, Part, Source, Stored
 from .measures import Load, Seconds, StepMeasure
 from .outcomes import Fault, Outcome, Outcomes, Reason, Warned
-from .pieces import Piece, Place, Span
+from .pieces import Piece, PieceLocation, Span
+from .positions import Position, Stretch
+from .slots import Slots
 from .steps import Arguments, Carried, Target
+from .stored_states import LaneRecords, StoredStates
 from .tasks import Schema, Task
 
 __all__ = [
-    "GROUPING",
     "LACKED",
     "LANES",
     "NO_FILE",
-    "ORDERING",
-    "SPLITTING",
+    "PLACES_TOGETHER",
     "WRITTEN",
     "Arguments",
     "Block",
@@ -30,23 +46,35 @@ __all__ = [
     "Fault",
     "Global",
     "Grouping",
+    "Keyed",
+    "LaneRecords",
+    "LaneShare",
     "Load",
+    "LocalCopy",
+    "Measure",
     "Module",
     "Outcome",
     "Outcomes",
     "Part",
     "Piece",
-    "Place",
+    "PieceLocation",
+    "PlaceRange",
+    "Position",
     "Reason",
     "Schema",
     "Seconds",
-    "Share",
+    "Slots",
     "Source",
     "Span",
-    "Spool",
+    "StageDone",
+    "StageKind",
+    "StepChain",
     "StepMeasure",
     "Stored",
+    "StoredStates",
+    "Stretch",
     "Target",
     "Task",
     "Warned",
+    "chains_of",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from muster._dialect import Dialect, Reading
+from muster._dialects import Dialect, Reading
 
 from .code import Code, Global, Module
 from .groups import Exchange
@@ -45,3 +45,8 @@ class Briefing:
     """What workers that load the steps later must find there, too; nothing where changes are accepted."""
     exchange: Exchange | None = None
     """What is done with rows between two stages, where there are several."""
+
+    @property
+    def has_header(self) -> bool:
+        """Tell whether the columns that are read have names; else they are called by their numbers."""
+        return not self.dialect.is_numbered or bool(self.exchange and self.exchange.agreed)

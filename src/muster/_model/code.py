@@ -32,6 +32,7 @@ class Global(NamedTuple):
 
 
 LACKED = -2
+"""In the place of a size, which no file has."""
 
 
 class DataFile(NamedTuple):

@@ -65,8 +65,8 @@ class Column(NamedTuple):
     """The format of its dates, where it is to be read as dates and the format is known."""
 
 
-class Spool(NamedTuple):
-    """A file that holds one stretch of a decompressed stream; ``origin`` is where the stretch begins in the stream."""
+class LocalCopy(NamedTuple):
+    """A file here with a stretch of an input, decompressed; ``origin`` is where that begins in the input."""
 
     path: str
     origin: int
@@ -84,5 +84,5 @@ class Part(NamedTuple):
     stop: int
     row: int
     rows: int
-    spool: Spool | None = None
+    local_copy: LocalCopy | None = None
     fault: str = ""

@@ -87,6 +87,8 @@ class Outcome(NamedTuple):
     """Warnings that it has raised, likewise."""
     index_names: str = ""
     """The names of an index of its results, which is not written."""
+    states: Piece | None = None
+    """Records of what has become of states, in a stream."""
 
 
 @dataclass(frozen=True, slots=True)

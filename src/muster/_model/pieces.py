@@ -5,7 +5,7 @@ from typing import NamedTuple
 from .tasks import Schema
 
 
-class Place(NamedTuple):
+class PieceLocation(NamedTuple):
     """Where a piece lies: a file, named from the work folder, and an offset in it."""
 
     file: str
@@ -15,14 +15,14 @@ class Place(NamedTuple):
 class Piece(NamedTuple):
     """What a task wrote: its name, its size and CRC-32, and how many rows it holds.
 
-    It is a file of that name among the parts in the work folder, unless it lies in a ``place`` in another.
+    It is a file of that name among the parts in the work folder, unless it lies in a ``location`` in another.
     """
 
     name: str
     bytes: int
     crc: int
     rows: int
-    place: Place | None = None
+    location: PieceLocation | None = None
     stamp: str = ""
     """What the store says of the content, where a worker put it into one."""
 

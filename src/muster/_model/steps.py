@@ -60,8 +60,10 @@ class Target:
     arguments: Arguments = Arguments()
     is_of_groups: bool = False
     """It is called with the rows of a key, and with the key where it takes two."""
+    has_state: bool = False
+    """It is called with rows, and with the states of their keys."""
 
     def __reduce__(self) -> tuple[type["Target"], tuple[object, ...]]:
         """Travel without the function itself."""
         own = (self.kind, self.place, self.name, self.carried, self.own, None, self.facts, self.arguments)
-        return Target, (*own, self.is_of_groups)
+        return Target, (*own, self.is_of_groups, self.has_state)

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from .inputs import Spool
+from .inputs import LocalCopy
 
 
 class Schema(NamedTuple):
@@ -35,7 +35,7 @@ class Task(NamedTuple):
     rows: int
     lo: int
     hi: int
-    spool: Spool | None = None
+    local_copy: LocalCopy | None = None
     expected: Schema | None = None
     """What is known already of the results of all batches."""
     bad_rows_left: int = 0

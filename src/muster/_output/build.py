@@ -7,42 +7,46 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from muster._formats._sources import format_of
 from muster._formats.compression import WRITTEN
 from muster._formats.inputs import Inputs
+from muster._formats.sources import format_of
 from muster._formats.unseal import PieceSchemas
 from muster._formats.volumes import Seal, ShareSchema, header
 from muster._job import Options
-from muster._journal.events import Laid, Moved
+from muster._journal.events import Moved, OutputLayout
 from muster._model import Outcome, Part, Task
 from muster._progress.schema import united
 from muster._words import plural
 from muster.errors import DataError, EngineError, UsageError
 
-from .folder import Work
-from .growing import Grown, Places
+from .folder import WorkFolder
+from .growing import Grown, PieceLocations
 from .row_groups import RowGroups
 
 _VOLUME_BYTES: Final = 64 << 20
+"""Of input, for each file of a folder or row group. Readers of Parquet like 16 to 128 MB of output; not measured."""
+
 _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
+"""A volume is compressed by one worker, at the end: small ones keep all of them busy. A gzip member costs 20 bytes."""
+
 _MOST_PLAIN: Final = 512 << 20
 """Bytes of Parquet pieces that are not compressed: memory takes them before a disk has to."""
 _SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
 _COMPLETE: Final = "complete"
 
 Ask = Callable[[Sequence[Any]], list[Any]]
-Ready = Callable[[Laid, str], None]
+Ready = Callable[[OutputLayout, str], None]
 """Is told how the output was laid, and its fingerprint, just before it becomes visible."""
 
 
-class Finish:
+class OutputBuilder:
     """The output's format, and how it comes about.
 
     A plain text file grows in input order while the run goes on. A folder, a compressed or a Parquet file is made at
     the end, by the workers, of volumes: stretches whose borders depend on the input alone, so that its bytes do too.
     """
 
-    def __init__(self, work: Work, options: Options, inputs: Inputs) -> None:
+    def __init__(self, work: WorkFolder, options: Options, inputs: Inputs) -> None:
         """Find out the format. Raises ``UsageError`` when nothing tells it."""
         self._work = work
         self._inputs = inputs
@@ -60,7 +64,7 @@ class Finish:
         self._grown: Grown | None = None
         self._closed: Grown | None = None
         self._has_header = False
-        self.places = Places()
+        self.locations = PieceLocations()
 
     @property
     def volume_bytes(self) -> int | None:
@@ -86,7 +90,7 @@ class Finish:
 
     def tidy(self) -> None:
         """Remove what earlier beginnings grew and nothing needs any more."""
-        needed = self.places.files | ({self._grown.path.name} if self._grown else set())
+        needed = self.locations.files | ({self._grown.path.name} if self._grown else set())
         for path in self._work.folder.glob("grown-*"):
             if path.name not in needed:
                 path.unlink()
@@ -100,10 +104,10 @@ class Finish:
             self._has_header = True
         if outcome.output is None:
             return None
-        piece, before = outcome.output, self.places[outcome.output]
+        piece, before = outcome.output, self.locations[outcome.output]
         offset = self._grown.append(self._work.folder / before.file, piece.bytes, offset=before.offset)
         moved = Moved(piece.name, self._grown.path.name, offset)
-        self.places.move(moved)
+        self.locations.move(moved)
         return moved
 
     def pause(self) -> None:
@@ -132,27 +136,27 @@ class Finish:
             outcomes = [outcome._replace(rows_out=0) for outcome in outcomes]
         rejects = [outcome.rejects for outcome in outcomes if outcome.rejects is not None]
         if self._closed:
-            ready_now = partial(ready, Laid((), bytes=self._closed.size))
+            ready_now = partial(ready, OutputLayout((), bytes=self._closed.size))
             self._work.publish(rejects, ready=ready_now, complete=self._closed.path.name)
             return outcomes
         volumes = _volumes(outcomes, volume_of)
         sealed = self._seal(volumes, ask, columns)
-        laid = Laid([(len(volume), file["bytes"]) for volume, file in zip(volumes, sealed, strict=True)])
+        layout = OutputLayout([(len(volume), file["bytes"]) for volume, file in zip(volumes, sealed, strict=True)])
         if rejects and self.format == "parquet":
-            laid = self._with_schemas(laid, volumes, ask)
+            layout = self._with_schemas(layout, volumes, ask)
         files = sealed if self._work.is_folder else []
-        self._work.publish(rejects, ready=partial(ready, laid), files=files)
+        self._work.publish(rejects, ready=partial(ready, layout), files=files)
         return outcomes
 
     def _pieces(self, volumes: Sequence[Sequence[Outcome]]) -> list[tuple[str, ...]]:
         place = self._work.staging or str(self._work.parts)
         return [tuple(f"{place}/{o.output.name}" for o in group if o.output) for group in volumes]
 
-    def _with_schemas(self, laid: Laid, volumes: Sequence[Sequence[Outcome]], ask: Ask) -> Laid:
+    def _with_schemas(self, layout: OutputLayout, volumes: Sequence[Sequence[Outcome]], ask: Ask) -> OutputLayout:
         """Note the schemas of Parquet pieces, which the output does not show."""
         question = PieceSchemas(tuple(piece for pieces in self._pieces(volumes) for piece in pieces))
         schemas, of_pieces = ask([question])[0]
-        return laid._replace(schemas=schemas, of_pieces=of_pieces)
+        return layout._replace(schemas=schemas, of_pieces=of_pieces)
 
     def _ask_for_columns(self, ask: Ask, *, first: int) -> Outcome:
         task = Task(number=0, first=first, last=first, file=0, start=0, stop=0, row=0, rows=0, lo=0, hi=0)
@@ -183,7 +187,15 @@ class Finish:
         names = [f"{target}/{name}" for name in work.names(suffix, parts=len(pieces))]
         sums = [tuple((o.output.bytes, o.output.crc) for o in group if o.output) for group in volumes]
         seals = [
-            Seal(piece, name, self.format, self.codec, head if at else first, schema, own_sums)
+            Seal(
+                pieces=piece,
+                output=name,
+                format=self.format,
+                codec=self.codec,
+                header=head if at else first,
+                schema=schema,
+                sums=own_sums,
+            )
             for at, (piece, name, own_sums) in enumerate(zip(pieces, names, sums, strict=True))
         ]
         sealed = ask(seals)
@@ -223,7 +235,7 @@ def check_every_row_is_settled(parts: Iterable[Part], *, done: int) -> None:
         )
 
 
-def check_worth_publishing(outcomes: Iterable[Outcome], work: Work) -> None:
+def check_worth_publishing(outcomes: Iterable[Outcome], work: WorkFolder) -> None:
     """Raise ``DataError`` if all rows were rejected and an earlier output has rows: it is not replaced by nothing."""
     listed = list(outcomes)
     bad_rows = sum(outcome.bad_rows for outcome in listed)

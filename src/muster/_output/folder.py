@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from muster._files.home import make
 from muster._files.whole import sync
-from muster._model import Outcome, Piece, Place
-from muster._places.identity import local, written
-from muster._places.urls import is_remote, versions
+from muster._model import Outcome, Piece, PieceLocation
 from muster._private.files import private, work_folder
+from muster._urls.identity import local, written
+from muster._urls.urls import is_remote, versions
 from muster.errors import EngineError, UsageError
 
-from .growing import PARTS, Places
+from .growing import PARTS, PieceLocations
 from .lock import WorkLock
 from .manifest import MANIFEST, check_is_ours, check_not_of_another, named_in
 from .modes import hand_over
@@ -32,22 +32,25 @@ if TYPE_CHECKING:
 
 _SPOOL: Final = "spool"
 _BEGINNING_BYTES: Final = 1 << 20
+"""A header and a row are within them, but where a row has a megabyte."""
+
 _OURS: Final = re.compile(
-    r"(journal\.jsonl|fault\.txt|complete|rejects\.jsonl|before|grown-[0-9a-f]+)(\.\w+)?"
-    r"|parts|sealed|replaced|(spool|usual)(-[0-9a-f]+)?"
+    r"(journal\.jsonl|fault\.txt|complete|stop|rejects\.jsonl|before|grown-[0-9a-f]+)(\.\w+)?"
+    r"|parts|sealed|replaced|inbox|(spool|usual)(-[0-9a-f]+)?|states-\d+"
 )
 """Names of what a run has in its folder, beside the lock; all else is the user's own."""
 
 
-class Work:
+class WorkFolder:
     """The folder ``OUTPUT.muster`` and who may work in it.
 
     It lies beside the output, on the same file system, so that a rename is all that is left at the end; for a remote
     output it lies in ``MUSTER_HOME``.
     """
 
-    def __init__(self, output: str, *, home: Path) -> None:
-        """Name the places; nothing is made yet."""
+    def __init__(self, output: str, *, home: Path, is_of_stream: bool = False) -> None:
+        """Name the places; nothing is made yet. What is in the folder of a stream, the stream itself knows."""
+        self._is_of_stream = is_of_stream
         self.output = output = local(output)
         self.is_remote = is_remote(output)
         self.is_folder = output.endswith("/")
@@ -84,6 +87,11 @@ class Work:
     def sealed(self) -> Path:
         """The output of a run to a folder, until it gets its name."""
         return self.folder / "sealed"
+
+    @property
+    def inbox(self) -> Path:
+        """Where a stream keeps what came over TCP, and was acknowledged, until it is done."""
+        return self.folder / "inbox"
 
     @property
     def _replaced(self) -> Path:
@@ -149,10 +157,10 @@ class Work:
                 " rename what is there."
             )
         self._check_rejects()
-        if self.is_folder and output.exists():
+        if self.is_folder and output.exists() and not self._is_of_stream:
             check_is_ours(self.output, names_in(output), manifest=manifest_of(output))
 
-    def stage(self) -> None:
+    def use_staging(self) -> None:
         """Have workers write their rows to the store themselves, where the output is a folder there."""
         if self.shelf is not None and self.is_folder:
             self.shelf.mark()
@@ -171,9 +179,13 @@ class Work:
         self.release()
 
     def clear(self) -> None:
-        """Forget an unfinished run, but hold the lock."""
-        self.journal.unlink(missing_ok=True)
+        """Forget an unfinished run, but hold the lock. The journal goes first, as it says that the rest is there."""
+        if self.journal.exists():
+            self.journal.unlink()
+            sync(self.folder)
         self.clear_parts()
+        for states in self.folder.glob("states-*"):
+            states.unlink()
         for folder in (self.folder / _SPOOL, self.sealed):
             shutil.rmtree(folder)
             work_folder(folder)
@@ -208,19 +220,19 @@ class Work:
                 remove(path)
             self._lock.remove()
 
-    def is_intact(self, outcome: Outcome, places: Places) -> bool:
+    def is_intact(self, outcome: Outcome, locations: PieceLocations) -> bool:
         """Tell whether the pieces of an outcome are still what was written: a power cut may have lost them."""
         pieces = [piece for piece in (outcome.output, outcome.rejects) if piece is not None]
         if self.staging and outcome.output is not None:
             if self.shelf is None or not self.shelf.is_intact(outcome.output):
                 return False
             pieces.remove(outcome.output)
-        return all(self._is_intact(piece, places[piece]) for piece in pieces)
+        return all(self._is_intact(piece, locations[piece]) for piece in pieces)
 
-    def _is_intact(self, piece: Piece, place: Place) -> bool:
+    def _is_intact(self, piece: Piece, location: PieceLocation) -> bool:
         try:
-            with (self.folder / place.file).open("rb") as file:
-                file.seek(place.offset)
+            with (self.folder / location.file).open("rb") as file:
+                file.seek(location.offset)
                 data = file.read(piece.bytes)
         except OSError:
             return False
@@ -250,8 +262,8 @@ class Work:
         return [(path.name, path.stat().st_size, str(path.stat().st_mtime_ns)) for path in paths]
 
     @property
-    def place(self) -> str:
-        """Name where the output lies, in one way for each place."""
+    def address(self) -> str:
+        """Name where the output lies, spelled in one way."""
         return written(self.output) if self.is_remote else str(self._path.absolute())
 
     def manifest(self) -> bytes | None:

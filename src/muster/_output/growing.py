@@ -2,7 +2,7 @@
 
 A task writes its rows to a file of its own, and the runner copies that behind those before it as soon as it is next.
 The kernel copies, and the file is removed before the disk has it: of a cheap function that costs less than 5% of the
-run. Having tasks write to their place in the output instead was tried, and is not worth what it takes.
+run. Having tasks write to their location in the output instead was tried, and is not worth what it takes.
 """
 
 import errno
@@ -11,48 +11,51 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from muster._files.whole import write_all
 from muster._journal.events import Moved, Regrown
-from muster._model import Outcome, Piece, Place
+from muster._model import Outcome, Piece, PieceLocation
 
 PARTS: Final = "parts"
 """The folder of pieces that have a file of their own, in the work folder."""
 
 _COPY_BYTES: Final = 8 << 20
+"""In one call of the kernel: between two calls a signal is heard."""
+
 _NO_KERNEL_COPY: Final = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL}
 
 
-class Places:
+class PieceLocations:
     """Where pieces lie: in a file of their own, unless they came in another or were moved to one."""
 
     def __init__(self) -> None:
         """Begin with none that lies elsewhere."""
-        self._elsewhere: dict[str, Place] = {}
+        self._elsewhere: dict[str, PieceLocation] = {}
 
-    def __getitem__(self, piece: Piece) -> Place:
+    def __getitem__(self, piece: Piece) -> PieceLocation:
         """Tell where a piece lies."""
-        return self._elsewhere.get(piece.name) or Place(f"{PARTS}/{piece.name}", 0)
+        return self._elsewhere.get(piece.name) or PieceLocation(f"{PARTS}/{piece.name}", 0)
 
     @property
     def files(self) -> set[str]:
         """Name the files that hold pieces, besides those of their own."""
-        return {place.file for place in self._elsewhere.values()}
+        return {location.file for location in self._elsewhere.values()}
 
     def note(self, outcome: Outcome) -> None:
         """Know where the rows of an outcome lie already: a retry leaves them where they are, in the earlier output."""
-        if outcome.output and outcome.output.place:
-            self._elsewhere[outcome.output.name] = outcome.output.place
+        if outcome.output and outcome.output.location:
+            self._elsewhere[outcome.output.name] = outcome.output.location
 
     def move(self, moved: Moved) -> None:
         """Know that a piece was moved."""
-        self._elsewhere[sys.intern(moved.name)] = Place(
+        self._elsewhere[sys.intern(moved.name)] = PieceLocation(
             sys.intern(moved.file), moved.offset
         )  # a journal says both often
 
     def follow(self, regrown: Regrown) -> None:
         """Know that the beginning of a file lies in another one now."""
-        for name, place in self._elsewhere.items():
-            if place.file == regrown.before and place.offset < regrown.size:
-                self._elsewhere[name] = Place(regrown.file, place.offset)
+        for name, location in self._elsewhere.items():
+            if location.file == regrown.before and location.offset < regrown.size:
+                self._elsewhere[name] = PieceLocation(regrown.file, location.offset)
 
     def forget(self, name: str) -> None:
         """Forget a piece that is now part of the piece before it."""
@@ -74,9 +77,7 @@ class Grown:
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
+        write_all(self._descriptor, data)
         self.size += len(data)
 
     def append(self, path: Path, size: int, *, offset: int = 0) -> int:

@@ -14,6 +14,8 @@ from muster.errors import OutputBusyError, UsageError
 from .owners import Owner, read_mark
 
 _LONGEST_MARK: Final = 1 << 16
+"""A mark is a line of JSON with a host, a process and a command."""
+
 _TRIES: Final = 1000
 """So often may other runs remove the work folder, at their own end, while this one opens it."""
 

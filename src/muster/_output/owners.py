@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from muster._journal.processes import birth_of, computer
+from muster._journal.processes import birth_of, computer, is_alive
 from muster._journal.runs import SECONDS_UNHEARD
 from muster._words import duration
 
@@ -44,7 +44,7 @@ class Owner:
 
     def may_live(self, *, unheard: float) -> bool:
         """Tell whether the process may live; ``unheard`` are the seconds since it wrote its mark last."""
-        return birth_of(self.pid) == self.born if self.is_here() else unheard < SECONDS_UNHEARD
+        return is_alive(self.pid, self.born) if self.is_here() else unheard < SECONDS_UNHEARD
 
     def until(self, *, unheard: float) -> str:
         """Say when its mark ends to count if the process is dead."""

@@ -40,7 +40,7 @@ def publish_folder(sealed: Path, output: Path, *, replaced: Path) -> None:
 
 
 def _replace(output: Path, sealed: Path, replaced: Path) -> None:
-    from .exchange import exchanged  # noqa: PLC0415 (ctypes; most outputs are files)
+    from .exchange import exchanged
 
     sealed.replace(replaced)  # first: what stands there after a death, old or new, is settled by ``settle``
     if not exchanged(replaced, output):

@@ -6,6 +6,8 @@ from typing import Final
 from muster.errors import UsageError
 
 BEGINNING_BYTES: Final = 1 << 16
+"""The name of the file, which stands first in a line, is within them, however long it is."""
+
 _FIRST: Final = re.compile(rb'\{"file": "(?:[^"\\]|\\.)*", "row": \d+, "byte_offset": (?:\d+|null), "raw": "')
 
 

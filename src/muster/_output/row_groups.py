@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from muster._formats.parquet_footer import MAGIC, Chunks, end_of
+from muster._formats.parquet_footer import MAGIC, ColumnChunks, end_of
 from muster._formats.volumes import BlankFooter, SealChunks
 
 from .growing import Grown
@@ -33,7 +33,7 @@ class RowGroups:
         groups = list(self._questions())
         blank, *answers = ask([BlankFooter(self.schema), *chain.from_iterable(groups)])
         answered = iter(answers)
-        chunks: list[list[Chunks]] = [[next(answered) for _ in group] for group in groups]
+        chunks: list[list[ColumnChunks]] = [[next(answered) for _ in group] for group in groups]
         file = Grown(output)
         file.write(MAGIC)
         for question, share in zip(chain.from_iterable(groups), chain.from_iterable(chunks), strict=True):

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from muster._model import Piece
-from muster._places import objects
-from muster._places.identity import spelled
-from muster._places.urls import filesystem, has_buckets, is_web, protocols_of, upload
+from muster._urls import objects
+from muster._urls.identity import spelled
+from muster._urls.urls import filesystem, has_buckets, is_web, protocols_of, upload
 from muster.errors import EngineError, OutputBusyError, UsageError
 
 from .manifest import MANIFEST, PART, check_is_ours, check_not_of_another, may_be_of_another, named_in
@@ -55,7 +55,7 @@ class Shelf:
         self._spent: set[str] = set()
         """Names of parts that runs had which died while they published."""
         self._before: _Before | None = None
-        self._staged: dict[str, objects.Found] | None = None
+        self._staged: dict[str, objects.StoredObject] | None = None
 
     def take(self) -> None:
         """Take the lock, and remove what runs left that died. Raises ``UsageError`` where the place is not ours."""

@@ -16,18 +16,23 @@ from time import monotonic, time
 from typing import Final, NamedTuple
 
 from muster._journal.runs import SECONDS_UNHEARD
-from muster._places import objects
+from muster._urls import objects
 from muster.errors import EngineError, OutputBusyError
 
 from .owners import UNKNOWN, Owner, read_mark
 
 BEGINNING: Final = "lock-"
 _TRIES: Final = 6
+"""Of two that announce themselves at once, the first tries again: after so many times they have parted."""
+
 _SECONDS_TO_SETTLE: Final = 10.0
 """Who announced itself longer ago has looked, and holds the lock; who did lately may withdraw yet."""
 
 _LONGEST_PAUSE: Final = 0.6
+"""Seconds: the two look again at different times, some requests apart."""
+
 _LONGEST_REQUEST: Final = 30.0
+"""What a renewal that is on its way may take; then the run ends without it."""
 
 
 _CLOCKS_APART: Final = 600.0

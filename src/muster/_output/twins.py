@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from muster._formats._reader import Reader
+from muster._formats.reader import RangeReader
 from muster._model import WRITTEN, Source
-from muster._places import objects
-from muster._places.identity import local
-from muster._places.urls import file_name, filesystem, has_buckets, is_remote, is_web
+from muster._urls import objects
+from muster._urls.identity import local
+from muster._urls.urls import file_name, filesystem, has_buckets, is_remote, is_web
 from muster.errors import MusterError
 
 from .manifest import PART
@@ -34,7 +34,7 @@ def twin_in(output: str, *, among: Sequence[Source]) -> tuple[str, Source] | Non
     return None
 
 
-def _standing(output: str) -> Iterator[tuple[str, objects.Found]]:
+def _standing(output: str) -> Iterator[tuple[str, objects.StoredObject]]:
     """List what a run would replace."""
     if is_remote(output):
         is_folder = output.endswith("/")
@@ -46,7 +46,7 @@ def _standing(output: str) -> Iterator[tuple[str, objects.Found]]:
         for one in sorted(path.iterdir()) if path.is_dir() else [path]:
             if one == path or PART.fullmatch(one.name):
                 status = one.stat()
-                yield str(one), objects.Found(status.st_size, "", status.st_mtime)
+                yield str(one), objects.StoredObject(status.st_size, "", status.st_mtime)
 
 
 def _may_be(source: Source, place: str) -> bool:
@@ -58,7 +58,7 @@ def _name(path: str) -> str:
     return unquote(file_name(path)).rpartition("/")[2]
 
 
-def _is_alike(source: Source, found: objects.Found) -> bool:
+def _is_alike(source: Source, found: objects.StoredObject) -> bool:
     if source.in_ranges and source.size != found.size:
         return False
     has_same_stamp = bool(found.stamp) and _plain(source.stamp) == _plain(found.stamp)
@@ -87,7 +87,7 @@ def _has_same_ends(source: Source, place: str, *, size: int) -> bool:
     if not source.in_ranges:
         return True
     with contextlib.suppress(MusterError, OSError):
-        theirs, ours = Reader(source.path), Reader(place)
+        theirs, ours = RangeReader(source.path), RangeReader(place)
         ends = {(0, min(size, _ENDS)), (max(size - _ENDS, 0), size)}
         return all(theirs.read(*end) == ours.read(*end) for end in ends)
     return True

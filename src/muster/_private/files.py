@@ -107,7 +107,7 @@ def _others_may_write(found: os.stat_result) -> bool:
 
 def _made_in(folder: Path) -> tuple[int, int]:
     """Make a private folder on trial; tell its owner and mode. On FAT, say, all files have one owner and one mode."""
-    import tempfile  # noqa: PLC0415 (workers, who only open files, start sooner without)
+    import tempfile
 
     user, mode = os.geteuid(), _FOLDER
     with contextlib.suppress(OSError):
@@ -183,7 +183,7 @@ def _is_trusted(user: int) -> bool:
 
 def _is_of_this_user_alone(group: int) -> bool:
     """Tell whether a group is the one that many systems make for each user, named alike, and holds nobody else."""
-    import grp  # noqa: PLC0415 (likewise)
+    import grp
 
     name = _name_of(os.geteuid())
     try:
@@ -198,7 +198,7 @@ def new_folder(below: int) -> Path:
 
     Raises ``NotPrivateError`` where others could replace it.
     """
-    import tempfile  # noqa: PLC0415 (likewise)
+    import tempfile
 
     prefix, drawn = "muster-", 8
     is_short = len(os.fsencode(tempfile.gettempdir())) + len(prefix) + drawn + 2 + below <= LONGEST_SOCKET
@@ -228,7 +228,7 @@ def keep(path: str | Path, data: bytes) -> None:
 
 def remove_all(folder: Path) -> None:
     """Remove a folder, if it is there, with all that is in it: also folders that their owner may not write."""
-    import shutil  # noqa: PLC0415 (likewise)
+    import shutil
 
     shutil.rmtree(folder, ignore_errors=True)
     if folder.is_dir():
@@ -243,7 +243,7 @@ def remove_all(folder: Path) -> None:
 
 
 def _name_of(user: int) -> str:
-    import pwd  # noqa: PLC0415 (likewise)
+    import pwd
 
     try:
         return pwd.getpwuid(user).pw_name

@@ -10,6 +10,8 @@ from typing import Final
 from .files import own_folder, private
 
 _BYTES: Final = 32
+"""256 bits, which nobody finds by trying."""
+
 _OTHERS: Final = 0o077
 
 

@@ -83,13 +83,15 @@ _LEAST_OF_A_KEY: Final = 8
 _LEAST: Final = 4
 """Shorter words are struck out as part of their URL alone: they stand in too many others."""
 _DIGEST_BYTES: Final = 4
+"""Two secrets that differ are told apart; nobody can go from so few bytes back to one."""
+
 _DIGEST: Final = re.compile(r"(?:^|=)~[0-9a-f]{8}$")
 _MARK: Final = re.compile(re.escape(HIDDEN) + r"\d*")
 """What stands where something was taken out."""
 
 
 class Unseen(NamedTuple):
-    """All of it, to be handed to a worker."""
+    """All that this process knows and nobody else may see, to be handed to a worker."""
 
     urls: tuple[tuple[str, str], ...] = ()
     logins: tuple[tuple[str, str], ...] = ()
@@ -269,7 +271,7 @@ def _spellings(secrets: tuple[str, ...]) -> Iterator[str]:
 
 
 def _digest(value: str) -> str:
-    from .key import key  # noqa: PLC0415 (few URLs have such parameters)
+    from .key import key
 
     return (
         f"~{hashlib.blake2b(value.encode(errors='surrogateescape'), key=key(), digest_size=_DIGEST_BYTES).hexdigest()}"

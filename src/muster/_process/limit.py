@@ -25,7 +25,7 @@ _DEEPEST: Final = 5
 
 
 class TimeIsUp(KeyboardInterrupt):
-    """Raised in a call whose time is over; ``Limit`` turns it into a ``TimeoutError``.
+    """Raised in a call whose time is over; ``TimeLimit`` turns it into a ``TimeoutError``.
 
     It is a ``KeyboardInterrupt`` because event loops swallow everything else that is raised in callbacks and tasks.
     """
@@ -111,7 +111,7 @@ class _Kill:
 _keeper: _Keeper = _Interrupt()
 
 
-class Limit:
+class TimeLimit:
     """A context that lasts at most so many seconds; ``None`` allows any time."""
 
     def __init__(self, seconds: float | None) -> None:
@@ -132,7 +132,14 @@ class Limit:
 
 _OWN_CODE: Final = frozenset(
     method.__code__
-    for method in (Limit.__enter__, Limit.__exit__, _Interrupt.start, _Interrupt.stop, _Alarm.__init__, _Alarm.stop)
+    for method in (
+        TimeLimit.__enter__,
+        TimeLimit.__exit__,
+        _Interrupt.start,
+        _Interrupt.stop,
+        _Alarm.__init__,
+        _Alarm.stop,
+    )
 )
 
 

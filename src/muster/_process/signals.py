@@ -62,6 +62,8 @@ class _First:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._has_come = False
+        self._number = 0
+        """The first signal: it counts also where its exception is swallowed and another comes before it returns."""
         self.is_over = False
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
@@ -70,7 +72,8 @@ class _First:
             signal.raise_signal(number)
         elif not (self._has_come or self.is_over):
             self._has_come = True
-            raise Terminated(number, self._swallowed)
+            self._number = self._number or number
+            raise Terminated(self._number, self._swallowed)
 
     def _swallowed(self, number: int) -> None:
         """Send the signal again: compiled code, destructors and callbacks swallow what is raised within them."""

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 _MOST: Final = 1000
+"""Who has more bad rows has to know before the run has gone on for hours."""
+
 _SHARE: Final = 0.1
+"""Where a tenth is bad it is the function, or the way in which the file is read."""
+
 _LEAST: Final = 10
 """Allowed in any file: a tenth of a small file would be fewer rows than one slip of a hand makes bad."""
 

@@ -14,7 +14,7 @@ class Assignments:
         """Begin with none; numbers go on behind the ``last`` one that was given out before."""
         self._running: dict[int, Assignment] = {}
         self._twins: dict[int, int] = {}
-        """Of each task that two machines are on the other's number, both ways."""
+        """Where two machines are on the same rows: the number of either task, and that of the other."""
         self._doubled: set[int] = set()
         """Tasks that were given to a second machine: there is no third try beside them."""
         self.last = last

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from muster._model import Part, Task
 
 _SHARES: Final = 16
+"""Two cuts find one file among 256."""
 
 
 def task_of(parts: Sequence[Part], first: int, last: int, *, rows: tuple[int, int] | None = None) -> Task:
@@ -29,12 +30,12 @@ def task_of(parts: Sequence[Part], first: int, last: int, *, rows: tuple[int, in
         rows=stop_row - start.row,
         lo=lo,
         hi=hi,
-        spool=start.spool,
+        local_copy=start.local_copy,
         condemned=start.fault,
     )
 
 
-class Left(NamedTuple):
+class Remainder(NamedTuple):
     """What is left of an input of which some rows are done: tasks of parts that are done in part."""
 
     touched: AbstractSet[int]
@@ -42,7 +43,7 @@ class Left(NamedTuple):
     tasks: Sequence[Task]
 
 
-def uncovered(parts: Sequence[Part], done: Iterable[Task]) -> Left:
+def uncovered(parts: Sequence[Part], done: Iterable[Task]) -> Remainder:
     """Find out what some tasks leave to be done of the parts that they are about."""
     whole: set[int] = set()
     covered: dict[int, list[tuple[int, int]]] = {}
@@ -56,7 +57,7 @@ def uncovered(parts: Sequence[Part], done: Iterable[Task]) -> Left:
             if lo < hi:
                 covered.setdefault(index, []).append((lo, hi))
     gaps = ((index, gap) for index, rows in covered.items() for gap in _gaps(parts[index], sorted(rows)))
-    return Left(whole | covered.keys(), [task_of(parts, index, index + 1, rows=gap) for index, gap in gaps])
+    return Remainder(whole | covered.keys(), [task_of(parts, index, index + 1, rows=gap) for index, gap in gaps])
 
 
 def _gaps(part: Part, covered: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -84,7 +85,7 @@ def together(members: Sequence[Task]) -> Task:
         stop=first.start + size,
         rows=rows,
         hi=first.row + rows,
-        spool=None,
+        local_copy=None,
         members=tuple(members),
     )
 

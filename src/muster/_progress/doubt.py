@@ -17,6 +17,10 @@ _EVERYWHERE: Final = (0.999, 0.5, 0.25)
 """Places in the waiting input, from 0 to 1, to try before the function is blamed: bad rows may stand together."""
 
 _FEWEST_DEATHS: Final = 3
+"""At so many places before the function is blamed, as ``_EVERYWHERE`` names."""
+
+_FEWEST_LATER: Final = 11
+"""Rows of an epoch before the function is blamed that did earlier ones: up to 10 bad rows are allowed in any file."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,8 @@ class Doubt:
     """Holds back tasks that failed as a whole, until one row succeeds or two fail in different ways."""
 
     is_open: bool = True
+    has_worked: bool = False
+    """The function did rows of earlier epochs: so a few that fail alike are bad rows, all of many are an outage."""
     faults: list[Fault] = field(default_factory=list)
     _held: list[Task] = field(default_factory=list)
     _places: list[int] | None = None
@@ -80,6 +86,8 @@ class Doubt:
 
         ``rows`` is how many the input has: few are enough where they are all, unless each ended its worker.
         """
+        if self.has_worked and rows < _FEWEST_LATER:
+            return None
         fault = self.faults[0]._replace(rows=sum(fault.rows for fault in self.faults))
         is_all = fault.rows == rows and not self.is_about_deaths
         return fault if is_all or fault.rows >= fault.fewest else None

@@ -18,6 +18,8 @@ _LOOK_EVERY: Final = 0.1
 """Seconds from one look at all tasks that are with machines to the next."""
 
 _TIMES_AS_LONG: Final = 2
+"""As a worker of known pace would take: sooner, much would be done twice for nothing. Weighed, not measured."""
+
 _LEAST_WAIT: Final = 1.0
 """Seconds for which any machine is waited for: one that is busy, or far, may take a while to tell."""
 
@@ -48,9 +50,9 @@ class HandingOut:
         assignments: Assignments,
         extent: Extent,
         calls: Calls,
-        does_twice: bool,
+        may_duplicate: bool,
     ) -> None:
-        """Begin. Where it ``does_twice``, tasks may be given to a second machine while the first one has them."""
+        """Begin. Where it ``may_duplicate``, tasks may be given to a second machine while the first one has them."""
         self._queue = queue
         self._parts = queue.parts
         self._retries = retries
@@ -58,7 +60,7 @@ class HandingOut:
         self._assignments = assignments
         self._extent = extent
         self._calls = calls
-        self._does_twice = does_twice
+        self._may_duplicate = may_duplicate
         self._next_look = 0.0
 
     def again(self, openings: Openings, terms: Terms) -> list[Action]:
@@ -114,7 +116,7 @@ class HandingOut:
     @property
     def _may_do_twice(self) -> bool:
         is_open = self._doubt.is_open or not self._extent.is_complete
-        return self._does_twice and not is_open and not self._retries and self._calls.most is None
+        return self._may_duplicate and not is_open and not self._retries and self._calls.most is None
 
     def elsewhere(self, openings: Openings, terms: Terms) -> list[Action] | Fault:
         """Try rows from other places while the function has failed on all; blame it if they all fail there too."""
@@ -158,5 +160,5 @@ class HandingOut:
             goes_on = not self._doubt.is_open  # while nobody knows whether the function can be called at all
         else:
             goes_on = part.row == before.row + before.rows  # of a sample, what lies between is not there
-            goes_on = goes_on and part.spool == before.spool
+            goes_on = goes_on and part.local_copy == before.local_copy
         return goes_on and not (part.fault or before.fault) and volumes[index] == volumes[index - 1]

@@ -2,14 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import repeat
-from typing import NamedTuple
 
-
-class Slots(NamedTuple):
-    """How many requests a machine takes now: by idle workers, and ahead of time by busy ones."""
-
-    idle: int
-    ahead: int
+from muster._model import Slots
 
 
 class Openings:

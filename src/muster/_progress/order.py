@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from muster._model import Outcome, Part
 
 from .actions import Action, Append, Forget, Rewind
-from .stretches import Stretch
+from .kept_outcomes import JoinedOutcome
 
 _Key = tuple[int, int]
 """The first part of an outcome, and where in it its rows begin."""
@@ -19,7 +19,7 @@ class Order:
         self._joins = joins
         self._kept: dict[_Key, Outcome] = {}
         self._frontier: _Key = (0, 0)
-        self._stretch: Stretch | None = None
+        self._joined: JoinedOutcome | None = None
         """What was appended at last, if that goes on: of what was added to it, ``_kept`` learns when it is asked."""
         self.bad_rows = 0
         self.rows_done = 0
@@ -28,7 +28,7 @@ class Order:
     @property
     def outcomes(self) -> list[Outcome]:
         """List what is kept, in the order of the input."""
-        self._note_stretch()
+        self._note_joined()
         return [self._kept[key] for key in sorted(self._kept)]
 
     def put(self, outcome: Outcome) -> None:
@@ -40,15 +40,15 @@ class Order:
 
     def drop(self, is_stale: Callable[[Outcome], bool]) -> list[Outcome]:
         """Forget outcomes that do not count any more, and return them in order."""
-        self._note_stretch()
+        self._note_joined()
         stale = [(key, kept) for key, kept in sorted(self._kept.items()) if is_stale(kept)]
         for key, outcome in stale:
             del self._kept[key]
             self.bad_rows -= outcome.bad_rows
             self.rows_done -= outcome.rows_in
             self.rows_out -= outcome.rows_out
-            if self._stretch is not None and outcome is self._stretch.outcome:
-                self._stretch = None
+            if self._joined is not None and outcome is self._joined.outcome:
+                self._joined = None
         return [outcome for _, outcome in stale]
 
     def rewind(self, dropped: Sequence[Outcome], *, has_another_header: bool) -> list[Action]:
@@ -56,8 +56,8 @@ class Order:
         is_wrong = has_another_header or any(key_of(outcome) < self._frontier for outcome in dropped)
         if self._frontier == (0, 0) or not is_wrong:
             return []
-        self._note_stretch()
-        self._frontier, self._stretch = (0, 0), None
+        self._note_joined()
+        self._frontier, self._joined = (0, 0), None
         return [Rewind()]
 
     def advance(self, parts: Sequence[Part]) -> list[Action]:
@@ -73,17 +73,17 @@ class Order:
         return actions
 
     def _lengthen(self, outcome: Outcome) -> str:
-        """Put an outcome that was appended and the stretch before it together; name its piece, which is none now."""
-        if self._stretch is not None and self._stretch.continues(outcome):
+        """Join an outcome that was appended to the one before it; name its piece, which is none of its own now."""
+        if self._joined is not None and self._joined.continues(outcome):
             del self._kept[key_of(outcome)]
-            return self._stretch.add(outcome)
-        self._note_stretch()
-        self._stretch = Stretch(outcome) if self._joins else None
+            return self._joined.add(outcome)
+        self._note_joined()
+        self._joined = JoinedOutcome(outcome) if self._joins else None
         return ""
 
-    def _note_stretch(self) -> None:
-        if self._stretch is not None:
-            self._kept[key_of(self._stretch.outcome)] = self._stretch.outcome
+    def _note_joined(self) -> None:
+        if self._joined is not None:
+            self._kept[key_of(self._joined.outcome)] = self._joined.outcome
 
 
 def key_of(outcome: Outcome) -> _Key:

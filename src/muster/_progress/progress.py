@@ -1,15 +1,15 @@
-"""The state of a run, as a pure machine: events go in, actions come out. No clock, no files, no processes.
+"""The state of a run, as a pure machine: messages go in, actions come out. No clock, no files, no processes.
 
-Every race between workers is therefore a unit test: it is only an order of events. What time it is comes with what is
+Every race between workers is therefore a unit test: it is only an order of messages. What time it is comes with what is
 asked. What is said of a task that is no longer running, as its machine was late, changes nothing. After Dask's
 ``worker_state_machine.py``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from muster._model import Fault, Outcome, Part, Schema, Task
+from muster._model import Fault, Outcome, Part, Schema, Slots, Task
 
 from .actions import Action, Blame, Drop, GiveUp, Keep, NeverSettles, PutAside, Recall, Widen
 from .allowance import Allowance
@@ -18,7 +18,7 @@ from .cuts import shares, uncovered
 from .doubt import Doubt
 from .extent import Extent
 from .handing_out import Calls, HandingOut, Terms
-from .openings import Openings, Slots
+from .openings import Openings
 from .order import Order, key_of
 from .queue import Queue
 from .repeats import Repeats
@@ -49,7 +49,7 @@ class Progress:
         groups: AbstractSet[tuple[int, int]] = frozenset(),
         most_calls: int | None = None,
         most_files: int = 1,
-        does_twice: bool = False,
+        may_duplicate: bool = False,
         last_number: int = 0,
     ) -> None:
         """Begin without parts.
@@ -59,9 +59,9 @@ class Progress:
         ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows). ``groups``: the file
         and the row where each stretch begins that a worker reads as a whole, whichever of its rows a task has; a task
         goes on to the end of one, if there is work enough. ``most_calls``: no task has more batches of ``batch_rows``.
-        ``most_files``: nor is one of parts of more files. ``does_twice``: what is with a machine that loads for longer
-        than all the rest takes, another does, too. ``last_number``: of the tasks that the engine was given before, and
-        may tell of still.
+        ``most_files``: nor is one of parts of more files. ``may_duplicate``: what is with a machine that loads for
+        longer than all the rest takes, another does, too. ``last_number``: of the tasks that the engine was given
+        before, and may tell of still.
         """
         self._extent = Extent(Allowance.of(max_bad_rows))
         self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files, groups=groups)
@@ -76,10 +76,10 @@ class Progress:
             assignments=self._assignments,
             extent=self._extent,
             calls=Calls(batch_rows, most_calls),
-            does_twice=does_twice,
+            may_duplicate=may_duplicate,
         )
         self._union = Union(same_text=same_text)
-        self._does_twice = does_twice
+        self._may_duplicate = may_duplicate
         self._have_answered: set[str] = set()
         """Machines that have done a task, whatever came of it: they do not load any more."""
         self._repeats = Repeats()
@@ -178,10 +178,13 @@ class Progress:
         """Tell how many rows may be bad, as far as the input is known."""
         return self._extent.allowed
 
-    def expect(self, schema: Schema | None, *, bad_rows: int) -> None:
-        """Know what all results look like before the first is there, and how many rows were bad in earlier stages."""
+    def expect(self, schema: Schema | None, *, bad_rows: int, rows_done: int = 0, rows_out: int = 0) -> None:
+        """Know what all results look like before the first is there, and what came of earlier stages or epochs."""
         self._union.learn(_BEFORE_ALL, schema)
         self._order.bad_rows += bad_rows
+        self._order.rows_done += rows_done
+        self._order.rows_out += rows_out
+        self._doubt.has_worked = rows_done > bad_rows
 
     def no_more_parts(self) -> None:
         """Know that the input is complete."""
@@ -217,12 +220,12 @@ class Progress:
             return [GiveUp(self._order.bad_rows, self._first_error)]
         openings = Openings(slots, pace=self._queue.paces.of, without=self._suspects.unfit, now=now)
         terms = Terms(self._union.schema, left)
+        if not (self._assignments or self._retries or self._doubt.faults):
+            self._retries.add(*self._doubt.let_go())  # before what is done again is handed out: it may be all there is
         actions = self._handing_out.again(openings, terms)
         if self._doubt.faults:
             tried = self._handing_out.elsewhere(openings, terms)
             return actions + ([Blame(tried)] if isinstance(tried, Fault) else tried)
-        if not (self._assignments or self._retries):
-            self._retries.add(*self._doubt.let_go())
         return actions + self._handing_out.what_waits(openings, terms)
 
     def done(self, number: int, *outcomes: Outcome, machine: str = "") -> list[Action]:
@@ -276,6 +279,22 @@ class Progress:
             return []
         return self._keep(outcome)
 
+    def take_back(self, number: int) -> None:
+        """Have a task wait again that could not begin, which nobody is to blame for."""
+        if (ended := self._assignments.end(number)) is not None:
+            self._retries.add(ended.task)
+
+    def number_behind(self, last: int) -> None:
+        """Give numbers behind those of another stage."""
+        self._assignments.last = max(self._assignments.last, last)
+
+    def lose(self, is_lost: Callable[[Outcome], bool]) -> list[Action]:
+        """Do rows again of which what was made is gone."""
+        lost = self._order.drop(is_lost)
+        for outcome in lost:
+            self._wait_again(outcome.task)
+        return [*map(Drop, lost)]
+
     def is_running(self, number: int) -> bool:
         """Tell whether a task is with an engine."""
         return number in self._assignments
@@ -299,7 +318,7 @@ class Progress:
 
     def let_go_of_what_loads(self) -> list[int]:
         """Forget the tasks of machines that have done none yet, and number them; none where nothing is done twice."""
-        numbers = self._assignments.numbers_elsewhere(self._have_answered) if self._does_twice else []
+        numbers = self._assignments.numbers_elsewhere(self._have_answered) if self._may_duplicate else []
         for number in numbers:
             self._assignments.end(number)
         return numbers

@@ -16,8 +16,11 @@ TASK_SECONDS_A_WORKER: Final = 0.02
 """How long it should take at least for each worker that there is, as one process hands them all out."""
 
 LONGEST_TASK_SECONDS: Final = 10.0
+"""A task that is lost costs no more than this, and a bar moves."""
 
 LARGEST_TASK: Final = 8 << 20
+"""Bytes of input: a worker's memory stays some ten times that."""
+
 FIRST_TASK: Final = 32 << 10
 """How large one is while nobody knows how long the function takes."""
 

@@ -5,6 +5,7 @@ from typing import Final
 from muster._model import Task
 
 _LATE_ROUNDS: Final = 3
+"""Each brought new columns: then the function makes up columns as it goes, and none is the last."""
 
 
 class Repeats:

@@ -12,10 +12,15 @@ from .openings import Openings
 from .suspects import Key, Suspects, name_of
 
 _DEATHS_BEFORE_HALVING: Final = 2
+"""One death may come of memory that other programs took. From the second on, its halves are tried."""
+
 _DEATHS_BEFORE_REJECTING: Final = 3
+"""A single row has three tries: none is rejected by chance."""
+
 _DEATHS_OF_READING: Final = 5
 """Two tries more than tasks that call the function: a condemned task only reads its rows."""
 _TIMES_A_BYSTANDER: Final = 10
+"""A task that waited behind another is not blamed for a death; each tenth time it is, or it might never end."""
 
 
 class Retries:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from muster._model import Task
 
 _FAILURES_IN_A_ROW: Final = 3
+"""Tasks that failed on one machine, and were done by another: two may be chance."""
 
 Key = tuple[int, int, int]
 """What names a task by its rows, however often it is done."""

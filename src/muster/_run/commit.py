@@ -2,52 +2,49 @@
 
 import os
 from dataclasses import dataclass
-from typing import Final
 
-from muster._job import Result
-from muster._journal.events import Finished, Laid, Standing
+from muster._job import Estimate, Result
+from muster._journal.events import Finished, OutputLayout, Standing
 from muster._model import Outcome
 from muster._output.build import check_worth_publishing, totals
 
-from . import unchanged
-from .attempt import Attempt
-from .earlier import check_still_stands
-from .questions import Desk
-from .recognition import Recognised
-
-_DIGITS_OF_COST: Final = 4
+from .asking.questions import Asker
+from .beginning.recognition import Recognised
+from .history import unchanged
+from .history.earlier import check_still_stands
+from .tasks.task_phase import TaskPhase
 
 
 @dataclass(slots=True)
 class Commit:
-    """Makes the output of an attempt whose tasks are all done."""
+    """Makes the output of a phase whose tasks are all done."""
 
-    attempt: Attempt
+    phase: TaskPhase
     recognised: Recognised
-    desk: Desk
+    asker: Asker
     """Who is asked at home."""
-    made: unchanged.Made
+    made: unchanged.Recipe
 
     def publish(self) -> Result:
         """Make the output visible, with the rejects, and journal that the run has finished."""
-        attempt, run, teller = self.attempt, self.attempt.run, self.attempt.teller
+        phase, run, teller = self.phase, self.phase.run, self.phase.teller
         teller.say("writing the output")
         worked = run.seconds
-        attempt.tell()
+        phase.tell()
         os.chdir(run.folder)  # the user's function may have gone elsewhere, where it runs in this process
         self._check()
-        progress = attempt.loop.progress
-        ask = attempt.workplace.desk(teller, self.desk).ask
-        outcomes = run.finish.end(attempt.outcomes(), ask, progress.volume_of, ready=self._ready)
-        hindsight = attempt.loop.harvest.hindsight
+        progress = phase.loop.progress
+        ask = phase.workplace.asker(teller, self.asker).ask
+        outcomes = run.output_builder.end(phase.outcomes(), ask, progress.volume_of, ready=self._ready)
+        hindsight = phase.loop.harvest.hindsight
         remarks = hindsight.remarks(progress.schema)
         result = self._result(outcomes, worked, remarks)
-        attempt.tell()
+        phase.tell()
         for text in hindsight.raised():
             teller.note(text)
         teller.warn(remarks)
         published = run.work.visible()
-        self._note(unchanged.End(self.recognised.run, attempt.files.known, result, published))
+        self._note(unchanged.End(self.recognised.run, phase.attempt.files.known, result, published))
         standing, standing_rejects = run.work.standing(), run.work.standing_rejects()
         teller.record.write(Finished(result.as_fields(), published, standing, standing_rejects))
         teller.say()
@@ -55,28 +52,28 @@ class Commit:
 
     def _check(self) -> None:
         """Raise ``MusterError`` rather than publish what is wrong."""
-        self.attempt.holding.check_inputs(self.attempt.run)
-        self.attempt.check_settled()
-        check_worth_publishing(self.attempt.outcomes(), self.attempt.run.work)
+        self.phase.attempt.holding.check_inputs(self.phase.run)
+        self.phase.check_settled()
+        check_worth_publishing(self.phase.outcomes(), self.phase.run.work)
 
-    def _ready(self, laid: Laid, made: str) -> None:
+    def _ready(self, layout: OutputLayout, made: str) -> None:
         """Journal how the output is laid that is about to become visible; a retry replaces what it mends alone."""
-        run, write = self.attempt.run, self.attempt.teller.record.write
+        run, write = self.phase.run, self.phase.teller.record.write
         if run.earlier is not None:
             check_still_stands(self.recognised.past, run.work, retried=run.earlier.run)
             standing = Standing(made)
             write(standing)
             self.recognised.past.add(standing)
-        write(laid, durable=True)
+        write(layout, durable=True)
 
     def _result(self, outcomes: list[Outcome], worked: float, remarks: list[str]) -> Result:
         """Count what came of the run, whose tasks were done after ``worked`` seconds."""
-        run, harvest, there = self.attempt.run, self.attempt.first.harvest, self.attempt.teller.observer.there
+        run, harvest, there = self.phase.run, self.phase.first.harvest, self.phase.teller.observer.there
         seconds, sums, rows_before = run.seconds, totals(outcomes), harvest.resumed_rows
-        workers, machines = self.attempt.workplace.had(there)
+        workers, machines = self.phase.workplace.had(there)
         return Result(
             **sums,
-            parts=self.attempt.first.progress.parts,
+            parts=self.phase.first.progress.parts,
             resumed_parts=0 if run.earlier else harvest.resumed_parts,
             workers=workers,
             machines=machines,
@@ -84,15 +81,23 @@ class Commit:
             rows_per_second=round((sums["rows_in"] - rows_before) / seconds, 1),
             output=run.job.output,
             rejects=run.work.rejects if any(outcome.rejects for outcome in outcomes) else None,
-            cost=round(there.dollars, _DIGITS_OF_COST),
+            cost=there.cost,
             rows_before=rows_before,
-            estimate=harvest.trial.estimate(worked, seconds, workers=workers) if harvest.trial else None,
+            estimate=self._estimate(worked, seconds, workers=workers),
+            stages=tuple(self.phase.stages_done),
             warnings=(*run.warnings, *remarks),
         )
 
+    def _estimate(self, worked: float, seconds: float, *, workers: int) -> Estimate | None:
+        """Tell what all rows would take, where only some were done: not of groups, as the rest may have other keys."""
+        trial = self.phase.first.harvest.trial
+        if trial is None or self.phase.run.job.exchanges:
+            return None
+        return trial.estimate(worked, seconds, workers=workers)
+
     def _note(self, end: unchanged.End) -> None:
         """Note what the output is made of, so that the same command knows whether it would make it again."""
-        earlier = self.attempt.run.earlier
+        earlier = self.phase.run.earlier
         if self._may_be_mixed():
             unchanged.note_mixture(self.made, end, why=unchanged.ACCEPTED)
         elif earlier is not None:
@@ -103,4 +108,4 @@ class Commit:
     def _may_be_mixed(self) -> bool:
         """Tell whether rows of two versions of the function, or of what it reads, may be in the output."""
         recognised = self.recognised
-        return recognised.past.is_mixed or bool(recognised.accepted.texts) or self.attempt.files.have_changed
+        return recognised.past.is_mixed or bool(recognised.accepted.texts) or self.phase.attempt.files.have_changed

@@ -6,38 +6,38 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from muster._engines.base import Message
+from muster._engines.base import Engine, Message
 from muster._files.home import home
 from muster._files.temporary import sweep_temporary
 from muster._job import Job, Result, Snapshot
 from muster._journal.runs import archive
-from muster._output.folder import Work
+from muster._output.folder import WorkFolder
 from muster._private.secrets import set_options, shown
 from muster._process.garbage import sought_rarely
 from muster._user_code.arguments import hide_secrets
-from muster._user_code.laid_down import laid_down
+from muster._user_code.shared_objects import with_files_of_large_objects
 
-from . import unchanged
-from .assembly import MakeEngine, engine_of_this_computer, to_the_terminal
-from .begun import Begun
-from .busy import begin_once_free, skipped
-from .earlier import check_same_rows, check_stands
-from .faults import keeping_faults
-from .holding import Holding
-from .known import Run
-from .lent import goes_elsewhere, machines_for
-from .loading import describe
-from .observer import Observer
-from .past import Past
-from .questions import Desk, in_our_words
-from .recognition import Recognised, recognise
-from .record import Record
-from .resume import fingerprint
-from .teller import Say, Teller, Watch
-from .this_computer import ThisComputer
-from .under_way import UnderWay
+from .asking.questions import Asker, in_our_words
+from .beginning.begun import Begun
+from .beginning.busy import begin_once_free, skipped
+from .beginning.holding import Holding
+from .beginning.loading import describe
+from .beginning.recognition import Recognised, recognise
+from .beginning.run import Run
+from .history import unchanged
+from .history.earlier import check_same_rows, check_stands
+from .history.past import Past
+from .history.resume import fingerprint
+from .staffing.assembly import MakeEngine, engine_of_this_computer, to_the_terminal
+from .staffing.lent import goes_elsewhere, machines_for
+from .staffing.this_computer import ThisComputer
+from .telling.faults import keeping_faults
+from .telling.observer import Observer
+from .telling.record import Recorder
+from .telling.teller import Say, Teller, Watch
+from .telling.under_way import UnderWay
 from .working import Working
-from .workplace import Elsewhere, Here, Workplace
+from .workplace import Elsewhere, Here, OnGivenEngine, Workplace
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -51,6 +51,7 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     make_engine: MakeEngine | None = None,
     printed: Say = to_the_terminal,
     access: "Access | Callable[[], Access] | None" = None,
+    engine: Engine | None = None,
     earlier: Past | None = None,
     warnings: Sequence[str] = (),
 ) -> Result:
@@ -66,7 +67,7 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
         hide_secrets(step.arguments)
     job = dataclasses.replace(job, inputs=tuple(map(shown, job.inputs)), output=shown(job.output))
     with in_our_words(), sought_rarely() if job.options.workers != 0 else contextlib.nullcontext():
-        work = Work(job.output, home=home())
+        work = WorkFolder(job.output, home=home(), is_of_stream=job.follow is not None)
         begin = functools.partial(Run.begin, job, work=work, earlier=earlier, warnings=warnings)
         known = begin_once_free(
             begin,
@@ -78,10 +79,17 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
             return skipped(job.output)
         with Holding(work) as holding:
             past = Past.read(work.journal, fresh=job.options.fresh)
-            holding.is_of_use = past.is_of_use
+            holding.is_of_use = past.is_of_use or work.inbox.exists()
             with keeping_faults(work.fault), contextlib.ExitStack() as ending:
-                given = _Given(watch, remark, printed, make_engine, access)
-                ready = _ready(_with_steps_laid_down(known, ending), holding, given, ending)
+                given = _Given(
+                    watch=watch,
+                    remark=remark,
+                    printed=printed,
+                    make_engine=make_engine,
+                    access=access,
+                    engine=engine,
+                )
+                ready = _ready(_with_large_objects_in_files(known, ending), holding, given, ending)
                 join = functools.partial(_workplace, given=given, ending=ending)
                 return _carry_out(ready, past, join=join)
 
@@ -94,19 +102,20 @@ class _Given(NamedTuple):
     printed: Say
     make_engine: MakeEngine | None
     access: "Access | Callable[[], Access] | None"
+    engine: Engine | None
 
 
-def _with_steps_laid_down(run: Run, ending: contextlib.ExitStack) -> Run:
+def _with_large_objects_in_files(run: Run, ending: contextlib.ExitStack) -> Run:
     """Share large objects of the steps with workers; without workers, functions are called as they are."""
     if run.job.options.workers == 0:
         return run
-    steps = ending.enter_context(laid_down(run.job.steps))
+    steps = ending.enter_context(with_files_of_large_objects(run.job.steps))
     return dataclasses.replace(run, job=dataclasses.replace(run.job, steps=steps))
 
 
 def _ready(run: Run, holding: Holding, given: _Given, ending: contextlib.ExitStack) -> Begun:
     """Have this computer's workers start, and say whom they are to be heard by."""
-    record = Record()
+    record = Recorder()
     under_way = UnderWay([source.name for source in run.sources], limit=run.job.options.timeout)
     observer = Observer(record.write, prices={}, under_way=under_way)
     teller = Teller(given.watch, given.remark, record=record, observer=observer, workers=run.workers)
@@ -116,12 +125,15 @@ def _ready(run: Run, holding: Holding, given: _Given, ending: contextlib.ExitSta
     sweep_temporary()  # while workers start
     is_here = given.access is None and not goes_elsewhere(run.job.options)
     hear = teller.hear if is_here else _pay_no_heed
-    desk = Desk(here.engine, workers=run.workers, tick=teller.tick, hear=hear)
-    return Begun(run, holding, teller, here, desk)
+    asker = Asker(here.engine, workers=run.workers, tick=teller.tick, hear=hear)
+    return Begun(run, holding, teller, here, asker)
 
 
 def _home(run: Run, given: _Given) -> ThisComputer:
     """Choose the engine of this computer; one that a caller gives cannot be made again, so it is not let go."""
+    if given.engine is not None:
+        engine = given.engine
+        return ThisComputer(lambda: engine, is_given=True)
     if given.make_engine is not None:
         return ThisComputer(functools.partial(given.make_engine, run.workers), is_given=True)
     make = functools.partial(engine_of_this_computer, run.workers, printed=given.printed)
@@ -137,16 +149,22 @@ def _workplace(begun: Begun, *, given: _Given, ending: contextlib.ExitStack) -> 
     access = given.access() if callable(given.access) else given.access
     access = access or ending.enter_context(machines_for(begun.run.job.options, say=begun.teller.say))
     if access is None:
-        return Here(begun.home, begun.run.workers)
+        here = (Here if given.engine is None else OnGivenEngine)(begun.home, begun.run.workers)
+        begun.teller.workers = here.workers(begun.teller.observer.there)
+        return here
     return Elsewhere.of(begun, access, printed=given.printed, ending=ending)
 
 
 def _carry_out(begun: Begun, past: Past, *, join: Callable[[Begun], Workplace]) -> Result:
     """Do what is not done yet: nothing where an earlier run, or the ``past`` of this one, has done all."""
     run, work = begun.run, begun.run.work
+    if run.job.follow is not None:
+        from .streams.following import follow
+
+        return follow(begun, past, join=join)
     if past.surveyed is None and run.earlier is None:
-        begun.desk.begin(run.inputs.first_questions())
-    described, loading = describe(run.job, begun.desk)
+        begun.asker.begin(run.inputs.first_questions())
+    described, loading = describe(run.job, begun.asker)
     recognised = recognise(
         run, past, fingerprint(run.job, run.sources, described), put_away=functools.partial(_put_away, begun)
     )
@@ -158,7 +176,7 @@ def _carry_out(begun: Begun, past: Past, *, join: Callable[[Begun], Workplace]) 
     if result is not None:
         begun.teller.say(note="an earlier attempt had finished; its output is as it was written")
     else:
-        made = unchanged.Made(run.job, recognised.fingerprint, run.seen, run.sources)
+        made = unchanged.Recipe(run.job, recognised.fingerprint, run.seen, run.sources)
         before = _before(run, recognised, made)
         if before.result is not None:
             work.remove()
@@ -179,10 +197,10 @@ def _check_retry(run: Run, recognised: Recognised) -> None:
         check_stands(run.earlier, run.work)
 
 
-def _before(run: Run, recognised: Recognised, made: unchanged.Made) -> unchanged.Answer:
+def _before(run: Run, recognised: Recognised, made: unchanged.Recipe) -> unchanged.Verdict:
     """Tell what an earlier run came to that had finished, if this one would give the same."""
     if recognised.past.run or run.earlier or run.job.options.fresh:
-        return unchanged.Answer()
+        return unchanged.Verdict()
     return unchanged.answer(made, visible=run.work.visible())
 
 

@@ -8,22 +8,22 @@ from muster._job import Result
 from muster._journal import events
 from muster._journal.events import FORMAT, Event
 from muster._journal.file import Journal
-from muster._journal.runs import attempt, forget, note
-from muster._progress.stretches import Kept
+from muster._journal.runs import forget, note, try_started
+from muster._progress.kept_outcomes import KeptOutcomes
 from muster._user_code.data_files import DataFiles
 from muster._user_code.with_files import stamps
 
-from . import unchanged
-from .asked import asked
-from .attempt import Attempt
-from .begun import Begun
+from .beginning.begun import Begun
+from .beginning.input_reader import InputReader
+from .beginning.loading import Loading, build, look_around
+from .beginning.recognition import Recognised
+from .beginning.taken_over import lay_out
 from .commit import Commit
-from .earlier import check_still_stands
-from .intake import Intake
-from .loading import Loading, build, look_around
-from .recognition import Recognised
-from .staged import StagedAttempt
-from .taken_over import lay_out
+from .history import unchanged
+from .history.earlier import check_still_stands
+from .history.job_fields import job_as_fields
+from .tasks.staged import StagedTaskPhase
+from .tasks.task_phase import Attempt, TaskPhase
 from .workplace import Workplace
 
 
@@ -33,7 +33,7 @@ class Working:
 
     begun: Begun
     recognised: Recognised
-    made: unchanged.Made
+    made: unchanged.Recipe
     workplace: Workplace
     notes: Sequence[str]
 
@@ -42,44 +42,49 @@ class Working:
         run, recognised, teller = self.begun.run, self.recognised, self.begun.teller
         teller.observer.there.spent_before = recognised.past.tried.dollars
         loading = self._load(loading)
-        intake = Intake(run, desk=self.begun.desk, write=teller.record.write)
+        input_reader = InputReader(run, asker=self.begun.asker, write=teller.record.write)
         if recognised.gives_up:
-            self._start_over(intake)
+            self._start_over(input_reader)
         self.begun.holding.is_of_use = recognised.past.is_of_use
         with Journal(run.work.journal) as journal:
-            teller.record.go_on_in(journal, begins=self._begins(), at=run.began_at)
-            if (changes := recognised.accepted).texts:
-                teller.record.write(events.Accepted(changes.texts, changes.files, recognised.fingerprint))
-            for text in self.notes:
-                teller.say(note=text)
+            self._begin_in(journal)
             files = self._data_files()
-            with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
-                note(recognised.run, run.work.journal)
             with self._telling_why_it_stops(), self.begun.holding.blaming_changes(run):
                 teller.say("looking at the input")
                 if not recognised.gives_up:
-                    intake.look(recognised.past)
+                    input_reader.look(recognised.past)
                 if run.earlier is not None and not recognised.past.mending.is_laid_out:
-                    self._lay_out(intake)
+                    self._lay_out(input_reader)
                 for text in filter(None, (why_anew, *run.inputs.notes)):
                     teller.say("looking at the input", note=text)
-                return self._work_through(intake, loading, files)
+                return self._work_through(input_reader, loading, files)
+
+    def _begin_in(self, journal: Journal) -> None:
+        """Journal that this attempt begins, and say what the user should know of it."""
+        run, recognised, teller = self.begun.run, self.recognised, self.begun.teller
+        teller.record.go_on_in(journal, begins=self._begins(), at=run.began_at)
+        if (changes := recognised.accepted).texts:
+            teller.record.write(events.Accepted(changes.texts, changes.files, recognised.fingerprint))
+        for text in self.notes:
+            teller.say(note=text)
+        with contextlib.suppress(OSError):  # then nobody can list the run, which is no reason to stop it
+            note(recognised.run, run.work.journal)
 
     def _load(self, loading: Loading) -> Loading:
         """Have steps built where they work here, and find out what they need on machines that are far."""
-        job, desk = self.begun.run.job, self.begun.desk
+        job, asker = self.begun.run.job, self.begun.asker
         if self.workplace.builders:
-            loading = build(job, desk, loading, builders=self.workplace.builders)
-        return look_around(job, desk, loading) if self.workplace.is_far else loading
+            loading = build(job, asker, loading, builders=self.workplace.builders)
+        return look_around(job, asker, loading) if self.workplace.is_far else loading
 
-    def _start_over(self, intake: Intake) -> None:
+    def _start_over(self, input_reader: InputReader) -> None:
         """Forget the unfinished run that lies there, but not before the whole command is checked.
 
         A wrong type or an input that cannot be read is found first: a slip must not cost what a night has done.
         """
         work = self.begun.run.work
         try:
-            intake.look(self.recognised.past)
+            input_reader.look(self.recognised.past)
         except BaseException:
             work.forget_spool_apart()
             raise
@@ -90,11 +95,11 @@ class Working:
         """Say how the journal begins, or how this attempt does."""
         run, recognised, past = self.begun.run, self.recognised, self.recognised.past
         if not past.run:
-            said = asked(run.job, place=run.work.place, folder=str(run.folder))
+            said = job_as_fields(run.job, place=run.work.address, folder=str(run.folder))
             yield events.Started(recognised.run, recognised.fingerprint, said, FORMAT)
         elif past.started.format < FORMAT:  # what follows is written in the format of now
             yield events.Started(past.run, past.job, past.asked, FORMAT)
-        yield attempt(past.tried.attempts, workers=self.begun.teller.workers, access=self.workplace.access)
+        yield try_started(past.tried.tries, workers=self.begun.teller.workers, access=self.workplace.access)
 
     def _data_files(self) -> DataFiles:
         """Know the files that earlier attempts have read, but for those that were accepted to have changed."""
@@ -108,29 +113,38 @@ class Working:
         files.take(stamps(self.begun.run.job.options.with_files), ())
         return files
 
-    def _lay_out(self, intake: Intake) -> None:
+    def _lay_out(self, input_reader: InputReader) -> None:
         """Take over what needs not be done again of an output whose bad rows are retried."""
         self.begun.teller.say("looking at the output")
-        intake.take_all_parts()  # of a stream, too: where its rows lie is known of all parts alone
+        input_reader.take_all_parts()  # of a stream, too: where its rows lie is known of all parts alone
         past, write = self.recognised.past, self.begun.teller.record.write
-        for event in lay_out(self.begun.run, intake.fed, self.begun.desk.ask):
+        for event in lay_out(self.begun.run, input_reader.fed, self.begun.asker.ask):
             write(event)
             past.add(event)  # as the next attempt will
             self.begun.holding.is_of_use = past.is_of_use
 
-    def _work_through(self, intake: Intake, loading: Loading, files: DataFiles) -> Result:
+    def _work_through(self, input_reader: InputReader, loading: Loading, files: DataFiles) -> Result:
         run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
-        run.finish.places = past.places
-        how = (run, self.workplace, intake, teller, loading, self.begun.holding, files, past.tried.attempts)
-        if run.job.grouping is None:
-            kept = Kept(kept for kept in past.kept.values() if run.work.is_intact(kept, past.places))
-            trying = Attempt(*how)
+        run.output_builder.locations = past.locations
+        attempt = Attempt(
+            run=run,
+            workplace=self.workplace,
+            input_reader=input_reader,
+            teller=teller,
+            loading=loading,
+            holding=self.begun.holding,
+            files=files,
+            tries_before=past.tried.tries,
+        )
+        if not run.job.exchanges:
+            kept = KeptOutcomes(kept for kept in past.kept.values() if run.work.is_intact(kept, past.locations))
+            trying = TaskPhase(attempt)
         else:
             kept = past.kept
-            trying = StagedAttempt(*how, past, self.begun.desk.ask)
+            trying = StagedTaskPhase(attempt, past, self.begun.asker)
         with trying.telling_how_far():
             trying.work_through(kept)
-            return Commit(trying, self.recognised, self.begun.desk, self.made).publish()
+            return Commit(trying, self.recognised, self.begun.asker, self.made).publish()
 
     @contextlib.contextmanager
     def _telling_why_it_stops(self) -> Iterator[None]:
@@ -141,6 +155,7 @@ class Working:
         except BaseException as error:
             with contextlib.suppress(OSError):  # the disk may be full
                 self.begun.teller.observer.stopped(error)
-            if run.earlier is not None and isinstance(error, OSError):  # as somebody may have written to the output
-                check_still_stands(self.recognised.past, run.work, retried=run.earlier.run)
+            past = self.recognised.past
+            if run.earlier is not None and isinstance(error, OSError) and past.mending.standing:
+                check_still_stands(past, run.work, retried=run.earlier.run)  # somebody may have written to the output
             raise

@@ -2,19 +2,22 @@
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
+from muster._engines.around import AtHome
 from muster._engines.base import Engine
 
-from .assembly import engine_of_a_cluster, parcelled
-from .attendance import Attendance
-from .begun import Begun
-from .questions import Desk
-from .teller import Say, Teller
-from .this_computer import ThisComputer
+from .asking.questions import Asker
+from .beginning.begun import Begun
+from .staffing.assembly import engine_of_a_cluster, parcelled
+from .staffing.keepers import InTheFolder, Keeper, OnMachines
+from .staffing.this_computer import ThisComputer
+from .telling.attendance import Attendance
+from .telling.teller import Say, Teller
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
+    from muster._travel.parcels import ParcelEngine
 
 
 class Workplace(Protocol):
@@ -51,8 +54,14 @@ class Workplace(Protocol):
     def had(self, there: Attendance) -> tuple[int, int]:
         """Tell how many workers and machines had part in the run at a time."""
 
-    def desk(self, teller: Teller, usual: Desk) -> Desk:
+    def asker(self, teller: Teller, usual: Asker) -> Asker:
         """Say who is asked to put the output together."""
+
+    def keeper(self, teller: Teller, usual: Asker) -> Keeper:
+        """Say who keeps the rows between two stages."""
+
+    def at_home(self) -> "Workplace":
+        """Give the workplace of a stage that reads what lies in the work folder alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +102,46 @@ class Here:
         """Tell that all had part, on one machine unless an engine says that it has more; a given one has its own."""
         return there.most_workers if self.home.is_given else self.count, max(there.most_machines, 1)
 
-    def desk(self, teller: Teller, usual: Desk) -> Desk:
+    def asker(self, teller: Teller, usual: Asker) -> Asker:
         """Have them put the output together, too."""
         del teller
         return usual
+
+    def keeper(self, teller: Teller, usual: Asker) -> Keeper:
+        """Keep rows in the work folder."""
+        del teller
+        return InTheFolder(usual.ask)
+
+    def at_home(self) -> Workplace:
+        """Give this one."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class OnGivenEngine(Here):
+    """An engine that a caller gives does the tasks: how many workers it has, nobody knows before they have joined."""
+
+    def workers(self, there: Attendance) -> int:
+        """Count those that have joined; before the first, guess that they are as many as this computer's."""
+        return there.most_workers or self.count
+
+    @property
+    def builders(self) -> int:
+        """Have one build the steps before the first task: whether there are others is not known yet."""
+        return 1
+
+
+@dataclass(frozen=True, slots=True)
+class BesideMachines(Here):
+    """The processes of this computer do the tasks of a stage, while those of the others are for a cluster.
+
+    It is the cluster's workers and machines that the run is said to have.
+    """
+
+    @property
+    def engine(self) -> Engine:
+        """Give the engine of this computer, which says nothing of its workers."""
+        return AtHome(self.home.engine())
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +154,8 @@ class Elsewhere:
     has_work_at_the_end: bool
     """Whether this computer's workers put the output together."""
     is_staged: bool
-    """Whether the cluster's do."""
+    """Whether the workers of the cluster do, in the store where the output is."""
+    workers_at_home: int = 1
 
     @classmethod
     def of(cls, begun: Begun, access: "Access", *, printed: Say, ending: contextlib.ExitStack) -> "Elsewhere":
@@ -121,9 +167,11 @@ class Elsewhere:
             engine = parcelled(engine, job=run.job, parts=run.work.parts, note=teller.note)
         ending.callback(engine.close)
         teller.workers = access.workers
-        run.work.stage()
+        if not run.job.exchanges:  # else rows lie in files between stages, and a store keeps none of them
+            run.work.use_staging()
         is_staged = bool(run.work.staging)
-        return cls(engine, begun.home, access, run.finish.volume_bytes is not None and not is_staged, is_staged)
+        has_work_at_the_end = run.output_builder.volume_bytes is not None and not is_staged
+        return cls(engine, begun.home, access, has_work_at_the_end, is_staged, run.workers)
 
     @property
     def is_far(self) -> bool:
@@ -157,9 +205,22 @@ class Elsewhere:
         """Tell how many there were when they were most."""
         return there.most_workers, there.most_machines
 
-    def desk(self, teller: Teller, usual: Desk) -> Desk:
+    def asker(self, teller: Teller, usual: Asker) -> Asker:
         """Have the cluster put the output together where it lies, if that is where its workers can write."""
         if not self.is_staged:
             return usual
+        return self._asker(teller)
+
+    def _asker(self, teller: Teller) -> Asker:
         workers = teller.observer.there.most_workers
-        return Desk(lambda: self.engine, workers=workers, tick=teller.tick, hear=teller.hear)
+        return Asker(lambda: self.engine, workers=workers, tick=teller.tick, hear=teller.hear)
+
+    def keeper(self, teller: Teller, usual: Asker) -> Keeper:
+        """Keep rows in the work folder where machines see it, and else on machines."""
+        if not self.is_far:
+            return InTheFolder(usual.ask)
+        return OnMachines(cast("ParcelEngine", self.engine).away, self._asker(teller).ask)
+
+    def at_home(self) -> Workplace:
+        """Have this computer do what needs the work folder, where machines do not see it."""
+        return BesideMachines(self.home, self.workers_at_home) if self.is_far else self

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from muster._engines.base import Body
-from muster._formats._reader import forget_readers
-from muster._model import Briefing, Code, DataFile, Outcome, Spool, Target
+from muster._engines.on_ray.keeping import Supplied, kept_folder
+from muster._formats.excerpts import SectionEnd, ends_of
+from muster._formats.lanes import CutLane
+from muster._formats.reader import forget_readers
+from muster._model import Briefing, Code, DataFile, LocalCopy, Outcome, Target
 from muster._process.stdio import forgive
 from muster._user_code.mirror import Mirror, install
 from muster._user_code.world import World
-from muster._worker.task import Worker, use_one_core
+from muster._worker.task import TaskBody, use_one_core
 from muster.errors import MusterError
 
 from .packages import check
@@ -31,10 +34,11 @@ class ParcelBody:
         self._folder = Path(tempfile.mkdtemp(prefix="muster-"))
         self._parts = self._folder / "parts"
         self._parts.mkdir()
-        self._worker = Worker()
+        self._body = TaskBody()
         self._mirror = Mirror(World.here().mirror)
         self._formats: tuple[str, ...] = ()
-        self._is_staged = False
+        self._kept = kept_folder(self._mirror.root)
+        self._is_staged = self._stays = False
         self._unchecked: dict[str, str] = {}
         self._idle_since: float | None = None
 
@@ -49,7 +53,8 @@ class ParcelBody:
         folder = str(self._parts / Path(known.folder).name)
         here = replace(known, steps=steps, folder=folder, code=Code())
         self._is_staged = bool(known.staging)
-        self._worker.brief(pickle.dumps(here))
+        self._stays = known.exchange is not None and known.exchange.stays
+        self._body.brief(pickle.dumps(here))
 
     def _found_here(self, step: Target) -> Target:
         """Name a step's file, and those of the large objects that it holds, as they are called here."""
@@ -64,47 +69,63 @@ class ParcelBody:
         if self._mirror.sent:
             return
         self._mirror = self._mirror._replace(sent=sent.sent)
-        self._worker.ear.is_far = True
+        self._body.ear.is_far = True
         os.chdir(self._mirror.root + sent.folder)
         before, behind = ([self._mirror.root + place for place in places] for places in sent.path)
         sys.path[:] = [*before, *sys.path, *behind]
-        install(self._mirror, self._worker.ear.miss)
+        install(self._mirror, self._body.ear.miss)
 
     def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (likewise)
         """Tell whether a fresh process should take the place of this one."""
-        return self._worker.is_spent(request.task if isinstance(request, Parcel) else request)
+        request = request.request if isinstance(request, Supplied) else request
+        return self._body.is_spent(request.task if isinstance(request, Parcel) else request)
 
     def end(self) -> None:
         """Release the user's functions, and remove the folder."""
-        self._worker.end()
+        self._body.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __call__(self, request: Any) -> object:  # noqa: ANN401 (a parcel, or any question with an answer)
         """Do the task of a parcel, or answer a question. Raises ``EngineError`` where packages differ from home's."""
         check(self._unchecked)
         self._unchecked = {}
+        supply = ""
+        if isinstance(request, Supplied):
+            request, supply = request
+        if isinstance(request, CutLane):
+            return self._body(request._replace(blocks=(supply,)))
         if not isinstance(request, Parcel):
-            return self._worker(request)
+            return self._body(request)
         began = time.perf_counter()
         opened = self._folder / "stretch"
         task = request.task
         if request.stretch is not None:
             opened.write_bytes(decompressed(request.stretch, request.size))
             origin = task.lo if self._formats[task.file] == "parquet" else task.start
-            task = task._replace(spool=Spool(str(opened), origin))
+            task = task._replace(local_copy=LocalCopy(str(opened), origin))
+        elif supply:
+            task = task._replace(local_copy=LocalCopy(supply, 0))
         try:
-            outcome: Outcome = self._worker(task)  # type: ignore[assignment]  # a task is answered with an outcome
+            outcome: Outcome = self._body(task)  # type: ignore[assignment]  # a task is answered with an outcome
             outcome, foreign = self._with_names_of_home(outcome)
+            ends = self._keep(outcome) if self._stays else ()
             pieces = self._pieces_of(outcome)
         except MusterError as error:
-            return Unanswered(error, *self._sorted(self._worker.files()[0]))
+            return Unanswered(error, *self._sorted(self._body.files()[0]))
         finally:
             forget_readers()
             opened.unlink(missing_ok=True)
         waiting, self._idle_since = began - (self._idle_since or began), time.perf_counter()
         total = self._idle_since - began
         seconds = outcome.seconds._replace(total=total, transfer=total - outcome.seconds.total, waiting=waiting)
-        return Returned(outcome._replace(task=request.task, seconds=seconds), pieces, foreign)
+        return Returned(outcome._replace(task=request.task, seconds=seconds), pieces, foreign, ends)
+
+    def _keep(self, outcome: Outcome) -> tuple[SectionEnd, ...]:
+        """Leave a block where it stays when this process ends; tell what stands at its end."""
+        if outcome.output is None:
+            return ()
+        kept = shutil.move(self._parts / outcome.output.name, self._kept / outcome.output.name)
+        return ends_of(str(kept))
 
     def _with_names_of_home(self, outcome: Outcome) -> tuple[Outcome, tuple[DataFile, ...]]:
         """Name the files of an outcome as home does; take out those that are this machine's own."""
@@ -122,7 +143,7 @@ class ParcelBody:
 
     def _pieces_of(self, outcome: Outcome) -> dict[str, tuple[bytes, int]]:
         pieces = {}
-        for piece in (None if self._is_staged else outcome.output, outcome.rejects):
+        for piece in (None if self._is_staged or self._stays else outcome.output, outcome.rejects):
             if piece is not None:
                 path = self._parts / piece.name
                 data = path.read_bytes()

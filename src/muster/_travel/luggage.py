@@ -21,7 +21,11 @@ from muster._words import plural
 from muster.errors import UsageError
 
 LARGEST_FILE: Final = 16 << 20
+"""Bytes of a file beside the code that goes along unasked: a larger one is data that few functions read."""
+
 LARGEST_BUNDLE: Final = 64 << 20
+"""All files that go along unasked: a slow line takes half a minute for them."""
+
 _SMALL: Final = 1 << 20
 """Files up to this size are sent together: each by itself would cost a message."""
 
@@ -121,7 +125,16 @@ def pack(  # noqa: PLR0913 (all that goes along)
         cargos = [*archives, *_large(large, chosen), *map(_held, held)]
         freight = Freight(tuple(cargo for cargo, _ in cargos), tuple(source for _, source in cargos))
         whole = tuple(one.path for one in named)
-        return Luggage(freight, folder, _search_path(roots), whole, tuple(places), stamps, tuple(left_out), temporary)
+        return Luggage(
+            freight=freight,
+            folder=folder,
+            path=_search_path(roots),
+            whole=whole,
+            code=tuple(places),
+            stamps=stamps,
+            left_out=tuple(left_out),
+            _packed=temporary,
+        )
     except BaseException:
         temporary.remove()
         raise
@@ -192,7 +205,16 @@ def _archived(
                 entry.size, entry.mtime, entry.mode = status.st_size, status.st_mtime_ns / 1e9, status.st_mode & 0o777
                 archive.addfile(entry, file)
     size = packed.stat().st_size
-    return Cargo(name, (), size, 0, 0o600, digests(packed), is_archive=True, is_kept=is_kept), packed
+    return Cargo(
+        name=name,
+        places=(),
+        size=size,
+        modified=0,
+        mode=0o600,
+        chunks=digests(packed),
+        is_archive=True,
+        is_kept=is_kept,
+    ), packed
 
 
 def _sizes(chosen: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -226,7 +248,17 @@ def _large(paths: Iterable[str], chosen: Mapping[str, Named]) -> Iterator[tuple[
         source = Path(places[0])
         status = source.stat()
         name = os.path.relpath(source) if chosen[places[0]].is_folder else chosen[places[0]].given
-        yield Cargo(name, tuple(places), status.st_size, status.st_mtime_ns, status.st_mode & 0o777, chunks), source
+        yield (
+            Cargo(
+                name=name,
+                places=tuple(places),
+                size=status.st_size,
+                modified=status.st_mtime_ns,
+                mode=status.st_mode & 0o777,
+                chunks=chunks,
+            ),
+            source,
+        )
 
 
 def _held(path: str) -> tuple[Cargo, Path]:
@@ -234,7 +266,15 @@ def _held(path: str) -> tuple[Cargo, Path]:
     source = Path(path)
     status = source.stat()
     name = "what the function holds"
-    return Cargo(name, (path,), status.st_size, status.st_mtime_ns, 0o600, digests(source), is_kept=False), source
+    return Cargo(
+        name=name,
+        places=(path,),
+        size=status.st_size,
+        modified=status.st_mtime_ns,
+        mode=0o600,
+        chunks=digests(source),
+        is_kept=False,
+    ), source
 
 
 def _said(paths: Sequence[str], named: Iterable[Named]) -> str:

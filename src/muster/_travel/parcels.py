@@ -1,25 +1,27 @@
 """Work for machines that do not see this computer's files: a task travels with its bytes, and its rows travel back.
 
-``_opening`` is the other side.
+``body`` is the other side.
 """
 
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from muster._engines.around import Around
-from muster._engines.base import Done, Engine, Failed, Lost, Message
+from muster._engines.around import Answering
+from muster._engines.base import Done, Engine, Failed, Lost, Message, UnreadError
 from muster._engines.on_ray.freight import Freight
-from muster._formats._reader import reader
+from muster._engines.on_ray.keeping import Needing
+from muster._formats.excerpts import SectionEnd
+from muster._formats.reader import reader
 from muster._formats.survey import LONGEST_TAIL
-from muster._model import Briefing, DataFile, Outcome, Source, Task
-from muster._places.urls import is_remote
+from muster._model import NO_FILE, Briefing, DataFile, Exchange, Outcome, Slots, Source, Task
 from muster._private.files import keep
-from muster._progress.openings import Slots
+from muster._urls.urls import is_remote
 from muster.errors import EngineError, MusterError
 
+from .away import Away, KeepingEngine
 from .luggage import Luggage
 from .unsent import check_failures, checked
 
@@ -28,8 +30,8 @@ _IN_FLIGHT_BYTES: Final = 256 << 20
 """How much input may be under way to workers at a time, so that memory stays bounded on any number of them."""
 
 
-class FarEngine(Engine, Protocol):
-    """An engine whose machines can be sent files."""
+class FarEngine(KeepingEngine, Engine, Protocol):
+    """An engine whose machines can be sent files, and keep what their workers write."""
 
     def stock(self, freight: Freight) -> None:
         """Send files to all machines, also those yet to come, before these are briefed."""
@@ -52,6 +54,8 @@ class Returned:
     pieces: Mapping[str, tuple[bytes, int]]
     foreign: tuple[DataFile, ...] = ()
     """Files that the function read there and that are the machine's own."""
+    ends: tuple[SectionEnd, ...] = ()
+    """The end of the block that it wrote, where that stays there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,27 @@ class Unanswered:
     error: MusterError
     files: tuple[DataFile, ...]
     foreign: tuple[DataFile, ...]
+
+
+class _Briefed(NamedTuple):
+    """What the last briefing says of tasks; ``prefix`` begins the names of what they write."""
+
+    sources: tuple[Source, ...] = ()
+    agreed: bytes = b""
+    prefix: str = ""
+    exchange: Exchange | None = None
+
+    @property
+    def stays(self) -> bool:
+        """Whether blocks stay where they are made."""
+        return self.exchange is not None and self.exchange.stays
+
+
+class _UnderWay(NamedTuple):
+    """A parcel that is with an engine, and the number of the station that has it."""
+
+    parcel: Parcel
+    station: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +99,7 @@ class Sent:
     sent: tuple[str, ...]
 
 
-class ParcelEngine(Around[FarEngine]):
+class ParcelEngine(Answering[FarEngine]):
     """An engine that packs what another one carries, and unpacks what comes back."""
 
     def __init__(
@@ -90,24 +115,22 @@ class ParcelEngine(Around[FarEngine]):
         What goes along is packed before the first briefing. ``note`` tells whoever watches the run.
         """
         super().__init__(engine)
-        self._sources: tuple[Source, ...] = ()
-        self._agreed = b""
-        self._prefix = ""
+        self._briefed = _Briefed()
         self._pack = pack
         self._note = note
         self._luggage: Luggage | None = None
         self._has_warned = False
         self._parts = parts
-        self._in_flight: dict[int, Parcel] = {}
+        self._in_flight: dict[int, _UnderWay] = {}
+        self.away = Away(engine, parts)
         self._end: MusterError | OSError | None = None
         """What ends the run, once what came before it is told."""
-        self._refused: list[Message] = []
 
     def slots(self) -> Mapping[str, Slots]:
         """Take what the engine within takes, while not too much is under way, and nothing once the end is known."""
         if self._end is not None:
             return {}
-        under_way = sum(len(parcel.stretch or b"") for parcel in self._in_flight.values())
+        under_way = sum(len(one.parcel.stretch or b"") for one in self._in_flight.values())
         return self._engine.slots() if under_way < _IN_FLIGHT_BYTES else {}
 
     def brief(self, briefing: bytes) -> None:
@@ -115,7 +138,7 @@ class ParcelEngine(Around[FarEngine]):
         if self._end is not None:
             return
         known: Briefing = pickle.loads(briefing)  # noqa: S301 (this process's own)
-        self._sources, self._agreed, self._prefix = known.sources, known.agreed, Path(known.folder).name
+        self._briefed = _Briefed(known.sources, known.agreed, Path(known.folder).name, known.exchange)
         if self._luggage is None:
             self._luggage = self._pack(known)
             if text := self._luggage.remark():
@@ -127,23 +150,38 @@ class ParcelEngine(Around[FarEngine]):
     def submit(
         self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
     ) -> None:
-        """Hand a request to a worker, a task with its bytes; to nobody once the end is known."""
+        """Hand a request to a worker, a task with its bytes; to nobody once the end is known.
+
+        One that reads blocks which are gone fails with ``UnreadError``.
+        """
         if self._end is not None:
-            self._refused.append(Lost(ticket, "its engine has ended", began=False, lane=lane))
+            self._tell(Lost(ticket, "its engine has ended", began=False, lane=lane))
             return
-        if isinstance(request, Task):
-            self._in_flight[ticket] = request = self._packed(request)
-        self._engine.submit(ticket, request, machine=machine, lane=lane, fresh=fresh)
+        try:
+            supplied = self.away.supplied(request, self._briefed.exchange)
+        except UnreadError as error:
+            self._tell(Failed(ticket, error))
+            return
+        parcel = self._packed(request) if isinstance(request, Task) else None
+        if parcel is not None:
+            supplied = supplied._replace(request=parcel) if isinstance(supplied, Needing) else parcel
+        self._engine.submit(ticket, supplied, machine=machine, lane=lane, fresh=fresh)
+        if parcel is not None:
+            self._in_flight[ticket] = _UnderWay(
+                parcel, self._engine.station_of(ticket) if self._briefed.stays else None
+            )
 
     def _packed(self, task: Task) -> Parcel:
-        source = self._sources[task.file]
-        path, origin = (task.spool.path, task.spool.origin) if task.spool else (source.path, 0)
+        if task.file == NO_FILE:
+            return Parcel(task, None, 0)
+        source = self._briefed.sources[task.file]
+        path, origin = (task.local_copy.path, task.local_copy.origin) if task.local_copy else (source.path, 0)
         if is_remote(path):
             return Parcel(task, None, 0)
         if source.format == "parquet":
             from muster._formats import parquet
 
-            data = parquet.cut(path, lo=task.lo, hi=task.hi, agreed=self._agreed)
+            data = parquet.cut(path, lo=task.lo, hi=task.hi, agreed=self._briefed.agreed)
         else:
             stop = task.stop if task.stop > task.start else task.start + LONGEST_TAIL
             data = reader(path).read(task.start - origin, stop - origin)
@@ -152,12 +190,14 @@ class ParcelEngine(Around[FarEngine]):
     def messages(self) -> list[Message]:
         """Collect messages; what tasks wrote is put into files of this computer first. Raises as the engine within.
 
-        What came before an answer that ends the run is told first, and that is raised when it is asked again.
+        Raises ``OSError`` also where this computer cannot keep what comes, and ``UserCodeError`` where the function
+        needs files that were not sent. What came before an answer that ends the run is told first, and that is raised
+        when it is asked again.
         """
+        if refused := self._take_untold():
+            self._bell.ring_for(self._end)
+            return refused
         if self._end is not None:
-            if refused := self._refused:
-                self._refused = []
-                return refused
             raise self._end
         told: list[Message] = []
         try:
@@ -167,17 +207,18 @@ class ParcelEngine(Around[FarEngine]):
             if not told:
                 raise
             self._end = error
+            self._bell.ring()
         return told
 
     def _unpacked_of(self, message: Message) -> Message:
         """Give the message that the run gets. Raises ``MusterError`` for an answer that no run can go on from."""
-        parcel = self._in_flight.pop(message.ticket, None) if isinstance(message, Done | Failed | Lost) else None
-        if parcel is None or not isinstance(message, Done):
+        under_way = self._in_flight.pop(message.ticket, None) if isinstance(message, Done | Failed | Lost) else None
+        if under_way is None or not isinstance(message, Done):
             return message
         if isinstance(message.answer, Unanswered):
             self._check(message.answer.files, message.answer.foreign)
             return Failed(message.ticket, message.answer.error, message.worker)
-        return replace(message, answer=self._unpacked(parcel.task, message))
+        return replace(message, answer=self._unpacked(under_way, message))
 
     def _check(self, files: tuple[DataFile, ...], foreign: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
         """Name what home has of the files that a function read. Raises ``UserCodeError`` for what was not sent."""
@@ -185,10 +226,13 @@ class ParcelEngine(Around[FarEngine]):
             return files
         return checked(files, foreign, luggage=self._luggage)
 
-    def _unpacked(self, task: Task, done: Done) -> Outcome:
+    def _unpacked(self, under_way: _UnderWay, done: Done) -> Outcome:
         """Put what came into files. Raises ``EngineError`` for what no worker of ours sends, before anything is."""
         try:
-            returned, pieces = opened(task, done.answer, prefix=self._prefix)
+            kind = "block" if self._briefed.exchange else "rows"
+            returned, pieces = opened(under_way.parcel.task, done.answer, prefix=self._briefed.prefix, kind=kind)
+            if self._briefed.stays:
+                self._note_block(returned, under_way.station)
         except ValueError as error:
             raise EngineError(
                 f"Worker {done.worker!r} sends what muster never sends: {error}. Nothing of it was kept. Somebody else"
@@ -200,6 +244,14 @@ class ParcelEngine(Around[FarEngine]):
         for name, data in pieces.items():
             keep(self._parts / name, data)
         return returned.outcome._replace(read_files=read)
+
+    def _note_block(self, returned: Returned, station: int | None) -> None:
+        """Know that a block stays where it was made. Raises ``ValueError`` where that is not so."""
+        if (block := returned.outcome.output) is None:
+            return
+        if block.name in returned.pieces:
+            raise ValueError("rows that were to stay there")
+        self.away.note(block, returned.ends, station)
 
     def _look_at(self, outcome: Outcome) -> None:
         """Raise where rows failed for want of a file that is here; say once that files are written which are lost."""
@@ -214,13 +266,13 @@ class ParcelEngine(Around[FarEngine]):
     def close(self) -> None:
         """Close the engine within, and forget what was packed for it."""
         try:
-            self._engine.close()
+            super().close()
         finally:
             if self._luggage is not None:
                 self._luggage.forget()
 
 
-def opened(task: Task, answer: object, *, prefix: str) -> tuple[Returned, Mapping[str, bytes]]:
+def opened(task: Task, answer: object, *, prefix: str, kind: str = "rows") -> tuple[Returned, Mapping[str, bytes]]:
     """Look at what came back for a task, with its pieces by name. Raises ``ValueError`` for what none of ours sends.
 
     A machine chooses no name that leads out of the folder of parts, or to another task's piece, and no place elsewhere.
@@ -228,10 +280,10 @@ def opened(task: Task, answer: object, *, prefix: str) -> tuple[Returned, Mappin
     if not isinstance(answer, Returned) or answer.outcome.task != task:
         raise ValueError("an answer to something else")
     sizes = {}
-    for kind, piece in (("rows", answer.outcome.output), ("rejects", answer.outcome.rejects)):
+    for suffix, piece in ((kind, answer.outcome.output), ("rejects", answer.outcome.rejects)):
         if piece is not None:
-            if piece.place is not None or piece.name != f"{prefix}-{task.number}.{kind}":
-                raise ValueError(f"a piece that is called {piece.name!r}, in {piece.place}")
+            if piece.location is not None or piece.name != f"{prefix}-{task.number}.{suffix}":
+                raise ValueError(f"a piece that is called {piece.name!r}, in {piece.location}")
             sizes[piece.name] = piece.bytes
     pieces = {}
     for name, (data, size) in answer.pieces.items():

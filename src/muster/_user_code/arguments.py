@@ -16,7 +16,12 @@ from muster.errors import UsageError
 from . import signature
 from .typed import example_of, is_readable, value_of
 
+STATE: Final = "__state__"
+"""The name under which what makes states travels with the arguments; no parameter is called so."""
+
 _LONGEST: Final = 80
+"""Letters of an example that fits into a line of an error."""
+
 _own: Final[weakref.WeakValueDictionary[str, Arguments]] = weakref.WeakValueDictionary()
 """Arguments that were given to this very process, which passes on the objects themselves, not copies."""
 
@@ -71,11 +76,11 @@ def facts_of(function: Any, target: Target) -> tuple[Fact, ...]:  # noqa: ANN401
 
 def facts_of_values(values: Mapping[str, Any], *, step: str) -> tuple[Fact, ...]:
     """Say what rows depend on in the values: the values where they are short and no secret, else digests."""
-    from .facts import facts_of_value  # noqa: PLC0415 (a command line's own process only names targets)
+    from .facts import facts_of_value
 
     facts: list[Fact] = []
     for name, value in sorted(values.items()):
-        what = f"the argument {name!r} of {step!r}"
+        what = f"the state of {step!r}" if name == STATE else f"the argument {name!r} of {step!r}"
         shown = _shown(value)
         if shown and not holds_secret(name, shown):
             facts.append(Fact(what, shown))
@@ -97,19 +102,26 @@ def _shown(value: object) -> str:
 
 def values_of(function: Any, target: Target) -> dict[str, Any]:  # noqa: ANN401 (likewise)
     """Read the arguments of a target. Raises ``UsageError`` for one without a parameter, and one that is missing."""
-    arguments = target.arguments
+    arguments, own = target.arguments, {**_given(target.arguments)}
+    own.pop(STATE, None)
     parameters = signature.parameters_of(function)
-    names = (*(name for name, _ in arguments.typed), *_given(arguments))
-    if target.is_of_groups and not isinstance(function, type) and signature.takes_key(function, names):
+    names = (*(name for name, _ in arguments.typed), *own)
+    takes_two = target.has_state or target.is_of_groups
+    if takes_two and not isinstance(function, type) and signature.takes_key(function, names):
         del parameters[next(iter(parameters))]
     signature.check_names(function, target, parameters, names)
     values = {
         name: _read(text, name, parameters.get(name), target=target, function=function)
         for name, text in arguments.typed
     }
-    values |= _given(arguments)
+    values |= own
     signature.check_complete(function, target, parameters, values)
     return values
+
+
+def state_of(target: Target) -> Any:  # noqa: ANN401 (what can be called without arguments)
+    """Return what makes the state of a key."""
+    return _given(target.arguments)[STATE]
 
 
 def _given(arguments: Arguments) -> Mapping[str, Any]:
@@ -117,7 +129,7 @@ def _given(arguments: Arguments) -> Mapping[str, Any]:
         return _own[arguments.own].values
     if not (arguments.carried.pickle or arguments.carried.file):
         return {}
-    from .laid_down import restored  # noqa: PLC0415 (most functions have no arguments)
+    from .shared_objects import restored
 
     values: Mapping[str, Any] = restored(arguments.carried)
     return values

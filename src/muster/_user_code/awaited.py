@@ -49,8 +49,8 @@ class _Loop:
     """
 
     def __init__(self) -> None:
-        import asyncio  # noqa: PLC0415 (few functions are asynchronous)
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 (likewise)
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
 
         self._process = os.getpid()
         self._is_lost = False
@@ -72,7 +72,7 @@ class _Loop:
 
     def run(self, work: "Coroutine[Any, Any, Any]") -> Any:  # noqa: ANN401 (likewise)
         """Run a coroutine to its end. Where a time limit or Ctrl-C interrupts it, the tasks that it began end, too."""
-        import asyncio  # noqa: PLC0415 (likewise)
+        import asyncio
 
         before = asyncio.all_tasks(self._loop)
         try:
@@ -84,7 +84,7 @@ class _Loop:
     def _do(self, work: "Coroutine[Any, Any, Any]", *, timeout: float | None = None) -> Any:  # noqa: ANN401 (likewise)
         if self._beside is None:
             return self._loop.run_until_complete(work)
-        import asyncio  # noqa: PLC0415 (likewise)
+        import asyncio
 
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
@@ -108,12 +108,12 @@ class _Loop:
 
     def _lose(self) -> None:
         """Give the loop up without closing it: closing could hang in a task that swallows every exception."""
-        import asyncio  # noqa: PLC0415 (likewise)
+        import asyncio
 
         self._is_lost = True
         _lost.append((self, asyncio.all_tasks(self._loop)))
         if self._beside is not None:
-            import ctypes  # noqa: PLC0415 (likewise)
+            import ctypes
 
             thread, error = ctypes.c_ulong(self._beside.ident or 0), ctypes.py_object(SystemExit)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
@@ -125,7 +125,7 @@ class _Loop:
         self._end_tasks()
         if self._is_lost:
             return
-        import asyncio  # noqa: PLC0415 (likewise)
+        import asyncio
 
         with contextlib.suppress(TimeoutError):
             self._do(asyncio.wait_for(self._loop.shutdown_asyncgens(), _SECONDS_TO_END))
@@ -147,7 +147,7 @@ def _complain(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:
 
 async def _cancelled(loop: "AbstractEventLoop", besides: "Collection[Task[Any]]") -> bool:
     """Cancel all tasks ``besides`` these; return whether they have ended."""
-    import asyncio  # noqa: PLC0415 (likewise)
+    import asyncio
 
     tasks = asyncio.all_tasks(loop) - {*besides, asyncio.current_task()}
     for task in tasks:

@@ -13,14 +13,14 @@ _DEFINED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NUMBERS: Final = frozenset({WORKER, LOCAL_WORKER})
 
 
-class Made(NamedTuple):
+class GlobalMaking(NamedTuple):
     """How a global is made: the text of the statements that make it, and the other names that these read."""
 
     text: str
     reads: frozenset[str]
 
 
-def made_by_worker(module: str) -> Mapping[str, Made]:
+def made_by_worker(module: str) -> Mapping[str, GlobalMaking]:
     """Say how each global is made that depends on the worker's number: the same for every worker."""
     path = getattr(sys.modules.get(module), "__file__", None)
     if not path or not path.endswith(".py"):
@@ -32,11 +32,11 @@ def made_by_worker(module: str) -> Mapping[str, Made]:
 
 
 @functools.lru_cache(maxsize=256)
-def _made(path: str, _written: int) -> Mapping[str, Made]:
+def _made(path: str, _written: int) -> Mapping[str, GlobalMaking]:
     source = Path(path).read_text(encoding="utf-8")
     if not any(number in source for number in _NUMBERS):
         return {}
-    made: dict[str, Made] = {}
+    made: dict[str, GlobalMaking] = {}
     for statement in _statements(ast.parse(source).body):
         reads = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
         texts = {node.value for node in ast.walk(statement) if isinstance(node, ast.Constant)}
@@ -44,7 +44,7 @@ def _made(path: str, _written: int) -> Mapping[str, Made]:
         if own or not _NUMBERS.isdisjoint(texts):
             text = "\n".join((*(made[name].text for name in sorted(own)), ast.unparse(statement)))
             others = frozenset(reads - own).union(*(made[name].reads for name in own))
-            made |= dict.fromkeys(_names_of(statement), Made(text, others))
+            made |= dict.fromkeys(_names_of(statement), GlobalMaking(text, others))
     return made
 
 

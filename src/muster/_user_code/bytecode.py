@@ -14,7 +14,7 @@ _JUMPS: Final = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 _CONSTANTS: Final = frozenset(dis.hasconst)
 
 
-class Reading(NamedTuple):
+class GlobalRead(NamedTuple):
     """A global name that code looks up, and the attributes that it gets from it at once: ``a.b.c``."""
 
     name: str
@@ -58,7 +58,7 @@ def _guards(code: types.CodeType) -> list[Any]:
     return list(getattr(dis.Bytecode(code), "exception_entries", ()))
 
 
-def readings(code: types.CodeType) -> Iterator[Reading]:
+def readings(code: types.CodeType) -> Iterator[GlobalRead]:
     """List the names that code, and the functions inside it, look up outside themselves."""
     name, attributes = "", []
     for instruction in _instructions(code):
@@ -66,7 +66,7 @@ def readings(code: types.CodeType) -> Iterator[Reading]:
             attributes.append(instruction.argval)
             continue
         if name:
-            yield Reading(name, tuple(attributes))
+            yield GlobalRead(name, tuple(attributes))
         name, attributes = (instruction.argval, []) if instruction.opname in _LOOKS_UP else ("", [])
     for inner in _inner(code):
         yield from readings(inner)

@@ -13,7 +13,7 @@ import cloudpickle
 from muster._model import Carried
 
 from . import main_module
-from .laid_down import LARGE
+from .shared_objects import LARGE
 
 _Cached: Final = type(functools.lru_cache(lambda: None))
 

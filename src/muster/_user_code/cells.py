@@ -27,7 +27,7 @@ def sources() -> tuple[tuple[str, str], ...]:
 
 def know(texts: Iterable[tuple[str, str]]) -> None:
     """Put texts of another process into ``linecache``."""
-    import linecache  # noqa: PLC0415 (muster's own process needs none)
+    import linecache
 
     for name, text in texts:
         linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name

@@ -47,6 +47,8 @@ _BY_DESCRIPTION: Final = (
     types.MemberDescriptorType,
 )
 _REDUCE: Final = 4
+"""The protocol of pickle that every Python which muster runs on has."""
+
 _LARGE: Final = 1 << 64
 _MUCH: Final = 1 << 20
 """From so many bytes on SHA-256 is used, which processors have instructions for: 1.7 GB/s, BLAKE2 0.7."""

@@ -27,8 +27,8 @@ def described(target: Target, loaded: object) -> Described:
 
     What travels by value is described where it comes from: there all of it has its name.
     """
-    from .facts import facts_of  # noqa: PLC0415 (a command line's own process only names targets)
-    from .versions import versions  # noqa: PLC0415 (likewise)
+    from .facts import facts_of
+    from .versions import versions
 
     if target.kind != "pickle":
         now = Described(target.name, facts_of(loaded))

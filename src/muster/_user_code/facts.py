@@ -11,7 +11,7 @@ from typing import Any, Final
 from muster._model import Fact
 
 from .by_worker import made_by_worker
-from .bytecode import Reading, imports, readings, statements
+from .bytecode import GlobalRead, imports, readings, statements
 from .content import Contents, Parts
 from .main_module import NAMES
 from .origins import is_users, is_users_module, label_of
@@ -40,25 +40,27 @@ _SAYS_MUCH: Final = frozenset(
 )
 _READABLE: Final = (type(None), bool, int, float)
 _LONGEST: Final = 40
+"""Letters of a global's value that a message can show as it was and is."""
+
 ODD: Final = "?"
 """The prefix of a fact whose value cannot be compared."""
 
 
 def facts_of(function: object) -> tuple[Fact, ...]:
     """List what the rows of a function or a class depend on: the same in every process. It never raises."""
-    walk = _Walk()
+    walk = _CodeWalk()
     walk.meet(function)
     return walk.end()
 
 
 def facts_of_value(what: str, value: object) -> tuple[Fact, ...]:
     """List what there is to know of a value, under a name, with what it refers to. It never raises."""
-    walk = _Walk()
+    walk = _CodeWalk()
     walk.add(what, value)
     return walk.end()
 
 
-class _Walk:
+class _CodeWalk:
     """Goes from one function to all code and globals of the user's that it reaches, and digests each by itself.
 
     Within others, what has a name is digested by that name: so circles end, and a message can name what changed.
@@ -157,7 +159,7 @@ class _Walk:
         """Follow everything in a module that is passed around as a value, as any of its names may be used."""
         for name in sorted(vars(module)):
             if not name.startswith("__"):
-                self._global(vars(module), Reading(name))
+                self._global(vars(module), GlobalRead(name))
 
     # What things are made of
 
@@ -198,7 +200,7 @@ class _Walk:
 
     # Globals and modules
 
-    def _global(self, globals_: Mapping[str, Any], reading: Reading) -> None:
+    def _global(self, globals_: Mapping[str, Any], reading: GlobalRead) -> None:
         """Follow a global; of a module of the user's, only the attributes that are read."""
         value = globals_[reading.name]
         attributes = reading.attributes
@@ -206,7 +208,7 @@ class _Walk:
             inner = vars(value).get(attributes[0], value)
             if inner is value:  # it has no such attribute yet
                 return
-            globals_, reading = vars(value), Reading(attributes[0], attributes[1:])
+            globals_, reading = vars(value), GlobalRead(attributes[0], attributes[1:])
             value, attributes = inner, reading.attributes
         if isinstance(value, types.ModuleType):
             self._named(value)
@@ -228,7 +230,7 @@ class _Walk:
         elif is_imported and (made := made_by_worker(module).get(name)):
             self._add(what, made.text, place=place)
             for other in sorted(made.reads & globals_.keys()):
-                self._global(globals_, Reading(other))
+                self._global(globals_, GlobalRead(other))
         else:
             self._add(what, value, place=place)
 

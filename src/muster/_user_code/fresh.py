@@ -4,12 +4,13 @@ Python takes a ``.pyc`` for up to date where the source has the same size and th
 is edited twice within a second, to the same size, would be loaded as it was first, ever after.
 """
 
+import contextlib
 import importlib.machinery
 import os
 import sys
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from .origins import is_users
@@ -61,3 +62,15 @@ def import_as_ever() -> None:
     """Undo ``import_fresh``."""
     if _FINDER in sys.meta_path:
         sys.meta_path.remove(_FINDER)
+
+
+@contextlib.contextmanager
+def fresh_imports() -> Iterator[None]:
+    """Have the user's modules loaded fresh in the context, and behind it as before."""
+    was_so = _FINDER in sys.meta_path
+    import_fresh()
+    try:
+        yield
+    finally:
+        if not was_so:
+            import_as_ever()

@@ -103,6 +103,7 @@ class Generators:
         for key, stream in (*enumerate(_shared()), *own):
             if key not in self._streams:
                 self._streams[key] = stream, digest(self._run, flat(stream.state))
+        self._quick = [(stream.sow_quickly, base) for stream, base in self._streams.values()]
 
     def begin(self, *place: int) -> None:
         """Set all of them to the state that belongs to a batch, by the number of its file and of its first row."""
@@ -115,9 +116,9 @@ class Generators:
         Up to 2**32 rows, no two groups of a run have the same seed.
         """
         high, low = divmod(place, 1 << 32)
-        for stream, base in self._streams.values():
+        for sow_quickly, base in self._quick:
             rest = digest(base, high) if high else base
-            stream.sow_quickly(_shuffled(low ^ int.from_bytes(rest[:4])), rest)
+            sow_quickly(_shuffled(low ^ int.from_bytes(rest[:4])), rest)
 
     def restore(self) -> None:
         """Restore the state in which they were found."""

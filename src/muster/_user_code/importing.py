@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Target
-from muster._near import nearest, with_guess
+from muster._words.near import nearest, with_guess
 from muster.errors import UsageError
 
 from . import main_module
-from .fresh import FreshLoader
+from .at_the_top import PIPELINE, may_be_pipeline
+from .fresh import FreshLoader, fresh_imports
 from .loaded import recent
 
 _temporary: Final[list[str]] = []
@@ -29,18 +30,26 @@ def by_name(target: Target, *, is_temporary: bool) -> object:
 
     What is temporary ``forget`` removes.
     """
-    module = (
-        _module_from_file(Path(target.place), is_temporary=is_temporary)
-        if target.kind == "file"
-        else _module_from_name(target.place)
-    )
+    with fresh_imports():  # also of a pipeline, which is loaded where no worker has begun
+        module = (
+            _module_from_file(Path(target.place), is_temporary=is_temporary)
+            if target.kind == "file"
+            else _module_from_name(target.place)
+        )
     main_module.offer(module)
     value = _walk(module, target)
     if value is None:
         raise _lacking(target, module)
-    if not callable(value) and target.name != "pipeline":
-        raise UsageError(f"{target.name!r} in {target.place} is a {type(value).__name__}, not a function or a class.")
+    if not callable(value) and not may_be_pipeline(target):
+        raise no_function(target, value)
     return value
+
+
+def no_function(target: Target, value: object) -> UsageError:
+    """Say what a target is instead of a function."""
+    return UsageError(
+        f"{target.name!r} in {target.place} is of type {type(value).__name__}, not a function or a class."
+    )
 
 
 def forget() -> None:
@@ -83,7 +92,7 @@ def _lacking(target: Target, module: types.ModuleType) -> UsageError:
         return UsageError(f"{has_not}, and it defines no function. Write one that takes a DataFrame and returns one.")
     *others, last = (f"{place}:{name}" for name in defined)
     listed = f"{', '.join(others)} or {last}" if others else last
-    if target.name == "pipeline":
+    if target.name == PIPELINE:
         return UsageError(f"{place} has no 'pipeline', and no function is named. Type {listed}.")
     return UsageError(f"{has_not}. It defines: {', '.join(defined)}. Type {listed}.")
 

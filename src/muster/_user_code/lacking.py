@@ -14,7 +14,7 @@ _readlink: Final = os.readlink
 """The originals: ``mirror`` replaces those of ``os`` on machines that do not share files."""
 
 
-class _Place(NamedTuple):
+class _Argument(NamedTuple):
     """Which argument of an event names a file, and which one the open folder that the name is relative to."""
 
     at: int
@@ -25,22 +25,22 @@ class _Place(NamedTuple):
     """Whether the file is made: its folder has to be there."""
 
 
-_EVENTS: Final[Mapping[str, tuple[_Place, ...]]] = {
-    "os.chdir": (_Place(0),),
-    "os.chmod": (_Place(0, 2),),
-    "os.chown": (_Place(0, 3),),
-    "os.getxattr": (_Place(0),),
-    "os.link": (_Place(0, 2), _Place(1, 3, is_made=True)),
-    "os.listxattr": (_Place(0),),
-    "os.mkdir": (_Place(0, 2, is_made=True),),
-    "os.remove": (_Place(0, 1),),
-    "os.removexattr": (_Place(0),),
-    "os.rename": (_Place(0, 2), _Place(1, 3, is_asked_for=False, is_made=True)),
-    "os.rmdir": (_Place(0, 1),),
-    "os.setxattr": (_Place(0),),
-    "os.symlink": (_Place(1, 2, is_made=True),),
-    "os.truncate": (_Place(0),),
-    "os.utime": (_Place(0, 3),),
+_EVENTS: Final[Mapping[str, tuple[_Argument, ...]]] = {
+    "os.chdir": (_Argument(0),),
+    "os.chmod": (_Argument(0, 2),),
+    "os.chown": (_Argument(0, 3),),
+    "os.getxattr": (_Argument(0),),
+    "os.link": (_Argument(0, 2), _Argument(1, 3, is_made=True)),
+    "os.listxattr": (_Argument(0),),
+    "os.mkdir": (_Argument(0, 2, is_made=True),),
+    "os.remove": (_Argument(0, 1),),
+    "os.removexattr": (_Argument(0),),
+    "os.rename": (_Argument(0, 2), _Argument(1, 3, is_asked_for=False, is_made=True)),
+    "os.rmdir": (_Argument(0, 1),),
+    "os.setxattr": (_Argument(0),),
+    "os.symlink": (_Argument(1, 2, is_made=True),),
+    "os.truncate": (_Argument(0),),
+    "os.utime": (_Argument(0, 3),),
 }
 _PROGRAMS: Final = ("ctypes.dlopen", "os.exec", "os.posix_spawn", "subprocess.Popen")
 

@@ -159,11 +159,13 @@ def sow_group(targets: Sequence[Target], place: int) -> None:
 def _made(target: Target, finds: Callable[[Target], object]) -> Callable[[Any], object]:
     try:
         imported = finds(target)
-        function = arguments.bound(imported, arguments.values_of(imported, target))
+        function = arguments.bound(imported, arguments.values_of(imported, target)) if callable(imported) else None
     except (UsageError, UserCodeError):
         raise
     except (Exception, SystemExit, TimeIsUp) as error:
         raise _unloadable(target, error) from error
+    if function is None:
+        raise importing.no_function(target, imported)
     if not callable(function):
         raise UsageError(
             f"{target.name!r} makes {type(function).__name__} objects, which cannot be called. Give the class"
@@ -199,7 +201,7 @@ def _find(target: Target) -> object:
         return own_function(target)
     if target.kind == "pickle":
         with main_module.loading(f"The module of {target.name!r}"):
-            from .laid_down import restored  # noqa: PLC0415 (the command line names its targets)
+            from .shared_objects import restored
 
             return restored(target.carried)
     with main_module.loading(target.place):

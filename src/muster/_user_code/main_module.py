@@ -28,7 +28,7 @@ _loading: ContextVar[str] = ContextVar("loading", default="")
 _offered: Final[dict[str, types.ModuleType]] = {}
 
 
-class Script(NamedTuple):
+class MainScript(NamedTuple):
     """The program that the caller's process runs: its file, and its package where it was run with ``-m``."""
 
     file: str = ""
@@ -40,7 +40,7 @@ class Main(types.ModuleType):
 
     __slots__ = ("failure", "has_run", "script")
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: MainScript) -> None:
         """Know the script; nothing of it is run yet."""
         super().__init__("__main__")
         self.script = script
@@ -96,18 +96,18 @@ class Main(types.ModuleType):
         return self.failure is None
 
 
-def become(script: Script) -> None:
+def become(script: MainScript) -> None:
     """Have this process's ``__main__`` be that of a script from now on."""
     sys.modules["__main__"] = sys.modules[_NOT_MAIN] = Main(script)
 
 
-def script_of_this_process() -> Script:
+def script_of_this_process() -> MainScript:
     """Tell which script this process runs, or runs for."""
     main = sys.modules.get("__main__")
     if isinstance(main, Main):
         return main.script
     file = getattr(main, "__file__", None)
-    return Script(os.path.abspath(file) if file else "", getattr(main, "__package__", None))  # noqa: PTH100 (light)
+    return MainScript(os.path.abspath(file) if file else "", getattr(main, "__package__", None))  # noqa: PTH100 (light)
 
 
 def namespace() -> dict[str, Any]:

@@ -48,8 +48,10 @@ _TOLERANT: Final = ("makedirs", "mkdir", "touch", "unlink")
 
 _ARCHIVES: Final = (".zip", ".egg", ".whl")
 _DEEP: Final = 12
+"""Frames that are looked through: between a line of the user's and the call stand a few of a library's."""
+
 IMPORT: Final = "import "
-_CARRIES: Final = ("cloudpickle.py", f"{os.sep}importing.py", f"{os.sep}laid_down.py")
+_CARRIES: Final = ("cloudpickle.py", f"{os.sep}importing.py", f"{os.sep}shared_objects.py")
 """What imports modules for the user's code, besides itself; the last for what a pickle refers to by its name."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from muster._model import DataFile, Global, Target
-from muster._process.limit import Limit
+from muster._process.limit import TimeLimit
 from muster.errors import UserCodeError
 
 from . import edits
@@ -52,7 +52,7 @@ class Build(NamedTuple):
 def _loading(steps: Sequence[Target], seconds: float | None) -> Iterator[None]:
     """Load steps for so many seconds at most. Raises ``UserCodeError`` when that is over."""
     try:
-        with Limit(seconds):
+        with TimeLimit(seconds):
             yield
     except TimeoutError as error:
         names = ", ".join(repr(step.name) for step in steps)

@@ -11,7 +11,11 @@ from typing import Any, Final
 from .origins import is_users
 
 _MOST_VALUES: Final = 20_000
+"""Objects that are looked through: some hundredths of a second."""
+
 _MOST_ITEMS: Final = 1_000
+"""Of a large list or mapping: its elements are alike, as a rule."""
+
 _DATA: Final = ("numpy", "pandas", "pyarrow", "polars", "builtins")
 """Packages whose objects are not followed: they hold data, and much of it."""
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from muster._model import Target
 
-from .syntax import Module
+from .syntax import SourceModule
 from .walk import Remarks, remarks_in
 
 _MOST: Final = 3
@@ -44,7 +44,7 @@ def warnings_of(steps: Sequence[Target], remarks: Sequence[str]) -> list[str]:
 
 def _in_file(target: Target) -> Remarks:
     path = Path(target.place) if target.kind == "file" else _file_of(target.place)
-    return remarks_in(Module(path.read_text(encoding="utf-8")), target.name)
+    return remarks_in(SourceModule(path.read_text(encoding="utf-8")), target.name)
 
 
 def _file_of(module: str) -> Path:
@@ -66,4 +66,4 @@ def _in_object(function: Any) -> Remarks:  # noqa: ANN401 (whatever can be calle
         plain = (plain if isinstance(plain, type) else type(plain)).__call__
     lines, _ = inspect.findsource(plain)
     plain = getattr(plain, "__func__", plain)
-    return remarks_in(Module("".join(lines)), plain.__name__, line=plain.__code__.co_firstlineno, bound=bound)
+    return remarks_in(SourceModule("".join(lines)), plain.__name__, line=plain.__code__.co_firstlineno, bound=bound)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Target
-from muster._near import nearest
+from muster._words.near import nearest
 from muster.errors import UsageError
 
 _BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -39,6 +39,16 @@ def takes_key(function: Any, given: Iterable[str] = ()) -> bool:  # noqa: ANN401
     signature = _signature(function)
     places = [one for one in signature.parameters.values() if one.kind in _BY_PLACE] if signature else []
     return len(places) > 1 and places[1].default is Parameter.empty and places[1].name not in given
+
+
+def cannot_be_built(kind: type) -> str:
+    """Say which arguments a class needs to be built; empty where it needs none, or does not say."""
+    try:
+        if (signature := _signature(kind)) is not None:
+            signature.bind()
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 def _signature(function: Any) -> Signature | None:  # noqa: ANN401 (likewise)
@@ -126,11 +136,30 @@ def check_complete(
     for name in lacking:
         if parameters[name].kind is Parameter.POSITIONAL_ONLY:
             raise UsageError(_only_by_place(function, target, name))
+    if lacking[0] in _OF_KEYS and not isinstance(function, type):
+        raise UsageError(_is_of_keys(function, target, lacking[0]))
     flags = " ".join(f"--arg {name}=..." for name in lacking)
     when = "when it is built" if isinstance(function, type) else "besides the batch"
     raise UsageError(
         f"{shown(function, target)} needs {' and '.join(map(repr, lacking))} {when}. Give"
         f" {'it' if len(lacking) == 1 else 'them'} with {flags}, or give the parameter a default."
+    )
+
+
+_OF_KEYS: Final = {
+    "states": ("states", 'key_by("column").map_batches({}, state=...)'),
+    "state": ("states", 'key_by("column").map_batches({}, state=...)'),
+    "key": ("the key of a group", 'group_by("column").map_groups({})'),
+}
+"""Parameters that muster fills where rows come by keys, by the names that docs give them: how the pipeline says so."""
+
+
+def _is_of_keys(function: Any, target: Target, name: str) -> str:  # noqa: ANN401 (likewise)
+    what, call = _OF_KEYS[name]
+    return (
+        f"{shown(function, target)} needs {name!r} besides the batch. If it takes {what}, rows have to come by keys:"
+        f" define pipeline = muster.read_csv(...).{call.format(target.name)}.write_csv(...) in the file, and run that."
+        f" If not, give it with --arg {name}=..., or give the parameter a default."
     )
 
 

@@ -9,7 +9,7 @@ _DEFINED: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
-class Target(NamedTuple):
+class CalledFunction(NamedTuple):
     """A function that is called with a batch."""
 
     node: Function
@@ -19,7 +19,7 @@ class Target(NamedTuple):
     """How many of its parameters stand before the batch."""
 
 
-class Module:
+class SourceModule:
     """The source that a function stands in, with the functions beside it that it may call."""
 
     def __init__(self, source: str) -> None:
@@ -44,39 +44,39 @@ class Module:
         inherited = (self.method(base, name) for base in bases if base is not owner)
         return next((method for method in inherited if method), None)
 
-    def named(self, name: str, bound: int) -> Iterator[Target]:
+    def named(self, name: str, bound: int) -> Iterator[CalledFunction]:
         """Find what ``name`` stands for; ``bound`` of its arguments are given by ``functools.partial``."""
         first, *others = name.split(".")
         value = self.values.get(first)
         if first in self.functions and not others:
-            yield Target(self.functions[first], None, bound)
+            yield CalledFunction(self.functions[first], None, bound)
         elif first in self.classes:
             yield from self._in_class(self.classes[first], others or ["__call__"], bound)
         elif isinstance(value, ast.Lambda):
-            yield Target(value, None, bound)
+            yield CalledFunction(value, None, bound)
         elif isinstance(value, ast.Call) and getattr(value.func, "attr", getattr(value.func, "id", "")) == "partial":
             yield from self.named(getattr(value.args[0], "id", ""), bound + len(value.args) - 1)
         elif isinstance(value, ast.Call):  # an object of a class
             yield from self.named(getattr(value.func, "id", ""), bound) if is_in(value.func, self.classes) else ()
 
-    def _in_class(self, owner: ast.ClassDef, path: list[str], bound: int) -> Iterator[Target]:
+    def _in_class(self, owner: ast.ClassDef, path: list[str], bound: int) -> Iterator[CalledFunction]:
         name, *others = path
         for inner in owner.body:
             if others and isinstance(inner, ast.ClassDef) and inner.name == name:
                 yield from self._in_class(inner, others, bound)
         if not others and (method := self.method(owner, name)):
             node, within = method
-            yield Target(node, within, bound + (not is_static(node)))
+            yield CalledFunction(node, within, bound + (not is_static(node)))
 
-    def at(self, line: int, name: str, bound: int) -> Iterator[Target]:
+    def at(self, line: int, name: str, bound: int) -> Iterator[CalledFunction]:
         """Find the functions, methods and lambdas that begin at a line."""
         for owner in (None, *(node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef))):
             for node in ast.walk(self.tree) if owner is None else owner.body:
                 is_method = owner is None and any(node in kind.body for kind in self.classes.values())
                 if isinstance(node, ast.Lambda) and owner is None and name == "<lambda>" and node.lineno == line:
-                    yield Target(node, None, bound)
+                    yield CalledFunction(node, None, bound)
                 elif isinstance(node, _DEFINED) and not is_method and line in _lines(node):
-                    yield Target(node, owner, bound + (owner is not None and not is_static(node)))
+                    yield CalledFunction(node, owner, bound + (owner is not None and not is_static(node)))
 
 
 def parameters_of(node: Function) -> list[str]:

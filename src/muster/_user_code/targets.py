@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from muster._model import Arguments, Target
-from muster._near import nearest
 from muster._words import bare
+from muster._words.near import nearest
 from muster.errors import UsageError
 
 from . import importing
+from .at_the_top import PIPELINE
 
 _own: Final[weakref.WeakValueDictionary[str, Target]] = weakref.WeakValueDictionary()
 """Targets whose function was given to this very process, by what is theirs alone."""
@@ -26,7 +27,7 @@ def parse_target(text: str) -> Target:
 
     Raises ``UsageError`` when it is none of these, or the file does not exist.
     """
-    place, _, name = text.rpartition(":") if ":" in text else (text, "", "pipeline")
+    place, _, name = text.rpartition(":") if ":" in text else (text, "", PIPELINE)
     if place.endswith(".py"):
         if not Path(place).is_file():
             like = nearest(Path(place).name, (beside.name for beside in Path(place).parent.glob("*.py")))
@@ -58,15 +59,31 @@ def of_groups(target: Target) -> Target:
     return target
 
 
+def with_state(target: Target) -> Target:
+    """Have a target called with states, too; in this process as well."""
+    target = replace(target, has_state=True)
+    if target.own in _own:
+        _own[target.own] = target
+    return target
+
+
 def of_function(function: Callable[..., object]) -> Target:
     """Carry a function or class by value, so that lambdas, closures and notebooks work."""
     from .carry import carried
-    from .facts import facts_of  # noqa: PLC0415 (likewise)
+    from .facts import facts_of
 
     name = name_of(function)
     _carry_by_value(sys.modules.get(getattr(function, "__module__", None) or type(function).__module__))
     try:
-        target = Target("pickle", "", name, carried(function), os.urandom(8).hex(), function, facts_of(function))
+        target = Target(
+            kind="pickle",
+            place="",
+            name=name,
+            carried=carried(function),
+            own=os.urandom(8).hex(),
+            function=function,
+            facts=facts_of(function),
+        )
     except Exception as error:
         raise UsageError(
             f"{name!r} cannot be sent to workers: {bare(error)}. Make what it holds (a lock, a file, a connection)"

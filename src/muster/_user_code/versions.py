@@ -34,7 +34,7 @@ def versions() -> tuple[Fact, ...]:
 @functools.cache
 def package(top: str) -> Fact:
     """Name a library that user code reaches, with its version, whether it is loaded or not."""
-    from importlib import metadata  # noqa: PLC0415 (most functions need nothing but pandas and NumPy)
+    from importlib import metadata
 
     name = _OTHER_NAMES.get(top, top)
     try:

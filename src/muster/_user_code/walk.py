@@ -6,7 +6,7 @@ from typing import Final
 
 from . import mixing
 from .forms import COLUMN, FRAME, Forms
-from .syntax import Function, Module, is_in, is_static, parameters_of
+from .syntax import Function, SourceModule, is_in, is_static, parameters_of
 
 _ELSEWHERE: Final = {"to_thread": 0, "submit": 0, "run_in_executor": 1}
 """What calls a function in another thread, and where among its arguments that function stands."""
@@ -18,7 +18,7 @@ Remarks = dict[int, tuple[str, list[str]]]
 """By line: its text, and the names in it that mix rows."""
 
 
-def remarks_in(module: Module, name: str, *, line: int | None = None, bound: int = 0) -> Remarks:
+def remarks_in(module: SourceModule, name: str, *, line: int | None = None, bound: int = 0) -> Remarks:
     """List the lines of a function that mix rows.
 
     Of its arguments, ``bound`` are given already and stand before the batch.
@@ -27,13 +27,13 @@ def remarks_in(module: Module, name: str, *, line: int | None = None, bound: int
     for node, owner, before in module.named(name, bound) if line is None else module.at(line, name, bound):
         parameters = parameters_of(node)[before:]
         forms = Forms({parameters[0]: FRAME} if parameters else {}, module.functions)
-        _Walk(module, forms, remarks, owner=owner).take(node)
+        _MixingVisitor(module, forms, remarks, owner=owner).take(node)
     return remarks
 
 
 @dataclass
-class _Walk(ast.NodeVisitor):
-    module: Module
+class _MixingVisitor(ast.NodeVisitor):
+    module: SourceModule
     forms: Forms
     remarks: Remarks
     seen: frozenset[str] = field(default_factory=frozenset)
@@ -121,9 +121,9 @@ class _Walk(ast.NodeVisitor):
         """Take a lambda's arguments for rows or values, which they mostly are, even where a batch has the same name."""
         self._within(dict.fromkeys(parameters_of(node))).visit(node.body)
 
-    def _within(self, kinds: dict[str, str | None]) -> "_Walk":
+    def _within(self, kinds: dict[str, str | None]) -> "_MixingVisitor":
         forms = Forms({**self.forms.kinds, **kinds}, self.module.functions)
-        return _Walk(self.module, forms, self.remarks, self.seen, self.owner)
+        return _MixingVisitor(self.module, forms, self.remarks, self.seen, self.owner)
 
     def visit_Assert(self, node: ast.Assert) -> None:
         """Skip assertions: they give no result."""
@@ -167,7 +167,7 @@ class _Walk(ast.NodeVisitor):
         node = self.module.functions.get(name)
         if node is not None and name not in self.seen:
             forms = Forms(dict(zip(parameters_of(node), kinds, strict=False)), self.module.functions)
-            _Walk(self.module, forms, self.remarks, self.seen | {name}).take(node)
+            _MixingVisitor(self.module, forms, self.remarks, self.seen | {name}).take(node)
 
     def _follow_method(self, node: ast.Call, name: str, kinds: list[str | None]) -> None:
         """Follow a call of another method of the class, or of one that is named."""
@@ -179,7 +179,7 @@ class _Walk(ast.NodeVisitor):
         parameters = parameters_of(method)[not is_static(method) :]
         forms = Forms(dict(zip(parameters, kinds, strict=False)), self.module.functions)
         seen = self.seen | {f"{within.name}.{name}"}
-        _Walk(self.module, forms, self.remarks, seen, owner=self.owner or within).take(method)
+        _MixingVisitor(self.module, forms, self.remarks, seen, owner=self.owner or within).take(method)
 
     def _judge(self, node: ast.Call, name: str) -> None:
         owner, first = self.forms.kind_of_owner(node), self.forms.kind(node.args[0]) if node.args else None

@@ -1,12 +1,13 @@
 """What ``--with`` names: files and folders that the function reads, and that go along to machines."""
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from muster._model import DataFile
-from muster._places.urls import is_remote
+from muster._urls.urls import is_remote
 from muster.errors import UsageError
 
 from .data_files import names_below, stamped, with_digest
@@ -38,20 +39,19 @@ def named(paths: Sequence[str]) -> tuple[Named, ...]:
 
 
 def _named(typed: str) -> Named:
+    flag = f"--with {shlex.quote(typed)}"
     if is_remote(typed):
         raise UsageError(
-            f"--with {typed}: it is no file of this computer. The function can read it where it is; leave it out, then"
-            " type the command again."
+            f"{flag}: it is no file of this computer. The function can read it where it is; leave it out, then type the"
+            " command again."
         )
     path = os.path.abspath(typed)  # noqa: PTH100 (a link stays what it is called)
     if not os.path.exists(path):  # noqa: PTH110 (light)
-        raise UsageError(
-            f"--with {typed}: there is no such file or folder. Mend the name, then type the command again."
-        )
+        raise UsageError(f"{flag}: there is no such file or folder. Mend the name, then type the command again.")
     if not Path(path).is_file() and not Path(path).is_dir():
-        raise UsageError(f"--with {typed}: it is neither a file nor a folder, and only these can be sent.")
+        raise UsageError(f"{flag}: it is neither a file nor a folder, and only these can be sent.")
     if not os.access(path, os.R_OK):
-        raise UsageError(f"--with {typed}: it cannot be read. Mend its permissions, then type the command again.")
+        raise UsageError(f"{flag}: it cannot be read. Mend its permissions, then type the command again.")
     return Named(typed, path)
 
 

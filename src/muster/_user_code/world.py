@@ -39,7 +39,7 @@ class World(NamedTuple):
     """What a worker takes over from the process that began the run."""
 
     arguments: tuple[str, ...]
-    script: main_module.Script
+    script: main_module.MainScript
     seeds: Seeds
     run: int
     """Which run of its process this is."""
@@ -106,7 +106,7 @@ class World(NamedTuple):
             of_the_machine = {name: os.environ[name] for name in _OF_A_MACHINE if name in os.environ}
             _entered.append(self._replace(environment={**self.environment, **of_the_machine}))
             return
-        import tempfile  # noqa: PLC0415 (on machines that do not share files)
+        import tempfile
 
         mirror = os.path.realpath(tempfile.mkdtemp(prefix="home-"))
         script = self.script._replace(file=mirror + self.script.file if self.script.file else "")

@@ -1,7 +1,6 @@
 """Complete commands: at each Tab the shell starts muster, which prints what may follow, and ends."""
 
 import argparse
-import ast
 import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any, Final
 import argcomplete
 from argcomplete.completers import BaseCompleter
 
-from muster._csv_values import ON_ERRORS
+from muster._dialects.values import ON_ERRORS
 from muster._files.home import home
 from muster._journal.runs import known
+from muster._user_code.at_the_top import functions_in
 
 from ._parser import Parser
 from ._topics import anchors, topics
@@ -75,24 +75,6 @@ def _targets(prefix: str, **_: Any) -> list[str]:  # noqa: ANN401 (as argcomplet
     if len(paths) == 1 and paths[0].endswith(".py"):
         return [f"{paths[0]}:{function}" for function in functions_in(Path(paths[0]).expanduser())]
     return [path if path.endswith("/") else f"{path}:" for path in paths]
-
-
-def functions_in(file: Path) -> list[str]:
-    """Name the functions, classes and pipelines of a file, in its order. The file is parsed, not run."""
-    try:
-        body = ast.parse(file.read_bytes()).body
-    except (OSError, ValueError, SyntaxError):
-        return []
-    return [name for statement in body for name in _names_of(statement) if not name.startswith("_")]
-
-
-def _names_of(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement.name]
-    if isinstance(statement, ast.Assign):
-        names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-        return [name for name in names if name == "pipeline" or isinstance(statement.value, ast.Lambda)]
-    return []
 
 
 def _clusters() -> list[str]:

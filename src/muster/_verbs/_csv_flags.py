@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, Final, NoReturn
 
-from muster._csv_options import LEFT_OUT
+from muster._dialects.options import LEFT_OUT
 from muster.errors import UsageError
 
 _TEXTS: Final = {

@@ -5,24 +5,23 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from muster import _show, _summary
-from muster._hourly.each import Each, Ended, worst
+from muster._api.pipeline import Pipeline
+from muster._hourly.each import Each, EachEnded, worst
 from muster._job import Snapshot
-from muster._pipeline import Pipeline
 from muster._private import secrets
+from muster._show import terminal
+from muster._show.summary import rejected, summary
 from muster._words import plural
 
-from ._results import keep_counts, print_result, warnings_in
-
-_SUMS = ("rows_in", "rows_out", "bad_rows", "cost")
+from ._results import keep_counts, print_result, sums_of, warnings_in
 
 
 def run(
-    pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
+    pipeline: Pipeline, parsed: argparse.Namespace, shown: terminal.Shown, *, watch: Callable[[Snapshot], None]
 ) -> int:
     """Run all; print a line for each that was done or failed, and one for all. Return the worst exit code."""
     each, named = Each(pipeline), secrets.shown(pipeline.output)
-    ended: list[Ended] = []
+    ended: list[EachEnded] = []
     ids: list[str] = []
     parsed.run_id = ""  # an input may fail before its run has an id
     for last in each.run(watch=watch, remark=shown.warn, printed=shown.printed):
@@ -41,7 +40,7 @@ def run(
     return code
 
 
-def _tell(last: Ended, shown: _show.Shown, *, quiet: bool, before: Ended | None) -> None:
+def _tell(last: EachEnded, shown: terminal.Shown, *, quiet: bool, before: EachEnded | None) -> None:
     """Say how a run ended, unless it had nothing to do. An error that is the same as the one before is not repeated."""
     result = last.result
     if last.error is not None:
@@ -50,12 +49,12 @@ def _tell(last: Ended, shown: _show.Shown, *, quiet: bool, before: Ended | None)
         if (details := getattr(last.error, "details", "")) and not likewise:
             print(details, file=sys.stderr, flush=True)
     elif result is not None and result.bad_rows:
-        _say(f"{result.output}: {_summary.rejected(result)}", shown, quiet=quiet)
+        _say(f"{result.output}: {rejected(result)}", shown, quiet=quiet)
     elif result is not None and not (result.unchanged or result.skipped):
-        shown.remark(_summary.summary(result, None).partition("\n")[0])
+        shown.remark(summary(result, None).partition("\n")[0])
 
 
-def _say(text: str, shown: _show.Shown, *, quiet: bool) -> None:
+def _say(text: str, shown: terminal.Shown, *, quiet: bool) -> None:
     """Print a line that must not be lost, also with ``--quiet``."""
     if quiet:
         print(f"muster: {text}", file=sys.stderr, flush=True)
@@ -63,7 +62,7 @@ def _say(text: str, shown: _show.Shown, *, quiet: bool) -> None:
         shown.remark(text)
 
 
-def _counts(ended: list[Ended]) -> dict[str, int]:
+def _counts(ended: list[EachEnded]) -> dict[str, int]:
     results = [one.result for one in ended if one.result is not None]
     unchanged, skipped = sum(result.unchanged for result in results), sum(result.skipped for result in results)
     return {
@@ -75,7 +74,7 @@ def _counts(ended: list[Ended]) -> dict[str, int]:
     }
 
 
-def _sum_up(ended: list[Ended], output: str) -> str:
+def _sum_up(ended: list[EachEnded], output: str) -> str:
     counts = _counts(ended)
     said = [f"{count} {what}" for what, count in counts.items() if count and what != "inputs"]
     bad = sum(one.result.bad_rows for one in ended if one.result)
@@ -83,19 +82,18 @@ def _sum_up(ended: list[Ended], output: str) -> str:
     return f"{output}: {plural(len(ended), 'input')}: {', '.join(said)}{more}"
 
 
-def _as_fields(ended: list[Ended], code: int) -> dict[str, Any]:
+def _as_fields(ended: list[EachEnded], code: int) -> dict[str, Any]:
     results = [one.result for one in ended if one.result is not None]
-    sums = {name: sum(getattr(result, name) for result in results) for name in _SUMS}
     return {
         **_counts(ended),
-        **sums,
+        **sums_of(results),
         **warnings_in(results),
         "exit_code": code,
         "outputs": [one.as_fields() for one in ended],
     }
 
 
-def _keep(ended: list[Ended], text: str, code: int, parsed: argparse.Namespace) -> None:
+def _keep(ended: list[EachEnded], text: str, code: int, parsed: argparse.Namespace) -> None:
     """Keep for ``--on-failure`` what it is about: the first of those that ended with the worst code."""
     if not code:
         return

@@ -9,6 +9,8 @@ from typing import Any, Final
 from muster.errors import UsageError
 
 PORT: Final = 4000
+"""That of the seed system's page."""
+
 DTYPE: Final[Mapping[str, Any]] = {
     "action": "add",
     "is_list": lambda text: "=" in text,
@@ -47,7 +49,11 @@ def add_profile(verb: argparse.ArgumentParser, *, besides: str) -> None:
 def add_target(verb: argparse.ArgumentParser) -> None:
     """Add the function and the inputs."""
     add = verb.add_argument
-    add("target", metavar="TARGET", help="file.py:function, package.module:function, or a file that defines pipeline")
+    add(
+        "target",
+        metavar="TARGET",
+        help="file.py:NAME or package.module:NAME of a function or pipeline, or a file that defines pipeline",
+    )
     add("inputs", metavar="INPUT", nargs="*", help="files, globs, folders, or URLs that fsspec knows (s3://...)")
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
-from muster._near import with_guess
 from muster._private.secrets import shown
+from muster._words.near import with_guess
 from muster.errors import UsageError
 
 _CHOICE: Final = re.compile(r"(?P<of>argument .*: invalid choice: )'(?P<word>.*)' \(choose from (?P<known>.*)\)")

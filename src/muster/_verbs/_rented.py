@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from muster._clouds.asked import Asked, asking_for
+from muster._clouds.asked import RentalFlags, asking_for
 from muster.errors import UsageError
 
 from ._consent import consents, is_asked
@@ -17,7 +17,7 @@ def add(verb: argparse.ArgumentParser) -> None:
     add("--region", default="", metavar="REGION", help="of AWS, such as eu-central-1 (default: that of AWS' own tools)")
     add(
         "--instance-type",
-        type=_types,
+        type=types,
         default=(),
         metavar="TYPE,...",
         help="types of AWS' machines, in order of preference (default: as it is, or m7i.large, m6i.large, m5.large)",
@@ -32,7 +32,8 @@ def add(verb: argparse.ArgumentParser) -> None:
     add("--yes", action="store_true", help="rent machines without a question; it is asked on a terminal alone")
 
 
-def _types(text: str) -> tuple[str, ...]:
+def types(text: str) -> tuple[str, ...]:
+    """Read a list of types of machine."""
     if not (types := tuple(filter(None, text.split(",")))):
         raise argparse.ArgumentTypeError("it names no type; type for example --instance-type m7i.large")
     return types
@@ -45,27 +46,40 @@ def asking(
     aside: Callable[[], AbstractContextManager[None]] = nullcontext,
     workers: int | None = None,
 ) -> AbstractContextManager[None]:
-    """Have the flags count while a command works; ``say`` shows what would be made, ``aside`` leaves room to ask."""
+    """Have the flags count while a command works; ``say`` shows what would be made, and what has ended.
+
+    ``aside`` leaves room to ask.
+    """
 
     def agree(preview: str) -> None:
         if parsed.yes or not is_asked():
             say(preview)
             return
         with aside():
-            is_wanted = consents(f"{preview} Make this?", yes=False)
-        if not is_wanted:
-            raise UsageError("Nothing was made, as you said. Type the command again to be asked again.")
+            check_consent(parsed, f"{preview} Make this?")
 
     return asking_for(
-        Asked(
+        RentalFlags(
             region=parsed.region,
             types=parsed.instance_type,
             is_spot=parsed.spot,
             at_least=parsed.at_least,
             workers=workers,
             agree=agree,
+            tell=say,
         )
     )
+
+
+def check_consent(parsed: argparse.Namespace, question: str) -> None:
+    """Ask before machines are made. Raises ``UsageError`` where the user does not want them."""
+    try:
+        is_wanted = consents(question, yes=parsed.yes)
+    except KeyboardInterrupt:
+        parsed.what_now = "No machine was made: type the same command again to be asked again."
+        raise
+    if not is_wanted:
+        raise UsageError("Nothing was made, as you said. Type the command again to be asked again.")
 
 
 def tell(text: str) -> None:

@@ -5,10 +5,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from muster import _summary
-from muster._ending import SOME_REJECTED
 from muster._job import Result
 from muster._process import stdio
+from muster._show.ending import SOME_REJECTED
+from muster._show.summary import rejected
 from muster.errors import EngineError
 
 
@@ -16,7 +16,7 @@ def code_of(result: Result, parsed: argparse.Namespace) -> int:
     """Return the exit code; keep for ``--on-failure`` what it is about."""
     if not result.bad_rows:
         return 0
-    parsed.kind, parsed.error = "rejects", f"{_summary.rejected(result)}"
+    parsed.kind, parsed.error = "rejects", f"{rejected(result)}"
     parsed.output = result.output
     keep_counts(parsed, [result])
     return SOME_REJECTED
@@ -27,6 +27,15 @@ def keep_counts(parsed: argparse.Namespace, results: Sequence[Result]) -> None:
     parsed.rejects = "\n".join(result.rejects for result in results if result.rejects)
     for name in ("rows_in", "rows_out", "bad_rows"):
         setattr(parsed, name, sum(getattr(result, name) for result in results))
+
+
+def sums_of(results: Sequence[Result]) -> dict[str, float | None]:
+    """Add up what several runs came to; their cost is unknown, ``None``, where that of one is."""
+    costs = [result.cost for result in results if result.cost is not None]
+    return {
+        **{name: sum(getattr(result, name) for result in results) for name in ("rows_in", "rows_out", "bad_rows")},
+        "cost": sum(costs) if len(costs) == len(results) else None,
+    }
 
 
 def warnings_in(results: Sequence[Result]) -> dict[str, list[str]]:

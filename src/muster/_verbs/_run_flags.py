@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from muster._run.busy import CHOICES
+from muster._run.beginning.busy import CHOICES
 
 from ._flags import DTYPE, TIMEOUT, seconds
 

@@ -3,22 +3,20 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
-from muster import _show
+from muster._api.pipeline import Pipeline
 from muster._hourly.since import SinceLast
 from muster._job import Result, Snapshot
-from muster._pipeline import Pipeline
 from muster._private import secrets
+from muster._show import terminal
 from muster._words import plural
 
-from ._results import code_of, keep_counts, print_result, warnings_in
-
-_SUMS: Final = ("rows_in", "rows_out", "bad_rows", "cost")
+from ._results import code_of, keep_counts, print_result, sums_of, warnings_in
 
 
 def run(
-    pipeline: Pipeline, parsed: argparse.Namespace, shown: _show.Shown, *, watch: Callable[[Snapshot], None]
+    pipeline: Pipeline, parsed: argparse.Namespace, shown: terminal.Shown, *, watch: Callable[[Snapshot], None]
 ) -> int:
     """Run over the new files, or say that there are none. Return the exit code."""
     since = SinceLast(pipeline, watch=watch, remark=shown.warn, printed=shown.printed)
@@ -46,7 +44,7 @@ def _as_fields(outputs: Sequence[tuple[Result, int]], since: SinceLast) -> dict[
         "left_files": len(since.left),
         "duplicate_files": len(since.duplicates),
         "skipped": since.was_skipped,
-        **{name: sum(getattr(result, name) for result in results) for name in _SUMS},
+        **sums_of(results),
         **warnings_in(results),
         "outputs": [{**result.as_fields(), "files": files} for result, files in outputs],
     }

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from muster import _pipeline
+from muster._api import of_commands
+from muster._api.pipeline import Pipeline
 from muster._job import Options
 from muster._model import Target
-from muster._pipeline import Pipeline
 from muster._user_code import arguments, loading, main_module, targets
+from muster._user_code.at_the_top import may_be_pipeline
 from muster.errors import UsageError
 
 from . import _csv_flags
@@ -26,22 +27,26 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
     target = targets.parse_target(parsed.target)
     be_as_if_run(target)
     path = list(sys.path)
-    defined = loading.find(target) if target.name == "pipeline" else None
-    if not isinstance(defined, Pipeline):  # a function, too, may be called ``pipeline``
+    defined = loading.find(target) if may_be_pipeline(target) else None
+    if not isinstance(defined, Pipeline):  # a function, too, may look like one
         sys.path[:] = path  # workers put its folder first themselves, once muster's own modules are loaded
         if defined is not None and not callable(defined):
-            raise UsageError(f"'pipeline' in {target.place} is a {type(defined).__name__}, not a muster pipeline.")
+            raise UsageError(
+                f"{target.name!r} in {target.place} is of type {type(defined).__name__}, not a pipeline of muster."
+            )
         if lacks:
             raise UsageError(lacks)
         target = targets.with_arguments(target, arguments.typed(parsed.arguments))
-        return _pipeline.of_command(target, tuple(parsed.inputs), output or "", options, csv=_csv_flags.chosen(parsed))
+        return of_commands.of_command(
+            target, tuple(parsed.inputs), output or "", options, csv=_csv_flags.chosen(parsed)
+        )
     if parsed.arguments:
-        name = parsed.arguments[0][0]
+        name, file = parsed.arguments[0][0], parsed.target.partition(":")[0]
         raise UsageError(
             f"--arg {name}=...: {target.place} defines a pipeline, whose steps have arguments of their own. Give them"
-            f" there, .map_batches(function, args={{{name!r}: ...}}), or name a function: {parsed.target}:function"
+            f" there, .map_batches(function, args={{{name!r}: ...}}), or name a function: {file}:function"
         )
-    whole = _pipeline.with_command(defined, tuple(parsed.inputs), output, options, csv=_csv_flags.chosen(parsed))
+    whole = of_commands.with_command(defined, tuple(parsed.inputs), output, options, csv=_csv_flags.chosen(parsed))
     return dataclasses.replace(whole, typed=parsed.target)
 
 
@@ -59,5 +64,5 @@ def _check_order(target: str, inputs: Sequence[str]) -> None:
 def be_as_if_run(target: Target) -> None:
     """Set ``__main__`` and ``sys.argv`` as ``python file.py`` has them, without arguments."""
     file = target.place if target.kind == "file" else main_module.script_of_this_process().file
-    main_module.become(main_module.Script(file))
+    main_module.become(main_module.MainScript(file))
     sys.argv[:] = [target.place]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from muster._near import with_guess
+from muster._words.near import with_guess
 from muster.errors import UsageError
 
 from . import VERBS
@@ -88,14 +88,14 @@ def as_text(page: str, *, width: int = 0) -> str:
             sign = "=" if self.tag == "h1" else "-"
             yield from (Text(""), self.text, Text(sign * self.text.cell_len))
 
-    class Page(Markdown):
+    class TopicPage(Markdown):
         elements = {**Markdown.elements, "heading_open": Underlined}  # noqa: RUF012 (as rich has it)
 
     names = {path.name: name for name, path in topics().items()}
     plain = _LINK.sub(lambda match: _said(match, names), _COMMENT.sub("", page))
     console = Console(width=width or min(shutil.get_terminal_size().columns, _WIDEST), color_system=None)
     with console.capture() as capture:
-        console.print(Page(plain, hyperlinks=False))
+        console.print(TopicPage(plain, hyperlinks=False))
     lines = "\n".join(line.rstrip() for line in capture.get().splitlines())
     return re.sub(r"\n{3,}", "\n\n", lines).strip("\n") + "\n"
 

@@ -5,7 +5,7 @@ import re
 import shlex
 from typing import Final
 
-from muster._options import RunOptions
+from muster._api.options import RunOptions
 
 _NO_FLAGS: Final = frozenset({"dialect", "part_bytes", "quoting", "storage_options", "with_files"})
 _OPTION: Final = re.compile(

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import json
 
-from muster import _pipeline
+from muster._api import pipeline as pipelines
 from muster._job import Options
 
 from . import _csv_flags, _flags
@@ -29,7 +29,7 @@ def add(verb: Parser) -> None:
     add = verb.add_argument
     _flags.add_target(verb)
     _flags.add_arguments(verb)
-    add("--sample", type=int, default=_pipeline.SAMPLE, metavar="N", help="how many rows (default: %(default)s)")
+    add("--sample", type=int, default=pipelines.SAMPLE, metavar="N", help="how many rows (default: %(default)s)")
     add("--dtype", **_flags.DTYPE)
     add("--timeout", type=_flags.seconds, metavar="60s", help=_flags.TIMEOUT)
     add("--format", choices=("csv", "parquet", "jsonl"), help="where a suffix does not say (default: csv)")
@@ -51,9 +51,9 @@ def call(parsed: argparse.Namespace) -> int:
         parsed, options, output="", lacks="" if parsed.inputs else "Name what to read: muster check TARGET INPUT..."
     )
     if parsed.profile:
-        profile = _pipeline.profiled(pipeline, rows=parsed.sample)
+        profile = pipelines.profiled(pipeline, rows=parsed.sample)
         tell(json.dumps(dataclasses.asdict(profile)) if parsed.json else str(profile))
         return 0
-    verdict = _pipeline.checked_rows(pipeline, sample=parsed.sample)
+    verdict = pipelines.checked_rows(pipeline, sample=parsed.sample)
     tell(json.dumps(dataclasses.asdict(verdict)) if parsed.json else str(verdict))
     return 0 if verdict.row_wise else 1

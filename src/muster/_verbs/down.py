@@ -2,6 +2,7 @@
 
 import argparse
 
+from muster._words.near import with_guess
 from muster.errors import EngineError, MusterError, UsageError
 
 from ._parser import Parser
@@ -18,7 +19,7 @@ def add(verb: Parser) -> None:
         ("muster down", "end the cluster called default"),
         ("muster down --all", "end all of yours"),
     )
-    verb.add_argument("name", nargs="?", default="default", metavar="NAME", help="default: %(default)s")
+    verb.add_argument("name", nargs="?", metavar="NAME", help="default: default")
     verb.add_argument("--all", action="store_true", help="end all clusters of this user")
     verb.add_argument(
         "--purge",
@@ -29,12 +30,13 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Return the exit code."""
-    from muster._cluster import names
+    from muster._clouds.clusters import names
 
     failed: dict[str, MusterError] = {}
-    for name in names() if parsed.all else [parsed.name]:
+    is_none = parsed.name is None and not names()  # nothing is left then, whatever was meant
+    for name in names() if parsed.all else [parsed.name or "default"]:
         try:
-            _end(name, purge=parsed.purge)
+            _end(name, purge=parsed.purge, or_nothing=is_none)
         except MusterError as error:  # the others are ended all the same
             failed[name] = error
     if len(failed) == 1:
@@ -45,11 +47,19 @@ def call(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _end(name: str, *, purge: bool) -> None:
-    from muster._cluster import Cluster, names
+def _end(name: str, *, purge: bool, or_nothing: bool) -> None:
+    """End a cluster. Raises ``UsageError`` where there is none of that name, unless that is right, too."""
+    from muster._clouds.clusters import Cluster, names
 
     seen = Cluster(name).down(purge=purge)
-    if seen is None:
-        print(f"{name}: there is no such cluster. There are: {', '.join(names()) or 'none'}.")
-    else:
+    if seen is not None:
         print("\n".join([f"{name}: gone", *(f"  {line}" for line in seen)]))
+    elif or_nothing:
+        print(f"{name}: there is no such cluster. There are: none.")
+    else:
+        there = names()
+        what_now = f"Type muster down {there[0]}, or muster down --all." if there else "There is nothing to end."
+        raise UsageError(
+            f"There is no cluster {with_guess(name, there, shown=repr(name))}. There are: {', '.join(there) or 'none'}."
+            f" {what_now}"
+        )

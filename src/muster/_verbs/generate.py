@@ -2,8 +2,8 @@
 
 import argparse
 
-from muster._generate import generate
-from muster._given import check_is_a_file
+from muster._api.generate import generate
+from muster._api.given import check_is_a_file
 
 from ._parser import Parser
 

@@ -21,11 +21,11 @@ def add(verb: Parser) -> None:
 
 def call(parsed: Namespace) -> int:
     """Print a page, on a terminal that is too small for it through a pager; return the exit code."""
-    from ._topics import as_text, page_on  # noqa: PLC0415 (to lay out a page takes time to load)
+    from ._topics import as_text, page_on
 
     text = as_text(page_on(parsed.topic, chapter="-".join(parsed.chapter)))
     if sys.stdin.isatty() and sys.stdout.isatty():
-        import pydoc  # noqa: PLC0415 (likewise)
+        import pydoc
 
         pydoc.pager(text)
     else:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from muster._given import check_is_a_file
+from muster._api.given import check_is_a_file
 from muster._output.named_file import appearing
 from muster.errors import UsageError
 

@@ -3,9 +3,10 @@
 import argparse
 from typing import Any
 
-from muster import _retry, _show
-from muster._ending import SOME_REJECTED
+from muster._api import retry as retries
 from muster._job import Snapshot
+from muster._show import terminal
+from muster._show.ending import SOME_REJECTED
 from muster._user_code import arguments
 
 from . import _flags, _run_flags
@@ -64,13 +65,13 @@ def call(parsed: argparse.Namespace) -> int:
         options["with_files"] = tuple(parsed.with_files)
     if parsed.storage_option:
         options["storage_options"] = _flags.storage_options(parsed.storage_option)
-    with _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, page(parsed) as with_page:
+    with terminal.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown, page(parsed) as with_page:
 
         def watch(snapshot: Snapshot) -> None:
             parsed.run_id = snapshot.run
             shown.watch(with_page(snapshot))
 
-        done = _retry.start(
+        done = retries.start(
             parsed.output,
             parsed.target,
             options,

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from muster import _pipeline, _show
-from muster._given import check_no_pattern
+from muster._api import pipeline as pipelines
+from muster._api.given import check_no_pattern
+from muster._api.pipeline import Pipeline
 from muster._job import Options, Result, Snapshot
-from muster._pipeline import Pipeline
+from muster._show import terminal
 from muster.errors import UsageError
 
 from . import _csv_flags, _flags, _rented, _run_flags
@@ -76,13 +77,13 @@ def call(parsed: argparse.Namespace) -> int:
         raise UsageError("--each has an output for each input, and --since-last one for all that are new: choose one.")
     pipeline = _pipeline_of(parsed)
     if parsed.profile:
-        profile = _pipeline.profiled(pipeline, rows=parsed.sample or _pipeline.SAMPLE)
+        profile = pipelines.profiled(pipeline, rows=parsed.sample or pipelines.SAMPLE)
         tell(json.dumps(dataclasses.asdict(profile)) if parsed.json else str(profile))
         return 0
     if not (parsed.each or parsed.since_last):
         check_no_pattern(pipeline.output, instead=_PLACES)
     with (
-        _show.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown,
+        terminal.show(quiet=parsed.quiet, is_live=parsed.workers != 0) as shown,
         _rented.asking(parsed, say=shown.remark, aside=shown.aside),
         page(parsed) as with_page,
     ):
@@ -99,7 +100,7 @@ def call(parsed: argparse.Namespace) -> int:
             from . import _since
 
             return _since.run(pipeline, parsed, shown, watch=watch)
-        result = _pipeline.start(pipeline, watch=watch, remark=shown.warn, printed=shown.printed)
+        result = pipelines.start(pipeline, watch=watch, remark=shown.warn, printed=shown.printed)
         shown.finish(result)
         for text in _advice(parsed, result):
             shown.remark(text)

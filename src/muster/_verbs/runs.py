@@ -3,8 +3,8 @@
 import argparse
 import json
 
-from muster import _tables
 from muster._journal.summaries import summaries
+from muster._show import tables
 
 from ._answer import tell
 from ._parser import Parser
@@ -29,5 +29,5 @@ def call(parsed: argparse.Namespace) -> int:
     if parsed.json:
         tell(json.dumps(listed))
     else:
-        tell(_tables.runs_in_columns(listed))
+        tell(tables.runs_in_columns(listed))
     return 0

@@ -46,6 +46,13 @@ def add(verb: Parser) -> None:
         metavar="ARN",
         help="with --policy: also let muster give machines this role, by an instance profile (default: none)",
     )
+    add(
+        "--state",
+        type=_place,
+        metavar="s3://BUCKET",
+        help="look also whether Pulumi's state can lie there, as state: in a file says; with --policy: allow it"
+        " (default: it lies in a folder of this computer)",
+    )
     add("--json", action="store_true", help="print what was found as one JSON array")
 
 
@@ -63,10 +70,23 @@ def call(parsed: argparse.Namespace) -> int:
     return _report(parsed)
 
 
+def _place(text: str) -> str:
+    from muster._clouds.aws.buckets import bucket_in
+
+    try:
+        bucket_in(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def _print_policy(parsed: argparse.Namespace) -> int:
+    from muster._clouds.aws.buckets import bucket_in
     from muster._clouds.aws.permissions import partition_of, policy
 
-    tell(json.dumps(policy(partition=partition_of(parsed.region), role=parsed.pass_role), indent=2))
+    state = bucket_in(parsed.state) if parsed.state else None
+    told = policy(partition=partition_of(parsed.region), role=parsed.pass_role, state=state)
+    tell(json.dumps(told, indent=2))
     return 0
 
 
@@ -90,7 +110,7 @@ def _report(parsed: argparse.Namespace) -> int:
     from muster._clouds.aws.readiness import findings
 
     found: list[Finding] = []
-    for one in findings(parsed.region):
+    for one in findings(parsed.region, parsed.state or ""):
         found.append(one)
         if not parsed.json:
             tell(_line(one))

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import json
 
-from muster import _tables
+from muster._show import tables
 
 from ._answer import tell
 from ._parser import Parser
@@ -20,14 +20,14 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Return the exit code."""
-    from muster._cluster import Cluster, names
+    from muster._clouds.clusters import Cluster, names
 
     clusters = [Cluster(name).status() for name in ([parsed.name] if parsed.name else names())]
     if parsed.json:
         tell(json.dumps([dataclasses.asdict(status) for status in clusters]))
     else:
         tell(
-            "\n".join(map(_tables.machines_in_columns, clusters))
+            "\n".join(map(tables.machines_in_columns, clusters))
             or "There is no cluster. Make one with muster up --machines N."
         )
     return 0

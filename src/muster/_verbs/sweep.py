@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from muster._tables import in_columns
+from muster._show.tables import in_columns
 from muster._words import duration, plural
 from muster.errors import EngineError
 
@@ -17,7 +17,7 @@ from ._parser import Parser
 if TYPE_CHECKING:
     from muster._clouds.aws.leases import Held
     from muster._clouds.aws.prices import Price
-    from muster._clouds.aws.sweeping import Seen, Sweep
+    from muster._clouds.aws.sweeping import HeldByRegion, Sweep
 
 _HEADS: Final = ("REGION", "KIND", "ID", "CLUSTER", "AGE", "LEASE LEFT", "PRICE")
 
@@ -67,6 +67,8 @@ def call(parsed: argparse.Namespace) -> int:
     listed = list(_listed(first))
     if listed and not parsed.json:
         tell(in_columns(_HEADS, *map(_cells, listed)))
+    if len(first.unseen) == len(sweep.regions) and not parsed.json:
+        raise EngineError(_wrong(sweep, first))
     left, wrong = _removed(sweep, first, yes=parsed.yes), ""
     if left is None:
         left = first
@@ -82,7 +84,7 @@ def call(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _removed(sweep: "Sweep", first: "Seen", *, yes: bool) -> "Seen | None":
+def _removed(sweep: "Sweep", first: "HeldByRegion", *, yes: bool) -> "HeldByRegion | None":
     """Remove what is to be removed, once that is agreed to; tell what is left, or ``None`` where it was not."""
     number = _count(first.doomed(wants_all=sweep.wants_all))
     which = "all of it, also what has a living lease" if sweep.wants_all else "what has no living lease"
@@ -94,7 +96,7 @@ def _removed(sweep: "Sweep", first: "Seen", *, yes: bool) -> "Seen | None":
     return sweep.remove(first)
 
 
-def _listed(seen: "Seen") -> Iterator[Mapping[str, Any]]:
+def _listed(seen: "HeldByRegion") -> Iterator[Mapping[str, Any]]:
     """Tell of each thing; seconds and dollars an hour, and nothing where nobody knows."""
     from muster._clouds.aws.sweeping import price_of
 
@@ -128,7 +130,7 @@ def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _summary(sweep: "Sweep", left: "Seen") -> dict[str, Any]:
+def _summary(sweep: "Sweep", left: "HeldByRegion") -> dict[str, Any]:
     remaining = _count(left.doomed(wants_all=sweep.wants_all))
     return {
         "removed": sorted(sweep.removed),
@@ -139,14 +141,14 @@ def _summary(sweep: "Sweep", left: "Seen") -> dict[str, Any]:
     }
 
 
-def _in_words(sweep: "Sweep", left: "Seen", *, found: int) -> str:
+def _in_words(sweep: "Sweep", left: "HeldByRegion", *, found: int) -> str:
     told = _summary(sweep, left)
     regions = plural(len(sweep.regions) - len(left.unseen), "region")
     kept = f"; {told['leased']} with a living lease, which --all removes too" if told["leased"] else ""
     return f"{regions}: found {found}, removed {len(sweep.removed)}, left {told['left']}{kept}"
 
 
-def _wrong(sweep: "Sweep", left: "Seen") -> str:
+def _wrong(sweep: "Sweep", left: "HeldByRegion") -> str:
     """Say what could not be done, and why; empty where all was."""
     remaining = _count(left.doomed(wants_all=sweep.wants_all))
     what = [

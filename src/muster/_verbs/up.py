@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from muster import _tables
+from muster._show import tables
 
 from . import _flags, _rented
 from ._parser import Parser
@@ -54,12 +54,12 @@ def add(verb: Parser) -> None:
 
 def call(parsed: argparse.Namespace) -> int:
     """Return the exit code."""
-    from muster._cluster import Cluster
+    from muster._clouds.clusters import Cluster
 
     cluster = Cluster(parsed.name)
     with _rented.asking(parsed, say=_rented.tell, workers=parsed.workers_per_machine):
         status = cluster.up(parsed.machines, workers=parsed.workers_per_machine, lease=parsed.lease, on=parsed.on)
-    print(_tables.machines_in_columns(status))
+    print(tables.machines_in_columns(status))
     if parsed.keep:
         parsed.what_now = "The machines end with their lease, unless a run renews it: muster down {name} ends them now."
         print("Renewing the lease until Ctrl-C.", flush=True)

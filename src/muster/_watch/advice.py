@@ -9,7 +9,7 @@ from statistics import median
 from typing import Final
 
 from muster import _words as words
-from muster._watch.sums.account import Account, Done
+from muster._watch.sums.account import Account, WorkDone
 
 SHORTEST_RUN: Final = 5.0
 """Seconds: what takes less is over before anybody has read about it; its figures are mostly of starting."""
@@ -33,14 +33,20 @@ _MOST_A_CORE: Final = 4
 """How many workers a core at most are advised: each holds a copy of pandas, 100 MB and more."""
 
 _MEMORY_TO_USE: Final = 0.8
+"""Of what is free: other programs want some, and a function takes more on some batches."""
+
 _FIRST_LONGER: Final = 1.0
 """Seconds by which first batches must take longer: importing a library takes half a second, and is no model."""
 
 _TIMES_THE_PACE: Final = 3.0
+"""As long as its rows take later: less may come of rows that differ."""
+
 _MUCH: Final = 0.4
 """Share of the workers' time that reading or writing must have: for a cheap function a quarter is usual."""
 
 _MACHINES_DIFFER: Final = 2.0
+"""Times slower than the rest: less is usual among types of machines."""
+
 _WORKERS_DIFFER: Final = 3.0
 """How many times slower one is than the rest: rows of a file differ by twice from place to place easily."""
 
@@ -133,8 +139,8 @@ def _how_to_have(account: Account, workers: int) -> str:
 
 
 def _first_batches(account: Account) -> Iterator[Advice]:
-    longer = [_by_how_much(one) for one in account.workers]
-    usual = median(longer)
+    longer = [took for one in account.workers if (took := _by_how_much(one)) is not None]
+    usual = median(longer or [0.0])
     yield Advice(
         f"The first batch of each worker took {words.duration(usual)} longer than those after it. If your function"
         " loads a model or a table when it starts, load it once: write a class, whose __init__ loads and whose __call__"
@@ -144,11 +150,11 @@ def _first_batches(account: Account) -> Iterator[Advice]:
     )
 
 
-def _by_how_much(one: Done) -> float:
-    """Tell by how many seconds a worker's first batch took longer than its rows do later; 0 where that is not clear."""
+def _by_how_much(one: WorkDone) -> float | None:
+    """Tell by how many seconds a worker's first batch took longer than its rows do later; None of who did no other."""
     rows, spent = one.rows - one.first_rows, one.seconds.function - one.first.function
     if rows <= 0 or one.tasks < 2:  # noqa: PLR2004 (one to compare with)
-        return 0.0
+        return None
     usual = max(one.first_rows * spent / rows, spent / (one.tasks - 1))
     return max(one.first.function - usual, 0.0) if one.first.function >= _TIMES_THE_PACE * usual else 0.0
 
@@ -218,7 +224,7 @@ def _losses(account: Account) -> Iterator[Advice]:
 
 def _slow_one(account: Account) -> Iterator[Advice]:
     """Name a machine that is slower than the others, else a worker."""
-    machines: dict[str, list[Done]] = {}
+    machines: dict[str, list[WorkDone]] = {}
     for one in account.workers:
         machines.setdefault(one.machine, []).append(one)
     if len(machines) > 1:
@@ -247,7 +253,7 @@ def _slowest(account: Account, paces: dict[str, float], kind: str, times: float,
     )
 
 
-def _pace(workers: Sequence[Done]) -> float:
+def _pace(workers: Sequence[WorkDone]) -> float:
     """Tell how many rows a second of the function's time some workers do, first batches aside; 0 if that is unsure."""
     seconds = sum(one.seconds.function - one.first.function for one in workers)
     if seconds <= 0 or sum(one.tasks for one in workers) < _ENOUGH_TASKS:

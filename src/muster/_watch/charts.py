@@ -11,12 +11,26 @@ from muster._journal.measures import upper_edge
 from .axes import Axis, nice
 
 _WIDTH: Final = 1000
+"""Units of a drawing, which stretches to its place."""
+
 _HEIGHT: Final = 200
+"""Likewise."""
+
 _MARKS: Final = 4
+"""Times below a chart: more would touch each other on a phone."""
+
 _HOVERED: Final = 60
+"""Places of a chart that tell their values: as narrow as a pointer can hit."""
+
 _BREAK: Final = 5
+"""Units: a line that can be seen, between two attempts."""
+
 _GAP: Final = 0.75
+"""Units between two rows of workers, so that they can be told apart."""
+
 _LEVELS: Final = 20
+"""Shares are rounded to twentieths: a chart of many workers stays small."""
+
 _SEEN: Final = 0.3
 """The least width, in hundredths, at which few rows of many can be seen."""
 

@@ -15,9 +15,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from muster._journal.measures import BINS_AN_OCTAVE
-from muster._watch.sums.moment import Look
+from muster._watch.sums.moment import Moment
 from muster._watch.sums.tables import MachineRow
-from muster._watch.sums.worker import Worker
+from muster._watch.sums.worker import WorkerSums
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _EDGES: Final = range(-13, 9)
@@ -35,84 +35,84 @@ _Tellers = Mapping[str, tuple[str, Callable[[_Of], float | None]]]
 """Names of metrics, each with its help and how its value is found."""
 
 
-def text(looks: Iterable[Look]) -> str:
+def text(moments: Iterable[Moment]) -> str:
     """Write what there is to tell about some runs."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Runs([*looks]))
+    registry.register(_Runs([*moments]))
     return generate_latest(registry).decode()
 
 
 class _Runs(Collector):
-    def __init__(self, looks: Sequence[Look]) -> None:
-        self._looks = looks
+    def __init__(self, moments: Sequence[Moment]) -> None:
+        self._moments = moments
 
     def collect(self) -> Iterator[Metric]:
-        yield from _of_runs(self._looks)
-        yield from _of_steps(self._looks)
-        yield from _of_workers(self._looks)
-        yield from _of_machines(self._looks)
+        yield from _of_runs(self._moments)
+        yield from _of_steps(self._moments)
+        yield from _of_workers(self._moments)
+        yield from _of_machines(self._moments)
 
 
-_OF_A_RUN: Final[_Tellers[Look]] = {
-    "muster_run_start_time_seconds": ("When the run began, since the epoch.", lambda look: look.view.time.begun),
-    "muster_run_duration_seconds": ("Time at work, without pauses between attempts.", lambda look: look.took),
-    "muster_run_going": ("1 while the process of the run is alive.", lambda look: float(look.is_going)),
+_OF_A_RUN: Final[_Tellers[Moment]] = {
+    "muster_run_start_time_seconds": ("When the run began, since the epoch.", lambda moment: moment.view.time.begun),
+    "muster_run_duration_seconds": ("Time at work, without pauses between attempts.", lambda moment: moment.took),
+    "muster_run_going": ("1 while the process of the run is alive.", lambda moment: float(moment.is_going)),
     "muster_run_rows_expected": (
         "Rows of the input, once they are counted.",
-        lambda look: look.view.standing.rows_total,
+        lambda moment: moment.view.standing.rows_total,
     ),
-    "muster_run_rows_settled": ("Rows that are done for good.", lambda look: look.view.standing.rows_done),
-    "muster_run_rows_written": ("Rows that are in the output so far.", lambda look: look.view.standing.rows_out),
-    "muster_run_progress_ratio": ("Share of the rows that is done.", lambda look: look.share),
-    "muster_run_workers": ("Workers that are there.", lambda look: look.there),
-    "muster_run_tasks_running": ("Tasks that are with workers.", lambda look: look.view.standing.running),
-    "muster_run_cost_dollars": ("What the machines have cost.", lambda look: look.dollars),
+    "muster_run_rows_settled": ("Rows that are done for good.", lambda moment: moment.view.standing.rows_done),
+    "muster_run_rows_written": ("Rows that are in the output so far.", lambda moment: moment.view.standing.rows_out),
+    "muster_run_progress_ratio": ("Share of the rows that is done.", lambda moment: moment.share),
+    "muster_run_workers": ("Workers that are there.", lambda moment: moment.there),
+    "muster_run_tasks_running": ("Tasks that are with workers.", lambda moment: moment.view.standing.running),
+    "muster_run_cost_dollars": ("What the machines have cost.", lambda moment: moment.dollars),
     "muster_run_efficiency_ratio": (
         "Share of their time in which workers were at tasks.",
-        lambda look: look.spent.busy_share,
+        lambda moment: moment.spent.busy_share,
     ),
 }
 """The gauges of a run."""
 
 
-def _of_runs(looks: Sequence[Look]) -> Iterator[Metric]:
+def _of_runs(moments: Sequence[Moment]) -> Iterator[Metric]:
     info = InfoMetricFamily("muster_run", "What a run does, to what, and what became of it so far.", labels=_RUN)
-    for look in looks:
+    for moment in moments:
         told = {
-            "function": " | ".join(look.names),
-            "input": look.inputs,
-            "output": str(look.view.job.get("output", "")),
+            "function": " | ".join(moment.names),
+            "input": moment.inputs,
+            "output": str(moment.view.job.get("output", "")),
         }
-        info.add_metric([look.view.run], {**told, "state": str(look.state), "status": look.status})
+        info.add_metric([moment.view.run], {**told, "state": str(moment.state), "status": moment.status})
     yield info
     for name, (help_text, tell) in _OF_A_RUN.items():
         gauge = GaugeMetricFamily(name, help_text, labels=_RUN)
-        for look in looks:
-            value = tell(look)
+        for moment in moments:
+            value = tell(moment)
             if value is not None:
-                gauge.add_metric([look.view.run], value)
+                gauge.add_metric([moment.view.run], value)
         yield gauge
     left = GaugeMetricFamily(
         "muster_run_remaining_seconds", "Time until it is done, at least and at most.", labels=[*_RUN, "bound"]
     )
     bad = CounterMetricFamily("muster_bad_rows", "Rows that were rejected.", labels=_RUN)
     retries = CounterMetricFamily("muster_retries", "Tasks that were tried again.", labels=[*_RUN, "reason"])
-    for look in looks:
-        for bound, seconds in zip(("low", "high"), look.left or (), strict=False):
-            left.add_metric([look.view.run, bound], seconds)
-        bad.add_metric([look.view.run], look.bad_rows)
-        for reason, count in look.view.log.retries.items():
-            retries.add_metric([look.view.run, reason], count)
+    for moment in moments:
+        for bound, seconds in zip(("low", "high"), moment.left or (), strict=False):
+            left.add_metric([moment.view.run, bound], seconds)
+        bad.add_metric([moment.view.run], moment.bad_rows)
+        for reason, count in moment.view.log.retries.items():
+            retries.add_metric([moment.view.run, reason], count)
     yield from (left, bad, retries)
 
 
-def _of_steps(looks: Sequence[Look]) -> Iterator[Metric]:
+def _of_steps(moments: Sequence[Moment]) -> Iterator[Metric]:
     rows_in = CounterMetricFamily("muster_step_input_rows", "Rows that went into a step.", labels=_STEP)
     rows_out = CounterMetricFamily("muster_step_output_rows", "Rows that came out of a step.", labels=_STEP)
     calls = HistogramMetricFamily("muster_batch_duration_seconds", "How long calls of a function took.", labels=_STEP)
-    for look in looks:
-        for row in look.steps:
-            labels = [look.view.run, str(row.number), row.name]
+    for moment in moments:
+        for row in moment.steps:
+            labels = [moment.view.run, str(row.number), row.name]
             rows_in.add_metric(labels, row.figures.rows_in)
             rows_out.add_metric(labels, row.figures.rows_out)
             calls.add_metric(labels, _buckets(row.figures.bins), row.seconds)
@@ -128,8 +128,8 @@ def _buckets(bins: Mapping[int, int]) -> list[tuple[str, float]]:
     return [*counted, ("+Inf", float(sum(bins.values())))]
 
 
-def _of_workers(looks: Sequence[Look]) -> Iterator[Metric]:
-    sums: _Tellers[Worker] = {
+def _of_workers(moments: Sequence[Moment]) -> Iterator[Metric]:
+    sums: _Tellers[WorkerSums] = {
         "muster_worker_input_rows": ("Rows that a worker has read.", lambda worker: worker.rows_in),
         "muster_worker_output_rows": ("Rows that a worker has written.", lambda worker: worker.rows_out),
         "muster_worker_input_bytes": ("Bytes of input that a worker has read.", lambda worker: worker.bytes_in),
@@ -139,27 +139,27 @@ def _of_workers(looks: Sequence[Look]) -> Iterator[Metric]:
     }
     for name, (help_text, tell) in sums.items():
         counter = CounterMetricFamily(name, help_text, labels=_WORKER)
-        for labels, worker in _workers(looks):
+        for labels, worker in _workers(moments):
             counter.add_metric(labels, tell(worker) or 0)
         yield counter
     spent = CounterMetricFamily(
         "muster_worker_activity_seconds", "What a worker's time went into.", labels=[*_WORKER, "activity"]
     )
     memory = GaugeMetricFamily("muster_worker_memory_bytes", "What a worker held last.", labels=_WORKER)
-    for labels, worker in _workers(looks):
+    for labels, worker in _workers(moments):
         for activity in _ACTIVITIES:
             spent.add_metric([*labels, activity], getattr(worker.seconds, activity))
         memory.add_metric(labels, worker.memory)
     yield from (spent, memory)
 
 
-def _workers(looks: Sequence[Look]) -> Iterator[tuple[list[str], Worker]]:
-    for look in looks:
-        for worker in look.ordered():
-            yield [look.view.run, worker.name, worker.machine], worker
+def _workers(moments: Sequence[Moment]) -> Iterator[tuple[list[str], WorkerSums]]:
+    for moment in moments:
+        for worker in moment.ordered():
+            yield [moment.view.run, worker.name, worker.machine], worker
 
 
-def _of_machines(looks: Sequence[Look]) -> Iterator[Metric]:
+def _of_machines(moments: Sequence[Moment]) -> Iterator[Metric]:
     gauges: _Tellers[MachineRow] = {
         "muster_machine_workers": ("Workers of a machine that are there.", lambda row: row.there),
         "muster_machine_cpu_ratio": ("Share of its processor that is busy.", lambda row: _of_load(row, "cpu")),
@@ -170,11 +170,11 @@ def _of_machines(looks: Sequence[Look]) -> Iterator[Metric]:
     }
     for name, (help_text, tell) in gauges.items():
         gauge = GaugeMetricFamily(name, help_text, labels=_MACHINE)
-        for look in looks:
-            for row in look.machines:
+        for moment in moments:
+            for row in moment.machines:
                 value = tell(row)
                 if value is not None:
-                    gauge.add_metric([look.view.run, row.machine.name], value)
+                    gauge.add_metric([moment.view.run, row.machine.name], value)
         yield gauge
 
 

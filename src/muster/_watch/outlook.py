@@ -5,7 +5,8 @@ from typing import Final
 
 from muster import _words as words
 from muster import errors
-from muster._watch.sums.moment import Look
+from muster._journal.status import OnPurpose
+from muster._watch.sums.moment import Moment
 from muster._watch.sums.processor import processor
 
 _GOES_ON: Final = "What is done is kept: type the same command again, and the run goes on."
@@ -23,42 +24,42 @@ class Remark:
     detail: str = ""
 
 
-def outlook(look: Look) -> str:
+def outlook(moment: Moment) -> str:
     """Say how long it will take, or what that depends on; of a run that is over, how long it took."""
-    if look.is_starting:
-        workers = look.view.attempts[-1].workers if look.view.attempts else 0
+    if moment.is_starting:
+        workers = moment.view.attempts[-1].workers if moment.view.attempts else 0
         return (
             f"waiting for the first of {words.plural(workers, 'worker')}" if workers > 1 else "waiting for its worker"
         )
-    if look.silence:
-        return f"nothing heard from muster for {words.duration(look.silence)}"
-    if look.held:
+    if moment.silence:
+        return f"nothing heard from muster for {words.duration(moment.silence)}"
+    if moment.held:
         return "waiting for one call"
-    if look.left:
-        return f"{words.between(*look.left)} left"
-    if look.is_going:
-        return look.view.standing.phase
-    took = words.duration(look.took)
-    return f"{took} in all" if look.status == "finished" else f"{took} until it {_ENDED[look.status]}"
+    if moment.left:
+        return f"{words.between(*moment.left)} left"
+    if moment.is_going:
+        return moment.view.standing.phase
+    took = words.duration(moment.took)
+    return f"{took} in all" if moment.status == "finished" else f"{took} until it {_ENDED[moment.status]}"
 
 
 _ENDED: Final = {"stopped": "was stopped", "failed": "failed", "killed": "was killed"}
 
 
-def remarks(look: Look) -> list[Remark]:
+def remarks(moment: Moment) -> list[Remark]:
     """Say what is wrong with a run, or why it is not faster; the gravest first."""
-    return [*_of_its_end(look), *_of_its_work(look)] if not look.is_going else _of_its_work(look)
+    return [*_of_its_end(moment), *_of_its_work(moment)] if not moment.is_going else _of_its_work(moment)
 
 
-def _of_its_end(look: Look) -> list[Remark]:
-    when = words.clock(look.view.time.last_at)
-    match look.status:
+def _of_its_end(moment: Moment) -> list[Remark]:
+    when = words.clock(moment.view.time.last_at)
+    match moment.status:
         case "stopped":
-            error, text = look.view.stopped or ("", "")
-            by = f"by a signal ({text or _OF_OLD})" if error == "Terminated" else "by you (Ctrl-C)"
+            error, text = moment.view.stopped or ("", "")
+            by = f"by a signal ({text or _OF_OLD})" if error == OnPurpose.SIGNAL else "by you (Ctrl-C)"
             return [Remark("plain", f"Stopped {by} at {when}. {_GOES_ON}")]
         case "failed":
-            error, text = look.view.stopped or ("", "")
+            error, text = moment.view.stopped or ("", "")
             return [Remark("failed", "" if _advises(error) else _GOES_ON, f"Failed at {when}: {error}", text)]
         case "killed":
             return [Remark("warning", f"Killed at about {when}, or its computer went down. {_GOES_ON}")]
@@ -71,25 +72,25 @@ def _advises(error: str) -> bool:
     return isinstance(kind, type) and issubclass(kind, errors.MusterError)
 
 
-def _of_its_work(look: Look) -> list[Remark]:
+def _of_its_work(moment: Moment) -> list[Remark]:
     remarks = []
-    if look.silence:
-        remarks.append(Remark("warning", _of_silence(look)))
-    elif look.held:
-        told = look.held.advice()
+    if moment.silence:
+        remarks.append(Remark("warning", _of_silence(moment)))
+    elif moment.held:
+        told = moment.held.advice()
         remarks.append(Remark("warning", told[0].upper() + told[1:]))
-    elif look.view.standing.waiting_for and look.is_going and not look.is_starting:
-        remarks.append(Remark("plain", f"Waiting: {look.view.standing.waiting_for}."))
-    use = processor(look)
+    elif moment.view.standing.waiting_for and moment.is_going and not moment.is_starting:
+        remarks.append(Remark("plain", f"Waiting: {moment.view.standing.waiting_for}."))
+    use = processor(moment)
     if use is not None and use.remark:
         remarks.append(Remark(use.kind, use.remark))
     return remarks
 
 
-def _of_silence(look: Look) -> str:
+def _of_silence(moment: Moment) -> str:
     """Say why there may be no events: a run at work writes one every few seconds."""
-    since = words.clock(look.view.time.last_at)
-    if look.view.attempts and look.view.attempts[-1].engine == "inline":
+    since = words.clock(moment.view.time.last_at)
+    if moment.view.attempts and moment.view.attempts[-1].engine == "inline":
         return (
             f"Nothing heard since {since}: with --workers 0 muster itself makes the call, and tells when it has ended."
         )

@@ -11,10 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from muster import _words as words
-from muster._journal.runs import Known
+from muster._journal.runs import KnownRun
 from muster._watch.sums.account import account_of
 from muster._watch.sums.listing import Listed
-from muster._watch.sums.moment import Look, look_at
+from muster._watch.sums.moment import Moment, look_at
 from muster._watch.sums.processor import processor
 
 from . import charts
@@ -25,11 +25,13 @@ from .sums import figures
 
 _HERE: Final = Path(__file__).parent
 _FEW_WORKERS: Final = 16
+"""More lines than this are put together by machine."""
+
 _TALL, _LOW, _LOWEST = 18, 6, 4
 """Heights of a worker in the timeline."""
 
 OVERVIEW: Final = (
-    "head progress advice rates timeline machines steps workers spent calls rejects plan notes".split()  # noqa: SIM905
+    "head progress advice rates timeline machines stages steps workers spent calls rejects plan notes".split()  # noqa: SIM905
 )
 _IN_REPORT: Final = ("rates", "calls")
 _OF_PART: Final = ("head", "figures", "rates", "calls", "timeline", "inside")
@@ -68,42 +70,42 @@ def whole(page: Page) -> str:
     return _templates().get_template("page.html").render(page=page)
 
 
-def overview(look: Look) -> Page:
+def overview(moment: Moment) -> Page:
     """Show a run."""
-    run = look.view.run
-    done = f"{int(look.share * 100)}% · " if look.is_going and look.share is not None else f"{look.badge[1]} · "
+    run = moment.view.run
+    done = f"{int(moment.share * 100)}% · " if moment.is_going and moment.share is not None else f"{moment.badge[1]} · "
     return Page(
-        f"{done}{look.short_names} · muster",
+        f"{done}{moment.short_names} · muster",
         [("Runs", "/"), (run, "")],
-        fragments(look, OVERVIEW, link=links(run)),
+        fragments(moment, OVERVIEW, link=links(run)),
         f"/runs/{quote(run)}/events",
     )
 
 
-def part(look: Look, kind: str, name: str) -> Page | None:
+def part(moment: Moment, kind: str, name: str) -> Page | None:
     """Show a step, a machine or a worker of a run; ``None`` where there is no such."""
-    found = subject(look, kind, name)
+    found = subject(moment, kind, name)
     if found is None:
         return None
-    run = look.view.run
+    run = moment.view.run
     return Page(
-        f"{found.name} · {look.short_names} · muster",
+        f"{found.name} · {moment.short_names} · muster",
         [("Runs", "/"), (run, f"/runs/{quote(run)}"), (f"{found.kind} {found.name}", "")],
-        fragments(look, _OF_PART, link=links(run), subject=found),
+        fragments(moment, _OF_PART, link=links(run), subject=found),
         f"/runs/{quote(run)}/{kind}/{quote(name, safe='')}/events",
     )
 
 
-def document(look: Look, inside: Mapping[str, Markup], subjects: Sequence[tuple[str, str]]) -> str:
+def document(moment: Moment, inside: Mapping[str, Markup], subjects: Sequence[tuple[str, str]]) -> str:
     """Write a report: fragments of a run, and details of some of its parts, as a document that needs nothing else."""
     details = []
     for kind, name in subjects:
-        found = subject(look, kind, name)
+        found = subject(moment, kind, name)
         if found is not None:
-            details.append((found, [*fragments(look, _IN_REPORT, link=None, subject=found).values()]))
+            details.append((found, [*fragments(moment, _IN_REPORT, link=None, subject=found).values()]))
     css = Markup(static("watch.css"))  # noqa: S704 (our own file)
     template = _templates().get_template("report.html")
-    return template.render(look=look, view=look.view, css=css, fragments=inside, subjects=details)
+    return template.render(moment=moment, view=moment.view, css=css, fragments=inside, subjects=details)
 
 
 def listing(listed: Sequence[Listed]) -> Page:
@@ -120,21 +122,21 @@ def missing(what: str) -> Page:
     return Page("Not here · muster", [("Runs", "/")], {"missing": html})
 
 
-def overview_of(known: Known) -> str:
+def overview_of(known: KnownRun) -> str:
     """Open a run's page from its journal."""
     return whole(overview(look_at(known)))
 
 
-def fragments(look: Look, names: Sequence[str], **context: Any) -> dict[str, Markup]:  # noqa: ANN401 (of a template)
-    """Render fragments of a look; what has nothing to say is empty."""
+def fragments(moment: Moment, names: Sequence[str], **context: Any) -> dict[str, Markup]:  # noqa: ANN401 (of a template)
+    """Render fragments of a run at a moment; what has nothing to say is empty."""
     given = {
-        "look": look,
-        "view": look.view,
+        "moment": moment,
+        "view": moment.view,
         "lanes": lanes,
         "timeline": _timeline,
-        "outlook": outlook(look),
-        "remarks": remarks(look),
-        "advice": advice(account_of(look.view, is_over=not look.is_going)),
+        "outlook": outlook(moment),
+        "remarks": remarks(moment),
+        "advice": advice(account_of(moment.view, is_over=not moment.is_going)),
         **context,
     }
     return {
@@ -143,9 +145,9 @@ def fragments(look: Look, names: Sequence[str], **context: Any) -> dict[str, Mar
     }
 
 
-def lanes(look: Look, machine: str | None = None) -> list[tuple[str, str, list[str]]]:
+def lanes(moment: Moment, machine: str | None = None) -> list[tuple[str, str, list[str]]]:
     """Group workers as the timeline shows them: few one by one, many by machine. Kind, name, workers of each lane."""
-    workers = look.ordered(machine)
+    workers = moment.ordered(machine)
     if len(workers) <= _FEW_WORKERS:
         return [("workers", worker.name, [worker.name]) for worker in workers]
     found: dict[str, list[str]] = {}
@@ -154,14 +156,14 @@ def lanes(look: Look, machine: str | None = None) -> list[tuple[str, str, list[s
     return [("machines", name, names) for name, names in found.items()]
 
 
-def _timeline(look: Look, names: Sequence[str]) -> Markup:
+def _timeline(moment: Moment, names: Sequence[str]) -> Markup:
     rows = []
     for name in names:
-        worker = look.view.roster.workers[name]
-        spent = look.spent_by([worker])
+        worker = moment.view.roster.workers[name]
+        spent = moment.spent_by([worker])
         told = f"{name}: {words.share(spent.busy_share)} busy, {words.count(worker.rows_in)} rows"
-        rows.append((told, figures.activity(look.view, worker, look.known)))
+        rows.append((told, figures.activity(moment.view, worker, moment.known)))
     height = _TALL if len(names) == 1 else _LOW if len(names) <= _FEW_WORKERS else _LOWEST
-    count = max((len(shares) for _, shares in rows), default=0) * look.view.roster.clock.width
-    breaks = [(time / count, told) for time, told in look.breaks if count]
+    count = max((len(shares) for _, shares in rows), default=0) * moment.view.roster.clock.width
+    breaks = [(time / count, told) for time, told in moment.breaks if count]
     return charts.timeline(rows, height=height, label=f"What {', '.join(names[:3])} did over time", breaks=breaks)

@@ -6,8 +6,8 @@ from typing import Final
 from urllib.parse import quote
 
 from muster import _words as words
-from muster._watch.sums.moment import Look
-from muster._watch.sums.worker import Worker
+from muster._watch.sums.moment import Moment
+from muster._watch.sums.worker import WorkerSums
 
 from .sums import figures
 
@@ -28,9 +28,9 @@ class Subject:
     """What else leads on from here: what it is, its name, its address."""
 
 
-def subject(look: Look, kind: str, name: str) -> Subject | None:
+def subject(moment: Moment, kind: str, name: str) -> Subject | None:
     """Find a step, a machine or a worker of a run; ``None`` where there is no such."""
-    return _OF_KIND[kind](look, name) if kind in _OF_KIND else None
+    return _OF_KIND[kind](moment, name) if kind in _OF_KIND else None
 
 
 def links(run: str) -> Link:
@@ -38,11 +38,11 @@ def links(run: str) -> Link:
     return lambda kind, name: f"/runs/{quote(run)}/{kind}/{quote(str(name), safe='')}"
 
 
-def _step(look: Look, name: str) -> Subject | None:
+def _step(moment: Moment, name: str) -> Subject | None:
     # Steps are numbered from 1.
-    if not name.isdecimal() or not 1 <= int(name) <= len(look.names):
+    if not name.isdecimal() or not 1 <= int(name) <= len(moment.names):
         return None
-    row = look.steps[int(name) - 1]
+    row = moment.steps[int(name) - 1]
     facts = [
         ("Rows in", words.count(row.figures.rows_in)),
         ("Rows out", words.count(row.figures.rows_out)),
@@ -53,13 +53,13 @@ def _step(look: Look, name: str) -> Subject | None:
     return Subject("step", f"{name}, {row.name}", row.figures, facts)
 
 
-def _machine(look: Look, name: str) -> Subject | None:
-    row = next((row for row in look.machines if row.machine.name == name), None)
+def _machine(moment: Moment, name: str) -> Subject | None:
+    row = next((row for row in moment.machines if row.machine.name == name), None)
     if row is None:
         return None
-    load, workers = row.machine.load, look.ordered(name)
+    load, workers = row.machine.load, moment.ordered(name)
     facts = [
-        ("Workers", f"{row.there} of {row.workers}" if look.is_going else words.count(row.workers)),
+        ("Workers", f"{row.there} of {row.workers}" if moment.is_going else words.count(row.workers)),
         ("Rows", words.count(row.rows_in)),
         ("Busy", words.share(row.spent.busy_share)),
         ("Processor", f"{words.share(load.cpu)} of {load.cores} cores" if load else words.NOTHING),
@@ -68,16 +68,16 @@ def _machine(look: Look, name: str) -> Subject | None:
         ("Lease left", words.duration(row.lease_left)),
     ]
     names = [worker.name for worker in workers]
-    return Subject("machine", name, figures.of_workers(look.view, workers, look.known), facts, names)
+    return Subject("machine", name, figures.of_workers(moment.view, workers, moment.known), facts, names)
 
 
-def _worker(look: Look, name: str) -> Subject | None:
-    row = next((row for row in look.workers if row.worker.name == name), None)
+def _worker(moment: Moment, name: str) -> Subject | None:
+    row = next((row for row in moment.workers if row.worker.name == name), None)
     if row is None:
         return None
     worker = row.worker
     facts = [
-        ("State", _state(look, worker)),
+        ("State", _state(moment, worker)),
         ("Tasks", words.count(worker.tasks)),
         ("Rows", words.count(worker.rows_in)),
         ("Bad rows", words.count(worker.bad_rows)),
@@ -87,15 +87,22 @@ def _worker(look: Look, name: str) -> Subject | None:
         ("Read", words.size(worker.bytes_in)),
         ("Written", words.size(worker.bytes_out)),
     ]
-    link = links(look.view.run)
+    link = links(moment.view.run)
     ties = [("machine", worker.machine, link("machines", worker.machine))] if worker.machine else []
-    return Subject("worker", name, figures.of_workers(look.view, [worker], look.known), facts, [name], ties)
+    return Subject(
+        kind="worker",
+        name=name,
+        figures=figures.of_workers(moment.view, [worker], moment.known),
+        facts=facts,
+        workers=[name],
+        ties=ties,
+    )
 
 
-def _state(look: Look, worker: Worker) -> str:
-    if worker.is_there and look.is_going:
+def _state(moment: Moment, worker: WorkerSums) -> str:
+    if worker.is_there and moment.is_going:
         return "at work"
-    return f"gone: {worker.gone}" if worker.gone else "done" if not look.is_going else "gone"
+    return f"gone: {worker.gone}" if worker.gone else "done" if not moment.is_going else "gone"
 
 
 _OF_KIND: Final = {"steps": _step, "machines": _machine, "workers": _worker}

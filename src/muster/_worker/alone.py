@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from muster._formats._rows import Rows
+from muster._formats.rows import Rows
 
 _SIZES: Final = (1, 2, 3, 10)
+"""Of small batches: a row alone, and sizes that most functions treat alike if they treat rows one by one."""
+
 _COLUMNS: Final = 50
 """How many columns are looked through for rows that differ from the others."""
 

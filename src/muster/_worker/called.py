@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from muster._formats import _rows
-from muster._formats._results import Reply
-from muster._formats._unmade import Pile
+from muster._formats.results import Reply
+from muster._formats.rows import Rows
+from muster._formats.unmade import Pile
 from muster._model import Outcome, Span, Task
 from muster._progress.cuts import together
 from muster._progress.schema import united
@@ -33,7 +33,7 @@ class Called:
         """Make one task of those whose rows these are; it needs not be cut again."""
         return self.tasks[0] if len(self.tasks) == 1 else together(self.tasks)._replace(members=())
 
-    def call(self, batch: _rows.Rows) -> None:
+    def call(self, batch: Rows) -> None:
         """Call the steps on one batch more, unless too many rows are bad."""
         for reply in () if self.steps.exhausted else self.steps.results(batch):
             self.pile.add(reply, mark=len(self.steps.bad) - len(self.unread))
@@ -85,4 +85,15 @@ class Called:
 def _between(task: Task, refused: Sequence[int], unread: Collection[int]) -> list[Span]:
     """Name the rows between those that were refused: before the first, between two, behind the last."""
     edges = pairwise([task.lo - 1, *refused, task.hi])
-    return [Span(one + 1, other, sum(one < row < other for row in unread), 0, 0, 0, None) for one, other in edges]
+    return [
+        Span(
+            lo=one + 1,
+            hi=other,
+            bad_rows=sum(one < row < other for row in unread),
+            rows_out=0,
+            bytes=0,
+            crc=0,
+            schema=None,
+        )
+        for one, other in edges
+    ]

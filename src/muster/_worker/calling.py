@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from muster._formats import _pandas, _rows
-from muster._formats._results import Reply
-from muster._formats._tables import from_result, put_together
-from muster._formats._unmade import Unmade, made, reply_in_time
+from muster._formats.frames import frame_of
+from muster._formats.results import Reply
+from muster._formats.rows import Rows, to_pandas, type_of
+from muster._formats.tables import from_result, put_together
+from muster._formats.unmade import Unmade, made, reply_in_time
 from muster._journal.measures import StepSum, bin_of
 from muster._model import Briefing
-from muster._process.limit import Limit
+from muster._process.limit import TimeLimit
 from muster._user_code import loading
 from muster._user_code.awaited import Yielded, drained
 from muster.errors import DataError, UserCodeError
@@ -78,7 +79,7 @@ class Caller:
             own.add(its)
         self.failed += other.failed
 
-    def make(self, rows: _rows.Rows) -> Success | Failure:
+    def make(self, rows: Rows) -> Success | Failure:
         """Call the steps on these rows.
 
         Raises ``MemoryError`` where that may not be the fault of these rows, but of calls before.
@@ -108,8 +109,9 @@ class Caller:
         from .cures import cure_of
 
         briefing = self._briefing
-        types = {column.name: _rows.type_of(column) for column in briefing.columns}
-        reading = briefing.reading if briefing.sources[self._file].format == "csv" else None
+        types = {column.name: type_of(column) for column in briefing.columns}
+        is_csv = self._file < len(briefing.sources) and briefing.sources[self._file].format == "csv"
+        reading = briefing.reading if is_csv else None
         function = self._function(failure)
         return cure_of(failure.error, given=failure.given, function=function, types=types, reading=reading)
 
@@ -120,7 +122,7 @@ class Caller:
     def _function(self, failure: Failure) -> Callable[[Any], object]:
         return loading.load(next(target for target in self._briefing.steps if target.name == failure.step))
 
-    def _made(self, rows: _rows.Rows) -> Success | Failure:
+    def _made(self, rows: Rows) -> Success | Failure:
         """Make the calls on these rows."""
         step, counts, given = "", [len(rows.numbers)], None
         self._memory.calls += 1
@@ -130,7 +132,7 @@ class Caller:
             for at, (target, function) in enumerate(zip(self._briefing.steps, functions, strict=True)):
                 step = target.name
                 given = self._as_kind(frame, loading.frame_for(target), rows, first=at == 0)
-                with Limit(self._briefing.timeout), Stopwatch(self.sums[at]):
+                with TimeLimit(self._briefing.timeout), Stopwatch(self.sums[at]):
                     frame = drained(function(given))
                 yields_nothing = isinstance(frame, Yielded) and not frame
                 frame = _one_of(frame) if isinstance(frame, Yielded) else frame
@@ -139,43 +141,51 @@ class Caller:
                 if yields_nothing:  # there is nothing that the next step could be called with
                     break
             reply = reply_in_time(frame, use=self._briefing.format)
-        except (UserCodeError, DataError):  # a whole column is at fault, so no row is
-            raise
-        except MemoryError as error:
-            if self._memory.is_not_of_the_rows:
-                raise
-            return Failure(step, error, given)
         except BaseException as error:
-            if is_from_outside(error, self._memory):
+            if not rows_are_to_blame(error, step, self._memory):
                 raise
-            check_needs_no_terminal(step, error)
             return Failure(step, error, given)
         self._memory.has_called = True
         return Success(reply, tuple(counts))
 
-    def _begin(self, rows: _rows.Rows) -> list[Callable[[Any], object]]:
+    def _begin(self, rows: Rows) -> list[Callable[[Any], object]]:
         """Load all steps, and have random numbers begin with those that belong to these rows."""
         functions = []
         for target in self._briefing.steps:
-            with Limit(self._briefing.timeout):
+            with TimeLimit(self._briefing.timeout):
                 functions.append(loading.load(target))
         loading.sow(self._briefing.steps, self._file, int(rows.numbers[0]) if len(rows.numbers) else -1)
         return functions
 
-    def _as_kind(self, frame: Any, kind: str, rows: _rows.Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
+    def _as_kind(self, frame: Any, kind: str, rows: Rows, *, first: bool) -> Any:  # noqa: ANN401 (frames of three kinds)
         if kind == "pandas" and first:
-            header = not self._briefing.dialect.is_numbered
             if rows.among is not None:
                 return rows.among.frame_of(rows)
-            return _rows.to_pandas(frame, rows.numbers, self._briefing.columns, header=header)
-        if kind == "pandas" and isinstance(frame, pd.DataFrame):
-            return frame
-        table = from_result(frame, use="polars" if kind == "polars" else "pyarrow")
-        if kind == "polars":
-            import polars as pl
+            return to_pandas(frame, rows.numbers, self._briefing.columns, header=self._briefing.has_header)
+        return as_kind(frame, kind)
 
-            return pl.from_arrow(table)
-        return table if kind == "pyarrow" else _pandas.frame_of(table)
+
+def as_kind(frame: Any, kind: str) -> Any:  # noqa: ANN401 (frames of three kinds)
+    """Make the kind of frame that a step takes of what the one before gave."""
+    if kind == "pandas" and isinstance(frame, pd.DataFrame):
+        return frame
+    table = from_result(frame, use="polars" if kind == "polars" else "pyarrow")
+    if kind == "polars":
+        import polars as pl
+
+        return pl.from_arrow(table)
+    return table if kind == "pyarrow" else frame_of(table)
+
+
+def rows_are_to_blame(error: BaseException, step: str, memory: MemoryBlame) -> bool:
+    """Tell whether what a call raised is to be blamed on its rows. Raises ``UserCodeError`` for want of a terminal."""
+    if isinstance(error, MemoryError):
+        return not memory.is_not_of_the_rows
+    is_of_a_column = isinstance(error, UserCodeError | DataError)
+    if is_of_a_column or is_from_outside(error, memory):
+        return False
+    check_needs_no_terminal(step, error)
+    return True
 
 
 def is_from_outside(error: BaseException, memory: MemoryBlame) -> bool:
@@ -192,12 +202,12 @@ def given_back(result: Any) -> Any:  # noqa: ANN401 (frames of three kinds)
     return frame
 
 
-def once(briefing: Briefing, rows: _rows.Rows, *, file: int) -> Reply:
+def once(briefing: Briefing, rows: Rows, *, file: int) -> Reply:
     """Call the steps on some rows, once. Raises ``UserCodeError`` where they fail."""
     return called(briefing, rows, file=file)[0]
 
 
-def called(briefing: Briefing, rows: _rows.Rows, *, file: int) -> tuple[Reply, float]:
+def called(briefing: Briefing, rows: Rows, *, file: int) -> tuple[Reply, float]:
     """Call the steps on some rows, once, and tell how many seconds they took. Raises ``UserCodeError`` likewise."""
     caller = Caller(briefing, MemoryBlame(is_replaceable=False), file=file)
     result = caller.make(rows)

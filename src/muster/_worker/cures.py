@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from muster._dialect import Reading
-from muster._near import nearest
+from muster._dialects import Reading
 from muster._user_code.origins import is_users
+from muster._words.near import nearest
 
 from . import written
 from .failures import NoFrameError, is_of_one_value
@@ -49,9 +49,16 @@ _OF_FRAMES: Final = re.compile(r"[/\\](pandas|polars|pyarrow)[/\\]")
 """Where the file lies of the code that looks a column up."""
 
 _SAMPLE: Final = 50
+"""Cells whose look is tried: whether a column is dates shows in them."""
+
 _CELLS: Final = 1000
+"""Cells that flags are tried on: milliseconds, behind an error that stops the run anyway."""
+
 _MOST_COLUMNS: Final = 20
+"""More would hide what the error says."""
+
 _MOSTLY: Final = 0.5
+"""Of the cells: other columns hold a date here and there."""
 
 
 def cure_of(

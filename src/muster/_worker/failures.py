@@ -26,7 +26,11 @@ _TRIES: Final = 32
 """Rows of a task that are tried as a sample of all; of a smaller task, every row."""
 
 _TRIES_AT_LEAST: Final = 8
+"""Rows that are tried where few would do: whether all fail alike."""
+
 _LENGTH: Final = 200
+"""Letters by which two errors count as alike: what follows is often the data."""
+
 _NOBODY_TYPES: Final = ("EOF when reading a line",)
 """What ``input()`` says at the end of standard input, and nothing else does."""
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from muster._formats import _rows
-from muster._formats._keyed import ROW, hashes_of, numbered, places_of, ranks_of
 from muster._formats.blocks import PLACE, each_section
-from muster._model import Briefing, Exchange, Grouping, Share, Task
+from muster._formats.keyed import hashes_of, numbered, places_of, ranks_of, read_numbered
+from muster._formats.rows import to_pandas
+from muster._model import Briefing, Column, Exchange, Grouping, LaneShare, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +28,21 @@ class Group(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Chunk:
+class Chunk:
     """Rows of some lanes, in the order of the input within each key; ``bases`` says where the file of each begins."""
 
     table: pa.Table
+    numbers: np.ndarray
     bases: np.ndarray
+
+    def keep(self, mask: np.ndarray) -> "Chunk":
+        """Keep some of the rows."""
+        return Chunk(self.table.filter(pa.array(mask)), self.numbers[mask], self.bases[mask])
+
+    def in_order(self) -> "Chunk":
+        """Put the rows in the order of the input, also where those of one block lie in several sections."""
+        order = np.argsort(self.bases + self.numbers, kind="stable")
+        return Chunk(self.table.take(pa.array(order)), self.numbers[order], self.bases[order])
 
 
 class Gathered:
@@ -42,21 +52,22 @@ class Gathered:
         """Read the rows of the task, all of them."""
         self._briefing = briefing
         self._grouping: Grouping = exchange.grouping
-        chunk = _of_task(_read(task, exchange), task, exchange, briefing)
-        self.numbers = chunk.table.column(ROW).to_numpy()
+        chunk = of_task(rows_of_lanes(task, exchange), task, exchange, briefing.columns)
+        self._places = chunk.bases + chunk.numbers
         self._bases = chunk.bases
+        self._numbers = self._places if exchange.agreed else chunk.numbers
         names = [column.name for column in briefing.columns]  # of which one may stand twice
-        self._table = chunk.table.drop_columns([ROW]).rename_columns(names)
+        self._table = chunk.table.rename_columns(names)
         self._whole = self._frame()
 
     def _frame(self) -> "pd.DataFrame":
-        header = not self._briefing.dialect.is_numbered
-        return _rows.to_pandas(self._table, np.arange(len(self._table)), self._briefing.columns, header=header)
+        briefing = self._briefing
+        return to_pandas(self._table, np.arange(len(self._table)), briefing.columns, header=briefing.has_header)
 
     @cached_property
     def _sorted(self) -> tuple[np.ndarray, list[Group]]:
         """Sort rows by their group, and groups by their first row; rows of one group stay in order."""
-        places = self._bases + self.numbers
+        places = self._places
         codes = self._codes()
         order = np.argsort(codes, kind="stable")
         borders = np.flatnonzero(np.diff(codes[order], prepend=-2, append=-2))
@@ -95,7 +106,7 @@ class Gathered:
 
         order = self._sorted[0]
         frame = self._whole.take(order)
-        frame.index = pd.Index(self.numbers[order])
+        frame.index = pd.Index(self._numbers[order])
         self.__dict__.pop("_whole")
         return frame
 
@@ -117,51 +128,59 @@ class Gathered:
     def rows_of(self, group: Group) -> Iterator[tuple[int, int, str]]:
         """Show the rows of a group: of each the number of its file, its number there, and its values as text."""
         order = self._sorted[0][group.lo : group.hi]
-        order = order[np.argsort(self._bases[order] + self.numbers[order], kind="stable")]
+        order = order[np.argsort(self._places[order], kind="stable")]
         names = [column.name for column in self._briefing.columns]
         for base, number, row in zip(
             self._bases[order].tolist(),
-            self.numbers[order].tolist(),
-            self._table.take(pa.array(order)).rename_columns(_apart(names)).to_pylist(),
+            self._numbers[order].tolist(),
+            self._table.take(pa.array(order)).rename_columns(apart(names)).to_pylist(),
             strict=True,
         ):
             yield base, number, str(row)
 
 
-def _apart(names: Sequence[str]) -> list[str]:
+def apart(names: Sequence[str]) -> list[str]:
     """Give columns names that each stand once, as a row is shown as a dictionary."""
     return [name if names.count(name) == 1 else f"{name} ({at})" for at, name in enumerate(names)]
 
 
-def _read(task: Task, exchange: Exchange) -> _Chunk:
-    """Read the rows of the lanes that a task is about, in the order of the input within each lane."""
+def rows_of_lanes(task: Task, exchange: Exchange) -> Chunk:
+    """Read the rows of the lanes that a task is about, in the order of the input within each lane.
+
+    Blocks may have columns of their own: others have no value there.
+    """
     shares = exchange.shares[task.first : task.last]
     first, last = shares[0].lane, shares[-1].lane + 1
-    tables, bases = list[pa.Table](), list[np.ndarray]()
-    for at, section in each_section([block.path for block in exchange.blocks]):
-        table = section.read(first, last)
-        if len(table):
-            tables.append(table)
-            bases.append(np.full(len(table), exchange.blocks[at].base))
-    return _Chunk(pa.concat_tables(tables).combine_chunks(), np.concatenate(bases))
+    tables, numbers, bases = list[pa.Table](), list[np.ndarray](), list[np.ndarray]()
+    for at, section in each_section(exchange.paths):
+        rows = read_numbered(section, first, last, agreed=exchange.agreed, key=exchange.grouping.columns)
+        if len(rows.numbers):
+            tables.append(rows.table)
+            numbers.append(rows.numbers)
+            bases.append(np.full(len(rows.numbers), exchange.blocks[at].base))
+    return Chunk(
+        pa.concat_tables(tables, promote_options="default").combine_chunks(),
+        np.concatenate(numbers),
+        np.concatenate(bases),
+    )
 
 
-def _of_task(chunk: _Chunk, task: Task, exchange: Exchange, briefing: Briefing) -> _Chunk:
+def of_task(chunk: Chunk, task: Task, exchange: Exchange, columns: tuple[Column, ...]) -> Chunk:
     """Leave out rows that are of other tasks: of keys in the same lane."""
     shares = exchange.shares[task.first : task.last]
-    is_of_lanes = shares[0].lo == Share.of(shares[0].lane).lo and shares[-1].hi == Share.of(shares[-1].lane).hi
+    is_of_lanes = shares[0].lo == LaneShare.of(shares[0].lane).lo and shares[-1].hi == LaneShare.of(shares[-1].lane).hi
     if is_of_lanes and task.is_whole:
         return chunk
-    hashed = hashes_of(chunk.table, exchange.grouping.columns, briefing.columns)
+    hashed = hashes_of(chunk.table, exchange.grouping.columns, columns)
     keeps = (hashed >= np.uint64(shares[0].lo)) & (hashed <= np.uint64(shares[-1].hi))
     if not task.is_whole:
-        keeps &= _starting_within(hashed, keeps, task)
-    return _Chunk(chunk.table.filter(pa.array(keeps)), chunk.bases[keeps])
+        keeps &= np.isin(hashed, starting_within(hashed[keeps], task))
+    return chunk.keep(keeps)
 
 
-def _starting_within(hashed: np.ndarray, keeps: np.ndarray, task: Task) -> np.ndarray:
-    """Choose rows by their hash: where they are sorted by it, each hash begins at a row, which must be in the task."""
-    each, counts = np.unique(hashed[keeps], return_counts=True)
+def starting_within(hashed: np.ndarray, task: Task) -> np.ndarray:
+    """Choose hashes: where rows are sorted by them, each hash begins at a row, which must be in the task."""
+    each, counts = np.unique(hashed, return_counts=True)
     begins = task.row + np.cumsum(counts) - counts
-    chosen = each[(begins >= task.lo) & (begins < task.hi)]
-    return np.isin(hashed, chosen)
+    chosen: np.ndarray = each[(begins >= task.lo) & (begins < task.hi)]
+    return chosen

@@ -1,4 +1,4 @@
-"""The last stage of a job with groups: what the function gave for each is put in the order of the output."""
+"""The last stage of a job without steps behind its groups: what the function gave is put in order, and written."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -8,19 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from muster._formats import _rows
-from muster._formats._results import Reply, laid_out
-from muster._formats.blocks import INDEX, KEYS, PLACE, Stretches, each_section, schema_of
+from muster._formats.blocks import INDEX, KEYS, PLACE, StoredSection, each_section, schema_of
 from muster._formats.ranks import Ranks, ranks_at
+from muster._formats.results import Reply, laid_out
 from muster._model import Briefing, Exchange, Outcome, Piece, Schema, Seconds, Task
 from muster._progress.schema import EMPTY, MISSING, by_column, numbered, united
 from muster.errors import EngineError
 
-from .calling import Failure, MemoryBlame
-from .calling_groups import GroupCaller
-from .grouping import Results
-from .reading import reader_of
-from .writing import Shaped, Writer
+from .writing import ShapedResults, Writer
 
 
 class _Alike(NamedTuple):
@@ -41,7 +36,6 @@ class Ordering:
         self._exchange = exchange
         self._is_packed = is_packed
         self._schema = exchange.schema or Schema()
-        self._ranks = Ranks()
 
     def outcomes(self) -> Iterator[Outcome]:
         """Read the results and write them in order. Raises ``EngineError`` where no worker survives that."""
@@ -51,30 +45,12 @@ class Ordering:
                 f"No worker survives putting the results of groups in order: {task.condemned}. Is there memory left?"
                 " Try fewer workers, then type the same command again."
             )
-        if not task.rows:
-            yield self._blank()
-            return
-        self._ranks = ranks_at(self._exchange.ranks)
         alike = self._alike()
         read = time.perf_counter()
         piece = self._written(alike)
         ended = time.perf_counter()
         seconds = Seconds(read=read - began, write=ended - read, total=ended - began)
         yield Outcome(task, task.hi - task.lo, piece.rows, output=piece, schema=self._schema, seconds=seconds)
-
-    def _blank(self) -> Outcome:
-        """Write what the function gives for no rows, where not a group gave anything: that has columns, perhaps."""
-        briefing = self._briefing
-        table = reader_of(briefing, self._task._replace(file=0)).empty()
-        header = not briefing.dialect.is_numbered
-        frame = _rows.to_pandas(table, np.empty(0, np.int64), briefing.columns, header=header)
-        reply = GroupCaller(briefing, MemoryBlame()).on_group(frame, 0, 0, None, place=-1)
-        if isinstance(reply, Failure):
-            return Outcome(self._task, 0, 0)
-        results = Results()
-        results.add(reply, 0)
-        written = Writer(briefing, self._task, is_packed=False).write(results.replies(), apart=False)
-        return Outcome(self._task, 0, 0, output=written.piece, schema=written.schema)
 
     def _written(self, alike: Sequence[_Alike]) -> Piece:
         """Write rows in the order of their places; those of one place stay in order."""
@@ -87,16 +63,14 @@ class Ordering:
             if written.piece is None:
                 raise EngineError("rows of Parquet without a piece")
             return written.piece
-        return writer.write_text([Shaped(reply.table, forms, reply.rows) for reply, forms in chosen])
+        return writer.write_text([ShapedResults(reply.table, forms, reply.rows) for reply, forms in chosen])
 
     def _chosen(self, alike: Sequence[_Alike]) -> Iterator[tuple[Reply, Sequence[str]]]:
         """Go through rows in order, as many at a time as look alike."""
         places = np.concatenate([one.places for one in alike])
         of = np.repeat(np.arange(len(alike)), [len(one.places) for one in alike])
         row = np.concatenate([np.arange(len(one.places)) for one in alike])
-        order = np.argsort(places, kind="stable")
-        if not self._task.is_whole:
-            order = order[self._task.lo - self._task.row : self._task.hi - self._task.row]
+        order = in_order(places, self._task, self._exchange)
         of, row = of[order], row[order]
         borders = [0, *(np.flatnonzero(np.diff(of)) + 1).tolist(), len(order)]
         for lo, hi in pairwise(borders):
@@ -106,20 +80,32 @@ class Ordering:
 
     def _alike(self) -> list[_Alike]:
         """Read the results of the task's groups: of each section of each block, the stretches that may hold some."""
-        shares = self._exchange.shares[self._task.first : self._task.last]
         found: dict[tuple[Schema, bytes], list[pa.Table]] = {}
-        for _, section in each_section([block.path for block in self._exchange.blocks]):
-            if INDEX in section.said or KEYS in section.said:
-                continue
-            table = _between(section, shares[0].lo, shares[-1].hi, self._ranks)
-            if len(table):
-                key = schema_of(section), table.schema.serialize().to_pybytes()
-                found.setdefault(key, []).append(table)
+        for section, table in results_of(self._task, self._exchange):
+            key = schema_of(section), table.schema.serialize().to_pybytes()
+            found.setdefault(key, []).append(table)
         alike = [_of_tables(schema, tables) for (schema, _), tables in found.items()]
         return sorted(alike, key=lambda one: int(one.places.min()))
 
 
-def _between(section: Stretches, lo: int, hi: int, ranks: Ranks) -> pa.Table:
+def results_of(task: Task, exchange: Exchange) -> Iterator[tuple[StoredSection, pa.Table]]:
+    """Read the results that a task is about: of each section of each block, the stretches that may hold some."""
+    places, ranks = exchange.places[task.first : task.last], ranks_at(exchange.ranks)
+    for _, section in each_section([block.path for block in exchange.blocks]):
+        if INDEX in section.said or KEYS in section.said:
+            continue
+        table = _between(section, places[0].lo, places[-1].hi, ranks)
+        if len(table):
+            yield section, table
+
+
+def in_order(places: np.ndarray, task: Task, exchange: Exchange) -> np.ndarray:
+    """Say which of the results of some places come next in the order of the output, for the rows of a task."""
+    skip = exchange.places[task.first].skip - task.row
+    return np.argsort(places, kind="stable")[skip + task.lo : skip + task.hi]
+
+
+def _between(section: StoredSection, lo: int, hi: int, ranks: Ranks) -> pa.Table:
     """Read the rows of a section whose places are in a range; ranks take the place of those that they are known of."""
     ends = ranks.of(np.array(section.said["places"], np.int64).reshape(-1, 2)).tolist()
     touched = [at for at, (least, greatest) in enumerate(ends) if least <= hi and greatest >= lo]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from muster._formats import _rows
+from muster._formats.rows import Rows
 from muster._model import Briefing, Task
 from muster._user_code.loading import load
 
@@ -25,7 +25,7 @@ _MUSTER: Final = str(Path(__file__).parents[1])
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SourceLine:
     """A line of the user's: its place and text, and its share of the time with all that it calls.
 
     ``own`` is without the user's own functions that it calls, whose lines have that time; but what libraries do for it
@@ -63,7 +63,7 @@ class Profiled:
     second: float = 0.0
     cpu: float = 0.0
     """Seconds of the second call in which it computed, or stood in line to: in the rest it waited for something."""
-    lines: tuple[Line, ...] = ()
+    lines: tuple[SourceLine, ...] = ()
     functions: tuple[Function, ...] = ()
     bad_rows: int = 0
     misfits: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -94,13 +94,20 @@ class Profile:
         with clock:
             self._call(rows)
         return Profiled(
-            len(rows.numbers), loading, first, second, used, clock.lines(), self._functions(rows), len(rows.bad)
+            rows=len(rows.numbers),
+            loading=loading,
+            first=first,
+            second=second,
+            cpu=used,
+            lines=clock.lines(),
+            functions=self._functions(rows),
+            bad_rows=len(rows.bad),
         )
 
-    def _call(self, rows: _rows.Rows) -> float:
+    def _call(self, rows: Rows) -> float:
         return called(self.briefing, rows, file=self.task.file)[1]
 
-    def _functions(self, rows: _rows.Rows) -> tuple[Function, ...]:
+    def _functions(self, rows: Rows) -> tuple[Function, ...]:
         """Call it once more under cProfile, and keep the functions that are the user's."""
         profile = cProfile.Profile()
         profile.enable()
@@ -112,7 +119,9 @@ class Profile:
         told = {key: one for key, one in stats.stats.items() if _is_the_users(key[0])}
         whole = max((spent for _, _, _, spent, _ in told.values()), default=0.0) or 1.0
         found = [
-            Function(_short(file), line, name, min(spent / whole, 1.0), own / whole, calls)
+            Function(
+                file=_short(file), line=line, name=name, share=min(spent / whole, 1.0), own=own / whole, calls=calls
+            )
             for (file, line, name), (_, calls, own, spent, _) in told.items()
         ]
         return tuple(sorted(found, key=lambda one: (-one.share, -one.own)))
@@ -158,11 +167,11 @@ class _LineClock:
         """Trace no more."""
         sys.settrace(self._before)
 
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> tuple[SourceLine, ...]:
         """List the lines, what took longest first."""
         whole = sum(self._own.values()) or 1.0
         return tuple(
-            Line(
+            SourceLine(
                 _short(file), line, linecache.getline(file, line).strip(), spent / whole, self._own[file, line] / whole
             )
             for (file, line), spent in sorted(self._spent.items(), key=lambda one: -one[1])

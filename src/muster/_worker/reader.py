@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from muster._formats import _absent, _kinds, _rows
+from muster._formats.absent import own_columns, with_absent_columns
+from muster._formats.kinds import ARROW_TYPES
+from muster._formats.rows import Rows, type_of
 from muster._model import Briefing, Column, Task
 from muster._words import plural
 from muster.errors import DataError
@@ -28,10 +30,11 @@ class Reader(ABC):
         self.briefing = briefing
         self.task = task
         self.source = briefing.sources[task.file]
-        self.path = task.spool.path if task.spool else self.source.path
-        self.origin = task.spool.origin if task.spool else 0
+        self.name = self.source.name
+        self.path = task.local_copy.path if task.local_copy else self.source.path
+        self.origin = task.local_copy.origin if task.local_copy else 0
         """Where in the whole file, or the whole stream, the file of this path begins."""
-        self.ahead: _rows.Rows | None = None
+        self.ahead: Rows | None = None
         """The rows, if they were read together with those of other files."""
 
     @property
@@ -42,7 +45,7 @@ class Reader(ABC):
     @property
     def columns(self) -> tuple[Column, ...]:
         """List the columns to read, without those that only folders or other files have."""
-        return _absent.own(self.briefing.columns, self.order)
+        return own_columns(self.briefing.columns, self.order)
 
     @property
     def step(self) -> str:
@@ -51,18 +54,18 @@ class Reader(ABC):
             return " or ".join(step.name for step in self.briefing.steps)
         return "read"
 
-    def read(self) -> _rows.Rows:
+    def read(self) -> Rows:
         """Read the rows of the task, with all columns. Raises ``DataError`` where the file is not what it was."""
         if self.ahead is not None:
             rows, self.ahead = self.ahead, None
             return rows
         if self.task.start < self.task.stop:
             if not self.task.condemned:
-                return _absent.completed(self.parsed(), self.briefing.columns, dict(self.source.keys))
+                return with_absent_columns(self.parsed(), self.briefing.columns, dict(self.source.keys))
             self.survive()
         return self._none()
 
-    def batches(self, rows: _rows.Rows) -> Iterator[_rows.Rows]:
+    def batches(self, rows: Rows) -> Iterator[Rows]:
         """Cut what was read into batches: whatever is read by others, their borders are the same."""
         size, task = self.briefing.batch_rows, self.task
         if size is None or task.lo == task.hi:
@@ -75,7 +78,7 @@ class Reader(ABC):
                 yield batch
 
     @abstractmethod
-    def parsed(self) -> _rows.Rows:
+    def parsed(self) -> Rows:
         """Read and convert the rows of a task that has some; of the columns, those of the file."""
 
     @abstractmethod
@@ -89,7 +92,7 @@ class Reader(ABC):
 
     def empty(self) -> pa.Table:
         """Make a table of the file's columns without a row."""
-        types = [(column.name, _kinds.ARROW[_rows.type_of(column)]) for column in self.briefing.columns]
+        types = [(column.name, ARROW_TYPES[type_of(column)]) for column in self.briefing.columns]
         return pa.schema(types).empty_table()
 
     def check_count(self, count: int, expected: int) -> None:
@@ -100,7 +103,7 @@ class Reader(ABC):
                 f" {count}. The file changed while muster read it. Run again with --fresh."
             )
 
-    def _none(self) -> _rows.Rows:
+    def _none(self) -> Rows:
         """Give a frame without rows; those of a task that is condemned are bad."""
         bad = dict.fromkeys(range(self.task.lo, self.task.hi), self.task.condemned) if self.task.condemned else {}
-        return _absent.completed(_rows.Rows(self.empty(), np.empty(0, np.int64), bad), self.briefing.columns, {})
+        return with_absent_columns(Rows(self.empty(), np.empty(0, np.int64), bad), self.briefing.columns, {})

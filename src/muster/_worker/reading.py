@@ -7,10 +7,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from muster._formats import _rows
-from muster._model import Briefing, Task
+from muster._formats.rows import Among, Frame, Rows
+from muster._model import NO_FILE, Briefing, Task
 from muster.errors import DataError
 
+from .ordered import OrderedReader
 from .reader import Raw, Reader
 from .texts import CsvReader, JsonLinesReader, TextReader
 
@@ -18,12 +19,12 @@ from .texts import CsvReader, JsonLinesReader, TextReader
 class ParquetReader(Reader):
     """Reads rows of Parquet, which has no text: positions are rows."""
 
-    def parsed(self) -> _rows.Rows:
+    def parsed(self) -> Rows:
         """Read the task's rows."""
         rows = self._between(self.task.lo - self.origin, self.task.hi - self.origin)
-        return _rows.Rows(rows.table, rows.numbers + self.origin)
+        return Rows(rows.table, rows.numbers + self.origin)
 
-    def _between(self, lo: int, hi: int) -> _rows.Rows:
+    def _between(self, lo: int, hi: int) -> Rows:
         from muster._formats import parquet
 
         try:
@@ -62,7 +63,9 @@ _READERS: Final[Mapping[str, type[Reader]]] = {"csv": CsvReader, "jsonl": JsonLi
 
 
 def reader_of(briefing: Briefing, task: Task) -> Reader:
-    """Make what reads a task of one file."""
+    """Make what reads a task: of one file, or of what steps gave."""
+    if task.file == NO_FILE and briefing.exchange is not None:
+        return OrderedReader(briefing, task, briefing.exchange)
     return _READERS[briefing.sources[task.file].format](briefing, task)
 
 
@@ -88,10 +91,10 @@ def _read_ahead(readers: Sequence[Reader]) -> None:
     table = texts[0].parse_together([one.data() for one in texts], count=count)
     if table is None or len(table) != count:
         return
-    frame, at = _rows.Frame(table, columns, header=not first.briefing.dialect.is_numbered), 0
+    frame, at = Frame(table, columns, header=not first.briefing.dialect.is_numbered), 0
     for one in readers:
         row, rows = one.task.row, one.task.rows
-        one.ahead = _rows.Rows(table.slice(at, rows), np.arange(row, row + rows), among=_rows.Among(frame, at))
+        one.ahead = Rows(table.slice(at, rows), np.arange(row, row + rows), among=Among(frame, at))
         at += rows
 
 
@@ -104,9 +107,9 @@ def _share_a_frame(readers: Sequence[Reader]) -> None:
     if not all(rows.table.schema.equals(first, check_metadata=True) and is_plain(rows.table) for rows in read):
         return
     briefing, table = readers[0].briefing, pa.concat_tables([rows.table for rows in read])
-    frame, at = _rows.Frame(table, briefing.columns, header=not briefing.dialect.is_numbered), 0
+    frame, at = Frame(table, briefing.columns, header=not briefing.dialect.is_numbered), 0
     for rows in read:
-        rows.among = _rows.Among(frame, at)
+        rows.among = Among(frame, at)
         at += len(rows.numbers)
 
 

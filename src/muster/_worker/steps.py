@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from muster._formats import _rows
-from muster._formats._results import Reply
-from muster._formats._unmade import Unmade
+from muster._formats.results import Reply
+from muster._formats.rows import Rows
+from muster._formats.unmade import Unmade
 from muster._journal.measures import OTHER_REASONS
 from muster._model import Fault, Reason, StepMeasure
 
@@ -15,9 +15,15 @@ from .calling import Caller, Failure, Success
 from .failures import NoFrameError, is_of_one_value, masked, most_tries, said, sort_of, spread, traced
 
 _REASON_LENGTH: Final = 200
+"""Letters by which two reasons count as alike: what follows is often the data."""
+
 _EXAMPLE_LENGTH: Final = 2000
+"""Letters of an example with its traceback, for each reason."""
+
 _MOST_REASONS: Final = 20
-_FEWEST_TO_BLAME: Final = 2
+"""For each task: a function that names the row in each error has thousands."""
+
+FEWEST_TO_BLAME: Final = 2
 """One failing row of several is no evidence, unless the function returned no frame: no row can explain that."""
 
 _PAIRS: Final = 4
@@ -70,23 +76,32 @@ class Steps:
         self.sorting += other.sorting
         self.index = self.index or other.index
 
-    def fault(self, rows: _rows.Rows, batch: _rows.Rows) -> Fault | None:
+    def fault(self, rows: Rows, batch: Rows) -> Fault | None:
         """Tell how the function fails, if it fails alike on a batch and on single rows from all over the task."""
         failure = self._tried[_ends(batch)] = self._attempt(batch)
         if not isinstance(failure, Failure):
             return None
         error, sort = failure.error, sort_of(failure.step, failure.error)
         places = spread(len(rows.numbers), most=most_tries(error, bad_rows_left=self.bad_rows_left))
-        fewest = 1 if isinstance(error, NoFrameError) else _FEWEST_TO_BLAME
+        fewest = 1 if isinstance(error, NoFrameError) else FEWEST_TO_BLAME
         is_of_batches = False
         if not all(self._fails_so(_some(rows, at), sort) for at in places):
             is_of_batches = is_of_one_value(error) and self._takes_single_rows_only(rows, sort)
             if not is_of_batches:
                 return None
         cure, trace = self.caller.cure(failure), self.caller.trace(failure)
-        return Fault(failure.step, sort, said(error), trace, cure, len(places), fewest, is_of_batches)
+        return Fault(
+            step=failure.step,
+            sort=sort,
+            error=said(error),
+            traceback=trace,
+            cure=cure,
+            rows=len(places),
+            fewest=fewest,
+            is_of_batches=is_of_batches,
+        )
 
-    def _takes_single_rows_only(self, rows: _rows.Rows, sort: tuple[str, ...]) -> bool:
+    def _takes_single_rows_only(self, rows: Rows, sort: tuple[str, ...]) -> bool:
         """Tell whether rows that fail by twos, from all over, are good one by one: then none of them is to blame."""
         pairs = [at for at in spread(len(rows.numbers) - 1, most=_PAIRS) if at >= 0]
         return bool(pairs) and all(
@@ -95,16 +110,16 @@ class Steps:
             for at in pairs
         )
 
-    def _fails_so(self, row: _rows.Rows, sort: tuple[str, ...]) -> bool:
+    def _fails_so(self, row: Rows, sort: tuple[str, ...]) -> bool:
         """Tell whether a row by itself fails like that; what comes of it is remembered."""
         result = self._try(row)
         return isinstance(result, Failure) and sort_of(result.step, result.error) == sort
 
-    def _try(self, rows: _rows.Rows) -> Success | Failure:
+    def _try(self, rows: Rows) -> Success | Failure:
         result = self._tried[_ends(rows)] = self._attempt(rows)
         return result
 
-    def results(self, rows: _rows.Rows) -> Iterator[Reply | Unmade]:
+    def results(self, rows: Rows) -> Iterator[Reply | Unmade]:
         """Yield the results of a batch's good rows, in order: one reply where no row is bad.
 
         Raises ``MemoryError`` where that may not be the fault of these rows, but of calls before.
@@ -117,7 +132,7 @@ class Steps:
         yield from self._sift(rows, result)
         self.sorting += time.perf_counter() - self.caller.seconds - began
 
-    def _sift(self, rows: _rows.Rows, failure: Failure | None) -> Iterator[Reply | Unmade]:
+    def _sift(self, rows: Rows, failure: Failure | None) -> Iterator[Reply | Unmade]:
         """Halve until the bad rows stand alone; ``failure`` is that of all these rows, where it is known.
 
         Where one half succeeds, the other must hold the culprit, so it is halved without a call: one bad row among n
@@ -148,13 +163,18 @@ class Steps:
         self.index = self.index or result.reply.index
         return result.reply
 
-    def _attempt(self, rows: _rows.Rows) -> Success | Failure:
+    def _attempt(self, rows: Rows) -> Success | Failure:
         known = self._tried.pop(_ends(rows), None)
         return self.caller.make(rows) if known is None else known
 
     def _reject(self, row: int, failure: Failure) -> None:
         self.bad[row] = BadRow(failure.step, said(failure.error), traced(failure.error))
         self.caller.count_refused(failure)
+
+
+def after(steps: int, measures: tuple[StepMeasure, ...]) -> tuple[StepMeasure, ...]:
+    """Count what steps of a stage did behind so many of the job that did nothing."""
+    return (*[StepMeasure(0, 0, 0, 0.0, {})] * steps, *measures) if measures else ()
 
 
 def reasons(bad: Iterable[BadRow]) -> tuple[Reason, ...]:
@@ -171,19 +191,19 @@ def reasons(bad: Iterable[BadRow]) -> tuple[Reason, ...]:
     return (*groups[:_MOST_REASONS], *other)
 
 
-def _some(rows: _rows.Rows, at: int, *, count: int = 1) -> _rows.Rows:
-    return _rows.Rows(rows.table[at : at + count], rows.numbers[at : at + count])
+def _some(rows: Rows, at: int, *, count: int = 1) -> Rows:
+    return Rows(rows.table[at : at + count], rows.numbers[at : at + count])
 
 
-def _ends(rows: _rows.Rows) -> tuple[int, int]:
+def _ends(rows: Rows) -> tuple[int, int]:
     """Name the first and the last row, which tell a batch or a half of one from any other."""
     return (int(rows.numbers[0]), int(rows.numbers[-1])) if len(rows.numbers) else (-1, -1)
 
 
-def halves(rows: _rows.Rows) -> tuple[_rows.Rows, _rows.Rows]:
+def halves(rows: Rows) -> tuple[Rows, Rows]:
     """Cut rows into two."""
     middle = len(rows.numbers) // 2
     return (
-        _rows.Rows(rows.table.slice(0, middle), rows.numbers[:middle]),
-        _rows.Rows(rows.table.slice(middle), rows.numbers[middle:]),
+        Rows(rows.table.slice(0, middle), rows.numbers[:middle]),
+        Rows(rows.table.slice(middle), rows.numbers[middle:]),
     )

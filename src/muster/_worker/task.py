@@ -8,18 +8,24 @@ import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster._engines.cores.warned import taken
-from muster._model import GROUPING, SPLITTING, Briefing, DataFile, Outcomes, Task
+from muster._model import Briefing, DataFile, Outcomes, StageKind, Task
 from muster._progress.cuts import calls_of
 from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
 from muster._user_code.loading import Loaded
 
+from .aggregating import Aggregating
+from .blank import blank
 from .calling import MemoryBlame
-from .grouping import Grouping
+from .grouping import GroupedTask
+from .keeping import Keeping
+from .lane_states import StateCache
 from .ordering import Ordering
 from .splitting import Splitting
-from .stage import Stage
+from .steps_task import StepsTask
 from .vitals import Vitals
+
+_OfStage = StepsTask | Splitting | GroupedTask | Keeping | Aggregating | Ordering
 
 
 def use_one_core() -> None:
@@ -28,7 +34,7 @@ def use_one_core() -> None:
     pa.set_io_thread_count(1)
 
 
-class Worker:
+class TaskBody:
     """Answer one request after another under the current briefing."""
 
     def __init__(self, *, is_replaceable: bool = True) -> None:
@@ -44,6 +50,7 @@ class Worker:
         self._written = 0
         """How many bytes of results there are since the briefing."""
         self._vitals = Vitals()
+        self._states = StateCache()
         self._loaded = Loaded()
         self.ear = Ear()
 
@@ -54,6 +61,8 @@ class Worker:
         self._inputs = frozenset(source.path for source in self._briefing.sources)
         self._folder = str(Path(self._briefing.folder).parent.parent)
         self._written = 0
+        if self._briefing.exchange is None:
+            self._states.clear()
         self._loaded.have(self._briefing.state, self._briefing.code)
 
     def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (a task, any question, or none)
@@ -95,6 +104,12 @@ class Worker:
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")
             is_packed = self._written >= self._briefing.plain_bytes
+            if (
+                (exchange := self._briefing.exchange) is not None
+                and exchange.does is StageKind.ORDERING
+                and not request.rows
+            ):
+                return Outcomes((blank(self._briefing, request, exchange),))
             stage = self._stage(self._briefing, request, is_packed=is_packed)
             folder = Path(self._briefing.folder).parent
             outcomes = self._vitals.measured(lambda: Outcomes(tuple(stage.outcomes())), folder=folder)
@@ -102,13 +117,20 @@ class Worker:
             return outcomes
         return request.answer()
 
-    def _stage(self, briefing: Briefing, task: Task, *, is_packed: bool) -> Stage | Splitting | Grouping | Ordering:
+    def _stage(self, briefing: Briefing, task: Task, *, is_packed: bool) -> _OfStage:
         """Make what does a task of the stage that the briefing is of."""
         exchange = briefing.exchange
-        if exchange is None:
-            return Stage(briefing, task, memory=self._memory, is_packed=is_packed)
-        if exchange.does == SPLITTING:
-            return Splitting(briefing, task, exchange)
-        if exchange.does == GROUPING:
-            return Grouping(briefing, task, exchange, self._memory)
-        return Ordering(briefing, task, exchange, is_packed=is_packed)
+        if exchange is not None:
+            if exchange.does is StageKind.GROUPING and task.local_copy is not None:
+                exchange = exchange._replace(excerpt=task.local_copy.path)
+            if exchange.does is StageKind.GROUPING and exchange.grouping.measures:
+                return Aggregating(briefing, task, exchange, self._memory)
+            if exchange.does is StageKind.GROUPING and exchange.has_state:
+                return Keeping(briefing, task, exchange, memory=self._memory, cache=self._states)
+            if exchange.does is StageKind.GROUPING:
+                return GroupedTask(briefing, task, exchange, self._memory)
+            if exchange.does is StageKind.SPLITTING and (exchange.begins_own or not briefing.steps):
+                return Splitting(briefing, task, exchange, self._memory)
+            if exchange.does is StageKind.ORDERING and not (briefing.steps or exchange.goes_on):
+                return Ordering(briefing, task, exchange, is_packed=is_packed)
+        return StepsTask(briefing, task, memory=self._memory, is_packed=is_packed)

@@ -6,12 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from muster._formats import _rows, csv
-from muster._formats._encodings import COUNTED, Garbled, placed
-from muster._formats._reader import reader
-from muster._formats._records import records
+from muster._formats import csv
+from muster._formats.encodings import COUNTED, Garbled, placed
+from muster._formats.reader import reader
+from muster._formats.records import records
+from muster._formats.rows import Rows
 from muster._formats.survey import LONGEST_TAIL
-from muster._places.urls import is_remote
+from muster._urls.urls import is_remote
 from muster.errors import DataError
 
 from .reader import Raw, Reader
@@ -29,14 +30,14 @@ class TextReader(Reader):
         return data
 
     @abstractmethod
-    def parse(self, data: bytes) -> _rows.Rows:
+    def parse(self, data: bytes) -> Rows:
         """Parse the text of the task's rows."""
 
     @abstractmethod
     def parse_together(self, stretches: Sequence[bytes], *, count: int) -> pa.Table | None:
         """Parse the text of several tasks, of so many rows, at once; ``None`` where that cannot be."""
 
-    def parsed(self) -> _rows.Rows:
+    def parsed(self) -> Rows:
         """Read and parse the task's rows."""
         task, dialect = self.task, self.briefing.dialect
         start, data = self._own_data()
@@ -71,7 +72,7 @@ class TextReader(Reader):
 
     def _lines_before(self, start: int) -> int | None:
         """Count the lines before a byte, where that takes no time; a stream and a store do not have them here."""
-        if self.task.spool or is_remote(self.path) or start > COUNTED:
+        if self.task.local_copy or is_remote(self.path) or start > COUNTED:
             return None
         return reader(self.path).read(0, start).count(b"\n")
 
@@ -79,7 +80,7 @@ class TextReader(Reader):
 class CsvReader(TextReader):
     """Reads CSV, as the dialect and the options of ``read_csv`` say."""
 
-    def parse(self, data: bytes) -> _rows.Rows:
+    def parse(self, data: bytes) -> Rows:
         """Parse the text of the task's rows."""
         dialect, reading = self.briefing.dialect, self.briefing.reading
         return csv.read(
@@ -95,7 +96,7 @@ class CsvReader(TextReader):
 class JsonLinesReader(TextReader):
     """Reads a JSON object from each line."""
 
-    def parse(self, data: bytes) -> _rows.Rows:
+    def parse(self, data: bytes) -> Rows:
         """Parse the text of the task's rows."""
         from muster._formats import jsonl
 

@@ -12,6 +12,8 @@ from typing import Final
 from muster._model import Load, Outcomes
 
 _LOAD_EVERY: Final = 1.0
+"""Seconds from one look at the machine to the next: nobody is shown more."""
+
 _FIRST_LOOK: Final = 4.0
 """Seconds before the machine is looked at: what it takes to load psutil would be 1% of a second's work."""
 

@@ -2,14 +2,15 @@
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from muster._formats import csv_text
-from muster._formats._results import Reply, joined, shaped
+from muster._formats.blocks import Section, packed
+from muster._formats.results import Reply, joined, shaped
 from muster._model import Briefing, Piece, Schema, Task
 from muster._private.files import private
 from muster._progress.schema import united
@@ -33,7 +34,7 @@ class Written(NamedTuple):
     """The text of each reply, in order, if they were to stay apart; empty where the format has none of its own."""
 
 
-class Shaped(NamedTuple):
+class ShapedResults(NamedTuple):
     """Results that have all columns of the run's schema, and for each the form in which its moments are written."""
 
     table: pa.Table
@@ -63,7 +64,7 @@ class Writer:
         whole = [_as_parquet(telling, is_packed=self._is_packed)] if is_parquet else texts
         return Written(rows, self.piece("rows", whole, rows) if rows or is_parquet else None, own, schema, texts)
 
-    def write_text(self, shaped_: Sequence["Shaped"]) -> Piece:
+    def write_text(self, shaped_: Sequence["ShapedResults"]) -> Piece:
         """Write results as text that are shaped already, in order."""
         texts = [self._text_of(*one) for one in shaped_]
         return self.piece("rows", texts, sum(one.rows for one in shaped_))
@@ -102,14 +103,26 @@ class Writer:
 
         return jsonl_text.render(table, rows=rows)
 
+    def block(self, sections: Iterable[Section], rows: int) -> Piece:
+        """Write rows for another stage: each section when it is there, so that they need not all be in memory."""
+        path, size, crc = self._path("block"), 0, 0
+        with open(path, "wb", opener=private) as file:
+            for text in packed(sections):
+                size, crc = size + len(text), zlib.crc32(text, crc)
+                file.write(text)
+        return Piece(path.name, size, crc, rows)
+
+    def _path(self, kind: str) -> Path:
+        return Path(f"{self._briefing.folder}-{self._task.number}.{kind}")
+
     def piece(self, kind: str, texts: Sequence[_Text], rows: int) -> Piece:
         """Write a file of the task of this kind, or an object of a store where rows go there."""
-        path = Path(f"{self._briefing.folder}-{self._task.number}.{kind}")
+        path = self._path(kind)
         crc, stamp = 0, ""
         for text in texts:
             crc = zlib.crc32(text, crc)
         if kind == "rows" and self._briefing.staging:
-            from muster._places.objects import put
+            from muster._urls.objects import put
 
             stamp = put(f"{self._briefing.staging}/{path.name}", b"".join(texts))
         else:

@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from muster._dialect import Reading
-from muster._formats import _dates, _kinds
-from muster._formats._rules import Rules
+from muster._dialects import Reading
+from muster._formats.dates import date_format_of, read_dates, settled_dates
+from muster._formats.kinds import typed_cells
+from muster._formats.rules import Rules
 
 _FORMATS: Final = (
     *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%y", "%d.%m.%y %H:%M", "%d.%m.%y %H:%M:%S"),
@@ -22,7 +23,10 @@ _MARKS: Final = ((".", ""), (".", ","), (",", "."), (",", ""), (".", "'"), (",",
 """What stands before decimals, and between thousands: the first pair that fits the most cells counts."""
 
 _MOST_STRAYS: Final = 3
+"""Kinds of cells, such as "n/a" and "-", that a user would call missing."""
+
 _MOSTLY: Final = 0.5
+"""Of the cells: where more would become missing, the column is something else."""
 
 
 class Flags(NamedTuple):
@@ -39,7 +43,7 @@ def as_dates(name: str, cells: Sequence[str], reading: Reading | None) -> Flags 
 
     ``reading`` is how cells are read now; ``None`` where an input is no CSV.
     """
-    if not _kinds.convert(pa.array(cells, pa.string()), "datetime")[1].any():
+    if not typed_cells(pa.array(cells, pa.string()), "datetime")[1].any():
         return Flags(f"--dtype {shlex.quote(f'{name}=datetime')}")
     if reading is None:
         return None
@@ -58,7 +62,7 @@ def _ways_of_dates(name: str, cells: Sequence[str], reading: Reading) -> list[tu
     chosen = [([*parsed, f"--date-format {quoted(one)}"], _fitting(cells, one)) for one in _FORMATS]
     guessed = []
     for dayfirst in (False, True):
-        written = _dates.format_of(pa.array(cells, pa.string()), dayfirst=dayfirst)
+        written = date_format_of(pa.array(cells, pa.string()), dayfirst=dayfirst)
         flags = [*parsed, "--dayfirst"] if dayfirst and not reading.dayfirst else parsed
         guessed.append((flags, _fitting(cells, "" if written == "mixed" else written, dayfirst=dayfirst)))
     has_points = any(re.match(r"\d{1,2}\.\d{1,2}\.", cell) for cell in cells)
@@ -72,7 +76,7 @@ def _fitting(cells: Iterable[str], written: str, *, dayfirst: bool = False) -> s
     return {
         cell
         for cell in set(cells)
-        if _dates.settle(_dates.read(pa.array([cell], pa.string()), written, dayfirst=dayfirst)[0]) != "str"
+        if settled_dates(read_dates(pa.array([cell], pa.string()), written, dayfirst=dayfirst)[0]) != "str"
     }
 
 
@@ -95,7 +99,7 @@ def _numbers(cells: Iterable[str], decimal: str, thousands: str) -> set[str]:
     digits = rf"\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+|\d+" if thousands else r"\d+"
     strict = re.compile(rf"\s*[+-]?(?:{digits}|(?={re.escape(decimal)}\d))(?:{re.escape(decimal)}\d*)?(?:[eE].*)?\s*")
     listed = [cell for cell in set(cells) if strict.fullmatch(cell)]
-    unfit = _kinds.convert(pa.array(listed, pa.string()), "float64", Rules(decimal=decimal, thousands=thousands))[1]
+    unfit = typed_cells(pa.array(listed, pa.string()), "float64", Rules(decimal=decimal, thousands=thousands))[1]
     return {cell for cell, wrong in zip(listed, unfit, strict=True) if not wrong}
 
 

@@ -47,7 +47,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ResourceChanges:
     """How many resources a step makes, changes, replaces and removes."""
 
     made: int = 0
@@ -57,4 +57,4 @@ class Changes:
 
     def __bool__(self) -> bool:
         """Tell whether there are any."""
-        return self != Changes()
+        return self != ResourceChanges()

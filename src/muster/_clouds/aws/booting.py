@@ -1,7 +1,7 @@
 """Machines boot: waited for until SSH answers and each is equipped, and kept alive meanwhile."""
 
 import shlex
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Event
 from time import monotonic
 from typing import Final
@@ -12,40 +12,61 @@ from muster._clouds.over_ssh.inventory import Host
 from muster._clouds.over_ssh.touching import GONE, run_on_each
 from muster.errors import EngineError
 
+from .making import Making
 from .remains import LATE_SECONDS
+from .unanswered import PATIENCE_SECONDS, SilentMachines
 from .user_data import FIRST_LEASE, READY
 
 _ASK_SECONDS: Final = 20.0
+"""A connection, and a command that reads one file, on a machine that is still busy with booting."""
+
 _PAUSE_SECONDS: Final = 0.5
+"""A machine boots for half a minute: to look more often would only load it."""
+
 _LOOK_SECONDS: Final = 10.0
 """How often AWS is asked whether those that do not answer live at all."""
 
 _NOT_YET: Final = GONE
 
+_ADVICE: Final = (
+    "Type the command again; if that goes on, look at the image, at the way to them (ssh_from:, ssh_proxy_command:),"
+    " and at theirs to the internet, from which they fetch Python."
+)
 
-def await_ready(hosts: Sequence[Host], *, lease: float, deadline: float, living: Callable[[], Collection[str]]) -> None:
-    """Wait until all are ready; ``living`` asks AWS for the names of those that live.
 
-    Raises ``EngineError`` where one is not ready by then, or cannot be.
+def await_ready(
+    making: Making, hosts: Sequence[Host], *, spare: int = 0, patience: float = PATIENCE_SECONDS
+) -> Mapping[str, str]:
+    """Wait until all that were made are ready, or until its deadline.
+
+    Up to ``spare`` of them may fail: why each did is told. Raises ``EngineError`` where more are not ready by then, or
+    cannot be. ``patience`` is how many seconds one may not answer that is up.
     """
     look_at = monotonic() + LATE_SECONDS  # until then AWS may not list what it has just made
-    waiting = {host.name: ssh.command(host, _look(lease)) for host in hosts}
+    waiting = {host.name: ssh.command(host, _look(making.note.lease)) for host in hosts}
+    silent = SilentMachines(making, hosts, patience=patience)
+    lost: dict[str, str] = {}
     while waiting:
         answers = run_on_each(waiting, seconds=_ASK_SECONDS)
         waiting = {name: waiting[name] for name, why in answers.items() if why}
-        failed = {name: why for name, why in answers.items() if _FAILED in why}
+        lost |= {name: _said(why) for name, why in answers.items() if _FAILED in why}
+        lost |= silent.given_up(answers)
         if waiting and monotonic() > look_at:
-            there, look_at = living(), monotonic() + _LOOK_SECONDS
-            failed |= {name: "it has ended, as AWS says." for name in waiting if name not in there}
-        if failed or (waiting and monotonic() > deadline):
-            told = "\n".join(f"  {name}: {_said(why)}" for name, why in (failed or answers).items() if why)
-            raise EngineError(
-                f"Machines of AWS were made, and did not become ready:\n{told}\nThey are ended. Type the command again;"
-                " if that goes on, look at the image, at the way to them (ssh_from:, ssh_proxy_command:), and at theirs"
-                " to the internet, from which they fetch Python."
-            )
+            there, look_at = making.living(), monotonic() + _LOOK_SECONDS
+            lost |= {name: "it has ended, as AWS says." for name in waiting if name not in there}
+        if monotonic() > making.deadline:
+            lost |= {name: _said(answers[name]) for name in waiting if name not in lost}
+        waiting = {name: command for name, command in waiting.items() if name not in lost}
+        if len(lost) > spare:
+            raise _not_ready(lost, silent.advice() or _ADVICE)
         if waiting:
             Event().wait(_PAUSE_SECONDS)
+    return lost
+
+
+def _not_ready(lost: Mapping[str, str], advice: str) -> EngineError:
+    told = "\n".join(f"  {name}: {why}" for name, why in lost.items())
+    return EngineError(f"Machines of AWS were made, and did not become ready:\n{told}\nThey are ended. {advice}")
 
 
 def renewed(hosts: Sequence[Host], *, seconds: float) -> dict[str, str]:

@@ -7,9 +7,10 @@ from botocore.exceptions import ClientError
 
 from muster.errors import UsageError
 
+from . import images
 from .asking import Client, asking, client
-from .caller import address_outside, address_within
-from .note import Place
+from .caller import address_in, address_outside
+from .note import Placement
 from .settings import Settings
 
 _UBUNTU: Final = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"
@@ -19,24 +20,26 @@ _MAIN: Final = "main"
 _ARCHITECTURES: Final = {"x86_64": "amd64", "arm64": "arm64"}
 
 
-def places(region: str, settings: Settings) -> list[Place]:
+def places(region: str, settings: Settings, *, has_all: bool = True) -> list[Placement]:
     """List where machines can be made: spot before on demand, then by type, then by zone.
 
-    Raises ``UsageError`` for what the user has named and is not there, ``EngineError`` where AWS cannot be asked.
+    With ``has_all`` they are made from an image in which all is installed, where muster has made one. Raises
+    ``UsageError`` for what the user has named and is not there, ``EngineError`` where AWS cannot be asked.
     """
     ec2 = client("ec2", region)
     with asking():
         types = _types(ec2, settings.types, region)
         subnets = _subnets(ec2, settings, region)
-        if (settings.vpc or settings.subnet) and not settings.ssh_proxy_command:
+        if not settings.ssh_proxy_command:
             subnets = _reachable(ec2, subnets)
         offered = _offered(ec2, types)
-        images = {name: _image(ec2, region, settings, told) for name, told in types.items()}
-        near = bool(not settings.ssh_from and address_within(_network(ec2, subnets[0]["VpcId"])))
+        ours = images.listed(ec2, state=images.AVAILABLE) if has_all else []
+        chosen = {name: _image(ec2, region, settings, told, ours) for name, told in types.items()}
+        near = bool(not settings.ssh_from and _address_in(ec2, subnets[0]["VpcId"]))
     found = [
-        Place(
+        Placement(
             name, zone, subnet, vpc=told["VpcId"], cores=types[name]["VCpuInfo"]["DefaultVCpus"], is_near=near,
-            image=images[name][0], root_device=images[name][1], is_spot=spot,
+            is_spot=spot, **chosen[name],
         )
         for spot in ([True, False] if settings.is_spot else [False])
         for name in settings.types
@@ -55,13 +58,13 @@ def places(region: str, settings: Settings) -> list[Place]:
     return found
 
 
-def ssh_from(place: Place, region: str, settings: Settings) -> tuple[str, ...]:
+def ssh_from(place: Placement, region: str, settings: Settings) -> tuple[str, ...]:
     """Tell from where SSH is let in: as the user says, or from this computer alone. Raises ``EngineError``."""
     if settings.ssh_from:
         return settings.ssh_from
     if place.is_near:
         with asking():
-            own = address_within(_network(client("ec2", region), place.vpc))
+            own = _address_in(client("ec2", region), place.vpc)
     else:
         own = address_outside()
     return (f"{own}/{128 if ':' in own else 32}",)
@@ -116,7 +119,7 @@ def _subnets(ec2: Client, settings: Settings, region: str) -> list[Mapping[str, 
 def _reachable(ec2: Client, subnets: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Choose those whose machines can be reached from here. Raises ``UsageError`` where none is."""
     vpc = subnets[0]["VpcId"]
-    if address_within(_network(ec2, vpc)):
+    if _address_in(ec2, vpc):
         return subnets
     pages = ec2.get_paginator("describe_route_tables").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
     leads_out: dict[str, bool] = {}
@@ -136,22 +139,20 @@ def _reachable(ec2: Client, subnets: list[Mapping[str, Any]]) -> list[Mapping[st
     )
 
 
-def _network(ec2: Client, vpc: str) -> str:
-    return str(ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlock"])
+def _address_in(ec2: Client, vpc: str) -> str:
+    return address_in(vpc, str(ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlock"]))
 
 
-def _image(ec2: Client, region: str, settings: Settings, told: Mapping[str, Any]) -> tuple[str, str]:
-    """Find the image and the name of its disk: the one that the user names, or the newest Ubuntu LTS."""
-    name = settings.image
-    if not name:
-        kinds: Sequence[str] = told["ProcessorInfo"]["SupportedArchitectures"]
-        if not (known := [one for one in kinds if one in _ARCHITECTURES]):
-            raise UsageError(
-                f"{told['InstanceType']} is of {', '.join(kinds)}, for which there is no image of Ubuntu. Type another"
-                " --instance-type, such as m7i.large; or write image: below aws: in a file."
-            )
-        path = _UBUNTU.format(_ARCHITECTURES[known[0]])
-        name = client("ssm", region).get_parameter(Name=path)["Parameter"]["Value"]
+def _image(
+    ec2: Client, region: str, settings: Settings, told: Mapping[str, Any], ours: Sequence[images.Image]
+) -> dict[str, Any]:
+    """Find the image: one of muster's own that has all, or the one that the user names, or the newest Ubuntu LTS."""
+    kinds: Sequence[str] = told["ProcessorInfo"]["SupportedArchitectures"]
+    architecture = next((one for one in kinds if one in _ARCHITECTURES), "")
+    if own := images.fitting(ours, settings, architecture):
+        name = own.id
+    else:
+        name = settings.image or _ubuntu(region, told["InstanceType"], kinds, architecture)
     try:
         found = ec2.describe_images(ImageIds=[name])["Images"]
     except ClientError as error:
@@ -160,4 +161,20 @@ def _image(ec2: Client, region: str, settings: Settings, told: Mapping[str, Any]
         found = []
     if not found:
         raise UsageError(f"There is no image {name!r} in {region}. Mend image:, or leave it out.")
-    return name, str(found[0].get("RootDeviceName") or "/dev/sda1")
+    return {
+        "image": name,
+        "root_device": str(found[0].get("RootDeviceName") or "/dev/sda1"),
+        "architecture": architecture,
+        "disk": images.disk_of(found[0]),
+        "has_all": own is not None,
+    }
+
+
+def _ubuntu(region: str, instance_type: str, kinds: Sequence[str], architecture: str) -> str:
+    if not architecture:
+        raise UsageError(
+            f"{instance_type} is of {', '.join(kinds)}, for which there is no image of Ubuntu. Type another"
+            " --instance-type, such as m7i.large; or write image: below aws: in a file."
+        )
+    path = _UBUNTU.format(_ARCHITECTURES[architecture])
+    return str(client("ssm", region).get_parameter(Name=path)["Parameter"]["Value"])

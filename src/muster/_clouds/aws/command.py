@@ -26,8 +26,13 @@ _ORDERLY_SECONDS: Final = 60.0
 """How long the engine gets to end what it has begun once it was asked to."""
 
 _LAST_WORDS_SECONDS: Final = 5.0
+"""Its output is a few lines that wait in a pipe."""
+
 _ASK_SECONDS: Final = 60.0
+"""``pulumi version`` takes a second; a disk that has to wake takes some."""
+
 _WAIT_SECONDS: Final = 0.1
+"""Nobody notices a tenth of a second behind a step that takes minutes."""
 
 Heard = Callable[[str], object]
 

@@ -12,7 +12,7 @@ from typing import Final
 from muster.errors import MusterError
 
 from .asking import asking, client
-from .remains import CLUSTER, ID, INSTANCE, LEASE, Remain
+from .remains import CLUSTER, ID, IMAGE, INSTANCE, LEASE, SNAPSHOT, Remain
 
 RENEWED: Final = "muster:renewed"
 """Tag of an instance: when its lease was renewed last, as ISO 8601."""
@@ -20,7 +20,11 @@ RENEWED: Final = "muster:renewed"
 GRACE_SECONDS: Final = 60.0
 """How long after its lease a machine may take to end by itself, clocks that differ included."""
 
+_KEPT: Final = {IMAGE, SNAPSHOT}
+
 _TELL_SECONDS: Final = 10.0
+"""A call for tags takes less than a second; another lease's renewal must not wait for it."""
+
 _TELL_SHARE: Final = 0.1
 """Of the lease: all renewals together have a quarter of it."""
 
@@ -82,8 +86,11 @@ def _left(instance: Remain, now: float) -> float:
 
 def _left_of_cluster(one: Remain, remains: Iterable[Remain], instances: dict[str, float], now: float) -> float:
     mates = [mate for mate in remains if _cluster(mate) == _cluster(one)]
-    youngest = max((_since(mate.since) or 0.0 for mate in mates), default=0.0)
-    return max([youngest + BEGINNING_SECONDS - now, 0.0, *(instances.get(mate.id, 0.0) for mate in mates)])
+    leases = [instances.get(mate.id, 0.0) for mate in mates]
+    if one.kind not in _KEPT:
+        youngest = max((_since(mate.since) or 0.0 for mate in mates if mate.kind not in _KEPT), default=0.0)
+        leases.append(youngest + BEGINNING_SECONDS - now)
+    return max(0.0, *leases)
 
 
 def _cluster(one: Remain) -> tuple[str, str]:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from muster.errors import EngineError, MusterError
 
-from . import prices, remains, tools
+from . import consoles, prices, remains, tools
 from .asking import client
-from .blueprint import Blueprint, Changes, Made
+from .blueprint import Blueprint, Made, ResourceChanges
 from .keys import key_of
-from .note import Note, Place, remember
+from .note import Note, Placement, remember
 from .refusals import RefusedError, Way
 from .renewals import latest_ends, note_renewed
 from .rentals import Rental, Rentals
+from .states import State, state_in
 from .user_data import user_data
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ UP_SECONDS: Final = 600.0
 """How long machines may take to be made and to boot, all attempts together."""
 
 _PAUSE_SECONDS: Final = 5.0
+"""What is refused for now, as room in a zone, comes back within seconds or not for long."""
+
 _IN_STATE: Final = {"instance", "launch template", "security group", "key pair"}
 
 
@@ -61,11 +64,15 @@ class Making:
         ids = {one.id for one in there}
         return {name: made for name, made in self.note.made.items() if made.instance in ids}
 
-    def preview(self, names: Sequence[str], place: Place) -> Changes:
+    def booted(self, names: Iterable[str]) -> set[str]:
+        """Tell which of these machines say on their console that they are up; none where that may not be read."""
+        return consoles.booted(self.note.region, {name: self.note.made[name].instance for name in names})
+
+    def preview(self, names: Sequence[str], place: Placement) -> ResourceChanges:
         """Tell what making these would change."""
         return self._stack().preview(self._blueprint(names, place))
 
-    def make(self, names: Sequence[str], places: Sequence[Place]) -> None:
+    def make(self, names: Sequence[str], places: Sequence[Placement]) -> None:
         """Have these machines and no others, at the first place that has room for all of them.
 
         Where none has, and ``at_least`` as many could be had at one, those are kept. Raises ``EngineError``.
@@ -91,7 +98,7 @@ class Making:
         names, place = refused.most
         self._up(names, place)
 
-    def _up(self, names: Sequence[str], place: Place) -> None:
+    def _up(self, names: Sequence[str], place: Placement) -> None:
         price = price_at(self.note.region, place).dollars  # asked before: what is made must be noted at once
         self.note = remember(self.folder, self.note.about_to_make(place))
         try:
@@ -108,7 +115,7 @@ class Making:
         }
         self.note = remember(self.folder, self.note.has_made(made, prices=prices, latest=latest_ends(self.folder)))
 
-    def _price(self, made: Made, place: Place) -> float | None:
+    def _price(self, made: Made, place: Placement) -> float | None:
         """Tell the price of one that an earlier attempt has made, of another type or paid otherwise."""
         return price_at(self.note.region, replace(place, type=made.type, is_spot=made.is_spot)).dollars
 
@@ -134,9 +141,22 @@ class Making:
         from .stack import Stack
 
         left = max(1.0, self.deadline - monotonic())
-        return Stack(self.folder, self.folder.name, command=PulumiCommand(tools.found_command(), seconds=left))
+        command = PulumiCommand(tools.found_command(), seconds=left)
+        return Stack(self.folder, self.folder.name, command=command, state=self._state())
 
-    def _blueprint(self, names: Sequence[str], place: Place) -> Blueprint:
+    def _state(self) -> State | None:
+        return state_in(self.note.settings.state, self.name, self.note.region)
+
+    def forget_state(self) -> str:
+        """Remove what Pulumi has known, also outside the cluster's folder; say where that cannot be."""
+        try:
+            if state := self._state():
+                state.remove()
+        except EngineError as error:
+            return f"Pulumi's state of the cluster, of which nothing else is left, could not be removed: {error}"
+        return ""
+
+    def _blueprint(self, names: Sequence[str], place: Placement) -> Blueprint:
         settings, note = self.note.settings, self.note
         return Blueprint(
             name=self.name,
@@ -148,7 +168,7 @@ class Making:
             root_device=place.root_device,
             instance_type=place.type,
             is_spot=place.is_spot,
-            disk=settings.disk,
+            disk=max(settings.disk, place.disk),
             ssh_from=note.ssh_from,
             public_key=key_of(self.folder / "key").public,
             user_data=user_data(
@@ -171,12 +191,12 @@ class _Refused:
         self._is_over = False
         self._no_spot = False
         self.is_for_now = False
-        self.most: tuple[list[str], Place] | None = None
+        self.most: tuple[list[str], Placement] | None = None
 
-    def skips(self, place: Place) -> bool:
+    def skips(self, place: Placement) -> bool:
         return self._is_over or (self._no_spot and place.is_spot)
 
-    def take(self, error: RefusedError, place: Place, made: list[str]) -> None:
+    def take(self, error: RefusedError, place: Placement, made: list[str]) -> None:
         self._last = error
         ways = {one.way for one in error.refusals} or {Way.NOTHING}
         self.is_for_now = ways == {Way.LATER}
@@ -190,7 +210,7 @@ class _Refused:
         return self._last or EngineError("AWS was not asked for machines: there is no place to make them at.")
 
 
-def price_at(region: str, place: Place | remains.Remain) -> prices.Price:
+def price_at(region: str, place: Placement | remains.Remain) -> prices.Price:
     """Tell what a machine costs there, or costs that is there."""
     if place.is_spot:
         return prices.spot(region, place.type, place.zone)

@@ -24,7 +24,7 @@ _MOST_LETTERS: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """Where machines are made, of which type, and how they are paid for."""
 
     type: str
@@ -37,6 +37,12 @@ class Place:
     is_spot: bool = False
     is_near: bool = False
     """Whether this computer is in the machines' own network, and finds them where they find each other."""
+    architecture: str = ""
+    """Of the type, as AWS calls it."""
+    disk: int = 0
+    """The least that a machine of that image can have, in GiB."""
+    has_all: bool = False
+    """Whether the image is one of muster's own, in which all is installed."""
 
     def __str__(self) -> str:
         """Say it in words."""
@@ -55,7 +61,7 @@ class Note:
     workers: int
     lease: float
     owner: str
-    place: Place | None = None
+    place: Placement | None = None
     ssh_from: tuple[str, ...] = ()
     made: Mapping[str, Made] = field(default_factory=dict)
     """By the name that a machine has in the cluster."""
@@ -67,13 +73,15 @@ class Note:
     """When something was asked for last that may have been made, in seconds since 1970; 0 if nothing was yet."""
     is_unsure: bool = False
     """Whether that may have been interrupted."""
+    is_for_image: bool = False
+    """Whether its one machine is there to become an image, and never works for a run."""
 
     @property
     def wanted(self) -> Wanted:
         """Tell what is wanted."""
         return Wanted(self.machines, self.workers, self.lease)
 
-    def about_to_make(self, place: Place) -> "Note":
+    def about_to_make(self, place: Placement) -> "Note":
         """Remember that something may be made there from now on."""
         cores = {**self.cores, place.type: place.cores}
         return replace(self, place=place, cores=cores, begun=time.time(), is_unsure=True)
@@ -103,7 +111,15 @@ class Note:
 
 def begun(settings: Settings, region: str, wanted: Wanted) -> Note:
     """Begin to remember a cluster."""
-    return Note(secrets.token_hex(4), region, settings, wanted.machines, wanted.workers, wanted.lease, owner=owner())
+    return Note(
+        id=secrets.token_hex(4),
+        region=region,
+        settings=settings,
+        machines=wanted.machines,
+        workers=wanted.workers,
+        lease=wanted.lease,
+        owner=owner(),
+    )
 
 
 def owner() -> str:
@@ -115,7 +131,7 @@ def recalled(folder: Path) -> Note | None:
     """Read the note in a cluster's folder. Raises ``EngineError`` for one that cannot be read."""
     with contextlib.suppress(FileNotFoundError), reading_note(folder / AWS_NOTE):
         known: dict[str, Any] = json.loads((folder / AWS_NOTE).read_text())
-        place = Place(**known["place"]) if known["place"] else None
+        place = Placement(**known["place"]) if known["place"] else None
         made = {name: Made(**told) for name, told in known["made"].items()}
         rentals = {name: Rental(**told) for name, told in known.get("rentals", {}).items()}
         lists = {"ssh_from": tuple(known["ssh_from"])}

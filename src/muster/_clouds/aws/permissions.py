@@ -10,10 +10,11 @@ from enum import Enum
 from typing import Any, Final
 
 import botocore.exceptions
-import botocore.session
 
 from muster.errors import UsageError
 
+from .asking import session
+from .buckets import Bucket
 from .remains import CLUSTER
 
 _VERSION: Final = "2012-10-17"
@@ -21,7 +22,7 @@ _VERSION: Final = "2012-10-17"
 _PARTITION: Final = "aws"
 
 
-class Limit(Enum):
+class ActionScope(Enum):
     """Of which things an action is allowed."""
 
     NONE = "Use"
@@ -36,7 +37,7 @@ class Permission:
     """An action of a service, and on which kinds of things; ``arns`` are theirs, without ``arn:aws:``, or ``*``."""
 
     action: str
-    limit: Limit = Limit.NONE
+    limit: ActionScope = ActionScope.NONE
     arns: tuple[str, ...] = ("*",)
 
 
@@ -76,6 +77,7 @@ _LOOKING: Final = (
     "sts:GetCallerIdentity",
 )
 _OURS: Final = {
+    "ec2:GetConsoleOutput": ("instance",),
     "ec2:TerminateInstances": ("instance",),
     "ec2:CancelSpotInstanceRequests": ("spot-instances-request",),
     "ec2:DeleteVolume": ("volume",),
@@ -100,32 +102,35 @@ PERMISSIONS: Final = (
     Permission("ec2:RunInstances", arns=_ARNS_WITHOUT_ACCOUNT),
     Permission(
         "ec2:RunInstances",
-        Limit.BORN_OURS,
+        ActionScope.BORN_OURS,
         _ec2("instance", "network-interface", "spot-instances-request", "volume"),
     ),
-    Permission("ec2:CreateLaunchTemplate", Limit.BORN_OURS, _ec2("launch-template")),
+    Permission("ec2:CreateLaunchTemplate", ActionScope.BORN_OURS, _ec2("launch-template")),
     Permission("ec2:CreateSecurityGroup", arns=_ec2("vpc")),
-    Permission("ec2:CreateSecurityGroup", Limit.BORN_OURS, _ec2("security-group")),
-    Permission("ec2:ImportKeyPair", Limit.BORN_OURS, _ec2("key-pair")),
-    *(Permission(action, Limit.OURS, _ec2(*kinds)) for action, kinds in _OURS.items()),
-    Permission("ec2:DeregisterImage", Limit.OURS, ("ec2:*::image/*",)),
-    Permission("ec2:DeleteSnapshot", Limit.OURS, ("ec2:*::snapshot/*",)),
-    Permission("ec2:CreateTags", Limit.OURS, ("*",)),
+    Permission("ec2:CreateSecurityGroup", ActionScope.BORN_OURS, _ec2("security-group")),
+    Permission("ec2:ImportKeyPair", ActionScope.BORN_OURS, _ec2("key-pair")),
+    Permission("ec2:CreateImage", ActionScope.OURS, _ec2("instance")),
+    Permission("ec2:CreateImage", ActionScope.BORN_OURS, _ARNS_WITHOUT_ACCOUNT),
+    *(Permission(action, ActionScope.OURS, _ec2(*kinds)) for action, kinds in _OURS.items()),
+    Permission("ec2:DeregisterImage", ActionScope.OURS, ("ec2:*::image/*",)),
+    Permission("ec2:DeleteSnapshot", ActionScope.OURS, ("ec2:*::snapshot/*",)),
+    Permission("ec2:CreateTags", ActionScope.OURS, ("*",)),
 )
 _CONDITIONS: Final = {
-    Limit.NONE: {},
-    Limit.BORN_OURS: {"StringLike": {f"aws:RequestTag/{CLUSTER}": "*"}},
-    Limit.OURS: {"StringLike": {f"aws:ResourceTag/{CLUSTER}": "*"}},
+    ActionScope.NONE: {},
+    ActionScope.BORN_OURS: {"StringLike": {f"aws:RequestTag/{CLUSTER}": "*"}},
+    ActionScope.OURS: {"StringLike": {f"aws:ResourceTag/{CLUSTER}": "*"}},
 }
-_MAKING: Final = sorted(one.action for one in PERMISSIONS if one.limit is Limit.BORN_OURS)
+_MAKING: Final = sorted(one.action for one in PERMISSIONS if one.limit is ActionScope.BORN_OURS)
 
 
-def policy(*, partition: str = _PARTITION, role: str = "") -> dict[str, Any]:
+def policy(*, partition: str = _PARTITION, role: str = "", state: Bucket | None = None) -> dict[str, Any]:
     """Write the smallest policy with which all of muster works, in IAM's words.
 
-    ``partition`` is which AWS it is for; ``role`` the ARN of the role that machines may have by an instance profile.
+    ``partition`` is which AWS it is for; ``role`` the ARN of the role that machines may have by an instance profile;
+    ``state`` where Pulumi's state shall lie.
     """
-    grouped: dict[tuple[Limit, tuple[str, ...]], list[str]] = {}
+    grouped: dict[tuple[ActionScope, tuple[str, ...]], list[str]] = {}
     for one in PERMISSIONS:
         grouped.setdefault((one.limit, one.arns), []).append(one.action)
     return {
@@ -137,6 +142,7 @@ def policy(*, partition: str = _PARTITION, role: str = "") -> dict[str, Any]:
             ),
             *_further(partition),
             *([_lending(role)] if role else []),
+            *(_keeping(state, partition) if state else []),
         ],
     }
 
@@ -144,7 +150,7 @@ def policy(*, partition: str = _PARTITION, role: str = "") -> dict[str, Any]:
 def partition_of(region: str) -> str:
     """Tell in which AWS a region is: China and governments have one of their own. Raises ``UsageError``."""
     try:
-        return str(botocore.session.Session().get_partition_for_region(region)) if region else _PARTITION
+        return str(session().get_partition_for_region(region)) if region else _PARTITION
     except botocore.exceptions.UnknownRegionError as error:
         raise UsageError(f"{region!r} is no region of AWS. Type one such as --region eu-central-1.") from error
 
@@ -163,6 +169,13 @@ def _further(partition: str) -> list[dict[str, Any]]:
 
 def _lending(role: str) -> dict[str, Any]:
     return _statement(["iam:PassRole"], [role], {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}})
+
+
+def _keeping(state: Bucket, partition: str) -> list[dict[str, Any]]:
+    """Write what Pulumi needs of a bucket: to list it, and to read, write and remove its own objects."""
+    bucket = f"arn:{partition}:s3:::{state.name}"
+    objects = [f"s3:{verb}Object" for verb in ("Delete", "Get", "Put")]
+    return [_statement(["s3:ListBucket"], [bucket], {}), _statement(objects, [f"{bucket}/{state.prefix}*"], {})]
 
 
 def _whole(arns: Iterable[str], partition: str) -> list[str]:

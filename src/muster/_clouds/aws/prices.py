@@ -19,7 +19,7 @@ _HOURS: Final = "Hrs"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Of one machine: dollars an hour, and who says so; ``None`` where nobody knows, which is not nothing."""
+    """The price of one machine: dollars an hour, and who says so; ``None`` where nobody knows, which is not nothing."""
 
     dollars: float | None
     source: str

@@ -1,11 +1,10 @@
-"""The locks of a stack that Pulumi keeps in files: they have no lease, and outlive whoever was killed."""
+"""The locks of a stack, as Pulumi writes them: they have no lease, and outlive whoever was killed."""
 
 import contextlib
 import json
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import psutil
@@ -18,7 +17,8 @@ _REUSED_SECONDS: Final = 60.0
 class Lock:
     """Who has the stack."""
 
-    path: Path
+    where: str
+    """The path, or the URL, of what says so."""
     pid: int
     host: str
     since: float
@@ -43,20 +43,16 @@ class Lock:
     @property
     def refusal(self) -> str:
         """Say that it has the stack, and what to do."""
-        said = f"Process {self.pid} on {self.host} is at work on this cluster with Pulumi, as {str(self.path)!r} says."
+        said = f"Process {self.pid} on {self.host} is at work on this cluster with Pulumi, as {self.where!r} says."
         if self.host != socket.gethostname():
-            return f"{said} Wait until it has ended; if that computer is gone, remove the file. Then type it again."
+            return f"{said} Wait until it has ended; if that computer is gone, remove that. Then type it again."
         return f"{said} Wait until it has ended, or end it; then type the command again."
 
 
-def locks_in(folder: Path, name: str) -> list[Lock]:
-    """Read the locks of a stack. One that cannot be read was half written by who was killed, and names nobody."""
-    return [_lock(path) for path in sorted(folder.glob(f"**/{name}/*.json"))]
-
-
-def _lock(path: Path) -> Lock:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        told = json.loads(path.read_text())
+def lock_in(text: str, where: str) -> Lock:
+    """Read a lock. One that cannot be read was half written by who was killed, and names nobody."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        told = json.loads(text)
         since = datetime.fromisoformat(str(told["timestamp"])) if "timestamp" in told else datetime.now(UTC)
-        return Lock(path, int(told["pid"]), str(told["hostname"]), since.timestamp())
-    return Lock(path, -1, socket.gethostname(), 0.0)
+        return Lock(where, int(told["pid"]), str(told["hostname"]), since.timestamp())
+    return Lock(where, -1, socket.gethostname(), 0.0)

@@ -14,6 +14,7 @@ from .asking import Client, asking, client, region_of
 from .keys import drawn
 from .refusals import Refusal, refusal_of
 from .remains import CLUSTER
+from .states import check_state
 
 State = Literal["ready", "missing", "unknown"]
 READY: Final = "ready"
@@ -37,6 +38,7 @@ _LISTED: Final = (
 _WOULD_DO: Final = "DryRunOperation"
 _ON_DEMAND: Final = "quota, on demand"
 _SPOT: Final = "quota, spot"
+_STATE: Final = "state"
 _QUOTAS: Final = {_ON_DEMAND: "L-1216C47A", _SPOT: "L-34B43A08"}
 """Of virtual processors that run at a time, in instances of the common types (A, C, D, H, I, M, R, T, Z)."""
 
@@ -51,8 +53,11 @@ class Finding:
     cure: str = ""
 
 
-def findings(region: str) -> Iterator[Finding]:
-    """Look at one thing after the other, and tell of each; where AWS cannot be asked at all, that is the last."""
+def findings(region: str, state: str = "") -> Iterator[Finding]:
+    """Look at one thing after the other, and tell of each; where AWS cannot be asked at all, that is the last.
+
+    ``state`` is the place in S3 where Pulumi's state shall lie, if any.
+    """
     yield from map(_of_tool, (tools.command(), tools.plugin()))
     try:
         name = region_of(region)
@@ -70,6 +75,8 @@ def findings(region: str) -> Iterator[Finding]:
     for what, code in _QUOTAS.items():
         yield _of_quota(what, quotas, code)
     yield from _of_permissions(name)
+    if state:
+        yield _of_state(state, name)
 
 
 def _of_tool(tool: tools.Tool) -> Finding:
@@ -100,6 +107,14 @@ def _of_quota(what: str, quotas: Client, code: str) -> Finding:
     if what == _SPOT:
         return Finding(what, READY, f"{said}: --spot would be refused. {cure}")
     return Finding(what, MISSING, said, cure)
+
+
+def _of_state(url: str, region: str) -> Finding:
+    try:
+        check_state(url, region)
+    except MusterError as error:
+        return Finding(_STATE, MISSING, str(error))
+    return Finding(_STATE, READY, f"{url} is there, and may be read")
 
 
 # Permissions: AWS says of each request whether it would be allowed, and does nothing

@@ -50,15 +50,19 @@ _ADVICE: Final = {
 _ADVICE_OF_CODES: Final = {
     **dict.fromkeys(
         (
-            "AuthFailure",
             "ExpiredToken",
             "ExpiredTokenException",
-            "InvalidClientTokenId",
+            "InvalidAccessKeyId",
+            "InvalidToken",
             "RequestExpired",
             "SignatureDoesNotMatch",
-            "UnrecognizedClientException",
         ),
         "AWS does not take your credentials (any more). Log in again, such as with: aws sso login",
+    ),
+    **dict.fromkeys(
+        ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException"),
+        "AWS does not take your credentials. Log in again, such as with: aws sso login; or is the region one that the"
+        " account has not enabled? AWS' console shows that under Account, AWS Regions.",
     ),
     **dict.fromkeys(
         ("Blocked", "OptInRequired", "PendingVerification"),
@@ -68,6 +72,24 @@ _ADVICE_OF_CODES: Final = {
 _BY_A_PROVIDER: Final = re.compile(
     r"(?:operation error \w+: (\w+), [^\n]*?)?api error ([\w.]+): ([^\n]*?)(?: provider=|\n|$)"
 )
+_EC2: Final = "ec2"
+_SERVICES: Final = {
+    "GetCallerIdentity": "sts",
+    "GetParameter": "ssm",
+    "GetProducts": "pricing",
+    "GetServiceQuota": "servicequotas",
+    **dict.fromkeys(("DeleteObject", "GetObject", "PutObject"), "s3"),
+}
+"""By the name of an action: whose it is, where it is not EC2's."""
+
+_PERMITTED_BY: Final = {
+    "CopyObject": "s3:PutObject",
+    "HeadBucket": "s3:ListBucket",
+    "HeadObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
+}
+"""By the name of an action: the permission for it, where that has another name."""
+
 _PERMISSION: Final = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
 
@@ -93,7 +115,7 @@ class Refusal:
     def advice(self) -> str:
         """Tell the user what to do, where muster can do nothing itself."""
         if self.is_of_permission:
-            what = f"ec2:{self.action}" if self.action else "that"
+            what = permission_of(self.action) if self.action else "that"
             return f"Your credentials do not allow {what}. Ask who administers the account to allow it."
         return _ADVICE_OF_CODES.get(self.code) or _ADVICE[self.way]
 
@@ -102,6 +124,11 @@ class Refusal:
         return EngineError(
             f"AWS refused{f' {self.action}' if self.action else ''} ({self.code}): {self.said} {self.advice}"
         )
+
+
+def permission_of(action: str) -> str:
+    """Name the permission that an action needs, as policies do."""
+    return _PERMITTED_BY.get(action) or f"{_SERVICES.get(action, _EC2)}:{action}"
 
 
 class RefusedError(EngineError):

@@ -32,7 +32,10 @@ LATE_SECONDS: Final = 30.0
 _NOTHING: Final[Mapping[str, str]] = {}
 _ENDED: Final = {"terminated"}
 _END_SECONDS: Final = 300.0
+"""An instance ends within a minute or two; then its disks and network interfaces go."""
+
 _PAUSE_SECONDS: Final = 1.0
+"""Ending takes a minute: more questions would only count against the account's rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class _Kind:
 
 
 INSTANCE: Final = "instance"
+IMAGE: Final = "image"
+SNAPSHOT: Final = "snapshot"
 # Instances first, which use all others; then in the order in which they can go.
 _KINDS: Final = (
     _Kind(
@@ -87,11 +92,11 @@ _KINDS: Final = (
 )
 # What is kept between clusters: an image first, which uses its snapshots.
 _OF_IMAGES: Final = (
-    _Kind("image", "describe_images", "Images", "ImageId", "deregister_image", "ImageId", "CreationDate"),
-    _Kind("snapshot", "describe_snapshots", "Snapshots", "SnapshotId", "delete_snapshot", "SnapshotId", "StartTime"),
+    _Kind(IMAGE, "describe_images", "Images", "ImageId", "deregister_image", "ImageId", "CreationDate"),
+    _Kind(SNAPSHOT, "describe_snapshots", "Snapshots", "SnapshotId", "delete_snapshot", "SnapshotId", "StartTime"),
 )
-_OVER: Final = {"closed", "cancelled", "failed"}
-"""States of spot requests of which nothing comes any more."""
+_OVER: Final = {"closed", "cancelled"}
+"""States of spot requests of which nothing comes any more, as of those that have failed."""
 
 _IN_USE: Final = {"DependencyViolation", "InvalidSnapshot.InUse", "VolumeInUse"}
 
@@ -133,9 +138,7 @@ def look(
     """
     if not owner:
         raise ValueError("everything in the region would be meant")
-    filters = [
-        {"Name": f"tag:{name}", "Values": [_literal(value)]} for name, value in {**besides, OWNER: owner}.items()
-    ]
+    filters = [{"Name": f"tag:{name}", "Values": [literal(value)]} for name, value in {**besides, OWNER: owner}.items()]
     with asking():
         kinds = (*_KINDS, *(_OF_IMAGES if with_images else ()))
         return tuple(remain for kind in kinds for remain in _listed(ec2, kind, filters))
@@ -169,15 +172,14 @@ def left(
     return look(ec2, owner, besides=besides)
 
 
-def _literal(value: str) -> str:
+def literal(value: str) -> str:
     """Write a value in which a filter of AWS' sees no wildcard."""
     return re.sub(r"([\\*?])", r"\\\1", value)
 
 
 def _listed(ec2: Client, kind: _Kind, filters: Sequence[Mapping[str, Any]]) -> Iterator[Remain]:
     for told in _pages(ec2, kind, filters):
-        state = told.get("State", "")
-        if (state["Name"] if isinstance(state, Mapping) else state) not in _ENDED | _OVER:
+        if not _is_over(kind, told.get("State", "")):
             tags = {tag["Key"]: tag["Value"] for tag in told.get("Tags", ())}
             yield Remain(
                 kind.name,
@@ -189,6 +191,11 @@ def _listed(ec2: Client, kind: _Kind, filters: Sequence[Mapping[str, Any]]) -> I
                 zone=told.get("Placement", {}).get("AvailabilityZone", ""),
                 is_spot=told.get("InstanceLifecycle", "") == "spot",
             )
+
+
+def _is_over(kind: _Kind, state: str | Mapping[str, Any]) -> bool:
+    name = state["Name"] if isinstance(state, Mapping) else state
+    return name in _ENDED | _OVER or (name == "failed" and kind.name not in {IMAGE, SNAPSHOT})
 
 
 def _moment(told: datetime | str) -> str:

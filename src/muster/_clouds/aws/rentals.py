@@ -11,7 +11,7 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Rental:
-    """One machine's; times are in seconds since 1970."""
+    """From when to when one machine was there; times are in seconds since 1970."""
 
     price: float | None
     """Dollars an hour; ``None`` where nobody knows."""
@@ -62,8 +62,11 @@ def ended_by_now(
 
 
 def bill(rentals: Rentals, now: float) -> str:
-    """Write what all of them cost: ``$0.41``; that it is unknown where any price is."""
-    if any(one.price is None for one in rentals.values()):
-        return "price unknown"
-    most = "at most " if any(one.is_most for one in rentals.values()) else ""
-    return most + dollars(sum(one.cost(now) for one in rentals.values()))
+    """Write what all of them cost: ``$0.41``; where the price of some is unknown, what the others do at the least."""
+    cost = sum(one.cost(now) for one in rentals.values())
+    unknown = sum(one.price is None for one in rentals.values())
+    is_most = any(one.is_most for one in rentals.values())
+    if unknown:
+        is_least = unknown < len(rentals) and not is_most
+        return f"at least {dollars(cost)} (price of {unknown} unknown)" if is_least else "price unknown"
+    return f"{'at most ' if is_most else ''}{dollars(cost)}"

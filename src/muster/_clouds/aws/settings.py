@@ -1,26 +1,32 @@
 """What the user may say of machines of AWS, in the ``aws:`` section of a file or by flags; checked word by word."""
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final
 
-from muster._clouds.asked import Asked
+from muster._clouds.asked import RentalFlags
 from muster._clouds.hosts_file import check_words, parsed
 from muster._clouds.over_ssh.inventory import DEFAULT_PYTHON
 from muster.errors import UsageError
 
+from .buckets import bucket_in
+
 SECTION: Final = "aws"
 _WORDS: Final[Mapping[str, type | UnionType]] = {
     **dict.fromkeys(("region", "zone", "vpc", "subnet", "profile", "image", "ssh_proxy_command", "python"), str),
+    "state": str,
     **dict.fromkeys(("types", "ssh_from", "packages"), list),
     **dict.fromkeys(("disk", "workers"), int),
     "spot": bool,
 }
 _DISK: Final = range(8, 16385)
 _MOST_WORKERS: Final = 1 << 16
+"""More than any machine has cores: such a number is a slip of the hand."""
+
 _LEAST_PREFIX: Final = {4: 8, 6: 16}
 """By version of IP: the largest block of addresses that may be let in."""
 
@@ -48,8 +54,10 @@ class Settings:
     workers: int | None = None
     python: str = DEFAULT_PYTHON
     packages: tuple[str, ...] = field(default=())
+    state: str = ""
+    """Where Pulumi's state lies, as ``s3://``; the cluster's folder where none is said."""
 
-    def but(self, asked: Asked) -> "Settings":
+    def but(self, asked: RentalFlags) -> "Settings":
         """Take over what flags say."""
         said = replace(self, is_spot=self.is_spot or asked.is_spot)
         if asked.region:
@@ -74,10 +82,15 @@ def settings_in(file: Path) -> Settings:
             " two files."
         )
     section = told[SECTION] or {}
-    check_words(section, _WORDS, where)
+    check_words(section, _WORDS, where, example="region: eu-central-1")
     words: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in section.items()
     }
+    if words.get("ssh_from") == ():
+        raise UsageError(
+            f"{where}: ssh_from is empty. Write such as ssh_from: [{_EXAMPLE}], or leave it out: it is this computer's"
+            " address alone then."
+        )
     words["is_spot"] = words.pop("spot", False)
     return _checked(Settings(**words), where)
 
@@ -97,7 +110,27 @@ def _checked(settings: Settings, where: str) -> Settings:
         raise UsageError(f"{where}: types is empty. Write such as types: [m7i.large, m6i.large], or leave it out.")
     if settings.vpc and settings.subnet:
         raise UsageError(f"{where}: a subnet lies in one VPC. Write subnet: alone.")
+    _check_names(settings, where)
+    if settings.state:
+        try:
+            bucket_in(settings.state)
+        except ValueError as error:
+            raise UsageError(f"{where}: state: {error}.") from error
     return replace(settings, ssh_from=_blocks(settings.ssh_from, where))
+
+
+def _check_names(settings: Settings, where: str) -> None:
+    if settings.python != DEFAULT_PYTHON and not settings.python.startswith("/"):
+        raise UsageError(
+            f"{where}: python is {settings.python!r}, and machines need the version that muster runs on here, which is"
+            f" {DEFAULT_PYTHON}. Leave it out: what is missing is brought along; or write the path of an image's own,"
+            f" such as /opt/python/bin/{DEFAULT_PYTHON}."
+        )
+    if not re.fullmatch(r"[\w+=,.@-]*", settings.profile, re.ASCII):
+        raise UsageError(
+            f"{where}: profile is {settings.profile!r}. Write the name of an instance profile, without what stands"
+            " before it in its ARN."
+        )
 
 
 def _blocks(texts: Sequence[str], where: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What Pulumi knows of one cluster: its stack, kept in the cluster's folder."""
+"""What Pulumi knows of one cluster: its stack."""
 
 import contextlib
 import secrets
@@ -17,16 +17,20 @@ from muster._private.files import own_folder
 from muster.errors import EngineError
 
 from . import tools
-from .blueprint import Blueprint, Changes, Made
+from .blueprint import Blueprint, Made, ResourceChanges
 from .command import PulumiCommand
-from .pulumi_locks import Lock, locks_in
 from .refusals import RefusedError, refusals_in
 from .resources import MACHINE, MACHINES, declare, number_of
+from .states import State, StateFolder
 from .workspace import PulumiStack, Workspace
 
 _PROJECT: Final = "muster"
 _ORPHAN_SECONDS: Final = 60.0
+"""An engine whose muster was killed ends once it has noted what it began: a step takes seconds."""
+
 _PAUSE_SECONDS: Final = 0.2
+"""To look costs a file to be read."""
+
 _NO_REASON: Final = {"update failed", "preview failed"}
 _CREATE, _UPDATE, _DELETE, _REPLACE = "create", "update", "delete", "replace"
 
@@ -42,14 +46,18 @@ class Known:
 class Stack:
     """The stack of one cluster. A step that was killed is found, and taken up, by the next."""
 
-    def __init__(self, folder: Path, name: str, *, command: PulumiCommand) -> None:
-        """Know it by its cluster's folder and name; nothing happens yet."""
-        self._folder, self._name, self._command = folder / "pulumi", name, command
+    def __init__(self, folder: Path, name: str, *, command: PulumiCommand, state: State | None = None) -> None:
+        """Know it by its cluster's folder and name, and by its ``state``, which lies in that folder unless said.
 
-    def preview(self, wanted: Blueprint) -> Changes:
+        Nothing happens yet.
+        """
+        self._folder, self._name, self._command = folder / "pulumi", name, command
+        self._state = state or StateFolder(self._folder / "state")
+
+    def preview(self, wanted: Blueprint) -> ResourceChanges:
         """Tell what ``up`` would do: where there is nothing, make all. Raises ``EngineError``."""
         if not self._is_there():
-            return Changes(made=number_of(wanted))
+            return ResourceChanges(made=number_of(wanted))
         with self._opened(wanted) as stack:
             return _changes(stack.preview(refresh=True).change_summary)
 
@@ -97,34 +105,32 @@ class Stack:
 
     def _selected(self, wanted: Blueprint | None) -> automation.Stack:
         own_folder(self._folder)
-        state, home = own_folder(self._folder / "state"), own_folder(self._folder / "home")
+        passphrase, is_there, url = self._passphrase(), self._is_there(), self._state.url()
+        home, work = own_folder(self._folder / "home"), own_folder(self._folder / "work")
         _share_plugins(home)
-        work = own_folder(self._folder / "work")
-        url = state.absolute().as_uri()
         workspace = Workspace(
             work_dir=str(work),
             pulumi_home=str(home),
             program=lambda: declare(wanted) if wanted else None,
-            env_vars={"PULUMI_CONFIG_PASSPHRASE": self._passphrase(), "PULUMI_BACKEND_URL": url},
+            env_vars={"PULUMI_CONFIG_PASSPHRASE": passphrase, "PULUMI_BACKEND_URL": url},
             project_settings=automation.ProjectSettings(
                 _PROJECT, "python", main=str(work), backend=automation.ProjectBackend(url)
             ),
             pulumi_command=self._command,  # it has what Pulumi asks of one
         )
-        if not self._is_there():
+        if not is_there:
             workspace.create_stack(self._name)
         return PulumiStack(self._name, workspace)
 
     def _is_there(self) -> bool:
-        kept = (f"{self._name}.json", f"{self._name}.json.gz")  # as PULUMI_DIY_BACKEND_GZIP says
-        return any(path.name in kept for path in self._folder.glob("state/.pulumi/stacks/**/*"))
+        return self._state.has(self._name)
 
     def _passphrase(self) -> str:
         """Read what the stack is sealed with; drawn once, as there is nobody to remember one."""
         path = self._folder / "passphrase"
         with contextlib.suppress(FileNotFoundError):
             return path.read_text()
-        if any(self._folder.glob("state/.pulumi/stacks/**/*.json")):
+        if self._is_there():
             raise EngineError(
                 f"{str(path)!r} is gone, and nobody can read what Pulumi knows of the cluster without it. Restore it;"
                 f" or remove {str(self._folder)!r}, once its machines have ended with their lease."
@@ -136,20 +142,17 @@ class Stack:
 
     def _take_up(self, stack: automation.Stack) -> None:
         """Take away a dead process's lock, and forget what it began to make: whether it was made, a census tells."""
-        if not (locks := self._locks()):
+        if not (locks := self._state.locks(self._name)):
             return
         # An engine whose muster was killed ends what it is at, and then itself.
         deadline = monotonic() + _ORPHAN_SECONDS
         while (living := [one for one in locks if one.lives]) and monotonic() < deadline and not self._command.is_late:
             Event().wait(_PAUSE_SECONDS)
-            locks = self._locks()
+            locks = self._state.locks(self._name)
         if living:
             raise EngineError(living[0].refusal)
         stack.cancel()
         stack.refresh(clear_pending_creates=True)
-
-    def _locks(self) -> list[Lock]:
-        return locks_in(self._folder / "state" / ".pulumi" / "locks", self._name)
 
 
 def _share_plugins(home: Path) -> None:
@@ -158,9 +161,9 @@ def _share_plugins(home: Path) -> None:
         (home / "plugins").symlink_to(tools.home().absolute() / "plugins")
 
 
-def _changes(summary: Mapping[object, int]) -> Changes:
+def _changes(summary: Mapping[object, int]) -> ResourceChanges:
     counted = {str(getattr(kind, "value", kind)): number for kind, number in summary.items()}
-    return Changes(*(counted.get(kind, 0) for kind in (_CREATE, _UPDATE, _REPLACE, _DELETE)))
+    return ResourceChanges(*(counted.get(kind, 0) for kind in (_CREATE, _UPDATE, _REPLACE, _DELETE)))
 
 
 def _reason(error: errors.CommandError) -> str:

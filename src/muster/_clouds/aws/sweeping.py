@@ -22,7 +22,7 @@ _MOST_ROUNDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class HeldByRegion:
     """What there is, by region; and where nobody could look, with why."""
 
     things: Mapping[str, Sequence[Held]]
@@ -59,7 +59,7 @@ class Sweep:
     _clients: dict[str, Client] = field(default_factory=dict)
     """By region: making one takes longer than asking it."""
 
-    def look(self) -> Seen:
+    def look(self) -> HeldByRegion:
         """Look at all regions, side by side."""
         things: dict[str, Sequence[Held]] = {}
         unseen: dict[str, str] = {}
@@ -69,14 +69,14 @@ class Sweep:
                     unseen[region] = str(told)
                 elif told:
                     things[region] = told
-        return Seen(things, unseen)
+        return HeldByRegion(things, unseen)
 
-    def look_again(self) -> Seen:
+    def look_again(self) -> HeldByRegion:
         """Look once more, so long after the last time that AWS lists all that there was then."""
         Event().wait(self.pause)
         return self.look()
 
-    def remove(self, seen: Seen) -> Seen:
+    def remove(self, seen: HeldByRegion) -> HeldByRegion:
         """Remove what is doomed until two looks in a row find nothing of it; tell what there is then.
 
         What could not be removed is in ``failed``; it is tried in each round, as what it was in use by may have gone.

@@ -20,7 +20,10 @@ from muster.errors import EngineError, UsageError
 COMMAND: Final = "pulumi"
 _PLUGIN: Final = "pulumi-resource-aws"
 _COMMAND_BYTES: Final = 500_000_000
+"""About what it takes on the disk."""
+
 _PLUGIN_BYTES: Final = 900_000_000
+"""Likewise."""
 
 _SETTING: Final = "PULUMI_HOME"
 FETCH: Final = "muster setup aws --fetch"
@@ -30,7 +33,7 @@ _NEEDED: Final = ("pulumi", "pulumi_aws", "botocore", "semver")
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One of the two: which version is needed, and where it lies or would be put."""
+    """One of the two programs: which version is needed, and where it lies or would be put."""
 
     name: str
     version: str

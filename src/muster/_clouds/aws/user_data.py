@@ -1,4 +1,4 @@
-"""What a machine is told at its birth: the leash before all else, and the host key by which it is known."""
+"""The user data of a machine: it starts the leash before all else, and sets the host key by which SSH knows it."""
 
 import json
 import shlex
@@ -19,6 +19,9 @@ READY: Final = "/run/muster-ready"
 
 NOTICE: Final = "/run/muster-notice"
 """It says in how many seconds a spot machine is taken away, from when AWS has said so."""
+
+UP: Final = "muster: this machine is up"
+"""It says so on its console, where AWS keeps it, once it has a network and its leash."""
 
 _PYTHON: Final = """#!/bin/sh
 # Have the Python that this cluster needs, and can make environments with; then say that the machine is ready.
@@ -54,6 +57,7 @@ def user_data(host_key: str, *, lease: float, python: str = DEFAULT_PYTHON, is_s
     boot = [_started(leash.__file__, f"{lease:g}", LEASES, FIRST_LEASE)]
     if is_spot:
         boot.append(_started(notice.__file__, NOTICE))
+    boot.append(["echo", UP])  # cloud-init has what it runs write to the console
     version = python.removeprefix("python")
     equip = _PYTHON.format(
         python=shlex.quote(python),

@@ -1,4 +1,4 @@
-"""A maker of machines that are none, so that clusters can be tested in milliseconds."""
+"""A cloud without machines, so that clusters can be tested in milliseconds."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,6 +15,7 @@ from .machines import FakeMachines
 from .region import Region
 
 _PATIENCE_SECONDS: Final = 600.0
+"""By the fake's own clock, which nobody waits for."""
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ def _at_once(_: int) -> float:
 
 
 class FakeCloud:
-    """Makes machines that are none, and cost a price: they boot, live by their leases, die and fall silent as is said.
+    """Makes pretended machines, which have a price: they boot, live by their leases, die and fall silent as is said.
 
     Enter it, and ``on=cloud.name`` names it wherever clusters are made in this process::
 
@@ -50,7 +51,7 @@ class FakeCloud:
         boots_in: Callable[[int], float | None] = _at_once,
         patience: float = _PATIENCE_SECONDS,
         at_most: int | None = None,
-        price: float = 0.0,
+        price: float | None = 0.0,
         make_engine: Callable[[int], Any] | None = None,
     ) -> None:
         """Have no machine yet.
@@ -58,12 +59,20 @@ class FakeCloud:
         - ``boots_in`` tells how many seconds a machine takes to boot, given 1 for the first that is ever made, and so
           on; ``None`` if it never does, which is noticed after ``patience`` seconds.
         - ``at_most`` machines live at a time: another one is refused.
-        - ``price`` is in dollars an hour, from when a machine is made.
+        - ``price`` is in dollars an hour, from when a machine is made; ``None`` is one that nobody knows.
         - ``make_engine`` makes the engine of a run on so many workers; without it they are processes of this computer.
         """
         self.name = name
         self.clock = clock or _StillClock()
-        self._region = Region(name, self.clock, boots_in, patience, at_most, price, make_engine)
+        self._region = Region(
+            name=name,
+            clock=self.clock,
+            boots_in=boots_in,
+            patience=patience,
+            at_most=at_most,
+            price=price,
+            make_engine=make_engine,
+        )
         self._plug = ExitStack()
 
     def __enter__(self) -> Self:

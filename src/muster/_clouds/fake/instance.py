@@ -1,4 +1,4 @@
-"""A machine that is none: when it boots and ends, by a clock that stands still until somebody waits by it."""
+"""One machine of a fake cloud: when it boots and ends, by a clock that stands still until somebody waits by it."""
 
 from dataclasses import dataclass
 from math import inf
@@ -26,7 +26,7 @@ class Instance:
     cluster: Path
     number: int
     workers: int
-    price: float
+    price: float | None
     made: float
     boots: float
     """When it is up; never, if that is infinite."""
@@ -65,4 +65,4 @@ class Instance:
 
     def dollars(self, now: float) -> float:
         """Tell what it has cost by now, boot included."""
-        return self.price * (min(self.ended, now) - self.made) / HOUR
+        return (self.price or 0.0) * (min(self.ended, now) - self.made) / HOUR

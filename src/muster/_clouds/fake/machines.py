@@ -10,10 +10,11 @@ from typing import Final
 
 from muster._clouds.base import (
     ENDED,
+    RENEWALS_A_LEASE,
     Access,
     Census,
     Machine,
-    Renewed,
+    Renewals,
     Seen,
     Wanted,
     check_lease,
@@ -21,7 +22,6 @@ from muster._clouds.base import (
     reading_note,
 )
 from muster._clouds.endings import Endings
-from muster._clouds.renewing import RENEWALS_A_LEASE
 from muster._files import notes
 from muster._private.files import own_folder
 from muster.errors import EngineError
@@ -30,11 +30,13 @@ from .instance import LEASE_OVER, Instance
 from .region import Region
 
 _LEAST_LEASE: Final = 1.0
+"""By the fake's own clock, which nobody waits for."""
+
 _SILENT: Final = "it does not answer."
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class _FakeRecord:
     """What is remembered of a cluster: its machines by number, the head first, and those that were to end."""
 
     workers: int
@@ -65,7 +67,7 @@ class FakeMachines:
 
     def seen(self) -> Seen:
         """List the machines that live and answer, the head first."""
-        record = self._record() or _Record(0, 0.0)
+        record = self._record() or _FakeRecord(0, 0.0)
         machines, silent = [], {}
         for number in record.machines:
             one = self._instance(number)
@@ -96,7 +98,7 @@ class FakeMachines:
             {},
             workers=sum(machine.workers for machine in machines),
             python="",
-            prices={machine.name: machine.price for machine in machines if machine.price},
+            prices={machine.name: machine.price for machine in machines if machine.price != 0},
             make_engine=self._region.make_engine,
             is_pretended=True,
         )
@@ -113,7 +115,7 @@ class FakeMachines:
         Raises ``EngineError``, ``UsageError``.
         """
         self.check(wanted)
-        record = self._record() or _Record(wanted.workers, wanted.lease)
+        record = self._record() or _FakeRecord(wanted.workers, wanted.lease)
         staying = self._staying(record, wanted, alone)[: wanted.machines]
         record, endings = self._end(record, [number for number in record.machines if number not in staying])
         record = replace(record, workers=wanted.workers, lease=wanted.lease)
@@ -123,7 +125,7 @@ class FakeMachines:
         endings.check(wanted.lease)
         return self.seen()
 
-    def _staying(self, record: _Record, wanted: Wanted, alone: Callable[[], None]) -> list[int]:
+    def _staying(self, record: _FakeRecord, wanted: Wanted, alone: Callable[[], None]) -> list[int]:
         """Name the machines that may go on, the head first: none where that is gone, or all must start anew."""
         living = self._living(record.machines)
         if not living or living[0].number != record.machines[0] or not living[0].answers:
@@ -133,7 +135,7 @@ class FakeMachines:
             return []
         return [one.number for one in living]
 
-    def _make(self, record: _Record, number: int) -> None:
+    def _make(self, record: _FakeRecord, number: int) -> None:
         """Make so many machines, noted before they are, and wait for them; end those that do not boot."""
         used = {*record.machines, *record.leaving}
         free = [one for one in range(1, 1 + number + len(used)) if one not in used][:number]
@@ -148,7 +150,7 @@ class FakeMachines:
             lines = "".join(f"\n  machine {one}: {why}" for one, why in failed.items())
             raise EngineError(f"Machines did not start:{lines}\nMend that, or ask for fewer; then type it again.")
 
-    def _refused(self, record: _Record, number: int) -> str:
+    def _refused(self, record: _FakeRecord, number: int) -> str:
         """Make a machine; say why not, where it is refused."""
         head = self._instance(record.machines[0]) if number != record.machines[0] else None
         try:
@@ -171,11 +173,11 @@ class FakeMachines:
             if one.boots > clock.seconds or not one.lives
         }
 
-    def renew(self) -> Renewed:
+    def renew(self) -> Renewals:
         """Renew every machine that lives and answers."""
         record, now = self._record(), self._region.clock.seconds
         if record is None or not record.machines:
-            return Renewed((), 0.0)
+            return Renewals((), 0.0)
         machines = {f"machine {number}": self._instance(number) for number in record.machines}
         failed = {
             name: ENDED if one is None or not one.lives else _SILENT
@@ -188,9 +190,9 @@ class FakeMachines:
                 one.renewed = now
                 if one.taken < inf:
                     notices[name] = one.taken - now
-        prices = {name: one.price for name, one in machines.items() if one is not None and one.price}
+        prices = {name: one.price for name, one in machines.items() if one is not None and one.price != 0}
         renewed = tuple(name for name in machines if name not in failed)
-        return Renewed(renewed, record.lease, failed, prices=prices, notices=notices)
+        return Renewals(renewed, record.lease, failed, prices=prices, notices=notices)
 
     def destroy(self) -> Sequence[str]:
         """End all machines. Raises ``EngineError`` where one does not answer; it is still known then."""
@@ -206,7 +208,7 @@ class FakeMachines:
         """Have nothing to remove."""
         return list
 
-    def _end(self, record: _Record, numbers: Sequence[int]) -> tuple[_Record, Endings]:
+    def _end(self, record: _FakeRecord, numbers: Sequence[int]) -> tuple[_FakeRecord, Endings]:
         """End machines, and again those that are leaving; remember those that were not seen to end."""
         endings, leaving = Endings(), []
         living = {one.number: one for one in self._living(dict.fromkeys([*numbers, *record.leaving]))}
@@ -230,12 +232,12 @@ class FakeMachines:
     def _living(self, numbers: Iterable[int]) -> list[Instance]:
         return [one for one in map(self._instance, numbers) if one is not None and one.lives]
 
-    def _record(self) -> _Record | None:
+    def _record(self) -> _FakeRecord | None:
         with contextlib.suppress(FileNotFoundError), reading_note(self._path):
-            return _Record(**json.loads(self._path.read_text()))
+            return _FakeRecord(**json.loads(self._path.read_text()))
         return None
 
-    def _note(self, record: _Record) -> None:
+    def _note(self, record: _FakeRecord) -> None:
         if record.machines or record.leaving:
             own_folder(self._folder)
             notes.write(self._path, asdict(record))

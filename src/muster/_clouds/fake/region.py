@@ -22,7 +22,7 @@ class Region:
     boots_in: Callable[[int], float | None]
     patience: float
     at_most: int | None
-    price: float
+    price: float | None
     make_engine: Callable[[int], Any] | None
     _ever_made: list[Instance] = field(default_factory=list)
 
@@ -48,7 +48,18 @@ class Region:
             )
         boots_in, now = self.boots_in(len(self._ever_made) + 1), self.clock.seconds
         boots = inf if boots_in is None else now + boots_in
-        made = Instance(f"machine {number}", folder, number, workers, self.price, now, boots, lease, now, head=head)
+        made = Instance(
+            name=f"machine {number}",
+            cluster=folder,
+            number=number,
+            workers=workers,
+            price=self.price,
+            made=now,
+            boots=boots,
+            lease=lease,
+            renewed=now,
+            head=head,
+        )
         self._ever_made.append(made)
         return made
 

@@ -10,7 +10,7 @@ from muster._clouds.program import program
 from .inventory import Host
 from .listing import facts
 from .playbook import play
-from .played import Failure
+from .played import HostFailure
 
 
 def census(hosts: Sequence[Host], *, below: Path) -> Census:
@@ -29,11 +29,11 @@ def _listed(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
-def _existing(name: str, told: Mapping[str, Any], *, price: float) -> Existing:
+def _existing(name: str, told: Mapping[str, Any], *, price: float | None) -> Existing:
     words = {word: str(told.get(word, "")) for word in ("cluster", "owner", "home", "since")}
     numbers = {word: float(number) for word, number in facts(told).items() if word in {"lease", "left"}}
     return Existing(name, **words, **numbers, price=price)  # type: ignore[arg-type]  # words and numbers have their own names
 
 
-def _unseen(failures: Mapping[str, Failure]) -> dict[str, str]:
+def _unseen(failures: Mapping[str, HostFailure]) -> dict[str, str]:
     return {name: f"it did not answer: {failure.said}" for name, failure in failures.items()}

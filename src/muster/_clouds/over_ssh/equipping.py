@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from muster._clouds.program import program
-from muster._clouds.there import places
+from muster._clouds.there import host_folders
 from muster.errors import UsageError
 
 from . import requirements
 from .inventory import Host
 from .playbook import play
-from .record import Record, Started
+from .record import ClusterRecord, StartedHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,9 @@ class Equipping:
     folder: Path
     packages: Mapping[str, str]
 
-    def equipped(self, hosts: Sequence[Host], record: Record, *, workers: int, ours: Sequence[str]) -> list[Started]:
+    def equipped(
+        self, hosts: Sequence[Host], record: ClusterRecord, *, workers: int, ours: Sequence[str]
+    ) -> list[StartedHost]:
         """Give hosts what they lack; tell what is to be started on them, and where.
 
         ``ours`` are the ids under which this cluster may be on them. Raises ``UsageError`` where they cannot be used,
@@ -30,9 +32,9 @@ class Equipping:
         """
         looked = self._look(hosts, ours=ours)
         return [
-            Started(
+            StartedHost(
                 host,
-                f"{looked[host.name]['place']}/{places.leaf(record.id, f'{host.outside}:{host.port}')}",
+                f"{looked[host.name]['place']}/{host_folders.leaf(record.id, f'{host.outside}:{host.port}')}",
                 host.workers or workers,
                 {"python": looked[host.name]["python"], "ray": self.packages["ray"]},
                 tuple(looked[host.name]["addresses"]),

@@ -76,6 +76,7 @@ _ILLS: Final = (
     ),
 )
 _MOST_SHOWN: Final = 400
+"""Letters: five lines of a terminal."""
 
 
 def named(said: str) -> str:

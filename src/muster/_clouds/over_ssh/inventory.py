@@ -36,8 +36,8 @@ class Host:
     """The interpreter to use there: a path, or a name in its PATH."""
     workers: int | None = None
     """How many workers it has, where that is not what the cluster's machines have."""
-    price: float = 0.0
-    """What it costs, in dollars an hour."""
+    price: float | None = 0.0
+    """What it costs, in dollars an hour; ``None`` where nobody knows."""
     notice: str = ""
     """Path of a file there that says in how many seconds its maker takes it away; it comes up when that is known."""
 

@@ -6,16 +6,16 @@ from typing import Any
 from muster._clouds.base import Machine, Seen
 from muster._clouds.there.inspection import ENDED
 
-from .played import Failure
-from .record import Started
+from .played import HostFailure
+from .record import StartedHost
 
 _NUMBERS = ("lease", "left", "busy", "memory", "disk")
 
 
 def seen(
-    named: Mapping[str, Started],
+    named: Mapping[str, StartedHost],
     answers: Mapping[str, Mapping[str, Any]],
-    failures: Mapping[str, Failure],
+    failures: Mapping[str, HostFailure],
     *,
     started: Sequence[str],
 ) -> Seen:
@@ -28,7 +28,7 @@ def seen(
     return Seen(tuple(living), dict(_silent(named, answers, failures, started=started)))
 
 
-def _machine(name: str, one: Started, answer: Mapping[str, Any], *, is_head: bool) -> Machine:
+def _machine(name: str, one: StartedHost, answer: Mapping[str, Any], *, is_head: bool) -> Machine:
     return Machine(
         name, one.host.outside, one.workers, is_head, versions=one.versions, price=one.host.price, **facts(answer)
     )
@@ -40,9 +40,9 @@ def facts(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _silent(
-    named: Mapping[str, Started],
+    named: Mapping[str, StartedHost],
     answers: Mapping[str, Mapping[str, Any]],
-    failures: Mapping[str, Failure],
+    failures: Mapping[str, HostFailure],
     *,
     started: Sequence[str],
 ) -> Iterator[tuple[str, str]]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from muster._clouds import certificates
-from muster._clouds.base import Access, Renewed, Seen, Wanted, nobody_works
+from muster._clouds.base import Access, Renewals, Seen, Wanted, nobody_works, seconds_to_renew
 from muster._clouds.endings import Endings
 from muster._clouds.program import program
 from muster._files.whole import write
-from muster._places.addresses import joined
+from muster._urls.addresses import joined
 from muster.errors import EngineError
 
 from . import listing, purging, requirements, ssh, starting
@@ -28,12 +28,10 @@ from .placing import chosen, placed
 from .playbook import play
 from .played import Played
 from .playing import tidy
-from .record import Record, Started, apart, ending, forget, recalled, remember
+from .record import ClusterRecord, StartedHost, apart, ending, forget, recalled, remember
 from .stray import marked
 from .touching import GONE, answers_of_each
 
-_RENEW_SECONDS: Final = 20.0
-_RENEW_SHARE: Final = 0.25
 _NOTICE_SECONDS: Final = 15.0
 """How often machines that may be taken away are asked: of two minutes' notice most is left then."""
 
@@ -62,13 +60,13 @@ class SshMachines:
 
     def hosts(self) -> Sequence[Host]:
         """List the hosts that were started, the head first."""
-        record = recalled(self._folder) or Record()
+        record = recalled(self._folder) or ClusterRecord()
         return [one.host for one in record.started]
 
     def seen(self) -> Seen:
         """List the machines that live, the head first."""
         tidy(self._folder)
-        record = recalled(self._folder) or Record()
+        record = recalled(self._folder) or ClusterRecord()
         leaving = [one.machine for one in record.leaving if not one.is_over]
         named = apart([*record.started, *leaving])
         if not named:
@@ -103,7 +101,7 @@ class SshMachines:
         It tells what those told of themselves as soon as they worked. Raises ``UsageError``; raises ``EngineError``
         where a host does not start, or one that is not wanted any more does not answer.
         """
-        record = recalled(self._folder) or Record()
+        record = recalled(self._folder) or ClusterRecord()
         hosts = placed(inventory.hosts, record, self._folder)
         living = {machine.name for machine in self.seen().machines}
         head = record.started[0].host if record.started and record.started[0].host.name in living else None
@@ -130,19 +128,19 @@ class SshMachines:
         endings.check(cluster.longest_lease)
         return seen
 
-    def renew(self) -> Renewed:
+    def renew(self) -> Renewals:
         """Renew the lease of every machine, side by side; one that does not answer is left to its lease."""
         record = recalled(self._folder)
         if record is None or not record.started:
-            return Renewed((), 0.0)
-        seconds = min(_RENEW_SECONDS, record.lease * _RENEW_SHARE)  # the others wait for the next
+            return Renewals((), 0.0)
+        seconds = seconds_to_renew(record.lease)  # the others wait for the next
         lines = {
             one.host.name: [*marked(self._folder), *ssh.command(one.host, renewal(one.folder, one.host.notice))]
             for one in record.started
         }
         answers = answers_of_each(lines, seconds=seconds)
         failed = {name: answer.ill for name, answer in answers.items() if answer.ill}
-        return Renewed(
+        return Renewals(
             tuple(name for name in lines if name not in failed),
             record.lease,
             failed,
@@ -168,16 +166,16 @@ class SshMachines:
 
     def purging(self) -> Callable[[], Sequence[str]]:
         """Know how to remove, once the machines have ended, what was installed for them and no other cluster uses."""
-        record = recalled(self._folder) or Record()
+        record = recalled(self._folder) or ClusterRecord()
         started = [*record.started, *(one.machine for one in record.leaving)]
         each = {one.place[:-1]: one for one in started}  # once on each host
         return lambda: self._purged(apart(list(each.values()))) if each else []
 
-    def _purged(self, named: Mapping[str, Started]) -> Sequence[str]:
+    def _purged(self, named: Mapping[str, StartedHost]) -> Sequence[str]:
         answers, played = self._play("purge", named, told={"program": program("environments")}).answers()
         return list(purging.told(answers, played))
 
-    def _start(self, record: Record, *, new: Sequence[Started]) -> Seen:
+    def _start(self, record: ClusterRecord, *, new: Sequence[StartedHost]) -> Seen:
         """Start the machines that are ``new``, and renew the others; take what they tell then.
 
         Raises ``EngineError`` where one fails. Of the new ones, those that failed are ended then.
@@ -194,7 +192,7 @@ class SshMachines:
         played.check("Starting the hosts")
         return listing.seen(named, answers, played.failures, started=list(named))
 
-    def _end(self, record: Record, machines: Sequence[Started]) -> tuple[Endings, Record]:
+    def _end(self, record: ClusterRecord, machines: Sequence[StartedHost]) -> tuple[Endings, ClusterRecord]:
         """End machines, and again those that are leaving; whatever is not seen to end is leaving from now on.
 
         It stays so until it answers, or its lease is over. Where this is interrupted, all can still be ended later.
@@ -214,7 +212,7 @@ class SshMachines:
         unseen = [one for name, one in named.items() if name not in endings.seen]
         return endings, record.left_by(machines, unseen=unseen)
 
-    def _keep(self, record: Record) -> None:
+    def _keep(self, record: ClusterRecord) -> None:
         """Remember a cluster for as long as there may be anything of it; its secrets, for as long as it has a head."""
         if not record.started:
             self._token.unlink(missing_ok=True)
@@ -227,7 +225,7 @@ class SshMachines:
     def _play(
         self,
         playbook: str,
-        named: Mapping[str, Started],
+        named: Mapping[str, StartedHost],
         *,
         told: Mapping[str, object] | None = None,
         each: Mapping[str, Mapping[str, object]] | None = None,
@@ -241,8 +239,8 @@ class SshMachines:
         return play(playbook, hosts, told=told or {}, each=known, below=self._folder)
 
 
-def _prices(record: Record) -> dict[str, float]:
-    return {one.host.name: one.host.price for one in record.started if one.host.price}
+def _prices(record: ClusterRecord) -> dict[str, float | None]:
+    return {one.host.name: one.host.price for one in record.started if one.host.price != 0}
 
 
 def renewal(folder: str, notice: str = "") -> str:

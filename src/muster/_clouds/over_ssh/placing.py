@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from muster._files.whole import write
-from muster._places.addresses import refusal, shortest
+from muster._urls.addresses import refusal, shortest
 from muster.errors import UsageError
 
 from . import requirements, ssh
 from .inventory import Host
-from .record import Record
+from .record import ClusterRecord
 
 
 def chosen(hosts: Sequence[Host], number: int, head: Host | None) -> Sequence[Host]:
@@ -22,7 +22,7 @@ def chosen(hosts: Sequence[Host], number: int, head: Host | None) -> Sequence[Ho
     return sorted(hosts, key=lambda host: not is_head(host))[:number]
 
 
-def placed(hosts: Sequence[Host], record: Record, folder: Path) -> Sequence[Host]:
+def placed(hosts: Sequence[Host], record: ClusterRecord, folder: Path) -> Sequence[Host]:
     """Find out where hosts find each other, and write their keys into the folder. Raises ``UsageError``.
 
     Keys of hosts that were started and are not named any more are written too, or nobody could end those.

@@ -16,6 +16,9 @@ from .playing import folder_of_a_playbook, sockets_of_a_playbook
 from .variables import inventory, key
 
 _LAST_LETTERS: Final = 500
+"""Ansible says what is wrong at the end."""
+
+_COMMAND: Final = Path(__file__).with_name("ansible_playbook.py")
 _PLAYBOOKS: Final = Path(__file__).with_name("playbooks")
 _TASK_SECONDS: Final = {
     "check": 90,
@@ -57,6 +60,7 @@ def play(
             quiet=True,
             cancel_callback=_never,  # or it takes Ctrl-C and SIGTERM away from this process, for good
         )
+        runner.config.command[:1] = [sys.executable, "-P", str(_COMMAND)]  # else ansible-playbook, which loads more
         for name in _for_other_hosts(runner.config.env, ours):
             del runner.config.env[name]
         runner.run()

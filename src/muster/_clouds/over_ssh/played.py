@@ -14,7 +14,7 @@ _UNREACHED: Final = "Failed to connect to the host via ssh:"
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class HostFailure:
     """Why a host failed: the task, empty where none was reached, and what is the matter."""
 
     task: str
@@ -26,7 +26,7 @@ class Played:
     """What came of a playbook: by host, the last line that the command of its last task printed; and who failed."""
 
     output: Mapping[str, str]
-    failures: Mapping[str, Failure]
+    failures: Mapping[str, HostFailure]
 
     def answers(self) -> "tuple[dict[str, dict[str, Any]], Played]":
         """Read what the programs of muster's own printed, in JSON; a host that says something else has failed."""
@@ -39,7 +39,7 @@ class Played:
             if isinstance(told, dict):
                 read[name] = told
             else:
-                failures[name] = Failure(
+                failures[name] = HostFailure(
                     "look", f"muster's program was asked there, and this was answered: {text.strip()!r}"
                 )
         return read, replace(self, failures=failures)
@@ -58,7 +58,7 @@ def gathered(
     events: Iterable[Mapping[str, Any]], names: Mapping[str, str], *, otherwise: str = "the playbook did not run"
 ) -> Played:
     output: dict[str, str] = {}
-    failures: dict[str, Failure] = {}
+    failures: dict[str, HostFailure] = {}
     last = otherwise
     for event in events:
         data = event.get("event_data", {})
@@ -66,13 +66,13 @@ def gathered(
         if event["event"] == "runner_on_ok" and "stdout" in result:
             output[name] = _last_line(result["stdout"])
         elif event["event"] in {"runner_on_failed", "runner_on_unreachable"} and not data.get("ignore_errors"):
-            failures[name] = Failure(task, _said(result))
+            failures[name] = HostFailure(task, _said(result))
             output.pop(name, None)  # of an earlier task
         elif event["event"] == "error":
             last = event.get("stdout", last)
     for name in names.values():
         if name not in output and name not in failures:
-            failures[name] = Failure("", last)
+            failures[name] = HostFailure("", last)
     return Played(output, failures)
 
 

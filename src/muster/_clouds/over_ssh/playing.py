@@ -6,12 +6,13 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from muster._clouds.there.processes import birth_of
-from muster._private.files import LONGEST_SOCKET, new_folder
+from muster._files import locks
+from muster._private.files import LONGEST_SOCKET, new_folder, private
 
 from .stray import end_orphans, end_playing
 
@@ -19,16 +20,39 @@ _SOCKETS: Final = "sockets"
 _SOCKET: Final = f"/{_SOCKETS}/0123456789.0123456789abcdef"
 """The longest path of a socket that ssh makes below a playbook's folder."""
 _PLAYING: Final = "playing-"
+_LOCK: Final = "in-use"
+"""What a folder holds that is locked while somebody uses it: whoever that is, and wherever its process can be seen."""
+_BEGINNING: Final = "playing"
+"""What is locked while a folder is made and not locked itself yet, or while it is looked whether any is left."""
 
 
 @contextmanager
 def folder_of_a_playbook(below: Path) -> Iterator[Path]:
     """Have a folder for what a playbook writes, secrets among it, for as long as it works."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PLAYING}{os.getpid()}-{_this_computer()}-", dir=below))
-    try:
+    with ExitStack() as stack:
+        with _alone(below):
+            folder = Path(tempfile.mkdtemp(prefix=f"{_PLAYING}{os.getpid()}-{_this_computer()}-", dir=below))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            _hold(folder, stack)
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(below: Path) -> Iterator[None]:
+    with open(below / _BEGINNING, "w", opener=private) as lock:
+        with suppress(OSError):  # a file system without locks
+            locks.lock(lock.fileno(), waits=True)
+        yield
+
+
+def _hold(folder: Path, stack: ExitStack) -> None:
+    """Lock a folder until the stack ends, also in children that this process forks."""
+    lock = private(folder / _LOCK, os.O_WRONLY | os.O_CREAT)
+    stack.callback(os.close, lock)
+    try:
+        locks.lock(lock)
+    except OSError:  # a file system without locks: its process tells whether it is used
+        (folder / _LOCK).unlink()
 
 
 @contextmanager
@@ -67,9 +91,26 @@ def _this_computer() -> str:
 def tidy(below: Path) -> None:
     """End and remove what those have left who asked for hosts and were killed."""
     end_orphans(below)
-    for folder in below.glob(f"{_PLAYING}*"):
-        pid, _, rest = folder.name.removeprefix(_PLAYING).partition("-")
-        is_here = rest.startswith(f"{_this_computer()}-")  # or its process would be looked for in vain
-        if is_here and pid.isdigit() and birth_of(int(pid)) is None:
+    if not any(below.glob(f"{_PLAYING}*")):
+        return
+    with ExitStack() as stack:
+        with _alone(below):
+            left = [folder for folder in below.glob(f"{_PLAYING}*") if _is_left(folder, stack)]
+        for folder in left:
             _end(folder)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left(folder: Path, stack: ExitStack) -> bool:
+    """Tell whether nobody uses a folder; nobody will until the stack ends then."""
+    pid, _, rest = folder.name.removeprefix(_PLAYING).partition("-")
+    if not rest.startswith(f"{_this_computer()}-"):  # what uses it on another computer is for that to end
+        return False
+    try:
+        lock = os.open(folder / _LOCK, os.O_WRONLY)
+        stack.callback(os.close, lock)
+        return locks.lock(lock)
+    except FileNotFoundError:  # of an earlier muster, or on a file system without locks
+        return pid.isdigit() and birth_of(int(pid)) is None
+    except OSError:
+        return False

@@ -18,7 +18,7 @@ from .inventory import Host
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StartedHost:
     """A host that was started: how to reach it, whatever the file says by now, and what was found there."""
 
     host: Host
@@ -49,7 +49,7 @@ class Started:
 class Leaving:
     """A machine that was to end and was not seen to. Nobody renews its lease any more."""
 
-    machine: Started
+    machine: StartedHost
     since: float
     """When it was first told to end, in seconds since 1970."""
     lease: float
@@ -62,7 +62,7 @@ class Leaving:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ClusterRecord:
     """What must be remembered of a cluster between two commands; the hosts that were started, the head first."""
 
     id: str = ""
@@ -71,7 +71,7 @@ class Record:
     lease: float = 0.0
     workers: int = 1
     """What was wanted on hosts of which the file says nothing else."""
-    started: tuple[Started, ...] = ()
+    started: tuple[StartedHost, ...] = ()
     leaving: tuple[Leaving, ...] = ()
     """Those that may live on, though they were to end: whatever has ended them, and of whichever id they are."""
 
@@ -80,7 +80,7 @@ class Record:
         """Tell within how many seconds whatever is leaving ends by itself."""
         return max((one.lease for one in self.leaving), default=self.lease)
 
-    def left_by(self, machines: Sequence[Started], *, unseen: Sequence[Started]) -> "Record":
+    def left_by(self, machines: Sequence[StartedHost], *, unseen: Sequence[StartedHost]) -> "ClusterRecord":
         """Remember, once machines were told to end and those that are leaving again, which were not seen to end."""
         before, gone = {one.machine.place: one for one in self.leaving}, {one.place for one in machines}
         now = time.time()
@@ -90,23 +90,23 @@ class Record:
             leaving=tuple(before.get(one.place) or Leaving(one, now, self.lease) for one in unseen),
         )
 
-    def working(self, started: Sequence[Started], *, lease: float, workers: int) -> "Record":
+    def working(self, started: Sequence[StartedHost], *, lease: float, workers: int) -> "ClusterRecord":
         """Remember what is about to start; whatever was leaving there has an end that counts no more."""
         places = {one.place for one in started}
         leaving = tuple(one for one in self.leaving if one.machine.place not in places)
         return replace(self, started=tuple(started), leaving=leaving, lease=lease, workers=workers)
 
-    def begun(self) -> "Record":
+    def begun(self) -> "ClusterRecord":
         """Begin a cluster anew, on what is remembered of an earlier one of that name."""
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         return replace(self, id=secrets.token_hex(8), since=since)
 
 
-def recalled(folder: Path) -> Record | None:
+def recalled(folder: Path) -> ClusterRecord | None:
     """Read the record in a cluster's folder, also that of an earlier muster. Raises ``EngineError`` for another."""
     with contextlib.suppress(FileNotFoundError), reading_note(folder / HOSTS_NOTE):
         known = json.loads((folder / HOSTS_NOTE).read_text())
-        kept = {field.name: known[field.name] for field in fields(Record) if field.name in known}
+        kept = {field.name: known[field.name] for field in fields(ClusterRecord) if field.name in known}
         keys = known.get("known_hosts", "")  # where an earlier muster kept them
         started = tuple(_started(one, keys) for one in known["started"])
         leaving = tuple(
@@ -115,15 +115,15 @@ def recalled(folder: Path) -> Record | None:
         if since := known.get("ending"):  # when all machines of an earlier muster were told to end
             leaving = tuple(Leaving(one, since, known["lease"]) for one in started)
             started = ()
-        return Record(**{**kept, "started": started, "leaving": leaving})
+        return ClusterRecord(**{**kept, "started": started, "leaving": leaving})
     return None
 
 
-def _started(known: Mapping[str, Any], keys: str) -> Started:
-    return Started(**{**known, "host": host_of(known["host"], keys)})
+def _started(known: Mapping[str, Any], keys: str) -> StartedHost:
+    return StartedHost(**{**known, "host": host_of(known["host"], keys)})
 
 
-def remember(folder: Path, record: Record) -> None:
+def remember(folder: Path, record: ClusterRecord) -> None:
     """Keep the record."""
     notes.write(folder / HOSTS_NOTE, asdict(record), durable=True)  # or nobody could end what was started
 
@@ -141,8 +141,8 @@ def host_of(noted: Mapping[str, Any], keys: str) -> Host:
 
 
 def ending(
-    before: Sequence[Started], after: Sequence[Started], living: Collection[str]
-) -> tuple[Sequence[Started], bool]:
+    before: Sequence[StartedHost], after: Sequence[StartedHost], living: Collection[str]
+) -> tuple[Sequence[StartedHost], bool]:
     """List what must end before ``after`` can start; tell whether some of it lives, and is ended to start anew.
 
     All must end where the head does: the others know no other.
@@ -154,9 +154,9 @@ def ending(
     return differing, any(one.host.name in wanted and one.host.name in living for one in differing)
 
 
-def apart(machines: Sequence[Started]) -> dict[str, Started]:
+def apart(machines: Sequence[StartedHost]) -> dict[str, StartedHost]:
     """Name machines, each once: a host may have several places, and a name may have been another host's."""
-    named: dict[str, Started] = {}
+    named: dict[str, StartedHost] = {}
     for one in machines:
         name = one.host.name if one.host.name not in named else f"{one.host.name} ({one.host.outside}:{one.folder})"
         named[name] = one

@@ -24,6 +24,8 @@ _ALWAYS: Final = (_DISTRIBUTION, "ray")
 _FOLDER: Final = "~/.muster/environments"
 RAY_WITH_IPV6: Final = "2.53"
 _LEAST_DISK: Final = 256 << 20
+"""An environment that is there already needs room for logs and sockets; one that is made says itself what it lacks."""
+
 _CLOCKS_APART: Final = 12 * 3600
 """In seconds: certificates count from a day before they are made."""
 
@@ -35,7 +37,10 @@ def packages(named: Sequence[str]) -> dict[str, str]:
     """
     for name in named:
         if environment.version_of(name) is None:
-            raise UsageError(f"packages: {name!r} is not installed here, so hosts cannot have the same version.")
+            raise UsageError(
+                f"packages: {name!r} is not installed here, so hosts cannot have the same version. Install it here, or"
+                " leave it out."
+            )
     found = dict(_closure((*_ALWAYS, *named)))
     del found[_DISTRIBUTION]
     return dict(sorted(found.items()))

@@ -16,6 +16,7 @@ from muster.errors import EngineError
 from .inventory import Host
 
 CONNECT_SECONDS: Final = 10
+"""A way around the world and a slow login take two or three."""
 
 # ssh goes by the first value that it gets for an option, and reads the command line before any file.
 _ALWAYS: Final = {

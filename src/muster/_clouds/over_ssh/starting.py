@@ -11,25 +11,30 @@ from muster._clouds.owner import me
 from muster._clouds.program import program
 from muster._clouds.there import node
 from muster._clouds.there.lease import SCRATCH
-from muster._places.addresses import joined
+from muster._urls.addresses import joined
 
 from . import purging
 from .inventory import Host
-from .record import Record, Started
+from .record import ClusterRecord, StartedHost
 
 HEAD_PORT: Final = 6379
+"""Ray's own."""
+
 _OBJECT_STORE_BYTES: Final = 256 << 20
+"""Blocks and results of a few tasks for each worker: rows of groups lie in files of the machine."""
+
 _START_SECONDS: Final = 120
+"""A head was there within 13 s, a machine within 8; slow disks and busy hosts take several times that."""
 
 
 def told_to_all() -> dict[str, Any]:
     """Write what the playbook tells every host: the programs that run there, and what its node says when it is up."""
     files = {"lease.py": program("lease"), "node.py": Path(node.__file__).read_text()}
-    return {"program": program("places"), "files": files, "sign": STARTED, "seconds": _START_SECONDS}
+    return {"program": program("host_folders"), "files": files, "sign": STARTED, "seconds": _START_SECONDS}
 
 
 def told_to_each(
-    record: Record, *, folder: Path, token: str, authority: certificates.Authority
+    record: ClusterRecord, *, folder: Path, token: str, authority: certificates.Authority
 ) -> dict[str, Mapping[str, object]]:
     """Write what it tells each host, by its name."""
     head = record.started[0]
@@ -56,7 +61,7 @@ def let_in(folder: str) -> dict[str, str]:
     return certificates.environment(folder, token=f"{folder}/token")
 
 
-def _command(one: Started, head: Host) -> list[str]:
+def _command(one: StartedHost, head: Host) -> list[str]:
     place = (
         ["--head", f"--port={HEAD_PORT}", "--include-dashboard=false", "--no-monitor"]
         if one.host.name == head.name
@@ -70,6 +75,6 @@ def _command(one: Started, head: Host) -> list[str]:
     ]
 
 
-def _own(one: Started) -> Sequence[str]:
+def _own(one: StartedHost) -> Sequence[str]:
     """Believe a host where it says that it is only if nobody else can say: it might name another's address."""
     return one.own if one.host.inside in certificates.LOOPBACK else ()

@@ -16,7 +16,10 @@ from muster._clouds.there.processes import birth_of, is_alive
 
 _MARK: Final = "MUSTER_REACHES_HOSTS"
 _SECONDS: Final = 3.0
+"""What is killed is gone within a tick, unless it waits for a disk; what it starts meanwhile is killed, too."""
+
 _TICK: Final = 0.02
+"""Most are gone at the first look."""
 
 _Sign = Callable[[list[bytes], bytes], bool]
 """Tells by its environment and its command line whether a process is meant."""

@@ -17,7 +17,7 @@ _LEAST_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HostAnswer:
     """What a host's command printed; and what went wrong, empty where nothing did."""
 
     said: str
@@ -29,7 +29,7 @@ def run_on_each(commands: Mapping[str, Sequence[str]], *, seconds: float) -> dic
     return {name: answer.ill for name, answer in answers_of_each(commands, seconds=seconds).items()}
 
 
-def answers_of_each(commands: Mapping[str, Sequence[str]], *, seconds: float) -> dict[str, Answer]:
+def answers_of_each(commands: Mapping[str, Sequence[str]], *, seconds: float) -> dict[str, HostAnswer]:
     """Run a command for each host, all within ``seconds``; take what each prints."""
     running = {
         name: subprocess.Popen(  # noqa: S603 (ssh, with arguments of our own)
@@ -47,13 +47,13 @@ def answers_of_each(commands: Mapping[str, Sequence[str]], *, seconds: float) ->
     return {name: _ended(process, deadline, seconds) for name, process in running.items()}
 
 
-def _ended(process: "subprocess.Popen[str]", deadline: float, seconds: float) -> Answer:
+def _ended(process: "subprocess.Popen[str]", deadline: float, seconds: float) -> HostAnswer:
     try:
         said, ill = process.communicate(timeout=max(_LEAST_SECONDS, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return Answer("", ills.named(f"timed out: nothing came within {seconds:g} s"))
+        return HostAnswer("", ills.named(f"timed out: nothing came within {seconds:g} s"))
     if process.returncode in {0, GONE}:
-        return Answer(said, ENDED if process.returncode else "")
-    return Answer(said, ills.named(ill) or f"its shell ended with status {process.returncode}.")
+        return HostAnswer(said, ENDED if process.returncode else "")
+    return HostAnswer(said, ills.named(ill) or f"its shell ended with status {process.returncode}.")

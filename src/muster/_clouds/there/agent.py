@@ -18,14 +18,22 @@ from muster._files.temporary import sweep
 from muster._files.whole import write
 from muster._private.files import private, remove_all
 
-from . import guests, places
+from . import guests, host_folders
 from .processes import descendants, name_of, send_signal, wait_until_gone
 from .watchdog import CLOCK, Pulse, end_with_parent
 
 GOODBYE_SECONDS: Final = 3.0
+"""Ray tells the head within one second that it leaves; what has not left by then is killed."""
+
 END_SECONDS: Final = 20.0
+"""For the goodbye, the kill and the folders: behind it the watchdog ends the machine."""
+
 _TICKS_A_LEASE: Final = 20
+"""A machine lives a twentieth longer than its lease at the most."""
+
 _LONGEST_TICK: Final = 1.0
+"""So soon it sees that its command has ended."""
+
 _NODE: Final = "raylet"
 _OURS: Final = "muster-"
 _UNRENEWED: Final = "nobody renewed its lease"
@@ -33,6 +41,8 @@ _PROGRAM: Final = "lease.py"
 """What tells others, and stays with a note."""
 
 _LAST_LINES: Final = 5
+"""Ray says why it ends at the end of its log."""
+
 _LATE_SECONDS: Final = 3.0
 """How much later than its lease allows the agent may end the machine, before its watchdog does."""
 
@@ -67,8 +77,8 @@ def clear_up(folder: Path, scratch: Path, why: str) -> None:
     if scratch.parent.name.startswith(_OURS):
         with contextlib.suppress(OSError):  # it may hold another machine's
             scratch.parent.rmdir()
-    if why.startswith(_UNRENEWED) and places.is_on_host(folder):
-        places.forget(folder)
+    if why.startswith(_UNRENEWED) and host_folders.is_on_host(folder):
+        host_folders.forget(folder)
     elif folder.is_dir():
         keep_alone(folder, "end", f"{why}{_last_words(folder)}")
 

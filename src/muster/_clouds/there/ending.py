@@ -8,16 +8,16 @@ from typing import Any, Final, NamedTuple
 
 from muster._private.files import squatted
 
-from . import guests, places, scratch
+from . import guests, host_folders, scratch
 from .agent import END_SECONDS, GOODBYE_SECONDS, keep_alone
-from .places import agent_of
+from .host_folders import agent_of
 from .processes import birth_of, descendants, is_alive, send_signal, wait_until_gone, working_in
 
 _LEFT: Final = "left"
 """Which file of a machine's folder names the processes that did not end when it was to end."""
 
 
-class Asked(NamedTuple):
+class Present(NamedTuple):
     """Who was there when a machine was asked to end: an agent that has ended leaves no note of it."""
 
     watchdog: int | None
@@ -26,17 +26,17 @@ class Asked(NamedTuple):
     """The agent and all below it, each with its birth."""
 
 
-def ask_to_end(folder: Path) -> Asked:
+def ask_to_end(folder: Path) -> Present:
     """Ask the agent to end all, and do not wait for it."""
-    watchdog, agent = places.watchdog_of(folder), agent_of(folder)
+    watchdog, agent = host_folders.watchdog_of(folder), agent_of(folder)
     if agent is None:
-        return Asked(watchdog, None, [])
+        return Present(watchdog, None, [])
     processes = [(pid, birth_of(pid)) for pid in (agent, *descendants(agent))]
     send_signal(agent, signal.SIGTERM)
-    return Asked(watchdog, agent, processes)
+    return Present(watchdog, agent, processes)
 
 
-def end(folder: Path, asked: Asked | None = None) -> dict[str, Any]:
+def end(folder: Path, asked: Present | None = None) -> dict[str, Any]:
     """Have the agent end all, kill what it leaves, and forget the machine, which may have been ``asked`` before.
 
     Tells what was seen: how many processes ``ended``, which are ``left``, which ``files`` could not be removed.
@@ -57,17 +57,17 @@ def end(folder: Path, asked: Asked | None = None) -> dict[str, Any]:
     place = scratch.of(folder)
     scratch.remove(folder)
     left = [(pid, born) for pid, born in before if is_alive(pid, born)]
-    if left and places.is_on_host(folder) and folder.is_dir():
+    if left and host_folders.is_on_host(folder) and folder.is_dir():
         keep_alone(folder, _LEFT, json.dumps(left))
         return {"ended": len(before) - len(left), "left": [pid for pid, _ in left], "files": []}
-    places.forget(folder)
+    host_folders.forget(folder)
     files = [str(path) for path in (folder, place) if path is not None and path.exists() and not squatted(path)]
     return {"ended": len(before) - len(left), "left": [pid for pid, _ in left], "files": files}
 
 
 def end_orphans(folder: Path) -> list[tuple[int, str | None]]:
     """Kill what still works in a machine's place on a host where both who watched it were killed; name it."""
-    found = working_in(folder) if places.is_on_host(folder) else []  # at home that may be a run's driver
+    found = working_in(folder) if host_folders.is_on_host(folder) else []  # at home that may be a run's driver
     born = [(pid, birth_of(pid)) for pid in found]
     for pid in found:
         send_signal(pid, signal.SIGKILL)
@@ -77,7 +77,11 @@ def end_orphans(folder: Path) -> list[tuple[int, str | None]]:
 
 def remains(folder: Path) -> list[int]:
     """Name what works on in a machine's place on a host, where neither its agent nor its watchdog lives."""
-    if not places.is_on_host(folder) or agent_of(folder) is not None or places.watchdog_of(folder) is not None:
+    if (
+        not host_folders.is_on_host(folder)
+        or agent_of(folder) is not None
+        or host_folders.watchdog_of(folder) is not None
+    ):
         return []
     return sorted({*(pid for pid, _ in _noted(folder)), *working_in(folder)})
 

@@ -29,9 +29,10 @@ from typing import Any, Final
 
 from muster._private.files import own_folder, private
 
-from . import environments, places
+from . import environments, host_folders
 
 _INSTALL_SECONDS: Final = 1800
+"""Half an hour: a gigabyte of packages over a slow line."""
 
 
 def look(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,12 +40,12 @@ def look(asked: Mapping[str, Any]) -> dict[str, Any]:
 
     ``taken`` says who else has a cluster of that name here, none of ``ours``; ``obstacle`` why there can be no place.
     """
-    home, place = Path.home(), places.of_clusters(asked["cluster"])
+    home, place = Path.home(), host_folders.of_clusters(asked["cluster"])
     return {
         "place": str(place),
         "boot": _boot(),
-        "taken": places.taken(place, asked["ours"]),
-        "obstacle": places.obstacle(),
+        "taken": host_folders.taken(place, asked["ours"]),
+        "obstacle": host_folders.obstacle(),
         "free": min(shutil.disk_usage(home).free, shutil.disk_usage("/tmp").free),  # noqa: S108 (Ray works there)
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

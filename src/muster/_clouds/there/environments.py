@@ -18,13 +18,16 @@ from typing import Final
 
 from muster._files.temporary import Temporary, sweep
 
-from . import places
+from . import host_folders
 
 READY: Final = "ready"
 _USING: Final = "environment"
 _LOCK: Final = ".lock"
 _UNUSED_SECONDS: Final = 30 * 24 * 3600.0
+"""A month: who runs a job each month finds it, and a host does not fill up."""
+
 _CLOCKS_DIFFER_SECONDS: Final = 300.0
+"""Of hosts that share a folder: an environment is kept for too long rather than removed too early."""
 
 
 def folder() -> Path:
@@ -114,8 +117,8 @@ def _used() -> dict[Path, str]:
     used = {}
     for note in (Path.home() / ".muster" / "machines").glob(f"*/*/{_USING}"):
         place = note.parent
-        is_here = place.parent.name.partition("@")[2] == places.this_host()
-        if places.agent_of(place) is not None if is_here else _is_leased(place):
+        is_here = place.parent.name.partition("@")[2] == host_folders.this_host()
+        if host_folders.agent_of(place) is not None if is_here else _is_leased(place):
             with contextlib.suppress(OSError):
                 if name := note.read_text():
                     used[Path(name)] = _name_of(place)
@@ -131,7 +134,7 @@ def _is_leased(place: Path) -> bool:
 
 
 def _name_of(place: Path) -> str:
-    owner = places.owner_of(place)
+    owner = host_folders.owner_of(place)
     return f"the cluster in {str(place)!r}" if owner is None else str(owner)
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from .places import agent_of
+from .host_folders import agent_of
 from .processes import descendants, name_of, resident
 from .watchdog import CLOCK
 

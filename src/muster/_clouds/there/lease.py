@@ -30,11 +30,11 @@ from muster._files import locks
 from muster._files.whole import write
 from muster._private.files import own_folder
 
-from . import guests, places, ports, scratch
+from . import guests, host_folders, ports, scratch
 from .agent import be_agent, clear_up
 from .ending import end, end_orphans
+from .host_folders import agent_of
 from .inspection import inspect
-from .places import agent_of
 from .processes import TICK, birth_of, send_signal
 from .watchdog import guarded
 
@@ -96,13 +96,13 @@ def _alone_in(folder: Path) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):  # a file system that locks no folders
             locks.lock(lock, waits=True)
-        if why := places.taken(folder.parent, {cluster}):
+        if why := host_folders.taken(folder.parent, {cluster}):
             raise NotStartedError(why)
-        for other in places.others(folder.parent, {cluster}):
+        for other in host_folders.others(folder.parent, {cluster}):
             end(other)
-        for other in places.abandoned(folder.parents[1]):
+        for other in host_folders.abandoned(folder.parents[1]):
             if other != folder and agent_of(other) is None:
-                places.forget(other)
+                host_folders.forget(other)
         yield
     finally:
         with contextlib.suppress(OSError):  # and not only closed: the agent has it too, for as long as it lives
@@ -124,7 +124,9 @@ def has_started(folder: Path, sign: str) -> bool:
         if sign in (folder / "log").read_text(errors="replace"):
             return True
     end = folder / "end"
-    is_gone = agent_of(folder) is None and places.watchdog_of(folder) is None  # asked first: they go behind the note
+    is_gone = (
+        agent_of(folder) is None and host_folders.watchdog_of(folder) is None
+    )  # asked first: they go behind the note
     if end.exists() or is_gone:
         raise NotStartedError(end.read_text() if end.exists() else "its agent is gone")
     return False

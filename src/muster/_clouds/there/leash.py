@@ -22,10 +22,14 @@ import time
 from typing import Dict, List, Tuple  # noqa: UP035 (a machine's Python may be 3.8)
 
 TICK = 1.0
+"""So late the machine ends behind its time."""
+
 LATE_SECONDS = 5.0
 """How much later than its lease a machine ends, so that what works on it, which keeps the same lease, ends in order."""
 
 ORDERLY_SECONDS = 20.0
+"""How long an orderly end may take before the machine is cut off."""
+
 LONGEST_LEASE = 366 * 24 * 3600.0
 """What a file that says more, or no number, cannot lengthen the machine's life by."""
 

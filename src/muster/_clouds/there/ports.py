@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from .places import owner_of
+from .host_folders import owner_of
 from .processes import environment_of, name_of
 
 _LISTENS: Final = "0A"

@@ -1,6 +1,7 @@
 """The processes of this computer, as Linux tells of them; of which only who lives is known elsewhere."""
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -8,7 +9,12 @@ from pathlib import Path
 from typing import Final
 
 TICK: Final = 0.02
+"""A process that is asked to end is gone within some milliseconds."""
+
 _SELF: Final = Path("/proc/self/stat")
+_GONE: Final = {errno.ENOENT, errno.ESRCH}
+UNREADABLE: Final = "?"
+"""The birth of a process that is there, and that nobody can look at just now: as where too many files are open."""
 
 
 def descendants(ancestor: int) -> list[int]:
@@ -32,7 +38,10 @@ def birth_of(pid: int) -> str | None:
     """
     if not _SELF.exists():
         return birth_by_psutil(pid)
-    fields = _stat(pid)
+    try:
+        fields = _fields(pid)
+    except OSError as error:
+        return None if error.errno in _GONE else UNREADABLE
     return None if not fields or fields[0] == "Z" else fields[19]
 
 
@@ -44,16 +53,18 @@ def birth_by_psutil(pid: int) -> str | None:
     """
     import psutil
 
-    with contextlib.suppress(psutil.Error):
+    try:
         process = psutil.Process(pid)
-        if process.status() != psutil.STATUS_ZOMBIE:
-            return f"{process.create_time():.2f}"
-    return None
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.Error:
+        return UNREADABLE
 
 
 def is_alive(pid: int, born: object) -> bool:
-    """Tell whether a process lives that was born then; one of which that is not known does not."""
-    return born is not None and birth_of(pid) == born
+    """Tell whether a process lives that was born then, or may; one of which that is not known does not."""
+    return born is not None and (found := birth_of(pid)) is not None and (found == born or UNREADABLE in {found, born})
 
 
 def wait_until_gone(pids: Sequence[int], seconds: float) -> None:
@@ -117,8 +128,13 @@ def _lineage() -> set[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """Read what Linux says of a process: its state first, then its parent. Its name, before that, may be any bytes."""
+    """Read the same; nothing of one that cannot be read."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return _fields(pid)
     except OSError:
         return []
+
+
+def _fields(pid: int) -> list[str]:
+    """Read what Linux says of a process: its state first, then its parent. Its name, before that, may be any bytes."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()

@@ -31,6 +31,8 @@ _OVERDUE, _BEAT = 0, _TIME.size
 """Where in the page it says until when the agent may take, and when the watchdog's heart beat last."""
 
 _TICK: Final = 0.5
+"""So soon it sees that the agent has ended, or hangs."""
+
 _STOPPED_SECONDS: Final = 2.0
 """How long one that is stopped stays so."""
 

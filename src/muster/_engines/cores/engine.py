@@ -8,33 +8,48 @@ import selectors
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection
 from typing import Final
 
-from muster._engines._bell import Bell
-from muster._engines._lanes import Lanes
-from muster._engines.base import CANCELLED, Began, Done, Failed, Joined, Left, Lost, MakeBody, Message
+from muster._engines.base import (
+    CANCELLED,
+    Began,
+    Done,
+    Failed,
+    Joined,
+    Left,
+    Lost,
+    MakeBody,
+    Message,
+    NobodyLeftError,
+    is_this_computer,
+)
+from muster._engines.bell import Bell
+from muster._engines.frames import GarbledError
+from muster._engines.lanes import Lanes
 from muster._engines.prints import Print, Prints, to_standard_error
+from muster._model import Slots
 from muster._process.environment import given_back
-from muster._progress.openings import Slots
 from muster._user_code.world import World
 from muster.errors import EngineError
 
 from .causes import cause_of
+from .pipe import Pipe
 from .serving import SPENT
 from .starter import take
 from .worker import Worker
 from .zygote import NUMBERS, PID
 
+_READ: Final = selectors.EVENT_READ
+_WRITE: Final = selectors.EVENT_WRITE
+
 _AHEAD: Final = 1
+"""One task waits with each worker, so that it never waits for the next; more would be lost with it."""
+
 _ORPHANED: Final = "its parent process died"
 _DEATHS_AT_START: Final = 5
+"""In a row, without one that became ready: it is no chance any more. Each start takes up to a second."""
+
 _SPENT: Final = "a fresh worker takes its place, after as many calls as --calls-per-worker allows"
-
-
-def count_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class CoresEngine:
@@ -53,7 +68,7 @@ class CoresEngine:
         self._workers = workers
         world = World.here()
         self._first = world.first_worker
-        self._environment, self._flags = world.environment, world.flags
+        self._world = world
         self._prints = Prints(printed)
         self._setup = pickle.dumps((tuple(preload), given_back(world.environment), world, make_body))
         self._briefing: bytes | None = None
@@ -62,13 +77,15 @@ class CoresEngine:
         self._lanes = Lanes()
         self._is_draining = False
         self._deaths_at_start = 0
+        self._end: EngineError | None = None
+        """Why there are no workers any more, once what came before is told."""
         self._untold: list[Message] = []
         self._bell = Bell()
-        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._selector.register(self._bell, _READ)
         self._start()
 
     def _start(self) -> None:
-        self._zygote = take(environment=self._environment, flags=self._flags)
+        self._zygote = take(environment=self._world.environment, flags=self._world.flags)
         self._prints.read("", self._zygote.printed)
         self._zygote.control.sendall(PID.pack(len(self._setup)) + self._setup)
         for number in range(self._workers):
@@ -81,12 +98,22 @@ class CoresEngine:
         output = self._prints.pipe(name)
         with ours, theirs, open(output, "wb"):  # noqa: PTH123 (a descriptor, which is closed here)
             socket.send_fds(self._zygote.control, [b"F", numbers], [theirs.fileno(), output])
-            worker = Worker(Connection(ours.detach()), name)
-        if self._briefing is not None:
-            worker.pass_on(None, self._briefing)
+            worker = Worker(Pipe(ours.detach()), name)
         self._live[worker.pipe.fileno()] = worker
-        self._selector.register(worker.pipe.fileno(), selectors.EVENT_READ)
+        self._selector.register(worker.pipe.fileno(), _READ)
+        if self._briefing is not None:
+            self._pass_on(worker, None, self._briefing)
         return worker
+
+    def _pass_on(self, worker: Worker, ticket: int | None, message: object) -> None:
+        worker.pass_on(ticket, message)
+        self._watch(worker)
+
+    def _watch(self, worker: Worker) -> None:
+        """Be told by its pipe when there is room in it, while there is more to send."""
+        if worker.is_behind != worker.awaits_room:
+            worker.awaits_room = worker.is_behind
+            self._selector.modify(worker.pipe.fileno(), _READ | _WRITE if worker.is_behind else _READ)
 
     def fileno(self) -> int:
         """Name the descriptor that can be read when ``messages`` has something."""
@@ -94,7 +121,7 @@ class CoresEngine:
 
     def slots(self) -> Mapping[str, Slots]:
         """Count the workers that are ready and idle, and those that can take a request ahead."""
-        if self._is_draining:
+        if self._is_draining or self._end is not None:
             return {}
         ready = [len(worker.tickets) for worker in self._live.values() if worker.pid and not worker.is_ended]
         return {platform.node(): Slots(ready.count(0), sum(1 for held in ready if 0 < held <= _AHEAD))}
@@ -103,15 +130,14 @@ class CoresEngine:
         """Brief every worker, and each new one before its first request."""
         self._briefing = briefing
         for worker in self._live.values():
-            worker.pass_on(None, briefing)
+            self._pass_on(worker, None, briefing)
 
     def submit(
         self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
     ) -> None:
-        """Hand a request to the worker that holds the fewest, a ready one first; there is but one machine."""
-        del machine
-        if self._is_draining:
-            self._tell(Lost(ticket, "nothing more is done here", began=False, lane=lane))
+        """Hand a request to the worker that holds the fewest, a ready one first."""
+        if self._is_draining or self._end is not None or not is_this_computer(machine):
+            self._tell(Lost(ticket, "its machine is gone", began=False, lane=lane))
             return
         worker = self._least_busy() if lane is None else self._worker_of(lane)
         if fresh and lane is None:
@@ -119,7 +145,7 @@ class CoresEngine:
         if lane is not None:
             worker.lanes[ticket] = lane
         worker.tickets.append(ticket)  # first: Ctrl-C may come right behind, and interrupts those that hold some
-        worker.pass_on(ticket, request)
+        self._pass_on(worker, ticket, request)
         self._note_beginning(worker)
 
     def _least_busy(self) -> Worker:
@@ -155,10 +181,18 @@ class CoresEngine:
 
     def drain(self, machine: str) -> None:
         """Take nothing new; workers that are idle leave now, others when they have done what they hold."""
-        del machine
+        if not is_this_computer(machine):
+            return
         self._is_draining = True
         for worker in list(self._live.values()):
             self._let_go_of_idle(worker)
+        self._end_if_left()
+
+    def _end_if_left(self) -> None:
+        """Have nothing more happen where all workers have left, also those that were never ready."""
+        if self._is_draining and not self._live and self._end is None:
+            self._end = NobodyLeftError()
+            self._bell.ring()
 
     def _let_go_of_idle(self, worker: Worker) -> None:
         if self._is_draining and not worker.tickets:
@@ -191,37 +225,55 @@ class CoresEngine:
         return self._fresh() or worker
 
     def messages(self) -> list[Message]:
-        """Collect what workers sent, and bury those that died."""
-        events, self._untold = self._untold, []
-        self._bell.hush()
-        # Who can be read is fixed first: a restart gives new workers the descriptors of those that it buries.
-        readable = [(key.fd, self._live.get(key.fd)) for key, _ in self._selector.select(0)]
-        for descriptor, worker in readable:
-            if worker is None or self._live.get(descriptor) is not worker:
-                continue
-            try:
-                message = worker.pipe.recv()
-            except (EOFError, OSError, pickle.UnpicklingError):  # OSError where it died in the middle of an answer
-                events += self._bury(worker)
-                continue
-            if not worker.pid:
-                worker.pid = message
-                worker.catch_up()
-                self._deaths_at_start = 0
-                events.append(Joined(worker.name, platform.node()))
-                self._note_beginning(worker)
-                continue
-            ticket, succeeded, answer = message
-            if ticket is None:
-                worker.is_spent = answer == SPENT
-                continue
-            worker.has_answered(ticket)
-            events.append((Done if succeeded else Failed)(ticket, answer, worker.name))
+        """Collect what workers sent, and bury those that died. Raises where none can start, or all have left.
+
+        What was told before comes first: an answer that is thrown away would be worked out once more.
+        """
+        messages = self._take_untold()
+        if self._end is None:
+            # Who is ready is fixed first: a restart gives new workers the descriptors of those that it buries.
+            ready = [(key.fd, self._live.get(key.fd), events) for key, events in self._selector.select(0)]
+            for descriptor, worker, events in ready:
+                if worker is not None and self._live.get(descriptor) is worker:
+                    messages += self._attended(worker, events)
+            messages += self._take_untold()
+            self._end_if_left()
+        if self._end is not None and not messages:
+            raise self._end
+        return messages
+
+    def _take_untold(self) -> list[Message]:
+        untold, self._untold = self._untold, []
+        self._bell.ring_for(self._end)
+        return untold
+
+    def _attended(self, worker: Worker, events: int) -> list[Message]:
+        """Send a worker what there is room for, and read what has come, one message at most."""
+        if events & _WRITE:
+            worker.catch_up()
+            self._watch(worker)
+        return self._heard(worker) if events & _READ else []
+
+    def _heard(self, worker: Worker) -> list[Message]:
+        try:
+            said = worker.pipe.receive()
+        except (EOFError, GarbledError, pickle.UnpicklingError):
+            return self._bury(worker)
+        if said is None:
+            return []
+        if not worker.pid:
+            worker.pid = said
+            self._deaths_at_start = 0
             self._note_beginning(worker)
-            self._let_go_of_idle(worker)
-        events, self._untold = [*events, *self._untold], []
-        self._bell.hush()
-        return events
+            return [Joined(worker.name, platform.node())]
+        ticket, succeeded, answer = said
+        if ticket is None:
+            worker.is_spent = answer == SPENT
+            return []
+        worker.has_answered(ticket)
+        self._note_beginning(worker)
+        self._let_go_of_idle(worker)
+        return [(Done if succeeded else Failed)(ticket, answer, worker.name)]
 
     def _bury(self, worker: Worker, reason: str = "") -> list[Message]:
         self._forget(worker)
@@ -230,10 +282,11 @@ class CoresEngine:
         if not worker.pid:
             self._deaths_at_start += 1
             if self._deaths_at_start >= _DEATHS_AT_START:
-                raise EngineError(
+                self._end = EngineError(
                     f"Workers die before they are ready ({reason}). Their messages stand above; with --workers 0 the"
                     " job runs in muster's own process. More: muster help faq"
                 )
+                return []
         if worker.is_spent or not worker.pid:
             return self._replace_spent(worker)
         lost = self._lost(worker, reason, is_to_blame=cause != _ORPHANED)
@@ -259,7 +312,9 @@ class CoresEngine:
         if self._is_draining and not worker.tickets:
             return said
         try:
-            self._fork(worker.name).take_over(worker)
+            fresh = self._fork(worker.name)
+            fresh.take_over(worker)
+            self._watch(fresh)
         except OSError:
             return [*said, *self._lost(worker, _ORPHANED, is_to_blame=False), *self._restart()]
         return said
@@ -280,17 +335,18 @@ class CoresEngine:
         return cause_of(PID.unpack(answer)[0]) if answer else _ORPHANED
 
     def _restart(self) -> list[Message]:
-        """Begin anew after the zygote itself died, and its workers with it."""
-        events: list[Message] = []
+        """Begin anew after the zygote itself died, and its workers with it; not where all shall leave."""
+        messages: list[Message] = []
         for worker in list(self._live.values()):
             self._forget(worker)
             if worker.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(worker.pid, signal.SIGKILL)  # it died with its parent, but not what it started
-            events += self._lost(worker, _ORPHANED, is_to_blame=False)
+            messages += self._lost(worker, _ORPHANED, is_to_blame=False)
         self._zygote.end()
-        self._start()
-        return events
+        if not self._is_draining:
+            self._start()
+        return messages
 
     def _lost(self, worker: Worker, reason: str, *, is_to_blame: bool) -> list[Message]:
         first = next(iter(worker.tickets), None)

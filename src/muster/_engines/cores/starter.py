@@ -10,9 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from muster._process.environment import interpreter_flags, of_zygote
 
@@ -25,6 +25,15 @@ _SECONDS_IN_ORDER: Final = 5.0
 
 _SECONDS_TO_END: Final = 2.0
 """It ends at once, unless it is still loading what it was told to: then it has no workers yet, and is killed."""
+
+
+_popen: list[Callable[..., "subprocess.Popen[Any]"]] = [subprocess.Popen]
+
+
+def start_by(popen: Callable[..., "subprocess.Popen[Any]"]) -> Callable[..., "subprocess.Popen[Any]"]:
+    """Have zygotes started by this from now on, for whoever has one that waits; return what started them before."""
+    before, _popen[:] = _popen[0], [popen]
+    return before
 
 
 class Zygote:
@@ -47,7 +56,7 @@ class Zygote:
         self.control, theirs = socket.socketpair()
         self.printed, output = os.pipe()
         with theirs, open(output, "wb"):  # noqa: PTH123 (a descriptor, which is closed here)
-            self._process = subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
+            self._process = _popen[0](
                 [sys.executable, *given, "-P", "-c", _MAIN, str(theirs.fileno()), ahead, *sys.path],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -15,6 +15,8 @@ from typing import Any, Final
 from muster._model import Warned
 
 _SIZE: Final = 16
+"""Bytes: so many warnings that two have one digest never come together."""
+
 _MOST: Final = 1000
 """How many a worker remembers: where each row has a text of its own, all that come after these are shown."""
 

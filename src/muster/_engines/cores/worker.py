@@ -1,50 +1,40 @@
 """A worker as its engine sees it: its pipe, what it holds, and what of that it can be sent now."""
 
-import contextlib
 import pickle
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
-_SURELY_TAKEN: Final = 64 << 10
-"""Bytes that a pipe takes while nobody reads them: a socket of Linux has three times as much by default."""
-
-_TAKEN_BY_EACH: Final = 2 << 10
-"""What the kernel counts for each message besides its bytes; many small ones would fill it unseen."""
+from .pipe import Pipe
 
 
 @dataclass(slots=True)
 class Worker:
     """A process, or one that is about to be, and the requests that are with it or wait for it."""
 
-    pipe: "Connection[Any, Any]"
+    pipe: Pipe
     name: str
     pid: int = 0
     tickets: deque[int] = field(default_factory=deque)
     current: int | None = None
     """The ticket that it is on, once ``messages`` has told that it began."""
-    sent: int = 0
-    """How many of the tickets were sent."""
     has_worked: bool = False
     """Whether it has answered a request: then it holds what it has loaded, and what the function has left behind."""
     unsent: deque[tuple[int | None, bytes]] = field(default_factory=deque)
-    unread: deque[tuple[int | None, int]] = field(default_factory=deque)
-    """What was sent and may not have been read yet, with the bytes that it takes up in the pipe; never many."""
+    """What its pipe has no room for yet."""
     requests: dict[int, bytes] = field(default_factory=dict)
     """What it has not answered yet, for the worker that takes its place where it is spent."""
     lanes: dict[int, int] = field(default_factory=dict)
     """The lanes of those requests that are in one."""
     cancelled: set[int] = field(default_factory=set)
     """Requests that were sent to it and are to be answered by nobody."""
+    awaits_room: bool = False
+    """Whether its pipe is watched for room, as there is more to send."""
     is_spent: bool = False
     is_ended: bool = False
     """Whether it was killed for a request that is cancelled: nothing more that it holds begins."""
 
     def pass_on(self, ticket: int | None, message: object) -> None:
-        """Send a message; keep a large one until the worker is idle, as two ends that both send would deadlock."""
+        """Send a message, as soon as there is room for it."""
         self._pass(ticket, pickle.dumps((ticket, message)))
 
     def take_over(self, other: "Worker") -> None:
@@ -71,31 +61,21 @@ class Worker:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Send what can be sent: to an idle worker anything, to a busy one what its pipe surely takes.
+        """Send what there is room for."""
+        self.pipe.send_on()
+        while self.unsent and not self.pipe.is_sending:
+            self.pipe.send(self.unsent.popleft()[1])
 
-        A busy worker may be sending an answer that is larger than its pipe, and reads nothing until that is read here.
-        """
-        while self.unsent:
-            ticket, data = self.unsent[0]
-            taken = len(data) + _TAKEN_BY_EACH
-            unread = sum(bytes_taken for _, bytes_taken in self.unread)
-            if unread + taken > _SURELY_TAKEN and not (self.pid and not self.sent):
-                return
-            self.unsent.popleft()
-            self.sent += ticket is not None
-            self.unread.append((ticket, taken))
-            with contextlib.suppress(ConnectionError):  # it died just now: the end of its pipe will say so
-                self.pipe.send_bytes(data)
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to send once there is room."""
+        return self.pipe.is_sending or bool(self.unsent)
 
     def has_answered(self, ticket: int) -> None:
-        """Know that a worker has answered a request: it has read that, and all that was sent before."""
+        """Know that a worker has answered a request."""
         self.tickets.remove(ticket)
         del self.requests[ticket]
         self.lanes.pop(ticket, None)
         self.cancelled.discard(ticket)
         self.current = None
         self.has_worked = True
-        self.sent -= 1
-        while self.unread.popleft()[0] != ticket:
-            pass
-        self.catch_up()

@@ -41,10 +41,13 @@ NUMBERS: Final = struct.Struct("!qq")
 _SET_PARENT_DEATH_SIGNAL: Final = 1
 _SET_CHILD_SUBREAPER: Final = 36
 _TICK: Final = 0.001
+"""Forks and ends are a matter of milliseconds; nobody notices one."""
+
 _LEAVE_SECONDS: Final = 1.0
 """How long a worker that is replaced may take to end."""
 
 _ORPHANS_SECONDS: Final = 0.5
+"""What is killed is gone within milliseconds, unless it waits for a disk; then it is not waited for."""
 
 
 def main(descriptor: str, ahead: str) -> None:
@@ -155,6 +158,7 @@ def _fork(control: socket.socket, descriptors: list[int], make_body: Any, page: 
         kill_when_over(page)
         _die_with(parent)
         signal.signal(signal.SIGINT, _interrupt)  # it interrupts a call when the run is stopped
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # Ray blocks SIGINT in all that it starts
         pipe = Connection(served)
         os.register_at_fork(after_in_child=pipe.close)  # a child that held it would hide a worker's death
         body = make_body()

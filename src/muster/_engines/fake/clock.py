@@ -3,7 +3,7 @@
 from heapq import heapify, heappop, heappush
 from random import Random
 
-from .worker import Worker
+from .worker import FakeWorker
 
 
 class FakeClock:
@@ -26,18 +26,18 @@ class Agenda:
         self._clock = clock
         self._chance = chance
         self._begun = 0
-        self._entries: list[tuple[float, int, Worker]] = []
+        self._entries: list[tuple[float, int, FakeWorker]] = []
 
     def __bool__(self) -> bool:
         """Tell whether anybody is at work."""
         return bool(self._entries)
 
     @property
-    def workers(self) -> list[Worker]:
+    def workers(self) -> list[FakeWorker]:
         """List who is."""
         return [worker for _, _, worker in self._entries]
 
-    def begin(self, worker: Worker, seconds: float) -> None:
+    def begin(self, worker: FakeWorker, seconds: float) -> None:
         """Have a worker be on a request for so long."""
         self._begun += 1
         entry = self._clock.seconds + seconds, self._begun, worker
@@ -50,7 +50,7 @@ class Agenda:
         """Tell whether the worker that is done next is so before a time, in seconds of the clock."""
         return bool(self._entries) and self._chance is None and self._entries[0][0] < before
 
-    def next(self) -> Worker:
+    def next(self) -> FakeWorker:
         """Take the worker that is done next; its time has come."""
         if self._chance:
             done, _, worker = self._entries.pop(self._chance.randrange(len(self._entries)))
@@ -59,7 +59,7 @@ class Agenda:
         self._clock.reach(done)
         return worker
 
-    def remove(self, worker: Worker) -> None:
+    def remove(self, worker: FakeWorker) -> None:
         """Take a worker that is interrupted."""
         self._entries = [entry for entry in self._entries if entry[2] is not worker]
         heapify(self._entries)

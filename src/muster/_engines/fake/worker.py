@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from muster._engines.base import Body
-from muster._progress.openings import Slots
+from muster._model import Slots
 
 
 @dataclass(slots=True, eq=False)
-class Worker:
+class FakeWorker:
     """A body, and the requests and briefings that it holds, in order."""
 
     name: str
@@ -66,18 +66,18 @@ class Worker:
         self.inbox.clear()
 
 
-class Machine:
+class FakeMachine:
     """The workers of a machine that could take a request at once or ahead; who holds more is not among them."""
 
     __slots__ = ("idle", "is_drained", "on_one")
 
     def __init__(self) -> None:
         """Begin without workers."""
-        self.idle: dict[Worker, None] = {}
-        self.on_one: dict[Worker, None] = {}
+        self.idle: dict[FakeWorker, None] = {}
+        self.on_one: dict[FakeWorker, None] = {}
         self.is_drained = False
 
-    def place(self, worker: Worker) -> None:
+    def place(self, worker: FakeWorker) -> None:
         """Put a worker where it belongs by what it holds."""
         self.remove(worker)
         if worker.held == 0:
@@ -85,12 +85,12 @@ class Machine:
         elif worker.held == 1:
             self.on_one[worker] = None
 
-    def remove(self, worker: Worker) -> None:
+    def remove(self, worker: FakeWorker) -> None:
         """Forget a worker."""
         self.idle.pop(worker, None)
         self.on_one.pop(worker, None)
 
-    def least_busy(self) -> Worker | None:
+    def least_busy(self) -> FakeWorker | None:
         """Choose a worker that holds at most one request, an idle one first."""
         for those in (self.idle, self.on_one):
             for worker in reversed(those):
@@ -103,7 +103,7 @@ class Machines:
 
     def __init__(self, names: Iterable[str]) -> None:
         """Begin with machines that have no workers."""
-        self._of = {name: Machine() for name in names}
+        self._of = {name: FakeMachine() for name in names}
         self._slots: dict[str, Slots] = {}
 
     @property
@@ -111,15 +111,20 @@ class Machines:
         """Tell what they take, those that take anything."""
         return self._slots
 
-    def __getitem__(self, name: str) -> Machine:
+    def __getitem__(self, name: str) -> FakeMachine:
         """Find a machine. Raises ``KeyError``."""
         return self._of[name]
+
+    @property
+    def are_drained(self) -> bool:
+        """Tell whether all are."""
+        return all(machine.is_drained for machine in self._of.values())
 
     def takes_something(self, name: str) -> bool:
         """Tell whether there is such a machine that is not drained."""
         return name in self._of and not self._of[name].is_drained
 
-    def idle(self) -> list[Worker]:
+    def idle(self) -> list[FakeWorker]:
         """List the idle workers of all."""
         return [worker for machine in self._of.values() for worker in machine.idle]
 

@@ -1,7 +1,8 @@
 """Where muster relies on Ray's words and on what Ray keeps for itself: each may change with any version of Ray.
 
-Two more are with the clouds, as hosts run that alone: what ``ray start`` prints at last (``_clouds.base.STARTED``), and
-its private modules (``_clouds.there.node``). ``tests/test_couplings.py`` looks whether Ray still says and has all this.
+Three more are with the clouds, which load no engine: what ``ray start`` prints at last (``_clouds.base.STARTED``), what
+Ray says of a token that does not fit (``TOKEN_REFUSED`` there), and its private modules (``_clouds.there.node``).
+``tests/test_couplings.py`` looks whether Ray still says and has all this.
 """
 
 from typing import Any, Final

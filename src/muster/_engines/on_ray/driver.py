@@ -13,23 +13,28 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from muster._places.addresses import parted
+from muster._urls.addresses import parted
 
 from . import hello
 from .couplings import NOT_LET_IN, address_of_this_node, cause_of
 from .freight import Cargo
 from .numbers import Numbers
+from .peers import READERS, READING
 from .plain import encode
 from .station import Order, Station
 
 _NODES_EVERY: Final = 1.0
+"""Seconds: a node takes several to join, and a question to Ray some milliseconds."""
+
 _FAILURES_IN_A_ROW: Final = 5
+"""So often a station is opened anew on a machine: its memory or its disk may be full for a while."""
+
 _LEAVE_SECONDS: Final = 10.0
 """How long it may take to leave the cluster in order: where the head is gone, Ray may wait for it for ever."""
 
 
 @dataclass(slots=True)
-class _Post:
+class _StationActor:
     """A station as its driver sees it."""
 
     node: str
@@ -37,6 +42,8 @@ class _Post:
     actor: Any
     unsent: list[Order] = field(default_factory=list)
     is_telling: bool = False
+    met: set[int] = field(default_factory=set)
+    """The stations that it knows, by their numbers."""
 
 
 class Driver:
@@ -57,14 +64,15 @@ class Driver:
             namespace="muster",
             **address_of_this_node(host),
         )
-        self._station: Any = self._ray.remote(Station)
+        self._station: Any = self._ray.remote(concurrency_groups={READING: READERS})(Station)
         self._inbox: SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]] = SimpleQueue()
-        self._posts: dict[int, _Post] = {}
+        self._stations: dict[int, _StationActor] = {}
         self._nodes: dict[str, dict[str, Any]] = {}
         self._failures: dict[str, int] = {}
         self._aside: set[str] = set()
         self._numbers = Numbers()
         self._next_number = 0
+        self._need_each_other = False
 
     def run(self) -> None:
         """Relay until the engine ends what it writes to."""
@@ -117,7 +125,7 @@ class Driver:
         for gone in before.keys() - now.keys():
             self._tell("told", f"machine {before[gone]['NodeName']} is gone")
             self._numbers.give_back(before[gone]["NodeName"])
-            for number in [number for number, post in self._posts.items() if post.node == gone]:
+            for number in [number for number, station in self._stations.items() if station.node == gone]:
                 self._close(number, "its machine is gone")
         for new in sorted(now.keys() - before.keys(), key=lambda node: str(now[node]["NodeName"])):
             self._failures[new] = 0
@@ -139,15 +147,15 @@ class Driver:
             max_restarts=0,
             max_concurrency=4,  # one call that tells, one that hears, one that ends, one that takes what goes along
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-        ).remote(self._make_engine, workers=workers, world=world)
-        self._posts[self._next_number] = _Post(node, machine, actor)
+        ).remote(self._make_engine, number=self._next_number, workers=workers, world=world)
+        self._stations[self._next_number] = _StationActor(node, machine, actor)
         self._tell("opened", self._next_number, machine)
         self._hear(self._next_number)
 
     def _close(self, number: int, reason: str) -> None:
-        post = self._posts.pop(number)
+        station = self._stations.pop(number)
         with contextlib.suppress(Exception):  # it may be dead, and its machine too
-            self._ray.kill(post.actor)
+            self._ray.kill(station.actor)
         self._tell("closed", number, reason)
 
     # Stations
@@ -157,57 +165,58 @@ class Driver:
         reference.future().add_done_callback(lambda future: self._inbox.put((call, (number, future))))
 
     def _hear(self, number: int) -> None:
-        self._follow(self._posts[number].actor.hear.remote(), self._heard, number)
+        self._follow(self._stations[number].actor.hear.remote(), self._heard, number)
 
     def _heard(self, number: int, future: Any) -> None:  # noqa: ANN401 (a Future of Ray's)
-        if number not in self._posts:
+        if number not in self._stations:
             return
         if error := future.exception():
             self._give_up(number, cause_of(error))
             return
-        self._failures[self._posts[number].node] = 0
+        self._failures[self._stations[number].node] = 0
         self._tell("heard", number, future.result())
         self._hear(number)
 
     def _put_aside(self, machine: str) -> None:
         """Close a machine's stations, and open none there again, under whatever id its node comes back."""
         self._aside.add(machine)
-        for number in [number for number, post in self._posts.items() if post.machine == machine]:
+        for number in [number for number, station in self._stations.items() if station.machine == machine]:
             self._close(number, "its machine is put aside")
-        self._check_that_some_are_left("its machine is put aside")
+        self._check_that_some_are_left()
 
     def _drain(self, machine: str) -> None:
         """Open no station on a machine again; the one that is there ends by itself."""
         self._aside.add(machine)
+        self._check_that_some_are_left()
 
     def _end(self) -> None:
         """Have all stations end in order."""
-        for post in self._posts.values():
-            post.actor.end.remote()
+        for station in self._stations.values():
+            station.actor.end.remote()
 
     # What goes along
 
     def _expect(self, number: int, cargos: Sequence[Cargo]) -> None:
-        if number in self._posts:
-            self._follow(self._posts[number].actor.expect.remote(cargos), self._answered("lacks"), number)
+        if number in self._stations:
+            self._follow(self._stations[number].actor.expect.remote(cargos), self._answered("lacks"), number)
 
     def _carry(self, numbers: Sequence[int], cargo: int, chunk: int, data: bytes) -> None:
         """Give a chunk to several stations; between machines Ray carries it."""
         reference = self._ray.put(data)
         for number in numbers:
-            if number in self._posts:
-                taking = self._posts[number].actor.take.remote(cargo, chunk, reference)
+            if number in self._stations:
+                taking = self._stations[number].actor.take.remote(cargo, chunk, reference)
                 self._follow(taking, self._answered("took", cargo, chunk), number)
 
     def _lay_out(self, number: int) -> None:
-        if number in self._posts:
-            self._follow(self._posts[number].actor.lay_out.remote(), self._answered("laid_out"), number)
+        if number in self._stations:
+            self._follow(self._stations[number].actor.lay_out.remote(), self._answered("laid_out"), number)
 
     def _answered(self, verb: str, *about: int) -> Callable[[int, Any], None]:
         """Make what tells how a station answered a call about what goes along."""
 
         def tell(number: int, future: Any) -> None:  # noqa: ANN401 (a Future of Ray's)
-            if number not in self._posts:
+            if number not in self._stations:
                 return
             if (error := future.exception()) is None:
                 answer = future.result()
@@ -222,28 +231,54 @@ class Driver:
         return tell
 
     def _leave_message(self, number: int, ticket: int | None, data: bytes | None) -> None:
-        if number in self._posts:
-            self._posts[number].unsent.append((ticket, data))
+        if number in self._stations:
+            self._stations[number].unsent.append((ticket, data))
             self._send(number)
 
     def _send(self, number: int) -> None:
         """Tell a station what waits for it; what comes up meanwhile goes with the next call, so that order is kept."""
-        post = self._posts[number]
-        if post.unsent and not post.is_telling:
-            post.is_telling = True
-            self._follow(post.actor.tell.remote(post.unsent), self._was_told, number)
-            post.unsent = []
+        station = self._stations[number]
+        if station.unsent and not station.is_telling:
+            station.is_telling = True
+            telling = station.actor.tell.remote(
+                station.unsent, self._newcomers(number) if self._need_each_other else {}
+            )
+            self._follow(telling, self._was_told, number)
+            station.unsent = []
+
+    def _newcomers(self, number: int) -> dict[int, Any]:
+        """Choose the stations that one does not know yet."""
+        station = self._stations[number]
+        new = {
+            other: one.actor for other, one in self._stations.items() if other != number and other not in station.met
+        }
+        station.met |= new.keys()
+        return new
+
+    def _introduce(self) -> None:
+        """Have stations know each other from now on: requests need what is kept on several machines."""
+        self._need_each_other = True
+
+    def _forget(self, number: int, names: Sequence[str]) -> None:
+        """Have a station remove files that it keeps."""
+        if number in self._stations:
+            self._stations[number].actor.forget.remote(names)
 
     def _was_told(self, number: int, _: object) -> None:
-        if number in self._posts:  # if it failed, the call that hears fails too
-            self._posts[number].is_telling = False
+        if number in self._stations:  # if it failed, the call that hears fails too
+            self._stations[number].is_telling = False
             self._send(number)
+
+    def _replace(self, number: int, reason: str) -> None:
+        """Open another station in the place of one that others cannot read from."""
+        if number in self._stations:
+            self._give_up(number, reason)
 
     def _give_up(self, number: int, reason: str) -> None:
         """Close a station that died, and open another in its place unless too many have died there in a row."""
-        node = self._posts[number].node
+        node = self._stations[number].node
         self._look_at_nodes()
-        if number not in self._posts:
+        if number not in self._stations:
             return
         self._close(number, reason)
         self._failures[node] += 1
@@ -254,12 +289,17 @@ class Driver:
             self._tell("told", f"machine {name} is put aside: it failed {_FAILURES_IN_A_ROW} times in a row ({reason})")
         self._check_that_some_are_left(reason)
 
-    def _check_that_some_are_left(self, reason: str) -> None:
+    def _check_that_some_are_left(self, reason: str = "") -> None:
         """Give up where every machine that is there has been put aside: none would ever come back."""
-        failed = {node for node, times in self._failures.items() if times >= _FAILURES_IN_A_ROW}
-        aside = [node for node in self._nodes if node in failed or self._nodes[node]["NodeName"] in self._aside]
-        if aside and not self._posts:
-            self._tell("gave_up", f"Every machine fails ({reason}). What was done is kept.")
+        failed = {node for node in self._nodes if self._failures[node] >= _FAILURES_IN_A_ROW}
+        drained = {node for node in self._nodes if self._nodes[node]["NodeName"] in self._aside}
+        if self._stations or not failed | drained:
+            return
+        if failed:
+            which = "Every machine fails, or was put aside" if drained - failed else "Every machine fails"
+            self._tell("gave_up", which + (f" ({reason})" if reason else "") + ". What was done is kept.")
+        else:
+            self._tell("nobody_left")
 
 
 def main() -> None:

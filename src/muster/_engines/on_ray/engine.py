@@ -13,25 +13,27 @@ import shlex
 import sys
 import time
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from muster._engines._bell import Bell
-from muster._engines.base import Lost, Message, Told, wait
+from muster._engines.base import Failed, Lost, Message, NobodyLeftError, Told, UnreadError, wait
+from muster._engines.bell import Bell
+from muster._engines.frames import GarbledError
 from muster._engines.prints import Print, to_standard_error
-from muster._progress.openings import Slots
+from muster._model import Slots
 from muster._user_code.world import World
 from muster.errors import EngineError
 
 from .couplings import REFUSED
+from .driver_pipe import DriverPipe
 from .freight import Freight
 from .hello import SilenceError, StrangerError
-from .line import Line
-from .nouns import GarbledError, fits
+from .keeping import Needing, Unsupplied
+from .nouns import fits
 from .plain import decode
-from .post import Post
 from .sending import Sending
 from .station import Ended, MakeStation, Printed
+from .station_proxy import StationProxy
 
 _END_SECONDS: Final = 8.0
 """How long machines may take to end their workers: longer than each gives them, for the way there and back."""
@@ -40,9 +42,13 @@ _MOST_SECONDS: Final = 0.2
 """How long messages are taken in one go: while files are sent there is always another."""
 
 _VERBS: Final = (
-    *("refused", "opened", "lacks", "took", "laid_out", "cannot_take", "heard", "closed", "told", "gave_up"),
+    *("refused", "opened", "lacks", "took", "laid_out", "cannot_take", "heard", "closed", "told"),
+    *("gave_up", "nobody_left"),
 )
 """What the driver may tell, each with a method of the engine that hears it."""
+
+_MOST_UNREAD: Final = 3
+"""How often others may find that they cannot read from a machine, before that is put aside."""
 
 _NONE: Final = Slots(0, 0)
 _DRIVER: Final = "muster._engines.on_ray.driver"
@@ -73,9 +79,12 @@ class RayEngine:
         cluster's.
         """
         self._briefing: bytes | None = None
-        self._stations: dict[int, Post] = {}
+        self._stations: dict[int, StationProxy] = {}
         self._sending: Sending | None = None
         self._drained: set[str] = set()
+        self._unread: dict[int, str] = {}
+        """Stations that keep files which another could not read there, and their machines."""
+        self._have_met = False
         self._remarks: list[Message] = []
         self._has_heard = False
         self._end: EngineError | None = None
@@ -88,7 +97,7 @@ class RayEngine:
             command = [*through[:-1], f"{through[-1]} {shlex.join(['env', *settings, *command])}"]
         elif world.folder:
             command = [python, "-P", "-c", _HERE, *sys.path]
-        self._line = Line(command, {**os.environ, **({} if through else environment)}, fatal=REFUSED)
+        self._line = DriverPipe(command, {**os.environ, **({} if through else environment)}, fatal=REFUSED)
         self._bell = Bell()
         self._ears = selectors.DefaultSelector()
         for ear in (self._line, self._bell):
@@ -119,7 +128,7 @@ class RayEngine:
         for number, station in self._stations.items():
             self._begin_sending(number, station)
 
-    def _begin_sending(self, number: int, station: Post) -> None:
+    def _begin_sending(self, number: int, station: StationProxy) -> None:
         if self._sending is not None:
             station.has_all = False
             self._sending.begin(number)
@@ -141,7 +150,25 @@ class RayEngine:
         number, station = max(
             stations, key=lambda one: (lane in one[1].lanes, one[1].has_all, one[1].idle, one[1].ahead)
         )
+        if isinstance(request, Needing) and not self._have_met:
+            self._have_met = True
+            self._send(("introduce",))
         self._send(("leave_message", number, ticket, station.take(ticket, request, lane=lane, fresh=fresh)))
+
+    # What stays on machines
+
+    def station_of(self, ticket: int) -> int | None:
+        """Tell the number of the station that has a request; ``None`` where nobody has it."""
+        return next((number for number, one in self._stations.items() if ticket in one.tickets), None)
+
+    @property
+    def keepers(self) -> Collection[int]:
+        """Give the numbers of the stations whose files can be read, as far as is known."""
+        return self._stations.keys() - self._unread.keys()
+
+    def forget(self, station: int, names: Sequence[str]) -> None:
+        """Have a station remove files that it keeps."""
+        self._send(("forget", station, tuple(names)))
 
     def cancel(self, ticket: int) -> None:
         """Have the station cancel a request that has it."""
@@ -159,7 +186,7 @@ class RayEngine:
                 self._send(("leave_message", number, None, None))
                 self._close_if_over(station)
 
-    def _close_if_over(self, station: Post) -> None:
+    def _close_if_over(self, station: StationProxy) -> None:
         if station.is_over:
             self._send(("put_aside", station.machine))
 
@@ -271,7 +298,7 @@ class RayEngine:
         raise self._refused()
 
     def _on_opened(self, number: int, machine: str) -> list[Message]:
-        station = self._stations[number] = Post(machine, is_draining=machine in self._drained)
+        station = self._stations[number] = StationProxy(machine, is_draining=machine in self._drained)
         self._close_if_over(station)
         self._begin_sending(number, station)
         if self._briefing is not None and station.has_all:
@@ -331,13 +358,31 @@ class RayEngine:
                     self._print(f"{station.machine}-{worker}" if worker else "", text)
                 case Ended():
                     station.has_ended = True
+                case Unsupplied(ticket, other, why):
+                    yield station.heard(Failed(ticket, UnreadError(self._unreadable(other, why))))
+                    yield from self._replace(other, why)
                 case Exception():
                     yield from self._without(station.machine, f"its workers have ended ({said})", _ended(station, said))
                 case _:
                     yield station.heard(said)
         self._close_if_over(station)
 
-    def _station(self, number: int) -> Post:
+    def _unreadable(self, number: int, why: str) -> str:
+        machine = self._stations[number].machine if number in self._stations else self._unread.get(number, "")
+        return f"machine {machine} does not give what it keeps ({why})" if machine else "a machine is gone"
+
+    def _replace(self, number: int, why: str) -> Iterator[Message]:
+        """Have another station opened in the place of one that others cannot read from; not again and again."""
+        if number not in self._stations or number in self._unread:
+            return
+        machine = self._stations[number].machine
+        self._unread[number] = machine
+        reason = f"other machines cannot read what it keeps ({why})"
+        if [*self._unread.values()].count(machine) >= _MOST_UNREAD:
+            yield from self._without(machine, reason, _unreachable(machine, why))
+        self._send(("replace", number, reason))
+
+    def _station(self, number: int) -> StationProxy:
         if number not in self._stations:
             raise GarbledError(f"it tells of station {number}, which it has not opened")
         return self._stations[number]
@@ -354,6 +399,9 @@ class RayEngine:
 
     def _on_gave_up(self, text: str) -> list[Message]:
         raise EngineError(text)
+
+    def _on_nobody_left(self) -> list[Message]:
+        raise NobodyLeftError
 
     def close(self) -> None:
         """Have the workers end in order, and leave the cluster, which ends those that are left."""
@@ -379,7 +427,7 @@ def _arguments(verb: str) -> Any:  # noqa: ANN401 (a hint)
     return tuple[tuple(hint for name, hint in hints.items() if name != "return")]  # type: ignore[misc]  # hints that were made
 
 
-def _ended(station: Post, error: Exception) -> EngineError:
+def _ended(station: StationProxy, error: Exception) -> EngineError:
     """Say that the workers of a machine have ended, whatever their engine there has raised."""
     if isinstance(error, EngineError):
         return error
@@ -390,6 +438,14 @@ def _ended(station: Post, error: Exception) -> EngineError:
     for note in getattr(error, "__notes__", ()):  # the traceback of a fault, which happened there
         ended.add_note(note)
     return ended
+
+
+def _unreachable(machine: str, why: str) -> EngineError:
+    return EngineError(
+        f"Machines cannot read from each other: what {machine} keeps does not reach the others ({why}). The rows of a"
+        " group come from all machines. Look at the network between them, and whether their disks are full, then type"
+        " the same command again. What was done is kept."
+    )
 
 
 def _not_ours(who: str, error: object) -> EngineError:

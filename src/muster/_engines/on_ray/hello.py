@@ -1,4 +1,4 @@
-"""The first words on a line: that muster is at its other end, and the same one as here.
+"""The first message in each direction: it says that muster is at the other end, in the same version as here.
 
 A login shell may print before it starts the program it was asked for, so what stands before the mark is the shell's.
 Who is called says it first, and no more until it is answered; who calls answers with its own, and all it has to say.
@@ -22,8 +22,13 @@ SECONDS: Final = 60.0
 
 _MARK: Final = b"\0muster\0"
 _LONGEST: Final = 200
+"""A hello is one line of about 60 letters."""
+
 _MOST_NOISE: Final = 1 << 16
+"""What a login shell prints before is kept to be shown, and no more than that."""
+
 _MOST_SHOWN: Final = 200
+"""Letters: three lines of a terminal."""
 
 
 class SilenceError(Exception):

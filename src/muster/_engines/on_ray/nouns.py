@@ -12,34 +12,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, NamedTuple, get_args, get_origin
 
+from muster._engines.frames import GarbledError
+
 _HOMES: Final[Mapping[str, str]] = {
     name: module
     for module, names in {
         "muster._engines.base": "Began Done Failed Lost Joined Left Told",
         "muster._engines.on_ray.station": "Printed Ended",
+        "muster._engines.on_ray.keeping": "Unsupplied",
         "muster._model.code": "DataFile Fact Module",
-        "muster._model.groups": "Share",
-        "muster._model.inputs": "Spool Column",
+        "muster._model.groups": "LaneShare PlaceRange",
+        "muster._model.inputs": "LocalCopy Column",
         "muster._model.measures": "Seconds StepMeasure Load",
         "muster._model.outcomes": "Outcome Outcomes Reason Fault Warned",
-        "muster._model.pieces": "Piece Place Span",
+        "muster._model.pieces": "Piece PieceLocation Span",
         "muster._model.tasks": "Task Schema",
         "muster._user_code.described": "Described",
-        "muster._formats._stitch": "Block Flow",
-        "muster._formats._agreed": "Layout Agreed",
+        "muster._formats.stitch": "ScannedBlock Flow",
+        "muster._formats.agreed": "FileLayout Agreed",
+        "muster._formats.excerpts": "SectionEnd",
         "muster._formats.lanes": "Weighed",
-        "muster._formats.parquet_footer": "Chunk Chunks",
+        "muster._formats.settled": "CommonSchema",
+        "muster._formats.parquet_footer": "ColumnChunk ColumnChunks",
         "muster._worker.compare": "Compared",
-        "muster._worker.profiled": "Profiled Line Function",
+        "muster._worker.profiled": "Profiled SourceLine Function",
         "muster._travel.parcels": "Returned Unanswered",
     }.items()
     for name in names.split()
 }
 """Where each noun is, whose module is loaded when it comes."""
-
-
-class GarbledError(Exception):
-    """What came is not what muster says there."""
 
 
 class Fields(NamedTuple):

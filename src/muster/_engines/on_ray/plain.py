@@ -13,10 +13,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from muster import errors
+from muster._engines.frames import GarbledError
 
-from .nouns import GarbledError, named, noun
+from .nouns import named, noun
 
 _DEEPEST: Final = 100
+"""Answers nest five or six deep; deeper ones would come near the end of Python's stack."""
+
 _SIZE: Final = struct.Struct("!Q")
 _REAL: Final = struct.Struct("!d")
 

@@ -8,18 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from muster._engines.frames import GarbledError
 from muster._words import plural
 
 from .freight import CHUNK, Freight
-from .nouns import GarbledError
 
 _WINDOW: Final = 8
 """How many chunks may be under way: enough for a fast line that is long, and little memory on all ends."""
 
 _WORTH_TELLING: Final = 16 << 20
-_TAKES_LONG: Final = 256 << 20
+"""Bytes: a smaller file is there before anybody has read that it is sent."""
 
-Place = tuple[int, int]
+_TAKES_LONG: Final = 256 << 20
+"""Bytes, all machines together: from here on it takes a while on a slow line, and quarters are told."""
+
+ChunkOfFile = tuple[int, int]
 """The number of a file, and that of a chunk in it."""
 
 
@@ -32,10 +35,10 @@ class Sending:
     tell: Callable[[str], None]
     _left: dict[int, int] = field(default_factory=dict)
     """How many chunks each machine has yet to say that it has."""
-    _wanted: dict[Place, set[int]] = field(default_factory=dict)
+    _wanted: dict[ChunkOfFile, set[int]] = field(default_factory=dict)
     """Who lacks a chunk that is not under way to them."""
-    _under_way: dict[Place, set[int]] = field(default_factory=dict)
-    _at: Place = (0, 0)
+    _under_way: dict[ChunkOfFile, set[int]] = field(default_factory=dict)
+    _at: ChunkOfFile = (0, 0)
     _told: set[int] = field(default_factory=set)
     _most: int = 0
     _quarters: int = 0
@@ -85,7 +88,7 @@ class Sending:
         if not self._left[number]:
             self.send(("lay_out", number))
 
-    def _arrived(self, number: int, place: Place) -> None:
+    def _arrived(self, number: int, place: ChunkOfFile) -> None:
         numbers = self._under_way.get(place, set())
         numbers.discard(number)
         if not numbers:
@@ -101,7 +104,7 @@ class Sending:
             self._under_way.setdefault(self._at, set()).update(numbers)
             self.send(("carry", tuple(sorted(numbers)), *self._at, self.freight.read(*self._at)))
 
-    def _after(self, place: Place) -> Place:
+    def _after(self, place: ChunkOfFile) -> ChunkOfFile:
         cargo, chunk = place
         cargos = self.freight.cargos
         return (cargo, chunk + 1) if chunk + 1 < len(cargos[cargo].chunks) else ((cargo + 1) % len(cargos), 0)

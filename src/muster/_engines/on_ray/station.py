@@ -13,18 +13,21 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from muster._engines.base import Done, Engine, Failed, Left, Lost, Message, portable
+from muster._engines.base import CANCELLED, Done, Engine, Failed, Left, Lost, Message, NobodyLeftError, portable
 from muster._engines.prints import Print
 from muster._files.temporary import Temporary
 from muster._user_code.world import World
 
 from .freight import Cargo
+from .keeping import KeptFiles, Needing, NotReadThereError, Slice, Supplied, Unsupplied
+from .peers import peer_of
 from .plain import encode
 from .store import Store
+from .supplying import Ready, Supplying
 
 Order = tuple[int | None, bytes | None]
 """A ticket with an ``Asked``, or with ``None`` to cancel it; ``None`` with a briefing, or with ``None`` to drain."""
@@ -45,6 +48,7 @@ _MOST_UNHEARD: Final = 100
 """How many messages may wait where workers print: what is printed at a time may be long."""
 
 _TICK: Final = 0.01
+"""What others have said waits for so long at the most: little beside a hop through Ray, which takes 4 ms."""
 
 
 MakeStation = Callable[[int, Print], Engine]
@@ -63,9 +67,9 @@ class Ended(NamedTuple):
 
 
 class Station:
-    """The actor: one thread works with the engine, calls from outside leave messages and take events."""
+    """The actor: one thread works with the engine, calls from outside leave orders and take messages."""
 
-    def __init__(self, make_engine: bytes, *, workers: int, world: World) -> None:
+    def __init__(self, make_engine: bytes, *, number: int, workers: int, world: World) -> None:
         """Make the engine of this machine, whose workers are in the world of the process that asks.
 
         What they put into the temporary folder, the code that they unpack among it, goes with this station. Where that
@@ -75,7 +79,9 @@ class Station:
         os.environ["TMPDIR"] = tempfile.tempdir = str(self._temporary.path)
         world.settle()
         self._store = Store(World.here().mirror, below=self._temporary.path.parent)
-        self._inbox: SimpleQueue[Order | None] = SimpleQueue()
+        self._kept = KeptFiles(number, beside=World.here().mirror or str(self._temporary.path / "shared"))
+        self._supplying = Supplying(self._kept, self._leave)
+        self._inbox: SimpleQueue[Order | Ready | None] = SimpleQueue()
         self._outbox: SimpleQueue[bytes] = SimpleQueue()
         self._generations: Counter[int] = Counter()
         self._bell, self._ring = socket.socketpair()
@@ -83,16 +89,27 @@ class Station:
         self._engine: Engine = pickle.loads(make_engine)(workers, self._pass_prints_on)  # noqa: S301 (from the muster process that runs the job)
         threading.Thread(target=self._work, daemon=True).start()
 
-    def tell(self, orders: Sequence[Order]) -> None:
-        """Leave briefings and requests for the engine."""
-        for order in orders:
-            self._inbox.put(order)
-        self._ring.send(_WAKE)
+    def tell(self, orders: Sequence[Order], newcomers: Mapping[int, Any]) -> None:
+        """Leave briefings and requests for the engine; first get to know stations whose files these may need."""
+        self._kept.peers.update({number: peer_of(number, actor) for number, actor in newcomers.items()})
+        self._leave(*orders)
 
     def end(self) -> None:
         """Have the workers end in order; all that they print is heard before it is said that they have."""
-        self._inbox.put(None)
+        self._leave(None)
+
+    def _leave(self, *told: Order | Ready | None) -> None:
+        for one in told:
+            self._inbox.put(one)
         self._ring.send(_WAKE)
+
+    def read(self, slices: Sequence[Slice]) -> bytes:
+        """Read of files that are kept here, for another station. Raises ``OSError``."""
+        return self._kept.read(slices)
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Remove files that are kept here, as nobody needs them any more."""
+        self._kept.forget(names)
 
     def expect(self, cargos: Sequence[Cargo]) -> tuple[tuple[int, ...], ...]:
         """Tell which chunks of each file are not on this machine yet. Raises ``OSError`` where there is no room."""
@@ -107,7 +124,7 @@ class Station:
         self._store.lay_out()
 
     def hear(self) -> list[bytes]:
-        """Wait for events; each is written as plain data, as is the error that the engine ends with."""
+        """Wait for messages; each is written as plain data, as is the error that the engine ends with."""
         heard = [self._outbox.get()]
         with contextlib.suppress(Empty):
             while True:
@@ -133,9 +150,16 @@ class Station:
                 self._bell.recv(1 << 10)
             if not self._pass_on():
                 break
-            for message in self._engine.messages():
+            try:
+                messages = self._engine.messages()
+            except NobodyLeftError:  # requests that wait for what they need are still to be told of
+                waiting.modify(self._engine.fileno(), 0)
+                continue
+            for message in messages:
                 if isinstance(message, Left):
                     self._generations.update(message.lanes)
+                elif isinstance(message, Done | Failed | Lost):
+                    self._supplying.end(message.ticket)
                 self._say(message)
         self._engine.close()
 
@@ -143,7 +167,10 @@ class Station:
         """Pass queued requests to the engine; ``False`` when the station shall end."""
         with contextlib.suppress(Empty):
             while (message := self._inbox.get_nowait()) is not None:
-                self._take(*message)
+                if isinstance(message, Ready):
+                    self._take_ready(message)
+                else:
+                    self._take(*message)
             return False
         return True
 
@@ -154,13 +181,33 @@ class Station:
             else:
                 self._engine.brief(data)
         elif data is None:
-            self._engine.cancel(ticket)
+            if self._supplying.withdraw(ticket):
+                self._say(Lost(ticket, CANCELLED, began=False))
+            else:
+                self._engine.cancel(ticket)
         else:
             asked: Asked = pickle.loads(data)  # noqa: S301 (from the muster process that runs the job)
             if asked.lane is not None and asked.generation < self._generations[asked.lane]:
                 self._say(Lost(ticket, "its lane has lost its worker", began=False, lane=asked.lane))
                 return
-            self._engine.submit(ticket, asked.request, machine="", lane=asked.lane, fresh=asked.fresh)
+            if isinstance(asked.request, Needing):
+                self._supplying.begin(ticket, asked.request, asked)
+            else:
+                self._engine.submit(ticket, asked.request, machine="", lane=asked.lane, fresh=asked.fresh)
+
+    def _take_ready(self, ready: Ready) -> None:
+        """Hand a request to the engine with what it needs, or say why that cannot be."""
+        asked: Asked | None = self._supplying.take(ready)
+        if asked is None:
+            return
+        match ready.supply:
+            case NotReadThereError(station=station, why=why):
+                self._say(Unsupplied(ready.ticket, station, why))
+            case Exception() as error:
+                self._say(Failed(ready.ticket, portable(error)))
+            case path:
+                request = Supplied(asked.request.request, str(path))  # type: ignore[attr-defined]  # a Needing
+                self._engine.submit(ready.ticket, request, machine="", lane=asked.lane, fresh=asked.fresh)
 
     def _pass_prints_on(self, worker: str, lines: bytes) -> None:
         """Say what workers print; whoever prints more than is heard waits."""
@@ -168,11 +215,11 @@ class Station:
             time.sleep(_TICK)
         self._say(Printed(worker, lines))
 
-    def _say(self, said: Message | Printed | Ended | Exception) -> None:
+    def _say(self, said: Message | Printed | Ended | Unsupplied | Exception) -> None:
         self._outbox.put(written(said))
 
 
-def written(said: "Message | Printed | Ended | Exception") -> bytes:
+def written(said: "Message | Printed | Ended | Unsupplied | Exception") -> bytes:
     """Write what is said as plain data; an answer that is none is a failure of its request."""
     try:
         return encode(said)

@@ -12,13 +12,13 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from muster._journal.runs import Known
-from muster._journal.status import State
+from muster._journal.runs import KnownRun
+from muster._journal.status import RunState
 from muster._watch import metrics, pages
 from muster._watch.pages import Page
-from muster._watch.sums.moment import Look
+from muster._watch.sums.moment import Moment
 
-from .feed import Feed
+from .feed import RunFeed
 from .guard import METRICS, Guard
 
 if TYPE_CHECKING:
@@ -28,17 +28,24 @@ if TYPE_CHECKING:
 
 _KINDS: Final = {"watch.css": "text/css", "watch.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _AT_MOST_EVERY: Final = 0.5
+"""Seconds between two updates of a page that is seen."""
+
 _UNSEEN_EVERY: Final = 2.0
 """Seconds between two updates of the title of a page that is hidden."""
 
 _LOOKED_EVERY: Final = 0.25
+"""Seconds between two looks at whether the server ends, or the reader has left."""
+
 _RESTED: Final = 8
 """So many times as long as it took to make a page, nothing is made: at most an eighth of a processor goes into it."""
 
 _ALIVE_EVERY: Final = 5.0
-_RECENTLY: Final = 600.0
+"""Seconds: a page says soon that nobody answers any more."""
 
-Asked = tuple[str, Callable[[Look], Page | None]]
+_RECENTLY: Final = 600.0
+"""Seconds: who opens the page after lunch finds the run that ended meanwhile."""
+
+Asked = tuple[str, Callable[[Moment], Page | None]]
 
 
 class Site:
@@ -48,7 +55,7 @@ class Site:
         """Begin to follow nothing; ``token`` lets other users of this computer read the metrics."""
         self._ends_with_run = ends_with_run
         self._token = token
-        self.feed = Feed()
+        self.feed = RunFeed()
         self.is_closing: Callable[[], bool] = lambda: False
 
     def app(self) -> Starlette:
@@ -104,7 +111,7 @@ class Site:
 
     async def _page(self, request: "Request") -> Page | None:
         run, kind, name = (request.path_params.get(one, "") for one in ("run", "kind", "name"))
-        make = (lambda look: pages.part(look, kind, name)) if kind else pages.overview
+        make = (lambda moment: pages.part(moment, kind, name)) if kind else pages.overview
         return await self.feed.page(run, f"{kind}/{name}", make)
 
     async def _listing(self) -> Page:
@@ -150,9 +157,9 @@ class Site:
             await asyncio.sleep(min(_LOOKED_EVERY, max(until - time.monotonic(), 0)))
 
 
-def _is_recent(run: Known) -> bool:
+def _is_recent(run: KnownRun) -> bool:
     """Tell whether a run goes on or ended just now."""
-    if run.state is State.RUNNING:
+    if run.state is RunState.RUNNING:
         return True
     try:
         return time.time() - run.journal.stat().st_mtime < _RECENTLY

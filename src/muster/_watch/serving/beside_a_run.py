@@ -24,7 +24,7 @@ except UsageError as error:
 _WHERE: Final = "Watch at "
 
 
-class Page:
+class RunPage:
     """The page of a run that goes on; where it is served is known a little later."""
 
     def __init__(self) -> None:
@@ -53,13 +53,13 @@ class Page:
 
 
 @contextlib.contextmanager
-def beside(port: int) -> Iterator[Page]:
+def beside(port: int) -> Iterator[RunPage]:
     """Serve for as long as the context lasts, and until the page has been told the end.
 
     Raises ``UsageError`` where the page's libraries are not installed.
     """
     check_installed()
-    page = Page()
+    page = RunPage()
     with subprocess.Popen(  # noqa: S603 (this interpreter, with arguments of our own)
         [sys.executable, "-P", "-c", _SERVE, str(port)],
         stdin=subprocess.PIPE,  # its end tells the server that this process is no more, however it ended

@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
 HERE: Final = "127.0.0.1"
 _TRIED: Final = 100
+"""Ports behind the one that was named: as many pages at once has nobody."""
+
 _LAST_PORT: Final = 65535
 _CHUNK: Final = 4096
+"""Whatever comes there is thrown away."""
+
 _LAST_WORDS_SECONDS: Final = 10
 """How long pages may take to be told how a run has ended: seconds, as a busy computer needs some to make one."""
 _SHORTEST_TOKEN: Final = 16
+"""Characters that nobody guesses over a network."""
+
 _MAKE_ONE: Final = "Make one: head -c 24 /dev/urandom | base64 > {path}"
 _ASKING: Final = (signal.SIGINT, signal.SIGTERM)
 """How a server is asked to end, in order."""

@@ -7,13 +7,13 @@ from typing import Final
 from muster._model import Load, Seconds
 
 from .run import RunView
-from .worker import Worker
+from .worker import WorkerSums
 
 _PACKED: Final = (".gz", ".zst", ".bz2", ".xz", ".zip")
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class WorkDone:
     """What a worker has done; ``first`` is what its first tasks took, and how many rows these had."""
 
     name: str
@@ -39,7 +39,7 @@ class Account:
     """Seconds of work so far, or in all."""
     there: float
     """Seconds that workers were there, each counted."""
-    workers: Sequence[Done] = ()
+    workers: Sequence[WorkDone] = ()
     bad_rows: int = 0
     load: Load | None = None
     """Of the busiest machine, when it was told last."""
@@ -84,18 +84,18 @@ def account_of(view: RunView, *, is_over: bool) -> Account:
     )
 
 
-def _done(worker: Worker, *, since: float) -> Done:
+def _done(worker: WorkerSums, *, since: float) -> WorkDone:
     first = worker.first
-    return Done(
-        worker.name,
-        worker.machine,
-        worker.tasks,
-        worker.rows_in,
-        worker.seconds,
-        worker.cpu,
-        worker.memory,
-        worker.until,
-        first.seconds if first else Seconds(),
-        first.rows_in if first else 0,
-        any(stay.stop is None or stay.stop > since for stay in worker.present),
+    return WorkDone(
+        name=worker.name,
+        machine=worker.machine,
+        tasks=worker.tasks,
+        rows=worker.rows_in,
+        seconds=worker.seconds,
+        cpu=worker.cpu,
+        memory=worker.memory,
+        until=worker.until,
+        first=first.seconds if first else Seconds(),
+        first_rows=first.rows_in if first else 0,
+        is_of_last_attempt=any(stay.stop is None or stay.stop > since for stay in worker.present),
     )

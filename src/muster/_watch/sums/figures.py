@@ -11,10 +11,14 @@ from muster._watch.charts import Shares
 
 from .run import RunView
 from .series import rates, total
-from .worker import FUNCTION, LOST, READ, ROWS_IN, ROWS_OUT, SORTING, WRITE, Worker
+from .worker import FUNCTION, LOST, READ, ROWS_IN, ROWS_OUT, SORTING, WRITE, WorkerSums
 
 SHARES: Final = (0.5, 0.95, 0.99, 0.999, 0.9999)
+"""The percentiles that the seed system's page shows."""
+
 _LEAST_SHARE: Final = 0.75
+"""Of the time so far: where more than one worker in ten is long at a task, the last quarter is shown later."""
+
 SHARE_NAMES: Final = ("50%", "95%", "99%", "99.9%", "99.99%")
 
 
@@ -37,7 +41,7 @@ class Figures:
         return [bound(self.bins, share) for share in SHARES]
 
 
-def of_workers(view: RunView, workers: Sequence[Worker], now: float) -> Figures:
+def of_workers(view: RunView, workers: Sequence[WorkerSums], now: float) -> Figures:
     """Add up what some workers did until now, in seconds of the run."""
     bins: Counter[int] = Counter()
     for worker in workers:
@@ -45,13 +49,13 @@ def of_workers(view: RunView, workers: Sequence[Worker], now: float) -> Figures:
     channels = [worker.series.at(view.roster.clock) for worker in workers]
     until = _known_until(workers, now)
     return Figures(
-        sum(worker.rows_in for worker in workers),
-        sum(worker.rows_out for worker in workers),
-        sum(step.batches for worker in workers for step in worker.steps),
-        bins,
-        rates(total(channel[ROWS_IN] for channel in channels), view.roster.clock, until),
-        rates(total(channel[ROWS_OUT] for channel in channels), view.roster.clock, until),
-        until,
+        rows_in=sum(worker.rows_in for worker in workers),
+        rows_out=sum(worker.rows_out for worker in workers),
+        calls=sum(step.batches for worker in workers for step in worker.steps),
+        bins=bins,
+        rates_in=rates(total(channel[ROWS_IN] for channel in channels), view.roster.clock, until),
+        rates_out=rates(total(channel[ROWS_OUT] for channel in channels), view.roster.clock, until),
+        until=until,
     )
 
 
@@ -64,17 +68,17 @@ def of_step(view: RunView, number: int, now: float) -> Figures:
     channels = view.roster.steps[number].at(view.roster.clock) if number < len(view.roster.steps) else [[0.0], [0.0]]
     until = _known_until(view.roster.workers.values(), now)
     return Figures(
-        sum(step.rows_in for step in steps),
-        sum(step.rows_out for step in steps),
-        sum(step.batches for step in steps),
-        bins,
-        rates(channels[0], view.roster.clock, until),
-        rates(channels[1], view.roster.clock, until),
-        until,
+        rows_in=sum(step.rows_in for step in steps),
+        rows_out=sum(step.rows_out for step in steps),
+        calls=sum(step.batches for step in steps),
+        bins=bins,
+        rates_in=rates(channels[0], view.roster.clock, until),
+        rates_out=rates(channels[1], view.roster.clock, until),
+        until=until,
     )
 
 
-def spent(workers: Iterable[Worker], now: float, *, all_busy: bool) -> Spent:
+def spent(workers: Iterable[WorkerSums], now: float, *, all_busy: bool) -> Spent:
     """Add up where the time of some workers went until ``now``; where all are busy, until each one's last task ended.
 
     A worker that is busy says nothing before its task ends: the time since then would show as idle.
@@ -87,12 +91,12 @@ def spent(workers: Iterable[Worker], now: float, *, all_busy: bool) -> Spent:
     )
 
 
-def _known_of(worker: Worker, now: float, *, all_busy: bool) -> float:
+def _known_of(worker: WorkerSums, now: float, *, all_busy: bool) -> float:
     """Tell up to when the time of a worker counts."""
     return min(worker.until, now) if all_busy and worker.tasks and worker.at_task_since is None else now
 
 
-def activity(view: RunView, worker: Worker, now: float) -> list[Shares]:
+def activity(view: RunView, worker: WorkerSums, now: float) -> list[Shares]:
     """Tell for each bucket which share of it (of 1) went into each of ``charts.ACTIVITIES``.
 
     All shares are 0 while the worker was absent, and after the last task that it has finished: nobody knows yet what it
@@ -117,13 +121,13 @@ def activity(view: RunView, worker: Worker, now: float) -> list[Shares]:
     return found
 
 
-def _known_until(workers: Iterable[Worker], now: float) -> float:
+def _known_until(workers: Iterable[WorkerSums], now: float) -> float:
     """Tell up to when all is known of nine workers in ten; one that is long at a task does not hold up the rest."""
     times = sorted(worker.until for worker in workers if worker.is_there and worker.tasks)
     return max(min(times[len(times) // 10], now), now * _LEAST_SHARE) if times else now
 
 
-def _bins_of(worker: Worker) -> Counter[int]:
+def _bins_of(worker: WorkerSums) -> Counter[int]:
     bins: Counter[int] = Counter()
     for step in worker.steps:
         bins.update(step.bins)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from muster._journal.events import Measured
-from muster._journal.runs import Known
-from muster._journal.status import State
+from muster._journal.runs import KnownRun
+from muster._journal.status import RunState
 
-from .moment import Look
+from .moment import Moment
 from .run import RunView
 
 _ORDER: Final[Mapping[str, int]] = {"running": 0, "stopped": 1, "killed": 1, "failed": 1, "bad": 2, "finished": 2}
@@ -34,23 +34,23 @@ class Listed:
     workers: int
 
 
-def listed(look: Look) -> Listed:
+def listed(moment: Moment) -> Listed:
     """Tell of a run what its line says."""
-    view = look.view
+    view = moment.view
     return Listed(
-        view.run,
-        str(look.state),
-        look.badge,
-        view.time.begun or 0.0,
-        look.short_names,
-        look.inputs,
-        str(view.job.get("output", "")),
-        view.standing.rows_done,
-        look.share,
-        look.pace,
-        look.took,
-        look.bad_rows,
-        look.there,
+        run=view.run,
+        state=str(moment.state),
+        badge=moment.badge,
+        at=view.time.begun or 0.0,
+        names=moment.short_names,
+        inputs=moment.inputs,
+        output=str(view.job.get("output", "")),
+        rows=view.standing.rows_done,
+        share=moment.share,
+        pace=moment.pace,
+        seconds=moment.took,
+        bad_rows=moment.bad_rows,
+        workers=moment.there,
     )
 
 
@@ -59,13 +59,13 @@ def in_order(lines: list[Listed]) -> list[Listed]:
     return sorted(lines, key=lambda line: (_ORDER[line.badge[0]], -line.at))
 
 
-def of_ended(known: Known) -> Listed | None:
+def of_ended(known: KnownRun) -> Listed | None:
     """Read of a run that has ended what its line says; its measures are left out, as they are most of its journal."""
     view = RunView(known.run)
     for entry in known.entries():
-        if isinstance(entry.event, Measured) and known.state is State.FINISHED:
+        if isinstance(entry.event, Measured) and known.state is RunState.FINISHED:
             view.see(entry)
         else:
             view.take(entry)
     view.count(known)
-    return listed(Look(view, known.state, view.time.last_at)) if view.job else None
+    return listed(Moment(view, known.state, view.time.last_at)) if view.job else None

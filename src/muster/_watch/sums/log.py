@@ -9,11 +9,14 @@ from muster._journal.measures import OTHER_REASONS
 from muster._words import duration, plural
 
 _NOTES: Final = 50
+"""As many as anybody reads; the journal has all."""
+
 _RETRIES_TOLD_APART: Final = 20
+"""Reasons of retries: the page's memory stays bounded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class LogEntry:
     """Something that happened, and when by the clock."""
 
     at: float
@@ -29,7 +32,7 @@ class Note:
 class Log:
     """The last notes of a run, and the sums of what happens too often for notes. ``at`` is when, by the clock."""
 
-    notes: deque[Note] = field(default_factory=lambda: deque(maxlen=_NOTES))
+    notes: deque[LogEntry] = field(default_factory=lambda: deque(maxlen=_NOTES))
     retries: Counter[str] = field(default_factory=Counter)
     """How many tasks were tried again, by the reason."""
     lost_tries: int = 0
@@ -39,15 +42,15 @@ class Log:
 
     def note(self, at: float, kind: str, text: str) -> None:
         """Note something; only the last notes are kept."""
-        self.notes.append(Note(at, kind, text))
+        self.notes.append(LogEntry(at, kind, text))
 
-    def joined(self, at: float, event: events.Joined) -> None:
+    def joined(self, at: float, event: events.WorkerJoined) -> None:
         """Note that a worker joined; those that join a machine together share one note."""
         worker, machine, count = event.worker, event.machine, 1
         if self.notes and (self.notes[-1].kind, self.notes[-1].machine) == ("joined", machine):
             count += self.notes.pop().count
         who = plural(count, "worker") if count > 1 else f"Worker {worker}"
-        self.notes.append(Note(at, "joined", f"{who} joined on {machine}.", machine, count))
+        self.notes.append(LogEntry(at, "joined", f"{who} joined on {machine}.", machine, count))
 
     def retried(self, at: float, event: events.Retried) -> None:
         """Note that a task was tried again, and count the reason."""

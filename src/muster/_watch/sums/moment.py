@@ -1,4 +1,4 @@
-"""A look at a run at a moment: whether it goes on, how fast, and how long the rest takes."""
+"""A run at a moment: whether it goes on, how fast, and how long the rest takes."""
 
 import time
 from collections.abc import Iterable
@@ -7,34 +7,34 @@ from functools import cached_property
 from typing import Final
 
 from muster import _words as words
-from muster._journal.measures import Measured, Spent
-from muster._journal.runs import Known
-from muster._journal.status import State, status
+from muster._journal.measures import Measures, Spent
+from muster._journal.runs import KnownRun
+from muster._journal.status import RunState, status
 from muster._model import Reason
-from muster._run.under_way import Held
+from muster._run.telling.under_way import StuckRows
 
 from . import figures, tables
 from .figures import Figures
 from .run import RunView
 from .tables import MachineRow, StepRow, WorkerRow
-from .worker import Worker
+from .worker import WorkerSums
 
 _TELLS_WITHIN: Final = 15.0
 """Seconds of silence that are remarkable: three times the longest that a runner at work leaves."""
 
 
-def look_at(known: Known) -> "Look":
+def look_at(known: KnownRun) -> "Moment":
     """Look at a run as it is now, by its whole journal. Raises ``UnreadableError``, or ``OSError`` where it is gone."""
     view = RunView(known.run)
     view.take_all(known.entries())
     view.count(known)
-    return Look(view, known.state, time.time())
+    return Moment(view, known.state, time.time())
 
 
-class Look:
-    """Tell about a run at a time of the clock. A look is for one moment: it sees later events only in part."""
+class Moment:
+    """A run at a time of the clock; use it at once, as it sees later events only in part."""
 
-    def __init__(self, view: RunView, state: State, at: float) -> None:
+    def __init__(self, view: RunView, state: RunState, at: float) -> None:
         """Look at it now."""
         view.settle()
         self.view = view
@@ -48,7 +48,7 @@ class Look:
     @property
     def is_going(self) -> bool:
         """Tell whether its process is alive."""
-        return self.state is State.RUNNING and self.view.stopped is None and self.view.result is None
+        return self.state is RunState.RUNNING and self.view.stopped is None and self.view.result is None
 
     @property
     def badge(self) -> tuple[str, str]:
@@ -80,7 +80,7 @@ class Look:
         return seconds if is_at_work and seconds > _TELLS_WITHIN else None
 
     @property
-    def held(self) -> Held | None:
+    def held(self) -> StuckRows | None:
         """The call that seems to hang, if any, as of now."""
         held = self.standing.pace.held
         return replace(held, seconds=held.seconds + self.at - self.time.last_at) if held and self.is_going else None
@@ -172,6 +172,11 @@ class Look:
         """Tell what it has cost."""
         return self.view.dollars(self.now)
 
+    @property
+    def is_cost_unknown(self) -> bool:
+        """Tell whether it costs something, and nobody knows how much."""
+        return self.roster.billing.bill.is_unknown
+
     @cached_property
     def figures(self) -> Figures:
         """Add up the whole run."""
@@ -182,7 +187,7 @@ class Look:
         """Add up where the time of all workers went."""
         return self.spent_by(self.roster.workers.values())
 
-    def spent_by(self, workers: Iterable[Worker]) -> Spent:
+    def spent_by(self, workers: Iterable[WorkerSums]) -> Spent:
         """Add up where the time of some workers went."""
         all_busy = self.is_going and self.standing.running >= self.there
         return figures.spent(workers, self.now if all_busy else self.known, all_busy=all_busy)
@@ -190,7 +195,7 @@ class Look:
     @property
     def rejected(self) -> list[Reason]:
         """List the reasons of rejects, most rows first."""
-        reasons = Measured(reasons=dict(self.view.reasons.reasons))
+        reasons = Measures(reasons=dict(self.view.reasons.reasons))
         reasons.add_reasons(self.standing.unkept.reasons)
         return sorted(reasons.reasons.values(), key=lambda reason: -reason.rows)
 
@@ -215,7 +220,7 @@ class Look:
         """Lay out the steps."""
         return tables.steps_of(self.view, self.names, self.known)
 
-    def ordered(self, machine: str | None = None) -> list[Worker]:
+    def ordered(self, machine: str | None = None) -> list[WorkerSums]:
         """List the workers, of one machine or all, in the order of their names as people count."""
         mine = self.roster.workers.values() if machine is None else self.roster.of_machine(machine)
         return tables.in_order(mine)

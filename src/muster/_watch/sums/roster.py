@@ -9,20 +9,22 @@ from muster._journal.billing import Billing
 from muster._journal.measures import task_seconds
 from muster._model import Load
 
-from .pace import Burst, Recent
-from .series import Clock, Series
-from .worker import Worker
+from .series import Buckets, Series
+from .worker import WorkerSums
+from .worker_paces import Burst, WorkerPaces
 
 _STEP_CHANNELS: Final = 2
+"""Rows in, and rows out."""
 
 _SETTLED_AT_ONCE: Final = 10
 """So many measured events, which are 2% of a run at most; with few workers fewer, as that costs little."""
 
 _WORKERS_AN_EVENT: Final = 12
+"""So many workers are worth waiting for one event more, as adding up costs by the worker."""
 
 
 @dataclass(slots=True)
-class Machine:
+class MachineSums:
     """One computer of a run: its load when last told, and its lease, which began at ``renewed`` by the clock."""
 
     name: str
@@ -40,24 +42,24 @@ class Machine:
 class Roster:
     """The workers and machines of all attempts. Times are in seconds of work; ``now`` is that of the event."""
 
-    workers: dict[str, Worker] = field(default_factory=dict)
-    machines: dict[str, Machine] = field(default_factory=dict)
-    clock: Clock = field(default_factory=Clock)
+    workers: dict[str, WorkerSums] = field(default_factory=dict)
+    machines: dict[str, MachineSums] = field(default_factory=dict)
+    clock: Buckets = field(default_factory=Buckets)
     steps: list[Series] = field(default_factory=list)
     """Rows in and out of each step, over time."""
-    recent: Recent = field(default_factory=Recent)
+    worker_paces: WorkerPaces = field(default_factory=WorkerPaces)
     billing: Billing = field(default_factory=Billing)
     _unsettled: int = 0
 
     def begin(self) -> None:
         """Begin with an attempt."""
-        self.recent = Recent()
+        self.worker_paces = WorkerPaces()
 
-    def machine(self, name: str) -> Machine:
+    def machine(self, name: str) -> MachineSums:
         """Find a machine, or meet it."""
-        return self.machines.setdefault(name, Machine(name))
+        return self.machines.setdefault(name, MachineSums(name))
 
-    def join(self, event: events.Joined, now: float) -> None:
+    def join(self, event: events.WorkerJoined, now: float) -> None:
         """Know that a worker is there."""
         worker = self._met(event.worker, now)
         worker.machine = event.machine
@@ -109,7 +111,7 @@ class Roster:
                 steps[at][1] += step.rows_out
         if bursts:
             self._settle_steps(steps, began, now)
-            self.recent.add(now, bursts)
+            self.worker_paces.add(now, bursts)
 
     def _settle_steps(self, steps: list[list[float]], since: float, now: float) -> None:
         shares = self.clock.split(since, now)
@@ -118,14 +120,14 @@ class Roster:
                 self.steps.append(Series(_STEP_CHANNELS))
             self.steps[at].add(self.clock, shares, sums)
 
-    def of_machine(self, name: str) -> Iterator[Worker]:
+    def of_machine(self, name: str) -> Iterator[WorkerSums]:
         """Yield the workers of a machine."""
         return (worker for worker in self.workers.values() if worker.machine == name)
 
-    def _met(self, name: str, now: float) -> Worker:
+    def _met(self, name: str, now: float) -> WorkerSums:
         """Find a worker, or meet it, though nobody told that it joined."""
         worker = self.workers.get(name)
         if worker is None:
-            worker = self.workers[name] = Worker(name=name)
+            worker = self.workers[name] = WorkerSums(name=name)
         worker.join(now)
         return worker

@@ -9,23 +9,23 @@ from muster._journal import events
 from muster._journal.events import Event
 from muster._journal.file import Entry
 from muster._journal.kept_rows import rows_kept
-from muster._journal.measures import Measured
-from muster._journal.runs import Known
-from muster._journal.status import State, became_of
+from muster._journal.measures import Measures
+from muster._journal.runs import KnownRun
+from muster._journal.status import RunState, became_of
 from muster._journal.work_time import WorkTime
-from muster._model import Reason
+from muster._model import Reason, StageDone
 from muster._planner import Plan
 from muster._words import duration
 
 from .log import Log
 from .roster import Roster
-from .standing import Standing
+from .standing import RunStanding
 
 _UNSEEN: Final = events.ONLY_TO_RESUME | {events.Other}
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AttemptSums:
     """One process's work on a run; ``time`` is when it began, in seconds of the run."""
 
     number: int
@@ -54,13 +54,15 @@ class RunView:
     run: str = ""
     job: Mapping[str, Any] = field(default_factory=dict)
     time: WorkTime = field(default_factory=WorkTime)
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[AttemptSums] = field(default_factory=list)
     breaks: list[Break] = field(default_factory=list)
-    standing: Standing = field(default_factory=Standing)
+    standing: RunStanding = field(default_factory=RunStanding)
     roster: Roster = field(default_factory=Roster)
-    reasons: Measured = field(default_factory=Measured)
+    reasons: Measures = field(default_factory=Measures)
     """Why rows were rejected."""
     log: Log = field(default_factory=Log)
+    stages: dict[int, StageDone] = field(default_factory=dict)
+    """What stages came to that are done, by their numbers, where there are several."""
     plan: Plan | None = None
     planned: float = 0.0
     """When the plan was made, in seconds of the run."""
@@ -81,10 +83,10 @@ class RunView:
                 self.standing.take(entry.event)
                 self.roster.measure(entry.event, now)
                 self.reasons.add_reasons(Reason(*told) for told in entry.event.reasons)
-            case events.Joined():
+            case events.WorkerJoined():
                 self.roster.join(entry.event, now)
                 self.log.joined(at, entry.event)
-            case events.Left(worker, reason):
+            case events.WorkerLeft(worker, reason):
                 if self.roster.leave(worker, now, reason=reason):
                     self.log.note(at, "left", f"Worker {worker} left: {reason}.")
             case events.Retried():
@@ -100,13 +102,15 @@ class RunView:
         match event:
             case events.Started():
                 self.run, self.job = event.run, event.job
-            case events.Attempt():
+            case events.TryStarted():
                 self._attempt(event)
             case events.Phase(phase):
                 self.standing.phase = phase
             case Plan():
                 self.planned, self.plan = now, event
-            case events.Told(text):
+            case StageDone():
+                self.stages[event.number] = event
+            case events.UserTold(text):
                 self.log.note(at, "told", text)
             case events.Accepted():
                 self.log.accept(at, event)
@@ -125,9 +129,13 @@ class RunView:
             self._pause(away, last_at)
         self.roster.clock.reach(self.time.seconds)
 
-    def count(self, known: Known) -> None:
+    def count(self, known: KnownRun) -> None:
         """Count the rows that are kept of a run whose process is gone before it was done."""
-        if known.state is State.UNFINISHED and self.result is None and (rows := rows_kept(known.journal)) is not None:
+        if (
+            known.state is RunState.UNFINISHED
+            and self.result is None
+            and (rows := rows_kept(known.journal)) is not None
+        ):
             self.standing.count(rows)
 
     def take_all(self, entries: Iterable[Entry]) -> None:
@@ -163,14 +171,22 @@ class RunView:
         self.roster.leave_all(now)
         self.roster.billing.bill.end(now)
 
-    def _attempt(self, event: events.Attempt) -> None:
+    def _attempt(self, event: events.TryStarted) -> None:
         process = event.pid, event.born
         if self.attempts and self.attempts[-1].process == process:
-            self.reasons = Measured()  # it began anew, with wider types: what was rejected before comes again
+            self.reasons = Measures()  # it began anew, with wider types: what was rejected before comes again
         is_one_computer, cluster = event.one_computer, event.cluster or ""
         began = self.time.seconds
         self.attempts.append(
-            Attempt(event.number, began, event.engine, event.workers, process, cluster, is_one_computer)
+            AttemptSums(
+                number=event.number,
+                time=began,
+                engine=event.engine,
+                workers=event.workers,
+                process=process,
+                cluster=cluster,
+                is_one_computer=is_one_computer,
+            )
         )
         self.stopped = None
         self.standing.begin()

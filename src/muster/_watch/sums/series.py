@@ -4,14 +4,19 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 BUCKETS: Final = 240
+"""A chart is some 1000 points wide: a bucket is four of them. Their width doubles when time outgrows them."""
+
 _FIRST_WIDTH: Final = 0.5
+"""Seconds: as often as a run tells how far it is."""
+
 _ENOUGH_OF_A_BUCKET: Final = 0.5
+"""The rate of a bucket that has hardly begun jumps."""
 
 Shares = list[tuple[int, float]]
 """Buckets, each with the share of something that belongs into it."""
 
 
-class Clock:
+class Buckets:
     """Say which stretch of time each bucket holds, in seconds since a run began; its series share one clock."""
 
     __slots__ = ("doublings", "width")
@@ -48,7 +53,7 @@ class Series:
         self.channels = [[0.0] * BUCKETS for _ in range(channels)]
         self.doublings = 0
 
-    def at(self, clock: Clock) -> list[list[float]]:
+    def at(self, clock: Buckets) -> list[list[float]]:
         """Give the channels, in buckets as wide as the clock's are now. They may be added to."""
         for _ in range(clock.doublings - self.doublings):
             for channel in self.channels:
@@ -56,7 +61,7 @@ class Series:
         self.doublings = clock.doublings
         return self.channels
 
-    def add(self, clock: Clock, shares: Shares, amounts: Sequence[float]) -> None:
+    def add(self, clock: Buckets, shares: Shares, amounts: Sequence[float]) -> None:
         """Add an amount to each channel, spread over buckets."""
         for channel, amount in zip(self.at(clock), amounts, strict=True):
             for bucket, share in shares:
@@ -68,7 +73,7 @@ def total(channels: Iterable[Sequence[float]]) -> list[float]:
     return list(map(sum, zip([0.0] * BUCKETS, *channels, strict=True)))
 
 
-def rates(channel: Sequence[float], clock: Clock, elapsed: float) -> list[float]:
+def rates(channel: Sequence[float], clock: Buckets, elapsed: float) -> list[float]:
     """Tell how much a second there was in each bucket, up to the last one that is full enough to tell."""
     full, rest = divmod(elapsed, clock.width)
     found = [amount / clock.width for amount in channel[: int(full)]]

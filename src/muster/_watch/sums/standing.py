@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from muster._journal import events
-from muster._journal.kept_rows import Rows
+from muster._journal.kept_rows import RowCounts
 from muster._model import Reason
-from muster._run.under_way import Held
+from muster._run.telling.under_way import StuckRows
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RunPace:
     """How fast the run was in the minute before its last event, and how long the rest would take from then.
 
     ``held`` is which worker was then at which rows for strangely long.
@@ -19,13 +19,15 @@ class Pace:
 
     rows_per_second: float | None = None
     seconds_left: tuple[float, float] | None = None
-    held: Held | None = None
+    held: StuckRows | None = None
 
     @classmethod
     def of(cls, event: events.Measured) -> Self:
         """Read what an event tells, as the runner told the terminal; an earlier muster journaled none of these."""
         left, held = event.seconds_left, event.held
-        return cls(event.rows_per_second, (left[0], left[1]) if left else None, Held.of_field(held) if held else None)
+        return cls(
+            event.rows_per_second, (left[0], left[1]) if left else None, StuckRows.of_field(held) if held else None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Unkept:
 
 
 @dataclass(slots=True)
-class Standing:
+class RunStanding:
     """How far a run is. A count of rows is of all attempts, the rest is of the last one."""
 
     phase: str = ""
@@ -49,7 +51,7 @@ class Standing:
     """Rows that are written; an earlier muster did not tell."""
     bad_rows: int = 0
     unkept: Unkept = Unkept()
-    pace: Pace = Pace()
+    pace: RunPace = RunPace()
     running: int = 0
     """Tasks that are with workers."""
 
@@ -63,9 +65,9 @@ class Standing:
         self.rows_done, self.rows_total = event.rows_done, event.rows_total
         self.rows_out, self.bad_rows = event.rows_out, event.bad_rows
         self.running, self.waiting_for = event.running, event.waiting_for
-        self.pace = Pace.of(event)
+        self.pace = RunPace.of(event)
 
-    def count(self, rows: Rows) -> None:
+    def count(self, rows: RowCounts) -> None:
         """Take over the rows that are kept of a run whose process is gone, as ``muster runs`` counts them."""
         self.rows_done, self.rows_out, self.bad_rows = rows
 
@@ -83,4 +85,4 @@ class Standing:
 
     def rest(self) -> None:
         """Know that nobody is at work."""
-        self.waiting_for, self.running, self.pace = "", 0, Pace()
+        self.waiting_for, self.running, self.pace = "", 0, RunPace()

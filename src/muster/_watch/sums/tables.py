@@ -9,13 +9,13 @@ from muster._journal.measures import Spent, StepSum, bound
 
 from . import figures
 from .figures import Figures
-from .roster import Machine, Roster
+from .roster import MachineSums, Roster
 from .run import RunView
-from .worker import Worker
+from .worker import WorkerSums
 
 _DIGITS: Final = re.compile(r"(\d+)")
 
-SpentBy = Callable[[Iterable[Worker]], Spent]
+SpentBy = Callable[[Iterable[WorkerSums]], Spent]
 """Adds up where the time of some workers went, at the moment of the tables."""
 
 
@@ -23,7 +23,7 @@ SpentBy = Callable[[Iterable[Worker]], Spent]
 class WorkerRow:
     """A line of the table of workers."""
 
-    worker: Worker
+    worker: WorkerSums
     spent: Spent
     steps: StepSum
     pace: float | None
@@ -38,7 +38,7 @@ class WorkerRow:
 class MachineRow:
     """A line of the table of machines."""
 
-    machine: Machine
+    machine: MachineSums
     workers: int
     there: int
     spent: Spent
@@ -63,7 +63,7 @@ class StepRow:
 
 def workers_of(roster: Roster, known: float, *, spent_by: SpentBy) -> list[WorkerRow]:
     """Lay out the workers; ``known`` is up to when their rows are known, in seconds of the run."""
-    paces = roster.recent.of_each_worker(known)
+    paces = roster.worker_paces.of_each_worker(known)
     return [
         WorkerRow(
             worker,
@@ -83,23 +83,25 @@ def machines_of(
     for row in rows:
         of.setdefault(row.worker.machine, []).append(row)
     return [
-        _machine(roster.machines.get(name) or Machine(name), of[name], spent_by=spent_by, leases_at=leases_at)
+        _machine(roster.machines.get(name) or MachineSums(name), of[name], spent_by=spent_by, leases_at=leases_at)
         for name in sorted(of, key=_counted)
         if name  # of a worker that nobody told to have joined
     ]
 
 
-def _machine(machine: Machine, rows: Sequence[WorkerRow], *, spent_by: SpentBy, leases_at: float | None) -> MachineRow:
+def _machine(
+    machine: MachineSums, rows: Sequence[WorkerRow], *, spent_by: SpentBy, leases_at: float | None
+) -> MachineRow:
     return MachineRow(
-        machine,
-        len(rows),
-        sum(row.worker.is_there for row in rows),
-        spent_by([row.worker for row in rows]),
-        sum(row.worker.rows_in for row in rows),
-        sum(row.pace or 0.0 for row in rows),
-        machine.lease_left(leases_at) if leases_at is not None else None,
-        sum(row.worker.cpu for row in rows),
-        sum(row.worker.seconds.total - row.worker.seconds.lost for row in rows),
+        machine=machine,
+        workers=len(rows),
+        there=sum(row.worker.is_there for row in rows),
+        spent=spent_by([row.worker for row in rows]),
+        rows_in=sum(row.worker.rows_in for row in rows),
+        pace=sum(row.pace or 0.0 for row in rows),
+        lease_left=machine.lease_left(leases_at) if leases_at is not None else None,
+        cpu=sum(row.worker.cpu for row in rows),
+        at_tasks=sum(row.worker.seconds.total - row.worker.seconds.lost for row in rows),
     )
 
 
@@ -115,7 +117,7 @@ def _seconds_in(roster: Roster, step: int) -> float:
     return sum(worker.steps[step].seconds for worker in roster.workers.values() if step < len(worker.steps))
 
 
-def in_order(workers: Iterable[Worker]) -> list[Worker]:
+def in_order(workers: Iterable[WorkerSums]) -> list[WorkerSums]:
     """Sort workers by their names as people count."""
     return sorted(workers, key=lambda worker: _counted(worker.name))
 

@@ -5,14 +5,14 @@ from typing import Any, Final, NamedTuple
 
 from muster._journal.measures import WorkerSum, added
 
-from .series import Clock, Series
+from .series import Buckets, Series
 
 CHANNELS: Final = 7
 ROWS_IN, ROWS_OUT, READ, FUNCTION, SORTING, WRITE, LOST = range(CHANNELS)
 """The channels of a worker's series; writing includes what rows cost that travel."""
 
 
-class Settled(NamedTuple):
+class AddedUp(NamedTuple):
     """What was just added up of a worker, and since and until when it did that."""
 
     done: WorkerSum
@@ -33,7 +33,7 @@ class Presence:
 
 
 @dataclass(slots=True)
-class Worker(WorkerSum):
+class WorkerSums(WorkerSum):
     """One worker: what it has done, as far as that is added up, and when it was there."""
 
     name: str = ""
@@ -95,7 +95,7 @@ class Worker(WorkerSum):
         stays = (max(stay.start, time) for stay in self.present if stay.stop is None or stay.stop > time)
         return next(stays, time)
 
-    def settle(self, clock: Clock) -> Settled | None:
+    def settle(self, clock: Buckets) -> AddedUp | None:
         """Add up what was kept, spread over the time that it took. Adding many at a time is what makes it cheap."""
         if not self._untold:
             return None
@@ -106,4 +106,4 @@ class Worker(WorkerSum):
         travel = spent.write + spent.transfer
         channels = (done.rows_in, done.rows_out, spent.read, spent.function, spent.sorting, travel, spent.lost)
         self.series.add(clock, clock.split(self._since, self.until), channels)
-        return Settled(done, self._since, self.until)
+        return AddedUp(done, self._since, self.until)

@@ -1,0 +1,16 @@
+"""Measure pandas on groups: its own sums, or a loop over all groups. Keys come in their order."""
+
+import sys
+
+import pandas as pd
+
+from largest import largest
+
+TARGET, SOURCE, OUTPUT = sys.argv[1:4]
+SUMS = {"total": ("amount", "sum"), "n": ("amount", "count"), "mean": ("amount", "mean")}
+
+groups = pd.read_csv(SOURCE).groupby("user")
+if TARGET.startswith("sums"):
+    groups.agg(**SUMS).reset_index().to_csv(OUTPUT, index=False)
+else:
+    pd.concat([largest(group) for _, group in groups]).to_csv(OUTPUT, index=False)

@@ -1,0 +1,168 @@
+"""The lazy pipeline's groups: what is done with the rows of each key, and what cannot be done with them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from muster._api.given import check_function
+from muster._api.measures import asked_of
+from muster._model import Grouping, Keyed, Target
+from muster._show.callers import from_the_callers_line
+from muster._user_code import arguments, targets
+from muster._user_code.signature import takes_key
+from muster.errors import UsageError
+
+_AGG: Final = "muster._worker.aggregates.step:agg"
+"""The step that sums and the like are worked out in."""
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Groups(Generic[P]):
+    """Rows that are put together by their keys; nothing happens before the pipeline's ``run``."""
+
+    pipeline: P
+    grouping: Grouping
+
+    @from_the_callers_line
+    def map_groups(
+        self, function: Callable[..., Any] | str, *, args: Mapping[str, Any] | None = None, sort: bool = False
+    ) -> P:
+        """Apply a function to each group: it gets all rows of one key as a DataFrame, and returns a DataFrame.
+
+        A function that takes two gets the key, too: ``f(df, key)``. The key is a value where ``group_by`` was given one
+        name, and a tuple where it was given a list. The output is that of ``pd.concat(f(g) for _, g in
+        df.groupby(columns, sort=False))`` for the whole input: groups in the order in which their keys first appear;
+        with ``sort=True`` in the order of the keys, as pandas sorts them. ``function`` and ``args`` are as for
+        ``map_batches``; the frame's index is the rows' number in their file, or among all rows that the function before
+        gives. A group has to fit into the memory of a worker, the whole input has not.
+        """
+        check_function(function)
+        target = targets.parse_target(function) if isinstance(function, str) else targets.of_function(function)
+        target = targets.with_arguments(target, arguments.given(args, step=target.name))
+        return self._with(targets.of_groups(target), self.grouping._replace(sort=bool(sort)))
+
+    @from_the_callers_line
+    def agg(self, *, sort: bool = False, **outputs: Any) -> P:  # noqa: ANN401 (pandas' names, or pairs)
+        """Work out sums and the like of each group: one row for each key, and a column for each name that is given.
+
+        ``n="count"`` counts rows; ``total=("amount", "sum")`` names a column and what is worked out of it, as in
+        pandas: ``count``, ``size``, ``sum``, ``mean``, ``min``, ``max``, ``std``, ``var``, ``first``, ``last``,
+        ``nunique``, ``any``, ``all``. The output is that of ``df.groupby(columns, sort=False).agg(...).reset_index()``
+        for the whole input: keys come as they first appear; with ``sort=True`` in their own order, as pandas sorts
+        them. Neither a group nor the input has to fit into memory. ``mean=(["price", "weight"], WeightedMean)`` names
+        an aggregation of your own: a :class:`muster.Aggregation`, or what has its four methods.
+        """
+        key = self.grouping.columns
+        measures, own = asked_of(outputs, key=key)
+        target = targets.parse_target(_AGG)
+        given = {"key": key, "measures": measures, **({"own": own} if own else {})}
+        target = targets.with_arguments(target, arguments.given(given, step=target.name))
+        return self._with(targets.of_groups(target), self.grouping._replace(sort=bool(sort), measures=measures))
+
+    def _with(self, target: Target, grouping: Grouping) -> P:
+        """Add a step that rows come to by their keys."""
+        pipeline: Any = self.pipeline
+        keyed = Keyed(len(pipeline.steps), grouping)
+        changed: P = dataclasses.replace(
+            pipeline, steps=(*pipeline.steps, target), exchanges=(*pipeline.exchanges, keyed)
+        )
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Keys(Generic[P]):
+    """Rows that go to a step key by key, in the order of the input; nothing happens before the pipeline's ``run``."""
+
+    pipeline: P
+    grouping: Grouping
+
+    @from_the_callers_line
+    def map_batches(
+        self, step: Callable[..., Any] | str, *, state: Callable[[], Any], args: Mapping[str, Any] | None = None
+    ) -> P:
+        """Apply a step that keeps a state for each key: ``step(df, states)`` gets rows in the order of the input.
+
+        ``states`` maps a key to its state, which ``state`` makes when the key is asked for the first time: with
+        ``state=int`` it begins as 0, with ``state=list`` as an empty list. The frame has rows of several keys, all rows
+        of a key come to the same ``states``, and the index is the rows' number in the whole input, over all files. A
+        row of the result stands in the output where its index says. If the step has a method ``at_end(states)``, what
+        that returns comes behind all other rows. ``step`` and ``args`` are as for :meth:`Pipeline.map_batches`; a class
+        is built once in each worker, and keeps what belongs to keys in ``states``, not in itself.
+        """
+        return with_state(self.pipeline, step, state=state, args=args, by=self.grouping)
+
+
+def with_state(
+    pipeline: P,
+    step: Callable[..., Any] | str,
+    *,
+    state: Callable[[], Any],
+    args: Mapping[str, Any] | None,
+    by: Grouping,
+) -> P:
+    """Add a step that keeps states. Raises ``UsageError`` for what is no step, or makes no state."""
+    check_function(step)
+    if not callable(state):
+        raise UsageError(
+            f"state={state!r} cannot be called, and each key needs a state of its own. Give what makes one, such as"
+            " state=int, state=list, a class, or lambda: {'seen': 0}."
+        )
+    target = targets.parse_target(step) if isinstance(step, str) else targets.of_function(step)
+    if not isinstance(step, str | type) and not takes_key(step, args or ()):
+        raise UsageError(
+            f"{target.name!r} has to take two: the rows, and the states of their keys. Write def"
+            f" {target.name}(df, states)."
+        )
+    arguments.given(args, step=target.name)  # which says what is wrong with them, if anything is
+    target = targets.with_arguments(target, arguments.given({**(args or {}), arguments.STATE: state}, step=target.name))
+    target = targets.with_state(target)
+    one: Any = pipeline
+    keyed = Keyed(len(one.steps), by, has_state=True)
+    changed: P = dataclasses.replace(one, steps=(*one.steps, target), exchanges=(*one.exchanges, keyed))
+    return changed
+
+
+ALL_ROWS: Final = Grouping((), dropna=False)
+"""No key at all: one state for all rows."""
+
+
+def key_of(columns: object) -> Grouping:
+    """Understand which columns are the key of a state. Raises ``UsageError`` for what names no columns."""
+    if columns is None:
+        return ALL_ROWS
+    return grouping_of(columns, dropna=False, called="key_by")
+
+
+def grouping_of(columns: object, *, dropna: bool, called: str = "group_by") -> Grouping:
+    """Understand by what rows are to be grouped. Raises ``UsageError`` for what names no columns."""
+    if isinstance(columns, str):
+        names: tuple[object, ...] = (columns,)
+    elif isinstance(columns, Sequence) and not isinstance(columns, bytes):
+        names = tuple(columns)
+    else:
+        raise UsageError(
+            f"{called}({columns!r}): give the name of a column, or a list of names. A function of the rows cannot be a"
+            " key: have a step add it as a column first, with map_batches(lambda df: df.assign(key=...))."
+        )
+    if not names or not all(isinstance(name, str) and name for name in names) or len({*names}) < len(names):
+        raise UsageError(f"{called}({columns!r}): give one or more names of columns, each once.")
+    return Grouping(tuple(map(str, names)), isinstance(columns, str), bool(dropna))
+
+
+def before_keys(steps: tuple[Target, ...], exchanges: Sequence[Keyed], *, what: str) -> tuple[Target, ...]:
+    """Give the steps that get batches as they lie in the input: those before the first exchange.
+
+    Raises ``UsageError`` where there is none; ``what`` says why that is asked.
+    """
+    if not exchanges:
+        return steps
+    if not (first := steps[: exchanges[0].at]):
+        raise UsageError(
+            f"{what}, and no map_batches stands before the first group_by or key_by of this pipeline. What a function"
+            " of groups or states gets is no batch of the input: it may use all rows of a key. Call it in plain Python,"
+            " with the rows of a key."
+        )
+    return first

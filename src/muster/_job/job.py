@@ -1,0 +1,99 @@
+"""What a user asks for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from muster._dialects import Dialect, Reading
+from muster._files.witness import FileState
+from muster._model import Keyed, StepChain, Target, chains_of
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may choose about a run.
+
+    ``format`` counts where a suffix says nothing; ``input_format`` and ``output_format`` count in any case.
+    """
+
+    workers: int | None = None
+    batch_rows: int | None = None
+    dtype: str | Mapping[str, str] | None = None
+    max_bad_rows: int | float | str | None = None
+    strict: bool = False
+    fresh: bool = False
+    accept_changes: bool = False
+    timeout: float | None = None
+    calls_per_worker: int | None = None
+    if_running: str = "fail"
+    """What to do while another process works on the output: ``fail``, ``skip`` or ``wait``."""
+    format: str | None = None
+    input_format: str | None = None
+    output_format: str | None = None
+    dialect: Dialect = field(default_factory=Dialect)
+    reading: Reading = field(default_factory=Reading)
+    part_bytes: int | None = None
+    limit: int | None = None
+    sample: int | None = None
+    cluster: str | None = None
+    machines: int | None = None
+    on: str | None = None
+    env: Sequence[str] = ()
+    with_files: Sequence[str] = ()
+    """Files and folders that the function reads: they go along to machines, and a resume compares them."""
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What stores are opened with, some of it secret: it is written nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenTcp:
+    """Where rows are listened for, and how."""
+
+    place: str
+    """``HOST:PORT``, as the user says it."""
+    framing: Literal["length", "lines"] = "length"
+    columns: tuple[str, ...] = ()
+    """The names of columns that no sender sends; empty where the first frame of each connection has them."""
+    connections: int = 5000
+    idle: float = 600.0
+    """Seconds after which a connection is closed from which nothing comes."""
+    spool_bytes: int = 256_000_000
+    """How much may wait on the disk to be done, beyond which senders wait."""
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    token: str | None = None
+    """A file that holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """How inputs are followed that never end: an epoch begins every so many seconds."""
+
+    every: float = 1.0
+    listen: ListenTcp | None = None
+    """Rows come over TCP; else the inputs are files that grow, and folders that get new ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the user asked for: steps, inputs, output, options."""
+
+    steps: tuple[Target, ...]
+    inputs: tuple[str, ...]
+    output: str
+    options: Options = Options()
+    typed: str = ""
+    """The file that defines the pipeline, where it is not a function that was named."""
+    retry: str = ""
+    """The run whose bad rows are to be done."""
+    only: Mapping[str, FileState] | None = None
+    """The files to read of those that the inputs name, by path, and how each was when it was found; ``None``: all."""
+    exchanges: tuple[Keyed, ...] = ()
+    """Which steps rows come to by their keys, in order."""
+    follow: Follow | None = None
+    """The job goes on until it is stopped: its inputs are followed."""
+
+    @property
+    def chains(self) -> tuple[StepChain, ...]:
+        """Cut the steps into those that run together; a job without exchanges has one stage."""
+        return chains_of(self.steps, self.exchanges)

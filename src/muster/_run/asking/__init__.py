@@ -1,0 +1,1 @@
+"""Questions that are put to workers, and failures of them that may pass."""

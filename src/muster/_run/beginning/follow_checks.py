@@ -1,0 +1,92 @@
+"""What a stream can be asked for: options and places that it does not go together with are refused in words."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from muster._dialects import Dialect
+from muster._formats.inputs import as_named
+from muster._job import Job
+from muster._model import Source
+from muster._output.folder import WorkFolder
+from muster._run.staffing.lent import goes_elsewhere
+from muster._urls.urls import is_remote
+from muster.errors import UsageError
+
+_REFUSED: Final = {
+    "batch_rows": "a batch would end where an epoch does, with any number of rows",
+    "limit": "a stream has no end that it is a part of",
+    "sample": "a stream has no end, so no rows are spread over the whole of it",
+}
+
+_NAMES: Final = {"quote": "quotechar", "delimiter": "sep"}
+
+
+def check_can_follow(job: Job, work: WorkFolder) -> None:
+    """Raise ``UsageError`` for what a stream cannot have yet."""
+    for name, why in _REFUSED.items():
+        if getattr(job.options, name) is not None:
+            raise UsageError(f"A stream cannot have --{name.replace('_', '-')}: {why}. Leave it out.")
+    if not all(one.has_state for one in job.exchanges):
+        raise UsageError(
+            "A stream has no groups: nobody knows when all rows of a key are there. Keep a state for each key, with"
+            " key_by and state=; or run groups over the parts that the stream has written."
+        )
+    check_keeps_states_here(job, is_elsewhere=goes_elsewhere(job.options))
+    is_listening = job.follow is not None and job.follow.listen is not None
+    if job.exchanges and is_listening:
+        raise UsageError(
+            "Rows that come over TCP cannot come to steps that keep states yet. Receive them into files, muster receive"
+            " -o in/rows.csv --rotate 1h, and follow these with follow_csv."
+        )
+    if remote := [text for text in (*(() if is_listening else job.inputs), job.output) if is_remote(text)]:
+        raise UsageError(f"{remote[0]!r}: a stream follows files of this computer, and writes them here. Name a path.")
+    if not work.is_folder:
+        raise UsageError(
+            f"{job.output!r}: a stream writes a folder, to which it adds a part after the other. Type"
+            f" {job.output + '/'!r}."
+        )
+    if is_listening:
+        _check_can_listen(job.options.dialect)
+    from muster._formats.streams import is_splittable
+
+    if not is_splittable(job.options.dialect.encoding):
+        raise UsageError(
+            f"encoding={job.options.dialect.encoding!r}: files that grow are followed where a newline is one byte, as"
+            " in utf-8. Write them so; or run the function over whole files."
+        )
+
+
+def _check_can_listen(dialect: Dialect) -> None:
+    """Raise ``UsageError`` where nobody can tell of one frame whether it is a whole row."""
+    usual = Dialect(dialect.delimiter, dialect.quote or '"')
+    for field in dataclasses.fields(Dialect):
+        name, value = field.name, getattr(dialect, field.name)
+        is_usual = value == getattr(usual, name) if name != "quote" else value in {"", '"'}
+        if not is_usual:
+            raise UsageError(
+                f"{_NAMES.get(name, name)}={value!r}: rows that come over TCP are CSV in UTF-8 as most programs write"
+                " it, whose cells may stand in double quotes. Have them sent so; of how they are written, only sep= and"
+                " quoting= can be said, and columns= where no header is sent."
+            )
+
+
+def check_keeps_states_here(job: Job, *, is_elsewhere: bool) -> None:
+    """Raise ``UsageError`` where machines would do a stream whose steps keep states."""
+    if job.exchanges and is_elsewhere:
+        raise UsageError(
+            "A stream with states runs on this computer, which has the states. Leave out what names machines or a"
+            " cluster; or have machines do a stream of rows alone, and keep states in another one that follows its"
+            " parts."
+        )
+
+
+def with_delimiter(job: Job, sources: Sequence[Source]) -> Job:
+    """Say what separates cells, where the user has not: a tab in files named ``.tsv``."""
+    options = as_named(job.options, sources)
+    if not options.dialect.delimiter:
+        is_tsv = all(".tsv" in Path(text).name.lower() for text in job.inputs)
+        options = replace(options, dialect=replace(options.dialect, delimiter="\t" if is_tsv else ","))
+    return replace(job, options=options)

@@ -1,0 +1,1 @@
+"""What earlier attempts and runs have left, and whether it counts."""

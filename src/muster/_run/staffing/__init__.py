@@ -1,0 +1,1 @@
+"""Who does the tasks: workers of this computer, or a cluster."""

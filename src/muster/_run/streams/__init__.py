@@ -1,0 +1,1 @@
+"""Runs whose inputs are followed, epoch after epoch."""

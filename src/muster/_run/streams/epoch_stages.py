@@ -1,0 +1,155 @@
+"""The stages of one epoch after another, where rows of a stream come to steps that keep states.
+
+They are those of a run over files, with three differences: rows are numbered on from the epoch before, states begin as
+it has left them, and nothing is journaled before the epoch is committed: an epoch that was begun is done anew.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from muster._formats.holders import BETWEEN
+from muster._formats.lanes import WeighLanes
+from muster._journal import events
+from muster._journal.events import StatesDone
+from muster._model import LANES, NO_FILE, Block, Exchange, LaneShare, Outcome, Part, PlaceRange, Schema
+from muster._output.build import check_every_row_is_settled
+from muster._progress.kept_outcomes import KeptOutcomes
+from muster._progress.schema import united
+from muster._run.history.stream_past import StreamPast
+from muster._run.tasks.stage import Stage
+from muster._run.tasks.staged import StagedTaskPhase
+from muster._run.tasks.task_phase import TaskPhase
+from muster._streams.state_log import StateLog
+
+
+@dataclass(slots=True)
+class EpochStages(StagedTaskPhase):
+    """Has the stages of an epoch done, and gathers what has become of states."""
+
+    stream: StreamPast
+    log: StateLog
+    keep_types: Callable[[Outcome], None]
+    """What is done where a value does not fit the types of the first epoch."""
+    ends: bool = field(default=False, init=False)
+    """Whether the stream ends with this epoch."""
+    _given: list[int] = field(default_factory=list, init=False)
+    """How many rows each stage of this epoch gave, but for the last."""
+    _seen: dict[int, bytes] = field(default_factory=dict, init=False)
+    """What the results of steps look like that stages read."""
+
+    def first_stage(self) -> Stage:
+        """Have no rows yet."""
+        return Stage(self.attempt.input_reader, (), "", before=self.stream.totals)
+
+    def work_on(self, first: Stage, *, ends: bool) -> list[Outcome]:
+        """Do the stages of an epoch, whose rows the first one reads; give what output and rejects are made of."""
+        stages, self.ends, self._given, self._before = self.run.job.chains, ends, [], []
+        hindsight, last = self.loop.harvest.hindsight, self.loop.progress.last_number
+        exchange = self._exchange(0)
+        first = replace(first, steps=stages[0].steps, format=BETWEEN, is_last=False, exchange=exchange, schema=None)
+        self.stage = first
+        self.loop = self.first = self._new_loop(last)
+        self.loop.harvest.hindsight = hindsight
+        TaskPhase.work_through(self, KeptOutcomes())
+        for number in range(1, self._last + 1):
+            self._begin(number)
+            TaskPhase.work_through(self, KeptOutcomes())
+        self.check_settled()
+        return self.outcomes()
+
+    def done(self, outcomes: Iterable[Outcome], *, epoch: int) -> StatesDone:
+        """Have the log say what became of states, beyond a power cut; tell up to where it counts."""
+        self.log.append(
+            (self.run.work.parts / one.states.name for one in outcomes if one.states is not None), epoch=epoch
+        )
+        given = [sum(two) for two in zip(self._given_before, self._given, strict=True)]
+        seen = {number: own for number, own in self._seen.items() if own != self._seen_before(number)}
+        return StatesDone(*self.log.place, given, self.ends, seen)
+
+    @property
+    def _given_before(self) -> Sequence[int]:
+        """Tell how many rows each stage gave in all epochs before."""
+        states = self.stream.states
+        return states.given if states is not None else [0] * self._last
+
+    def check_settled(self) -> None:
+        """Raise ``EngineError`` where a row of a stage has no outcome."""
+        done = self.loop.progress.rows_done - self.stream.totals.rows_in
+        check_every_row_is_settled(self.stage.feed.fed, done=done)
+
+    def _widen(self, misfit: Outcome) -> None:
+        self.keep_types(misfit)
+        self.run.work.clear_parts()
+
+    def _name_stage(self) -> None:
+        """Name none: they change with each epoch, many times a second."""
+
+    def _tell_of_stage(self) -> None:
+        """Journal nothing before the epoch is committed."""
+
+    # What differs from stages over files
+
+    def _expected(self, number: int, known: events.Exchanged) -> Schema | None:
+        """Have the output look as in the epochs before."""
+        expected = super(EpochStages, self)._expected(number, known)
+        return self.stream.schema if number == self._last and expected is None else expected
+
+    def _seen_before(self, number: int) -> bytes:
+        states = self.stream.states
+        return states.seen.get(number, b"") if states is not None else b""
+
+    def _see(self, number: int, seen: bytes) -> None:
+        self._seen[number] = seen
+
+    def _begin(self, number: int) -> None:
+        self._given.append(sum(one.rows_out for one in self.loop.progress.outcomes))
+        super(EpochStages, self)._begin(number)
+
+    def _exchange(self, number: int, blocks: tuple[Block, ...] = ()) -> Exchange:
+        exchange = super(EpochStages, self)._exchange(number, blocks)
+        if not exchange.has_state:
+            return exchange
+        return exchange._replace(stored=self.log.stored(number, ends=self.ends))
+
+    def _blocks(self) -> tuple[Block, ...]:
+        blocks, number = super(EpochStages, self)._blocks(), self.stage.number
+        if number % 2 or not (number or self.stage.steps):
+            return blocks
+        return tuple(block._replace(base=block.base + self._given_before[number]) for block in blocks)
+
+    def _blocks_of_input(self) -> tuple[Block, ...]:
+        """List the blocks; each begins so that its rows, by their numbers in their file, go on where the stream was."""
+        sources, bases, rows = self.run.inputs.sources, dict[int, int](), self.stream.totals.rows_in
+        for part in self.stage.feed.fed:
+            bases.setdefault(part.file, rows - part.row)
+            rows += part.rows
+        return tuple(
+            Block(str(self.run.work.parts / one.output.name), bases[one.task.file], sources[one.task.file].name)
+            for one in self.loop.progress.outcomes
+            if one.output is not None
+        )
+
+    def _weighed(self, number: int, exchange: Exchange) -> events.Exchanged:
+        """Take the lanes that have rows; at the end of the stream also those that had some."""
+        paths = tuple(block.path for block in exchange.blocks)
+        rows, sizes = self.asker.ask([WeighLanes(paths)])[0]
+        columns, agreed = self._columns(number, paths)
+        ended = self.log.stored(number, ends=True).lanes if self.ends else {}
+        listed = [(LaneShare.of(lane), rows[lane], sizes[lane]) for lane in range(LANES) if rows[lane] or lane in ended]
+        return self._journaled(events.Exchanged(number, (), (), None, columns if agreed else (), agreed), listed)
+
+    def _journaled(
+        self, exchanged: events.Exchanged, listed: Iterable[tuple[LaneShare | PlaceRange, int, int]]
+    ) -> events.Exchanged:
+        """Make the parts of a stage, whose rows are numbered on from the epoch before; they are not journaled."""
+        number = exchanged.stage
+        is_in_order = number % 2 == 0
+        parts, start, row = list[Part](), 0, self._given_before[number - 1] if is_in_order else 0
+        shares = list[LaneShare | PlaceRange]()
+        for share, rows, weight in listed:
+            parts.append(Part(NO_FILE, start, start + max(weight, 1), row, rows))
+            shares.append(share)
+            start, row = start + max(weight, 1), row + rows
+        schemas = [one for one in (self.stream.schema, exchanged.schema) if one is not None]
+        is_output = number == self._last and schemas
+        return exchanged._replace(parts=parts, shares=shares, schema=united(schemas) if is_output else exchanged.schema)

@@ -1,0 +1,334 @@
+"""A run whose inputs are followed: epoch after epoch, until somebody stops it. Typed again, it goes on from there."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from muster._engines.base import Joined, Left, Told, wait
+from muster._job import Follow, Job, Result, StreamLag
+from muster._journal import events
+from muster._journal.events import EpochBegan, Event
+from muster._journal.file import Journal
+from muster._journal.runs import forget
+from muster._journal.status import OnPurpose
+from muster._output.numbered import NumberedParts
+from muster._private.files import remove_all
+from muster._run.beginning.begun import Begun
+from muster._run.beginning.input_reader import InputReader
+from muster._run.beginning.loading import Loading, describe
+from muster._run.beginning.recognition import Recognised, new_id
+from muster._run.beginning.sources_now import sources_now
+from muster._run.beginning.stop_request import StopRequest
+from muster._run.history import unchanged
+from muster._run.history.past import Past
+from muster._run.history.resume import check_same, fingerprint, why_in_vain
+from muster._run.tasks.task_phase import Attempt
+from muster._run.working import Working
+from muster._run.workplace import Elsewhere, Workplace
+from muster._streams.epochs import Epoch
+from muster._streams.file_source import FileSource
+from muster._streams.source import StreamSource
+from muster._streams.state_log import StateLog
+from muster._streams.stretches import Text
+
+from .epochs import Epochs
+
+if TYPE_CHECKING:
+    from muster._run.beginning.run import Run
+
+_POLL: Final = 0.05
+"""Seconds between two looks at the files where nothing is new, unless one look takes long."""
+
+_LOOKS_SHARE: Final = 10
+"""How many times as long as a look at the files takes nobody looks again, at the least."""
+
+_JOURNAL_BYTES: Final = 4 << 20
+"""How large the journal grows at least until it is written anew."""
+
+
+def follow(begun: Begun, past: Past, *, join: Callable[[Begun], Workplace]) -> Result:
+    """Do a job that follows its inputs until it is stopped. Raises ``MusterError``."""
+    with contextlib.closing(source_of(begun.run)) as source:  # whose place nobody else may have by now
+        return _follow(begun, past, source, join=join)
+
+
+def _follow(begun: Begun, past: Past, source: StreamSource, *, join: Callable[[Begun], Workplace]) -> Result:
+    run, output = begun.run, NumberedParts(begun.run.work)
+    described, loading = describe(run.job, begun.asker)
+    depends = fingerprint(run.job, (), described) | {"follows": _followed(run.job)}
+    recognised = _recognised(run, past, depends)
+    begun.teller.run_id = recognised.run
+    made = unchanged.Recipe(run.job, depends, run.seen, run.sources)
+    if not recognised.past.run:
+        _begin_anew(begun, past, output)
+    begun.teller.warn(run.warnings)
+    if told := source.open(recognised.past.stream.read_up_to(with_begun=False)):
+        begun.holding.is_of_use = True  # somebody may be told from now on that rows are safe there
+        begun.teller.say(note=told)
+    workplace = _for_good(join(begun))
+    from muster._run.beginning.follow_checks import check_keeps_states_here
+
+    check_keeps_states_here(run.job, is_elsewhere=isinstance(workplace, Elsewhere))
+    following = Following(
+        begun=begun,
+        recognised=recognised,
+        made=made,
+        workplace=workplace,
+        notes=[*recognised.remarks(described)],
+        output=output,
+        source=source,
+    )
+    return following.work(loading, why_anew="")
+
+
+def _recognised(run: "Run", past: Past, depends: events.Fields) -> Recognised:
+    """Tell what counts of earlier attempts. Raises ``ResumeError`` where they were another job's."""
+    options = run.job.options
+    if options.fresh or not past.stream.is_of_use:
+        name = new_id()
+        run.work.begin(name)
+        return Recognised(name, depends, Past())
+    if not past.stream.totals.epochs and (why := why_in_vain(past, depends, accept=options.accept_changes)):
+        return Recognised(new_id(), depends, Past(), starts_over=why)
+    if options.accept_changes:
+        past.job = past.job | {"dtype": depends["dtype"]}
+    accepted = check_same(past, depends, folder=str(run.work.folder), accept=options.accept_changes)
+    past.accept(accepted.files)
+    run.work.begin(past.run)
+    return Recognised(past.run, depends, past, accepted=accepted)
+
+
+def _begin_anew(begun: Begun, past: Past, output: NumberedParts) -> None:
+    work, is_fresh = begun.run.work, begun.run.job.options.fresh
+    if is_fresh and past.stream.committed is not None:
+        output.publish(past.stream.committed)  # what may lie ready is then named, and goes with the rest
+    output.check_free(but_for_own=is_fresh)
+    if past.run:
+        forget(past.run)
+    work.clear()  # whoever dies behind this has no journal that goes on where rows are gone
+    if is_fresh:
+        remove_all(work.inbox)
+        output.remove()
+    begun.holding.is_of_use = work.inbox.exists()  # rows there were acknowledged
+
+
+def _for_good(workplace: Workplace) -> Workplace:
+    """Have the workers of this computer not load for the end of each epoch, where machines do the tasks."""
+    return replace(workplace, has_work_at_the_end=False) if isinstance(workplace, Elsewhere) else workplace
+
+
+def _followed(job: Job) -> list[str]:
+    """Say what tells a stream from others; rows that come over TCP are the same ones at any place."""
+    return ["rows over TCP"] if job.follow is not None and job.follow.listen is not None else list(job.inputs)
+
+
+def text_of(job: Job) -> Text:
+    """Say how the text of followed files is written."""
+    return Text(job.options.input_format or "csv", job.options.dialect, job.options.reading.usecols or ())
+
+
+def source_of(run: "Run") -> StreamSource:
+    """Say what the stream reads from. Raises ``UsageError`` where another program has the place."""
+    if run.job.follow is not None and (listen := run.job.follow.listen) is not None:
+        from muster._streams.over_tcp import source_over_tcp
+
+        return source_over_tcp(listen, text_of(run.job), spool=run.work.inbox, output=run.work.output)
+    return FileSource(partial(sources_now, run.job), text_of(run.job), run.work.spool)
+
+
+@dataclass(slots=True)
+class Following(Working):
+    """A stream that is recognised and goes on."""
+
+    output: NumberedParts
+    source: StreamSource
+
+    def work(self, loading: Loading, *, why_anew: str) -> Result:
+        """Do epoch after epoch until the run is stopped, and all that was there then."""
+        del why_anew
+        run, there = self.begun.run, self.begun.teller.observer.there
+        there.spent_before = self.recognised.past.tried.dollars
+        loading = self._load(loading)
+        with Journal(run.work.journal) as journal:
+            self.begun.holding.is_of_use = True
+            StopRequest(run.work.folder).forget()  # before anybody can find this process
+            self._begin_in(journal)
+            with self._telling_why_it_stops(), contextlib.ExitStack() as ending:
+                epochs = self._epochs(loading)
+                if epochs.log is not None:
+                    ending.callback(epochs.log.close)
+                with epochs.telling_how_far():
+                    return _Flow(self, epochs, self.source, journal).go_on()
+
+    def _state_log(self) -> StateLog | None:
+        """Open the log of states, where steps keep some."""
+        run, states = self.begun.run, self.recognised.past.stream.states
+        if not run.job.exchanges:
+            return None
+        log = StateLog(run.work.folder, states.log, states.size) if states else StateLog(run.work.folder)
+        log.tidy()
+        return log
+
+    def _epochs(self, loading: Loading) -> Epochs:
+        run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
+        if past.stream.committed is not None:
+            self.output.publish(past.stream.committed)
+        self._tidy()
+        attempt = Attempt(
+            run=run,
+            workplace=self.workplace,
+            input_reader=InputReader(run, asker=self.begun.asker, write=teller.record.write),
+            teller=teller,
+            loading=loading,
+            holding=self.begun.holding,
+            files=self._data_files(),
+            tries_before=past.tried.tries,
+        )
+        epochs = Epochs(attempt, self.begun.asker, past.stream, self.output, self._state_log())
+        epochs.know_columns(past.columns)
+        return epochs
+
+    def _tidy(self) -> None:
+        """Remove what earlier attempts left, but for the copies of the epoch that is done again."""
+        work, begun = self.begun.run.work, self.recognised.past.stream.begun
+        work.clear_parts()
+        kept = {stretch.spool for stretch in begun.stretches} if begun else set[str]()
+        for path in [*work.sealed.iterdir(), *work.spool.iterdir()]:
+            if path.name not in kept:
+                path.unlink()
+
+    def again(self, epochs: Epochs) -> Iterator[Event]:
+        """Say all that is to be known of the stream, for a journal that begins with that."""
+        run, past = self.begun.run, epochs.past
+        yield from self._begins_anew()
+        if run.inputs.columns:
+            yield events.Settled(run.inputs.columns, "before")
+        if past.committed is not None:
+            yield past.committed._replace(
+                positions=list(past.positions.values()),
+                schema=past.schema,
+                agreed=past.agreed,
+                states=past.states,
+            )
+        for file in epochs.attempt.files.known.values():
+            yield events.Read(file)
+
+    def _begins_anew(self) -> Iterator[Event]:
+        """Say how the journal begins, with this attempt as its only one."""
+        past, self.recognised = self.recognised, self.recognised._replace(past=Past())
+        yield from self._begins()
+        self.recognised = past
+        for worker, machine in self.begun.teller.observer.there.present:
+            yield events.WorkerJoined(worker, machine)
+
+
+class _Flow:
+    """The epochs of a run, in turn."""
+
+    def __init__(self, following: Following, epochs: Epochs, source: StreamSource, journal: Journal) -> None:
+        self._following = following
+        self._epochs = epochs
+        self._source = source
+        self._journal = journal
+        self._run = following.begun.run
+        self._teller = following.begun.teller
+        self._began_with = epochs.past.totals
+        self._stop = StopRequest(self._run.work.folder)
+        self._committed_at: float | None = None
+        self._follow = self._run.job.follow or Follow()
+        self._due = 0.0
+        """When the next epoch may begin."""
+
+    def go_on(self) -> Result:
+        """Do epochs until somebody asks for the end, and then what has come until then."""
+        self._epochs.teller.rows = self._epochs.loop.progress
+        self._end_what_was_begun()
+        is_ending = False
+        while True:
+            self._look()
+            if not is_ending and self._stop.is_there():
+                is_ending = True
+                self._source.end()
+                self._teller.say("ending", note="asked to stop: what has come until now is done first")
+            number = self._epochs.past.totals.epochs + 1
+            epoch = self._source.take(number) if is_ending or time.monotonic() >= self._due else None
+            if epoch is not None:
+                self._due = time.monotonic() + self._follow.every
+                self._epochs.check_columns(epoch)
+                self._teller.record.write(EpochBegan(number, epoch.stretches))
+                self._do(epoch)
+            elif is_ending:
+                if self._epochs.has_end:
+                    self._epochs.end()
+                return self._ended()
+            else:
+                self._wait()
+
+    def _look(self) -> None:
+        """See what has come; what another process must know to find the files again is journaled at once."""
+        if (event := self._source.look()) is not None:
+            self._teller.record.write(event)
+            self._epochs.past.add(event)
+        count, seconds = self._source.behind()
+        self._teller.observer.lag = StreamLag(self._epochs.past.totals.epochs, count, seconds, self._committed_at)
+        for text in self._source.remarks():
+            self._teller.note(text)
+
+    def _end_what_was_begun(self) -> None:
+        """Do the epoch once more in which an earlier attempt died; where its copies are gone, its rows come anew."""
+        past = self._epochs.past
+        epoch = self._source.again(past.begun) if past.begun else None
+        self._source.go_on(past.read_up_to(with_begun=epoch is not None))
+        if epoch is not None:
+            self._do(epoch)
+
+    def _do(self, epoch: Epoch) -> None:
+        self._epochs.do(epoch)
+        self._committed_at = time.time()
+        self._source.forget(epoch)
+        if self._journal.is_long(least=_JOURNAL_BYTES):
+            self._journal.begin_anew(self._following.again(self._epochs), at=self._run.began_at)
+
+    def _wait(self) -> None:
+        """Hear what the engine tells of its workers, until it is time to look again, or there is something to see."""
+        observer, progress = self._teller.observer, self._epochs.loop.progress
+        seconds, also = max(_POLL, _LOOKS_SHARE * self._source.seconds), self._source.fileno()
+        if also >= 0 and (early := self._due - time.monotonic()) > 0:  # what has come is not taken before that
+            seconds, also = min(seconds, early), -1
+        for message in wait(self._epochs.stage_workplace.engine, seconds, also=also):
+            if isinstance(message, Joined | Left | Told):
+                self._teller.hear(message)
+        observer.look(progress, rows_total=None, idle=lambda: 0)
+        observer.waiting_for = "waits for rows"
+        self._teller.follow("working", note=observer.remark(), now=time.monotonic())
+
+    def _ended(self) -> Result:
+        """Say what came of the run so far."""
+        self._stop.forget()
+        for text in self._source.remarks(at_the_end=True):
+            self._teller.note(text)
+        run, totals, before = self._run, self._epochs.past.totals, self._began_with
+        self._epochs.tell()
+        self._teller.record.write(events.Stopped(OnPurpose.STOP, "It was asked to stop, and had done what there was."))
+        workers, machines = self._epochs.workplace.had(self._teller.observer.there)
+        self._teller.say()
+        return Result(
+            rows_in=totals.rows_in,
+            rows_out=totals.rows_out,
+            bad_rows=totals.bad_rows,
+            parts=totals.parts,
+            resumed_parts=before.parts,
+            workers=workers,
+            machines=machines,
+            seconds=round(run.seconds, 3),
+            rows_per_second=round((totals.rows_in - before.rows_in) / run.seconds, 1),
+            output=run.job.output,
+            rejects=run.work.rejects if totals.bad_rows else None,
+            cost=self._teller.observer.there.cost,
+            rows_before=before.rows_in,
+            epochs=totals.epochs,
+            warnings=run.warnings,
+        )

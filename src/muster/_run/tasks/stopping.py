@@ -1,0 +1,32 @@
+"""The error that ends a run before its time, made of what progress says."""
+
+from collections.abc import Sequence
+
+from muster._formats.labels import shown_name
+from muster._model import Fault, Target
+from muster._progress.actions import Blame, GiveUp, NeverSettles
+from muster.errors import ColumnsError, MusterError, TooManyBadRowsError, UserCodeError
+
+
+def reason_to_stop(
+    action: GiveUp | NeverSettles | Blame, *, steps: Sequence[Target], allowed: int, left: str
+) -> MusterError:
+    """Make the error that ends the run; ``allowed`` is how many rows may be bad, ``left`` says what was written."""
+    match action:
+        case NeverSettles(columns):
+            return ColumnsError.of([*map(shown_name, columns)])
+        case GiveUp(bad_rows, first_error):
+            return TooManyBadRowsError.of(bad_rows, allowed=allowed, first_error=first_error)
+        case Blame(fault):
+            return _blame(fault, steps, left)
+
+
+def _blame(fault: Fault, steps: Sequence[Target], left: str) -> UserCodeError:
+    if fault.is_of_batches:
+        return UserCodeError.on_several_rows(
+            fault.step, error=fault.error, cure=fault.cure, details=fault.traceback, left=left
+        )
+    step = fault.step or " or ".join(step.name for step in steps)  # whoever died could not tell in which it was
+    return UserCodeError.on_every_row(
+        step, rows=fault.rows, error=fault.error, cure=fault.cure, details=fault.traceback, left=left
+    )

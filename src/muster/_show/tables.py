@@ -1,0 +1,94 @@
+"""Runs and machines in columns, for the terminal."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from muster._words import duration, moment, plural
+
+if TYPE_CHECKING:
+    from muster._clouds.clusters import Status
+
+
+def runs_in_columns(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Lay out runs in columns."""
+    if not runs:
+        return "No runs yet."
+    heads = ("RUN", "WHEN", "STATE", "FUNCTION", "ROWS", "BAD", "TOOK", "OUTPUT")
+    cells = [
+        (
+            str(run["run"]),
+            moment(run["at"]),
+            str(run["status"]),
+            " | ".join(step[0] for step in run["target"]),
+            _rows_of(run),
+            f"{run['bad_rows']:,}" if "bad_rows" in run else "-",
+            duration(run["seconds_at_work"]) if "seconds_at_work" in run else "-",
+            str(run["output"]),
+        )
+        for run in runs
+    ]
+    advice = [text for run in runs if (text := run.get("go_on"))]
+    return "\n".join([in_columns(heads, *cells), *advice])
+
+
+def _rows_of(run: Mapping[str, Any]) -> str:
+    if "rows_in" in run:
+        return f"{run['rows_in']:,}"
+    if "rows_done" not in run:
+        return "-"
+    total = run["rows_total"]
+    return f"{run['rows_done']:,} of {total:,}" if total is not None else f"{run['rows_done']:,} so far"
+
+
+def machines_in_columns(status: "Status") -> str:
+    """Lay out a cluster's machines in columns, under a line about the whole."""
+    machines = status.machines
+    held = f", working for process {status.held_by}" if status.held_by else ""
+    workers = sum(machine.workers for machine in machines)
+    count = f"{plural(len(machines), 'machine')}, {plural(workers, 'worker')}"
+    known = [machine.price for machine in machines if machine.price]
+    priced = bool(known) or any(machine.price is None for machine in machines)
+    least = "at least " if len(known) < len(machines) else ""
+    price = f", {least}{_an_hour(sum(known))}" if known else ", price unknown" if priced else ""
+    title = f"{status.name}: {count}, on {status.on}{price}{held}"
+    silent = [f"{name}: {why}" for name, why in status.silent.items()]
+    if not machines and not silent:
+        title += ": its machines have ended"
+        title += f"; muster up {status.name} --machines N makes it again, muster down {status.name} forgets it"
+    heads = (
+        "MACHINE",
+        "ADDRESS",
+        "BUSY",
+        "MEMORY",
+        "DISK FREE",
+        "LEASE LEFT",
+        *(["PRICE"] if priced else []),
+        "VERSIONS",
+    )
+    cells = [
+        (
+            machine.name + (" (head)" if machine.is_head else ""),
+            machine.address,
+            f"{machine.busy} of {machine.workers}",
+            f"{machine.memory / 1e6:,.0f} MB",
+            f"{machine.disk / 1e9:,.0f} GB",
+            f"{duration(machine.left)} of {duration(machine.lease)}",
+            *([_an_hour(machine.price) if machine.price else "unknown"] if priced else []),
+            ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
+        )
+        for machine in machines
+    ]
+    return "\n".join([title, *([in_columns(heads, *cells)] if cells else []), *silent])
+
+
+def _an_hour(dollars: float) -> str:
+    return f"${dollars:,.4g} an hour"
+
+
+def in_columns(*rows: Iterable[str]) -> str:
+    """Lay out rows of equal length, the heads first."""
+    cells = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )

@@ -1,0 +1,55 @@
+"""What a stream reads from: files that are followed, or rows that come over TCP."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from muster._journal.events import EpochBegan, FilesMoved
+from muster._model import Position
+
+from .epochs import Epoch
+
+
+class StreamSource(Protocol):
+    """Rows that come, and are taken in epochs. One thread uses it."""
+
+    seconds: float
+    """How long the last look took."""
+
+    def fileno(self) -> int:
+        """Name a descriptor that can be read once there is something to look at; -1 where only a look tells."""
+
+    def open(self, done: Sequence[Position]) -> str:
+        """Let rows come, where somebody sends them; tell what whoever sends them has to know, or nothing.
+
+        Raises ``EngineError`` where rows behind those that are ``done`` are gone, and are nowhere else.
+        """
+
+    def again(self, begun: EpochBegan) -> Epoch | None:
+        """Make the epoch once more that an earlier process had begun; ``None`` where its rows come anew.
+
+        Raises ``EngineError`` where they are nowhere else.
+        """
+
+    def go_on(self, positions: Sequence[Position]) -> None:
+        """Begin behind what an earlier process had read."""
+
+    def look(self) -> FilesMoved | None:
+        """See what has come; tell what the next process must know to find it. Raises ``MusterError``."""
+
+    def take(self, number: int) -> Epoch | None:
+        """Take what has come as an epoch; ``None`` where that is nothing."""
+
+    def forget(self, epoch: Epoch) -> None:
+        """Know that an epoch is done for good, and remove what was kept so that it could be done again."""
+
+    def end(self) -> None:
+        """Let nothing in that comes from now on: what is there by now is taken, and is the rest."""
+
+    def behind(self) -> tuple[int, float]:
+        """Tell how many bytes are in no epoch, and for how many seconds the oldest of them have waited."""
+
+    def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
+        """Say, once, what whoever watches should know; ``at_the_end`` also what was left that is no whole row."""
+
+    def close(self) -> None:
+        """Give back what it holds."""

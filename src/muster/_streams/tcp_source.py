@@ -1,0 +1,291 @@
+"""Rows that come over TCP, as a source of a stream: a receiver works beside the epochs, in threads of this process.
+
+So it dies with the stream, and its port is free then. What it has acknowledged is on the disk, and is done once.
+"""
+
+import contextlib
+import os
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from socket import socket
+from typing import Final
+
+from muster._journal.events import EpochBegan, FilesMoved
+from muster._model import LocalCopy, Position, Source, Stretch
+from muster.errors import EngineError
+
+from .epochs import EPOCH_BYTES, Epoch, Taken, epoch_of
+from .listening import Listening
+from .pieces import first_line
+from .receiver import Receiver, bound
+from .spooled import Spooled
+from .stretches import Text, whole_records, why_left
+
+_ENDS_WITHIN: Final = 10.0
+"""Seconds: it waits for a write to the disk, and for a moment for senders to close."""
+
+_REMARKS_EVERY: Final = 10.0
+"""Seconds between two remarks on connections that were refused: somebody may try again and again."""
+
+
+class TcpSource:
+    """The rows that senders send to one endpoint."""
+
+    def __init__(self, listening: Listening, text: Text, spool: Callable[[Callable[[], None]], Spooled]) -> None:
+        """Take the endpoint: connections wait there until ``open``. ``spool`` makes where rows are kept.
+
+        Raises ``UsageError`` where another program has the endpoint.
+        """
+        self.seconds = 0.0
+        self._text = text
+        self._sockets = bound(listening.endpoint, by="listen_tcp")
+        self._port = self._sockets[0].getsockname()[1]
+        self._listening = listening
+        self._make = spool
+        self._wake = _Wake()
+        self._entry: _Entry | None = None
+        self._at = Position("")
+        """Up to where rows are in epochs; the number of a file stands for its inode."""
+        self._known = set[int]()
+        """Files whose positions are journaled."""
+        self._is_again = False
+        self._waits_since: float | None = None
+
+    def fileno(self) -> int:
+        return self._wake.reading
+
+    def open(self, done: Sequence[Position]) -> str:
+        spooled, position = self._make(self._wake.ring), _last_of(done)
+        try:  # before anybody is told that rows are safe there
+            spooled.check_holds(position.inode, position.bytes)
+        except BaseException:
+            spooled.close()
+            raise
+        self._entry = _Entry(spooled, self._listening, self._sockets, on_end=self._wake.ring)
+        endpoint = self._listening.endpoint._replace(port=self._port)
+        if endpoint.is_here or self._listening.token:
+            return f"listening on {endpoint}"
+        return f"listening on {endpoint}: whoever reaches it can send rows, unless token= says who may"
+
+    @property
+    def _own(self) -> "_Entry":
+        assert self._entry is not None  # noqa: S101 (open)
+        return self._entry
+
+    @property
+    def _spooled(self) -> Spooled:
+        return self._own.spooled
+
+    def again(self, begun: EpochBegan) -> Epoch:
+        taken = list[Taken]()
+        for stretch in begun.stretches:
+            path = self._spooled.path(stretch.position.inode)
+            data = _read(path, stretch.start, stretch.bytes) if path.exists() else b""
+            if len(data) != stretch.bytes or zlib.crc32(data, stretch.begin_crc) != stretch.position.crc:
+                raise EngineError(
+                    f"{str(path)!r} has other bytes than those that were read of it, and rows that were acknowledged to"
+                    " senders are nowhere else. Restore it; or type the command again with --fresh, to start over."
+                )
+            found = whole_records(
+                data, self._text, start=stretch.start, row=stretch.row, spool=LocalCopy(str(path), 0), name=stretch.name
+            )
+            taken.append((stretch, found, self._source(path)))
+        self._is_again = True
+        return epoch_of(begun.number, taken)
+
+    def go_on(self, positions: Sequence[Position]) -> None:
+        self._known = {position.inode for position in positions}
+        self._at = _last_of(positions)
+        if not positions:
+            self._at = self._at._replace(path=str(self._listening.endpoint))
+        self._spooled.check_holds(self._at.inode, self._at.bytes)
+        if not self._is_again:  # which is read once more, and not done yet
+            self._free()
+
+    def look(self) -> FilesMoved | None:
+        self._wake.hush()
+        self._own.check()
+        if self._waits_since is None and self._spooled.end > (self._at.inode, self._at.bytes):
+            self._waits_since = time.monotonic()
+        gone = sorted(self._known - {max(self._known, default=0)})
+        self._known -= {*gone}
+        return FilesMoved([], [(0, piece) for piece in gone]) if gone else None
+
+    def take(self, number: int) -> Epoch | None:
+        left, taken, before = EPOCH_BYTES, list[Taken](), self._at
+        while left > 0 and (one := self._next(left)) is not None:
+            taken.append(one)
+            left -= one[0].bytes
+        self._waits_since = None
+        if not taken and self._at != before:  # files of blank lines
+            self._free()
+        return epoch_of(number, taken) if taken else None
+
+    def _next(self, most: int) -> Taken | None:
+        """Take what is whole of the file that is read, or of the next one; ``None`` where nothing is."""
+        while True:
+            is_full = self._spooled.is_full(self._at.inode)  # before its size is asked for, which may grow until then
+            left = self._spooled.size(self._at.inode) - self._at.bytes
+            if left > 0:
+                path = self._spooled.path(self._at.inode)
+                enough = min(left, max(most, 2 * (self._listening.largest + 1)))  # a header, and a row
+                for count in dict.fromkeys((enough, left)):  # all that is there where that much is blank
+                    data = _read(path, self._at.bytes, count)
+                    if (taken := self._cut(data, path)) is not None:
+                        return taken
+                if is_full:
+                    self._check_blank(data, path)
+            if not is_full:
+                return None
+            self._at = Position(self._at.path, 0, self._at.inode + 1, rows=self._at.rows, order=self._at.order)
+
+    def _check_blank(self, data: bytes, path: Path) -> None:
+        """Raise ``EngineError`` where what is no whole row at the end of a file is more than blank lines."""
+        start = self._at.bytes
+        if data[0 if start else len(first_line(self._spooled.state.header)) :].strip():
+            raise EngineError(
+                f"{str(path)!r} holds no whole row from byte {start:,} on, and is not blank there:"
+                f" {why_left(data, self._text, start=start) or 'somebody has changed it'}. Restore it; or type the"
+                " command again with --fresh, to start over."
+            )
+
+    def _cut(self, data: bytes, path: Path) -> Taken | None:
+        before = self._at
+        found = whole_records(
+            data, self._text, start=before.bytes, row=before.rows, spool=LocalCopy(str(path), 0), name=before.path
+        )
+        if not found.rows:
+            return None
+        self._at = before._replace(
+            bytes=before.bytes + found.bytes,
+            rows=before.rows + found.rows,
+            crc=zlib.crc32(memoryview(data)[: found.bytes], before.crc),
+            order=found.order or before.order,
+        )
+        stretch = Stretch(
+            start=before.bytes,
+            row=before.rows,
+            begin_crc=before.crc,
+            spool=path.name,
+            name=before.path,
+            keys=(),
+            position=self._at,
+        )
+        return stretch, found, self._source(path)
+
+    def _source(self, path: Path) -> Source:
+        return Source(str(path), 0, "", "csv", given=str(self._listening.endpoint))
+
+    def forget(self, epoch: Epoch) -> None:
+        self._is_again = False
+        self._known |= {stretch.position.inode for stretch in epoch.stretches}
+        self._free()
+
+    def _free(self) -> None:
+        needed = max(self._known, default=1)  # which tells, in the next process, that rows are there
+        self._spooled.free(self._at.inode, self._at.bytes, needed=needed)
+        self._own.receiver.look_again()
+
+    def end(self) -> None:
+        """Refuse what comes from now on; what was acknowledged is done."""
+        self._own.end()
+
+    def behind(self) -> tuple[int, float]:
+        since = self._waits_since
+        return self._spooled.waiting, 0.0 if since is None else time.monotonic() - since
+
+    def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
+        del at_the_end
+        yield from self._own.remarks()
+
+    def close(self) -> None:
+        if self._entry is not None:
+            self._entry.close()
+        for one in self._sockets:
+            one.close()
+        self._wake.close()
+
+
+class _Entry:
+    """The receiver at work, in a thread."""
+
+    def __init__(
+        self, spooled: Spooled, listening: Listening, sockets: Sequence[socket], *, on_end: Callable[[], None]
+    ) -> None:
+        self.spooled = spooled
+        self._said = SimpleQueue[str]()
+        self.receiver = Receiver(spooled, listening, say=self._said.put)
+        self._fault: BaseException | None = None
+        self._remarked_at = float("-inf")
+        self._thread = threading.Thread(target=self._work, args=(sockets, on_end), name="muster-listen", daemon=True)
+        self._thread.start()
+
+    def _work(self, sockets: Sequence[socket], on_end: Callable[[], None]) -> None:
+        try:
+            self.receiver.run_beside(sockets)
+        except BaseException as error:  # noqa: BLE001 (the stream's thread raises it)
+            self._fault = error
+        on_end()
+
+    def check(self) -> None:
+        """Raise what has ended the receiver, if that was an error."""
+        if self._fault is not None:
+            raise self._fault
+
+    def end(self) -> None:
+        """End it; what it has acknowledged is in the spool then."""
+        self.receiver.end()
+        self._thread.join(_ENDS_WITHIN)
+
+    def close(self) -> None:
+        """End it, and close the spool."""
+        self.end()
+        self.spooled.close()
+
+    def remarks(self) -> Iterator[str]:
+        """Say which connections were refused: of many, one, and how many more there were."""
+        if self._said.empty() or time.monotonic() - self._remarked_at < _REMARKS_EVERY:
+            return
+        self._remarked_at = time.monotonic()
+        first, more = self._said.get(), 0
+        while not self._said.empty():
+            self._said.get()
+            more += 1
+        yield f"{first}; and {more} more were closed" if more else first
+
+
+class _Wake:
+    """A descriptor that can be read once any thread has rung, until it is hushed."""
+
+    def __init__(self) -> None:
+        self.reading, self._writing = os.pipe()
+        os.set_blocking(self.reading, False)
+        os.set_blocking(self._writing, False)
+
+    def ring(self) -> None:
+        with contextlib.suppress(OSError):  # it is full, which rings, too; or the stream has ended
+            os.write(self._writing, b"!")
+
+    def hush(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.reading, 4096):
+                pass
+
+    def close(self) -> None:
+        os.close(self.reading)
+        os.close(self._writing)
+
+
+def _last_of(positions: Sequence[Position]) -> Position:
+    """Tell up to where rows are in epochs; without any it is the first file's beginning."""
+    return max(positions, key=lambda position: position.inode, default=Position("", 0, 1))
+
+
+def _read(path: Path, start: int, count: int) -> bytes:
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        return file.read(count)

@@ -1,0 +1,42 @@
+"""What all steps of a job with groups give for no rows, where not a row came through: that has columns, perhaps."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from muster._formats.results import reply_of
+from muster._formats.rows import to_pandas
+from muster._model import Briefing, Exchange, Outcome, Target, Task
+from muster._process.limit import TimeLimit
+from muster._user_code import arguments, frames, loading
+from muster._user_code.signature import takes_key
+
+from .calling import as_kind, given_back
+from .reading import reader_of
+from .states import States
+from .writing import Writer
+
+
+def blank(briefing: Briefing, task: Task, exchange: Exchange) -> Outcome:
+    """Call each step on what the one before gave for no rows; a step that cannot take none leaves no columns."""
+    own = replace(briefing, columns=exchange.columns, exchange=None)
+    table = reader_of(own, task).empty()
+    frame: Any = to_pandas(table, np.empty(0, np.int64), own.columns, header=own.has_header)
+    try:
+        for step in exchange.steps:
+            with TimeLimit(briefing.timeout):
+                frame = _called(step, frame)
+        reply = reply_of(frame, use=briefing.format)
+    except Exception:  # noqa: BLE001 (whatever the function may raise)
+        return Outcome(task, 0, 0)
+    written = Writer(briefing, task, is_packed=False).write([reply], apart=False)
+    return Outcome(task, 0, 0, output=written.piece, schema=written.schema)
+
+
+def _called(step: Target, frame: Any) -> Any:  # noqa: ANN401 (frames of three kinds)
+    function: Any = loading.load(step)
+    given = as_kind(frame, frames.wants(function))
+    if step.has_state:
+        return given_back(function(given, States(arguments.state_of(step))))
+    return given_back(function(given, None) if step.is_of_groups and takes_key(function) else function(given))

@@ -1,0 +1,50 @@
+"""Rows that a step behind an exchange could not do."""
+
+import json
+from functools import cached_property
+
+from muster._model import Exchange, Outcome
+
+from .reader import Raw
+from .steps import BadRow, reasons
+
+
+class Rejected:
+    """The rows of one task that go to the rejects."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        """Begin with none."""
+        self._exchange = exchange
+        self.rows: list[tuple[str, int, Raw, BadRow]] = []
+        """Of each the name of its file, its number there, its values, and why."""
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.rows)
+
+    def add(self, base: int, number: int, text: str, why: BadRow) -> None:
+        """Take a row; ``base`` is the place where its file begins."""
+        self.add_of(self._file_names[base], number, text, why)
+
+    def add_of(self, file: str, number: int, text: str, why: BadRow) -> None:
+        """Take a row of a file by its name."""
+        self.rows.append((file, number, Raw(None, text), why))
+
+    @cached_property
+    def _file_names(self) -> dict[int, str]:
+        """Name files by the place where each begins: made once, as blocks may be many."""
+        return {block.base: block.name for block in self._exchange.blocks}
+
+    def counted_in(self, outcome: Outcome) -> Outcome:
+        """Say in an outcome how many there are, and why."""
+        bad = [why for *_, why in self.rows]
+        first_error = f"{bad[0].error}\n{bad[0].traceback}".strip() if bad else ""
+        return outcome._replace(bad_rows=len(bad), reasons=reasons(bad), first_error=first_error)
+
+
+def shown(key: object) -> str:
+    """Write a key for the rejects: as JSON where that can be."""
+    try:
+        return json.dumps(key, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(key)
