@@ -576,7 +576,7 @@ VISIBLE = "open */done/*.unfinished * 1"
 """It is visible, but the journal does not say so yet."""
 FINISHED = "open */runs/*.unfinished * 1"
 """The journal says so."""
-LEAVES_THE_WORK_FOLDER = "os.remove *.muster/journal.jsonl * 2"  # at first it removes what may be there
+LEAVES_THE_WORK_FOLDER = "os.remove *.muster/journal.jsonl * 1"
 STEPS_OF_THE_END = {
     "out.csv": [
         "os.remove *.muster/parts/*.rows * 2",  # whose rows have been appended to others
