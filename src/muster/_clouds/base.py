@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Any, Final, Protocol
 
 from muster._process.environment import OF_A_MACHINE
+from muster._words import text_of
 from muster.errors import EngineError, UsageError
 
 STARTED: Final = "Ray runtime started"
@@ -174,9 +175,10 @@ def reading_note(path: Path) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EngineError(
-            f"{str(path)!r} should say what is known of cluster {path.parent.name!r}, and cannot be read ({error}): it"
-            " is damaged, or of a later version of muster. Nothing was changed. Use that version, or restore the file."
-            f" Its machines end by themselves with their lease; then remove {str(path.parent)!r} to forget the cluster."
+            f"{str(path)!r} should say what is known of cluster {path.parent.name!r}, and cannot be read"
+            f" ({text_of(error)}): it is damaged, or of a later version of muster. Nothing was changed. Use that"
+            " version, or restore the file. Its machines end by themselves with their lease; then remove"
+            f" {str(path.parent)!r} to forget the cluster."
         ) from error
 
 

@@ -22,6 +22,7 @@ from muster._clouds.renewing import renewing
 from muster._files import notes
 from muster._files.home import HomeError, home, make
 from muster._process.cores import count_cores
+from muster._words import text_of
 from muster._words.near import with_guess
 from muster.errors import EngineError, UsageError
 
@@ -97,9 +98,9 @@ class Cluster:
             raise
         except OSError as error:
             raise EngineError(
-                f"Cluster {self.name!r}: {error}. What is known of it is kept in {str(self._folder)!r}: is there room,"
-                " and may you write there? Mend that, or set MUSTER_HOME to another folder; then type the command"
-                " again."
+                f"Cluster {self.name!r}: {text_of(error)}. What is known of it is kept in {str(self._folder)!r}: is"
+                " there room, and may you write there? Mend that, or set MUSTER_HOME to another folder; then type the"
+                " command again."
             ) from error
 
     @_tells_of_disk

@@ -16,6 +16,7 @@ from muster._files import notes
 from muster._files.whole import write
 from muster._private.files import new_folder, own_folder, squatted
 from muster._urls.addresses import joined
+from muster._words import text_of
 from muster.errors import EngineError
 
 from . import certificates
@@ -227,7 +228,7 @@ class LocalCloud:
             try:
                 folder.renew()
             except OSError as error:
-                failed[folder.name] = f"{error}. May this user write there?"
+                failed[folder.name] = f"{text_of(error)}. May this user write there?"
         living = tuple(one.name for one in folders if one.is_alive and one.name not in failed)
         return Renewals(living, record.lease if record else 0.0, failed, self._authority.remark())
 

@@ -9,6 +9,8 @@ from math import inf
 from threading import Event, Thread
 from typing import Final
 
+from muster._words import text_of
+
 from .base import ENDED, RENEWALS_A_LEASE, Cloud, Renewals
 
 _LONGEST_TICK: Final = 1.0
@@ -86,7 +88,7 @@ def renewing(
         try:
             renewed = cloud.renew()
         except Exception as error:  # noqa: BLE001 (whatever it is, the next time may succeed, and this must go on)
-            renewed = Renewals((), lease(), {_ALL: f"{' '.join(str(error).split()) or type(error).__name__}."})
+            renewed = Renewals((), lease(), {_ALL: f"{' '.join(text_of(error).split())}."})
         told(replace(renewed, news=news.of(renewed)))
         return renewed.again
 

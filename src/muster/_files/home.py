@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._private.files import open_to_others, own_folder, squatted
+from muster._words import text_of
 from muster.errors import EngineError
 
 _CHOSEN: Final = "MUSTER_HOME"
@@ -76,7 +77,7 @@ def make(home: Path, *names: str) -> Path:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or str(error)  # a refusal of ours has no number
+    return error.strerror or text_of(error)  # a refusal of ours has no number
 
 
 def _somebody_elses(path: Path) -> str:

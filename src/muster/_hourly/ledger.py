@@ -18,6 +18,7 @@ from muster._private.files import NotPrivateError, keep, own_bytes
 from muster._urls import objects
 from muster._urls.identity import identity, local
 from muster._urls.urls import is_remote
+from muster._words import text_of
 from muster.errors import UsageError
 
 from .pattern import folder_of, found_again
@@ -61,7 +62,8 @@ class Ledger:
             "".join([*ledger.outputs(), *ledger.of])  # or else a TypeError
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"{place!r} should say which files --since-last has done, and cannot be read ({error}). {_MEND}"
+                f"{place!r} should say which files --since-last has done, and cannot be read"
+                f" ({text_of(error)}). {_MEND}"
             ) from error
         return ledger
 

@@ -16,6 +16,7 @@ from muster._private.secrets import set_options, shown
 from muster._process.garbage import sought_rarely
 from muster._user_code.arguments import hide_secrets
 from muster._user_code.shared_objects import with_files_of_large_objects
+from muster._words import text_of
 
 from .asking.questions import Asker, in_our_words
 from .beginning.begun import Begun
@@ -213,4 +214,4 @@ def _archive(begun: Begun, run: str, *, has_rejects: bool) -> None:
     try:
         archive(begun.run.work.journal, run, has_rejects=has_rejects)
     except OSError as error:
-        begun.teller.say(note=f"the journal of run {run} could not be kept: {error}")
+        begun.teller.say(note=f"the journal of run {run} could not be kept: {text_of(error)}")

@@ -11,7 +11,7 @@ from typing import Final
 from muster._private.secrets import scrubbed
 from muster._process import stdio
 from muster._process.signals import Terminated, settle
-from muster._words import bare
+from muster._words import bare, named
 from muster.errors import EngineError, MusterError, UserCodeError
 
 SOME_REJECTED: Final = 4
@@ -51,8 +51,7 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
     except Exception as error:  # noqa: BLE001 (a fault of muster's own, which keeps its traceback)
         print(scrubbed(traceback.format_exc()), end="", file=sys.stderr)
         text = scrubbed(
-            f"{type(error).__name__}: {bare(error)}. This is a fault of muster; please report it, with the traceback"
-            " above."
+            f"{named(error).rstrip('. ')}. This is a fault of muster; please report it, with the traceback above."
         )
         print(f"muster: {text}", file=sys.stderr)
         return _tell(text, "muster", _MUSTERS_OWN, parsed)

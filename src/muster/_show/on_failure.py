@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from muster._private.secrets import scrubbed, shown
-from muster._words import duration
+from muster._words import duration, text_of
 
 FLAG: Final = "--on-failure"
 _SECONDS: Final = 60.0
@@ -57,7 +57,7 @@ def run(command: str, *, code: int, parsed: argparse.Namespace) -> None:
         ) as process:
             wrong = _waited(process)
     except OSError as error:
-        wrong = f"could not be started: {error}"
+        wrong = f"could not be started: {text_of(error)}"
     if wrong:
         print(scrubbed(f"muster: the command of {FLAG} {wrong}."), file=sys.stderr)
 

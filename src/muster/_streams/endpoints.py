@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from muster._private.secrets import hide
+from muster._words import text_of
 from muster.errors import UsageError
 
 HERE: Final = "127.0.0.1"
@@ -79,7 +80,7 @@ def read_token(path: str, *, endpoint: Endpoint, is_sealed: bool, in_python: boo
     try:
         token = Path(path).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{said}: {error}. {make}") from error
+        raise UsageError(f"{said}: {text_of(error)}. {make}") from error
     if len(token) < _SHORTEST_TOKEN or not token.isprintable() or " " in token:
         raise UsageError(f"{said}: it must hold one word of at least {_SHORTEST_TOKEN} characters. {make}")
     hide([token])
@@ -101,7 +102,8 @@ def receivers_tls(certificate: str | None, key: str | None, *, in_python: bool =
         values = (repr(certificate), repr(key)) if in_python else (f" {certificate}", f" {key}")
         said = " and ".join(map("".join, zip(names, values, strict=True)))
         raise UsageError(
-            f"{said} cannot be used: {error}. Name a certificate and its key, in PEM, the key without a password."
+            f"{said} cannot be used: {text_of(error)}. Name a certificate and its key, in PEM, the key without"
+            " a password."
         ) from error
     return context
 
@@ -114,7 +116,7 @@ def senders_tls(authority: str | None, *, is_wanted: bool) -> ssl.SSLContext | N
         context = ssl.create_default_context(cafile=authority)
     except OSError as error:
         raise UsageError(
-            f"--tls-ca {authority} cannot be used: {error}. Name a file of certificates in PEM."
+            f"--tls-ca {authority} cannot be used: {text_of(error)}. Name a file of certificates in PEM."
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -12,6 +12,7 @@ from muster._formats.newlines import BOM
 from muster._formats.records import records
 from muster._model import Source
 from muster._urls.urls import is_remote
+from muster._words import text_of
 from muster.errors import DataError, UsageError
 
 _AT_ONCE: Final = 1 << 20
@@ -100,7 +101,8 @@ class FileRows:
             self._check_is_as_found(source)
         except OSError as error:
             raise DataError(
-                f"Cannot read {source.name!r}: {error.strerror or error}. Mend that, and type the same command again."
+                f"Cannot read {source.name!r}: {error.strerror or text_of(error)}. Mend that, and type the same"
+                " command again."
             ) from error
 
     def _read(self, source: Source) -> Iterator[list[bytes]]:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from muster._words import text_of
 from muster._words.numbers import count, duration
 from muster.errors import DataError, EngineError
 
@@ -161,12 +162,12 @@ class Sender:
             ) from error
         except OSError as error:
             self._unreached = time.monotonic() - began
-            raise _BrokenError(f"cannot be reached: {error.strerror or error}") from error
+            raise _BrokenError(f"cannot be reached: {error.strerror or text_of(error)}") from error
         self._unreached = 0.0
         try:
             await self._converse(writer, self._answers(reader))
         except OSError as error:
-            raise _BrokenError(f"the connection broke: {error.strerror or error}") from error
+            raise _BrokenError(f"the connection broke: {error.strerror or text_of(error)}") from error
         finally:
             writer.close()
             with contextlib.suppress(OSError, TimeoutError):

@@ -19,6 +19,7 @@ from muster._formats.survey import LONGEST_TAIL
 from muster._model import NO_FILE, Briefing, DataFile, Exchange, Outcome, Slots, Source, Task
 from muster._private.files import keep
 from muster._urls.urls import is_remote
+from muster._words import text_of
 from muster.errors import EngineError, MusterError
 
 from .away import Away, KeepingEngine
@@ -297,7 +298,7 @@ def _decompressed(name: str, data: bytes, size: int) -> bytes:
     try:
         return decompressed(data, size)
     except (ValueError, OSError, MemoryError, OverflowError) as error:
-        raise ValueError(f"a piece {name!r} that cannot be decompressed: {error}") from error
+        raise ValueError(f"a piece {name!r} that cannot be decompressed: {text_of(error)}") from error
 
 
 def compressed(data: bytes) -> bytes:

@@ -18,7 +18,7 @@ from .numbers import (
     size,
     worker_count,
 )
-from .quoted import bare, printable
+from .quoted import bare, named, printable, text_of
 
 __all__ = [
     "NOTHING",
@@ -32,11 +32,13 @@ __all__ = [
     "latency",
     "left",
     "moment",
+    "named",
     "pace",
     "plural",
     "printable",
     "share",
     "short",
     "size",
+    "text_of",
     "worker_count",
 ]

@@ -3,9 +3,27 @@
 
 def bare(said: object) -> str:
     """Write what another program says without the full stop at its end, so that a sentence of ours can go on."""
-    return str(said).rstrip(". \n")
+    return (text_of(said) if isinstance(said, BaseException) else str(said)).rstrip(". \n")
 
 
 def printable(text: str) -> str:
     """Replace control characters, which could change what a terminal shows: the text may come from anywhere."""
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+
+
+def text_of(error: BaseException) -> str:
+    """Write what an error says, for a sentence of ours; where it says nothing, its class and where it was raised."""
+    if text := str(error).strip():
+        return text
+    name, at = type(error).__name__, error.__traceback__
+    if at is None:
+        return name
+    while at.tb_next:
+        at = at.tb_next
+    frame = at.tb_frame
+    return f"{name} (in {frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}, line {at.tb_lineno})"
+
+
+def named(error: BaseException) -> str:
+    """Write an error's class, and what it says, or where it was raised."""
+    return f"{type(error).__name__}: {error}" if str(error).strip() else text_of(error)

@@ -6,6 +6,7 @@ import socket
 import urllib.request
 from typing import Final
 
+from muster._words import text_of
 from muster.errors import EngineError
 
 _ASK: Final = "https://checkip.amazonaws.com"
@@ -67,6 +68,7 @@ def address_outside() -> str:
             return str(ipaddress.ip_address(answer.read(64).decode().strip()))
     except (OSError, ValueError) as error:
         raise EngineError(
-            f"Machines let in SSH from this computer alone, and {_ASK} does not tell its address: {error}. Write it"
-            " into a file, as aws: and, below it, ssh_from: [203.0.113.7/32]; and type --on FILE.yml."
+            f"Machines let in SSH from this computer alone, and {_ASK} does not tell its address:"
+            f" {text_of(error)}. Write it into a file, as aws: and, below it, ssh_from: [203.0.113.7/32]; and type"
+            " --on FILE.yml."
         ) from error

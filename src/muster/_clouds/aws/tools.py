@@ -121,7 +121,7 @@ def _fetch_command(tool: Tool) -> None:
     except subprocess.CalledProcessError as error:
         raise _refused(tool, error.output.decode(errors="replace").strip().rpartition("\n")[2]) from error
     except OSError as error:  # of the network, too
-        raise _refused(tool, str(error)) from error
+        raise _refused(tool, _words.text_of(error)) from error
 
 
 def _fetch_plugin(tool: Tool) -> None:

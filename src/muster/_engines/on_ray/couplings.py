@@ -7,6 +7,8 @@ Ray says of a token that does not fit (``TOKEN_REFUSED`` there), and its private
 
 from typing import Any, Final
 
+from muster._words import text_of
+
 REFUSED: Final = r"\[[^]]*\] gcs_client\.cc:.*InvalidAuthToken"
 """What Ray prints each second for as long as it tries a token that does not fit: a pattern of such a line.
 
@@ -33,6 +35,6 @@ def address_of_this_node(host: str) -> dict[str, Any]:
 
 def cause_of(error: BaseException) -> str:
     """Take what Ray says of a death, without the page of advice around it."""
-    text = " ".join(str(error).split())
+    text = " ".join(text_of(error).split())
     _, found, cause = text.partition(_CAUSE)
     return cause.partition(_ADVICE)[0].strip() if found else text[:300]

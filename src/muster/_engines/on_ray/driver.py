@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from muster._urls.addresses import parted
+from muster._words import text_of
 
 from . import hello
 from .couplings import NOT_LET_IN, address_of_this_node, cause_of
@@ -321,7 +322,7 @@ def main() -> None:
             if type(error).__name__ == NOT_LET_IN:
                 writing.send_bytes(encode(("refused",)))
                 return
-            writing.send_bytes(encode(("gave_up", f"Ray cannot be reached: {' '.join(str(error).split())[:500]}")))
+            writing.send_bytes(encode(("gave_up", f"Ray cannot be reached: {' '.join(text_of(error).split())[:500]}")))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from muster._engines.frames import GarbledError
 from muster._engines.prints import Print, to_standard_error
 from muster._model import Slots
 from muster._user_code.world import World
+from muster._words import named
 from muster.errors import EngineError
 
 from .couplings import REFUSED
@@ -432,7 +433,7 @@ def _ended(station: StationProxy, error: Exception) -> EngineError:
     if isinstance(error, EngineError):
         return error
     ended = EngineError(
-        f"The workers of machine {station.machine} have ended: {type(error).__name__}: {error}. What was done is kept:"
+        f"The workers of machine {station.machine} have ended: {named(error)}. What was done is kept:"
         " type the same command again to go on."
     )
     for note in getattr(error, "__notes__", ()):  # the traceback of a fault, which happened there

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from muster._private.files import own_folder
+from muster._words import text_of
 
 CHUNK: Final = 8 << 20
 """Bytes that are read of a station at a time: several such are in memory together, and in Ray's store."""
@@ -146,7 +147,7 @@ class KeptFiles:
         try:
             return self.read(slices)
         except OSError as error:
-            raise NotReadThereError(self._station, str(error)) from error
+            raise NotReadThereError(self._station, text_of(error)) from error
 
 
 class _Batch(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from muster import errors
 from muster._engines.frames import GarbledError
+from muster._words import text_of
 
 from .nouns import named, noun
 
@@ -119,7 +120,7 @@ def decode(data: bytes | bytearray) -> Any:  # noqa: ANN401 (whatever was writte
     try:
         value = reading.value(0)
     except (ValueError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
-        raise GarbledError(f"it cannot be read: {error}") from error
+        raise GarbledError(f"it cannot be read: {text_of(error)}") from error
     if reading.left:
         raise GarbledError(f"{reading.left} bytes follow what was said")
     return value

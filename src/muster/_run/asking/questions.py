@@ -10,6 +10,7 @@ from muster._model import Slots
 from muster._progress.openings import Openings
 from muster._progress.suspects import Setback
 from muster._user_code.questions import Build, Describe
+from muster._words import text_of
 from muster.errors import DataError, EngineError, FaultError, MusterError, UserCodeError
 
 from .bundles import WaitingQuestions
@@ -173,8 +174,8 @@ def in_our_words() -> Iterator[None]:
         raise
     except OSError as error:
         raise EngineError(
-            f"Cannot read or write: {error}. What was done is kept beside the output. Make room or mend the access,"
-            " then type the same command again."
+            f"Cannot read or write: {text_of(error)}. What was done is kept beside the output. Make room or mend the"
+            " access, then type the same command again."
         ) from error
 
 
@@ -185,8 +186,8 @@ def as_muster_error(error: Exception, machine: str = "") -> MusterError:
     if isinstance(error, OSError):
         where = f" on {machine}" if machine else ""
         return EngineError(
-            f"A worker{where} could not read or write: {error}. What was done is kept. Make room or mend the access,"
-            " then type the same command again."
+            f"A worker{where} could not read or write: {text_of(error)}. What was done is kept. Make room or mend the"
+            " access, then type the same command again."
         )
     if isinstance(error, MemoryError):
         return EngineError("Memory ran out while a worker looked at the input. Free some, or try fewer --workers.")

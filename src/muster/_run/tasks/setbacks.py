@@ -9,6 +9,7 @@ from muster._progress.progress import Progress
 from muster._run.asking.questions import as_muster_error
 from muster._run.asking.transient import DISK_IS_FULL, Deferred, has_no_room, may_pass, pause_after
 from muster._run.telling.observer import Observer
+from muster._words import text_of
 
 _MEMORY_RAN_OUT: Final = "memory ran out"
 
@@ -43,15 +44,15 @@ class Setbacks:
         if not may_pass(error):
             raise as_muster_error(error, machine)
         if has_no_room(error):
-            if not self._has_own_disks or not self._is_aside(progress, machine, f"{DISK_IS_FULL} ({error})"):
+            if not self._has_own_disks or not self._is_aside(progress, machine, f"{DISK_IS_FULL} ({text_of(error)})"):
                 raise as_muster_error(error, machine)
             self._observer.lost(ticket, DISK_IS_FULL)
             return progress.lost(ticket, DISK_IS_FULL, began=False, machine=machine)
         pause = pause_after(error, progress.set_back(ticket, machine))
         if pause is None:
             raise as_muster_error(error, machine)
-        self._observer.lost(ticket, f"it could not be read or written: {error}")
-        self._tell_once(machine, str(error))
+        self._observer.lost(ticket, f"it could not be read or written: {text_of(error)}")
+        self._tell_once(machine, text_of(error))
         self._later.add(ticket, seconds=pause)
         return []
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from muster._journal.runs import find
 from muster._process.signals import ENDING, Terminated
 from muster._watch.extra import needing
+from muster._words import text_of
 from muster.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def read_token(path: str) -> str:
     try:
         token = Path(path).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--metrics-token {path}: {error}. {_MAKE_ONE.format(path=path)}") from error
+        raise UsageError(f"--metrics-token {path}: {text_of(error)}. {_MAKE_ONE.format(path=path)}") from error
     if len(token) < _SHORTEST_TOKEN or not token.isprintable() or " " in token:
         raise UsageError(
             f"--metrics-token {path}: it must hold one word of at least {_SHORTEST_TOKEN} characters."
