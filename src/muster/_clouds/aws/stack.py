@@ -58,7 +58,7 @@ class Stack:
         """Tell what ``up`` would do: where there is nothing, make all. Raises ``EngineError``."""
         if not self._is_there():
             return ResourceChanges(made=number_of(wanted))
-        with self._opened(wanted) as stack:
+        with self._opened() as stack, stack.workspace.serving(lambda: declare(wanted)):
             return _changes(stack.preview(refresh=True).change_summary)
 
     def up(self, wanted: Blueprint) -> Mapping[str, Made]:
@@ -66,7 +66,7 @@ class Stack:
 
         Raises ``EngineError``. What was made by then is known to the next ``up`` and ``destroy``.
         """
-        with self._opened(wanted) as stack:
+        with self._opened() as stack, stack.workspace.serving(lambda: declare(wanted)):
             outputs = stack.up(refresh=True).outputs
         return {name: Made(**made) for name, made in outputs[MACHINES].value.items()}
 
@@ -74,7 +74,7 @@ class Stack:
         """Tell what it knows of, also where the last step was interrupted or has failed. Raises ``EngineError``."""
         if not self._is_there():
             return Known()
-        with self._opened(None) as stack:
+        with self._opened() as stack:
             resources = (stack.export_stack().deployment or {}).get("resources", [])
         names = (str(one["urn"]).rpartition("::")[2] for one in resources)
         return Known(
@@ -86,24 +86,24 @@ class Stack:
         """Remove all that the stack knows. Raises ``EngineError``."""
         if not self._is_there():
             return
-        with self._opened(None) as stack:
+        with self._opened() as stack:
             stack.destroy(refresh=True)
             stack.workspace.remove_stack(self._name)
 
     @contextlib.contextmanager
-    def _opened(self, wanted: Blueprint | None) -> Iterator[automation.Stack]:
+    def _opened(self) -> Iterator[automation.Stack]:
         """Open the stack; say in words what Pulumi says. Raises ``EngineError``."""
         try:
-            stack = self._selected(wanted)
+            stack = self._selected()
             self._take_up(stack)
             yield stack
         except errors.CommandError as error:
             refusals = refusals_in(str(error))
             late = " It took too long, and was asked to end." if self._command.is_late else ""
             advice = "".join(dict.fromkeys(f" {one.advice}" for one in refusals))
-            raise RefusedError(f"Pulumi could not do it.{late} It said: {_reason(error)}{advice}", refusals) from error
+            raise RefusedError(f"Pulumi could not do it.{late} It said: {_reason(error)}.{advice}", refusals) from error
 
-    def _selected(self, wanted: Blueprint | None) -> automation.Stack:
+    def _selected(self) -> automation.Stack:
         own_folder(self._folder)
         passphrase, is_there, url = self._passphrase(), self._is_there(), self._state.url()
         home, work = own_folder(self._folder / "home"), own_folder(self._folder / "work")
@@ -111,7 +111,6 @@ class Stack:
         workspace = Workspace(
             work_dir=str(work),
             pulumi_home=str(home),
-            program=lambda: declare(wanted) if wanted else None,
             env_vars={"PULUMI_CONFIG_PASSPHRASE": passphrase, "PULUMI_BACKEND_URL": url},
             project_settings=automation.ProjectSettings(
                 _PROJECT, "python", main=str(work), backend=automation.ProjectBackend(url)
@@ -167,8 +166,8 @@ def _changes(summary: Mapping[object, int]) -> ResourceChanges:
 
 
 def _reason(error: errors.CommandError) -> str:
-    """Cut what Pulumi prints to what went wrong."""
+    """Cut what Pulumi prints to what went wrong, without a stop at its end."""
     lines = [line.strip() for line in str(error).splitlines()]
     told = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
     told = [line for line in told if line not in _NO_REASON]
-    return "; ".join(dict.fromkeys(told)) or " ".join(filter(None, lines))
+    return ("; ".join(dict.fromkeys(told)) or " ".join(filter(None, lines))).rstrip(".: ")

@@ -5,13 +5,35 @@ Pulumi calls them.
 """
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from pulumi import automation
 
+from .hosting import served
+
 
 class Workspace(automation.LocalWorkspace):  # type: ignore[misc] # Pulumi's types are not read
     """The folder in which Pulumi works for a stack."""
+
+    served_at = ""
+    """Where the program of the step that is done now is served, if it has one."""
+
+    @contextmanager
+    def serving(self, program: Callable[[], None]) -> Iterator[None]:
+        """Have the engine run this program in a step."""
+        with served(program) as address:
+            self.served_at = address
+            try:
+                yield
+            finally:
+                self.served_at = ""
+
+    def serialize_args_for_op(self, stack_name: str) -> list[str]:
+        """Tell the command of a step where its program is."""
+        del stack_name
+        return [f"--client={self.served_at}"] if self.served_at else []
 
     def stack_outputs(self, stack_name: str) -> automation.OutputMap:
         """Ask for the outputs once: a second time would tell those that are secret, and none is."""
