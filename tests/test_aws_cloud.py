@@ -449,7 +449,7 @@ def test_what_is_not_permitted_or_not_there_is_named_and_nothing_is_left(
 def test_an_up_that_was_killed_is_finished_by_the_next_or_ended_by_a_down(
     aws: Region, muster: Muster, tmp_path: Path
 ) -> None:
-    aws.boots(starts=3)
+    aws.boots(held=True)
     with begun(tmp_path, "up", "--machines", "2", "--on", "aws") as half:
         until(lambda: len(aws.living()) == 2 or half.poll() is not None)
         half.send_signal(signal.SIGKILL)
@@ -494,25 +494,67 @@ def test_aws_knows_that_leases_are_renewed_of_machines_that_are_still_being_equi
 
 
 def test_a_machine_that_ends_while_it_is_waited_for_is_told_and_nothing_is_left(
-    aws: Region, muster: Muster, tmp_path: Path
+    aws: Region, muster: Muster, tmp_path: Path, home: Path
 ) -> None:
     aws.boots(way="never")
     with begun(tmp_path, "up", "--machines", "1", "--on", "aws") as waiting:
-        until(lambda: any(one.state == "running" for one in aws.living()) or waiting.poll() is not None)
+        until(lambda: made_by_pulumi(home) or waiting.poll() is not None)
         aws.lose(aws.living()[0])
         _, err = waiting.communicate(timeout=SECONDS)
-    assert (waiting.returncode, "it has ended" in err or "Pulumi could not do it" in err) == (3, True), err
+    assert (waiting.returncode, "it has ended, as AWS says" in err) == (3, True), err
     assert left(aws) == []
     assert muster("status").out.startswith("There is no cluster")
 
 
-def test_where_fewer_will_do_a_machine_that_never_boots_is_ended_and_the_others_work(
+def made_by_pulumi(home: Path) -> int:
+    """Count the machines of which the command knows that Pulumi has made them: from then on it waits for them."""
+    note = note_of.recalled(home / "clusters" / "default")
+    return len(note.made) if note else 0
+
+
+def test_in_the_place_of_a_machine_that_aws_loses_while_it_is_made_another_is_made(
     aws: Region, muster: Muster, tmp_path: Path
+) -> None:
+    aws.boots(held=True)
+    with begun(tmp_path, "up", "--machines", "2", "--on", "aws") as waiting:
+        until(lambda: len(aws.living()) == 2 or waiting.poll() is not None)
+        first, second = aws.living()
+        aws.lose(first)
+        aws.boots()
+        out, err = waiting.communicate(timeout=SECONDS)
+    assert (waiting.returncode, "2 machines, 4 workers" in out, launched(aws)) == (0, True, 3), err
+    assert second.id in {one.id for one in aws.living()}
+    assert (len(machines(muster)), len(aws.living())) == (2, 2)
+
+
+@pytest.mark.parametrize("at_least", [1, 2])
+def test_a_machine_that_somebody_ends_while_it_is_made_is_told_and_the_others_work_where_fewer_will_do(
+    aws: Region, muster: Muster, tmp_path: Path, at_least: int
+) -> None:
+    aws.boots(held=True)
+    with begun(tmp_path, "up", "--machines", "2", "--on", "aws", "--at-least", str(at_least)) as waiting:
+        until(lambda: len(aws.living()) == 2 or waiting.poll() is not None)
+        first, second = aws.living()
+        aws.lose(first, "Client.UserInitiatedShutdown: User initiated shutdown")
+        aws.boots()
+        out, err = waiting.communicate(timeout=SECONDS)
+    assert launched(aws) == 2
+    if at_least == 1:
+        assert (waiting.returncode, "1 machine, 2 workers" in out) == (0, True), err
+        assert ([one.id for one in aws.living()], len(machines(muster))) == ([second.id], 1)
+    else:
+        assert f"waiting for EC2 Instance ({first.id}) create: unexpected state 'terminated'" in err
+        assert "User initiated shutdown. A machine was ended while it was made, by somebody or by itself. Type" in err
+        assert (waiting.returncode, left(aws)) == (3, []), err
+
+
+def test_where_fewer_will_do_a_machine_that_never_boots_is_ended_and_the_others_work(
+    aws: Region, muster: Muster, tmp_path: Path, home: Path
 ) -> None:
     aws.boots(way="never", which=[1])
     up = ("up", "--machines", "2", "--on", "aws", "--at-least", "1")
     with begun(tmp_path, *up) as waiting:
-        until(lambda: [one.state for one in aws.living()] == ["running"] * 2 or waiting.poll() is not None)
+        until(lambda: made_by_pulumi(home) == 2 or waiting.poll() is not None)
         first, second = aws.living()
         aws.lose(first)
         out, err = waiting.communicate(timeout=SECONDS)

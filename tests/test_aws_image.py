@@ -105,6 +105,7 @@ def test_an_image_of_other_packages_or_another_python_or_of_somebody_else_is_not
     name = region.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"]
     region.boots(way="never")
     ec2.run_instances(MinCount=1, MaxCount=1, ImageId=name, InstanceType="m7i.large")
+    until(lambda: [one.state for one in region.living()] == ["running"])  # AWS makes an image of no other
     (one,) = region.living()
     digest = images.digest_of(settings, "x86_64")
     for at, (who, what) in enumerate([("you@there", digest), (owner(), "0" * 16), (owner(), digest)]):

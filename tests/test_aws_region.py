@@ -54,8 +54,10 @@ def test_an_instance_boots_with_its_own_host_key_and_lets_in_who_has_the_key(reg
     host_key = key.with_name("host_key")
     subprocess.run([program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(host_key)], check=True)
     text = host_key.read_text().replace("\n", "\n    ")
+    region.boots(held=True)
     launch(region, f"#cloud-config\ndisable_root: false\nssh_keys:\n  ed25519_private: |\n    {text}\n")
     assert alone(region).state == "pending"
+    region.boots()
     until(lambda: ssh(key, alone(region), "true").returncode == 0)
     one = alone(region)
     assert (one.state, one.zone, one.is_spot) == ("running", ZONE, False)

@@ -8,7 +8,7 @@ from aws.leftovers import ME, YOU, make
 from aws.region import NAME, Region
 from muster import UsageError
 from muster._clouds.aws.asking import asking, client, region_of
-from muster._clouds.aws.refusals import Refusal, Way
+from muster._clouds.aws.refusals import Refusal, Way, refusals_in
 from muster._clouds.aws.remains import CLUSTER, OWNER, Remain, left, look, remove
 from muster.errors import EngineError
 
@@ -130,8 +130,34 @@ def test_a_region_is_named_or_set_or_asked_for(region: Region, monkeypatch: pyte
         ("UnauthorizedOperation", Way.NOTHING, "ec2:RunInstances"),
         ("ExpiredToken", Way.NOTHING, "aws sso login"),
         ("OptInRequired", Way.NOTHING, "console"),
+        ("Server.InternalError", Way.LATER, "later"),
+        ("Server.SpotInstanceTermination", Way.ELSEWHERE, "another zone"),
+        ("Client.VolumeLimitExceeded", Way.FEWER, "Service Quotas"),
+        ("Client.UserInitiatedShutdown", Way.FEWER, "ask for fewer"),
+        ("Client.InternalError", Way.NOTHING, "KMS"),
     ],
 )
 def test_what_can_be_done_about_a_refusal_is_known(code: str, way: Way, advice: str) -> None:
     refusal = Refusal(code, "No.", "RunInstances")
     assert (refusal.way, advice in refusal.advice) == (way, True)
+
+
+ENDED = "waiting for EC2 Instance (i-1) create: unexpected state '{}', wanted target 'running'. last error:"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "why"),
+    [
+        (
+            f"error: {ENDED.format('terminated')} Server.InternalError: Internal error on launch: provider=aws@7.51.1",
+            "Server.InternalError",
+            "Internal error on launch",
+        ),
+        (f"error: 1 error occurred:\n\t* {ENDED.format('shutting-down')} %!s(<nil>)\n\n", "Ended", ""),
+        ("error: reading EC2 Instance (i-1): couldn't find resource", "Ended", ""),
+        ("error: waiting for EC2 Instance (i-1) create: couldn't find resource (21 retries)", "Ended", ""),
+    ],
+)
+def test_a_machine_that_ended_while_it_was_made_is_seen_in_what_a_provider_says(said: str, code: str, why: str) -> None:
+    told = f"i-1 has ended while it was made. {why}".strip()
+    assert refusals_in(said) == (Refusal(code, told, "RunInstances"),)

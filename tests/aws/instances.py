@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from threading import RLock, Thread
+from threading import Event, RLock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 METADATA = "169.254.169.254"
 TERMINATE = "terminate"
+BY_ITSELF = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+"""Why AWS says that an instance has ended whose machine powered itself off."""
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Boots:
     """``silent``: it runs its user data, and nobody reaches it; ``never``: there is no machine at all."""
     which: list[int] = field(default_factory=list)
     """Of those to come, counted from 1, to which ``way`` applies; all where it is empty."""
+    held: bool = False
+    """Whether one is pending until it is said anew how instances boot."""
 
     def of(self, number: int) -> str:
         return self.way if not self.which or number in self.which else "well"
@@ -61,7 +65,8 @@ class Instances:
 
     def __init__(self, hosts: Hosts, backend: "EC2Backend") -> None:
         self.lock = RLock()
-        self._boots = Boots()
+        self._boots, self._going = Boots(), Event()
+        self._going.set()
         self._hosts, self._backend = hosts, backend
         self._behind: dict[str, Behind] = {}
         self._launched = 0
@@ -86,9 +91,12 @@ class Instances:
             return [self._of(one) for one in self._behind.values()]
 
     def begin(self, boots: Boots) -> None:
-        """Have the next instances boot like that, counted from 1."""
+        """Have the next instances boot like that, counted from 1, and those go on that were held."""
         with self.lock:
-            self._boots, self._launched = boots, 0
+            self._going.set()
+            self._boots, self._launched, self._going = boots, 0, Event()
+            if not boots.held:
+                self._going.set()
 
     def end_all(self) -> None:
         """End all, and forget them."""
@@ -97,9 +105,9 @@ class Instances:
         with self.lock:
             self._behind.clear()
 
-    def lose(self, name: str) -> None:
-        """Pull a machine's plug: AWS takes it away, or its hardware fails."""
-        self._end(self._behind[name])
+    def lose(self, name: str, why: str) -> None:
+        """Pull a machine's plug: AWS takes it away, or its hardware fails; AWS says why in these words."""
+        self._end(self._behind[name], why)
 
     def cut(self, name: str) -> None:
         """Cut a machine off."""
@@ -130,9 +138,10 @@ class Instances:
             if interface.public_ip:
                 interface.public_ip = one.public
         self._behind[instance.id] = one
-        Thread(target=self._boot, args=(one, self._boots), daemon=True).start()
+        Thread(target=self._boot, args=(one, self._boots, self._going), daemon=True).start()
 
-    def _boot(self, one: Behind, boots: Boots) -> None:
+    def _boot(self, one: Behind, boots: Boots, going: Event) -> None:
+        going.wait()
         _wait(boots.starts)
         with self.lock:
             if one.is_over:
@@ -183,11 +192,13 @@ class Instances:
                 if one.host and not one.is_over and not self._hosts.is_up(one.host):
                     self._end(one)
 
-    def _end(self, one: Behind) -> None:
+    def _end(self, one: Behind, why: str = BY_ITSELF) -> None:
         """Do with an instance what its shutdown behaviour says."""
         with self.lock:
             if _lives(one.instance):
                 one.instance.terminate() if one.shutdown == TERMINATE else one.instance.stop()
+                reason = one.instance.state_reason
+                reason.message, reason.code = why, why.partition(":")[0]
         self.see()
 
     def _lose(self, one: Behind) -> None:

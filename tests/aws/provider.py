@@ -17,7 +17,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from aws.resources import RESOURCES, Client, Missing, Resource
+from aws.resources import RESOURCES, Client, EndedEarlyError, Missing, Resource
+from muster._words import text_of
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """What stands for a value that nobody knows before it is made."""
@@ -120,7 +121,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
 
 
 class refusing:  # noqa: N801 (it reads as a word)
-    """Tell the engine of what AWS refuses, in AWS' own words."""
+    """Tell the engine of what AWS refuses, in AWS' own words; of a fault of the provider's own, where it is."""
 
     def __init__(self, context: grpc.ServicerContext) -> None:
         self._context = context
@@ -133,6 +134,10 @@ class refusing:  # noqa: N801 (it reads as a word)
             told = error.response["Error"]
             said = f"operation error EC2: {error.operation_name}, https response error StatusCode: 400, RequestID: 1"
             self._context.abort(grpc.StatusCode.UNKNOWN, f"{said}, api error {told['Code']}: {told['Message']}")
+        if isinstance(error, (EndedEarlyError, Missing)):
+            self._context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        if error is not None:
+            self._context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {text_of(error)}")
 
 
 def serve(connect: Callable[[str], Client]) -> tuple[int, Provider]:

@@ -137,12 +137,15 @@ class Region:
         self.refuse(action, "RequestLimitExceeded", "Request limit exceeded.", times=times, status=503)
 
     def boots(self, **words: object) -> None:
-        """Have instances that are launched from now on boot otherwise; ``words`` as in ``instances.Boots``."""
+        """Have instances that are launched from now on boot otherwise; ``words`` as in ``instances.Boots``.
+
+        Those that were held until now go on.
+        """
         self._switch("boot", **words)
 
-    def lose(self, one: Instance) -> None:
-        """Take a machine away."""
-        self._switch("lose", name=one.id)
+    def lose(self, one: Instance, why: str = "Server.InternalError: Internal error on launch") -> None:
+        """Take a machine away; AWS says why in these words."""
+        self._switch("lose", name=one.id, why=why)
 
     def cut(self, one: Instance) -> None:
         """Cut a machine off from all others."""

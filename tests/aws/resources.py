@@ -16,6 +16,10 @@ class Missing(Exception):  # noqa: N818 (no error: a resource may go)
     """There is no such resource any more."""
 
 
+class EndedEarlyError(Exception):
+    """An instance ended before it ran, which is told as the real provider does."""
+
+
 class Resource(Protocol):
     """A kind of resource: which properties it has, and which of them a change replaces it for."""
 
@@ -138,8 +142,20 @@ class Instance:
             **{name: value for name, value in self._of_template(ec2, used).items() if value},
         )
         name = str(told["Instances"][0]["InstanceId"])
-        until(lambda: self.read(ec2, name)["instanceState"] != "pending", f"{name} does not run", seconds=600)
+        until(lambda: self._runs(ec2, name), f"{name} does not run", seconds=600)
         return name
+
+    def _runs(self, ec2: Client, name: str) -> bool:
+        told = self._told(ec2, name)
+        if (state := told["State"]["Name"]) not in {"pending", "running"}:
+            why = f"unexpected state '{state}', wanted target 'running'. last error: {told['StateReason']['Message']}"
+            raise EndedEarlyError(f"waiting for EC2 Instance ({name}) create: {why}")
+        return bool(state == "running")
+
+    def _told(self, ec2: Client, name: str) -> dict[str, Any]:
+        (held,) = found(ec2.describe_instances, "Reservations", InstanceIds=[name])
+        (told,) = held["Instances"]
+        return dict(told)
 
     def _of_template(self, ec2: Client, used: Mapping[str, Any]) -> dict[str, Any]:
         (told,) = ec2.describe_launch_template_versions(LaunchTemplateId=used["id"], Versions=[str(used["version"])])[
@@ -150,11 +166,10 @@ class Instance:
         return {"ImageId": data["ImageId"], "InstanceMarketOptions": market, "KeyName": data.get("KeyName")}
 
     def read(self, ec2: Client, name: str) -> dict[str, Any]:
-        (held,) = found(ec2.describe_instances, "Reservations", InstanceIds=[name])
-        (told,) = held["Instances"]
+        told = self._told(ec2, name)
         state = told["State"]["Name"]
         if state in {"terminated", "shutting-down"}:
-            raise Missing
+            raise Missing(f"reading EC2 Instance ({name}): couldn't find resource")
         return {
             "id": name,
             "instanceState": state,
@@ -196,7 +211,7 @@ def found(ask: Any, name: str, **words: object) -> Any:  # noqa: ANN401 (of boto
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if "NotFound" in code or "NotExist" in code:
-            raise Missing from error
+            raise Missing(f"reading it: {error}") from error
         raise
 
 

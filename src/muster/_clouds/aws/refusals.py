@@ -21,6 +21,9 @@ class Way(Enum):
     NOTHING = "nothing but what the user does"
 
 
+_ENDED: Final = "Ended"
+"""The code where a machine has ended while it was made, and AWS does not say why."""
+
 _WAYS: Final = {
     **dict.fromkeys(
         (
@@ -38,6 +41,15 @@ _WAYS: Final = {
     "VcpuLimitExceeded": Way.FEWER,
     **dict.fromkeys(
         ("InternalError", "RequestLimitExceeded", "ServiceUnavailable", "Throttling", "Unavailable"), Way.LATER
+    ),
+    # Why a machine has ended while it was made; before the dot stands who is the cause.
+    **dict.fromkeys((_ENDED, "Server.InternalError"), Way.LATER),
+    **dict.fromkeys(
+        ("Server.InsufficientInstanceCapacity", "Server.SpotInstanceShutdown", "Server.SpotInstanceTermination"),
+        Way.ELSEWHERE,
+    ),
+    **dict.fromkeys(
+        ("Client.InstanceInitiatedShutdown", "Client.UserInitiatedShutdown", "Client.VolumeLimitExceeded"), Way.FEWER
     ),
 }
 _ADVICE: Final = {
@@ -68,10 +80,26 @@ _ADVICE_OF_CODES: Final = {
         ("Blocked", "OptInRequired", "PendingVerification"),
         "AWS has not opened the account for this yet. Its console says what is missing.",
     ),
+    "Client.InternalError": (
+        "A machine ended as it was launched: most often, who launches it may not use the KMS key of its disk. Mend"
+        " that, and type the command again."
+    ),
+    **dict.fromkeys(
+        ("Client.InstanceInitiatedShutdown", "Client.UserInitiatedShutdown"),
+        "A machine was ended while it was made, by somebody or by itself. Type the command again, or ask for fewer"
+        " machines.",
+    ),
 }
 _BY_A_PROVIDER: Final = re.compile(
     r"(?:operation error \w+: (\w+), [^\n]*?)?api error ([\w.]+): ([^\n]*?)(?: provider=|\n|$)"
 )
+_ENDED_EARLY: Final = re.compile(
+    r"(?:waiting for|reading) EC2 Instance \(([\w-]+)\)(?: create)?: "
+    r"(?:couldn't find resource(?: \([^\n)]*\))?|unexpected state '[\w-]+', wanted target 'running'\."
+    r" last error: (?:(\w+\.\w+): |%!s\(<nil>\))?([^\n]*?))(?::? provider=|:? *\n|:? *$)"
+)
+"""What a provider says of a machine that has ended before it ran."""
+
 _EC2: Final = "ec2"
 _SERVICES: Final = {
     "GetCallerIdentity": "sts",
@@ -146,7 +174,11 @@ def refusals_in(said: str) -> tuple[Refusal, ...]:
         Refusal(code, message.strip().removesuffix(":").strip(), action or "")
         for action, code, message in _BY_A_PROVIDER.findall(said)
     )
-    return tuple(dict.fromkeys(found))
+    ended = (
+        Refusal(code or _ENDED, f"{name} has ended while it was made. {why.strip()}".strip(), "RunInstances")
+        for name, code, why in _ENDED_EARLY.findall(said)
+    )
+    return tuple(dict.fromkeys((*found, *ended)))
 
 
 def refusal_of(error: "ClientError") -> Refusal:
