@@ -163,3 +163,12 @@ class OnlyTheFirstStarts(Obedient):
 def obedient_engine(workers: int, printed: Print = to_standard_error) -> CoresEngine:
     """Make the engine of a machine whose workers do what a request says."""
     return CoresEngine(Obedient, workers=workers, printed=printed)
+
+
+def engine_after_one_that_hangs(workers: int, printed: Print = to_standard_error) -> CoresEngine:
+    """Make such an engine; whoever is the first in this folder never gets one."""
+    mark = Path("hangs")
+    if not mark.exists():
+        mark.touch()
+        Event().wait()
+    return obedient_engine(workers, printed)

@@ -23,6 +23,7 @@ from muster._api.pipeline import start
 from muster._clouds.base import Access
 from muster._clouds.local import LocalCloud
 from muster._engines.around import Around
+from muster._engines.base import Message
 from muster._job import Snapshot
 from muster._journal.events import KeptLater
 from muster._journal.file import replay
@@ -32,15 +33,32 @@ from muster._run.staffing.assembly import Means, engine_of_a_cluster
 pytestmark = pytest.mark.waits("long", "together")
 
 
+TOGETHER_SECONDS = 600.0
+"""For what muster does itself about a machine that does not get ready, and less than a test may take."""
+
+
 class Together(Around[Any]):
-    """An engine whose machines take requests from when two of them do."""
+    """An engine whose machines take requests from when two of them do; it says what it was told where they never do."""
 
     _are_there = False
+
+    def __init__(self, engine: Any) -> None:  # noqa: ANN401 (of a cluster)
+        super().__init__(engine)
+        self._told: list[Message] = []
+        self._began = time.monotonic()
 
     def slots(self) -> Mapping[str, Slots]:
         slots: Mapping[str, Slots] = self._engine.slots()
         self._are_there |= sum(bool(one.idle) for one in slots.values()) == 2
+        waited = time.monotonic() - self._began
+        assert self._are_there or waited < TOGETHER_SECONDS, f"not both are ready: {dict(slots)}; told: {self._told}"
         return slots if self._are_there else {}
+
+    def messages(self) -> list[Message]:
+        told = super().messages()
+        if not self._are_there:
+            self._told += told
+        return told
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._engine, name)

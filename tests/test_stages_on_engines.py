@@ -1,6 +1,7 @@
 """One job of several stages gives the same bytes on every engine, whoever has which lane and whichever workers die."""
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,7 +11,12 @@ import pandas as pd
 import pytest
 
 import muster
-from muster._model import Task
+from muster._engines.around import Around
+from muster._engines.base import Message
+from muster._engines.bell import Bell
+from muster._model import Slots, Task
+from muster._progress.handing_out import HandingOut
+from muster.errors import FaultError
 from muster.testing import FakeEngine
 
 
@@ -66,7 +72,7 @@ def told(orders: list[Path], output: Path, **options: Any) -> str:  # noqa: ANN4
     keyed = muster.read_csv(orders, dtype={"tags": "str"}).map_batches(exploded).key_by("user")
     grouped = keyed.map_batches(running, state=float).group_by(["who", "tag"]).map_groups(last_of_each)
     sums = grouped.group_by("tag").agg(sort=True, n="count", total=("total", "sum"), spread=("total", Spread))
-    result = sums.write_csv(output).run(fresh=True, **options)
+    result = sums.write_csv(output).run(**{"fresh": True, **options})
     assert result.bad_rows == 0
     return output.read_text()
 
@@ -121,3 +127,79 @@ def test_whoever_has_which_lane_and_dies_when_the_bytes_are_the_same(
     engine = FakeEngine(workers=2 + number, chance=chance, kills=deaths)
     assert told(orders, tmp_path / "out.csv", engine=engine, part_bytes=4_000) == by_pandas(orders)
     assert len(deaths) > 10 or not number
+
+
+MOST_TURNS = 10_000
+"""The worst of a hundred runs took a tenth of that."""
+
+
+class Moody(Around[FakeEngine]):
+    """An engine whose news come late, whose machines take requests when they like, and of which one leaves at last.
+
+    Each message may wait, behind those before it. ``late`` machines have workers, and take nothing for a while, as one
+    that is not sent yet what it needs.
+    """
+
+    def __init__(self, engine: FakeEngine, chance: Random, *, late: Mapping[str, int], leaves: int | None) -> None:
+        super().__init__(engine)
+        self.turns = 0
+        self._chance = chance
+        self._late = late
+        self._leaves = leaves
+        self._untold: list[Message] = []
+        self._bell = Bell()
+        self._bell.ring()  # whoever waits for news asks at once, and may hear nothing
+
+    def fileno(self) -> int:
+        return self._bell.fileno()
+
+    def slots(self) -> Mapping[str, Slots]:
+        return dict(self._open())
+
+    def _open(self) -> Iterator[tuple[str, Slots]]:
+        for machine, (idle, ahead) in super().slots().items():
+            if self.turns > self._late.get(machine, 0) and self._chance.random() < 0.7:
+                yield machine, Slots(self._chance.randint(0, idle), self._chance.randint(0, ahead))
+
+    def messages(self) -> list[Message]:
+        self.turns += 1
+        assert self.turns < MOST_TURNS, "it goes round and round"
+        if self.turns == self._leaves:
+            self.drain("machine 1")
+        self._untold += super().messages()
+        count = self._chance.choice([0, 1, len(self._untold)])
+        told, self._untold = self._untold[:count], self._untold[count:]
+        return told
+
+    def close(self) -> None:
+        super().close()
+        self._bell.close()
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_whenever_machines_come_answer_and_leave_the_run_ends_with_the_same_bytes(
+    orders: list[Path], tmp_path: Path, number: int
+) -> None:
+    seed = os.urandom(4).hex()
+    print(f"the seed is {seed}")  # noqa: T201 (which a failure shows)
+    chance = Random(seed)  # noqa: S311 (of a test)
+    engine = FakeEngine(workers=3 + number, machines=3, chance=chance, kills=Deaths(chance, most=10 * number))
+    late = {f"machine {at + 1}": chance.choice([0, 50, 500]) for at in range(3)}
+    moody = Moody(engine, chance, late=late, leaves=chance.choice([None, 1, 100, 400]))
+    assert told(orders, tmp_path / "out.csv", engine=moody, part_bytes=4_000) == by_pandas(orders)
+
+
+def test_a_run_that_stands_still_says_so_with_the_facts_and_what_was_done_is_kept(
+    orders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what_waits, calls = HandingOut.what_waits, []
+
+    def forgets_what_waits(handing_out: HandingOut, *given: Any) -> Any:  # noqa: ANN401 (whatever it takes and gives)
+        calls.append(given)
+        return what_waits(handing_out, *given) if len(calls) < 20 else []
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(HandingOut, "what_waits", forgets_what_waits)
+        with pytest.raises(FaultError, match=r"nobody is given any \(stage \d; \d+ parts?, .*idle: machine 1\)"):
+            told(orders, tmp_path / "out.csv", engine=FakeEngine(), part_bytes=4_000)
+    assert told(orders, tmp_path / "out.csv", engine=FakeEngine(), part_bytes=4_000, fresh=False) == by_pandas(orders)

@@ -57,6 +57,11 @@ class Doubt:
         return bool(self._held)
 
     @property
+    def count(self) -> int:
+        """Count the tasks that are kept."""
+        return len(self._held)
+
+    @property
     def is_about_deaths(self) -> bool:
         """Tell whether it is the deaths of workers that are doubtful."""
         return bool(self.faults) and self.faults[0].sort == _DEATH

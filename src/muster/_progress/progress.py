@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from muster._model import Fault, Outcome, Part, Schema, Slots, Task
+from muster._words import plural
 
 from .actions import Action, Blame, Drop, GiveUp, Keep, NeverSettles, PutAside, Recall, Widen
 from .allowance import Allowance
@@ -227,6 +228,25 @@ class Progress:
             tried = self._handing_out.elsewhere(openings, terms)
             return actions + ([Blame(tried)] if isinstance(tried, Fault) else tried)
         return actions + self._handing_out.what_waits(openings, terms)
+
+    def stands_still(self, slots: Mapping[str, Slots]) -> bool:
+        """Tell whether nothing is under way though there is work, and all machines that could do it are idle.
+
+        ``slots``: what machines took when work was handed out last. Where one is not idle that is fit for work, it may
+        be the one that is waited for.
+        """
+        if self._assignments or self.is_done:
+            return False
+        idle = {machine for machine, (count, _) in slots.items() if count} - self._suspects.unfit
+        return bool(idle) and self._suspects.machines - self._suspects.unfit <= idle
+
+    def facts(self) -> str:
+        """Say how far it is, for whoever looks for a fault."""
+        return (
+            f"{plural(self.parts, 'part')}, {self.rows_done} of {plural(self._extent.rows, 'row')} done,"
+            f" {'all' if self.is_complete else 'not all'} read; waiting: {self.waiting_weight} in line,"
+            f" {self._retries.count} to do again, {self._repeats.count} to repeat, {self._doubt.count} in doubt"
+        )
 
     def done(self, number: int, *outcomes: Outcome, machine: str = "") -> list[Action]:
         """Take an outcome: keep it, do it again under what is now expected, or stop for what it says.

@@ -27,6 +27,11 @@ class Repeats:
         """Tell whether tasks wait."""
         return bool(self._waiting)
 
+    @property
+    def count(self) -> int:
+        """Count the tasks that wait."""
+        return len(self._waiting)
+
     def has_room_for(self, task: Task, *, rows: int) -> bool:
         """Tell whether a task may be repeated at once; if not, it waits. ``rows`` is how many the input has."""
         self._rows += task.hi - task.lo

@@ -40,6 +40,11 @@ class Retries:
         """Tell whether any task waits."""
         return bool(self._waiting)
 
+    @property
+    def count(self) -> int:
+        """Count the tasks that wait."""
+        return len(self._waiting)
+
     def add(self, *tasks: Task) -> None:
         """Have tasks done again, after those that wait already."""
         self._waiting += tasks

@@ -27,6 +27,9 @@ from .station import Order, Station
 _NODES_EVERY: Final = 1.0
 """Seconds: a node takes several to join, and a question to Ray some milliseconds."""
 
+_WORD_EVERY: Final = 30.0
+"""Seconds: often enough that home hears several in the time for which it waits for one."""
+
 _FAILURES_IN_A_ROW: Final = 5
 """So often a station is opened anew on a machine: its memory or its disk may be full for a while."""
 
@@ -78,9 +81,13 @@ class Driver:
     def run(self) -> None:
         """Relay until the engine ends what it writes to."""
         threading.Thread(target=self._listen, daemon=True).start()
+        next_word = 0.0
         while True:
             self._look_at_nodes()
             next_look = time.monotonic() + _NODES_EVERY
+            if next_look > next_word:
+                self._tell("lives")  # and Ray answers: where it does not, home would wait for ever
+                next_word = next_look + _WORD_EVERY
             while (left := next_look - time.monotonic()) > 0:
                 with contextlib.suppress(Empty):
                     call, arguments = self._inbox.get(timeout=left)

@@ -35,6 +35,7 @@ from .plain import decode
 from .sending import Sending
 from .station import Ended, MakeStation, Printed
 from .station_proxy import StationProxy
+from .vigil import Vigil
 
 _END_SECONDS: Final = 8.0
 """How long machines may take to end their workers: longer than each gives them, for the way there and back."""
@@ -44,7 +45,7 @@ _MOST_SECONDS: Final = 0.2
 
 _VERBS: Final = (
     *("refused", "opened", "lacks", "took", "laid_out", "cannot_take", "heard", "closed", "told"),
-    *("gave_up", "nobody_left"),
+    *("gave_up", "nobody_left", "lives"),
 )
 """What the driver may tell, each with a method of the engine that hears it."""
 
@@ -70,6 +71,7 @@ class RayEngine:
         world: World,
         name: str = "",
         printed: Print = to_standard_error,
+        vigil: Vigil | None = None,
     ) -> None:
         """Connect; this returns before any worker is ready.
 
@@ -77,7 +79,7 @@ class RayEngine:
         is what Ray needs to connect, its token among it. ``through`` is a command whose last word, a line of shell,
         runs what is written behind it on a host from which Ray can be reached; ``python`` is the interpreter there.
         Workers are in the ``world``, and where that has a folder they share this computer's files. ``name`` is the
-        cluster's.
+        cluster's. The ``vigil`` counts for how long machines are silent that are not ready.
         """
         self._briefing: bytes | None = None
         self._stations: dict[int, StationProxy] = {}
@@ -92,6 +94,7 @@ class RayEngine:
         """Why nothing more will come, once that is so."""
         self._name = name
         self._print = printed
+        self._vigil = vigil or Vigil()
         command = [python, "-P", "-m", _DRIVER]
         if through:
             settings = [f"{name}={value}" for name, value in environment.items()]
@@ -130,6 +133,7 @@ class RayEngine:
             self._begin_sending(number, station)
 
     def _begin_sending(self, number: int, station: StationProxy) -> None:
+        self._vigil.hear(number)
         if self._sending is not None:
             station.has_all = False
             self._sending.begin(number)
@@ -206,12 +210,16 @@ class RayEngine:
             raise self._end
         messages: list[Message] = []
         enough = time.monotonic() + _MOST_SECONDS
+        self._vigil.listen()
         try:
             while (said := self._received()) is not None:
+                self._vigil.hear_driver()
                 messages.extend(self._understood(said))  # which keeps what came before an error
                 self._has_heard = True
                 if time.monotonic() > enough:
                     break
+            else:  # only then is it known that nobody has said more
+                messages.extend(self._roused())
         except EngineError as error:
             self._end = error
             self._bell.ring()
@@ -306,19 +314,38 @@ class RayEngine:
             self._send(("leave_message", number, None, self._briefing))
         return []
 
+    def _on_lives(self) -> list[Message]:
+        return []  # that it was said is all that it says
+
+    def _roused(self) -> Iterator[Message]:
+        """Begin anew with machines that are not ready and say nothing. Raises where the driver is silent itself."""
+        self._vigil.check_driver()
+        for number, station in [*self._stations.items()]:
+            if station.is_awaited and self._vigil.is_over(number):
+                self._vigil.hear(number)
+                why, error = self._vigil.judge(station.machine)
+                if error is not None:
+                    yield from self._without(station.machine, why, error)
+                else:
+                    yield Told(f"machine {station.machine} is begun with anew: {why}")
+                    self._send(("replace", number, why))
+
     # What goes along
 
     def _on_lacks(self, number: int, lacking: Sequence[Sequence[int]]) -> list[Message]:
+        self._vigil.hear(number)
         if self._sending is not None:
             self._sending.on_lacks(number, lacking)
         return []
 
     def _on_took(self, number: int, cargo: int, chunk: int) -> list[Message]:
+        self._vigil.hear(*self._stations)  # chunks are sent in turn, so the others may wait for theirs
         if self._sending is not None:
             self._sending.on_took(number, cargo, chunk)
         return []
 
     def _on_laid_out(self, number: int) -> list[Message]:
+        self._vigil.hear(number)
         self._station(number).has_all = True
         if self._briefing is not None:
             self._send(("leave_message", number, None, self._briefing))
@@ -349,6 +376,7 @@ class RayEngine:
 
     def _on_heard(self, number: int, told: Sequence[bytes]) -> Iterator[Message]:
         station = self._station(number)
+        self._vigil.hear(number)
         for data in told:
             try:
                 said = station.checked(decode(data))
@@ -391,6 +419,7 @@ class RayEngine:
     def _on_closed(self, number: int, reason: str) -> list[Message]:
         station = self._station(number)
         del self._stations[number]
+        self._vigil.forget(number)
         if self._sending is not None:
             self._sending.forget(number)
         return station.lose_all(reason)

@@ -47,6 +47,11 @@ class StationProxy:
         """Whether it has done all that it shall do."""
         return self.is_draining and not (self.workers or self.tickets)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is not ready yet, and somebody waits for that."""
+        return not (self.is_draining or self.has_ended or (self.has_all and self.workers))
+
     def take(self, ticket: int, request: object, *, lane: int | None, fresh: bool) -> bytes:
         """Note a request that is sent to it, and write it."""
         question = request.request if isinstance(request, Needing) else request

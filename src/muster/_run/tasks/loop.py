@@ -22,6 +22,7 @@ from muster._user_code.data_files import DataFiles
 from .harvest import Harvest
 from .setbacks import Setbacks
 from .stage import Stage
+from .standstill import Standstill
 from .stopping import reason_to_stop
 
 _TICK: Final = 0.1
@@ -70,8 +71,7 @@ class Loop:
         self._has_begun = False
         self._unread: UnreadError | None = None
         """Why tasks cannot begin, where what they read is gone."""
-        self._now = 0.0
-        """When this turn of the loop began to hand out tasks."""
+        self._standstill = Standstill()
         self.harvest = Harvest(run, teller.record, stage)
         self.progress = progress_of(
             run, stage, workers=teller.workers, is_far=workplace.is_far, last_number=last_number
@@ -100,7 +100,8 @@ class Loop:
             teller.workers = self._workplace.workers(observer.there)
             progress.workers = max(teller.workers, 1)
             self._check_can_read()
-            self._hand_out()
+            now = time.monotonic()
+            self._hand_out(now)
             if progress.is_done:
                 self.harvest.settle()
                 return None
@@ -110,7 +111,7 @@ class Loop:
                 return misfit
             observer.look(progress, rows_total=teller.rows_total, idle=self._count_idle)
             self._spare_what_leaves()
-            teller.follow("working", note=observer.remark(), now=self._now)
+            teller.follow("working", note=observer.remark(), now=now)
 
     def _check_can_read(self) -> None:
         """Raise ``UnreadError`` where tasks cannot begin, and those that had begun have come to their end."""
@@ -119,13 +120,14 @@ class Loop:
             self.harvest.settle()
             raise error
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, now: float) -> None:
         """Hand out what the engine takes; the workplace begins behind its first tasks, which nothing is to hold up."""
-        self._now = time.monotonic()
         if self._unread is not None:
             return
-        actions = self.progress.submit(self._engine.slots(), now=self._now)
+        slots = self._engine.slots()
+        actions = self.progress.submit(slots, now=now)
         self._act(actions)
+        self._standstill.check(self.progress, slots, self.stage)
         if actions and not self._has_begun:
             self._has_begun = True
             self._workplace.begin()
