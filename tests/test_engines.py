@@ -857,8 +857,8 @@ def test_a_killed_zygote_takes_all_with_it_and_the_engine_recovers(cores: Watche
 
 def test_closing_ends_every_process_busy_or_not(cores: Watched, tmp_path: Path) -> None:
     start_hanging(cores, tmp_path / "mark")
+    until(lambda: len(family()) >= 3)  # the zygote may just have forked the first worker
     processes = family()
-    assert len(processes) >= 3
     cores.close()
     until(lambda: all(is_gone(pid) for pid in processes))
 
