@@ -307,5 +307,5 @@ def test_rows_are_those_that_muster_reads_wherever_blocks_end(
         path = Path(folder, "rows.csv" if delimiter else "rows.jsonl")
         path.write_bytes(text)
         rows = FileRows(find_sources([str(path)]), delimiter=delimiter, at_once=at_once)
-        sent = [row for batch in rows.batches() for row in batch]
+        sent = [row for batch in rows.rows() for row in batch]
     assert ([rows.header, *sent] if delimiter else sent) == found

@@ -57,9 +57,9 @@ if TYPE_CHECKING:
 
     from muster._api.aggregation import Aggregation
     from muster._api.generate import generate
-    from muster._api.pipeline import Pipeline, check, follow_csv, read_csv, read_json, read_parquet, run
+    from muster._api.pipeline import Pipeline, check, read_csv, read_json, read_parquet, run
     from muster._api.retry import retry
-    from muster._api.tcp import listen_tcp
+    from muster._api.streams import follow_csv, listen_tcp
     from muster._dialects import Dialect
     from muster._hourly.python import Runs, run_each, run_since_last
     from muster._job import Result, Snapshot
@@ -81,9 +81,9 @@ _ROOMS: Final = {
     "_dialects": ("Dialect",),
     "_hourly.python": ("Runs", "run_each", "run_since_last"),
     "_job": ("Result", "Snapshot"),
-    "_api.pipeline": ("Pipeline", "check", "follow_csv", "read_csv", "read_json", "read_parquet", "run"),
+    "_api.pipeline": ("Pipeline", "check", "read_csv", "read_json", "read_parquet", "run"),
     "_api.retry": ("retry",),
-    "_api.tcp": ("listen_tcp",),
+    "_api.streams": ("follow_csv", "listen_tcp"),
     "_version": ("__version__",),
     "errors": (
         *("DataError", "EngineError", "MusterError", "NotRowWiseWarning", "RejectedRowsWarning", "TooManyBadRowsError"),

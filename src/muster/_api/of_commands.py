@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from muster._api.pipeline import AS_NAMED, Pipeline
+from muster._api.sending import check_sends_nothing
 from muster._dialects import Reading
 from muster._dialects.options import understood
 from muster._job import Options
@@ -31,6 +32,8 @@ def with_command(
     """
     if inputs and pipeline.follow is not None and pipeline.follow.listen is not None:
         raise UsageError(f"{inputs[0]!r}: this pipeline listens for its rows (listen_tcp). Leave the inputs out.")
+    if output:
+        check_sends_nothing(pipeline.follow, what=f"-o {output}")
     defined = pipeline.options
     dialect, reading = understood(csv, defined.dialect, defined.reading)
     chosen = dataclasses.replace(

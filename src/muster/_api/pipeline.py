@@ -4,9 +4,10 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
+from muster._api import sending
 from muster._api.given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of
 from muster._api.groups import (
     ALL_ROWS,
@@ -24,7 +25,7 @@ from muster._dialects.options import CsvOptions, understood
 from muster._dialects.values import columns as column_names
 from muster._engines.base import check_is_engine
 from muster._files.witness import FileState
-from muster._job import Follow, Job, Options, Result, Snapshot
+from muster._job import Follow, Job, Options, Result, SendTcp, Snapshot
 from muster._model import Keyed, Target
 from muster._process.signals import obeyed
 from muster._run import runner
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from muster._api.check import Check
     from muster._api.profile import ProfileOfBatch
     from muster._engines.base import Engine
-
-_LONGEST_EPOCH: Final = 24 * 3600
 
 SAMPLE: Final = 1000
 """How many rows a check takes."""
@@ -148,7 +147,39 @@ class Pipeline:
         """Write JSON lines: a file, or a folder of numbered parts when the path ends in ``/``."""
         return self._write(path, "jsonl")
 
+    @from_the_callers_line
+    def send_tcp(  # noqa: PLR0913 (each is given by its name)
+        self,
+        place: str,
+        *,
+        framing: Literal["length", "lines"] = "length",
+        encode: Literal["csv", "json"] = "csv",
+        plain: bool = False,
+        folder: str | PathLike[str] | None = None,
+        spool_bytes: int = 256_000_000,
+        tls: bool = False,
+        tls_ca: str | PathLike[str] | None = None,
+        token: str | PathLike[str] | None = None,
+    ) -> "Pipeline":
+        """Send rows to ``place``, ``"host:port"``, behind :func:`follow_csv` and :func:`listen_tcp`.
+
+        ``muster receive`` gets each row once, whatever is killed, as does :func:`listen_tcp`; a ``plain`` receiver,
+        which acknowledges nothing, at least once. Rows wait on the disk until they are acknowledged.
+
+        - ``framing``: ``"length"``, four bytes with the length before each row, or ``"lines"``, a newline behind it;
+          ``encode``: rows of ``"csv"``, behind a header, or of ``"json"``.
+        - ``folder``: rows that wait are in ``FOLDER.muster``, bad ones in ``FOLDER.rejects.jsonl``. None: ``tcp-`` and
+          the place.
+        - ``spool_bytes``: so much may wait; then nothing more is read.
+        - ``tls``: use TLS, and trust whom this computer trusts; ``tls_ca``: the certificates of this file. ``token``: a
+          file with the token that the receiver wants.
+        """
+        paths = (None if path is None else fspath(path) for path in (tls_ca, token))
+        send = SendTcp(place, framing, plain, spool_bytes, tls, *paths)
+        return sending.over_tcp(self, send, encode=encode, folder=folder)
+
     def _write(self, path: str | PathLike[str], format_: str) -> "Pipeline":
+        sending.check_sends_nothing(self.follow, what=f"{path}")
         return dataclasses.replace(
             self, output=output_of(path), options=dataclasses.replace(self.options, output_format=format_)
         )
@@ -236,7 +267,7 @@ def start(  # noqa: PLR0913 (each is given by its name)
         raise UsageError("This pipeline has no function. Add one with .map_batches(function).")
     _check_has_input(pipeline)
     if not pipeline.output:
-        raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet or .write_json.")
+        raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet, .write_json or .send_tcp.")
     check_is_a_file(pipeline.output, what="a file or a folder")
     chosen = laid_over(pipeline.options, options or {})
     warnings = warnings_of(pipeline.steps, pipeline.remarks if chosen.batch_rows is None else ())
@@ -280,29 +311,6 @@ def read_csv(
     return Pipeline(inputs_of(paths), options=chosen)
 
 
-@spelled_out(CsvOptions)
-@from_the_callers_line
-def follow_csv(
-    paths: Paths,
-    *,
-    every: float = 1.0,
-    dtype: DTypes | None = None,
-    **options: Unpack[CsvOptions],
-) -> Pipeline:
-    """Begin a pipeline that follows CSV or TSV: new files of folders and globs, and new rows of files that grow.
-
-    It goes on until somebody stops it: ``muster stop RUN``, or Ctrl-C. The output is a folder of numbered parts; an
-    epoch, which is what has come since the one before, adds one, ``every`` so many seconds at the most. A file may only
-    grow; a last line is read once it has an end. Run again, it goes on exactly where it was.
-
-    ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
-    first epoch. `muster help streams` says what becomes of files that are renamed, removed or written anew.
-    """
-    dialect, reading = understood(options, AS_NAMED, Reading())
-    chosen = Options(input_format="csv", dtype=names_of(dtype), dialect=dialect, reading=reading)
-    return Pipeline(inputs_of(paths), options=chosen, follow=Follow(checked_every(every)))
-
-
 @from_the_callers_line
 def read_parquet(
     paths: Paths, *, columns: Sequence[str] | None = None, storage_options: Mapping[str, Any] | None = None
@@ -329,13 +337,6 @@ def read_json(
     """Begin a pipeline over JSON lines, one object a line: files, globs, folders or URLs, in name order."""
     options = Options(input_format="jsonl", dtype=names_of(dtype), storage_options=storage_options or {})
     return Pipeline(inputs_of(paths), options=options)
-
-
-def checked_every(every: float) -> float:
-    """Raise ``UsageError`` for what is no number of seconds."""
-    if isinstance(every, bool) or not isinstance(every, int | float) or not 0 <= every <= _LONGEST_EPOCH:
-        raise UsageError(f"every={every!r}: it must be a number of seconds, from 0 to a day.")
-    return float(every)
 
 
 def check_ends(pipeline: Pipeline, *, what: str) -> None:

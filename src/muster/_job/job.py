@@ -66,12 +66,31 @@ class ListenTcp:
 
 
 @dataclass(frozen=True, slots=True)
+class SendTcp:
+    """Where rows are sent, and how."""
+
+    place: str
+    """``HOST:PORT``, as the user says it."""
+    framing: Literal["length", "lines"] = "length"
+    is_plain: bool = False
+    """The receiver knows no hello, and acknowledges nothing."""
+    spool_bytes: int = 256_000_000
+    """How much may wait on the disk to be acknowledged, beyond which no epoch begins."""
+    tls: bool = False
+    tls_ca: str | None = None
+    token: str | None = None
+    """A file that holds it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Follow:
     """How inputs are followed that never end: an epoch begins every so many seconds."""
 
     every: float = 1.0
     listen: ListenTcp | None = None
     """Rows come over TCP; else the inputs are files that grow, and folders that get new ones."""
+    send: SendTcp | None = None
+    """Rows go over TCP; else the output is a folder of parts."""
 
 
 @dataclass(frozen=True, slots=True)

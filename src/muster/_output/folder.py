@@ -36,7 +36,7 @@ _BEGINNING_BYTES: Final = 1 << 20
 
 _OURS: Final = re.compile(
     r"(journal\.jsonl|fault\.txt|complete|stop|rejects\.jsonl|before|grown-[0-9a-f]+)(\.\w+)?"
-    r"|parts|sealed|replaced|inbox|(spool|usual)(-[0-9a-f]+)?|states-\d+"
+    r"|parts|sealed|replaced|inbox|outbox|(spool|usual)(-[0-9a-f]+)?|states-\d+"
 )
 """Names of what a run has in its folder, beside the lock; all else is the user's own."""
 
@@ -92,6 +92,11 @@ class WorkFolder:
     def inbox(self) -> Path:
         """Where a stream keeps what came over TCP, and was acknowledged, until it is done."""
         return self.folder / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        """Where a stream keeps what it sends over TCP until that is acknowledged."""
+        return self.folder / "outbox"
 
     @property
     def _replaced(self) -> Path:

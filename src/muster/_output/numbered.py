@@ -98,13 +98,16 @@ class NumberedParts:
         self._folder.mkdir(exist_ok=True)
         if committed.part and (sealed := self._work.sealed / committed.part).exists():
             sealed.replace(self._folder / committed.part)
+        self._publish_rejects(committed)
+        if committed.part:
+            _append(self._manifest, _line(committed), at=committed.manifest_at)
+        sync(self._folder)
+
+    def _publish_rejects(self, committed: Committed) -> None:
         rejected = self._rejected(committed.number)
         if rejected.exists():
             _append(Path(self._work.rejects), rejected.read_bytes(), at=committed.rejects_at)
             rejected.unlink()
-        if committed.part:
-            _append(self._manifest, _line(committed), at=committed.manifest_at)
-        sync(self._folder)
 
     def _rejected(self, number: int) -> Path:
         return self._work.sealed / f"{_REJECTS}-{number}"

@@ -108,15 +108,14 @@ def receivers_tls(certificate: str | None, key: str | None, *, in_python: bool =
     return context
 
 
-def senders_tls(authority: str | None, *, is_wanted: bool) -> ssl.SSLContext | None:
+def senders_tls(authority: str | None, *, is_wanted: bool, in_python: bool = False) -> ssl.SSLContext | None:
     """Know whose certificates a sender trusts: those that this file signs, or those that the system trusts."""
     if authority is None and not is_wanted:
         return None
     try:
         context = ssl.create_default_context(cafile=authority)
     except OSError as error:
-        raise UsageError(
-            f"--tls-ca {authority} cannot be used: {text_of(error)}. Name a file of certificates in PEM."
-        ) from error
+        said = f"tls_ca={authority!r}" if in_python else f"--tls-ca {authority}"
+        raise UsageError(f"{said} cannot be used: {text_of(error)}. Name a file of certificates in PEM.") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -1,5 +1,6 @@
 """The rows that ``muster send`` sends: those of files, or such as are made. They can be gone through again from any."""
 
+import asyncio
 import hashlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -28,11 +29,18 @@ class Outgoing(Protocol):
     stream: str
     header: bytes | None
 
-    def batches(self) -> Iterator[list[bytes]]:
-        """Go through all rows, many at a time, without their line ends."""
+    def batches(self, after: int) -> tuple[int, Iterator[list[bytes] | None]]:
+        """Go through the rows behind one, and perhaps some before it, many at a time, without their line ends.
+
+        Tell how many rows lie before those. ``None`` comes where there are no more yet; then ``more`` waits for some.
+        """
+
+    async def more(self) -> None:
+        """Return once there may be more rows: never, where all are there from the start."""
+        await asyncio.Event().wait()
 
 
-class MadeRows:
+class MadeRows(Outgoing):
     """The rows of ``muster generate``."""
 
     def __init__(self, rows: int, *, header: str, lines: Callable[[int], Iterator[str]]) -> None:
@@ -42,18 +50,24 @@ class MadeRows:
         self._rows = rows
         self._lines = lines
 
-    def batches(self) -> Iterator[list[bytes]]:
-        for text in self._lines(self._rows):
-            yield text.encode().splitlines()
+    def batches(self, after: int) -> tuple[int, Iterator[list[bytes]]]:
+        del after
+        return 0, (text.encode().splitlines() for text in self._lines(self._rows))
 
 
-class FileRows:
+class FileRows(Outgoing):
     """The rows of files of CSV or JSON lines: those of one after those of the other."""
 
     def __init__(
-        self, sources: Sequence[Source], *, delimiter: str, may_grow: bool = False, at_once: int = _AT_ONCE
+        self,
+        sources: Sequence[Source],
+        *,
+        delimiter: str,
+        has_header: bool = True,
+        may_grow: bool = False,
+        at_once: int = _AT_ONCE,
     ) -> None:
-        """Take files, ``at_once`` bytes at a time; ``delimiter`` is empty for JSON lines.
+        """Take files, ``at_once`` bytes at a time; ``delimiter`` is empty for JSON lines, which have no header either.
 
         Where they ``may_grow``, a last line without a line end is left for the next time. Raises ``UsageError`` for
         files that are no text.
@@ -69,7 +83,7 @@ class FileRows:
             )
         self._sources = sources
         self._dialect = Dialect(delimiter, '"' if delimiter else "")
-        self._has_header = bool(delimiter)
+        self._has_header = bool(delimiter) and has_header
         self.stream = _name_of(sources)
         self.header = self._first_header()
 
@@ -81,7 +95,12 @@ class FileRows:
             raise DataError(f"{self._sources[0].name!r} is empty, and has no header. Name a file with rows.")
         return first
 
-    def batches(self) -> Iterator[list[bytes]]:
+    def batches(self, after: int) -> tuple[int, Iterator[list[bytes]]]:
+        del after
+        return 0, self.rows()
+
+    def rows(self) -> Iterator[list[bytes]]:
+        """Go through all rows. Raises ``DataError``."""
         for source in self._sources:
             is_first = self._has_header
             for rows in self._records(source):

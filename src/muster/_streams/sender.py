@@ -32,6 +32,8 @@ _LONGEST_PAUSE: Final = 10.0
 
 _LAST_WORDS: Final = 1.0
 """Seconds in which a plain receiver may say that it refuses what it got."""
+_SIGN_EVERY: Final = 15.0
+"""Seconds after which the receiver hears that the sender is there, where no row is: receivers wait for minutes."""
 _READ: Final = 1 << 16
 """Bytes of acknowledgements, which are some dozen each."""
 
@@ -61,7 +63,22 @@ class Destination:
     tls: ssl.SSLContext | None = None
     token: str = ""
     patience: float = 300.0
-    """Seconds without any progress after which it is given up."""
+    """Seconds without any progress after which it is given up; without an end, whatever may pass is waited for."""
+    last_words: float = _LAST_WORDS
+    """Seconds that a plain receiver has, once it has all, to say that it does not want it, or to close."""
+    in_python: bool = False
+    """Whether options were given as arguments, and not as flags."""
+
+    def option(self, flag: str, value: str = "") -> str:
+        """Name an option as it is given."""
+        if self.in_python:
+            return f"{flag.replace('-', '_')}={value!r}" if value else f"{flag}=True"
+        return f"--{flag} {value}".rstrip()
+
+    @property
+    def to_send_all(self) -> str:
+        """Say what is added to the command, so that rows are sent again that another receiver has."""
+        return " with --fresh, to start over" if self.in_python else ", to send all that it does not know"
 
 
 class _BrokenError(Exception):
@@ -82,17 +99,24 @@ class Sender:
         *,
         say: Callable[[str], None],
         tell: Callable[[int, int], None],
+        safe: int = 0,
     ) -> None:
-        """``say`` gets a line where a connection breaks; ``tell`` hears how many rows are sent, how many safe."""
+        """``say`` gets a line where a connection breaks; ``tell`` hears how many rows are sent, how many safe.
+
+        So many are ``safe`` from the start.
+        """
         self._rows = rows
         self._to = destination
         self._say = say
         self._tell = tell
         self.sent = 0
         """The number of the last row that was sent."""
-        self.safe = 0
+        self.safe = safe
         """The number of the last row that was acknowledged."""
+        self.was_closed = False
+        """Whether a plain receiver closed the connection once it had all."""
         self._has_sent_all = False
+        self._working: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
         self._unreached = 0.0
         """Seconds that the last try took to find out that nobody is there."""
 
@@ -101,7 +125,16 @@ class Sender:
         logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of writes to a connection that has broken
         asyncio.run(self._run())
 
+    def cancel(self) -> None:
+        """End at once; any thread may call this, once or more."""
+        if self._working is not None:
+            loop, task = self._working
+            with contextlib.suppress(RuntimeError):  # it has ended
+                loop.call_soon_threadsafe(task.cancel)
+
     async def _run(self) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self._working = asyncio.get_running_loop(), task
         pause, tried, safe = _FIRST_PAUSE, 0.0, self.safe
         while why := await self._broken():
             if self.safe > safe:
@@ -117,7 +150,8 @@ class Sender:
                     f"{self._to.endpoint}: {why}. It was tried for {duration(self._to.patience)}.{self._so_far()}"
                     f"{self._hint()} Type the same command again to go on."
                 )
-            self._say(f"{self._to.endpoint}: {why}. Trying again in {duration(pause)}.")
+            again = f"again in {duration(pause)}" if self._to.patience < float("inf") else "again until it takes rows"
+            self._say(f"{self._to.endpoint}: {why}. Trying {again}.")
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 (so that many do not try at once)
             tried += pause
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -158,7 +192,7 @@ class Sender:
         except ssl.SSLCertVerificationError as error:
             raise EngineError(
                 f"{self._to.endpoint} shows a certificate that is not trusted: {error.verify_message}. Name who signs"
-                " for it: --tls-ca FILE."
+                f" for it: {self._to.option('tls-ca', 'FILE')}."
             ) from error
         except OSError as error:
             self._unreached = time.monotonic() - began
@@ -201,9 +235,10 @@ class Sender:
             if not self._to.is_plain:
                 await listening
             elif sending.done():
-                await asyncio.wait([listening], timeout=_LAST_WORDS)
+                await asyncio.wait([listening], timeout=self._to.last_words)
             if listening.done():
                 await listening
+                self.was_closed = self._has_sent_all
         finally:
             for task in (listening, sending):
                 task.cancel()
@@ -220,19 +255,22 @@ class Sender:
         except _ClosedError:
             raise
         except (_BrokenError, OSError) as error:
-            hint = "" if self._to.tls else "; if it speaks TLS, say --tls"
+            hint = "" if self._to.tls else f"; if it speaks TLS, say {self._to.option('tls')}"
             raise _BrokenError(f"it closed the connection without an answer to the hello{hint}") from error
         except TimeoutError as error:
+            why = f"does not answer the hello within {duration(_ANSWER_SECONDS)}"
+            hint = f"If the receiver there is not muster's, say {self._to.option('plain')}"
+            if self._to.patience == float("inf"):  # it may be too busy just now
+                raise _BrokenError(f"it {why}. {hint}") from error
             raise EngineError(
-                f"{self._to.endpoint} does not answer the hello within {duration(_ANSWER_SECONDS)}. If the receiver"
-                " there is not muster's, say --plain: then no row is acknowledged, and where the connection breaks, all"
+                f"{self._to.endpoint} {why}. {hint}: then no row is acknowledged, and where the connection breaks, all"
                 " are sent again."
             ) from error
         if answer.safe < self.safe:
             raise EngineError(
                 f"{self._to.endpoint} acknowledged {count(self.safe)} rows before, and knows of {count(answer.safe)}"
                 " now: most likely it was started with another output. Start it with the output that it had; or type"
-                " the command again, to send all that it does not know."
+                f" the command again{self._to.to_send_all}."
             )
         self._note(answer)
         return answer.safe
@@ -260,7 +298,7 @@ class Sender:
                         continue
                     raise EngineError(
                         f"{self._to.endpoint} answers what is no answer: {payload[:80]!r}. If the receiver there is not"
-                        " muster's, say --plain."
+                        f" muster's, say {self._to.option('plain')}."
                     ) from error
                 if answer.error and answer.retry:
                     raise _ClosedError(f"it closed the connection: {answer.error}")
@@ -271,15 +309,17 @@ class Sender:
                 yield answer
             if frames.fault and not self._to.is_plain:
                 raise EngineError(
-                    f"{self._to.endpoint} answers what is no frame: {frames.fault}. Have both ends one --framing."
+                    f"{self._to.endpoint} answers what is no frame: {frames.fault}. Have both ends one framing."
                 )
         if not (self._to.is_plain and self._has_sent_all):
             raise _BrokenError("it closed the connection")
 
     async def _send(self, writer: asyncio.StreamWriter, after: int) -> None:
         due = time.monotonic()
-        self.sent = after
         for rows in self._from(after):
+            if rows is None:
+                await self._more(writer)
+                continue
             if self._to.rate < float("inf"):
                 await asyncio.sleep(max(due - time.monotonic(), 0))
                 due = max(due, time.monotonic() - _CATCHES_UP) + len(rows) / self._to.rate
@@ -295,19 +335,43 @@ class Sender:
         if self._to.is_plain and writer.can_write_eof():
             writer.write_eof()
 
-    def _from(self, after: int) -> Iterator[list[bytes]]:
-        """Go through the rows behind one, in turns. Raises ``EngineError`` where there is none of that number."""
+    async def _more(self, writer: asyncio.StreamWriter) -> None:
+        """Wait for rows; have the receiver know meanwhile that somebody is there."""
+        try:
+            async with asyncio.timeout(_SIGN_EVERY):
+                await self._rows.more()
+        except TimeoutError:
+            if not self._to.is_plain:
+                writer.write(self._frames([b""]))
+                await writer.drain()
+
+    def _from(self, after: int) -> Iterator[list[bytes] | None]:
+        """Go through the rows behind one, in turns; ``None`` where more may come.
+
+        Raises ``EngineError`` where there is none of that number.
+        """
         most = int(min(max(self._to.rate / _TURNS, 1), _LARGEST_TURN))
-        passed = 0
-        for rows in self._rows.batches():
+        passed, batches = self._rows.batches(after)
+        self.sent = max(after, passed)
+        self._tell(self.sent, self.safe)
+        for rows in batches:
+            if rows is None:
+                self._check_has(passed, after)
+                yield None
+                continue
             skipped = min(max(after - passed, 0), len(rows))
             passed += len(rows)
             for at in range(skipped, len(rows), most):
                 yield rows[at : at + most]
+        self._check_has(passed, after)
+
+    def _check_has(self, passed: int, after: int) -> None:
+        """Raise ``EngineError`` where the receiver has more rows than there are."""
         if passed < after:
+            other = "start over with --fresh" if self._to.in_python else "name another stream: --stream NAME"
             raise EngineError(
                 f"{self._to.endpoint} has {count(after)} rows of stream {self._rows.stream!r}, and there are only"
-                f" {count(passed)}. If these are other rows, name another stream: --stream NAME."
+                f" {count(passed)}. If these are other rows, {other}."
             )
 
     def _frames(self, payloads: list[bytes]) -> bytes:
@@ -315,12 +379,12 @@ class Sender:
         if max(map(len, payloads)) > self._to.largest:
             raise DataError(
                 f"A frame would have {count(max(map(len, payloads)))} bytes, and may have {count(self._to.largest)}."
-                " Allow more at both ends: --frame-bytes."
+                f" {'Give shorter rows' if self._to.in_python else 'Allow more at both ends: --frame-bytes'}."
             )
         try:
             return encoded(payloads, self._to.framing)
         except ValueError as error:
             raise DataError(
-                f"A row holds a line end, within quotes: {error.args[0][:80]!r}. Lines cannot carry it: say --framing"
-                " length at both ends."
+                f"A row holds a line end, within quotes: {error.args[0][:80]!r}. Lines cannot carry it: say"
+                f" {self._to.option('framing', 'length')} at both ends."
             ) from error

@@ -9,7 +9,9 @@ from muster._model import Target
 PIPELINE: Final = "pipeline"
 """The name of the pipeline that is meant where a file is named and nothing in it."""
 
-_MAKE_PIPELINES: Final = frozenset({"map_batches", "map_groups", "agg", "write_csv", "write_parquet", "write_json"})
+_MAKE_PIPELINES: Final = frozenset(
+    {"map_batches", "map_groups", "agg", "write_csv", "write_parquet", "write_json", "send_tcp"}
+)
 """The methods that end the definition of a pipeline."""
 
 

@@ -30,6 +30,7 @@ from muster._run.working import Working
 from muster._run.workplace import Elsewhere, Workplace
 from muster._streams.epochs import Epoch
 from muster._streams.file_source import FileSource
+from muster._streams.sink import FileSink, StreamSink
 from muster._streams.source import StreamSource
 from muster._streams.state_log import StateLog
 from muster._streams.stretches import Text
@@ -56,14 +57,21 @@ def follow(begun: Begun, past: Past, *, join: Callable[[Begun], Workplace]) -> R
 
 
 def _follow(begun: Begun, past: Past, source: StreamSource, *, join: Callable[[Begun], Workplace]) -> Result:
-    run, output = begun.run, NumberedParts(begun.run.work)
+    with contextlib.closing(sink_of(begun.run)) as sink:
+        return _go_on(begun, past, source, sink, join=join)
+
+
+def _go_on(
+    begun: Begun, past: Past, source: StreamSource, sink: StreamSink, *, join: Callable[[Begun], Workplace]
+) -> Result:
+    run = begun.run
     described, loading = describe(run.job, begun.asker)
     depends = fingerprint(run.job, (), described) | {"follows": _followed(run.job)}
     recognised = _recognised(run, past, depends)
     begun.teller.run_id = recognised.run
     made = unchanged.Recipe(run.job, depends, run.seen, run.sources)
     if not recognised.past.run:
-        _begin_anew(begun, past, output)
+        _begin_anew(begun, past, sink.parts)
     begun.teller.warn(run.warnings)
     if told := source.open(recognised.past.stream.read_up_to(with_begun=False)):
         begun.holding.is_of_use = True  # somebody may be told from now on that rows are safe there
@@ -78,8 +86,8 @@ def _follow(begun: Begun, past: Past, source: StreamSource, *, join: Callable[[B
         made=made,
         workplace=workplace,
         notes=[*recognised.remarks(described)],
-        output=output,
         source=source,
+        sink=sink,
     )
     return following.work(loading, why_anew="")
 
@@ -139,12 +147,22 @@ def source_of(run: "Run") -> StreamSource:
     return FileSource(partial(sources_now, run.job), text_of(run.job), run.work.spool)
 
 
+def sink_of(run: "Run") -> StreamSink:
+    """Say where rows go. Raises ``UsageError`` where that is nowhere."""
+    if run.job.follow is None or (send := run.job.follow.send) is None:
+        return FileSink(NumberedParts(run.work))
+    from muster._streams.tcp_sink import sink_over_tcp
+
+    delimiter = run.output_builder.delimiter if run.output_builder.format == "csv" else ""
+    return sink_over_tcp(send, run.work, delimiter=delimiter, has_header=not run.inputs.dialect.is_numbered)
+
+
 @dataclass(slots=True)
 class Following(Working):
     """A stream that is recognised and goes on."""
 
-    output: NumberedParts
     source: StreamSource
+    sink: StreamSink
 
     def work(self, loading: Loading, *, why_anew: str) -> Result:
         """Do epoch after epoch until the run is stopped, and all that was there then."""
@@ -160,8 +178,9 @@ class Following(Working):
                 epochs = self._epochs(loading)
                 if epochs.log is not None:
                     ending.callback(epochs.log.close)
+                self.sink.open(self.recognised.run, done=epochs.past.totals.rows_out)
                 with epochs.telling_how_far():
-                    return _Flow(self, epochs, self.source, journal).go_on()
+                    return _Flow(self, epochs, journal).go_on()
 
     def _state_log(self) -> StateLog | None:
         """Open the log of states, where steps keep some."""
@@ -175,7 +194,7 @@ class Following(Working):
     def _epochs(self, loading: Loading) -> Epochs:
         run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
         if past.stream.committed is not None:
-            self.output.publish(past.stream.committed)
+            self.sink.parts.publish(past.stream.committed)
         self._tidy()
         attempt = Attempt(
             run=run,
@@ -187,7 +206,7 @@ class Following(Working):
             files=self._data_files(),
             tries_before=past.tried.tries,
         )
-        epochs = Epochs(attempt, self.begun.asker, past.stream, self.output, self._state_log())
+        epochs = Epochs(attempt, self.begun.asker, past.stream, self.sink.parts, self._state_log())
         epochs.know_columns(past.columns)
         return epochs
 
@@ -228,10 +247,11 @@ class Following(Working):
 class _Flow:
     """The epochs of a run, in turn."""
 
-    def __init__(self, following: Following, epochs: Epochs, source: StreamSource, journal: Journal) -> None:
+    def __init__(self, following: Following, epochs: Epochs, journal: Journal) -> None:
         self._following = following
         self._epochs = epochs
-        self._source = source
+        self._source = following.source
+        self._sink = following.sink
         self._journal = journal
         self._run = following.begun.run
         self._teller = following.begun.teller
@@ -252,17 +272,21 @@ class _Flow:
             if not is_ending and self._stop.is_there():
                 is_ending = True
                 self._source.end()
+                self._sink.expect_end()
                 self._teller.say("ending", note="asked to stop: what has come until now is done first")
-            number = self._epochs.past.totals.epochs + 1
-            epoch = self._source.take(number) if is_ending or time.monotonic() >= self._due else None
+            number, has_room = self._epochs.past.totals.epochs + 1, self._sink.has_room()
+            is_due = has_room and (is_ending or time.monotonic() >= self._due)
+            epoch = self._source.take(number) if is_due else None
             if epoch is not None:
                 self._due = time.monotonic() + self._follow.every
                 self._epochs.check_columns(epoch)
                 self._teller.record.write(EpochBegan(number, epoch.stretches))
                 self._do(epoch)
-            elif is_ending:
+            elif is_ending and has_room:
                 if self._epochs.has_end:
                     self._epochs.end()
+                return self._drained()
+            elif is_ending and not self._sink.is_moving():  # what is left stays where it is
                 return self._ended()
             else:
                 self._wait()
@@ -275,6 +299,9 @@ class _Flow:
         count, seconds = self._source.behind()
         self._teller.observer.lag = StreamLag(self._epochs.past.totals.epochs, count, seconds, self._committed_at)
         for text in self._source.remarks():
+            self._teller.note(text)
+        self._sink.look()
+        for text in self._sink.remarks():
             self._teller.note(text)
 
     def _end_what_was_begun(self) -> None:
@@ -305,10 +332,18 @@ class _Flow:
         observer.waiting_for = "waits for rows"
         self._teller.follow("working", note=observer.remark(), now=time.monotonic())
 
+    def _drained(self) -> Result:
+        """Wait for rows that are on their way; nothing more comes."""
+        self._sink.end()
+        while self._sink.is_moving():
+            self._wait()
+            self._look()
+        return self._ended()
+
     def _ended(self) -> Result:
         """Say what came of the run so far."""
         self._stop.forget()
-        for text in self._source.remarks(at_the_end=True):
+        for text in (*self._source.remarks(at_the_end=True), *self._sink.remarks(at_the_end=True)):
             self._teller.note(text)
         run, totals, before = self._run, self._epochs.past.totals, self._began_with
         self._epochs.tell()

@@ -1,17 +1,44 @@
-"""Pipelines over rows that come over TCP."""
+"""Pipelines that go on: over files that are followed, and over rows that come over TCP."""
 
 from collections.abc import Sequence
 from os import PathLike, fspath
-from typing import Literal, Unpack
+from typing import Final, Literal, Unpack
 
+from muster._api.given import inputs_of
 from muster._api.options import DTypes, names_of, spelled_out
-from muster._api.pipeline import AS_NAMED, Pipeline, checked_every
+from muster._api.pipeline import AS_NAMED, Paths, Pipeline
 from muster._dialects import Reading
-from muster._dialects.options import CellOptions, understood
+from muster._dialects.options import CellOptions, CsvOptions, understood
 from muster._dialects.values import columns as column_names
 from muster._job import Follow, ListenTcp, Options
 from muster._show.callers import from_the_callers_line
 from muster.errors import UsageError
+
+_LONGEST_EPOCH: Final = 24 * 3600
+"""Seconds: whoever wants rows once a day has --since-last."""
+
+
+@spelled_out(CsvOptions)
+@from_the_callers_line
+def follow_csv(
+    paths: Paths,
+    *,
+    every: float = 1.0,
+    dtype: DTypes | None = None,
+    **options: Unpack[CsvOptions],
+) -> Pipeline:
+    """Begin a pipeline that follows CSV or TSV: new files of folders and globs, and new rows of files that grow.
+
+    It goes on until somebody stops it: ``muster stop RUN``, or Ctrl-C. The output is a folder of numbered parts; an
+    epoch, which is what has come since the one before, adds one, ``every`` so many seconds at the most. A file may only
+    grow; a last line is read once it has an end. Run again, it goes on exactly where it was.
+
+    ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
+    first epoch. `muster help streams` says what becomes of files that are renamed, removed or written anew.
+    """
+    dialect, reading = understood(options, AS_NAMED, Reading())
+    chosen = Options(input_format="csv", dtype=names_of(dtype), dialect=dialect, reading=reading)
+    return Pipeline(inputs_of(paths), options=chosen, follow=Follow(_checked_every(every)))
 
 
 @spelled_out(CellOptions)
@@ -65,4 +92,11 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     )
     dialect, reading = understood(options, AS_NAMED, Reading())
     chosen = Options(input_format="csv", dtype=names_of(dtype), dialect=dialect, reading=reading)
-    return Pipeline((place or ":",), options=chosen, follow=Follow(checked_every(every), listen))
+    return Pipeline((place or ":",), options=chosen, follow=Follow(_checked_every(every), listen))
+
+
+def _checked_every(every: float) -> float:
+    """Raise ``UsageError`` for what is no number of seconds."""
+    if isinstance(every, bool) or not isinstance(every, int | float) or not 0 <= every <= _LONGEST_EPOCH:
+        raise UsageError(f"every={every!r}: it must be a number of seconds, from 0 to a day.")
+    return float(every)

@@ -1,0 +1,226 @@
+"""What a stream sends over TCP: parts that wait in its work folder until the receiver has them.
+
+The name of a part says how many rows of the stream come before it, and how many it has. So what lies in the folder is
+all that is to be known, whoever has died: a part comes when its epoch is committed, and goes when it is acknowledged.
+"""
+
+import asyncio
+import contextlib
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from muster._files.whole import sync, write
+from muster._journal.events import Committed
+from muster._model import Source
+from muster._output.folder import WorkFolder
+from muster._output.numbered import NumberedParts
+from muster._private.files import remove_all, work_folder
+from muster._words.numbers import count, plural
+from muster.errors import EngineError, UsageError
+
+from .outgoing import FileRows
+
+_NAME: Final = re.compile(r"(\d+)-(\d+)")
+_HEADER: Final = "header"
+"""A file that is there once a part was: the header of all parts, also when they are gone; empty for JSON lines."""
+
+_UNREAD: Final = 8 << 20
+"""Bytes that a receiver may have got and not read, as far as its system keeps them: Linux does 6 MiB at the most."""
+
+
+class _Part(NamedTuple):
+    path: Path
+    before: int
+    """How many rows of the stream come before it."""
+    rows: int
+    size: int
+
+    @property
+    def behind(self) -> int:
+        """Count the rows up to its end."""
+        return self.before + self.rows
+
+
+class Outbox(NumberedParts):
+    """Parts that wait, and the rows in them. The stream's thread adds; the sender's reads and frees."""
+
+    def __init__(self, work: WorkFolder, *, delimiter: str, has_header: bool) -> None:
+        """Know how parts are written, without a ``delimiter`` as JSON lines; nothing is made or read yet."""
+        super().__init__(work)
+        self.stream = ""
+        self.header: bytes | None = None
+        """That of CSV, once there has been a row."""
+        self._place = work.outbox
+        self._format = "csv" if delimiter else "jsonl"
+        self._delimiter = delimiter
+        self._has_header = has_header
+        self._lock = threading.Lock()
+        self._parts: dict[int, _Part] = {}
+        """Those that wait, by how many rows come before each, in order."""
+        self._done = 0
+        """How many rows are in epochs that are committed."""
+        self._is_ending = False
+        self._has_come = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # For the stream
+
+    def check_free(self, *, but_for_own: bool = False) -> None:
+        """Raise ``UsageError`` likewise where a stream begins, and rows wait that another one was to send."""
+        super().check_free(but_for_own=but_for_own)
+        if not but_for_own and any(self._place.glob("*-*")):
+            raise UsageError(
+                f"{str(self._place)!r} holds rows that were not acknowledged, and the journal of their stream is not"
+                " there any more. Restore that; or type the command again with --fresh, which removes these rows and"
+                " starts over."
+            )
+
+    def remove(self) -> None:
+        """Remove the rejects of an earlier stream, and the rows that it was to send."""
+        super().remove()
+        remove_all(self._place)
+
+    def publish(self, committed: Committed) -> None:
+        """Have what an epoch adds wait to be sent, unless that has been done."""
+        self._publish_rejects(committed)
+        if committed.part and (sealed := self._work.sealed / committed.part).exists():
+            before = committed.totals.rows_out - committed.rows_out
+            path = work_folder(self._place) / f"{before:015}-{committed.rows_out}.{self._format}"
+            sealed.replace(path)
+            self._see(path)
+            sync(self._place)
+            with self._lock:
+                self._done = committed.totals.rows_out
+                self._parts[before] = _part(path)
+            self._ring()
+
+    def _see(self, path: Path) -> None:
+        """Keep the header of a part: who is told that the stream has ended hears it, though no part may wait."""
+        if not self.has_begun:
+            self.header = self._rows(path).header
+            write(self._place / _HEADER, self.header or b"", durable=True)
+
+    def open(self, stream: str, *, done: int) -> None:
+        """Take what waits of a stream of so many rows. Raises ``EngineError`` where some of it is gone."""
+        parts = sorted(_part(path) for path in self._place.glob("*-*") if _NAME.fullmatch(path.stem))
+        if parts:
+            self._see(parts[0].path)
+        if self._has_header and self.has_begun:
+            self.header = (self._place / _HEADER).read_bytes()
+        ends = [part.behind for part in parts]
+        if parts and ([part.before for part in parts] != [parts[0].before, *ends[:-1]] or ends[-1] != done):
+            raise EngineError(
+                f"{str(self._place)!r} lacks rows that were not acknowledged: somebody has removed them. Restore them;"
+                " or type the command again with --fresh, to start over."
+            )
+        self.stream, self._done = stream, done
+        self._parts = {part.before: part for part in parts}
+
+    def end(self) -> None:
+        """Know that no more parts come."""
+        self._is_ending = True
+        self._ring()
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether there has been a row, and so it is known what a row looks like."""
+        return (self._place / _HEADER).exists()
+
+    @property
+    def size(self) -> int:
+        """Count the bytes that wait."""
+        with self._lock:
+            return sum(part.size for part in self._parts.values())
+
+    @property
+    def done(self) -> int:
+        """Count the rows of the stream."""
+        return self._done
+
+    @property
+    def before(self) -> int:
+        """Count the rows that do not wait any more."""
+        with self._lock:
+            return next(iter(self._parts), self._done)
+
+    def _ring(self) -> None:
+        with self._lock:
+            if self._loop is None:
+                self._has_come.set()
+                return
+        with contextlib.suppress(RuntimeError):  # the sender has ended
+            self._loop.call_soon_threadsafe(self._has_come.set)
+
+    # For the sender
+
+    def batches(self, after: int) -> tuple[int, Iterator[list[bytes] | None]]:
+        """Go through the rows from the part on that has the one behind ``after``; ``None`` where more may come."""
+        with self._lock:
+            first = next((part.before for part in self._parts.values() if part.behind > after), self._done)
+        return first, self._from(first)
+
+    def _from(self, first: int) -> Iterator[list[bytes] | None]:
+        while True:
+            is_last = self._is_ending  # before a look at what is there, which may come until then
+            with self._lock:
+                part = self._parts.get(first)
+            if part is not None:
+                yield from self._whole(part)
+                first = part.behind
+            elif is_last:
+                return
+            else:
+                yield None
+
+    def _whole(self, part: _Part) -> Iterator[list[bytes]]:
+        """Read the rows of a part. Raises ``EngineError`` where they are others than it had."""
+        there = 0
+        for rows in self._rows(part.path).rows():
+            there += len(rows)
+            if rows:
+                yield rows
+        if there != part.rows:
+            raise EngineError(
+                f"{str(part.path)!r} has {plural(there, 'row')}, and had {count(part.rows)}: somebody has changed it."
+                " Restore it; or type the command again with --fresh, to start over."
+            )
+
+    def _rows(self, path: Path) -> FileRows:
+        found = path.stat()
+        source = Source(str(path), found.st_size, str(found.st_mtime_ns), self._format)
+        return FileRows([source], delimiter=self._delimiter, has_header=self._has_header)
+
+    async def more(self) -> None:
+        """Return once there may be more rows."""
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+        await self._has_come.wait()
+        self._has_come.clear()
+
+    def free(self, safe: int) -> None:
+        """Remove the parts whose rows are all among so many; the receiver has them."""
+        with self._lock:
+            gone = [part for part in self._parts.values() if part.behind <= safe]
+            for part in gone:
+                del self._parts[part.before]
+        for part in gone:
+            part.path.unlink(missing_ok=True)
+
+    def free_what_is_read(self, sent: int) -> None:
+        """Remove parts of which so much was sent behind them that a receiver that tells nothing must have read them."""
+        with self._lock:
+            parts = [part for part in self._parts.values() if part.behind <= sent]
+        unread = 0
+        while parts and unread < _UNREAD:
+            unread += parts.pop().size
+        if parts:
+            self.free(parts[-1].behind)
+
+
+def _part(path: Path) -> _Part:
+    match = _NAME.fullmatch(path.stem)
+    assert match is not None  # noqa: S101 (so it is named)
+    return _Part(path, int(match[1]), int(match[2]), path.stat().st_size)
