@@ -37,7 +37,13 @@ def read_numbered(section: StoredSection, first: int, last: int, *, agreed: byte
 def table_of(rows: Rows) -> pa.Table:
     """Put the numbers of rows beside them, under names that each stand once."""
     columns = [*rows.table.columns, pa.chunked_array([pa.array(rows.numbers, pa.int64())])]
-    return pa.table(columns, names=[*map(str, range(rows.table.num_columns)), ROW])
+    table = pa.table(columns, names=[*map(str, range(rows.table.num_columns)), ROW])
+    return table.replace_schema_metadata(rows.table.schema.metadata)
+
+
+def renamed(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Give columns names, and keep what the schema says of pandas' dtypes: ``Int64`` with gaps is to be no float."""
+    return table.rename_columns(names).replace_schema_metadata(table.schema.metadata)
 
 
 def places_of(names: tuple[str, ...], columns: tuple[Column, ...]) -> list[int]:

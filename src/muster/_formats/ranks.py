@@ -13,7 +13,7 @@ from muster._files import whole
 from muster.errors import DataError
 
 from .blocks import KEYS, PLACE, Section, each_section, packed, sections_of
-from .keyed import ranks_of
+from .keyed import ranks_of, renamed
 from .rows import to_pandas
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def write_ranks(ranking: "Ranking", blocks: Sequence[str]) -> None:
 
 def _ranked(table: pa.Table, ranking: "Ranking") -> _Numbers:
     names = [column.name for column in ranking.key]
-    keys = table.drop_columns([PLACE]).rename_columns(names)
+    keys = renamed(table.drop_columns([PLACE]), names)
     header = not ranking.is_numbered
     frame = to_pandas(keys, np.arange(len(keys)), ranking.key, header=header)
     return ranks_of([frame.iloc[:, at] for at in range(len(names))], ranking.grouping)

@@ -26,7 +26,7 @@ from .positions import Position, Stretch
 from .slots import Slots
 from .steps import Arguments, Carried, Target
 from .stored_states import LaneRecords, StoredStates
-from .tasks import Schema, Task
+from .tasks import LethalKeys, Schema, Task
 
 __all__ = [
     "LACKED",
@@ -49,6 +49,7 @@ __all__ = [
     "Keyed",
     "LaneRecords",
     "LaneShare",
+    "LethalKeys",
     "Load",
     "LocalCopy",
     "Measure",

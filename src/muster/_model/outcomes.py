@@ -87,6 +87,9 @@ class Outcome(NamedTuple):
     """Warnings that it has raised, likewise."""
     index_names: str = ""
     """The names of an index of its results, which is not written."""
+    owes_end: bool = False
+    """The task was a piece of a lane, and the step has something to do at the end of one: that is not done, and nothing
+    is written, as the lane is to be done once more as a whole."""
     states: Piece | None = None
     """Records of what has become of states, in a stream."""
 

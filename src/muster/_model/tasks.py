@@ -15,6 +15,14 @@ class Schema(NamedTuple):
     kinds: tuple[tuple[str, ...], ...] = ()
 
 
+class LethalKeys(NamedTuple):
+    """Keys of a lane that end workers, and why: those that begin at a row from ``lo`` to ``hi``, sorted by hashes."""
+
+    lo: int
+    hi: int
+    why: str
+
+
 class Task(NamedTuple):
     """Consecutive parts ``first`` to ``last`` (exclusive) of one file; of their ``rows`` only ``lo`` to ``hi``.
 
@@ -44,6 +52,9 @@ class Task(NamedTuple):
     """No row is known to be good yet: if the function fails on all of these alike, it is the function's fault."""
     dies_unread: bool = False
     members: tuple["Task", ...] = ()
+    without: tuple[LethalKeys, ...] | None = None
+    """The task is about a lane that was cut as it ended workers, and is done once more as a whole: these keys go to the
+    rejects. ``None`` where it is about anything else."""
 
     def again(self, number: int, *, expected: Schema | None, bad_rows_left: int, is_doubted: bool) -> "Task":
         """Make the same task under another number; quickly, as it is made for every task there is.
@@ -56,7 +67,7 @@ class Task(NamedTuple):
         )
         of_rows = self[1:_AT_TERMS]
         terms = expected, bad_rows_left, self.condemned, is_doubted, self.dies_unread
-        return Task._make((number, *of_rows, *terms, members))
+        return Task._make((number, *of_rows, *terms, members, self.without))
 
     @property
     def is_whole(self) -> bool:

@@ -15,6 +15,7 @@ from muster._words import plural
 from .actions import Action, Blame, Drop, GiveUp, Keep, NeverSettles, PutAside, Recall, Widen
 from .allowance import Allowance
 from .assignments import Assignments
+from .cut_lanes import CutLanes
 from .cuts import shares, uncovered
 from .doubt import Doubt
 from .extent import Extent
@@ -69,6 +70,7 @@ class Progress:
         self._suspects = Suspects()
         self._doubt = Doubt()
         self._retries = Retries(self._queue.parts, batch_rows=batch_rows, suspects=self._suspects, doubt=self._doubt)
+        self._cut_lanes = CutLanes(self._queue.parts)
         self._assignments = Assignments(last_number)
         self._handing_out = HandingOut(
             self._queue,
@@ -297,6 +299,9 @@ class Progress:
         if was_cut_short:
             self._retries.add(task)
             return []
+        if outcome.owes_end:
+            self._settle_piece(outcome)
+            return []
         return self._keep(outcome)
 
     def take_back(self, number: int) -> None:
@@ -357,8 +362,17 @@ class Progress:
         self._put(outcome)
         return [Keep(outcome), *(self._settle(before) if has_changed else self._order.advance(self._queue.parts))]
 
+    def _settle_piece(self, outcome: Outcome) -> None:
+        """Know what a piece of a lane tells. Nothing of it is kept, so another attempt begins with the whole lane."""
+        self._know_of_good_rows(outcome)
+        if (lane := self._cut_lanes.settle(outcome.task)) is not None:
+            self._retries.add_whole(lane)
+
     def _put(self, outcome: Outcome) -> None:
         self._order.put(outcome)
+        self._know_of_good_rows(outcome)
+
+    def _know_of_good_rows(self, outcome: Outcome) -> None:
         if self._doubt.is_open and outcome.rows_in > outcome.bad_rows:
             self._retries.add(*self._doubt.dismiss())
 
@@ -401,6 +415,6 @@ class Progress:
 
 def _is_strange(task: Task, outcome: Outcome) -> bool:
     """Tell whether not a row was good: then the machine may be to blame."""
-    if task.condemned or not outcome.bad_rows:
+    if task.condemned or task.without or not outcome.bad_rows:
         return False
     return outcome.bad_rows > task.bad_rows_left or outcome.bad_rows == outcome.rows_in

@@ -53,6 +53,14 @@ class Retries:
         """Have tasks done before all others, in their order."""
         self._waiting.extendleft(reversed(tasks))
 
+    def add_whole(self, lane: Task) -> None:
+        """Have a lane done as a whole that was cut before: it has three tries, and is not cut again.
+
+        It is done before all others: if its end is what ends workers, that stops the run, and better soon.
+        """
+        self._deaths[name_of(lane)] = 0
+        self.add_first([lane])
+
     def hand_out(self, openings: Openings) -> Iterator[tuple[Task, str]]:
         """Take the tasks for which a worker is idle on a machine where they have not failed yet, each with that."""
         kept_back: list[Task] = []
@@ -85,7 +93,9 @@ class Retries:
             return
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
         both = halves(self._parts, task, batch_rows=self._batch_rows)
-        if task.condemned:
+        if task.without is not None:
+            self.add_first([task if deaths < _DEATHS_BEFORE_REJECTING else condemned(task, reason, deaths=deaths)])
+        elif task.condemned:
             self.add(task._replace(dies_unread=deaths >= _DEATHS_OF_READING))
         elif not self._suspects.is_to_blame(key, machine) or deaths < (
             _DEATHS_BEFORE_HALVING if both else _DEATHS_BEFORE_REJECTING

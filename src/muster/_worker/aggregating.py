@@ -15,7 +15,7 @@ from muster.errors import EngineError
 
 from .aggregates.cells import IS
 from .aggregates.codes import codes_of, firsts_of, together
-from .aggregates.kinds import frame_of
+from .aggregates.kinds import frame_of, table_of
 from .aggregates.outputs import Kept
 from .aggregates.plan import MeasurePlan, plan_of
 from .calling import MemoryBlame
@@ -106,7 +106,8 @@ class Aggregating:
         if grouping.sort and sections:
             named = [cells.take(pa.array(keys.firsts[order])) for cells in keys.cells]
             table = pa.table([*named, at[order]], names=[*map(str, range(len(named))), PLACE])
-            sections.append(Section(table, [0, len(order)], {KEYS: True}))
+            dtypes = table_of(plan.keys, plan.agreed).schema.metadata
+            sections.append(Section(table.replace_schema_metadata(dtypes), [0, len(order)], {KEYS: True}))
         return sections, sum(len(one.table) for one in sections if not {INDEX, KEYS} & {*one.said})
 
     def _kept(self, table: pa.Table, keys: TaskKeys) -> Mapping[int, Kept]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from muster._formats.blocks import PLACE, each_section
-from muster._formats.keyed import hashes_of, numbered, places_of, ranks_of, read_numbered
+from muster._formats.keyed import hashes_of, numbered, places_of, ranks_of, read_numbered, renamed
 from muster._formats.rows import to_pandas
 from muster._model import Briefing, Column, Exchange, Grouping, LaneShare, Task
 
@@ -57,7 +57,7 @@ class Gathered:
         self._bases = chunk.bases
         self._numbers = self._places if exchange.agreed else chunk.numbers
         names = [column.name for column in briefing.columns]  # of which one may stand twice
-        self._table = chunk.table.rename_columns(names)
+        self._table = renamed(chunk.table, names)
         self._whole = self._frame()
 
     def _frame(self) -> "pd.DataFrame":
@@ -123,7 +123,8 @@ class Gathered:
         table = self._table.take(pa.array(self._sorted[0][[group.lo for group in self.groups]]))
         keys = [table.column(at) for at in places_of(self._grouping.columns, self._briefing.columns)]
         places = pa.array([group.place for group in self.groups], pa.int64())
-        return pa.table([*keys, places], names=[*map(str, range(len(keys))), PLACE])
+        named_by_number = pa.table([*keys, places], names=[*map(str, range(len(keys))), PLACE])
+        return named_by_number.replace_schema_metadata(table.schema.metadata)
 
     def rows_of(self, group: Group) -> Iterator[tuple[int, int, str]]:
         """Show the rows of a group: of each the number of its file, its number there, and its values as text."""
@@ -174,13 +175,13 @@ def of_task(chunk: Chunk, task: Task, exchange: Exchange, columns: tuple[Column,
     hashed = hashes_of(chunk.table, exchange.grouping.columns, columns)
     keeps = (hashed >= np.uint64(shares[0].lo)) & (hashed <= np.uint64(shares[-1].hi))
     if not task.is_whole:
-        keeps &= np.isin(hashed, starting_within(hashed[keeps], task))
+        keeps &= np.isin(hashed, starting_within(hashed[keeps], task.row, task.lo, task.hi))
     return chunk.keep(keeps)
 
 
-def starting_within(hashed: np.ndarray, task: Task) -> np.ndarray:
-    """Choose hashes: where rows are sorted by them, each hash begins at a row, which must be in the task."""
+def starting_within(hashed: np.ndarray, first: int, lo: int, hi: int) -> np.ndarray:
+    """Choose hashes: where rows are sorted by them, and counted from ``first``, each begins at a row from ``lo`` on."""
     each, counts = np.unique(hashed, return_counts=True)
-    begins = task.row + np.cumsum(counts) - counts
-    chosen: np.ndarray = each[(begins >= task.lo) & (begins < task.hi)]
+    begins = first + np.cumsum(counts) - counts
+    chosen: np.ndarray = each[(begins >= lo) & (begins < hi)]
     return chosen

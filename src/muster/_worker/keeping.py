@@ -7,13 +7,14 @@ made once more, to have the states as they were; from then on the states are cop
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
 from muster._formats.blocks import Section
-from muster._model import PLACES_TOGETHER, Briefing, Exchange, Fault, Outcome, Seconds, Task
+from muster._model import PLACES_TOGETHER, Briefing, Exchange, Fault, Outcome, Piece, Seconds, Task
 from muster.errors import EngineError, UserCodeError
 
 from .alike import fault_in_common
@@ -56,6 +57,8 @@ class Keeping:
         self._exchange = exchange
         self._caller = StateCaller(briefing, exchange, memory)
         self._lanes = self._states_of_lanes(exchange, cache)
+        self._owes_end = self._lanes.ends and self._caller.has_at_end and not task.is_whole
+        """Whether the task is a piece of a lane that will be done once more as a whole, to come to its end."""
         self._bad = Rejected(exchange)
         self._results = self._none()
         self._rows_in = 0
@@ -72,6 +75,12 @@ class Keeping:
                 f"{step!r} ended its worker again and again, and with one state for all rows none of them can be set"
                 " aside. Does it crash, or need more memory than there is? Mend it, or use key_by, where rows of one"
                 " key are set aside."
+            )
+        if self._task.without is not None:
+            raise UserCodeError(
+                f"{step!r} ended its worker again and again at the end of a lane: {self._task.condemned}. at_end gets"
+                " the states of all keys of a lane at once, so no row can be set aside. Does it crash, or need more"
+                " memory than there is? Mend it, then type the same command again."
             )
         if stored is not None and stored.ends and self._caller.has_at_end:
             raise UserCodeError(
@@ -99,20 +108,29 @@ class Keeping:
         outcome = Outcome(task, task.hi - task.lo, 0)
         writer = Writer(self._briefing, task, is_packed=False)
         try:
-            block = writer.block(self._sections(), 0)
+            block = self._written(writer)
         except _AllAlikeError as error:
             yield outcome._replace(fault=error.fault, bad_rows=outcome.rows_in, seconds=self._seconds(began))
             return
         self._check_has_done_all()
         outcome = self._bad.counted_in(outcome)._replace(index_names=self._index)
         outcome = outcome._replace(steps=after(self._exchange.before, self._caller.measures))
-        if not self._is_exhausted:
+        if self._owes_end:
+            outcome = outcome._replace(owes_end=True)
+        elif not self._is_exhausted:
             rejects = writer.reject_all(self._bad.rows) if self._bad else None
-            output = block._replace(rows=self._rows_out)
+            output = block and block._replace(rows=self._rows_out)
             outcome = outcome._replace(rows_out=self._rows_out, output=output, rejects=rejects)
             if records := self._lanes.records:
                 outcome = outcome._replace(states=writer.piece("states", records, len(records)))
         yield outcome._replace(seconds=self._seconds(began))
+
+    def _written(self, writer: Writer) -> Piece | None:
+        """Write what comes of the lanes, unless it counts for nothing."""
+        if self._owes_end:
+            deque(self._sections(), maxlen=0)
+            return None
+        return writer.block(self._sections(), 0)
 
     def _check_has_done_all(self) -> None:
         """Raise ``EngineError`` rather than lose a row: a task of some keys has other rows than it is counted by."""
@@ -154,8 +172,10 @@ class Keeping:
     def _given(self, rows: LaneRows, lane: int) -> Iterator[Given]:
         """Call the step on the rows of a lane, in order."""
         states, copy = self._lanes.begin(lane), None
+        has_lost_all = self._reject_lethal(rows) > 0
         for at, batch in enumerate(rows.batches()):
             self._rows_in += len(batch)
+            has_lost_all = False
             if self._task.condemned:
                 self._reject(rows, batch, BadRow(self._caller.step, self._task.condemned))
                 continue
@@ -172,11 +192,20 @@ class Keeping:
                 yield result
             if self._is_exhausted:
                 return
-        if self._task.condemned:
-            return
+        if self._task.condemned or self._owes_end or has_lost_all:
+            return  # a lane without a row has no end, as if its keys stood in no file
         if self._lanes.ends and (last := self._caller.at_end(states, lane)) is not None:
             yield last
         self._lanes.end(lane, states)
+
+    def _reject_lethal(self, rows: LaneRows) -> int:
+        """Reject the rows of keys that end workers, and count them."""
+        count = 0
+        for batch, why in rows.lethal():
+            count += len(batch)
+            self._reject(rows, batch, BadRow(self._caller.step, why))
+        self._rows_in += count
+        return count
 
     def _before(self, rows: LaneRows, at: int, states: States) -> bytes:
         """Make the calls before the one of this number once more, and write down the states as they are then."""

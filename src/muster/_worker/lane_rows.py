@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from muster._formats.blocks import each_section
-from muster._formats.keyed import hashes_of, places_of, read_numbered
+from muster._formats.keyed import hashes_of, places_of, read_numbered, renamed
 from muster._model import Briefing, Exchange, LaneShare, Task
 
 from .groups import apart, starting_within
@@ -49,7 +49,8 @@ class LaneRows:
         self._exchange = exchange
         self._lane = share.lane
         self._ahead = ahead
-        self._hashes = None if task.is_whole else self._of_some_keys(task)
+        self._hashes = None if task.is_whole else self._of_some_keys([(task.lo, task.hi)], task)[0]
+        self._lethal = self._of_lethal_keys(task)
 
     def batches(self) -> Iterator[LaneBatch]:
         """Read the rows, from the first on; each batch but the last has so many."""
@@ -67,22 +68,38 @@ class LaneRows:
         if count:
             yield _together(waiting)
 
+    def lethal(self) -> Iterator[tuple[LaneBatch, str]]:
+        """Read the rows of the keys that end workers, which no batch has; and why they are not done."""
+        for hashes, why in self._lethal:
+            for batch in self._read():
+                yield batch.where(np.isin(self._hashed(batch), hashes)), why
+
     def _each_block(self) -> Iterator[LaneBatch]:
-        lane = self._lane
-        blocks = _of_blocks(self._briefing, self._exchange, lane, lane + 1) if self._ahead is None else [self._ahead]
-        for batch in blocks:
+        for batch in self._read():
             own = batch if self._hashes is None else batch.where(np.isin(self._hashed(batch), self._hashes))
+            if self._lethal:
+                gone = np.concatenate([hashes for hashes, _ in self._lethal])
+                own = own.where(~np.isin(self._hashed(own), gone))
             if len(own):
                 yield own
+
+    def _read(self) -> Iterator[LaneBatch]:
+        if self._ahead is not None:
+            return iter([self._ahead])
+        return _of_blocks(self._briefing, self._exchange, self._lane, self._lane + 1)
 
     def _hashed(self, batch: LaneBatch) -> np.ndarray:
         return hashes_of(batch.table, self._exchange.grouping.columns, self._briefing.columns)
 
-    def _of_some_keys(self, task: Task) -> np.ndarray:
-        """Choose the hashes that a task of some rows is about: its lane has cost a worker, and one key may be why."""
-        self._hashes = None
-        hashed = np.concatenate([self._hashed(batch) for batch in self._each_block()])
-        return starting_within(hashed, task)
+    def _of_lethal_keys(self, task: Task) -> list[tuple[np.ndarray, str]]:
+        lethal = task.without or ()
+        hashes = self._of_some_keys([(one.lo, one.hi) for one in lethal], task) if lethal else []
+        return [(own, one.why) for own, one in zip(hashes, lethal, strict=True)]
+
+    def _of_some_keys(self, rows: Sequence[tuple[int, int]], task: Task) -> list[np.ndarray]:
+        """Choose the hashes that some rows of a lane are about: it has cost a worker, and one key may be why."""
+        hashed = np.concatenate([self._hashed(batch) for batch in self._read()])
+        return [starting_within(hashed, task.row, lo, hi) for lo, hi in rows]
 
     def shown(self, batch: LaneBatch) -> Iterator[tuple[str, int, str, object]]:
         """Show rows: of each the name of its file, its number there, its values as text, and its key."""
@@ -90,9 +107,9 @@ class LaneRows:
         bases = np.array([block.base for block in blocks])
         numbers = batch.places if agreed else batch.places - bases[batch.blocks]
         keys = [batch.table.column(at).to_pylist() for at in places_of(self._exchange.grouping.columns, columns)]
-        named = batch.table.rename_columns(apart([column.name for column in columns]))
+        table = batch.table.rename_columns(apart([column.name for column in columns]))
         for at, (block, number, row) in enumerate(
-            zip(batch.blocks.tolist(), numbers.tolist(), named.to_pylist(), strict=True)
+            zip(batch.blocks.tolist(), numbers.tolist(), table.to_pylist(), strict=True)
         ):
             yield blocks[block].name, number, str(row), self._key(keys, at)
 
@@ -128,7 +145,7 @@ def _of_blocks(briefing: Briefing, exchange: Exchange, first: int, last: int) ->
     for at, section in each_section(exchange.paths):
         table, numbers = read_numbered(section, first, last, agreed=exchange.agreed, key=exchange.grouping.columns)
         places = numbers + exchange.blocks[at].base
-        yield LaneBatch(table.rename_columns(names), places, np.full(len(numbers), at))
+        yield LaneBatch(renamed(table, names), places, np.full(len(numbers), at))
 
 
 def _together(batches: Sequence[LaneBatch]) -> LaneBatch:

@@ -26,7 +26,7 @@ _HOMES: Final[Mapping[str, str]] = {
         "muster._model.measures": "Seconds StepMeasure Load",
         "muster._model.outcomes": "Outcome Outcomes Reason Fault Warned",
         "muster._model.pieces": "Piece PieceLocation Span",
-        "muster._model.tasks": "Task Schema",
+        "muster._model.tasks": "Task Schema LethalKeys",
         "muster._user_code.described": "Described",
         "muster._formats.stitch": "ScannedBlock Flow",
         "muster._formats.agreed": "FileLayout Agreed",
