@@ -16,7 +16,7 @@ WORKERS_PER_MACHINE ?=
 # muster is started hundreds of times by its tests: Python shall keep what it compiles, whatever the caller has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-oldest test-newest check lint style house site bench bench-scale bench-watch bench-tls bench-cloud bench-held bench-memory bench-many bench-stream docs lock wheel clean up run-cluster get-results down status urls watch
+.PHONY: help install demo test test-oldest test-newest check lint style house site bench bench-scale bench-watch bench-tls bench-cloud bench-held bench-memory bench-many bench-stream docs lock wheel clean up run-cluster stream get-results down status urls watch
 
 help: ## show this list
 	@echo "make demo and make test do all of their own set-up. You can say: make demo DEMO_ROWS=20000, make PYTHON=python3.12 install."
@@ -70,6 +70,9 @@ run-cluster: install ## label INPUT_LINES rows on it with examples/classify.py
 	@mkdir -p output
 	$(BIN)/muster generate --rows $(INPUT_LINES) -o output/rows.csv
 	$(BIN)/muster run examples/classify.py:classify output/rows.csv -o output/classified.csv --dtype str --cluster $(CLUSTER) --watch
+
+stream: install ## the seed's application over TCP, from sender to receiver: INPUT_LINES=2000, WORKERS=0 for one process
+	@MUSTER=$(BIN)/muster examples/stream/run.sh $(INPUT_LINES) $(WORKERS)
 
 get-results: ## put the results into output/results.tgz
 	@cd output && tar -czf results.tgz classified.csv $$(ls classified.csv.rejects.jsonl 2>/dev/null || true)

@@ -1,5 +1,6 @@
 """The examples run, as they stand in the folder, and do what they say."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,11 @@ import pandas as pd
 import pytest
 
 from conftest import Muster
+from ends import HOST
+from test_listen import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+MUSTER_COMMAND = Path(sys.executable).parent / "muster"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,22 @@ def test_an_example_runs_and_says_what_it_did(tmp_path: Path, name: str, says: s
     )
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_the_seeds_application_goes_from_sender_to_receiver_and_ends(tmp_path: Path, workers: str) -> None:
+    places = {"FROM": f"{HOST}:{free_port()}", "TO": f"{HOST}:{free_port()}", "MUSTER": str(MUSTER_COMMAND)}
+    done = subprocess.run(
+        [EXAMPLES / "stream" / "run.sh", "250", workers],
+        cwd=tmp_path,
+        env={**os.environ, **places},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "250 of 250 rows went through; nothing is left running" in done.stdout
 
 
 def test_the_seeds_classifier_gives_the_same_labels_on_one_process_and_on_many(muster: Muster, tmp_path: Path) -> None:

@@ -36,11 +36,6 @@ def check_can_follow(job: Job, work: WorkFolder) -> None:
         )
     check_keeps_states_here(job, is_elsewhere=goes_elsewhere(job.options))
     is_listening = job.follow is not None and job.follow.listen is not None
-    if job.exchanges and is_listening:
-        raise UsageError(
-            "Rows that come over TCP cannot come to steps that keep states yet. Receive them into files, muster receive"
-            " -o in/rows.csv --rotate 1h, and follow these with follow_csv."
-        )
     if remote := [text for text in (*(() if is_listening else job.inputs), job.output) if is_remote(text)]:
         raise UsageError(f"{remote[0]!r}: a stream follows files of this computer, and writes them here. Name a path.")
     if not work.is_folder:
