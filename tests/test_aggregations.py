@@ -254,12 +254,14 @@ def test_rows_that_cannot_be_read_are_rejected_and_the_others_are_counted(tmp_pa
     assert (tmp_path / "out.csv").read_text() == "user,rows,last\n0,29,87\n1,30,88\n2,30,89\n"
 
 
-def test_types_that_turn_out_too_narrow_are_settled_anew(tmp_path: Path) -> None:
+def test_types_that_turn_out_too_narrow_are_settled_anew(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rows = [f"{at % 5},{at}" for at in range(60_000)]
     rows[23_457] = "2,1.5"
     (tmp_path / "in.csv").write_text("user,n\n" + "\n".join(rows) + "\n")
     grouped = muster.read_csv(tmp_path / "in.csv").group_by("user").agg(total=("n", "sum"), most=("n", "max"))
-    grouped.write_csv(tmp_path / "out.csv").run(workers=0)
+    # so that there is a part that nobody looks at before
+    grouped.write_csv(tmp_path / "out.csv").run(workers=0, part_bytes=3_000, progress=True)
+    assert "starting over" in capfd.readouterr().err
     expected = pd.read_csv(tmp_path / "in.csv").groupby("user").agg(total=("n", "sum"), most=("n", "max"))
     assert (tmp_path / "out.csv").read_text() == expected.to_csv()
 

@@ -382,11 +382,17 @@ def test_an_input_without_rows_has_the_columns_that_the_function_gives(tmp_path:
     assert (tmp_path / "out.csv").read_text() == "user,n,k\n"
 
 
-def test_types_that_turn_out_too_narrow_are_settled_anew(tmp_path: Path) -> None:
+def test_types_that_turn_out_too_narrow_are_settled_anew(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rows = [f"{at % 5},{at}" for at in range(60_000)]
     rows[23_457] = "2,a word"
     (tmp_path / "in.csv").write_text("user,n\n" + "\n".join(rows) + "\n")
-    result = through(tmp_path / "in.csv", lambda df: pd.DataFrame({"last": [df["n"].iloc[-1]], "rows": [len(df)]}))
+    result = through(
+        tmp_path / "in.csv",
+        lambda df: pd.DataFrame({"last": [df["n"].iloc[-1]], "rows": [len(df)]}),
+        part_bytes=3_000,  # so that there is a part that nobody looks at before
+        progress=True,
+    )
+    assert "starting over" in capfd.readouterr().err
     assert result.rows_in == 60_000
     assert pd.read_csv(tmp_path / "out.csv")["rows"].tolist() == [12_000] * 5
 

@@ -29,6 +29,7 @@ from muster._journal.events import KeptLater
 from muster._journal.file import replay
 from muster._model import Slots
 from muster._run.staffing.assembly import Means, engine_of_a_cluster
+from test_key_types import TYPES, told
 
 pytestmark = pytest.mark.waits("long", "together")
 
@@ -125,6 +126,8 @@ def clicks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 APP = """
+import os
+import pandas as pd
 import muster
 
 def cleaned(df):
@@ -144,6 +147,15 @@ def running(df, states):
         states[user] += seconds
         totals.append(states[user])
     return df.assign(total=totals)
+
+class Ending:
+    def __call__(self, df, states):
+        if (df["user"] == 9).any():
+            os._exit(1)
+        return running(df, states)
+
+    def at_end(self, states):
+        return pd.DataFrame({"user": states.keys(), "total": states.values(), "of": len(states)})
 
 class Top:
     def initial(self):
@@ -165,6 +177,8 @@ def pipeline(output, *, sort=False, more=False):
         return sums.write_csv(output)
     if output == "states.csv":
         return read.key_by("user").map_batches("app.py:running", state=float).write_csv(output)
+    if output == "ends.csv":
+        return read.key_by("user").map_batches("app.py:Ending", state=float).write_csv(output)
     read = read.map_batches("app.py:cleaned") if more else read
     grouped = read.group_by("user").map_groups("app.py:longest", sort=sort)
     grouped = grouped.group_by("n").map_groups("app.py:counted") if more else grouped
@@ -221,6 +235,46 @@ def test_groups_on_machines_are_the_bytes_that_they_are_on_this_computer(
     assert digest(output) == expected
     assert (result.rows_in, result.machines, result.workers) == (1500, 2, 2)
     assert not list(clicks.glob("*.muster"))
+
+
+@pytest.mark.usefixtures("clicks")
+def test_a_lane_whose_key_ends_workers_ends_on_machines_as_here(two: Cluster) -> None:
+    digests = set[str]()
+    for access, workers in ((None, 2), (two.far, None)):
+        result = ran("ends.csv", access=access, workers=workers, part_bytes=3_000)
+        frame = pd.concat([pd.read_csv("1.csv"), pd.read_csv("2.csv")])
+        assert (result.rows_in, result.bad_rows) == (1500, (frame["user"] == 9).sum())
+        frame = frame[frame["user"] != 9]
+        read = pd.read_csv("ends.csv")
+        pd.testing.assert_series_equal(
+            read["total"][: len(frame)],
+            frame.groupby("user")["seconds"].cumsum().reset_index(drop=True),
+            check_names=False,
+        )
+        ends = read[len(frame) :]
+        assert ends["user"].is_unique
+        assert set(ends["user"]) == set(frame["user"])
+        digests.add(digest("ends.csv"))
+    assert len(digests) == 1
+
+
+def test_keys_of_every_type_are_on_machines_the_groups_of_pandas(clicks: Path, two: Cluster) -> None:
+    cells = [at * at % 7 or None for at in range(200)]
+    columns = {
+        kind.replace(" or nothing", ""): make(cells if kind.endswith("nothing") else [cell or 0 for cell in cells])
+        for kind, make in TYPES.items()
+    }
+    frame = pd.DataFrame({**columns, "x": range(200)})
+    frame.to_parquet("types.parquet", row_group_size=50)
+    whole: Any = pd.read_parquet("types.parquet")
+    for key in (["large", "Int64", "float32"], ["boolean", "category", "Berlin"], ["decimal", "span", "bytes"]):
+        grouped = muster.read_parquet("types.parquet").group_by(key, dropna=False).map_groups(told, sort=True)
+        means = Means(access=lambda: two.far)
+        options: Any = {"fresh": True, "part_bytes": 1_000}
+        start(grouped.write_csv("out.csv"), options, watch=unwatched, remark=lambda _: None, means=means)
+        groups = whole.groupby(key, dropna=False, observed=True)
+        expected = pd.concat([told(group, one) for one, group in groups])
+        assert (clicks / "out.csv").read_text() == expected.to_csv(index=False), key
 
 
 def numbered(df: pd.DataFrame, states: Any) -> pd.DataFrame:  # noqa: ANN401 (a mapping)

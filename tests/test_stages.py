@@ -309,13 +309,17 @@ def test_batches_without_a_row_may_lack_the_key_where_others_have_it(clicks: Pat
     assert pd.read_csv(clicks.parent / "out.csv")["n"].sum() == len(rows)
 
 
-def test_types_that_turn_out_too_narrow_start_the_first_stage_anew(tmp_path: Path) -> None:
+def test_types_that_turn_out_too_narrow_start_the_first_stage_anew(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     rows = [f"{at % 5},{at}" for at in range(60_000)]
     rows[23_457] = "2,a word"
     (tmp_path / "in.csv").write_text("user,n\n" + "\n".join(rows) + "\n")
     pipeline = muster.read_csv(tmp_path / "in.csv").map_batches(lambda df: df.assign(k=df["user"] + 1))
     pipeline = pipeline.group_by("k").map_groups(lambda df: pd.DataFrame({"n": df["n"].iloc[-1:], "rows": [len(df)]}))
-    pipeline.map_batches(lambda df: df).write_csv(tmp_path / "out.csv").run(workers=2)
+    pipeline = pipeline.map_batches(lambda df: df).write_csv(tmp_path / "out.csv")
+    pipeline.run(workers=2, part_bytes=3_000, progress=True)  # so that there is a part that nobody looks at before
+    assert "starting over" in capfd.readouterr().err
     assert pd.read_csv(tmp_path / "out.csv")["rows"].tolist() == [12_000] * 5
 
 

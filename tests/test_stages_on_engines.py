@@ -203,3 +203,40 @@ def test_a_run_that_stands_still_says_so_with_the_facts_and_what_was_done_is_kep
         with pytest.raises(FaultError, match=r"nobody is given any \(stage \d; \d+ parts?, .*idle: machine 1\)"):
             told(orders, tmp_path / "out.csv", engine=FakeEngine(), part_bytes=4_000)
     assert told(orders, tmp_path / "out.csv", engine=FakeEngine(), part_bytes=4_000, fresh=False) == by_pandas(orders)
+
+
+def renamed(df: pd.DataFrame) -> pd.DataFrame:
+    return df.rename(columns={"user": "who"})[df["user"] != 3]
+
+
+def visits(df: pd.DataFrame, states: dict[int, int]) -> pd.DataFrame:
+    numbers = []
+    for who in df["who"]:
+        states[who] += 1
+        numbers.append(states[who])
+    return df.assign(visit=numbers)
+
+
+def last(df: pd.DataFrame) -> pd.DataFrame:
+    return df.tail(1).assign(rows=len(df))
+
+
+@pytest.mark.parametrize("engine", [None, "fake"])
+def test_types_that_turn_out_too_narrow_when_the_first_stage_has_begun_are_settled_anew_for_all_stages(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], engine: str | None
+) -> None:
+    users = [str(at % 5) for at in range(60_000)]
+    users[40_001] = "a word"
+    frame = pd.DataFrame({"user": users, "n": range(60_000)})
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    pipeline = muster.read_csv(tmp_path / "in.csv").map_batches(renamed).key_by("who").map_batches(visits, state=int)
+    written = pipeline.group_by("who").map_groups(last).write_csv(tmp_path / "out.csv")
+    chance = Random(5)  # noqa: S311 (of a test)
+    options: dict[str, Any] = {"engine": FakeEngine(workers=3, chance=chance)} if engine else {"workers": 2}
+    result = written.run(part_bytes=3_000, progress=True, **options)  # there is a part that nobody looks at before
+    assert "starting over" in capfd.readouterr().err
+    assert (result.rows_in, result.bad_rows) == (60_000, 0)
+    whole = pd.read_csv(tmp_path / "in.csv").rename(columns={"user": "who"})
+    whole = whole[whole["who"] != 3].assign(visit=lambda df: df.groupby("who").cumcount() + 1).reset_index(drop=True)
+    expected = pd.concat(last(group) for _, group in whole.groupby("who", sort=False))
+    assert (tmp_path / "out.csv").read_text() == expected.to_csv(index=False)
