@@ -49,11 +49,12 @@ def several_of_each(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_other_types_at_times(df: pd.DataFrame) -> pd.DataFrame:
-    """Give integers where a batch has whole numbers alone, and no column at all where it has large ones."""
+    """Give integers where a batch has whole numbers alone, and one more column where it has large ones."""
     halves = df["x"] / 2
     is_whole = bool((halves % 1 == 0).all())
     changed = df.assign(k=halves.astype("int64") if is_whole else halves)
-    return changed if df["x"].max() < 40 else changed.assign(more=df["x"])
+    large = df["x"].astype("float64").where(df["x"] >= 40)
+    return changed.assign(more=large) if large.notna().any() else changed
 
 
 def counted(df: pd.DataFrame) -> pd.DataFrame:
