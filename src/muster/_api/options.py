@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, environ, fspath
 from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar
@@ -181,7 +182,9 @@ def _check_cluster(options: Options) -> None:
         raise UsageError(f"env={options.env!r}: it must be a list of names, such as ['API_KEY'].")
     for name in options.env:
         if name not in environ:
-            raise UsageError(f"--env {name}: it is not set. Set it, or leave it out, then type the command again.")
+            raise UsageError(
+                f"--env {shlex.quote(name)}: it is not set. Set it, or leave it out, then type the command again."
+            )
     if isinstance(options.with_files, str | PathLike):
         raise UsageError(
             f"with_files={options.with_files!r}: it must be a list of files and folders, such as ['data/']."

@@ -6,6 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote
 
+from muster._words import as_name
+
 Keys = tuple[tuple[str, str | None], ...]
 """Columns that the names of folders give, as ``code=01001`` does, with the one value that all rows below have."""
 
@@ -79,4 +81,4 @@ def left_out(folder: str, names: Iterable[str]) -> str:
     """Say which files of a folder are not read; nothing where there are none."""
     names = sorted(names)
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return f"left out of {folder!r}: {', '.join(names[:_SHOWN])}{more}" if names else ""
+    return f"left out of {folder!r}: {', '.join(map(as_name, names[:_SHOWN]))}{more}" if names else ""

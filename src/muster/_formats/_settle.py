@@ -1,5 +1,6 @@
 """Settle the types of the columns of text, by what their cells hold and by what the user says."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -7,6 +8,7 @@ from itertools import chain
 from muster._dialects import Dialect
 from muster._job import Options
 from muster._model import Column, Part, Source
+from muster._words import as_name
 from muster.errors import DataError, UsageError
 
 from . import _orders, _samples
@@ -97,8 +99,8 @@ class TextColumns:
             if places and len(orders) > 1:
                 (columns, file), (others, another), *_ = orders.items()
                 raise UsageError(
-                    f"{option} names columns by position, and {file!r} has {', '.join(columns)} where {another!r} has"
-                    f" {', '.join(others)}. Say their names."
+                    f"{option} names columns by position, and {file!r} has {', '.join(map(as_name, columns))} where"
+                    f" {another!r} has {', '.join(map(as_name, others))}. Say their names."
                 )
 
     def _check_absent(self, fixed: Mapping[str, str]) -> None:
@@ -106,8 +108,9 @@ class TextColumns:
         for name, files in self.lacking.items():
             kind = fixed.get(name, "")
             if kind == "bool" or kind.startswith(("int", "uint")):
+                typed = shlex.quote(f"{name}=float64")
                 raise DataError(
-                    f"{_orders.absence(name, files)}, and {kind} has no missing value. Say --dtype {name}=float64, or"
+                    f"{_orders.absence(name, files)}, and {kind} has no missing value. Say --dtype {typed}, or"
                     " run these files apart."
                 )
 

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from muster._words import as_name
 from muster._words.near import nearest, with_guess
 from muster.errors import UsageError
 
@@ -36,7 +37,8 @@ def used_columns(
     choices = {*names, *folders, *range(len(names))}
     if unknown := [with_guess(column, names, shown=repr(column)) for column in usecols if column not in choices]:
         raise UsageError(
-            f"{option} names columns that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
+            f"{option} names columns that the input has not: {', '.join(unknown)}. It has:"
+            f" {', '.join(map(as_name, names))}."
         )
     return tuple(name for at, name in enumerate(names) if name in usecols or at in usecols)
 
@@ -56,12 +58,13 @@ def check_chosen(columns: Sequence[str], names: Collection[str], *, folders: Col
     """Raise ``UsageError`` for a column to read that is neither one of the files of Parquet, nor named by folders."""
     if unknown := [with_guess(one, names, shown=repr(one)) for one in columns if one not in {*names, *folders}]:
         raise UsageError(
-            f"The columns to read name some that the input has not: {', '.join(unknown)}. It has: {', '.join(names)}."
+            f"The columns to read name some that the input has not: {', '.join(unknown)}. It has:"
+            f" {', '.join(map(as_name, names))}."
         )
     if not any(column in names for column in columns):
         raise UsageError(
             "The columns to read are all named by folders. Add one of the files, as their rows are what is read:"
-            f" {', '.join(names)}."
+            f" {', '.join(map(as_name, names))}."
         )
 
 
@@ -92,7 +95,9 @@ def fixed_types(
         )
     if unknown:
         said = ", ".join(with_guess(one, names) for one in unknown)
-        raise UsageError(f"--dtype names columns that the input has not: {said}. It has: {', '.join(names)}.")
+        raise UsageError(
+            f"--dtype names columns that the input has not: {said}. It has: {', '.join(map(as_name, names))}."
+        )
     chosen = {name: _ALIASES.get(text, text) for name, text in chosen.items()}
     for name, text in chosen.items():
         _check_type(text, named=text if isinstance(dtype, str) else f"{name}={text}", column=name)

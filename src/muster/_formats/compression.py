@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, cast
 
 from muster._model import Source
 from muster._urls.urls import is_remote
-from muster._words import bare
+from muster._words import as_name, bare
 from muster.errors import DataError, MusterError
 
 from .reader import stream_of
@@ -139,7 +139,7 @@ def _zip(file: Any) -> Bytes:  # noqa: ANN401 (likewise)
     archive = zipfile.ZipFile(file)
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if len(names) != 1:
-        raise _NotOneFileError(f"{len(names)} files ({', '.join(names[:3]) or 'none'})")
+        raise _NotOneFileError(f"{len(names)} files ({', '.join(map(as_name, names[:3])) or 'none'})")
     return cast("Bytes", archive.open(names[0]))
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from muster._model import LANES, Column, LaneShare, PlaceRange, Schema
 from muster._progress.schema import united
+from muster._words import as_name
 from muster._words.near import nearest
 from muster.errors import UsageError
 
@@ -30,8 +31,8 @@ def check_columns(wanted: Sequence[str], names: Sequence[str], *, what: str, ste
         if name not in names:
             meant = f" Did you mean {near!r}?" if (near := nearest(name, names)) else ""
             raise UsageError(
-                f"There is no column {name!r} {what}{of}.{meant} The columns are: {', '.join(names[:_MOST_NAMES])}"
-                f"{' …' if len(names) > _MOST_NAMES else ''}."
+                f"There is no column {name!r} {what}{of}.{meant} The columns are:"
+                f" {', '.join(map(as_name, names[:_MOST_NAMES]))}{' …' if len(names) > _MOST_NAMES else ''}."
             )
         if names.count(name) > 1:
             cure = "Have it give them names of their own." if step else "Give them names: read_csv has names=[...]."

@@ -13,6 +13,7 @@ from muster._files.witness import FileState, is_still
 from muster._model import Source, Stored
 from muster._urls.identity import local
 from muster._urls.urls import file_name, is_remote
+from muster._words import as_name
 from muster._words.near import nearest
 from muster.errors import DataError, UsageError
 
@@ -135,7 +136,7 @@ def _meant(text: str) -> str:
         like = nearest(path.name, [beside.name for beside in path.parent.iterdir() if _has_format(beside.name, None)])
     except OSError:
         return ""
-    return f" Did you mean {path.with_name(like)}?" if like else ""
+    return f" Did you mean {as_name(path.with_name(like))}?" if like else ""
 
 
 def _looked(file: FoundFile) -> Look | None:

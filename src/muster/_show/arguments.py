@@ -9,7 +9,7 @@ import contextlib
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
@@ -138,13 +138,20 @@ _MARK: Final = r"[.,:;?)]"
 _WORD: Final = rf"(?:\$?'[^']*'|\"[^\"]*\"|\.\.\.|[^\s'\".,:;?)]|{_MARK}(?!{_MARK}*(?:\s|$)))+"
 """What a shell takes for one word, without the marks of a sentence at its end."""
 
+_QUOTED: Final = r"(?<![\w'\"\\])(?:'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")(?!\w)"
+"""A name or a value as Python shows it."""
+
 _FLAG: Final = re.compile(
     r"(?P<command>\bmuster (?:up|down|runs?|status|watch|report|sweep|check|retry|help|setup)\b"
-    r"(?:[^.;:]|[.;:](?!\s|$))*)"
+    rf"(?:{_QUOTED}|[^.;:]|[.;:](?!\s|$))*)"
     rf"|(?<![\w-])--format (?P<formats>{_FORMATS}(?:, {_FORMATS})* or {_FORMATS})"
     rf"|(?<![\w-])(?:--(?P<flag>[a-z][a-z-]*[a-z])|-o(?= ))(?![\w-])(?: (?P<word>{_WORD}))?"
 )
 """A command, which is typed also by who calls muster in Python; or a flag, with the next word."""
+
+_OWN_OR_FLAG: Final = re.compile(rf"(?P<quoted>{_QUOTED})|{_FLAG.pattern}")
+_MARKS: Final = tuple(map(chr, range(0x2801, 0x2900)))
+"""Letters of Braille, one of which stands around what is put away: they are no words, and ``repr`` shows them."""
 
 _SAID: Final = (
     (re.compile(r"\b([Tt])ype the command again with (?=--)"), {"t": "call again with ", "T": "Call again with "}),
@@ -160,17 +167,26 @@ _COMMAND: Final = re.compile(r"\b([Mm]ake (?:the same|the|its)) command\b")
 _SEVERAL: Final = re.compile(r"args=\{([^{}]*)\}(?: |, )args=\{")
 
 
-def in_python(text: str, *, quoted: Sequence[str] = ()) -> str:
+def in_python(text: str, *, quoted: Iterable[str] = ()) -> str:
     """Replace flags by arguments of ``muster.run``: ``--fresh`` becomes ``fresh=True``.
 
-    What is ``quoted`` in the text stays as it is: those are the user's words.
+    What stands in quotes, but is no flag's value, is a name or a value of the user's, and stays as it is; so does what
+    is ``quoted``: their words that the text holds as they are.
     """
-    kept = [words for words in quoted if _in_python(words) != words]
-    for at, words in enumerate(kept):
-        text = text.replace(words, f"\0{at}\0")
+    kept: list[str] = []
+    mark = next((letter for letter in _MARKS if letter not in text), "\0")
+
+    def put_away(words: str) -> str:
+        kept.append(words)
+        return f"{mark}{len(kept) - 1}{mark}"
+
+    own = {words for words in quoted if words in text and _in_python(words) != words}
+    for words in sorted(own, key=len, reverse=True):
+        text = text.replace(words, put_away(words))
+    text = _OWN_OR_FLAG.sub(lambda match: put_away(match[0]) if match["quoted"] else match[0], text)
     text = _in_python(text)
-    for at, words in enumerate(kept):
-        text = text.replace(f"\0{at}\0", words)
+    for at, words in reversed(list(enumerate(kept))):  # an earlier one may lie in a later one
+        text = text.replace(f"{mark}{at}{mark}", words)
     return text
 
 

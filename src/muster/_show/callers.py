@@ -4,11 +4,12 @@ import dataclasses
 import functools
 import inspect
 import json
+import os
 import re
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -25,6 +26,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _HERE: Final = str(Path(__file__).resolve().parents[1])
+_DEEPEST: Final = 6
+"""Levels of what a call was given: a pipeline, its options, one of them, a mapping in it, and what that holds."""
+_FLAG_ALONE: Final = re.compile(r"-[\w-]*")
 _PLACE: Final = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -39,7 +43,7 @@ def from_the_callers_line(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*args, **named)
         except MusterError as error:
-            _dress(error)
+            _dress(error, words_of((args, named)))
             raise  # again: where an error is raised, or passes, Python adds a frame to its traceback, but not here
         except KeyboardInterrupt as stop:
             stop.__traceback__ = _users_frames(stop.__traceback__)
@@ -48,9 +52,35 @@ def from_the_callers_line(function: Callable[P, T]) -> Callable[P, T]:
     return called
 
 
-def _dress(error: MusterError) -> None:
-    """Change an error for a caller in Python: it names arguments, and its traceback has the user's frames alone."""
-    error.args = (in_python(str(error), quoted=error.quoted), *error.args[1:])
+def words_of(given: object) -> frozenset[str]:
+    """Collect the texts in what a call was given, such as names of files: a message holds them as they are."""
+    words: set[str] = set()
+    levels = [given]
+    for _ in range(_DEEPEST):
+        texts = [
+            one if isinstance(one, str) else os.fspath(one) for one in levels if isinstance(one, str | os.PathLike)
+        ]
+        words.update(text for text in texts if isinstance(text, str) and not _FLAG_ALONE.fullmatch(text))
+        levels = [inner for one in levels for inner in _within(one)]
+    return frozenset(words | {part for text in words if "/" in text for part in (text.strip("/"), *text.split("/"))})
+
+
+def _within(value: object) -> Collection[object]:
+    if isinstance(value, Mapping):
+        return [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    return ()
+
+
+def _dress(error: MusterError, words: Collection[str]) -> None:
+    """Change an error for a caller in Python: it names arguments, and its traceback has the user's frames alone.
+
+    The words of the call are the caller's own.
+    """
+    error.args = (in_python(str(error), quoted=[*error.quoted, *words]), *error.args[1:])
     error.__traceback__ = None
     cause = error.__cause__
     if not _is_harmless(cause or error.__context__):
@@ -130,7 +160,8 @@ def warn_of_rejects(result: Result) -> None:
 
 def of_python(result: Result) -> Result:
     """Have a result name arguments, where it names flags."""
-    return dataclasses.replace(result, warnings=tuple(map(in_python, result.warnings)))
+    own = (result.output, result.rejects or "")
+    return dataclasses.replace(result, warnings=tuple(in_python(text, quoted=own) for text in result.warnings))
 
 
 def warn_of_mixing(text: str) -> None:

@@ -24,7 +24,7 @@ def summary(result: Result, last: Snapshot | None, *, of_python: bool = False) -
         text = f"{result.output} is unchanged since it was written: nothing to do. --fresh does it all again."
         if result.bad_rows and not of_python:
             text += f"\n{rejected(result)}"
-        return in_python(text) if of_python else text
+        return in_python(text, quoted=(result.output, result.rejects or "")) if of_python else text
     lines = [str(result)]
     is_worth_it = last is not None and _is_worth_telling(result, last)
     if last is not None and last.worker_seconds and is_worth_it:
@@ -43,7 +43,7 @@ def summary(result: Result, last: Snapshot | None, *, of_python: bool = False) -
     if last is not None and last.run and is_worth_it and not of_python and _has_reports():
         lines.append(f"Where the time went: muster report {last.run} -o report.html")
     text = "\n".join(lines)
-    return in_python(text) if of_python else text
+    return in_python(text, quoted=(result.output, result.rejects or "")) if of_python else text
 
 
 def _is_worth_telling(result: Result, last: Snapshot) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -135,7 +136,7 @@ def _check_foreign(file: DataFile, luggage: Luggage) -> None:
 
 def _unsent(name: str, why: str) -> UserCodeError:
     return UserCodeError(
-        f"{name!r} was not sent to the machines: {why}. Type the same command again, and add --with {name}"
+        f"{name!r} was not sent to the machines: {why}. Type the same command again, and add --with {shlex.quote(name)}"
     )
 
 

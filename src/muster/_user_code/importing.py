@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from muster._model import Target
+from muster._words import as_name
 from muster._words.near import nearest, with_guess
 from muster.errors import UsageError
 
@@ -87,6 +88,7 @@ def _lacking(target: Target, module: types.ModuleType) -> UsageError:
     place = target.place
     with contextlib.suppress(ValueError):  # it lies elsewhere
         place = str(Path(place).relative_to(Path.cwd()))
+    place = as_name(place)
     has_not = f"{place} has no {with_guess(target.name, defined, shown=repr(target.name))}"
     if not defined:
         return UsageError(f"{has_not}, and it defines no function. Write one that takes a DataFrame and returns one.")
@@ -140,5 +142,5 @@ def _module_from_name(name: str) -> types.ModuleType:
         if error.name is None or not name.startswith(error.name):
             raise
         like = nearest(name, (path.name for path in Path.cwd().glob("*.py"))) or f"{name}.py"
-        meant = f"Did you mean {like}?" if Path(like).is_file() else f"For a file, type {like}:…"
+        meant = f"Did you mean {as_name(like)}?" if Path(like).is_file() else f"For a file, type {like}:…"
         raise UsageError(f"No module {name!r} in this environment or folder. {meant}") from error

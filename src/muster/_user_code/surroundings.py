@@ -5,6 +5,7 @@ time it is, and how sets are ordered comes from the computer that began the run;
 """
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -123,9 +124,9 @@ def _check(name: str) -> None:
     is_set_there = _seen_otherwise.get(name)
     if is_set_there:
         raise UserCodeError(
-            f"{name!r} is set on the computer that began the run, and not here; with --env {name} it is sent. The"
-            " function asks for it, and would find another value. Type the same command again with that, or unset the"
-            " variable."
+            f"{name!r} is set on the computer that began the run, and not here; with --env {shlex.quote(name)} it is"
+            " sent. The function asks for it, and would find another value. Type the same command again with that, or"
+            " unset the variable."
         )
     if is_set_there is not None:
         raise KeyError(name)

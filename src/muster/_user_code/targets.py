@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from muster._model import Arguments, Target
-from muster._words import bare
+from muster._words import as_name, bare
 from muster._words.near import nearest
 from muster.errors import UsageError
 
@@ -31,7 +31,11 @@ def parse_target(text: str) -> Target:
     if place.endswith(".py"):
         if not Path(place).is_file():
             like = nearest(Path(place).name, (beside.name for beside in Path(place).parent.glob("*.py")))
-            meant = f" Did you mean {Path(place).with_name(like)}?" if like else " Check the path before the colon."
+            meant = (
+                f" Did you mean {as_name(Path(place).with_name(like))}?"
+                if like
+                else " Check the path before the colon."
+            )
             raise UsageError(f"No file {place!r}, so no function {name!r} in it.{meant}")
         return Target("file", str(Path(place).resolve()), name)
     if Path(place).is_file():

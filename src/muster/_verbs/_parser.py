@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 from muster._private.secrets import shown
-from muster._words.near import with_guess
+from muster._words.near import nearest, with_guess
 from muster.errors import UsageError
 
 _CHOICE: Final = re.compile(r"(?P<of>argument .*: invalid choice: )'(?P<word>.*)' \(choose from (?P<known>.*)\)")
@@ -91,4 +91,5 @@ def _spelled(value: object) -> str:
 
 def _guessed(word: str, flags: Sequence[str]) -> str:
     flag, equals, value = word.partition("=")
-    return (with_guess(flag, flags) if flag.startswith("--") else flag) + equals + value
+    meant = nearest(flag, flags) if flag.startswith("--") else ""
+    return (f"{flag} (did you mean {meant}?)" if meant else flag) + equals + value

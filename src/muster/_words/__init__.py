@@ -18,10 +18,11 @@ from .numbers import (
     size,
     worker_count,
 )
-from .quoted import bare, named, printable, text_of
+from .quoted import as_name, bare, named, printable, text_of
 
 __all__ = [
     "NOTHING",
+    "as_name",
     "bare",
     "between",
     "clock",

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
+from .quoted import as_name
+
 _NEAR: Final = 0.6
 """How alike two names must be for a guess: difflib's ratio, which is 1 for equal ones."""
 
@@ -19,4 +21,5 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def with_guess(name: object, names: Iterable[object], *, shown: str = "") -> str:
     """Write a name, and the one that was probably meant: ``worker (did you mean workers?)``."""
     meant = nearest(name, map(str, names)) if isinstance(name, str) else ""
-    return f"{shown or name} (did you mean {meant}?)" if meant else shown or str(name)
+    said = shown or as_name(name)
+    return f"{said} (did you mean {as_name(meant)}?)" if meant else said

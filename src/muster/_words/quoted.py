@@ -1,5 +1,15 @@
 """Text of others, as a sentence of ours can hold it."""
 
+import re
+from typing import Final
+
+_LIKE_OURS: Final = re.compile(r"(?<![\w-])-(?:-|o\b)|['\"\n]|\b(?:[Tt]ype|[Mm]ake) ")
+
+
+def as_name(text: object) -> str:
+    """Write a name without quotes, but in quotes where it could be read as a flag, or as words of a message."""
+    return repr(str(text)) if _LIKE_OURS.search(str(text)) else str(text)
+
 
 def bare(said: object) -> str:
     """Write what another program says without the full stop at its end, so that a sentence of ours can go on."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from muster._dialects import Reading
 from muster._user_code.origins import is_users
+from muster._words import as_name
 from muster._words.near import nearest
 
 from . import written
@@ -149,8 +150,8 @@ class _Case:
         shown = self._shown
         near = nearest(str(missing[0]), shown)
         meant = f"; did you mean {near!r}?" if near else "."
-        more = ", …" if len(shown) > _MOST_COLUMNS else ""
-        return f"There is no column {missing[0]!r}{meant} The columns are: {', '.join(shown[:_MOST_COLUMNS])}{more}."
+        listed = ", ".join(map(as_name, shown[:_MOST_COLUMNS])) + (", …" if len(shown) > _MOST_COLUMNS else "")
+        return f"There is no column {missing[0]!r}{meant} The columns are: {listed}."
 
     def _names_asked_for(self) -> list[Any]:
         """List what was looked up in a frame, or in a row of one, in vain."""
