@@ -214,3 +214,47 @@ def test_a_module_that_a_script_imports_too_has_the_workers_own_number_there(tmp
     )
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True)
     assert (tmp_path / "out.csv").read_text() == "a,device,local,rank\n1,gpu0,0,0\n"
+
+
+ASKED = """
+import lib, beside
+from muster._user_code.facts import facts_of
+from muster._user_code.origins import is_users_module, user_traceback
+
+def uses(df):
+    return lib.double(beside.fails(df))
+
+print([fact.value for fact in facts_of(uses) if fact.what == "the package lib"])
+print([name for name in ("lib", "lib.inner", "single", "beside", "__main__") if is_users_module(name)])
+try:
+    lib.double(None)
+except TypeError as error:
+    print("lib" in user_traceback(error).replace("lib.double", ""))
+"""
+
+
+@pytest.mark.parametrize("is_by_pth", [False, True])
+def test_what_pip_has_put_into_any_folder_of_the_search_path_is_a_library(tmp_path: Path, *, is_by_pth: bool) -> None:
+    there = tmp_path / "there"
+    (there / "lib").mkdir(parents=True)
+    (there / "lib" / "__init__.py").write_text("import single\nfrom .inner import double\n")
+    (there / "lib" / "inner.py").write_text("def double(value):\n    return value * 2\n")
+    (there / "single.py").write_text("")
+    (there / "beside.py").write_text("def fails(df):\n    return df\n")
+    (there / "lib-1.5.dist-info").mkdir()
+    (there / "lib-1.5.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: lib\nVersion: 1.5\n")
+    (there / "lib-1.5.dist-info" / "RECORD").write_text(
+        "lib/__init__.py,sha256=x,1\nlib/inner.py,,\nsingle.py,,\n../bin/tool,,\n__pycache__/single.pyc,,\n"
+        "lib-1.5.dist-info/RECORD,,\n"
+    )
+    (tmp_path / "asks.py").write_text(ASKED)
+    beginning = ""
+    if is_by_pth:
+        (tmp_path / "more.pth").write_text(f"{there}\n")
+        beginning = f"import site; site.addsitedir({str(tmp_path)!r}); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{beginning}import runpy; runpy.run_path('asks.py', run_name='__main__')"],
+        cwd=tmp_path, env=os.environ | ({} if is_by_pth else {"PYTHONPATH": str(there)}),
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["['1.5']", "['beside', '__main__']", "False"], done.stderr

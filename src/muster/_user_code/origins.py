@@ -1,5 +1,7 @@
 """Tell the user's code from everybody else's, and name where it stands."""
 
+import contextlib
+import os
 import site
 import sys
 import sysconfig
@@ -19,6 +21,34 @@ _LIBRARIES: Final = tuple(
 )
 
 
+def _installed_elsewhere() -> tuple[str, ...]:
+    """List what is installed in other folders of the search path, as a ``.pth`` file or ``PYTHONPATH`` names them.
+
+    What pip puts into a folder it lists beside it. The user's own files may lie between.
+    """
+    folders = {path for place in sys.path for path in (os.path.abspath(place), os.path.realpath(place))}  # noqa: PTH100 (a link stays what it is called)
+    found: set[str] = set()
+    for folder in folders:
+        if folder.startswith(_LIBRARIES):
+            continue
+        with contextlib.suppress(OSError, ValueError):  # an archive, a folder that is not there, or cannot be read
+            for name in os.listdir(folder):  # noqa: PTH208 (names alone)
+                if name.endswith(".dist-info"):
+                    with contextlib.suppress(OSError, ValueError):
+                        found.update(f"{folder}{os.sep}{top}{os.sep}" for top in _tops(Path(folder, name, "RECORD")))
+    return tuple(sorted(found))
+
+
+def _tops(record: Path) -> set[str]:
+    """Read what a distribution has put right into its folder: packages and modules."""
+    paths = [line.partition(",")[0].strip('"') for line in record.read_text(encoding="utf-8").splitlines()]
+    return {path.partition("/")[0] for path in paths} - {"", "..", "__pycache__"}
+
+
+_INSTALLED: Final = _installed_elsewhere()
+"""Looked up once: later, the reading itself would be taken for the user's."""
+
+
 def user_traceback(error: BaseException, *, function: object = None) -> str:
     """Format a traceback with the user's own frames only; all but muster's and Python's where there are none.
 
@@ -36,7 +66,7 @@ def user_traceback(error: BaseException, *, function: object = None) -> str:
 
 def is_users(filename: str) -> bool:
     """Tell whether a file is neither muster's nor a library's."""
-    return not filename.startswith((_HERE, *_LIBRARIES))
+    return not filename.startswith((_HERE, *_LIBRARIES)) and not f"{filename}{os.sep}".startswith(_INSTALLED)
 
 
 def is_users_module(name: str) -> bool:
