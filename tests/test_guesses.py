@@ -46,7 +46,8 @@ def files(tmp_path: Path) -> None:
             "f.py has no 'proces' (did you mean process?). It defines: process,",
         ),
         ("run f:proces in.csv -o o.csv", "f has no 'proces' (did you mean process?)"),
-        ("run g.py:process in.csv -o o.csv", "Did you mean f.py?"),
+        ("run ff.py:process in.csv -o o.csv", "Did you mean f.py?"),
+        ("run killer.py:process in.csv -o o.csv", "Check the path before the colon."),
         ("run f.py:process in.csv -o o.csv --dtype zpi=str", "zpi (did you mean zip?). It has: zip, ordered_at, qty."),
         ("run f.py:process in.csv -o o.csv --dtype zip=strr", "Did you mean str?"),
         ("run f.py:process in.csv -o o.csv --usecols ZIP,qty", "'ZIP' (did you mean zip?)"),
@@ -113,4 +114,12 @@ def test_inputs_may_stand_behind_flags(muster: Muster, tmp_path: Path) -> None:
 def test_what_is_like_nothing_is_not_guessed() -> None:
     assert with_guess("xyz", ["workers", "dtype"]) == "xyz"
     assert with_guess(7, ["7a"]) == "7"
-    assert nearest(" Price", ["cost", "price", "prices"]) == "price"
+    assert nearest(" Price", ["cost", "prices", "price"]) == "price"
+
+
+def test_a_suffix_makes_no_two_names_alike() -> None:
+    assert nearest("nofile.csv", ["o_write1.csv", "out.csv", "ref.csv", "in.csv"]) == ""
+    assert nearest("nofile.csv.gz", ["o_write1.csv.gz"]) == ""
+    assert nearest("nofile.py", ["killer.py", "wrong.py"]) == ""
+    assert nearest("ordres.csv", ["odd.csv", "orders.csv", "order.csv"]) == "orders.csv"
+    assert nearest("orders.csv", ["orders.csv.gz"]) == "orders.csv.gz"

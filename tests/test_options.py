@@ -130,3 +130,42 @@ def test_every_option_is_a_flag() -> None:
 def test_a_retry_takes_in_python_what_it_takes_on_the_command_line() -> None:
     typed = {{"--with": "with_files"}.get(flag, flag[2:].replace("-", "_")) for flag in RETRIED}
     assert typed | {"storage_options"} == RetryOptions.__annotations__.keys()
+
+
+def same(df: pd.DataFrame) -> pd.DataFrame:
+    return df
+
+
+SWITCHES: Final[dict[str, Callable[[Any], Any]]] = {
+    **{
+        name: lambda value, name=name: muster.run(lambda df: df, "in.csv", "out.csv", **{name: value})  # type: ignore[misc]
+        for name in sorted(RunOptions.__annotations__)
+        if isinstance(DEFAULTS[name], bool)
+    },
+    "of a pipeline": lambda value: muster.read_csv("in.csv").map_batches(same).write_csv("out.csv").run(strict=value),
+    "of a check": lambda value: muster.check(lambda df: df, "in.csv", fresh=value),
+    "of a retry": lambda value: muster.retry("out.csv", fresh=value),
+    "progress": lambda value: muster.run(lambda df: df, "in.csv", "out.csv", progress=value),
+    "dropna": lambda value: muster.read_csv("in.csv").group_by("a", dropna=value),
+    "sort": lambda value: muster.read_csv("in.csv").group_by("a").agg(sort=value, n="count"),
+    "plain": lambda value: muster.read_csv("in.csv").send_tcp("localhost:1", plain=value),
+    "tls": lambda value: muster.read_csv("in.csv").send_tcp("localhost:1", tls=value),
+}
+
+
+@pytest.mark.parametrize("given", ["no", 5, 0, "", [1]])
+@pytest.mark.parametrize("name", SWITCHES)
+def test_what_is_neither_true_nor_false_is_refused_where_one_is_meant(
+    name: str, given: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").write_text("a\n1\n")
+    with pytest.raises(muster.UsageError, match=rf"={re.escape(repr(given))}: it must be True or False"):
+        SWITCHES[name](given)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_a_watcher_that_cannot_be_called_is_refused(tmp_path: Path) -> None:
+    wrong: Any = 5
+    with pytest.raises(muster.UsageError, match="watch=5: it must be a function"):
+        muster.run(lambda df: df, tmp_path / "in.csv", tmp_path / "out.csv", watch=wrong)

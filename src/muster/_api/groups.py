@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from muster._api.given import check_function
 from muster._api.measures import asked_of
+from muster._dialects.values import flag
 from muster._model import Grouping, Keyed, Target
 from muster._show.callers import from_the_callers_line
 from muster._user_code import arguments, targets
@@ -42,7 +43,7 @@ class Groups(Generic[P]):
         check_function(function)
         target = targets.parse_target(function) if isinstance(function, str) else targets.of_function(function)
         target = targets.with_arguments(target, arguments.given(args, step=target.name))
-        return self._with(targets.of_groups(target), self.grouping._replace(sort=bool(sort)))
+        return self._with(targets.of_groups(target), self.grouping._replace(sort=flag("sort", sort)))
 
     @from_the_callers_line
     def agg(self, *, sort: bool = False, **outputs: Any) -> P:  # noqa: ANN401 (pandas' names, or pairs)
@@ -60,7 +61,7 @@ class Groups(Generic[P]):
         target = targets.parse_target(_AGG)
         given = {"key": key, "measures": measures, **({"own": own} if own else {})}
         target = targets.with_arguments(target, arguments.given(given, step=target.name))
-        return self._with(targets.of_groups(target), self.grouping._replace(sort=bool(sort), measures=measures))
+        return self._with(targets.of_groups(target), self.grouping._replace(sort=flag("sort", sort), measures=measures))
 
     def _with(self, target: Target, grouping: Grouping) -> P:
         """Add a step that rows come to by their keys."""
@@ -149,7 +150,7 @@ def grouping_of(columns: object, *, dropna: bool, called: str = "group_by") -> G
         )
     if not names or not all(isinstance(name, str) and name for name in names) or len({*names}) < len(names):
         raise UsageError(f"{called}({columns!r}): give one or more names of columns, each once.")
-    return Grouping(tuple(map(str, names)), isinstance(columns, str), bool(dropna))
+    return Grouping(tuple(map(str, names)), isinstance(columns, str), flag("dropna", dropna))
 
 
 def before_keys(steps: tuple[Target, ...], exchanges: Sequence[Keyed], *, what: str) -> tuple[Target, ...]:

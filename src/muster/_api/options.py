@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar
 from muster._dialects import Dialect
 from muster._dialects.options import DEFAULTS as OF_CSV
 from muster._dialects.options import CsvOptions, checked_dialect, is_of_csv, understood
+from muster._dialects.values import flag
 from muster._formats.sources import FORMATS
 from muster._job import Options
 from muster._progress.allowance import Allowance
@@ -23,6 +24,7 @@ _LEAST: Final = {
     "workers": 0,
     **dict.fromkeys(("batch_rows", "part_bytes", "machines", "limit", "sample", "calls_per_worker"), 1),
 }
+_SWITCHES: Final = ("strict", "fresh", "accept_changes")
 _LONGEST_TIMEOUT: Final = 31 * 24 * 3600.0
 """A month: whoever asks for more means no limit, and timers of a system end somewhere."""
 
@@ -148,6 +150,8 @@ def checked(options: Options) -> Options:
         value = getattr(options, name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
+    for name in _SWITCHES:
+        flag(name, getattr(options, name))
     try:
         Allowance.of(options.max_bad_rows)
     except ValueError as error:

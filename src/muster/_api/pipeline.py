@@ -23,6 +23,7 @@ from muster._clouds.asked import RentalFlags, asking_for
 from muster._dialects import Dialect, Reading
 from muster._dialects.options import CsvOptions, understood
 from muster._dialects.values import columns as column_names
+from muster._dialects.values import flag
 from muster._engines.base import check_is_engine
 from muster._files.witness import FileState
 from muster._job import Follow, Job, Options, Result, SendTcp, Snapshot
@@ -175,7 +176,7 @@ class Pipeline:
           file with the token that the receiver wants.
         """
         paths = (None if path is None else fspath(path) for path in (tls_ca, token))
-        send = SendTcp(place, framing, plain, spool_bytes, tls, *paths)
+        send = SendTcp(place, framing, flag("plain", plain), spool_bytes, flag("tls", tls), *paths)
         return sending.over_tcp(self, send, encode=encode, folder=folder)
 
     def _write(self, path: str | PathLike[str], format_: str) -> "Pipeline":
@@ -233,6 +234,10 @@ def telling(
     is_live: bool,
 ) -> Iterator[tuple[Shown, Watch]]:
     """Show how far a run is to who called it in Python, and tell their own watcher, in the words of Python."""
+    if watch is not None and not callable(watch):
+        raise UsageError(f"watch={watch!r}: it must be a function, which is called with a muster.Snapshot.")
+    if progress is not None:
+        flag("progress", progress)
     with showing(progress, is_live=is_live) as shown, calmed(watch) as told:
 
         def tell(snapshot: Snapshot) -> None:

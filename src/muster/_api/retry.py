@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Unpack
 from muster._api.given import inputs_of, output_of
 from muster._api.options import RetryOptions, checked, spelled_out
 from muster._api.pipeline import Function, Paths, Pipeline, Watch, telling
+from muster._dialects.values import flag
 from muster._files.home import home
 from muster._job import Job, Result
 from muster._model import Arguments, Target
@@ -126,7 +127,7 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
             f" are: {', '.join(sorted(RetryOptions.__annotations__))}. To choose another {unknown[0]}, run the whole."
         )
     work = WorkFolder(shown(output_of(output)), home=home())
-    past = earlier(work, fresh=bool(options.get("fresh")))
+    past = earlier(work, fresh=flag("fresh", options.get("fresh", False)))
     named = _steps_given(function, as_script) if function is not None else ()
     over = _from_here(options)
     with _in_folder(past.asked["folder"]):

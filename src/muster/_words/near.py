@@ -1,5 +1,6 @@
 """Guess which name was meant by one that does not exist."""
 
+import os
 from collections.abc import Iterable
 from typing import Final
 
@@ -10,12 +11,32 @@ _NEAR: Final = 0.6
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Find the name that is the same but for case and blanks, or else the most similar one; empty if there is none."""
+    """Find the name that is the same but for case and blanks, or else the most similar one; empty if there is none.
+
+    A suffix that both have, such as ``.csv``, makes no two names alike.
+    """
     import difflib
 
-    plain = {candidate.strip().casefold(): candidate for candidate in reversed(list(names))}
-    close = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=_NEAR)
-    return plain[close[0]] if close else ""
+    wanted, best, found = name.strip().casefold(), 0.0, ""
+    matcher = difflib.SequenceMatcher()
+    for candidate in names:
+        plain = candidate.strip().casefold()
+        if plain == wanted:
+            return candidate
+        shared = len(_shared_suffix(wanted, plain))
+        matcher.set_seqs(plain[: len(plain) - shared], wanted[: len(wanted) - shared])
+        if matcher.real_quick_ratio() < _NEAR or matcher.quick_ratio() < _NEAR:  # which are above the true one
+            continue
+        score = matcher.ratio()
+        if score >= _NEAR and score > best:
+            best, found = score, candidate
+    return found
+
+
+def _shared_suffix(one: str, other: str) -> str:
+    shared = os.path.commonprefix((one[::-1], other[::-1]))[::-1]  # noqa: RUF071 (letters are what is meant)
+    _, dot, suffix = shared.partition(".")
+    return dot + suffix
 
 
 def with_guess(name: object, names: Iterable[object], *, shown: str = "") -> str:
