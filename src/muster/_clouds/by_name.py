@@ -9,12 +9,10 @@ from muster.errors import UsageError
 
 from .asked import AWS_NOTE, HOSTS_NOTE, asked_now
 from .base import Cloud
+from .fake.gone import GoneMachines
 from .hosts_file import parsed
-from .plugged import PLUGGED
+from .plugged import AWS, CLAIMED, FILES, LOCAL, PLUGGED, PRETENDED_NOTE, RECORD
 
-LOCAL: Final = "local"
-AWS: Final = "aws"
-_FILES: Final = (".yml", ".yaml")
 _NEEDED: Final = ("ray", "yaml", "ansible_runner", "cryptography")
 
 
@@ -27,7 +25,7 @@ def cloud_of(on: str, folder: Path) -> Cloud:
     """Make the cloud that a command names. Raises ``UsageError`` where there is none, or a package is missing."""
     if on in PLUGGED:
         return PLUGGED[on](folder)
-    if on not in {LOCAL, AWS} and not on.endswith(_FILES):
+    if on not in {LOCAL, AWS} and not on.endswith(FILES):
         typed = Path(on).name if Path(on).parent == Path.cwd() else on
         raise UsageError(
             f"--on {with_guess(typed, (LOCAL, AWS))}: there is no such cloud. There are: {LOCAL} (this computer),"
@@ -49,12 +47,25 @@ def known_cloud(on: str, folder: Path) -> Cloud:
 
     Its file may have changed since, or be half written: whatever it says by now, what was made must be found and ended.
     """
-    is_file = on.endswith(_FILES)
+    is_file = on.endswith(FILES)
     if (folder / AWS_NOTE).exists():  # looked for first: its machines are hosts besides, with both notes
         return _aws(folder, Path(on) if is_file else None)
     if is_file and (folder / HOSTS_NOTE).exists():
         return _hosts(folder, Path(on))
+    if on not in PLUGGED and on not in {LOCAL, AWS} and not is_file:
+        return _gone(on, folder)
     return cloud_of(on, folder)
+
+
+def _gone(on: str, folder: Path) -> Cloud:
+    """Stand in for a cloud that another process alone knew. Raises ``UsageError`` where it may have been a real one."""
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if PRETENDED_NOTE not in there and not there <= {RECORD, *CLAIMED}:
+        raise UsageError(
+            f"Cluster {folder.name!r} is on {on!r}, a cloud that only the program knows that made it: end it there. If"
+            f" nothing of it lives any more, remove {str(folder)!r} to forget it."
+        )
+    return GoneMachines(on, folder)
 
 
 def _check_installed() -> None:

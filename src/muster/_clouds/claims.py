@@ -11,6 +11,8 @@ from muster._files import locks
 from muster._private.files import private
 from muster.errors import UsageError
 
+from .plugged import CLAIMED
+
 _GLANCES: Final = 100
 _GLANCE: Final = 0.02
 """How often, and after how many seconds, a cluster is tried to be taken that others only look at."""
@@ -21,8 +23,7 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         """Name the files; nothing is locked yet."""
-        self._changing = folder / "changing"
-        self._held = folder / "held"
+        self._changing, self._held = (folder / name for name in CLAIMED)
 
     @contextlib.contextmanager
     def changing(self, refused: str) -> Iterator[None]:

@@ -15,9 +15,10 @@ from threading import Event
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from muster._clouds.base import ENDED, Access, Cloud, Machine, Renewals, Seen, Wanted, reading_note
-from muster._clouds.by_name import LOCAL, absolute, cloud_of, known_cloud
+from muster._clouds.by_name import absolute, cloud_of, known_cloud
 from muster._clouds.claims import Claims
 from muster._clouds.expecting import expect, expect_any
+from muster._clouds.plugged import LOCAL, RECORD
 from muster._clouds.renewing import renewing
 from muster._files import notes
 from muster._files.home import HomeError, home, make
@@ -71,7 +72,7 @@ class Cluster:
             raise UsageError(f"{name!r} cannot name a cluster: use letters, digits, dots and dashes, at most 41.")
         self.name = name
         self._folder = home() / "clusters" / name
-        self._record = self._folder / "cluster.json"
+        self._record = self._folder / RECORD
         self._claims = Claims(self._folder)
 
     def _on(self) -> str | None:
@@ -267,4 +268,4 @@ def _lease_of(cloud: Cloud) -> float:
 
 def names() -> list[str]:
     """Name this user's clusters."""
-    return sorted(path.parent.name for path in (home() / "clusters").glob("*/cluster.json"))
+    return sorted(path.parent.name for path in (home() / "clusters").glob(f"*/{RECORD}"))

@@ -3,8 +3,9 @@
 import argparse
 
 from muster._words.near import with_guess
-from muster.errors import EngineError, MusterError, UsageError
+from muster.errors import MusterError, UsageError
 
+from ._failures import raise_any
 from ._parser import Parser
 
 
@@ -39,11 +40,7 @@ def call(parsed: argparse.Namespace) -> int:
             _end(name, purge=parsed.purge, or_nothing=is_none)
         except MusterError as error:  # the others are ended all the same
             failed[name] = error
-    if len(failed) == 1:
-        raise next(iter(failed.values()))
-    if failed:
-        kind = UsageError if all(isinstance(error, UsageError) for error in failed.values()) else EngineError
-        raise kind("\n".join(f"{name}: {error}" for name, error in failed.items()))
+    raise_any(failed)
     return 0
 
 

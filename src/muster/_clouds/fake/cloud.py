@@ -1,14 +1,16 @@
 """A cloud without machines, so that clusters can be tested in milliseconds."""
 
+import json
+import shutil
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from muster._clouds.base import Census
-from muster._clouds.plugged import plugged_in
+from muster._clouds.plugged import RECORD, plugged_in
 
 from .instance import Clock, Instance
 from .machines import FakeMachines
@@ -83,8 +85,17 @@ class FakeCloud:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Be named no more. Machines that live go on."""
+        """Be named no more, and leave no record of a cluster. Machines that live go on, for ``living`` to name."""
         self._plug.close()
+        for folder in {one.cluster for one in self._region.instances()}:
+            if self._has(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _has(self, folder: Path) -> bool:
+        """Tell whether a cluster is on this cloud still: one that was left for another cloud is not."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return bool(json.loads((folder / RECORD).read_text())["on"] == self.name)
+        return False
 
     def of(self, folder: Path) -> FakeMachines:
         """Make the cloud of the cluster whose folder is given, as for one command."""

@@ -22,6 +22,7 @@ from muster._clouds.base import (
     reading_note,
 )
 from muster._clouds.endings import Endings
+from muster._clouds.plugged import PRETENDED_NOTE
 from muster._files import notes
 from muster._private.files import own_folder
 from muster.errors import EngineError
@@ -52,7 +53,7 @@ class FakeMachines:
         """Know a cluster by its folder."""
         self._region = region
         self._folder = folder
-        self._path = folder / "fake.json"
+        self._path = folder / PRETENDED_NOTE
 
     # What is there
 
