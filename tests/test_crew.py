@@ -153,8 +153,15 @@ def test_what_is_wrong_with_this_computer_ends_the_run_whichever_engine_finds_it
         crew.messages()
 
 
+class _Starts(FakeEngine):
+    """An engine whose worker has not joined yet."""
+
+    def _bear(self, name: str, machine: str) -> None:
+        pass
+
+
 def test_an_engine_that_is_drained_while_another_starts_leaves_the_crew_waiting_for_that() -> None:
-    crew = Crew(a=FakeEngine(_Echo, workers=1), b=FakeEngine(_Echo, workers=0))
+    crew = Crew(a=FakeEngine(_Echo, workers=1), b=_Starts(_Echo, workers=1))
     crew.slots()
     crew.drain("a-machine 1")
     heard = [message for _ in range(5) for message in crew.messages()]

@@ -19,6 +19,7 @@ from muster._model import Outcome, Part, Piece, Schema, Seconds, Slots, Task
 from muster._progress.actions import (
     Action,
     Append,
+    DiesOfNothing,
     Drop,
     Forget,
     GiveUp,
@@ -787,6 +788,10 @@ def test_a_row_that_kills_even_who_only_reads_it_is_known_for_that_after_two_mor
     progress.lost(task.number, "its machine is gone", began=False)
     (again,) = submitted(progress.submit(slots(1, 0)))
     assert again.dies_unread
+    for _ in range(2):
+        assert progress.lost(again.number, "it died", began=True) == []
+        (again,) = submitted(progress.submit(slots(1, 0)))
+    assert progress.lost(again.number, "it died", began=True) == [DiesOfNothing("it died", 8)]
 
 
 def on_two(parts: int, **options: Any) -> tuple[Progress, Task, Task]:  # noqa: ANN401 (those of Progress)

@@ -25,6 +25,7 @@ from muster.testing import FakeEngine
 from test_suspects import ROWS, run_on
 
 BUSY = OSError(errno.EIO, "Input/output error")
+FULL = OSError(errno.ENOSPC, "No space left on device")
 GONE = FileNotFoundError(errno.ENOENT, "No such file or directory")
 SLOW_DOWN = UnreachableError("Cannot reach 's3://b/in.csv': SlowDown")
 
@@ -53,6 +54,18 @@ def test_a_machine_on_which_nothing_can_be_written_is_put_aside(tmp_path: Path) 
     result, notes = run_on(tmp_path, engine_of([], [GONE] * 1_000, []))
     assert (result.rows_out, result.bad_rows) == (ROWS, 0)
     assert notes == ["machine machine 2 is put aside: tasks fail there that others do"]
+
+
+@pytest.mark.parametrize("machines", [1, 2])
+def test_one_full_disk_among_several_machines_does_not_end_the_run(tmp_path: Path, machines: int) -> None:
+    engine = engine_of([FULL] * 1_000, *[[]] * (machines - 1))
+    if machines == 1:
+        with pytest.raises(EngineError, match="No space left on device"):
+            run_on(tmp_path, engine)
+        return
+    result, notes = run_on(tmp_path, engine)
+    assert (result.rows_out, result.bad_rows) == (ROWS, 0)
+    assert notes == [f"machine machine 1 is put aside: its disk is full ({FULL})"]
 
 
 @pytest.mark.parametrize("error", [BUSY, SLOW_DOWN], ids=["disk", "store"])

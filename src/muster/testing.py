@@ -1,4 +1,30 @@
-"""Stand-ins for an engine, a clock and a cloud, for muster's own tests and for those of its users: no test waits."""
+"""Stand-ins for an engine, a clock and a cloud, for muster's own tests and for those of its users: no test waits.
+
+What ``kills``, ``kills_on``, ``fails_on`` and ``seconds`` are given is a request. A ``Task`` has the function called on
+the rows from ``lo`` up to ``hi``, which is not among them, of the input that is number ``file``, all counted from 0.
+Where ``condemned`` is not empty, it is not called: the rows go to the rejects for that reason. Several small files may
+be in one task: then ``members`` are tasks of a file each.
+
+All other requests are questions. ``Describe`` and ``Build`` load the function; ``Beginning``, ``Head``, ``Scan``,
+``Locate``, ``Observe``, ``DateFormats``, ``Footer`` and ``Agree`` look at the input; some put the output together. They
+may become more or fewer with any version: go by ``Task`` alone.
+
+A worker that dies of row 7, counted from 0, wherever the function is called on it; the row goes to the rejects::
+
+    from muster.testing import FakeEngine, Task
+
+    def kills(request):
+        return isinstance(request, Task) and request.lo <= 7 < request.hi and not request.condemned
+
+    result = muster.run(function, "in.csv", "out.csv", engine=FakeEngine(workers=3, kills=kills))
+    assert result.bad_rows == 1
+
+Other names in the signatures are for those who drive an engine or a cloud themselves. ``MakeBody`` makes the body of a
+worker: it has ``brief(briefing)``, ``end()``, and is called with each request. ``Slots`` are how many workers of a
+machine are ``idle``, and how many could take a request ``ahead``. A ``Message`` is what an engine tells: ``Began``,
+``Done``, ``Failed``, ``Lost``, ``Joined``, ``Left`` or ``Told``. A ``Clock`` has ``seconds``, and ``reach(seconds)``,
+which moves it on; a :class:`muster.testing.FakeClock` is one. A ``Census`` lists the machines that are ``existing``.
+"""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -11,11 +37,11 @@ from muster._engines.fake.clock import Agenda, FakeClock
 from muster._engines.fake.script import Script
 from muster._engines.fake.worker import FakeWorker, Machines
 from muster._engines.lanes import Lanes
-from muster._model import Slots
+from muster._model import Slots, Task
 from muster._run.staffing.assembly import make_body
-from muster.errors import EngineError
+from muster.errors import EngineError, UsageError
 
-__all__ = ["FakeClock", "FakeCloud", "FakeEngine"]
+__all__ = ["FakeClock", "FakeCloud", "FakeEngine", "Task"]
 
 
 def _spares_all(*_: object) -> bool:
@@ -65,10 +91,15 @@ class FakeEngine:
         ``chance`` picks who answers next; without it that is who is done first, where requests take as many ``seconds``
         on the ``clock`` as is said. A request for which ``kills`` says so ends its worker, which is replaced; so does
         one for which ``kills_on`` says so of the machine, ``machine 1`` and so on, that it is on. One for which
-        ``fails_on`` has an error of that machine raises it, and its worker lives. ``slowness`` says how many times as
-        long a machine takes. With ``fails_after``, the engine ends after so many answers, as one whose cluster is gone.
-        What is done within a ``tick``, in seconds of the clock, is told together.
+        ``fails_on`` has an error of that machine raises it, and its worker lives; several machines have a disk each, so
+        that one whose disk is full (an ``OSError`` of ``ENOSPC``) is put aside, and the others go on. ``slowness`` says
+        how many times as long a machine takes. With ``fails_after``, the engine ends after so many answers, as one
+        whose cluster is gone. What is done within a ``tick``, in seconds of the clock, is told together. Raises
+        ``UsageError`` for no workers, or no machines.
         """
+        for name, number in (("workers", workers), ("machines", machines)):
+            if type(number) is not int or number < 1:
+                raise UsageError(f"FakeEngine({name}={number!r}): it must be a whole number, 1 or more.")
         self.clock = clock or FakeClock()
         self._script = Script(
             kills=kills,
@@ -82,6 +113,7 @@ class FakeEngine:
         self._make_body = make_body
         self._briefing: bytes | None = None
         names = [f"machine {number + 1}" for number in range(machines)]
+        self.has_own_disks = machines > 1
         self._machines = Machines(names)
         self._lanes = Lanes()
         self._busy = Agenda(self.clock, chance)

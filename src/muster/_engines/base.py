@@ -220,6 +220,11 @@ def portable(error: Exception) -> Exception:
     return OSError(*map(str, error.args)) if isinstance(error, OSError) else FaultError.of(error)
 
 
+def has_own_disks(engine: Engine) -> bool:
+    """Tell whether each of its machines writes to a disk of its own; that of an engine which does not say is one."""
+    return bool(getattr(engine, "has_own_disks", False))
+
+
 def check_is_engine(value: object) -> None:
     """Raise ``UsageError`` for what lacks a method of an engine; a class is none, though its objects are."""
     lacked = [name for name in vars(Engine) if not name.startswith("_") and not callable(getattr(value, name, None))]

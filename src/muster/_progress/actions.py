@@ -99,10 +99,32 @@ class Blame:
 
 
 @dataclass(frozen=True, slots=True)
+class DiesOfNothing:
+    """Workers keep dying of a task that neither reads nor calls anything: no row can be to blame, so try no more."""
+
+    reason: str
+    deaths: int
+
+
+@dataclass(frozen=True, slots=True)
 class PutAside:
     """A machine fails tasks that succeed on others: give it no more of them."""
 
     machine: str
 
 
-Action = Submit | Recall | Keep | Drop | Append | Forget | Rewind | Widen | GiveUp | NeverSettles | Blame | PutAside
+Action = (
+    Submit
+    | Recall
+    | Keep
+    | Drop
+    | Append
+    | Forget
+    | Rewind
+    | Widen
+    | GiveUp
+    | NeverSettles
+    | Blame
+    | DiesOfNothing
+    | PutAside
+)

@@ -409,7 +409,7 @@ class Progress:
         elif ended.task.members:  # any of the files may have been to blame
             self._retries.add(*shares(ended.task))
         else:
-            self._retries.judge(ended.task, reason, began=began, machine=machine or ended.machine)
+            return [*self._retries.judge(ended.task, reason, began=began, machine=machine or ended.machine)]
         return []
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from muster._model import Part, Task
 
+from .actions import DiesOfNothing
 from .cuts import condemned, halves, last_row, some_rows
 from .doubt import Doubt
 from .openings import Openings
@@ -19,6 +20,10 @@ _DEATHS_BEFORE_REJECTING: Final = 3
 
 _DEATHS_OF_READING: Final = 5
 """Two tries more than tasks that call the function: a condemned task only reads its rows."""
+
+_DEATHS_OF_NOTHING: Final = 8
+"""Three tries more of a condemned task that does not even read its rows."""
+
 _TIMES_A_BYSTANDER: Final = 10
 """A task that waited behind another is not blamed for a death; each tenth time it is, or it might never end."""
 
@@ -81,20 +86,23 @@ class Retries:
         """Tell whether a worker has died on these very rows."""
         return bool(self._deaths) and name_of(task) in self._deaths
 
-    def judge(self, task: Task, reason: str, *, began: bool, machine: str) -> None:
+    def judge(self, task: Task, reason: str, *, began: bool, machine: str) -> Sequence[DiesOfNothing]:
         """Decide what becomes of a task that was lost: it is tried again, then halved until what kills stands alone.
 
         One that had not begun is not to blame, unless it was so again and again: then it takes with it even those that
         would know. Where there are several machines, one that died on one of them is tried on another first.
+        Tells of one that neither reads nor calls anything, where it is of no use to try it again.
         """
         key = name_of(task)
         if not began and self._is_a_bystander(key):
             self.add(task)
-            return
+            return ()
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
         both = halves(self._parts, task, batch_rows=self._batch_rows)
         if task.without is not None:
             self.add_first([task if deaths < _DEATHS_BEFORE_REJECTING else condemned(task, reason, deaths=deaths)])
+        elif task.dies_unread and deaths >= _DEATHS_OF_NOTHING:
+            return (DiesOfNothing(reason, deaths),)
         elif task.condemned:
             self.add(task._replace(dies_unread=deaths >= _DEATHS_OF_READING))
         elif not self._suspects.is_to_blame(key, machine) or deaths < (
@@ -108,6 +116,7 @@ class Retries:
             self.add_first(both)
         else:
             self.add(condemned(task, reason, deaths=deaths))
+        return ()
 
     def _is_a_bystander(self, key: Key) -> bool:
         times = self._bystander[key] = self._bystander.get(key, 0) + 1

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from muster._clouds.base import Census
 from muster._clouds.plugged import RECORD, plugged_in
+from muster.errors import UsageError
 
 from .instance import Clock, Instance
 from .machines import FakeMachines
@@ -35,14 +36,21 @@ def _at_once(_: int) -> float:
 class FakeCloud:
     """Makes pretended machines, which have a price: they boot, live by their leases, die and fall silent as is said.
 
-    Enter it, and ``on=cloud.name`` names it wherever clusters are made in this process::
+    Enter it, and ``on=cloud.name`` names it wherever clusters are made in this process. Three machines that boot for 36
+    seconds, at 50 cents an hour::
 
-        with FakeCloud(price=0.5) as cloud:
+        from muster.testing import FakeCloud
+
+        with FakeCloud(price=0.5, boots_in=lambda number: 36.0) as cloud:
             muster.run(function, "in.csv", "out.csv", machines=3, on=cloud.name)
-        assert not cloud.living() and cloud.dollars() > 0
+        assert cloud.living() == []
+        assert round(cloud.dollars(), 4) == 0.015
 
     Its clock stands still but where a machine boots; ``pass_by`` moves it. Machines are called ``machine 1`` and so on,
-    as those of :class:`muster.testing.FakeEngine`; the first of a cluster is its head, with which the others end.
+    as those of :class:`muster.testing.FakeEngine`; the first of a cluster is its head, with which the others end. The
+    workers of a run are not on them: those go on where a machine ends or falls silent, which commands, renewals and the
+    end of the run tell of. To have workers die, give ``make_engine`` a :class:`muster.testing.FakeEngine`. When the
+    cloud is left, no record of its clusters stays in muster's folder.
     """
 
     def __init__(  # noqa: PLR0913 (each of which a test may leave out)
@@ -63,7 +71,12 @@ class FakeCloud:
         - ``at_most`` machines live at a time: another one is refused.
         - ``price`` is in dollars an hour, from when a machine is made; ``None`` is one that nobody knows.
         - ``make_engine`` makes the engine of a run on so many workers; without it they are processes of this computer.
+
+        Raises ``UsageError`` for an ``at_most``, a ``price`` or a ``patience`` below 0.
         """
+        for given, number in (("at_most", at_most), ("price", price), ("patience", patience)):
+            if number is not None and not number >= 0:
+                raise UsageError(f"FakeCloud({given}={number!r}): it must be a number, 0 or more.")
         self.name = name
         self.clock = clock or _StillClock()
         self._region = Region(

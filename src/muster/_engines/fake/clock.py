@@ -9,6 +9,9 @@ from .worker import FakeWorker
 class FakeClock:
     """A clock that stands still until somebody waits by it."""
 
+    seconds: float
+    """What it shows."""
+
     def __init__(self) -> None:
         """Begin at 0 seconds."""
         self.seconds = 0.0

@@ -92,11 +92,12 @@ class Asker:
         waiting = WaitingQuestions(requests, (number for number, answer in enumerate(answers) if answer is None))
         asked: dict[int, _Asked] = {}
         have_answered: set[str] = set()
+        deadly: set[str] = set()
         tries = [0] * len(requests)
         later = Deferred[int]()
         while waiting or asked or later:
             waiting.again(later.take())
-            self._put(waiting, asked, have_answered)
+            self._put(waiting, asked, have_answered, deadly)
             for message in wait(self._engine, _TICK):
                 if not isinstance(message, Done | Failed | Lost):
                     self._hear(message)
@@ -107,7 +108,10 @@ class Asker:
                     told = message.answer if len(numbers) > 1 else [message.answer] * len(numbers)
                     for number, answer in zip(numbers, told, strict=True):
                         answers[number] = answer
-                elif len(numbers) > 1:
+                    continue
+                if isinstance(message, Lost) and numbers:
+                    deadly.add(machine)
+                if len(numbers) > 1:
                     waiting.again(numbers)
                 elif numbers:
                     tries[numbers[0]] += 1
@@ -116,13 +120,22 @@ class Asker:
             self.tick()
         return answers
 
-    def _put(self, waiting: WaitingQuestions, asked: dict[int, _Asked], have_answered: AbstractSet[str]) -> None:
-        """Put questions to all workers that take one; none ahead of time where workers may still load."""
+    def _put(
+        self,
+        waiting: WaitingQuestions,
+        asked: dict[int, _Asked],
+        have_answered: AbstractSet[str],
+        deadly: AbstractSet[str],
+    ) -> None:
+        """Put questions to all workers that take one; none ahead of time where workers may still load.
+
+        Machines where workers have died of one are asked again where there are no others.
+        """
+        there = self._engine.slots()
+        if deadly and {*there, *(one.machine for one in asked.values())} - deadly:
+            there = {machine: slots for machine, slots in there.items() if machine not in deadly}
         openings = Openings(
-            {
-                machine: slots if machine in have_answered else Slots(slots.idle, 0)
-                for machine, slots in self._engine.slots().items()
-            }
+            {machine: slots if machine in have_answered else Slots(slots.idle, 0) for machine, slots in there.items()}
         )
         while waiting:
             machine = openings.idle()

@@ -5,7 +5,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Message, Told, UnreadError, wait
+from muster._engines.base import (
+    Began,
+    Done,
+    Failed,
+    Joined,
+    Left,
+    Lost,
+    Message,
+    Told,
+    UnreadError,
+    has_own_disks,
+    wait,
+)
 from muster._formats.holders import AS_PARQUET
 from muster._journal.events import Totals
 from muster._model import Outcome, Outcomes
@@ -78,7 +90,10 @@ class Loop:
         )
         self._work_on_machines()
         self._setbacks = Setbacks(
-            self._observer, has_own_disks=workplace.is_far, put_aside=self._put_aside, tell=self._note
+            self._observer,
+            has_own_disks=workplace.is_far or has_own_disks(self._engine),
+            put_aside=self._put_aside,
+            tell=self._note,
         )
 
     def work(self, kept: KeptOutcomes) -> Outcome | None:
@@ -266,7 +281,7 @@ class Loop:
             case act.Rewind():
                 self.harvest.settle()  # as in _add
                 self._run.output_builder.begin()
-            case act.GiveUp() | act.NeverSettles() | act.Blame():
+            case act.GiveUp() | act.NeverSettles() | act.Blame() | act.DiesOfNothing():
                 left = "Nothing was written" if self.stage.before is None else "Nothing of this epoch was written"
                 raise reason_to_stop(action, steps=self._run.job.steps, allowed=self.progress.allowed, left=left)
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from muster._formats.labels import shown_name
 from muster._model import Fault, Target
-from muster._progress.actions import Blame, GiveUp, NeverSettles
-from muster.errors import ColumnsError, MusterError, TooManyBadRowsError, UserCodeError
+from muster._progress.actions import Blame, DiesOfNothing, GiveUp, NeverSettles
+from muster._words import plural
+from muster.errors import ColumnsError, EngineError, MusterError, TooManyBadRowsError, UserCodeError
 
 
 def reason_to_stop(
-    action: GiveUp | NeverSettles | Blame, *, steps: Sequence[Target], allowed: int, left: str
+    action: GiveUp | NeverSettles | Blame | DiesOfNothing, *, steps: Sequence[Target], allowed: int, left: str
 ) -> MusterError:
     """Make the error that ends the run; ``allowed`` is how many rows may be bad, ``left`` says what was written."""
     match action:
@@ -17,6 +18,12 @@ def reason_to_stop(
             return ColumnsError.of([*map(shown_name, columns)])
         case GiveUp(bad_rows, first_error):
             return TooManyBadRowsError.of(bad_rows, allowed=allowed, first_error=first_error)
+        case DiesOfNothing(reason, deaths):
+            return EngineError(
+                f"Workers die of whatever they are given: of one task {plural(deaths, 'time')}, at last though it was"
+                f" to read no row and to call nothing. The last died as {reason}. What was done is kept. Find out what"
+                " ends them: memory that others take, or a limit of this computer; then type the same command again."
+            )
         case Blame(fault):
             return _blame(fault, steps, left)
 
