@@ -28,6 +28,8 @@ from conftest import MUSTER, WARM, Ended, Muster, begun, cold_begun
 from disks import mount, small
 from muster._api.generate import generate
 from muster._job import Job, Options
+from muster._journal.events import DroppedLater
+from muster._journal.file import Journal
 from muster._model import Target, Task
 from muster._output.exchange import exchanged
 from muster._output.folder import WorkFolder
@@ -397,7 +399,7 @@ def changed_module_beside(folder: Path) -> None:
 def a_journal_of_an_earlier_version(folder: Path) -> None:
     """Leave a journal as it was before it said what rows depend on."""
     path = folder / "out.csv.muster" / "journal.jsonl"
-    first, *rest = path.read_text().splitlines(keepends=True)
+    first, *rest = journals.without_checks(path.read_text()).splitlines(keepends=True)
     started = json.loads(first)
     del started["job"]["facts"]
     path.write_text(json.dumps(started, separators=(",", ":")) + "\n" + "".join(rest))
@@ -405,7 +407,7 @@ def a_journal_of_an_earlier_version(folder: Path) -> None:
 
 def a_journal_of_another_version(folder: Path) -> None:
     path = folder / "out.csv.muster" / "journal.jsonl"
-    text = path.read_text()
+    text = journals.without_checks(path.read_text())
     assert f'"muster":"{__version__}"' in text
     path.write_text(text.replace(f'"muster":"{__version__}"', '"muster":"0.0.9"'))
 
@@ -494,7 +496,9 @@ def test_a_slip_in_a_command_with_fresh_costs_nothing_of_what_was_done(
 def test_a_journal_that_cannot_be_understood_is_refused_in_words(muster: Muster, unfinished: Path) -> None:
     journal = unfinished / "out.csv.muster" / "journal.jsonl"
     journal.write_text(
-        journal.read_text().replace('"settled","at"', '"settled","when"').replace('"columns":', '"cols":')
+        journals.without_checks(journal.read_text())
+        .replace('"settled","at"', '"settled","when"')
+        .replace('"columns":', '"cols":')
     )
     refused = muster(*COMMAND)
     assert refused.code == 2
@@ -502,6 +506,36 @@ def test_a_journal_that_cannot_be_understood_is_refused_in_words(muster: Muster,
     kept = journal.read_text()
     assert muster(*COMMAND, "--fresh", "--dtype", "NONE=str").code == 2
     assert journal.read_text() == kept, "a slip with --fresh cost what that version may go on with"
+    assert_right(unfinished, muster(*COMMAND, "--fresh"), resumed=False)
+
+
+def test_a_changed_digit_of_what_was_kept_is_refused_and_gives_no_other_rows(muster: Muster, unfinished: Path) -> None:
+    journal = unfinished / "out.csv.muster" / "journal.jsonl"
+    before, kept, behind = journal.read_bytes().partition(b'{"event":"kept"')
+    task, separator, rest = behind.partition(b"]")
+    assert task[-1:].isdigit()
+    journal.write_bytes(before + kept + task[:-1] + (b"1" if task[-1:] != b"1" else b"2") + separator + rest)
+    refused = muster(*COMMAND)
+    assert refused.code == 2
+    assert f"is damaged: what stands in its line from byte {len(before):,} on is not what was written" in refused.err
+    assert "--fresh to start over" in refused.err
+    assert "another version" not in refused.err
+    assert muster("runs").code == 0
+    assert not (unfinished / "out.csv").exists()
+    assert_right(unfinished, muster(*COMMAND, "--fresh"), resumed=False)
+
+
+def test_a_fault_in_reading_what_was_done_is_kept_in_a_file_and_fresh_cures_it(
+    muster: Muster, unfinished: Path
+) -> None:
+    """A stage that nobody began has nothing to forget: no muster writes that."""
+    work = unfinished / "out.csv.muster"
+    with Journal(work / "journal.jsonl") as journal:
+        journal.write(DroppedLater(7, 0, 1, 0))
+    failed = muster(*COMMAND)
+    assert failed.code != 0
+    assert str(Path("out.csv.muster", "fault.txt")) in failed.err
+    assert "KeyError: 7" in (work / "fault.txt").read_text()
     assert_right(unfinished, muster(*COMMAND, "--fresh"), resumed=False)
 
 

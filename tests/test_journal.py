@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import gzip
 import json
+import re
 import resource
 import signal
 import sys
@@ -15,12 +16,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import journals
 from conftest import Muster
 from muster._journal import events
 from muster._journal.coding import as_fields, of_fields
 from muster._journal.events import (
     FORMAT,
     KIND_OF,
+    DamagedError,
     Event,
     Kept,
     Other,
@@ -153,6 +156,9 @@ def test_an_event_that_must_outlive_a_power_cut_is_on_the_disk_before_the_next_s
     assert [call for call in calls if call in {"write", "fdatasync"}] == ["write", "write", "fdatasync"]
 
 
+EMPTY = b'{"event":"told","at":1.0,"text":"","check":"01234567"}\n'
+
+
 @pytest.fixture
 def files_of_100_bytes() -> Iterator[None]:
     """Let the kernel refuse to make files larger, as a full disk would."""
@@ -167,7 +173,7 @@ def files_of_100_bytes() -> Iterator[None]:
 @pytest.mark.usefixtures("files_of_100_bytes")
 @pytest.mark.parametrize("already", [0, 90, 100])
 def test_an_event_for_which_there_is_no_room_leaves_no_trace(path: Path, already: int) -> None:
-    room = len(b'{"event":"told","at":1.0,"text":""}\n')
+    room = len(EMPTY)
     with Journal(path) as journal:
         if already:
             journal.write(UserTold("x" * (already - room)), at=1.0)
@@ -266,7 +272,7 @@ def test_a_schema_that_there_was_no_room_to_tell_is_told_again(path: Path, alrea
     """With no byte of room, the kernel refuses the write; with some, it writes less."""
     with Journal(path) as journal:
         if already:
-            journal.write(UserTold("x" * (already - len(b'{"event":"told","at":1.0,"text":""}\n'))), at=1.0)
+            journal.write(UserTold("x" * (already - len(EMPTY))), at=1.0)
         assert path.stat().st_size == already
         journal.hold(Kept(SEVERAL[0]))
         with pytest.raises(OSError, match=r"No space|too large"):
@@ -382,6 +388,55 @@ def test_an_event_that_lacks_what_it_must_have_is_refused(path: Path, line: str)
         list(replay(path))
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"format": "3"}, "format is '3'"),
+        ({"job": [1]}, "job is "),
+        ({"run": None}, "run is None"),
+        ({"event": [1]}, "a line of kind"),
+        ({"event": None}, "a line of kind"),
+        ({"at": "x"}, "written at 'x'"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_words_and_fresh_cures_it(
+    path: Path, change: dict[str, Any], why: str
+) -> None:
+    line = {"event": "started", "at": 1.0, "run": "r", "job": {"inputs": []}, "format": FORMAT}
+    path.write_text(json.dumps(line | change) + "\n")
+    with pytest.raises(ResumeError, match=re.escape(why)) as refused:
+        Past.read(path)
+    assert "--fresh to start over" in str(refused.value)
+    assert Past.read(path, fresh=True).is_unreadable
+
+
+def test_no_byte_of_a_line_can_be_changed_so_that_it_tells_something_else(path: Path) -> None:
+    """It is refused, or counts as torn; only where the check is named, it is no check any more, and nothing is lost."""
+    with Journal(path) as journal:
+        journal.write(UserTold("before"), at=1.0)
+        start = path.stat().st_size
+        journal.write(Kept(SEVERAL[1]), at=2.0)
+    data, before = path.read_bytes(), list(replay(path))
+    refused = 0
+    for at in range(start, len(data)):
+        for byte in {data[at] ^ 1, data[at] ^ 4, ord("7")} - {data[at]}:
+            path.write_bytes(data[:at] + bytes([byte]) + data[at + 1 :])
+            try:
+                assert list(replay(path)) == before[: len(list(replay(path)))]
+            except DamagedError:
+                refused += 1
+    assert refused > len(data) - start
+
+
+def test_a_line_that_is_damaged_is_not_said_to_be_of_another_version(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.write(Started("r", {"inputs": []}, {}, FORMAT))
+    path.write_bytes(path.read_bytes().replace(b'"job"', b'"jab"'))
+    with pytest.raises(ResumeError, match="is damaged: what stands in its line from byte 0 on") as refused:
+        Past.read(path)
+    assert "another version" not in str(refused.value)
+
+
 def test_rows_that_an_earlier_version_kept_are_done_again() -> None:
     said = json.loads(json.dumps(as_fields(Kept(Outcome(TASK, 5, 9, output=Piece("o", 9, 7, 9))))))
     past = Past()
@@ -444,7 +499,7 @@ def test_a_run_of_0_1_over_a_stream_is_not_gone_on_with_as_its_parts_were_cut_ot
     command = ("run", "f.py:f", "in.csv.gz", "-o", "out.csv", "--workers", "0", "--batch-rows", "100", "--strict")
     assert muster(*command).code == 1
     journal = tmp_path / "out.csv.muster" / "journal.jsonl"
-    begun, *rest = journal.read_text().splitlines(keepends=True)
+    begun, *rest = journals.without_checks(journal.read_text()).splitlines(keepends=True)
     assert f'"format":{FORMAT}' in begun
     journal.write_text(begun.replace(f'"format":{FORMAT}', '"format":1') + "".join(rest))
     for _ in range(2):  # the first says the format of now, which changes nothing of how its parts were cut
@@ -467,7 +522,7 @@ def test_a_run_of_an_earlier_format_that_is_gone_on_with_says_the_format_of_now_
     command = ("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0", "--batch-rows", "100", "--strict")
     assert muster(*command).code == 1
     journal = tmp_path / "out.csv.muster" / "journal.jsonl"
-    begun, *rest = journal.read_text().splitlines(keepends=True)
+    begun, *rest = journals.without_checks(journal.read_text()).splitlines(keepends=True)
     journal.write_text(begun.replace(f',"format":{FORMAT}', "") + "".join(rest))
     (said,) = json.loads(muster("runs", "--json").out)
     assert of_format(journal) == 1

@@ -5,8 +5,10 @@ field that a reader does not know is passed over: so an earlier journal, or a la
 journal whose format is later, or that lacks a field, is refused in words (``UnreadableError``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from types import UnionType
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from muster._model import DataFile, LaneShare, PlaceRange, Schema, StageKind
 from muster._planner import Plan
@@ -86,16 +88,46 @@ def of_fields(kind: str, said: Fields, schemas: dict[int, Schema]) -> Event:
             return _kept(said, schemas)
         if of is KeptLater:
             return KeptLater(said["stage"], fields.read_outcome(said, schemas), said.get("worker", ""))
-        event = _READ[of](said) if of in _READ else of(**{name: said[name] for name in of._fields if name in said})
+        event = _READ[of](said) if of in _READ else _as_it_stands(kind, said)
     except UnreadableError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnreadableError(f"the event {kind!r} is not as this version writes it ({error!r})") from error
+        raise UnreadableError(
+            f"the event {kind!r} is not as this version writes it, unless its line was damaged ({error!r})"
+        ) from error
     if isinstance(event, Shaped):
         schemas[event.number] = event.schema
     if isinstance(event, Started) and event.format > FORMAT:
         raise UnreadableError(f"its format is {event.format}, and this version of muster reads up to {FORMAT}")
     return event
+
+
+def _as_it_stands(kind: str, said: Fields) -> Event:
+    """Read an event whose fields are JSON; raise ``TypeError`` where one is of another kind than the class says."""
+    of = OF_KIND.get(kind, Other)
+    values = {name: said[name] for name in of._fields if name in said}
+    for name, value in values.items():
+        if not isinstance(value, _kinds(kind)[name]):
+            raise TypeError(f"{name} is {value!r}")
+    return of(**values)
+
+
+@cache
+def _kinds(kind: str) -> Mapping[str, tuple[type, ...]]:
+    """Tell what the fields of an event may be, without what is within them."""
+    return {name: tuple(_classes(hint)) for name, hint in get_type_hints(OF_KIND[kind]).items()}
+
+
+def _classes(hint: Any) -> Iterator[type]:  # noqa: ANN401 (a hint)
+    if isinstance(hint, UnionType):
+        for one in get_args(hint):
+            yield from _classes(one)
+    elif hint is Any:
+        yield object
+    else:
+        yield get_origin(hint) or hint
+        if hint is float:  # as JSON writes 2.0 in other hands
+            yield int
 
 
 def _kept(said: Fields, schemas: Mapping[int, Schema]) -> Event:

@@ -1,10 +1,15 @@
-"""The journal of a run as a file: one object of JSON a line, appended, and read again after a crash."""
+"""The journal of a run as a file: one object of JSON a line, appended, and read again after a crash.
+
+Each line ends with a check of the text before it, so that one byte that a disk, or somebody, has changed is found when
+the line is read: a digit of what was kept would else give other rows. Lines of earlier versions have none.
+"""
 
 import contextlib
 import errno
 import json
 import os
 import time
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -16,13 +21,17 @@ from muster._model import Schema
 from muster._private.files import private
 
 from .coding import as_fields, of_fields
-from .events import KIND_OF, Event, Fields, Kept, KeptLater, Other, Shaped
+from .events import KIND_OF, DamagedError, Event, Fields, Kept, KeptLater, Other, Shaped
 from .fields import schemas_of
 
 Kinds = Collection[type[Event]]
 
 _MOST_HELD: Final = 64 << 10
 """How many bytes of events are held at most: beyond, a call of the kernel costs nothing beside what they cost."""
+
+_CHECK: Final = b',"check":"'
+_CHECKED: Final = len(_CHECK) + len(b'01234567"}\n')
+"""How many bytes at the end of a line are its check."""
 
 
 class Entry(NamedTuple):
@@ -39,7 +48,7 @@ class Journal:
         """Open or create the journal."""
         self.path = path
         self._descriptor = private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-        os.ftruncate(self._descriptor, max((end for _, end in _lines(path)), default=0))
+        os.ftruncate(self._descriptor, max((end for _, end in _lines(path, checks=False)), default=0))
         self._held: list[bytes] = []
         self._bytes_held = 0
         self._numbers: dict[Schema, int] = {}
@@ -72,7 +81,7 @@ class Journal:
         self._hold(event, at)
 
     def _hold(self, event: Event, at: float) -> None:
-        line = _dumped({"event": KIND_OF[type(event)], "at": at, **as_fields(event, self._numbers)})
+        line = _line({"event": KIND_OF[type(event)], "at": at, **as_fields(event, self._numbers)})
         self._held.append(line)
         self._bytes_held += len(line)
         if self._bytes_held >= _MOST_HELD:
@@ -99,7 +108,7 @@ class Journal:
         Who dies meanwhile leaves the journal as it was.
         """
         self.flush()
-        lines = b"".join(_dumped({"event": KIND_OF[type(event)], "at": at, **as_fields(event, {})}) for event in events)
+        lines = b"".join(_line({"event": KIND_OF[type(event)], "at": at, **as_fields(event, {})}) for event in events)
         self._numbers = {}
         with replacing(self.path, durable=True) as file:
             file.write(lines)
@@ -158,18 +167,34 @@ def abridge(journal: Path, to: Path, *, without: Kinds) -> None:
 
 def _beginnings(kinds: Kinds) -> tuple[bytes, ...]:
     """Write how the lines of some kinds of event begin."""
-    return tuple(_dumped({"event": KIND_OF[kind]}).rstrip(b"}\n") for kind in kinds)
+    return tuple(_dumped({"event": KIND_OF[kind]}).rstrip(b"}") for kind in kinds)
+
+
+def _line(said: Fields) -> bytes:
+    text = _dumped(said)[:-1]
+    return b'%b%b%08x"}\n' % (text, _CHECK, zlib.crc32(text))
 
 
 def _dumped(said: Fields) -> bytes:
     try:
-        return orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # a file's name that is no text, as Linux allows
-        return json.dumps(said, separators=(",", ":")).encode() + b"\n"
+        return json.dumps(said, separators=(",", ":")).encode()
+
+
+def _is_as_written(line: bytes) -> bool:
+    """Compare a line with its check, if it has one."""
+    text, check = line[:-_CHECKED], line[-_CHECKED:]
+    return not check.startswith(_CHECK) or check[len(_CHECK) :] == b'%08x"}\n' % zlib.crc32(text)
 
 
 def _entry(said: Fields, schemas: dict[int, Schema]) -> Entry:
-    return Entry(of_fields(said["event"], said, schemas), said.get("at")) if said else Entry(Other())
+    if not said:
+        return Entry(Other())
+    kind, at = said["event"], said.get("at")
+    if not (isinstance(kind, str) and isinstance(at, int | float | None)):
+        raise DamagedError(f"it has a line of kind {kind!r}, written at {at!r}, which is none that muster writes")
+    return Entry(of_fields(kind, said, schemas), at)
 
 
 def _object(line: bytes) -> Fields | None:
@@ -184,8 +209,13 @@ def _object(line: bytes) -> Fields | None:
     return said if isinstance(said, dict) and "event" in said else None
 
 
-def _lines(path: Path, *, after: int = 0, without: Kinds = (), tells_end: bool = False) -> Iterator[tuple[Fields, int]]:
-    """Yield the lines that are whole, each with the offset behind it; an empty one for the end of those left out."""
+def _lines(
+    path: Path, *, after: int = 0, without: Kinds = (), tells_end: bool = False, checks: bool = True
+) -> Iterator[tuple[Fields, int]]:
+    """Yield the lines that are whole, each with the offset behind it; an empty one for the end of those left out.
+
+    Raises ``DamagedError`` for one that is not as it was written, unless told not to look.
+    """
     end = whole = told = after
     skipped = _beginnings(without)
     with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
@@ -198,6 +228,10 @@ def _lines(path: Path, *, after: int = 0, without: Kinds = (), tells_end: bool =
                 said = _object(line)
                 if said is None:
                     return
+                if checks and not _is_as_written(line):
+                    raise DamagedError(
+                        f"what stands in its line from byte {end - len(line):,} on is not what was written"
+                    )
                 yield said, end
                 told = end
         if tells_end and whole > told:

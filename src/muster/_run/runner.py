@@ -78,21 +78,20 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
         )
         if known is None:
             return skipped(job.output)
-        with Holding(work) as holding:
+        with Holding(work) as holding, keeping_faults(work.fault), contextlib.ExitStack() as ending:
             past = Past.read(work.journal, fresh=job.options.fresh)
             holding.is_of_use = past.is_of_use or work.inbox.exists()
-            with keeping_faults(work.fault), contextlib.ExitStack() as ending:
-                given = _Given(
-                    watch=watch,
-                    remark=remark,
-                    printed=printed,
-                    make_engine=make_engine,
-                    access=access,
-                    engine=engine,
-                )
-                ready = _ready(_with_large_objects_in_files(known, ending), holding, given, ending)
-                join = functools.partial(_workplace, given=given, ending=ending)
-                return _carry_out(ready, past, join=join)
+            given = _Given(
+                watch=watch,
+                remark=remark,
+                printed=printed,
+                make_engine=make_engine,
+                access=access,
+                engine=engine,
+            )
+            ready = _ready(_with_large_objects_in_files(known, ending), holding, given, ending)
+            join = functools.partial(_workplace, given=given, ending=ending)
+            return _carry_out(ready, past, join=join)
 
 
 class _Given(NamedTuple):

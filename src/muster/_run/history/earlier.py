@@ -1,9 +1,10 @@
 """The run that made an output, found again by where the output lies; and whether that still stands there."""
 
+import contextlib
 from dataclasses import replace
 from typing import Any, Final
 
-from muster._journal.events import Finished, Other, Started
+from muster._journal.events import Finished, Other, Started, UnreadableError
 from muster._journal.file import Entry
 from muster._journal.runs import KnownRun, known
 from muster._journal.status import RunState
@@ -82,7 +83,8 @@ def _known_outputs() -> str:
     for one in known():
         place = _place_of(_begun(one))
         if place and place not in places and one.state is RunState.FINISHED:
-            places[place] = next((e.result["bad_rows"] for e, _ in one.entries() if isinstance(e, Finished)), 0)
+            with contextlib.suppress(UnreadableError):  # a journal that is damaged costs its own line
+                places[place] = next((e.result["bad_rows"] for e, _ in one.entries() if isinstance(e, Finished)), 0)
     bad = [f"{place} ({plural(rows, 'bad row')})" for place, rows in places.items() if rows]
     if not bad:
         return "No output that is known has bad rows; muster runs lists all runs."

@@ -132,17 +132,19 @@ class Past:
         """Replay a journal.
 
         Where another version of muster wrote it, in a way of its own, or it is damaged, it counts for nothing if the
-        run is to begin afresh; else this raises ``ResumeError``.
+        run is to begin afresh, whatever is the matter; else this raises ``ResumeError``.
         """
         past, spent = cls(), RunCost()
         try:
             for entry in replay(journal):
                 past.add(entry.event)
                 spent.take(entry)
-        except UnreadableError as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             if fresh:
                 return cls(started=events.Started("of another version", {}), is_unreadable=True)
-            raise ResumeError(_why_not_to_go_on(journal, error)) from error
+            if isinstance(error, UnreadableError):
+                raise ResumeError(_why_not_to_go_on(journal, error)) from error
+            raise
         past.tried = past.tried._replace(dollars=spent.dollars)
         return past
 
