@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from muster._engines.base import Engine, Message
 from muster._files.home import home
 from muster._files.temporary import sweep_temporary
+from muster._files.too_long import refusing_too_long
 from muster._job import Job, Result, Snapshot
 from muster._journal.runs import archive
 from muster._output.folder import WorkFolder
@@ -70,12 +71,13 @@ def run(  # noqa: PLR0913 (what is asked, and who is told)
     with in_our_words(), sought_rarely() if job.options.workers != 0 else contextlib.nullcontext():
         work = WorkFolder(job.output, home=home(), is_of_stream=job.follow is not None)
         begin = functools.partial(Run.begin, job, work=work, earlier=earlier, warnings=warnings)
-        known = begin_once_free(
-            begin,
-            work=work,
-            choice=job.options.if_running,
-            tell=lambda text: watch(Snapshot("starting", note=text)),
-        )
+        with refusing_too_long():
+            known = begin_once_free(
+                begin,
+                work=work,
+                choice=job.options.if_running,
+                tell=lambda text: watch(Snapshot("starting", note=text)),
+            )
         if known is None:
             return skipped(job.output)
         with Holding(work) as holding, keeping_faults(work.fault), contextlib.ExitStack() as ending:

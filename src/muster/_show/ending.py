@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
+from muster._files.too_long import refusing_too_long
 from muster._private.secrets import scrubbed
 from muster._process import stdio
 from muster._process.signals import Terminated, settle
@@ -34,7 +35,8 @@ def ended(call: Callable[[], int], *, parsed: argparse.Namespace) -> int:
     ``what_now`` says what to do after an interruption.
     """
     try:
-        return _noting(call)
+        with refusing_too_long():
+            return _noting(call)
     except MusterError as error:
         return _complain(error, parsed)
     except OSError as error:
