@@ -43,3 +43,30 @@ def test_a_function_that_kills_its_worker_stops_the_run_by_name(tmp_path: Path, 
     assert "'leave' fails on all" in end.err
     assert "the worker exited by itself with status 7" in end.err
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["f.py", "in.csv"]
+
+
+def test_a_function_that_closes_what_it_did_not_open_is_told_so_without_a_traceback(
+    tmp_path: Path, muster: Muster
+) -> None:
+    (tmp_path / "f.py").write_text("import os\ndef closes(df):\n    os.closerange(3, 256)\n    return df\n")
+    (tmp_path / "in.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(2000)))
+    end = muster("run", "f.py:closes", "in.csv", "-o", "out.csv", "--workers", "2")
+    assert end.code == 1
+    assert "the function closed files that it had not opened (os.close)" in end.err
+    assert "Traceback" not in end.err
+
+
+def test_a_child_that_a_function_forks_and_lets_return_changes_no_row_and_is_told_once(
+    tmp_path: Path, muster: Muster
+) -> None:
+    """The worker waits for its child, so that what that prints is heard before the run ends."""
+    (tmp_path / "f.py").write_text(
+        "import os\n\ndef forks(df):\n    if child := os.fork():\n        os.waitpid(child, 0)\n    return df\n"
+    )
+    (tmp_path / "in.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(2000)))
+    command = ("run", "f.py:forks", "in.csv", "-o", "out.csv", "--workers", "2", "--batch-rows", "200")
+    end = muster(*command)
+    assert end.code == 0, end.err
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "in.csv").read_bytes()
+    assert end.err.count("A child that the function has forked came back from it") == 1
+    assert "Traceback" not in end.err

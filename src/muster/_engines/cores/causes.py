@@ -3,7 +3,7 @@
 import os
 import signal
 
-from .serving import MEMORY_RAN_OUT
+from .serving import MEMORY_RAN_OUT, PIPE_WAS_CLOSED
 
 
 def cause_of(status: int) -> str:
@@ -11,6 +11,8 @@ def cause_of(status: int) -> str:
     if not os.WIFSIGNALED(status):
         if os.waitstatus_to_exitcode(status) == MEMORY_RAN_OUT:
             return "memory ran out"
+        if os.waitstatus_to_exitcode(status) == PIPE_WAS_CLOSED:
+            return "the function closed files that it had not opened (os.close), among them what a worker answers by"
         return f"the worker exited by itself with status {os.waitstatus_to_exitcode(status)}"
     number = os.WTERMSIG(status)
     if number == signal.SIGALRM:

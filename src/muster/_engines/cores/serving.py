@@ -2,11 +2,13 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import pickle
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from muster._engines.base import portable
 
@@ -18,6 +20,9 @@ BUSY: Final = "muster:busy"
 
 MEMORY_RAN_OUT: Final = 112
 """The exit status of a worker that was ended for that reason; unlikely for any other program."""
+
+PIPE_WAS_CLOSED: Final = 113
+"""That of one whose function has closed the pipe by which it answers; likewise."""
 
 SPENT: Final = "spent"
 """What a worker says, in place of an answer, that leaves its place to a fresh one."""
@@ -44,33 +49,62 @@ def serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Bo
     A body that is spent says so, and what it was sent since goes to the worker that takes its place.
     The pipe is closed then: what is left to be done in this process, such as to wait for its threads, may never end.
     """
+    with _closed_in_the_end(pipe), contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        try:
+            return _serve(pipe, body)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            return PIPE_WAS_CLOSED
+    return 0
+
+
+@contextlib.contextmanager
+def _closed_in_the_end(pipe: "Connection[Any, Any]") -> Iterator[None]:
+    """Close a pipe in the end; somebody else may have done so."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            pipe.close()
+
+
+def _serve(pipe: "Connection[Any, Any]", body: Any) -> int:  # noqa: ANN401 (a Body)
     call_it = _namer()
     is_spent = getattr(body, "is_spent", _never)
-    answers = _Answers(body)
-    with pipe, contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
-        pipe.send(os.getpid())
-        while True:
-            call_it(_IDLE)
-            ticket, request = _received(pipe)
-            if ticket is None:
-                try:
-                    answers.brief(request)
-                except MemoryError:
-                    return MEMORY_RAN_OUT
-                continue
-            if is_spent(request):
-                pipe.send((None, True, SPENT))
-                break
-            call_it(BUSY)
+    answers, own = _Answers(body), os.getpid()
+    pipe.send(own)
+    while True:
+        call_it(_IDLE)
+        ticket, request = _received(pipe)
+        if ticket is None:
             try:
-                answer = answers.to(ticket, request)
+                answers.brief(request)
             except MemoryError:
-                return MEMORY_RAN_OUT  # what has piled up in this process goes with it
-            pipe.send_bytes(answer)
-            if is_spent(None):
-                pipe.send((None, True, SPENT))
-                break
-    return 0
+                return MEMORY_RAN_OUT
+            continue
+        if is_spent(request):
+            pipe.send((None, True, SPENT))
+            return 0
+        call_it(BUSY)
+        try:
+            answer = answers.to(ticket, request)
+        except MemoryError:
+            return MEMORY_RAN_OUT  # what has piled up in this process goes with it
+        if os.getpid() != own:
+            _end_child()
+        pipe.send_bytes(answer)
+        if is_spent(None):
+            pipe.send((None, True, SPENT))
+            return 0
+
+
+def _end_child() -> NoReturn:
+    """End a process that the user's function has forked, and that came back from there: the worker itself answers."""
+    said = "A child that the function has forked came back from it, and was ended. End it there, with os._exit(0)."
+    with contextlib.suppress(Exception):  # a filter of the user's makes it an error
+        warnings.warn_explicit(said, RuntimeWarning, "<the function>", 0)  # shown once, however many there are
+    os._exit(0)
 
 
 class _Answers:
