@@ -990,7 +990,7 @@ def test_a_full_disk_stops_the_run_and_the_same_command_goes_on_when_there_is_ro
     for _ in range(2):
         full = muster(*command)
         assert full.code == 3, full.err
-        assert "No space left on device" in full.err
+        assert f"No space left on device: '{small_disk}/out.csv" in full.err, "which disk, if there are several?"
         assert "type the same command again" in full.err
         assert "Traceback" not in full.err
         assert not (small_disk / "out.csv").exists()

@@ -5,6 +5,7 @@ one, and need no lock. It needs nothing but Python's standard library: hosts run
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,19 @@ from .locks import is_still, lock
 _UNFINISHED: Final = ".unfinished"
 """How the name ends under which a file is written. It is always the same: so what a killed process has left there is
 written over by the next, and nothing has to be swept."""
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Have the error of a full disk name the file that was written: of a write, the system names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def write(path: Path, data: str | bytes, *, durable: bool = False) -> None:
@@ -34,7 +48,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
     ``OSError`` on a full disk, the file before stays, and nothing is left beside it.
     """
     unfinished = path.with_name(path.name + _UNFINISHED)
-    with open(_taken(unfinished), "wb") as file:  # closed last: the lock guards the name until the rename
+    with naming(path), open(_taken(unfinished), "wb") as file:  # closed last: the lock guards the name until the rename
         try:
             yield file
             file.flush()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster._files.home import make
-from muster._files.whole import sync
+from muster._files.whole import naming, sync
 from muster._model import Outcome, Piece, PieceLocation
 from muster._private.files import private, work_folder
 from muster._urls.identity import local, written
@@ -365,7 +365,7 @@ class WorkFolder:
     def _publish_rejects(self, pieces: list[Path]) -> None:
         gathered = self.unused("rejects.jsonl")
         if pieces:
-            with open(gathered, "wb", opener=private) as output:
+            with naming(gathered), open(gathered, "wb", opener=private) as output:
                 for piece in pieces:
                     with piece.open("rb") as rows:
                         shutil.copyfileobj(rows, output)

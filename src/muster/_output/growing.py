@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from muster._files.whole import write_all
+from muster._files.whole import naming, write_all
 from muster._journal.events import Moved, Regrown
 from muster._model import Outcome, Piece, PieceLocation
 
@@ -77,13 +77,14 @@ class Grown:
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
-        write_all(self._descriptor, data)
+        with naming(self.path):
+            write_all(self._descriptor, data)
         self.size += len(data)
 
     def append(self, path: Path, size: int, *, offset: int = 0) -> int:
         """Append ``size`` bytes of a file, from ``offset`` on; tell where they begin here."""
         begin = self.size
-        with path.open("rb", buffering=0) as piece:
+        with naming(self.path), path.open("rb", buffering=0) as piece:
             left = size
             while left:
                 copied = self._copy(piece.fileno(), offset + size - left, min(left, _COPY_BYTES))

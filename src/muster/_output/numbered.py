@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from muster._files.whole import sync
+from muster._files.whole import naming, sync
 from muster._journal.events import Committed
 from muster._private.files import private
 from muster.errors import UsageError
@@ -87,7 +87,7 @@ class NumberedParts:
     def gather(self, number: int, pieces: Iterable[Path]) -> int:
         """Put the bad rows of an epoch together; return how many bytes they take."""
         path = self._rejected(number)
-        with open(path, "wb", opener=private) as gathered:
+        with naming(path), open(path, "wb", opener=private) as gathered:
             gathered.writelines(piece.read_bytes() for piece in pieces)
         sync(path)
         sync(path.parent)

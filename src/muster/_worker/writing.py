@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from muster._files.whole import naming
 from muster._formats import csv_text
 from muster._formats.blocks import Section, packed
 from muster._formats.results import Reply, joined, shaped
@@ -106,7 +107,7 @@ class Writer:
     def block(self, sections: Iterable[Section], rows: int) -> Piece:
         """Write rows for another stage: each section when it is there, so that they need not all be in memory."""
         path, size, crc = self._path("block"), 0, 0
-        with open(path, "wb", opener=private) as file:
+        with naming(path), open(path, "wb", opener=private) as file:
             for text in packed(sections):
                 size, crc = size + len(text), zlib.crc32(text, crc)
                 file.write(text)
@@ -126,7 +127,7 @@ class Writer:
 
             stamp = put(f"{self._briefing.staging}/{path.name}", b"".join(texts))
         else:
-            with open(path, "wb", opener=private) as file:
+            with naming(path), open(path, "wb", opener=private) as file:
                 file.writelines(texts)
         return Piece(path.name, sum(map(len, texts)), crc, rows, stamp=stamp)
 
