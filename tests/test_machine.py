@@ -16,7 +16,7 @@ from muster._clouds.machine_folder import MachineFolder, check_system, living_he
 from muster._clouds.there import ending
 from muster._clouds.there.host_folders import agent_of
 from muster._clouds.there.inspection import inspect
-from muster._clouds.there.processes import birth_by_psutil, birth_of
+from muster._clouds.there.processes import birth_by_psutil, birth_of, descendants
 from muster.errors import EngineError, UsageError
 from waiting import until
 
@@ -64,6 +64,7 @@ def test_an_end_is_told_as_it_was_seen(machine: MachineFolder, tmp_path: Path) -
 
 def test_an_end_waits_for_the_watchdog_of_an_agent_that_has_ended_since_it_was_asked(machine: MachineFolder) -> None:
     watchdog = json.loads((machine.path / "agent").read_text())["watchdog"]
+    until(lambda: (agent := agent_of(machine.path)) and descendants(agent))  # it has begun what it is to end
     asked = ending.ask_to_end(machine.path)
     until(lambda: agent_of(machine.path) is None)  # as while the machine before it is awaited
     assert ending.end(machine.path, asked)["ended"] >= 2
