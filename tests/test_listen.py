@@ -111,6 +111,8 @@ def test_what_cannot_be_listened_for_is_told_before_anything(tmp_path: Path, mus
     for more, why in (
         ({"framing": "words"}, "framing='words'"),
         ({"spool_bytes": 0}, "spool_bytes=0"),
+        ({"connections": 2.5}, "connections=2.5: it must be a whole number"),
+        ({"idle": True}, "idle=True"),
         ({"token": "none.txt"}, "token='none.txt': "),
         ({"tls_cert": "x"}, "tls_cert= and tls_key= go together"),
         ({"tls_cert": "x", "tls_key": "y"}, "tls_cert='x' and tls_key='y' cannot be used"),

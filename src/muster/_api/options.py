@@ -144,12 +144,23 @@ def _refuse_unknown(chosen: Mapping[str, Any]) -> None:
         raise UsageError(f"There is no option {said}. There are: {', '.join(own)}; and those of read_csv: {of_csv}.")
 
 
+def check_whole(name: str, value: object, *, least: int) -> None:
+    """Raise ``UsageError`` for what is no whole number, or too small a one."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
+
+
+def check_framing(framing: object) -> None:
+    """Raise ``UsageError`` for what is no way to tell rows over TCP apart."""
+    if framing not in {"length", "lines"}:
+        raise UsageError(f"framing={framing!r}: it is 'length' or 'lines'.")
+
+
 def checked(options: Options) -> Options:
     """Raise ``UsageError`` for an option out of its range."""
     for name, least in _LEAST.items():
-        value = getattr(options, name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise UsageError(f"{name}={value!r}: it must be a whole number, {least} or more.")
+        if (value := getattr(options, name)) is not None:
+            check_whole(name, value, least=least)
     for name in _SWITCHES:
         flag(name, getattr(options, name))
     try:

@@ -5,6 +5,7 @@ import re
 from os import PathLike, fspath
 from typing import Any, Final, TypeVar
 
+from muster._api.options import check_framing, check_whole
 from muster._job import Follow, SendTcp
 from muster.errors import UsageError
 
@@ -30,12 +31,10 @@ def over_tcp(pipeline: P, send: SendTcp, *, encode: str, folder: str | PathLike[
             f"A pipeline has one output, and this one has {one.output!r} and send_tcp({send.place!r}). Leave one out;"
             " to have both, follow the parts that one pipeline has written with follow_csv in another."
         )
-    if send.framing not in {"length", "lines"}:
-        raise UsageError(f"framing={send.framing!r}: it is 'length' or 'lines'.")
+    check_framing(send.framing)
+    check_whole("spool_bytes", send.spool_bytes, least=1)
     if encode not in _ENCODINGS:
         raise UsageError(f"encode={encode!r}: it is 'csv' or 'json'.")
-    if isinstance(send.spool_bytes, bool) or not isinstance(send.spool_bytes, int) or send.spool_bytes < 1:
-        raise UsageError(f"spool_bytes={send.spool_bytes!r}: it must be a number of bytes above 0.")
     if send.token and send.is_plain:
         raise UsageError("token= and plain=True: a token is shown in the hello, and a plain receiver gets none.")
     named = re.sub(r"[^\w.-]+", "-", f"tcp-{endpoint}") if folder is None else fspath(folder).rstrip("/")

@@ -5,7 +5,7 @@ from os import PathLike, fspath
 from typing import Final, Literal, Unpack
 
 from muster._api.given import inputs_of
-from muster._api.options import DTypes, names_of, spelled_out
+from muster._api.options import DTypes, check_framing, check_whole, names_of, spelled_out
 from muster._api.pipeline import AS_NAMED, Paths, Pipeline
 from muster._dialects import Reading
 from muster._dialects.options import CellOptions, CsvOptions, understood
@@ -75,11 +75,11 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
     first epoch. `muster help streams` says how frames are written, and what an acknowledgement is.
     """
-    if framing not in {"length", "lines"}:
-        raise UsageError(f"framing={framing!r}: it is 'length' or 'lines'.")
-    for name, value in (("spool_bytes", spool_bytes), ("connections", connections), ("idle", idle)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise UsageError(f"{name}={value!r}: it must be a number above 0.")
+    check_framing(framing)
+    check_whole("spool_bytes", spool_bytes, least=1)
+    check_whole("connections", connections, least=1)
+    if isinstance(idle, bool) or not isinstance(idle, int | float) or not idle > 0:
+        raise UsageError(f"idle={idle!r}: it must be a number of seconds, more than 0.")
     names = column_names("columns", columns) or ()
     listen = ListenTcp(
         place,

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -44,6 +45,37 @@ class _Part(NamedTuple):
         return self.before + self.rows
 
 
+class _Waiting:
+    """Parts that are not acknowledged, in order; a receiver that was away for a day has left a hundred thousand."""
+
+    def __init__(self, parts: Sequence[_Part] = ()) -> None:
+        self._parts = {part.before: part for part in parts}
+        self.size = sum(part.size for part in parts)
+        """How many bytes they have."""
+
+    def add(self, part: _Part) -> None:
+        """Know of one behind all others."""
+        self._parts[part.before] = part
+        self.size += part.size
+
+    def at(self, before: int) -> _Part | None:
+        """Find the one that so many rows of the stream come before."""
+        return self._parts.get(before)
+
+    def first(self, *, but_for: int, otherwise: int) -> int:
+        """Tell how many rows come before the first one that has some behind so many."""
+        return next((part.before for part in self._parts.values() if part.behind > but_for), otherwise)
+
+    def within(self, rows: int) -> list[_Part]:
+        """List those whose rows are all among so many; those behind are not looked at."""
+        return [*takewhile(lambda part: part.behind <= rows, self._parts.values())]
+
+    def forget(self, parts: Sequence[_Part]) -> None:
+        for part in parts:
+            del self._parts[part.before]
+            self.size -= part.size
+
+
 class Outbox(NumberedParts):
     """Parts that wait, and the rows in them. The stream's thread adds; the sender's reads and frees."""
 
@@ -58,8 +90,7 @@ class Outbox(NumberedParts):
         self._delimiter = delimiter
         self._has_header = has_header
         self._lock = threading.Lock()
-        self._parts: dict[int, _Part] = {}
-        """Those that wait, by how many rows come before each, in order."""
+        self._waiting = _Waiting()
         self._done = 0
         """How many rows are in epochs that are committed."""
         self._is_ending = False
@@ -94,7 +125,7 @@ class Outbox(NumberedParts):
             sync(self._place)
             with self._lock:
                 self._done = committed.totals.rows_out
-                self._parts[before] = _part(path)
+                self._waiting.add(_part(path))
             self._ring()
 
     def _see(self, path: Path) -> None:
@@ -117,7 +148,7 @@ class Outbox(NumberedParts):
                 " or type the command again with --fresh, to start over."
             )
         self.stream, self._done = stream, done
-        self._parts = {part.before: part for part in parts}
+        self._waiting = _Waiting(parts)
 
     def end(self) -> None:
         """Know that no more parts come."""
@@ -132,8 +163,7 @@ class Outbox(NumberedParts):
     @property
     def size(self) -> int:
         """Count the bytes that wait."""
-        with self._lock:
-            return sum(part.size for part in self._parts.values())
+        return self._waiting.size
 
     @property
     def done(self) -> int:
@@ -144,7 +174,7 @@ class Outbox(NumberedParts):
     def before(self) -> int:
         """Count the rows that do not wait any more."""
         with self._lock:
-            return next(iter(self._parts), self._done)
+            return self._waiting.first(but_for=-1, otherwise=self._done)
 
     def _ring(self) -> None:
         with self._lock:
@@ -159,14 +189,14 @@ class Outbox(NumberedParts):
     def batches(self, after: int) -> tuple[int, Iterator[list[bytes] | None]]:
         """Go through the rows from the part on that has the one behind ``after``; ``None`` where more may come."""
         with self._lock:
-            first = next((part.before for part in self._parts.values() if part.behind > after), self._done)
+            first = self._waiting.first(but_for=after, otherwise=self._done)
         return first, self._from(first)
 
     def _from(self, first: int) -> Iterator[list[bytes] | None]:
         while True:
             is_last = self._is_ending  # before a look at what is there, which may come until then
             with self._lock:
-                part = self._parts.get(first)
+                part = self._waiting.at(first)
             if part is not None:
                 yield from self._whole(part)
                 first = part.behind
@@ -203,16 +233,15 @@ class Outbox(NumberedParts):
     def free(self, safe: int) -> None:
         """Remove the parts whose rows are all among so many; the receiver has them."""
         with self._lock:
-            gone = [part for part in self._parts.values() if part.behind <= safe]
-            for part in gone:
-                del self._parts[part.before]
+            gone = self._waiting.within(safe)
+            self._waiting.forget(gone)
         for part in gone:
             part.path.unlink(missing_ok=True)
 
     def free_what_is_read(self, sent: int) -> None:
         """Remove parts of which so much was sent behind them that a receiver that tells nothing must have read them."""
         with self._lock:
-            parts = [part for part in self._parts.values() if part.behind <= sent]
+            parts = self._waiting.within(sent)
         unread = 0
         while parts and unread < _UNREAD:
             unread += parts.pop().size

@@ -319,6 +319,8 @@ class RayEngine:
 
     def _roused(self) -> Iterator[Message]:
         """Begin anew with machines that are not ready and say nothing. Raises where the driver is silent itself."""
+        if not self._vigil.is_due():
+            return
         self._vigil.check_driver()
         for number, station in [*self._stations.items()]:
             if station.is_awaited and self._vigil.is_over(number):

@@ -21,6 +21,9 @@ than machines, which are silent for as long as it is."""
 _LONGEST_TURN: Final = 1.0
 """No more than this counts between two turns: who did not listen, or was stopped, has heard nothing of anybody."""
 
+_LOOK_EVERY: Final = 1.0
+"""Seconds: an engine hears thousands of messages in one, and there may be a hundred machines to go through."""
+
 _MOST_TIMES: Final = 3
 """So often a machine may be silent for too long, before it is put aside."""
 
@@ -33,6 +36,7 @@ class Vigil:
         self._clock = clock
         self._last = clock()
         self._listened = 0.0
+        self._next_look = 0.0
         self._heard: dict[int, float] = {}
         self._heard_driver = 0.0
         self._times: Counter[str] = Counter()
@@ -42,6 +46,13 @@ class Vigil:
         now = self._clock()
         self._listened += min(now - self._last, _LONGEST_TURN)
         self._last = now
+
+    def is_due(self) -> bool:
+        """Tell, once in a while, that it is time to look at who has been silent for too long."""
+        if self._listened < self._next_look:
+            return False
+        self._next_look = self._listened + _LOOK_EVERY
+        return True
 
     def hear_driver(self) -> None:
         """Know that the driver has said something."""
