@@ -112,7 +112,7 @@ states = clicks.key_by("user").map_batches(running, state=float).write_csv("stat
 SLOW = """
 import os, time
 def slow(df):
-    time.sleep(0 if os.path.exists("/run/go") else 0.5)
+    time.sleep(0 if os.path.exists("/run/go") else 0.1)
     return df
 """
 
@@ -138,15 +138,15 @@ def test_the_line_of_the_seed_and_groups_and_states_on_a_cluster_that_is_resized
     (tmp_path / "rows.csv").write_text("a\n" + "".join(f"{number}\n" for number in range(20_000)))
     work = ("run", "work.py:slow", "rows.csv", "-o", "out.csv", "--batch-rows", "10", "--cluster", "default", "--json")
     with begun(tmp_path, *work) as working:
-        try:
-            until(lambda: "m1" in machines_at_work(tmp_path) or working.poll() is not None)
-            right(muster("up", "--machines", "2"))
-            until(lambda: "m2" in machines_at_work(tmp_path) or working.poll() is not None)
-        finally:
-            for one in aws.living():
-                Path(one.root, "run", "go").touch()
-        out, err = working.communicate(timeout=SECONDS)
-    assert (working.returncode, json.loads(out)["machines"]) == (0, 2), err
+        until(lambda: "m1" in machines_at_work(tmp_path) or working.poll() is not None)
+        right(muster("up", "--machines", "2"))
+        until(lambda: "m2" in machines_at_work(tmp_path) or working.poll() is not None)
+        until(lambda: told_of(tmp_path, "kept") or working.poll() is not None)
+        working.send_signal(signal.SIGKILL)
+    for one in aws.living():
+        Path(one.root, "run", "go").touch()
+    end = right(muster(*work))
+    assert (end.json["machines"], end.json["resumed_parts"] > 0) == (2, True), end.out
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "rows.csv").read_bytes()
     assert ([one["name"] for one in machines(muster)], len(aws.living())) == (["m1", "m2"], 2)
     before = len(aws.asked())
@@ -168,7 +168,9 @@ def test_the_line_of_the_seed_and_groups_and_states_on_a_cluster_that_is_resized
     right(muster("up", "--machines", "1"))
     assert ([one["name"] for one in machines(muster)], [one.id for one in aws.living()]) == (["m1"], [first.id])
     said = made(tmp_path, "down", *LINE, seconds=SECONDS)
-    assert re.search(r"1 machine ended, 0 left, .*; \$0\.\d\d for 2 machines since they were asked for", said)
+    assert re.search(
+        r"2 machines made, 2 ended \(1 of them earlier\), 0 left, .*; \$0\.\d\d since they were asked", said
+    )
     assert left(aws) == []
 
 
@@ -177,10 +179,14 @@ LINE = ("INPUT_LINES=500", "CLUSTER_SIZE=1", "ON=aws")
 
 def machines_at_work(folder: Path) -> set[str]:
     """Name the machines whose workers do tasks of a run."""
+    return {one["machine"] for one in told_of(folder, "joined")}
+
+
+def told_of(folder: Path, event: str) -> list[dict[str, Any]]:
+    """Read from the journal of the run what it tells of that kind."""
     journal = folder / "out.csv.muster" / "journal.jsonl"
     lines = journal.read_text().splitlines() if journal.exists() else []
-    events = [json.loads(line) for line in lines if line.endswith("}")]
-    return {one["machine"] for one in events if one["event"] == "joined"}
+    return [told for line in lines if line.endswith("}") and (told := json.loads(line))["event"] == event]
 
 
 def test_a_run_calls_up_machines_of_aws_and_dismisses_them_and_its_output_is_that_of_cores(
@@ -195,7 +201,7 @@ def test_a_run_calls_up_machines_of_aws_and_dismisses_them_and_its_output_is_tha
     assert (launched(aws), told.json["rows_out"]) == (2, 20_000)
     assert 0 < told.json["cost"] <= 2 * float(LISTED["m7i.large"]) * told.json["seconds"] / 3600 + 0.0001
     assert "2 machines (m7i.large" in told.err
-    assert re.search(r"2 machines ended, 0 left, .*; \$0\.\d\d for 2 machines since they were asked for", told.err)
+    assert re.search(r"2 machines made, 2 ended, 0 left, .*; \$0\.\d\d since they were asked for", told.err)
     digests = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("cores.csv", "aws.csv")]
     assert digests[0] == digests[1]
     assert left(aws) == []
@@ -298,7 +304,9 @@ def test_where_there_is_no_room_others_are_asked_for_and_a_cluster_that_may_not_
         where={"InstanceMarketOptions.MarketType": "spot"},
     )
     end = right(muster("up", "--machines", "1", "--on", "aws", "--spot", "--instance-type", "m7i.large,m5.large"))
-    assert "spot" in end.err
+    assert re.search(
+        r"no room for those: m5.large, spot; m7i.large, on demand; m5.large, on demand; at most \$0", end.err
+    )
     tried = [one for one in aws.asked() if one["Action"] == "RunInstances"]
     asked = [(one["Zone"][-1], one.get("InstanceMarketOptions.MarketType", "on demand")) for one in tried]
     assert asked == [("a", "spot"), ("a", "on demand"), ("b", "on demand")]
@@ -355,7 +363,7 @@ def test_of_what_is_killed_at_any_moment_nothing_outlives_its_lease_and_one_swee
         up_again = ("up", "one", *machines, "--lease", f"{LEASE:g}s")
         run = ("run", "work.py:work", "rows.csv", "-o", f"{number}.csv", *machines)
         (first,) = draw.choices([up_again, run, ("down", "one")], weights=[4, 2, 1])
-        second = ("down", draw.choice(["two", "--all"]))
+        second = draw.choice([("down", "two"), ("down", "--all"), NOW])
         left_behind(aws, home / "clusters" / "two", machines=draw.randint(1, 2))
         with begun(tmp_path, *first) as one, begun(tmp_path, *second) as other:
             killed += killed_at_any_moment(aws, [one, other], draw)
@@ -364,9 +372,12 @@ def test_of_what_is_killed_at_any_moment_nothing_outlives_its_lease_and_one_swee
     assert killed >= KILLED
     until(lambda: not any(one.tags[TAG] == "lost" for one in aws.living()))
     assert not outliving(aws, slack=SLACK), "\n".join(outliving(aws, slack=SLACK))
-    end = right(muster("sweep", "--on", "aws", "--region", NAME, "--pause", "0", "--all", "--yes"))
+    end = right(muster(*NOW, "--all", "--yes"))
     assert "left 0" in end.out
     assert left(aws) == []
+
+
+NOW = ("sweep", "--on", "aws", "--region", NAME, "--pause", "0")
 
 
 def left_behind(region: Region, folder: Path, *, machines: int) -> None:
@@ -504,6 +515,39 @@ def test_a_machine_that_ends_while_it_is_waited_for_is_told_and_nothing_is_left(
     assert (waiting.returncode, "it has ended, as AWS says" in err) == (3, True), err
     assert left(aws) == []
     assert muster("status").out.startswith("There is no cluster")
+
+
+def test_a_machine_on_which_no_leash_runs_is_ended_at_once_and_the_image_is_named_as_the_cause(
+    aws: Region, muster: Muster
+) -> None:
+    aws.boots(way="unleashed")
+    end = muster("up", "--machines", "1", "--on", "aws")
+    assert (end.code, "leash does not run on it, so nothing would end it: has its image cloud-init" in end.err) == (
+        3,
+        True,
+    ), end.err
+    assert left(aws) == []
+
+
+def test_what_is_not_ready_in_time_is_ended_also_while_it_is_installed_and_started(
+    aws: Region, muster: Muster, home: Path
+) -> None:
+    cloud = AwsCloud(home / "clusters" / "default", None, asked=RentalFlags())
+    end = muster("up", "--machines", "1", "--on", "aws", "--ready-within", "9s")
+    assert (end.code, "--ready-within, such as 20m" in end.err, cloud.last()) == (3, True, None), end.err
+    assert left(aws) == []
+
+
+def test_spot_machines_are_had_where_aws_takes_no_word_of_what_becomes_of_those_that_power_themselves_off(
+    aws: Region, muster: Muster
+) -> None:
+    aws.refuse("RunInstances", "InvalidParameterCombination", "Not with spot.", where={"Shutdown": "terminate"})
+    right(muster("up", "--machines", "1", "--on", "aws", "--spot", "--lease", "1h"))
+    (one,) = aws.living()
+    assert one.is_spot
+    assert "resources" not in right(muster("up", "--machines", "1")).err
+    end = right(muster("up", "--machines", "1", "--no-spot"))
+    assert "1 changed" in end.err
 
 
 def made_by_pulumi(home: Path) -> int:

@@ -84,8 +84,8 @@ def test_a_down_needs_nothing_of_pulumi_and_counts_what_an_interrupted_command_h
     known.write_text("{}")  # and the passphrase is lost
     end = muster("down", "big")
     assert end.code == 0, end.err
-    assert "2 machines ended, 0 left" in end.out
-    assert "$0.00 for 2 machines since" in end.out
+    assert "2 machines made, 2 ended, 0 left" in end.out
+    assert "$0.00 since they were asked for" in end.out
     assert region.living() == []
 
 
@@ -98,7 +98,7 @@ def test_a_down_needs_no_bucket_that_pulumis_state_lay_in_and_says_where_that_is
         region.client("s3").create_bucket(Bucket="states", CreateBucketConfiguration={"LocationConstraint": NAME})
         region.refuse("ListBucket", "AccessDenied", "Access Denied", status=403)
     end = muster("down", "big")
-    assert (end.code, "2 machines ended, 0 left" in end.out, region.living()) == (0, True, []), end.err
+    assert (end.code, "2 machines made, 2 ended, 0 left" in end.out, region.living()) == (0, True, []), end.err
     assert ("state of the cluster, of which nothing else is left, could not be removed" in end.out) == is_there
     assert not folder.exists()
 
@@ -110,7 +110,7 @@ def test_a_down_bills_a_machine_that_ended_long_before_until_its_lease_was_over_
     noted(folder, region, rentals={"i-gone": Rental(3.6, now - 3000)})
     note_renewed(folder, ["i-gone"], lease=-1000 - GRACE_SECONDS)  # it was over so long ago
     end = muster("down", "big")
-    assert "at most $2.00 for 3 machines since" in end.out, end.err
+    assert "at most $2.00 since they were asked for" in end.out, end.err
 
 
 def test_a_down_without_a_login_asks_machines_over_ssh_to_stop_and_says_so(

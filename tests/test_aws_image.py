@@ -52,6 +52,11 @@ def launched_from(region: Region) -> list[str]:
     return [one["ImageId"] for one in asked if one["Action"] == "RunInstances" and "DryRun" not in one]
 
 
+def copied(region: Region) -> int:
+    """Count the images that were asked for."""
+    return sum(one["Action"] == "CreateImage" for one in region.asked())
+
+
 def test_an_image_has_what_is_installed_up_uses_it_and_the_machine_that_it_was_made_on_is_gone_also_of_a_killed_build(
     aws: Region, muster: Muster, tmp_path: Path, bare: str
 ) -> None:
@@ -71,11 +76,16 @@ def test_an_image_has_what_is_installed_up_uses_it_and_the_machine_that_it_was_m
     assert (end.code, "is a machine that muster image build has made" in end.err) == (2, True), end.err
 
     aws.boots()
-    end = muster("image", "build", "--on", str(file), "--json", timeout=300)
-    assert end.code == 0, end.err
-    assert "until the image is made" in end.err
-    assert "$0.2222 an hour (AWS, now)" in end.err
-    assert "about $0.05 a month for each GB" in end.err
+    with begun(tmp_path, "image", "build", "--on", str(file)) as half:
+        until(lambda: copied(aws) or half.poll() is not None, seconds=300)
+        half.send_signal(signal.SIGKILL)
+        _, err = half.communicate()
+    assert "until the image is made" in err
+    assert "$0.2222 an hour (AWS, now)" in err
+    assert "about $0.05 a month for each GB" in err
+    assert len(aws.living()) == 1
+    end = muster("image", "build", "--on", str(file), "--json")
+    assert (end.code, copied(aws)) == (0, 1), end.err
     assert (aws.living(), len(aws.instances())) == ([], 2)
     image = end.json["image"]
     assert muster("image", "build", "--on", str(file)).out.startswith(f"{image} has all")
@@ -115,6 +125,8 @@ def test_an_image_of_other_packages_or_another_python_or_of_somebody_else_is_not
     until(lambda: all(image.state == images.AVAILABLE for image in images.listed(asking)))
     found = images.listed(asking)
     assert images.fitting([replace(image, state="pending") for image in found], settings, "x86_64") is None
+    pending = [replace(image, state=images.PENDING) for image in found]
+    assert images.fitting(pending, settings, "x86_64", state=images.PENDING)
     assert {image.digest for image in found} == {digest, "0" * 16}
     fitting = images.fitting(found, settings, "x86_64")
     assert fitting

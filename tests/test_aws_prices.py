@@ -45,9 +45,9 @@ def test_of_a_region_that_the_table_has_not_every_preview_and_a_sweep_say_that_t
     region.permits_not("GetProducts")
     note = begun(Settings(), elsewhere, Wanted(2, 2, 900.0))
     place = Placement("m7i.large", f"{elsewhere}a", "", "", "", "", 2)
-    said = preview(note, place, ["m1", "m2"], ResourceChanges(made=6))
+    said = preview(note, [place], ["m1", "m2"], ResourceChanges(made=6))
     assert f"2 machines (m7i.large, on demand, in {elsewhere}a), price unknown, SSH" in said
-    said = ImagePlan(Settings(), elsewhere, (place,), "digest", None).preview
+    said = ImagePlan(Settings(), elsewhere, (place,), "digest", there=None, coming=None).preview
     assert f"1 machine (m7i.large, on demand, in {elsewhere}a), price unknown, until the image is made" in said
     machine = Remain(INSTANCE, "i-1", {}, type="m7i.large", zone=f"{elsewhere}a")
     (told,) = _listed(HeldByRegion({elsewhere: [Held(machine, 60.0, 0.0)]}, {}))

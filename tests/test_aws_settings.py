@@ -58,5 +58,16 @@ def test_flags_count_before_the_file(tmp_path: Path) -> None:
         ("203.0.113.7/32",),
     )
     assert said.but(RentalFlags(region="us-east-1", types=("b.large",))).region == "us-east-1"
+    assert not said.but(RentalFlags(is_spot=False)).is_spot
     file.write_text("aws:")
     assert settings_in(file) == Settings()
+
+
+def test_what_a_file_does_not_say_anew_stays_as_flags_have_said_it() -> None:
+    before = Settings(region="eu-west-1", types=("a.large",))
+    flagged = before.but(RentalFlags(types=("b.large",), is_spot=True, workers=3))
+    assert flagged.changed(before, before) == flagged
+    assert flagged.changed(before, Settings(region="eu-west-1", types=("c.large",), disk=50)) == Settings(
+        region="eu-west-1", types=("c.large",), disk=50, is_spot=True, workers=3
+    )
+    assert flagged.changed(before, Settings(types=("a.large",))).region == ""

@@ -55,6 +55,18 @@ def test_what_nobody_has_renewed_goes_and_what_has_a_living_lease_stays_whole(re
     assert len(left(YOU)) == 8
 
 
+def test_what_another_owner_has_made_is_found_by_the_name_alone(region: Region, muster: Muster) -> None:
+    region.boots(way="never")
+    make(region, "theirs", owner=YOU)
+    make(region, "mine")
+    for nobody in ("*", ""):
+        end = muster(*NOW, "--owner", nobody, "--all", "--yes")
+        assert ("names nobody" in end.err or "found 0" in end.out, len(left(YOU)), len(left())) == (True, 8, 8), end.err
+    end = muster(*NOW, "--owner", YOU, "--all", "--yes")
+    assert (end.code, "removed 8, left 0" in end.out) == (0, True), end.out
+    assert (left(YOU), len(left())) == ([], 8)
+
+
 def test_a_cluster_that_is_just_being_made_has_its_first_minutes(region: Region) -> None:
     ec2 = region.client("ec2")
     ec2.create_key_pair(KeyName="young", TagSpecifications=tagged("key-pair", owner=ME, cluster="young"))

@@ -21,6 +21,7 @@ import yaml
 
 METADATA = "http://169.254.169.254/latest"
 KNOWN = {"bootcmd", "write_files", "ssh_keys", "ssh_deletekeys", "ssh_pwauth", "disable_root", "runcmd"}
+NO_PYTHON = "has-no-python"
 HOST_KEY = Path("/run/ssh_host_ed25519_key")
 NO_ROOT = 'command="echo \'Please login as the user \\"ubuntu\\" rather than the user \\"root\\".\'; exit 142" '
 """What stands before root's key unless ``disable_root`` is false."""
@@ -92,8 +93,18 @@ def run(name: str, commands: Sequence[object]) -> None:
     path = Path("/run") / name
     path.write_text(str(commands[0]) if str(commands[0]).startswith("#!") else script(commands))
     path.chmod(0o700)
-    done = subprocess.run([str(path)], stdin=subprocess.DEVNULL, check=False)
+    environment = {**os.environ, "PATH": without_python()} if NO_PYTHON in sys.argv else None
+    done = subprocess.run([str(path)], stdin=subprocess.DEVNULL, check=False, env=environment)
     print(name, "ended with", done.returncode, flush=True)  # noqa: T201 (its log)
+
+
+def without_python() -> str:
+    """Have a folder that holds a shell, and nothing else."""
+    folder = Path("/run/no-python")
+    folder.mkdir(exist_ok=True)
+    if not (shell := folder / "sh").exists():
+        shell.symlink_to("/bin/sh")
+    return str(folder)
 
 
 def write_files(files: Sequence[Mapping[str, str]]) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -35,7 +36,8 @@ class Boots:
     seconds: float = 0.1
     """How long its machine then takes until it runs its user data."""
     way: str = "well"
-    """``silent``: it runs its user data, and nobody reaches it; ``never``: there is no machine at all."""
+    """``silent``: it runs its user data, and nobody reaches it; ``never``: there is no machine at all;
+    ``unleashed``: its image has no ``python3``."""
     which: list[int] = field(default_factory=list)
     """Of those to come, counted from 1, to which ``way`` applies; all where it is empty."""
     held: bool = False
@@ -155,12 +157,14 @@ class Instances:
             also = [one.public, METADATA]
             name, address = one.instance.id, str(one.instance.private_ip)
             files = unpacked(self._hosts.folder, one.instance.image_id)
-            one.host = self._hosts.add(name, address, also=also, then=[*files, *self._first(name)])
+            first = self._first(name, has_python=one.way != "unleashed")
+            one.host = self._hosts.add(name, address, also=also, then=[*files, *first])
             if one.way == "silent":
                 self._hosts.cut(one.host)
 
-    def _first(self, name: str) -> list[str]:
+    def _first(self, name: str, *, has_python: bool) -> list[str]:
         """List what a host does first, in words of shell: it has metadata, and runs its user data."""
+        words = [program("sshd"), program("ssh-keygen"), *(["has-no-python"] if not has_python else [])]
         log = shlex.quote(str(self._hosts.folder / f"{name}.boot"))
         path = (
             f"{Path(sys.executable).parent}:{PATH}"  # the image has the Python that muster looks for, and its packages
@@ -168,7 +172,7 @@ class Instances:
         run = f"HOME=/root PATH={shlex.quote(path)} {shlex.quote(sys.executable)} -P"
         return [
             f"{run} {HERE / 'metadata.py'} {shlex.quote(str(self._metadata(name)))} >> {log} 2>&1 &",
-            f"{run} {HERE / 'cloud_init.py'} {program('sshd')} {program('ssh-keygen')} >> {log} 2>&1 &",
+            f"{run} {HERE / 'cloud_init.py'} {' '.join(words)} >> {log} 2>&1 &",
         ]
 
     def _readable(self, instance: "MotoInstance") -> dict[str, str]:
@@ -213,6 +217,14 @@ class Instances:
             version = self._backend.launch_templates[name].get_version(tags["aws:ec2launchtemplate:version"])
             return dict(version.data)
         return {}
+
+    def shutdown_of(self, asked: Mapping[str, str]) -> str:
+        """Tell what a request for machines says of those that power themselves off, also by its template."""
+        name = asked.get("LaunchTemplate.LaunchTemplateId", "")
+        if name not in self._backend.launch_templates:
+            return asked.get("InstanceInitiatedShutdownBehavior", "")
+        version = self._backend.launch_templates[name].get_version(asked["LaunchTemplate.Version"])
+        return str(version.data.get("InstanceInitiatedShutdownBehavior", ""))
 
     def _tag_volumes(self, instance: "MotoInstance", template: dict[str, Any]) -> None:
         told = [one for one in template.get("TagSpecifications", ()) if one["ResourceType"] == "volume"]

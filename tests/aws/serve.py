@@ -180,7 +180,8 @@ class Region:
         asked = {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
         subnet = asked.get("SubnetId") or asked.get("NetworkInterface.1.SubnetId", "")
         zone = self._zones().get(subnet) or asked.get("Placement.AvailabilityZone") or f"{self.name}a"
-        return {"Action": environment["PATH_INFO"], **asked, "Zone": zone, "Subnet": subnet}
+        shutdown = self.instances.shutdown_of(asked) if asked.get("Action") == "RunInstances" else ""
+        return {"Action": environment["PATH_INFO"], **asked, "Zone": zone, "Subnet": subnet, "Shutdown": shutdown}
 
     def _with_subnet(self, body: bytes, zone: str) -> bytes:
         """Name the zone's default subnet in a request that names none: moto would launch into no network at all."""

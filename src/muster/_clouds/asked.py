@@ -23,11 +23,13 @@ class RentalFlags:
 
     region: str = ""
     types: tuple[str, ...] = ()
-    is_spot: bool = False
+    is_spot: bool | None = None
     at_least: int | None = None
     """How many machines will do, where no more can be had."""
     workers: int | None = None
     """Of each machine, where that is said."""
+    ready_within: float | None = None
+    """Seconds until machines have to be made, booted and started."""
     agree: Callable[[str], None] = field(default=_say_nothing, compare=False)
     """Shown what would be made, before anything is; raises ``UsageError`` where the user does not want it."""
     tell: Callable[[str], None] = field(default=_say_nothing, compare=False)
@@ -35,7 +37,13 @@ class RentalFlags:
 
     def check_unused(self, on: str) -> None:
         """Raise ``UsageError`` for flags that mean nothing on a cloud that rents no machines."""
-        flags = {"region": "--region", "types": "--instance-type", "is_spot": "--spot", "at_least": "--at-least"}
+        flags = {
+            "region": "--region",
+            "types": "--instance-type",
+            "is_spot": "--no-spot" if self.is_spot is False else "--spot",
+            "at_least": "--at-least",
+            "ready_within": "--ready-within",
+        }
         defaults = RentalFlags()
         for one in fields(self):
             if one.name in flags and getattr(self, one.name) != getattr(defaults, one.name):

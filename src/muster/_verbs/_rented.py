@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from muster._clouds.asked import RentalFlags, asking_for
 from muster.errors import UsageError
 
+from . import _flags
 from ._consent import consents, is_asked
 
 
@@ -22,12 +23,22 @@ def add(verb: argparse.ArgumentParser) -> None:
         metavar="TYPE,...",
         help="types of AWS' machines, in order of preference (default: as it is, or m7i.large, m6i.large, m5.large)",
     )
-    add("--spot", action="store_true", help="rent spot machines of AWS, and others where there are none")
+    add(
+        "--spot",
+        action=argparse.BooleanOptionalAction,
+        help="rent spot machines of AWS, and others where there are none (default: as it is, or --no-spot)",
+    )
     add(
         "--at-least",
         type=int,
         metavar="N",
         help="of AWS' machines: be content with N where no more can be had (default: all)",
+    )
+    add(
+        "--ready-within",
+        type=_flags.seconds,
+        metavar="10m",
+        help="of AWS' machines: end those that are not made, booted and started by then (default: 10m)",
     )
     add("--yes", action="store_true", help="rent machines without a question; it is asked on a terminal alone")
 
@@ -65,6 +76,7 @@ def asking(
             is_spot=parsed.spot,
             at_least=parsed.at_least,
             workers=workers,
+            ready_within=parsed.ready_within,
             agree=agree,
             tell=say,
         )

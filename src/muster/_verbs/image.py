@@ -22,6 +22,8 @@ from ._parser import Parser
 if TYPE_CHECKING:
     from muster._clouds.aws.images import Image
 
+_IS_THERE: Final = "{0} has all that is installed here: muster up uses it already, and nothing was made."
+_IS_MADE: Final = "{0} is made: muster up and muster run use it from now on. muster image delete {0} removes it."
 _HEADS: Final = ("IMAGE", "STATE", "AGE", "DISK", "FOR", "HOLDS", "USED BY UP")
 
 
@@ -80,20 +82,21 @@ def _build(parsed: argparse.Namespace, asked: RentalFlags) -> int:
     from muster._clouds.clusters import Cluster
 
     plan = baking.planned(_file(parsed.on), asked)
+    cluster, said = Cluster(plan.cluster), _IS_MADE
+    if plan.coming is not None:
+        _rented.tell(f"a build that was killed has begun {plan.coming.id}: waiting until AWS has copied it")
     if plan.there is not None:
-        said = f"{plan.there.id} has all that is installed here: muster up uses it already, and nothing was made."
-        tell(json.dumps(_shown(plan.there, is_used=True)) if parsed.json else said)
-        return 0
-    _rented.tell(plan.preview)
-    _rented.check_consent(parsed, "Make this?")
-    with Cluster(plan.cluster).lent("aws") as (folder, ended):
-        image = baking.bake(plan, folder, say=_rented.tell)
+        said = _IS_THERE
+    if (image := plan.there or baking.awaited(plan)) is not None:
+        ended = cluster.down() or ()  # what a build has left that was killed
+    else:
+        _rented.tell(plan.preview)
+        _rented.check_consent(parsed, "Make this?")
+        with cluster.lent("aws") as (folder, ended):
+            image = baking.bake(plan, folder, say=_rented.tell)
     for line in ended:
         print(line, file=sys.stderr)
-    said = (
-        f"{image.id} is made: muster up and muster run use it from now on. muster image delete {image.id} removes it."
-    )
-    tell(json.dumps(_shown(image, is_used=True)) if parsed.json else said)
+    tell(json.dumps(_shown(image, is_used=True)) if parsed.json else said.format(image.id))
     return 0
 
 

@@ -42,10 +42,22 @@ def add(verb: Parser) -> None:
     add("--on", required=True, choices=["aws"], metavar="CLOUD", help="aws")
     add("--all", action="store_true", help="also what has a living lease, such as machines that a run works on")
     add("--images", action="store_true", help="also machine images of muster's, and their snapshots")
+    add(
+        "--owner",
+        type=_owner,
+        metavar="USER@COMPUTER",
+        help="what that one has made, such as you on a computer that had another name (default: you, here)",
+    )
     add("--region", action="append", default=[], metavar="REGION", help="only this one; may be repeated (default: all)")
     add("--yes", action="store_true", help="remove without a question")
     add("--json", action="store_true", help="print what was found and removed as one JSON object")
     add("--pause", type=float, help=argparse.SUPPRESS)  # between two looks, for tests
+
+
+def _owner(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it names nobody; type for example --owner you@laptop")
+    return text
 
 
 def call(parsed: argparse.Namespace) -> int:
@@ -57,7 +69,7 @@ def call(parsed: argparse.Namespace) -> int:
 
     check_installed()
     sweep = Sweep(
-        owner(),
+        owner() if parsed.owner is None else parsed.owner,
         regions_of(parsed.region),
         wants_all=parsed.all,
         with_images=parsed.images,

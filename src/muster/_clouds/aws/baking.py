@@ -31,7 +31,7 @@ from .cloud import AwsCloud
 from .leases import tell_renewed
 from .making import Making
 from .note import Placement, begun, remember
-from .preview import together
+from .preview import otherwise, together
 from .reached import hosts_of, write_host_keys
 from .renewals import note_renewed
 from .settings import Settings, settings_in
@@ -76,6 +76,8 @@ class ImagePlan:
     digest: str
     there: images.Image | None
     """The one that is there already."""
+    coming: images.Image | None
+    """The one that AWS copies still, for a build that was killed: it is whole soon, and has all."""
 
     @property
     def cluster(self) -> str:
@@ -90,8 +92,8 @@ class ImagePlan:
         return (
             f"AWS, {self.region}: 1 machine ({self.places[0]}), {together(note, self.places[0], 1)}, until the image is"
             f" made, which takes minutes; muster {__version__}, {self.settings.python} and"
-            f" {plural(number, 'package')} are installed on it. The image's snapshot then costs about $0.05 a month for"
-            " each GB that is written, until muster image delete."
+            f" {plural(number, 'package')} are installed on it.{otherwise(note, self.places, 1)} The image's snapshot"
+            " then costs about $0.05 a month for each GB that is written, until muster image delete."
         )
 
 
@@ -103,8 +105,25 @@ def planned(file: Path | None, asked: RentalFlags) -> ImagePlan:
     region = region_of(settings.region)
     check_state(settings.state, region)
     found = places(region, settings, has_all=False)
-    there = images.fitting(images.listed(client("ec2", region)), settings, found[0].architecture)
-    return ImagePlan(settings, region, tuple(found), images.digest_of(settings, found[0].architecture), there)
+    ours, architecture = images.listed(client("ec2", region)), found[0].architecture
+    return ImagePlan(
+        settings,
+        region,
+        tuple(found),
+        images.digest_of(settings, architecture),
+        there=images.fitting(ours, settings, architecture),
+        coming=images.fitting(ours, settings, architecture, state=images.PENDING),
+    )
+
+
+def awaited(plan: ImagePlan) -> images.Image | None:
+    """Wait for the image that comes of a build that was killed; ``None`` where none does."""
+    if plan.coming is None:
+        return None
+    try:
+        return _awaited(client("ec2", plan.region), plan.coming.id)
+    except EngineError:  # then another is made, and muster image list shows this one
+        return None
 
 
 def bake(plan: ImagePlan, folder: Path, *, say: Callable[[str], None]) -> images.Image:
@@ -121,19 +140,20 @@ def bake(plan: ImagePlan, folder: Path, *, say: Callable[[str], None]) -> images
         say("installing what machines need")
         needed = Equipping(folder, requirements.packages(plan.settings.packages))
         needed.equipped([host], ClusterRecord().begun(), workers=1, ours=())
-    _clean(making, host)
+    _clean(making, host, say=say)
     say("making an image of it")
     return _imaged(making)
 
 
-def _clean(making: Making, host: Host) -> None:
+def _clean(making: Making, host: Host, *, say: Callable[[str], None]) -> None:
     """Leave nothing on the disk that is of this machine alone. Nobody can log in then: its lease has to suffice."""
     why = run_on_each({host.name: ssh.command(host, _CLEAN)}, seconds=_CLEAN_SECONDS)[host.name]
     if why:
         raise EngineError(f"The machine could not be made ready for an image: {why} Type the command again.")
     instances = [making.note.made[_MACHINE].instance]
     note_renewed(making.folder, instances, lease=_LAST_LEASE)
-    tell_renewed(making.note.region, instances, lease=_LAST_LEASE)
+    if remark := tell_renewed(making.note.region, instances, lease=_LAST_LEASE):
+        say(remark)
 
 
 def _imaged(making: Making) -> images.Image:

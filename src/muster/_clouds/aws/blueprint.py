@@ -21,6 +21,8 @@ class Blueprint:
     """What the image calls its disk, such as ``/dev/sda1``."""
     instance_type: str
     is_spot: bool = False
+    says_terminate: bool = True
+    """Whether AWS is told to take back what powers itself off; with one-time spot machines it does so anyway."""
     disk: int = 30
     """Of each machine, in GiB."""
     ssh_from: tuple[str, ...] = ()

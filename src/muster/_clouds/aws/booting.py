@@ -15,7 +15,7 @@ from muster.errors import EngineError
 from .making import Making
 from .remains import LATE_SECONDS
 from .unanswered import PATIENCE_SECONDS, SilentMachines
-from .user_data import FIRST_LEASE, READY
+from .user_data import FIRST_LEASE, LEASHED, READY
 
 _ASK_SECONDS: Final = 20.0
 """A connection, and a command that reads one file, on a machine that is still busy with booting."""
@@ -25,6 +25,9 @@ _PAUSE_SECONDS: Final = 0.5
 
 _LOOK_SECONDS: Final = 10.0
 """How often AWS is asked whether those that do not answer live at all."""
+
+_START_SECONDS: Final = 180.0
+"""What those that are ready need at the most of the time that all have: to be installed on, and started."""
 
 _NOT_YET: Final = GONE
 
@@ -39,22 +42,25 @@ def await_ready(
 ) -> Mapping[str, str]:
     """Wait until all that were made are ready, or until its deadline.
 
-    Up to ``spare`` of them may fail: why each did is told. Raises ``EngineError`` where more are not ready by then, or
-    cannot be. ``patience`` is how many seconds one may not answer that is up.
+    Up to ``spare`` of them may fail, and are given up so early that the others can still be started in time: why each
+    did is told. Raises ``EngineError`` where more are not ready by then, or cannot be. ``patience`` is how many seconds
+    one may not answer that is up.
     """
     look_at = monotonic() + LATE_SECONDS  # until then AWS may not list what it has just made
     waiting = {host.name: ssh.command(host, _look(making.note.lease)) for host in hosts}
+    left = max(0.0, making.deadline - monotonic())
+    deadline = making.deadline - (min(_START_SECONDS, left / 2) if spare else 0.0)
     silent = SilentMachines(making, hosts, patience=patience)
     lost: dict[str, str] = {}
     while waiting:
         answers = run_on_each(waiting, seconds=_ASK_SECONDS)
         waiting = {name: waiting[name] for name, why in answers.items() if why}
-        lost |= {name: _said(why) for name, why in answers.items() if _FAILED in why}
+        lost |= {name: _said(why) for name, why in answers.items() if any(one in why for one in _FAILURES)}
         lost |= silent.given_up(answers)
         if waiting and monotonic() > look_at:
             there, look_at = making.living(), monotonic() + _LOOK_SECONDS
             lost |= {name: "it has ended, as AWS says." for name in waiting if name not in there}
-        if monotonic() > making.deadline:
+        if monotonic() > deadline:
             lost |= {name: _said(answers[name]) for name in waiting if name not in lost}
         waiting = {name: command for name, command in waiting.items() if name not in lost}
         if len(lost) > spare:
@@ -80,14 +86,20 @@ def renewed(hosts: Sequence[Host], *, seconds: float) -> dict[str, str]:
     )
 
 
-_FAILED: Final = "muster could not be given Python: "
+_NO_PYTHON: Final = "muster could not be given Python: "
+_NO_LEASH: Final = "muster's leash does not run on it, so nothing would end it: has its image cloud-init and python3?"
+_FAILURES: Final = (_NO_PYTHON, _NO_LEASH)
 
 
 def _look(lease: float) -> str:
-    """Write the words of shell that write the first lease, and see whether a machine is ready."""
+    """Write the words of shell that write the first lease, and see whether a machine is on its leash, and ready.
+
+    cloud-init starts the leash before anybody can log in.
+    """
     return (
-        f"test -e {FIRST_LEASE} || echo {lease:g} > {FIRST_LEASE}; test -e {READY} || exit {_NOT_YET};"
-        f" test -s {READY} || exit 0; echo {shlex.quote(_FAILED)} >&2; cat {READY} >&2; exit 1"
+        f'kill -0 "$(cat {LEASHED})" 2> /dev/null || {{ echo {shlex.quote(_NO_LEASH)} >&2; exit 1; }};'
+        f" test -e {FIRST_LEASE} || echo {lease:g} > {FIRST_LEASE}; test -e {READY} || exit {_NOT_YET};"
+        f" test -s {READY} || exit 0; echo {shlex.quote(_NO_PYTHON)} >&2; cat {READY} >&2; exit 1"
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from muster._clouds.asked import RentalFlags
@@ -33,7 +34,7 @@ from .asking import client, region_of
 from .blueprint import Made
 from .choosing import places, ssh_from
 from .leases import tell_renewed
-from .making import Making
+from .making import UP_SECONDS, Making
 from .note import Note, Placement, begun, forget, owner, recalled, remember
 from .preview import preview
 from .reached import addresses_of, hosts_of, named, write_host_keys
@@ -99,7 +100,7 @@ class AwsCloud:
         Raises ``EngineError``, ``UsageError``.
         """
         before = recalled(self._folder)
-        making = Making(self._folder, self._begun(before, wanted), self._asked.at_least)
+        making = Making(self._folder, self._begun(before, wanted))
         found = self._places(making.note)
         # Whoever travels calls from another address than before.
         making.note = replace(making.note, ssh_from=ssh_from(found[0], making.note.region, making.note.settings))
@@ -108,28 +109,34 @@ class AwsCloud:
         heads = [host.name for host in self._machines.hosts()[:1] if host.name in living]
         names = named(living, wanted.machines, heads=heads)
         if changes := making.preview(names, found[0]):
-            self._asked.agree(preview(making.note, found[0], names, changes))
-        making = Making(self._folder, remember(self._folder, making.note), self._asked.at_least)
+            self._asked.agree(preview(making.note, found, names, changes))
+        # The time counts from here: whoever was asked may have thought it over.
+        deadline = monotonic() + (self._asked.ready_within or UP_SECONDS)
+        making = Making(self._folder, remember(self._folder, making.note), self._asked.at_least, deadline)
         try:
             if is_fewer := set(names) < set(living):  # what is dismissed leaves Ray before it ends
-                seen = self._start(making.note, {name: living[name] for name in names}, wanted, alone)
+                seen = self._start(making.note, {name: living[name] for name in names}, wanted, alone, until=deadline)
             if changes or making.note.is_unsure or set(making.note.made) != set(names):
                 making.make(names, found)
             if not is_fewer:
                 self._living = addresses_of(making.note.made)
                 making, lost = self._booted(making, living)
-                seen = self._start(making.note, making.note.made, wanted, alone)
+                seen = self._start(making.note, making.note.made, wanted, alone, until=deadline)
                 seen = replace(seen, silent={**seen.silent, **lost})
-        except MusterError as error:
+        except Exception as error:
+            if monotonic() > deadline:
+                error.add_note("More time to become ready is given with --ready-within, such as 20m.")
             self._undo(making, error)
             raise
         self._note_number(making)
         return self._with_unfinished(seen)
 
-    def _start(self, note: Note, made: Mapping[str, Made], wanted: Wanted, alone: Callable[[], None]) -> Seen:
+    def _start(
+        self, note: Note, made: Mapping[str, Made], wanted: Wanted, alone: Callable[[], None], *, until: float
+    ) -> Seen:
         """Have Ray on these machines, and no others."""
         inventory = Inventory(tuple(hosts_of(self._folder, note, made)), note.settings.packages)
-        return self._machines.scale(replace(wanted, machines=len(made)), inventory, alone=alone)
+        return self._machines.scale(replace(wanted, machines=len(made)), inventory, alone=alone, until=until)
 
     def _booted(self, making: Making, living: Mapping[str, Made]) -> tuple[Making, Mapping[str, str]]:
         """Wait for the machines that are new; where fewer will do, end those that fail, and say why they did."""
@@ -142,7 +149,7 @@ class AwsCloud:
         )
         if not lost or (place := making.note.place) is None:
             return making, {}
-        making = Making(self._folder, making.note, at_least)  # which has time to end them
+        making = Making(self._folder, making.note)  # which has time to end them
         making.make([name for name in made if name not in lost], [place])
         self._living = addresses_of(making.note.made)
         return making, {name: f"{why} It is ended, as --at-least {at_least} allows." for name, why in lost.items()}
@@ -241,23 +248,38 @@ class AwsCloud:
     # Parts
 
     def _settings(self, note: Note | None) -> Settings:
+        """Make out how machines shall be: as flags say, then as the file says anew; all else as it was."""
+        in_file = self._in_file(note)
+        return (note.settings.changed(note.in_file, in_file) if note else in_file).but(self._asked)
+
+    def _in_file(self, note: Note | None) -> Settings:
+        """Read the file; one that is gone by now says what it said last."""
         if self._file is not None and (self._file.is_file() or note is None):
-            said = settings_in(self._file).but(self._asked)
-            return replace(said, workers=said.workers or (note.settings.workers if note else None))
-        return (note.settings if note else Settings()).but(self._asked)
+            return settings_in(self._file)
+        return note.in_file if note else Settings()
 
     def _begun(self, before: Note | None, wanted: Wanted) -> Note:
-        settings = self._settings(before)
+        settings, in_file = self._settings(before), self._in_file(before)
         if before is None:
-            return begun(settings, region_of(settings.region), wanted)
-        return replace(before, settings=settings, machines=wanted.machines, workers=wanted.workers, lease=wanted.lease)
+            return begun(settings, region_of(settings.region), wanted, in_file=in_file)
+        return replace(
+            before,
+            settings=settings,
+            in_file=in_file,
+            machines=wanted.machines,
+            workers=wanted.workers,
+            lease=wanted.lease,
+        )
 
     def _places(self, note: Note) -> list[Placement]:
         """List where machines can be made: all of a cluster in one zone, the one that they are in."""
         found = places(note.region, note.settings)
         if note.place is None or not note.made:
             return found
-        here = [one for one in found if one.subnet == note.place.subnet]
+        # What AWS has refused of spot machines once would be refused again, and change their template each time.
+        is_heard = note.place.says_terminate or not note.place.is_spot
+        inside = [one for one in found if one.subnet == note.place.subnet]
+        here = [replace(one, says_terminate=is_heard or not one.is_spot) for one in inside]
         if not here:
             raise UsageError(
                 f"The machines of cluster {self._folder.name!r} are in {note.place.zone}, and cannot be had there as"
@@ -269,7 +291,7 @@ class AwsCloud:
     def _is_gone(self, host: Host) -> bool:
         return self._living is not None and host.inside not in self._living
 
-    def _undo(self, making: Making, error: MusterError) -> None:
+    def _undo(self, making: Making, error: Exception) -> None:
         """End those that were just made and are of no use; those that work stay."""
         making = Making(self._folder, making.note)
         started = {host.inside for host in self._machines.hosts()}
@@ -286,7 +308,7 @@ class AwsCloud:
             if remark := making.forget_state():
                 error.add_note(remark)
             forget(self._folder)
-        except MusterError as failure:
+        except (MusterError, OSError) as failure:
             error.add_note(f"Nor could all that was made be removed: {failure}")
 
 

@@ -28,6 +28,7 @@ PACKAGES: Final = "muster:packages"
 """Tags that say it to people: muster's version, Python's name, how many packages besides."""
 
 AVAILABLE: Final = "available"
+PENDING: Final = "pending"
 _UBUNTU: Final = "ubuntu 24.04"
 """Stands for the newest of its images: one that has come out since makes no other image necessary."""
 
@@ -83,11 +84,11 @@ def listed(ec2: Client, **filters: str) -> list[Image]:
     return sorted(found, key=lambda one: one.since, reverse=True)
 
 
-def fitting(images: Iterable[Image], settings: Settings, architecture: str) -> Image | None:
-    """Choose the newest that has what machines need, of those that are whole."""
-    whole = [one for one in images if (one.state, one.architecture) == (AVAILABLE, architecture)]
-    digest = digest_of(settings, architecture) if whole else ""
-    return next((one for one in whole if one.digest == digest), None)
+def fitting(images: Iterable[Image], settings: Settings, architecture: str, *, state: str = AVAILABLE) -> Image | None:
+    """Choose the newest that has what machines need, of those in that state: whole ones, unless said."""
+    alike = [one for one in images if (one.state, one.architecture) == (state, architecture)]
+    digest = digest_of(settings, architecture) if alike else ""
+    return next((one for one in alike if one.digest == digest), None)
 
 
 def _image(told: Mapping[str, Any]) -> Image:

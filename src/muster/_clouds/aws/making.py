@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from .stack import Stack
 
 UP_SECONDS: Final = 600.0
-"""How long machines may take to be made and to boot, all attempts together."""
+"""How long machines may take to be made, to boot and to be started, all attempts together, unless that is said."""
+
+_END_SECONDS: Final = 600.0
+"""How long it may take to end what was made, whenever that is begun."""
 
 _PAUSE_SECONDS: Final = 5.0
 """What is refused for now, as room in a zone, comes back within seconds or not for long."""
@@ -41,7 +44,8 @@ class Making:
     folder: Path
     note: Note
     at_least: int | None = None
-    deadline: float = field(default_factory=lambda: monotonic() + UP_SECONDS)
+    deadline: float = field(default_factory=lambda: monotonic() + _END_SECONDS)
+    """When Pulumi is asked to end what it is at, on the monotonic clock."""
 
     @property
     def name(self) -> str:
@@ -83,6 +87,9 @@ class Making:
                 try:
                     self._up(names, place)
                 except RefusedError as error:
+                    if place.says_terminate and place.is_spot and error.is_of_a_combination:
+                        place = replace(place, says_terminate=False)  # noqa: PLW2901 (the same one, asked for otherwise)
+                        continue
                     refused.take(error, place, self._made_of(names))
                     if refused.is_for_now and monotonic() + _PAUSE_SECONDS < self.deadline:
                         Event().wait(_PAUSE_SECONDS)
@@ -168,6 +175,7 @@ class Making:
             root_device=place.root_device,
             instance_type=place.type,
             is_spot=place.is_spot,
+            says_terminate=place.says_terminate,
             disk=max(settings.disk, place.disk),
             ssh_from=note.ssh_from,
             public_key=key_of(self.folder / "key").public,

@@ -43,10 +43,17 @@ class Placement:
     """The least that a machine of that image can have, in GiB."""
     has_all: bool = False
     """Whether the image is one of muster's own, in which all is installed."""
+    says_terminate: bool = True
+    """Whether AWS is told to end what powers itself off: sources differ on whether it hears that of spot machines."""
+
+    @property
+    def market(self) -> str:
+        """Say how they are paid for."""
+        return "spot" if self.is_spot else "on demand"
 
     def __str__(self) -> str:
         """Say it in words."""
-        return f"{self.type}, {'spot' if self.is_spot else 'on demand'}, in {self.zone}"
+        return f"{self.type}, {self.market}, in {self.zone}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,8 @@ class Note:
     """When something was asked for last that may have been made, in seconds since 1970; 0 if nothing was yet."""
     is_unsure: bool = False
     """Whether that may have been interrupted."""
+    in_file: Settings = field(default_factory=Settings)
+    """What the file of ``--on`` said last: a word that it says still does not count against a flag of then."""
     is_for_image: bool = False
     """Whether its one machine is there to become an image, and never works for a run."""
 
@@ -109,8 +118,8 @@ class Note:
         return {ID: self.id}
 
 
-def begun(settings: Settings, region: str, wanted: Wanted) -> Note:
-    """Begin to remember a cluster."""
+def begun(settings: Settings, region: str, wanted: Wanted, *, in_file: Settings | None = None) -> Note:
+    """Begin to remember a cluster; ``in_file`` is what of its settings a file has said."""
     return Note(
         id=secrets.token_hex(4),
         region=region,
@@ -119,6 +128,7 @@ def begun(settings: Settings, region: str, wanted: Wanted) -> Note:
         workers=wanted.workers,
         lease=wanted.lease,
         owner=owner(),
+        in_file=in_file or Settings(),
     )
 
 
@@ -140,6 +150,7 @@ def recalled(folder: Path) -> Note | None:
                 **known,
                 **lists,
                 "settings": _settings(known["settings"]),
+                "in_file": _settings(known.get("in_file", {})),
                 "place": place,
                 "made": made,
                 "rentals": rentals,

@@ -64,7 +64,6 @@ _LOOKING: Final = (
     "ec2:DescribeSubnets",
     "ec2:DescribeVolumes",
     "ec2:DescribeVpcs",
-    "ec2:GetSpotPlacementScores",
     # Pulumi's provider compares what there is by them
     "ec2:DescribeInstanceAttribute",
     "ec2:DescribeInstanceCreditSpecifications",

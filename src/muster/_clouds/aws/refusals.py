@@ -40,7 +40,22 @@ _WAYS: Final = {
     "InstanceLimitExceeded": Way.FEWER,
     "VcpuLimitExceeded": Way.FEWER,
     **dict.fromkeys(
-        ("InternalError", "RequestLimitExceeded", "ServiceUnavailable", "Throttling", "Unavailable"), Way.LATER
+        (
+            "BandwidthLimitExceeded",
+            "EC2ThrottledException",
+            "InternalError",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "ServiceUnavailable",
+            "SlowDown",
+            "ThrottledException",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequestsException",
+            "Unavailable",
+        ),
+        Way.LATER,
     ),
     # Why a machine has ended while it was made; before the dot stands who is the cause.
     **dict.fromkeys((_ENDED, "Server.InternalError"), Way.LATER),
@@ -166,6 +181,11 @@ class RefusedError(EngineError):
         """Know them."""
         super().__init__(said)
         self.refusals = refusals
+
+    @property
+    def is_of_a_combination(self) -> bool:
+        """Tell whether AWS has refused because of words that do not go together."""
+        return any(one.code == "InvalidParameterCombination" for one in self.refusals)
 
 
 def refusals_in(said: str) -> tuple[Refusal, ...]:

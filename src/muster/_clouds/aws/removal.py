@@ -47,7 +47,9 @@ def told(making: Making, ended: Sequence[remains.Remain], *, now: float) -> str:
     rentals = ended_by_now(
         with_found(note, ended), [one.id for one in ended], now=now, latest=latest_ends(making.folder)
     )
+    number = len(rentals)
+    earlier = f" ({number - len(ended)} of them earlier)" if number > len(ended) else ""
     return (
-        f"AWS, {note.region}: {plural(len(ended), 'machine')} ended, 0 left, and nothing else of the cluster;"
-        f" {bill(rentals, now)} for {plural(len(rentals), 'machine')} since they were asked for"
+        f"AWS, {note.region}: {plural(number, 'machine')} made, {number} ended{earlier}, 0 left, and nothing else of"
+        f" the cluster; {bill(rentals, now)} since they were asked for"
     )

@@ -128,7 +128,7 @@ def _template(
             http_tokens="required", http_endpoint="enabled", http_put_response_hop_limit=1
         ),
         block_device_mappings=[ec2.LaunchTemplateBlockDeviceMappingArgs(device_name=wanted.root_device, ebs=disk)],
-        instance_initiated_shutdown_behavior="terminate",
+        instance_initiated_shutdown_behavior="terminate" if wanted.says_terminate else None,
         instance_market_options=spot if wanted.is_spot else None,
         iam_instance_profile=(
             ec2.LaunchTemplateIamInstanceProfileArgs(name=wanted.profile) if wanted.profile else None

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final
@@ -59,12 +59,18 @@ class Settings:
 
     def but(self, asked: RentalFlags) -> "Settings":
         """Take over what flags say."""
-        said = replace(self, is_spot=self.is_spot or asked.is_spot)
-        if asked.region:
-            said = replace(said, region=asked.region)
-        if asked.types:
-            said = replace(said, types=asked.types)
-        return replace(said, workers=asked.workers) if asked.workers else said
+        flags: dict[str, Any] = {
+            "region": asked.region,
+            "types": asked.types,
+            "is_spot": asked.is_spot,
+            "workers": asked.workers,
+        }
+        return replace(self, **{name: value for name, value in flags.items() if value not in {None, "", ()}})
+
+    def changed(self, before: "Settings", now: "Settings") -> "Settings":
+        """Take over what a file says ``now`` and did not say ``before``: the rest stays as it is."""
+        said = {one.name: getattr(now, one.name) for one in fields(self)}
+        return replace(self, **{name: value for name, value in said.items() if value != getattr(before, name)})
 
 
 def settings_in(file: Path) -> Settings:

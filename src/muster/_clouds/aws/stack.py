@@ -132,7 +132,7 @@ class Stack:
         if self._is_there():
             raise EngineError(
                 f"{str(path)!r} is gone, and nobody can read what Pulumi knows of the cluster without it. Restore it;"
-                f" or remove {str(self._folder)!r}, once its machines have ended with their lease."
+                f" or type muster down {self._name}, which removes all that bears the cluster's tag without it."
             )
         write(path, drawn := secrets.token_urlsafe(), durable=True)
         return drawn

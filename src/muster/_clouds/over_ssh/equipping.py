@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ class Equipping:
 
     folder: Path
     packages: Mapping[str, str]
+    until: float = inf
+    """When they have to be equipped, on the monotonic clock."""
 
     def equipped(
         self, hosts: Sequence[Host], record: ClusterRecord, *, workers: int, ours: Sequence[str]
@@ -46,7 +49,7 @@ class Equipping:
         asked = {"packages": list(self.packages), "cluster": self.folder.name, "ours": ours}
         told = {"program": program("environment"), "asked": asked}
         each = {host.name: {"python": host.python} for host in hosts}
-        looked, played = play("check", hosts, told=told, each=each, below=self.folder).answers()
+        looked, played = play("check", hosts, told=told, each=each, below=self.folder, until=self.until).answers()
         played.check("Looking at the hosts")
         obstacles = [f"{name}: {what}" for name in looked for what in requirements.obstacles(looked[name])]
         if wrong := [f"  {what}" for what in (*obstacles, *requirements.named_twice(looked))]:
@@ -61,6 +64,6 @@ class Equipping:
             return list(hosts)
         each = {host.name: {"python": host.python, "order": orders[host.name]} for host in differing}
         told = {"program": program("environment")}
-        played = play("install", differing, told=told, each=each, below=self.folder)
+        played = play("install", differing, told=told, each=each, below=self.folder, until=self.until)
         played.check("Installing on the hosts what is here")
         return [replace(host, python=played.output.get(host.name, host.python).strip()) for host in hosts]

@@ -95,11 +95,19 @@ class SshMachines:
 
     # What changes it
 
-    def scale(self, wanted: Wanted, inventory: Inventory, *, alone: Callable[[], None] = nobody_works) -> Seen:
+    def scale(
+        self,
+        wanted: Wanted,
+        inventory: Inventory,
+        *,
+        alone: Callable[[], None] = nobody_works,
+        until: float = inf,
+    ) -> Seen:
         """Start or stop machines until as many as are wanted work: the head, and the inventory's first besides.
 
         It tells what those told of themselves as soon as they worked. Raises ``UsageError``; raises ``EngineError``
-        where a host does not start, or one that is not wanted any more does not answer.
+        where a host does not start ``until`` then, on the monotonic clock, or one that is not wanted any more does not
+        answer.
         """
         record = recalled(self._folder) or ClusterRecord()
         hosts = placed(inventory.hosts, record, self._folder)
@@ -108,7 +116,7 @@ class SshMachines:
         renews = head is not None and self._authority.must_begin_anew(alone)
         is_same = bool(head and record.id and not renews)
         cluster = record if is_same else record.begun()
-        started = Equipping(self._folder, requirements.packages(inventory.packages)).equipped(
+        started = Equipping(self._folder, requirements.packages(inventory.packages), until).equipped(
             chosen(hosts, wanted.machines, head),
             cluster,
             workers=wanted.workers,
@@ -124,7 +132,8 @@ class SshMachines:
             self._authority.begin(wanted.lease)
         cluster = cluster.working(started, lease=wanted.lease, workers=wanted.workers)
         self._keep(cluster)
-        seen = self._start(cluster, new=[one for one in started if one.identity not in staying])
+        new = [one for one in started if one.identity not in staying]
+        seen = self._start(cluster, new=new, until=until)
         endings.check(cluster.longest_lease)
         return seen
 
@@ -175,7 +184,7 @@ class SshMachines:
         answers, played = self._play("purge", named, told={"program": program("environments")}).answers()
         return list(purging.told(answers, played))
 
-    def _start(self, record: ClusterRecord, *, new: Sequence[StartedHost]) -> Seen:
+    def _start(self, record: ClusterRecord, *, new: Sequence[StartedHost], until: float) -> Seen:
         """Start the machines that are ``new``, and renew the others; take what they tell then.
 
         Raises ``EngineError`` where one fails. Of the new ones, those that failed are ended then.
@@ -184,7 +193,8 @@ class SshMachines:
             record, folder=self._folder, token=self._token.read_text(), authority=self._authority
         )
         named = apart(record.started)
-        answers, played = self._play("start", named, told=starting.told_to_all(), each=each).answers()
+        told = starting.told_to_all()
+        answers, played = self._play("start", named, told=told, each=each, until=until).answers()
         if played.failures:  # without a head the others are of no use; those that worked before may go on
             head = record.started[0].host.name
             failed = [one for one in new if {one.host.name, head} & set(played.failures)]
@@ -229,6 +239,7 @@ class SshMachines:
         *,
         told: Mapping[str, object] | None = None,
         each: Mapping[str, Mapping[str, object]] | None = None,
+        until: float = inf,
     ) -> Played:
         """Run a playbook on hosts that were started, or are about to be; it calls them by these names."""
         known = {
@@ -236,7 +247,7 @@ class SshMachines:
             for name, one in named.items()
         }
         hosts = [replace(one.host, name=name) for name, one in named.items()]
-        return play(playbook, hosts, told=told or {}, each=known, below=self._folder)
+        return play(playbook, hosts, told=told or {}, each=known, below=self._folder, until=until)
 
 
 def _prices(record: ClusterRecord) -> dict[str, float | None]:

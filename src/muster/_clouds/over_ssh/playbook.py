@@ -4,7 +4,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 from muster._files.whole import write
@@ -31,21 +33,25 @@ _TASK_SECONDS: Final = {
 }
 """How long one task of a playbook may take: what never ends on a host, such as its login shell, ends nobody's wait."""
 
+_TOO_LATE: Final = "it was not done with it when the time was over"
+
 _SETTINGS: Final = "[defaults]\ninternal_poll_interval = 0.02\n"
 """What has no variable: how often Ansible looks whether hosts have answered, else 1,000 times a second."""
 
 
-def play(
+def play(  # noqa: PLR0913 (each is given by its name)
     playbook: str,
     hosts: Sequence[Host],
     *,
     told: Mapping[str, Any],
     each: Mapping[str, Mapping[str, Any]],
     below: Path,
+    until: float = inf,
 ) -> Played:
     """Run a playbook of this folder; ``told`` holds its variables, ``each`` those of every host.
 
-    What it writes, secrets among it, lies in a folder ``below`` the one given, and goes with it.
+    What it writes, secrets among it, lies in a folder ``below`` the one given, and goes with it. At ``until``, on the
+    monotonic clock, it is ended: hosts that are not done have failed then.
     """
     from ansible_runner.interface import init_runner  # type: ignore[import-untyped]
 
@@ -58,14 +64,16 @@ def play(
             playbook=str(_PLAYBOOKS / f"{playbook}.yml"),
             envvars=ours,
             quiet=True,
-            cancel_callback=_never,  # or it takes Ctrl-C and SIGTERM away from this process, for good
+            # One must be given, or it takes Ctrl-C and SIGTERM away from this process, for good.
+            cancel_callback=lambda: monotonic() > until,
         )
         runner.config.command[:1] = [sys.executable, "-P", str(_COMMAND)]  # else ansible-playbook, which loads more
         for name in _for_other_hosts(runner.config.env, ours):
             del runner.config.env[name]
         runner.run()
         names = {key(at): host.name for at, host in enumerate(hosts)}
-        return gathered(runner.events, names, otherwise=_last_words(runner))
+        otherwise = _TOO_LATE if monotonic() > until else _last_words(runner)
+        return gathered(runner.events, names, otherwise=otherwise)
 
 
 def _last_words(runner: Any) -> str:  # noqa: ANN401 (of a package without types)
@@ -76,10 +84,6 @@ def _last_words(runner: Any) -> str:  # noqa: ANN401 (of a package without types
         if printed:
             return f"the playbook did not run: {printed}"
     return f"the playbook did not run: Ansible ended with {runner.rc}, and said nothing"
-
-
-def _never() -> bool:
-    return False
 
 
 def _environment(folder: Path, sockets: Path, *, forks: int, seconds: int) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """The leash of a rented machine: it powers the machine off when nobody renews a lease on it.
 
 It is the first thing that the machine runs, as root, by whichever Python 3 its image has: nothing of muster is there
-yet, and maybe nobody will ever reach it. ``leash.py SECONDS LEASES...`` returns at once, and leaves two processes:
+yet, and maybe nobody will ever reach it. ``leash.py SECONDS MARK LEASES...`` returns at once, and leaves two processes:
 one looks at leases and tells the other until when the machine may live, and each ends it then, though the other hangs.
-Where one of them is killed, or told to end, the machine ends at once. It has SECONDS from the start on, whatever else
-there is, and lives on for as long as a lease lasts. LEASES are patterns of files, as ``lease`` keeps them: each holds
-how many seconds the machine may live without being renewed, and touching it renews. Where one is taken away, what it
-has said last still counts.
+Where one of them is killed, or told to end, the machine ends at once; the file MARK holds the id of one, by which
+others see that it runs. It has SECONDS from the start on, whatever else there is, and lives on for as long as a lease
+lasts. LEASES are patterns of files, as ``lease`` keeps them: each holds how many seconds the machine may live without
+being renewed, and touching it renews. Where one is taken away, what it has said last still counts.
 
 A power-off ends the machine for good: it is launched so that its maker takes it back then.
 """
@@ -43,8 +43,10 @@ _TO_END = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 def main() -> None:
     """Leave the two behind."""
-    seconds, leases = float(sys.argv[1]), sys.argv[2:]
-    if os.fork():
+    seconds, mark, leases = float(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    if child := os.fork():
+        with open(mark, "w") as file:
+            file.write(str(child))
         return
     _detach()
     for number in _TO_END:  # systemd sends one when it ends what cloud-init has started, pkill when it is typed
