@@ -299,3 +299,43 @@ def test_fresh_is_refused_before_it_removes_anything(tmp_path: Path, muster: Mus
 def kept_by(folder: Path) -> list[Path]:
     journal = folder / "out.muster" / "journal.jsonl"
     return [*sorted((folder / "out").iterdir()), folder / "out.rejects.jsonl", journal]
+
+
+def as_after_a_crash(folder: Path, *, last: str) -> None:
+    """Have the journal end with the last event of a kind, as one who died right behind it leaves it."""
+    journal = folder / "out.muster" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    at = max(at for at, line in enumerate(lines) if f'"event":"{last}"'.encode() in line)
+    journal.write_bytes(b"".join(lines[: at + 1]))
+
+
+@pytest.mark.parametrize("what", ["part", "copy"])
+def test_what_a_crash_left_and_somebody_removed_is_an_error_in_words_until_it_is_there_again(
+    tmp_path: Path, what: str
+) -> None:
+    """A part that was about to appear; rows of which file and copy are gone."""
+    written(tmp_path)
+    path, part = tmp_path / "in" / "a.csv", tmp_path / "out" / "part-00000000.csv"
+    path.write_text("n,text\n1,x\n2,y\n")
+    with following(tmp_path, "--workers", "0", "--quiet") as process:
+        assert stopped(tmp_path, process)[0] == 0
+    text, rows = part.read_text(), path.read_text()
+    as_after_a_crash(tmp_path, last="committed" if what == "part" else "epoch began")
+    (tmp_path / "out" / "_manifest.jsonl").unlink()
+    part.unlink()
+    if what == "copy":
+        path.unlink()
+    with following(tmp_path, "--workers", "0", "--quiet") as process:
+        _, err = process.communicate(timeout=120)
+    gone = "out.muster/sealed/part-00000000.csv" if what == "part" else "in/a.csv"
+    assert (process.returncode, gone in err, "is not there any more" in err) == (3, True, True), err
+    assert "Restore" in err
+    assert "--fresh" in err
+    if what == "part":
+        (tmp_path / "out.muster" / "sealed" / part.name).write_text(text)
+    else:
+        path.write_text(rows)
+    with following(tmp_path, "--workers", "0", "--quiet") as process:
+        assert stopped(tmp_path, process)[0] == 0
+    assert part.read_text() == text
+    assert rows_out(tmp_path) == 2

@@ -251,6 +251,12 @@ def test_a_key_that_ends_its_worker_is_rejected_and_leaves_the_states_of_others_
     totals = {1: 1, 2: 3, 3: 6}
     expected = [f"{key},{n},{4 if (key, n) == ('deadly', 3) else totals[n]}" for n in totals for key in keys]
     assert joined(tmp_path).splitlines()[1:] == [row for row in expected if not row.startswith("deadly,2,")]
+    journal = [json.loads(line) for line in text_of(tmp_path / "out.muster" / "journal.jsonl").splitlines()]
+    *_, stood = (one for one in journal if one["event"] == "streamed")
+    assert stood["keys"] == len(keys), "counted by tasks of which each has some keys of the lane, too"
+    assert stood["state_bytes"] == sum(path.stat().st_size for path in (tmp_path / "out.muster").glob("states-*"))
+    tried = {one["file"] for one in journal if one["event"] == "retried"}
+    assert tried == {"stage 2 of 3"}, "rows that are no file's"
 
 
 ENDING = """

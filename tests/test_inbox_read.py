@@ -2,12 +2,14 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from ends import HOST
+from ends import HOST, framed
 from muster._dialects import Dialect
 from muster._journal.events import EpochBegan
 from muster._model import Position
@@ -15,10 +17,12 @@ from muster._streams.endpoints import Endpoint
 from muster._streams.epochs import Epoch
 from muster._streams.frames import LARGEST
 from muster._streams.listening import Listening
+from muster._streams.positions import Mark
 from muster._streams.spooled import Spooled
 from muster._streams.stretches import Text
 from muster._streams.tcp_source import TcpSource
 from muster.errors import EngineError
+from waiting import until
 
 
 def spooled(folder: Path, on_safe: Callable[[], None] = lambda: None) -> Spooled:
@@ -118,3 +122,45 @@ def test_what_is_no_row_at_the_end_of_a_full_file_stops_the_stream(tmp_path: Pat
     keep(tmp_path, b'1,x\n2,"y\n', b"3,z\n")
     with source(tmp_path) as own, pytest.raises(EngineError, match="a quote is opened there that is not closed"):
         taken(own)
+
+
+class Slow(Spooled):
+    """A disk that takes its time."""
+
+    def __init__(self, folder: Path, on_safe: Callable[[], None]) -> None:
+        super().__init__(folder / "inbox", most=1 << 30, output="out/", on_safe=on_safe)
+        self.is_asked, self.may_write = threading.Event(), threading.Event()
+
+    def commit(
+        self, text: bytes, *, rows: int, marks: Mapping[str, Mark], header: str | None = None, since: float = 0.0
+    ) -> None:
+        self.is_asked.set()
+        assert self.may_write.wait(60)
+        super().commit(text, rows=rows, marks=marks, header=header, since=since)
+
+
+def test_a_stream_has_not_ended_while_rows_are_on_their_way_to_the_disk(tmp_path: Path) -> None:
+    """They are acknowledged once they are there, so they are among those that are done before it ends."""
+    disks = list[Slow]()
+
+    def slow(on_safe: Callable[[], None]) -> Spooled:
+        disks.append(Slow(tmp_path, on_safe))
+        return disks[-1]
+
+    own = TcpSource(Listening(Endpoint(HOST, 0)), Text("csv", Dialect()), slow)
+    with contextlib.closing(own):
+        port = int(own.open(()).rpartition(":")[2])
+        own.go_on(())
+        with socket.create_connection((HOST, port), timeout=60) as sender:
+            sender.sendall(framed(b"n,text") + framed(b"1,x"))
+            assert disks[0].is_asked.wait(60)
+            own.end()
+            assert not own.has_ended()
+            assert own.take(1) is None
+            disks[0].may_write.set()
+            until(own.has_ended)
+        epoch = own.take(1)
+        assert epoch is not None
+        assert own.behind()[:2] == (len(b"n,text\n1,x\n"), 1)
+        assert [rows for rows, _ in own.forget(epoch)] == [1]
+        assert own.behind() == (0, 0, 0.0)

@@ -1,6 +1,6 @@
 """Which rows are with which worker: calls that hang are named while they do, and those that end are not."""
 
-from muster._model import Task
+from muster._model import NO_FILE, Task
 from muster._run.telling.under_way import StuckRows, UnderWay
 
 
@@ -81,3 +81,15 @@ def test_who_is_at_a_task_for_how_long_is_known() -> None:
 def test_what_is_named_travels_through_a_journal_and_grows_older() -> None:
     held = StuckRows("m1-2", "a.csv", 3, 3, 20.0, 4, 2.0, 60.0)
     assert StuckRows.of_field(held.as_field(), later=5.0) == StuckRows("m1-2", "a.csv", 3, 3, 25.0, 4, 2.0, 60.0)
+
+
+def test_rows_that_steps_have_made_are_named_by_their_stage() -> None:
+    under_way = UnderWay(["a.csv"])
+    begun(under_way, task(1, 0, 900, file=NO_FILE), "1", 0.0)
+    held = under_way.held(31.0, workers=1)
+    assert held is not None
+    assert held.told() == "worker 1 has been at rows 0 to 899 for 31 s"
+    under_way.stage = "stage 2 of 3"
+    held = under_way.held(31.0, workers=1)
+    assert held is not None
+    assert held.told() == "worker 1 has been at rows 0 to 899 of stage 2 of 3 for 31 s"

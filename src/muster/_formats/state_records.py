@@ -13,7 +13,23 @@ from typing import Final, NamedTuple
 from muster.errors import EngineError
 
 _HEAD: Final = struct.Struct("<4sHHB8sQI")
-_MAGIC: Final = b"MST1"
+_COUNT: Final = struct.Struct("<q")
+"""Stands behind the head in records of the second format: those of the first do not say how many keys there are."""
+
+_UNCOUNTED: Final = b"MST1"
+_COUNTED: Final = b"MST2"
+_IS_WHOLE: Final = 1
+"""A bit of the flags."""
+
+_COUNTS_ALL: Final = 2
+"""The next bit: the count is of all keys of the lane."""
+
+
+class KeyCount(NamedTuple):
+    """How many keys a lane has behind a record; or how many more than before, or fewer."""
+
+    number: int
+    is_of_all: bool
 
 
 class StateRecord(NamedTuple):
@@ -26,13 +42,20 @@ class StateRecord(NamedTuple):
     mark: str
     offset: int
     bytes: int
+    keys: KeyCount | None
+    """``None`` in a record that an earlier muster has written."""
 
 
-def record(stage: int, lane: int, payload: bytes, *, is_whole: bool) -> tuple[str, bytes]:
+def record(stage: int, lane: int, payload: bytes, *, is_whole: bool, keys: KeyCount) -> tuple[str, bytes]:
     """Write a record; return its mark, which no other has, and its bytes."""
     mark = os.urandom(8)
-    head = _HEAD.pack(_MAGIC, stage, lane, is_whole, mark, len(payload), zlib.crc32(payload))
-    return mark.hex(), head + payload
+    flags = is_whole * _IS_WHOLE | keys.is_of_all * _COUNTS_ALL
+    head = _HEAD.pack(_COUNTED, stage, lane, flags, mark, len(payload), zlib.crc32(payload))
+    return mark.hex(), head + _COUNT.pack(keys.number) + payload
+
+
+def _head_bytes(magic: bytes) -> int:
+    return _HEAD.size + (_COUNT.size if magic == _COUNTED else 0)
 
 
 def records_in(path: str, *, end: int) -> Iterator[StateRecord]:
@@ -42,18 +65,24 @@ def records_in(path: str, *, end: int) -> Iterator[StateRecord]:
         with open(path, "rb") as file:  # noqa: PTH123 (as with pieces, by the thousand)
             while offset < end:
                 file.seek(offset)
-                magic, stage, lane, is_whole, mark, length, _ = _HEAD.unpack(file.read(_HEAD.size))
-                if magic != _MAGIC or offset + _HEAD.size + length > end:
+                magic, stage, lane, flags, mark, length, _ = _HEAD.unpack(file.read(_HEAD.size))
+                count = _head_bytes(magic) + length
+                if magic not in {_UNCOUNTED, _COUNTED} or offset + count > end:
                     raise _damaged(path)
+                keys = None
+                if magic == _COUNTED:
+                    (number,) = _COUNT.unpack(file.read(_COUNT.size))
+                    keys = KeyCount(number, is_of_all=bool(flags & _COUNTS_ALL))
                 yield StateRecord(
                     stage=stage,
                     lane=lane,
-                    is_whole=bool(is_whole),
+                    is_whole=bool(flags & _IS_WHOLE),
                     mark=mark.hex(),
                     offset=offset,
-                    bytes=_HEAD.size + length,
+                    bytes=count,
+                    keys=keys,
                 )
-                offset += _HEAD.size + length
+                offset += count
     except (OSError, struct.error) as error:
         raise _damaged(path) from error
 
@@ -65,7 +94,7 @@ def payloads(path: str, spans: Sequence[tuple[int, int]]) -> Iterator[bytes]:
             for offset, count in spans:
                 file.seek(offset)
                 data = file.read(count)
-                payload = data[_HEAD.size :]
+                payload = data[_head_bytes(data[: len(_COUNTED)]) :]
                 if len(data) != count or _HEAD.unpack_from(data)[-1] != zlib.crc32(payload):
                     raise _damaged(path)
                 yield payload

@@ -21,21 +21,43 @@ class MachinePace:
 
 @dataclass(frozen=True, slots=True)
 class StreamLag:
-    """How far a stream is behind: what has come to its files and is in no epoch that is committed."""
+    """How a stream stands: what has come and is in no epoch that is committed, what it keeps, what is on its way."""
 
     epochs: int
     """How many are committed, of all attempts."""
     bytes: int = 0
     """How many bytes are not done; a last line that has no end yet is among them."""
+    rows: int | None = 0
+    """How many rows that is. Of files it is reckoned from those that were read; ``None`` before there is one."""
     seconds: float = 0.0
     """For how long the oldest of them have waited, as far as this process has seen."""
     committed_at: float | None = None
     """When the last epoch was committed, in seconds since 1970; ``None`` before this process has committed one."""
+    keys: int | None = None
+    """How many keys have a state; ``None`` where steps keep none, or an earlier muster has not counted them."""
+    state_bytes: int | None = None
+    """How many bytes their log has; ``None`` where steps keep none."""
+    unacknowledged: int | None = None
+    """How many rows ``send_tcp`` keeps, as the receiver has not said that it has them; ``None`` without one."""
+    unacknowledged_seconds: float = 0.0
+    """For how long the oldest of them have waited, as far as this process has seen."""
+    away: str = ""
+    """Why they cannot be sent just now, in words."""
 
     def __str__(self) -> str:
         """Say so in a line."""
-        behind = f", {size(self.bytes)} behind for {duration(self.seconds)}" if self.bytes else ""
-        return f"{plural(self.epochs, 'epoch')}{behind}"
+        return ", ".join([plural(self.epochs, "epoch"), *self.waits()])
+
+    def waits(self) -> list[str]:
+        """Say what waits, and for how long."""
+        said = list[str]()
+        if self.bytes:
+            rows = f"{plural(self.rows, 'row')} ({size(self.bytes)})" if self.rows else size(self.bytes)
+            said.append(f"{rows} behind for {duration(self.seconds)}")
+        if self.unacknowledged:
+            waited = duration(self.unacknowledged_seconds)
+            said.append(f"{plural(self.unacknowledged, 'row')} unacknowledged for {waited}")
+        return said
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,6 +297,27 @@ class Committed(NamedTuple):
     """Where steps keep states."""
 
 
+class Streamed(NamedTuple):
+    """How a stream stands, as ``StreamLag`` tells it; and how long rows took until they were committed.
+
+    ``waited`` counts the rows of this attempt by the time from when they came, in bins as of ``measures``.
+    """
+
+    epochs: int
+    bytes: int = 0
+    rows: int | None = 0
+    seconds: float = 0.0
+    committed_at: float | None = None
+    keys: int | None = None
+    state_bytes: int | None = None
+    unacknowledged: int | None = None
+    unacknowledged_seconds: float = 0.0
+    away: str = ""
+    waited: Sequence[Sequence[int]] = ()
+    waited_seconds: float = 0.0
+    """Those of all these rows, added up."""
+
+
 class FilesMoved(NamedTuple):
     """Files that a stream has read have other names from now on, or copies have taken their place."""
 
@@ -393,6 +414,7 @@ Event = (
     | EpochBegan
     | Committed
     | FilesMoved
+    | Streamed
     | OutputLayout
     | EarlierRowsTaken
     | Standing
@@ -430,6 +452,7 @@ OF_KIND: Final[Mapping[str, type[Event]]] = {
     "epoch began": EpochBegan,
     "committed": Committed,
     "files moved": FilesMoved,
+    "streamed": Streamed,
     "laid out": EarlierRowsTaken,
     "standing": Standing,
     "joined": WorkerJoined,

@@ -1,6 +1,7 @@
 """Each run of this user in a few fields, as ``muster runs --json`` gives them."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +22,7 @@ from .file import Entry, replay
 from .kept_rows import KeptRows, RowCounts
 from .runs import KnownRun, known
 from .status import RunState, status
+from .streaming import StreamSums
 from .work_time import WorkTime, work_time
 
 _OF_A_FILE: Final = ("path", "bytes", "version")
@@ -32,12 +34,12 @@ def summaries() -> Iterator[dict[str, Any]]:
     ``functions`` and ``files`` say by name what stands in ``target`` and ``inputs`` without names.
     ``status`` is the word that pages use for it. All have ``seconds_at_work``: of all attempts. Those that finished
     also have the fields of ``--json``; the others ``rows_done rows_total rows_out bad_rows``, and, unless they are
-    running, ``go_on``: how.
+    running, ``go_on``: how. Those that are streams also have ``stream``: how they stand.
     """
     for one in known():
         # A journal that is damaged costs its own line.
         with contextlib.suppress(OSError, KeyError, TypeError, UnreadableError):
-            if (summed_up := _summed_up(one)) is not None:
+            if (summed_up := summary(one)) is not None:
                 yield summed_up
 
 
@@ -50,16 +52,22 @@ class _History:
     stopped: Stopped | None = None
     finished: Finished | None = None
     time: WorkTime = field(default_factory=WorkTime)
+    measured: Measured | None = None
+    """How far the last attempt is."""
+    stream: StreamSums = field(default_factory=StreamSums)
 
     def take(self, entry: Entry) -> None:
         """Take in an event."""
         event = entry.event
         self.time.take(entry)
+        self.stream.take(entry)
         match event:
             case Started():
                 self.started = event
             case TryStarted():
-                self.stopped = None
+                self.stopped = self.measured = None
+            case Measured():
+                self.measured = event
             case Stopped():
                 self.stopped = event
             case Accepted():
@@ -68,7 +76,7 @@ class _History:
                 self.finished = event
 
 
-def _summed_up(one: KnownRun) -> dict[str, Any] | None:
+def summary(one: KnownRun) -> dict[str, Any] | None:
     """Sum up a run; ``None`` where its journal has not begun."""
     kept = None if one.state is RunState.FINISHED else KeptRows()
     history = _history_of(one, kept)
@@ -76,6 +84,7 @@ def _summed_up(one: KnownRun) -> dict[str, Any] | None:
         return None
     job, result = history.started.job, history.finished.result if history.finished else None
     error = history.stopped.error if history.stopped else None
+    now = time.time() if one.state is RunState.RUNNING else history.time.last_at
     return {
         "run": one.run,
         "state": str(one.state),
@@ -90,6 +99,8 @@ def _summed_up(one: KnownRun) -> dict[str, Any] | None:
         **({"accepted": history.accepted.changes} if history.accepted else {}),
         **(result if result and kept is None else {}),
         **(_so_far(one, kept.rows(), total=kept.total) if kept is not None else {}),
+        **(_pace(history.measured) if one.state is RunState.RUNNING else {}),
+        **({"stream": history.stream.as_fields(now)} if history.stream else {}),
         "seconds_at_work": round(history.time.took(result if kept is None else None), 3),
     }
 
@@ -108,6 +119,12 @@ def _history_of(one: KnownRun, kept: KeptRows | None) -> _History:
     if kept is None and history.time.processes > 1:
         history.time = work_time(one.entries())
     return history
+
+
+def _pace(measured: Measured | None) -> dict[str, Any]:
+    """Tell how fast a run goes, which an earlier muster did not journal."""
+    pace = measured.rows_per_second if measured else None
+    return {"rows_per_second": pace} if pace is not None else {}
 
 
 def _so_far(one: KnownRun, rows: RowCounts, *, total: int | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from muster._files.whole import naming, sync
 from muster._journal.events import Committed
 from muster._private.files import private
-from muster.errors import UsageError
+from muster.errors import EngineError, UsageError
 
 from .folder import WorkFolder
 from .manifest import PART
@@ -93,11 +93,18 @@ class NumberedParts:
         sync(path.parent)
         return _size(path)
 
-    def publish(self, committed: Committed) -> None:
-        """Put what an epoch adds in its place, unless that has been done."""
+    def publish(self, committed: Committed, *, is_new: bool) -> None:
+        """Put what an epoch adds in its place, unless that has been done.
+
+        Raises ``EngineError`` where it is nowhere, and ``is_new``: nobody has heard of it yet who may take it away.
+        """
         self._folder.mkdir(exist_ok=True)
-        if committed.part and (sealed := self._work.sealed / committed.part).exists():
-            sealed.replace(self._folder / committed.part)
+        if committed.part:
+            sealed, path = self._work.sealed / committed.part, self._folder / committed.part
+            if sealed.exists():
+                sealed.replace(path)
+            elif is_new and not path.exists() and _size(self._manifest) <= committed.manifest_at:
+                raise lost(sealed)
         self._publish_rejects(committed)
         if committed.part:
             _append(self._manifest, _line(committed), at=committed.manifest_at)
@@ -116,6 +123,14 @@ class NumberedParts:
 def part_name(number: int, format_: str) -> str:
     """Name a part; names sort as the parts follow each other up to a hundred million of them."""
     return f"part-{number:08d}.{format_}"
+
+
+def lost(sealed: Path) -> EngineError:
+    """Say that a part is gone that was about to appear."""
+    return EngineError(
+        f"{str(sealed)!r} is not there any more: somebody has removed it, and its rows, which are done, are nowhere"
+        " else. Restore it; or type the command again with --fresh, to start over."
+    )
 
 
 def _line(committed: Committed) -> bytes:

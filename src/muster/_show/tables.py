@@ -1,9 +1,9 @@
 """Runs and machines in columns, for the terminal."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from muster._words import duration, moment, plural
+from muster._words import duration, latency, moment, plural, size
 
 if TYPE_CHECKING:
     from muster._clouds.clusters import Status
@@ -92,3 +92,53 @@ def in_columns(*rows: Iterable[str]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+def run_in_lines(run: Mapping[str, Any]) -> str:
+    """Say how a run stands; of a stream also what waits, what it keeps, and how long rows take."""
+    pace = f", {run['rows_per_second']:,.0f} rows/s" if run["status"] == "running" and "rows_per_second" in run else ""
+    bad = f", {run['bad_rows']:,} bad" if run.get("bad_rows") else ""
+    title = f"{run['run']}: {run['status']}, {_rows_done(run)}{pace}{bad}"
+    functions, inputs = " | ".join(run["functions"]), [str(file["path"]) for file in run["files"]]
+    more = f" and {len(inputs) - 1:,} more" if len(inputs) > 1 else ""
+    where = f"{functions}: {inputs[0] if inputs else 'rows'}{more} to {run['output']}"
+    lines = [*(_lines_of_stream(run["stream"], is_going=run["status"] == "running") if "stream" in run else ())]
+    width = max((len(name) for name, _ in lines), default=0)
+    return "\n".join([title, where, *(f"  {name:<{width}}  {text}" for name, text in lines)])
+
+
+def _rows_done(run: Mapping[str, Any]) -> str:
+    if "rows_in" in run:
+        return plural(run["rows_in"], "row")
+    total = run.get("rows_total")
+    return (
+        f"{plural(run['rows_done'], 'row')} so far"
+        if total is None
+        else f"{run['rows_done']:,} of {plural(total, 'row')}"
+    )
+
+
+def _lines_of_stream(stream: Mapping[str, Any], *, is_going: bool) -> Iterator[tuple[str, str]]:
+    age = stream["checkpoint_age"]
+    ago = f", the last one {duration(age)} ago" if age is not None and is_going else ""
+    yield "epochs", f"{stream['epochs']:,}{ago}"
+    if stream["bytes_behind"] is not None:
+        yield "behind", _behind(stream)
+    if stream["state_bytes"] is not None:
+        keys = "an unknown number" if stream["keys"] is None else f"{stream['keys']:,}"
+        yield "keys", f"{keys}, whose states take {size(stream['state_bytes'])}"
+    if (rows := stream["rows_unacknowledged"]) is not None:
+        waited = f", for {duration(stream['seconds_unacknowledged'])}" if rows else ""
+        away = f"; {stream['away']}" if stream["away"] else ""
+        yield "unacknowledged", f"{plural(rows, 'row')}{waited}{away}"
+    if stream["latency"]["rows"]:
+        half, most = (latency(stream["latency"][name]) for name in ("p50", "p99"))
+        yield "until committed", f"half of the rows took less than {half}, 99% less than {most}"
+
+
+def _behind(stream: Mapping[str, Any]) -> str:
+    rows, count = stream["rows_behind"], stream["bytes_behind"]
+    if not count:
+        return "nothing"
+    counted = f"{plural(rows, 'row')}, " if rows is not None else ""
+    return f"{counted}{size(count)}, for {duration(stream['seconds_behind'])}"

@@ -4,6 +4,7 @@ Whatever becomes of a file, an epoch that was begun is read from its copy: so it
 """
 
 import contextlib
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from muster._private.files import keep
 from muster._words import plural, size
 from muster.errors import DataError
 
+from .arrivals import Behind, Came, shared
 from .followed import Followed, Tail, check_has_grown, read_at, tail_of
 from .stretches import Records, Text, whole_records, why_left
 
@@ -50,6 +52,8 @@ class Intake:
         self._text = text
         self._spool = spool
         self._most = most
+        self._doing = list[tuple[int, list[Came]]]()
+        """Rows of the epoch that is not done for good, and when these came, of each of its stretches."""
 
     def take(self, number: int, *, limits: Mapping[tuple[int, int], int] | None = None) -> Epoch | None:
         """Take what is whole of the files, one after the other; ``None`` where that is nothing.
@@ -58,6 +62,7 @@ class Intake:
         too long.
         """
         left, taken = self._most, list[Taken]()
+        self._doing = []
         for tail in list(self._followed.each()):
             end = tail.size if limits is None else min(tail.size, limits.get(tail.position.file_id, 0))
             if end <= tail.position.bytes or tail.fruitless == end or left <= 0:
@@ -65,6 +70,7 @@ class Intake:
             if (stretch := self._take(tail, end, most=left, spool=f"epoch-{number}-{len(taken)}")) is not None:
                 taken.append((*stretch, tail.source))
                 left -= stretch[0].bytes
+                self._doing.append((stretch[0].rows, tail.take_off()))
         return epoch_of(number, taken) if taken else None
 
     def _take(self, tail: Tail, end: int, *, most: int, spool: str) -> tuple[Stretch, Records] | None:
@@ -89,8 +95,6 @@ class Intake:
             order=found.order or before.order,
         )
         tail.fruitless = -1
-        if tail.position.bytes >= tail.size:
-            tail.waits_since = None
         stretch = Stretch(
             start=before.bytes,
             row=before.rows,
@@ -128,7 +132,7 @@ class Intake:
 
     def again(self, number: int, stretches: Sequence[Stretch]) -> Epoch | None:
         """Take an epoch once more that was begun, from its copies; ``None`` where these are not whole any more."""
-        taken = list[Taken]()
+        taken, doing, now = list[Taken](), list[tuple[int, list[Came]]](), time.monotonic()
         for stretch in stretches:
             path, after = self._spool / stretch.spool, stretch.position
             data = path.read_bytes() if path.exists() else b""
@@ -144,12 +148,28 @@ class Intake:
             )
             source = Source(after.path, 0, "", self._text.format, given=stretch.name, keys=stretch.keys)
             taken.append((stretch, found, source))
+            doing.append((stretch.rows, [Came(0, after.bytes, stretch.bytes, 0, now)]))
+        self._doing = doing
         return epoch_of(number, taken)
 
-    def forget(self, epoch: Epoch) -> None:
-        """Remove the copies of an epoch that is done."""
+    def forget(self, epoch: Epoch) -> list[tuple[int, float]]:
+        """Remove the copies of an epoch that is done; tell since when its rows were there."""
         for stretch in epoch.stretches:
             (self._spool / stretch.spool).unlink(missing_ok=True)
+        doing, self._doing = self._doing, []
+        return [one for rows, came in doing for one in shared(rows, came)]
+
+    def behind(self, now: float) -> Behind:
+        """Tell what is in no epoch that is done: in this one, and behind it."""
+        unread, came = self._followed.behind(now), [one for _, came in self._doing for one in came]
+        if not came:
+            return unread
+        rows = sum(rows for rows, _ in self._doing)
+        return Behind(
+            unread.bytes + sum(one.bytes for one in came),
+            None if unread.rows is None else unread.rows + rows,
+            max(unread.seconds, now - min(one.since for one in came)),
+        )
 
 
 def epoch_of(number: int, taken: Sequence[Taken]) -> Epoch:

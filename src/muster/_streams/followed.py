@@ -18,6 +18,8 @@ from muster._model import Position, Source
 from muster._words import plural
 from muster.errors import DataError
 
+from .arrivals import Arrivals, Behind, Came
+
 TAIL_BYTES: Final = 4096
 """How many bytes before a position are compared when a stream goes on."""
 
@@ -45,12 +47,12 @@ class Tail:
     """Its name is another file's by now, or nobody's: it is read to its end."""
     left_at: float = 0.0
     """Since when it is."""
-    waits_since: float | None = None
-    """Since when there is something behind the position."""
     stuck_since: float | None = None
     """Since when that is no whole row."""
     told: int = -1
     """Behind which byte that was told."""
+    came: Arrivals | None = None
+    """What is behind the position, as far as it was seen; ``None`` where nothing is, as for most of many files."""
 
     def is_stuck(self, since: float) -> bool:
         """Tell whether no whole row has come since a moment or before, though something has."""
@@ -60,6 +62,25 @@ class Tail:
     def path(self) -> str:
         """Tell where it is read from."""
         return self.source.path
+
+    @property
+    def waits_since(self) -> float | None:
+        """Tell since when there is something behind the position."""
+        return self.came.since if self.came is not None and self.unread else None
+
+    def has_grown(self, count: int, since: float) -> None:
+        """Know that so many bytes have come, after a moment."""
+        self.came = self.came or Arrivals()
+        self.came.add(Came(0, self.size, count, 0, since))
+
+    def take_off(self) -> list[Came]:
+        """Tell when that came which stands before the position, and was not taken before."""
+        if self.came is None:
+            return []
+        came = self.came.take(0, self.position.bytes)
+        if self.came.since is None:
+            self.came = None
+        return came
 
     @property
     def unread(self) -> int:
@@ -132,6 +153,8 @@ class Followed:
     dropped: list[str] = field(default_factory=list)
     """What is to be told of those that had something behind the last row."""
     files: OpenFiles = field(default_factory=OpenFiles)
+    looked_at: float | None = None
+    """When somebody looked last: what is new has come since then."""
     beside: dict[str, dict[int, str]] = field(default_factory=dict)
     """What a look has seen in folders, by inode: all names there, also those that are no inputs."""
 
@@ -153,6 +176,7 @@ class Followed:
                 self.tails[source.path] = Tail(source, Position(source.path, *file_id))
         for tail in self.each():
             self._measure(tail, now)
+        self.looked_at = now
         self._let_go(now)
 
     def each(self) -> Iterator[Tail]:
@@ -211,10 +235,8 @@ class Followed:
             tail.stuck_since = None
         elif tail.stuck_since is None:
             tail.stuck_since = now
-        if not tail.unread:
-            tail.waits_since = None
-        elif tail.waits_since is None:
-            tail.waits_since = now
+        if (more := tail.size - max(before[0], tail.position.bytes)) > 0:
+            tail.has_grown(more, since=now if self.looked_at is None else self.looked_at)
 
     def _open(self, tail: Tail) -> int:
         """Open a file; one that was not open when it was renamed, under its other name in its folder."""
@@ -284,10 +306,13 @@ class Followed:
             else:
                 self.gone.append(file_id)
 
-    def behind(self, now: float) -> tuple[int, float]:
-        """Tell how many bytes are not read, and for how many seconds the oldest of them have waited."""
-        waiting = [now - tail.waits_since for tail in self.each() if tail.waits_since is not None]
-        return sum(tail.unread for tail in self.each()), max(waiting, default=0.0)
+    def behind(self, now: float) -> Behind:
+        """Tell what is not read; rows are reckoned, as those that were read have so many bytes each."""
+        tails = [*self.each()]
+        unread, waiting = sum(tail.unread for tail in tails), [tail.waits_since for tail in tails]
+        rows, done = sum(tail.position.rows for tail in tails), sum(tail.position.bytes for tail in tails)
+        oldest = min((since for since in waiting if since is not None), default=now)
+        return Behind(unread, round(unread * rows / done) if done else None if unread else 0, now - oldest)
 
     def moves(self) -> FilesMoved | None:
         """Tell what has come of files since this was asked, but for their rows; ``None`` where nothing has."""

@@ -1,6 +1,7 @@
 """What all connections of a receiver share: rows that came and are not safe yet, and who is with which row."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -30,6 +31,8 @@ class Batch:
     texts: list[bytes] = field(default_factory=list)
     size: int = 0
     rows: int = 0
+    since: float = 0.0
+    """When the first of them came, by the clock of this process."""
     marks: dict[str, Mark] = field(default_factory=dict)
     header: str | None = None
     ends: int = 0
@@ -136,6 +139,8 @@ class Inbox:
             fault, payloads = str(error), payloads[: error.at]
             text = as_lines(payloads, delimiter=self._listening.delimiter)
         if payloads:
+            if not self._batch.texts:
+                self._batch.since = time.monotonic()
             self._batch.texts.append(text)
             self._batch.size += len(text)
             self._batch.rows += len(payloads)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -17,7 +18,7 @@ from muster._files.whole import sync, write
 from muster._journal.events import Committed
 from muster._model import Source
 from muster._output.folder import WorkFolder
-from muster._output.numbered import NumberedParts
+from muster._output.numbered import NumberedParts, lost
 from muster._private.files import remove_all, work_folder
 from muster._words.numbers import count, plural
 from muster.errors import EngineError, UsageError
@@ -38,6 +39,8 @@ class _Part(NamedTuple):
     """How many rows of the stream come before it."""
     rows: int
     size: int
+    since: float
+    """When it came, by the clock of this process."""
 
     @property
     def behind(self) -> int:
@@ -62,9 +65,9 @@ class _Waiting:
         """Find the one that so many rows of the stream come before."""
         return self._parts.get(before)
 
-    def first(self, *, but_for: int, otherwise: int) -> int:
-        """Tell how many rows come before the first one that has some behind so many."""
-        return next((part.before for part in self._parts.values() if part.behind > but_for), otherwise)
+    def first(self, *, but_for: int) -> _Part | None:
+        """Find the first one that has rows behind so many."""
+        return next((part for part in self._parts.values() if part.behind > but_for), None)
 
     def within(self, rows: int) -> list[_Part]:
         """List those whose rows are all among so many; those behind are not looked at."""
@@ -114,10 +117,16 @@ class Outbox(NumberedParts):
         super().remove()
         remove_all(self._place)
 
-    def publish(self, committed: Committed) -> None:
-        """Have what an epoch adds wait to be sent, unless that has been done."""
+    def publish(self, committed: Committed, *, is_new: bool) -> None:
+        """Have what an epoch adds wait to be sent, unless that has been done.
+
+        Raises ``EngineError`` where it is gone. Of an epoch that an earlier process has committed, ``open`` tells that:
+        its part may have been sent and acknowledged.
+        """
         self._publish_rejects(committed)
-        if committed.part and (sealed := self._work.sealed / committed.part).exists():
+        if not committed.part:
+            return
+        if (sealed := self._work.sealed / committed.part).exists():
             before = committed.totals.rows_out - committed.rows_out
             path = work_folder(self._place) / f"{before:015}-{committed.rows_out}.{self._format}"
             sealed.replace(path)
@@ -127,6 +136,8 @@ class Outbox(NumberedParts):
                 self._done = committed.totals.rows_out
                 self._waiting.add(_part(path))
             self._ring()
+        elif is_new and self.stream:
+            raise lost(sealed)
 
     def _see(self, path: Path) -> None:
         """Keep the header of a part: who is told that the stream has ended hears it, though no part may wait."""
@@ -174,7 +185,14 @@ class Outbox(NumberedParts):
     def before(self) -> int:
         """Count the rows that do not wait any more."""
         with self._lock:
-            return self._waiting.first(but_for=-1, otherwise=self._done)
+            first = self._waiting.first(but_for=-1)
+        return first.before if first else self._done
+
+    def waiting(self, safe: int) -> tuple[int, float]:
+        """Count the rows behind those that are safe; tell for how many seconds the oldest have waited."""
+        with self._lock:
+            first, done = self._waiting.first(but_for=safe), self._done
+        return (done - max(first.before, safe), time.monotonic() - first.since) if first else (0, 0.0)
 
     def _ring(self) -> None:
         with self._lock:
@@ -189,7 +207,8 @@ class Outbox(NumberedParts):
     def batches(self, after: int) -> tuple[int, Iterator[list[bytes] | None]]:
         """Go through the rows from the part on that has the one behind ``after``; ``None`` where more may come."""
         with self._lock:
-            first = self._waiting.first(but_for=after, otherwise=self._done)
+            part = self._waiting.first(but_for=after)
+            first = part.before if part else self._done
         return first, self._from(first)
 
     def _from(self, first: int) -> Iterator[list[bytes] | None]:
@@ -223,6 +242,12 @@ class Outbox(NumberedParts):
         source = Source(str(path), found.st_size, str(found.st_mtime_ns), self._format)
         return FileRows([source], delimiter=self._delimiter, has_header=self._has_header)
 
+    async def begun(self) -> bool:
+        """Return once there is a header, where rows have one, or the stream ends without a row."""
+        while self._has_header and self.header is None and not self._is_ending:
+            await self.more()
+        return self.header is not None or not self._has_header
+
     async def more(self) -> None:
         """Return once there may be more rows."""
         with self._lock:
@@ -252,4 +277,4 @@ class Outbox(NumberedParts):
 def _part(path: Path) -> _Part:
     match = _NAME.fullmatch(path.stem)
     assert match is not None  # noqa: S101 (so it is named)
-    return _Part(path, int(match[1]), int(match[2]), path.stat().st_size)
+    return _Part(path, int(match[1]), int(match[2]), path.stat().st_size, time.monotonic())

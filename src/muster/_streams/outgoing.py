@@ -35,6 +35,10 @@ class Outgoing(Protocol):
         Tell how many rows lie before those. ``None`` comes where there are no more yet; then ``more`` waits for some.
         """
 
+    async def begun(self) -> bool:
+        """Return once it is known how the rows begin; tell whether there are any."""
+        return True
+
     async def more(self) -> None:
         """Return once there may be more rows: never, where all are there from the start."""
         await asyncio.Event().wait()

@@ -7,19 +7,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from muster._job import ListenTcp
+from muster._words import bare
+from muster.errors import UsageError
 
 from .endpoints import SOURCE_PORT, Endpoint, read_token, receivers_tls
 from .listening import Listening
 from .spooled import Spooled
-from .stretches import Text, why_no_header
+from .stretches import Text, names_in, why_no_header
 from .tcp_source import TcpSource
 
 
-def source_over_tcp(listen: ListenTcp, text: Text, *, spool: Path, output: str) -> TcpSource:
+def source_over_tcp(
+    listen: ListenTcp, text: Text, *, fits: Callable[[Sequence[str]], None], spool: Path, output: str
+) -> TcpSource:
     """Take the endpoint that is listened on; what comes is kept in the ``spool``.
 
-    Raises ``UsageError`` where another program has the endpoint.
+    ``fits`` raises ``UsageError`` for columns that the job cannot take. Raises it likewise for those that the user
+    names, and where another program has the endpoint.
     """
+    if listen.columns:
+        fits(listen.columns)
     endpoint = Endpoint.of(listen.place, port=SOURCE_PORT, flag="listen_tcp")
     tls = receivers_tls(listen.tls_cert, listen.tls_key, in_python=True)
     listening = Listening(
@@ -33,9 +40,20 @@ def source_over_tcp(listen: ListenTcp, text: Text, *, spool: Path, output: str) 
         token=read_token(listen.token, endpoint=endpoint, is_sealed=tls is not None, in_python=True)
         if listen.token
         else "",
-        is_header=functools.partial(why_no_header, text=text),
+        is_header=functools.partial(_why_no_header, text=text, fits=fits),
     )
     return TcpSource(listening, text, functools.partial(_spooled, listen, text, spool, output))
+
+
+def _why_no_header(header: bytes, *, text: Text, fits: Callable[[Sequence[str]], None]) -> str:
+    """Say why a line cannot be the header of rows that the job takes; empty where it can."""
+    if why := why_no_header(header, text):
+        return why
+    try:
+        fits(names_in(header, text))
+    except UsageError as error:
+        return f"its header {header[:200]!r} does not fit this stream: {bare(error)}"
+    return ""
 
 
 def _spooled(listen: ListenTcp, text: Text, folder: Path, output: str, on_safe: Callable[[], None]) -> Spooled:

@@ -90,8 +90,11 @@ class Received:
                 " remove it; with --rotate there are numbered files, and each start goes on with the next."
             )
 
-    def commit(self, text: bytes, *, rows: int, marks: Mapping[str, Mark], header: str | None = None) -> None:
+    def commit(
+        self, text: bytes, *, rows: int, marks: Mapping[str, Mark], header: str | None = None, since: float = 0.0
+    ) -> None:
         """Keep rows, and how far streams are with them; once this returns, they are safe. Raises ``OSError``."""
+        del since  # nobody asks for how long a row waited for the disk
         self._own.commit(text, rows=rows, marks=marks, header=header)
 
     def has_room(self) -> bool:

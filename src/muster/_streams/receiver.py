@@ -52,8 +52,13 @@ class RowKeeper(Protocol):
     def state(self) -> StreamState:
         """Tell what is safe."""
 
-    def commit(self, text: bytes, *, rows: int, marks: Mapping[str, Mark], header: str | None = None) -> None:
-        """Keep rows, and how far streams are with them; once this returns, they are safe. Raises ``OSError``."""
+    def commit(
+        self, text: bytes, *, rows: int, marks: Mapping[str, Mark], header: str | None = None, since: float = 0.0
+    ) -> None:
+        """Keep rows, and how far streams are with them; once this returns, they are safe. Raises ``OSError``.
+
+        The first of these rows were there ``since`` a moment, by the clock of this process.
+        """
 
     def has_room(self) -> bool:
         """Tell whether more may come; senders wait while it may not."""
@@ -186,7 +191,11 @@ class Receiver:
     async def _keep(self, batch: Batch) -> None:
         if batch:
             text, rows = b"".join(batch.texts), batch.rows
-            await self._on_disk(lambda: self._received.commit(text, rows=rows, marks=batch.marks, header=batch.header))
+            await self._on_disk(
+                lambda: self._received.commit(
+                    text, rows=rows, marks=batch.marks, header=batch.header, since=batch.since
+                )
+            )
             for stream, mark in batch.marks.items():
                 self._acknowledge(stream, mark)
         if self._received.full_in() <= 0:

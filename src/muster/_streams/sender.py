@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from muster._words import text_of
 from muster._words.numbers import count, duration
@@ -220,13 +220,39 @@ class Sender:
 
     async def _converse(self, writer: asyncio.StreamWriter, answers: AsyncIterator[Answer]) -> None:
         self._has_sent_all = False
-        if self._to.is_plain:
-            after = 0
-            if self._rows.header is not None:
-                writer.write(self._frames([self._rows.header]))
-        else:
-            after = await self._greet(writer, answers)
-        listening = asyncio.ensure_future(self._listen(answers))
+        first = asyncio.ensure_future(anext(answers))
+        try:
+            if await self._has_rows(writer, first):
+                await self._go_through(writer, first, answers)
+        finally:
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+
+    async def _has_rows(self, writer: asyncio.StreamWriter, first: "asyncio.Future[Answer]") -> bool:
+        """Wait until it is known how rows begin, or that there are none; a receiver that goes meanwhile is noticed."""
+        begun = asyncio.ensure_future(self._rows.begun())
+        try:
+            while not begun.done():
+                either: list[asyncio.Future[Any]] = [begun, first]
+                await asyncio.wait(either, timeout=_SIGN_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                if first.done():
+                    first.result()
+                    break  # it speaks first, whatever it says
+                if not (begun.done() or self._to.is_plain):
+                    writer.write(self._frames([b""]))
+            return await begun
+        finally:
+            begun.cancel()
+
+    async def _go_through(
+        self, writer: asyncio.StreamWriter, first: "asyncio.Future[Answer]", answers: AsyncIterator[Answer]
+    ) -> None:
+        after = 0
+        if not self._to.is_plain:
+            after = await self._greet(writer, first)
+        elif self._rows.header is not None:
+            writer.write(self._frames([self._rows.header]))
+        listening = asyncio.ensure_future(self._listen(first, answers))
         sending = asyncio.ensure_future(self._send(writer, after))
         try:
             await asyncio.wait([listening, sending], return_when=asyncio.FIRST_COMPLETED)
@@ -244,14 +270,14 @@ class Sender:
                 task.cancel()
             await asyncio.gather(listening, sending, return_exceptions=True)
 
-    async def _greet(self, writer: asyncio.StreamWriter, answers: AsyncIterator[Answer]) -> int:
+    async def _greet(self, writer: asyncio.StreamWriter, first: "asyncio.Future[Answer]") -> int:
         """Say hello; return how many rows are safe."""
         header = self._rows.header
         text = None if header is None else header.decode("utf-8", "surrogateescape")
         writer.write(self._frames([Hello(self._rows.stream, text, token=self._to.token).payload()]))
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                answer = await anext(answers)
+                answer = await first
         except _ClosedError:
             raise
         except (_BrokenError, OSError) as error:
@@ -275,9 +301,9 @@ class Sender:
         self._note(answer)
         return answer.safe
 
-    async def _listen(self, answers: AsyncIterator[Answer]) -> None:
+    async def _listen(self, first: "asyncio.Future[Answer]", answers: AsyncIterator[Answer]) -> None:
         """Hear what is safe until all is."""
-        async for answer in answers:
+        async for answer in _from_the_first(first, answers):
             self._note(answer)
             if answer.is_ended and self._has_sent_all and answer.safe >= self.sent and not self._to.is_plain:
                 return
@@ -388,3 +414,11 @@ class Sender:
                 f"A row holds a line end, within quotes: {error.args[0][:80]!r}. Lines cannot carry it: say"
                 f" {self._to.option('framing', 'length')} at both ends."
             ) from error
+
+
+async def _from_the_first(first: "asyncio.Future[Answer]", answers: AsyncIterator[Answer]) -> AsyncIterator[Answer]:
+    """Go through answers of which the first is waited for by others, too."""
+    with contextlib.suppress(StopAsyncIteration):
+        yield await first
+        async for answer in answers:
+            yield answer

@@ -1,9 +1,19 @@
 """Where the rows of a stream go: into a folder of parts, or over TCP."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from muster._output.numbered import NumberedParts
+
+
+class Unacknowledged(NamedTuple):
+    """What was sent, or waits to be, and nobody has said that it is safe."""
+
+    rows: int
+    seconds: float
+    """For how long the oldest have waited, as far as this process has seen."""
+    why: str = ""
+    """Why they cannot be sent just now; empty where that is not known to be so."""
 
 
 class StreamSink(Protocol):
@@ -21,6 +31,9 @@ class StreamSink(Protocol):
 
     def look(self) -> None:
         """Raise what keeps rows from going on."""
+
+    def unacknowledged(self) -> Unacknowledged | None:
+        """Tell which rows are on their way; ``None`` where rows are at their place as soon as they are committed."""
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
         """Say, once, what whoever watches should know; ``at_the_end`` also how far it came."""
@@ -54,6 +67,9 @@ class FileSink:
 
     def look(self) -> None:
         """Do nothing: what fails does so at once."""
+
+    def unacknowledged(self) -> None:
+        """Tell that nothing is on its way."""
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
         """Say nothing."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from muster._journal.events import EpochBegan, FilesMoved
 from muster._model import Position
 
+from .arrivals import Behind
 from .epochs import Epoch
 
 
@@ -39,14 +40,20 @@ class StreamSource(Protocol):
     def take(self, number: int) -> Epoch | None:
         """Take what has come as an epoch; ``None`` where that is nothing."""
 
-    def forget(self, epoch: Epoch) -> None:
-        """Know that an epoch is done for good, and remove what was kept so that it could be done again."""
+    def forget(self, epoch: Epoch) -> list[tuple[int, float]]:
+        """Know that an epoch is done for good, and remove what was kept so that it could be done again.
+
+        Tell since when its rows were there, by the clock of this process: how many came together, and when.
+        """
 
     def end(self) -> None:
-        """Let nothing in that comes from now on: what is there by now is taken, and is the rest."""
+        """Let nothing in that comes from now on: what is there once it ``has_ended`` is taken, and is the rest."""
 
-    def behind(self) -> tuple[int, float]:
-        """Tell how many bytes are in no epoch, and for how many seconds the oldest of them have waited."""
+    def has_ended(self) -> bool:
+        """Tell whether nothing comes any more, after it was asked to end."""
+
+    def behind(self) -> Behind:
+        """Tell what has come and is in no epoch that is done for good."""
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
         """Say, once, what whoever watches should know; ``at_the_end`` also what was left that is no whole row."""

@@ -7,6 +7,7 @@ from typing import Final
 from muster._private.files import work_folder
 from muster.errors import EngineError, UsageError
 
+from .arrivals import Arrivals, Came
 from .pieces import Pieces
 from .positions import Mark, StreamState
 
@@ -37,6 +38,8 @@ class Spooled:
         """Bytes that have come since this was opened, and before; only the receiver's threads count them."""
         self._done = self._gone = 0
         """Those of files that are there and of others; only the stream's thread counts them."""
+        self.arrivals = Arrivals()
+        """What is not done. The receiver's threads add to it, and the stream's takes."""
 
     def check_holds(self, piece: int, done: int) -> None:
         """Raise ``EngineError`` where rows are not there that stand behind so many bytes of a file, or that position.
@@ -52,6 +55,23 @@ class Spooled:
                 f"{str(path)!r} {what}: somebody has removed or replaced it, and its rows were acknowledged to senders."
                 " Restore it; or type the command again with --fresh, to start over."
             )
+
+    def know_left(self, piece: int, done: int, rows: int, *, now: float) -> None:
+        """Count what an earlier process had received, and was not done, as what has come just now.
+
+        That is what stands behind so many bytes of a file; of all rows that have come, so many ``rows`` are done.
+        """
+        left = {
+            number: self.size(number) - (done if number == piece else 0) for number in range(piece, self.end[0] + 1)
+        }
+        whole, bytes_before, rows_before = sum(left.values()), 0, 0
+        waiting = max(self.state.rows - rows, 1)  # a frame may have held several rows, and counts as one
+        for number, count in left.items():
+            bytes_before += count
+            up_to = waiting * bytes_before // max(whole, 1)
+            if count:
+                self.arrivals.add(Came(number, self.size(number), count, up_to - rows_before, now))
+            rows_before = up_to
 
     # For the receiver
 
@@ -69,9 +89,14 @@ class Spooled:
         if self.state.header is None:
             self._pieces.note(header=header)
 
-    def commit(self, text: bytes, *, rows: int, marks: Mapping[str, Mark], header: str | None = None) -> None:
+    def commit(
+        self, text: bytes, *, rows: int, marks: Mapping[str, Mark], header: str | None = None, since: float = 0.0
+    ) -> None:
         self._pieces.commit(text, rows=rows, marks=marks, header=header)
-        self._came += self.state.size - self.end[1]
+        count = self.state.size - self.end[1]
+        self._came += count
+        if count:
+            self.arrivals.add(Came(self.state.piece, self.state.size, count, rows, since))
         self.end = (self.state.piece, self.state.size)
         if rows:
             self._on_safe()

@@ -28,6 +28,8 @@ class StateLog:
         self._folder = folder
         self._fewest_bytes = fewest_bytes
         self._lanes: dict[int, dict[int, LaneRecords]] = {}
+        self._keys: dict[tuple[int, int], int | None] = {}
+        """Of each lane of a stage; ``None`` where an earlier muster has not counted."""
         self._name = name or f"{_NAME}-0"
         self._size = size
         self._file = self._opened(self._name)
@@ -51,6 +53,13 @@ class StateLog:
     def place(self) -> tuple[str, int]:
         """Tell the log's name, and how many bytes of it count."""
         return self._name, self._size
+
+    @property
+    def keys(self) -> int | None:
+        """Count the keys that have a state; ``None`` where an earlier muster has not counted all of them."""
+        counts = [*self._keys.values()]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     @property
     def live_bytes(self) -> int:
@@ -78,6 +87,15 @@ class StateLog:
         lanes = self._lanes.setdefault(record.stage, {})
         before = lanes[record.lane].spans if record.lane in lanes and not record.is_whole else ()
         lanes[record.lane] = LaneRecords(record.mark, (*before, (record.offset, record.bytes)))
+        self._count(record)
+
+    def _count(self, record: StateRecord) -> None:
+        lane, keys = (record.stage, record.lane), record.keys
+        before = self._keys.get(lane, 0)
+        if keys is not None and keys.is_of_all:
+            self._keys[lane] = keys.number
+        else:
+            self._keys[lane] = before + keys.number if keys is not None and before is not None else None
 
     def _write(self, data: bytes) -> None:
         self._file.seek(self._size)

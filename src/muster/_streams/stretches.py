@@ -63,13 +63,19 @@ def whole_records(  # noqa: PLR0913 (what to cut, how it is written, and where i
     return found._replace(bytes=begin + found.bytes, order=order) if found.rows else Records()
 
 
+def names_in(header: bytes, text: Text) -> tuple[str, ...]:
+    """Name the columns that a line names. Raises ``ValueError`` or ``DataError`` where it is no header."""
+    top = top_of(header + b"\n0\n", text.dialect, whole=False, usecols=text.usecols)
+    return top[0] if top else ()
+
+
 def why_no_header(header: bytes, text: Text) -> str:
     """Say why a line cannot be the header of what is read; empty where it can."""
     try:
-        top = top_of(header + b"\n0\n", text.dialect, whole=False, usecols=text.usecols)
+        names = names_in(header, text)
     except (ValueError, DataError) as error:
         return f"its header {header[:200]!r} cannot be read: {bare(error)}"
-    return "" if top else f"its header {header[:200]!r} names no columns"
+    return "" if names else f"its header {header[:200]!r} names no columns"
 
 
 def why_left(data: bytes, text: Text, *, start: int) -> str:

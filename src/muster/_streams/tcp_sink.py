@@ -18,6 +18,7 @@ from muster._words import plural
 from .endpoints import SINK_PORT, Endpoint, read_token, senders_tls
 from .outbox import Outbox
 from .sender import Destination, Sender
+from .sink import Unacknowledged
 
 _STANDSTILL: Final = 30.0
 """Seconds without an acknowledgement after which a stream that ends leaves the rest for the next time."""
@@ -66,6 +67,8 @@ class TcpSink:
         self._said = SimpleQueue[str]()
         self._away_since: int | None = None
         """How many rows were safe when the connection broke that is not mended yet."""
+        self._why = ""
+        """How it broke, in words."""
         self._moved_at = 0.0
 
     def open(self, stream: str, *, done: int) -> None:
@@ -78,10 +81,14 @@ class TcpSink:
     def look(self) -> None:
         if self._fault is not None:
             raise self._fault
-        if self._thread is None and self.parts.has_begun:
+        if self._thread is None:
             self._sender = Sender(self.parts, self._to, say=self._hear, tell=self._note, safe=self.parts.before)
             self._thread = threading.Thread(target=self._work, args=[self._sender], name="muster-send", daemon=True)
             self._thread.start()
+
+    def unacknowledged(self) -> Unacknowledged:
+        safe = self.parts.before if self._sender is None or self._to.is_plain else self._sender.safe
+        return Unacknowledged(*self.parts.waiting(safe), self._why if self._away_since is not None else "")
 
     def _work(self, sender: Sender) -> None:
         try:
@@ -96,6 +103,7 @@ class TcpSink:
     def _hear(self, text: str) -> None:
         """Hear that the connection broke; it is said once, until it is mended."""
         if self._away_since is None and self._sender is not None:
+            self._why = text
             self._away_since = self._sender.safe
             self._said.put(text)
 
@@ -137,7 +145,7 @@ class TcpSink:
         self.parts.end()
 
     def is_moving(self) -> bool:
-        if self._thread is None or not self._thread.is_alive():
+        if self._thread is None or not (self._thread.is_alive() and self.parts.has_begun):
             return False
         return time.monotonic() - self._moved_at < _STANDSTILL
 

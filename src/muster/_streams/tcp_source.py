@@ -18,6 +18,7 @@ from muster._journal.events import EpochBegan, FilesMoved
 from muster._model import LocalCopy, Position, Source, Stretch
 from muster.errors import EngineError
 
+from .arrivals import Behind, shared
 from .epochs import EPOCH_BYTES, Epoch, Taken, epoch_of
 from .listening import Listening
 from .pieces import first_line
@@ -53,7 +54,8 @@ class TcpSource:
         self._known = set[int]()
         """Files whose positions are journaled."""
         self._is_again = False
-        self._waits_since: float | None = None
+        self._ends_since: float | None = None
+        """Since when it is asked to end, until that is remarkable."""
 
     def fileno(self) -> int:
         return self._wake.reading
@@ -62,6 +64,7 @@ class TcpSource:
         spooled, position = self._make(self._wake.ring), _last_of(done)
         try:  # before anybody is told that rows are safe there
             spooled.check_holds(position.inode, position.bytes)
+            spooled.know_left(position.inode, position.bytes, position.rows, now=time.monotonic())
         except BaseException:
             spooled.close()
             raise
@@ -109,8 +112,6 @@ class TcpSource:
     def look(self) -> FilesMoved | None:
         self._wake.hush()
         self._own.check()
-        if self._waits_since is None and self._spooled.end > (self._at.inode, self._at.bytes):
-            self._waits_since = time.monotonic()
         gone = sorted(self._known - {max(self._known, default=0)})
         self._known -= {*gone}
         return FilesMoved([], [(0, piece) for piece in gone]) if gone else None
@@ -120,7 +121,6 @@ class TcpSource:
         while left > 0 and (one := self._next(left)) is not None:
             taken.append(one)
             left -= one[0].bytes
-        self._waits_since = None
         if not taken and self._at != before:  # files of blank lines
             self._free()
         return epoch_of(number, taken) if taken else None
@@ -180,27 +180,40 @@ class TcpSource:
     def _source(self, path: Path) -> Source:
         return Source(str(path), 0, "", "csv", given=str(self._listening.endpoint))
 
-    def forget(self, epoch: Epoch) -> None:
+    def forget(self, epoch: Epoch) -> list[tuple[int, float]]:
         self._is_again = False
-        self._known |= {stretch.position.inode for stretch in epoch.stretches}
+        came = list[tuple[int, float]]()
+        for stretch in epoch.stretches:
+            self._known.add(stretch.position.inode)
+            came += shared(stretch.rows, self._spooled.arrivals.take(stretch.position.inode, stretch.position.bytes))
         self._free()
+        return came
 
     def _free(self) -> None:
         needed = max(self._known, default=1)  # which tells, in the next process, that rows are there
         self._spooled.free(self._at.inode, self._at.bytes, needed=needed)
+        self._spooled.arrivals.take(self._at.inode, self._at.bytes)  # blank lines, which are in no epoch
         self._own.receiver.look_again()
 
     def end(self) -> None:
-        """Refuse what comes from now on; what was acknowledged is done."""
-        self._own.end()
+        """Refuse what comes from now on; what was acknowledged is done. Rows may still be on their way to the disk."""
+        self._own.receiver.end()
+        self._ends_since = time.monotonic()
 
-    def behind(self) -> tuple[int, float]:
-        since = self._waits_since
-        return self._spooled.waiting, 0.0 if since is None else time.monotonic() - since
+    def has_ended(self) -> bool:
+        return not self._own.is_at_work
+
+    def behind(self) -> Behind:
+        arrivals = self._spooled.arrivals
+        since = arrivals.since
+        return Behind(self._spooled.waiting, arrivals.rows, 0.0 if since is None else time.monotonic() - since)
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
         del at_the_end
         yield from self._own.remarks()
+        if self._ends_since is not None and time.monotonic() - self._ends_since > _ENDS_WITHIN and not self.has_ended():
+            self._ends_since = None
+            yield f"{self._at.path}: rows that have come are not on the disk yet, which is slow; they are waited for"
 
     def close(self) -> None:
         if self._entry is not None:
@@ -236,15 +249,17 @@ class _Entry:
         if self._fault is not None:
             raise self._fault
 
-    def end(self) -> None:
-        """End it; what it has acknowledged is in the spool then."""
-        self.receiver.end()
-        self._thread.join(_ENDS_WITHIN)
+    @property
+    def is_at_work(self) -> bool:
+        """Tell whether it may still acknowledge rows, which are in the spool then."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
-        """End it, and close the spool."""
-        self.end()
-        self.spooled.close()
+        """End it, and close the spool, unless a write to the disk hangs: that ends with this process."""
+        self.receiver.end()
+        self._thread.join(_ENDS_WITHIN)
+        if not self.is_at_work:
+            self.spooled.close()
 
     def remarks(self) -> Iterator[str]:
         """Say which connections were refused: of many, one, and how many more there were."""

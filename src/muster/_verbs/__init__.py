@@ -8,7 +8,7 @@ VERBS: Final = {
     "check": "tell whether a function is row-wise",
     "stop": "end a run that goes on, such as a stream",
     "up": "make a cluster, or make it larger or smaller",
-    "status": "show the clusters and their machines",
+    "status": "show the clusters and their machines, or how a run stands",
     "down": "end a cluster and all that runs on it",
     "sweep": "find and remove what muster has left on AWS",
     "image": "make, list and delete images of AWS that have all installed",

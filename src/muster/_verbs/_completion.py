@@ -103,6 +103,7 @@ _BY_METAVAR: Final[dict[str, Complete]] = {
     "NAME": _these(_clusters),
     "CLOUD": _clouds,
     "RUN": _these(_runs),
+    "WHICH": _these(lambda: [*_clusters(), *_runs()]),
     "CHAPTER": _chapters,
     "NAME,...": _these(lambda: sorted(os.environ)),
     "HOW": _these(lambda: list(ON_ERRORS)),

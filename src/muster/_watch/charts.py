@@ -60,8 +60,8 @@ def rate_chart(
     return _figure(drawn + marks + _hovers(titles), Axis(top, words.short), label=label, below=_times(elapsed))
 
 
-def histogram(bins: Mapping[int, int], *, label: str) -> Markup:
-    """Draw how many calls took how long, on a logarithmic scale of time."""
+def histogram(bins: Mapping[int, int], *, label: str, noun: str = "call") -> Markup:
+    """Draw how many calls, or rows, took how long, on a logarithmic scale of time."""
     if not bins:
         return Markup("")
     first, last = min(bins), max(bins)
@@ -77,7 +77,7 @@ def histogram(bins: Mapping[int, int], *, label: str) -> Markup:
             max(_WIDTH / count - 2, 1),
             _HEIGHT * bins[number] / top,
             f"{words.latency(upper_edge(number - 1))} to {words.latency(upper_edge(number))}:"
-            f" {words.plural(bins[number], 'call')}, {words.share(bins[number] / whole)}",
+            f" {words.plural(bins[number], noun)}, {words.share(bins[number] / whole)}",
         )
         for number in sorted(bins)
         if bins[number]

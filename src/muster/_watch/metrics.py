@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from muster._journal.measures import BINS_AN_OCTAVE
 from muster._watch.sums.moment import Moment
+from muster._watch.sums.stream import StreamStanding
 from muster._watch.sums.tables import MachineRow
 from muster._watch.sums.worker import WorkerSums
 
@@ -48,6 +49,7 @@ class _Runs(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from _of_runs(self._moments)
+        yield from _of_streams(self._moments)
         yield from _of_steps(self._moments)
         yield from _of_workers(self._moments)
         yield from _of_machines(self._moments)
@@ -106,6 +108,41 @@ def _of_runs(moments: Sequence[Moment]) -> Iterator[Metric]:
     yield from (left, bad, retries)
 
 
+_OF_A_STREAM: Final[_Tellers[StreamStanding]] = {
+    "muster_stream_lag_rows": ("Rows that have come and are in no epoch that is committed.", lambda one: one.rows),
+    "muster_stream_lag_bytes": ("Their bytes.", lambda one: one.bytes),
+    "muster_stream_lag_seconds": ("For how long the oldest of them have waited.", lambda one: one.seconds),
+    "muster_stream_checkpoint_age_seconds": ("Since when no epoch was committed.", lambda one: one.checkpoint_age),
+    "muster_stream_keys": ("Keys that have a state.", lambda one: one.keys),
+    "muster_stream_state_bytes": ("Size of the log of states.", lambda one: one.state_bytes),
+    "muster_stream_unacknowledged_rows": ("Rows that no receiver has acknowledged.", lambda one: one.unacknowledged),
+    "muster_stream_unacknowledged_seconds": (
+        "For how long the oldest of them have waited.",
+        lambda one: one.unacknowledged_seconds,
+    ),
+}
+"""The gauges of a stream."""
+
+
+def _of_streams(moments: Sequence[Moment]) -> Iterator[Metric]:
+    streams = [(moment.view.run, moment.stream) for moment in moments if moment.stream is not None]
+    epochs = CounterMetricFamily("muster_stream_epochs", "Epochs that are committed.", labels=_RUN)
+    waits = HistogramMetricFamily(
+        "muster_stream_row_latency_seconds", "From when a row came until it was committed.", labels=_RUN
+    )
+    for run, stream in streams:
+        epochs.add_metric([run], stream.epochs)
+        waits.add_metric([run], _buckets(stream.waits), stream.waits_seconds)
+    yield from (epochs, waits)
+    for name, (help_text, tell) in _OF_A_STREAM.items():
+        gauge = GaugeMetricFamily(name, help_text, labels=_RUN)
+        for run, stream in streams:
+            value = tell(stream)
+            if value is not None:
+                gauge.add_metric([run], value)
+        yield gauge
+
+
 def _of_steps(moments: Sequence[Moment]) -> Iterator[Metric]:
     rows_in = CounterMetricFamily("muster_step_input_rows", "Rows that went into a step.", labels=_STEP)
     rows_out = CounterMetricFamily("muster_step_output_rows", "Rows that came out of a step.", labels=_STEP)
@@ -120,7 +157,7 @@ def _of_steps(moments: Sequence[Moment]) -> Iterator[Metric]:
 
 
 def _buckets(bins: Mapping[int, int]) -> list[tuple[str, float]]:
-    """Count calls that took less than each edge, and all."""
+    """Count calls, or rows, that took less than each edge, and all."""
     counted = [
         (str(2.0**edge), float(sum(count for number, count in bins.items() if number < edge * BINS_AN_OCTAVE)))
         for edge in _EDGES

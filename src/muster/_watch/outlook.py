@@ -1,5 +1,6 @@
 """What a run's page says in words: what is awaited, what is wrong, and what to do about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,10 @@ from muster._watch.sums.processor import processor
 _GOES_ON: Final = "What is done is kept: type the same command again, and the run goes on."
 _OF_OLD: Final = "SIGTERM"
 """What journals mean that do not name the signal."""
+_BY: Final[Mapping[str, str]] = {
+    OnPurpose.INTERRUPT: "by you (Ctrl-C)",
+    OnPurpose.STOP: "by you (muster stop), when it had done what there was",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ def outlook(moment: Moment) -> str:
     if moment.left:
         return f"{words.between(*moment.left)} left"
     if moment.is_going:
-        return moment.view.standing.phase
+        phase = moment.view.standing.phase
+        return moment.stream.outlook if moment.stream and phase == "working" else phase
     took = words.duration(moment.took)
     return f"{took} in all" if moment.status == "finished" else f"{took} until it {_ENDED[moment.status]}"
 
@@ -56,7 +62,7 @@ def _of_its_end(moment: Moment) -> list[Remark]:
     match moment.status:
         case "stopped":
             error, text = moment.view.stopped or ("", "")
-            by = f"by a signal ({text or _OF_OLD})" if error == OnPurpose.SIGNAL else "by you (Ctrl-C)"
+            by = _BY.get(error, f"by a signal ({text or _OF_OLD})")
             return [Remark("plain", f"Stopped {by} at {when}. {_GOES_ON}")]
         case "failed":
             error, text = moment.view.stopped or ("", "")
@@ -79,6 +85,8 @@ def _of_its_work(moment: Moment) -> list[Remark]:
     elif moment.held:
         told = moment.held.advice()
         remarks.append(Remark("warning", told[0].upper() + told[1:]))
+    elif moment.stream and moment.stream.away and moment.is_going:
+        remarks.append(Remark("warning", f"Rows cannot be sent on: {moment.stream.away}"))
     elif moment.view.standing.waiting_for and moment.is_going and not moment.is_starting:
         remarks.append(Remark("plain", f"Waiting: {moment.view.standing.waiting_for}."))
     use = processor(moment)

@@ -31,7 +31,7 @@ _TALL, _LOW, _LOWEST = 18, 6, 4
 """Heights of a worker in the timeline."""
 
 OVERVIEW: Final = (
-    "head progress advice rates timeline machines stages steps workers spent calls rejects plan notes".split()  # noqa: SIM905
+    "head progress stream advice rates timeline machines stages steps workers spent calls rejects plan notes".split()  # noqa: SIM905
 )
 _IN_REPORT: Final = ("rates", "calls")
 _OF_PART: Final = ("head", "figures", "rates", "calls", "timeline", "inside")

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import cloudpickle
 
-from muster._formats.state_records import payloads, record
+from muster._formats.state_records import KeyCount, payloads, record
 from muster._model import StoredStates
 from muster._words import bare
 from muster.errors import UserCodeError
@@ -136,7 +136,8 @@ class StoredLanes(NewStates):
         mark, count = (before.mark, before.bytes) if before else ("", 0)
         if states.changes.touched or before is None:
             is_whole = self._is_whole and (before is None or before.is_due(lane) or states.is_restored)
-            mark, written = record(*place, self._payload(states, lane, is_whole=is_whole), is_whole=is_whole)
+            payload, keys = self._payload(states, lane, is_whole=is_whole)
+            mark, written = record(*place, payload, is_whole=is_whole, keys=keys)
             self.records.append(written)
             count = len(written) + (0 if is_whole else count)
             states.changes.clear()
@@ -144,23 +145,29 @@ class StoredLanes(NewStates):
         if self._is_whole:
             self._cache.put(place, mark, states, count=count)
 
-    def _payload(self, states: TrackedStates, lane: int, *, is_whole: bool) -> bytes:
+    def _payload(self, states: TrackedStates, lane: int, *, is_whole: bool) -> tuple[bytes, KeyCount]:
         try:
-            return bytes(cloudpickle.dumps((states.plain(), []) if is_whole else self._changed(states, lane)))
+            if is_whole:
+                return bytes(cloudpickle.dumps((states.plain(), []))), KeyCount(len(states), is_of_all=True)
+            changed, gone, keys = self._changed(states, lane)
+            return bytes(cloudpickle.dumps((changed, gone))), keys
         except Exception as error:
             raise UserCodeError(
                 f"The states of {self._step!r} cannot be written down, so that the stream can go on with them:"
                 f" {bare(error)}. Keep in a state what pickle can copy: no lock, file or connection."
             ).quoting(bare(error)) from error
 
-    def _changed(self, states: TrackedStates, lane: int) -> tuple[dict[Any, Any], list[Any]]:
-        """Tell what has changed. Where others have the rest of the lane, what was only looked at may be theirs."""
+    def _changed(self, states: TrackedStates, lane: int) -> tuple[dict[Any, Any], list[Any], KeyCount]:
+        """Tell what has changed, and how many keys there are.
+
+        Where others have the rest of the lane, what was only looked at may be theirs.
+        """
         changed, gone = states.changed()
         if self._is_whole:
-            return changed, gone
+            return changed, gone, KeyCount(len(states), is_of_all=True)
         before, new = self.anew(lane).plain(), states.changes.added
         own = {key: state for key, state in changed.items() if key in new or not _is_as(before.get(key), state)}
-        return own, gone
+        return own, gone, KeyCount(len(states) - len(before), is_of_all=False)
 
 
 def _is_as(before: object, state: object) -> bool:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from muster._dialects import Dialect
+from muster._formats.chosen import fixed_types, used_columns
 from muster._formats.inputs import as_named
+from muster._formats.lanes import check_key
 from muster._job import Job
 from muster._model import Source
 from muster._output.folder import WorkFolder
@@ -76,6 +78,16 @@ def check_keeps_states_here(job: Job, *, is_elsewhere: bool) -> None:
             " cluster; or have machines do a stream of rows alone, and keep states in another one that follows its"
             " parts."
         )
+
+
+def check_takes(job: Job, names: Sequence[str]) -> None:
+    """Raise ``UsageError`` where rows with columns of these names are none that a job can take, whatever they hold."""
+    options = job.options
+    fixed_types(options.dtype, names)
+    used = used_columns(options.reading.usecols, names) or tuple(names)
+    used_columns(options.reading.parse_dates, used, option="parse_dates")
+    if job.exchanges and not job.exchanges[0].at:  # no step before it makes columns
+        check_key(job.exchanges[0].by.columns, used)
 
 
 def with_delimiter(job: Job, sources: Sequence[Source]) -> Job:

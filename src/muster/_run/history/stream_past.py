@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from muster._journal.events import Committed, EpochBegan, Event, FilesMoved, StatesDone, Totals
+from muster._journal.events import Committed, EpochBegan, Event, FilesMoved, StatesDone, Streamed, Totals
 from muster._model import Position, Schema
 
 
@@ -18,6 +18,8 @@ class StreamPast:
     """The epoch that was begun and is not committed."""
     committed: Committed | None = None
     """The one that was committed last."""
+    is_published: bool = True
+    """Whether what it adds is surely in its place: the process went on behind it."""
     schema: Schema | None = None
     """That of all results."""
     agreed: bytes = b""
@@ -34,9 +36,11 @@ class StreamPast:
         """Take an event into account if it is about that."""
         match event:
             case EpochBegan():
-                self.begun = event
+                self.begun, self.is_published = event, True
+            case Streamed():
+                self.is_published = True
             case Committed():
-                self.committed, self.begun, self.totals = event, None, event.totals
+                self.committed, self.begun, self.totals, self.is_published = event, None, event.totals, False
                 self._move(event.positions)
                 self.schema = event.schema or self.schema
                 self.agreed = event.agreed or self.agreed

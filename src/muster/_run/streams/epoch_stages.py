@@ -82,7 +82,8 @@ class EpochStages(StagedTaskPhase):
         self.run.work.clear_parts()
 
     def _name_stage(self) -> None:
-        """Name none: they change with each epoch, many times a second."""
+        """Name it where rows are no file's; a bar names none, as they change with each epoch, many times a second."""
+        self.teller.observer.under_way.stage = self._stage_name
 
     def _tell_of_stage(self) -> None:
         """Journal nothing before the epoch is committed."""

@@ -116,7 +116,7 @@ class Epochs(TaskPhase):
 
     def _commit(self, committed: Committed) -> None:
         self.teller.record.write(committed, durable=True)
-        self.output.publish(committed)
+        self.output.publish(committed, is_new=True)
         self.past.add(committed)
         if self.log is not None:
             self.log.tidy()

@@ -112,7 +112,7 @@ def _recognised(run: "Run", past: Past, depends: events.Fields) -> Recognised:
 def _begin_anew(begun: Begun, past: Past, output: NumberedParts) -> None:
     work, is_fresh = begun.run.work, begun.run.job.options.fresh
     if is_fresh and past.stream.committed is not None:
-        output.publish(past.stream.committed)  # what may lie ready is then named, and goes with the rest
+        output.publish(past.stream.committed, is_new=False)  # what may lie ready is then named, and goes with the rest
     output.check_free(but_for_own=is_fresh)
     if past.run:
         forget(past.run)
@@ -141,9 +141,11 @@ def text_of(job: Job) -> Text:
 def source_of(run: "Run") -> StreamSource:
     """Say what the stream reads from. Raises ``UsageError`` where another program has the place."""
     if run.job.follow is not None and (listen := run.job.follow.listen) is not None:
+        from muster._run.beginning.follow_checks import check_takes
         from muster._streams.over_tcp import source_over_tcp
 
-        return source_over_tcp(listen, text_of(run.job), spool=run.work.inbox, output=run.work.output)
+        fits = partial(check_takes, run.job)
+        return source_over_tcp(listen, text_of(run.job), fits=fits, spool=run.work.inbox, output=run.work.output)
     return FileSource(partial(sources_now, run.job), text_of(run.job), run.work.spool)
 
 
@@ -194,7 +196,7 @@ class Following(Working):
     def _epochs(self, loading: Loading) -> Epochs:
         run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
         if past.stream.committed is not None:
-            self.sink.parts.publish(past.stream.committed)
+            self.sink.parts.publish(past.stream.committed, is_new=not past.stream.is_published)
         self._tidy()
         attempt = Attempt(
             run=run,
@@ -259,12 +261,14 @@ class _Flow:
         self._stop = StopRequest(self._run.work.folder)
         self._committed_at: float | None = None
         self._follow = self._run.job.follow or Follow()
+        self._has_room = True
         self._due = 0.0
         """When the next epoch may begin."""
 
     def go_on(self) -> Result:
         """Do epochs until somebody asks for the end, and then what has come until then."""
         self._epochs.teller.rows = self._epochs.loop.progress
+        self._teller.observer.stream.lag = self._lag
         self._end_what_was_begun()
         is_ending = False
         while True:
@@ -274,19 +278,23 @@ class _Flow:
                 self._source.end()
                 self._sink.expect_end()
                 self._teller.say("ending", note="asked to stop: what has come until now is done first")
-            number, has_room = self._epochs.past.totals.epochs + 1, self._sink.has_room()
-            is_due = has_room and (is_ending or time.monotonic() >= self._due)
+            has_ended = (
+                is_ending and self._source.has_ended()
+            )  # before a look at what is there, which may come until then
+            number, self._has_room = self._epochs.past.totals.epochs + 1, self._sink.has_room()
+            is_due = self._has_room and (is_ending or time.monotonic() >= self._due)
             epoch = self._source.take(number) if is_due else None
             if epoch is not None:
                 self._due = time.monotonic() + self._follow.every
                 self._epochs.check_columns(epoch)
                 self._teller.record.write(EpochBegan(number, epoch.stretches))
                 self._do(epoch)
-            elif is_ending and has_room:
+            elif has_ended and self._has_room:
                 if self._epochs.has_end:
                     self._epochs.end()
+                    self._committed_at = time.time()
                 return self._drained()
-            elif is_ending and not self._sink.is_moving():  # what is left stays where it is
+            elif is_ending and not (self._has_room or self._sink.is_moving()):  # what is left stays where it is
                 return self._ended()
             else:
                 self._wait()
@@ -296,13 +304,27 @@ class _Flow:
         if (event := self._source.look()) is not None:
             self._teller.record.write(event)
             self._epochs.past.add(event)
-        count, seconds = self._source.behind()
-        self._teller.observer.lag = StreamLag(self._epochs.past.totals.epochs, count, seconds, self._committed_at)
         for text in self._source.remarks():
             self._teller.note(text)
         self._sink.look()
         for text in self._sink.remarks():
             self._teller.note(text)
+
+    def _lag(self) -> StreamLag:
+        """Say how the stream stands just now."""
+        behind, sent, log = self._source.behind(), self._sink.unacknowledged(), self._epochs.log
+        return StreamLag(
+            self._epochs.past.totals.epochs,
+            bytes=behind.bytes,
+            rows=behind.rows,
+            seconds=round(behind.seconds, 3),
+            committed_at=self._committed_at,
+            keys=log.keys if log is not None else None,
+            state_bytes=log.place[1] if log is not None else None,
+            unacknowledged=sent.rows if sent is not None else None,
+            unacknowledged_seconds=round(sent.seconds, 3) if sent is not None else 0.0,
+            away=sent.why if sent is not None else "",
+        )
 
     def _end_what_was_begun(self) -> None:
         """Do the epoch once more in which an earlier attempt died; where its copies are gone, its rows come anew."""
@@ -314,10 +336,12 @@ class _Flow:
 
     def _do(self, epoch: Epoch) -> None:
         self._epochs.do(epoch)
-        self._committed_at = time.time()
-        self._source.forget(epoch)
+        now, self._committed_at = time.monotonic(), time.time()
+        for rows, since in self._source.forget(epoch):
+            self._teller.observer.stream.waits.add(now - since, rows)
         if self._journal.is_long(least=_JOURNAL_BYTES):
             self._journal.begin_anew(self._following.again(self._epochs), at=self._run.began_at)
+            self._teller.observer.begin_journal_anew()
 
     def _wait(self) -> None:
         """Hear what the engine tells of its workers, until it is time to look again, or there is something to see."""
@@ -329,7 +353,7 @@ class _Flow:
             if isinstance(message, Joined | Left | Told):
                 self._teller.hear(message)
         observer.look(progress, rows_total=None, idle=lambda: 0)
-        observer.waiting_for = "waits for rows"
+        observer.waiting_for = "waits for rows" if self._has_room else "waits for the receiver"
         self._teller.follow("working", note=observer.remark(), now=time.monotonic())
 
     def _drained(self) -> Result:

@@ -122,7 +122,12 @@ class StagedTaskPhase(TaskPhase):
         self._tell_of_stage()
 
     def _name_stage(self) -> None:
-        self.teller.stage = f"stage {self.stage.number + 1} of {self._last + 1}"
+        """Have a bar, and whoever hears of rows that are no file's, know which stage it is at."""
+        self.teller.stage = self.teller.observer.under_way.stage = self._stage_name
+
+    @property
+    def _stage_name(self) -> str:
+        return f"stage {self.stage.number + 1} of {self._last + 1}"
 
     def _tell_of_stage(self) -> None:
         """Journal what a stage came to, for those who look; another attempt that goes on behind it tells it, too."""

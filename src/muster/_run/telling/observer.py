@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from muster._engines.base import Began, Joined, Left, Message, Told
-from muster._job import Snapshot, StreamLag
+from muster._job import Snapshot
 from muster._journal import events
 from muster._journal.measures import Measures, Spent, span
 from muster._model import Outcome
@@ -15,6 +15,7 @@ from muster._progress.progress import Progress
 
 from .attendance import Attendance
 from .pace import Pace
+from .stream_told import StreamTold
 from .tally import Tally
 from .under_way import StuckRows, UnderWay
 
@@ -29,6 +30,9 @@ _LONG: Final = 2.0
 
 _LOOK_EVERY: Final = 0.25
 """Seconds: how often people see a change of a bar."""
+
+_STREAM_EVERY: Final = 1.0
+"""Seconds: who looks at a stream wants to see whether it keeps up, and a line of its journal is small."""
 
 Write = Callable[[events.Event], None]
 
@@ -67,6 +71,7 @@ class _Told(NamedTuple):
     work: float
     """What workers did: more rarely, the longer the run lasts."""
     progress: float
+    stream: float
 
 
 class Observer:
@@ -93,10 +98,9 @@ class Observer:
         self._tally = Tally()
         self._unkept: Outcome | None = None
         self.pace = Pace()
-        self._told = _Told(*[clock()] * 3)
+        self._told = _Told(*[clock()] * 4)
         self._next_look = 0.0
-        self.lag: StreamLag | None = None
-        """How far a stream is behind."""
+        self.stream = StreamTold()
         self.waiting_for = ""
         """Why workers have nothing to do; empty where they have."""
 
@@ -104,7 +108,7 @@ class Observer:
         """Begin anew on a cluster: what was there before it did none of the work."""
         self._renewals = renewals or SimpleQueue()
         self.there.charge(prices)
-        self._told = _Told(*[self._clock()] * 3)
+        self._told = _Told(*[self._clock()] * 4)
 
     def snapshot(self, phase: str, rows: RowsDone, *, run: str, rows_total: int | None, workers: int) -> Snapshot:
         """Tell how far the run is."""
@@ -127,7 +131,7 @@ class Observer:
             dollars=self.there.dollars,
             waiting_for=self.waiting_for,
             held=self.held.told() if self.held else "",
-            stream=self.lag,
+            stream=self.stream.now(),
         )
 
     @property
@@ -206,6 +210,19 @@ class Observer:
             self.tell(progress, rows_total=rows_total)
         elif now - self._told.progress >= _PROGRESS_EVERY:
             self._tell(progress, rows_total, Measures())
+        elif now - self._told.stream >= _STREAM_EVERY:
+            self._tell_of_stream(now)
+
+    def begin_journal_anew(self) -> None:
+        """Journal how a stream stands, as nothing that was told of that is in the journal any more."""
+        self.stream.forget()
+        self._tell_of_stream(self._clock())
+
+    def _tell_of_stream(self, now: float) -> None:
+        """Journal how a stream stands, unless it is as before."""
+        self._told = self._told._replace(stream=now)
+        if (news := self.stream.news()) is not None:
+            self._write(news)
 
     def _hear_of_leases(self) -> None:
         while not self._renewals.empty():
@@ -259,6 +276,7 @@ class Observer:
             )
         )
         self._told = self._told._replace(progress=now)
+        self._tell_of_stream(now)
         if measured:
             self._told = self._told._replace(work=now)
             self._tally.reasons.update(measured.reasons)

@@ -26,7 +26,7 @@ _TRIES_REMEMBERED: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class StuckRows:
-    """Rows that a worker has been at for strangely long; ``first`` and ``last`` count from 0 in their file."""
+    """Rows that a worker has been at for strangely long; ``first`` and ``last`` count from 0 in a file, or a stage."""
 
     worker: str
     file: str
@@ -59,9 +59,10 @@ class StuckRows:
     @property
     def rows(self) -> str:
         """Name the rows."""
+        of = f" of {self.file}" if self.file else ""
         if self.first == self.last:
-            return f"row {self.first:,} of {self.file}"
-        return f"rows {self.first:,} to {self.last:,} of {self.file}"
+            return f"row {self.first:,}{of}"
+        return f"rows {self.first:,} to {self.last:,}{of}"
 
     def told(self) -> str:
         """Say who is at which rows, and for how long: where a bar has room for it."""
@@ -84,6 +85,8 @@ class UnderWay:
     def __init__(self, files: Sequence[str] = (), *, limit: float | None = None) -> None:
         """Begin without tasks; ``limit`` is how long one call may take."""
         self._files = files
+        self.stage = ""
+        """Which stage reads what steps have made, and no file; empty where the rows are those of files."""
         self._limit = limit
         self._tasks: dict[int, Task] = {}
         self._begun: dict[int, tuple[str, float]] = {}  # the oldest is the first
@@ -125,7 +128,7 @@ class UnderWay:
 
     def place_of(self, task: Task) -> dict[str, Any]:
         """Tell which rows a task is about, as fields of an event."""
-        file = self._files[task.file] if task.file < len(self._files) else ""
+        file = self._files[task.file] if task.file < len(self._files) else self.stage
         if others := len(task.members) - 1 if task.members else 0:
             file += f" and {plural(others, 'file')} more"
         return {"file": file, "row": task.lo, "rows": task.hi - task.lo}

@@ -70,8 +70,9 @@ def _told_of_retry(event: events.Retried) -> str:
     rows = "A task was"
     if event.row is not None:
         first, last = event.row, event.row + event.rows - 1
-        rows = f"Rows {first:,} to {last:,} of {event.file} were"
+        of = f" of {event.file}" if event.file else ""
+        rows = f"Rows {first:,} to {last:,}{of} were"
         if last <= first:
-            rows = f"Row {first:,} of {event.file} was"
+            rows = f"Row {first:,}{of} was"
     spent = f", after {duration(event.seconds)} on worker {event.worker}" if event.worker else ""
     return f"{rows} tried again: {event.reason}{spent}."

@@ -16,6 +16,7 @@ from muster._run.telling.under_way import StuckRows
 from . import figures, tables
 from .figures import Figures
 from .run import RunView
+from .stream import StreamStanding
 from .tables import MachineRow, StepRow, WorkerRow
 from .worker import WorkerSums
 
@@ -100,6 +101,12 @@ class Moment:
         """Name the input; of many files the first."""
         files = [str(one[0]) for one in self.view.job.get("inputs", ())]
         return f"{files[0]} and {len(files) - 1:,} more" if len(files) > 1 else "".join(files)
+
+    @cached_property
+    def stream(self) -> StreamStanding | None:
+        """Tell how a stream stands, or stood when it was heard of last; ``None`` for a run that is none."""
+        at = self.at if self.is_going else self.time.last_at
+        return StreamStanding.of(self.view.stream, at) if self.view.stream else None
 
     @property
     def share(self) -> float | None:

@@ -12,6 +12,7 @@ from muster._journal.kept_rows import rows_kept
 from muster._journal.measures import Measures
 from muster._journal.runs import KnownRun
 from muster._journal.status import RunState, became_of
+from muster._journal.streaming import StreamSums
 from muster._journal.work_time import WorkTime
 from muster._model import Reason, StageDone
 from muster._planner import Plan
@@ -63,6 +64,8 @@ class RunView:
     log: Log = field(default_factory=Log)
     stages: dict[int, StageDone] = field(default_factory=dict)
     """What stages came to that are done, by their numbers, where there are several."""
+    stream: StreamSums = field(default_factory=StreamSums)
+    """How it stands, if it is a stream."""
     plan: Plan | None = None
     planned: float = 0.0
     """When the plan was made, in seconds of the run."""
@@ -76,6 +79,7 @@ class RunView:
         if type(entry.event) in _UNSEEN:
             return
         self.see(entry)
+        self.stream.take(entry)
         now, at = self.time.seconds, self.time.last_at
         self.roster.billing.take(entry.event, now)
         match entry.event:

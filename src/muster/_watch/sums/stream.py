@@ -1,0 +1,70 @@
+"""How a stream stands at a moment, and how long its rows took."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from muster._job import StreamLag
+from muster._journal.measures import bound
+from muster._journal.streaming import StreamSums
+
+from .figures import SHARES
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStanding:
+    """What the page and the metrics say of a stream; what nobody has told is ``None``."""
+
+    epochs: int
+    checkpoint_age: float | None
+    """Seconds since an epoch was committed."""
+    rows: int | None
+    bytes: int | None
+    seconds: float | None
+    """For how long the oldest row has waited that is not done."""
+    keys: int | None
+    state_bytes: int | None
+    unacknowledged: int | None
+    unacknowledged_seconds: float | None
+    away: str
+    """Why rows cannot be sent on just now, in words."""
+    waits: Mapping[int, int]
+    """How long rows took from when they came until they were committed, in bins."""
+    waits_seconds: float
+    """Those of all of them, added up."""
+
+    @classmethod
+    def of(cls, sums: StreamSums, at: float) -> "StreamStanding":
+        """Look at it at a time of the clock."""
+        told = sums.told
+        return cls(
+            epochs=sums.epochs,
+            checkpoint_age=sums.checkpoint_age(at),
+            rows=told.rows if told else None,
+            bytes=told.bytes if told else None,
+            seconds=sums.waited(at) if told else None,
+            keys=told.keys if told else None,
+            state_bytes=told.state_bytes if told else None,
+            unacknowledged=told.unacknowledged if told else None,
+            unacknowledged_seconds=sums.unacknowledged_for(at) if told and told.unacknowledged is not None else None,
+            away=told.away if told else "",
+            waits=sums.waits,
+            waits_seconds=told.waited_seconds if told else 0.0,
+        )
+
+    @property
+    def bounds(self) -> Sequence[float | None]:
+        """Tell below which time 50, 95, 99, 99.9 and 99.99% of the rows were, in seconds."""
+        return [bound(self.waits, share) for share in SHARES]
+
+    @property
+    def outlook(self) -> str:
+        """Say in a line what waits."""
+        lag = StreamLag(
+            self.epochs,
+            bytes=self.bytes or 0,
+            rows=self.rows,
+            seconds=self.seconds or 0.0,
+            unacknowledged=self.unacknowledged,
+            unacknowledged_seconds=self.unacknowledged_seconds or 0.0,
+        )
+        return ", ".join(lag.waits()) or "nothing waits"
