@@ -7,7 +7,8 @@ from aws.told import LISTED
 from muster._clouds.aws.baking import ImagePlan
 from muster._clouds.aws.blueprint import ResourceChanges
 from muster._clouds.aws.leases import Held
-from muster._clouds.aws.note import Placement, begun
+from muster._clouds.aws.note import begun
+from muster._clouds.aws.placement import Placement
 from muster._clouds.aws.preview import preview
 from muster._clouds.aws.price_table import AS_OF, listed
 from muster._clouds.aws.prices import on_demand, spot

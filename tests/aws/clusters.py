@@ -54,7 +54,8 @@ class Cluster:
         return made
 
     def wanted(self, *machines: str, **words: object) -> Any:  # noqa: ANN401 (likewise)
-        return replace(self.blueprint, machines=machines, **words)
+        place = {name: words.pop(name) for name in [*words] if hasattr(self.blueprint.place, name)}
+        return replace(self.blueprint, machines=machines, place=replace(self.blueprint.place, **place), **words)
 
     def left(self) -> list[str]:
         """List what bears its tag and lives, as a sweep would look for it."""
@@ -75,6 +76,7 @@ def planned(region: Region, folder: Path, *, lease: float = 600.0) -> Cluster:
     pulumi = require_pulumi()
     from muster._clouds.aws.blueprint import Blueprint
     from muster._clouds.aws.keys import key_of
+    from muster._clouds.aws.placement import Placement
     from muster._clouds.aws.user_data import user_data
 
     folder.mkdir(mode=0o700)
@@ -83,11 +85,15 @@ def planned(region: Region, folder: Path, *, lease: float = 600.0) -> Cluster:
         name=f"muster-{folder.name}-1a2b3c",
         tags={TAG: folder.name, "muster:owner": "somebody@here"},
         region=NAME,
-        vpc=subnet["VpcId"],
-        subnet=subnet["SubnetId"],
-        image=region.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"],
-        root_device="/dev/sda1",
-        instance_type="m7i.large",
+        place=Placement(
+            "m7i.large",
+            subnet["AvailabilityZone"],
+            subnet["SubnetId"],
+            subnet["VpcId"],
+            region.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"],
+            "/dev/sda1",
+            cores=2,
+        ),
         ssh_from=(f"{region.address_here()}/32",),
         public_key=key_of(folder / "key").public,
         user_data=user_data(key_of(folder / "host_key").private, lease=lease),

@@ -30,7 +30,8 @@ from .choosing import places, ssh_from
 from .cloud import AwsCloud
 from .leases import tell_renewed
 from .making import Making
-from .note import Placement, begun, remember
+from .note import begun, remember
+from .placement import Placement
 from .preview import otherwise, together
 from .reached import hosts_of, write_host_keys
 from .renewals import note_renewed

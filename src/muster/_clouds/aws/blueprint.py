@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .placement import Placement
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blueprint:
@@ -13,16 +15,7 @@ class Blueprint:
     tags: Mapping[str, str]
     """What everything bears from its creation on, so that it is found without any record."""
     region: str
-    vpc: str
-    subnet: str
-    """In the one zone where all its machines are."""
-    image: str
-    root_device: str
-    """What the image calls its disk, such as ``/dev/sda1``."""
-    instance_type: str
-    is_spot: bool = False
-    says_terminate: bool = True
-    """Whether AWS is told to take back what powers itself off; with one-time spot machines it does so anyway."""
+    place: Placement
     disk: int = 30
     """Of each machine, in GiB."""
     ssh_from: tuple[str, ...] = ()

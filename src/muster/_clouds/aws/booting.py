@@ -47,7 +47,7 @@ def await_ready(
     one may not answer that is up.
     """
     look_at = monotonic() + LATE_SECONDS  # until then AWS may not list what it has just made
-    waiting = {host.name: ssh.command(host, _look(making.note.lease)) for host in hosts}
+    waiting = {host.name: ssh.command(host, _look(making.note.wanted.lease)) for host in hosts}
     left = max(0.0, making.deadline - monotonic())
     deadline = making.deadline - (min(_START_SECONDS, left / 2) if spare else 0.0)
     silent = SilentMachines(making, hosts, patience=patience)

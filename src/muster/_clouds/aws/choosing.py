@@ -10,7 +10,7 @@ from muster.errors import UsageError
 from . import images
 from .asking import Client, asking, client
 from .caller import address_in, address_outside
-from .note import Placement
+from .placement import Placement
 from .settings import Settings
 
 _UBUNTU: Final = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id"

@@ -35,7 +35,8 @@ from .blueprint import Made
 from .choosing import places, ssh_from
 from .leases import tell_renewed
 from .making import UP_SECONDS, Making
-from .note import Note, Placement, begun, forget, owner, recalled, remember
+from .note import Note, begun, forget, owner, recalled, remember
+from .placement import Placement
 from .preview import preview
 from .reached import addresses_of, hosts_of, named, write_host_keys
 from .renewals import note_renewed
@@ -156,7 +157,9 @@ class AwsCloud:
 
     def _note_number(self, making: Making) -> None:
         """Remember how many there are, which may be fewer than were wanted."""
-        making.note = remember(self._folder, replace(making.note, machines=len(making.note.made)))
+        making.note = remember(
+            self._folder, replace(making.note, wanted=replace(making.note.wanted, machines=len(making.note.made)))
+        )
 
     def seen(self) -> Seen:
         """List the machines that live, the head first."""
@@ -176,7 +179,7 @@ class AwsCloud:
             return self._machines.renew()
         booting_now = self._renew_booting(note)
         renewed = self._machines.renew()
-        alive, lease = {*booting_now, *renewed.machines}, renewed.lease or note.lease
+        alive, lease = {*booting_now, *renewed.machines}, renewed.lease or note.wanted.lease
         note_renewed(self._folder, [one.instance for name, one in note.made.items() if name in alive], lease=lease)
         remark = self._say_so(note, alive, lease=lease)
         return replace(renewed, remark=remark or renewed.remark)
@@ -185,7 +188,7 @@ class AwsCloud:
         """Renew the lease of machines that are not started yet; name those where that was possible."""
         started = {host.outside for host in self._machines.hosts()}
         hosts = [host for host in hosts_of(self._folder, note, note.made) if host.outside not in started]
-        failed = booting.renewed(hosts, seconds=seconds_to_renew(note.lease)) if hosts else {}
+        failed = booting.renewed(hosts, seconds=seconds_to_renew(note.wanted.lease)) if hosts else {}
         return [name for name, why in failed.items() if not why]
 
     def _say_so(self, note: Note, renewed: Collection[str], *, lease: float) -> str:
@@ -262,14 +265,7 @@ class AwsCloud:
         settings, in_file = self._settings(before), self._in_file(before)
         if before is None:
             return begun(settings, region_of(settings.region), wanted, in_file=in_file)
-        return replace(
-            before,
-            settings=settings,
-            in_file=in_file,
-            machines=wanted.machines,
-            workers=wanted.workers,
-            lease=wanted.lease,
-        )
+        return replace(before, settings=settings, in_file=in_file, wanted=wanted)
 
     def _places(self, note: Note) -> list[Placement]:
         """List where machines can be made: all of a cluster in one zone, the one that they are in."""

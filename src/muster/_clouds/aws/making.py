@@ -15,7 +15,8 @@ from . import consoles, prices, remains, tools
 from .asking import client
 from .blueprint import Blueprint, Made, ResourceChanges
 from .keys import key_of
-from .note import Note, Placement, remember
+from .note import Note, remember
+from .placement import Placement
 from .refusals import RefusedError, Way
 from .renewals import latest_ends, note_renewed
 from .rentals import Rental, Rentals
@@ -114,7 +115,7 @@ class Making:
             self._note_found()
             raise
         # A machine's first lease begins once it has booted.
-        note_renewed(self.folder, [one.instance for one in made.values()], lease=self.note.lease + UP_SECONDS)
+        note_renewed(self.folder, [one.instance for one in made.values()], lease=self.note.wanted.lease + UP_SECONDS)
         prices = {
             one.instance: price if (one.type, one.is_spot) == (place.type, place.is_spot) else self._price(one, place)
             for one in made.values()
@@ -169,19 +170,13 @@ class Making:
             name=self.name,
             tags=note.tags(self.folder),
             region=note.region,
-            vpc=place.vpc,
-            subnet=place.subnet,
-            image=place.image,
-            root_device=place.root_device,
-            instance_type=place.type,
-            is_spot=place.is_spot,
-            says_terminate=place.says_terminate,
+            place=place,
             disk=max(settings.disk, place.disk),
             ssh_from=note.ssh_from,
             public_key=key_of(self.folder / "key").public,
             user_data=user_data(
                 key_of(self.folder / "host_key").private,
-                lease=note.lease,
+                lease=note.wanted.lease,
                 python=settings.python,
                 is_spot=place.is_spot,
             ),

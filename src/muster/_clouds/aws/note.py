@@ -15,45 +15,13 @@ from muster._clouds.owner import me
 from muster._files import notes
 
 from .blueprint import Made
+from .placement import Placement
 from .remains import CLUSTER, HOME, ID, LEASE, OWNER
 from .rentals import Rental, Rentals, rented
 from .settings import Settings
 
 _MOST_LETTERS: Final = 255
 """Of a tag's value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where machines are made, of which type, and how they are paid for."""
-
-    type: str
-    zone: str
-    subnet: str
-    vpc: str
-    image: str
-    root_device: str
-    cores: int
-    is_spot: bool = False
-    is_near: bool = False
-    """Whether this computer is in the machines' own network, and finds them where they find each other."""
-    architecture: str = ""
-    """Of the type, as AWS calls it."""
-    disk: int = 0
-    """The least that a machine of that image can have, in GiB."""
-    has_all: bool = False
-    """Whether the image is one of muster's own, in which all is installed."""
-    says_terminate: bool = True
-    """Whether AWS is told to end what powers itself off: sources differ on whether it hears that of spot machines."""
-
-    @property
-    def market(self) -> str:
-        """Say how they are paid for."""
-        return "spot" if self.is_spot else "on demand"
-
-    def __str__(self) -> str:
-        """Say it in words."""
-        return f"{self.type}, {self.market}, in {self.zone}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +32,7 @@ class Note:
     """What tells the cluster from all others, of whoever."""
     region: str
     settings: Settings
-    machines: int
-    workers: int
-    lease: float
+    wanted: Wanted
     owner: str
     place: Placement | None = None
     ssh_from: tuple[str, ...] = ()
@@ -84,11 +50,6 @@ class Note:
     """What the file of ``--on`` said last: a word that it says still does not count against a flag of then."""
     is_for_image: bool = False
     """Whether its one machine is there to become an image, and never works for a run."""
-
-    @property
-    def wanted(self) -> Wanted:
-        """Tell what is wanted."""
-        return Wanted(self.machines, self.workers, self.lease)
 
     def about_to_make(self, place: Placement) -> "Note":
         """Remember that something may be made there from now on."""
@@ -110,7 +71,7 @@ class Note:
     def tags(self, folder: Path) -> dict[str, str]:
         """Write what everything of the cluster bears."""
         home = str(folder.absolute().parents[1])[:_MOST_LETTERS]
-        return {OWNER: self.owner, CLUSTER: folder.name, ID: self.id, LEASE: f"{self.lease:g}", HOME: home}
+        return {OWNER: self.owner, CLUSTER: folder.name, ID: self.id, LEASE: f"{self.wanted.lease:g}", HOME: home}
 
     @property
     def mark(self) -> dict[str, str]:
@@ -124,9 +85,7 @@ def begun(settings: Settings, region: str, wanted: Wanted, *, in_file: Settings 
         id=secrets.token_hex(4),
         region=region,
         settings=settings,
-        machines=wanted.machines,
-        workers=wanted.workers,
-        lease=wanted.lease,
+        wanted=wanted,
         owner=owner(),
         in_file=in_file or Settings(),
     )
@@ -149,6 +108,7 @@ def recalled(folder: Path) -> Note | None:
             **{
                 **known,
                 **lists,
+                "wanted": Wanted(**known["wanted"]),
                 "settings": _settings(known["settings"]),
                 "in_file": _settings(known.get("in_file", {})),
                 "place": place,

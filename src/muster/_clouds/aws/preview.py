@@ -7,7 +7,8 @@ from muster._words import plural
 
 from .blueprint import ResourceChanges
 from .making import price_at
-from .note import Note, Placement
+from .note import Note
+from .placement import Placement
 
 
 def preview(note: Note, places: Sequence[Placement], names: Sequence[str], changes: ResourceChanges) -> str:

@@ -37,7 +37,7 @@ def _not_gone(making: Making, left: Sequence[remains.Remain], failed: Mapping[st
     told = "\n".join(f"  {one.kind} {one.id}: {failed.get(one.id, 'it is there still.')}" for one in left)
     return EngineError(
         f"Not all of cluster {making.folder.name!r} is gone from {making.note.region}:\n{told}\nIts machines end by"
-        f" themselves within {making.note.lease:g} s. Type the command again."
+        f" themselves within {making.note.wanted.lease:g} s. Type the command again."
     )
 
 

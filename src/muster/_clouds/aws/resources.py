@@ -49,7 +49,7 @@ def declare(wanted: Blueprint) -> None:
         name: ec2.Instance(
             f"{MACHINE}{name}",
             launch_template=ec2.InstanceLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str)),
-            subnet_id=wanted.subnet,
+            subnet_id=wanted.place.subnet,
             tags={**tags, "Name": f"{wanted.name}-{name}"},
             opts=pulumi.ResourceOptions(provider=aws, ignore_changes=[*_BY_THE_TEMPLATE, *_BY_RENEWALS]),
         )
@@ -93,7 +93,7 @@ def _group(wanted: Blueprint, tags: dict[str, str], options: pulumi.ResourceOpti
         "group",
         name=wanted.name,
         description="muster: SSH from who made the cluster, everything within it",
-        vpc_id=wanted.vpc,
+        vpc_id=wanted.place.vpc,
         ingress=[inside, *from_caller],
         egress=[outwards],
         tags=tags,
@@ -109,17 +109,18 @@ def _template(
     group: ec2.SecurityGroup,
     options: pulumi.ResourceOptions,
 ) -> ec2.LaunchTemplate:
+    place = wanted.place
     disk = ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
         volume_size=wanted.disk, volume_type=_VOLUME_TYPE, encrypted="true", delete_on_termination="true"
     )
     once = ec2.LaunchTemplateInstanceMarketOptionsSpotOptionsArgs(spot_instance_type="one-time")
     spot = ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="spot", spot_options=once)
-    tagged = ["instance", "volume", "network-interface", *(["spot-instances-request"] if wanted.is_spot else [])]
+    tagged = ["instance", "volume", "network-interface", *(["spot-instances-request"] if place.is_spot else [])]
     return ec2.LaunchTemplate(
         "template",
         name=wanted.name,
-        image_id=wanted.image,
-        instance_type=wanted.instance_type,
+        image_id=place.image,
+        instance_type=place.type,
         key_name=key.key_name,
         # A host's private key is in it, and what Pulumi knows may lie in a bucket.
         user_data=pulumi.Output.secret(base64.b64encode(wanted.user_data.encode()).decode()),
@@ -127,9 +128,9 @@ def _template(
         metadata_options=ec2.LaunchTemplateMetadataOptionsArgs(
             http_tokens="required", http_endpoint="enabled", http_put_response_hop_limit=1
         ),
-        block_device_mappings=[ec2.LaunchTemplateBlockDeviceMappingArgs(device_name=wanted.root_device, ebs=disk)],
-        instance_initiated_shutdown_behavior="terminate" if wanted.says_terminate else None,
-        instance_market_options=spot if wanted.is_spot else None,
+        block_device_mappings=[ec2.LaunchTemplateBlockDeviceMappingArgs(device_name=place.root_device, ebs=disk)],
+        instance_initiated_shutdown_behavior="terminate" if place.says_terminate else None,
+        instance_market_options=spot if place.is_spot else None,
         iam_instance_profile=(
             ec2.LaunchTemplateIamInstanceProfileArgs(name=wanted.profile) if wanted.profile else None
         ),

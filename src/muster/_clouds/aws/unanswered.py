@@ -102,7 +102,7 @@ def with_who_is_let_in(silent: Mapping[str, str], note: Note, *, cluster: str) -
     mend = "mend ssh_from:, and " if note.settings.ssh_from else ""
     added = (
         f" {_let_in(note.ssh_from)}: if this computer calls from elsewhere now, {mend}type muster up {cluster}"
-        f" --machines {note.machines}, which lets that in."
+        f" --machines {note.wanted.machines}, which lets that in."
     )
     return {name: why + added if _SILENCE.search(why) else why for name, why in silent.items()}
 
