@@ -41,7 +41,8 @@ Made by `make docs` from the program itself. `import muster` loads in a few mill
 first used.
 
 In signatures, `Paths` is a path or a list of paths, each a `str` or a `pathlib.Path`. A `Function` is anything that can
-be called. A `Watch` is a function that takes a `Snapshot`. The text says what a default of `...` does.
+be called. A `Watch` is a function that takes a `Snapshot`. A `Key` is the name of a column, or a function of
+the rows. The text says what a default of `...` does.
 """
 
 

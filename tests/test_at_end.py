@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -117,6 +118,7 @@ def sharing_a_lane(clicks: Path, *, most: int) -> frozenset[int]:
 
 DEADLY = """
 import os
+import threading
 import pandas as pd
 
 class Deadly:
@@ -130,7 +132,7 @@ class Deadly:
         return df.assign(total=totals, of=0)
 
     def at_end(self, states):
-        if AT_END:
+        if states.keys() & {*AT_END}:
             os._exit(1)
         return pd.DataFrame({"user": [*states], "seconds": -1, "total": [*states.values()], "of": len(states)})
 """
@@ -139,7 +141,7 @@ class Deadly:
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_keys_that_end_workers_are_rejected_and_the_lane_ends_with_all_others(clicks: Path, workers: int) -> None:
     deadly = sharing_a_lane(clicks, most=2)
-    (clicks.parent / "deadly.py").write_text(f"DEADLY, AT_END = {[*deadly]}, False\n{DEADLY}")
+    (clicks.parent / "deadly.py").write_text(f"DEADLY, AT_END = {[*deadly]}, []\n{DEADLY}")
     output = clicks.parent / "out.csv"
     pipeline = muster.read_csv(clicks).key_by("user").map_batches(f"{clicks.parent}/deadly.py:Deadly", state=int)
     with pytest.warns(muster.RejectedRowsWarning):
@@ -155,7 +157,61 @@ def test_keys_that_end_workers_are_rejected_and_the_lane_ends_with_all_others(cl
 
 
 def test_an_at_end_that_ends_its_worker_stops_the_run_in_words(clicks: Path) -> None:
-    (clicks.parent / "deadly.py").write_text(f"DEADLY, AT_END = [], True\n{DEADLY}")
+    (clicks.parent / "deadly.py").write_text(f"DEADLY, AT_END = [], range(600)\n{DEADLY}")
     pipeline = muster.read_csv(clicks).key_by("user").map_batches(f"{clicks.parent}/deadly.py:Deadly", state=int)
     with pytest.raises(UserCodeError, match="'Deadly' ended its worker again and again at the end of a lane"):
         pipeline.write_csv(clicks.parent / "out.csv").run(workers=2)
+
+
+def in_lanes_of_one_row(tmp_path: Path) -> list[int]:
+    """Write rows of users who each have one row, and a lane alone; but for the first, who has many rows."""
+    every = pd.Series(range(400))
+    users: list[int] = every[~pd.Series(lanes_of(every)).duplicated()].tolist()
+    frame = pd.DataFrame({"user": [users[0]] * 30 + [*users], "seconds": range(30 + len(users))})
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    return users
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_an_at_end_that_ends_its_worker_on_a_lane_of_one_row_stops_the_run_and_rejects_no_row(
+    tmp_path: Path,
+    everywhere: bool,  # noqa: FBT001 (pytest gives it by name)
+) -> None:
+    users = in_lanes_of_one_row(tmp_path)
+    at_end = users if everywhere else [users[5]]
+    (tmp_path / "deadly.py").write_text(f"DEADLY, AT_END = [], {at_end}\n{DEADLY}")
+    keyed = muster.read_csv(tmp_path / "in.csv").key_by("user")
+    pipeline = keyed.map_batches(f"{tmp_path}/deadly.py:Deadly", state=int)
+    with pytest.raises(UserCodeError, match="'Deadly' ended its worker again and again at the end of a lane"):
+        pipeline.write_csv(tmp_path / "out.csv").run(workers=2)
+
+
+def test_a_row_that_ends_its_worker_in_a_lane_of_its_own_is_rejected_alone(tmp_path: Path) -> None:
+    users = in_lanes_of_one_row(tmp_path)
+    (tmp_path / "deadly.py").write_text(f"DEADLY, AT_END = [{users[5]}], [{users[5]}]\n{DEADLY}")
+    keyed = muster.read_csv(tmp_path / "in.csv").key_by("user")
+    pipeline = keyed.map_batches(f"{tmp_path}/deadly.py:Deadly", state=int)
+    output = tmp_path / "out.csv"
+    with pytest.warns(muster.RejectedRowsWarning):
+        result = pipeline.write_csv(output).run(workers=2)
+    assert result.bad_rows == 1
+    assert output.read_text() == by_a_loop(tmp_path / "in.csv", without=frozenset([users[5]]))
+
+
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [
+        (0, "at_end of 'Stuck' raised TimeoutError"),
+        (2, "at the end of a lane: the function ran longer than the time limit"),
+    ],
+)
+def test_an_at_end_that_takes_too_long_stops_the_run_in_words(clicks: Path, workers: int, said: str) -> None:
+    class Stuck(Totals):
+        def at_end(self, states: dict[int, int]) -> pd.DataFrame:
+            if 7 in states:
+                threading.Event().wait()
+            return super().at_end(states)
+
+    pipeline = muster.read_csv(clicks).key_by("user").map_batches(Stuck, state=int)
+    with pytest.raises(UserCodeError, match=said):
+        pipeline.write_csv(clicks.parent / "out.csv").run(workers=workers, timeout=2)

@@ -59,6 +59,9 @@ def running(df, states):
         totals.append(states[key].total)
     return df.assign(total=totals)
 
+def first(df):
+    return df["k"].str[0]
+
 def numbered(df):
     return df.assign(at=df.index)
 
@@ -77,6 +80,7 @@ class Packs:
 PIPELINES = {
     "keys": ".key_by('k').map_batches(Totals, state=Seen)",
     "keys between steps": ".map_batches(numbered).key_by(['k']).map_batches(Totals, state=Seen).map_batches(numbered)",
+    "a function": ".key_by(first).map_batches(Totals, state=Seen)",
     "running": ".key_by('k').map_batches(running, state=Seen)",
     "packs": ".map_batches(Packs, state=list)",
     "two": ".map_batches(numbered).key_by('k').map_batches(Totals, state=Seen).map_batches(Packs, state=list)",
@@ -139,7 +143,9 @@ def rows(dice: random.Random, begin: int, count: int) -> str:
     return "".join(lines)
 
 
-@pytest.mark.parametrize(("pipeline", "workers"), [("keys", 2), ("keys between steps", 0), ("two", 2)])
+@pytest.mark.parametrize(
+    ("pipeline", "workers"), [("keys", 2), ("keys between steps", 0), ("a function", 2), ("two", 2)]
+)
 def test_killed_at_any_moment_parts_are_what_one_run_gives(
     tmp_path: Path, muster: Muster, pipeline: str, workers: int
 ) -> None:

@@ -302,8 +302,8 @@ def test_states_on_machines_between_steps_and_groups_give_what_pandas_gives(clic
 class Watching:
     """Does something once, when the first stage is done; and keeps what is told."""
 
-    def __init__(self, folder: Path, do: Callable[[], None]) -> None:
-        self._journal = folder / "out.csv.muster" / "journal.jsonl"
+    def __init__(self, journal: Path, do: Callable[[], None]) -> None:
+        self._journal = journal
         self._do: Callable[[], None] | None = do
         self.notes: list[str] = []
 
@@ -352,8 +352,12 @@ def test_a_muster_that_is_killed_does_no_group_again_that_is_done(clicks: Path, 
     assert len(kept) == len({(one.outcome.task.first, one.outcome.task.lo) for one in kept})
 
 
-@pytest.mark.parametrize("what", ["a block", "a machine"])  # which none comes back from
-def test_what_is_lost_between_the_stages_is_made_again_and_only_that(clicks: Path, two: Cluster, what: str) -> None:
+@pytest.mark.parametrize(  # none of the machines comes back
+    ("what", "output"), [("a block", "out.csv"), ("a block", "states.csv"), ("a machine", "states.csv")]
+)
+def test_what_is_lost_between_the_stages_is_made_again_and_only_that(
+    clicks: Path, two: Cluster, what: str, output: str
+) -> None:
     lost = list[Path]()
 
     def lose() -> None:
@@ -364,11 +368,11 @@ def test_what_is_lost_between_the_stages_is_made_again_and_only_that(clicks: Pat
         else:
             two.kill(machine)
 
-    ran("out.csv", access=None, workers=0, part_bytes=1_000)
-    expected = digest("out.csv")
-    watch, began = Watching(clicks, lose), time.time()
-    result = ran("out.csv", access=two.far, part_bytes=1_000, watch=watch)
-    assert digest("out.csv") == expected
+    ran(output, access=None, workers=0, part_bytes=1_000)
+    expected = digest(output)
+    watch, began = Watching(clicks / f"{output}.muster" / "journal.jsonl", lose), time.time()
+    result = ran(output, access=two.far, part_bytes=1_000, watch=watch)
+    assert digest(output) == expected
     assert (result.rows_in, result.resumed_parts) == (1500, 0)
     [again] = re.findall(r"(\d+) tasks? of the first stage", " ".join(watch.notes))
     assert int(again) == len(lost)

@@ -176,17 +176,21 @@ class Moody(Around[FakeEngine]):
         self._bell.close()
 
 
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("kills", [0, 10, 30])
 def test_whenever_machines_come_answer_and_leave_the_run_ends_with_the_same_bytes(
-    orders: list[Path], tmp_path: Path, number: int
+    orders: list[Path], tmp_path: Path, kills: int
 ) -> None:
     seed = os.urandom(4).hex()
     print(f"the seed is {seed}")  # noqa: T201 (which a failure shows)
     chance = Random(seed)  # noqa: S311 (of a test)
-    engine = FakeEngine(workers=3 + number, machines=3, chance=chance, kills=Deaths(chance, most=10 * number))
+    deaths = Deaths(chance, most=kills)
+    engine = FakeEngine(workers=3 + kills // 10, machines=3, chance=chance, kills=deaths)
     late = {f"machine {at + 1}": chance.choice([0, 50, 500]) for at in range(3)}
-    moody = Moody(engine, chance, late=late, leaves=chance.choice([None, 1, 100, 400]))
+    leaves = chance.choice([100, 200] if kills > 10 else [None, 1, 100, 400])
+    moody = Moody(engine, chance, late=late, leaves=leaves)
     assert told(orders, tmp_path / "out.csv", engine=moody, part_bytes=4_000) == by_pandas(orders)
+    assert len(deaths) >= kills // 2
+    assert kills <= 10 or (moody.turns > (leaves or 0) and len(deaths) == kills)
 
 
 def test_a_run_that_stands_still_says_so_with_the_facts_and_what_was_done_is_kept(

@@ -1,11 +1,13 @@
 """What is started ahead of an engine: it is taken, or ended, and never one that knows what is no longer so."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from conftest import MUSTER
 from muster._engines.cores.starter import is_sure_to_need_workers, started_ahead, take
 
 
@@ -57,6 +59,34 @@ def test_what_was_started_before_something_changed_is_not_taken(
         assert other != ahead
     zygote.end()
     assert children() == before
+
+
+def test_the_folder_of_the_program_may_come_first_on_the_search_path_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = children()
+    with started_ahead("json"):
+        ahead = children() - before
+        change_path(monkeypatch, tmp_path)
+        zygote = take(folder=str(tmp_path))
+        assert children() - before == ahead
+    zygote.end()
+    assert children() == before
+
+
+def test_workers_of_a_file_that_defines_a_pipeline_have_loaded_their_own_before_they_look_beside_it(
+    tmp_path: Path,
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "in.csv").write_text("n\n1\n")
+    (tmp_path / "pyarrow.py").write_text("raise ImportError('the wrong one')\n")
+    (tmp_path / "rates.py").write_text("RATE = 3\n")
+    function = "def tripled(df):\n    from rates import RATE\n    return df * RATE\n"
+    pipeline = "pipeline = muster.read_csv('in.csv').map_batches(tripled).write_csv('out.csv')\n"
+    (tmp_path / "app.py").write_text(f"import muster\n{function}{pipeline}")
+    subprocess.run([*MUSTER, "run", "../app.py", "--workers", "1", "--quiet"], cwd=elsewhere, check=True)
+    assert (elsewhere / "out.csv").read_text() == "n\n3\n"
 
 
 def test_what_was_started_ahead_and_died_is_not_taken() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import signal
 import tempfile
 import threading
@@ -258,7 +259,7 @@ def test_what_no_step_with_states_may_do_is_refused_in_words(clicks: Path, step:
     [
         (lambda it: it.key_by("usr").map_batches(counted, state=int), "Did you mean 'user'"),
         (lambda it: it.key_by([]).map_batches(counted, state=int), "key_by.*one or more names"),
-        (lambda it: it.key_by(len).map_batches(counted, state=int), "have a step add it as a column"),
+        (lambda it: it.key_by(3).map_batches(counted, state=int), "key_by.*a function that makes a key"),
         (lambda it: it.key_by("user").map_batches(counted, state=0), "state=0 cannot be called"),
         (lambda it: it.key_by("user").map_batches(counted, state=int, args={"n": 1}), "no parameter 'n'"),
     ],
@@ -283,6 +284,57 @@ def test_a_key_that_ends_its_worker_is_rejected_alone_but_one_state_for_all_stop
     assert (clicks.parent / "out.csv").read_text() == expected.to_csv(index=False)
     with pytest.raises(UserCodeError, match="none of them can be set aside"):
         muster.read_csv(clicks).map_batches(target, state=int).write_csv(clicks.parent / "o.csv").run(workers=1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_row_that_takes_too_long_leaves_nothing_in_the_states_and_costs_its_key_where_it_ends_its_worker(
+    clicks: Path, workers: int
+) -> None:
+    def slow(df: pd.DataFrame, states: Any) -> pd.DataFrame:  # noqa: ANN401 (a mapping)
+        totals = []
+        for at, user, seconds in zip(df.index, df["user"], df["seconds"], strict=True):
+            states[user] += seconds
+            if at == row:
+                threading.Event().wait()
+            totals.append(states[user])
+        return df.assign(total=totals)
+
+    frame = pd.read_csv(clicks)
+    row = frame["user"].tolist().index(next(user for user in frame["user"] if user != 7))
+    gone = [*frame.index[frame["user"] == frame["user"][row]]] if workers else [row]
+    with pytest.warns(muster.RejectedRowsWarning):
+        result = through(clicks, slow, workers=workers, timeout=1, batch_rows=10)
+    good = frame.drop(gone)
+    expected = good.assign(total=good.groupby("user")["seconds"].cumsum())
+    assert (clicks.parent / "out.csv").read_text() == expected.to_csv(index=False)
+    rejects = [json.loads(line) for line in (clicks.parent / "out.csv.rejects.jsonl").read_text().splitlines()]
+    assert [one["row"] for one in rejects] == gone
+    assert result.bad_rows == len(gone)
+    assert all("longer than" in one["error"] for one in rejects)
+
+
+def test_a_class_is_built_once_in_each_worker_whichever_lanes_it_has(clicks: Path) -> None:
+    folder = clicks.parent / "built"
+    folder.mkdir()
+
+    class Built:
+        def __init__(self) -> None:
+            with (folder / str(os.getpid())).open("a") as file:
+                file.write("built\n")
+            self.lanes = 0
+
+        def __call__(self, df: pd.DataFrame, states: dict[int, int]) -> pd.DataFrame:
+            self.lanes += not states
+            states[0] += 1
+            return df.assign(process=os.getpid(), lanes=self.lanes)
+
+    through(clicks, Built, workers=2, part_bytes=2_000)
+    read = pd.read_csv(clicks.parent / "out.csv")
+    built = {int(path.name): path.read_text().count("built") for path in folder.iterdir()}
+    assert set(built.values()) == {1}
+    assert {*read["process"]} <= {*built}
+    lanes = read.groupby("process")["lanes"].nunique()
+    assert (lanes > 1).all()  # and the same object has had one after the other
 
 
 def test_without_a_row_the_step_tells_the_columns_alone(tmp_path: Path) -> None:

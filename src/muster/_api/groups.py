@@ -11,6 +11,7 @@ from muster._dialects.values import flag
 from muster._model import Grouping, Keyed, Target
 from muster._show.callers import from_the_callers_line
 from muster._user_code import arguments, targets
+from muster._user_code.rowwise import remarks_on
 from muster._user_code.signature import takes_key
 from muster.errors import UsageError
 
@@ -18,6 +19,9 @@ _AGG: Final = "muster._worker.aggregates.step:agg"
 """The step that sums and the like are worked out in."""
 
 P = TypeVar("P")
+
+Key = str | Callable[[Any], Any]
+"""What rows are put together by: a column, or a function of the rows that gives a key for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,13 @@ class Groups(Generic[P]):
         them. Neither a group nor the input has to fit into memory. ``mean=(["price", "weight"], WeightedMean)`` names
         an aggregation of your own: a :class:`muster.Aggregation`, or what has its four methods.
         """
-        key = self.grouping.columns
-        measures, own = asked_of(outputs, key=key)
+        by = self.grouping
+        measures, own = asked_of(outputs, key=by.named)
         target = targets.parse_target(_AGG)
-        given = {"key": key, "measures": measures, **({"own": own} if own else {})}
+        given = {"key": by.columns, "measures": measures, **({"own": own} if own else {})}
+        given |= {"named": by.named} if by.made else {}
         target = targets.with_arguments(target, arguments.given(given, step=target.name))
-        return self._with(targets.of_groups(target), self.grouping._replace(sort=flag("sort", sort), measures=measures))
+        return self._with(targets.of_groups(target), by._replace(sort=flag("sort", sort), measures=measures))
 
     def _with(self, target: Target, grouping: Grouping) -> P:
         """Add a step that rows come to by their keys."""
@@ -130,27 +135,54 @@ ALL_ROWS: Final = Grouping((), dropna=False)
 """No key at all: one state for all rows."""
 
 
-def key_of(columns: object) -> Grouping:
-    """Understand which columns are the key of a state. Raises ``UsageError`` for what names no columns."""
+def by_states(pipeline: P, columns: object) -> tuple[P, Grouping]:
+    """Understand which columns are the key of a state, as ``by_key`` does. Raises ``UsageError`` likewise."""
     if columns is None:
-        return ALL_ROWS
-    return grouping_of(columns, dropna=False, called="key_by")
+        return pipeline, ALL_ROWS
+    return by_key(pipeline, columns, dropna=False, called="key_by")
 
 
-def grouping_of(columns: object, *, dropna: bool, called: str = "group_by") -> Grouping:
-    """Understand by what rows are to be grouped. Raises ``UsageError`` for what names no columns."""
-    if isinstance(columns, str):
-        names: tuple[object, ...] = (columns,)
-    elif isinstance(columns, Sequence) and not isinstance(columns, bytes):
-        names = tuple(columns)
-    else:
+def by_key(pipeline: P, columns: object, *, dropna: bool, called: str = "group_by") -> tuple[P, Grouping]:
+    """Understand by what rows are to be grouped; where that is functions, a step before makes columns of their keys.
+
+    Raises ``UsageError`` for what names no columns.
+    """
+    listed = [*columns] if isinstance(columns, Sequence) and not isinstance(columns, str | bytes) else [columns]
+    keys = tuple(map(_column_of, listed))
+    functions = {name: one for name, one in zip(keys, listed, strict=True) if callable(one)}
+    grouping = Grouping(keys, len(listed) == 1 and listed[0] is columns, flag("dropna", dropna), made=(*functions,))
+    if not all(keys):
         raise UsageError(
-            f"{called}({columns!r}): give the name of a column, or a list of names. A function of the rows cannot be a"
-            " key: have a step add it as a column first, with map_batches(lambda df: df.assign(key=...))."
+            f"{called}({columns!r}): give the name of a column, a function that makes a key of each row, or a list of"
+            " these."
         )
-    if not names or not all(isinstance(name, str) and name for name in names) or len({*names}) < len(names):
-        raise UsageError(f"{called}({columns!r}): give one or more names of columns, each once.")
-    return Grouping(tuple(map(str, names)), isinstance(columns, str), flag("dropna", dropna))
+    if not keys or len({*grouping.named}) < len(keys):
+        raise UsageError(
+            f"{called}({columns!r}): give one or more names of columns, or functions, each once: the key of a"
+            " function is called as the function is."
+        )
+    return (_with_keys(pipeline, functions) if functions else pipeline), grouping
+
+
+def _column_of(key: object) -> str:
+    """Name the column that a key is in; nothing for what is none. No input has a column of a function's name and ()."""
+    if isinstance(key, str):
+        return key
+    if not callable(key) or isinstance(key, type):
+        return ""
+    name = targets.name_of(key)
+    return f"{'key' if name == '<lambda>' else name}()"
+
+
+def _with_keys(pipeline: P, functions: Mapping[str, Callable[..., Any]]) -> P:
+    """Add a step that makes columns of what functions give."""
+    from muster._worker.key_columns import KeyColumns
+
+    one: Any = pipeline
+    target = targets.of_function(KeyColumns(functions), holds=functions.values())
+    remarks = [remark for function in functions.values() for remark in remarks_on(function, target)]
+    changed: P = dataclasses.replace(one, steps=(*one.steps, target), remarks=(*one.remarks, *remarks))
+    return changed
 
 
 def before_keys(steps: tuple[Target, ...], exchanges: Sequence[Keyed], *, what: str) -> tuple[Target, ...]:

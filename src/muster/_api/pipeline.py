@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from muster._api import sending
 from muster._api.given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of
-from muster._api.groups import (
-    ALL_ROWS,
-    Groups,
-    Keys,
-    before_keys,
-    grouping_of,
-    key_of,
-    with_state,
-)
+from muster._api.groups import ALL_ROWS, Groups, Key, Keys, before_keys, by_key, by_states, with_state
 from muster._api.options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
 from muster._clouds.asked import RentalFlags, asking_for
 from muster._dialects import Dialect, Reading
@@ -115,23 +107,24 @@ class Pipeline:
         return dataclasses.replace(self, steps=(*self.steps, target), remarks=self.remarks + remarks)
 
     @from_the_callers_line
-    def group_by(self, columns: str | Sequence[str], *, dropna: bool = True) -> "Groups[Pipeline]":
+    def group_by(self, columns: Key | Sequence[Key], *, dropna: bool = True) -> "Groups[Pipeline]":
         """Put rows together that have the same key: the value of a column, or the values of several.
 
         What is done with each group says the next method: :meth:`Groups.map_groups` or :meth:`Groups.agg`.
         ``dropna`` leaves out rows whose key is missing, as pandas does. The columns are those that the functions before
-        have given.
+        have given. In place of a column there may be a function: it gets batches, as that of ``map_batches`` does, and
+        returns a Series or an array with a key for each row, which no other function sees.
         """
-        return Groups(self, grouping_of(columns, dropna=dropna))
+        return Groups(*by_key(self, columns, dropna=dropna))
 
     @from_the_callers_line
-    def key_by(self, columns: str | Sequence[str] | None) -> "Keys[Pipeline]":
+    def key_by(self, columns: Key | Sequence[Key] | None) -> "Keys[Pipeline]":
         """Send rows to a step that keeps a state for each key: the value of a column, or the values of several.
 
         The step is that of the next method, :meth:`Keys.map_batches`. ``None``: one state for all rows. Rows whose key
-        is missing are not left out.
+        is missing are not left out. In place of a column there may be a function, as for :meth:`group_by`.
         """
-        return Keys(self, key_of(columns))
+        return Keys(*by_states(self, columns))
 
     @from_the_callers_line
     def write_csv(self, path: str | PathLike[str]) -> "Pipeline":

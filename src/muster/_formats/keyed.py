@@ -52,6 +52,16 @@ def places_of(names: tuple[str, ...], columns: tuple[Column, ...]) -> list[int]:
     return [listed.index(name) for name in names]
 
 
+def without_made(
+    table: pa.Table, columns: tuple[Column, ...], grouping: Grouping
+) -> tuple[pa.Table, tuple[Column, ...]]:
+    """Leave out the columns of the key that functions have made: the rows themselves do not have them."""
+    if not grouping.made:
+        return table, columns
+    kept = [at for at, column in enumerate(columns) if column.name not in grouping.made]
+    return table.select(kept), tuple(columns[at] for at in kept)
+
+
 def hashes_of(
     table: pa.Table, names: tuple[str, ...], columns: tuple[Column, ...]
 ) -> np.ndarray[Any, np.dtype[np.uint64]]:

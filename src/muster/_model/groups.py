@@ -52,6 +52,13 @@ class Grouping(NamedTuple):
     """Groups come in the order of their keys, as pandas sorts these; else in that of their first rows."""
     measures: tuple[Measure, ...] = ()
     """What is worked out of each group from parts of it, where no function is called with all its rows."""
+    made: tuple[str, ...] = ()
+    """Those of the columns that the user's functions have made of the rows: no step behind the exchange sees them."""
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Name the columns of the key as an output does: what a function has made is called as the function is."""
+        return tuple(name.removesuffix("()") if name in self.made else name for name in self.columns)
 
     @property
     def has_own(self) -> bool:

@@ -55,6 +55,9 @@ class Task(NamedTuple):
     without: tuple[LethalKeys, ...] | None = None
     """The task is about a lane that was cut as it ended workers, and is done once more as a whole: these keys go to the
     rejects. ``None`` where it is about anything else."""
+    without_end: bool = False
+    """The task is a lane of one row that has ended workers: the step is called with the row, and not at the end of the
+    lane, to tell which of the two is to blame."""
 
     def again(self, number: int, *, expected: Schema | None, bad_rows_left: int, is_doubted: bool) -> "Task":
         """Make the same task under another number; quickly, as it is made for every task there is.
@@ -67,7 +70,7 @@ class Task(NamedTuple):
         )
         of_rows = self[1:_AT_TERMS]
         terms = expected, bad_rows_left, self.condemned, is_doubted, self.dies_unread
-        return Task._make((number, *of_rows, *terms, members, self.without))
+        return Task._make((number, *of_rows, *terms, members, self.without, self.without_end))
 
     @property
     def is_whole(self) -> bool:

@@ -53,6 +53,7 @@ class Progress:
         most_files: int = 1,
         may_duplicate: bool = False,
         last_number: int = 0,
+        lanes_end: bool = False,
     ) -> None:
         """Begin without parts.
 
@@ -63,13 +64,20 @@ class Progress:
         goes on to the end of one, if there is work enough. ``most_calls``: no task has more batches of ``batch_rows``.
         ``most_files``: nor is one of parts of more files. ``may_duplicate``: what is with a machine that loads for
         longer than all the rest takes, another does, too. ``last_number``: of the tasks that the engine was given
-        before, and may tell of still.
+        before, and may tell of still. ``lanes_end``: each part is a lane, and a step may have something to do at its
+        end.
         """
         self._extent = Extent(Allowance.of(max_bad_rows))
         self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files, groups=groups)
         self._suspects = Suspects()
         self._doubt = Doubt()
-        self._retries = Retries(self._queue.parts, batch_rows=batch_rows, suspects=self._suspects, doubt=self._doubt)
+        self._retries = Retries(
+            self._queue.parts,
+            batch_rows=batch_rows,
+            suspects=self._suspects,
+            doubt=self._doubt,
+            lanes_end=lanes_end,
+        )
         self._cut_lanes = CutLanes(self._queue.parts)
         self._assignments = Assignments(last_number)
         self._handing_out = HandingOut(

@@ -31,12 +31,24 @@ _TIMES_A_BYSTANDER: Final = 10
 class Retries:
     """Tasks that wait to be done again, in order, and how often each has cost a worker."""
 
-    def __init__(self, parts: Sequence[Part], *, batch_rows: int | None, suspects: Suspects, doubt: Doubt) -> None:
-        """Begin with none; ``parts`` grow as more of the input is read."""
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        batch_rows: int | None,
+        suspects: Suspects,
+        doubt: Doubt,
+        lanes_end: bool = False,
+    ) -> None:
+        """Begin with none; ``parts`` grow as more of the input is read.
+
+        ``lanes_end``: each part is a lane, and a step may have something to do at its end.
+        """
         self._parts = parts
         self._batch_rows = batch_rows
         self._suspects = suspects
         self._doubt = doubt
+        self._lanes_end = lanes_end
         self._waiting: deque[Task] = deque()
         self._deaths: dict[Key, int] = {}
         self._bystander: dict[Key, int] = {}
@@ -98,7 +110,7 @@ class Retries:
             self.add(task)
             return ()
         deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
-        both = halves(self._parts, task, batch_rows=self._batch_rows)
+        both = self._smaller(task)
         if task.without is not None:
             self.add_first([task if deaths < _DEATHS_BEFORE_REJECTING else condemned(task, reason, deaths=deaths)])
         elif task.dies_unread and deaths >= _DEATHS_OF_NOTHING:
@@ -109,7 +121,7 @@ class Retries:
             _DEATHS_BEFORE_HALVING if both else _DEATHS_BEFORE_REJECTING
         ):
             self.add(task)
-        elif self._doubt.is_open and not self._batch_rows:
+        elif len(both) != 1 and self._doubt.is_open and not self._batch_rows:
             self._doubt_for(task, reason)
         elif both:
             self._inherit(task, both)
@@ -117,6 +129,12 @@ class Retries:
         else:
             self.add(condemned(task, reason, deaths=deaths))
         return ()
+
+    def _smaller(self, task: Task) -> list[Task]:
+        """Cut a task into two; of a lane of one row, leave out the end. Nothing is smaller than a row by itself."""
+        both = halves(self._parts, task, batch_rows=self._batch_rows)
+        is_lane = self._lanes_end and task.is_whole and not task.without_end
+        return both or ([task._replace(without_end=True)] if is_lane else [])
 
     def _is_a_bystander(self, key: Key) -> bool:
         times = self._bystander[key] = self._bystander.get(key, 0) + 1

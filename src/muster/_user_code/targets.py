@@ -5,7 +5,7 @@ import os
 import sys
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -71,13 +71,14 @@ def with_state(target: Target) -> Target:
     return target
 
 
-def of_function(function: Callable[..., object]) -> Target:
-    """Carry a function or class by value, so that lambdas, closures and notebooks work."""
+def of_function(function: Callable[..., object], *, holds: Iterable[Callable[..., object]] = ()) -> Target:
+    """Carry a function or class by value, so that lambdas, closures and notebooks work; and those that it ``holds``."""
     from .carry import carried
     from .facts import facts_of
 
     name = name_of(function)
-    _carry_by_value(sys.modules.get(getattr(function, "__module__", None) or type(function).__module__))
+    for one in (function, *holds):
+        _carry_by_value(sys.modules.get(getattr(one, "__module__", None) or type(one).__module__))
     try:
         target = Target(
             kind="pickle",

@@ -117,6 +117,7 @@ class World(NamedTuple):
     def enter(self) -> None:
         """Make this process look like the one described."""
         loaded.settle()
+        sys.path[:] = self.path or sys.path
         sys.argv[:] = self.arguments
         main_module.become(self.script)
         secrets.take(self.unseen)

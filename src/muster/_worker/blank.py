@@ -12,7 +12,9 @@ from muster._process.limit import TimeLimit
 from muster._user_code import arguments, frames, loading
 from muster._user_code.signature import takes_key
 
+from .aggregates.step import agg
 from .calling import as_kind, given_back
+from .key_columns import KeyColumns
 from .reading import reader_of
 from .states import States
 from .writing import Writer
@@ -23,10 +25,14 @@ def blank(briefing: Briefing, task: Task, exchange: Exchange) -> Outcome:
     own = replace(briefing, columns=exchange.columns, exchange=None)
     table = reader_of(own, task).empty()
     frame: Any = to_pandas(table, np.empty(0, np.int64), own.columns, header=own.has_header)
+    made: list[str] = []
     try:
         for step in exchange.steps:
             with TimeLimit(briefing.timeout):
-                frame = _called(step, frame)
+                function: Any = loading.load(step)
+                rows = frame if isinstance(function, agg) or not made else frame.drop(columns=made)
+                frame = _called(function, step, rows)
+            made = [*function.functions] if isinstance(function, KeyColumns) else []
         reply = reply_of(frame, use=briefing.format)
     except Exception:  # noqa: BLE001 (whatever the function may raise)
         return Outcome(task, 0, 0)
@@ -34,8 +40,7 @@ def blank(briefing: Briefing, task: Task, exchange: Exchange) -> Outcome:
     return Outcome(task, 0, 0, output=written.piece, schema=written.schema)
 
 
-def _called(step: Target, frame: Any) -> Any:  # noqa: ANN401 (frames of three kinds)
-    function: Any = loading.load(step)
+def _called(function: Any, step: Target, frame: Any) -> Any:  # noqa: ANN401 (frames of three kinds)
     given = as_kind(frame, frames.wants(function))
     if step.has_state:
         return given_back(function(given, States(arguments.state_of(step))))

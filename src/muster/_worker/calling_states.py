@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from muster._formats.keyed import without_made
 from muster._formats.results import Reply
 from muster._formats.rows import to_pandas
 from muster._formats.unmade import Unmade, reply_in_time
@@ -44,6 +45,7 @@ class StateCaller(OneStepCaller):
     def __init__(self, briefing: Briefing, exchange: Exchange, memory: MemoryBlame) -> None:
         """Load the step and what makes its states. Raises as ``load`` does."""
         super().__init__(briefing, memory)
+        self._grouping = exchange.grouping
         self._has_key = bool(exchange.grouping.columns)
         with TimeLimit(briefing.timeout):
             self._function: Callable[..., object] = loading.load(self._target)
@@ -75,7 +77,8 @@ class StateCaller(OneStepCaller):
     def _called(self, batch: LaneBatch, states: States) -> tuple[Any, Reply | Unmade]:
         briefing = self._briefing
         loading.sow(briefing.steps, NO_FILE, int(batch.places[0]))
-        frame = to_pandas(batch.table, batch.places, briefing.columns, header=briefing.has_header)
+        table, columns = without_made(batch.table, briefing.columns, self._grouping)
+        frame = to_pandas(table, batch.places, columns, header=briefing.has_header)
         with TimeLimit(briefing.timeout), Stopwatch(self._sum):
             result = given_back(self._function(as_kind(frame, self._kind), states))
         if self._has_key and isinstance(result, pd.DataFrame):

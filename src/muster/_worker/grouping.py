@@ -46,7 +46,7 @@ class GroupedTask:
             return
         groups = gathered.groups
         slices = Slices(frame, [one.lo for one in groups], [one.hi for one in groups])
-        for number, key in enumerate(gathered.keys(frame)):
+        for number, key in enumerate(gathered.keys()):
             self._do(gathered, slices, number, key)
             if len(self._bad) > task.bad_rows_left:
                 break
@@ -89,7 +89,7 @@ class GroupedTask:
         """Tell how the function fails on groups from all over, if no row is known to be good."""
         if not self._task.is_doubted or self._task.condemned or not gathered.groups:
             return None
-        each = list(zip(gathered.groups, gathered.keys(frame), strict=True))
+        each = list(zip(gathered.groups, gathered.keys(), strict=True))
         tried = [each[at] for at in sorted({(len(each) - 1) * at // (_TRIES - 1) for at in range(_TRIES)})]
         results = (
             # on copies, as the function may change what it gets

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from muster._formats.blocks import PLACE, each_section
-from muster._formats.keyed import hashes_of, numbered, places_of, ranks_of, read_numbered, renamed
+from muster._formats.keyed import hashes_of, numbered, places_of, ranks_of, read_numbered, renamed, without_made
 from muster._formats.rows import to_pandas
 from muster._model import Briefing, Column, Exchange, Grouping, LaneShare, Task
 
@@ -100,8 +100,7 @@ class Gathered:
         return self._sorted[1]
 
     @cached_property
-    def frame(self) -> "pd.DataFrame":
-        """Give the frame whose rows ``groups`` are about; each row is labelled by its number in its file."""
+    def _ordered(self) -> "pd.DataFrame":
         import pandas as pd
 
         order = self._sorted[0]
@@ -110,12 +109,18 @@ class Gathered:
         self.__dict__.pop("_whole")
         return frame
 
-    def keys(self, frame: "pd.DataFrame") -> Iterator[Any]:
-        """Give the key of each group, as pandas gives it where one goes through groups."""
-        import pandas as pd
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """Give the frame whose rows ``groups`` are about; each row is labelled by its number in its file."""
+        if not self._grouping.made:
+            return self._ordered
+        made = {*places_of(self._grouping.made, self._briefing.columns)}
+        return self._ordered.iloc[:, [at for at in range(self._ordered.shape[1]) if at not in made]]
 
+    def keys(self) -> Iterator[Any]:
+        """Give the key of each group, as pandas gives it where one goes through groups."""
         starts = [group.lo for group in self.groups]
-        each = [pd.Index(column.iloc[starts]) for column in self._keys(frame)]
+        each = [_named(column.iloc[starts]) for column in self._keys(self._ordered)]
         yield from each[0] if self._grouping.is_scalar else zip(*each, strict=True)
 
     def key_table(self) -> pa.Table:
@@ -130,14 +135,25 @@ class Gathered:
         """Show the rows of a group: of each the number of its file, its number there, and its values as text."""
         order = self._sorted[0][group.lo : group.hi]
         order = order[np.argsort(self._places[order], kind="stable")]
-        names = [column.name for column in self._briefing.columns]
+        table, columns = without_made(self._table.take(pa.array(order)), self._briefing.columns, self._grouping)
         for base, number, row in zip(
             self._bases[order].tolist(),
             self._numbers[order].tolist(),
-            self._table.take(pa.array(order)).rename_columns(apart(names)).to_pylist(),
+            table.rename_columns(apart([column.name for column in columns])).to_pylist(),
             strict=True,
         ):
             yield base, number, str(row)
+
+
+def _named(keys: "pd.Series[Any]") -> Any:  # noqa: ANN401 (an index)
+    """Name keys as pandas does: among objects, all that is missing is one key, which is ``NaN``."""
+    import pandas as pd
+
+    if keys.dtype != object:
+        return pd.Index(keys)
+    cells = keys.to_numpy(copy=True)
+    cells[pd.isna(cells)] = np.nan
+    return pd.Index(cells, dtype=object)
 
 
 def apart(names: Sequence[str]) -> list[str]:

@@ -57,14 +57,15 @@ class Keeping:
         self._exchange = exchange
         self._caller = StateCaller(briefing, exchange, memory)
         self._lanes = self._states_of_lanes(exchange, cache)
-        self._owes_end = self._lanes.ends and self._caller.has_at_end and not task.is_whole
+        is_piece = task.without_end or not task.is_whole
+        self._owes_end = self._lanes.ends and self._caller.has_at_end and is_piece
         """Whether the task is a piece of a lane that will be done once more as a whole, to come to its end."""
         self._bad = Rejected(exchange)
         self._results = self._none()
         self._rows_in = 0
         self._rows_out = 0
         self._index = ""
-        if task.condemned or not task.is_whole:
+        if task.condemned or is_piece:
             self._check_rows_can_be_set_aside()
 
     def _check_rows_can_be_set_aside(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from muster._formats.blocks import each_section
-from muster._formats.keyed import hashes_of, places_of, read_numbered, renamed
+from muster._formats.keyed import hashes_of, places_of, read_numbered, renamed, without_made
 from muster._model import Briefing, Exchange, LaneShare, Task
 
 from .groups import apart, starting_within
@@ -107,7 +107,8 @@ class LaneRows:
         bases = np.array([block.base for block in blocks])
         numbers = batch.places if agreed else batch.places - bases[batch.blocks]
         keys = [batch.table.column(at).to_pylist() for at in places_of(self._exchange.grouping.columns, columns)]
-        table = batch.table.rename_columns(apart([column.name for column in columns]))
+        table, columns = without_made(batch.table, columns, self._exchange.grouping)
+        table = table.rename_columns(apart([column.name for column in columns]))
         for at, (block, number, row) in enumerate(
             zip(batch.blocks.tolist(), numbers.tolist(), table.to_pylist(), strict=True)
         ):

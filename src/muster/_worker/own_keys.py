@@ -132,7 +132,7 @@ class OwnKeys:
 
     def _key(self, keys: TaskKeys, key: int) -> dict[str, Any]:
         values = [cells[int(keys.firsts[key])].as_py() for cells in keys.cells]
-        return dict(zip(self._exchange.grouping.columns, values, strict=True))
+        return dict(zip(self._exchange.grouping.named, values, strict=True))
 
     def _named(self, key: dict[str, Any]) -> object:
         return next(iter(key.values())) if self._exchange.grouping.is_scalar else [*key.values()]

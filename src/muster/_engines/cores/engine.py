@@ -85,7 +85,9 @@ class CoresEngine:
         self._start()
 
     def _start(self) -> None:
-        self._zygote = take(environment=self._world.environment, flags=self._world.flags)
+        world = self._world
+        folder = os.path.dirname(world.script.file)  # noqa: PTH120 (light)
+        self._zygote = take(environment=world.environment, flags=world.flags, folder=folder)
         self._prints.read("", self._zygote.printed)
         self._zygote.control.sendall(PID.pack(len(self._setup)) + self._setup)
         for number in range(self._workers):

@@ -66,9 +66,17 @@ class Zygote:
                 env=of_zygote(environment),
             )
 
-    def is_as_if_new(self) -> bool:
-        """Tell whether it lives, and one that is started now would find the same surroundings."""
-        return self._process.poll() is None and self._surroundings == _surroundings()
+    def is_as_if_new(self, *, folder: str = "") -> bool:
+        """Tell whether it lives, and one that is started now would find the same surroundings.
+
+        The ``folder`` of the user's program, or the one that this process is in, may stand first on the search path by
+        now, as a file there defines the pipeline: workers look there, too, once they have loaded their own.
+        """
+        place, path, variables = _surroundings()
+        before = self._surroundings[1]
+        is_longer = path[1:] == before and path[:1] in ([folder], [place])
+        is_same = self._surroundings == (place, before if is_longer else path, variables)
+        return self._process.poll() is None and is_same
 
     def dismiss(self) -> None:
         """Have its workers, whose pipes have ended, end in order; end what is left of them after a while."""
@@ -129,9 +137,10 @@ def take(
     *,
     environment: Mapping[str, str] = os.environ,
     flags: Sequence[str] | None = None,
+    folder: str = "",
 ) -> Zygote:
-    """Take the zygote that was started ahead, or start one."""
-    if _ahead and _ahead[-1].is_as_if_new():
+    """Take the zygote that was started ahead, or start one; ``folder`` is that of the user's program."""
+    if _ahead and _ahead[-1].is_as_if_new(folder=folder):
         return _ahead.pop()
     end_ahead()
     return Zygote(environment=environment, flags=flags)

@@ -348,13 +348,14 @@ def progress_of(run: Run, stage: Stage, *, workers: int, is_far: bool, last_numb
 
 def _progress_of_later(run: Run, stage: Stage, *, workers: int, last_number: int) -> Progress:
     """Make it for a stage behind the first, whose parts are sized in bytes of memory and are cut between keys."""
-    output_builder = run.output_builder
+    output_builder, exchange = run.output_builder, stage.exchange
     progress = Progress(
         workers=max(workers, 1),
         max_bad_rows=stage.allowed,
         volume=output_builder.volume_bytes if stage.is_last else _NO_BORDERS,
         same_text=stage.format not in AS_PARQUET,
         last_number=last_number,
+        lanes_end=exchange is not None and exchange.has_state and bool(exchange.grouping.columns),
     )
     before = stage.before or Totals()
     progress.expect(stage.schema, bad_rows=stage.bad_rows, rows_done=before.rows_in, rows_out=before.rows_out)

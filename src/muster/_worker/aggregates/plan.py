@@ -150,7 +150,7 @@ class MeasurePlan:
             series[at] = column
         ready = {one.output: series[at] for at, one in enumerate(self._measures)}
         made = pd.DataFrame({name: {**ready, **own}[name] for name in self._outputs}, index=keys.index)
-        return pd.concat([keys, made], axis=1)
+        return pd.concat([keys.set_axis([*self._grouping.named], axis=1), made], axis=1)
 
     def _values(self, measure: Measure, keys: pd.DataFrame, kept: Mapping[int, Kept]) -> Any:  # noqa: ANN401 (an array)
         place = -1 if measure.how == partials.Size.name else self._place(measure)

@@ -15,10 +15,16 @@ class agg:  # noqa: N801 (it is what users call the step)
     """Holds the user's own aggregations; a class among them is built when this is, once in each worker."""
 
     def __init__(
-        self, *, key: Sequence[str], measures: Sequence[Measure], own: Mapping[str, Any] | None = None
+        self,
+        *,
+        key: Sequence[str],
+        measures: Sequence[Measure],
+        own: Mapping[str, Any] | None = None,
+        named: Sequence[str] = (),
     ) -> None:
-        """Know what is worked out."""
+        """Know what is worked out, and how the columns of the key are ``named`` in the output, if otherwise."""
         self._key = [*key]
+        self._named = [*(named or key)]
         self._measures = measures
         self.own = {name: _built(one) if isinstance(one, type) else one for name, one in (own or {}).items()}
 
@@ -31,7 +37,8 @@ class agg:  # noqa: N801 (it is what users call the step)
         made = grouped.agg(**named).reset_index() if named else keys
         made = made.astype({one.output: np.int64 for one in ready if not one.columns})
         made = made.assign(**{name: pd.Series(dtype=object) for name in self.own})
-        columns: pd.DataFrame = made[[*self._key, *(one.output for one in self._measures)]]
+        outputs = [one.output for one in self._measures]
+        columns: pd.DataFrame = made[[*self._key, *outputs]].set_axis([*self._named, *outputs], axis=1)
         return columns
 
 
