@@ -913,6 +913,7 @@ def test_what_loads_pandas_is_started_to_have_one_thread_and_to_keep_memory(monk
         "JE_ARROW_MALLOC_CONF": "background_thread:false",
         "MALLOC_TRIM_THRESHOLD_": "134217728",
         "MALLOC_MMAP_THRESHOLD_": "67108864",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
     }
     for name in expected:
         monkeypatch.delenv(name, raising=False)

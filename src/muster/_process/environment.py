@@ -19,9 +19,13 @@ WORKER: Final = "MUSTER_WORKER"
 LOCAL_WORKER: Final = "MUSTER_LOCAL_WORKER"
 """The variable that numbers it among those of its machine."""
 
-KEEP_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(64 << 20)}
-"""Have ``malloc`` keep freed memory: a worker needs it again for the next task, and returning it to the system each
-time cost a fifth of a cheap job."""
+KEEP_MEMORY: Final = {
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+"""Have ``malloc`` keep freed memory, and Arrow take its own from there: a worker needs it again for the next task, and
+returning it to the system each time cost a fifth of a cheap job. What Arrow would choose, ``mimalloc``, returns it."""
 
 OF_A_MACHINE: Final = {**KEEP_MEMORY, **SINGLE_THREADED}
 """What the processes of a machine get, from which its workers are started, whatever that computer has set."""
