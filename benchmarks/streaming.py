@@ -1,4 +1,4 @@
-"""Measure a stream from end to end: muster send to muster receive over loopback, each row a frame of its own.
+"""Measure streams: muster send to muster receive over loopback, each row a frame of its own; and through a function.
 
 Rows a second, with the start of the sender's process and the file on disk at the end; and, at a rate, how long a row
 takes until it is acknowledged, which is after it is on disk. Prints markdown.
@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 
+import through
 from _data import DATA, MUSTER, rows
 
 EVERY = 0.01
@@ -46,6 +47,7 @@ def main() -> None:
     percents = quantiles(delays, n=100)
     print(f"\nAt {parsed.rate:,} rows a second, until acknowledged: p50 {percents[49] * 1e3:.1f} ms,", end=" ")
     print(f"p99 {percents[98] * 1e3:.1f} ms, longest {max(delays) * 1e3:.1f} ms.")
+    through.report(source, receiver, parsed)
 
 
 @contextmanager

@@ -1,0 +1,174 @@
+"""Measure a stream from its sender to its receiver: rows over TCP, through a cheap function, and on over TCP.
+
+Rows a second, with muster send and muster receive; and, at a rate, how long a row takes from when it is sent until it
+is there, as a sender and a receiver of the benchmark's own see it.
+"""
+
+import argparse
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+
+from _data import DATA, MUSTER, made
+
+ROWS_A_SECOND = 250_000
+P99 = 0.05
+"""The goals, on 2 cores."""
+
+PIPELINE = """
+import muster
+def cheap(df):
+    return df.assign(FLUX2=df["FLUX"] * 2)
+pipeline = muster.listen_tcp("127.0.0.1:0"{more}).map_batches(cheap).send_tcp("127.0.0.1:{port}", folder="out"{ways})
+"""
+
+Receiving = Callable[[str, str], Iterator[tuple["subprocess.Popen[str]", int]]]
+
+
+@contextmanager
+def stream(folder: Path, port: int, *, more: str = "", ways: str = "", workers: int | None = None) -> Iterator[int]:
+    """Start one that sends to a port, and give the one that it listens on; it is stopped, with all rows sent on."""
+    (folder / "pipeline.py").write_text(PIPELINE.format(port=port, more=more, ways=ways))
+    flags = [] if workers is None else ["--workers", str(workers)]
+    command = [MUSTER, "run", "pipeline.py", *flags]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        said = ""
+        while (match := re.search(r"listening on \S+:(\d+)", said)) is None:
+            if not (line := process.stderr.readline()):
+                raise RuntimeError(said)
+            said += line
+        hearing = threading.Thread(target=process.stderr.read)
+        hearing.start()
+        yield int(match[1])
+        (folder / "out.muster" / "stop").touch()
+        if process.wait():
+            raise RuntimeError("the stream failed")
+        hearing.join()
+
+
+def expected(source: Path) -> Path:
+    """Give what the function makes of a file, in one run over it."""
+
+    def write(path: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=DATA) as folder:
+            Path(folder, "cheap.py").write_text(PIPELINE.partition("pipeline")[0].replace("import muster", ""))
+            command = [MUSTER, "run", "cheap.py:cheap", source.absolute(), "-o", "out.csv", "--quiet"]
+            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            Path(folder, "out.csv").replace(path)
+
+    return made(source.with_name(f"through-{source.name}"), write)
+
+
+def carried(source: Path, count: int, receiver: Receiving) -> float:
+    """Send a file through, and compare what came; return seconds."""
+    whole = expected(source)
+    with tempfile.TemporaryDirectory(dir=DATA) as name:
+        folder = Path(name)
+        with receiver(name, "length") as (process, port):
+            with stream(folder, port) as own:
+                began = time.perf_counter()
+                to = ["--to", f"127.0.0.1:{own}"]
+                subprocess.run([MUSTER, "send", source, *to], check=True, stdout=subprocess.DEVNULL)
+            process.wait()
+            seconds = time.perf_counter() - began
+        subprocess.run(["cmp", whole, folder / "out.csv"], check=True)  # noqa: S607 (wherever it is)
+    print(f"through: {count / seconds:,.0f} rows a second", file=sys.stderr)
+    return seconds
+
+
+def delayed(rate: int, seconds: float, *, workers: int | None = None) -> list[float]:
+    """Send rows at a rate; return for each how long it took until it was there."""
+    arrived: list[int] = []
+    heard_at: list[float] = []
+    with tempfile.TemporaryDirectory(dir=DATA) as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+        hearing = threading.Thread(target=hear, args=(listener, arrived, heard_at))
+        hearing.start()
+        port = listener.getsockname()[1]
+        with (
+            stream(Path(folder), port, more=", every=0.01", ways=", plain=True", workers=workers) as own,
+            socket.create_connection(("127.0.0.1", own)) as connection,
+        ):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(framed(b'\x01muster1 {"stream": "s", "header": "ID,FLUX"}'))
+            drop = threading.Thread(target=read_all, args=(connection,), daemon=True)
+            drop.start()
+            warm_up(connection, arrived)
+            first = arrived[-1]
+            counts, sent_at = paced(connection, rate, int(rate * seconds))
+            connection.sendall(framed(b"\x04"))
+        hearing.join()
+    delays = []
+    for begin, end, at in zip([0, *counts], counts, sent_at, strict=False):
+        delays += [heard_at[bisect_left(arrived, first + end)] - at] * (end - begin)
+    return delays
+
+
+def warm_up(connection: socket.socket, arrived: list[int]) -> None:
+    """Have workers load, and the stream settle its types, before anything is measured."""
+    for count in (1, 2):
+        connection.sendall(framed(b"1,0.5"))
+        while not arrived or arrived[-1] < count:
+            time.sleep(0.01)
+
+
+def paced(connection: socket.socket, rate: int, total: int) -> tuple[list[int], list[float]]:
+    """Send rows, some at a time; return how many were sent by when."""
+    row = framed(b"123456,0.25")
+    counts, sent_at, began = [0], [0.0], time.perf_counter()
+    while counts[-1] < total:
+        now = time.perf_counter()
+        if (due := min(int((now - began) * rate), total)) > counts[-1]:
+            connection.sendall(row * (due - counts[-1]))
+            counts.append(due)
+            sent_at.append(now)
+        time.sleep(0.01)
+    return counts[1:], sent_at[1:]
+
+
+def hear(listener: socket.socket, arrived: list[int], heard_at: list[float]) -> None:
+    """Take rows as a plain receiver does, and note how many there were by when; the first frame is the header."""
+    connection, _ = listener.accept()
+    rows, rest = -1, b""
+    with connection:
+        while data := connection.recv(1 << 16):
+            now, data, at = time.perf_counter(), rest + data, 0
+            while (body := at + 4) <= len(data) and (end := body + int.from_bytes(data[at:body], "big")) <= len(data):
+                rows, at = rows + (data[body:end] != b"\x04"), end
+            rest = data[at:]
+            arrived.append(rows)
+            heard_at.append(now)
+
+
+def read_all(connection: socket.socket) -> None:
+    """Read what is acknowledged, which is of no interest here."""
+    with contextlib.suppress(OSError):  # it is closed
+        while connection.recv(1 << 16):
+            pass
+
+
+def framed(payload: bytes) -> bytes:
+    return len(payload).to_bytes(4, "big") + payload
+
+
+def report(source: Path, receiver: Receiving, parsed: argparse.Namespace) -> None:
+    """Print what was measured, with the goals."""
+    pace = parsed.rows / median(carried(source, parsed.rows, receiver) for _ in range(parsed.rounds))
+    delays = delayed(parsed.rate, parsed.seconds)
+    percents = quantiles(delays, n=100)
+    met = {True: "met", False: "not met"}
+    print(
+        f"\n- TCP in, a cheap function, TCP out: {pace:,.0f} rows a second (goal: at least {ROWS_A_SECOND:,};"
+        f" {met[pace >= ROWS_A_SECOND]})\n- at {parsed.rate:,} rows a second, from sender to receiver: p50"
+        f" {percents[49] * 1e3:.1f} ms, p99 {percents[98] * 1e3:.1f} ms (goal: at most {P99 * 1e3:.0f} ms;"
+        f" {met[percents[98] <= P99]}), longest {max(delays) * 1e3:.1f} ms"
+    )
