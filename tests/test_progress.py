@@ -163,7 +163,7 @@ class Worker:
         self.calls += task.hi - task.lo
         good = [row for row in world.rows_of(task) if not task.condemned and row not in world.raising]
         bad = task.hi - task.lo - len(good)
-        outcome = Outcome(task, task.hi - task.lo, 0, bad_rows=bad, seconds=Seconds(total=0.001 * len(good)))
+        outcome = Outcome(task, task.hi - task.lo, 0, bad_rows=bad, seconds=Seconds(total=1.0 * len(good)))
         if bad > task.bad_rows_left or not good:
             return outcome
         own = united(map(world.schema_of, good))
@@ -852,13 +852,36 @@ def test_where_one_of_two_is_lost_the_other_does_the_rows_and_if_both_are_they_a
     assert progress.rows_done == 3
 
 
-def test_a_machine_that_has_done_a_task_is_waited_for() -> None:
+@pytest.mark.parametrize(
+    ("left", "begins", "twins"),
+    [
+        pytest.param([], ["1"], 0, id="who has done a task is waited for"),
+        pytest.param([], ["2"], 1, id="who has done none may load, also where others of its machine do not"),
+        pytest.param(["1"], ["1"], 1, id="who has the name of one that is gone loads anew"),
+        pytest.param([], [], 1, id="nobody has begun it"),
+    ],
+)
+def test_rows_are_done_twice_unless_somebody_is_on_them_who_has_done_others(
+    left: list[str], begins: list[str], twins: int
+) -> None:
     progress, one, other = on_two(3)
+    progress.began(other.number, "1")
     progress.done(other.number, outcome_of(other, seconds=Seconds(total=0.1)))
     (slow,) = submitted(progress.submit({"loads": Slots(1, 0)}))
+    for worker in left:
+        progress.left(worker)
+    for worker in begins:
+        progress.began(slow.number, worker)
     progress.done(one.number, outcome_of(one))
-    assert beside(progress, now=1000.0) == []
+    assert [task.first for task in beside(progress, now=1000.0)] == [slow.first] * twins
     assert progress.is_running(slow.number)
+
+
+def test_it_is_another_machine_that_does_rows_beside_one_that_loads() -> None:
+    progress, one, other = on_two(2)
+    progress.done(one.number, outcome_of(one))
+    assert beside(progress, now=10.0, machine="loads") == []
+    assert [task.first for task in beside(progress, now=20.0)] == [other.first]
 
 
 @pytest.mark.parametrize(

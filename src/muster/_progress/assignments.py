@@ -17,6 +17,10 @@ class Assignments:
         """Where two machines are on the same rows: the number of either task, and that of the other."""
         self._doubled: set[int] = set()
         """Tasks that were given to a second machine: there is no third try beside them."""
+        self._worker_on: dict[int, str] = {}
+        """Who is on those that have begun."""
+        self._have_worked: set[str] = set()
+        """Workers that have answered a task: they do not load any more."""
         self.last = last
 
     def __bool__(self) -> bool:
@@ -53,6 +57,25 @@ class Assignments:
             self._twins[task.number], self._twins[beside] = beside, task.number
             self._doubled |= {beside, task.number}
 
+    def began(self, number: int, worker: str) -> None:
+        """Know who is on a task."""
+        if number in self._running:
+            self._worker_on[number] = worker
+
+    def answered(self, number: int) -> Assignment | None:
+        """Forget a task that came to its end, as ``end`` does, and know that its worker does not load any more."""
+        if (worker := self._worker_on.get(number)) is not None:
+            self._have_worked.add(worker)
+        return self.end(number)
+
+    def left(self, worker: str) -> None:
+        """Know that a worker is gone: whoever has its name next must load anew."""
+        self._have_worked.discard(worker)
+
+    def is_under_way(self, number: int) -> bool:
+        """Tell whether a worker is on a task that has answered another before: not one that may load, or do others."""
+        return self._worker_on.get(number) in self._have_worked
+
     def twin_of(self, number: int) -> int | None:
         """Tell the number of the task that has the same rows, while both are with an engine."""
         return self._twins.get(number)
@@ -67,6 +90,7 @@ class Assignments:
         if twin is not None:
             del self._twins[twin]
         self._doubled.discard(number)
+        self._worker_on.pop(number, None)
         return self._running.pop(number, None)
 
     def cancel(self, machine: str) -> list[int]:

@@ -146,6 +146,13 @@ def first_calls(parts: Sequence[Part], task: Task, *, batch_rows: int | None, mo
     return [*_cut(parts, one, [(one.lo, border), (border, one.hi)]), *others]
 
 
+def in_pieces(parts: Sequence[Part], task: Task, count: int) -> list[Task]:
+    """Cut a task into so many of about as many rows each, in order; no more than it has rows."""
+    rows = task.hi - task.lo
+    borders = [task.lo + rows * at // min(count, rows) for at in range(min(count, rows) + 1)]
+    return _cut(parts, task, pairwise(borders))
+
+
 def last_row(parts: Sequence[Part], task: Task) -> tuple[list[Task], list[Task]]:
     """Take the last row out of a task of one part; give that, and what is left."""
     return _taken_out(parts, task, [task.hi - 1])

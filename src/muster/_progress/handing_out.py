@@ -7,7 +7,7 @@ from muster._model import Fault, Schema, Task
 
 from .actions import Action, Assignment, Submit
 from .assignments import Assignments
-from .cuts import first_calls, task_of
+from .cuts import first_calls, in_pieces, task_of
 from .doubt import Doubt
 from .extent import Extent
 from .openings import Openings
@@ -76,6 +76,7 @@ class HandingOut:
         actions: list[Action] = []
         while self._queue and (machine := openings.idle()) is not None:
             actions.append(self._start(self._next_task(machine), machine, openings, terms))
+        actions += self.again(openings, terms)  # what is left of a part that was cut just now
         if not self._queue.paces.mean:  # nobody knows yet how long a task takes
             return actions
         if self._retries.needs_another_machine():
@@ -85,31 +86,38 @@ class HandingOut:
         return actions
 
     def _beside_those_that_load(self, openings: Openings, terms: Terms) -> list[Action]:
-        """Have idle workers also do what is with machines that have done nothing yet: whoever is first counts.
+        """Have idle workers also do what others have not begun, or are new to: whoever is first counts.
 
-        A machine may load for longer than all the rest takes. One that has done a task is waited for: if it is slow
-        now, that may be its rows, on any machine.
+        A worker may load for longer than all the rest takes, and so do tasks wait that are behind what it has. One that
+        has done a task before is waited for: if it is slow now, that may be its rows, on any machine. It is another
+        machine that helps: on the same one, all load alike.
         """
         actions: list[Action] = []
         if not self._may_do_twice or openings.now < self._next_look or not openings.has_idle():
             return actions
         self._next_look = openings.now + _LOOK_EVERY
-        have_told = self._queue.paces.known
-        late = [one for one in self._assignments.alone() if one.machine not in have_told and self._may_have_a_twin(one)]
-        loading = {one.machine for one in late}
-        for one in late:
-            machine = openings.idle(loading)
-            if machine is None:
-                break
-            if self._is_overdue(one, now=openings.now, pace=self._queue.paces.of(machine)):
+        for one in self._assignments.alone():
+            if not self._is_overdue(one, now=openings.now) or not self._may_have_a_twin(one):
+                continue
+            if (machine := self._idle_elsewhere(openings, one.machine)) is not None:
                 actions.append(self._start(one.task, machine, openings, terms, beside=one.task.number))
+            elif not openings.has_idle():
+                break
         return actions
 
-    def _may_have_a_twin(self, one: Assignment) -> bool:
-        return not (one.is_cancelled or one.task.condemned or self._retries.has_cost_a_worker(one.task))
+    def _idle_elsewhere(self, openings: Openings, machine: str) -> str | None:
+        """Give away an idle worker on another machine, which has done a task: a new one might load, too."""
+        while (other := openings.idle({machine})) is not None and other not in self._queue.paces.known:
+            pass
+        return other
 
-    def _is_overdue(self, one: Assignment, *, now: float, pace: float) -> bool:
-        """Tell whether a worker of this pace would have done the task twice by now; not where the pace is not known."""
+    def _may_have_a_twin(self, one: Assignment) -> bool:
+        is_waited_for = one.is_cancelled or self._assignments.is_under_way(one.task.number)
+        return not (is_waited_for or one.task.condemned or self._retries.has_cost_a_worker(one.task))
+
+    def _is_overdue(self, one: Assignment, *, now: float) -> bool:
+        """Tell whether a worker of the mean pace would have done the task twice by now; not where none is known."""
+        pace = self._queue.paces.mean
         should_take = (one.task.stop - one.task.start) / pace if pace else math.inf
         return now - one.since > max(_TIMES_AS_LONG * should_take, _LEAST_WAIT)
 
@@ -151,7 +159,18 @@ class HandingOut:
         return Submit(task, machine, fresh)
 
     def _next_task(self, machine: str) -> Task:
-        return task_of(self._parts, *self._queue.take(machine, joins=self._joins))
+        first, last = self._queue.take(machine, joins=self._joins)
+        task = task_of(self._parts, first, last)
+        if last - first > 1 or task.rows <= 1 or not self._may_be_cut:
+            return task
+        task, *rest = in_pieces(self._parts, task, self._queue.pieces_of(first, machine))
+        self._retries.add_first(rest)
+        return task
+
+    @property
+    def _may_be_cut(self) -> bool:
+        """Tell whether a part may be done in pieces: not where calls are counted, or have rows that a user chose."""
+        return self._may_duplicate and self._calls.batch_rows is None and self._calls.most is None
 
     def _joins(self, index: int) -> bool:
         """Tell whether a part may be in one task with the part before it."""

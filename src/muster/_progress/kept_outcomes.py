@@ -13,7 +13,7 @@ Key = tuple[int, int]
 class JoinedOutcome:
     """What became of tasks that follow each other: sums, as one outcome for each task would fill the memory.
 
-    An outcome of all is made when it is asked for, not for each task that is added.
+    An outcome of all is made when it is asked for, not for each task that is added; what they took was told before.
     """
 
     def __init__(self, outcome: Outcome) -> None:
@@ -23,7 +23,6 @@ class JoinedOutcome:
         self._last, self._stop, self._rows = outcome.task.last, outcome.task.stop, outcome.task.rows
         self._rows_in, self._rows_out = outcome.rows_in, outcome.rows_out
         self._output = outcome.output
-        self._seconds = outcome.seconds
         self._joins = outcome.task.is_whole and not outcome.bad_rows
 
     def continues(self, outcome: Outcome) -> bool:
@@ -47,7 +46,6 @@ class JoinedOutcome:
         self._rows += task.rows
         self._rows_in += outcome.rows_in
         self._rows_out += outcome.rows_out
-        self._seconds += outcome.seconds
         before, piece = self._output, outcome.output
         if before is None or piece is None:
             self._output = before or piece
@@ -83,7 +81,6 @@ class JoinedOutcome:
             self._output,
             schema=first.schema,
             written=first.written,
-            seconds=self._seconds,
         )
 
 

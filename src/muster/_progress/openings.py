@@ -46,9 +46,12 @@ class Openings:
         return next(self._ahead, None)
 
     def _all_ahead(self) -> Iterator[str]:
-        """Go through machines with busy workers as far as is needed: there may be thousands."""
+        """Go through machines with busy workers as far as is needed: there may be thousands.
+
+        What waits behind the first task of a machine may wait for long: it may load.
+        """
         for machine, (_, ahead) in self._slots.items():
-            if ahead and machine not in self._without:
+            if ahead and machine not in self._without and self._pace(machine):
                 yield from repeat(machine, ahead)
 
     def _all_idle(self) -> list[str]:

@@ -62,10 +62,10 @@ class Progress:
         ``unit_bytes``: how many bytes a part's unit of length is worth (Parquet counts in rows). ``groups``: the file
         and the row where each stretch begins that a worker reads as a whole, whichever of its rows a task has; a task
         goes on to the end of one, if there is work enough. ``most_calls``: no task has more batches of ``batch_rows``.
-        ``most_files``: nor is one of parts of more files. ``may_duplicate``: what is with a machine that loads for
-        longer than all the rest takes, another does, too. ``last_number``: of the tasks that the engine was given
-        before, and may tell of still. ``lanes_end``: each part is a lane, and a step may have something to do at its
-        end.
+        ``most_files``: nor is one of parts of more files. ``may_duplicate``: what is with a worker that loads for
+        longer than all the rest takes, another machine does, too. ``last_number``: of the tasks that the engine was
+        given before, and may tell of still. ``lanes_end``: each part is a lane, and a step may have something to do at
+        its end.
         """
         self._extent = Extent(Allowance.of(max_bad_rows))
         self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files, groups=groups)
@@ -132,6 +132,14 @@ class Progress:
     def running(self) -> frozenset[int]:
         """Number the tasks that are with the engine."""
         return frozenset(self._assignments.numbers)
+
+    def began(self, number: int, worker: str) -> None:
+        """Know that a worker is on a task."""
+        self._assignments.began(number, worker)
+
+    def left(self, worker: str) -> None:
+        """Know that a worker is gone; another may have its name."""
+        self._assignments.left(worker)
 
     @property
     def last_number(self) -> int:
@@ -265,7 +273,7 @@ class Progress:
         again.
         """
         twin = self._assignments.twin_of(number)
-        if (ended := self._assignments.end(number)) is None:
+        if (ended := self._assignments.answered(number)) is None:
             return []
         actions: list[Action] = []
         if twin is not None:
@@ -301,8 +309,8 @@ class Progress:
         self._first_error = self._first_error or outcome.first_error
         if (bad_rows := self._order.bad_rows + outcome.bad_rows) > self._extent.allowed:
             return [GiveUp(bad_rows, outcome.first_error, outcome)]
-        if task.is_whole:
-            self._queue.learn(task.first, task.last, seconds=outcome.seconds.total, machine=machine)
+        if task.is_whole or (task.rows and machine not in self._queue.paces.known):
+            self._queue.learn(task, seconds=outcome.seconds.total, machine=machine)
         was_cut_short = outcome.bad_rows > task.bad_rows_left  # and what used up the allowance was dropped since
         if was_cut_short:
             self._retries.add(task)

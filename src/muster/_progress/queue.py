@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from muster._model import Part
+from muster._model import Part, Task
 
 from .paces import Paces
 
@@ -23,6 +23,12 @@ LARGEST_TASK: Final = 8 << 20
 
 FIRST_TASK: Final = 32 << 10
 """How large one is while nobody knows how long the function takes."""
+
+SHORTEST_TASK_SECONDS: Final = 0.2
+"""No part is cut into tasks that are shorter: what it costs to hand one over is felt then."""
+
+_MOST_PIECES: Final = 8
+"""Of a part, as what becomes of each takes memory for as long as the run lasts."""
 
 _SPARE_ROUNDS: Final = 2
 """How many tasks each worker should find at the least: what is left is cut smaller then, so that all end together."""
@@ -175,10 +181,23 @@ class Queue:
             return min(self._first_size, mean * self._task_seconds, share / _SPARE_ROUNDS)
         return min(pace * self._task_seconds, self._largest_size, share * pace / mean)
 
-    def learn(self, first: int, last: int, *, seconds: float, machine: str) -> None:
-        """Know how long a machine took for some parts."""
+    def pieces_of(self, index: int, machine: str) -> int:
+        """Tell into how many tasks a part is best cut that was just taken for a machine: several towards the end.
+
+        Else the last parts would be with a few workers, and all others would wait for these.
+        """
+        mean, weight = self.paces.mean, weight_of(self.parts[index])
+        if not mean:  # nobody knows how long it takes
+            return 1
+        pace = self.paces.of(machine) or mean
+        share = (self.weight + weight) / self._spare_tasks * pace / mean
+        return min(max(int(weight / max(share, pace * SHORTEST_TASK_SECONDS)), 1), _MOST_PIECES)
+
+    def learn(self, task: Task, *, seconds: float, machine: str) -> None:
+        """Know how long a machine took for some parts, or for a share of their rows."""
         if seconds > 0:
-            self.paces.learn(machine, self._weigh(first, last) / seconds)
+            share = (task.hi - task.lo) / task.rows if task.rows else 1.0
+            self.paces.learn(machine, self._weigh(task.first, task.last) * share / seconds)
 
 
 def weight_of(part: Part) -> int:

@@ -195,6 +195,7 @@ class Loop:
         match message:
             case Began():  # as often as the next kind, which is why these two stand first
                 self._observer.began(message)
+                progress.began(message.ticket, message.worker)
             case Done() if progress.is_running(message.ticket):
                 return self._act(self._done(message), worker=message.worker)
             case Lost(ticket, reason, began, worker) if progress.is_running(ticket):
@@ -237,6 +238,8 @@ class Loop:
 
     def _hear(self, message: Message) -> None:
         self._teller.hear(message)
+        if isinstance(message, Left):
+            self.progress.left(message.worker)
         self._work_on_machines()
 
     def _work_on_machines(self) -> None:
