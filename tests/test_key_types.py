@@ -84,9 +84,14 @@ def spelled(one: Any) -> str:  # noqa: ANN401 (a value of any type)
     return str(one + 0) if isinstance(one, float) else str(one)
 
 
+def named(one: Any) -> str:  # noqa: ANN401 (likewise)
+    """Spell a value of a key, and what is missing as pandas does: ``nan``, ``NaT`` or ``<NA>``."""
+    return f"nothing {one!r}" if pd.isna(one) else spelled(one)
+
+
 def told(df: pd.DataFrame, key: object) -> pd.DataFrame:
     """Tell all there is to know of a group: its key, the types of its columns, its rows, and their labels."""
-    what = " ".join(map(spelled, key if isinstance(key, tuple) else (key,)))
+    what = " ".join(map(named, key if isinstance(key, tuple) else (key,)))
     rows = " ".join(map(str, df["x"]))
     return pd.DataFrame({"key": [what], "types": [str([*df.dtypes])], "rows": [rows], "at": [df.index[0]]})
 
@@ -168,3 +173,17 @@ def test_large_whole_numbers_beside_missing_ones_stay_keys_of_their_own(tmp_path
             told_of = pd.read_parquet(tmp_path / "out.parquet")
             expected = frame.groupby("a", dropna=False, sort=sort).size().rename("n").reset_index()
             pd.testing.assert_frame_equal(told_of, expected)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TYPES if kind.endswith("nothing")])
+@pytest.mark.parametrize("key", ["a", ["a", "x"]])
+def test_a_missing_key_is_spelled_as_pandas_spells_it(tmp_path: Path, kind: str, key: str | list[str]) -> None:
+    frame = pd.DataFrame({"a": TYPES[kind]([None, 1, None, 2]), "x": 0})
+    frame.to_parquet(tmp_path / "in.parquet")
+    whole: Any = pd.read_parquet(tmp_path / "in.parquet")
+    grouped = muster.read_parquet(tmp_path / "in.parquet").group_by(key, dropna=False).map_groups(told)
+    grouped.write_csv(tmp_path / "out.csv").run(workers=0)
+    groups = whole.groupby(key, sort=False, dropna=False, observed=True)
+    assert (tmp_path / "out.csv").read_text() == pd.concat(told(group, one) for one, group in groups).to_csv(
+        index=False
+    )
