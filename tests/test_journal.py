@@ -50,6 +50,7 @@ from muster._model import (
     StageDone,
     Stretch,
     Task,
+    WindowsDone,
 )
 from muster._planner import Plan
 from muster._run.history.past import Past
@@ -336,7 +337,7 @@ ONE_OF_EACH: list[Event] = [
     events.EpochBegan(2, [Stretch(5, 1, 77, "epoch-2-0", "in/a.csv", (("day", None),), POSITION)]),
     events.Committed(
         2, [POSITION], events.Totals(2, 1, 9, 8, 1), "part-00000000.csv", 8, b"\xff", 90, "ab", 4, 5, UNUSUAL,
-        events.StatesDone("states-0", 90, [4, 5], is_end=True, seen={2: b"\xff"}),
+        events.StatesDone("states-0", 90, [4, 5], is_end=True, seen={2: b"\xff"}, windows={1: WindowsDone(5, 7, 9, 1)}),
     ),
     events.FilesMoved([POSITION], [(3, 4)]),
     events.Streamed(3, 10, None, 1.5, 2.0, 4, 5, 6, 2.5, "away", [[-3, 7]], 0.5),

@@ -1,12 +1,14 @@
 """The lazy pipeline's groups: what is done with the rows of each key, and what cannot be done with them."""
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from muster._api.given import check_function
 from muster._api.measures import asked_of
+from muster._api.windows import WindowAsked, windowed
 from muster._dialects.values import flag
 from muster._model import Grouping, Keyed, Target
 from muster._show.callers import from_the_callers_line
@@ -30,6 +32,50 @@ class Groups(Generic[P]):
 
     pipeline: P
     grouping: Grouping
+
+    @from_the_callers_line
+    def window(  # noqa: PLR0913 (each is given by its name)
+        self,
+        size: str | dt.timedelta | None = None,
+        *,
+        every: str | dt.timedelta | None = None,
+        rows: int | None = None,
+        session: str | dt.timedelta | None = None,
+        time: str | None = None,
+        lateness: str | dt.timedelta | None = None,
+        late: Literal["drop", "keep", "oldest"] | None = None,
+        idle: str | dt.timedelta | None = None,
+    ) -> "Groups[P]":
+        """Cut the rows of each key into windows; :meth:`agg` and :meth:`map_groups` get those of a key and a window.
+
+        - ``window("1h", time="at")``: windows of an hour, by the times in the column ``at``. They begin at multiples of
+          an hour, counted from 1970-01-01 00:00, in UTC where times have a zone.
+        - ``window("1h", every="10m", time="at")``: one begins every 10 minutes, and a row is in six of them.
+        - ``window(session="30m", time="at")``: a session ends where nothing comes for 30 minutes.
+        - ``window(rows=100)``: each 100 rows of a key, in the order of the input; the last window of a key has fewer.
+
+        A length of time is a number and ``ms``, ``s``, ``m``, ``h`` or ``d``, or a ``timedelta``. The key has further
+        columns: ``window_start`` and ``window_end``, which is not in the window any more; a session ends so long behind
+        its last row. With ``rows`` it is ``window``, counted from 0 for each key. A row whose time is missing is a bad
+        row.
+
+        Of files, all rows are there, and none is late. Of a stream, a window is closed once a row has come whose time
+        is ``lateness`` behind its end; without ``time``, the times are those at which rows come. A row that comes when
+        its windows are closed is late: ``late="drop"``, which None means too, counts it, ``"keep"`` sets it apart with
+        the rejects, and ``"oldest"`` adds it to the oldest window that is open. ``idle``: windows that are open close
+        where no row has come for so long.
+        """
+        asked = WindowAsked(
+            size=size,
+            every=every,
+            rows=rows,
+            session=session,
+            time=time,
+            lateness=lateness,
+            late=late,
+            idle=idle,
+        )
+        return Groups(*windowed(self.pipeline, self.grouping, asked))
 
     @from_the_callers_line
     def map_groups(
@@ -99,6 +145,32 @@ class Keys(Generic[P]):
         is built once in each worker, and keeps what belongs to keys in ``states``, not in itself.
         """
         return with_state(self.pipeline, step, state=state, args=args, by=self.grouping)
+
+    @from_the_callers_line
+    def window(  # noqa: PLR0913 (each is given by its name)
+        self,
+        size: str | dt.timedelta | None = None,
+        *,
+        every: str | dt.timedelta | None = None,
+        rows: int | None = None,
+        session: str | dt.timedelta | None = None,
+        time: str | None = None,
+        lateness: str | dt.timedelta | None = None,
+        late: Literal["drop", "keep", "oldest"] | None = None,
+        idle: str | dt.timedelta | None = None,
+    ) -> Groups[P]:
+        """Cut the rows of each key into windows, as :meth:`Groups.window` does; with ``key_by(None)``, those of all."""
+        asked = WindowAsked(
+            size=size,
+            every=every,
+            rows=rows,
+            session=session,
+            time=time,
+            lateness=lateness,
+            late=late,
+            idle=idle,
+        )
+        return Groups(*windowed(self.pipeline, self.grouping, asked))
 
 
 def with_state(

@@ -41,6 +41,14 @@ def check_columns(wanted: Sequence[str], names: Sequence[str], *, what: str, ste
             )
 
 
+def already_there(name: str) -> str:
+    """Say that rows have a column already that ``window`` is to make."""
+    return (
+        f"There is a column {name!r} already, and window adds one of that name, which says in which window a row is."
+        f" Have a step before give yours another name: df.rename(columns={{{name!r}: 'earlier_{name}'}})."
+    )
+
+
 class Settle(NamedTuple):
     """Ask what the results in blocks agree on; they come in the order of the blocks, or of their first places."""
 

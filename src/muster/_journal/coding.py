@@ -10,7 +10,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from muster._model import DataFile, LaneShare, PlaceRange, Schema, StageKind
+from muster._model import DataFile, LaneShare, PlaceRange, Schema, StageKind, WindowsDone
 from muster._planner import Plan
 
 from . import fields
@@ -38,6 +38,7 @@ from .events import (
     UnreadableError,
 )
 
+_AT_SEEN: Final = StatesDone._fields.index("seen")
 _NO_DEFAULT: Final = object()
 """Differs from every value that a field may have."""
 
@@ -55,6 +56,12 @@ def as_fields(event: Event, numbers: Mapping[Schema, int] = NOTHING) -> Fields:
     return {name: _NOUNS[name](value) if name in _NOUNS else value for name, value in _unlike_defaults(event).items()}
 
 
+def _of_states(states: StatesDone) -> tuple[Any, ...]:
+    seen = {number: fields.of_bytes(own) for number, own in states.seen.items()}
+    windows = {number: tuple(done) for number, done in states.windows.items()}
+    return (*states[:_AT_SEEN], seen, *([windows] if windows else []))
+
+
 _NOUNS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "parts": fields.of_parts,
     "columns": fields.of_columns,
@@ -62,7 +69,7 @@ _NOUNS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "schema": tuple,
     "positions": lambda positions: [*map(tuple, positions)],
     "totals": tuple,
-    "states": lambda states: (*states[:-1], {number: fields.of_bytes(seen) for number, seen in states.seen.items()}),
+    "states": _of_states,
     "stretches": lambda stretches: [(*stretch[:-1], tuple(stretch.position)) for stretch in stretches],
     "schemas": lambda schemas: [*map(fields.of_bytes, schemas)],
 }
@@ -155,9 +162,10 @@ def _committed(said: Fields) -> Committed:
     if "agreed" in said:
         values["agreed"] = fields.read_bytes(said["agreed"])
     if "states" in said:
-        log, size, given, is_end, seen = said["states"]
+        log, size, given, is_end, seen, *windows = said["states"]
         looks = {int(number): fields.read_bytes(text) for number, text in seen.items()}
-        values["states"] = StatesDone(log, size, given, is_end, looks)
+        done = {int(number): WindowsDone(*own) for one in windows for number, own in one.items()}
+        values["states"] = StatesDone(log, size, given, is_end=is_end, seen=looks, windows=done)
     return Committed(**values)
 
 

@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from muster._model import Column, DataFile, LaneShare, Outcome, Part, PlaceRange, Position, Schema, StageDone, Stretch
+from muster._model import (
+    Column,
+    DataFile,
+    LaneShare,
+    Outcome,
+    Part,
+    PlaceRange,
+    Position,
+    Schema,
+    StageDone,
+    Stretch,
+    WindowsDone,
+)
 from muster._planner import Plan
 from muster.errors import UsageError
 
@@ -271,6 +283,8 @@ class StatesDone(NamedTuple):
     """Whether ``at_end`` was called behind the last row."""
     seen: Mapping[int, bytes] = NOTHING
     """What the rows between stages looked like so far, by the stage that reads them; of an epoch, what is new."""
+    windows: Mapping[int, WindowsDone] = NOTHING
+    """How far the stream has come, for the windows of each stage that keeps some."""
 
 
 class Committed(NamedTuple):

@@ -27,12 +27,30 @@ from .slots import Slots
 from .steps import Arguments, Carried, Target
 from .stored_states import LaneRecords, StoredStates
 from .tasks import LethalKeys, Schema, Task
+from .windows import (
+    FOR_EVER,
+    NEVER,
+    NO_TIME,
+    WINDOW,
+    WINDOW_END,
+    WINDOW_START,
+    Window,
+    WindowClock,
+    WindowsDone,
+    WindowsSeen,
+)
 
 __all__ = [
+    "FOR_EVER",
     "LACKED",
     "LANES",
+    "NEVER",
     "NO_FILE",
+    "NO_TIME",
     "PLACES_TOGETHER",
+    "WINDOW",
+    "WINDOW_END",
+    "WINDOW_START",
     "WRITTEN",
     "Arguments",
     "Block",
@@ -77,5 +95,9 @@ __all__ = [
     "Target",
     "Task",
     "Warned",
+    "Window",
+    "WindowClock",
+    "WindowsDone",
+    "WindowsSeen",
     "chains_of",
 ]

@@ -8,6 +8,7 @@ from .inputs import Column
 from .steps import Target
 from .stored_states import StoredStates
 from .tasks import Schema
+from .windows import Window
 
 LANES: Final = 256
 """How many fixed shares there are of all keys. The lane of a key is the first byte of its hash."""
@@ -54,6 +55,8 @@ class Grouping(NamedTuple):
     """What is worked out of each group from parts of it, where no function is called with all its rows."""
     made: tuple[str, ...] = ()
     """Those of the columns that the user's functions have made of the rows: no step behind the exchange sees them."""
+    window: Window | None = None
+    """What the step right before has cut rows into: some columns of the key say which window a row is in."""
 
     @property
     def named(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from .code import DataFile
 from .measures import Load, Seconds, StepMeasure
 from .pieces import Piece, Span
 from .tasks import Schema, Task
+from .windows import WindowsSeen
 
 _NO_TIME: Final = Seconds()
 _NO_MISFITS: Final[Mapping[str, frozenset[str]]] = {}
@@ -92,6 +93,8 @@ class Outcome(NamedTuple):
     is written, as the lane is to be done once more as a whole."""
     states: Piece | None = None
     """Records of what has become of states, in a stream."""
+    windows: WindowsSeen | None = None
+    """What it has seen of the windows of a stream."""
 
 
 @dataclass(frozen=True, slots=True)

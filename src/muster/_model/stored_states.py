@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from .windows import NO_TIME, WindowClock
+
 _MOST_RECORDS: Final = 16
 """How many records of changes a lane has, and up to twice as many: so its states are read in so many pieces.
 
@@ -40,3 +42,5 @@ class StoredStates:
     """Those that have had rows."""
     ends: bool = False
     """Whether the stream ends with this epoch: then ``at_end`` is called."""
+    clock: WindowClock = NO_TIME
+    """What time it is for the windows of a step."""

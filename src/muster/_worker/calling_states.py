@@ -21,6 +21,7 @@ from .calling_one import OneStepCaller
 from .failures import said, traced
 from .lane_rows import LaneBatch
 from .states import States
+from .windows.gates import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +33,16 @@ _LANE_BITS: Final = 48
 """How many rows at the end of a lane have places of their own, in bits."""
 
 
+_NONE: Final = np.empty(0, np.int64)
+
+
 class Given(NamedTuple):
     """What a call gave, and the place of each row."""
 
     reply: Reply | Unmade
     places: np.ndarray
+    late: np.ndarray = _NONE
+    """The places of rows that came too late for their window, and are to be set aside."""
 
 
 class StateCaller(OneStepCaller):
@@ -51,6 +57,8 @@ class StateCaller(OneStepCaller):
             self._function: Callable[..., object] = loading.load(self._target)
             self.make_state: Callable[[], Any] = arguments.state_of(self._target)
         self._kind = frames.wants(self._function)
+        self.gate = self._function if isinstance(self._function, Gate) else None
+        """The step, where it keeps the windows of a stream."""
 
     def call(self, batch: LaneBatch, states: States) -> Given | Failure:
         """Call the step on some rows.
@@ -67,6 +75,8 @@ class StateCaller(OneStepCaller):
                 raise
             return self._failure(error, before)
         self._memory.has_called = True
+        if self.gate is not None:  # what it gives may be rows of epochs before
+            return Given(reply, _labels(result), self.gate.take_late())
         return Given(reply, self._places(result, batch))
 
     def count(self, batch: LaneBatch, given: Given) -> None:
@@ -105,6 +115,15 @@ class StateCaller(OneStepCaller):
         if strange.any():
             raise self._lost(f"the index {labels[int(np.argmax(strange))]}, which is none of the rows that it got")
         return labels.astype(np.int64)
+
+    def closed(self, states: States) -> Given | None:
+        """Give the rows of windows that are closed now, if the step keeps some."""
+        rows = self.gate.closed(states) if self.gate is not None else None
+        if rows is None:
+            return None
+        rows = _in_order(rows)
+        self._sum.rows_out += len(rows)
+        return Given(reply_in_time(rows, use=self._briefing.format), _labels(rows))
 
     def _lost(self, what: str) -> UserCodeError:
         return UserCodeError(
@@ -145,6 +164,11 @@ class StateCaller(OneStepCaller):
         self._sum.seconds += time.perf_counter() - began
         self._sum.rows_out += reply.rows
         return Given(reply, _LAST + (lane << _LANE_BITS) + np.arange(reply.rows))
+
+
+def _labels(result: pd.DataFrame) -> np.ndarray:
+    """Give the labels of rows, which are their places."""
+    return result.index.to_numpy().astype(np.int64)
 
 
 def _in_order(result: pd.DataFrame) -> pd.DataFrame:

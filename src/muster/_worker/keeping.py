@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from muster._formats.blocks import Section
-from muster._model import PLACES_TOGETHER, Briefing, Exchange, Fault, Outcome, Piece, Seconds, Task
+from muster._model import PLACES_TOGETHER, Briefing, Exchange, Fault, Outcome, Piece, Seconds, Task, WindowsSeen
 from muster.errors import EngineError, UserCodeError
 
 from .alike import fault_in_common
@@ -65,6 +65,9 @@ class Keeping:
         self._rows_in = 0
         self._rows_out = 0
         self._index = ""
+        self._late_rows = 0
+        if self._caller.gate is not None and exchange.stored is not None:
+            self._caller.gate.begin(exchange.stored.clock)
         if task.condemned or is_piece:
             self._check_rows_can_be_set_aside()
 
@@ -82,6 +85,11 @@ class Keeping:
                 f"{step!r} ended its worker again and again at the end of a lane: {self._task.condemned}. at_end gets"
                 " the states of all keys of a lane at once, so no row can be set aside. Does it crash, or need more"
                 " memory than there is? Mend it, then type the same command again."
+            )
+        if stored is not None and stored.clock.closes and not self._task.rows:
+            raise EngineError(
+                f"No worker survives closing windows: {self._task.condemned}. Is there memory left for the rows that"
+                " wait in them? Try fewer workers, then type the same command again."
             )
         if stored is not None and stored.ends and self._caller.has_at_end:
             raise UserCodeError(
@@ -119,12 +127,19 @@ class Keeping:
         if self._owes_end:
             outcome = outcome._replace(owes_end=True)
         elif not self._is_exhausted:
-            rejects = writer.reject_all(self._bad.rows) if self._bad else None
+            rejects = writer.reject_all(self._bad.written) if self._bad.written else None
             output = block and block._replace(rows=self._rows_out)
             outcome = outcome._replace(rows_out=self._rows_out, output=output, rejects=rejects)
             if records := self._lanes.records:
                 outcome = outcome._replace(states=writer.piece("states", records, len(records)))
+            outcome = outcome._replace(windows=self._windows)
         yield outcome._replace(seconds=self._seconds(began))
+
+    @property
+    def _windows(self) -> WindowsSeen | None:
+        """Tell what was seen of the windows of a stream."""
+        gate, stored = self._caller.gate, self._exchange.stored
+        return gate.seen(stored.stage, late_rows=self._late_rows) if gate is not None and stored is not None else None
 
     def _written(self, writer: Writer) -> Piece | None:
         """Write what comes of the lanes, unless it counts for nothing."""
@@ -189,15 +204,30 @@ class Keeping:
                 states = restored(copy, states)
                 yield from given
             else:
-                self._caller.count(batch, result)
-                yield result
+                yield self._counted(rows, batch, result)
             if self._is_exhausted:
                 return
         if self._task.condemned or self._owes_end or has_lost_all:
             return  # a lane without a row has no end, as if its keys stood in no file
         if self._lanes.ends and (last := self._caller.at_end(states, lane)) is not None:
             yield last
+        if (closed := self._caller.closed(states)) is not None:
+            yield closed
+        if self._caller.gate is not None:
+            self._caller.gate.look(lane, states)
         self._lanes.end(lane, states)
+
+    def _counted(self, rows: LaneRows, batch: LaneBatch, given: Given) -> Given:
+        """Count rows that are done, and set those aside that came too late for their window."""
+        self._caller.count(batch, given)
+        if len(given.late):
+            self._late_rows += len(given.late)
+            if self._caller.gate is not None and self._caller.gate.late == "keep":
+                late = batch.where(np.isin(batch.places, given.late))
+                for file, number, text, key in rows.shown(late):
+                    why = BadRow(self._caller.step, "late: its windows were closed", key=shown(key))
+                    self._bad.add_late(file, number, text, why)
+        return given
 
     def _reject_lethal(self, rows: LaneRows) -> int:
         """Reject the rows of keys that end workers, and count them."""
@@ -232,8 +262,7 @@ class Keeping:
             states = restored(copy, like)
             result = self._caller.call(batch, states)
             if not isinstance(result, Failure):
-                self._caller.count(batch, result)
-                return kept(states, step=step), [result]
+                return kept(states, step=step), [self._counted(rows, batch, result)]
             failure = result
         if len(batch) == 1:
             self._reject(rows, batch, BadRow(failure.step, said(failure.error), traced(failure.error)))

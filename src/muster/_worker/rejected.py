@@ -17,6 +17,8 @@ class Rejected:
         self._exchange = exchange
         self.rows: list[tuple[str, int, Raw, BadRow]] = []
         """Of each the name of its file, its number there, its values, and why."""
+        self.late: list[tuple[str, int, Raw, BadRow]] = []
+        """Rows that came too late for their window, which are no bad ones."""
 
     def __len__(self) -> int:
         """Count them."""
@@ -29,6 +31,15 @@ class Rejected:
     def add_of(self, file: str, number: int, text: str, why: BadRow) -> None:
         """Take a row of a file by its name."""
         self.rows.append((file, number, Raw(None, text), why))
+
+    def add_late(self, file: str, number: int, text: str, why: BadRow) -> None:
+        """Take a row that came too late."""
+        self.late.append((file, number, Raw(None, text), why))
+
+    @property
+    def written(self) -> list[tuple[str, int, Raw, BadRow]]:
+        """List all rows that stand in the file of rejects."""
+        return [*self.rows, *self.late]
 
     @cached_property
     def _file_names(self) -> dict[int, str]:

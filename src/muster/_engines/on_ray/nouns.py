@@ -27,6 +27,7 @@ _HOMES: Final[Mapping[str, str]] = {
         "muster._model.outcomes": "Outcome Outcomes Reason Fault Warned",
         "muster._model.pieces": "Piece PieceLocation Span",
         "muster._model.tasks": "Task Schema LethalKeys",
+        "muster._model.windows": "WindowsSeen",
         "muster._user_code.described": "Described",
         "muster._formats.stitch": "ScannedBlock Flow",
         "muster._formats.agreed": "FileLayout Agreed",

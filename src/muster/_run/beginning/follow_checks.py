@@ -11,7 +11,7 @@ from muster._formats.chosen import fixed_types, used_columns
 from muster._formats.inputs import as_named
 from muster._formats.lanes import check_key
 from muster._job import Job
-from muster._model import Source
+from muster._model import Keyed, Source
 from muster._output.folder import WorkFolder
 from muster._run.staffing.lent import goes_elsewhere
 from muster._urls.urls import is_remote
@@ -31,10 +31,12 @@ def check_can_follow(job: Job, work: WorkFolder) -> None:
     for name, why in _REFUSED.items():
         if getattr(job.options, name) is not None:
             raise UsageError(f"A stream cannot have --{name.replace('_', '-')}: {why}. Leave it out.")
-    if not all(one.has_state for one in job.exchanges):
+    behind = zip((None, *job.exchanges), job.exchanges, strict=False)
+    if not all(one.has_state or _are_windows(before, one) for before, one in behind):
         raise UsageError(
-            "A stream has no groups: nobody knows when all rows of a key are there. Keep a state for each key, with"
-            " key_by and state=; or run groups over the parts that the stream has written."
+            "A stream has no groups but those of windows: nobody knows when all rows of a key are there. Cut them into"
+            " windows, group_by(...).window('1h', time='at'); keep a state for each key, with key_by and state=; or run"
+            " groups over the parts that the stream has written."
         )
     check_keeps_states_here(job, is_elsewhere=goes_elsewhere(job.options))
     is_listening = job.follow is not None and job.follow.listen is not None
@@ -54,6 +56,11 @@ def check_can_follow(job: Job, work: WorkFolder) -> None:
             f"encoding={job.options.dialect.encoding!r}: files that grow are followed where a newline is one byte, as"
             " in utf-8. Write them so; or run the function over whole files."
         )
+
+
+def _are_windows(before: Keyed | None, one: Keyed) -> bool:
+    """Tell whether groups are those of windows: right before them is what keeps rows until their window is closed."""
+    return before is not None and before.has_state and before.by.window is not None and one.at == before.at + 1
 
 
 def _check_can_listen(dialect: Dialect) -> None:

@@ -6,6 +6,7 @@ it has left them, and nothing is journaled before the epoch is committed: an epo
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from muster._formats.holders import BETWEEN
 from muster._formats.lanes import WeighLanes
@@ -21,13 +22,22 @@ from muster._run.tasks.staged import StagedTaskPhase
 from muster._run.tasks.task_phase import TaskPhase
 from muster._streams.state_log import StateLog
 
+from .windows import WindowClocks
+
+
+class BetweenEpochs(NamedTuple):
+    """What is kept from epoch to epoch."""
+
+    log: StateLog
+    windows: WindowClocks
+
 
 @dataclass(slots=True)
 class EpochStages(StagedTaskPhase):
     """Has the stages of an epoch done, and gathers what has become of states."""
 
     stream: StreamPast
-    log: StateLog
+    kept: BetweenEpochs
     keep_types: Callable[[Outcome], None]
     """What is done where a value does not fit the types of the first epoch."""
     ends: bool = field(default=False, init=False)
@@ -41,9 +51,11 @@ class EpochStages(StagedTaskPhase):
         """Have no rows yet."""
         return Stage(self.attempt.input_reader, (), "", before=self.stream.totals)
 
-    def work_on(self, first: Stage, *, ends: bool) -> list[Outcome]:
+    def work_on(self, first: Stage, *, ends: bool = False, closes: bool = False) -> list[Outcome]:
         """Do the stages of an epoch, whose rows the first one reads; give what output and rejects are made of."""
-        stages, self.ends, self._given, self._before = self.run.job.chains, ends, [], []
+        stages, self._given, self._before = self.run.job.chains, [], []
+        self.ends = ends
+        self.kept.windows.begin(closes=closes)
         hindsight, last = self.loop.harvest.hindsight, self.loop.progress.last_number
         exchange = self._exchange(0)
         first = replace(first, steps=stages[0].steps, format=BETWEEN, is_last=False, exchange=exchange, schema=None)
@@ -55,16 +67,28 @@ class EpochStages(StagedTaskPhase):
             self._begin(number)
             TaskPhase.work_through(self, KeptOutcomes())
         self.check_settled()
-        return self.outcomes()
+        outcomes = self.outcomes()
+        self.kept.windows.take(outcomes, has_rows=not (ends or closes))
+        return outcomes
+
+    @property
+    def has_due_windows(self) -> bool:
+        """Tell whether a lane may have a window that is to be closed."""
+        return any(self._due_lanes(number) for number in range(1, self._last + 1, 2))
+
+    def _due_lanes(self, number: int) -> list[int]:
+        return self.kept.windows.due(number, self.kept.log.stored(number, ends=False).lanes)
 
     def done(self, outcomes: Iterable[Outcome], *, epoch: int) -> StatesDone:
         """Have the log say what became of states, beyond a power cut; tell up to where it counts."""
-        self.log.append(
+        self.kept.log.append(
             (self.run.work.parts / one.states.name for one in outcomes if one.states is not None), epoch=epoch
         )
         given = [sum(two) for two in zip(self._given_before, self._given, strict=True)]
         seen = {number: own for number, own in self._seen.items() if own != self._seen_before(number)}
-        return StatesDone(*self.log.place, given, self.ends, seen)
+        return StatesDone(
+            *self.kept.log.place, given=given, is_end=self.ends, seen=seen, windows=dict(self.kept.windows.done)
+        )
 
     @property
     def _given_before(self) -> Sequence[int]:
@@ -110,7 +134,8 @@ class EpochStages(StagedTaskPhase):
         exchange = super(EpochStages, self)._exchange(number, blocks)
         if not exchange.has_state:
             return exchange
-        return exchange._replace(stored=self.log.stored(number, ends=self.ends))
+        stored = self.kept.log.stored(number, ends=self.ends)
+        return exchange._replace(stored=replace(stored, clock=self.kept.windows.clock(number)))
 
     def _blocks(self) -> tuple[Block, ...]:
         blocks, number = super(EpochStages, self)._blocks(), self.stage.number
@@ -131,12 +156,13 @@ class EpochStages(StagedTaskPhase):
         )
 
     def _weighed(self, number: int, exchange: Exchange) -> events.Exchanged:
-        """Take the lanes that have rows; at the end of the stream also those that had some."""
+        """Take the lanes that have rows; also those that had some, where the stream ends, or their windows may."""
         paths = tuple(block.path for block in exchange.blocks)
         rows, sizes = self.asker.ask([WeighLanes(paths)])[0]
         columns, agreed = self._columns(number, paths)
-        ended = self.log.stored(number, ends=True).lanes if self.ends else {}
-        listed = [(LaneShare.of(lane), rows[lane], sizes[lane]) for lane in range(LANES) if rows[lane] or lane in ended]
+        also = set(self.kept.log.stored(number, ends=True).lanes) if self.ends else set[int]()
+        also |= set(self._due_lanes(number)) if self.kept.windows.closes else set()
+        listed = [(LaneShare.of(lane), rows[lane], sizes[lane]) for lane in range(LANES) if rows[lane] or lane in also]
         return self._journaled(events.Exchanged(number, (), (), None, columns if agreed else (), agreed), listed)
 
     def _journaled(

@@ -26,7 +26,8 @@ from muster._streams.epochs import Epoch
 from muster._streams.state_log import StateLog
 from muster.errors import DataError, UserCodeError
 
-from .epoch_stages import EpochStages
+from .epoch_stages import BetweenEpochs, EpochStages
+from .windows import WindowClocks
 
 _FIXED: Final = frozenset({"int64", "uint64", "float64", "bool"})
 """Types that a column keeps from the first epoch on: a value that does not fit makes its row a bad one."""
@@ -108,11 +109,30 @@ class Epochs(TaskPhase):
 
     def end(self) -> None:
         """Have ``at_end`` called, as the stream ends; what it gives is an epoch without rows of the input."""
+        self._do_without_rows(ends=True)
+
+    def close_windows(self) -> bool:
+        """Have windows closed that are due, in an epoch without rows of the input; tell whether any may have been."""
+        if self.log is None or not self.past.totals.epochs or not self._with_states.has_due_windows:
+            return False
+        self._do_without_rows(closes=True)
+        return True
+
+    @property
+    def late_rows(self) -> int:
+        """Count the rows that came too late for their window."""
+        states = self.past.states
+        return sum(one.late_rows for one in states.windows.values()) if states is not None else 0
+
+    def _do_without_rows(self, *, ends: bool = False, closes: bool = False) -> None:
+        """Do an epoch that has no rows of the input, and commit it unless nothing came of it."""
         epoch = Epoch(self.past.totals.epochs + 1, (), (), ())
         self.run.inputs.sources = self.run.inputs.orders = ()
-        outcomes = self._done(epoch, ends=True)
+        outcomes = self._with_states.work_on(self._stage(epoch.parts), ends=ends, closes=closes)
         if any(one.output is not None or one.states is not None for one in outcomes):
             self._commit(self._sealed(epoch, outcomes))
+        else:
+            self._be_idle()
 
     def _commit(self, committed: Committed) -> None:
         self.teller.record.write(committed, durable=True)
@@ -137,13 +157,15 @@ class Epochs(TaskPhase):
             if self.log is None:
                 raise ValueError("stages without a log of states")
             attempt = replace(self.attempt, tries_before=self.number)
-            self._stages = EpochStages(attempt, Past(), self.asker, self.past, self.log, keep_types=self._keep_types)
+            windows = WindowClocks(self.run.job, self.past.states.windows if self.past.states else {})
+            kept = BetweenEpochs(self.log, windows)
+            self._stages = EpochStages(attempt, Past(), self.asker, self.past, kept, keep_types=self._keep_types)
         return self._stages
 
-    def _done(self, epoch: Epoch, *, ends: bool = False) -> list[Outcome]:
+    def _done(self, epoch: Epoch) -> list[Outcome]:
         """Have the tasks of an epoch done; give what the output and the rejects are made of."""
         if self.log is not None:
-            return self._with_states.work_on(self._stage(epoch.parts, epoch.rows), ends=ends)
+            return self._with_states.work_on(self._stage(epoch.parts, epoch.rows))
         self._work_on(epoch)
         check_every_row_is_settled(epoch.parts, done=self.loop.progress.rows_done - self.past.totals.rows_in)
         return self.loop.progress.outcomes

@@ -34,6 +34,7 @@ from muster._streams.sink import FileSink, StreamSink
 from muster._streams.source import StreamSource
 from muster._streams.state_log import StateLog
 from muster._streams.stretches import Text
+from muster._words import plural
 
 from .epochs import Epochs
 
@@ -282,6 +283,9 @@ class _Flow:
                 is_ending and self._source.has_ended()
             )  # before a look at what is there, which may come until then
             number, self._has_room = self._epochs.past.totals.epochs + 1, self._sink.has_room()
+            if self._has_room and self._epochs.close_windows():
+                self._committed_at = time.time()
+                continue
             is_due = self._has_room and (is_ending or time.monotonic() >= self._due)
             epoch = self._source.take(number) if is_due else None
             if epoch is not None:
@@ -369,6 +373,8 @@ class _Flow:
         self._stop.forget()
         for text in (*self._source.remarks(at_the_end=True), *self._sink.remarks(at_the_end=True)):
             self._teller.note(text)
+        if late := self._epochs.late_rows:
+            self._teller.note(f"{plural(late, 'row')} came too late for their windows, since the stream began")
         run, totals, before = self._run, self._epochs.past.totals, self._began_with
         self._epochs.tell()
         self._teller.record.write(events.Stopped(OnPurpose.STOP, "It was asked to stop, and had done what there was."))

@@ -1,11 +1,12 @@
-"""Whether there are the columns that a grouping names: those of its key, and those that measures are worked out of."""
+"""Whether there are the columns that a grouping names: of its key, of its measures, and of the times of windows."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from muster._formats.inputs import Inputs
-from muster._formats.lanes import check_columns, check_key
+from muster._formats.lanes import already_there, check_columns, check_key
 from muster._model import Column, Grouping, Measure
+from muster.errors import UsageError
 
 
 class CheckMeasures(NamedTuple):
@@ -22,6 +23,22 @@ class CheckMeasures(NamedTuple):
         check(self.measures, self.columns, schema_of(self.agreed))
 
 
+class CheckTimes(NamedTuple):
+    """Ask whether a column holds times."""
+
+    name: str
+    columns: tuple[Column, ...]
+    agreed: bytes
+
+    def answer(self) -> None:
+        """Raise ``UsageError`` where it holds something else."""
+        from muster._worker.aggregates.kinds import schema_of, table_of
+        from muster._worker.windows.times import check_kind
+
+        column = next(one for one in self.columns if one.name == self.name)
+        check_kind(self.name, table_of([column], schema_of(self.agreed)).schema.field(0).type)
+
+
 def check_grouping(grouping: Grouping, names: Sequence[str], *, step: str = "") -> None:
     """Raise ``UsageError`` where there is no such column, or several. A ``step`` may have made them."""
     check_key(grouping.columns, names, step=step)
@@ -33,6 +50,23 @@ def check_measures(grouping: Grouping, inputs: Inputs, ask: Callable[[Sequence[A
     """Raise ``DataError`` where a column has no such measure."""
     if grouping.measures and any(part.rows for part in inputs.surveyed):  # else nobody knows what columns hold
         ask([CheckMeasures(grouping.measures, inputs.columns, inputs.agreed)])
+
+
+def check_window(grouping: Grouping, inputs: Inputs, ask: Callable[[Sequence[Any]], list[Any]]) -> None:
+    """Raise ``UsageError`` where rows of the input cannot be cut into windows, or grouped by what they have besides."""
+    if (window := grouping.window) is None:
+        return
+    names = [column.name for column in inputs.columns]
+    if window.time:
+        check_columns([window.time], names, what="to take the times of rows from")
+    for name in window.columns:
+        if name in names:
+            raise UsageError(already_there(name))
+    check_grouping(grouping, [*names, *window.columns])
+    of_input = (one for one in grouping.measures if not {*window.columns} & {*one.columns})
+    check_measures(grouping._replace(measures=tuple(of_input)), inputs, ask)
+    if window.time and any(part.rows for part in inputs.surveyed):
+        ask([CheckTimes(window.time, inputs.columns, inputs.agreed)])
 
 
 def key_of(names: Sequence[str], columns: Sequence[Column]) -> tuple[Column, ...]:

@@ -40,7 +40,7 @@ from muster._run.staffing.keepers import InTheFolder, Keeper
 from muster._words import plural, size
 from muster.errors import EngineError, UserCodeError
 
-from .measured import check_grouping, check_measures, key_of
+from .measured import check_grouping, check_measures, check_window, key_of
 from .stage import PartsOfStage, Stage, is_whole
 from .task_phase import TaskPhase
 
@@ -101,9 +101,7 @@ class StagedTaskPhase(TaskPhase):
 
     def work_through(self, kept: KeptOutcomes) -> None:
         """Have all stages done, but for what was ``kept`` of the first, and what the past kept of the others."""
-        if not self.run.job.chains[0].steps and self.run.inputs.columns:
-            check_grouping(self._exchange(0).grouping, [column.name for column in self.run.inputs.columns])
-            check_measures(self._exchange(0).grouping, self.run.inputs, self.asker.ask)
+        self._check_columns()
         if self.run.job.options.limit or self.run.job.options.sample:
             self.teller.say(note=_ONLY_SOME)
         tries, left = self.number, self._left(0, kept)
@@ -120,6 +118,17 @@ class StagedTaskPhase(TaskPhase):
             if number < self._last and self.stage.exchange is not None:
                 self._keeper(number).forget(self.stage.exchange.blocks)
         self._tell_of_stage()
+
+    def _check_columns(self) -> None:
+        """Raise ``UsageError`` or ``DataError`` where the input has not the columns that the first key needs."""
+        by, steps, inputs = self._exchange(0).grouping, self.run.job.chains[0].steps, self.run.inputs
+        if not inputs.columns:
+            return
+        if not steps:
+            check_grouping(by, [column.name for column in inputs.columns])
+            check_measures(by, inputs, self.asker.ask)
+        elif len(steps) == 1 and by.window is not None:  # its step is the only one
+            check_window(by, inputs, self.asker.ask)
 
     def _name_stage(self) -> None:
         """Have a bar, and whoever hears of rows that are no file's, know which stage it is at."""
