@@ -15,11 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from conftest import Muster, begun
 from ends import END, HOST
 from followed import following, stopped
+from muster._job import StreamLag
 from muster._journal import events
 from muster._journal.file import Entry
 from muster._journal.measures import bin_of
 from muster._journal.runs import find
 from muster._journal.streaming import StreamSums
+from muster._run.telling.observer import Observer
 from muster._streams.arrivals import Arrivals, Came, shared
 from muster._watch import pages
 from muster._watch.metrics import text
@@ -312,3 +314,15 @@ def test_rows_that_came_are_given_back_once_each_with_when_they_came(data: st.Da
     given_back = [*shared(rows, taken)]
     assert sum(count for count, _ in given_back) == (rows if taken else 0)
     assert [since for _, since in given_back] == sorted(since for _, since in given_back)
+
+
+def test_a_journal_that_is_written_anew_is_told_how_the_stream_stands_though_nothing_has_changed() -> None:
+    told = list[events.Event]()
+    observer = Observer(told.append, prices={})
+    observer.begin_journal_anew()
+    assert told == [], "it is no stream"
+    observer.stream.lag = lambda: StreamLag(4, bytes=10, rows=2, unacknowledged=3)
+    observer.stream.waits.add(0.01, 5)
+    for _ in range(2):
+        observer.begin_journal_anew()
+    assert told == 2 * [events.Streamed(4, 10, 2, unacknowledged=3, waited=[[bin_of(0.01), 5]], waited_seconds=0.05)]
