@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from conftest import MUSTER, Ended, Muster
@@ -293,14 +294,21 @@ def test_help_needs_neither_pandas_nor_arrow_nor_numpy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("target", ["f", "pipeline"])
-def test_a_run_loads_neither_pandas_nor_arrow_into_its_own_process(tmp_path: Path, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "source", "output"),
+    [("f", "in.csv", "out.csv"), ("pipeline", "in.csv", "out.csv"), ("f", "in.parquet", "out.parquet")],
+    ids=["text", "groups", "Parquet"],
+)
+def test_a_run_loads_neither_pandas_nor_arrow_into_its_own_process(
+    tmp_path: Path, target: str, source: str, output: str
+) -> None:
     (tmp_path / "in.csv").write_text("a,x\n" + "1,2\n" * 1000)
+    pd.DataFrame({"a": range(1000)}).to_parquet(tmp_path / "in.parquet")
     (tmp_path / "f.py").write_text(
         "import muster\n\n\ndef f(df):\n    return df\n\n\n"
         "pipeline = muster.read_csv('in.csv').group_by('a').agg(x=('x', 'sum')).write_csv('out.csv')\n"
     )
-    arguments = ["run", f"f.py:{target}", "in.csv", "-o", "out.csv", "--workers", "2", "--quiet"]
+    arguments = ["run", f"f.py:{target}", source, "-o", output, "--workers", "2", "--quiet"]
     code = f"""if __name__ == "__main__":
         import sys
         from muster import cli
@@ -310,7 +318,8 @@ def test_a_run_loads_neither_pandas_nor_arrow_into_its_own_process(tmp_path: Pat
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path
     )
     assert done.stdout.strip() == "[]"
-    assert len((tmp_path / "out.csv").read_text().splitlines()) == (1001 if target == "f" else 2)
+    read = pd.read_parquet if output.endswith(".parquet") else pd.read_csv
+    assert len(read(tmp_path / output)) == (1000 if target == "f" else 1)
 
 
 def test_what_is_loaded_before_workers_are_started_is_what_starts_them() -> None:

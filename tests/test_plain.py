@@ -29,6 +29,7 @@ from muster._engines.on_ray.nouns import answer_of, fits
 from muster._engines.on_ray.plain import decode, encode
 from muster._engines.on_ray.station import Ended, Printed, written
 from muster._formats._questions import Footer, Head, Locate, Observe, Scan
+from muster._formats.layouts import FileLayout
 from muster._model import (
     Column,
     Load,
@@ -204,7 +205,7 @@ def test_pickle_is_refused_and_runs_nothing(tmp_path: Path) -> None:
 
 def test_all_questions_that_travel_say_what_answers_them() -> None:
     assert answer_of(Describe) == list[Described]
-    assert answer_of(Footer) == "FileLayout"
+    assert answer_of(Footer) == FileLayout
     assert not fits(TASK, answer_of(Footer))
     for question in (Scan, Head, Locate, Observe, Describe, Footer):
         assert not fits(Target("file"), answer_of(question))
@@ -233,7 +234,7 @@ def test_nothing_answers_a_question_that_could_not_come_home() -> None:
             ):
                 asked += 1
                 for leaf in leaves(answer_of(kind)):
-                    name = leaf if isinstance(leaf, str) else leaf.__name__ if isinstance(leaf, type) else ""
+                    name = leaf.__name__ if isinstance(leaf, type) else ""
                     known = leaf in {Any, ...} or getattr(leaf, "__module__", "") == "builtins"
                     assert known or name in nouns._HOMES, f"{kind}: add {name} to what may come home"  # noqa: SLF001 (likewise)
     assert asked > 8

@@ -6,18 +6,16 @@ passes ``Ask``, which puts questions to them and gives the answers in the order 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from muster._dialects import Dialect, Reading
 from muster._words import bare
 from muster.errors import DataError
 
+from .layouts import Agreed, FileLayout
 from .packed import BYTES, check_is_text
 from .reader import reader
 from .stitch import ScannedBlock
-
-if TYPE_CHECKING:
-    from .agreed import Agreed, FileLayout
 
 SAMPLE_BYTES: Final = 64 << 10
 """Hundreds of rows: enough to tell a column's type, and read in a moment."""
@@ -154,7 +152,7 @@ class Footer(NamedTuple):
     """The columns that are used; ``None`` stands for all."""
     weight: int = _FOOTER_BYTES
 
-    def answer(self) -> "FileLayout":
+    def answer(self) -> FileLayout:
         """Read it."""
         from .parquet import layout
 
@@ -168,7 +166,7 @@ class Agree(NamedTuple):
     columns: tuple[str, ...] | None = None
     """The columns that are used, in the order in which they are to stand."""
 
-    def answer(self) -> "Agreed":
+    def answer(self) -> Agreed:
         """Compare them. Raises ``DataError`` where no type holds the values of all."""
         from .agreed import agree
 

@@ -19,14 +19,12 @@ from muster._urls.urls import is_remote
 from muster._words import bare
 from muster.errors import DataError
 
-from .agreed import FileLayout, categories, fit, pack, unpack
+from .agreed import categories, fit, pack, unpack
+from .layouts import FileLayout
 from .reader import opened, version
 from .rows import Rows
 
 _UNNAMED_INDEX: Final = re.compile(r"__index_level_\d+__")
-
-PART_ROWS: Final = 8192
-"""Rows of a part: few enough that several workers share a single row group, where the function is slow."""
 
 
 def layout(path: str, *, name: str = "", columns: Sequence[str] | None = None) -> FileLayout:

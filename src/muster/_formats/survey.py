@@ -18,6 +18,8 @@ BLOCK_BYTES: Final = 4 << 20
 ATOM_BYTES: Final = 16 << 10
 """How many bytes a part has, unless the input is so small that there would be few parts, or so large that there would
 be too many: each part takes memory in muster's own process for as long as the run lasts."""
+_ROWS_OF_A_PART: Final = 8192
+"""In Parquet: few enough that several workers share a single row group, where the function is slow."""
 _ROWS_OF_SMALL_GROUP: Final = 1 << 20
 """As many as pandas and Arrow write into a row group."""
 _BYTES_OF_SMALL_GROUP: Final = 16 << 20
@@ -270,9 +272,7 @@ def survey_parquet(
     Raises ``DataError`` where no type holds the values of all files, ``UsageError`` for a name that is of no column,
     nor of the ``folders``.
     """
-    from .parquet import PART_ROWS
-
-    step = batch_rows or PART_ROWS
+    step = batch_rows or _ROWS_OF_A_PART
     layouts = ask([Footer(source.path, source.name, columns) for source in sources])
     if columns is not None:
         check_chosen(columns, dict.fromkeys(chain.from_iterable(one.names for one in layouts)), folders=folders)

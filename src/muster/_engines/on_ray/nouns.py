@@ -30,7 +30,7 @@ _HOMES: Final[Mapping[str, str]] = {
         "muster._model.windows": "WindowsSeen",
         "muster._user_code.described": "Described",
         "muster._formats.stitch": "ScannedBlock Flow",
-        "muster._formats.agreed": "FileLayout Agreed",
+        "muster._formats.layouts": "FileLayout Agreed",
         "muster._formats.excerpts": "SectionEnd",
         "muster._formats.lanes": "Weighed",
         "muster._formats.settled": "CommonSchema",
@@ -92,12 +92,7 @@ def _mould(name: str) -> _Mould:
 def answer_of(question: type) -> Any:  # noqa: ANN401 (a hint)
     """Tell what a question's answer must be; anything where it does not say."""
     answer = getattr(question, "answer", None)
-    if answer is None:
-        return Any
-    try:
-        return typing.get_type_hints(answer).get("return", Any)
-    except NameError:  # a type that is not loaded here
-        return answer.__annotations__["return"]
+    return Any if answer is None else typing.get_type_hints(answer).get("return", Any)
 
 
 Check = Callable[[object], bool]
@@ -115,8 +110,6 @@ def check(hint: Any) -> Check:  # noqa: ANN401, PLR0911 (a hint, which has many 
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any or hint is object:
         return lambda _: True
-    if isinstance(hint, str):
-        return lambda value: type(value).__name__ == hint
     if origin in {typing.Union, types.UnionType}:
         return _any_of([check(one) for one in inner])
     if origin is tuple and inner[-1:] != (...,):
