@@ -3,10 +3,12 @@
 import datetime as dt
 import io
 import json
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from hypothesis import strategies as st
 import muster
 from conftest import Muster
 from muster import DataError, UsageError
+from muster.testing import FakeEngine
+from test_stages_on_engines import Deaths
 
 MINUTE = dt.timedelta(minutes=1)
 
@@ -414,3 +418,18 @@ def test_a_key_that_a_function_makes_is_cut_as_one_that_is_a_column(clicks: Path
     seen = read.group_by(fifth).window(**KINDS[kind], **time).map_groups(all_of_it).write_csv(clicks.parent / "2.csv")
     assert seen.run(workers=0).bad_rows == 0
     assert (clicks.parent / "2.csv").read_text().partition("\n")[0].startswith("user,at,seconds,page,window")
+
+
+@pytest.mark.parametrize("kind", [*KINDS])
+def test_whichever_workers_die_the_bytes_are_the_same(clicks: Path, kind: str) -> None:
+    seed, outputs = os.urandom(4).hex(), set[bytes]()
+    chance, time = Random(seed), {} if kind == "rows" else {"time": "at"}  # noqa: S311 (of a test)
+    deaths, windows = Deaths(chance, most=20), KINDS[kind] | time
+    for engine in (None, FakeEngine(workers=3, chance=chance, kills=deaths)):
+        grouped = muster.read_csv(clicks, parse_dates=["at"]).group_by("user").window(**windows)
+        made = MADE["agg"](grouped).write_csv(clicks.parent / "out.csv")
+        result = made.run(engine=engine, part_bytes=9_000, fresh=True)
+        assert result.bad_rows == 0, seed
+        outputs.add((clicks.parent / "out.csv").read_bytes())
+    assert len(outputs) == 1, seed
+    assert len(deaths) > 5, seed

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Muster
+from conftest import Muster, begun
 from followed import append, following, joined, kill_a_child, manifest, rejects, stopped, text_of
+from streaming import streaming
 from test_follow_killed import forked
+from test_listen import free_port
 from waiting import until
 
 KINDS = {
@@ -314,3 +316,39 @@ def test_interrupted_a_stream_goes_on_with_its_windows_and_counts_late_rows_on(t
     assert "1 row came too late" in said
     assert "1 row came too late" in in_turn(tmp_path)
     assert json.dumps(manifest(tmp_path)).count('"rows": 1') == 1
+
+
+def test_windows_of_rows_over_tcp_are_the_same_whatever_is_killed(tmp_path: Path, muster: Muster) -> None:
+    seed, port = random.randrange(1 << 32), free_port()  # noqa: S311 (moments, no secrets)
+    dice, made = random.Random(seed), MADE["agg"]  # noqa: S311 (likewise)
+    written(
+        tmp_path, KINDS["overlapping"], made, source=f"listen_tcp('127.0.0.1:{port}', every=0.0, parse_dates=['at'])"
+    )
+    (tmp_path / "in" / "a.csv").write_text(HEADER + rows(dice, 0, 9_000) + END)
+    send = ("send", "in/a.csv", "--to", f"127.0.0.1:{port}", "--rate", "3000")
+    for session in range(3):
+        with streaming(tmp_path, "--workers", "2") as stream, begun(tmp_path, *send) as sender:
+            aim = committed(tmp_path) + dice.randrange(3, 20)
+            until(lambda aim=aim: committed(tmp_path) >= aim or sender.poll() is not None)  # type: ignore[misc]
+            if dice.random() < 0.5:
+                kill_a_child(stream.process.pid, dice)
+            if session == 2:
+                assert sender.wait(120) == 0, seed
+                assert stream.stop() == 0, (stream.said, seed)
+            else:
+                stream.process.kill()
+            sender.kill()
+            sender.communicate()
+    expected = [line for line in oracle(tmp_path, muster, KINDS["overlapping"], made) if "end," not in line]
+    assert same(joined(tmp_path).splitlines()[1:]) == same(expected), f"seed {seed}"
+
+
+def test_windows_that_close_together_are_sorted_where_they_are_to_be(tmp_path: Path) -> None:
+    written(tmp_path, "'1h', time='at', lateness='1h'", "agg(sort=True, n='count')")
+    first = HEADER + "c,2026-01-01 10:30:00,1\na,2026-01-01 11:30:00,1\na,2026-01-01 10:40:00,1\n"
+    in_turn(tmp_path, first, "b,2026-01-01 13:00:00,1\n")
+    assert [(line[0], line.split(",")[1]) for line in joined(tmp_path).splitlines()[1:]] == [
+        ("a", "2026-01-01 10:00:00"),
+        ("a", "2026-01-01 11:00:00"),
+        ("c", "2026-01-01 10:00:00"),
+    ]
