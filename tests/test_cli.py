@@ -299,7 +299,7 @@ def test_help_needs_neither_pandas_nor_arrow_nor_numpy() -> None:
     [("f", "in.csv", "out.csv"), ("pipeline", "in.csv", "out.csv"), ("f", "in.parquet", "out.parquet")],
     ids=["text", "groups", "Parquet"],
 )
-def test_a_run_loads_neither_pandas_nor_arrow_into_its_own_process(
+def test_a_small_run_loads_neither_pandas_nor_arrow_nor_numpy_into_its_own_process(
     tmp_path: Path, target: str, source: str, output: str
 ) -> None:
     (tmp_path / "in.csv").write_text("a,x\n" + "1,2\n" * 1000)
@@ -313,7 +313,7 @@ def test_a_run_loads_neither_pandas_nor_arrow_into_its_own_process(
         import sys
         from muster import cli
         assert cli.main({arguments}) == 0
-        print([m for m in ("pandas", "pyarrow", "rich", "asyncio") if m in sys.modules])"""
+        print([m for m in ("pandas", "pyarrow", "numpy", "rich", "asyncio") if m in sys.modules])"""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path
     )

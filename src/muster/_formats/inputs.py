@@ -101,10 +101,15 @@ class Inputs:
         return self.format != "parquet" and (bool(source.codec) or not self._is_splittable())
 
     def first_questions(self) -> list[Any]:
-        """List what a survey asks first and needs little for: where records start and end."""
+        """List what a survey asks first and needs little for: where records start and end.
+
+        None of a small input: a worker looks at it in less time than it takes to load NumPy for that here.
+        """
         if self.format == "parquet" or self.dialect.has_preamble:
             return []
         plain = [source for source in self.sources if not (self.is_stream(source) or needs_copy(source))]
+        if sum(source.size for source in plain) <= survey.BLOCK_BYTES:
+            return []
         scans = survey.scans_of(plain, dialect=self.dialect, atom=self.options.part_bytes)
         return [scan for own in scans for scan in own]
 
