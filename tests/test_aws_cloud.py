@@ -529,13 +529,22 @@ def test_a_machine_on_which_no_leash_runs_is_ended_at_once_and_the_image_is_name
     assert left(aws) == []
 
 
-def test_what_is_not_ready_in_time_is_ended_also_while_it_is_installed_and_started(
-    aws: Region, muster: Muster, home: Path
+@pytest.mark.parametrize("at_least", [1, 2])
+def test_what_is_not_ready_in_time_is_ended_and_those_that_are_work_where_fewer_will_do(
+    aws: Region, muster: Muster, home: Path, at_least: int
 ) -> None:
-    cloud = AwsCloud(home / "clusters" / "default", None, asked=RentalFlags())
-    end = muster("up", "--machines", "1", "--on", "aws", "--ready-within", "9s")
-    assert (end.code, "--ready-within, such as 20m" in end.err, cloud.last()) == (3, True, None), end.err
-    assert left(aws) == []
+    aws.boots(way="never", which=[1])
+    within = ("--ready-within", "80s" if at_least == 1 else "5s")
+    end = muster("up", "--machines", "2", "--on", "aws", "--at-least", str(at_least), *within)
+    if at_least == 1:
+        assert (end.code, "1 machine, 2 workers" in end.out, len(aws.living())) == (0, True, 1), end.err
+        assert "It is ended, as --at-least 1 allows." in end.out
+    else:
+        cloud = AwsCloud(home / "clusters" / "default", None, asked=RentalFlags())
+        assert (end.code, "--ready-within, such as 20m" in end.err, cloud.last()) == (3, True, None), end.err
+        assert left(aws) == []
+    end = muster("up", "--machines", "2", "--on", "aws", "--ready-within", "0s")
+    assert (end.code, "no machine is ready at once" in end.err) == (2, True), end.err
 
 
 def test_spot_machines_are_had_where_aws_takes_no_word_of_what_becomes_of_those_that_power_themselves_off(
@@ -546,8 +555,12 @@ def test_spot_machines_are_had_where_aws_takes_no_word_of_what_becomes_of_those_
     (one,) = aws.living()
     assert one.is_spot
     assert "resources" not in right(muster("up", "--machines", "1")).err
-    end = right(muster("up", "--machines", "1", "--no-spot"))
-    assert "1 changed" in end.err
+    aws.mend()
+    end = right(muster("up", "--machines", "2", "--no-spot"))
+    there, more = re.findall(r"\$(\S+) an hour", end.err)[:2]
+    assert "1 machine as it is now, $" in end.err
+    assert "and 1 more machine (m7i.large, on demand" in end.err
+    assert float(there) < float(more) == float(LISTED["m7i.large"])
 
 
 def made_by_pulumi(home: Path) -> int:

@@ -111,8 +111,11 @@ def test_refusals_are_said_with_what_to_do(region: Region, ec2: Any, monkeypatch
 def test_a_region_is_named_or_set_or_asked_for(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
     del region
     assert (region_of(), region_of("us-west-2")) == (NAME, "us-west-2")
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    assert region_of() == NAME
+    monkeypatch.delenv("AWS_REGION")
+    assert region_of() == "eu-west-3"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(UsageError, match=r"No region of AWS is set. Type --region"):
         region_of()
     with pytest.raises(UsageError, match="is no region of AWS"):

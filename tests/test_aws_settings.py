@@ -36,6 +36,8 @@ from muster.errors import UsageError
         ("aws: {ssh_from: []}", "ssh_from is empty"),
         ("aws: {python: '{{ x }}'}", "would mean something to Ansible"),
         ("aws: {}\nhosts: []", "and also hosts:"),
+        ("aws: []", "it must hold words and values"),
+        ("aws: 0", "it must hold words and values"),
         ("aws: 3", "it must hold words and values, such as region: eu-central-1"),
     ],
 )

@@ -7,12 +7,15 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 import yaml
 
 from conftest import MUSTER, Muster, require_hosts, started
 from hosts import Hosts, make_hosts
+from muster._clouds.hosts_file import read
+from muster._clouds.over_ssh.playbook import play
 from pretended import pretended
 from waiting import until
 
@@ -86,6 +89,17 @@ def test_an_up_that_a_signal_ends_while_a_login_shell_sleeps_leaves_nothing_here
     assert up.returncode == 128 + number
     assert here(place) == []
     assert not list(place.glob("*/clusters/*/playing-*"))
+
+
+def test_a_playbook_that_is_not_done_when_its_time_is_over_ends_and_leaves_nothing(
+    file: Path, hosts: Hosts, place: Path
+) -> None:
+    greet(hosts, SLEEPS)
+    (host,) = read(file).hosts
+    each = {host.name: {"python": host.python, "folder": "/nowhere"}}
+    played = play("inspect", [host], told={}, each=each, below=place, until=monotonic() + 1)
+    assert [one.said for one in played.failures.values()] == ["it was not done with it when the time was over"]
+    assert here(place) == []
 
 
 @pytest.mark.parametrize("verb", [("down",), ("status",), ("up", "--machines", "1")])

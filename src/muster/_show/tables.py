@@ -53,7 +53,7 @@ def machines_in_columns(status: "Status") -> str:
     title = f"{status.name}: {count}, on {status.on}{price}{held}"
     silent = [f"{name}: {why}" for name, why in status.silent.items()]
     if not machines and not silent:
-        title += ": its machines have ended"
+        title += ": none of its machines lives"
         title += f"; muster up {status.name} --machines N makes it again, muster down {status.name} forgets it"
     heads = (
         "MACHINE",

@@ -21,6 +21,7 @@ from ._parser import Parser
 
 if TYPE_CHECKING:
     from muster._clouds.aws.images import Image
+    from muster._clouds.clusters import Cluster
 
 _IS_THERE: Final = "{0} has all that is installed here: muster up uses it already, and nothing was made."
 _IS_MADE: Final = "{0} is made: muster up and muster run use it from now on. muster image delete {0} removes it."
@@ -84,11 +85,11 @@ def _build(parsed: argparse.Namespace, asked: RentalFlags) -> int:
     plan = baking.planned(_file(parsed.on), asked)
     cluster, said = Cluster(plan.cluster), _IS_MADE
     if plan.coming is not None:
-        _rented.tell(f"a build that was killed has begun {plan.coming.id}: waiting until AWS has copied it")
+        _rented.tell(f"AWS copies {plan.coming.id} still, for another build: waiting until it has")
     if plan.there is not None:
         said = _IS_THERE
     if (image := plan.there or baking.awaited(plan)) is not None:
-        ended = cluster.down() or ()  # what a build has left that was killed
+        ended = _left_by_a_killed_build(cluster)
     else:
         _rented.tell(plan.preview)
         _rented.check_consent(parsed, "Make this?")
@@ -98,6 +99,14 @@ def _build(parsed: argparse.Namespace, asked: RentalFlags) -> int:
         print(line, file=sys.stderr)
     tell(json.dumps(_shown(image, is_used=True)) if parsed.json else said.format(image.id))
     return 0
+
+
+def _left_by_a_killed_build(cluster: "Cluster") -> Sequence[str]:
+    """End what there is of a build that made the image and was killed; one that is at it does so itself."""
+    try:
+        return cluster.down() or ()
+    except UsageError:
+        return ()
 
 
 def _list(parsed: argparse.Namespace, asked: RentalFlags) -> int:

@@ -55,21 +55,22 @@ def add(verb: Parser) -> None:
 
 
 def _owner(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("it names nobody; type for example --owner you@laptop")
+    user, _, computer = text.partition("@")
+    if not (user.strip() and computer.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not USER@COMPUTER; type for example --owner you@laptop")
     return text
 
 
 def call(parsed: argparse.Namespace) -> int:
     """Return the exit code."""
-    from muster._clouds.aws.note import owner
+    from muster._clouds.aws.note import as_tag, owner
     from muster._clouds.aws.remains import LATE_SECONDS
     from muster._clouds.aws.sweeping import Sweep, regions_of
     from muster._clouds.aws.tools import check_installed
 
     check_installed()
     sweep = Sweep(
-        owner() if parsed.owner is None else parsed.owner,
+        owner() if parsed.owner is None else as_tag(parsed.owner),
         regions_of(parsed.region),
         wants_all=parsed.all,
         with_images=parsed.images,
@@ -157,7 +158,7 @@ def _in_words(sweep: "Sweep", left: "HeldByRegion", *, found: int) -> str:
     told = _summary(sweep, left)
     regions = plural(len(sweep.regions) - len(left.unseen), "region")
     kept = f"; {told['leased']} with a living lease, which --all removes too" if told["leased"] else ""
-    return f"{regions}: found {found}, removed {len(sweep.removed)}, left {told['left']}{kept}"
+    return f"{regions}, of {sweep.owner}: found {found}, removed {len(sweep.removed)}, left {told['left']}{kept}"
 
 
 def _wrong(sweep: "Sweep", left: "HeldByRegion") -> str:

@@ -30,7 +30,8 @@ _TRIES: Final = 8
 
 def region_of(named: str = "") -> str:
     """Tell the region: the one that is named, or the user's own. Raises ``UsageError`` where there is none."""
-    region = named or session().get_config_variable("region")
+    # AWS' own tools obey AWS_REGION; the library beneath them knows only the other name.
+    region = named or os.environ.get("AWS_REGION") or session().get_config_variable("region")
     if not region:
         raise UsageError(
             "No region of AWS is set. Type --region eu-central-1, or another one; or set AWS_REGION, or region in"

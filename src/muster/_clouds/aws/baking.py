@@ -67,6 +67,10 @@ test ! -e /root/.ssh/authorized_keys && sync
 """
 
 
+class _NoImageError(EngineError):
+    """Say that nothing comes of an image that AWS was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
     """What an image is to hold, and where the machine for it can be made."""
@@ -78,7 +82,7 @@ class ImagePlan:
     there: images.Image | None
     """The one that is there already."""
     coming: images.Image | None
-    """The one that AWS copies still, for a build that was killed: it is whole soon, and has all."""
+    """The one that AWS copies still, for another build, which may have been killed: it is whole soon, and has all."""
 
     @property
     def cluster(self) -> str:
@@ -118,12 +122,12 @@ def planned(file: Path | None, asked: RentalFlags) -> ImagePlan:
 
 
 def awaited(plan: ImagePlan) -> images.Image | None:
-    """Wait for the image that comes of a build that was killed; ``None`` where none does."""
+    """Wait for the image that comes of another build; ``None`` where none does. Raises ``EngineError``."""
     if plan.coming is None:
         return None
     try:
         return _awaited(client("ec2", plan.region), plan.coming.id)
-    except EngineError:  # then another is made, and muster image list shows this one
+    except _NoImageError:  # then another is made, and muster image list shows this one
         return None
 
 
@@ -186,7 +190,7 @@ def _awaited(ec2: Client, name: str) -> images.Image:
         is_lost = not found and monotonic() > begun_at + remains.LATE_SECONDS
         if is_lost or (found and found[0].state in _NO_IMAGE):
             why = found[0].why or found[0].state if found else "it is there no more"
-            raise EngineError(f"AWS could not make image {name}: {why}. Type the command again.")
+            raise _NoImageError(f"AWS could not make image {name}: {why}. Type the command again.")
         Event().wait(_PAUSE_SECONDS)
     raise EngineError(
         f"Image {name} is not whole after {_LAST_LEASE / 60:g} min, and its machine ends. muster image list shows what"

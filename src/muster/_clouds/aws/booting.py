@@ -48,8 +48,8 @@ def await_ready(
     """
     look_at = monotonic() + LATE_SECONDS  # until then AWS may not list what it has just made
     waiting = {host.name: ssh.command(host, _look(making.note.wanted.lease)) for host in hosts}
-    left = max(0.0, making.deadline - monotonic())
-    deadline = making.deadline - (min(_START_SECONDS, left / 2) if spare else 0.0)
+    # When some are given up, where enough others are ready: these have to be started in time.
+    early = making.deadline - min(_START_SECONDS, max(0.0, making.deadline - monotonic()) / 2)
     silent = SilentMachines(making, hosts, patience=patience)
     lost: dict[str, str] = {}
     while waiting:
@@ -60,7 +60,7 @@ def await_ready(
         if waiting and monotonic() > look_at:
             there, look_at = making.living(), monotonic() + _LOOK_SECONDS
             lost |= {name: "it has ended, as AWS says." for name in waiting if name not in there}
-        if monotonic() > deadline:
+        if monotonic() > (early if len({*waiting, *lost}) <= spare else making.deadline):
             lost |= {name: _said(answers[name]) for name in waiting if name not in lost}
         waiting = {name: command for name, command in waiting.items() if name not in lost}
         if len(lost) > spare:

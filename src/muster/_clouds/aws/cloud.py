@@ -88,6 +88,8 @@ class AwsCloud:
                 f" {settings.state or 'its folder'}. Write state: as it was, or first type muster down"
                 f" {self._folder.name}."
             )
+        if self._asked.ready_within is not None and self._asked.ready_within <= 0:
+            raise UsageError("--ready-within 0s: no machine is ready at once. Type for example --ready-within 10m.")
         requirements.packages(settings.packages)  # before machines are made that could not have them
         check_state(settings.state, region)
         if self._asked.at_least is not None and not 1 <= self._asked.at_least <= wanted.machines:
@@ -110,9 +112,10 @@ class AwsCloud:
         heads = [host.name for host in self._machines.hosts()[:1] if host.name in living]
         names = named(living, wanted.machines, heads=heads)
         if changes := making.preview(names, found[0]):
-            self._asked.agree(preview(making.note, found, names, changes))
+            self._asked.agree(preview(making.note, found, names, changes, living=living))
         # The time counts from here: whoever was asked may have thought it over.
-        deadline = monotonic() + (self._asked.ready_within or UP_SECONDS)
+        within = self._asked.ready_within
+        deadline = monotonic() + (UP_SECONDS if within is None else within)
         making = Making(self._folder, remember(self._folder, making.note), self._asked.at_least, deadline)
         try:
             if is_fewer := set(names) < set(living):  # what is dismissed leaves Ray before it ends
@@ -120,10 +123,11 @@ class AwsCloud:
             if changes or making.note.is_unsure or set(making.note.made) != set(names):
                 making.make(names, found)
             if not is_fewer:
-                self._living = addresses_of(making.note.made)
-                making, lost = self._booted(making, living)
-                seen = self._start(making.note, making.note.made, wanted, alone, until=deadline)
-                seen = replace(seen, silent={**seen.silent, **lost})
+                lost = self._booted(making, living)
+                ready = {name: one for name, one in making.note.made.items() if name not in lost}
+                self._living = addresses_of(ready)
+                seen = self._start(making.note, ready, wanted, alone, until=deadline)
+                making, seen = self._without(lost, making, seen)
         except Exception as error:
             if monotonic() > deadline:
                 error.add_note("More time to become ready is given with --ready-within, such as 20m.")
@@ -139,21 +143,24 @@ class AwsCloud:
         inventory = Inventory(tuple(hosts_of(self._folder, note, made)), note.settings.packages)
         return self._machines.scale(replace(wanted, machines=len(made)), inventory, alone=alone, until=until)
 
-    def _booted(self, making: Making, living: Mapping[str, Made]) -> tuple[Making, Mapping[str, str]]:
-        """Wait for the machines that are new; where fewer will do, end those that fail, and say why they did."""
+    def _booted(self, making: Making, living: Mapping[str, Made]) -> Mapping[str, str]:
+        """Wait for the machines that are new; where fewer will do, tell which have failed, and why."""
         made, at_least = making.note.made, self._asked.at_least
         write_host_keys(self._folder, [*self._machines.hosts(), *hosts_of(self._folder, making.note, made)])
-        lost = booting.await_ready(
+        return booting.await_ready(
             making,
             hosts_of(self._folder, making.note, {name: one for name, one in made.items() if living.get(name) != one}),
             spare=0 if at_least is None else len(made) - at_least,
         )
+
+    def _without(self, lost: Mapping[str, str], making: Making, seen: Seen) -> tuple[Making, Seen]:
+        """End those that have failed, once the others work: those must not wait for that."""
         if not lost or (place := making.note.place) is None:
-            return making, {}
+            return making, seen
         making = Making(self._folder, making.note)  # which has time to end them
-        making.make([name for name in made if name not in lost], [place])
-        self._living = addresses_of(making.note.made)
-        return making, {name: f"{why} It is ended, as --at-least {at_least} allows." for name, why in lost.items()}
+        making.make([name for name in making.note.made if name not in lost], [place])
+        allowed = f"It is ended, as --at-least {self._asked.at_least} allows."
+        return making, replace(seen, silent={**seen.silent, **{name: f"{why} {allowed}" for name, why in lost.items()}})
 
     def _note_number(self, making: Making) -> None:
         """Remember how many there are, which may be fewer than were wanted."""

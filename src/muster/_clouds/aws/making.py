@@ -115,7 +115,8 @@ class Making:
             self._note_found()
             raise
         # A machine's first lease begins once it has booted.
-        note_renewed(self.folder, [one.instance for one in made.values()], lease=self.note.wanted.lease + UP_SECONDS)
+        boot = max(UP_SECONDS, self.deadline - monotonic())
+        note_renewed(self.folder, [one.instance for one in made.values()], lease=self.note.wanted.lease + boot)
         prices = {
             one.instance: price if (one.type, one.is_spot) == (place.type, place.is_spot) else self._price(one, place)
             for one in made.values()

@@ -92,8 +92,13 @@ def begun(settings: Settings, region: str, wanted: Wanted, *, in_file: Settings 
 
 
 def owner() -> str:
-    """Name this user and computer as tags may: AWS takes few signs besides letters and digits."""
-    return "".join(letter if letter.isalnum() or letter in " +-=._:/@" else "-" for letter in me())[:_MOST_LETTERS]
+    """Name this user and computer as their tag does."""
+    return as_tag(me())
+
+
+def as_tag(text: str) -> str:
+    """Write a text as tags may have it: AWS takes few signs besides letters and digits."""
+    return "".join(letter if letter.isalnum() or letter in " +-=._:/@" else "-" for letter in text)[:_MOST_LETTERS]
 
 
 def recalled(folder: Path) -> Note | None:

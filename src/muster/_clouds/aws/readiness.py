@@ -105,7 +105,7 @@ def _of_quota(what: str, quotas: Client, code: str) -> Finding:
         return Finding(what, READY, said)
     cure = f"Ask for more at AWS' Service Quotas (EC2, {code})."
     if what == _SPOT:
-        return Finding(what, READY, f"{said}: --spot would be refused. {cure}")
+        return Finding(what, UNKNOWN, f"{said}: machines can be had, but --spot would be refused. {cure}")
     return Finding(what, MISSING, said, cure)
 
 

@@ -87,7 +87,7 @@ def settings_in(file: Path) -> Settings:
             f"{str(file)!r} holds {SECTION}: and also {odd[0]}:. A cluster is of machines of one kind: put them into"
             " two files."
         )
-    section = told[SECTION] or {}
+    section = {} if told[SECTION] is None else told[SECTION]
     check_words(section, _WORDS, where, example="region: eu-central-1")
     words: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in section.items()

@@ -45,8 +45,9 @@ def main() -> None:
     """Leave the two behind."""
     seconds, mark, leases = float(sys.argv[1]), sys.argv[2], sys.argv[3:]
     if child := os.fork():
-        with open(mark, "w") as file:
+        with open(f"{mark}.new", "w") as file:
             file.write(str(child))
+        os.rename(f"{mark}.new", mark)
         return
     _detach()
     for number in _TO_END:  # systemd sends one when it ends what cloud-init has started, pkill when it is typed
