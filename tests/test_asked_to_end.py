@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -136,3 +137,19 @@ def test_a_run_under_nohup_goes_on_when_its_terminal_is_closed(folder: Path) -> 
         (folder / "hold").unlink()
         out, _ = process.communicate(timeout=SECONDS)
     assert (process.returncode, '"rows_out": 3000' in out) == (0, True)
+
+
+@pytest.mark.parametrize(("begin", "number"), [("", signal.SIGINT), ("trap '' INT; ", signal.SIGTERM)])
+def test_stop_now_interrupts_also_a_run_that_a_script_has_begun_behind_itself(
+    folder: Path, muster: Muster, begin: str, number: signal.Signals
+) -> None:
+    command = shlex.join([*MUSTER, *COMMAND, "--workers", "1"])
+    with subprocess.Popen([program("sh"), "-c", f"{begin}exec {command}"], cwd=folder) as process:
+        until(lambda: is_working(folder))
+        end = muster("stop", "--now")
+        assert (end.code, end.out.endswith(": stopped\n")) == (0, True), end.err
+        assert process.wait(SECONDS) == 128 + number
+    (folder / "hold").unlink()
+    end = muster(*COMMAND, "--workers", "1", "--json")
+    assert (end.code, end.json["resumed_parts"] > 0) == (0, True), end.err
+    assert (folder / "out.csv").read_text() == (folder / "rows.csv").read_text()

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -33,6 +34,16 @@ _AGAIN_SECONDS: Final = 0.1
 """Seconds after which a signal whose exception was swallowed is sent again."""
 _BY_HAND: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 """Signals that somebody has typed: Ctrl-C and Ctrl-\\."""
+
+
+def ignores(pid: int, number: int) -> bool:
+    """Tell whether a process ignores a signal, where the kernel tells: Linux does."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            name, _, mask = line.partition(":")
+            if name == "SigIgn":
+                return bool(int(mask, 16) >> (number - 1) & 1)
+    return False
 
 
 class Terminated(KeyboardInterrupt):

@@ -8,6 +8,7 @@ from typing import Final
 
 from muster._journal.runs import find, process_of
 from muster._journal.status import RunState
+from muster._process.signals import ignores
 from muster._run.beginning.stop_request import StopRequest
 from muster.errors import EngineError, UsageError
 
@@ -40,7 +41,8 @@ def call(parsed: argparse.Namespace) -> int:
     if pid is None:
         raise EngineError(f"The run {run.run} works on another computer. Type the command there.")
     if parsed.now:
-        os.kill(pid, signal.SIGINT)
+        # A shell that runs a script has what it starts with & ignore SIGINT.
+        os.kill(pid, signal.SIGTERM if ignores(pid, signal.SIGINT) else signal.SIGINT)
     elif run.follows():
         StopRequest(run.journal.parent).make()
     else:
