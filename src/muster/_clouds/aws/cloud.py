@@ -27,6 +27,7 @@ from muster._clouds.base import (
 from muster._clouds.over_ssh import requirements
 from muster._clouds.over_ssh.inventory import Host, Inventory
 from muster._clouds.over_ssh.machines import SshMachines
+from muster._words import text_of
 from muster.errors import EngineError, MusterError, UsageError
 
 from . import booting, remains, removal, tools
@@ -312,7 +313,7 @@ class AwsCloud:
                 error.add_note(remark)
             forget(self._folder)
         except (MusterError, OSError) as failure:
-            error.add_note(f"Nor could all that was made be removed: {failure}")
+            error.add_note(f"Nor could all that was made be removed: {text_of(failure)}")
 
 
 def _existing(one: remains.Remain) -> Existing:
