@@ -158,7 +158,7 @@ def test_a_stream_has_not_ended_while_rows_are_on_their_way_to_the_disk(tmp_path
             assert not own.has_ended()
             assert own.take(1) is None
             disks[0].may_write.set()
-        until(own.has_ended)
+            until(own.has_ended)
         epoch = own.take(1)
         assert epoch is not None
         assert own.behind()[:2] == (len(b"n,text\n1,x\n"), 1)

@@ -172,6 +172,11 @@ class Conversation(asyncio.Protocol):
             with contextlib.suppress(OSError):  # the sender has gone, and the transport does not know yet
                 self.transport.write_eof()
 
+    def cut(self) -> None:
+        """End the connection at once, whatever has not been read."""
+        if self.transport is not None:
+            self.transport.abort()
+
     def eof_received(self) -> bool:
         """Keep the way back open for the acknowledgement of a stream that has ended."""
         self._is_at_eof = True

@@ -252,6 +252,9 @@ class Receiver:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PARTING):
                 await self._is_alone.wait()
+        for conversation in list(self._conversations):  # of senders that neither read nor go
+            conversation.cut()
+        await self._is_alone.wait()
 
 
 def bound(endpoint: Endpoint, *, by: str = "--listen") -> list[socket.socket]:
